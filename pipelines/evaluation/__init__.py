@@ -1,0 +1,1 @@
+"""What a model is measured with: likelihoods, the n-gram baseline, the machine it ran on."""

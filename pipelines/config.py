@@ -1,8 +1,8 @@
 """The sections that every recipe shares, as frozen, strictly typed pydantic models.
 
 Numbers have no defaults here: they stand in the recipe, which is the only place to look for them. A task's
-`Config(Section)` lists its sections as fields; the recipe's top-level keys `task` and `description` are not among
-them, `ikelos.pipelines.recipe` takes them off first.
+`Config(Section)` lists its sections as fields; the recipe's top-level keys `task` and `description` are not
+among them, `ikelos.pipelines.recipe` takes them off first.
 """
 
 from typing import Annotated, Literal, Self
@@ -19,10 +19,11 @@ BelowOne = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Section(pydantic.BaseModel):
-    """A part of a recipe: frozen, without unknown keys, and without conversions (`"12"` and `3.7` are no integers).
+    """A part of a recipe: frozen, no unknown keys, no conversions (`"12"` and `3.7` are no integers).
 
-    A float may be written as an integer, and must be finite. Write sequences as tuples, so that the whole stays
-    hashable. A rule that spans fields is a validator that raises `ValueError("what was expected. Received: ...")`.
+    A float may be written as an integer, and must be finite. Write sequences as tuples, so that the whole
+    stays hashable. A rule that spans fields is a validator that raises
+    `ValueError("what was expected. Received: ...")`.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -38,7 +39,8 @@ class Training(Section):
         steps_per_epoch: Steps between two validations; an epoch is only that.
         optimizer: `"adamw"` or `"muon"`.
         learning_rate: The peak, reached after `warmup_steps` of linear growth.
-        warmup_steps: 0 starts at the peak.
+        warmup_steps: 0 starts at the peak. May exceed `steps` (a short trial of a long recipe): the run then
+            ends on the way up.
         final_learning_rate_ratio: Where the cosine ends, as a share of the peak.
         weight_decay: Decoupled; 0 disables.
         beta_2: Decay of the second moment.

@@ -1,0 +1,151 @@
+"""What pydantic found wrong with a recipe, one readable line per mistake."""
+
+import difflib
+import json
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import pydantic
+
+from ikelos.pipelines.yaml12 import Keys
+
+_EXPECTED = {
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a section of keys and values",
+    "model_type": "a section of keys and values",
+    "greater_than": "greater than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "literal_error": "{expected}",
+    "union_tag_invalid": "one of {expected_tags}",
+    "too_short": "a list of at least {min_length} items",
+    "too_long": "a list of at most {max_length} items",
+    "string_too_short": "a text of at least {min_length} characters",
+}
+
+
+def nearest(key: str, valid: Iterable[str]) -> str | None:
+    """The valid dotted key that `key` was most likely meant to be, or None if none is near.
+
+    A key of the same last name in another section is nearer than one of a similar name.
+    """
+    valid = list(valid)
+    namesakes = [other for other in valid if other.split(".")[-1] == key.split(".")[-1]]
+    found = difflib.get_close_matches(key, namesakes, n=1, cutoff=0) or difflib.get_close_matches(
+        key, valid, n=1
+    )
+    return found[0] if found else None
+
+
+def _models(annotation: Any) -> Iterator[type[pydantic.BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
+        yield annotation
+    for argument in typing.get_args(annotation):
+        yield from _models(argument)
+
+
+def valid_keys(config: type[pydantic.BaseModel]) -> list[str]:
+    """Every dotted key a recipe of this config may have, sections included; of a union, all members'."""
+    keys: dict[str, None] = {}
+    for name, field in config.model_fields.items():
+        keys[name] = None
+        for model in _models(field.annotation):
+            keys.update(dict.fromkeys(f"{name}.{key}" for key in valid_keys(model)))
+    return list(keys)
+
+
+def received(value: Any) -> str:
+    """A value as YAML would have it, on one line and not too long."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _path(location: tuple[str | int, ...], raw: Any) -> Keys:
+    """The keys of an error's location that stand in the recipe, without pydantic's union members."""
+    path: list[str | int] = []
+    for position, key in enumerate(location):
+        inside = key in raw if isinstance(raw, Mapping) else isinstance(raw, list) and isinstance(key, int)
+        if inside or position == len(location) - 1:
+            path.append(key)
+        if inside:
+            raw = raw[key] if not isinstance(raw, list) or key < len(raw) else None
+    return tuple(path)
+
+
+def _expectation(error: Mapping[str, Any]) -> str:
+    if error["type"] == "value_error":
+        return f": {error['ctx']['error']}"
+    if error["type"] in _EXPECTED:
+        expected = _EXPECTED[error["type"]].format(**error.get("ctx", {}))
+    else:
+        expected = error["msg"].removeprefix("Input should be ")
+    return f" must be {expected}. Received: {received(error['input'])}"
+
+
+def _dotted(path: Keys) -> str:
+    return ".".join(map(str, path))
+
+
+def _unknown(path: Keys, guess: str | None, valid: list[str]) -> str:
+    if guess:
+        return f"unknown key {_dotted(path)}; the nearest valid key is {guess}"
+    section = _dotted(path[:-1])
+    siblings = [key.rpartition(".")[2] for key in valid if key.rpartition(".")[0] == section]
+    return f"unknown key {_dotted(path)}; valid here: {', '.join(siblings)}"
+
+
+def explain(
+    error: pydantic.ValidationError,
+    config: type[pydantic.BaseModel],
+    raw: dict[str, Any],
+    source: str,
+    lines: dict[Keys, int],
+    overrides: dict[tuple[str, ...], str],
+) -> str:
+    """Tells each mistake in one line: where it stands, its dotted key, what was expected and what came.
+
+    Args:
+        error: What the validation of `raw` raised.
+        config: The class that was validated.
+        raw: The sections of the recipe, after its overrides.
+        source: The file's name.
+        lines: The line of each key in the file.
+        overrides: The `--set` arguments as they were written, by their key.
+    """
+    valid = ["task", "description", *valid_keys(config)]
+    missing, others, meant = [], [], set()
+    for item in error.errors(include_url=False):
+        path = _path(item["loc"], raw)
+        if item["type"] in ("missing", "union_tag_not_found"):
+            if item["type"] == "union_tag_not_found":
+                path = (*path, item["ctx"]["discriminator"].strip("'"))
+            missing.append((_dotted(path), f"{_in_file(source, path, lines)}: missing key {_dotted(path)}"))
+            continue
+        override = next(
+            (key for key in overrides if key[: len(path)] == path or path[: len(key)] == key), None
+        )
+        where = f"--set {overrides[override]}" if override else _in_file(source, path, lines)
+        if item["type"] == "extra_forbidden":
+            # `--set trainng.steps=20` makes a section `trainng`: what was written is the whole key.
+            path = max(path, override or (), key=len)
+            guess = nearest(_dotted(path), valid)
+            meant.add(guess)
+            others.append(f"{where}: {_unknown(path, guess, valid)}")
+        else:
+            others.append(f"{where}: {_dotted(path)}{_expectation(item)}")
+    # A misspelt key is also reported as missing: the line that says what was meant is enough.
+    return "\n".join(others + [line for key, line in missing if key not in meant])
+
+
+def _in_file(source: str, path: Keys, lines: dict[Keys, int]) -> str:
+    line = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
+    return source if line is None else f"{source}:{line}"

@@ -1,0 +1,126 @@
+"""YAML as version 1.2 reads it, with the line of every key, and without duplicate keys.
+
+PyYAML follows version 1.1, in which `3e-4` is a string, `no` a boolean and `1:30` the number 90: three ways
+for a recipe to say something other than its author meant.
+"""
+
+import math
+import re
+from typing import Any
+
+import yaml
+
+Keys = tuple[str | int, ...]
+
+_STRING = "tag:yaml.org,2002:str"
+_INTEGER = r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+"
+_FLOAT = r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
+# The core schema of YAML 1.2.2, section 10.3.2: tag, pattern, first characters ("" is the empty scalar).
+_RESOLVERS = [
+    ("null", r"null|Null|NULL|~|", ["n", "N", "~", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", _INTEGER, list("-+0123456789")),
+    ("float", _FLOAT, list("-+.0123456789")),
+]
+
+
+def _add_resolvers(cls: type) -> None:
+    cls.yaml_implicit_resolvers = {}
+    for tag, pattern, first in _RESOLVERS:
+        cls.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(f"(?:{pattern})\\Z"), first)
+
+
+class _Loader(yaml.SafeLoader):
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        # An alias makes a value that changes in two places, or contains itself.
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(
+                problem="aliases are not allowed, write the value out", problem_mark=mark
+            )
+        return super().compose_node(parent, index)
+
+
+class _Dumper(yaml.SafeDumper):
+    # The loader's patterns decide which strings need quotes, so that what is dumped is read back as it was.
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_add_resolvers(_Loader)
+_add_resolvers(_Dumper)
+
+
+def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int:
+    text = node.value
+    return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+
+
+def _construct_float(loader: _Loader, node: yaml.ScalarNode) -> float:
+    text = node.value.lower()
+    return float(text.replace(".inf", "inf").replace(".nan", "nan"))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
+_Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
+
+
+def _represent_float(dumper: _Dumper, value: float) -> yaml.ScalarNode:
+    # repr is the shortest text that reads back as the same float; `1e-05` needs no dot in version 1.2.
+    text = (
+        repr(value) if math.isfinite(value) else {"inf": ".inf", "-inf": "-.inf", "nan": ".nan"}[repr(value)]
+    )
+    return dumper.represent_scalar("tag:yaml.org,2002:float", text)
+
+
+_Dumper.add_representer(float, _represent_float)
+
+
+def _check(loader: _Loader, node: yaml.Node | None, path: Keys, lines: dict[Keys, int]) -> None:
+    """Notes the line of every key below `node`; refuses what has no one meaning as plain data."""
+    if node is None:
+        return
+    implied = loader.resolve(type(node), node.value, (True, False))
+    if node.tag not in (_STRING, implied):
+        raise yaml.MarkedYAMLError(problem="explicit tags are not allowed", problem_mark=node.start_mark)
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="a key must be plain text", problem_mark=key.start_mark)
+            key.tag = _STRING
+            if (*path, key.value) in lines:
+                raise yaml.MarkedYAMLError(
+                    problem=f"duplicate key '{key.value}'", problem_mark=key.start_mark
+                )
+            lines[(*path, key.value)] = key.start_mark.line + 1
+            _check(loader, value, (*path, key.value), lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            lines[(*path, index)] = value.start_mark.line + 1
+            _check(loader, value, (*path, index), lines)
+
+
+def loads(text: str) -> tuple[Any, dict[Keys, int]]:
+    """Reads one YAML document.
+
+    Returns:
+        The value, and the line (from 1) on which each key or list item stands, by its path.
+
+    Raises:
+        yaml.YAMLError: The text is not YAML, or has a key twice, an alias, an explicit tag or a key that is
+            not text.
+    """
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        lines: dict[Keys, int] = {}
+        _check(loader, node, (), lines)
+        return (None if node is None else loader.construct_document(node)), lines
+    finally:
+        loader.dispose()
+
+
+def dumps(value: Any) -> str:
+    """Writes plain data (mappings, lists, strings, numbers, booleans, null) so that `loads` gives it back."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)

@@ -36,14 +36,18 @@ _EXPECTED = {
 def nearest(key: str, valid: Iterable[str]) -> str | None:
     """The valid dotted key that `key` was most likely meant to be, or None if none is near.
 
-    A key of the same last name in another section is nearer than one of a similar name.
+    First comes one of the same name in another section, then one of a similar name in the same section (or
+    anywhere, if there is no such section).
     """
-    valid = list(valid)
-    namesakes = [other for other in valid if other.split(".")[-1] == key.split(".")[-1]]
-    found = difflib.get_close_matches(key, namesakes, n=1, cutoff=0) or difflib.get_close_matches(
-        key, valid, n=1
-    )
-    return found[0] if found else None
+    keys = list(valid)
+    section, _, name = key.rpartition(".")
+    namesakes = [other for other in keys if other.rpartition(".")[2] == name]
+    if namesakes:
+        return difflib.get_close_matches(key, namesakes, n=1, cutoff=0)[0]
+    if section and section not in keys:
+        return next(iter(difflib.get_close_matches(key, keys, n=1)), None)
+    siblings = {other.rpartition(".")[2]: other for other in keys if other.rpartition(".")[0] == section}
+    return next((siblings[close] for close in difflib.get_close_matches(name, siblings, n=1)), None)
 
 
 def _models(annotation: Any) -> Iterator[type[pydantic.BaseModel]]:

@@ -1,0 +1,72 @@
+"""The machine a figure was measured on: minutes mean nothing without it."""
+
+import os
+import pathlib
+import platform
+import resource
+import statistics
+import sys
+import time
+
+import psutil
+import tensorflow as tf
+
+_SIZE = 2048  # rows and columns; 17 GFLOP, a twentieth of a second on two fast cores
+_REPEATS = 7
+_SECONDS = 1.5  # a slow machine repeats less often
+
+
+def describe() -> dict[str, str | int | float]:
+    """The machine as plain values for a JSON file; takes about a second, most of it `sgemm_gflops`."""
+    return {
+        "cpu": cpu_model(),
+        "cores": usable_cores(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "device": _device(),
+        "sgemm_gflops": sgemm_gflops(),
+    }
+
+
+def sgemm_gflops() -> float:
+    """GFLOP/s of TensorFlow's float32 product of 2048 x 2048 matrices on the default device: the median."""
+    values = tf.random.stateless_uniform([_SIZE, _SIZE], seed=[0, 0])
+    multiply = tf.function(lambda a, b: tf.linalg.matmul(a, b)[0, 0])
+    float(multiply(values, values))  # Traces, starts the threads, brings the pages in.
+    seconds = []
+    while len(seconds) < _REPEATS and sum(seconds) < _SECONDS:
+        start = time.perf_counter()
+        float(multiply(values, values))  # One number is fetched, so that an asynchronous device has finished.
+        seconds.append(time.perf_counter() - start)
+    return 2 * _SIZE**3 / statistics.median(seconds) / 1e9
+
+
+def cpu_model() -> str:
+    """The processor's name as the system gives it."""
+    information = pathlib.Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on, which can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def peak_memory_bytes() -> int:
+    """The most memory this process has held at once (resident)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _device() -> str:
+    accelerators = tf.config.list_logical_devices("GPU")
+    if not accelerators:
+        return "CPU"
+    physical = tf.config.list_physical_devices("GPU")[0]
+    return tf.config.experimental.get_device_details(physical).get("device_name", "GPU")

@@ -1,0 +1,1 @@
+"""Data: sources of documents, vocabularies, and batches of tokens as tf.data sets."""

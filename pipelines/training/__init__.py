@@ -1,0 +1,1 @@
+"""Training of one stage: optimizer, checkpoints, records, and what happens when something goes wrong."""

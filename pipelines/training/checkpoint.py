@@ -1,0 +1,172 @@
+"""A run's whole state in one file, so that it goes on from any step as if it had never stopped."""
+
+import dataclasses
+import io
+import json
+import os
+import re
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.training.errors import NotFinite
+from ikelos.pipelines.training.state import State
+
+
+class Checkpoints:
+    """The folder of a run's checkpoints: the newest two, and the best for early stopping.
+
+    A file is an npz archive of every variable of the model (weights, statistics, the states of random
+    generators) and of its optimizer (moments, averages, counters), of the `State`, and of the settings
+    of the run. It appears whole or not at all: written under another name, flushed to the disk, renamed.
+    The archive's checksums find later damage.
+    """
+
+    def __init__(self, folder: Path, settings: dict):
+        """Makes the folder; `settings` (JSON) must be the same in every run that continues from it."""
+        self._folder = folder
+        self._settings = json.loads(json.dumps(settings))
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob("*.tmp"):
+            leftover.unlink()
+
+    def path(self, step: int) -> Path:
+        """The file of a step."""
+        return self._folder / f"step-{step:08d}.npz"
+
+    def steps(self) -> list[int]:
+        """The steps there are files of, in order."""
+        return sorted(int(path.stem.removeprefix("step-")) for path in self._folder.glob("step-*.npz"))
+
+    def save(self, model: keras.Model, state: State) -> None:
+        """Writes the file of `state.step`, then removes those that nobody needs any more.
+
+        Raises:
+            NotFinite: A variable holds a NaN or an infinity; nothing is written.
+            UserError: The disk is full, or the folder cannot be written.
+        """
+        arrays = {name: variable.numpy() for name, variable in _variables(model).items()}
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise NotFinite(f"Step {state.step}: the variable {name!r} is not finite. {self.last_good()}")
+        about = json.dumps({"state": dataclasses.asdict(state), "settings": self._settings})
+        path = self.path(state.step)
+        temporary = path.with_suffix(".tmp")
+        try:
+            with temporary.open("wb") as file:
+                np.savez(file, about=np.frombuffer(about.encode(), np.uint8), **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+            _sync_folder(self._folder)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise UserError(f"Cannot write the checkpoint {path}: {error.strerror}.") from error
+        for step in self.steps()[:-2]:
+            if step != state.best_step:
+                self.path(step).unlink()
+
+    def restore(self, model: keras.Model) -> State:
+        """Loads the newest whole file into the model; without files, the state of a fresh run.
+
+        Damaged newer files are removed.
+
+        Raises:
+            UserError: The file is of another model or other settings, or none is whole.
+        """
+        steps = self.steps()
+        for step in reversed(steps):
+            state = self.load(model, step)
+            if state is None:
+                warnings.warn(f"The checkpoint {self.path(step)} is damaged and left out.", stacklevel=2)
+                continue
+            for damaged in steps[steps.index(step) + 1 :]:
+                self.path(damaged).unlink()
+            return state
+        if steps:
+            raise UserError(f"No checkpoint in {self._folder} is whole: delete the folder to start anew.")
+        return State()
+
+    def load(self, model: keras.Model, step: int) -> State | None:
+        """Loads the file of one step into the model and returns its state, or None if it is damaged.
+
+        Raises:
+            UserError: The file is of another model or of other settings.
+        """
+        path = self.path(step)
+        arrays = _read(path)
+        if arrays is None:
+            return None
+        about = json.loads(arrays.pop("about").tobytes())
+        for name, was in about["settings"].items():
+            if was != self._settings.get(name):
+                raise UserError(
+                    f"{path} was made with {name}={was}. Received: {name}={self._settings.get(name)}. "
+                    "Continue with the same settings, or use another folder."
+                )
+        variables = _variables(model)
+        _verify(path, variables, arrays)
+        for name, variable in variables.items():
+            variable.assign(arrays[name].view(keras.backend.standardize_dtype(variable.dtype)))
+        return State(**about["state"])
+
+    def last_good(self) -> str:
+        """A sentence that names the newest file."""
+        steps = self.steps()
+        return (
+            f"The last good checkpoint is {self.path(steps[-1])}." if steps else "There is no checkpoint yet."
+        )
+
+
+def _variables(model: keras.Model) -> dict[str, keras.Variable]:
+    """Every variable under a name that is the same in each process.
+
+    Keras numbers layers by what else the process has built (`dense_3`), so the numbers are left out and
+    the place in the list put in front.
+    """
+    variables = [*model.variables, *model.optimizer.variables]
+    return {f"{place:05d}/{re.sub(r'_[0-9]+', '', v.path)}": v for place, v in enumerate(variables)}
+
+
+def _read(path: Path) -> dict[str, np.ndarray] | None:
+    """The arrays of a file, None if it is damaged."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"Cannot read the checkpoint {path}: {error.strerror}.") from error
+    try:
+        with np.load(io.BytesIO(content)) as file:
+            return {name: file[name] for name in file.files}
+    except Exception:
+        # A flipped byte makes zipfile and numpy raise nearly anything, from BadZipFile to
+        # NotImplementedError.
+        return None
+
+
+def _verify(path: Path, variables: dict[str, keras.Variable], arrays: dict[str, np.ndarray]) -> None:
+    for name in sorted(variables.keys() ^ arrays.keys()):
+        where = "model" if name in variables else "file"
+        raise UserError(f"{path} is a checkpoint of another model: only the {where} has {name!r}.")
+    for name, variable in variables.items():
+        expected = np.dtype(keras.backend.standardize_dtype(variable.dtype))
+        array = arrays[name]
+        # numpy writes bfloat16 as two bytes without a type.
+        same_type = array.dtype == expected or (
+            array.dtype.kind == "V" and array.itemsize == expected.itemsize
+        )
+        if array.shape != tuple(variable.shape) or not same_type:
+            raise UserError(
+                f"{path} is a checkpoint of another model: {name!r} must be {expected} "
+                f"{tuple(variable.shape)}. Received: {array.dtype} {array.shape}"
+            )
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

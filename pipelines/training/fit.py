@@ -1,0 +1,97 @@
+"""Trains one stage, from wherever it was left to its end."""
+
+import contextlib
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from ikelos.pipelines.config import Training
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.training.board import Board
+from ikelos.pipelines.training.checkpoint import Checkpoints
+from ikelos.pipelines.training.epoch import finish_epoch
+from ikelos.pipelines.training.errors import Terminated
+from ikelos.pipelines.training.history import History
+from ikelos.pipelines.training.interruption import Interrupted, Interruption
+from ikelos.pipelines.training.optimizer import build_optimizer, use_averages
+from ikelos.pipelines.training.progress import Progress
+from ikelos.pipelines.training.stage import Stage, triples
+from ikelos.pipelines.training.state import State
+from ikelos.pipelines.training.steps import Run, Steps
+
+
+def fit(stage: Stage, training: Training, folder: Path) -> keras.Model:
+    """Trains the stage with `keras.Model.fit` and returns the model with its averaged weights.
+
+    Everything is kept in `folder`: `checkpoints/`, `history.jsonl`, `tensorboard/`. Called again after a
+    kill, a crash or a signal, it goes on after the newest checkpoint and ends with the same weights as
+    an unbroken run, bit by bit if `training.deterministic`. Called again after its end, it trains
+    nothing. With early stopping, the weights are those of the best epoch.
+
+    Raises:
+        NotFinite: The loss, a gradient or a weight became NaN or infinite.
+        Terminated: SIGTERM or SIGINT came; the step under way was finished and everything saved.
+        UserError: A checkpoint is of another model or other settings, or cannot be written; the data ended.
+    """
+    if training.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(training.seed)
+    model = stage.build()
+    model.compile(
+        optimizer=build_optimizer(training, model), loss=stage.loss, jit_compile=training.jit_compile
+    )
+    settings = training.model_dump(mode="json", exclude={"checkpoint_every", "profile_steps"})
+    checkpoints = Checkpoints(folder / "checkpoints", settings)
+    state = checkpoints.restore(model)
+    if not state.finished:
+        _train(stage, training, model, state, checkpoints, folder)
+    if training.early_stop_patience and checkpoints.load(model, state.best_step) is None:
+        raise UserError(f"The best checkpoint {checkpoints.path(state.best_step)} is damaged.")
+    use_averages(model)
+    return model
+
+
+def _train(
+    stage: Stage, training: Training, model: keras.Model, state: State, checkpoints: Checkpoints, folder: Path
+) -> None:
+    history = History(folder / "history.jsonl", state.step, state.epochs)
+    with contextlib.ExitStack() as stack:
+        stack.callback(history.close)
+        board = Board(folder / "tensorboard", history.records, training.profile_steps)
+        stack.callback(board.close)
+        progress = Progress(stage.name, state.step, training.steps)
+        stack.callback(progress.close)
+        interruption = stack.enter_context(Interruption())
+        run = Run(stage, training, model, state, checkpoints, history, board, progress, interruption)
+        try:
+            while not state.finished:
+                _train_epoch(run)
+                finish_epoch(run)
+            interruption.check()
+        except Interrupted:
+            checkpoints.save(model, state)
+            raise Terminated(interruption.signal, state.step, training.steps) from None
+
+
+def _train_epoch(run: Run) -> None:
+    """Trains what is left of the epoch.
+
+    One call of Keras's `fit` for each epoch, so that an epoch that was begun before a kill is no special
+    case: it is only shorter, and ends on the same step.
+    """
+    state, training = run.state, run.training
+    end = min((state.epochs + 1) * training.steps_per_epoch, training.steps)
+    if state.step == end:  # stopped by a signal between the last step and the end of the validation
+        return
+    run.model.fit(
+        triples(run.stage.train(state.step)),
+        steps_per_epoch=end - state.step,
+        shuffle=False,
+        verbose=0,
+        callbacks=[Steps(run, end)],
+    )
+    if state.step < end:
+        raise UserError(
+            f"The training data of stage {run.stage.name!r} ended at step {state.step} of {training.steps}."
+        )

@@ -1,0 +1,40 @@
+"""One run at a time in a folder."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ikelos.pipelines.errors import UserError
+
+
+@contextlib.contextmanager
+def locked(workdir: Path) -> Iterator[None]:
+    """Holds `<workdir>/lock` for this process, and writes its pid there.
+
+    The kernel drops the lock with the process, however it ends, so a file left by a killed run is no
+    obstacle. The file itself stays: deleting it would let a third process lock a new file beside a
+    second one's old file.
+
+    Raises:
+        UserError: Another process holds it, or the folder cannot be written.
+    """
+    path = workdir / "lock"
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise UserError(f"Cannot write to the folder {workdir}: {error.strerror}.") from error
+    with open(descriptor, "r+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"The folder {workdir} is in use by process {file.read() or 'unknown'}: "
+                "wait for it to end, or choose another folder."
+            ) from None
+        file.truncate()
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

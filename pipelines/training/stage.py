@@ -1,0 +1,38 @@
+"""What a task hands over to be trained: a model, its loss and its data."""
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One named training of one model.
+
+    Data set elements are dicts of a batch: `"id"` int64 `[B]`, `"x"`, `"y"`, and `"sample_weight"` (0 on
+    padding).
+
+    Attributes:
+        name: Names the stage's folder and its lines in the terminal. build: Makes the model: built, not
+        compiled, the same in every process. loss: The loss given to `compile`. train: From a step to the
+        batches of that step and all later ones, which must depend on nothing but the
+            step, so that a resumed run reads what an unbroken one would have read.
+        validation: Finite, in a fixed order. tokens_per_step: Of an average step, for the throughput.
+        samples: From the model with its averaged weights to texts a person looks at after each epoch, or
+        None.
+    """
+
+    name: str
+    build: Callable[[], keras.Model]
+    loss: keras.losses.Loss | Callable
+    train: Callable[[int], tf.data.Dataset]
+    validation: tf.data.Dataset
+    tokens_per_step: int
+    samples: Callable[[keras.Model], list[str]] | None
+
+
+def triples(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Turns a stage's dicts into the `(x, y, sample_weight)` that Keras trains on."""
+    return dataset.map(lambda batch: (batch["x"], batch["y"], batch["sample_weight"]))

@@ -1,0 +1,164 @@
+"""A tiny stage, and a process that trains it, for tests that end processes.
+
+As a script it reads jobs, one JSON line each, and runs each in a fork of itself: TensorFlow is imported once,
+and first used after the fork. Its answer is the pid of the fork, then its exit code as `subprocess` gives it.
+"""
+
+import json
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ikelos.pipelines.config import Training
+from ikelos.pipelines.training import checkpoint, progress
+from ikelos.pipelines.training.errors import Terminated
+from ikelos.pipelines.training.fit import fit
+from ikelos.pipelines.training.stage import Stage
+
+VOCABULARY, BATCH, LENGTH = 10, 4, 6
+
+TRAINING = {
+    "steps": 20,
+    "batch_size": BATCH,
+    "seed": 3,
+    "steps_per_epoch": 8,  # so the last epoch is a short one
+    "optimizer": "adamw",
+    "learning_rate": 0.03,
+    "warmup_steps": 4,
+    "final_learning_rate_ratio": 0.1,
+    "weight_decay": 0.01,
+    "beta_2": 0.95,
+    "clip_norm": 0.5,
+    "ema_momentum": 0.9,
+    "early_stop_patience": 0,
+    "checkpoint_every": 3,
+    "deterministic": True,
+    "jit_compile": False,
+    "profile_steps": None,
+}
+
+
+def training(**changes) -> Training:
+    return Training(**TRAINING | {"deterministic": False} | changes)
+
+
+def build() -> keras.Model:
+    """Has each kind of state: weights, statistics (batch normalisation) and a random generator (dropout)."""
+    x = keras.Input((LENGTH,), dtype="int32", name="x")
+    h = keras.layers.Embedding(VOCABULARY, 8)(x)
+    h = keras.layers.Dropout(0.2)(h)
+    h = keras.layers.Dense(8, activation="relu")(h)
+    h = keras.layers.BatchNormalization()(h)
+    return keras.Model(x, keras.layers.Dense(VOCABULARY, name="logits")(h))
+
+
+def batch(step) -> dict[str, tf.Tensor]:
+    """A batch of counting up from random starts, drawn from the step alone."""
+    start = tf.random.stateless_uniform([BATCH, 1], [7, step], 0, VOCABULARY, tf.int32)
+    x = (start + tf.range(LENGTH)) % VOCABULARY
+    weight = tf.cast(tf.range(LENGTH) < 5, tf.float32) * tf.ones([BATCH, 1])
+    return {
+        "id": step * BATCH + tf.range(BATCH, dtype=tf.int64),
+        "x": x,
+        "y": (x + 1) % VOCABULARY,
+        "sample_weight": weight,
+    }
+
+
+def stage(**changes) -> Stage:
+    parts = {
+        "name": "tiny",
+        "build": build,
+        "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        "train": lambda start: tf.data.Dataset.range(start, 10**6).map(batch),
+        "validation": tf.data.Dataset.range(10**6, 10**6 + 2).map(batch),
+        "tokens_per_step": BATCH * LENGTH,
+        "samples": lambda model: [str(model(tf.zeros([1, LENGTH], tf.int32)).shape)],
+    }
+    return Stage(**parts | changes)
+
+
+def variables(model: keras.Model) -> list[np.ndarray]:
+    return [variable.numpy() for variable in [*model.variables, *model.optimizer.variables]]
+
+
+def _signal_at(step: int, number: int) -> None:
+    """Sends itself a signal after a step, before anything of it is saved."""
+    original = progress.Progress.step
+
+    def spy(self, now):
+        original(self, now)
+        if now == step:
+            os.kill(os.getpid(), number)
+
+    progress.Progress.step = spy
+
+
+def _die_writing(step: int, part: str) -> None:
+    """Dies while it writes the checkpoint of a step: amid its bytes, or before or after its renaming."""
+    savez, replace = np.savez, os.replace
+
+    def half(file, **arrays):
+        savez(file, **arrays)
+        if f"step-{step:08d}" in file.name:
+            file.truncate(file.tell() // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def renaming(source, target):
+        if part == "after":
+            replace(source, target)
+        if f"step-{step:08d}" in str(target):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if part == "before":
+            replace(source, target)
+
+    if part == "amid":
+        np.savez = half
+    else:
+        checkpoint.os.replace = renaming
+
+
+def _run(job: dict) -> int:
+    folder = Path(job["folder"])
+    folder.mkdir(exist_ok=True)
+    log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    if "signal" in job:
+        _signal_at(*job["signal"])
+    if "writing" in job:
+        _die_writing(*job["writing"])
+    try:
+        model = fit(stage(), Training(**TRAINING | job.get("training", {})), folder)
+    except Terminated as error:
+        print(error, flush=True)
+        return 128 + error.signal
+    np.savez(folder / "final.npz", *variables(model))
+    return 0
+
+
+def main() -> None:
+    print("ready", flush=True)
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            code = 70
+            try:
+                code = _run(json.loads(line))
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                os._exit(code)
+        print(pid, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    main()

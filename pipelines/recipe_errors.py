@@ -4,7 +4,7 @@ import difflib
 import json
 import typing
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import pydantic
 
@@ -57,13 +57,28 @@ def _models(annotation: Any) -> Iterator[type[pydantic.BaseModel]]:
         yield from _models(argument)
 
 
-def valid_keys(config: type[pydantic.BaseModel]) -> list[str]:
-    """Every dotted key a recipe of this config may have, sections included; of a union, all members'."""
+def _agrees(model: type[pydantic.BaseModel], raw: Mapping[str, Any]) -> bool:
+    """Whether `raw` may be meant for this member of a union: its choices are among the member's."""
+    fields = {name: model.model_fields[name].annotation for name in raw if name in model.model_fields}
+    choices = {
+        name: typing.get_args(kind) for name, kind in fields.items() if typing.get_origin(kind) is Literal
+    }
+    return all(raw[name] in values for name, values in choices.items())
+
+
+def valid_keys(config: type[pydantic.BaseModel], raw: Mapping[str, Any]) -> list[str]:
+    """Every dotted key a recipe of this config may have, sections included.
+
+    Of a union, those of the members that agree with `raw`, or of all if none does.
+    """
     keys: dict[str, None] = {}
     for name, field in config.model_fields.items():
         keys[name] = None
-        for model in _models(field.annotation):
-            keys.update(dict.fromkeys(f"{name}.{key}" for key in valid_keys(model)))
+        section = raw.get(name)
+        section = section if isinstance(section, Mapping) else {}
+        models = list(_models(field.annotation))
+        for model in [model for model in models if _agrees(model, section)] or models:
+            keys.update(dict.fromkeys(f"{name}.{key}" for key in valid_keys(model, section)))
     return list(keys)
 
 
@@ -77,11 +92,13 @@ def _path(location: tuple[str | int, ...], raw: Any) -> Keys:
     """The keys of an error's location that stand in the recipe, without pydantic's union members."""
     path: list[str | int] = []
     for position, key in enumerate(location):
-        inside = key in raw if isinstance(raw, Mapping) else isinstance(raw, list) and isinstance(key, int)
-        if inside or position == len(location) - 1:
-            path.append(key)
-        if inside:
-            raw = raw[key] if not isinstance(raw, list) or key < len(raw) else None
+        if isinstance(raw, Mapping) and key in raw:
+            raw = raw[str(key)]
+        elif isinstance(raw, list) and isinstance(key, int) and key < len(raw):
+            raw = raw[key]
+        elif position < len(location) - 1:
+            continue
+        path.append(key)
     return tuple(path)
 
 
@@ -99,10 +116,15 @@ def _dotted(path: Keys) -> str:
     return ".".join(map(str, path))
 
 
+def _names(path: Keys) -> str:
+    """The dotted key without the places in lists, as `valid_keys` has it."""
+    return _dotted(tuple(key for key in path if isinstance(key, str)))
+
+
 def _unknown(path: Keys, guess: str | None, valid: list[str]) -> str:
     if guess:
         return f"unknown key {_dotted(path)}; the nearest valid key is {guess}"
-    section = _dotted(path[:-1])
+    section = _names(path[:-1])
     siblings = [key.rpartition(".")[2] for key in valid if key.rpartition(".")[0] == section]
     return f"unknown key {_dotted(path)}; valid here: {', '.join(siblings)}"
 
@@ -125,29 +147,39 @@ def explain(
         lines: The line of each key in the file.
         overrides: The `--set` arguments as they were written, by their key.
     """
-    valid = ["task", "description", *valid_keys(config)]
+    valid = ["task", "description", *valid_keys(config, raw)]
     missing, others, meant = [], [], set()
     for item in error.errors(include_url=False):
         path = _path(item["loc"], raw)
-        if item["type"] in ("missing", "union_tag_not_found"):
-            if item["type"] == "union_tag_not_found":
-                path = (*path, item["ctx"]["discriminator"].strip("'"))
-            missing.append((_dotted(path), f"{_in_file(source, path, lines)}: missing key {_dotted(path)}"))
-            continue
-        override = next(
-            (key for key in overrides if key[: len(path)] == path or path[: len(key)] == key), None
-        )
+        if item["type"] == "union_tag_not_found":
+            path = (*path, item["ctx"]["discriminator"].strip("'"))
+        override = _culprit(item, path, overrides)
         where = f"--set {overrides[override]}" if override else _in_file(source, path, lines)
-        if item["type"] == "extra_forbidden":
+        if item["type"] in ("missing", "union_tag_not_found"):
+            missing.append((_names(path), f"{where}: missing key {_dotted(path)}"))
+        elif item["type"] == "extra_forbidden":
             # `--set trainng.steps=20` makes a section `trainng`: what was written is the whole key.
             path = max(path, override or (), key=len)
-            guess = nearest(_dotted(path), valid)
+            guess = nearest(_names(path), valid)
             meant.add(guess)
             others.append(f"{where}: {_unknown(path, guess, valid)}")
         else:
-            others.append(f"{where}: {_dotted(path)}{_expectation(item)}")
+            others.append(f"{where}{': ' if path else ''}{_dotted(path)}{_expectation(item)}")
     # A misspelt key is also reported as missing: the line that says what was meant is enough.
     return "\n".join(others + [line for key, line in missing if key not in meant])
+
+
+def _culprit(
+    error: Mapping[str, Any], path: Keys, overrides: dict[tuple[str, ...], str]
+) -> tuple[str, ...] | None:
+    """The override that made the mistake, or None if the file did."""
+    near = [key for key in overrides if path[: len(key)] == key]
+    if error["type"] not in ("missing", "union_tag_not_found"):
+        near += [key for key in overrides if key[: len(path)] == path]
+    if error["type"] == "value_error":
+        # A rule of a whole section: its message names the keys.
+        near = [key for key in near if key[-1] in str(error["ctx"]["error"])]
+    return near[-1] if near else None
 
 
 def _in_file(source: str, path: Keys, lines: dict[Keys, int]) -> str:

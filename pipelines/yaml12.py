@@ -24,7 +24,7 @@ _RESOLVERS = [
 ]
 
 
-def _add_resolvers(cls: type) -> None:
+def _add_resolvers(cls: type[yaml.SafeLoader] | type[yaml.SafeDumper]) -> None:
     cls.yaml_implicit_resolvers = {}
     for tag, pattern, first in _RESOLVERS:
         cls.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(f"(?:{pattern})\\Z"), first)

@@ -96,6 +96,11 @@ IN_FILE = {
     "missing section": ("export:\n  enabled: true\n", "", "FILE: missing key export"),
     "missing task": ("task: greeting\n", "", "FILE: missing key task"),
     "missing tag": ("  kind: recurrent\n", "", "FILE:9: missing key model.kind"),
+    "key of another member of the union": (
+        "  units: 8",
+        "  units: 8\n  heads: 2",
+        "FILE:12: unknown key model.heads; valid here: kind, units",
+    ),
     "wrong tag": (
         "  kind: recurrent",
         "  kind: quantum",

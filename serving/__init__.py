@@ -1,0 +1,20 @@
+"""Export of trained models to TensorFlow Serving, and the check that a stock server can run them.
+
+Importing this package does not import TensorFlow.
+"""
+
+from ikelos.serving.export import export
+from ikelos.serving.signature import Signature
+from ikelos.serving.stock import StockError, StockModel
+
+__all__ = ["CheckFailed", "Signature", "StockError", "StockModel", "export", "stock_check"]
+
+
+def __getattr__(name):
+    # check.py is also run by `python -m`, which warns about a module that its own package has imported
+    # already.
+    if name in ("CheckFailed", "stock_check"):
+        from ikelos.serving import check
+
+        return getattr(check, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,108 @@
+"""What an exported version says about itself: an example of every signature, and Python's answer to it.
+
+Both are JSON files in `assets.extra/`, the folder of a SavedModel that TensorFlow leaves to others.
+"""
+
+import base64
+import json
+import pathlib
+from collections.abc import Iterable
+
+import numpy as np
+
+from ikelos.serving.signature import Signature
+from ikelos.serving.values import DTYPES
+
+EXTRA = "assets.extra"
+_EXAMPLES, _EXPECTED = "ikelos_examples.json", "ikelos_expected.json"
+
+Outputs = dict[str, dict[str, np.ndarray]]  # signature -> output -> array
+
+
+def write_examples(version: pathlib.Path, signatures: Iterable[Signature], expected: Outputs) -> None:
+    """Writes both files into the folder of a version.
+
+    The examples are `{signature: {"doc": ..., "inputs": {...}}}`, with the inputs as TF Serving's REST API
+    takes them in `{"signature_name": ..., "inputs": {...}}`: text as it is, other bytes as `{"b64": ...}`.
+    """
+    examples = {
+        signature.name: {
+            "doc": signature.doc,
+            "inputs": {name: _to_json(array.tolist()) for name, array in signature.example_arrays().items()},
+        }
+        for signature in signatures
+    }
+    answers = {
+        name: {output: _pack(array) for output, array in outputs.items()}
+        for name, outputs in expected.items()
+    }
+    folder = version / EXTRA
+    folder.mkdir(exist_ok=True)
+    (folder / _EXAMPLES).write_text(json.dumps(examples, indent=1, ensure_ascii=False), encoding="utf-8")
+    (folder / _EXPECTED).write_text(json.dumps(answers), encoding="utf-8")
+
+
+def read_examples(version: pathlib.Path) -> dict[str, dict]:
+    """The examples of a version: `{signature: {"doc": str, "inputs": {input: nested lists}}}`.
+
+    Raises:
+        FileNotFoundError: the version was not written by `ikelos.serving.export`.
+    """
+    examples = json.loads((version / EXTRA / _EXAMPLES).read_text(encoding="utf-8"))
+    for example in examples.values():
+        example["inputs"] = {name: _from_json(value) for name, value in example["inputs"].items()}
+    return examples
+
+
+def read_expected(version: pathlib.Path) -> Outputs:
+    """What the Python side answered to the examples, bit for bit.
+
+    Raises:
+        FileNotFoundError: the version was not written by `ikelos.serving.export`.
+    """
+    answers = json.loads((version / EXTRA / _EXPECTED).read_text(encoding="utf-8"))
+    return {
+        name: {output: _unpack(packed) for output, packed in outputs.items()}
+        for name, outputs in answers.items()
+    }
+
+
+def _to_json(value):
+    if isinstance(value, list):
+        return [_to_json(item) for item in value]
+    if not isinstance(value, bytes):
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"b64": _base64(value)}
+
+
+def _from_json(value):
+    if isinstance(value, list):
+        return [_from_json(item) for item in value]
+    return base64.b64decode(value["b64"]) if isinstance(value, dict) else value
+
+
+def _pack(array: np.ndarray) -> dict:
+    """An array as JSON that keeps every bit; strings are object arrays of bytes."""
+    if array.dtype == object:
+        return {
+            "dtype": "string",
+            "shape": array.shape,
+            "base64": [_base64(text) for text in array.flat],
+        }
+    return {"dtype": array.dtype.name, "shape": array.shape, "base64": _base64(array.tobytes())}
+
+
+def _unpack(packed: dict) -> np.ndarray:
+    if packed["dtype"] == "string":
+        array = np.empty(len(packed["base64"]), dtype=object)
+        array[:] = [base64.b64decode(text) for text in packed["base64"]]
+    else:
+        array = np.frombuffer(base64.b64decode(packed["base64"]), DTYPES[packed["dtype"]][1])
+    return array.reshape(packed["shape"])
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")

@@ -1,0 +1,110 @@
+"""Versions appear in a TF Serving base path whole or not at all.
+
+A server that polls a base path loads whatever folder has an integer for a name. So a version is written under
+a name that is not one, brought to disk, and renamed: within one file system a rename either happened or did
+not.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import pathlib
+import secrets
+import shutil
+from collections.abc import Iterator
+
+_PREFIX = ".incoming-"
+_LOCK = "lock"
+# What renaming a folder onto an existing name gives: another exporter was faster, or the name is a file's.
+_TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
+
+
+@contextlib.contextmanager
+def incoming(base: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A new temporary folder in the base path for one version, removed at the end.
+
+    Makes the base path if it isn't there, and removes what earlier exporters left when they were killed.
+    Whether one lives is told by a lock on a file in its folder, which dies with it: a process id says nothing
+    across containers, or once it has been given to another process.
+
+    Raises:
+        OSError: a folder can't be made or locked.
+    """
+    _make_folder(base)
+    for leftover in sorted(base.glob(f"{_PREFIX}*")):
+        lock = _lock(leftover, wait=False)
+        if lock is not None:
+            shutil.rmtree(leftover, ignore_errors=True)
+            os.close(lock)
+    lock = None
+    while lock is None:  # None if another exporter took the folder for a leftover before it was locked
+        folder = base / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+        folder.mkdir()
+        lock = _lock(folder, wait=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def publish(folder: pathlib.Path, base: pathlib.Path) -> pathlib.Path:
+    """Brings `folder` to disk and renames it to the next version of the base path.
+
+    Returns:
+        The version's folder, numbered one above the highest there is. Exporters that run at the same time
+        each get a number of their own.
+
+    Raises:
+        OSError: something can't be written. Unless only the last step failed (bringing the base path to
+            disk), no version has appeared.
+    """
+    for path, _, names in os.walk(folder, topdown=False):
+        for name in (*names, ""):
+            _sync(os.path.join(path, name))
+    while True:
+        taken = [int(path.name) for path in base.iterdir() if path.name.isascii() and path.name.isdigit()]
+        version = base / str(max(taken, default=0) + 1)
+        try:
+            os.rename(folder, version)
+        except OSError as error:
+            if error.errno not in _TAKEN:
+                raise
+            continue
+        _sync(base)
+        return version
+
+
+def _make_folder(path: pathlib.Path) -> None:
+    path = path.absolute()
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        _sync(folder.parent)
+
+
+def _lock(folder: pathlib.Path, wait: bool) -> int | None:
+    """Locks a temporary folder for this process; None if another holds it or has removed it."""
+    path = folder / _LOCK
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        # While this one waited, another exporter may have held the lock to remove the folder.
+        if os.stat(path).st_ino == os.fstat(lock).st_ino:
+            return lock
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(lock)
+    return None
+
+
+def _sync(path: str | os.PathLike) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

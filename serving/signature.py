@@ -1,0 +1,108 @@
+"""A signature: one named function of a served model."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ikelos.serving.values import DTYPES, to_array
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """A named function of batch-first tensors that the exported model offers to its server.
+
+    Every row of an output depends on the same row of the inputs, and on nothing else that is drawn or kept: a
+    seed is an input. Otherwise neither batching on the server nor the stock check could work. An output that
+    holds bytes rather than text has a name that ends in `_bytes`, TF Serving's own rule for sending it as
+    base64.
+
+    Attributes:
+        name: the signature's name. TensorFlow Serving uses `serving_default` when a request names none.
+        function: takes the tensors of `inputs` as keywords, returns a dict of dense tensors with first axis
+            `B`.
+        inputs: a `tf.TensorSpec` for every input; its shape is `[None, ...]`.
+        example: one small batch of values for every input (nested lists; text as str): what the stock check
+            runs, what warms the server up, and what a user is shown.
+        doc: one line for users.
+
+    Raises:
+        ValueError: one of these does not hold; the message names the signature and the input.
+    """
+
+    name: str
+    function: Callable[..., dict[str, tf.Tensor]]
+    inputs: dict[str, tf.TensorSpec]
+    example: dict[str, list]
+    doc: str
+
+    def __post_init__(self):
+        if not is_name(self.name):
+            raise ValueError(
+                "A signature's name must be letters, digits and _, a letter first. "
+                f"Received: name={self.name!r}"
+            )
+        label = f"Signature {self.name!r}"
+        if not callable(self.function):
+            raise ValueError(f"{label}: function must be callable. Received: {self.function!r}")
+        if not self.doc.strip() or "\n" in self.doc:
+            raise ValueError(f"{label}: doc must be one line of text. Received: doc={self.doc!r}")
+        if not self.inputs:
+            raise ValueError(
+                f"{label}: inputs must name at least one input. Received: inputs={self.inputs!r}"
+            )
+        for name, spec in self.inputs.items():
+            _check_input(label, name, spec)
+        if set(self.example) != set(self.inputs):
+            raise ValueError(
+                f"{label}: example must have a value for each of {sorted(self.inputs)}. "
+                f"Received: {sorted(self.example)}"
+            )
+        self.example_arrays()
+
+    def example_arrays(self) -> dict[str, np.ndarray]:
+        """The example as arrays of the inputs' dtypes, all with the same number of rows `B` >= 1."""
+        arrays = {}
+        for name, spec in self.inputs.items():
+            label = f"Signature {self.name!r}: example of input {name!r}"
+            arrays[name] = to_array(label, self.example[name], spec.dtype.name, tuple(spec.shape.as_list()))
+        rows = {name: len(array) for name, array in arrays.items()}
+        if len(set(rows.values())) != 1 or 0 in rows.values():
+            raise ValueError(
+                f"Signature {self.name!r}: the example's inputs must have the same number of rows, "
+                f"at least one. Received: {rows}"
+            )
+        return arrays
+
+
+def is_name(name: object) -> bool:
+    """Whether `name` may name a signature, an input or an output."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
+def _check_input(label: str, name: str, spec: tf.TensorSpec) -> None:
+    if not is_name(name):
+        raise ValueError(
+            f"{label}: an input's name must be letters, digits and _, a letter first. Received: {name!r}"
+        )
+    if not hasattr(spec, "shape") or not hasattr(spec, "dtype"):
+        raise ValueError(f"{label}: input {name!r} must be a tf.TensorSpec. Received: {spec!r}")
+    if spec.dtype.name not in DTYPES:
+        raise ValueError(
+            f"{label}: input {name!r} must have one of the dtypes {', '.join(DTYPES)}. "
+            f"Received: {spec.dtype.name}"
+        )
+    if not spec.shape.rank or spec.shape[0] is not None:
+        raise ValueError(
+            f"{label}: input {name!r} must be batch-first, with shape [None, ...]. "
+            f"Received: shape {spec.shape}"
+        )

@@ -1,0 +1,198 @@
+"""A SavedModel run as a stock server runs it: TensorFlow's C library alone, none of its Python."""
+
+import ctypes
+import os
+import pathlib
+import weakref
+
+import numpy as np
+
+from ikelos.serving.capi import Output, Status, StockError, from_tensor, library, to_tensor
+from ikelos.serving.values import DTYPE_NAMES, DTYPES, to_array
+from ikelos.serving.wire import VARINT, read_map, read_message, signed, write_bytes
+
+__all__ = ["StockError", "StockModel"]
+
+# Field numbers of tensorflow/core/protobuf/meta_graph.proto and framework/tensor_shape.proto.
+_META_SIGNATURES = 5
+_SIGNATURE_SIDES = {"inputs": 1, "outputs": 2}
+_TENSOR_NAME, _TENSOR_DTYPE, _TENSOR_SHAPE = 1, 2, 3
+_SHAPE_DIM, _SHAPE_UNKNOWN_RANK = 2, 3
+# A ConfigProto with device_count {"GPU": 0}: the process may share its machine with one that holds the GPU's
+# memory.
+_CPU_ONLY = write_bytes(1, write_bytes(1, "GPU") + bytes([2 << 3 | VARINT, 0]))
+
+
+class StockModel:
+    """A SavedModel loaded by the function that TensorFlow Serving uses, on the CPU.
+
+    The ops at hand are those of TensorFlow and of TF Text, if it is installed, plus whatever op library this
+    process has loaded otherwise: only in a fresh process (see `stock_check`) does loading prove that a stock
+    server can load it too.
+
+    >>> with StockModel("export/3") as model:
+    ...     model.run("serving_default", {"text": ["Now is the winter"]})
+
+    Attributes:
+        signatures: name -> `{"inputs": {name: (dtype, shape)}, "outputs": {name: (dtype, shape)}}`, where
+            dtype is TensorFlow's name and shape a tuple with `None` for any size, or `None` for any rank.
+
+    Raises:
+        StockError: there is no SavedModel at `path`, or TensorFlow can't load it; with TensorFlow's message.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        path = pathlib.Path(path)
+        if not (path / "saved_model.pb").is_file():
+            raise StockError(
+                f"path must be the folder of a SavedModel, with a saved_model.pb. Received: {path}"
+            )
+        self._api = library()
+        self._graph = self._api.TF_NewGraph()
+        buffer = self._api.TF_NewBuffer()
+        options = self._api.TF_NewSessionOptions()
+        try:
+            self._session = self._load(path, options, buffer)
+            meta_graph = ctypes.string_at(buffer.contents.data, buffer.contents.length)
+        except StockError:
+            self._api.TF_DeleteGraph(self._graph)
+            raise
+        finally:
+            self._api.TF_DeleteSessionOptions(options)
+            self._api.TF_DeleteBuffer(buffer)
+        self._finalizer = weakref.finalize(self, _release, self._api, self._session, self._graph)
+        self._tensors = _read_signatures(meta_graph)
+        self.signatures = {
+            name: {
+                side: {key: (dtype, shape) for key, (_, dtype, shape) in tensors.items()}
+                for side, tensors in sides.items()
+            }
+            for name, sides in self._tensors.items()
+        }
+
+    def run(self, signature: str, inputs: dict[str, object]) -> dict[str, np.ndarray]:
+        """Runs one signature on one batch.
+
+        Args:
+            signature: a key of `signatures`.
+            inputs: a value for every input: an array of its dtype, or nested lists; text as str or bytes.
+
+        Returns:
+            Every output by name; strings are object arrays of bytes.
+
+        Raises:
+            ValueError: the signature or an input is unknown or missing, or has another dtype or shape.
+            StockError: TensorFlow failed while running, or the model has been closed.
+        """
+        if not self._finalizer.alive:
+            raise StockError("The model has been closed")
+        if signature not in self._tensors:
+            raise ValueError(f"signature must be one of {sorted(self._tensors)}. Received: {signature!r}")
+        sides = self._tensors[signature]
+        if set(inputs) != set(sides["inputs"]):
+            raise ValueError(
+                f"Signature {signature!r} takes the inputs {sorted(sides['inputs'])}. "
+                f"Received: {sorted(inputs)}"
+            )
+        for name, (_, dtype, _) in sides["inputs"].items():
+            if dtype not in DTYPES:
+                raise StockError(
+                    f"Signature {signature!r}: input {name!r} has the dtype {dtype}, not in {list(DTYPES)}"
+                )
+        arrays = {
+            name: to_array(f"Signature {signature!r}: input {name!r}", inputs[name], dtype, shape)
+            for name, (_, dtype, shape) in sides["inputs"].items()
+        }
+        return self._run(sides, arrays)
+
+    def close(self) -> None:
+        """Frees the model's memory; it can't run any more. A second call does nothing."""
+        self._finalizer()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def _load(self, path, options, buffer) -> int:
+        tags = (ctypes.c_char_p * 1)(b"serve")
+        with Status(self._api) as status:
+            self._api.TF_SetConfig(options, _CPU_ONLY, len(_CPU_ONLY), status.pointer)
+        with Status(self._api) as status:
+            return self._api.TF_LoadSessionFromSavedModel(
+                options, None, os.fsencode(path), tags, 1, self._graph, buffer, status.pointer
+            )
+
+    def _run(self, sides: dict, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        api, names = self._api, list(sides["outputs"])
+        feeds = [self._endpoint(sides["inputs"][name][0]) for name in arrays]
+        fetches = [self._endpoint(sides["outputs"][name][0]) for name in names]
+        given = (ctypes.c_void_p * len(feeds))(
+            *(to_tensor(api, array, sides["inputs"][name][1]) for name, array in arrays.items())
+        )
+        received = (ctypes.c_void_p * len(fetches))()
+        try:
+            with Status(api) as status:
+                api.TF_SessionRun(
+                    self._session,
+                    None,
+                    (Output * len(feeds))(*feeds),
+                    given,
+                    len(feeds),
+                    (Output * len(fetches))(*fetches),
+                    received,
+                    len(fetches),
+                    None,
+                    0,
+                    None,
+                    status.pointer,
+                )
+            return {
+                name: from_tensor(api, tensor, name) for name, tensor in zip(names, received, strict=True)
+            }
+        finally:
+            for tensor in (*given, *received):
+                if tensor:
+                    api.TF_DeleteTensor(tensor)
+
+    def _endpoint(self, tensor_name: str) -> Output:
+        operation, _, index = tensor_name.partition(":")
+        pointer = self._api.TF_GraphOperationByName(self._graph, operation.encode())
+        if not pointer:
+            raise StockError(f"The graph has no tensor {tensor_name!r}, though a signature names it")
+        return Output(pointer, int(index or 0))
+
+
+def _release(api, session, graph) -> None:
+    with Status(api) as status:
+        api.TF_CloseSession(session, status.pointer)
+        api.TF_DeleteSession(session, status.pointer)
+    api.TF_DeleteGraph(graph)
+
+
+def _read_signatures(meta_graph: bytes) -> dict[str, dict[str, dict[str, tuple]]]:
+    """The signatures of a serialised MetaGraphDef: name -> side -> key -> (tensor's name, dtype, shape)."""
+    signatures = read_map(read_message(meta_graph).get(_META_SIGNATURES, []))
+    found = {}
+    for name, definition in signatures.items():
+        if name.startswith("__saved_model"):  # TensorFlow's own, for initialisation: takes and gives nothing
+            continue
+        fields = read_message(definition)
+        found[name] = {
+            side: {key: _read_tensor(info) for key, info in read_map(fields.get(number, [])).items()}
+            for side, number in _SIGNATURE_SIDES.items()
+        }
+    return found
+
+
+def _read_tensor(info: bytes) -> tuple[str, str, tuple[int | None, ...] | None]:
+    fields = read_message(info)
+    number = fields.get(_TENSOR_DTYPE, [0])[-1]
+    shape = read_message(fields.get(_TENSOR_SHAPE, [b""])[-1])
+    sizes = None
+    if not shape.get(_SHAPE_UNKNOWN_RANK, [0])[-1]:
+        dims = [signed(read_message(dim).get(1, [0])[-1]) for dim in shape.get(_SHAPE_DIM, [])]
+        sizes = tuple(None if size < 0 else size for size in dims)
+    name = fields.get(_TENSOR_NAME, [b""])[-1].decode()
+    return name, DTYPE_NAMES.get(number, f"DataType {number}"), sizes

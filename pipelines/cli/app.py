@@ -1,0 +1,78 @@
+"""The commands joined into one program, and every failure turned into a line and an exit status."""
+
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+import ikelos
+from ikelos.pipelines.cli import doctor, evaluate, export, failures, listing, predict, run
+
+# Typer's usage errors are click's: an own copy of click in new versions, the package in old ones.
+UsageError = typer.BadParameter.__base__
+
+app = typer.Typer(
+    name="ikelos",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit status: 0 done, 1 the run failed, 2 bad input, 130 interrupted, 143 ended by SIGTERM.",
+)
+app.command("list", epilog=listing.EXAMPLE)(listing.list_)
+app.command("run", epilog=run.EXAMPLE)(run.run)
+app.command("evaluate", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
+app.command("export", epilog=export.EXAMPLE)(export.export)
+app.command("predict", epilog=predict.EXAMPLE)(predict.predict)
+app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"ikelos {ikelos.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks and TensorFlow's log; allowed anywhere.")
+    ] = False,
+) -> None:
+    """Sequence and generative models on TensorFlow and Keras 3, from data to a served model."""
+
+
+def execute(arguments: list[str]) -> int:
+    """Runs the command that `arguments` name; gives the exit status. Only `--debug` shows a traceback."""
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
+    try:
+        # Not `command.main`, which treats interruptions and usage errors differently in each version.
+        with typer.main.get_command(app).make_context("ikelos", arguments) as context:
+            context.command.invoke(context)
+        sys.stdout.flush()
+    except typer.Exit as stop:
+        return stop.exit_code
+    except UsageError as error:
+        where = error.ctx.command_path if error.ctx else "ikelos"
+        message = error.format_message()
+        stop = "" if message.endswith((".", "?")) else "."
+        print(f"Error: {message}{stop} See `{where} --help`.", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader, `head` for one, has seen enough. Python would complain when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (Exception, KeyboardInterrupt) as error:
+        if debug:
+            traceback.print_exc()
+        message, status = failures.explain(error)
+        for line in message.splitlines():
+            print(f"Error: {line}", file=sys.stderr)
+        return status
+    return 0

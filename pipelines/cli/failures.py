@@ -1,0 +1,81 @@
+"""What a user reads when something fails, and the exit status."""
+
+import errno
+import re
+import signal
+
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.training.errors import NotFinite, Terminated
+
+FAILED, BAD_INPUT = 1, 2
+
+_OS_ERRORS = {
+    errno.ENOENT: "no such file or folder",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "not permitted",
+    errno.EROFS: "the file system is read-only",
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file would be larger than allowed",
+    errno.ENOTDIR: "a file stands where a folder is needed",
+    errno.EISDIR: "a folder stands where a file is needed",
+    errno.EEXIST: "it exists already",
+}
+
+
+def reason(error: OSError) -> str:
+    """What the operating system complains of, in words, without the path."""
+    text = str(error)
+    # numpy and h5py report a failed write without an error number.
+    if "No space left" in text or re.search(r"requested and \d+ written", text):
+        return _OS_ERRORS[errno.ENOSPC]
+    return _OS_ERRORS.get(error.errno or 0) or error.strerror or _first_line(text)
+
+
+def explain(error: BaseException) -> tuple[str, int]:
+    """One readable line for an exception (one per mistake for a `UserError`), and the exit status.
+
+    The notes of an exception (`add_note`) say what was being done, where the exception names no path.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", 128 + signal.SIGINT
+    if isinstance(error, Terminated):
+        return str(error), 128 + error.signal
+    if isinstance(error, NotFinite):
+        return str(error), FAILED
+    if isinstance(error, UserError):
+        return str(error), BAD_INPUT
+    if isinstance(error, OSError):
+        return _with_place(reason(error), error.filename, error), FAILED
+    if isinstance(error, MemoryError):
+        return _with_place("the memory is used up", None, error), FAILED
+    # By name, as importing TensorFlow takes seconds: whoever raised one of these has imported it.
+    if type(error).__module__.startswith("tensorflow.python.framework.errors"):
+        return _explain_tensorflow(error), FAILED
+    return (
+        f"{type(error).__name__}: {_first_line(str(error))}; run again with --debug for the traceback",
+        FAILED,
+    )
+
+
+def _explain_tensorflow(error: BaseException) -> str:
+    text = _first_line(str(error))
+    path = next(iter(re.findall(r"(?:^|[\s:])(/[^\s;:,]+)", text)), None)
+    if "No space left" in str(error):
+        return _with_place("the disk is full", path, error)
+    if "Permission denied" in str(error):
+        return _with_place("permission denied", path, error)
+    if "OOM when allocating" in str(error):
+        return _with_place("the memory is used up", None, error)
+    return f"{type(error).__name__}: {text}; run again with --debug for the traceback"
+
+
+def _with_place(what: str, path: object, error: BaseException) -> str:
+    if path is not None:
+        return f"{what}: {path}"
+    return f"{what} ({', '.join(notes)})" if (notes := getattr(error, "__notes__", [])) else what
+
+
+def _first_line(text: str) -> str:
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "no message")
+    return line if len(line) <= 300 else line[:297] + "..."

@@ -1,0 +1,99 @@
+"""The inputs of a signature from the command line, a file and the model's own examples."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ikelos.pipelines import yaml12
+from ikelos.pipelines.errors import UserError
+from ikelos.serving.values import shape_text, to_array
+
+Specs = Mapping[str, tuple[str, tuple[int | None, ...] | None]]
+
+
+def gather(
+    specs: Specs, given: Iterable[str], file: Path | None, examples: Mapping[str, list]
+) -> dict[str, np.ndarray]:
+    """Builds one batch of inputs.
+
+    Args:
+        specs: name -> (dtype, shape) of each input.
+        given: Texts `"name=value"`; several of one name make a batch.
+        file: JSON `{name: [value, ...]}`, or None.
+        examples: name -> a batch of values, whose first row stands in for an input that is not given.
+
+    Returns:
+        An array for each input. All have the same number of rows: an input with one row is repeated.
+
+    Raises:
+        UserError: An input is unknown, missing or of another dtype, or the numbers of rows differ.
+    """
+    values: dict[str, list] = {} if file is None else _read(file)
+    label = {name: f"{file}: {name}" for name in values}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"--input {text}: must be NAME=VALUE")
+        _check_known(f"--input {text}", name, specs)
+        if name in label and label[name] != "--input":
+            raise UserError(f"--input {text}: {name} is also given by {file}")
+        label[name] = "--input"
+        values.setdefault(name, []).append(_parse(text, value, *specs[name]))
+    for name, (dtype, shape) in specs.items():
+        if name not in values:
+            if name not in examples:
+                raise UserError(f"missing input: --input {name}=VALUE ({dtype}, shape {shape_text(shape)})")
+            values[name], label[name] = examples[name][:1], "the example"
+    arrays = {}
+    for name, value in values.items():
+        _check_known(label[name], name, specs)
+        try:
+            arrays[name] = to_array(f"{label[name]}: input {name}", value, *specs[name])
+        except ValueError as error:
+            raise UserError(str(error)) from None
+    return _same_rows(arrays)
+
+
+def _check_known(where: str, name: str, specs: Specs) -> None:
+    if name not in specs:
+        known = ", ".join(f"{key} ({dtype})" for key, (dtype, _) in specs.items())
+        raise UserError(f"{where}: unknown input {name}; inputs: {known}")
+
+
+def _parse(text: str, value: str, dtype: str, shape: tuple[int | None, ...] | None) -> Any:
+    """One row from its text: taken as it is for a string, as YAML for numbers and lists."""
+    if dtype == "string" and shape is not None and len(shape) == 1:
+        return value
+    row_shape = None if shape is None else shape[1:]
+    try:
+        row, _ = yaml12.loads(value)
+        to_array("row", row, dtype, row_shape)
+    except (ValueError, yaml.YAMLError):
+        kind = f"a {dtype}" if row_shape == () else f"a list of {dtype} of shape {shape_text(row_shape)}"
+        raise UserError(f"--input {text}: must be {kind}. Received: {value!r}") from None
+    return row
+
+
+def _read(file: Path) -> dict[str, list]:
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: not JSON: {error}") from None
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}") from None
+    if not isinstance(values, dict) or not all(isinstance(value, list) for value in values.values()):
+        raise UserError(f'{file}: must be {{"name": [value, ...], ...}}')
+    return values
+
+
+def _same_rows(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    rows = {name: len(array) for name, array in arrays.items()}
+    most = max(rows.values(), default=0)
+    for name, count in rows.items():
+        if count not in (1, most):
+            raise UserError(f"input {name} has {count} values, where others have {most}: give one, or {most}")
+    return {name: np.repeat(array, most // rows[name], axis=0) for name, array in arrays.items()}

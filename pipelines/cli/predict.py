@@ -1,0 +1,117 @@
+"""`ikelos predict`."""
+
+import enum
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ikelos.pipelines.cli.console import columns, console
+from ikelos.pipelines.errors import UserError
+
+EXAMPLE = (
+    "Example: [bold]ikelos predict runs/language_modeling --signature generate --input prompt=ROMEO:[/bold]"
+    "\n\nInputs that are not given are those of the example in the model. The model runs in TensorFlow's "
+    "C library, as in TensorFlow Serving. Writes nothing but its output."
+)
+EXAMPLES_FILE = "assets.extra/ikelos_examples.json"
+
+
+class Format(enum.StrEnum):
+    """How outputs are printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def predict(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PATH",
+            help="A SavedModel, a folder of its versions, or the folder of a run.",
+            show_default=False,
+        ),
+    ],
+    signature: Annotated[
+        str, typer.Option(metavar="NAME", help="Which function of the model.")
+    ] = "serving_default",
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="NAME=VALUE", help="One input; several of one name make a batch."),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help='Inputs as {"name": \\[value, ...]}.')
+    ] = None,
+    output: Annotated[Format, typer.Option(help="For people or for machines.")] = Format.TEXT,
+) -> None:
+    """Run an exported model on inputs, without a server."""
+    version = find_version(path)
+    examples = _examples(version)
+    # numpy and TensorFlow's library, which a wrong path need not wait for.
+    from ikelos.pipelines.cli.inputs import gather
+    from ikelos.serving.stock import StockModel
+
+    with StockModel(version) as model:
+        if signature not in model.signatures:
+            raise UserError(
+                f"unknown signature {signature}; signatures: {', '.join(sorted(model.signatures))}"
+            )
+        example = examples.get(signature, {"inputs": {}, "doc": ""})
+        inputs = gather(model.signatures[signature]["inputs"], given or [], file, example["inputs"])
+        outputs = model.run(signature, inputs)
+    if output is Format.JSON:
+        print(json.dumps({name: _plain(name, array.tolist()) for name, array in outputs.items()}))
+        return
+    out = console()
+    out.print(f"[bold]{signature}[/bold]  {example['doc']}  [dim]{version}[/dim]", soft_wrap=True)
+    rows = len(next(iter(outputs.values())))
+    for row in range(rows):
+        if rows > 1:
+            out.print(f"\n[bold]row {row + 1}[/bold]")
+        out.print(columns({name: _readable(array[row]) for name, array in outputs.items()}))
+
+
+def find_version(path: Path) -> Path:
+    """The folder of the SavedModel that `path` means: itself, its newest version, or the newest of a run.
+
+    Raises:
+        UserError: There is none.
+    """
+    if not path.is_dir():
+        raise UserError(f"no such folder: {path}")
+    if (path / "saved_model.pb").is_file():
+        return path
+    for base in (path, path / "export"):
+        versions = [model.parent for model in base.glob("*/saved_model.pb") if model.parent.name.isdecimal()]
+        if versions:
+            return max(versions, key=lambda version: int(version.name))
+    raise UserError(f"no exported model in {path}: neither saved_model.pb, nor VERSION/, nor export/VERSION/")
+
+
+def _examples(version: Path) -> dict[str, dict[str, Any]]:
+    """What the export says of its signatures: signature -> {"inputs": {name: [values]}, "doc": one line}."""
+    file = version / EXAMPLES_FILE
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A value for JSON; bytes are text, or base64 under a name in `_bytes` (TensorFlow Serving's rule)."""
+    if isinstance(value, list):
+        return [_plain(name, item) for item in value]
+    if isinstance(value, bytes):
+        if name.endswith("_bytes"):
+            import base64
+
+            return {"b64": base64.b64encode(value).decode()}
+        return value.decode("utf-8", errors="replace")
+    return value
+
+
+def _readable(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace")
+    import numpy as np
+
+    return np.array2string(np.asarray(value), precision=4, threshold=20, edgeitems=4)

@@ -1,0 +1,50 @@
+"""`ikelos run`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from ikelos.pipelines import recipe as recipes
+from ikelos.pipelines.cli import folders
+from ikelos.pipelines.cli.console import console, print_written
+
+EXAMPLE = (
+    "Example: [bold]ikelos run language_modeling --set training.steps=20 --workdir runs/small[/bold]"
+    "\n\nThe same command continues a run that was ended, from its last checkpoint."
+    "\n\nWrites to its folder: recipe.yaml, assets/, stages/ (checkpoints, TensorBoard), evaluation.json, "
+    "report/report.html and export/VERSION/."
+)
+
+
+def run(
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|PATH", help="A recipe of `ikelos list`, or a YAML file.", show_default=False
+        ),
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Override a key, such as training.steps=20; repeatable."
+        ),
+    ] = None,
+    workdir: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where to write.", show_default="runs/<name of the recipe>"),
+    ] = None,
+) -> None:
+    """Run a recipe: prepare the data, train, evaluate, export, report."""
+    loaded = recipes.load(recipe, overrides or [])
+    folder = workdir or Path("runs") / loaded.name
+    folders.prepare(folder)
+    console().print(
+        f"[bold]{escape(loaded.name)}[/bold] in {escape(str(folder))}: {escape(loaded.description)}"
+    )
+    with folders.named(folder):
+        from ikelos.pipelines import runner
+
+        written = runner.run(loaded, folder)
+    print_written(written)

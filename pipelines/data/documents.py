@@ -1,0 +1,180 @@
+"""Documents of text from TensorFlow Datasets or from files. TensorFlow is imported when they are read."""
+
+import difflib
+import glob
+import gzip
+import importlib
+import os
+import pathlib
+import zlib
+from collections.abc import Iterator
+
+from ikelos.pipelines.data.config import Patterns, Source, Split
+from ikelos.pipelines.errors import UserError
+
+# Module and one line for each data set of our own; importing the module registers it with TensorFlow
+# Datasets.
+_OURS = {
+    "shakespeare_plays": (
+        "ikelos.pipelines.data.shakespeare_plays",
+        "38 plays in Markdown, 5.3 million characters, four plays held out; comes with ikelos[pipelines]",
+    ),
+}
+
+_FORMATS = (".txt", ".txt.gz", ".tfrecord", ".tfrecord.gz")
+
+
+def available() -> dict[str, str]:
+    """Name and one-line description of the data sets that need no download."""
+    return {name: description for name, (_, description) in _OURS.items()}
+
+
+def documents(source: Source, split: Split) -> Iterator[tuple[str, str]]:
+    """Reads the documents of a split, in an order that is the same each time.
+
+    Args:
+        source: where they come from.
+        split: `train`, `validation` or `test`; the source says what this is there.
+
+    Yields:
+        A stable id, unique in the split, and the text.
+
+    Raises:
+        UserError: for an unknown data set, config, split or feature; a pattern without files, a file in two
+            splits; a file that can't be read or is not UTF-8; a split without text.
+    """
+    if source.files is not None:
+        found = _of_files(_files(source.files)[split], source.text_feature)
+        place = f"files.{split}={list(getattr(source.files, split))}"
+    else:
+        found = _of_tfds(source, getattr(source.splits, split))
+        place = f"split {getattr(source.splits, split)!r} of data set {source.tfds!r}"
+    characters = 0
+    for name, content in found:
+        try:
+            text = content.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{name} is not valid UTF-8 at byte {error.start}: {error.reason}") from None
+        characters += len(text)
+        yield name, text
+    if not characters:
+        raise UserError(f"{place} has no text")
+
+
+def _of_tfds(source, split):
+    """Ids and texts (bytes) of a data set, which is prepared first if it has not been."""
+    builder = _builder(source)
+    if source.text_feature not in builder.info.features:
+        names = ", ".join(builder.info.features)
+        raise UserError(f"data set {source.tfds!r} has no feature {source.text_feature!r}; it has {names}")
+    _prepare(builder)
+    import tensorflow_datasets as tfds
+
+    try:
+        dataset = builder.as_dataset(split=split, shuffle_files=False)
+    except (ValueError, AssertionError, KeyError):
+        names = ", ".join(builder.info.splits)
+        raise UserError(f"data set {source.tfds!r} has no split {split!r}; it has {names}") from None
+    if dataset.element_spec[source.text_feature].dtype.name != "string":
+        spec = dataset.element_spec[source.text_feature]
+        raise UserError(
+            f"feature {source.text_feature!r} of data set {source.tfds!r} is not text but {spec.dtype.name}"
+        )
+    for index, example in enumerate(tfds.as_numpy(dataset)):
+        own = example.get("id")
+        yield own.decode() if isinstance(own, bytes) else f"{split}:{index}", example[source.text_feature]
+
+
+def _builder(source):
+    import tensorflow_datasets as tfds
+
+    name = source.tfds
+    for module, _ in _OURS.values():
+        importlib.import_module(module)
+    known = set(tfds.list_builders(with_community_datasets=False))
+    base = name.partition("/")[0].partition(":")[0]
+    if base not in known:
+        nearest = ", ".join(difflib.get_close_matches(base, sorted(known - _OURS.keys()), n=5, cutoff=0.5))
+        raise UserError(
+            f"unknown data set {name!r}. Ikelos has: {', '.join(_OURS)}. "
+            f"Nearest in TensorFlow Datasets: {nearest or 'none'}"
+        )
+    try:
+        return tfds.builder(name, data_dir=source.data_dir)
+    except (ValueError, AssertionError) as error:
+        configs = ", ".join(sorted(tfds.builder_cls(base).builder_configs)) or "none"
+        raise UserError(f"data set {name!r}: {_first_line(error)} Its configs: {configs}") from None
+
+
+def _prepare(builder):
+    """Writes the data set's files if they are not there: ours from what is installed, others by download."""
+    import tensorflow_datasets as tfds
+
+    tfds.disable_progress_bar()
+    try:
+        builder.download_and_prepare()
+    except (OSError, AssertionError, tfds.download.DownloadError) as error:
+        raise UserError(
+            f"data set {builder.name!r} can't be prepared in {builder.data_dir}: {_first_line(error)}"
+        ) from None
+
+
+def _first_line(error):
+    return str(error).strip().partition("\n")[0]
+
+
+def _files(patterns: Patterns) -> dict[str, list[str]]:
+    """The files of each split, sorted; every pattern has some, and no file is in two splits."""
+    files = {}
+    splits_of = {}
+    for split in Patterns.model_fields:
+        for pattern in getattr(patterns, split):
+            matches = [path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)]
+            if not matches:
+                raise UserError(f"files.{split}: no file matches {pattern!r} in {pathlib.Path.cwd()}")
+            for path in matches:
+                if not path.endswith(_FORMATS):
+                    raise UserError(
+                        f"files.{split}: {path} has none of the known suffixes {', '.join(_FORMATS)}"
+                    )
+                if splits_of.setdefault(os.path.realpath(path), split) != split:
+                    raise UserError(
+                        f"{path} is in two splits: files.{splits_of[os.path.realpath(path)]} and files.{split}"
+                    )
+                files.setdefault(split, set()).add(path)
+    return {split: sorted(paths) for split, paths in files.items()}
+
+
+def _of_files(paths, text_feature):
+    """Ids and texts (bytes) of files: the path, and for a TFRecord the number of the example in it."""
+    for path in paths:
+        try:
+            if ".tfrecord" in pathlib.Path(path).suffixes:
+                yield from _of_tfrecord(path, text_feature)
+            elif path.endswith(".gz"):
+                with gzip.open(path) as file:
+                    yield path, file.read()
+            else:
+                yield path, pathlib.Path(path).read_bytes()
+        except (OSError, EOFError, zlib.error) as error:
+            raise UserError(f"{path} can't be read: {error}") from None
+
+
+def _of_tfrecord(path, text_feature):
+    import tensorflow as tf
+    from google.protobuf.message import DecodeError
+
+    records = tf.data.TFRecordDataset(path, compression_type="GZIP" if path.endswith(".gz") else "")
+    try:
+        for index, record in enumerate(records.as_numpy_iterator()):
+            features = tf.train.Example.FromString(record).features.feature
+            values = features[text_feature].bytes_list.value if text_feature in features else ()
+            if len(values) != 1:
+                names = ", ".join(sorted(features))
+                raise UserError(
+                    f"{path}: example {index} must have one bytes value in feature {text_feature!r}; "
+                    f"it has {len(values)} there, and the features {names}"
+                )
+            yield f"{path}:{index}", values[0]
+    except (tf.errors.DataLossError, DecodeError) as error:
+        raise UserError(f"{path} is not a whole TFRecord of tf.train.Example: {error}") from None

@@ -1,0 +1,104 @@
+"""Writes a report: `report.json` with every number, and `report.html`, a page that needs no other file."""
+
+import importlib.resources
+import json
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from ikelos.pipelines.report import palette, svg
+from ikelos.pipelines.report.sections import Section
+
+# Nats from which a piece of text gets the next shade: a probability of 1/e, 1/e^2, 1/e^4, 1/e^6. From the
+# third on it is underlined as well.
+THRESHOLDS = (1.0, 2.0, 4.0, 6.0)
+UNDERLINED = 3
+
+
+def write(
+    folder: pathlib.Path, title: str, facts: Mapping[str, Any], sections: Sequence[Section]
+) -> tuple[pathlib.Path, pathlib.Path]:
+    """Writes `report.json` and `report.html` into `folder`, made if need be, and returns their paths.
+
+    Args:
+        folder: where the two files go; those of an earlier report are replaced.
+        title: names the run.
+        facts: all numbers of the run under stable keys: values of JSON or NumPy, dicts and lists of these.
+        sections: what the page shows, in order.
+
+    Raises:
+        ValueError: if a number is not finite: JSON has no word for it, and a report nothing to say about it.
+        TypeError: if a value has no form in JSON.
+    """
+    data = {"title": title, "facts": facts, "sections": [section.data() for section in sections]}
+    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
+    html = _template().render(
+        title=title,
+        sections=sections,
+        facts=list(_flat(json.loads(text)["facts"])),
+        light=palette.css(0),
+        dark=palette.css(1),
+        levels=_levels(),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = folder / "report.json", folder / "report.html"
+    for path, content in zip(paths, (text, html), strict=True):
+        path.write_text(content + "\n", encoding="utf-8")
+    return paths
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(svg=svg.inline, shaded=_shaded)
+    source = importlib.resources.files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
+    return environment.from_string(source)
+
+
+def _shaded(pieces: Sequence[str], nats: Sequence[float]) -> Iterator[tuple[int, str, float]]:
+    """Yields (level, text, nats); neighbours of level 0 come as one, as they are not marked."""
+    plain = ""
+    for piece, cost in zip(pieces, nats, strict=True):
+        level = int(np.searchsorted(THRESHOLDS, cost, side="right"))
+        if level == 0:
+            plain += piece
+            continue
+        if plain:
+            yield 0, plain, 0.0
+        plain = ""
+        # A marked line break shows itself, as there is nothing else to shade.
+        yield level, piece.replace("\n", "↵\n"), cost
+    if plain:
+        yield 0, plain, 0.0
+
+
+def _levels() -> list[dict[str, Any]]:
+    ends = [f"to {end:g}" for end in THRESHOLDS[1:]] + ["or more"]
+    return [
+        {"level": level, "text": f"{start:g} {end} nats", "underlined": level >= UNDERLINED}
+        for level, (start, end) in enumerate(zip(THRESHOLDS, ends, strict=True), 1)
+    ]
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """The leaves of nested facts, each with its keys joined by dots."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{path}.{key}" if path else key)
+    elif isinstance(value, list) and any(isinstance(inner, dict | list) for inner in value):
+        for index, inner in enumerate(value):
+            yield from _flat(inner, f"{path}.{index}")
+    else:
+        yield path, value if isinstance(value, str) else json.dumps(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, pathlib.PurePath):
+        return str(value)
+    raise TypeError(f"A report's facts must be plain values. Received: {type(value).__name__}: {value!r}")

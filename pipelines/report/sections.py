@@ -1,0 +1,138 @@
+"""What a report is made of: sections as data, the same for the page and for the file of numbers.
+
+Every section may have a `heading` and `prose` (paragraphs of plain text) above its content. Texts may hold
+anything: the page escapes them.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from matplotlib.figure import Figure
+
+Value = str | int | float | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Section:
+    """A heading and paragraphs, and nothing else."""
+
+    kind: ClassVar[str] = "prose"
+    heading: str = ""
+    prose: Sequence[str] = ()
+
+    def data(self) -> dict[str, Any]:
+        """What stands in the section, for report.json."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {"kind": self.kind, **fields}
+
+
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """One figure in large type: its `value` as text, what it is, and what to compare it with."""
+
+    value: str
+    label: str
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Headline(Section):
+    """The few figures a reader should see first."""
+
+    kind: ClassVar[str] = "headline"
+    tiles: Sequence[Tile]
+
+    def data(self):
+        """As for every section."""
+        return super().data() | {"tiles": [dataclasses.asdict(tile) for tile in self.tiles]}
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A column's title and how its numbers are written, as in `format(value, "...")`."""
+
+    title: str
+    format: str = ""
+
+    def text(self, value: Value) -> str:
+        """A cell as people read it."""
+        if value is None:
+            return "–"  # noqa: RUF001 (the dash that tables use for nothing)
+        return value if isinstance(value, str) else format(value, self.format)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Table(Section):
+    """Rows of values; the first column names the row, `highlight` is the index of the row that stands out."""
+
+    kind: ClassVar[str] = "table"
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Value]]
+    highlight: int | None = None
+
+    def __post_init__(self):
+        """Refuses rows that don't fit the columns."""
+        for index, row in enumerate(self.rows):
+            if len(row) != len(self.columns):
+                raise ValueError(f"`rows` must have {len(self.columns)} values each. Received: rows[{index}]={row}")
+
+    def data(self):
+        """As for every section."""
+        return super().data() | {"columns": [column.title for column in self.columns]}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Picture(Section):
+    """A matplotlib figure; `alt` says what is to be seen in it to someone who cannot see it."""
+
+    kind: ClassVar[str] = "picture"
+    figure: Figure
+    alt: str
+    caption: str = ""
+
+    def __post_init__(self):
+        """Refuses a picture that says nothing to the blind."""
+        if not self.alt.strip():
+            raise ValueError(f"`alt` must say what the picture shows. Received: alt={self.alt!r}")
+
+    def data(self):
+        """As for every section: its words, as the numbers of a picture belong in the report's facts."""
+        fields = super().data()
+        del fields["figure"]
+        return fields
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """A text that a model wrote after `prompt`."""
+
+    label: str
+    prompt: str
+    text: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Samples(Section):
+    """Texts of the model, as they are, in type of one width."""
+
+    kind: ClassVar[str] = "samples"
+    samples: Sequence[Sample]
+
+    def data(self):
+        """As for every section."""
+        return super().data() | {"samples": [dataclasses.asdict(sample) for sample in self.samples]}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Surprisal(Section):
+    """A text shaded by what each of its `pieces` (characters or longer) cost the model, in `nats`."""
+
+    kind: ClassVar[str] = "surprisal"
+    pieces: Sequence[str]
+    nats: Sequence[float]
+
+    def __post_init__(self):
+        """Refuses costs that don't fit the text."""
+        if len(self.pieces) != len(self.nats):
+            raise ValueError(f"`nats` must have one cost a piece: {len(self.pieces)}. Received: {len(self.nats)}")

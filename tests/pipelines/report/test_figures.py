@@ -1,0 +1,167 @@
+import io
+import subprocess
+import sys
+
+import matplotlib
+import numpy as np
+import pytest
+
+from ikelos.pipelines.report import figures
+from ikelos.pipelines.report.figures import Bar
+from ikelos.pipelines.report.palette import LIGHT
+
+BARS = [
+    Bar("peer", 1.8, 1.1, "peer"),
+    Bar("ours", 1.462, 2.4, "ours"),
+    Bar("trigram", 1.931, 0.1, "baseline"),
+    Bar("unigram", 3.307, None, "baseline"),
+]
+
+
+@pytest.fixture
+def history():
+    """Four logs of five steps and two epochs; one step in the second log was clipped."""
+    records = []
+    for index, step in enumerate((5, 10, 15, 20)):
+        records.append(
+            {
+                "event": "step",
+                "step": step,
+                "loss": 4.0 - index,
+                "learning_rate": 1e-3 * (index + 1),
+                "gradient_norm": 0.5,
+                "gradient_norm_max": 3.0 if index == 1 else 0.75,
+                "clipped": 0.2 if index == 1 else 0.0,
+                "tokens_per_second": 1000.0,
+                "seconds": 60.0 * (index + 1),
+            }
+        )
+        if step % 10 == 0:
+            records.append(
+                {
+                    "event": "epoch",
+                    "step": step,
+                    "epoch": step // 10,
+                    "loss": 3.0,
+                    "validation_loss": 3.5 if step == 10 else 2.5,
+                    "seconds": 60.0 * (index + 1),
+                    "tokens": 100 * step,
+                    "samples": [],
+                }
+            )
+    return records
+
+
+def lines(axes):
+    return {line.get_label(): line for line in axes.get_lines()}
+
+
+def legend(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_comparison_has_a_bar_for_each_model_the_best_on_top():
+    figure = figures.comparison(BARS)
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["ours", "peer", "trigram", "unigram"]
+    assert [bar.get_width() for bar in axes.patches] == [1.462, 1.8, 1.931, 3.307]
+    tops = [bar.get_y() for bar in axes.patches]
+    assert tops == sorted(tops)
+    assert axes.yaxis_inverted()
+    assert axes.get_xlim()[0] == 0
+    assert [text.get_text() for text in axes.texts] == [
+        "1.462  2.4 min",
+        "1.800  1.1 min",
+        "1.931  6 s",
+        "3.307",
+    ]
+
+
+def test_comparison_tells_ours_baselines_and_peers_apart_by_more_than_colour():
+    figure = figures.comparison(BARS)
+    ours, peer, baseline, _ = figure.axes[0].patches
+    assert matplotlib.colors.to_hex(ours.get_facecolor()) == LIGHT["ours"]
+    assert len({matplotlib.colors.to_hex(bar.get_facecolor()) for bar in (ours, peer, baseline)}) == 3
+    assert [label.get_weight() for label in figure.axes[0].get_yticklabels()] == ["bold"] + 3 * ["normal"]
+    assert peer.get_hatch()
+    assert not baseline.get_hatch()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "this run",
+        "baseline on the same data",
+        "peer, measured elsewhere",
+    ]
+
+
+def test_comparison_names_only_what_it_shows():
+    figure = figures.comparison(BARS[1:])
+    assert len(figure.legends[0].get_texts()) == 2
+
+
+def test_training_curves_draw_the_records(history):
+    figure = figures.training_curves(history, clip_norm=1.0, tokens_per_character=0.5)
+    loss, norm, rate = figure.axes
+    np.testing.assert_array_equal(lines(loss)["training"].get_xydata(), [[5, 2], [10, 1.5], [15, 1], [20, 0.5]])
+    np.testing.assert_array_equal(lines(loss)["validation"].get_xydata(), [[10, 1.75], [20, 1.25]])
+    assert [text.get_text() for text in loss.texts] == ["best 1.250"]
+    assert "nats per character" in loss.get_title(loc="left")
+    assert norm.get_yscale() == "log"
+    np.testing.assert_array_equal(lines(norm)["mean"].get_ydata(), [0.5] * 4)
+    np.testing.assert_allclose(rate.get_lines()[0].get_ydata(), [1e-3, 2e-3, 3e-3, 4e-3])
+    assert rate.get_xlabel() == "step"
+
+
+def test_training_curves_mark_the_clipped_steps_and_the_threshold(history):
+    norm = figures.training_curves(history, clip_norm=1.0, tokens_per_character=1.0).axes[1]
+    assert legend(norm) == ["to the largest", "mean", "longest allowed, 1", "clipped (5.0% of steps)"]
+    np.testing.assert_array_equal(lines(norm)["longest allowed, 1"].get_ydata(), [1.0, 1.0])
+    np.testing.assert_array_equal(lines(norm)["clipped (5.0% of steps)"].get_xydata(), [[10, 3.0]])
+
+
+def test_training_curves_without_clipping_speak_of_none(history):
+    norm = figures.training_curves(history, clip_norm=None, tokens_per_character=1.0).axes[1]
+    assert legend(norm) == ["to the largest", "mean"]
+
+
+def test_minutes_stand_where_they_had_passed(history):
+    figure = figures.training_curves(history, clip_norm=1.0, tokens_per_character=1.0)
+    (below,) = figure.axes[2].child_axes
+    assert below.get_xlabel() == "minutes of training"
+    labels = [float(label.get_text()) for label in below.get_xticklabels()]
+    np.testing.assert_allclose(below.get_xticks(), [5 * minute for minute in labels])
+    assert labels[0] == 0
+    assert labels[-1] == 4
+
+
+def test_a_run_too_short_for_one_kind_of_record_can_be_drawn(history):
+    for kind, curves in [("step", ["training"]), ("epoch", ["training", "validation"])]:
+        records = [record for record in history if record["event"] == kind]
+        figure = figures.training_curves(records, clip_norm=1.0, tokens_per_character=1.0)
+        figure.savefig(io.BytesIO(), format="svg")
+        assert legend(figure.axes[0]) == curves
+
+
+def test_nothing_to_draw_is_refused():
+    with pytest.raises(ValueError, match=r"`history`.*none"):
+        figures.training_curves([], clip_norm=None, tokens_per_character=1.0)
+    with pytest.raises(ValueError, match=r"`bars`.*none"):
+        figures.comparison([])
+
+
+def test_the_users_matplotlib_is_left_alone(history):
+    before = dict(matplotlib.rcParams)
+    with matplotlib.rc_context({"font.size": 40.0, "axes.facecolor": "red"}):
+        figure = figures.training_curves(history, clip_norm=1.0, tokens_per_character=1.0)
+        assert matplotlib.rcParams["font.size"] == 40.0
+    assert figure.axes[0].title.get_fontsize() < 20
+    assert figure.axes[0].get_facecolor()[3] == 0
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_pyplot_stays_out():
+    # pyplot picks a backend and keeps every figure alive until it is closed.
+    code = (
+        "import sys, ikelos.pipelines.report.page, ikelos.pipelines.report.figures; "
+        "print('matplotlib.pyplot' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"

@@ -1,0 +1,31 @@
+import pytest
+from matplotlib.figure import Figure
+
+from ikelos.pipelines.report.sections import Column, Headline, Picture, Section, Surprisal, Table, Tile
+
+
+def test_cells_are_written_as_their_column_says():
+    assert Column("a", ".2f").text(1.005e3) == "1005.00"
+    assert Column("a", ",d").text(1234567) == "1,234,567"
+    assert Column("a").text(3) == "3"
+    assert Column("a", ".2f").text("over 9") == "over 9"
+    assert Column("a", ".2f").text(None) == "–"  # noqa: RUF001
+
+
+def test_data_hold_what_the_section_says():
+    assert Section(heading="h", prose=["p"]).data() == {"kind": "prose", "heading": "h", "prose": ["p"]}
+    assert Headline(tiles=[Tile("1", "one")]).data()["tiles"] == [{"value": "1", "label": "one", "note": ""}]
+    table = Table(columns=[Column("a", ".1f"), Column("b")], rows=[(1.25, None)])
+    assert table.data()["columns"] == ["a", "b"]
+    assert table.data()["rows"] == [(1.25, None)]
+    picture = Picture(figure=Figure(), alt="a line", caption="c").data()
+    assert picture == {"kind": "picture", "heading": "", "prose": (), "alt": "a line", "caption": "c"}
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match=r"2 values each.*rows\[1\]=\(3,\)"):
+        Table(columns=[Column("a"), Column("b")], rows=[(1, 2), (3,)])
+    with pytest.raises(ValueError, match=r"one cost a piece: 3. Received: 2"):
+        Surprisal(pieces="abc", nats=[1.0, 2.0])
+    with pytest.raises(ValueError, match=r"`alt`.*alt=' '"):
+        Picture(figure=Figure(), alt=" ")

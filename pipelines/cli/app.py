@@ -3,7 +3,7 @@
 import os
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +11,7 @@ import ikelos
 from ikelos.pipelines.cli import doctor, evaluate, export, failures, listing, predict, run
 
 # Typer's usage errors are click's: an own copy of click in new versions, the package in old ones.
-UsageError = typer.BadParameter.__base__
+UsageError: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
     name="ikelos",
@@ -61,8 +61,8 @@ def execute(arguments: list[str]) -> int:
     except UsageError as error:
         where = error.ctx.command_path if error.ctx else "ikelos"
         message = error.format_message()
-        stop = "" if message.endswith((".", "?")) else "."
-        print(f"Error: {message}{stop} See `{where} --help`.", file=sys.stderr)
+        end = "" if message.endswith((".", "?")) else "."
+        print(f"Error: {message}{end} See `{where} --help`.", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # The reader, `head` for one, has seen enough. Python would complain when it flushes at its end.

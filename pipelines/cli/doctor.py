@@ -1,6 +1,5 @@
 """`ikelos doctor`."""
 
-import importlib.metadata
 import json
 import os
 import platform
@@ -53,6 +52,8 @@ def doctor(
 
 def versions() -> dict[str, str]:
     """Of Python, the operating system, and the packages that a run uses."""
+    import importlib.metadata
+
     libc = " ".join(platform.libc_ver()).strip() or "unknown libc"
     found = {
         "python": f"{platform.python_version()} ({sys.executable})",

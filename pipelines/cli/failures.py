@@ -1,6 +1,7 @@
 """What a user reads when something fails, and the exit status."""
 
 import errno
+import os
 import re
 import signal
 
@@ -59,15 +60,14 @@ def explain(error: BaseException) -> tuple[str, int]:
 
 
 def _explain_tensorflow(error: BaseException) -> str:
-    text = _first_line(str(error))
-    path = next(iter(re.findall(r"(?:^|[\s:])(/[^\s;:,]+)", text)), None)
-    if "No space left" in str(error):
-        return _with_place("the disk is full", path, error)
-    if "Permission denied" in str(error):
-        return _with_place("permission denied", path, error)
-    if "OOM when allocating" in str(error):
+    # `{{function_node ...}} /the/path; No space left on device [Op:WriteFile]`
+    text = re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:.*?\]", "", str(error))
+    for number, words in _OS_ERRORS.items():
+        if found := re.search(rf"(?:([^\s;]+); )?{re.escape(os.strerror(number))}", text):
+            return _with_place(words, found[1], error)
+    if "OOM when allocating" in text:
         return _with_place("the memory is used up", None, error)
-    return f"{type(error).__name__}: {text}; run again with --debug for the traceback"
+    return f"{type(error).__name__}: {_first_line(text)}; run again with --debug for the traceback"
 
 
 def _with_place(what: str, path: object, error: BaseException) -> str:

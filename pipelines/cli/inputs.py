@@ -35,14 +35,14 @@ def gather(
     values: dict[str, list] = {} if file is None else _read(file)
     label = {name: f"{file}: {name}" for name in values}
     for text in given:
-        name, equals, value = text.partition("=")
+        name, equals, written = text.partition("=")
         if not equals:
             raise UserError(f"--input {text}: must be NAME=VALUE")
         _check_known(f"--input {text}", name, specs)
         if name in label and label[name] != "--input":
             raise UserError(f"--input {text}: {name} is also given by {file}")
         label[name] = "--input"
-        values.setdefault(name, []).append(_parse(text, value, *specs[name]))
+        values.setdefault(name, []).append(_parse(text, written, *specs[name]))
     for name, (dtype, shape) in specs.items():
         if name not in values:
             if name not in examples:

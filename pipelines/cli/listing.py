@@ -1,6 +1,5 @@
 """`ikelos list`."""
 
-from ikelos.pipelines import recipe
 from ikelos.pipelines.cli.console import columns, console
 
 EXAMPLE = "Example: [bold]ikelos list[/bold]\n\nWrites nothing."
@@ -8,6 +7,7 @@ EXAMPLE = "Example: [bold]ikelos list[/bold]\n\nWrites nothing."
 
 def list_() -> None:
     """List the recipes and data sets that come with Ikelos."""
+    from ikelos.pipelines import recipe
     from ikelos.pipelines.data import documents
 
     out = console()

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from ikelos.pipelines import recipe as recipes
 from ikelos.pipelines.cli import folders
 from ikelos.pipelines.cli.console import console, print_written
 
@@ -37,6 +36,9 @@ def run(
     ] = None,
 ) -> None:
     """Run a recipe: prepare the data, train, evaluate, export, report."""
+    # Not at the top, for the sake of `ikelos --help`: pydantic takes longer to import than all the rest.
+    from ikelos.pipelines import recipe as recipes
+
     loaded = recipes.load(recipe, overrides or [])
     folder = workdir or Path("runs") / loaded.name
     folders.prepare(folder)

@@ -1,0 +1,67 @@
+import dataclasses
+import subprocess
+import sys
+import types
+
+import pytest
+
+import ikelos.pipelines
+from ikelos.pipelines import cli
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def ikelos_command(capsys, monkeypatch, tmp_path):
+    """Runs `ikelos ...` in this process, in an empty folder and a wide terminal."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    def call(*arguments):
+        status = cli.main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Result(status, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def ikelos_process(tmp_path):
+    """Runs `ikelos ...` in a process of its own; `after` is Python that runs there at the end."""
+
+    def call(*arguments, after="", **options):
+        script = f"import sys; from ikelos.pipelines.cli import main; status = main()\n{after}\nsys.exit(status)"
+        done = subprocess.run(
+            [sys.executable, "-c", script, *map(str, arguments)],
+            **{"capture_output": True, "text": True, "check": False, "cwd": tmp_path, "timeout": 120} | options,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+@pytest.fixture
+def runner(monkeypatch):
+    """Stands for `ikelos.pipelines.runner`: notes its calls, and gives or raises `outcome`."""
+    fake = types.SimpleNamespace(calls=[], outcome={"Report": "report.html"})
+
+    def does(name):
+        def function(*arguments):
+            fake.calls.append((name, *arguments))
+            if isinstance(fake.outcome, BaseException):
+                raise fake.outcome
+            return fake.outcome
+
+        return function
+
+    fake.run, fake.evaluate, fake.export = does("run"), does("evaluate"), does("export")
+    monkeypatch.setattr(ikelos.pipelines, "runner", fake, raising=False)
+    return fake

@@ -1,0 +1,101 @@
+import importlib.util
+import os
+
+import pytest
+
+import ikelos
+from ikelos.pipelines import cli
+
+COMMANDS = ("list", "run", "evaluate", "export", "predict", "doctor")
+
+
+def test_version(ikelos_command):
+    result = ikelos_command("--version")
+    assert (result.status, result.out) == (0, f"ikelos {ikelos.__version__}\n")
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",)])
+def test_help_names_every_command_and_the_exit_statuses(ikelos_command, arguments):
+    result = ikelos_command(*arguments)
+    assert result.status == 0
+    assert all(f" {command} " in result.out for command in COMMANDS)
+    assert "130 interrupted, 143 ended by SIGTERM" in result.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example_and_says_what_is_written(ikelos_command, command):
+    result = ikelos_command(command, "--help")
+    assert result.status == 0
+    assert f"Example: ikelos {command}" in result.out
+    assert "rites " in result.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["rum"], "Error: No such command 'rum'. Did you mean 'run'? See `ikelos --help`."),
+        (["run"], "Error: Missing argument 'NAME|PATH'. See `ikelos run --help`."),
+        (["list", "--all"], "Error: No such option: --all. See `ikelos list --help`."),
+    ],
+)
+def test_wrong_usage_is_one_line(ikelos_command, arguments, line):
+    result = ikelos_command(*arguments)
+    assert (result.status, result.out, result.err) == (2, "", line + "\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["--help"], 0),
+        (["run", "--help"], 0),
+        (["list"], 0),
+        (["run", "language_modelling"], 2),
+        (["run", "language_modeling", "--set", "training.stpes=3"], 2),
+        (["run", "language_modeling", "--workdir", "/dev/null/x"], 2),
+        (["predict", "missing"], 2),
+        (["evaluate", "missing"], 2),
+    ],
+)
+def test_light_commands_import_no_tensorflow(ikelos_process, arguments, status):
+    heavy = "print(sorted({'tensorflow', 'keras', 'numpy', 'tensorflow_datasets'} & set(sys.modules)), 'loaded')"
+    result = ikelos_process(*arguments, after=heavy)
+    assert result.status == status
+    assert result.out.endswith("[] loaded\n")
+    assert "Traceback" not in result.err
+    assert result.err.count("\n") == (status != 0)
+
+
+def test_without_the_extra_one_line_says_how_to_install_it(monkeypatch, capsys):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "typer" else find(name))
+    assert cli.main(["list"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "Error: the command line needs typer: pip install 'ikelos[pipelines]'\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "before", "after"),
+    [(["list"], None, "2"), (["list"], "0", "0"), (["list", "--debug"], None, None)],
+)
+def test_tensorflow_logs_errors_only_unless_asked_for_more(ikelos_command, monkeypatch, arguments, before, after):
+    if before is not None:
+        monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", before)
+    assert ikelos_command(*arguments).status == 0
+    assert os.environ.get("TF_CPP_MIN_LOG_LEVEL") == after
+
+
+def test_a_reader_that_stops_reading_is_no_error(ikelos_process):
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        result = ikelos_process("list", capture_output=False, stdout=write, stderr=-1)
+    finally:
+        os.close(write)
+    assert (result.status, result.err) == (1, "")
+
+
+def test_output_to_a_full_disk_is_one_line(ikelos_process):
+    with open("/dev/full", "w") as full:
+        result = ikelos_process("list", capture_output=False, stdout=full, stderr=-1)
+    assert (result.status, result.err) == (1, "Error: the disk is full\n")

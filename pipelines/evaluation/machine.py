@@ -35,7 +35,7 @@ def sgemm_gflops() -> float:
     values = tf.random.stateless_uniform([_SIZE, _SIZE], seed=[0, 0])
     multiply = tf.function(lambda a, b: tf.linalg.matmul(a, b)[0, 0])
     float(multiply(values, values))  # Traces, starts the threads, brings the pages in.
-    seconds = []
+    seconds: list[float] = []
     while len(seconds) < _REPEATS and sum(seconds) < _SECONDS:
         start = time.perf_counter()
         float(multiply(values, values))  # One number is fetched, so that an asynchronous device has finished.
@@ -55,7 +55,7 @@ def cpu_model() -> str:
 
 def usable_cores() -> int:
     """Cores that this process may run on, which can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def peak_memory_bytes() -> int:

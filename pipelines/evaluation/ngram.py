@@ -32,7 +32,7 @@ class _Smoothing:
 class _Level:
     keys: np.ndarray  # int64 [n-grams of this level], sorted
     top: _Smoothing  # of how often each n-gram occurs: used where this level is the highest
-    lower: _Smoothing | None  # of how many different tokens stand before it: used below the highest level
+    lower: _Smoothing  # of how many different tokens stand before it: used below; the last level has `top` here too
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +50,7 @@ class NgramModel:
     def truncated(self, order: int) -> "NgramModel":
         """The model of a lower `order` fitted on the same documents."""
         if not 1 <= order <= self.order:
-            raise ValueError(
-                f"`order` must be between 1 and {self.order}, the fitted order. Received: order={order}"
-            )
+            raise ValueError(f"`order` must be between 1 and {self.order}, the fitted order. Received: order={order}")
         return dataclasses.replace(self, levels=self.levels[:order])
 
     def log_probabilities(self, document: np.ndarray) -> np.ndarray:
@@ -68,13 +66,12 @@ class NgramModel:
         document = _checked(document, self.vocabulary_size)
         result = np.empty((self.order, document.size))
         probabilities = np.full(document.size, 1.0 / self.vocabulary_size)
-        nodes = None
+        nodes = np.empty(0, np.int64)
         for index, level in enumerate(self.levels):
             contexts = _contexts(nodes, document.size, self.levels[index - 1].keys.size if index else 0)
             nodes = _find(level.keys, contexts, document, self.vocabulary_size)
             result[index] = np.log(_interpolate(level.top, contexts, nodes, probabilities))
-            if index + 1 < self.order:
-                probabilities = _interpolate(level.lower, contexts, nodes, probabilities)
+            probabilities = _interpolate(level.lower, contexts, nodes, probabilities)
         return result
 
 
@@ -94,7 +91,7 @@ def fit(documents: Sequence[np.ndarray], order: int, vocabulary_size: int) -> Ng
     starts = np.cumsum([0, *lengths[:-1]])
 
     levels: list[_Level] = []
-    nodes, size = None, 0
+    nodes, size = np.empty(0, np.int64), 0
     for _ in range(order):
         contexts = _contexts(nodes, tokens.size, size, starts)
         keys, first, found, counts = np.unique(
@@ -107,7 +104,8 @@ def fit(documents: Sequence[np.ndarray], order: int, vocabulary_size: int) -> Ng
             levels[-1] = dataclasses.replace(
                 below, lower=_smooth(below.keys // vocabulary_size, preceding, below.top.backoff.size)
             )
-        levels.append(_Level(keys, _smooth(keys // vocabulary_size, counts, size + 1), None))
+        top = _smooth(keys // vocabulary_size, counts, size + 1)
+        levels.append(_Level(keys, top, lower=top))
         nodes, size = found, keys.size
     return NgramModel(vocabulary_size, tuple(levels))
 
@@ -136,12 +134,13 @@ def _checked(document: np.ndarray, vocabulary_size: int) -> np.ndarray:
     return document.astype(np.int64)
 
 
-def _contexts(nodes: np.ndarray | None, length: int, size: int, starts: Sequence[int] = (0,)) -> np.ndarray:
+def _contexts(nodes: np.ndarray, length: int, size: int, starts: Sequence[int] | np.ndarray = (0,)) -> np.ndarray:
     """The context of every token: the n-gram of the level below that ends before it, -1 if training had none.
 
-    The begin of a text, as many begin-of-text ids as the context is long, is an extra n-gram: `size`.
+    The begin of a text, as many begin-of-text ids as the context is long, is an extra n-gram: `size`. Below the
+    first level there is one n-gram, the empty one, and no `nodes`.
     """
-    if nodes is None:
+    if not nodes.size:
         return np.zeros(length, np.int64)
     contexts = np.empty(length, np.int64)
     contexts[1:] = nodes[:-1]
@@ -155,9 +154,7 @@ def _find(keys: np.ndarray, contexts: np.ndarray, tokens: np.ndarray, vocabulary
     return np.where((keys[places] == wanted) & (contexts >= 0), places, -1)
 
 
-def _interpolate(
-    smoothing: _Smoothing, contexts: np.ndarray, nodes: np.ndarray, shorter: np.ndarray
-) -> np.ndarray:
+def _interpolate(smoothing: _Smoothing, contexts: np.ndarray, nodes: np.ndarray, shorter: np.ndarray) -> np.ndarray:
     share = np.where(nodes >= 0, smoothing.share[nodes], 0.0)
     backoff = np.where(contexts >= 0, smoothing.backoff[contexts], 1.0)
     return share + backoff * shorter

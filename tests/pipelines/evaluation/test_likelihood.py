@@ -14,9 +14,7 @@ VOCABULARY_SIZE = 11
 @pytest.fixture
 def documents():
     generator = np.random.default_rng(0)
-    return [
-        np.append(generator.integers(3, VOCABULARY_SIZE, length), 2).astype(np.int32) for length in (22, 3, 9)
-    ]
+    return [np.append(generator.integers(3, VOCABULARY_SIZE, length), 2).astype(np.int32) for length in (22, 3, 9)]
 
 
 @pytest.fixture

@@ -61,8 +61,7 @@ class BruteForce:
     def log_probabilities(self, document):
         text = (BEGIN,) * (self.order - 1) + tuple(int(token) for token in document)
         return [
-            math.log(self.probability(text[i - self.order + 1 : i], text[i]))
-            for i in range(self.order - 1, len(text))
+            math.log(self.probability(text[i - self.order + 1 : i], text[i])) for i in range(self.order - 1, len(text))
         ]
 
 
@@ -105,10 +104,7 @@ def test_probabilities_sum_to_one_over_the_vocabulary(context_length):
     after_an_end = np.append(documents[1], seen)
     for context in [seen, unseen, after_an_end]:
         last = np.stack(
-            [
-                model.log_probabilities_by_order(np.append(context, token))[:, -1]
-                for token in range(vocabulary_size)
-            ]
+            [model.log_probabilities_by_order(np.append(context, token))[:, -1] for token in range(vocabulary_size)]
         )
         np.testing.assert_allclose(np.exp(last).sum(axis=0), np.ones(6), rtol=1e-12)
 
@@ -135,9 +131,7 @@ def test_tokens_depend_on_their_predecessors_only():
     document = random_documents(generator, 20, [50])[0]
     changed = document.copy()
     changed[30:] = 3
-    np.testing.assert_array_equal(
-        model.log_probabilities(document)[:30], model.log_probabilities(changed)[:30]
-    )
+    np.testing.assert_array_equal(model.log_probabilities(document)[:30], model.log_probabilities(changed)[:30])
 
 
 def test_best_order_is_that_of_the_validation_documents():
@@ -158,9 +152,7 @@ def test_best_order_weighs_documents_by_their_tokens():
     documents = random_documents(np.random.default_rng(13), 20, [200, 7, 60])
     model = ngram.fit(documents[:1], 2, 20)
     _, costs = ngram.best_order(model, documents[1:])
-    together = np.concatenate(
-        [model.log_probabilities_by_order(document) for document in documents[1:]], axis=1
-    )
+    together = np.concatenate([model.log_probabilities_by_order(document) for document in documents[1:]], axis=1)
     np.testing.assert_allclose(costs, -together.mean(axis=1), rtol=1e-14)
 
 

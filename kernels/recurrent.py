@@ -1,0 +1,63 @@
+"""Recurrent layers over whole sequences."""
+
+import tensorflow as tf
+
+from ikelos.kernels import dispatch
+from ikelos.kernels.reference import recurrent as reference
+
+
+def lstm(
+    inputs: tf.Tensor,
+    kernel: tf.Tensor,
+    recurrent_kernel: tf.Tensor,
+    bias: tf.Tensor | None,
+    initial_state: tuple[tf.Tensor, tf.Tensor],
+    *,
+    mask: tf.Tensor | None = None,
+    implementation: str | None = None,
+) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
+    """LSTM over a whole sequence (Hochreiter & Schmidhuber 1997; forget gate of Gers et al. 2000).
+
+    Weights are laid out as in `keras.layers.LSTM`: gates in the order input, forget, candidate, output. The
+    gates' activation is the logistic sigmoid, the others are tanh.
+
+    Args:
+        inputs: `[B,T,D]`, floating.
+        kernel: `[D,4U]`.
+        recurrent_kernel: `[U,4U]`.
+        bias: `[4U]` or None.
+        initial_state: Hidden state and cell state, each `[B,U]`.
+        mask: Boolean `[B,T]`; where it is False the state is carried on and the last valid step's output is
+            repeated, 0 before the first one.
+        implementation: `"native"`, `"reference"`, or None for `ikelos.kernels.use`'s choice.
+
+    Returns:
+        The hidden states `[B,T,U]`, and the final hidden and cell states, each `[B,U]`.
+
+    Raises:
+        ValueError: If ranks or sizes do not fit; the message names the argument.
+    """
+    inputs = tf.convert_to_tensor(inputs, name="inputs")
+    kernel, recurrent_kernel = tf.convert_to_tensor(kernel), tf.convert_to_tensor(recurrent_kernel)
+    if inputs.shape.rank != 3:
+        raise ValueError(f"`inputs` must have rank 3, [batch, time, features]. Received: inputs.shape={inputs.shape}")
+    units = recurrent_kernel.shape[0]
+    expected = {
+        "kernel": (kernel, [inputs.shape[-1], 4 * units]),
+        "recurrent_kernel": (recurrent_kernel, [units, 4 * units]),
+        "initial_state[0]": (initial_state[0], [inputs.shape[0], units]),
+        "initial_state[1]": (initial_state[1], [inputs.shape[0], units]),
+    }
+    if bias is not None:
+        expected["bias"] = (bias, [4 * units])
+    if mask is not None:
+        mask = tf.cast(mask, tf.bool)
+        expected["mask"] = (mask, inputs.shape[:2])
+    for name, (x, shape) in expected.items():
+        if not tf.TensorShape(x.shape).is_compatible_with(shape):
+            raise ValueError(f"`{name}` must have shape {shape}. Received: {name}.shape={tuple(x.shape)}")
+    dispatch.choose("lstm", implementation, dtype=inputs.dtype)
+    # Without a known batch size in both, the loop cannot tell that its state keeps its shape.
+    inputs = tf.ensure_shape(inputs, [initial_state[0].shape[0], None, None])
+    hidden, cell = (tf.ensure_shape(state, [inputs.shape[0], units]) for state in initial_state)
+    return reference.lstm(inputs, kernel, recurrent_kernel, bias, (hidden, cell), mask)

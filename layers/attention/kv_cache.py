@@ -1,0 +1,54 @@
+"""`KVCache`: the keys and values that attention has seen, for decoding one token after another."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class KVCache(NamedTuple):
+    """Keys and values of a batch of sequences of unequal length.
+
+    Attributes:
+        key: `[B,S,K,H]`, S the capacity.
+        value: `[B,S,K,H]`.
+        length: int32 `[B]`, how many positions of each row hold something.
+    """
+
+    key: tf.Tensor
+    value: tf.Tensor
+    length: tf.Tensor
+
+    @classmethod
+    def empty(cls, batch_size, capacity, num_heads, head_size, dtype=tf.float32) -> "KVCache":
+        """A cache with room for `capacity` positions and nothing in it."""
+        zeros = tf.zeros([batch_size, capacity, num_heads, head_size], dtype)
+        return cls(zeros, zeros, tf.zeros([batch_size], tf.int32))
+
+    def positions(self, num_new: tf.Tensor | int) -> tf.Tensor:
+        """Positions `[B,T]` that the next `num_new` tokens of each row will take."""
+        return self.length[:, None] + tf.range(num_new)[None, :]
+
+    def append(self, key: tf.Tensor, value: tf.Tensor, num_valid: tf.Tensor | None = None) -> "KVCache":
+        """Writes `key` and `value` `[B,T,K,H]` behind what is there.
+
+        Args:
+            key: `[B,T,K,H]`.
+            value: `[B,T,K,H]`.
+            num_valid: int32 `[B]`, how many of the T are real; the rest is padding and will be overwritten by
+                the next append. All of them when None.
+
+        Returns:
+            The longer cache.
+
+        Raises:
+            tf.errors.InvalidArgumentError: When run on a CPU, if a row has no room for T more positions.
+        """
+        batch, num_new = tf.shape(key)[0], tf.shape(key)[1]
+        positions = self.positions(num_new)
+        rows = tf.broadcast_to(tf.range(batch)[:, None], tf.shape(positions))
+        where = tf.stack([rows, positions], axis=-1)
+        return KVCache(
+            tf.tensor_scatter_nd_update(self.key, where, tf.cast(key, self.key.dtype)),
+            tf.tensor_scatter_nd_update(self.value, where, tf.cast(value, self.value.dtype)),
+            self.length + (num_new if num_valid is None else num_valid),
+        )

@@ -1,0 +1,149 @@
+"""`TransformerLanguageModel`: a decoder-only Transformer over token ids."""
+
+import keras
+import tensorflow as tf
+
+from ikelos.layers.normalization.fused_rms_normalization import FusedRMSNormalization
+from ikelos.layers.transformer.decoder_block import DecoderBlock
+
+
+@keras.saving.register_keras_serializable(package="ikelos")
+class TransformerLanguageModel(keras.Model):
+    """Decoder-only Transformer: pre-norm blocks, rotary positions, gated feed-forward (Touvron et al. 2023).
+
+    Weights start as in GPT-2 (Radford et al. 2019, section 2.3): normal with deviation 0.02, that of the
+    projections onto the residual stream divided by the root of their number.
+
+    Args:
+        vocabulary_size: Number of token ids, V.
+        context: How many tokens a token sees in each block, itself included.
+        num_layers: Number of blocks.
+        size: Width of the residual stream, D.
+        num_heads: Query heads of a block.
+        hidden_size: Width of the feed-forward networks.
+        num_key_value_heads: Key and value heads; as many as query heads when None.
+        dropout: Share of each branch's outputs dropped in training.
+
+    Call arguments:
+        tokens: int `[B,T]`.
+
+    Output shape: logits `[B,T,V]`, float32 under every dtype policy.
+
+    Example:
+
+    >>> model = TransformerLanguageModel(100, context=16, num_layers=2, size=8, num_heads=2, hidden_size=16)
+    >>> model(keras.ops.zeros((2, 5), "int32")).shape
+    TensorShape([2, 5, 100])
+    """
+
+    def __init__(
+        self,
+        vocabulary_size,
+        context,
+        num_layers,
+        size,
+        num_heads,
+        hidden_size,
+        num_key_value_heads=None,
+        dropout=0.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.vocabulary_size = vocabulary_size
+        self.context = context
+        self.num_layers = num_layers
+        self.size = size
+        self.num_heads = num_heads
+        self.hidden_size = hidden_size
+        self.num_key_value_heads = num_key_value_heads
+        self.dropout = dropout
+        self.embedding = keras.layers.Embedding(
+            vocabulary_size,
+            size,
+            embeddings_initializer=_normal(0.02),
+            name="embedding",
+            dtype=self.dtype_policy,
+        )
+        self.blocks = [
+            DecoderBlock(
+                num_heads,
+                hidden_size,
+                num_key_value_heads,
+                window=context,
+                dropout=dropout,
+                kernel_initializer=_normal(0.02),
+                output_initializer=_normal(0.02 / (2 * num_layers) ** 0.5),
+                name=f"block_{i}",
+                dtype=self.dtype_policy,
+            )
+            for i in range(num_layers)
+        ]
+        self.norm = FusedRMSNormalization(name="norm", dtype=self.dtype_policy)
+        self.head = keras.layers.Dense(
+            vocabulary_size, use_bias=False, kernel_initializer=_normal(0.02), name="logits", dtype="float32"
+        )
+
+    def build(self, input_shape):
+        """Creates the weights."""
+        self.embedding.build(input_shape)
+        hidden_shape = (*input_shape, self.size)
+        for part in (*self.blocks, self.norm, self.head):
+            part.build(hidden_shape)
+
+    def call(self, tokens, training=None):
+        """Logits `[B,T,V]` of each next token."""
+        hidden = self.embedding(tokens)
+        for block in self.blocks:
+            hidden = block(hidden, training=training)
+        return self.head(self.norm(hidden))
+
+    def start(self, tokens, lengths, capacity):
+        """Reads prompts.
+
+        Args:
+            tokens: int `[B,P]`, padded at the end.
+            lengths: int32 `[B]`, each at least 1.
+            capacity: Number of positions to keep room for: P and one for each `advance`.
+
+        Returns:
+            Logits `[B,V]` of the token that follows each prompt, and the state to `advance` from.
+        """
+        caches = [block.attention.empty_cache(tf.shape(tokens)[0], capacity) for block in self.blocks]
+        hidden, caches = self._extend(tokens, caches, lengths)
+        last = tf.gather(hidden, lengths - 1, axis=1, batch_dims=1)
+        return self.head(self.norm(last)), caches
+
+    def advance(self, tokens, state):
+        """Reads one more token a row, int `[B]`; returns logits `[B,V]` and the new state."""
+        hidden, caches = self._extend(tokens[:, None], state, tf.ones_like(tokens))
+        return self.head(self.norm(hidden[:, 0])), caches
+
+    def _extend(self, tokens, caches, num_valid):
+        hidden = self.embedding(tokens)
+        extended = []
+        for block, cache in zip(self.blocks, caches, strict=True):
+            hidden, cache = block(hidden, cache=cache, num_valid=num_valid)
+            extended.append(cache)
+        return hidden, extended
+
+    def compute_output_shape(self, input_shape):
+        """`[B,T,V]`."""
+        return (*input_shape, self.vocabulary_size)
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "vocabulary_size": self.vocabulary_size,
+            "context": self.context,
+            "num_layers": self.num_layers,
+            "size": self.size,
+            "num_heads": self.num_heads,
+            "hidden_size": self.hidden_size,
+            "num_key_value_heads": self.num_key_value_heads,
+            "dropout": self.dropout,
+        }
+
+
+def _normal(deviation):
+    return keras.initializers.RandomNormal(stddev=deviation)

@@ -1,0 +1,63 @@
+"""`FusedLSTM`: Keras's LSTM with the whole sequence in one op."""
+
+import keras
+
+from ikelos import kernels
+
+
+@keras.saving.register_keras_serializable(package="ikelos")
+class FusedLSTM(keras.layers.LSTM):
+    """`keras.layers.LSTM` on `ikelos.kernels.lstm` (Hochreiter & Schmidhuber 1997; forget gate of Gers et al.
+    2000).
+
+    Arguments, weights, masks, states and weight files are those of the stock layer. What the op does not do
+    runs the stock layer's own code: activations other than tanh and sigmoid, `recurrent_dropout` in training,
+    `unroll=True`, `zero_output_for_mask=True`, `implementation=1` and `use_cudnn=True`.
+
+    Input shape: `[B,T,D]`. Output shape: `[B,U]`, or `[B,T,U]` with `return_sequences=True`; with
+    `return_state=True` followed by the hidden and the cell state, `[B,U]` each.
+
+    Example:
+
+    >>> layer = FusedLSTM(8, return_sequences=True)
+    >>> layer(keras.ops.ones((2, 5, 3))).shape
+    TensorShape([2, 5, 8])
+    """
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        """Runs the recurrence; called by `keras.layers.RNN.call`."""
+        cell = self.cell
+        fused = (
+            cell.activation is keras.activations.tanh
+            and cell.recurrent_activation is keras.activations.sigmoid
+            and cell.implementation != 1
+            and not (training and cell.recurrent_dropout)
+            and not self.unroll
+            and not self.zero_output_for_mask
+            and self.use_cudnn is not True
+        )
+        if not fused:
+            return super().inner_loop(sequences, initial_state, mask, training=training)
+        mask = mask[0] if isinstance(mask, list | tuple) else mask
+        if training and cell.dropout:
+            # One mask for all steps, as the stock cell draws it.
+            sequences = sequences * keras.ops.expand_dims(cell.get_dropout_mask(sequences[:, 0, :]), 1)
+        if self.go_backwards:
+            sequences = keras.ops.flip(sequences, axis=1)
+            mask = None if mask is None else keras.ops.flip(mask, axis=1)
+        dtype = self.compute_dtype
+        outputs, states = kernels.lstm(
+            keras.ops.cast(sequences, dtype),
+            keras.ops.cast(cell.kernel, dtype),
+            keras.ops.cast(cell.recurrent_kernel, dtype),
+            None if cell.bias is None else keras.ops.cast(cell.bias, dtype),
+            tuple(initial_state),
+            mask=mask,
+        )
+        # With a mask, a row without any valid step puts out 0 although it keeps its initial state.
+        return states[0] if mask is None else outputs[:, -1], outputs, list(states)
+
+    def get_config(self):
+        """The constructor's arguments; the stock layer leaves out `use_cudnn`, and `Bidirectional` then loses
+        it."""
+        return {**super().get_config(), "use_cudnn": self.use_cudnn}

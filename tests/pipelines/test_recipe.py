@@ -1,3 +1,5 @@
+import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -6,6 +8,18 @@ import pytest
 
 from ikelos.pipelines import recipe
 from ikelos.pipelines.errors import UserError
+
+TOY = pathlib.Path(__file__).parent / "toy"
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """A folder with the recipes `toy` and `toy_fast` of a toy task; both stand for the packaged ones."""
+    shutil.copytree(TOY / "recipes", tmp_path / "recipes")
+    monkeypatch.syspath_prepend(TOY)
+    monkeypatch.setattr(recipe, "TASKS", "toy_tasks")
+    monkeypatch.setattr(recipe, "RECIPES", tmp_path / "recipes")
+    return tmp_path / "recipes"
 
 
 def mistake(name_or_path, *overrides):
@@ -104,8 +118,7 @@ IN_FILE = {
     "wrong tag": (
         "  kind: recurrent",
         "  kind: quantum",
-        "FILE:9: model must be one of 'recurrent', 'attentive'. "
-        'Received: {"kind": "quantum", "units": 8}',
+        'FILE:9: model must be one of \'recurrent\', \'attentive\'. Received: {"kind": "quantum", "units": 8}',
     ),
     "text for an integer": (
         "  batch_size: 4",
@@ -248,9 +261,7 @@ def test_a_path_that_is_no_recipe_is_named(toy):
         f"{toy}/list.yaml: a recipe must be sections of keys and values. Received: [1]"
     )
     (toy / "latin.yaml").write_bytes("task: ä".encode("latin-1"))
-    assert (
-        mistake(toy / "latin.yaml") == f"{toy}/latin.yaml: not a text file in UTF-8 (unexpected end of data)"
-    )
+    assert mistake(toy / "latin.yaml") == f"{toy}/latin.yaml: not a text file in UTF-8 (unexpected end of data)"
 
 
 def test_names_gives_one_line_of_each(toy):

@@ -1,0 +1,29 @@
+"""A small task, so that what is said of recipes is tested apart from any real task."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ikelos.pipelines.config import Export, Section, Training
+
+
+class Data(Section):
+    source: str
+    held_out: tuple[str, ...]
+
+
+class Recurrent(Section):
+    kind: Literal["recurrent"]
+    units: Annotated[int, Field(gt=0)]
+
+
+class Attentive(Section):
+    kind: Literal["attentive"]
+    heads: Annotated[int, Field(gt=0)]
+
+
+class Config(Section):
+    data: Data
+    model: Annotated[Recurrent | Attentive, Field(discriminator="kind")]
+    training: Training
+    export: Export

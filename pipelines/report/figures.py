@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
@@ -99,7 +100,7 @@ def comparison(bars: Sequence[Bar]) -> Figure:
     kinds = {"ours": "this run", "baseline": "baseline on the same data", "peer": "peer, measured elsewhere"}
     hatches = {"ours": None, "baseline": None, "peer": "///"}
     with style():
-        figure = Figure(figsize=(6.6, 0.42 * len(bars) + 1.1), layout="constrained")
+        figure = Figure(figsize=(6.6, 0.46 * len(bars) + 1.1), layout="constrained")
         axes = figure.subplots()
         for place, bar in enumerate(bars):
             weight = "bold" if bar.kind == "ours" else "normal"
@@ -114,7 +115,7 @@ def comparison(bars: Sequence[Bar]) -> Figure:
                 weight=weight,
                 fontsize=10,
             )
-        axes.set_yticks(range(len(bars)), [bar.label for bar in bars], fontsize=10)
+        axes.set_yticks(range(len(bars)), [textwrap.fill(bar.label, 24) for bar in bars], fontsize=10)
         for label, bar in zip(axes.get_yticklabels(), bars, strict=True):
             label.set(color=LIGHT["ink"], weight="bold" if bar.kind == "ours" else "normal")
         axes.invert_yaxis()

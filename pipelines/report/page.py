@@ -20,8 +20,8 @@ UNDERLINED = 3
 
 def write(
     folder: pathlib.Path, title: str, facts: Mapping[str, Any], sections: Sequence[Section]
-) -> tuple[pathlib.Path, pathlib.Path]:
-    """Writes `report.json` and `report.html` into `folder`, made if need be, and returns their paths.
+) -> dict[str, pathlib.Path]:
+    """Writes `report.json` and `report.html` into `folder`, made if need be; returns their paths, named for people.
 
     Args:
         folder: where the two files go; those of an earlier report are replaced.
@@ -44,8 +44,8 @@ def write(
         levels=_levels(),
     )
     folder.mkdir(parents=True, exist_ok=True)
-    paths = folder / "report.json", folder / "report.html"
-    for path, content in zip(paths, (text, html), strict=True):
+    paths = {"Report": folder / "report.html", "Report's numbers": folder / "report.json"}
+    for path, content in zip(paths.values(), (html, text), strict=True):
         path.write_text(content + "\n", encoding="utf-8")
     return paths
 

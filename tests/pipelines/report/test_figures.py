@@ -92,6 +92,11 @@ def test_comparison_tells_ours_baselines_and_peers_apart_by_more_than_colour():
     ]
 
 
+def test_comparison_folds_long_names():
+    figure = figures.comparison([Bar("Interpolated Kneser-Ney 7-gram", 1.4, None, "baseline")])
+    assert figure.axes[0].get_yticklabels()[0].get_text() == "Interpolated Kneser-Ney\n7-gram"
+
+
 def test_comparison_names_only_what_it_shows():
     figure = figures.comparison(BARS[1:])
     assert len(figure.legends[0].get_texts()) == 2

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from ikelos.pipelines.report import page
+from ikelos.pipelines import report
 from ikelos.pipelines.report.sections import (
     Column,
     Headline,
@@ -86,18 +86,22 @@ def every_kind(text):
 @pytest.fixture
 def write(tmp_path):
     def write(title, facts, sections):
-        numbers, readable = page.write(tmp_path / "run" / "report", title, facts, sections)
-        return json.loads(numbers.read_text(encoding="utf-8")), readable.read_text(encoding="utf-8")
+        paths = report.write(tmp_path / "run" / "report", title, facts, sections)
+        numbers, readable = (paths[name].read_text(encoding="utf-8") for name in ("Report's numbers", "Report"))
+        return json.loads(numbers), readable
 
     return write
 
 
 def test_says_where_it_wrote_what(tmp_path):
-    paths = page.write(tmp_path / "report", "t", {}, [])
-    assert paths == (tmp_path / "report" / "report.json", tmp_path / "report" / "report.html")
+    paths = report.write(tmp_path / "report", "t", {}, [])
+    assert paths == {
+        "Report": tmp_path / "report" / "report.html",
+        "Report's numbers": tmp_path / "report" / "report.json",
+    }
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == ["report.html", "report.json"]
-    page.write(tmp_path / "report", "again", {}, [])
-    assert "again" in paths[1].read_text()
+    report.write(tmp_path / "report", "again", {}, [])
+    assert "again" in paths["Report"].read_text()
 
 
 def test_json_gives_back_every_number(write):
@@ -136,13 +140,13 @@ def test_json_holds_every_section(write):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), np.array([1.0, np.nan])])
 def test_what_is_not_a_number_is_refused_before_anything_is_written(tmp_path, value):
     with pytest.raises(ValueError, match="not JSON compliant"):
-        page.write(tmp_path / "report", "t", {"a": {"b": value}}, [])
+        report.write(tmp_path / "report", "t", {"a": {"b": value}}, [])
     assert not (tmp_path / "report").exists()
 
 
 def test_what_json_cannot_say_is_refused(tmp_path):
     with pytest.raises(TypeError, match=r"plain values\. Received: set"):
-        page.write(tmp_path / "report", "t", {"a": {1}}, [])
+        report.write(tmp_path / "report", "t", {"a": {1}}, [])
 
 
 def test_page_shows_every_section(write):

@@ -54,7 +54,5 @@ class Source(Section):
             given = "both" if self.tfds is not None else "neither"
             raise ValueError(f"give one of `tfds` and `files` (the other is null). Received: {given}")
         if self.tfds is not None and self.splits is None:
-            raise ValueError(
-                f"`splits` must name the splits of the data set. Received: tfds={self.tfds}, splits=null"
-            )
+            raise ValueError(f"`splits` must name the splits of the data set. Received: tfds={self.tfds}, splits=null")
         return self

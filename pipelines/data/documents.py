@@ -1,9 +1,11 @@
 """Documents of text from TensorFlow Datasets or from files. TensorFlow is imported when they are read."""
 
+import contextlib
 import difflib
 import glob
 import gzip
 import importlib
+import io
 import os
 import pathlib
 import zlib
@@ -63,23 +65,23 @@ def documents(source: Source, split: Split) -> Iterator[tuple[str, str]]:
 
 def _of_tfds(source, split):
     """Ids and texts (bytes) of a data set, which is prepared first if it has not been."""
-    builder = _builder(source)
-    if source.text_feature not in builder.info.features:
-        names = ", ".join(builder.info.features)
-        raise UserError(f"data set {source.tfds!r} has no feature {source.text_feature!r}; it has {names}")
-    _prepare(builder)
+    import tensorflow as tf
     import tensorflow_datasets as tfds
 
+    builder = _builder(source)
+    specs = {name: feature.get_tensor_spec() for name, feature in builder.info.features.items()}
+    if specs.get(source.text_feature) != tf.TensorSpec((), tf.string):
+        texts = ", ".join(name for name, spec in specs.items() if spec == tf.TensorSpec((), tf.string)) or "none"
+        raise UserError(
+            f"data set {source.tfds!r} has no text feature {source.text_feature!r}; "
+            f"its features: {', '.join(specs)}; those of text: {texts}"
+        )
+    _prepare(builder)
     try:
         dataset = builder.as_dataset(split=split, shuffle_files=False)
-    except (ValueError, AssertionError, KeyError):
+    except ValueError as error:
         names = ", ".join(builder.info.splits)
-        raise UserError(f"data set {source.tfds!r} has no split {split!r}; it has {names}") from None
-    if dataset.element_spec[source.text_feature].dtype.name != "string":
-        spec = dataset.element_spec[source.text_feature]
-        raise UserError(
-            f"feature {source.text_feature!r} of data set {source.tfds!r} is not text but {spec.dtype.name}"
-        )
+        raise UserError(f"data set {source.tfds!r} has no split {split!r}; it has {names}") from error
     for index, example in enumerate(tfds.as_numpy(dataset)):
         own = example.get("id")
         yield own.decode() if isinstance(own, bytes) else f"{split}:{index}", example[source.text_feature]
@@ -102,8 +104,10 @@ def _builder(source):
     try:
         return tfds.builder(name, data_dir=source.data_dir)
     except (ValueError, AssertionError) as error:
-        configs = ", ".join(sorted(tfds.builder_cls(base).builder_configs)) or "none"
-        raise UserError(f"data set {name!r}: {_first_line(error)} Its configs: {configs}") from None
+        known = tfds.builder_cls(base)
+        configs = ", ".join(sorted(known.builder_configs)) or "none"
+        versions = ", ".join(map(str, filter(None, [known.VERSION, *known.SUPPORTED_VERSIONS]))) or "as its configs"
+        raise UserError(f"data set {name!r} is not to be had; configs: {configs}; versions: {versions}") from error
 
 
 def _prepare(builder):
@@ -112,11 +116,12 @@ def _prepare(builder):
 
     tfds.disable_progress_bar()
     try:
-        builder.download_and_prepare()
+        with contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare()
     except (OSError, AssertionError, tfds.download.DownloadError) as error:
         raise UserError(
             f"data set {builder.name!r} can't be prepared in {builder.data_dir}: {_first_line(error)}"
-        ) from None
+        ) from error
 
 
 def _first_line(error):
@@ -134,9 +139,7 @@ def _files(patterns: Patterns) -> dict[str, list[str]]:
                 raise UserError(f"files.{split}: no file matches {pattern!r} in {pathlib.Path.cwd()}")
             for path in matches:
                 if not path.endswith(_FORMATS):
-                    raise UserError(
-                        f"files.{split}: {path} has none of the known suffixes {', '.join(_FORMATS)}"
-                    )
+                    raise UserError(f"files.{split}: {path} has none of the known suffixes {', '.join(_FORMATS)}")
                 if splits_of.setdefault(os.path.realpath(path), split) != split:
                     raise UserError(
                         f"{path} is in two splits: files.{splits_of[os.path.realpath(path)]} and files.{split}"

@@ -1,4 +1,4 @@
-"""What the batches of `windows` and `bucketed` share: elements, and permutations without state."""
+"""What the batches of `windows` share: elements, and permutations without state."""
 
 import tensorflow as tf
 
@@ -42,9 +42,7 @@ def shuffled(index, key, size):
     # The raw op of tf.random.experimental.index_shuffle, whose wrapper in TensorFlow 2.21 pads keys [n, 2]
     # along the wrong axis. With its 4 rounds the places of neighbouring indices correlate (-0.15); with 8
     # they don't.
-    return tf.raw_ops.RandomIndexShuffle(
-        index=index, seed=key, max_index=tf.cast(size, tf.int64) - 1, rounds=8
-    )
+    return tf.raw_ops.RandomIndexShuffle(index=index, seed=key, max_index=tf.cast(size, tf.int64) - 1, rounds=8)
 
 
 def check_positive(**numbers):

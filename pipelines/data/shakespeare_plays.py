@@ -103,9 +103,7 @@ def plays() -> dict[str, str]:
             raise UserError(f"shakespeare_plays: {path} is missing ({_expected(distribution)})")
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != checksum:
-            raise UserError(
-                f"shakespeare_plays: {path} has another SHA-256 than expected ({_expected(distribution)})"
-            )
+            raise UserError(f"shakespeare_plays: {path} has another SHA-256 than expected ({_expected(distribution)})")
         texts[path.stem] = content.decode("utf-8")
     return dict(sorted(texts.items()))
 

@@ -1,6 +1,7 @@
 """Vocabularies: text to tokens and back, in the graph.
- Each kind is a tf.Module with `kind`, `size` (V), `unknown_cost` (nats to add for each unknown token),
-`encode` (UTF-8 strings [B] to a RaggedTensor int32 [B, None]), `decode` (int32 [B, T] to strings [B]) and
+
+Each is a tf.Module with `kind`, `size` (V), `unknown_cost` (nats to add for each unknown token), `encode`
+(UTF-8 strings [B] to a RaggedTensor int32 [B, None]), `decode` (int32 [B, T] to strings [B]) and
 `save(folder)`. All keep the ids of `special` for themselves: 0 padding, 1 begin-of-text, 2 end-of-text, 3
 unknown. `encode` adds none of the first three.
 """
@@ -12,39 +13,52 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import tensorflow as tf
 
+from ikelos.pipelines.data.vocabulary.byte import ByteVocabulary
 from ikelos.pipelines.data.vocabulary.character import CharacterVocabulary
+from ikelos.pipelines.data.vocabulary.sentencepiece import SentencePieceVocabulary
 from ikelos.pipelines.errors import UserError
 
-KINDS = {"character": CharacterVocabulary}
+Vocabulary = CharacterVocabulary | ByteVocabulary | SentencePieceVocabulary
+
+_CLASSES = {
+    "character": CharacterVocabulary,
+    "byte": ByteVocabulary,
+    "bpe": SentencePieceVocabulary,
+    "unigram": SentencePieceVocabulary,
+}
 
 # About as much text as one call of `encode` gets: a token may take 40 bytes on the way, so this is 160 MB.
 _BATCH_BYTES = 4_000_000
 
 
-def fit(kind: str, texts: Iterable[str], size: int | None) -> tf.Module:
+def fit(kind: str, texts: Iterable[str], size: int | None) -> Vocabulary:
     """Fits a vocabulary on texts, which should be training data only.
 
     Args:
-        kind: one of `KINDS`.
+        kind: `character`, `byte`, `bpe` or `unigram`.
         texts: the documents.
-        size: V with the special ids included; for "character" the limit (None: none), for "byte" None, its
-            size being 260.
+        size: V with the special ids included; None is no limit for `character`, and may be given for `byte`
+            (260).
 
     Raises:
         UserError: if the kind is unknown, the texts are empty or the size can't be met.
     """
-    if kind not in KINDS:
-        raise UserError(f"unknown vocabulary kind; there are {', '.join(KINDS)}. Received: kind={kind!r}")
-    return KINDS[kind].fit(texts, size)
+    if kind not in _CLASSES:
+        raise UserError(f"unknown vocabulary; there are {', '.join(_CLASSES)}. Received: kind={kind!r}")
+    if kind == "character":
+        return CharacterVocabulary.fit(texts, size)
+    if kind == "byte":
+        return ByteVocabulary.fit(size)
+    return SentencePieceVocabulary.fit(kind, texts, size)
 
 
-def load(folder: pathlib.Path | str) -> tf.Module:
+def load(folder: pathlib.Path | str) -> Vocabulary:
     """Reads the vocabulary that `save` wrote into a folder."""
     content = json.loads((pathlib.Path(folder) / "vocabulary.json").read_text(encoding="utf-8"))
-    return KINDS[content["kind"]].load(folder)
+    return _CLASSES[content["kind"]].load(folder)
 
 
-def encode_documents(vocabulary: tf.Module, texts: Sequence[str]) -> list[np.ndarray]:
+def encode_documents(vocabulary: Vocabulary, texts: Sequence[str]) -> list[np.ndarray]:
     """The tokens of each text, an int32 array each, by calls of the vocabulary's own `encode` on batches."""
     encoded = [text.encode("utf-8") for text in texts]
     ends = np.cumsum([len(text) for text in encoded])

@@ -38,18 +38,16 @@ class CharacterVocabulary(tf.Module):
         self._code_points = np.array([ord(c) for c in self.characters], np.int32)
 
     @classmethod
-    def fit(cls, texts: Iterable[str], size: int | None = None) -> "CharacterVocabulary":
-        """Takes the characters of the texts; with `size`, the most frequent that fit (ties: the lower code
-        point)."""
+    def fit(cls, texts: Iterable[str], size: int | None) -> "CharacterVocabulary":
+        """Takes all characters of the texts, or those most frequent (ties: the lower code point) that fit
+        `size`."""
         counts = collections.Counter()
         for text in texts:
             counts.update(text)
         if not counts:
             raise UserError("a vocabulary can't be fitted on empty text")
         if size is not None and size <= SPECIAL:
-            raise UserError(
-                f"a vocabulary's size must be above its {SPECIAL} special ids. Received: size={size}"
-            )
+            raise UserError(f"a vocabulary's size must be above its {SPECIAL} special ids. Received: size={size}")
         ranked = sorted(counts, key=lambda character: (-counts[character], character))
         return cls(ranked if size is None else ranked[: size - SPECIAL])
 

@@ -19,9 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 done, 1 the run failed, 2 bad input, 130 interrupted, 143 ended by SIGTERM.
     """
-    missing = [
-        name for name in ("typer", "rich", "pydantic", "yaml") if importlib.util.find_spec(name) is None
-    ]
+    missing = [name for name in ("typer", "rich", "pydantic", "yaml") if importlib.util.find_spec(name) is None]
     if missing:
         print(
             f"Error: the command line needs {', '.join(missing)}: pip install 'ikelos[pipelines]'",

@@ -6,12 +6,14 @@ import platform
 import re
 import shutil
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ikelos.pipelines.cli.console import columns, console
+from ikelos.pipelines.cli.quiet import muted
 
 EXAMPLE = (
     "Example: [bold]ikelos doctor --json > doctor.json[/bold]"
@@ -32,6 +34,7 @@ PACKAGES = (
     "pydantic",
     "typer",
 )
+OPS = ("attention", "lstm", "rms_norm")
 # What kernels, ours and TensorFlow's, choose by: on x86-64 and on Arm.
 ISA = {"sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_bf16", "amx_tile", "asimd", "bf16", "sve"}
 
@@ -40,7 +43,8 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")] = False,
 ) -> None:
     """Show versions, this machine, which kernels load (or why not) and what will run where."""
-    found = {"versions": versions(), "machine": machine(), "kernels": kernels()}
+    with muted():
+        found = {"versions": versions(), "machine": machine(), "kernels": kernels()}
     if as_json:
         print(json.dumps(found, indent=2))
         return
@@ -82,11 +86,25 @@ def machine() -> dict[str, str]:
 
 
 def kernels() -> dict[str, str]:
-    """Whether the native library loads, or why not; then, for each op, what runs it here."""
+    """Whether the native library loads, or why not; then which implementation of each op runs on each device."""
+    import tensorflow as tf
+
     from ikelos import kernels as ours
 
-    found = {name: str(value) for name, value in ours.status().items()}
-    return found | {op: ours.explain(op) for op in ours.OPS}
+    words = {None: "none", True: "yes", False: "no"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a library that is refused says so once; here it is in the table
+        found = {
+            f"library {name.replace('_', ' ')}": str(words.get(value, value)) for name, value in ours.status().items()
+        }
+        devices = sorted({device.device_type for device in tf.config.list_physical_devices()})
+        for op in OPS:
+            for device in devices:
+                try:
+                    found[f"{op} on {device}"] = str(ours.explain(op, device=device))
+                except ours.LibraryError as error:  # with IKELOS_KERNELS=native
+                    found[f"{op} on {device}"] = f"fails: {error}"
+    return found
 
 
 def _gpus() -> list[str]:

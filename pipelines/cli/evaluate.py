@@ -7,6 +7,7 @@ import typer
 
 from ikelos.pipelines.cli import folders
 from ikelos.pipelines.cli.console import print_written
+from ikelos.pipelines.cli.quiet import load_runner
 
 EXAMPLE = (
     "Example: [bold]ikelos evaluate runs/language_modeling[/bold]"
@@ -15,15 +16,11 @@ EXAMPLE = (
 
 
 def evaluate(
-    workdir: Annotated[
-        Path, typer.Argument(metavar="WORKDIR", help="The folder of a run.", show_default=False)
-    ],
+    workdir: Annotated[Path, typer.Argument(metavar="WORKDIR", help="The folder of a run.", show_default=False)],
 ) -> None:
     """Evaluate the model of a run again, beside its baselines."""
     folders.check_run(workdir)
     folders.prepare(workdir)
     with folders.named(workdir):
-        from ikelos.pipelines import runner
-
-        written = runner.evaluate(workdir)
+        written = load_runner().evaluate(workdir)
     print_written(written)

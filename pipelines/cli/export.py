@@ -7,6 +7,7 @@ import typer
 
 from ikelos.pipelines.cli import folders
 from ikelos.pipelines.cli.console import print_written
+from ikelos.pipelines.cli.quiet import load_runner
 
 EXAMPLE = (
     "Example: [bold]ikelos export runs/language_modeling[/bold]"
@@ -15,15 +16,11 @@ EXAMPLE = (
 
 
 def export(
-    workdir: Annotated[
-        Path, typer.Argument(metavar="WORKDIR", help="The folder of a run.", show_default=False)
-    ],
+    workdir: Annotated[Path, typer.Argument(metavar="WORKDIR", help="The folder of a run.", show_default=False)],
 ) -> None:
     """Export the model of a run as a SavedModel that TensorFlow Serving loads."""
     folders.check_run(workdir)
     folders.prepare(workdir)
     with folders.named(workdir):
-        from ikelos.pipelines import runner
-
-        written = runner.export(workdir)
+        written = load_runner().export(workdir)
     print_written(written)

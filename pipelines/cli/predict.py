@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ikelos.pipelines.cli.console import columns, console
+from ikelos.pipelines.cli.quiet import muted
 from ikelos.pipelines.errors import UserError
 
 EXAMPLE = (
@@ -34,9 +35,7 @@ def predict(
             show_default=False,
         ),
     ],
-    signature: Annotated[
-        str, typer.Option(metavar="NAME", help="Which function of the model.")
-    ] = "serving_default",
+    signature: Annotated[str, typer.Option(metavar="NAME", help="Which function of the model.")] = "serving_default",
     given: Annotated[
         list[str] | None,
         typer.Option("--input", metavar="NAME=VALUE", help="One input; several of one name make a batch."),
@@ -53,11 +52,11 @@ def predict(
     from ikelos.pipelines.cli.inputs import gather
     from ikelos.serving.stock import StockModel
 
-    with StockModel(version) as model:
+    with muted():
+        loaded = StockModel(version)
+    with loaded as model:
         if signature not in model.signatures:
-            raise UserError(
-                f"unknown signature {signature}; signatures: {', '.join(sorted(model.signatures))}"
-            )
+            raise UserError(f"unknown signature {signature}; signatures: {', '.join(sorted(model.signatures))}")
         example = examples.get(signature, {"inputs": {}, "doc": ""})
         inputs = gather(model.signatures[signature]["inputs"], given or [], file, example["inputs"])
         outputs = model.run(signature, inputs)

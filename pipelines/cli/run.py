@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from ikelos.pipelines.cli import folders
 from ikelos.pipelines.cli.console import console, print_written
+from ikelos.pipelines.cli.quiet import load_runner
 
 EXAMPLE = (
     "Example: [bold]ikelos run language_modeling --set training.steps=20 --workdir runs/small[/bold]"
@@ -20,15 +21,11 @@ EXAMPLE = (
 def run(
     recipe: Annotated[
         str,
-        typer.Argument(
-            metavar="NAME|PATH", help="A recipe of `ikelos list`, or a YAML file.", show_default=False
-        ),
+        typer.Argument(metavar="NAME|PATH", help="A recipe of `ikelos list`, or a YAML file.", show_default=False),
     ],
     overrides: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Override a key, such as training.steps=20; repeatable."
-        ),
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as training.steps=20; repeatable."),
     ] = None,
     workdir: Annotated[
         Path | None,
@@ -42,11 +39,7 @@ def run(
     loaded = recipes.load(recipe, overrides or [])
     folder = workdir or Path("runs") / loaded.name
     folders.prepare(folder)
-    console().print(
-        f"[bold]{escape(loaded.name)}[/bold] in {escape(str(folder))}: {escape(loaded.description)}"
-    )
+    console().print(f"[bold]{escape(loaded.name)}[/bold] in {escape(str(folder))}: {escape(loaded.description)}")
     with folders.named(folder):
-        from ikelos.pipelines import runner
-
-        written = runner.run(loaded, folder)
+        written = load_runner().run(loaded, folder)
     print_written(written)

@@ -1,0 +1,51 @@
+"""TensorFlow imported without what it tells everybody on every start."""
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from types import ModuleType
+
+# What it writes before its log is set up, which no environment variable silences: information, warnings, and
+# the error that CUDA's library is not installed (303).
+_NOISE = re.compile(
+    rb"(WARNING: All log messages before absl::InitializeLog|[IW]\d{4} \d\d:\d\d:|E\d{4} .*cuInit.*\(303\))"
+)
+
+
+@contextlib.contextmanager
+def muted() -> Iterator[None]:
+    """Holds back what C++ code writes to standard error, and passes it on at the end without the noise.
+
+    Does nothing where the user asked for the log: with `--debug`, or TF_CPP_MIN_LOG_LEVEL below 2.
+    """
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") in ("0", "1"):
+        yield
+        return
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            held.seek(0)
+            for line in held:
+                if not _NOISE.match(line):
+                    os.write(2, line)
+
+
+def load_runner() -> ModuleType:
+    """Imports the runner, and with it TensorFlow, in silence."""
+    with muted():
+        from ikelos.pipelines import runner
+
+        if "tensorflow" in sys.modules:
+            # TensorFlow looks for a GPU when it is first asked for one, and complains if it has no driver.
+            sys.modules["tensorflow"].config.list_physical_devices()
+    return runner

@@ -1,0 +1,8 @@
+"""The native ops of Ikelos: one public function per op, and which implementation of it runs."""
+
+from ikelos.kernels.attention import attention
+from ikelos.kernels.dispatch import Choice, LibraryError, explain, status, use
+from ikelos.kernels.recurrent import lstm
+from ikelos.kernels.rms_norm import rms_norm
+
+__all__ = ["Choice", "LibraryError", "attention", "explain", "lstm", "rms_norm", "status", "use"]

@@ -1,0 +1,13 @@
+// The names under which XLA finds our handlers: the lowering emits them, the handlers register as
+// them.
+#ifndef IKELOS_TENSORFLOW_NAMES_H_
+#define IKELOS_TENSORFLOW_NAMES_H_
+
+namespace ikelos {
+
+inline constexpr char kRmsNormTarget[] = "ikelos_rms_norm";
+inline constexpr char kRmsNormGradTarget[] = "ikelos_rms_norm_grad";
+
+}  // namespace ikelos
+
+#endif  // IKELOS_TENSORFLOW_NAMES_H_

@@ -1,0 +1,14 @@
+"""RMS normalisation in plain TensorFlow."""
+
+import tensorflow as tf
+
+
+def rms_norm(x: tf.Tensor, scale: tf.Tensor, epsilon: float) -> tf.Tensor:
+    """`ikelos.kernels.rms_norm` for tensors `x` `[..., D]` and `scale` `[D]` of one dtype."""
+    # Half precision is widened, as in the native kernel: a square in float16 overflows at 256.
+    compute = tf.float64 if x.dtype == tf.float64 else tf.float32
+    wide = tf.cast(x, compute)
+    mean = tf.reduce_mean(tf.square(wide), axis=-1, keepdims=True)
+    # Broadcasting would take a scale of one value for any D.
+    scale = tf.reshape(scale, tf.shape(x)[-1:]) if x.shape[-1] is None else scale
+    return tf.cast(wide * tf.math.rsqrt(mean + epsilon) * tf.cast(scale, compute), x.dtype)

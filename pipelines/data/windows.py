@@ -9,7 +9,6 @@ resumes at step s asks for `start_step=s` and needs no iterator state.
 training); `strided` covers documents exactly once (finite, for evaluation).
 """
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -83,10 +82,10 @@ def bucketed(
     """Endless batches of rows of similar length.
 
     A row belongs to the first bucket whose boundary is at least its length, and a batch is padded to its
-    bucket's boundary. Over N rows in all, each N steps draw each row exactly B times: a bucket of n rows
-    fills n of these steps. They fall into B epochs, in each of which a bucket gets n / B batches, rounded so
-    that it is never a full batch ahead; the order of an epoch's batches is permuted, and so is that of a
-    bucket's rows, anew each time that they have all been drawn (then a batch may hold a row twice).
+    bucket's boundary. Over N rows in all, every N steps draw each row exactly B times: a bucket of n rows
+    fills n of these steps, spread over all of them. A bucket's rows are drawn in an order that is permuted
+    anew each time that all were drawn, so that no row is ever more than one draw ahead of another one; a
+    batch that ends one such round and begins the next may hold a row twice.
 
     Args:
         rows: int32 arrays of at least one and at most `boundaries[-1]` tokens (see `pieces`).
@@ -117,17 +116,13 @@ def bucketed(
         )
     bucket_of_row = np.searchsorted(boundaries, lengths)
     sizes = np.bincount(bucket_of_row, minlength=len(boundaries))
-    # Through epoch e a bucket of n rows has filled ceil(e * n / B) batches: all start with one, and all are
-    # even after B epochs.
-    filled = -(-np.arange(batch_size + 1)[:, None] * sizes // batch_size)
-    visits = [
-        (bucket, visit)
-        for before, after in itertools.pairwise(filled)
-        for bucket in range(len(boundaries))
-        for visit in range(before[bucket], after[bucket])
-    ]
-    visits = captured(visits, tf.int64)
-    epoch_starts = captured(filled.sum(1), tf.int64)
+    # A bucket of n rows is visited n times a cycle: once in each n-th part of it, at a time that the seed
+    # chooses.
+    bucket = np.repeat(np.arange(len(boundaries)), sizes)
+    visit = np.arange(len(rows)) - (np.cumsum(sizes) - sizes)[bucket]
+    jitter = tf.random.stateless_uniform([len(rows)], seed=[seed, 0], dtype=tf.float64).numpy()
+    schedule = np.argsort((visit + jitter) / sizes[bucket], kind="stable")
+    buckets, visits = captured(bucket[schedule], tf.int64), captured(visit[schedule], tf.int64)
     tokens = captured(np.concatenate(rows), tf.int32)
     row_starts = captured(np.cumsum(lengths) - lengths, tf.int64)
     by_bucket = captured(np.argsort(bucket_of_row, kind="stable"), tf.int64)
@@ -136,14 +131,11 @@ def bucketed(
     steps = len(rows)
 
     def batch(step):
-        cycle, step_in_cycle = step // steps, step % steps
-        epoch = tf.searchsorted(epoch_starts, step_in_cycle[None], side="right", out_type=tf.int64)[0] - 1
-        first, end = epoch_starts[epoch], epoch_starts[epoch + 1]
-        epoch_key = key(seed, cycle * batch_size + epoch, stream=0)
-        visit = visits[first + shuffled(step_in_cycle - first, epoch_key, end - first)]
-        bucket, size = visit[0], sizes[visit[0]]
-        draw = (cycle * size + visit[1]) * batch_size + tf.range(batch_size, dtype=tf.int64)
-        place = shuffled(draw % size, key(seed, draw // size, stream=1 + bucket), size)
+        bucket = buckets[step % steps]
+        size = sizes[bucket]
+        visit = step // steps * size + visits[step % steps]
+        draw = visit * batch_size + tf.range(batch_size, dtype=tf.int64)
+        place = shuffled(draw % size, key(seed, draw // size, stream=bucket), size)
         row = tf.gather(by_bucket, bucket_starts[bucket] + place)
         offsets = tf.range(boundaries[bucket])
         counted = offsets < tf.gather(lengths, row)[:, None]

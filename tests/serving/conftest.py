@@ -1,0 +1,62 @@
+import keras
+import pytest
+import tensorflow as tf
+
+from ikelos.serving import Signature, export
+
+
+@pytest.fixture(scope="session")
+def keras_model():
+    """A compiled and trained model with words in and numbers out, so that it has an optimizer and a table."""
+    keras.utils.set_random_seed(1)
+    words = keras.Input((), dtype="string", name="words")
+    ids = keras.layers.StringLookup(vocabulary=["to", "be", "or", "not"])(words)
+    hidden = keras.layers.Embedding(5, 8)(ids)
+    outputs = keras.layers.Dense(3, activation="softplus", name="scores")(keras.layers.Dropout(0.5)(hidden))
+    model = keras.Model(words, outputs)
+    model.compile("adam", "mse")
+    model.fit(tf.constant(["to", "be"]), tf.zeros((2, 3)), verbose=0)
+    return model
+
+
+@pytest.fixture(scope="session")
+def signatures(keras_model):
+    """`serving_default` runs a Keras model, `tokens` an op of TF Text, `shout` works on strings and numbers."""
+    import tensorflow_text
+
+    tokenizer = tensorflow_text.WhitespaceTokenizer()
+
+    def shout(text, times):
+        louder = tf.strings.join([tf.strings.upper(text), tf.strings.as_string(times)], "!")
+        return {"text": louder, "length": tf.strings.length(louder)}
+
+    text = tf.TensorSpec([None], tf.string)
+    return [
+        Signature(
+            "serving_default",
+            lambda words: {"scores": keras_model(words)},
+            {"words": text},
+            {"words": ["to", "be", "other"]},
+            "Scores of single words.",
+        ),
+        Signature(
+            "tokens",
+            lambda text: {"tokens": tokenizer.tokenize(text).to_tensor("")},
+            {"text": text},
+            {"text": ["Who's there?", "Nay, answer me: stand, and unfold yourself."]},
+            "Words between white space.",
+        ),
+        Signature(
+            "shout",
+            shout,
+            {"text": text, "times": tf.TensorSpec([None], tf.int32)},
+            {"text": ["héllo", "world"], "times": [1, -2]},
+            "Upper case.",
+        ),
+    ]
+
+
+@pytest.fixture(scope="session")
+def version(keras_model, signatures, tmp_path_factory):
+    """An exported version with these signatures; copy it before changing it."""
+    return export(tmp_path_factory.mktemp("models"), keras_model, signatures)

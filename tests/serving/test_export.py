@@ -1,0 +1,129 @@
+import json
+import subprocess
+import sys
+
+import keras
+import pytest
+import tensorflow as tf
+
+from ikelos.serving import CheckFailed, Signature, StockModel, export
+
+NUMBERS = {"x": tf.TensorSpec([None], tf.float32)}
+
+
+def signature(function, name="serving_default"):
+    return Signature(name, function, NUMBERS, {"x": [1.0, 2.0]}, "A test.")
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+    """What does not need the child process: the stock check passes everything."""
+    monkeypatch.setattr("ikelos.serving.check.stock_check", lambda path: {})
+
+
+def test_importing_the_package_is_light():
+    code = "import sys, ikelos.serving; print({'tensorflow', 'keras'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
+
+
+def test_what_a_version_holds(version):
+    assert version.name == "1"
+    assert [path.name for path in version.parent.iterdir()] == ["1"]
+    examples = json.loads((version / "assets.extra" / "ikelos_examples.json").read_text())
+    assert examples["shout"] == {
+        "doc": "Upper case.",
+        "inputs": {"text": ["héllo", "world"], "times": [1, -2]},
+    }
+
+
+def test_only_what_is_used_is_saved(version, keras_model):
+    saved = dict(tf.train.list_variables(str(version / "variables" / "variables")))
+    shapes = [shape for name, shape in saved.items() if name.startswith("used/")]
+    assert sorted(map(tuple, shapes)) == sorted(tuple(weight.shape) for weight in keras_model.weights)
+    assert len(saved) == len(shapes) + 1  # and the graph of objects
+    assert len(keras_model.optimizer.variables) > len(shapes)
+
+
+def test_an_asset_file_travels_along(tmp_path):
+    words = tmp_path / "words.txt"
+    words.write_text("to\nbe\n")
+    initializer = tf.lookup.TextFileInitializer(
+        str(words), tf.string, tf.lookup.TextFileIndex.WHOLE_LINE, tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER
+    )
+    table = tf.lookup.StaticHashTable(initializer, -1)
+    lookup = Signature(
+        "serving_default",
+        lambda word: {"id": table.lookup(word)},
+        {"word": tf.TensorSpec([None], tf.string)},
+        {"word": ["be"]},
+        "Line numbers of words.",
+    )
+    version = export(tmp_path / "models", {"tables": [table]}, [lookup])
+    words.unlink()
+    with StockModel(version) as model:
+        assert model.run("serving_default", {"word": ["be", "to", "or"]})["id"].tolist() == [1, 0, -1]
+
+
+def test_traced_on_the_reference_path(tmp_path, monkeypatch, unchecked):
+    from ikelos import kernels
+
+    scopes = []
+    use = kernels.use
+    monkeypatch.setattr(kernels, "use", lambda name: scopes.append(name) or use(name))
+    export(tmp_path, [], [signature(lambda x: {"y": x}), signature(lambda x: {"y": -x}, "negative")])
+    assert scopes == ["reference", "reference"]
+
+
+def test_a_model_that_fails_the_check_gets_no_number(tmp_path):
+    def now():
+        return tf.cast(tf.timestamp() % 1000, tf.float32)
+
+    with pytest.raises(CheckFailed, match="Signature 'clock', output 'y': differs from Python's answer"):
+        export(tmp_path, [], [signature(lambda x: {"y": tf.zeros_like(x) + now()}, "clock")])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x: x, "Signature 'f': function must return a dict of tensors"),
+        (lambda x: {}, "Signature 'f': function must return a dict of tensors"),
+        (lambda x: {"a b": x}, "'f': output 'a b' must be named"),
+        (lambda x: {"y": [1.0]}, "'f': output 'y' must be a dense tensor"),
+        (lambda x: {"y": tf.RaggedTensor.from_row_splits(x, [0, 2])}, "output 'y' must be a dense tensor"),
+        (lambda x: {"y": tf.sparse.from_dense(x)}, "output 'y' must be a dense tensor"),
+        (lambda x: {"y": tf.cast(x, tf.complex64)}, "output 'y' must have one of the dtypes .*complex64"),
+        (lambda x: {"y": tf.reduce_sum(x)}, r"output 'y' must be batch-first.*shape \(\)"),
+        (lambda x: {"y": tf.zeros([2, 2])}, r"output 'y' must be batch-first.*shape \(2, 2\)"),
+        (lambda x: {"y": x[1:]}, "output 'y' must have a row for each of the 2 rows"),
+    ],
+)
+def test_functions_that_can_not_be_served(tmp_path, unchecked, function, message):
+    with pytest.raises(ValueError, match=message):
+        export(tmp_path, [], [signature(function, "f")])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_must_differ(tmp_path):
+    same = signature(lambda x: {"y": x})
+    for signatures in ([], [same, same]):
+        with pytest.raises(ValueError, match="signatures must have different names"):
+            export(tmp_path, [], signatures)
+
+
+def test_a_table_that_trackable_does_not_hold(tmp_path):
+    lookup = keras.layers.StringLookup(vocabulary=["1.0"])
+    ids = signature(lambda x: {"id": lookup(tf.strings.as_string(x))}, "ids")
+    with pytest.raises(ValueError, match="Signature 'ids': its function uses a table that trackable"):
+        export(tmp_path, [], [ids])
+
+
+def test_a_variable_is_saved_as_it_was_before_the_examples_ran(tmp_path):
+    calls = tf.Variable(0.0)
+
+    def count(x):
+        return {"calls": tf.zeros_like(x) + calls.assign_add(1.0)}
+
+    version = export(tmp_path, {"calls": calls}, [signature(count)])
+    with StockModel(version) as model:
+        assert model.run("serving_default", {"x": [0.0]})["calls"].tolist() == [1.0]

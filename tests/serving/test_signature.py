@@ -1,0 +1,49 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ikelos.serving import Signature
+
+TEXT = tf.TensorSpec([None], tf.string)
+GOOD = Signature(
+    "generate",
+    lambda prompt, seed: {"text": prompt},
+    {"prompt": TEXT, "seed": tf.TensorSpec([None], tf.int32)},
+    {"prompt": ["ROMEO.", "é"], "seed": [1, 2]},
+    "Continues a prompt.",
+)
+
+
+def test_example_arrays():
+    arrays = GOOD.example_arrays()
+    assert arrays["prompt"].tolist() == [b"ROMEO.", "é".encode()]
+    assert arrays["seed"].dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "a b"}, "name must be letters.*name='a b'"),
+        ({"name": ""}, "name must be letters"),
+        ({"function": 3}, "'generate': function must be callable. Received: 3"),
+        ({"doc": "two\nlines"}, "doc must be one line"),
+        ({"doc": " "}, "doc must be one line"),
+        ({"inputs": {}}, "inputs must name at least one"),
+        ({"inputs": {"a-b": TEXT}}, "an input's name must be letters.*Received: 'a-b'"),
+        ({"inputs": {"a": "text"}}, "input 'a' must be a tf.TensorSpec. Received: 'text'"),
+        ({"inputs": {"a": tf.TensorSpec([None], tf.complex64)}}, "input 'a' must have one of.*complex64"),
+        ({"inputs": {"a": tf.TensorSpec([], tf.int32)}}, r"input 'a' must be batch-first.*shape \(\)"),
+        ({"inputs": {"a": tf.TensorSpec([2], tf.int32)}}, r"input 'a' must be batch-first.*shape \(2,\)"),
+        ({"inputs": {"a": tf.TensorSpec(None, tf.int32)}}, "input 'a' must be batch-first.*unknown"),
+        ({"example": {"prompt": ["a"]}}, r"example must have a value for each of \['prompt', 'seed'\]"),
+        ({"example": {"prompt": ["a"], "seed": [0.5]}}, "example of input 'seed' must hold int32"),
+        ({"example": {"prompt": ["a"], "seed": [[1]]}}, "example of input 'seed' must have shape"),
+        ({"example": {"prompt": ["a"], "seed": [1, 2]}}, "same number of rows.*'prompt': 1, 'seed': 2"),
+        ({"example": {"prompt": [], "seed": []}}, "same number of rows, at least one"),
+    ],
+)
+def test_refuses(change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(GOOD, **change)

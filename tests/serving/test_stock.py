@@ -1,0 +1,165 @@
+import gc
+import resource
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ikelos.serving import StockError, StockModel, capi
+from ikelos.serving.values import DTYPES
+
+# Each dtype with its extremes, as [3, 2]; strings with none, short, long (not kept in place), NUL and not UTF-8.
+EXTREMES = {
+    "float32": [[0.1, -0.0], [np.inf, np.nan], [np.finfo(np.float32).max, np.finfo(np.float32).tiny]],
+    "float64": [[0.1, -0.0], [np.inf, np.nan], [np.finfo(np.float64).max, np.finfo(np.float64).tiny]],
+    "int32": [[0, 1], [-1, 2**31 - 1], [-(2**31), 7]],
+    "int64": [[0, 1], [-1, 2**63 - 1], [-(2**63), 7]],
+    "uint8": [[0, 1], [2, 127], [128, 255]],
+    "bool": [[True, False], [False, False], [True, True]],
+    "string": [["", "é"], ["a\0b", b"\xff\xfe"], ["x" * 22, "y" * 1000]],
+}
+
+
+@pytest.fixture(scope="module")
+def model(version):
+    with StockModel(version) as model:
+        yield model
+
+
+@pytest.fixture(scope="module")
+def typed(tmp_path_factory):
+    """Two signatures: `same` gives every dtype back, `checked` fails on negative numbers."""
+    path = tmp_path_factory.mktemp("typed")
+    module = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 2], dtype, name=dtype) for dtype in DTYPES])
+    def same(*values):
+        return {f"same_{dtype}": tf.identity(value) for dtype, value in zip(DTYPES, values, strict=True)}
+
+    @tf.function(input_signature=[tf.TensorSpec(None, tf.int32, name="n"), tf.TensorSpec([None], tf.int8)])
+    def checked(n, unused):
+        tf.debugging.assert_non_negative(n, message="n is negative")
+        return {"n": n, "half": tf.cast(n, tf.float16)}
+
+    signatures = {"same": same, "checked": checked.get_concrete_function()}
+    tf.saved_model.save(module, str(path), signatures=signatures)
+    with StockModel(path) as model:
+        yield model
+
+
+def test_signatures(model):
+    assert model.signatures == {
+        "serving_default": {
+            "inputs": {"words": ("string", (None,))},
+            "outputs": {"scores": ("float32", (None, 3))},
+        },
+        "tokens": {
+            "inputs": {"text": ("string", (None,))},
+            "outputs": {"tokens": ("string", (None, None))},
+        },
+        "shout": {
+            "inputs": {"text": ("string", (None,)), "times": ("int32", (None,))},
+            "outputs": {"text": ("string", (None,)), "length": ("int32", (None,))},
+        },
+    }
+
+
+def test_keras_model(model, keras_model):
+    outputs = model.run("serving_default", {"words": ["not", "be", "unheard of"]})
+    expected = keras_model(tf.constant(["not", "be", "unheard of"])).numpy()
+    np.testing.assert_allclose(outputs["scores"], expected, rtol=1e-6)
+
+
+def test_an_op_of_tensorflow_text(model):
+    outputs = model.run("tokens", {"text": ["To be, or", "", " not  to be "]})
+    assert outputs["tokens"].tolist() == [[b"To", b"be,", b"or"], [b"", b"", b""], [b"not", b"to", b"be"]]
+
+
+def test_strings_and_numbers(model):
+    outputs = model.run("shout", {"text": ["a", b"bc"], "times": np.array([3, -4], np.int32)})
+    assert outputs["text"].tolist() == [b"A!3", b"BC!-4"]
+    assert outputs["length"].tolist() == [3, 5]
+    assert outputs["length"].dtype == np.int32
+
+
+def test_an_empty_batch(model):
+    outputs = model.run("shout", {"text": [], "times": []})
+    assert outputs["text"].shape == outputs["length"].shape == (0,)
+    assert model.run("serving_default", {"words": []})["scores"].shape == (0, 3)
+
+
+def test_every_dtype_comes_back_bit_for_bit(typed):
+    outputs = typed.run("same", EXTREMES)
+    for dtype, (_, numpy_dtype) in DTYPES.items():
+        output = outputs[f"same_{dtype}"]
+        assert output.dtype == numpy_dtype
+        if dtype == "string":
+            assert output.tolist() == [[b"", "é".encode()], [b"a\0b", b"\xff\xfe"], [b"x" * 22, b"y" * 1000]]
+        else:
+            assert output.tobytes() == np.array(EXTREMES[dtype], numpy_dtype).tobytes()
+
+
+def test_a_slice_of_an_array(typed):
+    inputs = {dtype: np.zeros((1, 2), kind) for dtype, (_, kind) in DTYPES.items() if dtype != "string"}
+    inputs |= {"string": np.array([["a", "b"]]), "float32": np.arange(8, dtype=np.float32).reshape(2, 4).T[2:3]}
+    assert typed.run("same", inputs)["same_float32"].tolist() == [[2, 6]]
+
+
+def test_strings_are_freed(typed):
+    inputs = {dtype: [] if dtype == "string" else np.zeros((0, 2), kind) for dtype, (_, kind) in DTYPES.items()}
+    inputs = {name: np.zeros((0, 2), DTYPES[name][1]) for name in inputs} | {"string": [["x" * 2**20] * 2]}
+    typed.run("same", inputs)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(100):
+        typed.run("same", inputs)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # of 200 MB, in kB
+    assert capi._in_use == {}
+
+
+@pytest.mark.parametrize(
+    ("signature", "inputs", "message"),
+    [
+        ("absent", {}, r"signature must be one of \['serving_default', 'shout', 'tokens'\]. Received: 'absent'"),
+        ("shout", {"text": ["a"]}, r"'shout' takes the inputs \['text', 'times'\]. Received: \['text'\]"),
+        ("tokens", {"text": ["a"], "x": [1]}, r"takes the inputs \['text'\]. Received: \['text', 'x'\]"),
+        ("shout", {"text": ["a"], "times": [0.5]}, "'shout': input 'times' must hold int32"),
+        ("shout", {"text": ["a"], "times": np.array([1])}, "input 'times' must have dtype int32.*int64"),
+        ("shout", {"text": [1], "times": [1]}, "input 'text' must hold str or bytes"),
+        ("shout", {"text": [["a"]], "times": [1]}, r"input 'text' must have shape \(any,\).*\(1, 1\)"),
+        ("shout", {"text": "a", "times": [1]}, r"input 'text' must have shape \(any,\).*\(\)"),
+    ],
+)
+def test_bad_input(model, signature, inputs, message):
+    with pytest.raises(ValueError, match=message):
+        model.run(signature, inputs)
+
+
+def test_tensorflows_own_errors(model, typed):
+    with pytest.raises(StockError, match=r"[Ii]ncompatible shapes|must match|[Ss]hape"):
+        model.run("shout", {"text": ["a", "b", "c"], "times": [1, 2]})
+    with pytest.raises(StockError, match="input 'unused' has the dtype DataType 6"):
+        typed.run("checked", {"n": 1, "unused": [1]})
+    model.run("tokens", {"text": ["still alive"]})
+
+
+def test_unreadable_models(version, tmp_path):
+    with pytest.raises(StockError, match=f"path must be the folder of a SavedModel.*{tmp_path}"):
+        StockModel(tmp_path)
+    broken = shutil.copytree(version, tmp_path / "broken")
+    (broken / "variables" / "variables.data-00000-of-00001").unlink()
+    with pytest.raises(StockError, match="variables"):
+        StockModel(broken)
+    (broken / "saved_model.pb").write_bytes(b"not a model")
+    with pytest.raises(StockError, match="Read less bytes than requested"):
+        StockModel(broken)
+
+
+def test_a_closed_model(version):
+    model = StockModel(version)
+    model.close()
+    model.close()
+    with pytest.raises(StockError, match="has been closed"):
+        model.run("tokens", {"text": ["a"]})
+    del model
+    gc.collect()

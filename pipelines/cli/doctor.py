@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+import ikelos
 from ikelos.pipelines.cli.console import columns, console
 from ikelos.pipelines.cli.quiet import muted
 
@@ -20,7 +21,6 @@ EXAMPLE = (
     "\n\nWrites nothing but its output, which helps in a report of a problem."
 )
 PACKAGES = (
-    "ikelos",
     "tensorflow",
     "keras",
     "numpy",
@@ -60,6 +60,7 @@ def versions() -> dict[str, str]:
 
     libc = " ".join(platform.libc_ver()).strip() or "unknown libc"
     found = {
+        "ikelos": ikelos.__version__,
         "python": f"{platform.python_version()} ({sys.executable})",
         "system": f"{_distribution()}, {platform.release()}, {libc}",
     }

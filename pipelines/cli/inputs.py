@@ -33,7 +33,9 @@ def gather(
         UserError: An input is unknown, missing or of another dtype, or the numbers of rows differ.
     """
     values: dict[str, list] = {} if file is None else _read(file)
-    label = {name: f"{file}: {name}" for name in values}
+    label = dict.fromkeys(values, f"{file}")
+    for name in values:
+        _check_known(label[name], name, specs)
     for text in given:
         name, equals, written = text.partition("=")
         if not equals:
@@ -50,7 +52,8 @@ def gather(
             values[name], label[name] = examples[name][:1], "the example"
     arrays = {}
     for name, value in values.items():
-        _check_known(label[name], name, specs)
+        if not value:
+            raise UserError(f"{label[name]}: input {name} has no value")
         try:
             arrays[name] = to_array(f"{label[name]}: input {name}", value, *specs[name])
         except ValueError as error:
@@ -73,7 +76,7 @@ def _parse(text: str, value: str, dtype: str, shape: tuple[int | None, ...] | No
         row, _ = yaml12.loads(value)
         to_array("row", row, dtype, row_shape)
     except (ValueError, yaml.YAMLError):
-        kind = f"a {dtype}" if row_shape == () else f"a list of {dtype} of shape {shape_text(row_shape)}"
+        kind = dtype if row_shape == () else f"{dtype} of shape {shape_text(row_shape)}"
         raise UserError(f"--input {text}: must be {kind}. Received: {value!r}") from None
     return row
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from ikelos.pipelines.cli.console import columns, console
 from ikelos.pipelines.cli.quiet import muted
@@ -16,7 +17,6 @@ EXAMPLE = (
     "\n\nInputs that are not given are those of the example in the model. The model runs in TensorFlow's "
     "C library, as in TensorFlow Serving. Writes nothing but its output."
 )
-EXAMPLES_FILE = "assets.extra/ikelos_examples.json"
 
 
 class Format(enum.StrEnum):
@@ -47,11 +47,15 @@ def predict(
 ) -> None:
     """Run an exported model on inputs, without a server."""
     version = find_version(path)
-    examples = _examples(version)
     # numpy and TensorFlow's library, which a wrong path need not wait for.
     from ikelos.pipelines.cli.inputs import gather
+    from ikelos.serving.examples import read_examples
     from ikelos.serving.stock import StockModel
 
+    try:
+        examples = read_examples(version)
+    except FileNotFoundError:  # not an export of ours: every input must be given
+        examples = {}
     with muted():
         loaded = StockModel(version)
     with loaded as model:
@@ -64,7 +68,8 @@ def predict(
         print(json.dumps({name: _plain(name, array.tolist()) for name, array in outputs.items()}))
         return
     out = console()
-    out.print(f"[bold]{signature}[/bold]  {example['doc']}  [dim]{version}[/dim]", soft_wrap=True)
+    title = "  ".join(text for text in (escape(signature), escape(example["doc"])) if text)
+    out.print(f"[bold]{title}[/bold]  [dim]{escape(str(version))}[/dim]", soft_wrap=True)
     rows = len(next(iter(outputs.values())))
     for row in range(rows):
         if rows > 1:
@@ -89,12 +94,6 @@ def find_version(path: Path) -> Path:
     raise UserError(f"no exported model in {path}: neither saved_model.pb, nor VERSION/, nor export/VERSION/")
 
 
-def _examples(version: Path) -> dict[str, dict[str, Any]]:
-    """What the export says of its signatures: signature -> {"inputs": {name: [values]}, "doc": one line}."""
-    file = version / EXAMPLES_FILE
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-
-
 def _plain(name: str, value: Any) -> Any:
     """A value for JSON; bytes are text, or base64 under a name in `_bytes` (TensorFlow Serving's rule)."""
     if isinstance(value, list):
@@ -113,4 +112,6 @@ def _readable(value: Any) -> str:
         return value.decode("utf-8", errors="replace")
     import numpy as np
 
+    if isinstance(value, np.floating):
+        return f"{value:.6g}"
     return np.array2string(np.asarray(value), precision=4, threshold=20, edgeitems=4)

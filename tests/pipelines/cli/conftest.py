@@ -35,7 +35,8 @@ def ikelos_command(capsys, monkeypatch, tmp_path):
     """Runs `ikelos ...` in this process, in an empty folder and a wide terminal."""
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("TERM", "dumb")
-    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")  # so that what `main` sets is undone
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
 

@@ -1,0 +1,69 @@
+import json
+import types
+
+import keras
+import pytest
+import tensorflow as tf
+
+import ikelos
+from ikelos import kernels
+from ikelos.pipelines.cli import doctor
+
+
+def test_json_tells_versions_machine_and_kernels(ikelos_command):
+    result = ikelos_command("doctor", "--json")
+    assert result.status == 0
+    found = json.loads(result.out)
+    assert found["versions"]["tensorflow"] == tf.__version__
+    assert found["versions"]["keras"] == keras.__version__
+    assert found["versions"]["ikelos"] == ikelos.__version__
+    assert set(found["machine"]) == {"processor", "cores", "memory", "disk", "GPUs"}
+    assert {f"{op} on CPU" for op in doctor.OPS} <= set(found["kernels"])
+
+
+def test_text_has_the_same_lines(ikelos_command):
+    result = ikelos_command("doctor")
+    assert (result.status, result.err) == (0, "")
+    assert [line for line in result.out.splitlines() if not line.startswith(" ")] == [
+        "Versions",
+        "Machine",
+        "Kernels",
+    ]
+    assert f"tensorflow-text         {doctor.versions()['tensorflow-text']}" in result.out
+
+
+def test_every_op_is_explained():
+    assert set(doctor.OPS) == {name for name, value in vars(kernels).items() if is_op(name, value)}
+
+
+def is_op(name, value):
+    return (
+        name in kernels.__all__ and isinstance(value, types.FunctionType) and not value.__module__.endswith("dispatch")
+    )
+
+
+def test_why_a_kernel_does_not_load_is_told(monkeypatch):
+    def explain(op, device):
+        raise kernels.LibraryError("built for TensorFlow 2.20")
+
+    monkeypatch.setattr(kernels, "explain", explain)
+    monkeypatch.setattr(kernels, "status", lambda: {"loaded": False, "built_for": "2.20", "path": None})
+    found = doctor.kernels()
+    assert found["rms_norm on CPU"] == "fails: built for TensorFlow 2.20"
+    assert found["library loaded"] == "no"
+    assert found["library built for"] == "2.20"
+    assert found["library path"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "told"),
+    [
+        ("model name\t: Some CPU\nflags\t\t: fpu avx2 fma ht\n", "Some CPU (avx2 fma)"),
+        ("processor\t: 0\nFeatures\t: fp asimd sve\n", "aarch64 (asimd sve)"),
+    ],
+)
+def test_the_processor_is_named_with_what_kernels_choose_by(monkeypatch, tmp_path, cpuinfo, told):
+    (tmp_path / "cpuinfo").write_text(cpuinfo)
+    monkeypatch.setattr(doctor, "Path", lambda path: tmp_path / "cpuinfo")
+    monkeypatch.setattr(doctor.platform, "machine", lambda: "aarch64")
+    assert doctor._processor() == told

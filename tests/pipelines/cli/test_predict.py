@@ -1,0 +1,161 @@
+import json
+
+import numpy as np
+import pytest
+
+from ikelos.pipelines.cli.predict import find_version
+from ikelos.pipelines.errors import UserError
+from ikelos.serving import stock
+
+
+def make_version(folder):
+    folder.mkdir(parents=True)
+    (folder / "saved_model.pb").write_bytes(b"")
+    return folder
+
+
+class FakeModel:
+    """Two signatures of a model that repeats its prompt."""
+
+    signatures = {
+        "generate": {
+            "inputs": {"prompt": ("string", (None,)), "length": ("int32", (None,))},
+            "outputs": {"text": ("string", (None,))},
+        },
+        "serving_default": {
+            "inputs": {"text": ("string", (None,))},
+            "outputs": {"log_probabilities": ("float32", (None, 3)), "sound_bytes": ("string", (None,))},
+        },
+    }
+
+    def __init__(self, path):
+        self.path = path
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def run(self, signature, inputs):
+        if signature == "generate":
+            pairs = zip(inputs["prompt"], inputs["length"], strict=True)
+            return {"text": np.array([prompt * length for prompt, length in pairs], dtype=object)}
+        rows = len(inputs["text"])
+        return {
+            "log_probabilities": np.full((rows, 3), -1 / 3, np.float32),
+            "sound_bytes": np.array([b"\xff\x00"] * rows, dtype=object),
+        }
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    """The folder of a run with an export, which loads as `FakeModel`."""
+    monkeypatch.setattr(stock, "StockModel", FakeModel)
+    version = make_version(tmp_path / "run" / "export" / "3")
+    (version / "assets.extra").mkdir()
+    examples = {"generate": {"doc": "Repeats [a] prompt.", "inputs": {"prompt": ["To ", "be"], "length": [2, 1]}}}
+    (version / "assets.extra" / "ikelos_examples.json").write_text(json.dumps(examples))
+    return tmp_path / "run"
+
+
+def test_text_comes_out_as_text(ikelos_command, model):
+    result = ikelos_command("predict", model, "--signature", "generate", "--input", "prompt=No [b]! é ")
+    assert (result.status, result.err) == (0, "")
+    assert result.out.splitlines() == [
+        f"generate  Repeats [a] prompt.  {model}/export/3",
+        "  text  No [b]! é No [b]! é ",
+    ]
+
+
+def test_inputs_not_given_are_those_of_the_example(ikelos_command, model):
+    result = ikelos_command("predict", model, "--signature", "generate")
+    assert result.out.splitlines()[1].rstrip() == "  text  To To"
+
+
+def test_a_batch_is_shown_row_by_row(ikelos_command, model):
+    result = ikelos_command("predict", model, "--signature", "generate", "--input", "prompt=a", "--input", "prompt=b")
+    assert [line.strip() for line in result.out.splitlines()[1:]] == ["", "row 1", "text  aa", "", "row 2", "text  bb"]
+
+
+def test_the_default_signature_and_numbers(ikelos_command, model):
+    result = ikelos_command("predict", model, "--input", "text=a")
+    assert result.status == 0
+    assert "log_probabilities  [-0.3333 -0.3333 -0.3333]" in result.out
+
+
+def test_json_is_for_machines(ikelos_command, model):
+    result = ikelos_command("predict", model, "--input", "text=a", "--output", "json")
+    assert json.loads(result.out) == {
+        "log_probabilities": [[float(np.float32(-1 / 3))] * 3],
+        "sound_bytes": [{"b64": "/wA="}],
+    }
+
+
+def test_a_file_of_inputs(ikelos_command, model, tmp_path):
+    (tmp_path / "inputs.json").write_text('{"prompt": ["x", "y"], "length": [3, 1]}')
+    arguments = ("--signature", "generate", "--json", tmp_path / "inputs.json", "--output", "json")
+    result = ikelos_command("predict", model, *arguments)
+    assert json.loads(result.out) == {"text": ["xxx", "y"]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--signature", "generat"], "unknown signature generat; signatures: generate, serving_default"),
+        (["--input", "txt=a"], "--input txt=a: unknown input txt; inputs: text (string)"),
+        ([], "missing input: --input text=VALUE (string, shape (any,))"),
+        (
+            ["--signature", "generate", "--input", "length=long"],
+            "--input length=long: must be int32. Received: 'long'",
+        ),
+        (["--json", "no.json"], "cannot read no.json: No such file or directory"),
+    ],
+)
+def test_bad_input_is_one_line(ikelos_command, model, arguments, line):
+    result = ikelos_command("predict", model, *arguments)
+    assert (result.status, result.out, result.err) == (2, "", f"Error: {line}\n")
+
+
+def test_an_unknown_format_is_one_line(ikelos_command, model):
+    result = ikelos_command("predict", model, "--output", "xml")
+    assert result.status == 2
+    assert result.err.startswith("Error: ")
+    assert "'xml'" in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_the_newest_version_is_taken(tmp_path):
+    for name in ("2", "10", "9", "temporary"):
+        make_version(tmp_path / "run" / "export" / name)
+    newest = tmp_path / "run" / "export" / "10"
+    assert find_version(tmp_path / "run") == newest
+    assert find_version(tmp_path / "run" / "export") == newest
+    assert find_version(tmp_path / "run" / "export" / "2") == tmp_path / "run" / "export" / "2"
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    (tmp_path / "export" / "1").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"no exported model in .*: neither saved_model.pb, nor VERSION/"):
+        find_version(tmp_path)
+    with pytest.raises(UserError, match=r"no such folder: .*/missing"):
+        find_version(tmp_path / "missing")
+
+
+def test_a_real_model_runs_without_the_python_of_tensorflow(ikelos_process, tmp_path):
+    import tensorflow as tf
+
+    class Doubler(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+        def double(self, x):
+            return {"doubled": 2 * x, "shout": tf.strings.join([tf.strings.as_string(x, precision=1), "!"])}
+
+    module = Doubler()
+    tf.saved_model.save(module, str(tmp_path / "export" / "7"), signatures=module.double)
+    result = ikelos_process(
+        "predict", tmp_path, "--input", "x=1.5", "--input", "x=-2", after="print('tensorflow' in sys.modules)"
+    )
+    assert (result.status, result.err) == (0, "")
+    assert "doubled  3 " in result.out
+    assert "shout    -2.0!" in result.out
+    assert result.out.endswith("False\n")

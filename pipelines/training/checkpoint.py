@@ -115,10 +115,7 @@ class Checkpoints:
 
     def last_good(self) -> str:
         """A sentence that names the newest file."""
-        steps = self.steps()
-        return (
-            f"The last good checkpoint is {self.path(steps[-1])}." if steps else "There is no checkpoint yet."
-        )
+        return f"The last good checkpoint is {self.path(self.steps()[-1])}."
 
 
 def _variables(model: keras.Model) -> dict[str, keras.Variable]:
@@ -154,9 +151,7 @@ def _verify(path: Path, variables: dict[str, keras.Variable], arrays: dict[str, 
         expected = np.dtype(keras.backend.standardize_dtype(variable.dtype))
         array = arrays[name]
         # numpy writes bfloat16 as two bytes without a type.
-        same_type = array.dtype == expected or (
-            array.dtype.kind == "V" and array.itemsize == expected.itemsize
-        )
+        same_type = array.dtype == expected or (array.dtype.kind == "V" and array.itemsize == expected.itemsize)
         if array.shape != tuple(variable.shape) or not same_type:
             raise UserError(
                 f"{path} is a checkpoint of another model: {name!r} must be {expected} "

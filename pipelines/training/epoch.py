@@ -32,9 +32,7 @@ def finish_epoch(run: Run) -> None:
     state, training = run.state, run.training
     with averaged(run.model):
         callbacks = [_Interruptible(run.interruption)]
-        logs = run.model.evaluate(
-            triples(run.stage.validation), verbose=0, return_dict=True, callbacks=callbacks
-        )
+        logs = run.model.evaluate(triples(run.stage.validation), verbose=0, return_dict=True, callbacks=callbacks)
         samples = run.stage.samples(run.model) if run.stage.samples else []
     loss = logs["loss"]
     if not math.isfinite(loss):

@@ -38,12 +38,12 @@ def fit(stage: Stage, training: Training, folder: Path) -> keras.Model:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(training.seed)
     model = stage.build()
-    model.compile(
-        optimizer=build_optimizer(training, model), loss=stage.loss, jit_compile=training.jit_compile
-    )
+    model.compile(optimizer=build_optimizer(training, model), loss=stage.loss, jit_compile=training.jit_compile)
     settings = training.model_dump(mode="json", exclude={"checkpoint_every", "profile_steps"})
     checkpoints = Checkpoints(folder / "checkpoints", settings)
     state = checkpoints.restore(model)
+    if not checkpoints.steps():  # so that there is a good one from the first step on
+        checkpoints.save(model, state)
     if not state.finished:
         _train(stage, training, model, state, checkpoints, folder)
     if training.early_stop_patience and checkpoints.load(model, state.best_step) is None:

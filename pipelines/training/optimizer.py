@@ -48,7 +48,7 @@ class _Recording:
         self.loss.assign(ops.cast(loss, "float32"))
         return super().scale_loss(loss)
 
-    def apply(self, grads, trainable_variables=None):
+    def apply(self, grads, trainable_variables):
         """Records the gradient's norms, updates the weights, then their averages."""
         # An embedding's gradient comes as slices in which a token that occurs twice stands twice. Keras
         # squares them one by one, which is neither the gradient's norm nor its second moment, so they
@@ -64,7 +64,7 @@ class _Recording:
         # short run would be its initial weights.
         step = ops.cast(self.iterations, "float32")
         momentum = ops.minimum(self.average_momentum, step / (step + 9))
-        for variable, average in zip(self._trainable_variables, self.averages, strict=False):
+        for variable, average in zip(trainable_variables, self.averages, strict=False):
             average.assign_add((average - variable) * ops.cast(momentum - 1, variable.dtype))
 
 

@@ -17,18 +17,14 @@ class Progress:
             progress.TextColumn("{task.description}"),
             progress.BarColumn(bar_width=20),
             progress.MofNCompleteColumn(),
-            progress.TextColumn(
-                "loss {task.fields[loss]} validation {task.fields[validation]} {task.fields[speed]}"
-            ),
+            progress.TextColumn("loss {task.fields[loss]} validation {task.fields[validation]} {task.fields[speed]}"),
             progress.TextColumn("left"),
             progress.TimeRemainingColumn(),
             console=self._console,
             refresh_per_second=4,
             disable=not self._console.is_terminal,
         )
-        self._task = self._bar.add_task(
-            name, total=steps, completed=step, loss="-", validation="-", speed="- tokens/s"
-        )
+        self._task = self._bar.add_task(name, total=steps, completed=step, loss="-", validation="-", speed="- tokens/s")
         self._bar.start()
         if step:
             self._console.print(f"{name}: continues after step {step} of {steps}")

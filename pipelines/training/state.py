@@ -15,7 +15,7 @@ class State:
         epoch_loss: Sum of the losses of the epoch that is under way.
         window: Sums over the steps since the last line of the history.
         best_loss: The lowest validation loss, None before the first.
-        best_step: The step it was measured at.
+        best_step: The step it was measured at, None before the first and without early stopping.
         wait: Epochs since then.
     """
 
@@ -26,7 +26,7 @@ class State:
     epoch_loss: float = 0.0
     window: dict[str, float] = dataclasses.field(default_factory=lambda: EMPTY_WINDOW.copy())
     best_loss: float | None = None
-    best_step: int = 0
+    best_step: int | None = None
     wait: int = 0
 
 

@@ -10,9 +10,11 @@ import numpy as np
 from ikelos.pipelines.config import Training
 from ikelos.pipelines.training.board import Board
 from ikelos.pipelines.training.checkpoint import Checkpoints
+from ikelos.pipelines.training.diagnosis import first_bad_layer
 from ikelos.pipelines.training.errors import NotFinite
 from ikelos.pipelines.training.history import History, Record
 from ikelos.pipelines.training.interruption import Interruption
+from ikelos.pipelines.training.optimizer import schedule
 from ikelos.pipelines.training.progress import Progress
 from ikelos.pipelines.training.stage import Stage
 from ikelos.pipelines.training.state import EMPTY_WINDOW, State
@@ -101,7 +103,7 @@ def _step_record(run: Run) -> Record:
         "event": "step",
         "step": state.step,
         "loss": window["loss"] / window["steps"],
-        "learning_rate": float(learning_rate(run.model, state.step)),
+        "learning_rate": float(schedule(run.training)(state.step - 1)),
         "gradient_norm": window["norm"] / window["steps"],
         "gradient_norm_max": window["norm_max"],
         "clipped": (clipped - window["clipped_before"]) / window["steps"],
@@ -110,22 +112,16 @@ def _step_record(run: Run) -> Record:
     }
 
 
-def learning_rate(model: keras.Model, step: int) -> float:
-    """The rate of a step; the first is step 1."""
-    return float(model.optimizer._learning_rate(step - 1))
-
-
 def _not_finite(run: Run, step: int, loss: float) -> NotFinite:
     """Says which numbers of a step are not finite."""
     norms = run.model.optimizer.gradient_norms.numpy()
-    paths = [
-        v.path for v, norm in zip(run.model.trainable_variables, norms, strict=True) if not np.isfinite(norm)
-    ]
+    paths = [v.path for v, norm in zip(run.model.trainable_variables, norms, strict=True) if not np.isfinite(norm)]
     found = [] if math.isfinite(loss) else [f"the loss is {loss}"]
     if paths:
-        found.append(f"the gradient of {paths[0]!r} (and of {len(paths) - 1} others) is not finite")
+        found.append(f"the gradient of {paths[0]!r} is not finite ({len(paths)} of {len(norms)} gradients are not)")
     elif not found:
-        found.append("the global norm of the gradient is not finite")
-    return NotFinite(
-        f"Step {step} of stage {run.stage.name!r}: {' and '.join(found)}. {run.checkpoints.last_good()}"
-    )
+        found.append("the norm of the gradient overflows")
+    layer = first_bad_layer(run.stage, run.model, run.checkpoints, step)
+    if layer:
+        found.insert(0, f"the output of layer {layer!r} is not finite")
+    return NotFinite(f"Step {step} of stage {run.stage.name!r}: {', '.join(found)}. {run.checkpoints.last_good()}")

@@ -100,6 +100,18 @@ def _signal_at(step: int, number: int) -> None:
     progress.Progress.step = spy
 
 
+def _signalling(number: int) -> tf.data.Dataset:
+    """The validation data, on whose way the process sends itself a signal."""
+
+    def send(step):
+        os.kill(os.getpid(), number)
+        return step
+
+    return tf.data.Dataset.range(10**6, 10**6 + 2).map(
+        lambda step: batch(tf.ensure_shape(tf.py_function(send, [step], tf.int64), []))
+    )
+
+
 def _die_writing(step: int, part: str) -> None:
     """Dies while it writes the checkpoint of a step: amid its bytes, or before or after its renaming."""
     savez, replace = np.savez, os.replace
@@ -130,12 +142,15 @@ def _run(job: dict) -> int:
     log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    tiny = stage()
     if "signal" in job:
         _signal_at(*job["signal"])
+    if "signal_in_validation" in job:
+        tiny = stage(validation=_signalling(job["signal_in_validation"]))
     if "writing" in job:
         _die_writing(*job["writing"])
     try:
-        model = fit(stage(), Training(**TRAINING | job.get("training", {})), folder)
+        model = fit(tiny, Training(**TRAINING | job.get("training", {})), folder)
     except Terminated as error:
         print(error, flush=True)
         return 128 + error.signal

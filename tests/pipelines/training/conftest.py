@@ -1,0 +1,60 @@
+"""The tiny stage, and a process that trains it and may die of it."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHILD = Path(__file__).with_name("child.py")
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """The module `child.py`, where the tiny stage is made."""
+    specification = importlib.util.spec_from_file_location("ikelos_tests_training_child", CHILD)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+class Trainer:
+    """Trains the tiny stage, with op determinism, in processes that may be killed."""
+
+    def __init__(self):
+        self._process = subprocess.Popen(
+            [sys.executable, CHILD],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert self._process.stdout.readline() == "ready\n"
+
+    def start(self, folder, **job) -> int:
+        """Starts a job and returns its pid."""
+        self._process.stdin.write(json.dumps({"folder": str(folder), **job}) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def wait(self) -> int:
+        """The exit code of the job that was started."""
+        return int(self._process.stdout.readline())
+
+    def run(self, folder, **job) -> int:
+        """Starts a job, waits for it and returns its exit code, -9 if it was killed."""
+        self.start(folder, **job)
+        return self.wait()
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait()
+
+
+@pytest.fixture(scope="session")
+def trainer():
+    trainer = Trainer()
+    yield trainer
+    trainer.close()

@@ -1,0 +1,269 @@
+import math
+import os
+import random
+import signal
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.training.errors import NotFinite, Terminated
+from ikelos.pipelines.training.fit import fit
+from ikelos.pipelines.training.history import read
+from ikelos.pipelines.training.stage import triples
+
+TIMES = {"seconds", "tokens_per_second"}
+
+
+def history(folder):
+    """The history without its times, which alone may differ between runs."""
+    return [{k: v for k, v in r.items() if k not in TIMES} for r in read(folder / "history.jsonl")]
+
+
+def checkpoints(folder):
+    return sorted(path.name for path in (folder / "checkpoints").iterdir())
+
+
+def final(folder):
+    assert (folder / "final.npz").exists(), (folder / "log").read_text()
+    with np.load(folder / "final.npz") as file:
+        return [file[name] for name in file.files]
+
+
+@pytest.fixture(scope="module")
+def unbroken(trainer, tmp_path_factory):
+    """The folder of a run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    assert trainer.run(folder) == 0, (folder / "log").read_text()
+    return folder
+
+
+def assert_same_end(folder, unbroken):
+    for value, expected in zip(final(folder), final(unbroken), strict=True):
+        np.testing.assert_array_equal(value, expected, strict=True)
+    assert history(folder) == history(unbroken)
+    assert checkpoints(folder) == checkpoints(unbroken)
+
+
+def test_a_run_keeps_two_checkpoints_and_a_history_of_every_epoch(unbroken):
+    assert checkpoints(unbroken) == ["step-00000018.npz", "step-00000020.npz"]
+    records = history(unbroken)
+    assert [(r["event"], r["step"]) for r in records] == [
+        ("epoch", 8),
+        ("step", 10),
+        ("epoch", 16),
+        ("step", 20),
+        ("epoch", 20),
+    ]
+    epochs = [r for r in records if r["event"] == "epoch"]
+    assert [r["tokens"] for r in epochs] == [8 * 24, 16 * 24, 20 * 24]
+    assert epochs[-1]["loss"] < epochs[0]["loss"] < math.log(10) + 1
+    assert epochs[0]["samples"] == ["(1, 6, 10)"]
+
+
+def kill(trainer, folder, **job):
+    assert trainer.run(folder, **job) == -signal.SIGKILL, (folder / "log").read_text()
+
+
+def test_kills_and_damage_change_nothing(trainer, tmp_path, unbroken):
+    kill(trainer, tmp_path, signal=[5, signal.SIGKILL])  # amid an epoch
+    kill(trainer, tmp_path, writing=[8, "amid"])  # half of a checkpoint written, at an epoch's end
+    kill(trainer, tmp_path, signal=[11, signal.SIGKILL])
+    assert checkpoints(tmp_path) == ["step-00000008.npz", "step-00000009.npz"]
+    newest = tmp_path / "checkpoints" / "step-00000009.npz"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    assert trainer.run(tmp_path) == 0
+    assert f"The checkpoint {newest} is damaged" in (tmp_path / "log").read_text()
+    assert "continues after step 8 of 20" in (tmp_path / "log").read_text()
+    assert_same_end(tmp_path, unbroken)
+
+
+@pytest.mark.slow
+def test_kills_at_awkward_moments_change_nothing(trainer, tmp_path, unbroken):
+    kill(trainer, tmp_path, signal=[2, signal.SIGKILL])  # before the first checkpoint
+    kill(trainer, tmp_path, signal=[8, signal.SIGKILL])  # between an epoch's last step and its validation
+    kill(trainer, tmp_path, writing=[9, "before"])  # before and after the renaming
+    kill(trainer, tmp_path, writing=[12, "after"])
+    kill(trainer, tmp_path, signal=[20, signal.SIGKILL])
+    assert trainer.run(tmp_path) == 0
+    assert_same_end(tmp_path, unbroken)
+
+
+def test_signals_save_and_the_same_command_continues(trainer, tmp_path, unbroken):
+    for job, number, step in [
+        ({"signal": [7, signal.SIGTERM]}, signal.SIGTERM, 7),
+        ({"signal_in_validation": signal.SIGTERM}, signal.SIGTERM, 8),
+        ({"signal": [16, signal.SIGINT]}, signal.SIGINT, 16),  # the epoch is trained, but not validated
+    ]:
+        assert trainer.run(tmp_path, **job) == 128 + number
+        line = f"Stopped by {number.name} at step {step} of 20; the same command continues from there."
+        assert line in (tmp_path / "log").read_text()
+        assert checkpoints(tmp_path)[-1] == f"step-{step:08d}.npz"
+    assert trainer.run(tmp_path) == 0
+    assert_same_end(tmp_path, unbroken)
+
+
+@pytest.mark.slow
+def test_twenty_random_kills_change_nothing(trainer, tmp_path):
+    changes = {"steps": 400, "steps_per_epoch": 60, "checkpoint_every": 7}
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    start = time.perf_counter()
+    assert trainer.run(whole, training=changes) == 0
+    longest = time.perf_counter() - start
+    generator = random.Random(0)
+    deaths = 0
+    while deaths < 20:
+        pid = trainer.start(killed, training=changes)
+        time.sleep(generator.uniform(0, longest))
+        os.kill(pid, signal.SIGKILL)
+        code = trainer.wait()
+        if code == -signal.SIGKILL:
+            deaths += 1
+        else:  # it was done before the kill: begin anew, with the deaths counted on
+            assert code == 0
+            assert_same_end(killed, whole)
+            for path in (killed / "checkpoints").iterdir():
+                path.unlink()
+    assert trainer.run(killed, training=changes) == 0
+    assert_same_end(killed, whole)
+
+
+def test_a_finished_run_trains_nothing(tiny, tmp_path):
+    def no_data(start):
+        raise AssertionError("a finished run asked for data")
+
+    first = fit(tiny.stage(), tiny.training(steps=6), tmp_path)
+    again = fit(tiny.stage(train=no_data), tiny.training(steps=6, checkpoint_every=1), tmp_path)
+    for value, expected in zip(tiny.variables(again), tiny.variables(first), strict=True):
+        np.testing.assert_array_equal(value, expected)
+    with pytest.raises(UserError, match=r"was made with learning_rate=0.03. Received: learning_rate=0.1"):
+        fit(tiny.stage(), tiny.training(steps=6, learning_rate=0.1), tmp_path)
+
+
+def test_data_that_ends_early_is_an_error(tiny, tmp_path):
+    short = tiny.stage(train=lambda start: tf.data.Dataset.range(start, 4).map(tiny.batch))
+    with pytest.raises(UserError, match=r"data of stage 'tiny' ended at step 4 of 20"):
+        fit(short, tiny.training(), tmp_path)
+
+
+def test_early_stopping_returns_the_best_averages(tiny, tmp_path):
+    def wrong(step):  # counting down: the better the model counts up, the worse it gets
+        right = tiny.batch(step)
+        return right | {"y": (right["x"] + 9) % 10}
+
+    validation = tf.data.Dataset.range(2).map(wrong)
+    settings = tiny.training(early_stop_patience=2, steps=100, steps_per_epoch=6)
+    model = fit(tiny.stage(validation=validation), settings, tmp_path)
+    losses = [r["validation_loss"] for r in history(tmp_path) if r["event"] == "epoch"]
+    best = int(np.argmin(losses))
+    assert len(losses) == best + 3 < 16
+    assert model.evaluate(triples(validation), verbose=0) == pytest.approx(losses[best], rel=1e-6)
+    assert f"step-{6 * (best + 1):08d}.npz" in checkpoints(tmp_path)
+    again = fit(tiny.stage(validation=validation), settings, tmp_path)
+    for value, expected in zip(tiny.variables(again), tiny.variables(model), strict=True):
+        np.testing.assert_array_equal(value, expected)
+
+
+def test_xla_and_muon_train(tiny, tmp_path):
+    fit(tiny.stage(), tiny.training(jit_compile=True, optimizer="muon", ema_momentum=0), tmp_path)
+    epochs = [r["loss"] for r in history(tmp_path) if r["event"] == "epoch"]
+    assert epochs[-1] < epochs[0]
+
+
+def test_nan_in_the_data_names_the_loss(tiny, tmp_path):
+    def poisoned(step):
+        good = tiny.batch(step)
+        return good | {"sample_weight": good["sample_weight"] * tf.where(step == 10, math.nan, 1.0)}
+
+    stage = tiny.stage(train=lambda start: tf.data.Dataset.range(start, 100).map(poisoned))
+    with pytest.raises(NotFinite) as error:
+        fit(stage, tiny.training(), tmp_path)
+    assert "Step 11 of stage 'tiny': the loss is nan, the gradient of " in str(error.value)
+    assert "layer" not in str(error.value)
+    assert f"The last good checkpoint is {tmp_path}/checkpoints/step-00000009.npz." in str(error.value)
+    assert checkpoints(tmp_path)[-1] == "step-00000009.npz"
+
+
+def test_nan_in_a_gradient_names_the_variable(tiny, tmp_path):
+    class Poison(keras.layers.Layer):
+        """Passes its input on; the gradient becomes NaN."""
+
+        def call(self, x):
+            @tf.custom_gradient
+            def pass_on(x):
+                return tf.identity(x), lambda dy: dy * math.nan
+
+            return pass_on(x)
+
+    def build():
+        x = keras.Input((tiny.LENGTH,), dtype="int32")
+        h = Poison()(keras.layers.Embedding(10, 4, name="tokens")(x))
+        return keras.Model(x, keras.layers.Dense(10, name="logits")(h))
+
+    with pytest.raises(NotFinite) as error:
+        fit(tiny.stage(build=build), tiny.training(), tmp_path)
+    message = str(error.value)
+    assert "Step 1 of stage 'tiny': the gradient of 'tokens/embeddings' is not finite (1 of 3" in message
+    assert "step-00000000.npz" in message
+
+
+def test_nan_in_a_layer_names_the_layer(tiny, tmp_path):
+    class Fragile(keras.layers.Layer):
+        """Fails in the sixth call, which it counts."""
+
+        def build(self, shape):
+            self.calls = self.add_weight(name="calls", initializer="zeros", trainable=False)
+            super().build(shape)
+
+        def call(self, x, training=False):
+            if training:
+                self.calls.assign_add(1.0)
+            return x * keras.ops.where(self.calls == 6, math.inf, 1.0)
+
+    def build():
+        x = keras.Input((tiny.LENGTH,), dtype="int32")
+        h = keras.layers.Embedding(10, 4)(x)
+        h = keras.layers.Dense(4)(Fragile(name="fragile")(h))
+        return keras.Model(x, keras.layers.Dense(10, name="logits")(h))
+
+    with pytest.raises(
+        NotFinite, match=r"^Step 6 of .*: the output of layer 'fragile' is not finite, the loss is nan, "
+    ):
+        fit(tiny.stage(build=build), tiny.training(), tmp_path)
+
+
+def test_a_signal_in_this_process_restores_the_handlers(tiny, tmp_path):
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+
+    def batch(step):
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step
+
+    def train(start):
+        steps = tf.data.Dataset.range(start, 100)
+        return steps.map(lambda s: tiny.batch(tf.ensure_shape(tf.py_function(batch, [s], tf.int64), [])))
+
+    with pytest.raises(Terminated) as error:
+        fit(tiny.stage(train=train), tiny.training(), tmp_path)
+    assert error.value.signal == signal.SIGTERM
+    assert before == (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
+
+
+def test_a_profile_and_curves_are_written(tiny, tmp_path):
+    fit(tiny.stage(), tiny.training(profile_steps=(7, 10)), tmp_path)  # the steps lie in two epochs
+    assert list((tmp_path / "tensorboard").glob("plugins/profile/*/*.xplane.pb"))
+    tags = {}
+    for path in (tmp_path / "tensorboard").glob("events.*"):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                tags.setdefault(value.tag, []).append((event.step, value))
+    assert [step for step, _ in tags["step/gradient_norm"]] == [10, 20]
+    assert [step for step, _ in tags["epoch/validation_loss"]] == [8, 16, 20]
+    recorded = [r["loss"] for r in history(tmp_path) if r["event"] == "step"]
+    drawn = [float(tf.make_ndarray(value.tensor)) for _, value in tags["step/loss"]]
+    assert drawn == pytest.approx(recorded, rel=1e-6)
+    assert [tf.make_ndarray(value.tensor)[0] for _, value in tags["samples"]] == [b"(1, 6, 10)"] * 3

@@ -1,0 +1,50 @@
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.training.lock import locked
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from ikelos.pipelines.training.lock import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, tmp_path], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path, holder):
+    with pytest.raises(UserError, match=f"{tmp_path} is in use by process {holder.pid}:"), locked(tmp_path):
+        pass
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    assert (tmp_path / "lock").read_text() == str(holder.pid)
+    with locked(tmp_path):
+        assert (tmp_path / "lock").read_text() == str(os.getpid())
+
+
+def test_a_lock_can_be_taken_again_and_again(tmp_path):
+    for _ in range(2):
+        with locked(tmp_path / "new"):
+            pass
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    message = r"Cannot write to the folder .*/file/run: Not a directory"
+    with pytest.raises(UserError, match=message), locked(tmp_path / "file" / "run"):
+        pass

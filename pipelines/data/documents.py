@@ -39,7 +39,8 @@ def documents(source: Source, split: Split) -> Iterator[tuple[str, str]]:
         split: `train`, `validation` or `test`; the source says what this is there.
 
     Yields:
-        A stable id, unique in the split, and the text.
+        A stable id (the data set's own feature `id`, the file's path, or a number behind these), and the
+        text.
 
     Raises:
         UserError: for an unknown data set, config, split or feature; a pattern without files, a file in two
@@ -81,7 +82,7 @@ def _of_tfds(source, split):
         dataset = builder.as_dataset(split=split, shuffle_files=False)
     except ValueError as error:
         names = ", ".join(builder.info.splits)
-        raise UserError(f"data set {source.tfds!r} has no split {split!r}; it has {names}") from error
+        raise UserError(f"data set {source.tfds!r} has no split {split!r}, or nothing in it; it has {names}") from error
     for index, example in enumerate(tfds.as_numpy(dataset)):
         own = example.get("id")
         yield own.decode() if isinstance(own, bytes) else f"{split}:{index}", example[source.text_feature]
@@ -104,9 +105,11 @@ def _builder(source):
     try:
         return tfds.builder(name, data_dir=source.data_dir)
     except (ValueError, AssertionError) as error:
-        known = tfds.builder_cls(base)
-        configs = ", ".join(sorted(known.builder_configs)) or "none"
-        versions = ", ".join(map(str, filter(None, [known.VERSION, *known.SUPPORTED_VERSIONS]))) or "as its configs"
+        builder = tfds.builder_cls(base)
+        versions = {config.version for config in builder.builder_configs.values()}
+        versions |= {builder.VERSION, *builder.SUPPORTED_VERSIONS}
+        configs = ", ".join(sorted(builder.builder_configs)) or "none"
+        versions = ", ".join(sorted(str(version) for version in versions if version is not None))
         raise UserError(f"data set {name!r} is not to be had; configs: {configs}; versions: {versions}") from error
 
 
@@ -130,9 +133,9 @@ def _first_line(error):
 
 def _files(patterns: Patterns) -> dict[str, list[str]]:
     """The files of each split, sorted; every pattern has some, and no file is in two splits."""
-    files = {}
+    files = {split: set() for split in Patterns.model_fields}
     splits_of = {}
-    for split in Patterns.model_fields:
+    for split in files:
         for pattern in getattr(patterns, split):
             matches = [path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)]
             if not matches:
@@ -144,7 +147,7 @@ def _files(patterns: Patterns) -> dict[str, list[str]]:
                     raise UserError(
                         f"{path} is in two splits: files.{splits_of[os.path.realpath(path)]} and files.{split}"
                     )
-                files.setdefault(split, set()).add(path)
+                files[split].add(path)
     return {split: sorted(paths) for split, paths in files.items()}
 
 

@@ -92,7 +92,7 @@ def kernels() -> dict[str, str]:
 
     from ikelos import kernels as ours
 
-    words = {None: "none", True: "yes", False: "no"}
+    words: dict[object, str] = {None: "none", True: "yes", False: "no"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a library that is refused says so once; here it is in the table
         found = {

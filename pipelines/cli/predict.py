@@ -56,9 +56,7 @@ def predict(
         examples = read_examples(version)
     except FileNotFoundError:  # not an export of ours: every input must be given
         examples = {}
-    with muted():
-        loaded = StockModel(version)
-    with loaded as model:
+    with muted(), StockModel(version) as model:
         if signature not in model.signatures:
             raise UserError(f"unknown signature {signature}; signatures: {', '.join(sorted(model.signatures))}")
         example = examples.get(signature, {"inputs": {}, "doc": ""})
@@ -108,10 +106,14 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def _readable(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", errors="replace")
+    """One row of an output for people: text as it is, numbers short."""
     import numpy as np
 
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace")
     if isinstance(value, np.floating):
         return f"{value:.6g}"
-    return np.array2string(np.asarray(value), precision=4, threshold=20, edgeitems=4)
+    if value.dtype == object:
+        return json.dumps(_plain("", value.tolist()), ensure_ascii=False)
+    # Lines are broken by the table.
+    return np.array2string(value, precision=4, threshold=20, edgeitems=4, max_line_width=10**6)

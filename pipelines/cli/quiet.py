@@ -8,10 +8,11 @@ import tempfile
 from collections.abc import Iterator
 from types import ModuleType
 
-# What it writes before its log is set up, which no environment variable silences: information, warnings, and
-# the error that CUDA's library is not installed (303).
+# What it writes before its log is set up, which no environment variable silences: information and warnings; and
+# as errors that CUDA's library is not installed (303), or that oneDNN leaves an op to Eigen.
 _NOISE = re.compile(
-    rb"(WARNING: All log messages before absl::InitializeLog|[IW]\d{4} \d\d:\d\d:|E\d{4} .*cuInit.*\(303\))"
+    rb"WARNING: All log messages before absl::InitializeLog|[IW]\d{4} \d\d:\d\d:"
+    rb"|E\d{4} .*(cuInit.*\(303\)|oneDNN supports DT_)"
 )
 
 

@@ -24,7 +24,12 @@ class FakeModel:
         },
         "serving_default": {
             "inputs": {"text": ("string", (None,))},
-            "outputs": {"log_probabilities": ("float32", (None, 3)), "sound_bytes": ("string", (None,))},
+            "outputs": {
+                "log_probabilities": ("float32", (None, 3)),
+                "likelihood": ("float32", (None,)),
+                "tokens": ("string", (None, 2)),
+                "sound_bytes": ("string", (None,)),
+            },
         },
     }
 
@@ -44,6 +49,8 @@ class FakeModel:
         rows = len(inputs["text"])
         return {
             "log_probabilities": np.full((rows, 3), -1 / 3, np.float32),
+            "likelihood": np.full(rows, -141.79412, np.float32),
+            "tokens": np.array([[b"a", "é".encode()]] * rows, dtype=object),
             "sound_bytes": np.array([b"\xff\x00"] * rows, dtype=object),
         }
 
@@ -81,13 +88,18 @@ def test_a_batch_is_shown_row_by_row(ikelos_command, model):
 def test_the_default_signature_and_numbers(ikelos_command, model):
     result = ikelos_command("predict", model, "--input", "text=a")
     assert result.status == 0
-    assert "log_probabilities  [-0.3333 -0.3333 -0.3333]" in result.out
+    lines = dict(line.split(maxsplit=1) for line in result.out.splitlines()[1:])
+    assert lines["log_probabilities"].strip() == "[-0.3333 -0.3333 -0.3333]"
+    assert lines["likelihood"].strip() == "-141.794"
+    assert lines["tokens"].strip() == '["a", "é"]'
 
 
 def test_json_is_for_machines(ikelos_command, model):
     result = ikelos_command("predict", model, "--input", "text=a", "--output", "json")
     assert json.loads(result.out) == {
         "log_probabilities": [[float(np.float32(-1 / 3))] * 3],
+        "likelihood": [float(np.float32(-141.79412))],
+        "tokens": [["a", "é"]],
         "sound_bytes": [{"b64": "/wA="}],
     }
 

@@ -9,6 +9,7 @@ NOISE = (
     b"I0000 00:00:1795404596.337350   20261 port.cc:153] oneDNN custom operations are on.\n"
     b"W0000 00:00:1795404596.337350   20261 x.cc:1] something\n"
     b"E0000 00:00:1795404616.864234   20261 cuda_platform.cc:52] failed call to cuInit: UNKNOWN ERROR (303)\n"
+    b"E0000 00:00:1795405302.223291   27550 util.cc:131] oneDNN supports DT_INT64 only on platforms with AVX-512.\n"
 )
 NEWS = b"E0000 00:00:1795404616.864234   20261 x.cc:1] the file is broken\nand so on\n"
 

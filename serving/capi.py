@@ -154,9 +154,7 @@ def from_tensor(api: ctypes.CDLL, tensor: int, name: str) -> np.ndarray:
     if DTYPE_NAMES[number] == "string":
         for index in range(array.size):
             string = data + _STRING_BYTES * index
-            array.flat[index] = ctypes.string_at(
-                api.TF_StringGetDataPointer(string), api.TF_StringGetSize(string)
-            )
+            array.flat[index] = ctypes.string_at(api.TF_StringGetDataPointer(string), api.TF_StringGetSize(string))
     else:
         ctypes.memmove(array.ctypes.data, data, array.nbytes)
     return array

@@ -54,9 +54,7 @@ def stock_check(path: str | os.PathLike) -> dict:
         return json.loads(child.stdout)
     if child.returncode == 1 and child.stdout:
         raise CheckFailed(child.stdout.strip())
-    raise CheckFailed(
-        f"The stock check of {path} ended with status {child.returncode}: {child.stderr.strip()[-2000:]}"
-    )
+    raise CheckFailed(f"The stock check of {path} ended with status {child.returncode}: {child.stderr.strip()[-2000:]}")
 
 
 def run_check(path: pathlib.Path) -> dict:
@@ -64,9 +62,7 @@ def run_check(path: pathlib.Path) -> dict:
     try:
         examples, expected = read_examples(path), read_expected(path)
     except FileNotFoundError as error:
-        raise CheckFailed(
-            f"{path} has no {error.filename}: was it written by ikelos.serving.export?"
-        ) from error
+        raise CheckFailed(f"{path} has no {error.filename}: was it written by ikelos.serving.export?") from error
     try:
         with StockModel(path) as model:
             if set(model.signatures) != set(examples):
@@ -94,13 +90,8 @@ def _run(model: StockModel, name: str, inputs: dict) -> dict[str, np.ndarray]:
 
 def _compare(name: str, outputs: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> dict[str, float]:
     if set(outputs) != set(expected):
-        raise CheckFailed(
-            f"Signature {name!r}: expected the outputs {sorted(expected)}. Received: {sorted(outputs)}"
-        )
-    return {
-        key: _difference(f"Signature {name!r}, output {key!r}", outputs[key], expected[key])
-        for key in expected
-    }
+        raise CheckFailed(f"Signature {name!r}: expected the outputs {sorted(expected)}. Received: {sorted(outputs)}")
+    return {key: _difference(f"Signature {name!r}, output {key!r}", outputs[key], expected[key]) for key in expected}
 
 
 def _difference(label: str, received: np.ndarray, expected: np.ndarray) -> float:

@@ -32,10 +32,7 @@ def write_examples(version: pathlib.Path, signatures: Iterable[Signature], expec
         }
         for signature in signatures
     }
-    answers = {
-        name: {output: _pack(array) for output, array in outputs.items()}
-        for name, outputs in expected.items()
-    }
+    answers = {name: {output: _pack(array) for output, array in outputs.items()} for name, outputs in expected.items()}
     folder = version / EXTRA
     folder.mkdir(exist_ok=True)
     (folder / _EXAMPLES).write_text(json.dumps(examples, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -61,10 +58,7 @@ def read_expected(version: pathlib.Path) -> Outputs:
         FileNotFoundError: the version was not written by `ikelos.serving.export`.
     """
     answers = json.loads((version / EXTRA / _EXPECTED).read_text(encoding="utf-8"))
-    return {
-        name: {output: _unpack(packed) for output, packed in outputs.items()}
-        for name, outputs in answers.items()
-    }
+    return {name: {output: _unpack(packed) for output, packed in outputs.items()} for name, outputs in answers.items()}
 
 
 def _to_json(value):

@@ -74,9 +74,7 @@ def _trace(signature: Signature) -> tf.types.experimental.ConcreteFunction:
         return outputs
 
     # The name of a spec becomes the name of the input.
-    specs = {
-        name: tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in signature.inputs.items()
-    }
+    specs = {name: tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in signature.inputs.items()}
     with kernels.use("reference"):
         return tf.function(call).get_concrete_function(**specs)
 
@@ -93,13 +91,9 @@ def _check_outputs(name: str, outputs: object) -> None:
         if not isinstance(tensor, tf.Tensor):
             raise ValueError(f"{label} must be a dense tensor. Received: {tensor!r}")
         if tensor.dtype.name not in DTYPES:
-            raise ValueError(
-                f"{label} must have one of the dtypes {', '.join(DTYPES)}. Received: {tensor.dtype.name}"
-            )
+            raise ValueError(f"{label} must have one of the dtypes {', '.join(DTYPES)}. Received: {tensor.dtype.name}")
         if tensor.shape.rank == 0 or (tensor.shape.rank and tensor.shape[0] is not None):
-            raise ValueError(
-                f"{label} must be batch-first, with shape [None, ...]. Received: shape {tensor.shape}"
-            )
+            raise ValueError(f"{label} must be batch-first, with shape [None, ...]. Received: shape {tensor.shape}")
 
 
 def _servable(trackable: object, functions: dict) -> tf.Module:
@@ -121,9 +115,7 @@ def _servable(trackable: object, functions: dict) -> tf.Module:
             if tensor.dtype != tf.resource:
                 continue
             if id(tensor) not in resources:
-                raise ValueError(
-                    f"Signature {name!r}: its function uses a table that trackable doesn't hold: {tensor}"
-                )
+                raise ValueError(f"Signature {name!r}: its function uses a table that trackable doesn't hold: {tensor}")
             module.used.append(resources[id(tensor)])
     return module
 

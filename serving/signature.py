@@ -48,8 +48,7 @@ class Signature:
     def __post_init__(self):
         if not is_name(self.name):
             raise ValueError(
-                "A signature's name must be letters, digits and _, a letter first. "
-                f"Received: name={self.name!r}"
+                f"A signature's name must be letters, digits and _, a letter first. Received: name={self.name!r}"
             )
         label = f"Signature {self.name!r}"
         if not callable(self.function):
@@ -57,9 +56,7 @@ class Signature:
         if not self.doc.strip() or "\n" in self.doc:
             raise ValueError(f"{label}: doc must be one line of text. Received: doc={self.doc!r}")
         if not self.inputs:
-            raise ValueError(
-                f"{label}: inputs must name at least one input. Received: inputs={self.inputs!r}"
-            )
+            raise ValueError(f"{label}: inputs must name at least one input. Received: inputs={self.inputs!r}")
         for name, spec in self.inputs.items():
             _check_input(label, name, spec)
         if set(self.example) != set(self.inputs):
@@ -91,18 +88,14 @@ def is_name(name: object) -> bool:
 
 def _check_input(label: str, name: str, spec: tf.TensorSpec) -> None:
     if not is_name(name):
-        raise ValueError(
-            f"{label}: an input's name must be letters, digits and _, a letter first. Received: {name!r}"
-        )
+        raise ValueError(f"{label}: an input's name must be letters, digits and _, a letter first. Received: {name!r}")
     if not hasattr(spec, "shape") or not hasattr(spec, "dtype"):
         raise ValueError(f"{label}: input {name!r} must be a tf.TensorSpec. Received: {spec!r}")
     if spec.dtype.name not in DTYPES:
         raise ValueError(
-            f"{label}: input {name!r} must have one of the dtypes {', '.join(DTYPES)}. "
-            f"Received: {spec.dtype.name}"
+            f"{label}: input {name!r} must have one of the dtypes {', '.join(DTYPES)}. Received: {spec.dtype.name}"
         )
     if not spec.shape.rank or spec.shape[0] is not None:
         raise ValueError(
-            f"{label}: input {name!r} must be batch-first, with shape [None, ...]. "
-            f"Received: shape {spec.shape}"
+            f"{label}: input {name!r} must be batch-first, with shape [None, ...]. Received: shape {spec.shape}"
         )

@@ -9,7 +9,7 @@ import numpy as np
 
 from ikelos.serving.capi import Output, Status, StockError, from_tensor, library, to_tensor
 from ikelos.serving.values import DTYPE_NAMES, DTYPES, to_array
-from ikelos.serving.wire import VARINT, read_map, read_message, signed, write_bytes
+from ikelos.serving.wire import VARINT, Message, signed, write_bytes
 
 __all__ = ["StockError", "StockModel"]
 
@@ -18,6 +18,7 @@ _META_SIGNATURES = 5
 _SIGNATURE_SIDES = {"inputs": 1, "outputs": 2}
 _TENSOR_NAME, _TENSOR_DTYPE, _TENSOR_SHAPE = 1, 2, 3
 _SHAPE_DIM, _SHAPE_UNKNOWN_RANK = 2, 3
+_DIM_SIZE = 1
 # A ConfigProto with device_count {"GPU": 0}: the process may share its machine with one that holds the GPU's
 # memory.
 _CPU_ONLY = write_bytes(1, write_bytes(1, "GPU") + bytes([2 << 3 | VARINT, 0]))
@@ -44,9 +45,7 @@ class StockModel:
     def __init__(self, path: str | os.PathLike):
         path = pathlib.Path(path)
         if not (path / "saved_model.pb").is_file():
-            raise StockError(
-                f"path must be the folder of a SavedModel, with a saved_model.pb. Received: {path}"
-            )
+            raise StockError(f"path must be the folder of a SavedModel, with a saved_model.pb. Received: {path}")
         self._api = library()
         self._graph = self._api.TF_NewGraph()
         buffer = self._api.TF_NewBuffer()
@@ -91,8 +90,7 @@ class StockModel:
         sides = self._tensors[signature]
         if set(inputs) != set(sides["inputs"]):
             raise ValueError(
-                f"Signature {signature!r} takes the inputs {sorted(sides['inputs'])}. "
-                f"Received: {sorted(inputs)}"
+                f"Signature {signature!r} takes the inputs {sorted(sides['inputs'])}. Received: {sorted(inputs)}"
             )
         for name, (_, dtype, _) in sides["inputs"].items():
             if dtype not in DTYPES:
@@ -148,9 +146,7 @@ class StockModel:
                     None,
                     status.pointer,
                 )
-            return {
-                name: from_tensor(api, tensor, name) for name, tensor in zip(names, received, strict=True)
-            }
+            return {name: from_tensor(api, tensor, name) for name, tensor in zip(names, received, strict=True)}
         finally:
             for tensor in (*given, *received):
                 if tensor:
@@ -173,26 +169,24 @@ def _release(api, session, graph) -> None:
 
 def _read_signatures(meta_graph: bytes) -> dict[str, dict[str, dict[str, tuple]]]:
     """The signatures of a serialised MetaGraphDef: name -> side -> key -> (tensor's name, dtype, shape)."""
-    signatures = read_map(read_message(meta_graph).get(_META_SIGNATURES, []))
     found = {}
-    for name, definition in signatures.items():
+    for name, definition in Message(meta_graph).map(_META_SIGNATURES).items():
         if name.startswith("__saved_model"):  # TensorFlow's own, for initialisation: takes and gives nothing
             continue
-        fields = read_message(definition)
+        signature = Message(definition)
         found[name] = {
-            side: {key: _read_tensor(info) for key, info in read_map(fields.get(number, [])).items()}
+            side: {key: _read_tensor(info) for key, info in signature.map(number).items()}
             for side, number in _SIGNATURE_SIDES.items()
         }
     return found
 
 
 def _read_tensor(info: bytes) -> tuple[str, str, tuple[int | None, ...] | None]:
-    fields = read_message(info)
-    number = fields.get(_TENSOR_DTYPE, [0])[-1]
-    shape = read_message(fields.get(_TENSOR_SHAPE, [b""])[-1])
+    tensor = Message(info)
+    number, shape = tensor.integer(_TENSOR_DTYPE), Message(tensor.payload(_TENSOR_SHAPE))
     sizes = None
-    if not shape.get(_SHAPE_UNKNOWN_RANK, [0])[-1]:
-        dims = [signed(read_message(dim).get(1, [0])[-1]) for dim in shape.get(_SHAPE_DIM, [])]
+    if not shape.integer(_SHAPE_UNKNOWN_RANK):
+        dims = [signed(Message(dim).integer(_DIM_SIZE)) for dim in shape.payloads(_SHAPE_DIM)]
         sizes = tuple(None if size < 0 else size for size in dims)
-    name = fields.get(_TENSOR_NAME, [b""])[-1].decode()
+    name = tensor.payload(_TENSOR_NAME).decode()
     return name, DTYPE_NAMES.get(number, f"DataType {number}"), sizes

@@ -7,38 +7,48 @@ See https://protobuf.dev/programming-guides/encoding/.
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
-def read_message(data: bytes) -> dict[int, list[int | bytes]]:
-    """The fields of one message: field number -> its values in order.
-
-    Varints and fixed-width values come as unsigned integers (`signed` turns the former into an int64),
-    strings, bytes and messages as bytes.
+class Message:
+    """The fields of one message, given its bytes. Of a field that is there twice the last value counts.
 
     Raises:
         ValueError: the bytes end within a field, or use the old group encoding.
     """
-    fields: dict[int, list[int | bytes]] = {}
-    position = 0
-    while position < len(data):
-        tag, position = _read_varint(data, position)
-        kind, value = tag & 7, None
-        if kind == VARINT:
-            value, position = _read_varint(data, position)
-        elif kind in (FIXED64, FIXED32):
-            raw, position = _take(data, position, 8 if kind == FIXED64 else 4)
-            value = int.from_bytes(raw, "little")
-        elif kind == BYTES:
-            size, position = _read_varint(data, position)
-            value, position = _take(data, position, size)
-        else:
-            raise ValueError(f"Field {tag >> 3} must have wire type 0, 1, 2 or 5. Received: {kind}")
-        fields.setdefault(tag >> 3, []).append(value)
-    return fields
 
+    def __init__(self, data: bytes):
+        self._integers: dict[int, int] = {}
+        self._payloads: dict[int, list[bytes]] = {}
+        position = 0
+        while position < len(data):
+            tag, position = _read_varint(data, position)
+            number, kind = tag >> 3, tag & 7
+            if kind == VARINT:
+                self._integers[number], position = _read_varint(data, position)
+            elif kind in (FIXED64, FIXED32):
+                raw, position = _take(data, position, 8 if kind == FIXED64 else 4)
+                self._integers[number] = int.from_bytes(raw, "little")
+            elif kind == BYTES:
+                size, position = _read_varint(data, position)
+                raw, position = _take(data, position, size)
+                self._payloads.setdefault(number, []).append(raw)
+            else:
+                raise ValueError(f"Field {number} must have wire type 0, 1, 2 or 5. Received: {kind}")
 
-def read_map(entries: list[bytes]) -> dict[str, bytes]:
-    """A `map<string, Message>` field, given its repeated entries."""
-    pairs = [read_message(entry) for entry in entries]
-    return {pair.get(1, [b""])[-1].decode(): pair.get(2, [b""])[-1] for pair in pairs}
+    def integer(self, number: int) -> int:
+        """A varint or fixed-width field as an unsigned integer, 0 if it isn't there."""
+        return self._integers.get(number, 0)
+
+    def payload(self, number: int) -> bytes:
+        """A string, bytes or message field, empty if it isn't there."""
+        return self._payloads.get(number, [b""])[-1]
+
+    def payloads(self, number: int) -> list[bytes]:
+        """A repeated string, bytes or message field."""
+        return self._payloads.get(number, [])
+
+    def map(self, number: int) -> dict[str, bytes]:
+        """A `map<string, Message>` field."""
+        entries = [Message(entry) for entry in self.payloads(number)]
+        return {entry.payload(1).decode(): entry.payload(2) for entry in entries}
 
 
 def signed(value: int) -> int:
@@ -54,9 +64,7 @@ def write_bytes(number: int, value: bytes | str) -> bytes:
 
 def write_map(number: int, entries: dict[str, bytes]) -> bytes:
     """A `map<string, Message>` field."""
-    return b"".join(
-        write_bytes(number, write_bytes(1, key) + write_bytes(2, value)) for key, value in entries.items()
-    )
+    return b"".join(write_bytes(number, write_bytes(1, key) + write_bytes(2, value)) for key, value in entries.items())
 
 
 def _read_varint(data: bytes, position: int) -> tuple[int, int]:

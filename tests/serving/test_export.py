@@ -3,9 +3,11 @@ import subprocess
 import sys
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
+from ikelos import kernels
 from ikelos.serving import CheckFailed, Signature, StockModel, export
 
 NUMBERS = {"x": tf.TensorSpec([None], tf.float32)}
@@ -65,8 +67,6 @@ def test_an_asset_file_travels_along(tmp_path):
 
 
 def test_traced_on_the_reference_path(tmp_path, monkeypatch, unchecked):
-    from ikelos import kernels
-
     scopes = []
     use = kernels.use
     monkeypatch.setattr(kernels, "use", lambda name: scopes.append(name) or use(name))
@@ -127,3 +127,19 @@ def test_a_variable_is_saved_as_it_was_before_the_examples_ran(tmp_path):
     version = export(tmp_path, {"calls": calls}, [signature(count)])
     with StockModel(version) as model:
         assert model.run("serving_default", {"x": [0.0]})["calls"].tolist() == [1.0]
+
+
+@pytest.mark.skipif(not kernels.status()["loaded"], reason="the package was built without native kernels")
+def test_native_ops_are_left_out_of_the_graph_or_found_by_the_check(tmp_path):
+    def normalize(implementation):
+        return lambda x: {"y": kernels.rms_norm(x[:, None] * [1.0, 2.0], [1.0, 1.0], implementation=implementation)}
+
+    assert kernels.explain("rms_norm").implementation == "native"
+    version = export(tmp_path, [], [signature(normalize(None))])
+    with StockModel(version) as model:
+        expected = normalize("native")(tf.constant([3.0, -0.5]))["y"]
+        outputs = model.run("serving_default", {"x": [3.0, -0.5]})
+        np.testing.assert_allclose(outputs["y"], expected, rtol=1e-6)
+    with pytest.raises(CheckFailed, match="Op type not registered 'IkelosRmsNorm'"):
+        export(tmp_path, [], [signature(normalize("native"))])
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]

@@ -5,7 +5,7 @@ from tensorflow.core.framework import tensor_shape_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from ikelos.serving.stock import _read_signatures
-from ikelos.serving.wire import read_map, read_message, signed, write_bytes, write_map
+from ikelos.serving.wire import Message, signed, write_bytes, write_map
 
 INT64 = strategies.integers(-(2**63), 2**63 - 1)
 
@@ -15,15 +15,23 @@ def test_integers_and_text(sizes, name):
     proto = tensor_shape_pb2.TensorShapeProto(
         dim=[tensor_shape_pb2.TensorShapeProto.Dim(size=size, name=name) for size in sizes]
     )
-    dims = [read_message(dim) for dim in read_message(proto.SerializeToString()).get(2, [])]
-    assert [signed(dim.get(1, [0])[0]) for dim in dims] == sizes
-    assert [dim.get(2, [b""])[0].decode() for dim in dims] == [name] * len(sizes)
+    dims = [Message(dim) for dim in Message(proto.SerializeToString()).payloads(2)]
+    assert [signed(dim.integer(1)) for dim in dims] == sizes
+    assert [dim.payload(2).decode() for dim in dims] == [name] * len(sizes)
 
 
 def test_fixed_width_fields():
     # field 1 as fixed64, field 2 as fixed32, as the encoding guide describes them
     data = bytes([1 << 3 | 1, 5, 0, 0, 0, 0, 0, 0, 1, 2 << 3 | 5, 7, 0, 0, 0])
-    assert read_message(data) == {1: [5 + 2**56], 2: [7]}
+    assert (Message(data).integer(1), Message(data).integer(2)) == (5 + 2**56, 7)
+
+
+def test_the_last_value_counts():
+    data = write_bytes(1, "a") + write_bytes(1, "b") + bytes([2 << 3, 3, 2 << 3, 4])
+    assert Message(data).payload(1) == b"b"
+    assert Message(data).payloads(1) == [b"a", b"b"]
+    assert Message(data).integer(2) == 4
+    assert (Message(data).payload(3), Message(data).payloads(3), Message(data).integer(3)) == (b"", [], 0)
 
 
 @hypothesis.given(strategies.dictionaries(strategies.text(), strategies.text(max_size=300)))
@@ -33,17 +41,17 @@ def test_maps(names):
     proto = meta_graph_pb2.SignatureDef.FromString(written)
     assert {key: info.name for key, info in proto.inputs.items()} == names
     assert proto.method_name == "method"
-    read = read_map(read_message(proto.SerializeToString()).get(1, []))
+    read = Message(proto.SerializeToString()).map(1)
     assert {key: meta_graph_pb2.TensorInfo.FromString(info).name for key, info in read.items()} == names
 
 
 @hypothesis.given(strategies.binary(max_size=30))
 def test_any_bytes_are_read_or_refused(data):
     try:
-        fields = read_message(data)
+        message = Message(data)
     except ValueError:
         return
-    assert sum(len(values) for values in fields.values()) <= len(data)
+    assert sum(len(payload) + 2 for number in range(2**5) for payload in message.payloads(number)) <= len(data)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +65,7 @@ def test_any_bytes_are_read_or_refused(data):
 )
 def test_refuses(data, message):
     with pytest.raises(ValueError, match=message):
-        read_message(data)
+        Message(data)
 
 
 def test_signatures_agree_with_tensorflows_parser(version):

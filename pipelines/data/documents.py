@@ -106,22 +106,23 @@ def _builder(source):
         return tfds.builder(name, data_dir=source.data_dir)
     except (ValueError, AssertionError) as error:
         builder = tfds.builder_cls(base)
-        versions = {config.version for config in builder.builder_configs.values()}
-        versions |= {builder.VERSION, *builder.SUPPORTED_VERSIONS}
+        known_versions = {config.version for config in builder.builder_configs.values()}
+        known_versions |= {builder.VERSION, *builder.SUPPORTED_VERSIONS}
         configs = ", ".join(sorted(builder.builder_configs)) or "none"
-        versions = ", ".join(sorted(str(version) for version in versions if version is not None))
+        versions = ", ".join(sorted(str(version) for version in known_versions if version is not None))
         raise UserError(f"data set {name!r} is not to be had; configs: {configs}; versions: {versions}") from error
 
 
 def _prepare(builder):
     """Writes the data set's files if they are not there: ours from what is installed, others by download."""
+    import tensorflow as tf
     import tensorflow_datasets as tfds
 
     tfds.disable_progress_bar()
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare()
-    except (OSError, AssertionError, tfds.download.DownloadError) as error:
+    except (OSError, AssertionError, tf.errors.OpError, tfds.download.DownloadError) as error:
         raise UserError(
             f"data set {builder.name!r} can't be prepared in {builder.data_dir}: {_first_line(error)}"
         ) from error
@@ -133,8 +134,8 @@ def _first_line(error):
 
 def _files(patterns: Patterns) -> dict[str, list[str]]:
     """The files of each split, sorted; every pattern has some, and no file is in two splits."""
-    files = {split: set() for split in Patterns.model_fields}
-    splits_of = {}
+    files: dict[str, set[str]] = {split: set() for split in Patterns.model_fields}
+    splits_of: dict[str, str] = {}
     for split in files:
         for pattern in getattr(patterns, split):
             matches = [path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)]
@@ -174,7 +175,7 @@ def _of_tfrecord(path, text_feature):
     try:
         for index, record in enumerate(records.as_numpy_iterator()):
             features = tf.train.Example.FromString(record).features.feature
-            values = features[text_feature].bytes_list.value if text_feature in features else ()
+            values = list(features[text_feature].bytes_list.value) if text_feature in features else []
             if len(values) != 1:
                 names = ", ".join(sorted(features))
                 raise UserError(
@@ -182,5 +183,5 @@ def _of_tfrecord(path, text_feature):
                     f"it has {len(values)} there, and the features {names}"
                 )
             yield f"{path}:{index}", values[0]
-    except (tf.errors.DataLossError, DecodeError) as error:
-        raise UserError(f"{path} is not a whole TFRecord of tf.train.Example: {error}") from None
+    except (tf.errors.OpError, DecodeError) as error:
+        raise UserError(f"{path} can't be read as a TFRecord of tf.train.Example: {_first_line(error)}") from error

@@ -98,7 +98,7 @@ def plays() -> dict[str, str]:
     texts = {}
     for line in _CHECKSUMS.read_text(encoding="utf-8").splitlines():
         checksum, name = line.split()
-        path = pathlib.Path(distribution.locate_file(name))
+        path = pathlib.Path(str(distribution.locate_file(name)))
         if not path.is_file():
             raise UserError(f"shakespeare_plays: {path} is missing ({_expected(distribution)})")
         content = path.read_bytes()

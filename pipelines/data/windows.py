@@ -103,21 +103,21 @@ def bucketed(
     """
     check_positive(batch_size=batch_size)
     check_order(seed, start_step)
-    boundaries = np.asarray(boundaries, np.int64)
+    boundaries = list(boundaries)
+    if not boundaries or boundaries[0] < 1 or (np.diff(boundaries) < 1).any():
+        raise UserError(f"boundaries must be positive and ascending. Received: boundaries={boundaries}")
     lengths = np.array([len(row) for row in rows], np.int64)
-    if not boundaries.size or boundaries[0] < 1 or (np.diff(boundaries) < 1).any():
-        raise UserError(f"boundaries must be positive and ascending. Received: boundaries={boundaries.tolist()}")
     if not lengths.size:
         raise UserError("bucketed batches need at least one row; there are 0")
     if lengths.min() < 1 or lengths.max() > boundaries[-1]:
         raise UserError(
-            f"rows must have 1 to {boundaries[-1]} tokens (the last of boundaries={boundaries.tolist()}); "
+            f"rows must have 1 to {boundaries[-1]} tokens (the last of boundaries={boundaries}); "
             f"there are rows of {lengths.min()} to {lengths.max()}"
         )
     bucket_of_row = np.searchsorted(boundaries, lengths)
     sizes = np.bincount(bucket_of_row, minlength=len(boundaries))
     # A bucket of n rows is visited n times a cycle: once in each n-th part of it, at a time that the seed
-    # chooses.
+    # chooses there.
     bucket = np.repeat(np.arange(len(boundaries)), sizes)
     visit = np.arange(len(rows)) - (np.cumsum(sizes) - sizes)[bucket]
     jitter = tf.random.stateless_uniform([len(rows)], seed=[seed, 0], dtype=tf.float64).numpy()
@@ -127,7 +127,7 @@ def bucketed(
     row_starts = captured(np.cumsum(lengths) - lengths, tf.int64)
     by_bucket = captured(np.argsort(bucket_of_row, kind="stable"), tf.int64)
     bucket_starts = captured(np.cumsum(sizes) - sizes, tf.int64)
-    lengths, sizes, boundaries = (captured(x, tf.int64) for x in (lengths, sizes, boundaries))
+    longest, lengths, sizes = (captured(x, tf.int64) for x in (boundaries, lengths, sizes))
     steps = len(rows)
 
     def batch(step):
@@ -137,7 +137,7 @@ def bucketed(
         draw = visit * batch_size + tf.range(batch_size, dtype=tf.int64)
         place = shuffled(draw % size, key(seed, draw // size, stream=bucket), size)
         row = tf.gather(by_bucket, bucket_starts[bucket] + place)
-        offsets = tf.range(boundaries[bucket])
+        offsets = tf.range(longest[bucket])
         counted = offsets < tf.gather(lengths, row)[:, None]
         at = tf.where(counted, tf.gather(row_starts, row)[:, None] + offsets, 0)
         return element(row, tf.gather(tokens, at), counted, counted)
@@ -182,7 +182,7 @@ def strided(documents: Sequence[np.ndarray], context: int, stride: int, batch_si
     begin, starts, news, ends = 0, [], [], []
     for document in documents:
         length = len(document)
-        new = np.array([0, *range(context, length, stride)])[: max(length, 0)]
+        new = np.array([0, *range(context, length, stride)])[:length]
         end = np.append(new[1:], length)[: len(new)]
         starts.append(begin + np.maximum(end - context, 0))
         news.append(begin + new)

@@ -20,7 +20,7 @@ from ikelos.pipelines.errors import UserError
 
 Vocabulary = CharacterVocabulary | ByteVocabulary | SentencePieceVocabulary
 
-_CLASSES = {
+_CLASSES: dict[str, type[Vocabulary]] = {
     "character": CharacterVocabulary,
     "byte": ByteVocabulary,
     "bpe": SentencePieceVocabulary,

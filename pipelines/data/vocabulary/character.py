@@ -41,7 +41,7 @@ class CharacterVocabulary(tf.Module):
     def fit(cls, texts: Iterable[str], size: int | None) -> "CharacterVocabulary":
         """Takes all characters of the texts, or those most frequent (ties: the lower code point) that fit
         `size`."""
-        counts = collections.Counter()
+        counts: collections.Counter[str] = collections.Counter()
         for text in texts:
             counts.update(text)
         if not counts:

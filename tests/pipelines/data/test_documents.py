@@ -210,5 +210,5 @@ def test_broken_files(folder):
         with pytest.raises(UserError, match=rf"{name} can't be read"):
             of_files(folder, name)
     for name in ("plain.tfrecord", "plain.tfrecord.gz", "cut.tfrecord", "other.tfrecord"):
-        with pytest.raises(UserError, match=rf"{name} is not a whole TFRecord"):
+        with pytest.raises(UserError, match=rf"{name} can't be read as a TFRecord"):
             of_files(folder, name)

@@ -88,9 +88,7 @@ def _finished(workdir: Path) -> Iterator[tuple[_Run, dict[str, keras.Model]]]:
 
     path = workdir / "recipe.yaml"
     if not path.is_file():
-        raise UserError(
-            f"{workdir} holds no run: there is no {path}. `ikelos run NAME --workdir {workdir}` makes one."
-        )
+        raise UserError(f"{workdir} holds no run: there is no {path}. `ikelos run NAME --workdir {workdir}` makes one.")
     with locked(workdir):
         current = _prepare(recipes.load(path), workdir)
         yield (
@@ -161,9 +159,7 @@ def _evaluate(current: _Run, models: dict[str, keras.Model]) -> Outcome:
         "peak_memory_bytes": machine.peak_memory_bytes(),
     }
     _write(current.workdir / "evaluation.json", json.dumps(results, indent=2) + "\n")
-    histories = {
-        stage.name: history.read(_folder(current, stage) / "history.jsonl") for stage in current.stages
-    }
+    histories = {stage.name: history.read(_folder(current, stage) / "history.jsonl") for stage in current.stages}
     title, facts, sections = current.task.report(config, current.assets, models, results, histories)
     written = report.write(current.workdir / "report", title, facts, sections)
     return {"Evaluation": current.workdir / "evaluation.json", **written}

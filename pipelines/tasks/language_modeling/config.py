@@ -5,7 +5,15 @@ from typing import Annotated, Literal, Self
 import pydantic
 from pydantic import Field
 
-from ikelos.pipelines.config import BelowOne, NonNegative, NonNegativeFloat, Positive, PositiveFloat, Section, Training
+from ikelos.pipelines.config import (
+    BelowOne,
+    NonNegative,
+    NonNegativeFloat,
+    Positive,
+    PositiveFloat,
+    Section,
+    Training,
+)
 from ikelos.pipelines.config import Export as SharedExport
 from ikelos.pipelines.data.config import Source
 

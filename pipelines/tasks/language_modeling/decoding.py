@@ -57,7 +57,7 @@ def continue_text(
         _within("length", length, 0, max_length),
         _within("temperature", temperature, 0.0, float("inf")),
         _within("top_k", top_k, 0, tf.int32.max),
-        _within("top_p", top_p, tf.constant(1e-6), 1.0),
+        _within("top_p", top_p, 1e-6, 1.0),
     ]
     with tf.control_dependencies(checks):
         tokens, prompt_lengths = prompt_tokens(vocabulary, prompt, model.context)
@@ -74,5 +74,5 @@ def continue_text(
 
 def _within(name: str, values: tf.Tensor, low, high) -> tf.Operation:
     inside = (values >= low) & (values <= high)
-    message = f"`{name}` must be between {float(low):g} and {float(high):g}. Received:"
+    message = f"`{name}` must be between {low:g} and {high:g}. Received:"
     return tf.debugging.Assert(tf.reduce_all(inside), [message, tf.boolean_mask(values, ~inside)])

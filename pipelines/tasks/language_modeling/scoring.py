@@ -51,6 +51,9 @@ def log_likelihood(
         return first + _WINDOWS_AT_ONCE, totals - tf.math.unsorted_segment_sum(cost, row[here], tf.size(lengths))
 
     _, totals = tf.while_loop(
-        lambda first, _: first < tf.size(row), add, (0, tf.zeros_like(lengths, tf.float32)), parallel_iterations=1
+        lambda first, _: first < tf.size(row),
+        add,
+        (0, tf.zeros_like(lengths, tf.float32)),
+        parallel_iterations=1,
     )
     return totals

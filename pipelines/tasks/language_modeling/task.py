@@ -13,6 +13,7 @@ from ikelos.layers import LSTMLanguageModel, TransformerLanguageModel
 from ikelos.pipelines.data import documents, vocabulary, windows
 from ikelos.pipelines.data.vocabulary.special import SPECIAL
 from ikelos.pipelines.evaluation import likelihood, ngram
+from ikelos.pipelines.tasks.language_modeling import page
 from ikelos.pipelines.tasks.language_modeling.config import Config
 from ikelos.pipelines.tasks.language_modeling.decoding import continue_text, prompt_tokens
 from ikelos.pipelines.tasks.language_modeling.scoring import log_likelihood
@@ -21,6 +22,10 @@ from ikelos.serving import Signature
 
 STAGE = "language_model"
 _TOP_TOKENS = 10
+_PASSAGE = 1500
+"""Tokens of held-out text that the report shades by what they cost."""
+# One for all calls: samples are written each epoch, and tracing the loop takes longer than running it.
+_continue_text = tf.function(continue_text)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +105,10 @@ def stages(config: Config, assets: Assets) -> list[Stage]:
             build=lambda: build_model(config, assets),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             train=batches,
-            validation=_windows(config, assets.splits["validation"].tokens),
+            # Windows that don't overlap: half the work, and as good for comparing epochs with each other.
+            validation=windows.strided(
+                assets.splits["validation"].tokens, context, context, config.evaluation.batch_size
+            ),
             tokens_per_step=tokens_per_step,
             samples=lambda model: write_samples(config, assets, model),
         )
@@ -110,8 +118,7 @@ def stages(config: Config, assets: Assets) -> list[Stage]:
 def evaluate(config: Config, assets: Assets, models: dict[str, keras.Model]) -> dict[str, Any]:
     """Likelihood of the test split, whole and by document."""
     split = assets.splits["test"]
-    dataset = _windows(config, split.tokens)
-    nll = likelihood.token_nll(models[STAGE], dataset, [len(tokens) for tokens in split.tokens])
+    nll = token_nll(config, models[STAGE], split.tokens)
     return {
         **_figures(split, nll, assets.vocabulary.unknown_cost),
         "parameters": models[STAGE].count_params(),
@@ -189,13 +196,34 @@ def signatures(config: Config, assets: Assets, models: dict[str, keras.Model]) -
     ]
 
 
+def report(
+    config: Config,
+    assets: Assets,
+    models: dict[str, keras.Model],
+    results: dict[str, Any],
+    histories: dict[str, list[dict[str, Any]]],
+) -> tuple[str, dict[str, Any], list]:
+    """What a person looks at: see `ikelos.pipelines.tasks.language_modeling.page`."""
+    model = models[STAGE]
+    passage = assets.splits["test"].tokens[0][:_PASSAGE]
+    return page.build(
+        config,
+        results,
+        histories[STAGE],
+        passage=assets.vocabulary.decode(tf.reshape(passage, [-1, 1])).numpy(),
+        passage_nats=token_nll(config, model, [passage])[0],
+        passage_of=assets.splits["test"].ids[0],
+        samples=write_samples(config, assets, model),
+    )
+
+
 def write_samples(config: Config, assets: Assets, model: keras.Model) -> list[str]:
     """Each of the recipe's prompts with what the model writes behind it; the seed is the prompt's place."""
     samples = config.evaluation.samples
     count = len(samples.prompts)
     if not count:
         return []
-    text = tf.function(continue_text)(
+    text = _continue_text(
         model,
         assets.vocabulary,
         samples.length,
@@ -207,6 +235,11 @@ def write_samples(config: Config, assets: Assets, model: keras.Model) -> list[st
         tf.range(count, dtype=tf.int64),
     )
     return [prompt + new.decode() for prompt, new in zip(samples.prompts, text.numpy(), strict=True)]
+
+
+def token_nll(config: Config, model: keras.Model, tokens: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Cost of every token of some documents in nats, float64 `[n]` for each."""
+    return likelihood.token_nll(model, _windows(config, tokens), [len(document) for document in tokens])
 
 
 def _windows(config: Config, tokens: Sequence[np.ndarray]) -> tf.data.Dataset:

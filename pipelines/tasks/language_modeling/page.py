@@ -1,0 +1,170 @@
+"""The report of a language model, made of the report's sections."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ikelos.pipelines.report import figures
+from ikelos.pipelines.report.sections import (
+    Column,
+    Headline,
+    Picture,
+    Sample,
+    Samples,
+    Section,
+    Surprisal,
+    Table,
+    Tile,
+)
+from ikelos.pipelines.tasks.language_modeling.config import Config
+
+
+def build(
+    config: Config,
+    results: dict[str, Any],
+    history: Sequence[dict[str, Any]],
+    *,
+    passage: Sequence[bytes],
+    passage_nats: np.ndarray,
+    passage_of: str,
+    samples: Sequence[str],
+) -> tuple[str, dict[str, Any], list[Section]]:
+    """Title, all figures, and the sections of the page.
+
+    Args:
+        config: The recipe.
+        results: What `evaluate` and `baselines` gave, and the machine.
+        history: The stage's `history.jsonl`.
+        passage: The beginning of a held-out document, token by token.
+        passage_nats: What each of these tokens cost the model.
+        passage_of: Name of the document.
+        samples: Texts of the model, one for each of the recipe's prompts.
+    """
+    model, machine = results["model"], results["machine"]
+    last = history[-1]
+    training = {
+        "steps": last["step"],
+        "tokens": last["tokens"],
+        "minutes": last["seconds"] / 60,
+        "tokens_per_second": last["tokens"] / last["seconds"],
+    }
+    bars = _bars(config, results, training["minutes"])
+    facts = {
+        **results,
+        "training": training,
+        "peers": [peer.model_dump() for peer in config.evaluation.peers],
+        "recipe": config.model_dump(mode="json"),
+    }
+    sections: list[Section] = [
+        Headline(tiles=_tiles(results, training)),
+        Picture(
+            heading="Against baselines and peers",
+            prose=[
+                f"Cost of a character of the held-out text ({model['characters']:,} characters): every one is "
+                f"predicted once, from at least {model['context'] - model['stride']} tokens before it where there are so many "
+                f"(windows of {model['context']} tokens, {model['stride']} of them counted). The n-gram model was "
+                "fitted on the same training text; its order was chosen on the validation text. The peers' figures "
+                "are those that the recipe names, with the minutes of their training on two such cores.",
+            ],
+            figure=figures.comparison(bars),
+            alt=f"Bars of nats per character; this run has {model['nats_per_character']:.3f}.",
+        ),
+        _documents(results),
+        Picture(
+            heading="Training",
+            prose=[f"{training['tokens']:,} tokens seen, {training['tokens_per_second']:,.0f} a second."],
+            figure=figures.training_curves(history, config.training.clip_norm, model["tokens"] / model["characters"]),
+            alt="Loss, gradient norm with clipped steps, and learning rate over the training steps.",
+        ),
+        Samples(
+            heading="What it writes",
+            prose=[
+                f"Temperature {config.evaluation.samples.temperature:g}, top-k {config.evaluation.samples.top_k}, "
+                f"top-p {config.evaluation.samples.top_p:g}; the first {len(samples)} seeds, none picked by hand."
+            ],
+            samples=[
+                Sample(f"seed {seed}", prompt, text.removeprefix(prompt))
+                for seed, (prompt, text) in enumerate(zip(config.evaluation.samples.prompts, samples, strict=True))
+            ],
+        ),
+        Surprisal(
+            heading="Where it is surprised",
+            prose=[f"The beginning of “{passage_of}”, which it never saw, shaded by what each token cost."],
+            pieces=[token.decode("utf-8", "replace") for token in passage],
+            nats=passage_nats.tolist(),
+        ),
+        Table(
+            heading="The machine",
+            columns=[Column("What"), Column("Value")],
+            rows=[
+                ["Processor", f"{machine['cpu']}, {machine['cores']} cores"],
+                ["float32 matrix product (2048³)", f"{machine['sgemm_gflops']:.0f} GFLOP/s"],
+                ["Most memory in use", f"{results['peak_memory_bytes'] / 1e9:.1f} GB"],
+                ["TensorFlow", machine["tensorflow"]],
+                ["Python", machine["python"]],
+            ],
+        ),
+    ]
+    return f"Language model: {_source(config)}", facts, sections
+
+
+def _source(config: Config) -> str:
+    return config.data.source.tfds or "files"
+
+
+def _tiles(results: dict[str, Any], training: dict[str, Any]) -> list[Tile]:
+    model = results["model"]
+    ngram = min(figures["nats_per_character"] for figures in results["baselines"].values())
+    return [
+        Tile(f"{model['nats_per_character']:.3f}", "nats per character", f"n-gram model: {ngram:.3f}"),
+        Tile(f"{model['bits_per_character']:.3f}", "bits per character"),
+        Tile(
+            f"{training['minutes']:.1f} min",
+            "of training",
+            f"on a machine with {results['machine']['sgemm_gflops']:.0f} GFLOP/s",
+        ),
+        Tile(f"{training['tokens'] / 1e6:.2f} M", "tokens seen", f"{training['steps']:,} steps"),
+        Tile(f"{model['parameters'] / 1e6:.2f} M", "parameters"),
+    ]
+
+
+def _bars(config: Config, results: dict[str, Any], minutes: float) -> list[figures.Bar]:
+    name = f"Ikelos {config.model.architecture}, {config.model.num_layers} layers, {config.model.size} wide"
+    return [
+        figures.Bar(name, results["model"]["nats_per_character"], minutes, "ours"),
+        *(
+            figures.Bar(label, values["nats_per_character"], None, "baseline")
+            for label, values in results["baselines"].items()
+        ),
+        *(figures.Bar(peer.name, peer.nats_per_character, peer.minutes, "peer") for peer in config.evaluation.peers),
+    ]
+
+
+def _documents(results: dict[str, Any]) -> Table:
+    """The first documents, ours beside the baselines'; a set of thousands is no table."""
+    shown = 20
+    documents = list(results["model"]["documents"].items())
+    baselines = results["baselines"]
+    hidden = len(documents) - shown
+    return Table(
+        heading="By document",
+        prose=[f"The first {shown}; report.json has {hidden} more."] if hidden > 0 else [],
+        columns=[
+            Column("Document"),
+            Column("Characters", ",d"),
+            Column("Nats per character", ".3f"),
+            Column("Bits per character", ".3f"),
+            *(Column(f"{label}, nats", ".3f") for label in baselines),
+        ],
+        rows=[
+            [
+                name,
+                values["characters"],
+                values["nats_per_character"],
+                values["bits_per_character"],
+                *(figures["documents"][name]["nats_per_character"] for figures in baselines.values()),
+            ]
+            for name, values in documents[:shown]
+        ],
+    )

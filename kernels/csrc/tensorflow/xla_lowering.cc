@@ -5,7 +5,6 @@
 #include "absl/strings/str_format.h"
 #include "core/rms_norm.h"
 #include "tensorflow/compiler/tf2xla/xla_op_kernel.h"
-#include "tensorflow/compiler/tf2xla/xla_op_registry.h"
 #include "tensorflow/names.h"
 #include "xla/hlo/builder/xla_builder.h"
 #include "xla/shape_util.h"
@@ -90,12 +89,12 @@ class RmsNormGradLowering : public tf::XlaOpKernel {
   }
 };
 
-// Without Device() an op is registered for every XLA device; there are handlers for the CPU only. A
-// bare string literal would be ambiguous between the overloads for one device and for a list of
-// them.
-constexpr absl::string_view kDevice = "XLA_CPU_JIT";
-REGISTER_XLA_OP(Name("IkelosRmsNorm").Device(kDevice), RmsNormLowering);
-REGISTER_XLA_OP(Name("IkelosRmsNormGrad").Device(kDevice), RmsNormGradLowering);
+// Not REGISTER_XLA_OP, which only notes the op in a list that TensorFlow turns into kernels once,
+// at the first compilation of the process: a library loaded after that would be too late. These are
+// the kernels that would come of it, for the one XLA device there are handlers for.
+constexpr char kDevice[] = "XLA_CPU_JIT";
+REGISTER_KERNEL_BUILDER(Name("IkelosRmsNorm").Device(kDevice), RmsNormLowering);
+REGISTER_KERNEL_BUILDER(Name("IkelosRmsNormGrad").Device(kDevice), RmsNormGradLowering);
 
 }  // namespace
 }  // namespace ikelos

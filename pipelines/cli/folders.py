@@ -7,13 +7,15 @@ from pathlib import Path
 
 from ikelos.pipelines.cli.failures import reason
 from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.training.lock import locked
 
 
 def prepare(workdir: Path) -> None:
-    """Makes the folder if need be, and tries to write to it.
+    """Makes the folder if need be, tries to write to it, and to lock it as the runner will.
 
     Raises:
-        UserError: It cannot be made or written: no permission, a file in the way, a full disk.
+        UserError: It cannot be made or written (no permission, a file in the way, a full disk), or another
+            process is at work in it.
     """
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"cannot write to {workdir}: it is not a folder")
@@ -23,6 +25,8 @@ def prepare(workdir: Path) -> None:
             probe.write(b"\0" * 4096)
     except OSError as error:
         raise UserError(f"cannot write to the folder {workdir}: {reason(error)}") from error
+    with locked(workdir):
+        pass
 
 
 def check_run(workdir: Path) -> None:

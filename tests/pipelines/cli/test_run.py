@@ -8,6 +8,7 @@ import pytest
 from ikelos.pipelines.cli import folders
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.training.errors import Terminated
+from ikelos.pipelines.training.lock import locked
 
 
 def test_a_run_gets_its_recipe_and_folder_and_says_where_it_wrote(ikelos_command, toy, runner):
@@ -145,9 +146,20 @@ def test_a_disk_that_takes_no_byte_is_found_before_the_run(ikelos_process):
     assert result.err == "Error: cannot write to the folder there: the file would be larger than allowed\n"
 
 
-def test_the_probe_leaves_nothing_behind(tmp_path):
+def test_the_probe_leaves_only_the_lock_behind(tmp_path):
     folders.prepare(tmp_path / "a")
-    assert list((tmp_path / "a").iterdir()) == []
+    assert os.listdir(tmp_path / "a") == ["lock"]
+
+
+def test_a_folder_at_work_is_refused_before_the_run(ikelos_process, tmp_path):
+    with locked(tmp_path / "there"):
+        result = ikelos_process(
+            "run", "language_modeling", "--workdir", "there", after="assert 'tensorflow' not in sys.modules"
+        )
+    assert result.status == 2
+    assert result.err == (
+        f"Error: The folder there is in use by process {os.getpid()}: wait for it to end, or choose another folder.\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,9 @@ def rms_norm(x: tf.Tensor, scale: tf.Tensor, epsilon: float) -> tf.Tensor:
     compute = tf.float64 if x.dtype == tf.float64 else tf.float32
     wide = tf.cast(x, compute)
     mean = tf.reduce_mean(tf.square(wide), axis=-1, keepdims=True)
-    # Broadcasting would take a scale of one value for any D.
-    scale = tf.reshape(scale, tf.shape(x)[-1:]) if x.shape[-1] is None else scale
+    if not (x.shape[-1:].is_fully_defined() and scale.shape.is_fully_defined()):
+        # Broadcasting would take a scale of one value for any D.
+        message = "scale: expected shape [D], D the last axis of x."
+        with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(scale), tf.shape(x)[-1:], message)]):
+            scale = tf.identity(scale)
     return tf.cast(wide * tf.math.rsqrt(mean + epsilon) * tf.cast(scale, compute), x.dtype)

@@ -1,0 +1,38 @@
+"""Builds and runs the C++ tests of `kernels/csrc/core`, which need no TensorFlow."""
+
+import pathlib
+import subprocess
+import sysconfig
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+SCRIPTS = pathlib.Path(sysconfig.get_path("scripts"))
+
+
+@pytest.fixture(scope="module")
+def build_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("core")
+    configure = ["cmake", "-S", ROOT, "-B", folder, "-DIKELOS_BUILD_OPS=OFF", "-DIKELOS_BUILD_TESTS=ON"]
+    for command in (configure, ["cmake", "--build", folder, "--parallel", "2"]):
+        command[0] = SCRIPTS / command[0]
+        result = subprocess.run(command, capture_output=True, text=True)
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert "warning" not in result.stdout + result.stderr
+    return folder
+
+
+def test_core_passes_its_own_tests(build_folder):
+    result = subprocess.run([build_folder / "test_core"], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_no_function_is_shared_between_instruction_sets(build_folder):
+    # The linker keeps one copy of a weak symbol: were it the AVX-512 one, other machines would crash.
+    objects = list(build_folder.rglob("rms_norm_rows.cc.o"))
+    assert objects
+    for path in objects:
+        symbols = subprocess.run(["nm", "--demangle", path], capture_output=True, text=True, check=True).stdout
+        defined = [line.split(maxsplit=2) for line in symbols.splitlines() if not line.startswith(" ")]
+        isa = path.as_posix().split("ikelos_")[1].split(".")[0]
+        assert not [name for _, kind, name in defined if kind in "WVu" and f"ikelos::{isa}::" not in name]

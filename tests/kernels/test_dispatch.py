@@ -1,0 +1,211 @@
+"""Which implementation is chosen, and what happens to a library that does not fit."""
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import warnings
+
+import pytest
+import tensorflow as tf
+
+from ikelos import kernels
+from ikelos.kernels import dispatch
+
+CACHED = (dispatch._load, dispatch._warn_once)
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_new_process(monkeypatch):
+    monkeypatch.delenv("IKELOS_KERNELS", raising=False)
+    for function in CACHED:
+        function.cache_clear()
+    yield
+    for function in CACHED:
+        function.cache_clear()
+
+
+@pytest.fixture
+def foreign_library(monkeypatch, tmp_path):
+    """A library that says it was built for another TensorFlow. Opening it would fail: it is no library."""
+    path = tmp_path / dispatch.LIBRARY_NAME
+    path.write_bytes(b"no library")
+    path.with_suffix(".json").write_text(json.dumps(dispatch._running() | {"version": "2.20.0"}))
+    monkeypatch.setattr(dispatch, "_find_library", lambda: path)
+    return path
+
+
+def rms_norm(dtype=tf.float32, **arguments):
+    return kernels.rms_norm(tf.ones([2, 5], dtype), tf.ones([5], dtype), **arguments)
+
+
+def test_explain_native():
+    assert str(kernels.explain("rms_norm")) == (
+        f"native: {kernels.status()['isa']} kernels built for TensorFlow {tf.__version__}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"dtype": "float64"}, "reference: the native kernel takes float32 and bfloat16, not float64"),
+        ({"shape": ()}, "reference: the native kernel takes at least one axis, not a scalar"),
+        ({"device": "/device:GPU:1"}, "reference: the native kernels run on CPU, not on GPU"),
+        ({"implementation": "reference"}, "reference: asked for by the argument implementation"),
+        ({"op_name": "juggle"}, "reference: no native kernel for this op"),
+    ],
+)
+def test_explain_reference(arguments, text):
+    assert str(kernels.explain(**{"op_name": "rms_norm"} | arguments)) == text
+
+
+def test_scope():
+    assert kernels.explain("rms_norm").implementation == "native"
+    with kernels.use("reference"):
+        assert str(kernels.explain("rms_norm")) == "reference: asked for by the scope kernels.use"
+        with kernels.use("native"):
+            assert kernels.explain("rms_norm").implementation == "native"
+        assert kernels.explain("rms_norm").implementation == "reference"
+        assert kernels.explain("rms_norm", implementation="native").implementation == "native"
+    assert kernels.explain("rms_norm").implementation == "native"
+
+
+def test_scope_ends_with_an_exception():
+    with pytest.raises(KeyError), kernels.use("reference"):
+        raise KeyError
+    assert kernels.explain("rms_norm").implementation == "native"
+
+
+def test_scope_is_of_one_thread():
+    seen = []
+    with kernels.use("reference"):
+        thread = threading.Thread(target=lambda: seen.append(kernels.explain("rms_norm").implementation))
+        thread.start()
+        thread.join()
+    assert seen == ["native"]
+
+
+def test_scope_decides_when_the_graph_is_traced():
+    traced = tf.function(rms_norm)
+    with kernels.use("reference"):
+        graph = traced.get_concrete_function().graph
+    assert "IkelosRmsNorm" not in {op.type for op in graph.get_operations()}
+
+
+@pytest.mark.parametrize("implementation", ["fast", ""])
+def test_implementation_must_be_one_of_two(implementation):
+    message = f"implementation: expected 'native' or 'reference'. Received: implementation='{implementation}'"
+    with pytest.raises(ValueError, match=message):
+        rms_norm(implementation=implementation)
+    with pytest.raises(ValueError, match=message), kernels.use(implementation):
+        pass
+
+
+def test_native_asked_for_where_there_is_none():
+    message = (
+        "implementation: rms_norm cannot run as 'native': the native kernel takes float32 and bfloat16, not float16"
+    )
+    with pytest.raises(ValueError, match=message):
+        rms_norm(tf.float16, implementation="native")
+    with pytest.raises(ValueError, match=message), kernels.use("native"):
+        rms_norm(tf.float16)
+    with pytest.raises(ValueError, match="juggle cannot run as 'native': no native kernel for this op"):
+        dispatch.choose("juggle", "native", dtype="float32")
+
+
+def test_a_library_for_another_tensorflow_is_refused_with_one_warning(foreign_library):
+    with pytest.warns(RuntimeWarning, match=r"was built for TensorFlow 2\.20\.0 .*, and this is TensorFlow") as caught:
+        results = [rms_norm(), rms_norm()]
+    assert len(caught) == 1
+    assert float(results[1][0, 0]) == pytest.approx(1)
+    status = kernels.status()
+    assert (status["loaded"], status["built_for"], status["isa"]) == (False, "2.20.0", None)
+    assert str(foreign_library) in status["reason"]
+
+
+def test_a_library_without_a_record_is_refused(foreign_library):
+    foreign_library.with_suffix(".json").unlink()
+    with pytest.warns(RuntimeWarning, match="was built for an unknown TensorFlow"):
+        assert dispatch.choose("rms_norm", None, dtype="float32") == "reference"
+
+
+def test_a_library_that_does_not_open_is_refused(foreign_library):
+    foreign_library.with_suffix(".json").write_text(json.dumps(dispatch._running()))
+    with pytest.warns(RuntimeWarning, match="invalid ELF header|file too short"):
+        assert dispatch.choose("rms_norm", None, dtype="float32") == "reference"
+
+
+def test_a_missing_library_needs_no_warning(monkeypatch):
+    monkeypatch.setattr(dispatch, "_find_library", lambda: None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rms_norm()
+    assert str(kernels.explain("rms_norm")).startswith("reference: this installation has no libikelos.so")
+    assert kernels.status()["path"] is None
+
+
+def test_a_refused_library_is_an_error_where_native_is_asked_for(foreign_library, monkeypatch):
+    message = "The native kernels cannot be loaded: .*2.20.0"
+    with pytest.raises(kernels.LibraryError, match=message):
+        rms_norm(implementation="native")
+    with pytest.raises(kernels.LibraryError, match=message), kernels.use("native"):
+        rms_norm()
+    monkeypatch.setenv("IKELOS_KERNELS", "native")
+    with pytest.raises(kernels.LibraryError, match=message):
+        rms_norm()
+
+
+def test_environment_reference_never_loads_the_library(monkeypatch):
+    monkeypatch.setenv("IKELOS_KERNELS", "reference")
+    monkeypatch.setattr(dispatch, "_load", lambda: pytest.fail("the library was loaded"))
+    rms_norm()
+    assert str(kernels.explain("rms_norm")) == "reference: asked for by IKELOS_KERNELS=reference"
+    assert kernels.status()["reason"] == "IKELOS_KERNELS=reference"
+    with pytest.raises(ValueError, match="cannot run as 'native': asked for by IKELOS_KERNELS=reference"):
+        rms_norm(implementation="native")
+
+
+def test_environment_native_leaves_ops_without_a_kernel_alone(monkeypatch):
+    monkeypatch.setenv("IKELOS_KERNELS", "native")
+    assert kernels.explain("juggle").implementation == "reference"
+    assert kernels.explain("rms_norm", "float64").implementation == "reference"
+
+
+def test_environment_must_be_one_of_two(monkeypatch):
+    monkeypatch.setenv("IKELOS_KERNELS", "fast")
+    with pytest.raises(ValueError, match=r"IKELOS_KERNELS: expected 'native' or 'reference'.*'fast'"):
+        rms_norm()
+
+
+def test_status_of_a_library_that_fits():
+    assert kernels.status() | {"path": None, "isa": None} == {
+        "setting": None,
+        "path": None,
+        "built_for": tf.__version__,
+        "running": tf.__version__,
+        "loaded": True,
+        "isa": None,
+        "reason": None,
+    }
+    assert kernels.status()["isa"] in ("avx512", "avx2", "portable")
+
+
+def test_the_library_is_found_beside_the_sources_too(monkeypatch, tmp_path):
+    shutil.copy(dispatch._find_library(), tmp_path)
+    monkeypatch.setattr(kernels, "__path__", [str(tmp_path)])
+    assert dispatch._find_library() == tmp_path / dispatch.LIBRARY_NAME
+
+
+AFTER_ANOTHER_COMPILATION = """
+import tensorflow as tf
+tf.function(lambda x: x + 1, jit_compile=True)(tf.ones([3]))
+from ikelos import kernels
+y = tf.function(lambda x: kernels.rms_norm(x, tf.ones([3]), implementation="native"), jit_compile=True)(tf.ones([2, 3]))
+assert abs(float(y[1, 2]) - 1) < 1e-5
+"""
+
+
+def test_the_library_may_be_loaded_after_xla_has_compiled():
+    result = subprocess.run([sys.executable, "-c", AFTER_ANOTHER_COMPILATION], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr

@@ -1,0 +1,1 @@
+"""Data, tasks, training, evaluation, reports and the command line."""

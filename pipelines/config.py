@@ -5,7 +5,7 @@ Numbers have no defaults here: they stand in the recipe, which is the only place
 among them, `ikelos.pipelines.recipe` takes them off first.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import pydantic
 from pydantic import Field
@@ -52,6 +52,9 @@ class Training(Section):
         jit_compile: Compile the step with XLA.
         profile_steps: First and last step to profile for TensorBoard, or null.
     """
+
+    FREE: ClassVar[tuple[str, ...]] = ("checkpoint_every", "profile_steps")
+    """What may differ when a run is continued: the weights do not depend on it."""
 
     steps: Positive
     batch_size: Positive

@@ -26,10 +26,17 @@ from typing import Any
 
 import keras
 
+from ikelos import serving
 from ikelos.pipelines import recipe as recipes
+from ikelos.pipelines import report
+from ikelos.pipelines.config import Training
 from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.evaluation import machine
 from ikelos.pipelines.recipe import Recipe
+from ikelos.pipelines.training import history
+from ikelos.pipelines.training.fit import fit, restore
 from ikelos.pipelines.training.lock import locked
+from ikelos.pipelines.training.stage import Stage
 
 Outcome = dict[str, Path | str]
 """What the command line prints at the end: names, and where something lies or what came out."""
@@ -43,7 +50,7 @@ class _Run:
     workdir: Path
     task: ModuleType
     assets: Any
-    stages: list
+    stages: list[Stage]
 
 
 def run(recipe: Recipe, workdir: Path) -> Outcome:
@@ -60,7 +67,7 @@ def run(recipe: Recipe, workdir: Path) -> Outcome:
         UserError: If `workdir` holds a run of another recipe, or another process is at work in it.
     """
     with locked(workdir):
-        _settle(recipe, workdir)
+        _check_same_run(recipe, workdir)
         current = _prepare(recipe, workdir)
         models = {stage.name: _fit(current, stage) for stage in current.stages}
         outcome = _evaluate(current, models)
@@ -84,8 +91,6 @@ def export(workdir: Path) -> Outcome:
 @contextlib.contextmanager
 def _finished(workdir: Path) -> Iterator[tuple[_Run, dict[str, keras.Model]]]:
     """A run whose stages are all trained, and its models."""
-    from ikelos.pipelines.training.fit import restore
-
     path = workdir / "recipe.yaml"
     if not path.is_file():
         raise UserError(f"{workdir} holds no run: there is no {path}. `ikelos run NAME --workdir {workdir}` makes one.")
@@ -100,55 +105,53 @@ def _finished(workdir: Path) -> Iterator[tuple[_Run, dict[str, keras.Model]]]:
         )
 
 
-def _settle(recipe: Recipe, workdir: Path) -> None:
-    """Writes the recipe into a new folder; in an old one, checks that what was trained there is the same."""
+def _check_same_run(recipe: Recipe, workdir: Path) -> None:
+    """Refuses to go on with a run whose weights another recipe decided."""
     path = workdir / "recipe.yaml"
-    if path.is_file():
-        trained = {
-            key: values
-            for key, values in recipes.difference(recipes.load(path), recipe).items()
-            if key.split(".")[0] in ("task", "data", "model", "training")
-        }
-        if trained:
-            key, (there, here) = next(iter(trained.items()))
-            more = f" and {len(trained) - 1} more" if len(trained) > 1 else ""
-            raise UserError(
-                f"{workdir} holds a run of another recipe: {key} is {there} there and {here} here{more}. "
-                "Choose another --workdir, or delete that one."
-            )
-    _write(path, recipes.dump(recipe))
+    if not path.is_file():
+        return
+    free = {f"training.{key}" for key in Training.FREE}
+    trained = {
+        key: values
+        for key, values in recipes.difference(recipes.load(path), recipe).items()
+        if key.split(".")[0] in ("task", "data", "model", "training") and key not in free
+    }
+    if trained:
+        key, (there, here) = next(iter(trained.items()))
+        more = f" and {len(trained) - 1} more" if len(trained) > 1 else ""
+        raise UserError(
+            f"{workdir} holds a run of another recipe: {key} is {there} there and {here} here{more}. "
+            "Choose another --workdir, or delete that one."
+        )
 
 
 def _prepare(recipe: Recipe, workdir: Path) -> _Run:
     task = importlib.import_module(f"{recipes.TASKS}.{recipe.task}.task")
     keras.utils.set_random_seed(recipe.config.training.seed)
     folder = workdir / "assets"
+    unfinished = workdir / "assets.unfinished"
     if not folder.is_dir():
         # Under another name until it is whole: a folder called `assets` is a finished one.
-        unfinished = workdir / "assets.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
         task.fit_assets(recipe.config, unfinished)
+    # Between the two: a recipe whose data is not found leaves none behind, and assets never lack theirs.
+    _write(workdir / "recipe.yaml", recipes.dump(recipe))
+    if not folder.is_dir():
         unfinished.rename(folder)
     assets = task.load_assets(recipe.config, folder)
     return _Run(recipe, workdir, task, assets, task.stages(recipe.config, assets))
 
 
-def _folder(current: _Run, stage) -> Path:
+def _folder(current: _Run, stage: Stage) -> Path:
     return current.workdir / "stages" / stage.name
 
 
-def _fit(current: _Run, stage) -> keras.Model:
-    from ikelos.pipelines.training.fit import fit
-
+def _fit(current: _Run, stage: Stage) -> keras.Model:
     return fit(stage, current.recipe.config.training, _folder(current, stage))
 
 
 def _evaluate(current: _Run, models: dict[str, keras.Model]) -> Outcome:
-    from ikelos.pipelines import report
-    from ikelos.pipelines.evaluation import machine
-    from ikelos.pipelines.training import history
-
     config = current.recipe.config
     start = time.monotonic()
     results = {
@@ -166,8 +169,6 @@ def _evaluate(current: _Run, models: dict[str, keras.Model]) -> Outcome:
 
 
 def _export(current: _Run, models: dict[str, keras.Model]) -> Outcome:
-    from ikelos import serving
-
     signatures = current.task.signatures(current.recipe.config, current.assets, models)
     version = serving.export(current.workdir / "export", [current.assets, models], signatures)
     return {"SavedModel": version}

@@ -34,18 +34,40 @@ def fit(stage: Stage, training: Training, folder: Path) -> keras.Model:
         Terminated: SIGTERM or SIGINT came; the step under way was finished and everything saved.
         UserError: A checkpoint is of another model or other settings, or cannot be written; the data ended.
     """
+    model, state, checkpoints = _restored(stage, training, folder)
+    if not state.finished:
+        _train(stage, training, model, state, checkpoints, folder)
+    return _final(training, model, state, checkpoints)
+
+
+def restore(stage: Stage, training: Training, folder: Path) -> keras.Model:
+    """The model that `fit` returned, from its folder.
+
+    Raises:
+        UserError: The stage was not trained to its end, or as for `fit`.
+    """
+    model, state, checkpoints = _restored(stage, training, folder)
+    if not state.finished:
+        raise UserError(
+            f"The training in {folder} is not finished: it is at step {state.step} of {training.steps}. "
+            "Run its recipe in the same folder to continue it."
+        )
+    return _final(training, model, state, checkpoints)
+
+
+def _restored(stage: Stage, training: Training, folder: Path) -> tuple[keras.Model, State, Checkpoints]:
+    """The compiled model as its newest checkpoint has it, or new."""
     if training.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(training.seed)
     model = stage.build()
     model.compile(optimizer=build_optimizer(training, model), loss=stage.loss, jit_compile=training.jit_compile)
-    settings = training.model_dump(mode="json", exclude={"checkpoint_every", "profile_steps"})
+    settings = training.model_dump(mode="json", exclude=set(training.FREE))
     checkpoints = Checkpoints(folder / "checkpoints", settings)
-    state = checkpoints.restore(model)
-    if not checkpoints.steps():  # so that there is a good one from the first step on
-        checkpoints.save(model, state)
-    if not state.finished:
-        _train(stage, training, model, state, checkpoints, folder)
+    return model, checkpoints.restore(model), checkpoints
+
+
+def _final(training: Training, model: keras.Model, state: State, checkpoints: Checkpoints) -> keras.Model:
     if training.early_stop_patience and checkpoints.load(model, state.best_step) is None:
         raise UserError(f"The best checkpoint {checkpoints.path(state.best_step)} is damaged.")
     use_averages(model)
@@ -55,6 +77,8 @@ def fit(stage: Stage, training: Training, folder: Path) -> keras.Model:
 def _train(
     stage: Stage, training: Training, model: keras.Model, state: State, checkpoints: Checkpoints, folder: Path
 ) -> None:
+    if not checkpoints.steps():  # so that there is a good one from the first step on
+        checkpoints.save(model, state)
     history = History(folder / "history.jsonl", state.step, state.epochs)
     with contextlib.ExitStack() as stack:
         stack.callback(history.close)

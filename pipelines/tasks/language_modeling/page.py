@@ -61,14 +61,14 @@ def build(
         Picture(
             heading="Against baselines and peers",
             prose=[
-                f"Cost of a character of the held-out text ({model['characters']:,} characters): every one is "
-                f"predicted once, from at least {model['context'] - model['stride']} tokens before it where there are so many "
-                f"(windows of {model['context']} tokens, {model['stride']} of them counted). The n-gram model was "
-                "fitted on the same training text; its order was chosen on the validation text. The peers' figures "
-                "are those that the recipe names, with the minutes of their training on two such cores.",
+                f"Cost of a character of the held-out text ({model['characters']:,} characters). Each is predicted "
+                f"once, in windows of {model['context']} tokens of which {model['stride']} are counted, so from at "
+                f"least {model['context'] - model['stride']} tokens before it where there are so many. The n-gram "
+                "model was fitted on the same training text; its order was chosen on the validation text. The peers' "
+                "figures are those that the recipe names, with the minutes of their training on two such cores.",
             ],
             figure=figures.comparison(bars),
-            alt=f"Bars of nats per character; this run has {model['nats_per_character']:.3f}.",
+            alt="Nats per character: " + "; ".join(f"{bar.label} {bar.nats_per_character:.3f}" for bar in bars),
         ),
         _documents(results),
         Picture(
@@ -134,7 +134,7 @@ def _bars(config: Config, results: dict[str, Any], minutes: float) -> list[figur
     return [
         figures.Bar(name, results["model"]["nats_per_character"], minutes, "ours"),
         *(
-            figures.Bar(label, values["nats_per_character"], None, "baseline")
+            figures.Bar(label, values["nats_per_character"], values["minutes"], "baseline")
             for label, values in results["baselines"].items()
         ),
         *(figures.Bar(peer.name, peer.nats_per_character, peer.minutes, "peer") for peer in config.evaluation.peers),

@@ -1,6 +1,7 @@
 """Language modelling, from documents to a served model. Each function can be read alone."""
 
 import dataclasses
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -130,13 +131,15 @@ def evaluate(config: Config, assets: Assets, models: dict[str, keras.Model]) -> 
 
 def baselines(config: Config, assets: Assets) -> dict[str, Any]:
     """The same figures of what one would do without a neural network: an interpolated n-gram model."""
+    start = time.monotonic()
     model = ngram.fit(assets.splits["train"].tokens, config.evaluation.ngram_order, assets.vocabulary.size)
     order, _ = ngram.best_order(model, assets.splits["validation"].tokens)
+    minutes = (time.monotonic() - start) / 60
     chosen = model.truncated(order)
     split = assets.splits["test"]
     nll = [-chosen.log_probabilities(tokens) for tokens in split.tokens]
     figures = _figures(split, nll, assets.vocabulary.unknown_cost)
-    return {f"Interpolated Kneser-Ney {order}-gram": {**figures, "order": order}}
+    return {f"Interpolated Kneser-Ney {order}-gram": {**figures, "order": order, "minutes": minutes}}
 
 
 def signatures(config: Config, assets: Assets, models: dict[str, keras.Model]) -> list[Signature]:

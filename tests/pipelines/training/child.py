@@ -1,11 +1,12 @@
 """A tiny stage, and a process that trains it, for tests that end processes.
 
-As a script it reads jobs, one JSON line each, and runs each in a fork of itself: TensorFlow is imported once,
-and first used after the fork. Its answer is the pid of the fork, then its exit code as `subprocess` gives it.
+As a script it reads jobs, one JSON line each, and runs each in a fork of itself: TensorFlow is imported once, and first
+used after the fork. It answers with the exit code of the fork as `subprocess` gives it.
 """
 
 import json
 import os
+import select
 import signal
 import sys
 import traceback
@@ -161,17 +162,19 @@ def _run(job: dict) -> int:
 def main() -> None:
     print("ready", flush=True)
     for line in sys.stdin:
+        job = json.loads(line)
         pid = os.fork()
         if pid == 0:
             code = 70
             try:
-                code = _run(json.loads(line))
+                code = _run(job)
             except BaseException:
                 traceback.print_exc()
             finally:
                 sys.stdout.flush()
                 os._exit(code)
-        print(pid, flush=True)
+        if "kill_after" in job and not select.select([os.pidfd_open(pid)], [], [], job["kill_after"])[0]:
+            os.kill(pid, signal.SIGKILL)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 
 

@@ -33,20 +33,11 @@ class Trainer:
         )
         assert self._process.stdout.readline() == "ready\n"
 
-    def start(self, folder, **job) -> int:
-        """Starts a job and returns its pid."""
+    def run(self, folder, **job) -> int:
+        """Runs a job and returns its exit code, -9 if it was killed."""
         self._process.stdin.write(json.dumps({"folder": str(folder), **job}) + "\n")
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
-
-    def wait(self) -> int:
-        """The exit code of the job that was started."""
-        return int(self._process.stdout.readline())
-
-    def run(self, folder, **job) -> int:
-        """Starts a job, waits for it and returns its exit code, -9 if it was killed."""
-        self.start(folder, **job)
-        return self.wait()
 
     def close(self):
         self._process.stdin.close()

@@ -32,7 +32,7 @@ class Board:
             for name, value in record.items():
                 if name == "samples":
                     tf.summary.text(name, value)
-                elif name not in ("event", "step"):
+                elif name not in ("event", "step", "seconds"):
                     tf.summary.scalar(f"{record['event']}/{name}", value)
             if record["event"] == "epoch":
                 self._writer.flush()

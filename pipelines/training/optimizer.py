@@ -20,6 +20,7 @@ class _Recording:
 
     Attributes:
         loss: Of the last step, float32 `[]`.
+        rate: The learning rate of the last step, float32 `[]`.
         gradient_norm: Global norm before clipping, float32 `[]`.
         gradient_norms: The same of each trainable variable, float32 `[variables]`.
         clipped_steps: How many steps were clipped so far, int64 `[]`.
@@ -36,6 +37,7 @@ class _Recording:
             return
         super().build(variables)
         self.loss = self.add_variable((), name="loss")
+        self.rate = self.add_variable((), name="rate")
         self.gradient_norm = self.add_variable((), name="gradient_norm")
         self.gradient_norms = self.add_variable((len(variables),), name="gradient_norms")
         self.clipped_steps = self.add_variable((), dtype="int64", name="clipped_steps")
@@ -56,6 +58,7 @@ class _Recording:
         grads = [None if grad is None else tf.convert_to_tensor(grad) for grad in grads]
         squares = ops.stack([0.0 if grad is None else ops.sum(ops.square(grad)) for grad in grads])
         norm = ops.sqrt(ops.sum(squares))
+        self.rate.assign(self.learning_rate)
         self.gradient_norms.assign(ops.sqrt(squares))
         self.gradient_norm.assign(norm)
         self.clipped_steps.assign_add(ops.cast(norm > self.global_clipnorm, "int64"))

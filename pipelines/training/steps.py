@@ -14,7 +14,6 @@ from ikelos.pipelines.training.diagnosis import first_bad_layer
 from ikelos.pipelines.training.errors import NotFinite
 from ikelos.pipelines.training.history import History, Record
 from ikelos.pipelines.training.interruption import Interruption
-from ikelos.pipelines.training.optimizer import schedule
 from ikelos.pipelines.training.progress import Progress
 from ikelos.pipelines.training.stage import Stage
 from ikelos.pipelines.training.state import EMPTY_WINDOW, State
@@ -103,7 +102,7 @@ def _step_record(run: Run) -> Record:
         "event": "step",
         "step": state.step,
         "loss": window["loss"] / window["steps"],
-        "learning_rate": float(schedule(run.training)(state.step - 1)),
+        "learning_rate": float(optimizer.rate.numpy()),
         "gradient_norm": window["norm"] / window["steps"],
         "gradient_norm_max": window["norm_max"],
         "clipped": (clipped - window["clipped_before"]) / window["steps"],

@@ -59,6 +59,9 @@ def test_a_run_keeps_two_checkpoints_and_a_history_of_every_epoch(unbroken):
         ("step", 20),
         ("epoch", 20),
     ]
+    rates = [r["learning_rate"] for r in records if r["event"] == "step"]
+    # Warm-up to 0.03 within 4 steps, then a cosine to a tenth of it within 16; the tenth step is the sixth after.
+    assert rates[0] == pytest.approx(0.03 * (0.9 * 0.5 * (1 + math.cos(math.pi * 5 / 16)) + 0.1), rel=1e-5)
     epochs = [r for r in records if r["event"] == "epoch"]
     assert [r["tokens"] for r in epochs] == [8 * 24, 16 * 24, 20 * 24]
     assert epochs[-1]["loss"] < epochs[0]["loss"] < math.log(10) + 1

@@ -92,3 +92,10 @@ class Export(Section):
     """
 
     enabled: bool
+
+
+class TaskConfig(Section):
+    """What every task's `Config` has, and all that the runner knows of it."""
+
+    training: Training
+    export: Export

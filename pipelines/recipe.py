@@ -15,7 +15,7 @@ import pydantic
 import yaml
 
 from ikelos.pipelines import recipe_errors, yaml12
-from ikelos.pipelines.config import Section
+from ikelos.pipelines.config import TaskConfig
 from ikelos.pipelines.errors import UserError
 
 RECIPES: Traversable = importlib.resources.files("ikelos") / "tfx_configs"
@@ -41,15 +41,13 @@ class Recipe:
     task: str
     description: str
     source: str
-    config: Section
+    config: TaskConfig
     raw: dict[str, Any]
 
 
 def names() -> dict[str, str]:
     """The recipes that come with Ikelos: their names, and what each says of itself in one line."""
-    files = sorted(
-        (file for file in RECIPES.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name
-    )
+    files = sorted((file for file in RECIPES.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
     found = {}
     for file in files:
         raw, _ = _parse(file.read_text(encoding="utf-8"), str(file))
@@ -191,7 +189,7 @@ def _text(value: Any, key: str, source: str) -> str:
     return value
 
 
-def _config_class(task: str, source: str) -> type[Section]:
+def _config_class(task: str, source: str) -> type[TaskConfig]:
     package = importlib.import_module(TASKS)
     known = sorted(module.name for module in pkgutil.iter_modules(package.__path__) if module.ispkg)
     if task not in known:

@@ -60,9 +60,7 @@ def _models(annotation: Any) -> Iterator[type[pydantic.BaseModel]]:
 def _agrees(model: type[pydantic.BaseModel], raw: Mapping[str, Any]) -> bool:
     """Whether `raw` may be meant for this member of a union: its choices are among the member's."""
     fields = {name: model.model_fields[name].annotation for name in raw if name in model.model_fields}
-    choices = {
-        name: typing.get_args(kind) for name, kind in fields.items() if typing.get_origin(kind) is Literal
-    }
+    choices = {name: typing.get_args(kind) for name, kind in fields.items() if typing.get_origin(kind) is Literal}
     return all(raw[name] in values for name, values in choices.items())
 
 
@@ -169,9 +167,7 @@ def explain(
     return "\n".join(others + [line for key, line in missing if key not in meant])
 
 
-def _culprit(
-    error: Mapping[str, Any], path: Keys, overrides: dict[tuple[str, ...], str]
-) -> tuple[str, ...] | None:
+def _culprit(error: Mapping[str, Any], path: Keys, overrides: dict[tuple[str, ...], str]) -> tuple[str, ...] | None:
     """The override that made the mistake, or None if the file did."""
     near = [key for key in overrides if path[: len(key)] == key]
     if error["type"] not in ("missing", "union_tag_not_found"):

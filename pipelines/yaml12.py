@@ -35,9 +35,7 @@ class _Loader(yaml.SafeLoader):
         # An alias makes a value that changes in two places, or contains itself.
         if self.check_event(yaml.AliasEvent):
             mark = self.peek_event().start_mark
-            raise yaml.MarkedYAMLError(
-                problem="aliases are not allowed, write the value out", problem_mark=mark
-            )
+            raise yaml.MarkedYAMLError(problem="aliases are not allowed, write the value out", problem_mark=mark)
         return super().compose_node(parent, index)
 
 
@@ -68,9 +66,7 @@ _Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
 
 def _represent_float(dumper: _Dumper, value: float) -> yaml.ScalarNode:
     # repr is the shortest text that reads back as the same float; `1e-05` needs no dot in version 1.2.
-    text = (
-        repr(value) if math.isfinite(value) else {"inf": ".inf", "-inf": "-.inf", "nan": ".nan"}[repr(value)]
-    )
+    text = repr(value) if math.isfinite(value) else {"inf": ".inf", "-inf": "-.inf", "nan": ".nan"}[repr(value)]
     return dumper.represent_scalar("tag:yaml.org,2002:float", text)
 
 
@@ -90,9 +86,7 @@ def _check(loader: _Loader, node: yaml.Node | None, path: Keys, lines: dict[Keys
                 raise yaml.MarkedYAMLError(problem="a key must be plain text", problem_mark=key.start_mark)
             key.tag = _STRING
             if (*path, key.value) in lines:
-                raise yaml.MarkedYAMLError(
-                    problem=f"duplicate key '{key.value}'", problem_mark=key.start_mark
-                )
+                raise yaml.MarkedYAMLError(problem=f"duplicate key '{key.value}'", problem_mark=key.start_mark)
             lines[(*path, key.value)] = key.start_mark.line + 1
             _check(loader, value, (*path, key.value), lines)
     elif isinstance(node, yaml.SequenceNode):

@@ -37,7 +37,7 @@ def fit(stage: Stage, training: Training, folder: Path) -> keras.Model:
     model, state, checkpoints = _restored(stage, training, folder)
     if not state.finished:
         _train(stage, training, model, state, checkpoints, folder)
-    return _final(training, model, state, checkpoints)
+    return _final(model, state, checkpoints)
 
 
 def restore(stage: Stage, training: Training, folder: Path) -> keras.Model:
@@ -52,7 +52,7 @@ def restore(stage: Stage, training: Training, folder: Path) -> keras.Model:
             f"The training in {folder} is not finished: it is at step {state.step} of {training.steps}. "
             "Run its recipe in the same folder to continue it."
         )
-    return _final(training, model, state, checkpoints)
+    return _final(model, state, checkpoints)
 
 
 def _restored(stage: Stage, training: Training, folder: Path) -> tuple[keras.Model, State, Checkpoints]:
@@ -67,8 +67,8 @@ def _restored(stage: Stage, training: Training, folder: Path) -> tuple[keras.Mod
     return model, checkpoints.restore(model), checkpoints
 
 
-def _final(training: Training, model: keras.Model, state: State, checkpoints: Checkpoints) -> keras.Model:
-    if training.early_stop_patience and checkpoints.load(model, state.best_step) is None:
+def _final(model: keras.Model, state: State, checkpoints: Checkpoints) -> keras.Model:
+    if state.best_step is not None and checkpoints.load(model, state.best_step) is None:
         raise UserError(f"The best checkpoint {checkpoints.path(state.best_step)} is damaged.")
     use_averages(model)
     return model
@@ -93,9 +93,9 @@ def _train(
                 _train_epoch(run)
                 finish_epoch(run)
             interruption.check()
-        except Interrupted:
+        except Interrupted as interrupted:
             checkpoints.save(model, state)
-            raise Terminated(interruption.signal, state.step, training.steps) from None
+            raise Terminated(interrupted.number, state.step, training.steps) from None
 
 
 def _train_epoch(run: Run) -> None:

@@ -5,7 +5,11 @@ import threading
 
 
 class Interrupted(Exception):  # noqa: N818
-    """Unwinds to the code that saves."""
+    """Unwinds to the code that saves, with the signal that came."""
+
+    def __init__(self, number: signal.Signals):
+        super().__init__(number.name)
+        self.number = number
 
 
 class Interruption:
@@ -32,7 +36,7 @@ class Interruption:
     def check(self) -> None:
         """Raises `Interrupted` if a signal came."""
         if self.signal is not None:
-            raise Interrupted
+            raise Interrupted(self.signal)
 
     def _note(self, number, frame) -> None:
         self.signal = signal.Signals(number)

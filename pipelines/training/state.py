@@ -2,6 +2,15 @@
 
 import dataclasses
 
+EMPTY_WINDOW: dict[str, float] = {
+    "steps": 0,
+    "seconds": 0.0,
+    "loss": 0.0,
+    "norm": 0.0,
+    "norm_max": 0.0,
+    "clipped_before": 0,
+}
+
 
 @dataclasses.dataclass
 class State:
@@ -24,10 +33,7 @@ class State:
     finished: bool = False
     seconds: float = 0.0
     epoch_loss: float = 0.0
-    window: dict[str, float] = dataclasses.field(default_factory=lambda: EMPTY_WINDOW.copy())
+    window: dict[str, float] = dataclasses.field(default_factory=EMPTY_WINDOW.copy)
     best_loss: float | None = None
     best_step: int | None = None
     wait: int = 0
-
-
-EMPTY_WINDOW = {"steps": 0, "seconds": 0.0, "loss": 0.0, "norm": 0.0, "norm_max": 0.0, "clipped_before": 0}

@@ -76,9 +76,7 @@ plain = st.recursive(
     | st.integers()
     | st.floats(allow_nan=False)
     | st.text(st.characters(exclude_categories=["C"])),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text("abe013._-~ ", max_size=5), inner, max_size=3)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abe013._-~ ", max_size=5), inner, max_size=3),
     max_leaves=5,
 )
 

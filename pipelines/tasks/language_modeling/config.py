@@ -12,6 +12,7 @@ from ikelos.pipelines.config import (
     Positive,
     PositiveFloat,
     Section,
+    TaskConfig,
     Training,
 )
 from ikelos.pipelines.config import Export as SharedExport
@@ -147,7 +148,7 @@ class Export(SharedExport):
     max_length: Positive
 
 
-class Config(Section):
+class Config(TaskConfig):
     """The recipe of language modelling."""
 
     data: Data

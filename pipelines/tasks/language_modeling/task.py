@@ -86,7 +86,8 @@ def stages(config: Config, assets: Assets) -> list[Stage]:
     """One stage: the model learns to predict the next token."""
     context, batch_size, seed = config.model.context, config.training.batch_size, config.training.seed
     train = assets.splits["train"].tokens
-    if config.data.batching == "packed":
+    buckets = config.data.buckets
+    if buckets is None:
         stream = np.concatenate(train)
 
         def batches(start_step):
@@ -97,7 +98,7 @@ def stages(config: Config, assets: Assets) -> list[Stage]:
         rows = windows.pieces(train, context)
 
         def batches(start_step):
-            return windows.bucketed(rows, config.data.buckets, batch_size, seed, start_step)
+            return windows.bucketed(rows, buckets, batch_size, seed, start_step)
 
         tokens_per_step = round(float(np.mean([len(row) for row in rows])) * batch_size)
     return [

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from ikelos.pipelines import recipe as recipes
@@ -16,9 +18,8 @@ from ikelos.pipelines.errors import UserError
     ],
 )
 def test_a_recipe_that_does_not_fit_together_is_refused(tiny, override, says):
-    with pytest.raises(UserError, match="(?s).*") as error:
+    with pytest.raises(UserError, match=re.escape(says)):
         tiny(override)
-    assert says in str(error.value)
 
 
 def test_the_last_bucket_is_the_context(tiny):

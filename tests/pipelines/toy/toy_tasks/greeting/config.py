@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ikelos.pipelines.config import Export, Section, Training
+from ikelos.pipelines.config import Export, Section, TaskConfig, Training
 
 
 class Data(Section):
@@ -22,7 +22,7 @@ class Attentive(Section):
     heads: Annotated[int, Field(gt=0)]
 
 
-class Config(Section):
+class Config(TaskConfig):
     data: Data
     model: Annotated[Recurrent | Attentive, Field(discriminator="kind")]
     training: Training

@@ -49,7 +49,8 @@ def attention(
         `[B,T,N,H]` in the query's dtype.
 
     Raises:
-        ValueError: If ranks, heads or sizes do not fit; the message names the argument.
+        ValueError: If ranks, heads or sizes do not fit, or there is no kernel of the implementation asked
+            for; the message names the argument.
     """
     query, key, value = (
         tf.convert_to_tensor(x, name=name) for name, x in (("query", query), ("key", key), ("value", value))
@@ -61,7 +62,7 @@ def attention(
             "`local_window_size` must be one or two integers, at least 0. "
             f"Received: local_window_size={local_window_size}"
         )
-    dispatch.choose("attention", implementation, dtype=query.dtype)
+    dispatch.choose("attention", implementation, dtype=query.dtype, shape=query.shape)
     return reference.attention(
         query,
         key,

@@ -35,7 +35,8 @@ def lstm(
         The hidden states `[B,T,U]`, and the final hidden and cell states, each `[B,U]`.
 
     Raises:
-        ValueError: If ranks or sizes do not fit; the message names the argument.
+        ValueError: If ranks or sizes do not fit, or there is no kernel of the implementation asked for; the
+            message names the argument.
     """
     inputs = tf.convert_to_tensor(inputs, name="inputs")
     kernel, recurrent_kernel = tf.convert_to_tensor(kernel), tf.convert_to_tensor(recurrent_kernel)
@@ -56,7 +57,7 @@ def lstm(
     for name, (x, shape) in expected.items():
         if not tf.TensorShape(x.shape).is_compatible_with(shape):
             raise ValueError(f"`{name}` must have shape {shape}. Received: {name}.shape={tuple(x.shape)}")
-    dispatch.choose("lstm", implementation, dtype=inputs.dtype)
+    dispatch.choose("lstm", implementation, dtype=inputs.dtype, shape=inputs.shape)
     # Without a known batch size in both, the loop cannot tell that its state keeps its shape.
     inputs = tf.ensure_shape(inputs, [initial_state[0].shape[0], None, None])
     hidden, cell = (tf.ensure_shape(state, [inputs.shape[0], units]) for state in initial_state)

@@ -3,7 +3,6 @@
 import contextlib
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import keras
 import tensorflow as tf
@@ -11,14 +10,8 @@ from keras import ops
 
 from ikelos.pipelines.config import Training
 
-# What `_Recording` is mixed into, for the type checker alone: at run time the bases are the two optimizers below.
-if TYPE_CHECKING:
-    from keras.optimizers import Optimizer as _Optimizer
-else:
-    _Optimizer = object
 
-
-class _Recording(_Optimizer):
+class _Recording(keras.optimizers.Optimizer):
     """Lets a Keras optimizer record every step inside the step's own graph, and average the weights.
 
     Keras's own `use_ema` is not used: its `fit` ends by overwriting the weights with the average, while

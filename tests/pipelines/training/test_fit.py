@@ -151,7 +151,8 @@ def test_a_finished_run_trains_nothing(tiny, tmp_path):
 
 def test_data_that_ends_early_is_an_error(tiny, tmp_path):
     short = tiny.stage(train=lambda start: tf.data.Dataset.range(start, 4).map(tiny.batch))
-    with pytest.raises(UserError, match=r"data of stage 'tiny' ended at step 4 of 20"):
+    message = r"data of stage 'tiny' ended at step 4 of 20"
+    with pytest.warns(UserWarning, match="ran out of data"), pytest.raises(UserError, match=message):
         fit(short, tiny.training(), tmp_path)
 
 

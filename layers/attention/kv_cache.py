@@ -12,6 +12,13 @@ class KVCache(NamedTuple):
         key: `[B,S,K,H]`, S the capacity.
         value: `[B,S,K,H]`.
         length: int32 `[B]`, how many positions of each row hold something.
+
+    Example:
+
+    >>> cache = KVCache.empty(batch_size=2, capacity=8, num_heads=1, head_size=4)
+    >>> new = keras.ops.ones((2, 3, 1, 4))
+    >>> cache.append(new, new, num_valid=keras.ops.array([3, 1])).length.numpy()
+    array([3, 1], dtype=int32)
     """
 
     key: tf.Tensor

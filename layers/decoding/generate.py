@@ -34,10 +34,11 @@ def generate(model, prompts, prompt_lengths, lengths, choose, end_id, padding_id
         tokens = tf.where(ended, padding_id, tokens)
         # Rows past their end go on reading padding: their results are dropped, and they touch no other row.
         logits, state = model.advance(tokens, state)
-        return step + 1, ended | (lengths <= step + 1), logits, state, outputs.write(step, tokens)
+        outputs = tf.tensor_scatter_nd_update(outputs, [[step]], tokens[None])
+        return step + 1, ended | (lengths <= step + 1), logits, state, outputs
 
-    # All padding from the start: steps that are never run are never written.
-    padding = tf.fill([longest, tf.shape(prompts)[0]], padding_id)
-    outputs = tf.TensorArray(tf.int32, longest).unstack(padding)
+    # All padding from the start: steps that are never run are never written. Not a TensorArray, which cannot
+    # be stacked when it is empty.
+    outputs = tf.fill([longest, tf.shape(prompts)[0]], padding_id)
     *_, outputs = tf.while_loop(running, add, (0, lengths <= 0, logits, state, outputs))
-    return tf.transpose(outputs.stack())
+    return tf.transpose(outputs)

@@ -51,6 +51,8 @@ def sample(logits, uniforms, temperature, top_k, top_p, allowed=None):
 def row_uniforms(seeds, count):
     """Uniform numbers in [0, 1) for each row, a function of that row's seed alone.
 
+    XLA draws other numbers than TensorFlow's own kernels.
+
     Args:
         seeds: int64 `[B]`.
         count: How many. The first ones are the same whatever it is.

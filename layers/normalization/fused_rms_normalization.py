@@ -20,7 +20,7 @@ class FusedRMSNormalization(keras.layers.RMSNormalization):
 
     Example:
 
-    >>> FusedRMSNormalization()([[3.0, 4.0]]).numpy().round(3)
+    >>> FusedRMSNormalization()(keras.ops.array([[3.0, 4.0]])).numpy().round(3)
     array([[0.849, 1.131]], dtype=float32)
     """
 

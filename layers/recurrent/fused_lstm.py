@@ -10,9 +10,14 @@ class FusedLSTM(keras.layers.LSTM):
     """`keras.layers.LSTM` on `ikelos.kernels.lstm` (Hochreiter & Schmidhuber 1997; forget gate of Gers et al.
     2000).
 
-    Arguments, weights, masks, states and weight files are those of the stock layer. What the op does not do
-    runs the stock layer's own code: activations other than tanh and sigmoid, `recurrent_dropout` in training,
-    `unroll=True`, `zero_output_for_mask=True`, `implementation=1` and `use_cudnn=True`.
+    Arguments, weights, masks, states and results are those of the stock layer. What the op does not do runs
+    the stock layer's own code: activations other than tanh and sigmoid, `recurrent_dropout` in training,
+    `dropout` in training with `implementation=1`, `unroll=True`, `zero_output_for_mask=True` and
+    `use_cudnn=True`.
+
+    `get_config` with `from_config` and `get_weights` with `set_weights` carry a layer between the two
+    classes. A model's weight file names layers by their class, so it loads into a model of the same classes
+    alone.
 
     Input shape: `[B,T,D]`. Output shape: `[B,U]`, or `[B,T,U]` with `return_sequences=True`; with
     `return_state=True` followed by the hidden and the cell state, `[B,U]` each.
@@ -30,8 +35,9 @@ class FusedLSTM(keras.layers.LSTM):
         fused = (
             cell.activation is keras.activations.tanh
             and cell.recurrent_activation is keras.activations.sigmoid
-            and cell.implementation != 1
             and not (training and cell.recurrent_dropout)
+            # That cell drops each gate's inputs on their own.
+            and not (training and cell.dropout and cell.implementation == 1)
             and not self.unroll
             and not self.zero_output_for_mask
             and self.use_cudnn is not True

@@ -1,0 +1,141 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ikelos.layers.decoding import row_uniforms, sample
+
+LARGEST_BELOW_1 = np.nextafter(np.float32(1), np.float32(0))
+LOGITS = np.array([0.3, 2.0, -1.0, 1.5, -0.2, 1.9, 0.0], "float32")
+
+
+def filtered(logits, temperature, top_k, top_p, allowed=None):
+    """The exact distribution, in float64."""
+    logits = logits.astype("float64") if allowed is None else np.where(allowed, logits, -np.inf)
+    probabilities = np.exp((logits - logits.max()) / temperature)
+    order = np.argsort(-probabilities, kind="stable")
+    kept = order[: top_k or None]
+    mass = probabilities[kept] / probabilities[kept].sum()
+    before = np.cumsum(mass) - mass
+    kept = kept[before < top_p]
+    result = np.zeros_like(probabilities)
+    result[kept] = probabilities[kept] / probabilities[kept].sum()
+    return result
+
+
+def draws(logits, uniforms, temperature=1.0, top_k=0, top_p=1.0, allowed=None):
+    count = len(uniforms)
+    return sample(
+        tf.constant(np.broadcast_to(logits, [count, np.shape(logits)[-1]])),
+        tf.constant(uniforms, tf.float32),
+        tf.fill([count], tf.constant(temperature, tf.float32)),
+        tf.fill([count], top_k),
+        tf.fill([count], tf.constant(top_p, tf.float32)),
+        allowed,
+    ).numpy()
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
+@pytest.mark.parametrize("top_k", [0, 1, 3, 100])
+@pytest.mark.parametrize("top_p", [1e-6, 0.5, 0.8, 1.0])
+@pytest.mark.parametrize("allowed", [None, [True, False, True, True, False, True, True]])
+def test_an_even_grid_of_uniforms_gives_the_exact_frequencies(temperature, top_k, top_p, allowed):
+    count = 4000
+    uniforms = (np.arange(count) + 0.5) / count
+    tokens = draws(LOGITS, uniforms, temperature, top_k, top_p, allowed)
+    expected = filtered(LOGITS, temperature, top_k, top_p, allowed)
+    frequencies = np.bincount(tokens, minlength=7) / count
+    # Each token takes one interval of the grid, which is off by less than a point at each end.
+    np.testing.assert_allclose(frequencies, expected, rtol=0, atol=2 / count)
+    assert (frequencies[expected == 0] == 0).all()
+
+
+def test_random_draws_have_the_right_frequencies():
+    count = 20000
+    uniforms = row_uniforms(tf.range(200, dtype=tf.int64), 100).numpy().reshape(-1)
+    expected = filtered(LOGITS, 0.8, 5, 0.95)
+    observed = np.bincount(draws(LOGITS, uniforms, 0.8, 5, 0.95), minlength=7)
+    kept = expected > 0
+    chi_square = ((observed - count * expected)[kept] ** 2 / (count * expected[kept])).sum()
+    # 99.9% of draws from the right distribution are below 18.5, for four tokens' freedom or fewer.
+    assert kept.sum() <= 5
+    assert chi_square < 18.5
+    assert observed[~kept].sum() == 0
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1e-45, 1e-38, 1e-6])
+def test_temperature_zero_is_the_limit(temperature):
+    uniforms = [0.0, 0.3, LARGEST_BELOW_1]
+    np.testing.assert_array_equal(draws(LOGITS * 100, uniforms, temperature), [1, 1, 1])
+    # Of equals the first is taken where temperature is 0, whatever the uniform.
+    if temperature == 0:
+        np.testing.assert_array_equal(draws(np.zeros([5], "float32"), uniforms, temperature), [0, 0, 0])
+
+
+@pytest.mark.parametrize("size", [2, 97, 5000])
+@pytest.mark.parametrize("spread", [0.0, 1.0, 30.0])
+def test_extreme_uniforms_take_the_first_and_the_last_kept(size, spread):
+    logits = (np.random.default_rng(size).normal(size=size) * spread).astype("float32")
+    for top_k in (0, 2):
+        tokens = draws(logits, [0.0, LARGEST_BELOW_1], top_k=top_k)
+        order = np.argsort(-logits, kind="stable")
+        assert tokens[0] == order[0]
+        assert tokens[1] in (order[:top_k] if top_k else order)
+        if (size == 2 and spread == 0) or (top_k == 2 and spread < 30):
+            assert tokens[1] == order[1]
+
+
+@pytest.mark.parametrize("impossible", [-np.inf, np.finfo("float32").min, -1e30])
+def test_impossible_tokens_are_never_drawn(impossible):
+    logits = np.array([impossible, 0.0, impossible, 1.0, impossible], "float32")
+    uniforms = np.concatenate([np.linspace(0, 1, 100, endpoint=False), [LARGEST_BELOW_1]])
+    for temperature in (0.0, 0.01, 1.0, 100.0):
+        assert set(draws(logits, uniforms, temperature)) <= {1, 3}
+        # Only one that is allowed is left.
+        assert set(draws(logits, uniforms, temperature, allowed=[True, True, True, False, True])) == {1}
+
+
+def test_logits_all_very_small():
+    logits = np.array([-3e38, -3.3e38], "float32")
+    np.testing.assert_array_equal(draws(logits, [0.0, LARGEST_BELOW_1]), [0, 0])
+
+
+def test_allowed_row_by_row():
+    allowed = np.array([[True, False, False], [False, True, False], [False, False, True]])
+    np.testing.assert_array_equal(draws(np.zeros([3], "float32"), [0.5] * 3, allowed=allowed), [0, 1, 2])
+
+
+def test_rows_do_not_touch_each_other():
+    rng = np.random.default_rng(0)
+    rows = [
+        rng.normal(size=[6, 11]).astype("float32"),
+        rng.random(6).astype("float32"),
+        np.array([0.0, 0.5, 1.0, 2.0, 0.1, 1.0], "float32"),
+        np.array([0, 1, 3, 0, 20, 5], "int32"),
+        np.array([1.0, 0.5, 0.9, 0.1, 1.0, 0.7], "float32"),
+    ]
+    together = sample(*(tf.constant(x) for x in rows)).numpy()
+    alone = [sample(*(tf.constant(x[i : i + 1]) for x in rows)).numpy()[0] for i in range(6)]
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_uniforms_depend_on_their_rows_seed_alone():
+    seeds = tf.constant([5, -7, 2**62, 0, 5], tf.int64)
+    uniforms = row_uniforms(seeds, 50).numpy()
+    assert uniforms.dtype == np.float32
+    assert ((uniforms >= 0) & (uniforms < 1)).all()
+    np.testing.assert_array_equal(uniforms[0], uniforms[4])
+    assert len({row.tobytes() for row in uniforms}) == 4
+    for i in range(5):
+        np.testing.assert_array_equal(row_uniforms(seeds[i : i + 1], 50)[0], uniforms[i])
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_uniforms_do_not_depend_on_their_count(jit_compile):
+    seeds = tf.constant([3, 4], tf.int64)
+    draw = tf.function(row_uniforms, jit_compile=jit_compile)
+    for count in (1, 3, 4, 33):
+        np.testing.assert_array_equal(draw(seeds, count), draw(seeds, 70)[:, :count])
+
+
+def test_no_rows():
+    assert row_uniforms(tf.zeros([0], tf.int64), 5).shape == (0, 5)

@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+
+from ikelos.layers import TransformerLanguageModel
+from ikelos.layers.testing import check_layer
+
+ARGUMENTS = {
+    "vocabulary_size": 30,
+    "context": 5,
+    "num_layers": 2,
+    "size": 16,
+    "num_heads": 4,
+    "hidden_size": 24,
+    "num_key_value_heads": 2,
+    "dropout": 0.1,
+}
+
+
+def test_keeps_a_layers_promises(tokens):
+    check_layer(TransformerLanguageModel, ARGUMENTS, tokens, output_dtype="float32")
+
+
+@pytest.mark.parametrize("context", [5, 64])
+@pytest.mark.parametrize("key_heads", [None, 1])
+def test_decoding_equals_one_call(scattered, check_decoding, context, key_heads):
+    arguments = {**ARGUMENTS, "context": context, "num_key_value_heads": key_heads}
+    check_decoding(scattered(TransformerLanguageModel(**arguments)))
+
+
+def test_sees_the_past_within_the_context_alone(scattered, tokens):
+    model = scattered(TransformerLanguageModel(**{**ARGUMENTS, "num_layers": 1}))
+    before = model(tokens).numpy()
+    tokens[:, 4] = (tokens[:, 4] + 1) % 30
+    changed = np.abs(model(tokens).numpy() - before).max(axis=(0, 2)) > 0
+    np.testing.assert_array_equal(np.flatnonzero(changed), range(4, 4 + ARGUMENTS["context"]))
+
+
+def test_weights_start_as_in_gpt2():
+    model = TransformerLanguageModel(500, context=8, num_layers=8, size=64, num_heads=4, hidden_size=96)
+    model.build([None, 8])
+    for weight in model.trainable_variables:
+        expected = 0.02
+        if weight.path.endswith(("output/kernel", "down/kernel")):
+            expected = 0.02 / 4  # two branches in each of eight blocks: the root of 16
+        if weight.name == "scale":
+            np.testing.assert_array_equal(weight, np.ones(64))
+        else:
+            # The deviation of n draws is off by about 1 / sqrt(2 n), n at least 4096.
+            assert np.std(weight) == pytest.approx(expected, rel=0.05)
+            assert np.mean(weight) == pytest.approx(0, abs=0.1 * expected)
+    starts = [block.attention.query.kernel.numpy() for block in model.blocks]
+    assert np.abs(starts[0] - starts[1]).max() > 0.01
+
+
+def test_policy_reaches_all_parts(check_propagates_policy):
+    check_propagates_policy(TransformerLanguageModel(**ARGUMENTS, dtype="mixed_bfloat16"))

@@ -2,6 +2,7 @@
 
 from ikelos.layers.attention.causal_self_attention import CausalSelfAttention
 from ikelos.layers.attention.kv_cache import KVCache
+from ikelos.layers.embedding.hashed_ngram_embedding import HashedNgramEmbedding
 from ikelos.layers.models.lstm_language_model import LSTMLanguageModel
 from ikelos.layers.models.transformer_language_model import TransformerLanguageModel
 from ikelos.layers.normalization.fused_rms_normalization import FusedRMSNormalization
@@ -16,6 +17,7 @@ __all__ = [
     "FusedLSTM",
     "FusedRMSNormalization",
     "GatedFeedForward",
+    "HashedNgramEmbedding",
     "KVCache",
     "LSTMLanguageModel",
     "RotaryEmbedding",

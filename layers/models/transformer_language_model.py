@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from ikelos.layers.embedding.hashed_ngram_embedding import HashedNgramEmbedding
 from ikelos.layers.normalization.fused_rms_normalization import FusedRMSNormalization
 from ikelos.layers.transformer.decoder_block import DecoderBlock
 
@@ -23,6 +24,9 @@ class TransformerLanguageModel(keras.Model):
         hidden_size: Width of the feed-forward networks.
         num_key_value_heads: Key and value heads; as many as query heads when None.
         dropout: Share of each branch's outputs dropped in training.
+        ngram_orders: Lengths of the n-grams whose embeddings are added to the token's, as in
+            `ikelos.layers.HashedNgramEmbedding`; none when empty.
+        ngram_buckets: Rows of each order's table.
 
     Call arguments:
         tokens: int `[B,T]`.
@@ -46,6 +50,8 @@ class TransformerLanguageModel(keras.Model):
         hidden_size,
         num_key_value_heads=None,
         dropout=0.0,
+        ngram_orders=(),
+        ngram_buckets=16384,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -57,6 +63,18 @@ class TransformerLanguageModel(keras.Model):
         self.hidden_size = hidden_size
         self.num_key_value_heads = num_key_value_heads
         self.dropout = dropout
+        self.ngram_orders = tuple(ngram_orders)
+        self.ngram_buckets = ngram_buckets
+        self.ngram_embedding = None
+        if self.ngram_orders:
+            self.ngram_embedding = HashedNgramEmbedding(
+                ngram_buckets,
+                size,
+                self.ngram_orders,
+                embeddings_initializer=_normal(0.02),
+                name="ngram_embedding",
+                dtype=self.dtype_policy,
+            )
         self.embedding = keras.layers.Embedding(
             vocabulary_size,
             size,
@@ -86,13 +104,15 @@ class TransformerLanguageModel(keras.Model):
     def build(self, input_shape):
         """Creates the weights."""
         self.embedding.build(input_shape)
+        if self.ngram_embedding is not None:
+            self.ngram_embedding.build(input_shape)
         hidden_shape = (*input_shape, self.size)
         for part in (*self.blocks, self.norm, self.head):
             part.build(hidden_shape)
 
     def call(self, tokens, training=None):
         """Logits `[B,T,V]` of each next token."""
-        hidden = self.embedding(tokens)
+        hidden = self._embed(tokens)
         for block in self.blocks:
             hidden = block(hidden, training=training)
         return self.head(self.norm(hidden))
@@ -109,17 +129,31 @@ class TransformerLanguageModel(keras.Model):
             Logits `[B,V]` of the token that follows each prompt, and the state to `advance` from.
         """
         caches = [block.attention.empty_cache(tf.shape(tokens)[0], capacity) for block in self.blocks]
-        hidden, caches = self._extend(tokens, caches, lengths)
+        tokens = tf.pad(tokens, [[0, 0], [self._memory, 0]])
+        hidden, caches = self._extend(self._embed(tokens)[:, self._memory :], caches, lengths)
         last = tf.gather(hidden, lengths - 1, axis=1, batch_dims=1)
-        return self.head(self.norm(last)), caches
+        # The last tokens of each prompt, for the n-grams of the next one.
+        recent = tf.gather(tokens, lengths[:, None] + tf.range(self._memory), axis=1, batch_dims=1)
+        return self.head(self.norm(last)), (caches, recent)
 
     def advance(self, tokens, state):
         """Reads one more token a row, int `[B]`; returns logits `[B,V]` and the new state."""
-        hidden, caches = self._extend(tokens[:, None], state, tf.ones_like(tokens))
-        return self.head(self.norm(hidden[:, 0])), caches
+        caches, recent = state
+        tokens = tokens[:, None]
+        hidden, caches = self._extend(self._embed(tokens, recent), caches, tf.ones_like(tokens[:, 0]))
+        recent = tf.concat([recent, tokens], axis=1)[:, 1:]
+        return self.head(self.norm(hidden[:, 0])), (caches, recent)
 
-    def _extend(self, tokens, caches, num_valid):
+    @property
+    def _memory(self):
+        """How many tokens before a token its n-grams need."""
+        return max(self.ngram_orders, default=1) - 1
+
+    def _embed(self, tokens, recent=None):
         hidden = self.embedding(tokens)
+        return hidden if self.ngram_embedding is None else hidden + self.ngram_embedding(tokens, previous=recent)
+
+    def _extend(self, hidden, caches, num_valid):
         extended = []
         for block, cache in zip(self.blocks, caches, strict=True):
             hidden, cache = block(hidden, cache=cache, num_valid=num_valid)
@@ -142,6 +176,8 @@ class TransformerLanguageModel(keras.Model):
             "hidden_size": self.hidden_size,
             "num_key_value_heads": self.num_key_value_heads,
             "dropout": self.dropout,
+            "ngram_orders": self.ngram_orders,
+            "ngram_buckets": self.ngram_buckets,
         }
 
 

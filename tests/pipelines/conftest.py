@@ -29,6 +29,8 @@ def tiny(tmp_path):
                 "num_heads": 2,
                 "hidden_size": 24,
                 "dropout": 0.0,
+                "ngram_orders": [2, 3],
+                "ngram_buckets": 64,
             },
             "training": {
                 "steps": 12,

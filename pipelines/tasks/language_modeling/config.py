@@ -76,6 +76,8 @@ class Transformer(Section):
     num_heads: Positive
     hidden_size: Positive
     dropout: BelowOne
+    ngram_orders: tuple[Positive, ...]
+    ngram_buckets: NonNegative
 
 
 class LSTM(Section):
@@ -170,6 +172,14 @@ class Config(TaskConfig):
                 f"the last of `data.buckets` must be model.context={context}. "
                 f"Received: data.buckets={list(self.data.buckets)}"
             )
+        if isinstance(self.model, Transformer) and self.model.ngram_orders:
+            if self.model.size % len(self.model.ngram_orders):
+                raise ValueError(
+                    "`model.size` must be a multiple of the number of model.ngram_orders. "
+                    f"Received: model.size={self.model.size}, model.ngram_orders={list(self.model.ngram_orders)}"
+                )
+            if not self.model.ngram_buckets:
+                raise ValueError("`model.ngram_buckets` must be positive with model.ngram_orders. Received: 0")
         if isinstance(self.model, Transformer) and self.model.size % (2 * self.model.num_heads):
             raise ValueError(
                 "`model.size` must be a multiple of twice model.num_heads (rotary positions turn pairs of features). "

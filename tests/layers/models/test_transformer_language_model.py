@@ -13,6 +13,8 @@ ARGUMENTS = {
     "hidden_size": 24,
     "num_key_value_heads": 2,
     "dropout": 0.1,
+    "ngram_orders": (2, 4),
+    "ngram_buckets": 32,
 }
 
 
@@ -21,14 +23,15 @@ def test_keeps_a_layers_promises(tokens):
 
 
 @pytest.mark.parametrize("context", [5, 64])
-@pytest.mark.parametrize("key_heads", [None, 1])
-def test_decoding_equals_one_call(scattered, check_decoding, context, key_heads):
-    arguments = {**ARGUMENTS, "context": context, "num_key_value_heads": key_heads}
+@pytest.mark.parametrize(("key_heads", "ngram_orders"), [(None, (2, 4)), (1, ())])
+def test_decoding_equals_one_call(scattered, check_decoding, context, key_heads, ngram_orders):
+    arguments = {**ARGUMENTS, "context": context, "num_key_value_heads": key_heads, "ngram_orders": ngram_orders}
     check_decoding(scattered(TransformerLanguageModel(**arguments)))
 
 
 def test_sees_the_past_within_the_context_alone(scattered, tokens):
-    model = scattered(TransformerLanguageModel(**{**ARGUMENTS, "num_layers": 1}))
+    # Without n-grams, which see further back than one block does.
+    model = scattered(TransformerLanguageModel(**{**ARGUMENTS, "num_layers": 1, "ngram_orders": ()}))
     before = model(tokens).numpy()
     tokens[:, 4] = (tokens[:, 4] + 1) % 30
     changed = np.abs(model(tokens).numpy() - before).max(axis=(0, 2)) > 0

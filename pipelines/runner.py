@@ -32,10 +32,10 @@ from ikelos.pipelines import report
 from ikelos.pipelines.config import Training
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.evaluation import machine
+from ikelos.pipelines.lock import locked
 from ikelos.pipelines.recipe import Recipe
 from ikelos.pipelines.training import history
 from ikelos.pipelines.training.fit import fit, restore
-from ikelos.pipelines.training.lock import locked
 from ikelos.pipelines.training.stage import Stage
 
 Outcome = dict[str, Path | str]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ikelos.pipelines.cli.failures import reason
 from ikelos.pipelines.errors import UserError
-from ikelos.pipelines.training.lock import locked
+from ikelos.pipelines.lock import locked
 
 
 def prepare(workdir: Path) -> None:

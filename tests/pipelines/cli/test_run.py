@@ -7,8 +7,8 @@ import pytest
 
 from ikelos.pipelines.cli import folders
 from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.lock import locked
 from ikelos.pipelines.training.errors import Terminated
-from ikelos.pipelines.training.lock import locked
 
 
 def test_a_run_gets_its_recipe_and_folder_and_says_where_it_wrote(ikelos_command, toy, runner):

@@ -6,12 +6,12 @@ import sys
 import pytest
 
 from ikelos.pipelines.errors import UserError
-from ikelos.pipelines.training.lock import locked
+from ikelos.pipelines.lock import locked
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from ikelos.pipelines.training.lock import locked
+from ikelos.pipelines.lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -1,4 +1,4 @@
-# `make run` and `make test` are all a newcomer needs; both first make `.venv` with everything but the extra [tfx].
+# `make run` and `make test` are all a newcomer needs; both first make `.venv` with all extras.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -36,8 +36,8 @@ wheel: $(STAMP)
 # Two steps, since the native library is compiled against the TensorFlow that is already there: in an isolated build
 # it would be downloaded a second time. uv, as it installs TensorFlow in seconds where pip takes minutes.
 $(STAMP): $(BUILD_FILES)
-	$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 14), f"Python 3.11 to 3.13 is needed, PYTHON={sys.executable} is {sys.version}"'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit(f"Python 3.11 to 3.13 is needed, PYTHON={sys.executable} is {sys.version}")'
+	test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)  # pip comes last: without it the folder is half made
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt \
 	  'tensorflow==2.21.*' scikit-build-core cmake ninja

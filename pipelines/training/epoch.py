@@ -2,24 +2,12 @@
 
 import math
 
-import keras
+import tensorflow as tf
 
 from ikelos.pipelines.training.errors import NotFinite
-from ikelos.pipelines.training.interruption import Interruption
 from ikelos.pipelines.training.optimizer import averaged
 from ikelos.pipelines.training.stage import triples
 from ikelos.pipelines.training.steps import Run
-
-
-class _Interruptible(keras.callbacks.Callback):
-    """Lets a signal end a validation, which is simply done again by the run that continues."""
-
-    def __init__(self, interruption: Interruption):
-        super().__init__()
-        self._interruption = interruption
-
-    def on_test_batch_end(self, batch, logs=None):
-        self._interruption.check()
 
 
 def finish_epoch(run: Run) -> None:
@@ -31,10 +19,8 @@ def finish_epoch(run: Run) -> None:
     """
     state, training = run.state, run.training
     with averaged(run.model):
-        callbacks = [_Interruptible(run.interruption)]
-        logs = run.model.evaluate(triples(run.stage.validation), verbose=0, return_dict=True, callbacks=callbacks)
+        loss = _validation_loss(run)
         samples = run.stage.samples(run.model) if run.stage.samples else []
-    loss = logs["loss"]
     if not math.isfinite(loss):
         raise NotFinite(f"Step {state.step}: the validation loss is {loss}. {run.checkpoints.last_good()}")
     begin = state.epochs * training.steps_per_epoch
@@ -55,6 +41,21 @@ def finish_epoch(run: Run) -> None:
         _consider_stopping(run, loss)
     run.record(record)
     run.checkpoints.save(run.model, state)
+
+
+def _validation_loss(run: Run) -> float:
+    """The mean over everything that the validation set counts.
+
+    Not by Keras's `evaluate`, which weighs each batch by its rows, however much of them is padding. A signal ends it;
+    the run that continues simply does it again.
+    """
+    total = counted = 0.0
+    for x, y, sample_weight in triples(run.stage.validation):
+        weight = float(tf.reduce_sum(sample_weight))
+        total += weight * float(run.model.test_on_batch(x, y, sample_weight))
+        counted += weight
+        run.interruption.check()
+    return total / counted
 
 
 def _consider_stopping(run: Run, loss: float) -> None:

@@ -15,22 +15,34 @@ class Stage:
     padding).
 
     Attributes:
-        name: Names the stage's folder and its lines in the terminal. build: Makes the model: built, not
-        compiled, the same in every process. loss: The loss given to `compile`. train: From a step to the
-        batches of that step and all later ones, which must depend on nothing but the
-            step, so that a resumed run reads what an unbroken one would have read.
-        validation: Finite, in a fixed order. tokens_per_step: Of an average step, for the throughput.
-        samples: From the model with its averaged weights to texts a person looks at after each epoch, or
-        None.
+        name: Names the stage's folder and its lines in the terminal.
+        build: Makes the model: built, not compiled, the same in every process.
+        loss: Given to `compile`; its `reduction` must be `mean_with_sample_weight`: Keras's default divides by all
+            places of a batch, padding included.
+        train: From a step to the batches of that step and all later ones, which must depend on nothing but the step,
+            so that a resumed run reads what an unbroken one would have read.
+        validation: Finite, in a fixed order.
+        tokens_per_step: Of an average step, for the throughput.
+        samples: From the model with its averaged weights to texts a person looks at after each epoch, or None.
+
+    Raises:
+        ValueError: If the loss is reduced otherwise.
     """
 
     name: str
     build: Callable[[], keras.Model]
-    loss: keras.losses.Loss | Callable
+    loss: keras.losses.Loss
     train: Callable[[int], tf.data.Dataset]
     validation: tf.data.Dataset
     tokens_per_step: int
     samples: Callable[[keras.Model], list[str]] | None
+
+    def __post_init__(self):
+        """Refuses a loss that would count padding."""
+        if self.loss.reduction != "mean_with_sample_weight":
+            raise ValueError(
+                f"`loss` must have reduction='mean_with_sample_weight'. Received: reduction={self.loss.reduction!r}"
+            )
 
 
 def triples(dataset: tf.data.Dataset) -> tf.data.Dataset:

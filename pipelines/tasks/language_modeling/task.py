@@ -105,7 +105,7 @@ def stages(config: Config, assets: Assets) -> list[Stage]:
         Stage(
             name=STAGE,
             build=lambda: build_model(config, assets),
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight"),
             train=batches,
             # Windows that don't overlap: half the work, and as good for comparing epochs with each other.
             validation=windows.strided(

@@ -1,11 +1,16 @@
 import math
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from ikelos.pipelines.data import windows
 from ikelos.pipelines.data.vocabulary.special import BEGIN, END, UNKNOWN
+from ikelos.pipelines.evaluation import likelihood
 from ikelos.pipelines.tasks.language_modeling import task
+from ikelos.pipelines.training import history
+from ikelos.pipelines.training.fit import fit
 
 
 @pytest.fixture
@@ -126,3 +131,33 @@ def test_samples_begin_with_the_prompts(prepared):
     samples = task.write_samples(config, assets, model)
     assert [sample.startswith(prompt) for sample, prompt in zip(samples, ["", "the "], strict=True)] == [True, True]
     assert samples == task.write_samples(config, assets, model)
+
+
+def test_losses_count_no_padding(prepared, tmp_path):
+    config, assets, _ = prepared("training.steps=1", "training.steps_per_epoch=1", "evaluation.batch_size=1")
+    short, long = assets.splits["train"].tokens[0][:3], assets.splits["train"].tokens[0][:90]
+    split = task.Split(ids=["short", "long"], characters=[3, 90], tokens=[short, long])
+    config = config.model_copy(
+        update={"data": config.data.model_copy(update={"batching": "bucketed", "buckets": (16,)})}
+    )
+    assets = task.Assets(assets.vocabulary, {**assets.splits, "train": split, "validation": split})
+    (stage,) = task.stages(config, assets)
+    batch = next(iter(stage.train(0)))
+    rows = [y[weight > 0] for y, weight in zip(batch["y"].numpy(), batch["sample_weight"].numpy(), strict=True)]
+    assert {len(row) for row in rows} > {3}
+    trained = fit(stage, config.training, tmp_path / "stage")
+    records = history.read(tmp_path / "stage" / "history.jsonl")
+    (epoch,) = [record for record in records if record["event"] == "epoch"]
+    expected = mean_nll(trained, windows_of(config, [short, long]), [3, 90])
+    assert epoch["validation_loss"] == pytest.approx(expected, rel=1e-5)
+    keras.utils.set_random_seed(config.training.seed)
+    untrained = stage.build()
+    assert epoch["loss"] == pytest.approx(mean_nll(untrained, windows_of(config, rows), map(len, rows)), rel=1e-5)
+
+
+def windows_of(config, documents):
+    return windows.strided(documents, config.model.context, config.model.context, 4)
+
+
+def mean_nll(model, dataset, lengths):
+    return np.concatenate(likelihood.token_nll(model, dataset, list(lengths))).mean()

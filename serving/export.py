@@ -37,6 +37,7 @@ def export(base_path: str | os.PathLike, trackable: object, signatures: Sequence
     Raises:
         ValueError: two signatures have one name, or a function uses what `trackable` doesn't hold or returns
             something else than a dict of named, batch-first, dense tensors.
+        tf.errors.OpError: a function fails on its own example.
         CheckFailed: the version does not run on a stock server as it does here. It gets no number.
         OSError: something can't be written. Nothing is left behind.
     """
@@ -54,11 +55,11 @@ def export(base_path: str | os.PathLike, trackable: object, signatures: Sequence
         version = folder / "version"
         try:
             tf.saved_model.save(module, str(version), signatures=functions)
-            # After saving: a function with a state must not have moved it on.
-            write_examples(version, signatures, _answers(signatures, functions))
-            write_warmup(version, signatures)
         except tf.errors.OpError as error:
             raise OSError(f"Can't write the model into {base}: {error.message}") from error
+        # After saving: a function with a state must not have moved it on.
+        write_examples(version, signatures, _answers(signatures, functions))
+        write_warmup(version, signatures)
         stock_check(version)
         return publish(version, base)
 

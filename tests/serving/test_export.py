@@ -83,6 +83,16 @@ def test_a_model_that_fails_the_check_gets_no_number(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_model_that_fails_on_its_example_is_no_failing_disk(tmp_path):
+    def checked(x):
+        with tf.control_dependencies([tf.debugging.assert_less(x, 2.0, message="x is too big")]):
+            return {"y": tf.identity(x)}
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match="x is too big"):
+        export(tmp_path, [], [signature(checked)])
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("function", "message"),
     [

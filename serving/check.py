@@ -19,13 +19,15 @@ from ikelos.serving.stock import StockError, StockModel
 # differ by some rounding errors: |difference| <= TOLERANCE_ULPS * eps * (1 + |expected|), about 1.2e-4 in
 # float32. Anything else is compared exactly.
 TOLERANCE_ULPS = 1024
+# Far more than loading and one batch of examples take: a model that is still at it would hang a server too.
+TIMEOUT_SECONDS = 600
 
 
 class CheckFailed(Exception):  # noqa: N818, the message reads "CheckFailed: Signature ..."
     """A version does not load, run or answer on a stock server as it did in Python."""
 
 
-def stock_check(path: str | os.PathLike) -> dict:
+def stock_check(path: str | os.PathLike, timeout: float = TIMEOUT_SECONDS) -> dict:
     """Loads and runs every signature of a version in a fresh process without Python TensorFlow.
 
     The process has the ops of TensorFlow and of TF Text and nothing else, as a stock TensorFlow Serving does.
@@ -34,6 +36,7 @@ def stock_check(path: str | os.PathLike) -> dict:
 
     Args:
         path: the folder of a version that `ikelos.serving.export` wrote.
+        timeout: seconds until the process is ended and the check has failed.
 
     Returns:
         `{signature: {output: the biggest difference from Python's answer}}`, 0.0 for what was compared
@@ -43,13 +46,13 @@ def stock_check(path: str | os.PathLike) -> dict:
         CheckFailed: with the signature, the output and the biggest difference, or TensorFlow's message.
     """
     # -P: the current folder must not hide an installed package.
-    child = subprocess.run(
-        [sys.executable, "-P", "-m", "ikelos.serving.check", os.fspath(path)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-    )
+    command = [sys.executable, "-P", "-m", "ikelos.serving.check", os.fspath(path)]
+    try:
+        child = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=timeout
+        )
+    except subprocess.TimeoutExpired:
+        raise CheckFailed(f"The stock check of {path} did not end within {timeout:g} s") from None
     if child.returncode == 0:
         return json.loads(child.stdout)
     if child.returncode == 1 and child.stdout:

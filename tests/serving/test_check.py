@@ -25,6 +25,11 @@ def test_a_good_version(version):
     assert 0 <= report["serving_default"]["scores"] < 1e-6
 
 
+def test_a_check_that_hangs_is_ended(version):
+    with pytest.raises(CheckFailed, match=f"The stock check of {version} did not end within 0.01 s"):
+        stock_check(version, timeout=0.01)
+
+
 def test_an_op_that_a_stock_server_lacks(copy):
     graph = (copy / "saved_model.pb").read_bytes()
     assert b"Softplus" in graph

@@ -8,6 +8,7 @@ import importlib
 import io
 import os
 import pathlib
+import sys
 import zlib
 from collections.abc import Iterator
 
@@ -32,7 +33,9 @@ def available() -> dict[str, str]:
 
 
 def documents(source: Source, split: Split) -> Iterator[tuple[str, str]]:
-    """Reads the documents of a split, in an order that is the same each time.
+    """Reads the documents of a split that have text, in an order that is the same each time.
+
+    Empty ones are left out: there is nothing to learn from them, and no likelihood of their characters.
 
     Args:
         source: where they come from.
@@ -52,15 +55,16 @@ def documents(source: Source, split: Split) -> Iterator[tuple[str, str]]:
     else:
         found = _of_tfds(source, getattr(source.splits, split))
         place = f"split {getattr(source.splits, split)!r} of data set {source.tfds!r}"
-    characters = 0
+    empty = True
     for name, content in found:
         try:
             text = content.decode("utf-8")
         except UnicodeDecodeError as error:
             raise UserError(f"{name} is not valid UTF-8 at byte {error.start}: {error.reason}") from None
-        characters += len(text)
-        yield name, text
-    if not characters:
+        if text:
+            empty = False
+            yield name, text
+    if empty:
         raise UserError(f"{place} has no text")
 
 
@@ -114,18 +118,32 @@ def _builder(source):
 
 
 def _prepare(builder):
-    """Writes the data set's files if they are not there: ours from what is installed, others by download."""
+    """Writes the data set's files if they are not there: ours from what is installed, others by download.
+
+    Says so on standard error, where TensorFlow Datasets draws its progress too: only in a terminal, as it would fill a
+    log with lines.
+    """
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    tfds.disable_progress_bar()
+    if sys.stderr.isatty():
+        tfds.enable_progress_bar()
+    else:
+        tfds.disable_progress_bar()
     try:
+        if builder.is_prepared():
+            return
+        _announce(f"Preparing data set {builder.name} in {builder.data_dir}")
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare()
     except (OSError, AssertionError, tf.errors.OpError, tfds.download.DownloadError) as error:
         raise UserError(
             f"data set {builder.name!r} can't be prepared in {builder.data_dir}: {_first_line(error)}"
         ) from error
+
+
+def _announce(line):
+    print(line, file=sys.stderr, flush=True)
 
 
 def _first_line(error):

@@ -61,7 +61,9 @@ def test_our_data_set(data_dir, capsys):
     assert found["test"][0][1].startswith("# Macbeth\n\n## ACT I")
     assert found["test"] == list(documents(source, "test"))
     assert list(available()) == ["shakespeare_plays"]
-    assert capsys.readouterr().out == ""
+    # It is prepared once, and says where.
+    folder = f"{data_dir}/shakespeare_plays/1.0.0"
+    assert capsys.readouterr() == ("", f"Preparing data set shakespeare_plays in {folder}\n")
 
 
 def test_slices_of_splits(data_dir):
@@ -136,12 +138,18 @@ def test_text_files(folder):
     ]
 
 
+def test_empty_documents_are_left_out(folder):
+    for name, text in (("a.txt", ""), ("b.txt", "\n"), ("c.txt", "")):
+        (folder / name).write_text(text)
+    assert of_files(folder, "[abc].txt") == [("b.txt", "\n")]
+
+
 def test_records(folder):
-    write_records(folder / "a.tfrecord", [{"text": [b"one"], "more": [b"x"]}, {"text": [b""]}])
+    write_records(folder / "a.tfrecord", [{"text": [b"one"], "more": [b"x"]}, {"text": [b""]}, {"text": [b"two"]}])
     write_records(folder / "b.tfrecord.gz", [{"text": ["zwölf".encode()]}], "GZIP")
     assert of_files(folder, "*.tfrecord*") == [
         ("a.tfrecord:0", "one"),
-        ("a.tfrecord:1", ""),
+        ("a.tfrecord:2", "two"),
         ("b.tfrecord.gz:0", "zwölf"),
     ]
 

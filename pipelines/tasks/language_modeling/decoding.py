@@ -42,7 +42,7 @@ def continue_text(
         max_length: Most tokens that a row may ask for.
         prompt: string `[B]`.
         length: int32 `[B]`, tokens to add, at most `max_length`; fewer where the model ends the text.
-        temperature: float32 `[B]`, at least 0; 0 takes the likeliest token.
+        temperature: float32 `[B]`, at least 0 and finite; 0 takes the likeliest token.
         top_k: int32 `[B]`, at least 0; 0 takes all tokens.
         top_p: float32 `[B]` in (0, 1].
         seed: int64 `[B]`.
@@ -55,7 +55,7 @@ def continue_text(
     """
     checks = [
         _within("length", length, 0, max_length),
-        _within("temperature", temperature, 0.0, float("inf")),
+        _within("temperature", temperature, 0.0, tf.float32.max),
         _within("top_k", top_k, 0, tf.int32.max),
         _within("top_p", top_p, 1e-6, 1.0),
     ]

@@ -2,6 +2,7 @@
 
 import enum
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -50,7 +51,7 @@ def predict(
     # numpy and TensorFlow's library, which a wrong path need not wait for.
     from ikelos.pipelines.cli.inputs import gather
     from ikelos.serving.examples import read_examples
-    from ikelos.serving.stock import StockModel
+    from ikelos.serving.stock import StockError, StockModel
 
     try:
         examples = read_examples(version)
@@ -61,7 +62,10 @@ def predict(
             raise UserError(f"unknown signature {signature}; signatures: {', '.join(sorted(model.signatures))}")
         example = examples.get(signature, {"inputs": {}, "doc": ""})
         inputs = gather(model.signatures[signature]["inputs"], given or [], file, example["inputs"])
-        outputs = model.run(signature, inputs)
+        try:
+            outputs = model.run(signature, inputs)
+        except StockError as error:  # it has loaded, so it is these inputs that it can't work on
+            raise UserError(f"signature {signature}: {_complaint(str(error))}") from error
     if output is Format.JSON:
         print(json.dumps({name: _plain(name, array.tolist()) for name, array in outputs.items()}))
         return
@@ -90,6 +94,16 @@ def find_version(path: Path) -> Path:
         if versions:
             return max(versions, key=lambda version: int(version.name))
     raise UserError(f"no exported model in {path}: neither saved_model.pb, nor VERSION/, nor export/VERSION/")
+
+
+def _complaint(message: str) -> str:
+    """What TensorFlow says of failing inputs, without where in the graph, and an assertion as it was written.
+
+    `assertion failed: [length must be at most 32] [40]` and a line that begins with `[[{{node ...`.
+    """
+    line = message.partition("[[{{")[0].strip()
+    found = re.fullmatch(r"assertion failed: \[(.*)\]", line, re.DOTALL)
+    return " ".join((found[1].replace("] [", " ") if found else line).split())
 
 
 def _plain(name: str, value: Any) -> Any:

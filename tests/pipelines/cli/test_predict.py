@@ -162,8 +162,14 @@ def test_a_real_model_runs_without_the_python_of_tensorflow(ikelos_process, tmp_
         def double(self, x):
             return {"doubled": 2 * x, "shout": tf.strings.join([tf.strings.as_string(x, precision=1), "!"])}
 
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, name="n")])
+        def few(self, n):
+            with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(n <= 3), ["n must be in [0, 3]", n])]):
+                return {"n": tf.reshape(n, [1])}
+
     module = Doubler()
-    tf.saved_model.save(module, str(tmp_path / "export" / "7"), signatures=module.double)
+    signatures = {"serving_default": module.double, "few": module.few}
+    tf.saved_model.save(module, str(tmp_path / "export" / "7"), signatures=signatures)
     result = ikelos_process(
         "predict", tmp_path, "--input", "x=1.5", "--input", "x=-2", after="print('tensorflow' in sys.modules)"
     )
@@ -171,3 +177,10 @@ def test_a_real_model_runs_without_the_python_of_tensorflow(ikelos_process, tmp_
     assert "doubled  3 " in result.out
     assert "shout    -2.0!" in result.out
     assert result.out.endswith("False\n")
+    for values, line in [
+        (["n=9"], "signature few: n must be in [0, 3] 9"),
+        (["n=1", "n=2"], "signature few: Input to reshape is a tensor with 2 values, but the requested shape has 1"),
+    ]:
+        inputs = [argument for value in values for argument in ("--input", value)]
+        result = ikelos_process("predict", tmp_path, "--signature", "few", *inputs)
+        assert (result.status, result.out, result.err) == (2, "", f"Error: {line}\n")

@@ -3,7 +3,6 @@
 import dataclasses
 import io
 import json
-import os
 import re
 import warnings
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from ikelos.pipelines import files
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.training.errors import NotFinite
 from ikelos.pipelines.training.state import State
@@ -21,8 +21,7 @@ class Checkpoints:
 
     A file is an npz archive of every variable of the model (weights, statistics, the states of random
     generators) and of its optimizer (moments, averages, counters), of the `State`, and of the settings
-    of the run. It appears whole or not at all: written under another name, flushed to the disk, renamed.
-    The archive's checksums find later damage.
+    of the run. It appears whole or not at all; the archive's checksums find later damage.
     """
 
     def __init__(self, folder: Path, settings: dict):
@@ -30,7 +29,7 @@ class Checkpoints:
         self._folder = folder
         self._settings = json.loads(json.dumps(settings))
         folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.glob("*.tmp"):
+        for leftover in folder.glob(f"*{files.UNFINISHED}"):
             leftover.unlink()
 
     def path(self, step: int) -> Path:
@@ -46,25 +45,15 @@ class Checkpoints:
 
         Raises:
             NotFinite: A variable holds a NaN or an infinity; nothing is written.
-            UserError: The disk is full, or the folder cannot be written.
+            OSError: The disk is full, or the folder cannot be written.
         """
         arrays = {name: variable.numpy() for name, variable in _variables(model).items()}
         for name, array in arrays.items():
             if not np.isfinite(array).all():
                 raise NotFinite(f"Step {state.step}: the variable {name!r} is not finite. {self.last_good()}")
         about = json.dumps({"state": dataclasses.asdict(state), "settings": self._settings})
-        path = self.path(state.step)
-        temporary = path.with_suffix(".tmp")
-        try:
-            with temporary.open("wb") as file:
-                np.savez(file, about=np.frombuffer(about.encode(), np.uint8), **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-            _sync_folder(self._folder)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise UserError(f"Cannot write the checkpoint {path}: {error.strerror}.") from error
+        with files.writing(self.path(state.step)) as file:
+            np.savez(file, about=np.frombuffer(about.encode(), np.uint8), **arrays)
         for step in self.steps()[:-2]:
             if step != state.best_step:
                 self.path(step).unlink()
@@ -118,6 +107,11 @@ class Checkpoints:
         return f"The last good checkpoint is {self.path(self.steps()[-1])}."
 
 
+def newest(folder: Path) -> Path:
+    """The newest file in a folder of checkpoints; there must be one."""
+    return max(folder.glob("step-*.npz"))
+
+
 def _variables(model: keras.Model) -> dict[str, keras.Variable]:
     """Every variable under a name that is the same in each process.
 
@@ -157,11 +151,3 @@ def _verify(path: Path, variables: dict[str, keras.Variable], arrays: dict[str, 
                 f"{path} is a checkpoint of another model: {name!r} must be {expected} "
                 f"{tuple(variable.shape)}. Received: {array.dtype} {array.shape}"
             )
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

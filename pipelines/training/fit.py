@@ -32,7 +32,8 @@ def fit(stage: Stage, training: Training, folder: Path) -> keras.Model:
     Raises:
         NotFinite: The loss, a gradient or a weight became NaN or infinite.
         Terminated: SIGTERM or SIGINT came; the step under way was finished and everything saved.
-        UserError: A checkpoint is of another model or other settings, or cannot be written; the data ended.
+        UserError: A checkpoint is of another model or other settings, or cannot be read; the data ended.
+        OSError: The disk is full, or the folder cannot be written.
     """
     model, state, checkpoints = _restored(stage, training, folder)
     if not state.finished:
@@ -59,6 +60,7 @@ def _restored(stage: Stage, training: Training, folder: Path) -> tuple[keras.Mod
     """The compiled model as its newest checkpoint has it, or new."""
     if training.deterministic:
         tf.config.experimental.enable_op_determinism()
+    # Here, so that the weights depend on the seed alone, not on what was drawn before in this process.
     keras.utils.set_random_seed(training.seed)
     model = stage.build()
     model.compile(optimizer=build_optimizer(training, model), loss=stage.loss, jit_compile=training.jit_compile)

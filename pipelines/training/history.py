@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ikelos.pipelines import files
+
 Record = dict[str, Any]
 
 
@@ -20,15 +22,14 @@ class History:
     def __init__(self, path: Path, step: int, epochs: int):
         """Keeps the lines of up to `step` steps and `epochs` epochs."""
         self.records = [r for r in read(path) if r["step"] <= step and r.get("epoch", 0) <= epochs]
-        fresh = path.with_suffix(".tmp")
-        fresh.write_text("".join(json.dumps(record) + "\n" for record in self.records))
-        os.replace(fresh, path)
-        self._file = path.open("a")
+        files.write(path, "".join(json.dumps(record) + "\n" for record in self.records))
+        self._file = path.open("a", encoding="utf-8")
 
     def append(self, record: Record) -> None:
-        """Writes one line, whole."""
+        """Writes one line and brings it to the disk: a checkpoint that counts it must not outlive it."""
         self._file.write(json.dumps(record) + "\n")
         self._file.flush()
+        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Closes the file."""
@@ -38,8 +39,17 @@ class History:
 def read(path: Path) -> list[Record]:
     """The records of a `history.jsonl`, none if there is no such file.
 
-    A last line that a kill left unfinished is skipped.
+    It ends before the first line that is cut short or damaged, as a kill or a power cut may leave the last ones.
     """
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    records = []
+    for line in path.read_bytes().splitlines(keepends=True):
+        try:
+            record = json.loads(line)
+        except ValueError:  # not JSON, or not UTF-8
+            break
+        if not isinstance(record, dict) or not line.endswith(b"\n"):
+            break
+        records.append(record)
+    return records

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from ikelos.pipelines.config import Training
-from ikelos.pipelines.training import checkpoint, progress
+from ikelos.pipelines.training import progress
 from ikelos.pipelines.training.errors import Terminated
 from ikelos.pipelines.training.fit import fit
 from ikelos.pipelines.training.stage import Stage
@@ -134,7 +134,7 @@ def _die_writing(step: int, part: str) -> None:
     if part == "amid":
         np.savez = half
     else:
-        checkpoint.os.replace = renaming
+        os.replace = renaming
 
 
 def _run(job: dict) -> int:

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from ikelos.pipelines.cli import failures
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.training.checkpoint import Checkpoints
 from ikelos.pipelines.training.errors import NotFinite
@@ -154,13 +155,14 @@ def test_a_full_disk_is_told_and_leaves_nothing(make, checkpoints, monkeypatch, 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(UserError, match=r"Cannot write the checkpoint .*: No space left on device"):
+    with pytest.raises(OSError, match="No space left on device") as caught:
         checkpoints.save(make(), State(step=1))
+    assert failures.explain(caught.value) == (f"the disk is full (writing {checkpoints.path(1)})", 1)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_leftovers_of_a_kill_are_removed(tmp_path):
-    (tmp_path / "step-00000001.tmp").write_bytes(b"half")
+    (tmp_path / "step-00000001.npz.unfinished").write_bytes(b"half")
     Checkpoints(tmp_path, SETTINGS)
     assert list(tmp_path.iterdir()) == []
 

@@ -1,3 +1,5 @@
+import pytest
+
 from ikelos.pipelines.training.history import History, read
 
 
@@ -21,9 +23,19 @@ def test_what_comes_after_the_checkpoint_is_dropped(tmp_path):
         assert history.records == records[:kept] == read(path)
 
 
-def test_a_line_cut_by_a_kill_is_dropped(tmp_path):
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b'{"event": "st',
+        b'{"event": "step", "step": 6}',
+        b"\0" * 100,
+        b'\xff\xfe\n{"event": "step", "step": 6}\n',
+        b"3\n",
+    ],
+)
+def test_damaged_last_lines_are_dropped(tmp_path, rest):
     path = tmp_path / "history.jsonl"
-    path.write_text('{"event": "step", "step": 5}\n{"event": "st')
+    path.write_bytes(b'{"event": "step", "step": 5}\n' + rest)
     history = History(path, 9, 9)
     history.append({"event": "step", "step": 6})
     history.close()

@@ -34,12 +34,11 @@ def sample(logits, uniforms, temperature, top_k, top_p, allowed=None):
     rank = tf.range(vocabulary_size)[None, :]
     limit = tf.where(greedy, 1, tf.where(top_k > 0, top_k, vocabulary_size))
     probabilities = tf.where(rank < limit[:, None], probabilities, 0.0)
-    # top-p is of what top-k left, as in the usual order of these filters. The first token always stays, and 1
-    # takes all even where rounding lets the sum reach 1 early.
+    # top-p is of what top-k left, as in the usual order of these filters. Nothing is before the first token,
+    # which so always stays.
     probabilities /= tf.reduce_sum(probabilities, axis=-1, keepdims=True)
     before = tf.cumsum(probabilities, axis=-1, exclusive=True)
-    limit = tf.where(top_p < 1.0, top_p, float("inf"))
-    probabilities = tf.where((before < limit[:, None]) | (rank == 0), probabilities, 0.0)
+    probabilities = tf.where(before < top_p[:, None], probabilities, 0.0)
     reached = tf.cumsum(probabilities, axis=-1)
     target = uniforms[:, None] * reached[:, -1:]
     # The first rank whose cumulative probability passes the target; never one that was filtered out, although

@@ -5,11 +5,17 @@ import tensorflow as tf
 
 from ikelos import kernels
 
-RNG = np.random.default_rng(3)
+rng = np.random.default_rng(3)
+
+
+@pytest.fixture(autouse=True)
+def _same_numbers_whichever_tests_run():
+    global rng
+    rng = np.random.default_rng(3)
 
 
 def normal(*shape):
-    return RNG.normal(size=shape).astype("float32")
+    return rng.normal(size=shape).astype("float32")
 
 
 def arguments(batch, steps, features, units):

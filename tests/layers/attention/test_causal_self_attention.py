@@ -43,7 +43,7 @@ def expected_attention(layer, x, window):
     return outputs.reshape(batch, steps, -1) @ layer.output_projection.kernel.numpy()
 
 
-@pytest.mark.parametrize(("window", "key_heads"), [(None, 4), (None, 1), (1, 2), (3, 2), (7, 4), (100, 4)])
+@pytest.mark.parametrize(("window", "key_heads"), [(None, 4), (None, 1), (1, 2), (3, 2), (6, 4), (7, 4), (100, 4)])
 def test_follows_the_definition(window, key_heads):
     x = normal(2, 7, 16)
     layer = CausalSelfAttention(4, key_heads, window=window, max_wavelength=20.0)

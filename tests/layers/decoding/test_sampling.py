@@ -71,6 +71,13 @@ def test_temperature_zero_is_the_limit(temperature):
         np.testing.assert_array_equal(draws(np.zeros([5], "float32"), uniforms, temperature), [0, 0, 0])
 
 
+def test_equals_share_evenly_at_any_temperature():
+    uniforms = [0.0, 0.499, 0.5, LARGEST_BELOW_1]
+    for temperature in (1e-37, 1.0, 1e30):
+        tokens = draws(np.array([1000.0, 0.0, 1000.0], "float32"), uniforms, temperature, top_k=2)
+        np.testing.assert_array_equal(tokens, [0, 0, 2, 2])
+
+
 @pytest.mark.parametrize("size", [2, 97, 5000])
 @pytest.mark.parametrize("spread", [0.0, 1.0, 30.0])
 def test_extreme_uniforms_take_the_first_and_the_last_kept(size, spread):

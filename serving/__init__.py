@@ -4,10 +4,21 @@ Importing this package does not import TensorFlow.
 """
 
 from ikelos.serving.export import export
+from ikelos.serving.incoming import newest
+from ikelos.serving.provenance import read_provenance
 from ikelos.serving.signature import Signature
 from ikelos.serving.stock import StockError, StockModel
 
-__all__ = ["CheckFailed", "Signature", "StockError", "StockModel", "export", "stock_check"]
+__all__ = [
+    "CheckFailed",
+    "Signature",
+    "StockError",
+    "StockModel",
+    "export",
+    "newest",
+    "read_provenance",
+    "stock_check",
+]
 
 
 def __getattr__(name):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ikelos.serving.examples import Outputs, write_examples
 from ikelos.serving.incoming import incoming, publish
+from ikelos.serving.provenance import write_provenance
 from ikelos.serving.signature import Signature, is_name
 from ikelos.serving.values import DTYPES
 from ikelos.serving.warmup import write_warmup
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-def export(base_path: str | os.PathLike, trackable: object, signatures: Sequence[Signature]) -> pathlib.Path:
+def export(
+    base_path: str | os.PathLike,
+    trackable: object,
+    signatures: Sequence[Signature],
+    provenance: dict[str, Any] | None = None,
+) -> pathlib.Path:
     """Writes a SavedModel that a stock TensorFlow Serving loads, as the next version of a base path.
 
     The functions are traced on the reference path of the kernels, so that the graph has ops of TensorFlow and
@@ -30,6 +36,7 @@ def export(base_path: str | os.PathLike, trackable: object, signatures: Sequence
         trackable: what the functions use: a Keras model, a tf.Module, or a list or dict of such, with their
             lookup tables and tokenizers.
         signatures: what the version offers, one of them preferably called `serving_default`.
+        provenance: JSON that says what the version was made from, kept for `read_provenance`.
 
     Returns:
         The folder of the new version.
@@ -60,6 +67,8 @@ def export(base_path: str | os.PathLike, trackable: object, signatures: Sequence
         # After saving: a function with a state must not have moved it on.
         write_examples(version, signatures, _answers(signatures, functions))
         write_warmup(version, signatures)
+        if provenance is not None:
+            write_provenance(version, provenance)
         stock_check(version)
         return publish(version, base)
 

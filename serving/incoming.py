@@ -64,8 +64,8 @@ def publish(folder: pathlib.Path, base: pathlib.Path) -> pathlib.Path:
         for name in (*names, ""):
             _sync(os.path.join(path, name))
     while True:
-        taken = [int(path.name) for path in base.iterdir() if path.name.isascii() and path.name.isdigit()]
-        version = base / str(max(taken, default=0) + 1)
+        highest = newest(base)
+        version = base / str(int(highest.name) + 1 if highest else 1)
         try:
             os.rename(folder, version)
         except OSError as error:
@@ -74,6 +74,13 @@ def publish(folder: pathlib.Path, base: pathlib.Path) -> pathlib.Path:
             continue
         _sync(base)
         return version
+
+
+def newest(base: pathlib.Path) -> pathlib.Path | None:
+    """The highest number there is in a base path, None if there is none or no base path."""
+    names = os.listdir(base) if base.is_dir() else []
+    numbered = [base / name for name in names if name.isascii() and name.isdigit()]
+    return max(numbered, key=lambda path: int(path.name), default=None)
 
 
 def _make_folder(path: pathlib.Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from ikelos import kernels
-from ikelos.serving import CheckFailed, Signature, StockModel, export
+from ikelos.serving import CheckFailed, Signature, StockModel, export, newest, read_provenance
 
 NUMBERS = {"x": tf.TensorSpec([None], tf.float32)}
 
@@ -81,6 +81,14 @@ def test_a_model_that_fails_the_check_gets_no_number(tmp_path):
     with pytest.raises(CheckFailed, match="Signature 'clock', output 'y': differs from Python's answer"):
         export(tmp_path, [], [signature(lambda x: {"y": tf.zeros_like(x) + now()}, "clock")])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_version_says_what_it_was_made_from(tmp_path, unchecked):
+    assert newest(tmp_path / "missing") is newest(tmp_path) is None
+    for provenance in ({"weights": "a"}, None):
+        version = export(tmp_path, [], [signature(lambda x: {"y": -x})], provenance)
+        assert newest(tmp_path) == version
+        assert read_provenance(version) == provenance
 
 
 def test_a_model_that_fails_on_its_example_is_no_failing_disk(tmp_path):

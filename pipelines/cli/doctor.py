@@ -76,10 +76,12 @@ def machine() -> dict[str, str]:
     """Processor, memory, disk, and the GPUs that TensorFlow sees."""
     import psutil
 
+    from ikelos.pipelines.evaluation import machine as measured  # imports TensorFlow
+
     memory, disk = psutil.virtual_memory(), shutil.disk_usage(".")
     return {
-        "processor": _processor(),
-        "cores": f"{len(os.sched_getaffinity(0))} usable of {os.cpu_count()}",
+        "processor": f"{measured.cpu_model()} ({_isa()})",
+        "cores": f"{measured.usable_cores()} usable of {os.cpu_count()}",
         "memory": f"{_gigabytes(memory.available)} free of {_gigabytes(memory.total)}",
         "disk": f"{_gigabytes(disk.free)} free of {_gigabytes(disk.total)} at {Path.cwd()}",
         "GPUs": ", ".join(_gpus()) or "none",
@@ -124,13 +126,11 @@ def _distribution() -> str:
         return platform.system()
 
 
-def _processor() -> str:
+def _isa() -> str:
     file = Path("/proc/cpuinfo")
     text = file.read_text() if file.is_file() else ""
-    name = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
     flags = re.search(r"^(?:flags|Features)\s*: (.*)$", text, re.MULTILINE)
-    isa = [flag for flag in (flags.group(1).split() if flags else []) if flag in ISA]
-    return f"{name.group(1) if name else platform.machine()} ({' '.join(sorted(isa)) or 'unknown ISA'})"
+    return " ".join(sorted(ISA & set(flags.group(1).split() if flags else []))) or "unknown ISA"
 
 
 def _gigabytes(count: int) -> str:

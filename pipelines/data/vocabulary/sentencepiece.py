@@ -37,7 +37,6 @@ class SentencePieceVocabulary(tf.Module):
 
     def __init__(self, kind: str, model: bytes):
         import sentencepiece
-        import tensorflow_text
 
         super().__init__(name="sentencepiece_vocabulary")
         self.kind = kind
@@ -45,7 +44,6 @@ class SentencePieceVocabulary(tf.Module):
         pieces = sentencepiece.SentencePieceProcessor(model_proto=model)
         self._pieces = [pieces.id_to_piece(i) for i in range(pieces.get_piece_size())]
         self.size = len(self._pieces)
-        self._tokenizer = tensorflow_text.SentencepieceTokenizer(model=model, out_type=tf.int32)
 
     @classmethod
     def fit(cls, kind: str, texts: Iterable[str], size: int | None) -> "SentencePieceVocabulary":
@@ -85,15 +83,24 @@ class SentencePieceVocabulary(tf.Module):
         text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
         for plain, escaped in _ESCAPES:
             text = tf.strings.regex_replace(text, plain, escaped)
-        return self._tokenizer.tokenize(text)
+        return self._tokenizer().tokenize(text)
 
     def decode(self, tokens: tf.Tensor) -> tf.Tensor:
         """UTF-8 strings [B] of tokens int32 [B, T]; special ids are dropped, and what is not valid UTF-8
         becomes U+FFFD."""
-        text = self._tokenizer.detokenize(tf.ragged.boolean_mask(tokens, tokens >= SPECIAL))
+        text = self._tokenizer().detokenize(tf.ragged.boolean_mask(tokens, tokens >= SPECIAL))
         for plain, escaped in reversed(_ESCAPES):
             text = tf.strings.regex_replace(text, escaped, plain)
         return text
+
+    def _tokenizer(self):
+        """Made in the graph that uses it, for its resource belongs to the op that makes it.
+
+        One made once, eagerly, is gone as soon as TensorFlow clears its caches, as setting a random seed does.
+        """
+        import tensorflow_text
+
+        return tensorflow_text.SentencepieceTokenizer(model=self._model, out_type=tf.int32)
 
     def save(self, folder: pathlib.Path | str) -> None:
         """Writes `vocabulary.model`, SentencePiece's own format, and `vocabulary.json` with the pieces to

@@ -2,7 +2,8 @@
 
 import dataclasses
 import time
-from collections.abc import Sequence
+import types
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from ikelos.layers import LSTMLanguageModel, TransformerLanguageModel
 from ikelos.pipelines.data import documents, vocabulary, windows
+from ikelos.pipelines.data.vocabulary import Vocabulary
 from ikelos.pipelines.data.vocabulary.special import SPECIAL
 from ikelos.pipelines.evaluation import likelihood, ngram
 from ikelos.pipelines.tasks.language_modeling import page
@@ -44,12 +46,21 @@ class Split:
     tokens: list[np.ndarray]
 
 
-@dataclasses.dataclass(frozen=True)
-class Assets:
-    """What was learned from the training documents before the model, and the documents in its terms."""
+class Assets(tf.Module):
+    """What was learned from the training documents before the model, and the documents in its terms.
 
-    vocabulary: Any
-    splits: dict[str, Split]
+    A module, so that an export finds the vocabulary's tables.
+
+    Attributes:
+        vocabulary: Of `ikelos.pipelines.data.vocabulary`.
+        splits: `train`, `validation` and `test`.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, splits: Mapping[str, Split]):
+        super().__init__(name="assets")
+        self.vocabulary = vocabulary
+        # A plain dict would be wrapped and searched for tables.
+        self.splits = types.MappingProxyType(dict(splits))
 
 
 def fit_assets(config: Config, folder: Path) -> None:
@@ -141,6 +152,19 @@ def baselines(config: Config, assets: Assets) -> dict[str, Any]:
     nll = [-chosen.log_probabilities(tokens) for tokens in split.tokens]
     figures = _figures(split, nll, assets.vocabulary.unknown_cost)
     return {f"Interpolated Kneser-Ney {order}-gram": {**figures, "order": order, "minutes": minutes}}
+
+
+def headline(results: dict[str, Any]) -> str:
+    """What came out, in a line."""
+    model = results["model"]
+    baselines = [f"{name}: {figures['nats_per_character']:.3f}" for name, figures in results["baselines"].items()]
+    return "; ".join(
+        [
+            f"{model['nats_per_character']:.3f} nats per character ({model['bits_per_character']:.3f} bits) "
+            f"on {model['characters']:,} held-out characters",
+            *baselines,
+        ]
+    )
 
 
 def signatures(config: Config, assets: Assets, models: dict[str, keras.Model]) -> list[Signature]:

@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ikelos.pipelines import runner
 from ikelos.pipelines.data import windows
 from ikelos.pipelines.data.vocabulary.special import BEGIN, END, UNKNOWN
 from ikelos.pipelines.evaluation import likelihood
 from ikelos.pipelines.tasks.language_modeling import task
 from ikelos.pipelines.training import history
 from ikelos.pipelines.training.fit import fit
+from ikelos.serving import StockModel
 
 
 @pytest.fixture
@@ -161,3 +163,15 @@ def windows_of(config, documents):
 
 def mean_nll(model, dataset, lengths):
     return np.concatenate(likelihood.token_nll(model, dataset, list(lengths))).mean()
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_subwords_are_trained_and_served(tiny, tmp_path, kind):
+    vocabulary = f"data.vocabulary={{kind: {kind}, size: 274}}"
+    runner.run(tiny(vocabulary, "training.steps=2", "training.steps_per_epoch=2"), tmp_path / "run")
+    with StockModel(tmp_path / "run" / "export" / "1") as model:
+        scored = model.run("serving_default", {"text": ["the cat", "", "é"]})
+        row = {"length": [9], "temperature": [0.0], "top_k": [0], "top_p": [1.0], "seed": [0]}
+        written = model.run("generate", {"prompt": ["the cat"], **row})
+    assert np.isfinite(scored["log_likelihood"]).all()
+    written["text"][0].decode()

@@ -16,6 +16,8 @@ from ikelos.pipelines.report.sections import Section
 # third on it is underlined as well.
 THRESHOLDS = (1.0, 2.0, 4.0, 6.0)
 UNDERLINED = 3
+# Entries of one mapping or list that the page shows among all numbers.
+SHOWN = 50
 
 
 def write(
@@ -26,7 +28,8 @@ def write(
     Args:
         folder: where the two files go; those of an earlier report are replaced.
         title: names the run.
-        facts: all numbers of the run under stable keys: values of JSON or NumPy, dicts and lists of these.
+        facts: all numbers of the run under stable keys: values of JSON or NumPy, dicts and lists of these. Those with
+            more than `SHOWN` entries stand in `report.json` alone.
         sections: what the page shows, in order.
 
     Raises:
@@ -85,8 +88,10 @@ def _levels() -> list[dict[str, Any]]:
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """The leaves of nested facts, each with its keys joined by dots."""
-    if isinstance(value, dict):
+    """The leaves of nested facts, each with its keys joined by dots; of what has very many, only their number."""
+    if isinstance(value, dict | list) and len(value) > SHOWN:
+        yield path, f"{len(value):,} entries"
+    elif isinstance(value, dict):
         for key, inner in value.items():
             yield from _flat(inner, f"{path}.{key}" if path else key)
     elif isinstance(value, list) and any(isinstance(inner, dict | list) for inner in value):

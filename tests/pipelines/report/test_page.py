@@ -180,6 +180,16 @@ def test_page_shows_every_section(write):
     assert found.texts("td")[-3:] == ["[1, 2]", "2", "EPYC"]
 
 
+def test_a_thousand_documents_stay_out_of_the_page(write):
+    documents = {f"document {index}": {"nats": 1.5, "characters": index} for index in range(1000)}
+    facts = {"model": {"nats": 1.5, "documents": documents}, "orders": list(range(60)), "seeds": [1, 2]}
+    data, text = write("run", facts, [])
+    assert data["facts"] == facts
+    found = Reader(text)
+    assert found.texts("th", scope="row") == ["model.nats", "model.documents", "orders", "seeds"]
+    assert found.texts("td") == ["1.5", "1,000 entries", "60 entries", "[1, 2]"]
+
+
 def test_hostile_text_is_only_text(write):
     data, text = write(HOSTILE, {HOSTILE: HOSTILE}, every_kind(HOSTILE))
     assert data["facts"] == {HOSTILE: HOSTILE}

@@ -51,7 +51,7 @@ class Bar:
     """A model's figure in `comparison`: `minutes` is what its training took, None if nobody knows."""
 
     label: str
-    nats_per_character: float
+    value: float
     minutes: float | None
     kind: Literal["ours", "baseline", "peer"]
 
@@ -63,13 +63,13 @@ def style() -> Iterator[None]:
         yield
 
 
-def training_curves(history: Sequence[dict[str, Any]], clip_norm: float | None, tokens_per_character: float) -> Figure:
+def training_curves(history: Sequence[dict[str, Any]], clip_norm: float | None, unit: str) -> Figure:
     """Loss, gradient norm and learning rate over the steps of one stage, with the minutes below them.
 
     Args:
         history: the records of the stage's `history.jsonl` (see `training.history`), at least one.
         clip_norm: the longest gradient that was not clipped, None if none was.
-        tokens_per_character: turns nats per token into nats per character; 1 for a vocabulary of characters.
+        unit: what the loss is measured in, such as `nats per token`.
     """
     steps = [record for record in history if record["event"] == "step"]
     epochs = [record for record in history if record["event"] == "epoch"]
@@ -78,7 +78,7 @@ def training_curves(history: Sequence[dict[str, Any]], clip_norm: float | None, 
     with style():
         figure = Figure(figsize=(6.6, 8.4), layout="constrained")
         loss, norm, rate = figure.subplots(3, 1, sharex=True, height_ratios=(5, 3, 2))
-        _draw_loss(loss, steps, epochs, tokens_per_character)
+        _draw_loss(loss, steps, epochs, unit)
         _draw_gradient_norm(norm, steps, clip_norm)
         _name(rate, "Learning rate")
         rate.plot(_column(steps, "step"), _column(steps, "learning_rate"), color=LIGHT["third"])
@@ -91,12 +91,12 @@ def training_curves(history: Sequence[dict[str, Any]], clip_norm: float | None, 
     return figure
 
 
-def comparison(bars: Sequence[Bar]) -> Figure:
-    """Horizontal bars of nats per character on the same text, the best on top; ours stand out."""
+def comparison(bars: Sequence[Bar], unit: str) -> Figure:
+    """Horizontal bars of figures on the same data in `unit`, the lowest and so best on top; ours stand out."""
     if not bars:
         raise ValueError("`bars` must hold at least one bar. Received: none")
-    bars = sorted(bars, key=lambda bar: bar.nats_per_character)
-    longest = bars[-1].nats_per_character
+    bars = sorted(bars, key=lambda bar: bar.value)
+    longest = bars[-1].value
     kinds = {"ours": "this run", "baseline": "baseline on the same data", "peer": "peer, measured elsewhere"}
     hatches = {"ours": None, "baseline": None, "peer": "///"}
     with style():
@@ -104,11 +104,11 @@ def comparison(bars: Sequence[Bar]) -> Figure:
         axes = figure.subplots()
         for place, bar in enumerate(bars):
             weight = "bold" if bar.kind == "ours" else "normal"
-            axes.barh(place, bar.nats_per_character, 0.66, color=LIGHT[bar.kind], hatch=hatches[bar.kind])
+            axes.barh(place, bar.value, 0.66, color=LIGHT[bar.kind], hatch=hatches[bar.kind])
             minutes = "" if bar.minutes is None else f"  {_minutes(bar.minutes)}"
             axes.annotate(
-                f"{bar.nats_per_character:.3f}{minutes}",
-                (bar.nats_per_character, place),
+                f"{bar.value:.3f}{minutes}",
+                (bar.value, place),
                 xytext=(5, 0),
                 textcoords="offset points",
                 va="center",
@@ -120,7 +120,7 @@ def comparison(bars: Sequence[Bar]) -> Figure:
             label.set(color=LIGHT["ink"], weight="bold" if bar.kind == "ours" else "normal")
         axes.invert_yaxis()
         axes.set_xlim(0, longest * 1.32)  # Room for the words behind the longest bar.
-        axes.set_xlabel("nats per character (less is better)")
+        axes.set_xlabel(f"{unit} (less is better)")
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False)  # Every bar says its value.
         axes.spines["left"].set_visible(False)
@@ -135,11 +135,11 @@ def comparison(bars: Sequence[Bar]) -> Figure:
     return figure
 
 
-def _draw_loss(axes: Axes, steps: list, epochs: list, scale: float) -> None:
-    axes.plot(_column(steps, "step"), scale * _column(steps, "loss"), color=LIGHT["ours"], label="training")
-    shown = [scale * _column(steps, "loss")]
+def _draw_loss(axes: Axes, steps: list, epochs: list, unit: str) -> None:
+    axes.plot(_column(steps, "step"), _column(steps, "loss"), color=LIGHT["ours"], label="training")
+    shown = [_column(steps, "loss")]
     if epochs:
-        at, validation = _column(epochs, "step"), scale * _column(epochs, "validation_loss")
+        at, validation = _column(epochs, "step"), _column(epochs, "validation_loss")
         axes.plot(at, validation, color=LIGHT["other"], marker="o", markersize=5, label="validation")
         best = int(np.argmin(validation))
         axes.annotate(
@@ -157,7 +157,7 @@ def _draw_loss(axes: Axes, steps: list, epochs: list, scale: float) -> None:
     low, high = values.min(), np.quantile(values, 0.98)
     margin = max(0.06 * (high - low), 0.01)
     axes.set_ylim(low - 2 * margin, high + margin)
-    _name(axes, "Loss in nats per character")
+    _name(axes, f"Loss in {unit}")
 
 
 def _draw_gradient_norm(axes: Axes, steps: list, clip_norm: float | None) -> None:

@@ -65,16 +65,16 @@ def build(
                 f"once, in windows of {model['context']} tokens of which {model['stride']} are counted, so from at "
                 f"least {model['context'] - model['stride']} tokens before it where there are so many. The n-gram "
                 "model was fitted on the same training text; its order was chosen on the validation text. The peers' "
-                "figures are those that the recipe names, with the minutes of their training on two such cores.",
+                "figures and minutes are those that the recipe names.",
             ],
-            figure=figures.comparison(bars),
-            alt="Nats per character: " + "; ".join(f"{bar.label} {bar.nats_per_character:.3f}" for bar in bars),
+            figure=figures.comparison(bars, "nats per character"),
+            alt="Nats per character: " + "; ".join(f"{bar.label} {bar.value:.3f}" for bar in bars),
         ),
         _documents(results),
         Picture(
             heading="Training",
             prose=[f"{training['tokens']:,} tokens seen, {training['tokens_per_second']:,.0f} a second."],
-            figure=figures.training_curves(history, config.training.clip_norm, model["tokens"] / model["characters"]),
+            figure=figures.training_curves(history, config.training.clip_norm, "nats per token"),
             alt="Loss, gradient norm with clipped steps, and learning rate over the training steps.",
         ),
         Samples(

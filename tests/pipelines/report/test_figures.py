@@ -61,13 +61,14 @@ def legend(axes):
 
 
 def test_comparison_has_a_bar_for_each_model_the_best_on_top():
-    figure = figures.comparison(BARS)
+    figure = figures.comparison(BARS, "nats per character")
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["ours", "peer", "trigram", "unigram"]
     assert [bar.get_width() for bar in axes.patches] == [1.462, 1.8, 1.931, 3.307]
     tops = [bar.get_y() for bar in axes.patches]
     assert tops == sorted(tops)
     assert axes.yaxis_inverted()
+    assert axes.get_xlabel() == "nats per character (less is better)"
     assert axes.get_xlim()[0] == 0
     assert [text.get_text() for text in axes.texts] == [
         "1.462  2.4 min",
@@ -78,7 +79,7 @@ def test_comparison_has_a_bar_for_each_model_the_best_on_top():
 
 
 def test_comparison_tells_ours_baselines_and_peers_apart_by_more_than_colour():
-    figure = figures.comparison(BARS)
+    figure = figures.comparison(BARS, "nats per character")
     ours, peer, baseline, _ = figure.axes[0].patches
     assert matplotlib.colors.to_hex(ours.get_facecolor()) == LIGHT["ours"]
     assert len({matplotlib.colors.to_hex(bar.get_facecolor()) for bar in (ours, peer, baseline)}) == 3
@@ -93,22 +94,22 @@ def test_comparison_tells_ours_baselines_and_peers_apart_by_more_than_colour():
 
 
 def test_comparison_folds_long_names():
-    figure = figures.comparison([Bar("Interpolated Kneser-Ney 7-gram", 1.4, None, "baseline")])
+    figure = figures.comparison([Bar("Interpolated Kneser-Ney 7-gram", 1.4, None, "baseline")], "nats")
     assert figure.axes[0].get_yticklabels()[0].get_text() == "Interpolated Kneser-Ney\n7-gram"
 
 
 def test_comparison_names_only_what_it_shows():
-    figure = figures.comparison(BARS[1:])
+    figure = figures.comparison(BARS[1:], "nats")
     assert len(figure.legends[0].get_texts()) == 2
 
 
 def test_training_curves_draw_the_records(history):
-    figure = figures.training_curves(history, clip_norm=1.0, tokens_per_character=0.5)
+    figure = figures.training_curves(history, clip_norm=1.0, unit="nats per token")
     loss, norm, rate = figure.axes
-    np.testing.assert_array_equal(lines(loss)["training"].get_xydata(), [[5, 2], [10, 1.5], [15, 1], [20, 0.5]])
-    np.testing.assert_array_equal(lines(loss)["validation"].get_xydata(), [[10, 1.75], [20, 1.25]])
-    assert [text.get_text() for text in loss.texts] == ["best 1.250"]
-    assert "nats per character" in loss.get_title(loc="left")
+    np.testing.assert_array_equal(lines(loss)["training"].get_xydata(), [[5, 4], [10, 3], [15, 2], [20, 1]])
+    np.testing.assert_array_equal(lines(loss)["validation"].get_xydata(), [[10, 3.5], [20, 2.5]])
+    assert [text.get_text() for text in loss.texts] == ["best 2.500"]
+    assert loss.get_title(loc="left") == "Loss in nats per token"
     assert norm.get_yscale() == "log"
     np.testing.assert_array_equal(lines(norm)["mean"].get_ydata(), [0.5] * 4)
     np.testing.assert_allclose(rate.get_lines()[0].get_ydata(), [1e-3, 2e-3, 3e-3, 4e-3])
@@ -116,19 +117,19 @@ def test_training_curves_draw_the_records(history):
 
 
 def test_training_curves_mark_the_clipped_steps_and_the_threshold(history):
-    norm = figures.training_curves(history, clip_norm=1.0, tokens_per_character=1.0).axes[1]
+    norm = figures.training_curves(history, clip_norm=1.0, unit="nats per token").axes[1]
     assert legend(norm) == ["to the largest", "mean", "longest allowed, 1", "clipped (5.0% of steps)"]
     np.testing.assert_array_equal(lines(norm)["longest allowed, 1"].get_ydata(), [1.0, 1.0])
     np.testing.assert_array_equal(lines(norm)["clipped (5.0% of steps)"].get_xydata(), [[10, 3.0]])
 
 
 def test_training_curves_without_clipping_speak_of_none(history):
-    norm = figures.training_curves(history, clip_norm=None, tokens_per_character=1.0).axes[1]
+    norm = figures.training_curves(history, clip_norm=None, unit="nats per token").axes[1]
     assert legend(norm) == ["to the largest", "mean"]
 
 
 def test_minutes_stand_where_they_had_passed(history):
-    figure = figures.training_curves(history, clip_norm=1.0, tokens_per_character=1.0)
+    figure = figures.training_curves(history, clip_norm=1.0, unit="nats per token")
     (below,) = figure.axes[2].child_axes
     assert below.get_xlabel() == "minutes of training"
     labels = [float(label.get_text()) for label in below.get_xticklabels()]
@@ -140,22 +141,22 @@ def test_minutes_stand_where_they_had_passed(history):
 def test_a_run_too_short_for_one_kind_of_record_can_be_drawn(history):
     for kind, curves in [("step", ["training"]), ("epoch", ["training", "validation"])]:
         records = [record for record in history if record["event"] == kind]
-        figure = figures.training_curves(records, clip_norm=1.0, tokens_per_character=1.0)
+        figure = figures.training_curves(records, clip_norm=1.0, unit="nats per token")
         figure.savefig(io.BytesIO(), format="svg")
         assert legend(figure.axes[0]) == curves
 
 
 def test_nothing_to_draw_is_refused():
     with pytest.raises(ValueError, match=r"`history`.*none"):
-        figures.training_curves([], clip_norm=None, tokens_per_character=1.0)
+        figures.training_curves([], clip_norm=None, unit="nats per token")
     with pytest.raises(ValueError, match=r"`bars`.*none"):
-        figures.comparison([])
+        figures.comparison([], "nats")
 
 
 def test_the_users_matplotlib_is_left_alone(history):
     before = dict(matplotlib.rcParams)
     with matplotlib.rc_context({"font.size": 40.0, "axes.facecolor": "red"}):
-        figure = figures.training_curves(history, clip_norm=1.0, tokens_per_character=1.0)
+        figure = figures.training_curves(history, clip_norm=1.0, unit="nats per token")
         assert matplotlib.rcParams["font.size"] == 40.0
     assert figure.axes[0].title.get_fontsize() < 20
     assert figure.axes[0].get_facecolor()[3] == 0

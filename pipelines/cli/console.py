@@ -24,7 +24,9 @@ def columns(rows: Mapping[str, object]) -> Table:
 
 
 def print_written(written: Mapping[str, Path | str]) -> None:
-    """Ends a command: where it wrote what."""
+    """Ends a command: where it wrote what, and the `Result` if it has one."""
     out = console()
     out.print("\n[bold]Written[/bold]")
-    out.print(columns(written))
+    out.print(columns({name: value for name, value in written.items() if name != "Result"}))
+    if "Result" in written:
+        out.print(f"\n[bold]Result[/bold]  {escape(str(written['Result']))}", soft_wrap=True)

@@ -12,7 +12,9 @@ from ikelos.pipelines.cli.quiet import load_runner
 
 EXAMPLE = (
     "Example: [bold]ikelos run language_modeling --set training.steps=20 --workdir runs/small[/bold]"
-    "\n\nThe same command continues a run that was ended, from its last checkpoint."
+    "\n\nThe same command continues a run that was ended, from its last checkpoint. "
+    "Of a finished one it does what is missing, and nothing twice: [bold]ikelos evaluate[/bold] and "
+    "[bold]ikelos export[/bold] do these again."
     "\n\nWrites to its folder: recipe.yaml, assets/, stages/ (checkpoints, TensorBoard), evaluation.json, "
     "report/report.html and export/VERSION/."
 )

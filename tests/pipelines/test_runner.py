@@ -9,11 +9,11 @@ from ikelos.pipelines.errors import UserError
 from ikelos.serving import StockModel
 
 
-def test_a_run_leaves_a_served_model_a_report_and_figures(tiny, tmp_path):
+def test_a_run_leaves_a_served_model_a_report_and_figures(tiny, tmp_path, monkeypatch):
     workdir = tmp_path / "run"
     outcome = runner.run(tiny(), workdir)
-    for path in outcome.values():
-        assert str(path).startswith("tensorboard") or os.path.exists(path)
+    for name in ("Evaluation", "Report", "Report's numbers", "SavedModel"):
+        assert os.path.exists(outcome[name])
     figures = json.loads((workdir / "evaluation.json").read_text())
     report = json.loads((workdir / "report" / "report.json").read_text())
     assert report["facts"]["model"] == figures["model"]
@@ -24,12 +24,25 @@ def test_a_run_leaves_a_served_model_a_report_and_figures(tiny, tmp_path):
         got = model.run("serving_default", {"text": ["the cat"]})
     assert np.isfinite(got["log_likelihood"]).all()
 
-    # The same command again trains nothing; evaluation gives the same figures, and export the next version.
-    history = (workdir / "stages" / "language_model" / "history.jsonl").read_text()
-    runner.evaluate(workdir)
-    assert json.loads((workdir / "evaluation.json").read_text())["model"] == figures["model"]
-    assert runner.export(workdir)["SavedModel"] == workdir / "export" / "2"
-    assert (workdir / "stages" / "language_model" / "history.jsonl").read_text() == history
+    model, (ngram,) = figures["model"], figures["baselines"].values()
+    assert outcome["Result"] == (
+        f"{model['nats_per_character']:.3f} nats per character ({model['bits_per_character']:.3f} bits) on "
+        f"25 held-out characters; Interpolated Kneser-Ney {ngram['order']}-gram: {ngram['nats_per_character']:.3f}"
+    )
+
+    # The same command again does nothing, not even with the model; without its report it evaluates again.
+    evaluations = []
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "_fit", lambda *_: None)
+        patch.setattr(runner, "_evaluate", lambda *_: evaluations.append(1) or figures)
+        assert runner.run(tiny(), workdir) == outcome
+        assert evaluations == []
+        report_page = outcome["Report"].read_text()
+        outcome["Report"].unlink()
+        assert runner.run(tiny(), workdir) == outcome
+        assert evaluations == [1]
+        outcome["Report"].write_text(report_page)
+    assert [path.name for path in (workdir / "export").iterdir()] == ["1"]
 
     with pytest.raises(UserError, match=r"training\.seed is 0 there and 1 here"):
         runner.run(tiny("training.seed=1"), workdir)
@@ -40,7 +53,7 @@ def test_a_run_leaves_a_served_model_a_report_and_figures(tiny, tmp_path):
 
 
 def test_a_folder_without_a_run_says_so(tmp_path):
-    with pytest.raises(UserError, match="holds no run"):
+    with pytest.raises(UserError, match=r"no such recipe file: .*/recipe\.yaml"):
         runner.evaluate(tmp_path)
 
 
@@ -53,3 +66,21 @@ def test_an_unfinished_run_is_not_evaluated(tiny, tmp_path, monkeypatch):
         runner.run(tiny(), tmp_path / "run")
     with pytest.raises(UserError, match="is not finished"):
         runner.export(tmp_path / "run")
+
+
+def test_a_death_between_the_recipe_and_its_assets_is_recovered_from(tiny, tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    workdir = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(runner.files, "finish", stop)
+        with pytest.raises(KeyboardInterrupt):
+            runner.run(tiny(), workdir)
+    assert {path.name for path in workdir.iterdir()} == {"lock", "recipe.yaml", "assets.unfinished"}
+    (workdir / "assets.unfinished" / "half").write_text("of a file")
+    monkeypatch.setattr(runner, "_fit", stop)
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(tiny(), workdir)
+    assert {path.name for path in workdir.iterdir()} == {"lock", "recipe.yaml", "assets"}
+    assert not (workdir / "assets" / "half").exists()

@@ -8,6 +8,7 @@ import tensorflow as tf
 from ikelos.pipelines import runner
 from ikelos.pipelines.data import windows
 from ikelos.pipelines.data.vocabulary.special import BEGIN, END, UNKNOWN
+from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.evaluation import likelihood
 from ikelos.pipelines.tasks.language_modeling import task
 from ikelos.pipelines.training import history
@@ -36,6 +37,18 @@ def test_the_vocabulary_knows_training_text_alone(prepared):
     assert test.tokens[0][-1] == END
     assert (test.tokens[0] == UNKNOWN).sum() == 1  # the é that only the test text has
     assert test.characters == [25]
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_changed_data_is_refused(prepared, tmp_path, split):
+    config, _, _ = prepared()
+    file = tmp_path / f"{split}.txt"
+    text = file.read_text()
+    file.write_text(text.replace("cat", "cot", 1))
+    with pytest.raises(UserError, match=rf"split '{split}' .* run in {tmp_path} .*--workdir"):
+        task.load_assets(config, tmp_path / "assets")
+    file.write_text(text)
+    task.load_assets(config, tmp_path / "assets")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,87 @@
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from ikelos.pipelines.training import checkpoint
+
+KILLS = 20
+
+
+class Process:
+    """`ikelos run` in a process of its own, from where it begins to work: before, it has but imported."""
+
+    def __init__(self, recipe, workdir):
+        command = [sys.executable, "-c", "import sys; from ikelos.pipelines.cli import main; sys.exit(main())"]
+        self._process = subprocess.Popen(
+            [*command, "run", recipe, "--workdir", workdir], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self._lines = []
+        for line in self._process.stdout:
+            self._lines.append(line)
+            if line.startswith("data:"):
+                break
+
+    def end(self, after=None):
+        """Waits for its end, or kills it after some seconds; True if it was killed."""
+        try:
+            self._process.wait(after)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        output = "".join([*self._lines, self._process.communicate()[0]])
+        assert self._process.returncode in (0, -signal.SIGKILL), output
+        return self._process.returncode != 0
+
+
+def arrays(workdir):
+    """Of the last checkpoint: every variable; what it says of times is left out."""
+    with np.load(checkpoint.newest(workdir / "stages" / "language_model" / "checkpoints")) as file:
+        return {name: file[name] for name in file.files if name != "about"}
+
+
+def versions(workdir):
+    """Each numbered version's files, with the contents of those that are the same in every run."""
+    found = {}
+    for version in (workdir / "export").glob("[0-9]*"):
+        paths = sorted(path for path in version.rglob("*") if path.is_file())
+        assert all(path.stat().st_size for path in paths)
+        found[version.name] = {
+            os.path.relpath(path, version): path.read_bytes() if "variables.data" in path.name else None
+            for path in paths
+        }
+    return found
+
+
+@pytest.mark.slow
+def test_twenty_kills_from_start_to_end_change_nothing(tiny, tmp_path):
+    recipe = tiny().source
+    unbroken = tmp_path / "unbroken"
+    process = Process(recipe, unbroken)
+    start = time.monotonic()
+    assert not process.end()
+    length = time.monotonic() - start
+    weights, exported = arrays(unbroken), versions(unbroken)
+    assert exported.keys() == {"1"}
+
+    generator = random.Random(0)
+    for number in range(KILLS):
+        workdir = tmp_path / f"killed-{number}"
+        moment = (number + generator.random()) / KILLS * length
+        attempt = 0
+        # A run that was faster than the unbroken one is over by then: one more, killed earlier.
+        while not Process(recipe, workdir / str(attempt)).end(moment):
+            attempt, moment = attempt + 1, 0.9 * moment
+        workdir /= str(attempt)
+        assert versions(workdir) in ({}, exported)
+        assert not Process(recipe, workdir).end()
+        ended = arrays(workdir)
+        assert ended.keys() == weights.keys()
+        for name, value in weights.items():
+            np.testing.assert_array_equal(ended[name], value, err_msg=f"kill {number}: {name}", strict=True)
+        assert versions(workdir) == exported
+        assert (workdir / "report" / "report.html").stat().st_size

@@ -106,5 +106,6 @@ def _always_meets_keys(
         return False
     if left is None:
         return True
-    known = num_queries is not None and num_keys is not None
-    return known and query_offset + num_queries - 1 - left < num_keys
+    if num_queries is None or num_keys is None:
+        return False
+    return query_offset + num_queries - 1 - left < num_keys

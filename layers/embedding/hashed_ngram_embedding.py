@@ -12,9 +12,10 @@ _MULTIPLIER = 1_000_000_007
 class HashedNgramEmbedding(keras.layers.Layer):
     """Embeds the n-grams that end at each token, hashed into tables (Pagnoni et al. 2024, section 3.2.1).
 
-    A small model spends its first layers on finding out what the last few characters were. Here they come as a
-    lookup, which costs parameters and next to no time. An n-gram's bucket is `sum_i (token[t-i] + 1) a^i`, modulo a
-    prime and then modulo the number of buckets; each order has its own table, in which n-grams may share a bucket.
+    A small model spends its first layers on finding out what the last few characters were. Here they come as
+    a lookup, which costs parameters and next to no time. An n-gram's bucket is `sum_i (token[t-i] + 1) a^i`,
+    modulo a prime and then modulo the number of buckets; each order has its own table, in which n-grams may
+    share a bucket.
 
     Args:
         num_buckets: Rows of each order's table.

@@ -87,7 +87,7 @@ def load_assets(config: Config, folder: Path) -> Assets:
     """
     fitted = vocabulary.load(folder)
     sums = json.loads((folder / _SUMS).read_text(encoding="utf-8"))
-    splits = {}
+    splits: dict[str, Split] = {}
     for name in _SPLITS:
         found = list(documents.documents(config.data.source, name))
         if _sha256(found) != sums[name]:

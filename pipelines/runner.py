@@ -34,8 +34,8 @@ import ikelos
 from ikelos import serving
 from ikelos.pipelines import files, report
 from ikelos.pipelines import recipe as recipes
-from ikelos.pipelines.cli.console import console
 from ikelos.pipelines.config import Training
+from ikelos.pipelines.console import console
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.evaluation import machine
 from ikelos.pipelines.lock import locked

@@ -13,8 +13,8 @@ from typing import Annotated
 import typer
 
 import ikelos
-from ikelos.pipelines.cli.console import columns, console
 from ikelos.pipelines.cli.quiet import muted
+from ikelos.pipelines.console import columns, console
 
 EXAMPLE = (
     "Example: [bold]ikelos doctor --json > doctor.json[/bold]"

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from ikelos.pipelines.cli import folders
-from ikelos.pipelines.cli.console import print_written
 from ikelos.pipelines.cli.quiet import load_runner
+from ikelos.pipelines.console import print_written
 
 EXAMPLE = (
     "Example: [bold]ikelos export runs/language_modeling[/bold]"

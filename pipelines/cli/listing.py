@@ -1,6 +1,6 @@
 """`ikelos list`."""
 
-from ikelos.pipelines.cli.console import columns, console
+from ikelos.pipelines.console import columns, console
 
 EXAMPLE = "Example: [bold]ikelos list[/bold]\n\nWrites nothing."
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from ikelos.pipelines.cli.console import columns, console
 from ikelos.pipelines.cli.quiet import muted
+from ikelos.pipelines.console import columns, console
 from ikelos.pipelines.errors import UserError
 
 EXAMPLE = (

@@ -7,8 +7,8 @@ import typer
 from rich.markup import escape
 
 from ikelos.pipelines.cli import folders
-from ikelos.pipelines.cli.console import console, print_written
 from ikelos.pipelines.cli.quiet import load_runner
+from ikelos.pipelines.console import console, print_written
 
 EXAMPLE = (
     "Example: [bold]ikelos run language_modeling --set training.steps=20 --workdir runs/small[/bold]"

@@ -1,4 +1,4 @@
-"""What every command prints alike."""
+"""What the command line and the runner print alike."""
 
 from collections.abc import Mapping
 from pathlib import Path

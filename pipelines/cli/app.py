@@ -65,8 +65,7 @@ def execute(arguments: list[str]) -> int:
         print(f"Error: {message}{end} See `{where} --help`.", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # The reader, `head` for one, has seen enough. Python would complain when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()  # The reader, `head` for one, has seen enough.
         return 1
     except (Exception, KeyboardInterrupt) as error:
         if debug:
@@ -74,5 +73,14 @@ def execute(arguments: list[str]) -> int:
         message, status = failures.explain(error)
         for line in message.splitlines():
             print(f"Error: {line}", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _give_up_output()  # A full disk, which is what the error was.
         return status
     return 0
+
+
+def _give_up_output() -> None:
+    """Drops what could not be written: Python would try, and complain, once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from ikelos.pipelines.training import checkpoint
 
@@ -45,15 +46,18 @@ def arrays(workdir):
 
 
 def versions(workdir):
-    """Each numbered version's files, with the contents of those that are the same in every run."""
+    """Each numbered version: the names of its files, and the bytes of its variables.
+
+    Not the bytes of its files: what the variables are called in them differs from run to run.
+    """
     found = {}
     for version in (workdir / "export").glob("[0-9]*"):
         paths = sorted(path for path in version.rglob("*") if path.is_file())
         assert all(path.stat().st_size for path in paths)
-        found[version.name] = {
-            os.path.relpath(path, version): path.read_bytes() if "variables.data" in path.name else None
-            for path in paths
-        }
+        reader = tf.train.load_checkpoint(str(version / "variables" / "variables"))
+        names = [name for name in reader.get_variable_to_shape_map() if not name.startswith("_")]
+        values = sorted(reader.get_tensor(name).tobytes() for name in names)
+        found[version.name] = [os.path.relpath(path, version) for path in paths], values
     return found
 
 

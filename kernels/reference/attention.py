@@ -38,10 +38,11 @@ def attention(
     conditions = []
     if bias is not None:
         bias = tf.cast(bias, dtype)
-        conditions.append(bias > FORBIDDEN)
+        # Not `bias > FORBIDDEN`, which would hide a NaN.
+        conditions.append(~(bias <= FORBIDDEN))
         logits += tf.where(conditions[0], bias, tf.zeros([], dtype))
     if mask is not None:
-        conditions.append(tf.cast(mask, tf.bool))
+        conditions.append(mask)
     if key_value_seq_lengths is not None:
         conditions.append(_within(key_value_seq_lengths, num_keys)[:, None, None, :])
     # These can leave a query without any key; so can a band, but not the common ones.

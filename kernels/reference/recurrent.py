@@ -22,6 +22,9 @@ def lstm(
     projected = tf.TensorArray(inputs.dtype, steps).unstack(projected)
     valid = None if mask is None else tf.TensorArray(tf.bool, steps).unstack(tf.transpose(mask)[:, :, None])
 
+    # A first entry that is cut off again: the shape of a list of no steps is not known.
+    first = tf.TensorArray(inputs.dtype, steps + 1, element_shape=[inputs.shape[0], units]).write(0, initial_state[0])
+
     def step(t, hidden, cell, outputs):
         i, f, candidate, o = tf.split(projected.read(t) + tf.matmul(hidden, recurrent_kernel), 4, axis=-1)
         new_cell = tf.sigmoid(f) * cell + tf.sigmoid(i) * tf.tanh(candidate)
@@ -29,16 +32,16 @@ def lstm(
         if valid is not None:
             keep = valid.read(t)
             new_hidden, new_cell = tf.where(keep, new_hidden, hidden), tf.where(keep, new_cell, cell)
-        return t + 1, new_hidden, new_cell, outputs.write(t, new_hidden)
+        return t + 1, new_hidden, new_cell, outputs.write(t + 1, new_hidden)
 
     _, hidden, cell, outputs = tf.while_loop(
         lambda t, *_: t < steps,
         step,
-        (0, *initial_state, tf.TensorArray(inputs.dtype, steps, element_shape=[inputs.shape[0], units])),
+        (0, *initial_state, first),
         # Also a bound on the memory of the gradient's stacks, without which XLA cannot compile it.
         maximum_iterations=steps,
     )
-    outputs = tf.transpose(outputs.stack(), [1, 0, 2])
+    outputs = tf.transpose(outputs.stack()[1:], [1, 0, 2])
     if mask is not None:
         # Before a row's first valid step there is no output to repeat.
         begun = tf.cumsum(tf.cast(mask, tf.int32), axis=1) > 0

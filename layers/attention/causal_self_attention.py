@@ -22,7 +22,7 @@ class CausalSelfAttention(keras.layers.Layer):
         output_initializer: Of the output projection.
 
     Call arguments:
-        inputs: `[B,T,D]`, D a multiple of N.
+        inputs: `[B,T,D]`, D an even multiple of N.
         cache: `KVCache` of the positions before, from `empty_cache` or an earlier call; None starts at
             position 0 and returns no cache.
         num_valid: int32 `[B]`, with `cache`: how many of the T inputs are real, all when None. Padding stands
@@ -32,7 +32,7 @@ class CausalSelfAttention(keras.layers.Layer):
         `[B,T,D]`; with `cache`, a pair of it and the longer cache.
 
     Raises:
-        ValueError: If a number is below 1, K does not divide N, or N does not divide D.
+        ValueError: If a number is below 1, K does not divide N, or D is not an even multiple of N.
 
     Example:
 
@@ -82,6 +82,11 @@ class CausalSelfAttention(keras.layers.Layer):
                 f"Received: inputs.shape={input_shape}"
             )
         self.head_size = size // self.num_heads
+        if self.head_size % 2:
+            raise ValueError(
+                f"The last axis of `inputs` must be an even multiple of `num_heads`={self.num_heads}: rotary "
+                f"positions turn pairs of features. Received: inputs.shape={input_shape}"
+            )
 
         def projection(name, units, initializer):
             # A clone for each: one initializer gives the same weights each time.
@@ -132,7 +137,15 @@ class CausalSelfAttention(keras.layers.Layer):
         return outputs if cache is None else (outputs, cache)
 
     def empty_cache(self, batch_size, capacity):
-        """A `KVCache` that fits this layer."""
+        """A `KVCache` that fits this layer.
+
+        Raises:
+            ValueError: If the layer is not built: its head size is not known.
+        """
+        if not self.built:
+            raise ValueError(
+                f"`empty_cache` needs a built layer: build or call it first. Received: layer {self.name!r}, not built"
+            )
         return KVCache.empty(
             batch_size, capacity, self.num_key_value_heads, self.head_size, tf.as_dtype(self.compute_dtype)
         )

@@ -48,7 +48,8 @@ class KVCache(NamedTuple):
             The longer cache.
 
         Raises:
-            tf.errors.InvalidArgumentError: When run on a CPU, if a row has no room for T more positions.
+            tf.errors.InvalidArgumentError: If a row has no room for T more positions and TensorFlow's CPU
+                kernels run this; compiled by XLA or on a GPU, what has no room is dropped.
         """
         batch, num_new = tf.shape(key)[0], tf.shape(key)[1]
         positions = self.positions(num_new)

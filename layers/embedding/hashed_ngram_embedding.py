@@ -13,7 +13,7 @@ class HashedNgramEmbedding(keras.layers.Layer):
     """Embeds the n-grams that end at each token, hashed into tables (Pagnoni et al. 2024, section 3.2.1).
 
     A small model spends its first layers on finding out what the last few characters were. Here they come as
-    a lookup, which costs parameters and next to no time. An n-gram's bucket is `sum_i (token[t-i] + 1) a^i`,
+    a lookup, which costs parameters and no matrix products. An n-gram's bucket is `sum_i (token[t-i] + 1) a^i`,
     modulo a prime and then modulo the number of buckets; each order has its own table, in which n-grams may
     share a bucket.
 
@@ -58,6 +58,8 @@ class HashedNgramEmbedding(keras.layers.Layer):
             shape=(len(self.orders) * self.num_buckets, self.size // len(self.orders)),
             initializer=self.embeddings_initializer,
             name="embeddings",
+            # Mixed precision would cast the whole table for the few rows looked up.
+            autocast=False,
         )
 
     def call(self, tokens, previous=None):
@@ -77,7 +79,7 @@ class HashedNgramEmbedding(keras.layers.Layer):
             factor = factor * _MULTIPLIER % _MODULUS
             buckets[order] = hashed % self.num_buckets
         rows = tf.stack([buckets[n] + i * self.num_buckets for i, n in enumerate(self.orders)], axis=-1)
-        vectors = tf.gather(tf.cast(self.embeddings, self.compute_dtype), rows)
+        vectors = tf.cast(tf.gather(self.embeddings.value, rows), self.compute_dtype)
         return tf.reshape(vectors, [tf.shape(tokens)[0], steps, self.size])
 
     def compute_output_shape(self, tokens_shape, previous_shape=None):

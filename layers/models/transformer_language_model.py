@@ -128,6 +128,8 @@ class TransformerLanguageModel(keras.Model):
         Returns:
             Logits `[B,V]` of the token that follows each prompt, and the state to `advance` from.
         """
+        if not self.built:
+            self.build((None, None))
         caches = [block.attention.empty_cache(tf.shape(tokens)[0], capacity) for block in self.blocks]
         tokens = tf.pad(tokens, [[0, 0], [self._memory, 0]])
         hidden, caches = self._extend(self._embed(tokens)[:, self._memory :], caches, lengths)

@@ -234,7 +234,23 @@ def test_empty_axes(shapes, is_causal):
         ({"value": np.ones([2, 4, 2, 4], "float32")}, r"one shape. Received: key.shape=\(2, 3, 2, 4\)"),
         ({"query": np.ones([2, 3, 3, 4], "float32")}, r"a multiple .* Received: query.shape=\(2, 3, 3, 4\)"),
         ({"query": np.ones([2, 3, 4, 5], "float32")}, r"one head size. Received: query.shape=\(2, 3, 4, 5\)"),
+        ({"query": np.ones([3, 3, 2, 4], "float32")}, r"`query` and `key` must have one batch size"),
+        (
+            {"query": np.ones([1, 3, 2, 4], "float32")},
+            r"Received: query.shape=\(1, 3, 2, 4\), key.shape=\(2, 3, 2, 4\)",
+        ),
+        ({"bias": np.ones([2, 1, 3, 4])}, r"here \[2, 2, 3, 3\]. Received: bias.shape=\(2, 1, 3, 4\)"),
+        ({"bias": np.ones([1, 1, 1, 1, 3])}, r"Received: bias.shape=\(1, 1, 1, 1, 3\)"),
+        ({"mask": np.ones([5, 3], bool)}, r"Received: mask.shape=\(5, 3\)"),
+        ({"mask": np.ones([3, 3], "float32")}, "`mask` must be boolean. Received: mask.dtype=float32"),
+        ({"query_seq_lengths": 3}, r"here \[2\]. Received: query_seq_lengths.shape=\(\)"),
+        ({"key_value_seq_lengths": [3, 3, 3]}, r"Received: key_value_seq_lengths.shape=\(3,\)"),
+        ({"key_value_seq_lengths": [3.0, 3.0]}, "Received: key_value_seq_lengths.dtype=float32"),
+        ({"query_offset": [[1], [2]]}, r"a scalar or of shape .* Received: query_offset.shape=\(2, 1\)"),
+        ({"query_offset": [1, 2, 3]}, r"Received: query_offset.shape=\(3,\)"),
         ({"local_window_size": (-1, 0)}, r"Received: local_window_size=\(-1, 0\)"),
+        ({"local_window_size": (1, 2.5)}, r"Received: local_window_size=\(1, 2.5\)"),
+        ({"local_window_size": (1, 2, 3)}, r"Received: local_window_size=\(1, 2, 3\)"),
         ({"implementation": "fast"}, "implementation='fast'"),
     ],
 )
@@ -242,3 +258,34 @@ def test_errors_name_the_argument(changes, message):
     arguments = {name: np.ones([2, 3, 2, 4], "float32") for name in ("query", "key", "value")}
     with pytest.raises(ValueError, match=message):
         kernels.attention(**{**arguments, **changes})
+
+
+def test_bias_and_mask_must_not_widen_an_axis_of_one():
+    query = np.ones([1, 1, 1, 4], "float32")
+    with pytest.raises(ValueError, match=r"Received: bias.shape=\(3, 1, 1, 1\)"):
+        kernels.attention(query, query, query, bias=np.ones([3, 1, 1, 1]))
+
+
+def test_integers_of_numpy_and_scalar_tensors_are_integers():
+    query, key, value = normal(2, 5, 2, 4), normal(2, 7, 2, 4), normal(2, 7, 2, 4)
+    expected = expected_attention(query, key, value, is_causal=True, local_window_size=(2, 2), query_offset=1)
+    for window, offset in ((np.int64(2), np.int32(1)), ([np.int32(2), 2], tf.constant(1))):
+        outputs = kernels.attention(query, key, value, is_causal=True, local_window_size=window, query_offset=offset)
+        np.testing.assert_allclose(outputs, expected, rtol=0, atol=1e-5)
+
+
+def test_a_bias_that_is_nan_is_not_hidden():
+    query, key, value = (normal(1, 2, 1, 3) for _ in range(3))
+    outputs = kernels.attention(query, key, value, bias=np.array([[[[0.0, np.nan], [0.0, 0.0]]]], "float32"))
+    assert np.isnan(outputs[0, 0]).all()
+    assert np.isfinite(outputs[0, 1]).all()
+
+
+def test_autograph_leaves_it_alone(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "ikelos.kernels.reference.attention.attention",
+        lambda query, *_, **__: seen.append(tf.__internal__.autograph.control_status_ctx().status.name) or query,
+    )
+    tf.function(lambda x: kernels.attention(x, x, x))(normal(1, 2, 1, 3))
+    assert seen == ["DISABLED"]

@@ -115,7 +115,9 @@ def test_traced_with_gradients(jit_compile, batch):
         with tf.GradientTape() as tape:
             tape.watch(inputs)
             weights = given["kernel"], given["recurrent_kernel"], given["bias"]
-            outputs, states = kernels.lstm(inputs, *weights, (hidden, cell), mask=tf.ones(tf.shape(inputs)[:2]))
+            outputs, states = kernels.lstm(
+                inputs, *weights, (hidden, cell), mask=tf.ones(tf.shape(inputs)[:2], tf.int32)
+            )
             loss = sum(tf.reduce_sum(tf.sin(x)) for x in (outputs, *states))
         assert outputs.shape.as_list() == [batch, None, 4]
         return outputs, tape.gradient(loss, inputs)
@@ -133,6 +135,12 @@ def test_traced_with_gradients(jit_compile, batch):
         ({"kernel": normal(4, 20)}, r"`kernel` must have shape \[3, 20\]. Received: kernel.shape=\(4, 20\)"),
         ({"bias": normal(5)}, r"`bias` must have shape \[20\]. Received: bias.shape=\(5,\)"),
         ({"initial_state": (normal(2, 5), normal(3, 5))}, r"Received: initial_state\[1\].shape=\(3, 5\)"),
+        ({"recurrent_kernel": normal(20)}, r"`recurrent_kernel` must have rank 2 .* recurrent_kernel.shape=\(20,\)"),
+        ({"inputs": np.ones([2, 4, 3], "int32")}, "`inputs` must be of a floating type.*inputs.dtype=int32"),
+        ({"kernel": np.ones([3, 20])}, "Received: kernel.dtype=float64, inputs.dtype=float32"),
+        ({"bias": np.ones(20)}, "`bias` must be of a floating type, the same .* Received: bias.dtype=float64"),
+        ({"initial_state": (normal(2, 5), np.ones([2, 5]))}, r"Received: initial_state\[1\].dtype=float64"),
+        ({"mask": np.ones([2, 4], "float32")}, "`mask` must be boolean or .* Received: mask.dtype=float32"),
         ({"mask": np.ones([2, 3], bool)}, r"`mask` must have shape .* Received: mask.shape=\(2, 3\)"),
     ],
 )
@@ -140,3 +148,42 @@ def test_errors_name_the_argument(changes, message):
     given = arguments(batch=2, steps=4, features=3, units=5)
     with pytest.raises(ValueError, match=message):
         kernels.lstm(**{**given, **changes})
+
+
+def test_takes_lists():
+    given = arguments(batch=1, steps=2, features=2, units=1)
+    lists = {name: given[name].tolist() for name in ("inputs", "kernel", "recurrent_kernel", "bias")}
+    state = tuple(x.tolist() for x in given["initial_state"])
+    outputs, _ = kernels.lstm(**lists, initial_state=state, mask=[[1, 0]])
+    np.testing.assert_allclose(outputs, kernels.lstm(**given, mask=np.array([[True, False]]))[0], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_no_steps_give_the_initial_state(masked):
+    given = arguments(batch=2, steps=0, features=3, units=4)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, 3]), *[tf.TensorSpec([None, 4])] * 2])
+    def run(inputs, hidden, cell):
+        with tf.GradientTape() as tape:
+            tape.watch([inputs, hidden])
+            weights = given["kernel"], given["recurrent_kernel"], given["bias"]
+            mask = tf.ones(tf.shape(inputs)[:2], tf.bool) if masked else None
+            outputs, states = kernels.lstm(inputs, *weights, (hidden, cell), mask=mask)
+            loss = sum(tf.reduce_sum(tf.square(x)) for x in (outputs, *states))
+        return outputs, states, tape.gradient(loss, [inputs, hidden])
+
+    outputs, states, (by_inputs, by_hidden) = run(given["inputs"], *given["initial_state"])
+    assert outputs.shape == (2, 0, 4)
+    assert by_inputs.shape == (2, 0, 3)
+    np.testing.assert_array_equal(states, given["initial_state"])
+    np.testing.assert_array_equal(by_hidden, 2 * given["initial_state"][0])
+
+
+def test_autograph_leaves_it_alone(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "ikelos.kernels.reference.recurrent.lstm",
+        lambda inputs, *_: seen.append(tf.__internal__.autograph.control_status_ctx().status.name) or (inputs, inputs),
+    )
+    tf.function(kernels.lstm)(**arguments(batch=2, steps=4, features=3, units=5))
+    assert seen == ["DISABLED"]

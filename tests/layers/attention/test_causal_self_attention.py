@@ -112,3 +112,13 @@ def test_errors_name_the_argument(arguments, message):
 def test_heads_must_divide_the_features():
     with pytest.raises(ValueError, match=r"multiple of `num_heads`=3. Received: inputs.shape=\(2, 5, 8\)"):
         CausalSelfAttention(3)(normal(2, 5, 8))
+
+
+def test_heads_must_be_of_even_size():
+    with pytest.raises(ValueError, match=r"even multiple of `num_heads`=2.* Received: inputs.shape=\(None, None, 6\)"):
+        CausalSelfAttention(2).build((None, None, 6))
+
+
+def test_a_layer_without_weights_has_no_cache():
+    with pytest.raises(ValueError, match=r"`empty_cache` needs a built layer.* Received: layer 'mine', not built"):
+        CausalSelfAttention(2, name="mine").empty_cache(1, 5)

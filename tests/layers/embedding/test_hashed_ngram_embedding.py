@@ -58,3 +58,14 @@ def test_buckets_are_used_evenly():
 def test_names_a_bad_argument(arguments, says):
     with pytest.raises(ValueError, match=says):
         HashedNgramEmbedding(**arguments)
+
+
+def test_mixed_precision_casts_the_rows_and_not_the_table():
+    layer = HashedNgramEmbedding(num_buckets=101, size=6, orders=(2, 4), dtype="mixed_bfloat16")
+    layer.build((None, None))
+    graph = tf.function(layer).get_concrete_function(tf.TensorSpec([None, None], tf.int32)).graph
+    functions = [graph, *(graph._get_function(name).graph for name in graph._functions)]
+    casts = [op for g in functions for op in g.get_operations() if op.type == "Cast" and op.inputs[0].dtype.is_floating]
+    assert [op.outputs[0].dtype for op in casts] == [tf.bfloat16]
+    assert casts[0].inputs[0].shape.as_list() == [None, None, 2, 3]
+    assert layer(TOKENS).dtype == tf.bfloat16

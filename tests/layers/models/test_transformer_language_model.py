@@ -57,3 +57,11 @@ def test_weights_start_as_in_gpt2():
 
 def test_policy_reaches_all_parts(check_propagates_policy):
     check_propagates_policy(TransformerLanguageModel(**ARGUMENTS, dtype="mixed_bfloat16"))
+
+
+def test_decoding_builds_the_model(tokens):
+    model = TransformerLanguageModel(**ARGUMENTS)
+    lengths = np.full(3, tokens.shape[1], "int32")
+    logits, _ = model.start(tokens, lengths, capacity=tokens.shape[1])
+    assert model.built
+    np.testing.assert_allclose(logits, model(tokens)[:, -1], rtol=0, atol=1e-5)

@@ -18,6 +18,15 @@ MASK = np.random.default_rng(1).random([3, 9]) < 0.6
 MASK[0, :2] = False
 MASK[1] = False
 
+
+@pytest.fixture(autouse=True)
+def gpus(monkeypatch):
+    """Which GPUs there are said to be: none, so that the op is tested on every machine."""
+    found = []
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: found if kind == "GPU" else [])
+    return found
+
+
 # Constructors' arguments, and whether the op runs them; otherwise the stock layer's own code does.
 CONFIGURATIONS = {
     "plain": ({}, True),
@@ -167,3 +176,33 @@ def test_keeps_a_layers_promises():
     rest = {name: value for name, value in ARGUMENTS.items() if name not in given}
     check_layer(FusedLSTM, given, INPUTS, config_kwargs=rest | {"use_bias": False})
     check_config(FusedLSTM, ARGUMENTS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mask", "expected"),
+    [({}, None, "stock"), ({"use_cudnn": False}, None, "op"), ({}, MASK, "op")],
+    ids=["auto", "use_cudnn=False", "masked"],
+)
+def test_leaves_the_sequence_to_cudnn_where_there_is_a_gpu(arguments, mask, expected, gpus, monkeypatch):
+    gpus.append("GPU:0")
+    layer, taken = FusedLSTM(6, **arguments), []
+    op, stock = kernels.lstm, keras.layers.LSTM.inner_loop
+    monkeypatch.setattr(kernels, "lstm", lambda *a, **k: taken.append("op") or op(*a, **k))
+    monkeypatch.setattr(
+        # Without a GPU cuDNN cannot run: the loop gives the same.
+        keras.layers.LSTM,
+        "inner_loop",
+        lambda self, *a, **k: taken.append("stock") or stock(self, *a, **k),
+    )
+    layer(INPUTS[:1], mask=None if mask is None else mask[:1])
+    assert set(taken) == {expected}
+    taken.clear()
+    # As an export does, which must run without a GPU too.
+    with kernels.use("reference"):
+        layer(INPUTS[:1])
+    assert set(taken) == {"op"}
+
+
+def test_takes_a_mask_of_floats_as_the_stock_layer_does():
+    stock, fused = pair()
+    assert_close([fused(INPUTS, mask=MASK.astype("float32"))], [stock(INPUTS, mask=MASK)])

@@ -122,9 +122,11 @@ def explain(
         return Choice("reference", "no native kernel for this op")
     if setting == "reference":
         return Choice("reference", "asked for by IKELOS_KERNELS=reference")
-    if (device_type := _device_type(device)) != "CPU":
+    device_type = _device_type(device)
+    if device_type != "CPU":
         return Choice("reference", f"the native kernels run on CPU, not on {device_type}")
-    if (obstacle := NATIVE_OPS[op_name](tf.as_dtype(dtype), tf.TensorShape(shape))) is not None:
+    obstacle = NATIVE_OPS[op_name](tf.as_dtype(dtype), tf.TensorShape(shape))
+    if obstacle is not None:
         return Choice("reference", obstacle)
     loaded = _load()
     if loaded.ops is not None:

@@ -6,6 +6,8 @@ from ikelos.kernels import dispatch
 from ikelos.kernels.reference import rms_norm as reference
 
 
+# The choice is made in plain Python at trace time: AutoGraph, in a user's tf.function, has nothing to convert in it.
+@tf.autograph.experimental.do_not_convert
 def rms_norm(x, scale, epsilon: float = 1e-6, implementation: str | None = None) -> tf.Tensor:
     """Divides each row by its root mean square and multiplies by a scale per feature.
 

@@ -1,4 +1,4 @@
-"""Prints, as JSON, the TensorFlow this interpreter has: for CMake, and kept beside the library for `dispatch.py`."""
+"""Prints, as JSON, the TensorFlow this interpreter has: for CMake, which keeps what `dispatch.py` reads."""
 
 import json
 import os

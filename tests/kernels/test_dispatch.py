@@ -209,3 +209,27 @@ assert abs(float(y[1, 2]) - 1) < 1e-5
 def test_the_library_may_be_loaded_after_xla_has_compiled():
     result = subprocess.run([sys.executable, "-c", AFTER_ANOTHER_COMPILATION], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+IN_A_USERS_FUNCTION = """
+import tensorflow as tf
+from ikelos import kernels
+
+@tf.function
+def users(x):
+    if tf.reduce_sum(x) > 0:
+        x = kernels.rms_norm(x, tf.ones([3]))
+    assert kernels.explain("rms_norm").implementation
+    return x
+
+assert abs(float(users(tf.ones([2, 3]))[1, 2]) - 1) < 1e-5
+"""
+
+
+def test_autograph_has_nothing_to_say_of_our_code(tmp_path):
+    # In a process of its own: AutoGraph warns of a function only the first time it meets it. A file, for it reads source.
+    script = tmp_path / "users.py"
+    script.write_text(IN_A_USERS_FUNCTION)
+    result = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "AutoGraph" not in result.stderr

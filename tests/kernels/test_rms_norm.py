@@ -171,28 +171,58 @@ def test_errors_name_the_argument(x, scale, epsilon, message, implementation):
 GOOD = {"x": (2, 5), "scale": (5,), "rstd": (2,), "dy": (2, 5)}
 
 
-@pytest.mark.parametrize("when", ["eager", "traced", "shapes known late", "compiled"])
+WHEN = ["eager", "traced", "shapes known late", "compiled", "compiled, shapes known late"]
+BAD_X_AND_SCALE = [
+    ("x", (), "x: expected at least one axis"),
+    ("scale", (), r"scale: expected shape \[D\].*\[\].*\[2,5\]"),
+    ("scale", (1,), r"scale: expected shape \[D\].*\[1\].*\[2,5\]"),
+    ("scale", (5, 1), r"scale: expected shape \[D\].*\[5,1\].*\[2,5\]"),
+]
+
+
+def in_graph(op, arguments, when):
+    late = when.endswith("shapes known late")
+    specs = [tf.TensorSpec(None if late else argument.shape) for argument in arguments]
+    return tf.function(op, input_signature=specs, jit_compile=when.startswith("compiled"))
+
+
+@pytest.mark.parametrize("when", WHEN)
+@pytest.mark.parametrize(("argument", "shape", "message"), BAD_X_AND_SCALE)
+def test_the_op_checks_shapes_whenever_it_learns_them(argument, shape, message, when):
+    arguments = [tf.ones(shape if name == argument else GOOD[name]) for name in ("x", "scale")]
+
+    def op(x, scale):
+        return library().ikelos_rms_norm(x=x, scale=scale).y
+
+    with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match=message):
+        op(*arguments) if when == "eager" else in_graph(op, arguments, when)(*arguments)
+
+
+@pytest.mark.parametrize("when", WHEN)
 @pytest.mark.parametrize(
     ("argument", "shape", "message"),
     [
-        ("x", (), "x: expected at least one axis"),
-        ("scale", (4,), r"scale: expected shape \[D\].*\[4\].*\[2,5\]"),
+        *BAD_X_AND_SCALE,
         ("rstd", (2, 1), r"rstd: expected the shape of x without its last axis.*\[2,1\].*\[2,5\]"),
         ("dy", (2, 4), r"dy: expected the shape of x.*\[2,4\].*\[2,5\]"),
     ],
 )
-def test_the_op_checks_shapes_whenever_it_learns_them(argument, shape, message, when):
-    arguments = {name: tf.ones(shape if name == argument else good) for name, good in GOOD.items()}
-    op = library().ikelos_rms_norm_grad
-    if when != "eager":
-        specs = [tf.TensorSpec(None if when == "shapes known late" else value.shape) for value in arguments.values()]
-        op = tf.function(lambda *values: op_of(*values), input_signature=specs, jit_compile=when == "compiled")
+def test_the_gradient_op_checks_shapes_whenever_it_learns_them(argument, shape, message, when):
+    arguments = [tf.ones(shape if name == argument else good) for name, good in GOOD.items()]
+
+    def op(x, scale, rstd, dy):
+        return library().ikelos_rms_norm_grad(x=x, scale=scale, rstd=rstd, dy=dy)
+
     with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match=message):
-        op(*arguments.values())
+        op(*arguments) if when == "eager" else in_graph(op, arguments, when)(*arguments)
 
 
-def op_of(x, scale, rstd, dy):
-    return library().ikelos_rms_norm_grad(x=x, scale=scale, rstd=rstd, dy=dy)
+@pytest.mark.parametrize("when", WHEN[1:])
+def test_shapes_that_fit_are_taken_whenever_they_are_known(when):
+    arguments = inputs((2, 5))
+    native = in_graph(lambda x, scale, dy: run(x, scale, dy), arguments, when)(*arguments)
+    for ours, theirs in zip(native, run(*arguments, "reference"), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
 def test_the_op_refuses_a_negative_epsilon():

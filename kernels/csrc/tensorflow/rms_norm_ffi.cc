@@ -1,6 +1,9 @@
 // What XLA calls at run time. These headers are the small, stable part of XLA: C structs, no MLIR,
 // no protobuf.
+#include <cstddef>
+#include <cstdint>
 #include <functional>
+#include <string>
 #include <utility>
 
 #include "core/rms_norm.h"
@@ -21,9 +24,21 @@ ParallelFor XlaPool(ffi::ThreadPool& pool) {
                 [&pool](std::function<void()> work) { pool.Schedule(std::move(work)); });
 }
 
+// The lowerings check the shapes of what they emit. This is the last line before raw pointers, for
+// a program that came here some other way.
+ffi::Error Check(const char* name, size_t received, size_t expected) {
+  if (received == expected) return ffi::Error::Success();
+  return ffi::Error::InvalidArgument(std::string(name) + ": expected " + std::to_string(expected) +
+                                     " elements. Received: " + std::to_string(received));
+}
+
 template <typename T>
 ffi::Error Forward(float epsilon, ffi::ThreadPool& pool, const ffi::AnyBuffer& x,
                    const ffi::AnyBuffer& scale, ffi::AnyBuffer& y, ffi::Buffer<ffi::F32>& rstd) {
+  const size_t elements = rstd.element_count() * scale.element_count();
+  for (const ffi::Error& error :
+       {Check("x", x.element_count(), elements), Check("y", y.element_count(), elements)})
+    if (error.failure()) return error;
   RmsNorm(static_cast<const T*>(x.untyped_data()), static_cast<const T*>(scale.untyped_data()),
           static_cast<T*>(y.untyped_data()), rstd.typed_data(),
           static_cast<int64_t>(rstd.element_count()), static_cast<int64_t>(scale.element_count()),
@@ -42,11 +57,20 @@ template <typename T>
 ffi::Error Backward(ffi::ThreadPool& pool, const ffi::AnyBuffer& x, const ffi::AnyBuffer& scale,
                     const ffi::Buffer<ffi::F32>& rstd, const ffi::AnyBuffer& dy, ffi::AnyBuffer& dx,
                     ffi::AnyBuffer& dscale, ffi::Buffer<ffi::F32>& scratch) {
+  const auto rows = static_cast<int64_t>(rstd.element_count());
+  const auto columns = static_cast<int64_t>(scale.element_count());
+  const size_t elements = rstd.element_count() * scale.element_count();
+  const auto scratch_elements = static_cast<size_t>(RmsNormGradScratch(rows, columns));
+  for (const ffi::Error& error :
+       {Check("x", x.element_count(), elements), Check("dy", dy.element_count(), elements),
+        Check("dx", dx.element_count(), elements),
+        Check("dscale", dscale.element_count(), scale.element_count()),
+        Check("scratch", scratch.element_count(), scratch_elements)})
+    if (error.failure()) return error;
   RmsNormGrad(static_cast<const T*>(x.untyped_data()), static_cast<const T*>(scale.untyped_data()),
               rstd.typed_data(), static_cast<const T*>(dy.untyped_data()),
               static_cast<T*>(dx.untyped_data()), static_cast<T*>(dscale.untyped_data()),
-              scratch.typed_data(), static_cast<int64_t>(rstd.element_count()),
-              static_cast<int64_t>(scale.element_count()), BestIsa(), XlaPool(pool));
+              scratch.typed_data(), rows, columns, BestIsa(), XlaPool(pool));
   return ffi::Error::Success();
 }
 

@@ -6,6 +6,7 @@
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"
+#include "tensorflow/rms_norm_shapes.h"
 
 namespace ikelos {
 namespace {
@@ -100,40 +101,6 @@ REGISTER_OP("IkelosRmsNormGrad")
         "of "
         "epsilon, which is kept for the second derivative.");
 
-// [..., D] -> [...].
-TensorShape WithoutLastAxis(const TensorShape& shape) {
-  TensorShape rows = shape;
-  rows.RemoveLastDims(1);
-  return rows;
-}
-
-// A graph may leave shapes unknown until it runs, so the kernels check again what the shape
-// functions check.
-absl::Status Validate(const Tensor& x, const Tensor& scale) {
-  if (x.dims() < 1) {
-    return Invalid("x: expected at least one axis. Received: x of shape ", x.shape().DebugString());
-  }
-  if (scale.dims() != 1 || scale.dim_size(0) != x.dim_size(x.dims() - 1)) {
-    return Invalid("scale: expected shape [D], D the last axis of x. Received: scale of shape ",
-                   scale.shape().DebugString(), " and x of shape ", x.shape().DebugString());
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ValidateGrad(const Tensor& x, const Tensor& scale, const Tensor& rstd,
-                          const Tensor& dy) {
-  TF_RETURN_IF_ERROR(Validate(x, scale));
-  if (rstd.shape() != WithoutLastAxis(x.shape())) {
-    return Invalid("rstd: expected the shape of x without its last axis. Received: rstd of shape ",
-                   rstd.shape().DebugString(), " and x of shape ", x.shape().DebugString());
-  }
-  if (dy.shape() != x.shape()) {
-    return Invalid("dy: expected the shape of x. Received: dy of shape ", dy.shape().DebugString(),
-                   " and x of shape ", x.shape().DebugString());
-  }
-  return absl::OkStatus();
-}
-
 ParallelFor IntraOpPool(OpKernelContext* context) {
   const tf::DeviceBase::CpuWorkerThreads& workers =
       *context->device()->tensorflow_cpu_worker_threads();
@@ -155,7 +122,7 @@ class RmsNormOp : public tf::OpKernel {
     using S = typename Stored<T>::type;
     const Tensor& x = context->input(0);
     const Tensor& scale = context->input(1);
-    OP_REQUIRES_OK(context, Validate(x, scale));
+    OP_REQUIRES_OK(context, ValidateShapes(x.shape(), scale.shape()));
     const TensorShape rows = WithoutLastAxis(x.shape());
     Tensor* y = nullptr;
     Tensor* rstd = nullptr;
@@ -181,7 +148,7 @@ class RmsNormGradOp : public tf::OpKernel {
     const Tensor& scale = context->input(1);
     const Tensor& rstd = context->input(2);
     const Tensor& dy = context->input(3);
-    OP_REQUIRES_OK(context, ValidateGrad(x, scale, rstd, dy));
+    OP_REQUIRES_OK(context, ValidateGradShapes(x.shape(), scale.shape(), rstd.shape(), dy.shape()));
     const int64_t rows = rstd.NumElements();
     const int64_t columns = scale.NumElements();
     Tensor* dx = nullptr;

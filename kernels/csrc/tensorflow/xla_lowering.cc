@@ -6,6 +6,7 @@
 #include "core/rms_norm.h"
 #include "tensorflow/compiler/tf2xla/xla_op_kernel.h"
 #include "tensorflow/names.h"
+#include "tensorflow/rms_norm_shapes.h"
 #include "xla/hlo/builder/xla_builder.h"
 #include "xla/shape_util.h"
 
@@ -48,7 +49,9 @@ void EmitCall(XlaOpKernelContext* context, const std::string& target,
     context->SetOutput(i, xla::GetTupleElement(call, i));
 }
 
-// The shape functions have checked the shapes: all are known by the time XLA compiles.
+// Each Compile checks the shapes itself: all are known by now, but where they were not when the
+// graph was traced, nobody has asked the shape functions again, and the call would run past its
+// buffers.
 
 class RmsNormLowering : public tf::XlaOpKernel {
  public:
@@ -60,6 +63,7 @@ class RmsNormLowering : public tf::XlaOpKernel {
   }
 
   void Compile(XlaOpKernelContext* context) override {
+    OP_REQUIRES_OK(context, ValidateShapes(context->InputShape(0), context->InputShape(1)));
     absl::StatusOr<xla::Shape> x = context->InputXlaShape(0);
     OP_REQUIRES_OK(context, x.status());
     const xla::Shape rstd = xla::ShapeUtil::MakeShapeWithDescendingLayout(
@@ -77,14 +81,15 @@ class RmsNormGradLowering : public tf::XlaOpKernel {
   using XlaOpKernel::XlaOpKernel;
 
   void Compile(XlaOpKernelContext* context) override {
+    const tf::TensorShape rstd = context->InputShape(2);
+    OP_REQUIRES_OK(context, ValidateGradShapes(context->InputShape(0), context->InputShape(1), rstd,
+                                               context->InputShape(3)));
     absl::StatusOr<xla::Shape> x = context->InputXlaShape(0);
     absl::StatusOr<xla::Shape> scale = context->InputXlaShape(1);
     OP_REQUIRES_OK(context, x.status());
     OP_REQUIRES_OK(context, scale.status());
-    const int64_t columns = scale->dimensions(0);
-    const int64_t rows = columns == 0 ? 0 : xla::ShapeUtil::ElementsIn(*x) / columns;
     const xla::Shape scratch = xla::ShapeUtil::MakeShapeWithDescendingLayout(
-        xla::F32, {RmsNormGradScratch(rows, columns)});
+        xla::F32, {RmsNormGradScratch(rstd.num_elements(), scale->dimensions(0))});
     EmitCall(context, kRmsNormGradTarget, {RowMajor(*x), RowMajor(*scale), scratch}, "{}");
   }
 };

@@ -227,7 +227,7 @@ assert abs(float(users(tf.ones([2, 3]))[1, 2]) - 1) < 1e-5
 
 
 def test_autograph_has_nothing_to_say_of_our_code(tmp_path):
-    # In a process of its own: AutoGraph warns of a function only the first time it meets it. A file, for it reads source.
+    # In a process of its own: AutoGraph warns of a function only when it first meets it. In a file: it reads source.
     script = tmp_path / "users.py"
     script.write_text(IN_A_USERS_FUNCTION)
     result = subprocess.run([sys.executable, script], capture_output=True, text=True)

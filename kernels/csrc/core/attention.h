@@ -1,0 +1,105 @@
+// Scaled dot-product attention with grouped heads (Vaswani et al. 2017, section 3.2.1; Ainslie et
+// al. 2023):
+//
+//   logits[b, n, t, s] = scale * sum_h query[b, t, n, h] * key[b, s, n / (N / K), h] + bias[b, n,
+//   t, s]
+//                        - alibi_slopes[n] * |t + query_offsets[b] - s|
+//   output[b, t, n, e] = sum_s softmax_s(logits)[b, n, t, s] * value[b, s, n / (N / K), e]
+//   residual[b, t, n]  = log(sum_s exp(logits[b, n, t, s]))
+//
+// over the pairs that are allowed; a pair is forbidden if its mask is 0, its bias is -1e30 or less,
+// it lies outside the band given by is_causal and the window, or beyond a length. A query without
+// an allowed key, or beyond its length, has output 0 and residual -infinity, and gradient 0. No
+// array of T * S elements is ever made: softmax is taken block by block (Milakov and Gimelshein
+// 2018; Dao et al. 2022), and the gradient computes the weights again from the residual.
+//
+// Arithmetic is in float32 whatever the storage, rounded once at the end. Results don't depend on
+// parallel_for.
+#ifndef IKELOS_CORE_ATTENTION_H_
+#define IKELOS_CORE_ATTENTION_H_
+
+#include <cstdint>
+
+#include "core/isa.h"
+#include "core/parallel.h"
+
+namespace ikelos {
+
+enum class Storage { kFloat32, kBFloat16, kFloat16 };
+
+// Steps in elements between neighbours along an axis; the last axis is dense.
+struct RowStrides {
+  int64_t batch, position, head;
+};
+
+// The same for what is broadcast to [B, N, T, S]: 0 along an axis of which it has only one element.
+struct PairStrides {
+  int64_t batch, head, query, key;
+};
+
+struct AttentionProblem {
+  int64_t batch;       // B
+  int64_t queries;     // T
+  int64_t keys;        // S
+  int64_t heads;       // N
+  int64_t key_heads;   // K, divides N
+  int64_t size;        // H, of query and key
+  int64_t value_size;  // E, of value and output
+
+  Storage storage;    // of query, key, value, bias, output and their gradients
+  const void* query;  // [B, T, N, H]
+  const void* key;    // [B, S, K, H]
+  const void* value;  // [B, S, K, E]
+  RowStrides query_strides, key_strides, value_strides;
+
+  // What follows may be null: then there is no such thing.
+  const void* bias;
+  PairStrides bias_strides;
+  const uint8_t* mask;  // 0 or 1
+  PairStrides mask_strides;
+  const int32_t* query_lengths;  // [B], within [0, T]
+  const int32_t* key_lengths;    // [B], within [0, S]
+  const int32_t* query_offsets;  // [B]
+  const float* alibi_slopes;     // [N]
+
+  float scale;
+  bool is_causal;        // forbids s > t + query_offsets[b]
+  int64_t window_left;   // forbids s < t + query_offsets[b] - window_left; -1: no limit
+  int64_t window_right;  // forbids s > t + query_offsets[b] + window_right; -1: no limit
+
+  // Weights are dropped (set to 0, the others divided by 1 - rate) by a hash of the seed and the
+  // pair's indices, the same in the gradient: see dropout.h.
+  float dropout_rate;  // within [0, 1)
+  uint32_t seed[2];
+};
+
+// output: dense [B, T, N, E]. residual: dense [B, T, N].
+void Attention(const AttentionProblem& problem, void* output, float* residual, Isa isa,
+               const ParallelFor& parallel_for);
+
+// Dense arrays: what Attention gave, the gradients by it (by the residual: null for 0), and where
+// to put the gradients by query [B, T, N, H], key [B, S, K, H], value [B, S, K, E] and bias (null:
+// not wanted), summed to the sizes bias_grad_sizes [B or 1, N or 1, T or 1, S or 1] of the bias as
+// it was given. The mask, lengths, offsets and slopes have no gradient.
+struct AttentionGradients {
+  const void* output;
+  const float* residual;
+  const void* output_grad;
+  const float* residual_grad;
+  void* query_grad;
+  void* key_grad;
+  void* value_grad;
+  void* bias_grad;
+  int64_t bias_grad_sizes[4];
+};
+
+// How many floats of scratch memory AttentionGrad needs: O(B * T * N * H), and at most a bounded
+// number of copies of it.
+int64_t AttentionGradScratch(const AttentionProblem& problem);
+
+void AttentionGrad(const AttentionProblem& problem, const AttentionGradients& gradients,
+                   float* scratch, Isa isa, const ParallelFor& parallel_for);
+
+}  // namespace ikelos
+
+#endif  // IKELOS_CORE_ATTENTION_H_

@@ -33,10 +33,12 @@ class LibraryError(RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """Which implementation runs, `"native"` or `"reference"`, and why."""
+    """Which implementation runs, `"native"` or `"reference"`, why, and whether it was asked for: by the op's
+    argument, the scope `use` or `IKELOS_KERNELS`."""
 
     implementation: str
     reason: str
+    asked: bool = False
 
     def __str__(self) -> str:
         return f"{self.implementation}: {self.reason}"
@@ -50,8 +52,9 @@ def _rms_norm_obstacle(dtype: tf.DType, shape: tf.TensorShape) -> str | None:
     return None
 
 
-# For each op with a native kernel, what keeps it from running for a dtype and shape (None: nothing).
-NATIVE_OPS: dict[str, Callable[[tf.DType, tf.TensorShape], str | None]] = {
+# For each op with a native kernel, what keeps it from running (None: nothing) for the dtype and shape of its main
+# input, and for other sizes that matter to it, by name.
+NATIVE_OPS: dict[str, Callable[..., str | None]] = {
     "rms_norm": _rms_norm_obstacle,
 }
 
@@ -78,25 +81,33 @@ def use(implementation: str) -> Iterator[None]:
         _scope.reset(token)
 
 
-def choose(op_name: str, implementation: str | None, *, dtype, shape=None, device: str | None = None) -> str:
+def choose(
+    op_name: str, implementation: str | None, *, dtype, shape=None, device: str | None = None, **sizes: int | None
+) -> str:
     """The implementation of `op_name` to trace, `"native"` or `"reference"`; each op asks this once.
 
     `implementation` is what the caller of the op asked for; None leaves it to the scope `use`, and outside any to
-    native wherever it can run. `dtype`, `shape` and `device` are those of the op's main input.
+    native wherever it can run. `dtype`, `shape` and `device` are those of the op's main input; `sizes` are others that
+    the op's kernel asks for.
 
     Raises:
         ValueError: If native was asked for, by argument or scope, and there is no kernel for such an input.
         LibraryError: If native was asked for, by argument, scope or `IKELOS_KERNELS=native`, and the library cannot
             be loaded.
     """
-    choice = explain(op_name, dtype, shape, device, implementation)
+    choice = explain(op_name, dtype, shape, device, implementation, **sizes)
     if choice.implementation != "native" and _asked(implementation) == "native":
         raise ValueError(f"implementation: {op_name} cannot run as 'native': {choice.reason}")
     return choice.implementation
 
 
 def explain(
-    op_name: str, dtype="float32", shape=None, device: str | None = None, implementation: str | None = None
+    op_name: str,
+    dtype="float32",
+    shape=None,
+    device: str | None = None,
+    implementation: str | None = None,
+    **sizes: int | None,
 ) -> Choice:
     """Which implementation of `op_name` would run here and now, and why.
 
@@ -106,6 +117,7 @@ def explain(
         shape: Of the op's main input, as far as it is known.
         device: Such as `"CPU"` or `"/device:GPU:0"`; None for TensorFlow's default device.
         implementation: As given to the op.
+        **sizes: Other sizes the choice may hang on: of `"attention"`, `value_size`, that of a value.
 
     Returns:
         A `Choice`; printed, it reads `native: ...` or `reference: ...`.
@@ -117,20 +129,21 @@ def explain(
     asked, setting = _asked(implementation), _setting()
     if asked == "reference":
         by = "argument implementation" if implementation else "scope kernels.use"
-        return Choice("reference", f"asked for by the {by}")
+        return Choice("reference", f"asked for by the {by}", asked=True)
     if op_name not in NATIVE_OPS:
         return Choice("reference", "no native kernel for this op")
     if setting == "reference":
-        return Choice("reference", "asked for by IKELOS_KERNELS=reference")
+        return Choice("reference", "asked for by IKELOS_KERNELS=reference", asked=True)
     device_type = _device_type(device)
     if device_type != "CPU":
         return Choice("reference", f"the native kernels run on CPU, not on {device_type}")
-    obstacle = NATIVE_OPS[op_name](tf.as_dtype(dtype), tf.TensorShape(shape))
+    obstacle = NATIVE_OPS[op_name](tf.as_dtype(dtype), tf.TensorShape(shape), **sizes)
     if obstacle is not None:
         return Choice("reference", obstacle)
     loaded = _load()
     if loaded.ops is not None:
-        return Choice("native", f"{loaded.isa} kernels built for TensorFlow {tf.__version__}")
+        reason = f"{loaded.isa} kernels built for TensorFlow {tf.__version__}"
+        return Choice("native", reason, asked="native" in (asked, setting))
     if "native" in (asked, setting):
         raise LibraryError(f"The native kernels cannot be loaded: {loaded.reason}")
     if loaded.path is not None:

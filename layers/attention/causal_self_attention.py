@@ -6,6 +6,7 @@ import tensorflow as tf
 from ikelos import kernels
 from ikelos.layers.attention.kv_cache import KVCache
 from ikelos.layers.position.rotary_embedding import RotaryEmbedding
+from ikelos.layers.projection import projection
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
@@ -88,23 +89,11 @@ class CausalSelfAttention(keras.layers.Layer):
                 f"positions turn pairs of features. Received: inputs.shape={input_shape}"
             )
 
-        def projection(name, units, initializer):
-            # A clone for each: one initializer gives the same weights each time.
-            layer = keras.layers.Dense(
-                units,
-                use_bias=False,
-                kernel_initializer=initializer.clone(),
-                name=name,
-                dtype=self.dtype_policy,
-            )
-            layer.build(input_shape)
-            return layer
-
         key_size = self.num_key_value_heads * self.head_size
-        self.query = projection("query", size, self.kernel_initializer)
-        self.key = projection("key", key_size, self.kernel_initializer)
-        self.value = projection("value", key_size, self.kernel_initializer)
-        self.output_projection = projection("output", size, self.output_initializer)
+        self.query = projection(self, "query", input_shape, size, self.kernel_initializer)
+        self.key = projection(self, "key", input_shape, key_size, self.kernel_initializer)
+        self.value = projection(self, "value", input_shape, key_size, self.kernel_initializer)
+        self.output_projection = projection(self, "output", input_shape, size, self.output_initializer)
         self.rotary = RotaryEmbedding(self.max_wavelength, name="rotary", dtype=self.dtype_policy)
 
     def call(self, inputs, cache=None, num_valid=None):

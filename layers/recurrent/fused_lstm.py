@@ -81,5 +81,4 @@ def _left_to_cudnn(dtype):
     choice = kernels.explain("lstm", dtype)
     # Who asks for the reference wants stock operations that run everywhere, as in an export. Masked steps are
     # left out by the caller: cuDNN puts out 0 there instead of the last output.
-    asked = choice.reason.startswith("asked for by")
-    return choice.implementation == "reference" and not asked and bool(tf.config.list_logical_devices("GPU"))
+    return choice.implementation == "reference" and not choice.asked and bool(tf.config.list_logical_devices("GPU"))

@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from ikelos.layers.projection import projection
+
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class GatedFeedForward(keras.layers.Layer):
@@ -35,23 +37,10 @@ class GatedFeedForward(keras.layers.Layer):
 
     def build(self, input_shape):
         """Creates the projections for `[..., D]`."""
-
-        def projection(name, inputs, units, initializer):
-            # A clone for each: one initializer gives the same weights each time.
-            layer = keras.layers.Dense(
-                units,
-                use_bias=False,
-                kernel_initializer=initializer.clone(),
-                name=name,
-                dtype=self.dtype_policy,
-            )
-            layer.build((*input_shape[:-1], inputs))
-            return layer
-
         size = input_shape[-1]
-        self.gate = projection("gate", size, self.hidden_size, self.kernel_initializer)
-        self.up = projection("up", size, self.hidden_size, self.kernel_initializer)
-        self.down = projection("down", self.hidden_size, size, self.output_initializer)
+        self.gate = projection(self, "gate", input_shape, self.hidden_size, self.kernel_initializer)
+        self.up = projection(self, "up", input_shape, self.hidden_size, self.kernel_initializer)
+        self.down = projection(self, "down", (*input_shape[:-1], self.hidden_size), size, self.output_initializer)
 
     def call(self, inputs):
         """Maps `inputs [..., D]` to the same shape."""

@@ -60,6 +60,19 @@ def test_explain_reference(arguments, text):
     assert str(kernels.explain(**{"op_name": "rms_norm"} | arguments)) == text
 
 
+def test_a_choice_tells_whether_it_was_asked_for(monkeypatch):
+    assert not kernels.explain("rms_norm").asked
+    assert not kernels.explain("rms_norm", "float64").asked
+    for implementation in dispatch.IMPLEMENTATIONS:
+        assert kernels.explain("rms_norm", implementation=implementation).asked
+        with kernels.use(implementation):
+            assert kernels.explain("rms_norm").asked
+    for implementation in dispatch.IMPLEMENTATIONS:
+        monkeypatch.setenv("IKELOS_KERNELS", implementation)
+        assert kernels.explain("rms_norm").asked
+        assert not kernels.explain("juggle").asked
+
+
 def test_scope():
     assert kernels.explain("rms_norm").implementation == "native"
     with kernels.use("reference"):

@@ -12,7 +12,7 @@
 
 #include <cstdint>
 
-#include "core/bfloat16.h"
+#include "core/half.h"
 #include "core/isa.h"
 #include "core/parallel.h"
 

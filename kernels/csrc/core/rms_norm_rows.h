@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "core/bfloat16.h"
+#include "core/half.h"
 
 namespace ikelos {
 

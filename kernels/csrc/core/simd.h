@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "core/bfloat16.h"
+#include "core/half.h"
 
 namespace ikelos {
 namespace IKELOS_ISA {
@@ -25,7 +25,17 @@ constexpr int kLanes = 4;
 
 typedef float Floats __attribute__((vector_size(kLanes * 4)));
 typedef uint32_t Words __attribute__((vector_size(kLanes * 4)));
+typedef int32_t Integers __attribute__((vector_size(kLanes * 4)));
 typedef uint16_t HalfWords __attribute__((vector_size(kLanes * 2)));
+typedef uint8_t Bytes __attribute__((vector_size(kLanes)));
+
+template <typename To, typename From>
+inline To BitCast(const From& from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  std::memcpy(&to, &from, sizeof(to));
+  return to;
+}
 
 inline Floats Broadcast(float value) { return Floats{} + value; }
 
@@ -44,6 +54,20 @@ inline Floats Load(const BFloat16* source) {
   return values;
 }
 
+inline Floats Load(const Float16* source) {
+  HalfWords halves;
+  std::memcpy(&halves, source, sizeof(halves));
+  const Words words = __builtin_convertvector(halves, Words);
+  const Words bits = (words & 0x7fff) << 13;  // exponent and mantissa where float32 has them
+  const Words normal = bits + (112 << 23);
+  // By conversion, since the processor may be told to take subnormal operands for 0.
+  const Words subnormal =
+      BitCast<Words>(__builtin_convertvector(BitCast<Integers>(words & 0x7fff), Floats) * 0x1p-24f);
+  const Words magnitude =
+      bits >= 0x0f800000 ? bits | 0x7f800000 : (bits < 0x00800000 ? subnormal : normal);
+  return BitCast<Floats>(magnitude | (words & 0x8000) << 16);
+}
+
 inline void Store(Floats values, float* target) { std::memcpy(target, &values, sizeof(values)); }
 
 // Rounds to nearest, ties to even; a NaN stays one (rounding its bits could carry into infinity).
@@ -55,6 +79,37 @@ inline void Store(Floats values, BFloat16* target) {
   const Words result = (words & 0x7fffffff) > 0x7f800000 ? quiet_nan : rounded;
   const HalfWords halves = __builtin_convertvector(result, HalfWords);
   std::memcpy(target, &halves, sizeof(halves));
+}
+
+// Rounds to nearest, ties to even; beyond the largest finite number to infinity.
+inline void Store(Floats values, Float16* target) {
+  const Words words = BitCast<Words>(values);
+  const Words magnitude = words & 0x7fffffff;
+  const Words normal = ((magnitude + 0xfff + ((magnitude >> 13) & 1)) >> 13) - (112 << 10);
+  // Adding 1/2 leaves room for steps of 2^-24, those of the subnormal numbers.
+  const Words subnormal = BitCast<Words>(BitCast<Floats>(magnitude) + 0.5f) - 0x3f000000;
+  const Words finite = magnitude < 0x38800000 ? subnormal : normal;
+  const Words rounded = magnitude >= 0x477ff000 ? Words{} + 0x7c00 : finite;
+  const Words result = magnitude > 0x7f800000 ? Words{} + 0x7e00 : rounded;
+  const HalfWords halves = __builtin_convertvector(result | ((words >> 16) & 0x8000), HalfWords);
+  std::memcpy(target, &halves, sizeof(halves));
+}
+
+// The first `count` elements, 0 behind them.
+template <typename T>
+inline Floats LoadPart(const T* source, int64_t count) {
+  if (count >= kLanes) return Load(source);
+  T elements[kLanes] = {};
+  std::memcpy(elements, source, static_cast<size_t>(count) * sizeof(T));
+  return Load(elements);
+}
+
+template <typename T>
+inline void StorePart(Floats values, T* target, int64_t count) {
+  if (count >= kLanes) return Store(values, target);
+  T elements[kLanes];
+  Store(values, elements);
+  std::memcpy(target, elements, static_cast<size_t>(count) * sizeof(T));
 }
 
 // The same for one value, for what is left at the end of a row.
@@ -75,14 +130,31 @@ inline void StoreOne(float value, BFloat16* target) {
   target->bits = static_cast<uint16_t>(is_nan ? (word >> 16) | 0x40 : rounded);
 }
 
+// Swaps neighbouring runs of `width` lanes.
+template <int width>
+inline Floats SwapRuns(Floats values) {
+  Integers lanes;
+  for (int i = 0; i < kLanes; ++i) lanes[i] = i ^ width;
+  return __builtin_shuffle(values, lanes);
+}
+
 // Adds the lanes by halves: log2(lanes) roundings instead of one per lane.
 inline float Sum(Floats values) {
-  float lanes[kLanes];
-  std::memcpy(lanes, &values, sizeof(lanes));
-  for (int width = kLanes / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
-  }
-  return lanes[0];
+  if constexpr (kLanes > 8) values += SwapRuns<8>(values);
+  if constexpr (kLanes > 4) values += SwapRuns<4>(values);
+  values += SwapRuns<2>(values);
+  values += SwapRuns<1>(values);
+  return values[0];
+}
+
+inline Floats Max(Floats a, Floats b) { return a > b ? a : b; }
+
+inline float Max(Floats values) {
+  if constexpr (kLanes > 8) values = Max(values, SwapRuns<8>(values));
+  if constexpr (kLanes > 4) values = Max(values, SwapRuns<4>(values));
+  values = Max(values, SwapRuns<2>(values));
+  values = Max(values, SwapRuns<1>(values));
+  return values[0];
 }
 
 }  // namespace IKELOS_ISA

@@ -1,0 +1,169 @@
+// Cuts attention into tasks, by its sizes alone.
+#include "core/attention.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "core/attention_blocks.h"
+
+namespace ikelos {
+namespace {
+
+// Fewer tasks than this leave threads of common machines without work. More of them cost packing
+// the same keys more often, or, in the gradient, memory.
+constexpr int64_t kTasks = 16;
+
+// Queries times heads a task. 192 rows make packing a block of keys 2% of the work with them.
+constexpr int64_t kTaskRows = 192;
+constexpr int64_t kFewestTaskRows = 48;
+
+// Rows are multiplied in groups of 12, and no instruction set wants sums of more than 16 columns
+// side by side.
+constexpr int64_t kGroupRows = 12;
+constexpr int64_t kColumns = 16;
+
+constexpr int64_t kDecodePart = 256;
+
+int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+const AttentionBlocks& Pick(Isa isa) {
+#ifdef IKELOS_X86
+  if (isa == Isa::kAvx512) return avx512::kAttentionBlocks;
+  if (isa == Isa::kAvx2) return avx2::kAttentionBlocks;
+#endif
+  (void)isa;
+  return portable::kAttentionBlocks;
+}
+
+// This thread's scratch memory. It is kept from call to call, since fresh memory costs a page fault
+// every 4 KB; how large it grows is bounded by the size of a block.
+float* ThreadScratch(int64_t floats) {
+  struct Free {
+    void operator()(float* memory) const { std::free(memory); }
+  };
+  thread_local std::unique_ptr<float, Free> memory;
+  thread_local int64_t size = 0;
+  if (floats > size) {
+    memory.reset();
+    size = 0;
+    const size_t bytes = static_cast<size_t>(CeilDiv(floats, 16)) * 64;
+    memory.reset(static_cast<float*>(std::aligned_alloc(64, bytes)));
+    if (memory == nullptr) throw std::bad_alloc();
+    size = floats;
+  }
+  return memory.get();
+}
+
+bool IsDecoding(const AttentionProblem& p) {
+  return p.queries * (p.heads / p.key_heads) <= kDecodeRows;
+}
+
+void DecodeAll(const AttentionProblem& p, void* output, float* residual,
+               const AttentionBlocks& blocks, const ParallelFor& parallel_for) {
+  const int64_t parts =
+      std::max<int64_t>(1, std::min(CeilDiv(p.keys, kDecodePart), CeilDiv(kTasks, p.batch)));
+  const int64_t part_keys = CeilDiv(CeilDiv(p.keys, parts), kColumns) * kColumns;
+  const int64_t part_size = p.queries * p.heads * (p.value_size + 2);
+  std::vector<float> partials(static_cast<size_t>(p.batch * parts * part_size));
+  parallel_for(p.batch * parts, [&](int64_t task) {
+    const int64_t begin = std::min(p.keys, task % parts * part_keys);
+    blocks.decode(p, task / parts, begin, std::min(p.keys, begin + part_keys),
+                  partials.data() + task * part_size, ThreadScratch(blocks.decode_scratch(p)));
+  });
+  for (int64_t b = 0; b < p.batch; ++b) {
+    blocks.join(p, b, partials.data() + b * parts * part_size, parts, output, residual);
+  }
+}
+
+int64_t QueriesPerTask(const AttentionProblem& p) {
+  const int64_t heads = p.heads / p.key_heads;
+  int64_t rows = kTaskRows;
+  while (rows > kFewestTaskRows &&
+         p.batch * p.key_heads * CeilDiv(p.queries * heads, rows) < kTasks) {
+    rows /= 2;
+  }
+  const int64_t most = std::max(kGroupRows, rows / heads);
+  // Tasks of one size rather than a small last one.
+  const int64_t even = CeilDiv(p.queries, CeilDiv(p.queries, most));
+  return CeilDiv(even, kGroupRows) * kGroupRows;
+}
+
+int64_t BackwardChunks(const AttentionProblem& p) {
+  const int64_t wanted = std::max(CeilDiv(kTasks, p.batch * p.heads),
+                                  std::min<int64_t>(CeilDiv(kTasks, p.batch * p.key_heads), 4));
+  return std::max<int64_t>(1, std::min(wanted, CeilDiv(p.keys, kBackwardKeys)));
+}
+
+int64_t QuerySums(const AttentionProblem& p) {
+  return p.batch * p.heads * p.queries * CeilDiv(p.size, kColumns) * kColumns;
+}
+
+bool IsEmpty(const AttentionProblem& p) { return p.batch == 0 || p.heads == 0 || p.queries == 0; }
+
+}  // namespace
+
+void Attention(const AttentionProblem& p, void* output, float* residual, Isa isa,
+               const ParallelFor& parallel_for) {
+  if (IsEmpty(p)) return;
+  const AttentionBlocks& blocks = Pick(isa);
+  if (IsDecoding(p)) return DecodeAll(p, output, residual, blocks, parallel_for);
+  const int64_t step = QueriesPerTask(p);
+  const int64_t steps = CeilDiv(p.queries, step);
+  const int64_t scratch = blocks.forward_scratch(p, step);
+  // Later queries first: under a causal band they have more to do, and what is left for the end
+  // should be small.
+  parallel_for(p.batch * p.key_heads * steps, [&](int64_t task) {
+    const int64_t first = (steps - 1 - task % steps) * step;
+    const int64_t head = task / steps;
+    blocks.forward(p, head / p.key_heads, head % p.key_heads, first,
+                   std::min(step, p.queries - first), output, residual, ThreadScratch(scratch));
+  });
+}
+
+int64_t AttentionGradScratch(const AttentionProblem& p) {
+  return BackwardChunks(p) * QuerySums(p) + 2 * p.batch * p.heads * p.queries;
+}
+
+void AttentionGrad(const AttentionProblem& p, const AttentionGradients& gradients, float* scratch,
+                   Isa isa, const ParallelFor& parallel_for) {
+  const AttentionBlocks& blocks = Pick(isa);
+  const int64_t chunks = BackwardChunks(p);
+  const int64_t copy = QuerySums(p);
+  float* const residuals = scratch + chunks * copy;
+  float* const deltas = residuals + p.batch * p.heads * p.queries;
+  const int64_t block_scratch = blocks.backward_scratch(p);
+
+  const int64_t steps = CeilDiv(p.queries, kTaskRows);
+  parallel_for(p.batch * steps, [&](int64_t task) {
+    const int64_t first = task % steps * kTaskRows;
+    blocks.row_terms(p, gradients, task / steps, first, std::min(kTaskRows, p.queries - first),
+                     residuals, deltas);
+  });
+  const int64_t head_size = p.batch == 0 || p.key_heads == 0 ? 0 : copy / (p.batch * p.key_heads);
+  parallel_for(p.batch * p.key_heads * chunks, [&](int64_t task) {
+    const int64_t head = task / chunks, chunk = task % chunks;
+    blocks.backward(p, gradients, head / p.key_heads, head % p.key_heads, chunk, chunks, residuals,
+                    deltas, scratch + chunk * copy + head * head_size,
+                    ThreadScratch(block_scratch));
+  });
+  parallel_for(p.batch * p.heads, [&](int64_t task) {
+    blocks.query_grad(p, task / p.heads, task % p.heads,
+                      scratch + task * (copy / (p.batch * p.heads)), chunks, copy,
+                      gradients.query_grad);
+  });
+
+  if (gradients.bias_grad == nullptr) return;
+  const int64_t* const sizes = gradients.bias_grad_sizes;
+  const int64_t rows = CeilDiv(sizes[2], kBiasTile), columns = CeilDiv(sizes[3], kBiasTile);
+  const int64_t bias_scratch = blocks.bias_scratch(p);
+  parallel_for(sizes[0] * sizes[1] * rows * columns, [&](int64_t task) {
+    const int64_t pair = task / (rows * columns), tile = task % (rows * columns);
+    blocks.bias_grad(p, gradients, pair / sizes[1], pair % sizes[1], tile / columns * kBiasTile,
+                     tile % columns * kBiasTile, residuals, deltas, ThreadScratch(bias_scratch));
+  });
+}
+
+}  // namespace ikelos

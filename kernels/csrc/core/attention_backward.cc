@@ -1,0 +1,349 @@
+// The gradient of attention over blocks of keys: compiled once per instruction set.
+//
+// With weights W = softmax(logits) and the loss's gradients dO by the output and dR by the
+// residual, for each query
+//   delta    = sum_e output * dO - dR
+//   dlogits  = W * (dO value^T - delta)
+//   dvalue   = W^T dO,   dkey = scale * dlogits^T query,   dquery = scale * dlogits key
+// (Dao et al. 2022, appendix B.4). W is made again from the residual; with dropout, the kept
+// weights over 1 - rate stand in dvalue, and the same factors multiply dO value^T.
+#include "core/attention_blocks.h"
+#include "core/attention_scores.h"
+#include "core/attention_tables.h"
+#include "core/exp2.h"
+
+namespace ikelos {
+namespace IKELOS_ISA {
+namespace {
+
+constexpr int64_t kKeys = kBackwardKeys;
+
+// Queries a block, so that the two [kQueries, kKeys] tiles and all else stay in the second-level
+// cache.
+constexpr int64_t kQueries = 96;
+
+struct Memory {
+  int64_t row_columns, value_columns;                // H and E rounded up to kLanes
+  float *keys, *key_panels, *values, *value_panels;  // a block of keys: rows, and transposed
+  float *key_sums, *value_sums;                      // its gradients
+  float *queries, *output_grads;  // a block of queries, times scale * log2(e); rows of dO
+  float *weights, *slopes;        // [kQueries, kKeys]: W after dropout, dlogits
+};
+
+int64_t Lay(const AttentionProblem& p, float* start, Memory* memory) {
+  Memory m;
+  m.row_columns = RoundUp(p.size, kLanes);
+  m.value_columns = RoundUp(p.value_size, kLanes);
+  int64_t used = 0;
+  const auto take = [&](int64_t count) {
+    float* const taken = start + used;
+    used += RoundUp(count, 16);
+    return taken;
+  };
+  m.keys = take(kKeys * m.row_columns);
+  m.key_panels = take(kKeys * m.row_columns);
+  m.values = take(kKeys * m.value_columns);
+  m.value_panels = take(kKeys * m.value_columns);
+  m.key_sums = take(kKeys * m.row_columns);
+  m.value_sums = take(kKeys * m.value_columns);
+  m.queries = take(kQueries * m.row_columns);
+  m.output_grads = take(kQueries * m.value_columns);
+  m.weights = take(kQueries * kKeys);
+  m.slopes = take(kQueries * kKeys);
+  if (memory != nullptr) *memory = m;
+  return used;
+}
+
+void PackKeys(const AttentionProblem& p, int64_t batch, int64_t key_head, int64_t begin,
+              int64_t count, const Memory& m) {
+  WithStorage(p.storage, p.key, [&](const auto* key) {
+    CopyRows(key + batch * p.key_strides.batch + begin * p.key_strides.position +
+                 key_head * p.key_strides.head,
+             p.key_strides.position, count, p.size, 1.0f, m.keys, m.row_columns, count);
+  });
+  WithStorage(p.storage, p.value, [&](const auto* value) {
+    CopyRows(value + batch * p.value_strides.batch + begin * p.value_strides.position +
+                 key_head * p.value_strides.head,
+             p.value_strides.position, count, p.value_size, 1.0f, m.values, m.value_columns, count);
+  });
+  TransposeToPanels(m.keys, count, m.row_columns, p.size, m.key_panels);
+  TransposeToPanels(m.values, count, m.value_columns, p.value_size, m.value_panels);
+}
+
+void PackQueries(const AttentionProblem& p, const AttentionGradients& gradients, const Queries& q,
+                 const Memory& m) {
+  const int64_t padded = RoundUp(q.count, kGroup);
+  WithStorage(p.storage, p.query, [&](const auto* query) {
+    CopyRows(query + q.batch * p.query_strides.batch + q.first * p.query_strides.position +
+                 q.head * p.query_strides.head,
+             p.query_strides.position, q.count, p.size, p.scale * kLog2E, m.queries, m.row_columns,
+             padded);
+  });
+  WithStorage(p.storage, gradients.output_grad, [&](const auto* grad) {
+    CopyRows(grad + ((q.batch * p.queries + q.first) * p.heads + q.head) * p.value_size,
+             p.heads * p.value_size, q.count, p.value_size, 1.0f, m.output_grads, m.value_columns,
+             padded);
+  });
+}
+
+// Weights and dlogits of a group of queries, row by row of the tiles, from their products with the
+// keys (in `weights`) and of dO with the values (in `slopes`). Rows behind the group's last query
+// get 0.
+void WeighAndSlope(const AttentionProblem& p, const Dropout& dropout, const Queries& q,
+                   const Keys& keys, const float* residuals, const float* deltas, float* weights,
+                   float* slopes) {
+  const int64_t columns = RoundUp(keys.end - keys.begin, kLanes);
+  FinishScores(p, q, keys, weights, kKeys);
+  for (int64_t i = 0; i < kGroup; ++i, weights += kKeys, slopes += kKeys) {
+    if (i >= q.count) {
+      std::memset(weights, 0, static_cast<size_t>(columns) * sizeof(float));
+      std::memset(slopes, 0, static_cast<size_t>(columns) * sizeof(float));
+      continue;
+    }
+    const Floats residual = Broadcast(residuals[i]);
+    const Floats delta = Broadcast(deltas[i]);
+    if (p.dropout_rate > 0) {
+      const DropoutRow row = DropoutRowOf(p, q, i);
+      for (int64_t j = 0; j < columns; j += kLanes) {
+        const Floats weight = Exp2(Load(weights + j) - residual);
+        const Floats factor = dropout.Factors(row, keys.begin + j);
+        Store(weight * factor, weights + j);
+        Store(weight * (Load(slopes + j) * factor - delta), slopes + j);
+      }
+    } else {
+      for (int64_t j = 0; j < columns; j += kLanes) {
+        const Floats weight = Exp2(Load(weights + j) - residual);
+        Store(weight, weights + j);
+        Store(weight * (Load(slopes + j) - delta), slopes + j);
+      }
+    }
+  }
+}
+
+// Fills the rows of the two tiles that belong to the group of `q`, whose first row in the block is
+// `row`. Returns the keys for which it did, from the start of a panel on; none if the queries see
+// none of the block.
+Keys FillTiles(const AttentionProblem& p, const Dropout& dropout, const Queries& q, int64_t row,
+               const Keys& block, const float* residuals, const float* deltas, const Memory& m) {
+  const Keys seen = KeysOfAny(p, q);
+  const Keys keys = {block.begin + Max(0, seen.begin - block.begin) / kPanel * kPanel,
+                     Min(block.end, seen.end)};
+  if (keys.begin >= keys.end) return {block.begin, block.begin};
+  const int64_t skipped = keys.begin - block.begin;
+  const int64_t columns = RoundUp(keys.end - keys.begin, kLanes);
+  float* const weights = m.weights + row * kKeys + skipped;
+  float* const slopes = m.slopes + row * kKeys + skipped;
+  Gemm<Into::kNew>(m.queries + row * m.row_columns, m.row_columns, 1,
+                   m.key_panels + skipped * p.size, kPanel, kPanel * p.size, weights, kKeys,
+                   nullptr, p.size, columns);
+  Gemm<Into::kNew>(m.output_grads + row * m.value_columns, m.value_columns, 1,
+                   m.value_panels + skipped * p.value_size, kPanel, kPanel * p.value_size, slopes,
+                   kKeys, nullptr, p.value_size, columns);
+  WeighAndSlope(p, dropout, q, keys, residuals, deltas, weights, slopes);
+  return keys;
+}
+
+// Whether each of the queries sees the whole block: then every element of the tiles is written.
+bool Whole(const AttentionProblem& p, const Queries& q, const Keys& block) {
+  return block.end - block.begin == kKeys && AllSee(p, q, block);
+}
+
+}  // namespace
+
+int64_t BackwardScratch(const AttentionProblem& p) { return Lay(p, nullptr, nullptr); }
+
+void RowTerms(const AttentionProblem& p, const AttentionGradients& gradients, int64_t batch,
+              int64_t first, int64_t count, float* residuals, float* deltas) {
+  const auto fill = [&](const auto* output, const auto* output_grad) {
+    for (int64_t t = first; t < first + count; ++t) {
+      for (int64_t n = 0; n < p.heads; ++n) {
+        const int64_t source = (batch * p.queries + t) * p.heads + n;
+        const int64_t target = (batch * p.heads + n) * p.queries + t;
+        const auto* o = output + source * p.value_size;
+        const auto* d = output_grad + source * p.value_size;
+        Floats sum = {};
+        for (int64_t e = 0; e < p.value_size; e += kLanes) {
+          sum += LoadPart(o + e, p.value_size - e) * LoadPart(d + e, p.value_size - e);
+        }
+        const float residual = gradients.residual[source];
+        residuals[target] = residual == -kInfinity ? kInfinity : residual * kLog2E;
+        deltas[target] =
+            Sum(sum) - (gradients.residual_grad == nullptr ? 0 : gradients.residual_grad[source]);
+      }
+    }
+  };
+  WithStorage(p.storage, gradients.output, [&](const auto* output) {
+    using T = decltype(output);
+    fill(output, static_cast<T>(gradients.output_grad));
+  });
+}
+
+void Backward(const AttentionProblem& p, const AttentionGradients& gradients, int64_t batch,
+              int64_t key_head, int64_t chunk, int64_t chunks, const float* residuals,
+              const float* deltas, float* query_sums, float* scratch) {
+  Memory m;
+  Lay(p, scratch, &m);
+  const int64_t heads = p.heads / p.key_heads;
+  const int64_t valid = NumQueries(p, batch);
+  const int64_t sum_columns = RoundUp(p.size, 16);
+  const Dropout dropout(p);
+  std::memset(query_sums, 0, static_cast<size_t>(heads * p.queries * sum_columns) * sizeof(float));
+
+  for (int64_t begin = chunk * kKeys; begin < p.keys; begin += chunks * kKeys) {
+    const Keys block = {begin, Min(begin + kKeys, p.keys)};
+    const int64_t present = block.end - block.begin;
+    PackKeys(p, batch, key_head, begin, present, m);
+    std::memset(m.key_sums, 0, static_cast<size_t>(kKeys * m.row_columns) * sizeof(float));
+    std::memset(m.value_sums, 0, static_cast<size_t>(kKeys * m.value_columns) * sizeof(float));
+
+    for (int64_t g = 0; g < heads; ++g) {
+      const int64_t head = key_head * heads + g;
+      const int64_t terms = (batch * p.heads + head) * p.queries;
+      for (int64_t first = 0; first < valid; first += kQueries) {
+        const Queries q = {batch, head, first, Min(kQueries, valid - first)};
+        const Keys any = KeysOfAny(p, q);
+        if (any.end <= block.begin || any.begin >= block.end || any.begin >= any.end) continue;
+        PackQueries(p, gradients, q, m);
+        if (!Whole(p, q, block)) {
+          std::memset(m.weights, 0, kQueries * kKeys * sizeof(float));
+          std::memset(m.slopes, 0, kQueries * kKeys * sizeof(float));
+        }
+        int64_t group_end[kKeys / kGroup] = {}, group_begin[kKeys / kGroup];
+        for (int64_t i = 0; i < kKeys / kGroup; ++i) group_begin[i] = kQueries;
+        for (int64_t i = 0; i < q.count; i += kGroup) {
+          const Queries group = {batch, head, first + i, Min(kGroup, q.count - i)};
+          const Keys keys = FillTiles(p, dropout, group, i, block, residuals + terms + first + i,
+                                      deltas + terms + first + i, m);
+          if (keys.begin == keys.end) continue;
+          const int64_t skipped = keys.begin - block.begin;
+          // The accumulator has no rows for a group that is not whole.
+          float* const sums = query_sums + (g * p.queries + first + i) * sum_columns;
+          float spare[kGroup * 256];
+          const bool whole = group.count == kGroup;
+          if (!whole) {
+            std::memcpy(spare, sums,
+                        static_cast<size_t>(group.count * sum_columns) * sizeof(float));
+          }
+          Gemm<Into::kSum>(m.slopes + i * kKeys + skipped, kKeys, 1,
+                           m.keys + skipped * m.row_columns, m.row_columns, kPanel,
+                           whole ? sums : spare, sum_columns, nullptr, keys.end - keys.begin,
+                           m.row_columns);
+          if (!whole) {
+            std::memcpy(sums, spare,
+                        static_cast<size_t>(group.count * sum_columns) * sizeof(float));
+          }
+          // Groups of keys that these queries see.
+          for (int64_t k = skipped / kGroup; k * kGroup < keys.end - block.begin; ++k) {
+            group_begin[k] = Min(group_begin[k], i);
+            group_end[k] = i + kGroup;
+          }
+        }
+        for (int64_t k = 0; k * kGroup < present; ++k) {
+          const int64_t from = group_begin[k];
+          const int64_t depth = group_end[k] - from;
+          if (depth <= 0) continue;
+          Gemm<Into::kSum>(m.weights + from * kKeys + k * kGroup, 1, kKeys,
+                           m.output_grads + from * m.value_columns, m.value_columns, kPanel,
+                           m.value_sums + k * kGroup * m.value_columns, m.value_columns, nullptr,
+                           depth, m.value_columns);
+          Gemm<Into::kSum>(m.slopes + from * kKeys + k * kGroup, 1, kKeys,
+                           m.queries + from * m.row_columns, m.row_columns, kPanel,
+                           m.key_sums + k * kGroup * m.row_columns, m.row_columns, nullptr, depth,
+                           m.row_columns);
+        }
+      }
+    }
+
+    const int64_t row = (batch * p.keys + begin) * p.key_heads + key_head;
+    WithStorage(p.storage, gradients.key_grad, [&](auto* key_grad) {
+      StoreRows(m.key_sums, m.row_columns, nullptr, kLn2, key_grad + row * p.size,
+                p.key_heads * p.size, present, p.size);
+    });
+    WithStorage(p.storage, gradients.value_grad, [&](auto* value_grad) {
+      StoreRows(m.value_sums, m.value_columns, nullptr, 1.0f, value_grad + row * p.value_size,
+                p.key_heads * p.value_size, present, p.value_size);
+    });
+  }
+}
+
+void QueryGrad(const AttentionProblem& p, int64_t batch, int64_t head, const float* sums,
+               int64_t chunks, int64_t step, void* query_grad) {
+  const int64_t sum_columns = RoundUp(p.size, 16);
+  WithStorage(p.storage, query_grad, [&](auto* grad) {
+    for (int64_t t = 0; t < p.queries; ++t) {
+      auto* const row = grad + ((batch * p.queries + t) * p.heads + head) * p.size;
+      for (int64_t h = 0; h < p.size; h += kLanes) {
+        Floats sum = {};
+        for (int64_t c = 0; c < chunks; ++c) sum += Load(sums + c * step + t * sum_columns + h);
+        StorePart(sum * p.scale, row + h, p.size - h);
+      }
+    }
+  });
+}
+
+int64_t BiasScratch(const AttentionProblem& p) {
+  return Lay(p, nullptr, nullptr) + kBiasTile * kBiasTile;
+}
+
+// A bias that several pairs share has the sum of their gradients, so this goes over all pairs of
+// its tile: in a fixed order, by one thread.
+void BiasGrad(const AttentionProblem& p, const AttentionGradients& gradients, int64_t batch,
+              int64_t head, int64_t query, int64_t key, const float* residuals, const float* deltas,
+              float* scratch) {
+  static_assert(kBiasTile == kKeys && kBiasTile % kQueries == 0, "tiles are blocks");
+  Memory m;
+  float* const sums = scratch + Lay(p, scratch, &m);
+  const int64_t* const sizes = gradients.bias_grad_sizes;
+  const bool one_batch = sizes[0] == 1, one_head = sizes[1] == 1;
+  const bool one_query = sizes[2] == 1, one_key = sizes[3] == 1;
+  const int64_t last_query = one_query ? p.queries : Min(query + kBiasTile, p.queries);
+  const int64_t last_key = one_key ? p.keys : Min(key + kBiasTile, p.keys);
+  const int64_t rows = one_query ? 1 : last_query - query;
+  const int64_t columns = one_key ? 1 : last_key - key;
+  const Dropout dropout(p);
+  std::memset(sums, 0, kBiasTile * kBiasTile * sizeof(float));
+
+  for (int64_t b = one_batch ? 0 : batch; b < (one_batch ? p.batch : batch + 1); ++b) {
+    const int64_t valid = Min(last_query, NumQueries(p, b));
+    for (int64_t n = one_head ? 0 : head; n < (one_head ? p.heads : head + 1); ++n) {
+      const int64_t terms = (b * p.heads + n) * p.queries;
+      for (int64_t begin = one_key ? 0 : key; begin < last_key; begin += kKeys) {
+        const Keys block = {begin, Min(begin + kKeys, last_key)};
+        PackKeys(p, b, n / (p.heads / p.key_heads), begin, block.end - block.begin, m);
+        for (int64_t first = one_query ? 0 : query; first < valid; first += kQueries) {
+          const Queries q = {b, n, first, Min(kQueries, valid - first)};
+          PackQueries(p, gradients, q, m);
+          for (int64_t i = 0; i < q.count; i += kGroup) {
+            const Queries group = {b, n, first + i, Min(kGroup, q.count - i)};
+            const Keys keys = FillTiles(p, dropout, group, i, block, residuals + terms + first + i,
+                                        deltas + terms + first + i, m);
+            for (int64_t r = 0; r < group.count; ++r) {
+              float* const target = sums + (one_query ? 0 : first + i + r - query) * kBiasTile;
+              const float* const slopes = m.slopes + (i + r) * kKeys - block.begin;
+              Floats sum = {};
+              for (int64_t s = keys.begin; s < keys.end; s += kLanes) {
+                const Floats part = LoadPart(slopes + s, keys.end - s);
+                if (one_key) {
+                  sum += part;
+                } else {
+                  Store(Load(target + s - key) + part, target + s - key);
+                }
+              }
+              if (one_key) target[0] += Sum(sum);
+            }
+          }
+        }
+      }
+    }
+  }
+
+  const int64_t row = ((one_batch ? 0 : batch) * sizes[1] + (one_head ? 0 : head)) * sizes[2] +
+                      (one_query ? 0 : query);
+  WithStorage(p.storage, gradients.bias_grad, [&](auto* bias_grad) {
+    StoreRows(sums, kBiasTile, nullptr, 1.0f, bias_grad + row * sizes[3] + (one_key ? 0 : key),
+              sizes[3], rows, columns);
+  });
+}
+
+}  // namespace IKELOS_ISA
+}  // namespace ikelos

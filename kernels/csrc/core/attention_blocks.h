@@ -1,0 +1,69 @@
+// The parts of attention that are compiled once per instruction set: each a task for one thread.
+#ifndef IKELOS_CORE_ATTENTION_BLOCKS_H_
+#define IKELOS_CORE_ATTENTION_BLOCKS_H_
+
+#include <cstdint>
+
+#include "core/attention.h"
+
+namespace ikelos {
+
+// At most this many queries times heads that share a key head go through the decoding kernel.
+constexpr int64_t kDecodeRows = 8;
+
+struct AttentionBlocks {
+  // Floats of scratch for one call of `forward`, for blocks of `queries` queries.
+  int64_t (*forward_scratch)(const AttentionProblem&, int64_t queries);
+  // Queries first <= t < first + count of all heads that share a key head.
+  void (*forward)(const AttentionProblem&, int64_t batch, int64_t key_head, int64_t first,
+                  int64_t count, void* output, float* residual, float* scratch);
+
+  // For few queries: all heads over keys begin <= s < end, unnormalised. Writes for each of the T *
+  // N rows its sum of weighted values [E], the largest logit and the sum of weights: [T, N, E + 2]
+  // in all.
+  int64_t (*decode_scratch)(const AttentionProblem&);
+  void (*decode)(const AttentionProblem&, int64_t batch, int64_t begin, int64_t end, float* partial,
+                 float* scratch);
+  // Joins `parts` such results, in their order.
+  void (*join)(const AttentionProblem&, int64_t batch, const float* partials, int64_t parts,
+               void* output, float* residual);
+
+  // What the gradient needs of each query, [B, N, T] both: its residual in units of log(2),
+  // +infinity where no key is allowed, and sum_e output * output_grad - residual_grad.
+  void (*row_terms)(const AttentionProblem&, const AttentionGradients&, int64_t batch,
+                    int64_t first, int64_t count, float* residuals, float* deltas);
+  // Every chunks-th block of keys from the chunk-th on: writes the gradients by key and value, and
+  // adds what these keys give the gradient by query to query_sums [N / K, T, H rounded up to 16].
+  int64_t (*backward_scratch)(const AttentionProblem&);
+  void (*backward)(const AttentionProblem&, const AttentionGradients&, int64_t batch,
+                   int64_t key_head, int64_t chunk, int64_t chunks, const float* residuals,
+                   const float* deltas, float* query_sums, float* scratch);
+  // Rounds the sum over chunks, `step` floats apart, to the gradient by query.
+  void (*query_grad)(const AttentionProblem&, int64_t batch, int64_t head, const float* sums,
+                     int64_t chunks, int64_t step, void* query_grad);
+  // The gradient by one tile of the bias: queries and keys from `query` and `key` on, of the batch
+  // and head indices of the bias as it was given.
+  int64_t (*bias_scratch)(const AttentionProblem&);
+  void (*bias_grad)(const AttentionProblem&, const AttentionGradients&, int64_t batch, int64_t head,
+                    int64_t query, int64_t key, const float* residuals, const float* deltas,
+                    float* scratch);
+};
+
+// Queries and keys of a tile of `bias_grad`.
+constexpr int64_t kBiasTile = 192;
+
+// How many blocks `backward` cuts the keys into.
+constexpr int64_t kBackwardKeys = 192;
+
+#define IKELOS_DECLARE_ATTENTION_BLOCKS(isa)     \
+  namespace isa {                                \
+  extern const AttentionBlocks kAttentionBlocks; \
+  }
+IKELOS_DECLARE_ATTENTION_BLOCKS(portable)
+IKELOS_DECLARE_ATTENTION_BLOCKS(avx2)
+IKELOS_DECLARE_ATTENTION_BLOCKS(avx512)
+#undef IKELOS_DECLARE_ATTENTION_BLOCKS
+
+}  // namespace ikelos
+
+#endif  // IKELOS_CORE_ATTENTION_BLOCKS_H_

@@ -1,0 +1,181 @@
+// Forward attention over blocks of queries: compiled once per instruction set.
+#include "core/attention_blocks.h"
+#include "core/attention_scores.h"
+#include "core/attention_tables.h"
+#include "core/exp2.h"
+
+extern "C" float logf(float);
+
+namespace ikelos {
+namespace IKELOS_ISA {
+namespace {
+
+// Keys and values are packed by blocks of this many keys, which stay in the second-level cache with
+// the queries. 192 is a multiple of all panels and groups.
+constexpr int64_t kKeys = 192;
+
+// One call's memory. Rows are the queries of a block, head after head, each head's padded to whole
+// groups.
+struct Memory {
+  int64_t row_columns, value_columns;  // H and E rounded up to kLanes
+  float *queries, *sums;               // [rows, row_columns], [rows, value_columns]
+  float *largest, *totals;             // [rows]: of the logits, and of the weights
+  float *keys, *panels,
+      *values;    // [kKeys, row_columns], the same transposed, [kKeys, value_columns]
+  float* scores;  // [kGroup, kKeys]
+};
+
+int64_t Lay(const AttentionProblem& p, int64_t queries, float* start, Memory* memory) {
+  Memory m;
+  m.row_columns = RoundUp(p.size, kLanes);
+  m.value_columns = RoundUp(p.value_size, kLanes);
+  const int64_t rows = p.heads / p.key_heads * RoundUp(queries, kGroup);
+  int64_t used = 0;
+  const auto take = [&](int64_t count) {
+    float* const taken = start + used;
+    used += RoundUp(count, 16);
+    return taken;
+  };
+  m.queries = take(rows * m.row_columns);
+  m.sums = take(rows * m.value_columns);
+  m.largest = take(rows);
+  m.totals = take(rows);
+  m.keys = take(kKeys * m.row_columns);
+  m.panels = take(kKeys * m.row_columns);
+  m.values = take(kKeys * m.value_columns);
+  m.scores = take(kGroup * kKeys);
+  if (memory != nullptr) *memory = m;
+  return used;
+}
+
+// Turns the group's scores over `columns` columns into weights, and sets what the sums so far are
+// to be multiplied by.
+inline void Weigh(float* scores, int64_t columns, float* largest, float* totals, float* factors) {
+  float before[kLanes], change[kLanes];
+  static_assert(kLanes <= kGroup || kLanes == 16, "rows fit into one or more vectors");
+  for (int first = 0; first < kGroup; first += kLanes) {
+    const int count = kGroup - first < kLanes ? kGroup - first : kLanes;
+    for (int i = 0; i < kLanes; ++i) change[i] = 0;
+    for (int i = 0; i < count; ++i) {
+      const float* row = scores + (first + i) * kKeys;
+      Floats most = Broadcast(largest[first + i]);
+      for (int64_t j = 0; j < columns; j += kLanes) most = Max(most, Load(row + j));
+      before[i] = largest[first + i];
+      largest[first + i] = Max(most);
+      change[i] = before[i] - largest[first + i];
+    }
+    float scaled[kLanes];
+    Store(Exp2(Load(change)), scaled);
+    for (int i = 0; i < count; ++i) factors[first + i] = scaled[i];
+  }
+  for (int i = 0; i < kGroup; ++i) {
+    float* row = scores + i * kKeys;
+    const Floats most = Broadcast(largest[i]);
+    Floats total = {};
+    for (int64_t j = 0; j < columns; j += kLanes) {
+      const Floats weights = Exp2(Load(row + j) - most);
+      total += weights;
+      Store(weights, row + j);
+    }
+    totals[i] = totals[i] * factors[i] + Sum(total);
+  }
+}
+
+inline void Drop(const AttentionProblem& p, const Dropout& dropout, const Queries& q,
+                 const Keys& keys, float* weights) {
+  for (int64_t i = 0; i < q.count; ++i, weights += kKeys) {
+    const DropoutRow row = DropoutRowOf(p, q, i);
+    for (int64_t j = 0; j < keys.end - keys.begin; j += kLanes) {
+      Store(Load(weights + j) * dropout.Factors(row, keys.begin + j), weights + j);
+    }
+  }
+}
+
+}  // namespace
+
+int64_t ForwardScratch(const AttentionProblem& p, int64_t queries) {
+  return Lay(p, queries, nullptr, nullptr);
+}
+
+void Forward(const AttentionProblem& p, int64_t batch, int64_t key_head, int64_t first,
+             int64_t count, void* output, float* residual, float* scratch) {
+  Memory m;
+  Lay(p, count, scratch, &m);
+  const int64_t heads = p.heads / p.key_heads;
+  const int64_t padded = RoundUp(count, kGroup);
+  const int64_t valid = Max(0, Min(count, NumQueries(p, batch) - first));
+  const Dropout dropout(p);
+
+  for (int64_t g = 0; g < heads; ++g) {
+    WithStorage(p.storage, p.query, [&](const auto* query) {
+      CopyRows(query + batch * p.query_strides.batch + first * p.query_strides.position +
+                   (key_head * heads + g) * p.query_strides.head,
+               p.query_strides.position, valid, p.size, p.scale * kLog2E,
+               m.queries + g * padded * m.row_columns, m.row_columns, padded);
+    });
+  }
+  std::memset(m.sums, 0, static_cast<size_t>(heads * padded * m.value_columns) * sizeof(float));
+  for (int64_t i = 0; i < heads * padded; ++i) {
+    m.largest[i] = -__FLT_MAX__;
+    m.totals[i] = 0;
+  }
+
+  const Keys all = valid == 0 ? Keys{0, 0} : KeysOfAny(p, {batch, 0, first, valid});
+  for (int64_t block = all.begin / kKeys * kKeys; block < all.end; block += kKeys) {
+    const int64_t present = Min(kKeys, all.end - block);
+    WithStorage(p.storage, p.key, [&](const auto* key) {
+      CopyRows(key + batch * p.key_strides.batch + block * p.key_strides.position +
+                   key_head * p.key_strides.head,
+               p.key_strides.position, present, p.size, 1.0f, m.keys, m.row_columns, present);
+    });
+    TransposeToPanels(m.keys, present, m.row_columns, p.size, m.panels);
+    WithStorage(p.storage, p.value, [&](const auto* value) {
+      CopyRows(value + batch * p.value_strides.batch + block * p.value_strides.position +
+                   key_head * p.value_strides.head,
+               p.value_strides.position, present, p.value_size, 1.0f, m.values, m.value_columns,
+               present);
+    });
+    for (int64_t g = 0; g < heads; ++g) {
+      for (int64_t i = 0; i < valid; i += kGroup) {
+        const Queries q = {batch, key_head * heads + g, first + i, Min(kGroup, valid - i)};
+        const Keys seen = KeysOfAny(p, q);
+        // From the start of a panel on, so that whole panels are multiplied.
+        const Keys keys = {block + Max(0, seen.begin - block) / kPanel * kPanel,
+                           Min(block + present, seen.end)};
+        if (keys.begin >= keys.end) continue;
+        const int64_t skipped = keys.begin - block;
+        const int64_t columns = RoundUp(keys.end - keys.begin, kLanes);
+        const int64_t row = g * padded + i;
+        Gemm<Into::kNew>(m.queries + row * m.row_columns, m.row_columns, 1,
+                         m.panels + skipped * p.size, kPanel, kPanel * p.size, m.scores, kKeys,
+                         nullptr, p.size, columns);
+        FinishScores(p, q, keys, m.scores, kKeys);
+        float factors[kGroup];
+        Weigh(m.scores, columns, m.largest + row, m.totals + row, factors);
+        if (p.dropout_rate > 0) Drop(p, dropout, q, keys, m.scores);
+        Gemm<Into::kScaledSum>(m.scores, kKeys, 1, m.values + skipped * m.value_columns,
+                               m.value_columns, kPanel, m.sums + row * m.value_columns,
+                               m.value_columns, factors, keys.end - keys.begin, m.value_columns);
+      }
+    }
+  }
+
+  for (int64_t g = 0; g < heads; ++g) {
+    const int64_t head = key_head * heads + g;
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t row = g * padded + i;
+      const float total = i < valid ? m.totals[row] : 0.0f;
+      residual[(batch * p.queries + first + i) * p.heads + head] =
+          total == 0 ? -kInfinity : m.largest[row] * kLn2 + logf(total);
+      m.totals[row] = total == 0 ? 0.0f : 1 / total;
+    }
+    WithStorage(p.storage, output, [&](auto* out) {
+      StoreRows(m.sums + g * padded * m.value_columns, m.value_columns, m.totals + g * padded, 1.0f,
+                out + ((batch * p.queries + first) * p.heads + head) * p.value_size,
+                p.heads * p.value_size, count, p.value_size);
+    });
+  }
+}
+
+}  // namespace IKELOS_ISA
+}  // namespace ikelos

@@ -1,0 +1,21 @@
+// The 16-bit floating-point types as stored.
+#ifndef IKELOS_CORE_HALF_H_
+#define IKELOS_CORE_HALF_H_
+
+#include <cstdint>
+
+namespace ikelos {
+
+// The upper half of a float32.
+struct BFloat16 {
+  uint16_t bits;
+};
+
+// IEEE 754 binary16: 5 bits of exponent, 10 of mantissa.
+struct Float16 {
+  uint16_t bits;
+};
+
+}  // namespace ikelos
+
+#endif  // IKELOS_CORE_HALF_H_

@@ -1,0 +1,270 @@
+"""What the benchmarks that compare times share: interleaved runs, the table, the JSON file, the picture.
+
+Clocks drift by a factor of two within minutes, so contenders take turns, in an order drawn anew each round, and a ratio
+is the median of the rounds' ratios. The rate of a matrix product (sgemm) is measured in the same rounds. Before a case
+is timed, each contender's results are checked against ours.
+
+`main` gives a script its options:
+
+    --quick             fewer cases and rounds: a first look, in minutes
+    --smoke             the smallest case, to see that everything runs; its times mean nothing
+    --cases PATTERN     only cases whose name has this in it (a regular expression)
+    --peers PATTERN     only peers whose name has this in it
+    --threads N         for every contender; 2 unless given
+    --torch-python PATH an interpreter with PyTorch; this one unless given, if it has it
+    --json PATH         a list of {"case", "ours_ms", "peer", "peer_ms", "ratio"}
+    --plot PATH         the ratios as a picture
+
+A ratio is the peer's time by ours: above 1, ours is faster. The peer `sgemm` is what as many useful FLOPs take at the
+rate of a matrix product, so that its ratio is the fraction of that rate.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import random
+import re
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import workers
+from workers import Contender, Worker
+
+OURS = "Ikelos"
+SGEMM = "sgemm"
+# Name: seconds of timing a case, fewest rounds.
+EFFORT = {"full": (10.0, 7), "quick": (1.5, 3), "smoke": (0.0, 1)}
+
+Row = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """What a ratio should be: at least `least` and at most `most`, where our time is above `above_ms`."""
+
+    least: float | None = None
+    most: float | None = None
+    above_ms: float = 0.0
+
+    def verdict(self, row: Row) -> str:
+        """The goal and whether a row meets it; below `above_ms`, the difference of the times."""
+        if row["ours_ms"] <= self.above_ms:
+            return f"{1e3 * (row['peer_ms'] - row['ours_ms']):+.0f} us"
+        if self.least is not None:
+            return f">= {self.least:g}  {'met' if row['ratio'] >= self.least else 'MISSED'}"
+        return f"<= {self.most:g}  {'met' if row['ratio'] <= self.most else 'MISSED'}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One thing that all contenders do.
+
+    Attributes:
+        name: Says what, in the table and the JSON file.
+        arguments: What contenders prepare it from; plain values.
+        peers: The names of those that ours is compared with; the goal, or None for information.
+        flops: Useful floating-point operations; not 0 if sgemm is among the peers.
+        tolerance: Largest error of a peer's results, as a share of the largest number of ours.
+    """
+
+    name: str
+    arguments: dict[str, Any]
+    peers: Mapping[str, Goal | None]
+    flops: float = 0.0
+    tolerance: float = 1e-4
+
+
+def main(
+    description: str,
+    contenders: dict[str, Contender],
+    cases: Callable[[str], Sequence[Case]],
+    script: str,
+    extend: Callable[[argparse.ArgumentParser], None] | None = None,
+) -> argparse.Namespace:
+    """Runs a benchmark from its command line; its process serves as a contender if the command line says so.
+
+    Args:
+        description: The script's docstring.
+        contenders: By name; `OURS` is among them.
+        cases: From a key of `EFFORT` to the cases.
+        script: The script's file.
+        extend: Adds options of the script's own.
+
+    Returns:
+        The options.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_const", dest="effort", const="quick", help="minutes, for a first look")
+    parser.add_argument("--smoke", action="store_const", dest="effort", const="smoke", help="only see that it runs")
+    parser.add_argument("--cases", metavar="PATTERN", default="", help="only cases with this in their name")
+    parser.add_argument("--peers", metavar="PATTERN", default="", help="only peers with this in their name")
+    parser.add_argument("--threads", type=int, default=2, help="of every contender")
+    parser.add_argument("--torch-python", metavar="PATH", help="an interpreter with PyTorch")
+    parser.add_argument("--json", metavar="PATH", help="where to write the rows")
+    parser.add_argument("--plot", metavar="PATH", help="where to draw the ratios")
+    parser.add_argument("--serve", metavar="NAME", choices=list(contenders), help=argparse.SUPPRESS)
+    parser.set_defaults(effort="full")
+    if extend:
+        extend(parser)
+    options = parser.parse_args()
+    if options.serve:
+        workers.serve(contenders[options.serve])
+        sys.exit()
+    commands = _commands(contenders, script, options)
+    chosen = _chosen(cases(options.effort), commands, options)
+    rows = _run(chosen, commands, options)
+    if options.json:
+        pathlib.Path(options.json).write_text(json.dumps(rows, indent=1) + "\n")
+    if options.plot:
+        plot(rows, options.plot)
+    return options
+
+
+def _commands(contenders, script, options):
+    """How to start each contender; without PyTorch, its contenders are left out."""
+    torch = workers.torch_python(options.torch_python)
+    without = [name for name, contender in contenders.items() if contender.framework == "torch" and not torch]
+    if without:
+        print(f"No PyTorch in this interpreter, and no --torch-python: without {', '.join(without)}.")
+    return {
+        name: [torch if contender.framework == "torch" else sys.executable, script]
+        for name, contender in contenders.items()
+        if name not in without
+    }
+
+
+def _chosen(cases, commands, options):
+    """The cases asked for, with those of their peers that there are and that were asked for."""
+    chosen = []
+    for case in cases:
+        peers = {
+            name: goal
+            for name, goal in case.peers.items()
+            if (name in commands or name == SGEMM) and re.search(options.peers, name)
+        }
+        if peers and re.search(options.cases, case.name):
+            chosen.append(dataclasses.replace(case, peers=peers))
+    if not chosen:
+        raise SystemExit(f"No case with a peer. Received: --cases {options.cases!r} --peers {options.peers!r}")
+    return chosen
+
+
+def _run(cases, commands, options):
+    names = [name for name in commands if name == OURS or any(name in case.peers for case in cases)]
+    shuffle, rates, rows = random.Random(0), [], []
+    with workers.started(names, commands, options.threads) as started:
+        for name, worker in started.items():
+            print(f"{name}: {worker.about()}")
+        width = max(len(case.name) for case in cases)
+        print(f"\n{'case':<{width}} {'ours ms':>9}   {'peer':<20} {'peer ms':>9} {'ratio':>6}   goal", flush=True)
+        for case in cases:
+            times = measure(case, started, *EFFORT[options.effort], shuffle)
+            if case.flops:
+                rates += [workers.SGEMM_FLOPS / seconds for seconds in times[SGEMM]]
+            for place, row in enumerate(make_rows(case, times)):
+                name, ours = ("", "") if place else (case.name, f"{row['ours_ms']:.3f}")
+                goal = case.peers[row["peer"]]
+                print(
+                    f"{name:<{width}} {ours:>9}   {row['peer']:<20} {row['peer_ms']:>9.3f} {row['ratio']:>6.2f}   "
+                    f"{goal.verdict(row) if goal else ''}".rstrip(),
+                    flush=True,
+                )
+                rows.append(row)
+    if rates:
+        print(
+            f"\nsgemm {workers.SGEMM_SIZE}^3: {statistics.median(rates) / 1e9:.0f} GFLOP/s on {options.threads} threads"
+        )
+    return rows
+
+
+def measure(
+    case: Case, started: Mapping[str, Worker], seconds: float, rounds: int, shuffle: random.Random
+) -> dict[str, list[float]]:
+    """Seconds a call in each round, for ours, the peers, and sgemm if the case has FLOPs.
+
+    Raises:
+        RuntimeError: A contender failed, or its results are not ours.
+    """
+    names = [OURS, *(name for name in case.peers if name != SGEMM)]
+    ours = started[OURS].prepare(case.arguments)
+    for name in names[1:]:
+        check(case, name, started[name].prepare(case.arguments), ours)
+    turns = {name: started[name].seconds for name in names}
+    if case.flops:
+        turns[SGEMM] = started[OURS].sgemm_seconds
+    times: dict[str, list[float]] = {name: [] for name in turns}
+    end = time.perf_counter() + seconds
+    while len(times[OURS]) < rounds or time.perf_counter() < end:
+        for name in shuffle.sample(list(turns), len(turns)):
+            times[name].append(turns[name]())
+    for name in names:
+        started[name].release()
+    return times
+
+
+def check(case: Case, name: str, results: Sequence[np.ndarray], ours: Sequence[np.ndarray]) -> None:
+    """Raises RuntimeError if a contender's results are not ours."""
+    if len(results) != len(ours):
+        raise RuntimeError(f"{case.name}: {name} gives {len(results)} results, {OURS} {len(ours)}")
+    for place, (its, right) in enumerate(zip(results, ours, strict=True)):
+        if its.shape != right.shape:
+            raise RuntimeError(f"{case.name}: {name}'s result {place} is {its.shape}, that of {OURS} {right.shape}")
+        error = np.max(np.abs(its - right), initial=0.0) / max(np.max(np.abs(right), initial=0.0), 1e-30)
+        if not error <= case.tolerance:  # a NaN is not
+            raise RuntimeError(
+                f"{case.name}: result {place} of {name} differs from that of {OURS} by {error:.1e} of its largest "
+                f"number, more than {case.tolerance:.1e}"
+            )
+
+
+def make_rows(case: Case, times: Mapping[str, Sequence[float]]) -> list[Row]:
+    """The rows of a case, one for each peer: medians of milliseconds, and the median of the rounds' ratios."""
+    ours = times[OURS]
+    rows = []
+    for peer in case.peers:
+        # sgemm's own product has another number of FLOPs than the case.
+        factor = case.flops / workers.SGEMM_FLOPS if peer == SGEMM else 1.0
+        its = [factor * seconds for seconds in times[peer]]
+        rows.append(
+            {
+                "case": case.name,
+                "ours_ms": 1e3 * statistics.median(ours),
+                "peer": peer,
+                "peer_ms": 1e3 * statistics.median(its),
+                "ratio": statistics.median(b / a for a, b in zip(ours, its, strict=True)),
+            }
+        )
+    return rows
+
+
+def plot(rows: Sequence[Row], path: str) -> None:
+    """Draws the ratios of all cases, a colour and a mark for each peer."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    from ikelos.pipelines.report import figures
+
+    cases = list(dict.fromkeys(row["case"] for row in rows))
+    peers = list(dict.fromkeys(row["peer"] for row in rows))
+    with figures.style():
+        figure = Figure(figsize=(8.5, 0.26 * len(cases) + 1.6), layout="constrained")
+        axes = figure.subplots()
+        for peer, mark in zip(peers, "osD^vP*X", strict=False):
+            its = [row for row in rows if row["peer"] == peer]
+            places = [cases.index(row["case"]) for row in its]
+            axes.plot([row["ratio"] for row in its], places, mark, linestyle="none", markersize=6, label=peer)
+        axes.axvline(1, color="black", linewidth=1)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_yticks(range(len(cases)), cases)
+        axes.invert_yaxis()
+        axes.set_xlabel("time of the peer by ours (right of 1, ours is faster)")
+        figure.legend(loc="outside upper left", ncols=4)
+    figure.savefig(path, dpi=150)

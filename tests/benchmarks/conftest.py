@@ -1,0 +1,25 @@
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def run():
+    """Runs a script of `benchmarks/`, or another one that imports from there, and returns the finished process."""
+
+    def runner(script, *options, check=True):
+        finished = subprocess.run(
+            [sys.executable, BENCHMARKS / script, *map(str, options)],
+            env={"PYTHONPATH": str(BENCHMARKS), "PATH": ""},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert not check or finished.returncode == 0, finished.stdout + finished.stderr
+        return finished
+
+    return runner

@@ -91,9 +91,13 @@ int64_t QueriesPerTask(const AttentionProblem& p) {
   return CeilDiv(even, kGroupRows) * kGroupRows;
 }
 
+// Chunks of keys, each with sums for the gradient by query of its own. Where few key heads are shared by many query heads, up
+// to four copies of it are worth their memory; else only as many as keep the copies below kTasks heads.
 int64_t BackwardChunks(const AttentionProblem& p) {
-  const int64_t wanted = std::max(CeilDiv(kTasks, p.batch * p.heads),
-                                  std::min<int64_t>(CeilDiv(kTasks, p.batch * p.key_heads), 4));
+  const int64_t heads = std::max<int64_t>(1, p.batch * p.heads);
+  const int64_t key_heads = std::max<int64_t>(1, p.batch * p.key_heads);
+  const int64_t wanted =
+      std::max(CeilDiv(kTasks, heads), std::min<int64_t>(CeilDiv(kTasks, key_heads), 4));
   return std::max<int64_t>(1, std::min(wanted, CeilDiv(p.keys, kBackwardKeys)));
 }
 

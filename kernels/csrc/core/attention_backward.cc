@@ -54,15 +54,18 @@ int64_t Lay(const AttentionProblem& p, float* start, Memory* memory) {
   return used;
 }
 
-void PackKeys(const AttentionProblem& p, int64_t batch, int64_t key_head, int64_t begin,
-              int64_t count, const Memory& m) {
+// Those beyond the batch row's length are left out, whatever stands there: nothing reads on past them.
+void PackKeys(const AttentionProblem& p, int64_t batch, int64_t key_head, const Keys& block,
+              const Memory& m) {
+  const int64_t count = Min(block.end, NumKeys(p, batch)) - block.begin;
+  if (count <= 0) return;
   WithStorage(p.storage, p.key, [&](const auto* key) {
-    CopyRows(key + batch * p.key_strides.batch + begin * p.key_strides.position +
+    CopyRows(key + batch * p.key_strides.batch + block.begin * p.key_strides.position +
                  key_head * p.key_strides.head,
              p.key_strides.position, count, p.size, 1.0f, m.keys, m.row_columns, count);
   });
   WithStorage(p.storage, p.value, [&](const auto* value) {
-    CopyRows(value + batch * p.value_strides.batch + begin * p.value_strides.position +
+    CopyRows(value + batch * p.value_strides.batch + block.begin * p.value_strides.position +
                  key_head * p.value_strides.head,
              p.value_strides.position, count, p.value_size, 1.0f, m.values, m.value_columns, count);
   });
@@ -86,37 +89,47 @@ void PackQueries(const AttentionProblem& p, const AttentionGradients& gradients,
   });
 }
 
-// Weights and dlogits of a group of queries, row by row of the tiles, from their products with the
-// keys (in `weights`) and of dO with the values (in `slopes`). Rows behind the group's last query
-// get 0.
+// One row of weights and dlogits, from the row's logits (in `weights`) and its products of dO with the values (in `slopes`).
+// `guarded` where pairs may be forbidden: their weight is 0 even if the residual or delta is NaN.
+template <bool guarded, bool dropping>
+void WeighAndSlopeRow(const Dropout& dropout, const DropoutRow& dropout_row, int64_t first_key,
+                      int64_t columns, Floats residual, Floats delta, float* weights,
+                      float* slopes) {
+  for (int64_t j = 0; j < columns; j += kLanes) {
+    const Floats logits = Load(weights + j);
+    Floats weight = Exp2(logits - residual);
+    Floats product = Load(slopes + j);
+    Floats kept = weight;
+    if constexpr (dropping) {
+      product = dropout.Apply(product, dropout_row, first_key + j);
+      kept = dropout.Apply(weight, dropout_row, first_key + j);
+    }
+    Floats slope = weight * (product - delta);
+    if constexpr (guarded) {
+      kept = logits == -kInfinity ? Floats{} : kept;
+      slope = logits == -kInfinity ? Floats{} : slope;
+    }
+    Store(kept, weights + j);
+    Store(slope, slopes + j);
+  }
+}
+
+// The same for a group of queries. Rows behind its last query get 0.
 void WeighAndSlope(const AttentionProblem& p, const Dropout& dropout, const Queries& q,
                    const Keys& keys, const float* residuals, const float* deltas, float* weights,
                    float* slopes) {
   const int64_t columns = RoundUp(keys.end - keys.begin, kLanes);
-  FinishScores(p, q, keys, weights, kKeys);
-  for (int64_t i = 0; i < kGroup; ++i, weights += kKeys, slopes += kKeys) {
-    if (i >= q.count) {
-      std::memset(weights, 0, static_cast<size_t>(columns) * sizeof(float));
-      std::memset(slopes, 0, static_cast<size_t>(columns) * sizeof(float));
-      continue;
-    }
-    const Floats residual = Broadcast(residuals[i]);
-    const Floats delta = Broadcast(deltas[i]);
-    if (p.dropout_rate > 0) {
-      const DropoutRow row = DropoutRowOf(p, q, i);
-      for (int64_t j = 0; j < columns; j += kLanes) {
-        const Floats weight = Exp2(Load(weights + j) - residual);
-        const Floats factor = dropout.Factors(row, keys.begin + j);
-        Store(weight * factor, weights + j);
-        Store(weight * (Load(slopes + j) * factor - delta), slopes + j);
-      }
-    } else {
-      for (int64_t j = 0; j < columns; j += kLanes) {
-        const Floats weight = Exp2(Load(weights + j) - residual);
-        Store(weight, weights + j);
-        Store(weight * (Load(slopes + j) - delta), slopes + j);
-      }
-    }
+  const bool guarded = FinishScores(p, q, keys, weights, kKeys);
+  const bool dropping = p.dropout_rate > 0;
+  const auto row_of = dropping ? (guarded ? WeighAndSlopeRow<true, true> : WeighAndSlopeRow<false, true>)
+                               : (guarded ? WeighAndSlopeRow<true, false> : WeighAndSlopeRow<false, false>);
+  for (int64_t i = 0; i < q.count; ++i) {
+    row_of(dropout, DropoutRowOf(p, q, i), keys.begin, columns, Broadcast(residuals[i]),
+           Broadcast(deltas[i]), weights + i * kKeys, slopes + i * kKeys);
+  }
+  for (int64_t i = q.count; i < kGroup; ++i) {
+    std::memset(weights + i * kKeys, 0, static_cast<size_t>(columns) * sizeof(float));
+    std::memset(slopes + i * kKeys, 0, static_cast<size_t>(columns) * sizeof(float));
   }
 }
 
@@ -192,7 +205,7 @@ void Backward(const AttentionProblem& p, const AttentionGradients& gradients, in
   for (int64_t begin = chunk * kKeys; begin < p.keys; begin += chunks * kKeys) {
     const Keys block = {begin, Min(begin + kKeys, p.keys)};
     const int64_t present = block.end - block.begin;
-    PackKeys(p, batch, key_head, begin, present, m);
+    PackKeys(p, batch, key_head, block, m);
     std::memset(m.key_sums, 0, static_cast<size_t>(kKeys * m.row_columns) * sizeof(float));
     std::memset(m.value_sums, 0, static_cast<size_t>(kKeys * m.value_columns) * sizeof(float));
 
@@ -309,7 +322,7 @@ void BiasGrad(const AttentionProblem& p, const AttentionGradients& gradients, in
       const int64_t terms = (b * p.heads + n) * p.queries;
       for (int64_t begin = one_key ? 0 : key; begin < last_key; begin += kKeys) {
         const Keys block = {begin, Min(begin + kKeys, last_key)};
-        PackKeys(p, b, n / (p.heads / p.key_heads), begin, block.end - block.begin, m);
+        PackKeys(p, b, n / (p.heads / p.key_heads), block, m);
         for (int64_t first = one_query ? 0 : query; first < valid; first += kQueries) {
           const Queries q = {b, n, first, Min(kQueries, valid - first)};
           PackQueries(p, gradients, q, m);

@@ -188,7 +188,7 @@ void Decode(const AttentionProblem& p, int64_t batch, int64_t begin, int64_t end
         if (p.dropout_rate > 0) {
           const DropoutRow dropped = DropoutRowOf(p, q, 0);
           for (int64_t j = 0; j < count; j += kLanes) {
-            Store(Load(scores + j) * dropout.Factors(dropped, first + j), scores + j);
+            Store(dropout.Apply(Load(scores + j), dropped, first + j), scores + j);
           }
         }
         if (factor == 1) continue;

@@ -86,7 +86,7 @@ inline void Drop(const AttentionProblem& p, const Dropout& dropout, const Querie
   for (int64_t i = 0; i < q.count; ++i, weights += kKeys) {
     const DropoutRow row = DropoutRowOf(p, q, i);
     for (int64_t j = 0; j < keys.end - keys.begin; j += kLanes) {
-      Store(Load(weights + j) * dropout.Factors(row, keys.begin + j), weights + j);
+      Store(dropout.Apply(Load(weights + j), row, keys.begin + j), weights + j);
     }
   }
 }

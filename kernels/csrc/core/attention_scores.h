@@ -33,11 +33,15 @@ inline int64_t NumQueries(const AttentionProblem& p, int64_t batch) {
   return p.query_lengths == nullptr ? p.queries : p.query_lengths[batch];
 }
 
+inline int64_t NumKeys(const AttentionProblem& p, int64_t batch) {
+  return p.key_lengths == nullptr ? p.keys : p.key_lengths[batch];
+}
+
 // The keys that the band and the lengths leave to a query. Both ends never fall from one query to
 // the next, so the ends for the first and the last of several queries say it for all. The limits
 // may be any 64-bit numbers: no sum overflows.
 inline Keys KeysOf(const AttentionProblem& p, int64_t batch, int64_t query) {
-  const int64_t keys = p.key_lengths == nullptr ? p.keys : p.key_lengths[batch];
+  const int64_t keys = NumKeys(p, batch);
   const int64_t position = query + (p.query_offsets == nullptr ? 0 : p.query_offsets[batch]);
   Keys range = {0, keys};
   if (p.is_causal) range.end = Min(range.end, position + 1);
@@ -119,14 +123,14 @@ inline void AddSlopes(const AttentionProblem& p, const Queries& q, const Keys& k
   }
 }
 
-// Forbids what each query does not see of the tile's `columns` columns, the first of which is key
-// `begin`.
-inline void ApplyBand(const AttentionProblem& p, const Queries& q, int64_t begin, int64_t columns,
-                      float* scores, int64_t row) {
+// Forbids what each query does not see of the keys, and all of the tile's `columns` columns behind
+// them.
+inline void ApplyBand(const AttentionProblem& p, const Queries& q, const Keys& keys,
+                      int64_t columns, float* scores, int64_t row) {
   for (int64_t i = 0; i < q.count; ++i, scores += row) {
     const Keys seen = KeysOf(p, q.batch, q.first + i);
-    const int64_t left = Min(Max(seen.begin - begin, 0), columns);
-    const int64_t right = Min(Max(seen.end - begin, left), columns);
+    const int64_t left = Min(Max(seen.begin - keys.begin, 0), columns);
+    const int64_t right = Max(Min(seen.end, keys.end) - keys.begin, left);
     for (int64_t j = 0; j < left; ++j) scores[j] = -kInfinity;
     for (int64_t j = right; j < columns; ++j) scores[j] = -kInfinity;
   }
@@ -135,7 +139,7 @@ inline void ApplyBand(const AttentionProblem& p, const Queries& q, int64_t begin
 // Turns the products of a tile into logits (in units of log(2)), -infinity where a pair is
 // forbidden. Columns run from keys.begin; those from keys.end up to the next multiple of kLanes are
 // forbidden too.
-inline void FinishScores(const AttentionProblem& p, const Queries& q, const Keys& keys,
+inline bool FinishScores(const AttentionProblem& p, const Queries& q, const Keys& keys,
                          float* scores, int64_t row) {
   if (p.bias != nullptr) {
     WithStorage(p.storage, p.bias,
@@ -144,12 +148,12 @@ inline void FinishScores(const AttentionProblem& p, const Queries& q, const Keys
   if (p.alibi_slopes != nullptr) AddSlopes(p, q, keys, scores, row);
   if (p.mask != nullptr) ApplyMask(p.mask, p.mask_strides, q, keys, scores, row);
   const int64_t columns = RoundUp(keys.end - keys.begin, kLanes);
-  if (columns != keys.end - keys.begin || !AllSee(p, q, keys)) {
-    ApplyBand(p, q, keys.begin, columns, scores, row);
-  }
+  const bool cut = columns != keys.end - keys.begin || !AllSee(p, q, keys);
+  if (cut) ApplyBand(p, q, keys, columns, scores, row);
+  return cut || p.bias != nullptr || p.mask != nullptr;
 }
 
-// Factors of dropout, 0 or 1 / (1 - rate), for kLanes keys from `key` on.
+// Sets what is dropped to 0, and multiplies the rest by 1 / (1 - rate).
 struct Dropout {
   uint32_t threshold;
   float factor;
@@ -157,7 +161,8 @@ struct Dropout {
   explicit Dropout(const AttentionProblem& p)
       : threshold(DropoutThreshold(p.dropout_rate)), factor(1.0f / (1.0f - p.dropout_rate)) {}
 
-  Floats Factors(const DropoutRow& row, int64_t key) const {
+  // For values of kLanes keys from `key` on.
+  Floats Apply(Floats values, const DropoutRow& row, int64_t key) const {
     Words x;
     for (int i = 0; i < kLanes; ++i) x[i] = static_cast<uint32_t>(i);
     x += row.first + static_cast<uint32_t>(key);
@@ -169,7 +174,7 @@ struct Dropout {
     x ^= x >> 16;
     // 24 bits: compared as signed integers, for which there are instructions everywhere.
     const Integers bits = BitCast<Integers>(x >> 8);
-    return bits >= static_cast<int32_t>(threshold) ? Broadcast(factor) : Floats{};
+    return bits >= static_cast<int32_t>(threshold) ? values * factor : Floats{};
   }
 };
 

@@ -5,6 +5,8 @@
 
 namespace ikelos {
 
+inline constexpr char kAttentionTarget[] = "ikelos_attention";
+inline constexpr char kAttentionGradTarget[] = "ikelos_attention_grad";
 inline constexpr char kRmsNormTarget[] = "ikelos_rms_norm";
 inline constexpr char kRmsNormGradTarget[] = "ikelos_rms_norm_grad";
 

@@ -2,11 +2,9 @@
 // no protobuf.
 #include <cstddef>
 #include <cstdint>
-#include <functional>
-#include <string>
-#include <utility>
 
 #include "core/rms_norm.h"
+#include "tensorflow/ffi_support.h"
 #include "tensorflow/names.h"
 #include "xla/ffi/api/c_api.h"
 #include "xla/ffi/api/ffi.h"
@@ -17,27 +15,12 @@ namespace {
 namespace ffi = ::xla::ffi;
 using Floats = ffi::Result<ffi::Buffer<ffi::F32>>;
 
-// XLA's executable hands over the intra-op pool of TensorFlow. The pool outlives the call it is
-// used in.
-ParallelFor XlaPool(ffi::ThreadPool& pool) {
-  return OnPool(pool.num_threads(),
-                [&pool](std::function<void()> work) { pool.Schedule(std::move(work)); });
-}
-
-// The lowerings check the shapes of what they emit. This is the last line before raw pointers, for
-// a program that came here some other way.
-ffi::Error Check(const char* name, size_t received, size_t expected) {
-  if (received == expected) return ffi::Error::Success();
-  return ffi::Error::InvalidArgument(std::string(name) + ": expected " + std::to_string(expected) +
-                                     " elements. Received: " + std::to_string(received));
-}
-
 template <typename T>
 ffi::Error Forward(float epsilon, ffi::ThreadPool& pool, const ffi::AnyBuffer& x,
                    const ffi::AnyBuffer& scale, ffi::AnyBuffer& y, ffi::Buffer<ffi::F32>& rstd) {
   const size_t elements = rstd.element_count() * scale.element_count();
-  for (const ffi::Error& error :
-       {Check("x", x.element_count(), elements), Check("y", y.element_count(), elements)})
+  for (const ffi::Error& error : {ExpectElements("x", x.element_count(), elements),
+                                  ExpectElements("y", y.element_count(), elements)})
     if (error.failure()) return error;
   RmsNorm(static_cast<const T*>(x.untyped_data()), static_cast<const T*>(scale.untyped_data()),
           static_cast<T*>(y.untyped_data()), rstd.typed_data(),
@@ -62,10 +45,11 @@ ffi::Error Backward(ffi::ThreadPool& pool, const ffi::AnyBuffer& x, const ffi::A
   const size_t elements = rstd.element_count() * scale.element_count();
   const auto scratch_elements = static_cast<size_t>(RmsNormGradScratch(rows, columns));
   for (const ffi::Error& error :
-       {Check("x", x.element_count(), elements), Check("dy", dy.element_count(), elements),
-        Check("dx", dx.element_count(), elements),
-        Check("dscale", dscale.element_count(), scale.element_count()),
-        Check("scratch", scratch.element_count(), scratch_elements)})
+       {ExpectElements("x", x.element_count(), elements),
+        ExpectElements("dy", dy.element_count(), elements),
+        ExpectElements("dx", dx.element_count(), elements),
+        ExpectElements("dscale", dscale.element_count(), scale.element_count()),
+        ExpectElements("scratch", scratch.element_count(), scratch_elements)})
     if (error.failure()) return error;
   RmsNormGrad(static_cast<const T*>(x.untyped_data()), static_cast<const T*>(scale.untyped_data()),
               rstd.typed_data(), static_cast<const T*>(dy.untyped_data()),

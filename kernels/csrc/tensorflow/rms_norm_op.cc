@@ -6,6 +6,7 @@
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"
+#include "tensorflow/intra_op_pool.h"
 #include "tensorflow/rms_norm_shapes.h"
 
 namespace ikelos {
@@ -100,14 +101,6 @@ REGISTER_OP("IkelosRmsNormGrad")
         "The gradient of IkelosRmsNorm by x and scale, given that by y. rstd holds all this needs "
         "of "
         "epsilon, which is kept for the second derivative.");
-
-ParallelFor IntraOpPool(OpKernelContext* context) {
-  const tf::DeviceBase::CpuWorkerThreads& workers =
-      *context->device()->tensorflow_cpu_worker_threads();
-  return OnPool(workers.num_threads, [pool = workers.workers](std::function<void()> work) {
-    pool->Schedule(std::move(work));
-  });
-}
 
 template <typename T>
 class RmsNormOp : public tf::OpKernel {

@@ -3,7 +3,9 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "core/rms_norm.h"
+#include "tensorflow/attention_arguments.h"
 #include "tensorflow/compiler/tf2xla/xla_op_kernel.h"
 #include "tensorflow/names.h"
 #include "tensorflow/rms_norm_shapes.h"
@@ -21,27 +23,39 @@ xla::Shape RowMajor(const xla::Shape& shape) {
   return xla::ShapeUtil::MakeShapeWithDescendingLayout(shape.element_type(), shape.dimensions());
 }
 
+tf::TensorShape TensorShapeOf(const xla::Shape& shape) {
+  return tf::TensorShape(shape.dimensions());
+}
+
 // A float attribute must be printed as a float ("1.0e-06 : f32"): the handler's decoder takes "1"
 // for an integer and refuses it. Nine digits are enough to give back every float32.
-std::string FloatAttribute(float value) { return absl::StrFormat("%.8e : f32", value); }
+std::string Attribute(float value) { return absl::StrFormat("%.8e : f32", value); }
+std::string Attribute(int64_t value) { return absl::StrCat(value, " : i64"); }
+std::string Attribute(bool value) { return value ? "true" : "false"; }
+
+// Of all inputs, in row-major layout.
+absl::StatusOr<std::vector<xla::Shape>> InputShapes(XlaOpKernelContext* context) {
+  std::vector<xla::Shape> shapes;
+  for (int i = 0; i < context->num_inputs(); ++i) {
+    absl::StatusOr<xla::Shape> shape = context->InputXlaShape(i);
+    if (!shape.ok()) return shape.status();
+    shapes.push_back(RowMajor(*shape));
+  }
+  return shapes;
+}
 
 // Calls `target` with all inputs of the op. `results` are the shapes of the op's outputs, then
 // those of any scratch memory: asked for as one more result, it is planned with all other buffers
 // of the program. (ffi::ScratchAllocator finds no allocator when TensorFlow runs the program.)
-// `attributes` is an MLIR dictionary.
+// `attributes` is an MLIR dictionary. The layouts are stated because layout assignment, left alone,
+// may hand a transposed operand over as it lies in memory.
 void EmitCall(XlaOpKernelContext* context, const std::string& target,
-              const std::vector<xla::Shape>& results, const std::string& attributes) {
+              const std::vector<xla::Shape>& inputs, const std::vector<xla::Shape>& results,
+              const std::string& attributes) {
   std::vector<xla::XlaOp> operands;
-  std::vector<xla::Shape> operand_shapes;
-  for (int i = 0; i < context->num_inputs(); ++i) {
-    absl::StatusOr<xla::Shape> shape = context->InputXlaShape(i);
-    OP_REQUIRES_OK(context, shape.status());
-    operands.push_back(context->Input(i));
-    operand_shapes.push_back(RowMajor(*shape));
-  }
-  // Left alone, layout assignment may hand a transposed operand over as it lies in memory.
+  for (int i = 0; i < context->num_inputs(); ++i) operands.push_back(context->Input(i));
   const xla::XlaOp call = xla::CustomCallWithLayout(
-      context->builder(), target, operands, xla::ShapeUtil::MakeTupleShape(results), operand_shapes,
+      context->builder(), target, operands, xla::ShapeUtil::MakeTupleShape(results), inputs,
       attributes,
       /*has_side_effect=*/false, /*output_operand_aliasing=*/{}, /*literal=*/nullptr,
       xla::CustomCallSchedule::SCHEDULE_NONE, xla::CustomCallApiVersion::API_VERSION_TYPED_FFI);
@@ -63,13 +77,14 @@ class RmsNormLowering : public tf::XlaOpKernel {
   }
 
   void Compile(XlaOpKernelContext* context) override {
-    OP_REQUIRES_OK(context, ValidateShapes(context->InputShape(0), context->InputShape(1)));
-    absl::StatusOr<xla::Shape> x = context->InputXlaShape(0);
-    OP_REQUIRES_OK(context, x.status());
+    const absl::StatusOr<std::vector<xla::Shape>> inputs = InputShapes(context);
+    OP_REQUIRES_OK(context, inputs.status());
+    const xla::Shape& x = (*inputs)[0];
+    OP_REQUIRES_OK(context, ValidateShapes(TensorShapeOf(x), TensorShapeOf((*inputs)[1])));
     const xla::Shape rstd = xla::ShapeUtil::MakeShapeWithDescendingLayout(
-        xla::F32, x->dimensions().subspan(0, x->dimensions().size() - 1));
-    EmitCall(context, kRmsNormTarget, {RowMajor(*x), rstd},
-             absl::StrCat("{epsilon = ", FloatAttribute(epsilon_), "}"));
+        xla::F32, x.dimensions().subspan(0, x.dimensions().size() - 1));
+    EmitCall(context, kRmsNormTarget, *inputs, {x, rstd},
+             absl::StrCat("{epsilon = ", Attribute(epsilon_), "}"));
   }
 
  private:
@@ -81,23 +96,69 @@ class RmsNormGradLowering : public tf::XlaOpKernel {
   using XlaOpKernel::XlaOpKernel;
 
   void Compile(XlaOpKernelContext* context) override {
-    const tf::TensorShape rstd = context->InputShape(2);
-    OP_REQUIRES_OK(context, ValidateGradShapes(context->InputShape(0), context->InputShape(1), rstd,
-                                               context->InputShape(3)));
-    absl::StatusOr<xla::Shape> x = context->InputXlaShape(0);
-    absl::StatusOr<xla::Shape> scale = context->InputXlaShape(1);
-    OP_REQUIRES_OK(context, x.status());
-    OP_REQUIRES_OK(context, scale.status());
+    const absl::StatusOr<std::vector<xla::Shape>> inputs = InputShapes(context);
+    OP_REQUIRES_OK(context, inputs.status());
+    const xla::Shape &x = (*inputs)[0], &scale = (*inputs)[1];
+    const tf::TensorShape rstd = TensorShapeOf((*inputs)[2]);
+    OP_REQUIRES_OK(context, ValidateGradShapes(TensorShapeOf(x), TensorShapeOf(scale), rstd,
+                                               TensorShapeOf((*inputs)[3])));
     const xla::Shape scratch = xla::ShapeUtil::MakeShapeWithDescendingLayout(
-        xla::F32, {RmsNormGradScratch(rstd.num_elements(), scale->dimensions(0))});
-    EmitCall(context, kRmsNormGradTarget, {RowMajor(*x), RowMajor(*scale), scratch}, "{}");
+        xla::F32, {RmsNormGradScratch(rstd.num_elements(), scale.dimensions(0))});
+    EmitCall(context, kRmsNormGradTarget, *inputs, {x, scale, scratch}, "{}");
   }
+};
+
+template <bool kIsGradient>
+class AttentionLowering : public tf::XlaOpKernel {
+ public:
+  explicit AttentionLowering(OpKernelConstruction* construction) : XlaOpKernel(construction) {
+    ForEachAttribute(attributes_, [construction](const char* name, auto& value) {
+      OP_REQUIRES_OK(construction, construction->GetAttr(name, &value));
+    });
+    OP_REQUIRES_OK(construction, CheckAttributes(attributes_));
+  }
+
+  void Compile(XlaOpKernelContext* context) override {
+    const absl::StatusOr<std::vector<xla::Shape>> inputs = InputShapes(context);
+    OP_REQUIRES_OK(context, inputs.status());
+    std::vector<AttentionArray> arrays;
+    for (const xla::Shape& shape : *inputs)
+      arrays.push_back(
+          {AttentionShape(shape.dimensions().begin(), shape.dimensions().end()), nullptr});
+    AttentionArguments arguments;
+    OP_REQUIRES_OK(context, ReadArguments(attributes_, kIsGradient, arrays, &arguments));
+
+    const xla::PrimitiveType dtype = (*inputs)[0].element_type();
+    const Storage storage = dtype == xla::F32    ? Storage::kFloat32
+                            : dtype == xla::BF16 ? Storage::kBFloat16
+                                                 : Storage::kFloat16;
+    std::vector<xla::Shape> results;
+    for (const AttentionShape& sizes : ResultShapes(arguments, kIsGradient))
+      results.push_back(xla::ShapeUtil::MakeShapeWithDescendingLayout(dtype, sizes));
+    if (kIsGradient)
+      results.push_back(xla::ShapeUtil::MakeShapeWithDescendingLayout(
+          xla::F32, {GradScratch(arguments, storage)}));
+    else
+      results[1].set_element_type(xla::F32);  // the residual
+
+    std::vector<std::string> dictionary;
+    ForEachAttribute(attributes_, [&dictionary](const char* name, auto value) {
+      dictionary.push_back(absl::StrCat(name, " = ", Attribute(value)));
+    });
+    EmitCall(context, kIsGradient ? kAttentionGradTarget : kAttentionTarget, *inputs, results,
+             absl::StrCat("{", absl::StrJoin(dictionary, ", "), "}"));
+  }
+
+ private:
+  AttentionAttributes attributes_;
 };
 
 // Not REGISTER_XLA_OP, which only notes the op in a list that TensorFlow turns into kernels once,
 // at the first compilation of the process: a library loaded after that would be too late. These are
 // the kernels that would come of it, for the one XLA device there are handlers for.
 constexpr char kDevice[] = "XLA_CPU_JIT";
+REGISTER_KERNEL_BUILDER(Name("IkelosAttention").Device(kDevice), AttentionLowering<false>);
+REGISTER_KERNEL_BUILDER(Name("IkelosAttentionGrad").Device(kDevice), AttentionLowering<true>);
 REGISTER_KERNEL_BUILDER(Name("IkelosRmsNorm").Device(kDevice), RmsNormLowering);
 REGISTER_KERNEL_BUILDER(Name("IkelosRmsNormGrad").Device(kDevice), RmsNormGradLowering);
 

@@ -8,9 +8,9 @@
 Inputs are `[B,T,N,H]`, N = 8, in a `tf.function`. Keras computes what its `MultiHeadAttention` does,
 `keras.ops.dot_product_attention`; PyTorch runs `scaled_dot_product_attention` on the layout it likes best, `[B,N,T,H]`.
 Useful FLOPs are 4 B N T S H forward and 2.5 times that backward, half of it causal, and of lengths only the pairs
-within them. Decoding is 16 calls in a row, each of which takes the output of the last as its query: TensorFlow runs such
-a loop as one graph, PyTorch from Python. Beside "Ikelos under XLA" stands the difference where a call is too short for
-the goal.
+within them. Decoding is 16 calls in a row, each of which takes the output of the last as its query: TensorFlow runs
+such a loop as one graph, PyTorch from Python. Beside "Ikelos under XLA" stands the difference where a call is too short
+for the goal.
 """
 
 import compare

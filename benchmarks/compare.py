@@ -80,49 +80,62 @@ class Case:
 
 
 def main(
-    description: str,
-    contenders: dict[str, Contender],
-    cases: Callable[[str], Sequence[Case]],
-    script: str,
-    extend: Callable[[argparse.ArgumentParser], None] | None = None,
-) -> argparse.Namespace:
-    """Runs a benchmark from its command line; its process serves as a contender if the command line says so.
+    description: str, contenders: dict[str, Contender], cases: Callable[[str], Sequence[Case]], script: str
+) -> None:
+    """Runs a benchmark, or serves as one of its contenders, as the command line says.
 
     Args:
         description: The script's docstring.
         contenders: By name; `OURS` is among them.
         cases: From a key of `EFFORT` to the cases.
         script: The script's file.
-        extend: Adds options of the script's own.
-
-    Returns:
-        The options.
     """
+    run(make_comparison_parser(description).parse_args(), contenders, cases, script)
+
+
+def run(
+    options: argparse.Namespace,
+    contenders: dict[str, Contender],
+    cases: Callable[[str], Sequence[Case]],
+    script: str,
+) -> None:
+    """`main` with the command line read."""
+    if options.serve:
+        workers.serve(contenders[options.serve])
+        return
+    commands = _commands(contenders, script, options)
+    chosen = _chosen(cases(options.effort), commands, options)
+    write(_run(chosen, commands, options), options, plot)
+
+
+def make_comparison_parser(description: str) -> argparse.ArgumentParser:
+    """The options of a benchmark that compares times."""
+    parser = make_parser(description)
+    parser.add_argument("--cases", metavar="PATTERN", default="", help="only cases with this in their name")
+    parser.add_argument("--peers", metavar="PATTERN", default="", help="only peers with this in their name")
+    parser.add_argument("--serve", metavar="NAME", help=argparse.SUPPRESS)
+    return parser
+
+
+def make_parser(description: str) -> argparse.ArgumentParser:
+    """The options of every benchmark."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_const", dest="effort", const="quick", help="minutes, for a first look")
     parser.add_argument("--smoke", action="store_const", dest="effort", const="smoke", help="only see that it runs")
-    parser.add_argument("--cases", metavar="PATTERN", default="", help="only cases with this in their name")
-    parser.add_argument("--peers", metavar="PATTERN", default="", help="only peers with this in their name")
     parser.add_argument("--threads", type=int, default=2, help="of every contender")
     parser.add_argument("--torch-python", metavar="PATH", help="an interpreter with PyTorch")
-    parser.add_argument("--json", metavar="PATH", help="where to write the rows")
-    parser.add_argument("--plot", metavar="PATH", help="where to draw the ratios")
-    parser.add_argument("--serve", metavar="NAME", choices=list(contenders), help=argparse.SUPPRESS)
+    parser.add_argument("--json", metavar="PATH", help="where to write the figures")
+    parser.add_argument("--plot", metavar="PATH", help="where to draw them")
     parser.set_defaults(effort="full")
-    if extend:
-        extend(parser)
-    options = parser.parse_args()
-    if options.serve:
-        workers.serve(contenders[options.serve])
-        sys.exit()
-    commands = _commands(contenders, script, options)
-    chosen = _chosen(cases(options.effort), commands, options)
-    rows = _run(chosen, commands, options)
+    return parser
+
+
+def write(rows: Sequence[Row], options: argparse.Namespace, plot: Callable[[Sequence[Row], str], None]) -> None:
+    """Writes the JSON file and the picture, if they were asked for."""
     if options.json:
         pathlib.Path(options.json).write_text(json.dumps(rows, indent=1) + "\n")
     if options.plot:
         plot(rows, options.plot)
-    return options
 
 
 def _commands(contenders, script, options):

@@ -1,0 +1,226 @@
+"""Validation loss over time: the recipe language_modeling beside nanoGPT-style models in PyTorch, in one sitting.
+
+    python benchmarks/curve.py --minutes 5 [--torch-python PATH] [--json PATH] [--plot PATH]
+
+One after the other on the same characters, in seconds spent in training (validation is not counted): our recipe; a GPT
+of nanoGPT's published settings for Shakespeare on a CPU (4 layers, 128 wide, context 64, batches of 12, 2000 steps,
+whatever `--minutes` says); and one of our recipe's size, context and batch. The learning rates of the first and the
+last end after `--minutes`, for which a short trial finds the number of steps. Losses are nats per character, the end of
+a play counted as one, in windows of the model's context that don't overlap. The peers' windows begin with a character
+that they are given; ours is given none.
+
+`--set KEY=VALUE` changes the recipe. `--json` writes a list of {"model", "seconds", "steps", "nats_per_character"}.
+"""
+
+import json
+import math
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+import compare
+import numpy as np
+import workers
+
+VALIDATIONS = 10
+TRIAL_STEPS = 20
+
+
+def ours(request):
+    """Trains the recipe's model in this process; the points of its curve."""
+    from ikelos.pipelines import recipe as recipes
+    from ikelos.pipelines.tasks.language_modeling import task
+    from ikelos.pipelines.training import history
+    from ikelos.pipelines.training.fit import fit
+
+    folder = pathlib.Path(request["folder"])
+
+    def train(name, steps, validations):
+        overrides = [
+            *request["set"],
+            f"training.steps={steps}",
+            f"training.steps_per_epoch={max(1, steps // validations)}",
+            # Text that nobody reads, written after each validation.
+            "evaluation.samples.length=1",
+        ]
+        config = recipes.load("language_modeling", overrides).config
+        assets_folder = folder / "assets"
+        if not assets_folder.exists():
+            assets_folder.mkdir()
+            task.fit_assets(config, assets_folder)
+        assets = task.load_assets(config, assets_folder)
+        for split in ("train", "validation"):
+            np.save(folder / f"{split}.npy", np.concatenate(assets.splits[split].tokens))
+        (stage,) = task.stages(config, assets)
+        fit(stage, config.training, folder / name)
+        records = history.read(folder / name / "history.jsonl")
+        return (
+            config,
+            [record for record in records if record["event"] == "step"],
+            [record for record in records if record["event"] == "epoch"],
+        )
+
+    _, (first, *_, last), _ = train("trial", TRIAL_STEPS, 1)
+    a_step = (last["seconds"] - first["seconds"]) / (last["step"] - first["step"])
+    # The first steps include tracing, which the whole run will do again.
+    start = first["seconds"] - first["step"] * a_step
+    config, _, epochs = train("whole", max(1, round((request["seconds"] - start) / a_step)), VALIDATIONS)
+    sizes = {key: getattr(config.model, key) for key in ("context", "num_layers", "size", "num_heads")}
+    return {
+        "model": f"Ikelos {config.model.num_layers}x{config.model.size}",
+        "points": [(record["seconds"], record["step"], record["validation_loss"]) for record in epochs],
+        "settings": {**sizes, "batch_size": config.training.batch_size},
+    }
+
+
+def nano_gpt(request):
+    """Trains a GPT as nanoGPT does; the points of its curve."""
+    import torch
+    import torch_models
+    from torch.nn.functional import cross_entropy
+
+    train, validation = (torch.from_numpy(np.load(request[split])).long() for split in ("train", "validation"))
+    context, batch_size, peak = request["context"], request["batch_size"], request["learning_rate"]
+    torch.manual_seed(1337)
+
+    def build():
+        model = torch_models.GPT(
+            int(max(train.max(), validation.max())) + 1,
+            context,
+            request["num_layers"],
+            request["size"],
+            request["num_heads"],
+        )
+        matrices = [parameter for parameter in model.parameters() if parameter.dim() >= 2]
+        scales = [parameter for parameter in model.parameters() if parameter.dim() < 2]
+        groups = [{"params": matrices, "weight_decay": 0.1}, {"params": scales, "weight_decay": 0.0}]
+        return model, torch.optim.AdamW(groups, peak, betas=(0.9, 0.99), fused=True)
+
+    def rate(step, steps):
+        warmup = min(100, steps // 2)
+        if step < warmup:
+            return peak * (step + 1) / (warmup + 1)
+        return peak * (0.1 + 0.45 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup))))
+
+    def advance(model, optimizer, step, steps):
+        starts = torch.randint(len(train) - context, (batch_size,))
+        windows = torch.stack([train[start : start + context + 1] for start in starts])
+        for group in optimizer.param_groups:
+            group["lr"] = rate(step, steps)
+        loss = cross_entropy(model(windows[:, :-1]).flatten(0, 1), windows[:, 1:].flatten())
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+    @torch.no_grad()
+    def validate(model):
+        total = 0.0
+        for first in range(0, len(validation) - 1, 64 * context):
+            # The last window of all is shorter.
+            piece = validation[first : first + 64 * context + 1]
+            whole = (len(piece) - 1) // context * context
+            parts = [(piece[:whole].view(-1, context), piece[1 : whole + 1].view(-1, context))] if whole else []
+            if whole < len(piece) - 1:
+                parts.append((piece[None, whole:-1], piece[None, whole + 1 :]))
+            total += sum(cross_entropy(model(x).flatten(0, 1), y.flatten(), reduction="sum").item() for x, y in parts)
+        return total / (len(validation) - 1)
+
+    steps = request["steps"]
+    if steps is None:
+        model, optimizer = build()
+        for step in range(TRIAL_STEPS):
+            if step == TRIAL_STEPS // 2:
+                start = time.perf_counter()
+            advance(model, optimizer, step, TRIAL_STEPS)
+        a_step = (time.perf_counter() - start) / (TRIAL_STEPS - TRIAL_STEPS // 2)
+        steps = max(1, round(request["seconds"] / a_step))
+    model, optimizer = build()
+    seconds, points, every = 0.0, [], max(1, steps // VALIDATIONS)
+    start = time.perf_counter()
+    for step in range(steps):
+        advance(model, optimizer, step, steps)
+        if (step + 1) % every == 0 or step + 1 == steps:
+            seconds += time.perf_counter() - start
+            points.append((seconds, step + 1, validate(model)))
+            start = time.perf_counter()
+    return {"model": request["name"], "points": points}
+
+
+TRAINERS = {"ours": ours, "nano_gpt": nano_gpt}
+
+
+def trained(trainer, request, python, threads):
+    """What a trainer gives, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = pathlib.Path(folder) / "result.json"
+        command = [python, __file__, "--train", trainer, json.dumps(request), str(result)]
+        done = subprocess.run(command, env=workers.environment(threads), capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{trainer} ended with status {done.returncode}:\n{done.stdout}{done.stderr[-4000:]}")
+        return json.loads(result.read_text())
+
+
+def curves(options):
+    """The rows, printed as they come."""
+    seconds = 60 * options.minutes
+    rows = []
+
+    def show(curve):
+        for elapsed, step, loss in curve["points"]:
+            print(f"{curve['model']:<28} {elapsed:>9.1f} {step:>7} {loss:>20.4f}", flush=True)
+            rows.append({"model": curve["model"], "seconds": elapsed, "steps": step, "nats_per_character": loss})
+
+    print(f"{'model':<28} {'seconds':>9} {'steps':>7} {'nats per character':>20}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        request = {"folder": folder, "set": options.set, "seconds": seconds}
+        own = trained("ours", request, sys.executable, options.threads)
+        show(own)
+        torch = workers.torch_python(options.torch_python)
+        if not torch:
+            print("No PyTorch in this interpreter, and no --torch-python: without its curves.")
+            return rows
+        data = {split: str(pathlib.Path(folder) / f"{split}.npy") for split in ("train", "validation")}
+        published = {"context": 64, "batch_size": 12, "num_layers": 4, "size": 128, "num_heads": 4}
+        smoke = options.effort == "smoke"
+        for settings, steps in ((published, 4 if smoke else 2000), (own["settings"], None)):
+            name = f"nanoGPT {settings['num_layers']}x{settings['size']}"
+            request = {**settings, **data, "name": name, "learning_rate": 1e-3, "steps": steps, "seconds": seconds}
+            show(trained("nano_gpt", request, torch, options.threads))
+    return rows
+
+
+def plot(rows, path):
+    from matplotlib.figure import Figure
+
+    from ikelos.pipelines.report import figures
+
+    with figures.style():
+        figure = Figure(figsize=(7, 4.5), layout="constrained")
+        axes = figure.subplots()
+        for model in dict.fromkeys(row["model"] for row in rows):
+            its = [row for row in rows if row["model"] == model]
+            minutes = [row["seconds"] / 60 for row in its]
+            axes.plot(minutes, [row["nats_per_character"] for row in its], marker="o", markersize=4, label=model)
+        axes.set_xlabel("minutes of training")
+        axes.set_ylabel("validation loss, nats per character")
+        axes.legend()
+    figure.savefig(path, dpi=150)
+
+
+def main():
+    if sys.argv[1:2] == ["--train"]:
+        trainer, request, result = sys.argv[2:]
+        pathlib.Path(result).write_text(json.dumps(TRAINERS[trainer](json.loads(request))))
+        return
+    parser = compare.make_parser(__doc__)
+    parser.add_argument("--minutes", type=float, default=5.0, help="of training, for each model")
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="of the recipe; repeatable")
+    options = parser.parse_args()
+    compare.write(curves(options), options, plot)
+
+
+if __name__ == "__main__":
+    main()

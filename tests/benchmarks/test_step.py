@@ -1,0 +1,13 @@
+import json
+
+
+def test_ours_and_keras(run, tmp_path):
+    run("step.py", "--smoke", "--peers", "Keras", "--json", tmp_path / "rows")
+    rows = json.loads((tmp_path / "rows").read_text())
+    assert [(row["case"], row["peer"]) for row in rows] == [("step T=16 B=2", "Keras layers")]
+
+
+def test_the_profile_names_our_ops(run, tmp_path):
+    finished = run("step.py", "--smoke", "--profile", tmp_path / "profile")
+    assert "IkelosRmsNorm" in finished.stdout
+    assert list((tmp_path / "profile").rglob("*.xplane.pb"))

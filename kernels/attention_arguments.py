@@ -1,0 +1,160 @@
+"""What `ikelos.kernels.attention` takes: checks, and the forms that both implementations take."""
+
+import math
+import numbers
+
+import numpy as np
+import tensorflow as tf
+
+
+def tensors(query, key, value) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The three as tensors that fit each other."""
+    query, key, value = (
+        tf.convert_to_tensor(x, name=name) for name, x in (("query", query), ("key", key), ("value", value))
+    )
+    for name, x in (("query", query), ("key", key), ("value", value)):
+        if x.shape.rank != 4:
+            raise ValueError(f"`{name}` must have rank 4, [batch, time, heads, size]. Received: {name}.shape={x.shape}")
+        if not x.dtype.is_floating or x.dtype != query.dtype:
+            raise ValueError(
+                f"`{name}` must be of a floating type, the same as `query`. "
+                f"Received: {name}.dtype={x.dtype.name}, query.dtype={query.dtype.name}"
+            )
+    if not key.shape[:3].is_compatible_with(value.shape[:3]):
+        raise ValueError(
+            "`key` and `value` must have one batch size, length and number of heads. "
+            f"Received: key.shape={key.shape}, value.shape={value.shape}"
+        )
+    for name, x in (("key", key), ("value", value)):
+        if not x.shape[:1].is_compatible_with(query.shape[:1]):
+            raise ValueError(
+                f"`query` and `{name}` must have one batch size. "
+                f"Received: query.shape={query.shape}, {name}.shape={x.shape}"
+            )
+    received = f"Received: query.shape={query.shape}, key.shape={key.shape}, value.shape={value.shape}"
+    if None in (*query.shape[2:], *key.shape[2:], *value.shape[2:]):
+        raise ValueError(f"The number of heads and their size must be known when the graph is traced. {received}")
+    if query.shape[3] != key.shape[3]:
+        raise ValueError(f"`query` and `key` must have one head size. {received}")
+    if query.shape[3] == 0:
+        raise ValueError(f"The head size of `query` and `key` must be at least 1. {received}")
+    # No query heads are fine, of no key heads too.
+    if query.shape[2] % key.shape[2] if key.shape[2] else query.shape[2]:
+        raise ValueError(f"The number of query heads must be a multiple of the number of key-value heads. {received}")
+    return query, key, value
+
+
+def pairwise(name: str, x, sizes: list[int | None], dtype: tf.DType) -> tf.Tensor | None:
+    """`x`, of rank 4, if it is broadcastable to `sizes`, which are B, N, T and S as far as they are known; a
+    floating `x` is cast to `dtype`."""
+    if x is None:
+        return None
+    x = tf.convert_to_tensor(x, name=name)
+    if dtype.is_bool and not x.dtype.is_bool:
+        raise ValueError(f"`{name}` must be boolean. Received: {name}.dtype={x.dtype.name}")
+    if dtype.is_floating and not x.dtype.is_floating:
+        raise ValueError(f"`{name}` must be of a floating type. Received: {name}.dtype={x.dtype.name}")
+    fits = x.shape.rank is not None and x.shape.rank <= 4
+    if not fits or any(
+        size not in (None, 1, wanted) and wanted is not None
+        for size, wanted in zip(reversed(list(x.shape)), reversed(sizes), strict=False)
+    ):
+        raise ValueError(
+            f"`{name}` must be broadcastable to [batch, heads, queries, keys], here {sizes}. "
+            f"Received: {name}.shape={x.shape}"
+        )
+    x = tf.cast(x, dtype)
+    return x if x.shape.rank == 4 else x[(None,) * (4 - x.shape.rank)]
+
+
+def lengths(name: str, x, batch: int | None, highest: int | None) -> tf.Tensor | None:
+    """int32 `[B]`; within 0 and `highest` where both are known."""
+    if x is None:
+        return None
+    x = _integers(name, x, batch, scalar=False)
+    known = tf.get_static_value(x)
+    if known is not None and known.size and (known.min() < 0 or (highest is not None and known.max() > highest)):
+        raise ValueError(f"`{name}` must be within 0 and {highest}. Received: {name}={known.tolist()}")
+    return x
+
+
+def offset(x, batch: int | None, query: tf.Tensor) -> tf.Tensor | None:
+    """int32 `[B]`; None if it is the integer 0."""
+    if isinstance(x, numbers.Integral):
+        if not -(2**31) <= x < 2**31:
+            raise ValueError(f"`query_offset` must fit into int32. Received: query_offset={x}")
+        if x == 0:
+            return None
+    x = _integers("query_offset", x, batch, scalar=True)
+    return tf.fill(tf.shape(query)[:1] if batch is None else [batch], x) if x.shape.rank == 0 else x
+
+
+def window(given: int | tuple[int, int] | None) -> tuple[int, int]:
+    """How far a query sees to the left and to the right; -1 is without limit."""
+    if given is None:
+        return -1, -1
+    sides = (given, given) if isinstance(given, numbers.Integral) else given
+    if (
+        not isinstance(sides, list | tuple)
+        or len(sides) != 2
+        or not all(isinstance(side, numbers.Integral) and side >= 0 for side in sides)
+    ):
+        raise ValueError(
+            f"`local_window_size` must be one or two integers, at least 0. Received: local_window_size={given}"
+        )
+    # Beyond any position: sums with one must not overflow int64.
+    return min(int(sides[0]), 2**62), min(int(sides[1]), 2**62)
+
+
+def slopes(x, num_heads: int) -> tf.Tensor | None:
+    """float32 `[N]`."""
+    if x is None:
+        return None
+    x = tf.convert_to_tensor(x, name="alibi_slopes")
+    if not x.dtype.is_floating:
+        raise ValueError(f"`alibi_slopes` must be of a floating type. Received: alibi_slopes.dtype={x.dtype.name}")
+    if x.shape.rank != 1 or not x.shape.is_compatible_with([num_heads]):
+        raise ValueError(
+            f"`alibi_slopes` must be of shape [heads], here [{num_heads}]. Received: alibi_slopes.shape={x.shape}"
+        )
+    return tf.cast(x, tf.float32)
+
+
+def number(name: str, x: float) -> float:
+    """A finite number."""
+    if not isinstance(x, numbers.Real) or not math.isfinite(x):
+        raise ValueError(f"`{name}` must be a finite number. Received: {name}={x}")
+    return float(x)
+
+
+def dropout(rate: float, seed) -> tuple[float, tf.Tensor | None]:
+    """The rate as a float32, which the native op takes, and int32 `[2]`, None if nothing is dropped."""
+    rate = float(np.float32(number("dropout_rate", rate)))
+    if not 0 <= rate < 1:
+        raise ValueError(f"`dropout_rate` must be at least 0 and below 1. Received: dropout_rate={rate}")
+    if rate == 0:
+        return 0.0, None
+    if seed is None:
+        raise ValueError(f"`dropout_seed` must be given with a dropout rate. Received: dropout_rate={rate}")
+    seed = tf.convert_to_tensor(seed, name="dropout_seed")
+    if not seed.dtype.is_integer:
+        raise ValueError(f"`dropout_seed` must hold integers. Received: dropout_seed.dtype={seed.dtype.name}")
+    if not seed.shape.is_compatible_with([2]):
+        raise ValueError(f"`dropout_seed` must be of shape [2]. Received: dropout_seed.shape={seed.shape}")
+    # Modulo 2^32: Keras's seeds are uint32.
+    return rate, tf.cast(tf.ensure_shape(seed, [2]), tf.int32)
+
+
+def _integers(name: str, x, batch: int | None, scalar: bool) -> tf.Tensor:
+    """int32, one for each row, or if `scalar` perhaps one for all."""
+    x = tf.convert_to_tensor(x, name=name)
+    if not x.dtype.is_integer:
+        raise ValueError(f"`{name}` must hold integers. Received: {name}.dtype={x.dtype.name}")
+    ranks = (0, 1) if scalar else (1,)
+    if x.shape.rank not in ranks or (x.shape.rank == 1 and not x.shape.is_compatible_with([batch])):
+        expected = ("a scalar or " if scalar else "") + f"of shape [batch], here [{batch}]"
+        raise ValueError(f"`{name}` must be {expected}. Received: {name}.shape={x.shape}")
+    if x.dtype == tf.int32:
+        return x
+    # What is out of range must stay so; there is no such operation for all types.
+    return tf.cast(tf.clip_by_value(tf.cast(x, tf.int64), -(2**31), 2**31 - 1), tf.int32)

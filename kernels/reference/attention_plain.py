@@ -1,0 +1,64 @@
+"""Attention with all logits `[B,N,T,S]` at once, and its second gradient."""
+
+import tensorflow as tf
+
+from ikelos.kernels.reference.attention_pairs import FORBIDDEN, Options, Queries, arithmetic, within
+from ikelos.kernels.reference.shapes import sizes
+
+
+def attend(
+    query: tf.Tensor,
+    key: tf.Tensor,
+    value: tf.Tensor,
+    bias: tf.Tensor | None,
+    options: Options,
+    with_residual: bool = True,
+) -> tuple[tf.Tensor, tf.Tensor | None]:
+    """The output `[B,T,N,E]` and, if wanted, the residual `[B,T,N]`."""
+    given, dtype = query.dtype, arithmetic(query.dtype)
+    query, key, value, bias = (None if x is None else tf.cast(x, dtype) for x in (query, key, value, bias))
+    num_keys, key_heads = sizes(key)[1:3]
+    queries, keys = Queries(query, key_heads, options), tf.range(num_keys)
+    logits, allowed = queries.logits(tf.transpose(key, [0, 2, 1, 3]), bias, options.mask, keys)
+    if allowed is not None:
+        # A sum and not a select: its gradient is free.
+        logits += tf.where(allowed, tf.zeros([], dtype), tf.constant(FORBIDDEN, dtype))
+    weights = queries.dropped(tf.nn.softmax(logits), keys)
+    attended = queries.by_head(tf.matmul(queries.grouped_pairs(weights), tf.transpose(value, [0, 2, 1, 3])))
+    output = tf.transpose(attended, [0, 2, 1, 3])
+    # Of use to few, and another pass over all logits.
+    residual = tf.transpose(tf.reduce_logsumexp(logits, axis=-1), [0, 2, 1]) if with_residual else None
+    # Rows are zeroed in the results: the weights are larger, and the gradient is the same.
+    valid = []
+    if allowed is not None and not (bias is None and _always_meets_keys(options, query.shape[1], key.shape[1])):
+        seen = tf.reduce_any(allowed[(None,) * (4 - allowed.shape.rank)], axis=-1)
+        valid.append(tf.transpose(seen, [0, 2, 1]))
+    if options.query_seq_lengths is not None:
+        valid.append(within(options.query_seq_lengths, queries.count)[:, :, None])
+    for condition in valid:
+        output *= tf.cast(condition, dtype)[..., None]
+        if residual is not None:
+            residual = tf.where(condition, residual, tf.constant(float("-inf"), dtype))
+    return tf.cast(output, given), residual
+
+
+def second_gradients(inputs, options: Options, output_grads, upstream) -> list[tf.Tensor | None]:
+    """Gradients by `inputs` (query, key, value and, if there is one, bias) and by `output_grads` (those by output and
+    residual), given those by the first gradients, `upstream`."""
+    inputs, output_grads = list(inputs), list(output_grads)
+    with tf.GradientTape() as outer:
+        outer.watch([*inputs, *output_grads])
+        with tf.GradientTape() as inner:
+            inner.watch(inputs)
+            outputs = attend(*inputs, *[None] * (4 - len(inputs)), options)
+        first = inner.gradient(outputs, inputs, output_gradients=output_grads)
+    return outer.gradient(first, [*inputs, *output_grads], output_gradients=list(upstream))
+
+
+def _always_meets_keys(options: Options, num_queries: int | None, num_keys: int | None) -> bool:
+    """Whether it is known that the options leave no query without a key."""
+    if any(x is not None for x in (options.query_offset, options.mask, options.key_value_seq_lengths)):
+        return False
+    if options.window_left < 0:
+        return True
+    return num_queries is not None and num_keys is not None and num_queries - 1 - options.window_left < num_keys

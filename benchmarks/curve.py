@@ -1,6 +1,6 @@
 """Validation loss over time: the recipe language_modeling beside nanoGPT-style models in PyTorch, in one sitting.
 
-    python benchmarks/curve.py --minutes 5 [--torch-python PATH] [--json PATH] [--plot PATH]
+    python benchmarks/curve.py [--minutes 5] [--torch-python PATH] [--json PATH] [--plot PATH]
 
 One after the other on the same characters, in seconds spent in training (validation is not counted): our recipe; a GPT
 of nanoGPT's published settings for Shakespeare on a CPU (4 layers, 128 wide, context 64, batches of 12, 2000 steps,
@@ -9,7 +9,8 @@ last end after `--minutes`, for which a short trial finds the number of steps. L
 a play counted as one, in windows of the model's context that don't overlap. The peers' windows begin with a character
 that they are given; ours is given none.
 
-`--set KEY=VALUE` changes the recipe. `--json` writes a list of {"model", "seconds", "steps", "nats_per_character"}.
+`--set KEY=VALUE` changes the recipe, `--quick` trains for a minute. `--json` writes a list of
+{"model", "seconds", "steps", "nats_per_character"}.
 """
 
 import json
@@ -24,6 +25,7 @@ import compare
 import numpy as np
 import workers
 
+MINUTES = {"full": 5.0, "quick": 1.0, "smoke": 0.001}
 VALIDATIONS = 10
 TRIAL_STEPS = 20
 
@@ -165,7 +167,7 @@ def trained(trainer, request, python, threads):
 
 def curves(options):
     """The rows, printed as they come."""
-    seconds = 60 * options.minutes
+    seconds = 60 * (MINUTES[options.effort] if options.minutes is None else options.minutes)
     rows = []
 
     def show(curve):
@@ -216,7 +218,7 @@ def main():
         pathlib.Path(result).write_text(json.dumps(TRAINERS[trainer](json.loads(request))))
         return
     parser = compare.make_parser(__doc__)
-    parser.add_argument("--minutes", type=float, default=5.0, help="of training, for each model")
+    parser.add_argument("--minutes", type=float, help="of training, for each model; 5 unless given")
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="of the recipe; repeatable")
     options = parser.parse_args()
     compare.write(curves(options), options, plot)

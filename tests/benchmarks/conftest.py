@@ -1,3 +1,4 @@
+import os
 import pathlib
 import subprocess
 import sys
@@ -14,7 +15,7 @@ def run():
     def runner(script, *options, check=True):
         finished = subprocess.run(
             [sys.executable, BENCHMARKS / script, *map(str, options)],
-            env={"PYTHONPATH": str(BENCHMARKS), "PATH": ""},
+            env={**os.environ, "PYTHONPATH": str(BENCHMARKS)},
             capture_output=True,
             text=True,
             timeout=300,

@@ -13,8 +13,6 @@ def test_the_recipe(run, tmp_path):
     run(
         "curve.py",
         "--smoke",
-        "--minutes",
-        0.001,
         "--set",
         f"data.source={{files: {{{files}}}}}",
         "--set",

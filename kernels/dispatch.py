@@ -52,9 +52,21 @@ def _rms_norm_obstacle(dtype: tf.DType, shape: tf.TensorShape) -> str | None:
     return None
 
 
+def _attention_obstacle(dtype: tf.DType, shape: tf.TensorShape, value_size: int | None = None) -> str | None:
+    if dtype not in (tf.float32, tf.bfloat16, tf.float16):
+        return f"the native kernel takes float32, bfloat16 and float16, not {dtype.name}"
+    size = shape[3] if shape.rank == 4 else None
+    if size is not None and size > 256:
+        return f"the native kernel takes a head size of at most 256, not {size}"
+    if value_size is not None and not 1 <= value_size <= 256:
+        return f"the native kernel takes a value size of 1 to 256, not {value_size}"
+    return None
+
+
 # For each op with a native kernel, what keeps it from running (None: nothing) for the dtype and shape of its main
 # input, and for other sizes that matter to it, by name.
 NATIVE_OPS: dict[str, Callable[..., str | None]] = {
+    "attention": _attention_obstacle,
     "rms_norm": _rms_norm_obstacle,
 }
 

@@ -92,8 +92,13 @@ def _over_blocks(blocks: _Blocks, step, state, collected=()):
         return i + 1, new_state, [array.write(i, x) for array, x in zip(arrays, kept, strict=True)]
 
     arrays = [tf.TensorArray(state[0].dtype, blocks.count, element_shape=shape) for shape in collected]
+    # One at a time: more would each have their logits.
     _, state, arrays = tf.while_loop(
-        lambda i, *_: i < blocks.count, body, (0, list(state), arrays), maximum_iterations=blocks.count
+        lambda i, *_: i < blocks.count,
+        body,
+        (0, list(state), arrays),
+        maximum_iterations=blocks.count,
+        parallel_iterations=1,
     )
     stacks, rest = [array.stack() for array in arrays], [None] * len(arrays)
     if not (isinstance(blocks.rest, int) and blocks.rest == 0):

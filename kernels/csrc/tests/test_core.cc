@@ -6,21 +6,13 @@
 #include <limits>
 #include <random>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "core/rms_norm.h"
+#include "tests/testing.h"
 
 namespace ikelos {
 namespace {
-
-int failures = 0;
-
-void Expect(bool condition, const std::string& what) {
-  if (condition) return;
-  ++failures;
-  std::printf("FAILED: %s\n", what.c_str());
-}
 
 float ToFloat(float value) { return value; }
 float ToFloat(BFloat16 value) {
@@ -51,22 +43,6 @@ template <>
 constexpr double kRounding<float> = 1.0 / (1 << 24);
 template <>
 constexpr double kRounding<BFloat16> = 1.0 / (1 << 8);
-
-// A pool whose helpers are threads of their own, all joined before it goes.
-class Threads {
- public:
-  ~Threads() {
-    for (std::thread& thread : threads_) thread.join();
-  }
-  Schedule Scheduler() {
-    return [this](std::function<void()> work) { threads_.emplace_back(std::move(work)); };
-  }
-
- private:
-  std::vector<std::thread> threads_;
-};
-
-const ParallelFor kSerial = OnPool(1, nullptr);
 
 // All arrays of one problem. Every array is followed by a guard value that no kernel may change,
 // and x starts one element in, so that it is aligned to no more than its type.
@@ -171,21 +147,14 @@ void CompareWithDouble(Isa isa, int64_t rows, int64_t columns) {
          name + ": dscale is off by " + std::to_string(worst_dscale) + " tolerances");
 }
 
-template <typename T>
-bool SameBits(const std::vector<T>& a, const std::vector<T>& b) {
-  return std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
-}
-
 // 3001 rows are more than 128 tasks' worth, 97 columns no multiple of any vector.
 void SameForAnyNumberOfThreads(Isa isa) {
   Problem<float> expected(3001, 97);
   expected.Run(isa, kSerial);
-  for (int64_t count : {2, 3, 8}) {
+  for (int count : {2, 3, 8}) {
     Problem<float> p(3001, 97);
-    {
-      Threads threads;
-      p.Run(isa, OnPool(count, threads.Scheduler()));
-    }
+    ThreadPool pool(count);
+    p.Run(isa, pool.For());
     Expect(SameBits(p.y, expected.y) && SameBits(p.rstd, expected.rstd) &&
                SameBits(p.dx, expected.dx) && SameBits(p.dscale, expected.dscale),
            std::string(IsaName(isa)) + ": " + std::to_string(count) +
@@ -253,6 +222,5 @@ int main() {
     ikelos::RoundsToNearestEven(isa);
   }
   ikelos::CallerNeedsNoHelp();
-  std::printf(ikelos::failures == 0 ? "all passed\n" : "%d failed\n", ikelos::failures);
-  return ikelos::failures == 0 ? 0 : 1;
+  return ikelos::Verdict();
 }

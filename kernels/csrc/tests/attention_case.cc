@@ -1,0 +1,253 @@
+#include "tests/attention_case.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <random>
+#include <sstream>
+
+namespace ikelos {
+namespace {
+
+// Lays out [batch, positions, heads, size] and returns how many elements it spans.
+int64_t LayOut(const CaseOptions& o, int64_t positions, int64_t heads, int64_t size,
+               RowStrides* strides) {
+  if (o.batch * positions * heads == 0) {
+    *strides = {0, 0, 0};
+    return 0;
+  }
+  int64_t& inner = o.heads_first ? strides->position : strides->head;
+  int64_t& outer = o.heads_first ? strides->head : strides->position;
+  inner = size + o.padding;
+  outer = (o.heads_first ? positions : heads) * inner + o.padding;
+  strides->batch = (o.heads_first ? heads : positions) * outer + o.padding;
+  return At(*strides, o.batch - 1, positions - 1, heads - 1) + size;
+}
+
+// The same for what is broadcast to [B, N, T, S].
+int64_t LayOutPairs(const CaseOptions& o, const PairAxes& axes, PairStrides* strides,
+                    int64_t sizes[4]) {
+  sizes[0] = axes.batch ? o.batch : 1;
+  sizes[1] = axes.head ? o.heads : 1;
+  sizes[2] = axes.query ? o.queries : 1;
+  sizes[3] = axes.key ? o.keys : 1;
+  const int64_t query = sizes[3] + o.padding;
+  const int64_t head = sizes[2] * query + o.padding;
+  const int64_t batch = sizes[1] * head + o.padding;
+  *strides = {axes.batch ? batch : 0, axes.head ? head : 0, axes.query ? query : 0,
+              axes.key ? 1 : 0};
+  if (!axes.present || sizes[0] * sizes[1] * sizes[2] * sizes[3] == 0) return 0;
+  return (sizes[0] - 1) * batch + (sizes[1] - 1) * head + (sizes[2] - 1) * query + sizes[3];
+}
+
+int64_t LengthOf(const std::vector<int32_t>& lengths, int64_t b, int64_t all) {
+  return lengths.empty() ? all : lengths[static_cast<size_t>(b)];
+}
+
+template <typename T>
+const T* DataOrNull(const std::vector<T>& values) {
+  return values.empty() ? nullptr : values.data();
+}
+
+// One number of an output or gradient; see AttentionCase::Compare.
+bool IsRight(double result, Number expected, Storage storage, bool is_gradient, double* worst) {
+  if (std::isinf(expected.value) && expected.value < 0) return result == expected.value;
+  if (!std::isfinite(expected.value)) return is_gradient || !std::isfinite(result);
+  if (!std::isfinite(expected.error)) {
+    const bool may_overflow = std::fabs(expected.value) > LargestFinite(storage) / 4;
+    return is_gradient || may_overflow || std::isfinite(result);
+  }
+  if (std::fabs(expected.value) + expected.error >= LargestFinite(storage)) return true;
+  const double error = std::fabs(result - expected.value);
+  if (error > 0) *worst = std::max(*worst, error / expected.error);
+  return error <= expected.error;
+}
+
+}  // namespace
+
+int64_t At(const RowStrides& strides, int64_t b, int64_t position, int64_t head) {
+  return b * strides.batch + position * strides.position + head * strides.head;
+}
+
+bool Array::GuardHolds() const {
+  return std::all_of(bytes_.end() - static_cast<std::ptrdiff_t>(guard_), bytes_.end(),
+                     [](uint8_t byte) { return byte == 0xff; });
+}
+
+bool CaseResults::SameBits(const CaseResults& other) const {
+  return output.SameBits(other.output) && residual.SameBits(other.residual) &&
+         query_grad.SameBits(other.query_grad) && key_grad.SameBits(other.key_grad) &&
+         value_grad.SameBits(other.value_grad) && bias_grad.SameBits(other.bias_grad);
+}
+
+AttentionCase::AttentionCase(const CaseOptions& options) : options(options), problem() {
+  const CaseOptions& o = this->options;
+  AttentionProblem& p = problem;
+  std::mt19937 generator(o.numbers);
+  // Uniform with variance 1, times `magnitude`.
+  const auto random = [&](double magnitude) {
+    return magnitude * std::sqrt(3.0) * (generator() * 0x1p-31 - 1);
+  };
+
+  const auto fill_rows = [&](Array* array, RowStrides* strides, int64_t positions, int64_t heads,
+                             int64_t size, const std::vector<int32_t>& lengths, double magnitude) {
+    *array = Array(o.storage, LayOut(o, positions, heads, size, strides), o.guard_bytes);
+    for (int64_t b = 0; b < o.batch; ++b) {
+      for (int64_t i = 0; i < LengthOf(lengths, b, positions); ++i) {
+        for (int64_t n = 0; n < heads; ++n) {
+          const int64_t start = At(*strides, b, i, n);
+          for (int64_t h = 0; h < size; ++h) array->Set(start + h, random(magnitude));
+        }
+      }
+    }
+  };
+  fill_rows(&query, &p.query_strides, o.queries, o.heads, o.size, o.query_lengths, o.magnitude);
+  fill_rows(&key, &p.key_strides, o.keys, o.key_heads, o.size, o.key_lengths, o.magnitude);
+  fill_rows(&value, &p.value_strides, o.keys, o.key_heads, o.value_size, o.key_lengths, 1);
+
+  int64_t mask_sizes[4];
+  bias = Array(o.storage, LayOutPairs(o, o.bias, &p.bias_strides, bias_sizes), o.guard_bytes);
+  for (int64_t i = 0; i < bias.size(); ++i) bias.Set(i, random(o.magnitude));
+  mask.resize(static_cast<size_t>(LayOutPairs(o, o.mask, &p.mask_strides, mask_sizes)));
+  for (uint8_t& allowed : mask) allowed = generator() * 0x1p-32 >= o.masked;
+
+  output_grad = Array(o.storage, o.batch * o.queries * o.heads * o.value_size, o.guard_bytes);
+  residual_grad = Array(Storage::kFloat32, o.batch * o.queries * o.heads, o.guard_bytes);
+  for (int64_t b = 0; b < o.batch; ++b) {
+    const int64_t start = b * o.queries * o.heads;
+    const int64_t rows = LengthOf(o.query_lengths, b, o.queries) * o.heads;
+    for (int64_t i = start; i < start + rows; ++i) {
+      residual_grad.Set(i, random(1));
+      for (int64_t e = 0; e < o.value_size; ++e) output_grad.Set(i * o.value_size + e, random(1));
+    }
+  }
+
+  p.batch = o.batch;
+  p.queries = o.queries;
+  p.keys = o.keys;
+  p.heads = o.heads;
+  p.key_heads = o.key_heads;
+  p.size = o.size;
+  p.value_size = o.value_size;
+  p.storage = o.storage;
+  p.query = query.data();
+  p.key = key.data();
+  p.value = value.data();
+  p.bias = o.bias.present ? bias.data() : nullptr;
+  p.mask = o.mask.present ? mask.data() : nullptr;
+  p.query_lengths = DataOrNull(o.query_lengths);
+  p.key_lengths = DataOrNull(o.key_lengths);
+  p.query_offsets = DataOrNull(o.query_offsets);
+  p.alibi_slopes = DataOrNull(o.alibi_slopes);
+  p.scale = o.scale;
+  p.is_causal = o.is_causal;
+  p.window_left = o.window_left;
+  p.window_right = o.window_right;
+  p.dropout_rate = o.dropout_rate;
+  std::copy(o.seed, o.seed + 2, p.seed);
+}
+
+CaseResults AttentionCase::Run(Isa isa, const ParallelFor& parallel_for) const {
+  const CaseOptions& o = options;
+  const auto array = [&](Storage storage, int64_t size) {
+    return Array(storage, size, o.guard_bytes);
+  };
+  CaseResults r;
+  r.output = array(o.storage, o.batch * o.queries * o.heads * o.value_size);
+  r.residual = array(Storage::kFloat32, o.batch * o.queries * o.heads);
+  r.query_grad = array(o.storage, o.batch * o.queries * o.heads * o.size);
+  r.key_grad = array(o.storage, o.batch * o.keys * o.key_heads * o.size);
+  r.value_grad = array(o.storage, o.batch * o.keys * o.key_heads * o.value_size);
+  r.bias_grad =
+      array(o.storage,
+            o.bias.present ? bias_sizes[0] * bias_sizes[1] * bias_sizes[2] * bias_sizes[3] : 0);
+  Attention(problem, r.output.data(), static_cast<float*>(r.residual.data()), isa, parallel_for);
+
+  r.scratch = array(Storage::kFloat32, AttentionGradScratch(problem));
+  AttentionGradients g;
+  g.output = r.output.data();
+  g.residual = static_cast<const float*>(r.residual.data());
+  g.output_grad = output_grad.data();
+  g.residual_grad = o.residual_grad ? static_cast<const float*>(residual_grad.data()) : nullptr;
+  g.query_grad = r.query_grad.data();
+  g.key_grad = r.key_grad.data();
+  g.value_grad = r.value_grad.data();
+  g.bias_grad = o.bias.present ? r.bias_grad.data() : nullptr;
+  std::copy(bias_sizes, bias_sizes + 4, g.bias_grad_sizes);
+  AttentionGrad(problem, g, static_cast<float*>(r.scratch.data()), isa, parallel_for);
+  return r;
+}
+
+std::string AttentionCase::Compare(const CaseResults& r, double* worst) const {
+  const float* dresidual =
+      options.residual_grad ? static_cast<const float*>(residual_grad.data()) : nullptr;
+  const AttentionNumbers expected =
+      AttentionOracle(problem, output_grad.data(), dresidual, bias_sizes);
+  std::ostringstream problems;
+  problems.precision(9);
+  const auto compare = [&](const char* name, const Array& array, const std::vector<Number>& numbers,
+                           Storage storage, bool is_gradient) {
+    if (!array.GuardHolds()) problems << name << ": wrote beyond the array; ";
+    if (array.size() != static_cast<int64_t>(numbers.size())) {
+      problems << name << ": has " << array.size() << " elements, not " << numbers.size() << "; ";
+      return;
+    }
+    int64_t wrong = 0;
+    for (int64_t i = 0; i < array.size(); ++i) {
+      const Number number = numbers[static_cast<size_t>(i)];
+      if (IsRight(array[i], number, storage, is_gradient, worst)) continue;
+      if (wrong++ == 0) {
+        problems << name << "[" << i << "] is " << array[i] << ", not " << number.value << " +- "
+                 << number.error << "; ";
+      }
+    }
+    if (wrong > 1) problems << wrong << " wrong of " << array.size() << "; ";
+  };
+  compare("output", r.output, expected.output, options.storage, false);
+  compare("residual", r.residual, expected.residual, Storage::kFloat32, false);
+  compare("query_grad", r.query_grad, expected.query_grad, options.storage, true);
+  compare("key_grad", r.key_grad, expected.key_grad, options.storage, true);
+  compare("value_grad", r.value_grad, expected.value_grad, options.storage, true);
+  compare("bias_grad", r.bias_grad, expected.bias_grad, options.storage, true);
+  if (!r.scratch.GuardHolds()) problems << "wrote beyond the scratch memory; ";
+  return problems.str();
+}
+
+std::string Describe(const CaseOptions& o) {
+  const char* const storages[] = {"float32", "bfloat16", "float16"};
+  std::ostringstream text;
+  text << storages[static_cast<int>(o.storage)] << " B" << o.batch << " T" << o.queries << " S"
+       << o.keys << " N" << o.heads << " K" << o.key_heads << " H" << o.size << " E"
+       << o.value_size;
+  const auto option = [&](bool present, const char* name, auto value) {
+    if (present) text << " " << name << "=" << value;
+  };
+  const auto list = [&](const char* name, const auto& values) {
+    if (values.empty()) return;
+    text << " " << name << "=";
+    for (const auto& value : values) text << value << ",";
+  };
+  const auto axes = [&](const char* name, const PairAxes& axes) {
+    if (!axes.present) return;
+    text << " " << name << "=[" << (axes.batch ? "B" : "1") << (axes.head ? "N" : "1")
+         << (axes.query ? "T" : "1") << (axes.key ? "S" : "1") << "]";
+  };
+  option(o.padding != 0, "padding", o.padding);
+  option(o.heads_first, "heads_first", true);
+  axes("bias", o.bias);
+  axes("mask", o.mask);
+  list("query_lengths", o.query_lengths);
+  list("key_lengths", o.key_lengths);
+  list("query_offsets", o.query_offsets);
+  list("alibi_slopes", o.alibi_slopes);
+  option(true, "scale", o.scale);
+  option(o.is_causal, "is_causal", true);
+  option(o.window_left != -1, "window_left", o.window_left);
+  option(o.window_right != -1, "window_right", o.window_right);
+  option(o.dropout_rate != 0, "dropout_rate", o.dropout_rate);
+  option(!o.residual_grad, "residual_grad", "null");
+  option(o.magnitude != 1, "magnitude", o.magnitude);
+  return text.str();
+}
+
+}  // namespace ikelos

@@ -1,0 +1,104 @@
+// One call of attention and its gradient on random numbers: made from options, run, and compared
+// with the oracle.
+#ifndef IKELOS_TESTS_ATTENTION_CASE_H_
+#define IKELOS_TESTS_ATTENTION_CASE_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/attention.h"
+#include "tests/attention_oracle.h"
+
+namespace ikelos {
+
+// Elements of a storage type, all NaN until set: so whatever a kernel reads but should not, or
+// fails to write, shows. Exactly as long as said, for AddressSanitizer, unless guard bytes follow,
+// which nothing may change. The first element is aligned to no more than its size.
+class Array {
+ public:
+  Array() = default;
+  Array(Storage storage, int64_t size, int64_t guard_bytes)
+      : storage_(storage),
+        size_(size),
+        guard_(static_cast<size_t>(guard_bytes)),
+        bytes_(static_cast<size_t>((1 + size) * ElementBytes(storage) + guard_bytes), 0xff) {}
+
+  int64_t size() const { return size_; }
+  void* data() { return bytes_.data() + ElementBytes(storage_); }
+  const void* data() const { return bytes_.data() + ElementBytes(storage_); }
+  double operator[](int64_t index) const { return LoadElement(storage_, data(), index); }
+  void Set(int64_t index, double value) { StoreElement(storage_, data(), index, value); }
+  bool SameBits(const Array& other) const { return bytes_ == other.bytes_; }
+  bool GuardHolds() const;
+
+ private:
+  Storage storage_ = Storage::kFloat32;
+  int64_t size_ = 0;
+  size_t guard_ = 0;
+  std::vector<uint8_t> bytes_;
+};
+
+// Which axes of [B, N, T, S] a bias or mask has; it is broadcast along the others.
+struct PairAxes {
+  bool present = false;
+  bool batch = false, head = false, query = false, key = false;
+};
+
+struct CaseOptions {
+  Storage storage = Storage::kFloat32;
+  int64_t batch = 1, queries = 1, keys = 1, heads = 1, key_heads = 1, size = 1, value_size = 1;
+  int64_t padding = 0;       // elements between neighbours along every axis but the last
+  bool heads_first = false;  // query, key and value lie as [B, N, T, H]
+
+  PairAxes bias, mask;
+  double masked = 0.3;  // the share of pairs whose mask is 0
+  std::vector<int32_t> query_lengths, key_lengths, query_offsets;  // empty: none
+  std::vector<float> alibi_slopes;
+  float scale = 1;
+  bool is_causal = false;
+  int64_t window_left = -1, window_right = -1;
+  float dropout_rate = 0;
+  uint32_t seed[2] = {0, 0};
+
+  bool residual_grad = true;
+  double magnitude = 1;     // of query, key and bias
+  int64_t guard_bytes = 0;  // behind each array
+  uint32_t numbers = 1;     // what random numbers to fill with
+};
+
+std::string Describe(const CaseOptions& options);
+
+struct CaseResults {
+  Array output, residual, query_grad, key_grad, value_grad, bias_grad;
+  Array scratch;  // for its guard alone
+
+  bool SameBits(const CaseResults& other) const;
+};
+
+// Numbers may be changed between making and running. Positions beyond a length hold NaN.
+struct AttentionCase {
+  explicit AttentionCase(const CaseOptions& options);
+  AttentionCase(const AttentionCase&) = delete;  // problem points into the arrays
+
+  CaseResults Run(Isa isa, const ParallelFor& parallel_for) const;
+
+  // What is wrong with the results, or "". Where the formulas give no number, an output or residual
+  // must not be finite, and a gradient may be anything. *worst becomes the largest error found, in
+  // tolerances, if it was smaller.
+  std::string Compare(const CaseResults& results, double* worst) const;
+
+  CaseOptions options;
+  Array query, key, value, bias, output_grad, residual_grad;
+  std::vector<uint8_t> mask;
+  int64_t bias_sizes[4];
+  AttentionProblem problem;
+};
+
+// Where query, key or value hold an element; b, position, head.
+int64_t At(const RowStrides& strides, int64_t b, int64_t position, int64_t head);
+
+}  // namespace ikelos
+
+#endif  // IKELOS_TESTS_ATTENTION_CASE_H_

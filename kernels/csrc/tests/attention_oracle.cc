@@ -1,0 +1,316 @@
+#include "tests/attention_oracle.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+namespace ikelos {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+// --- storage -------------------------------------------------------------------------------------
+
+// The 16-bit formats: a sign, an exponent, a fraction; numbers are multiples of 2^smallest.
+struct HalfFormat {
+  int fraction_bits;
+  int smallest;
+};
+
+HalfFormat FormatOf(Storage storage) {
+  return storage == Storage::kBFloat16 ? HalfFormat{7, -133} : HalfFormat{10, -24};
+}
+
+double Decode(HalfFormat format, uint16_t word) {
+  const int fraction = word & ((1 << format.fraction_bits) - 1);
+  const int exponent = (word & 0x7fff) >> format.fraction_bits;
+  const int last_exponent = (1 << (15 - format.fraction_bits)) - 1;
+  double value;
+  if (exponent == last_exponent) {
+    value = fraction == 0 ? kInfinity : kNaN;
+  } else if (exponent == 0) {
+    value = std::ldexp(fraction, format.smallest);
+  } else {
+    value = std::ldexp(fraction + (1 << format.fraction_bits), format.smallest + exponent - 1);
+  }
+  return (word & 0x8000) != 0 ? -value : value;
+}
+
+uint16_t Encode(HalfFormat format, double value) {
+  const int infinity = 0x7fff >> format.fraction_bits << format.fraction_bits;
+  const int sign = std::signbit(value) ? 0x8000 : 0;
+  if (std::isnan(value)) return 0x7fff;
+  if (std::isinf(value)) return static_cast<uint16_t>(sign + infinity);
+  if (value == 0) return static_cast<uint16_t>(sign);
+  int exponent;
+  std::frexp(value, &exponent);
+  const int unit = std::max(exponent - format.fraction_bits - 1, format.smallest);
+  const double steps = std::nearbyint(std::ldexp(std::fabs(value), -unit));
+  const double word = std::ldexp(unit - format.smallest, format.fraction_bits) + steps;
+  return static_cast<uint16_t>(sign + std::min<double>(word, infinity));
+}
+
+// What rounding to the storage costs at most.
+double Rounding(Storage storage, double value) {
+  switch (storage) {
+    case Storage::kFloat32:
+      return std::fabs(value) * 0x1p-24;
+    case Storage::kBFloat16:
+      return std::fabs(value) * 0x1p-8;
+    case Storage::kFloat16:
+      return std::max(std::fabs(value) * 0x1p-11, 0x1p-25);
+  }
+  return kNaN;
+}
+
+// --- arithmetic with bounds ----------------------------------------------------------------------
+
+// One float32 operation, four times over: a kernel may do a few more than the formula has, such as
+// a change to powers of two, and an exponential is a polynomial.
+constexpr double kStep = 4 * 0x1p-24;
+// Where float32 underflows.
+constexpr double kTiny = 0x1p-125;
+
+Number operator+(Number a, Number b) {
+  const double value = a.value + b.value;
+  return {value, a.error + b.error + kStep * std::fabs(value)};
+}
+
+Number operator-(Number a, Number b) { return a + Number{-b.value, b.error}; }
+
+Number operator*(Number a, Number b) {
+  const double value = a.value * b.value;
+  return {value, std::fabs(a.value) * b.error + a.error * (std::fabs(b.value) + b.error) +
+                     kStep * std::fabs(value) + kTiny};
+}
+
+Number Exp(Number x) {
+  const double value = std::exp(x.value);
+  return {value, std::exp(x.value + x.error) - value + kStep * value + kTiny};
+}
+
+Number Log(Number x) {
+  const double value = std::log(x.value);
+  const double error = x.error < x.value ? x.error / (x.value - x.error) : kInfinity;
+  return {value, error + kStep * (1 + std::fabs(value))};
+}
+
+// A sum in any order: each term is part of at most as many additions as there are terms. Twice
+// that, since a sum taken block by block is scaled again as the largest logit grows.
+class Sum {
+ public:
+  void Add(Number term) {
+    value_ += term.value;
+    size_ += std::fabs(term.value);
+    error_ += term.error;
+    ++count_;
+  }
+  Number Total() const { return {value_, error_ + 2 * (count_ + 4) * 0x1p-24 * size_}; }
+
+ private:
+  double value_ = 0, size_ = 0, error_ = 0, count_ = 0;
+};
+
+// --- the problem ---------------------------------------------------------------------------------
+
+bool Allowed(const AttentionProblem& p, int64_t b, int64_t n, int64_t t, int64_t s) {
+  if (p.query_lengths != nullptr && t >= p.query_lengths[b]) return false;
+  if (p.key_lengths != nullptr && s >= p.key_lengths[b]) return false;
+  const int64_t ahead = s - t - (p.query_offsets == nullptr ? 0 : p.query_offsets[b]);
+  if (p.is_causal && ahead > 0) return false;
+  if (p.window_left >= 0 && -ahead > p.window_left) return false;
+  if (p.window_right >= 0 && ahead > p.window_right) return false;
+  const auto at = [&](const PairStrides& strides) {
+    return b * strides.batch + n * strides.head + t * strides.query + s * strides.key;
+  };
+  if (p.mask != nullptr && p.mask[at(p.mask_strides)] == 0) return false;
+  return p.bias == nullptr || !(LoadElement(p.storage, p.bias, at(p.bias_strides)) <= -1e30);
+}
+
+std::vector<double> LoadRows(Storage storage, const void* array, const RowStrides& strides,
+                             int64_t batch, int64_t positions, int64_t heads, int64_t size) {
+  std::vector<double> rows;
+  for (int64_t b = 0; b < batch; ++b) {
+    for (int64_t i = 0; i < positions; ++i) {
+      for (int64_t n = 0; n < heads; ++n) {
+        const int64_t start = b * strides.batch + i * strides.position + n * strides.head;
+        for (int64_t h = 0; h < size; ++h) rows.push_back(LoadElement(storage, array, start + h));
+      }
+    }
+  }
+  return rows;
+}
+
+std::vector<Number> Totals(const std::vector<Sum>& sums, Storage storage) {
+  std::vector<Number> totals;
+  for (const Sum& sum : sums) {
+    const Number total = sum.Total();
+    const double error = total.error + Rounding(storage, std::fabs(total.value) + total.error);
+    totals.push_back({total.value, error});
+  }
+  return totals;
+}
+
+}  // namespace
+
+int64_t ElementBytes(Storage storage) { return storage == Storage::kFloat32 ? 4 : 2; }
+
+double LoadElement(Storage storage, const void* array, int64_t index) {
+  if (storage == Storage::kFloat32) return static_cast<const float*>(array)[index];
+  return Decode(FormatOf(storage), static_cast<const uint16_t*>(array)[index]);
+}
+
+void StoreElement(Storage storage, void* array, int64_t index, double value) {
+  if (storage == Storage::kFloat32) {
+    static_cast<float*>(array)[index] = static_cast<float>(value);
+  } else {
+    static_cast<uint16_t*>(array)[index] = Encode(FormatOf(storage), value);
+  }
+}
+
+double LargestFinite(Storage storage) {
+  if (storage == Storage::kFloat32) return std::numeric_limits<float>::max();
+  return Decode(FormatOf(storage), storage == Storage::kBFloat16 ? 0x7f7f : 0x7bff);
+}
+
+bool DropoutKeeps(const uint32_t seed[2], float rate, int64_t heads, int64_t b, int64_t n,
+                  int64_t t, int64_t s) {
+  const auto word = [](int64_t value) { return static_cast<uint32_t>(value); };
+  const auto mix = [](uint32_t x) {
+    x = (x ^ (x >> 16)) * 0x7feb352dU;
+    x = (x ^ (x >> 15)) * 0x846ca68bU;
+    return x ^ (x >> 16);
+  };
+  const uint32_t head = mix(seed[0] + 0x9e3779b9U * word(b * heads + n + 1));
+  const uint32_t first = mix(head ^ (0x85ebca6bU * word(t + 1)));
+  const uint32_t second = mix(first ^ seed[1]);
+  uint32_t x = first + word(s);
+  x = (x ^ (x >> 16)) * 0x7feb352dU;
+  x ^= second;
+  x = (x ^ (x >> 15)) * 0x846ca68bU;
+  x ^= x >> 16;
+  return (x >> 8) >= std::floor(rate * 0x1p24 + 0.5);
+}
+
+AttentionNumbers AttentionOracle(const AttentionProblem& p, const void* output_grad,
+                                 const float* residual_grad, const int64_t bias_grad_sizes[4]) {
+  const int64_t T = p.queries, S = p.keys, N = p.heads, K = p.key_heads, H = p.size,
+                E = p.value_size;
+  const auto query = LoadRows(p.storage, p.query, p.query_strides, p.batch, T, N, H);
+  const auto key = LoadRows(p.storage, p.key, p.key_strides, p.batch, S, K, H);
+  const auto value = LoadRows(p.storage, p.value, p.value_strides, p.batch, S, K, E);
+  const auto doutput = LoadRows(p.storage, output_grad, {T * N * E, N * E, E}, p.batch, T, N, E);
+
+  const auto sums = [](int64_t size) { return std::vector<Sum>(static_cast<size_t>(size)); };
+  std::vector<Sum> output = sums(p.batch * T * N * E);
+  std::vector<Sum> query_grad = sums(p.batch * T * N * H);
+  std::vector<Sum> key_grad = sums(p.batch * S * K * H);
+  std::vector<Sum> value_grad = sums(p.batch * S * K * E);
+  const int64_t* sizes = bias_grad_sizes;
+  std::vector<Sum> bias_grad =
+      sums(p.bias == nullptr ? 0 : sizes[0] * sizes[1] * sizes[2] * sizes[3]);
+  std::vector<Number> residuals(static_cast<size_t>(p.batch * T * N), Number{-kInfinity, 0});
+
+  // All of one query, row = (b, t, n).
+  const auto attend = [&](int64_t b, int64_t t, int64_t n) {
+    const size_t row = static_cast<size_t>((b * T + t) * N + n);
+    const double* q = query.data() + row * static_cast<size_t>(H);
+    const double* d = doutput.data() + row * static_cast<size_t>(E);
+    const auto key_row = [&](int64_t s) { return (b * S + s) * K + n / (N / K); };
+
+    std::vector<int64_t> allowed;
+    std::vector<Number> logits;
+    double largest = -kInfinity;
+    for (int64_t s = 0; s < S; ++s) {
+      if (!Allowed(p, b, n, t, s)) continue;
+      Sum product;
+      for (int64_t h = 0; h < H; ++h) {
+        product.Add({q[h] * key[static_cast<size_t>(key_row(s) * H + h)], 0});
+      }
+      Number logit = Number{p.scale, 0} * product.Total();
+      if (p.bias != nullptr) {
+        const PairStrides& strides = p.bias_strides;
+        const int64_t at =
+            b * strides.batch + n * strides.head + t * strides.query + s * strides.key;
+        logit = logit + Number{LoadElement(p.storage, p.bias, at), 0};
+      }
+      if (p.alibi_slopes != nullptr) {
+        const int64_t offset = p.query_offsets == nullptr ? 0 : p.query_offsets[b];
+        const double distance = static_cast<double>(std::abs(t + offset - s));
+        logit = logit - Number{p.alibi_slopes[n], 0} * Number{distance, kStep * distance};
+      }
+      allowed.push_back(s);
+      logits.push_back(logit);
+      largest = std::max(largest, logit.value);
+    }
+    if (allowed.empty()) return;
+
+    Sum exponentials;
+    for (const Number& logit : logits) exponentials.Add(Exp(logit - Number{largest, 0}));
+    const Number residual = Number{largest, 0} + Log(exponentials.Total());
+    residuals[row] = residual;
+
+    // Weights after softmax, and after dropout.
+    std::vector<Number> weights, kept_weights;
+    const Number factor{1 / (1 - static_cast<double>(p.dropout_rate)), 0};
+    const auto dropout = [&](int64_t s) {
+      const bool keeps = p.dropout_rate == 0 || DropoutKeeps(p.seed, p.dropout_rate, N, b, n, t, s);
+      return keeps ? factor : Number{};
+    };
+    for (size_t i = 0; i < allowed.size(); ++i) {
+      weights.push_back(Exp(logits[i] - residual));
+      kept_weights.push_back(dropout(allowed[i]) * weights[i]);
+      for (int64_t e = 0; e < E; ++e) {
+        const double v = value[static_cast<size_t>(key_row(allowed[i]) * E + e)];
+        output[row * static_cast<size_t>(E) + static_cast<size_t>(e)].Add(kept_weights[i] *
+                                                                          Number{v, 0});
+      }
+    }
+
+    // What all pairs of the row subtract: sum_e output_grad * output, of the output as stored.
+    Sum products;
+    for (int64_t e = 0; e < E; ++e) {
+      Number o = output[row * static_cast<size_t>(E) + static_cast<size_t>(e)].Total();
+      o.error += Rounding(p.storage, o.value);
+      products.Add(Number{d[e], 0} * o);
+    }
+    const Number mean = products.Total();
+    const Number from_residual{residual_grad == nullptr ? 0 : residual_grad[row], 0};
+
+    for (size_t i = 0; i < allowed.size(); ++i) {
+      const int64_t s = allowed[i];
+      Sum product;
+      for (int64_t e = 0; e < E; ++e) {
+        const size_t at = static_cast<size_t>(key_row(s) * E + e);
+        product.Add({d[e] * value[at], 0});
+        value_grad[at].Add(kept_weights[i] * Number{d[e], 0});
+      }
+      const Number weight_grad = dropout(s) * product.Total();
+      const Number logit_grad = weights[i] * (weight_grad - mean + from_residual);
+      const Number product_grad = Number{p.scale, 0} * logit_grad;
+      for (int64_t h = 0; h < H; ++h) {
+        const size_t at = static_cast<size_t>(key_row(s) * H + h);
+        query_grad[row * static_cast<size_t>(H) + static_cast<size_t>(h)].Add(product_grad *
+                                                                              Number{key[at], 0});
+        key_grad[at].Add(product_grad * Number{q[h], 0});
+      }
+      if (p.bias != nullptr) {
+        const int64_t b1 = b % sizes[0], n1 = n % sizes[1], t1 = t % sizes[2], s1 = s % sizes[3];
+        const int64_t at = ((b1 * sizes[1] + n1) * sizes[2] + t1) * sizes[3] + s1;
+        bias_grad[static_cast<size_t>(at)].Add(logit_grad);
+      }
+    }
+  };
+  for (int64_t b = 0; b < p.batch; ++b) {
+    for (int64_t t = 0; t < T; ++t) {
+      for (int64_t n = 0; n < N; ++n) attend(b, t, n);
+    }
+  }
+  return {Totals(output, p.storage),     residuals,
+          Totals(query_grad, p.storage), Totals(key_grad, p.storage),
+          Totals(value_grad, p.storage), Totals(bias_grad, p.storage)};
+}
+
+}  // namespace ikelos

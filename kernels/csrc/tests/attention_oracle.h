@@ -1,0 +1,43 @@
+// Attention and its gradients in double, by plain loops from the formulas in core/attention.h, with
+// a bound on how far float32 arithmetic may be off.
+#ifndef IKELOS_TESTS_ATTENTION_ORACLE_H_
+#define IKELOS_TESTS_ATTENTION_ORACLE_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "core/attention.h"
+
+namespace ikelos {
+
+// One element of an array in that storage, exactly; stored to nearest, ties to even.
+int64_t ElementBytes(Storage storage);
+double LoadElement(Storage storage, const void* array, int64_t index);
+void StoreElement(Storage storage, void* array, int64_t index, double value);
+double LargestFinite(Storage storage);
+
+// A number, and a bound on the error that float32 arithmetic may make in it whatever the order of
+// its additions (a running error analysis: Higham 2002, section 3.3). The error is infinite or NaN
+// where rounding may change everything, as where logits are so large that neighbours can't be told
+// apart. The value is NaN where the formulas give no number.
+struct Number {
+  double value = 0;
+  double error = 0;
+};
+
+// Dense, in the shapes of core/attention.h. Errors include the rounding to the storage.
+struct AttentionNumbers {
+  std::vector<Number> output, residual, query_grad, key_grad, value_grad, bias_grad;
+};
+
+// `residual_grad` may be null; `bias_grad_sizes` is not read where there is no bias.
+AttentionNumbers AttentionOracle(const AttentionProblem& problem, const void* output_grad,
+                                 const float* residual_grad, const int64_t bias_grad_sizes[4]);
+
+// Whether dropout keeps a weight, from the text of core/dropout.h alone.
+bool DropoutKeeps(const uint32_t seed[2], float rate, int64_t heads, int64_t b, int64_t n,
+                  int64_t t, int64_t s);
+
+}  // namespace ikelos
+
+#endif  // IKELOS_TESTS_ATTENTION_ORACLE_H_

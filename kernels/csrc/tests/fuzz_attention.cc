@@ -1,0 +1,179 @@
+// Random calls of attention and its gradient, checked against the oracle: fuzz_attention COUNT
+// [SEED]. Call i is made from SEED + i alone, so `fuzz_attention 1 SEED` repeats one that failed.
+#include <cstdio>
+#include <cstdlib>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "core/attention.h"
+#include "tests/attention_case.h"
+#include "tests/testing.h"
+
+// The sanitizers' own; absent without one.
+extern "C" __attribute__((weak)) void __sanitizer_set_death_callback(void (*callback)());
+
+namespace ikelos {
+namespace {
+
+unsigned long current_seed = 0;
+
+class Random {
+ public:
+  explicit Random(uint64_t seed) : generator_(seed) {}
+
+  int64_t Below(int64_t count) {
+    return static_cast<int64_t>(generator_() % static_cast<uint64_t>(count));
+  }
+  bool OneIn(int64_t count) { return Below(count) == 0; }
+  template <typename T>
+  T OneOf(const std::vector<T>& values) {
+    return values[static_cast<size_t>(Below(static_cast<int64_t>(values.size())))];
+  }
+
+ private:
+  std::mt19937_64 generator_;
+};
+
+// Mostly few, since the oracle's time grows with their product; if `large`, more than the few
+// hundred that kernels take at a time.
+int64_t Length(Random& random, bool large) {
+  if (random.OneIn(40)) return 0;
+  if (large && random.OneIn(2)) return 1 + random.Below(450);
+  if (random.OneIn(8)) return 1 + random.Below(70);
+  return 1 + random.Below(9);
+}
+
+int64_t Size(Random& random) {
+  if (random.OneIn(50)) return random.OneOf<int64_t>({64, 97, 128, 255, 256});
+  if (random.OneIn(4)) return random.OneOf<int64_t>({15, 16, 17, 31, 32, 33});
+  return 1 + random.Below(9);
+}
+
+PairAxes Axes(Random& random) {
+  return {random.OneIn(3), random.OneIn(2), random.OneIn(2), random.OneIn(2), !random.OneIn(4)};
+}
+
+std::vector<int32_t> Lengths(Random& random, int64_t batch, int64_t all) {
+  std::vector<int32_t> lengths;
+  if (!random.OneIn(3)) return lengths;
+  for (int64_t b = 0; b < batch; ++b) {
+    lengths.push_back(static_cast<int32_t>(random.OneIn(5) ? 0 : random.Below(all + 1)));
+  }
+  return lengths;
+}
+
+int32_t Offset(Random& random, const CaseOptions& o) {
+  if (random.OneIn(8)) {
+    const int64_t from_limit = random.Below(12);
+    return static_cast<int32_t>(random.OneIn(2) ? std::numeric_limits<int32_t>::max() - from_limit
+                                                : std::numeric_limits<int32_t>::min() + from_limit);
+  }
+  return static_cast<int32_t>(random.Below(o.queries + o.keys + 3) - o.queries - 1);
+}
+
+int64_t Window(Random& random, const CaseOptions& o) {
+  if (!random.OneIn(3)) return -1;
+  if (random.OneIn(8)) {
+    return random.OneOf<int64_t>({std::numeric_limits<int32_t>::max(), int64_t{1} << 31,
+                                  (int64_t{1} << 31) + 5, int64_t{1} << 40,
+                                  std::numeric_limits<int64_t>::max() - 3,
+                                  std::numeric_limits<int64_t>::max()});
+  }
+  return random.Below(o.keys + 2);
+}
+
+CaseOptions Options(Random& random) {
+  CaseOptions o;
+  o.storage = random.OneOf<Storage>({Storage::kFloat32, Storage::kBFloat16, Storage::kFloat16});
+  const bool large = random.OneIn(20);
+  do {
+    o.batch = random.OneIn(40) ? 0 : 1 + random.Below(3);
+    o.queries = random.OneIn(4) ? 1 : Length(random, large);
+    o.keys = Length(random, large);
+    o.key_heads = 1 + random.Below(2);
+    o.heads = random.OneIn(100) ? 0 : o.key_heads * (1 + random.Below(3));
+    o.size = Size(random);
+    o.value_size = random.OneIn(2) ? o.size : Size(random);
+  } while (o.batch * o.queries * o.keys * o.heads * (o.size + o.value_size) >
+           (large ? 1500000 : 100000));
+  o.padding = random.OneIn(3) ? 1 + random.Below(5) : 0;
+  o.heads_first = random.OneIn(3);
+  o.bias = Axes(random);
+  o.mask = Axes(random);
+  o.masked = random.OneOf<double>({0, 0.1, 0.5, 0.9, 1});
+  o.query_lengths = Lengths(random, o.batch, o.queries);
+  o.key_lengths = Lengths(random, o.batch, o.keys);
+  if (random.OneIn(3)) {
+    for (int64_t b = 0; b < o.batch; ++b) o.query_offsets.push_back(Offset(random, o));
+  }
+  if (random.OneIn(4)) {
+    for (int64_t n = 0; n < o.heads; ++n) {
+      o.alibi_slopes.push_back(random.OneOf<float>({0, 0.5f, 0.0625f, -0.25f, 1e-9f, 100}));
+    }
+  }
+  o.scale = random.OneIn(10) ? random.OneOf<float>({0, 1, -1, 3e-30f, 20}) : 0.3f;
+  o.is_causal = random.OneIn(2);
+  o.window_left = Window(random, o);
+  o.window_right = Window(random, o);
+  if (random.OneIn(3)) o.dropout_rate = random.OneOf<float>({1e-9f, 0.1f, 0.5f, 0.9f});
+  o.seed[0] = static_cast<uint32_t>(random.Below(int64_t{1} << 32));
+  o.seed[1] = static_cast<uint32_t>(random.Below(int64_t{1} << 32));
+  o.residual_grad = random.OneIn(2);
+  o.magnitude = random.OneIn(8) ? random.OneOf<double>({0, 1e-20, 10, 100, 3e4}) : 1;
+  o.numbers = static_cast<uint32_t>(random.Below(int64_t{1} << 32));
+  return o;
+}
+
+// A few numbers that are no ordinary ones.
+void SpoilBias(Random& random, AttentionCase* c) {
+  if (c->bias.size() == 0 || !random.OneIn(4)) return;
+  const double infinity = std::numeric_limits<double>::infinity();
+  const std::vector<double> forbidding = {-infinity, -3e38, -1e31};
+  const std::vector<double> all = {
+      -infinity, -3e38, -9e29, -1e4, 1e4, 1e29, infinity, std::numeric_limits<double>::quiet_NaN()};
+  const std::vector<double> values = random.OneIn(2) ? forbidding : all;
+  for (int64_t i = 1 + random.Below(c->bias.size()); i > 0; --i) {
+    c->bias.Set(random.Below(c->bias.size()), random.OneOf(values));
+  }
+}
+
+bool OneCall(uint64_t seed, ThreadPool& pool) {
+  Random random(seed);
+  AttentionCase c(Options(random));
+  SpoilBias(random, &c);
+  const Isa isa = random.OneOf(SupportedIsas());
+  const CaseResults results = c.Run(isa, kSerial);
+  double worst = 0;
+  std::string problems = c.Compare(results, &worst);
+  if (random.OneIn(2) && !c.Run(isa, pool.For()).SameBits(results)) {
+    problems += "threads give another result; ";
+  }
+  if (problems.empty()) return true;
+  std::printf("FAILED: seed %lu: %s %s: %s\n", static_cast<unsigned long>(seed), IsaName(isa),
+              Describe(c.options).c_str(), problems.c_str());
+  return false;
+}
+
+}  // namespace
+}  // namespace ikelos
+
+int main(int argc, char** argv) {
+  if (argc < 2) {
+    std::printf("usage: fuzz_attention COUNT [SEED]\n");
+    return 2;
+  }
+  const unsigned long count = std::strtoul(argv[1], nullptr, 10);
+  const unsigned long first_seed = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 0;
+  if (__sanitizer_set_death_callback != nullptr) {
+    __sanitizer_set_death_callback(
+        [] { std::fprintf(stderr, "in the call of seed %lu\n", ikelos::current_seed); });
+  }
+  ikelos::ThreadPool pool(4);
+  for (unsigned long i = 0; i < count; ++i) {
+    ikelos::current_seed = first_seed + i;
+    if (!ikelos::OneCall(ikelos::current_seed, pool)) ++ikelos::failures;
+  }
+  return ikelos::Verdict();
+}

@@ -54,7 +54,8 @@ int64_t Lay(const AttentionProblem& p, float* start, Memory* memory) {
   return used;
 }
 
-// Those beyond the batch row's length are left out, whatever stands there: nothing reads on past them.
+// Those beyond the batch row's length are left out, whatever stands there: nothing reads on past
+// them.
 void PackKeys(const AttentionProblem& p, int64_t batch, int64_t key_head, const Keys& block,
               const Memory& m) {
   const int64_t count = Min(block.end, NumKeys(p, batch)) - block.begin;
@@ -89,8 +90,22 @@ void PackQueries(const AttentionProblem& p, const AttentionGradients& gradients,
   });
 }
 
-// One row of weights and dlogits, from the row's logits (in `weights`) and its products of dO with the values (in `slopes`).
-// `guarded` where pairs may be forbidden: their weight is 0 even if the residual or delta is NaN.
+// Has the rows of queries `from` <= t < `to` ready for PackQueries.
+void PrefetchQueries(const AttentionProblem& p, const AttentionGradients& gradients, int64_t batch,
+                     int64_t head, int64_t from, int64_t to) {
+  WithStorage(p.storage, p.query, [&](const auto* query) {
+    PrefetchRows(query + batch * p.query_strides.batch + head * p.query_strides.head,
+                 p.query_strides.position, p.size, from, to);
+  });
+  WithStorage(p.storage, gradients.output_grad, [&](const auto* grad) {
+    PrefetchRows(grad + (batch * p.queries * p.heads + head) * p.value_size, p.heads * p.value_size,
+                 p.value_size, from, to);
+  });
+}
+
+// One row of weights and dlogits, from the row's logits (in `weights`) and its products of dO with
+// the values (in `slopes`). `guarded` where pairs may be forbidden: their weight is 0 even if the
+// residual or delta is NaN.
 template <bool guarded, bool dropping>
 void WeighAndSlopeRow(const Dropout& dropout, const DropoutRow& dropout_row, int64_t first_key,
                       int64_t columns, Floats residual, Floats delta, float* weights,
@@ -121,8 +136,9 @@ void WeighAndSlope(const AttentionProblem& p, const Dropout& dropout, const Quer
   const int64_t columns = RoundUp(keys.end - keys.begin, kLanes);
   const bool guarded = FinishScores(p, q, keys, weights, kKeys);
   const bool dropping = p.dropout_rate > 0;
-  const auto row_of = dropping ? (guarded ? WeighAndSlopeRow<true, true> : WeighAndSlopeRow<false, true>)
-                               : (guarded ? WeighAndSlopeRow<true, false> : WeighAndSlopeRow<false, false>);
+  const auto row_of =
+      dropping ? (guarded ? WeighAndSlopeRow<true, true> : WeighAndSlopeRow<false, true>)
+               : (guarded ? WeighAndSlopeRow<true, false> : WeighAndSlopeRow<false, false>);
   for (int64_t i = 0; i < q.count; ++i) {
     row_of(dropout, DropoutRowOf(p, q, i), keys.begin, columns, Broadcast(residuals[i]),
            Broadcast(deltas[i]), weights + i * kKeys, slopes + i * kKeys);
@@ -225,6 +241,8 @@ void Backward(const AttentionProblem& p, const AttentionGradients& gradients, in
         for (int64_t i = 0; i < kKeys / kGroup; ++i) group_begin[i] = kQueries;
         for (int64_t i = 0; i < q.count; i += kGroup) {
           const Queries group = {batch, head, first + i, Min(kGroup, q.count - i)};
+          PrefetchQueries(p, gradients, batch, head, Min(valid, first + i + kQueries),
+                          Min(valid, first + i + kQueries + kGroup));
           const Keys keys = FillTiles(p, dropout, group, i, block, residuals + terms + first + i,
                                       deltas + terms + first + i, m);
           if (keys.begin == keys.end) continue;

@@ -40,6 +40,8 @@ SGEMM = "sgemm"
 # Name: seconds of timing a case, fewest rounds.
 EFFORT = {"full": (10.0, 7), "quick": (1.5, 3), "smoke": (0.0, 1)}
 
+SETTLE_SECONDS = 0.003  # OpenMP's threads still spin for a millisecond or so after their last work.
+
 Row = dict[str, Any]
 
 
@@ -214,6 +216,7 @@ def measure(
     end = time.perf_counter() + seconds
     while len(times[OURS]) < rounds or time.perf_counter() < end:
         for name in shuffle.sample(list(turns), len(turns)):
+            time.sleep(SETTLE_SECONDS)
             times[name].append(turns[name]())
     for name in names:
         started[name].release()

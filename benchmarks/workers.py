@@ -9,6 +9,7 @@ import dataclasses
 import importlib.util
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -198,5 +199,7 @@ def environment(threads: int) -> dict[str, str]:
 def torch_python(given: str | None) -> str | None:
     """An interpreter with PyTorch: the one given, or this one; None if this one has none."""
     if given is not None:
+        if shutil.which(given) is None:
+            raise SystemExit(f"--torch-python must be an interpreter. Received: --torch-python {given}")
         return given
     return sys.executable if importlib.util.find_spec("torch") else None

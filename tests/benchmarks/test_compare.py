@@ -96,6 +96,9 @@ def test_chooses_cases(run, script, tmp_path):
     finished = run(script, "--smoke", "--cases", "middle", check=False)
     assert finished.returncode != 0
     assert "Received: --cases 'middle' --peers ''" in finished.stderr
+    finished = run(script, "--smoke", "--torch-python", tmp_path / "none", check=False)
+    assert finished.returncode != 0
+    assert f"Received: --torch-python {tmp_path / 'none'}" in finished.stderr
 
 
 @pytest.mark.parametrize(

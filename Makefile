@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 EXTRAS := probability,pipelines,serving,dev
+DIST := dist
 # What decides whether the installation is still good: the package's metadata and whatever is compiled.
 BUILD_FILES := pyproject.toml constraints.txt CMakeLists.txt $(shell find kernels/csrc -type f 2>/dev/null)
 
-.PHONY: run test test-slow lint format lock wheel clean
+.PHONY: run test test-slow sanitize lint format lock wheel test-wheel clean
 
 run: $(STAMP)
 	$(BIN)/ikelos run language_modeling
@@ -17,6 +18,25 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/pytest -m slow
+
+# The kernels' core and its C++ tests, without TensorFlow: as they ship, then under the sanitizers. The last line of
+# each makes random calls of attention and checks their results.
+sanitize: sanitize-none sanitize-address sanitize-thread
+
+SANITIZER_none :=
+SANITIZER_address := -fsanitize=address,undefined -fno-sanitize-recover=all -g
+SANITIZER_thread := -fsanitize=thread -g
+CALLS_none := 100000
+CALLS_address := 100000
+CALLS_thread := 5000
+
+sanitize-%: $(STAMP)
+	$(BIN)/cmake -S . -B build/sanitize-$* -DIKELOS_BUILD_OPS=OFF -DIKELOS_BUILD_TESTS=ON \
+	  -DCMAKE_CXX_FLAGS='$(SANITIZER_$*)'
+	$(BIN)/cmake --build build/sanitize-$* --parallel 2
+	build/sanitize-$*/test_core
+	build/sanitize-$*/test_attention
+	build/sanitize-$*/fuzz_attention $(CALLS_$*)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -30,8 +50,18 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $$(git ls-files '*.cc' '*.h')
 
+# Built by what .venv holds, and so for the TensorFlow of constraints.txt. auditwheel names the oldest systems that have
+# what the library needs, and would copy TensorFlow's two libraries into the wheel: they stay in the package beside it.
 wheel: $(STAMP)
-	$(BIN)/python -m build
+	rm -rf build/wheel $(DIST)/ikelos-*
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m build --no-isolation --outdir build/wheel
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel repair --wheel-dir $(DIST) \
+	  --exclude libtensorflow_framework.so.2 --exclude libtensorflow_cc.so.2 build/wheel/ikelos-*.whl
+	mv build/wheel/ikelos-*.tar.gz $(DIST)
+
+# What `make wheel` built, as a user gets it: in a new environment, with its dependencies from the index.
+test-wheel:
+	$(PYTHON) tests/wheel/check.py $(DIST)/ikelos-*.whl
 
 # Two steps, since the native library is compiled against the TensorFlow that is already there: in an isolated build
 # it would be downloaded a second time. uv, as it installs TensorFlow in seconds where pip takes minutes.

@@ -100,7 +100,7 @@ int64_t BackwardChunks(const AttentionProblem& p) {
   const int64_t key_heads = std::max<int64_t>(1, p.batch * p.key_heads);
   const int64_t wanted =
       std::max(CeilDiv(kTasks, heads), std::min<int64_t>(CeilDiv(kTasks, key_heads), 4));
-  return std::max<int64_t>(1, std::min(wanted, CeilDiv(p.keys, kBackwardKeys)));
+  return std::max<int64_t>(1, std::min(wanted, CeilDiv(p.keys, BackwardKeys(p))));
 }
 
 int64_t QuerySums(const AttentionProblem& p) {

@@ -16,22 +16,22 @@ namespace ikelos {
 namespace IKELOS_ISA {
 namespace {
 
-constexpr int64_t kKeys = kBackwardKeys;
-
-// Queries a block, so that the two [kQueries, kKeys] tiles and all else stay in the second-level
+// Queries a block, so that the two tiles and all else stay in the second-level
 // cache.
 constexpr int64_t kQueries = 96;
 
 struct Memory {
+  int64_t most_keys;                                 // of a block, and so of a row of the tiles
   int64_t row_columns, value_columns;                // H and E rounded up to kLanes
   float *keys, *key_panels, *values, *value_panels;  // a block of keys: rows, and transposed
   float *key_sums, *value_sums;                      // its gradients
   float *queries, *output_grads;  // a block of queries, times scale * log2(e); rows of dO
-  float *weights, *slopes;        // [kQueries, kKeys]: W after dropout, dlogits
+  float *weights, *slopes;        // [kQueries, most_keys]: W after dropout, dlogits
 };
 
 int64_t Lay(const AttentionProblem& p, float* start, Memory* memory) {
   Memory m;
+  m.most_keys = BackwardKeys(p);
   m.row_columns = RoundUp(p.size, kLanes);
   m.value_columns = RoundUp(p.value_size, kLanes);
   int64_t used = 0;
@@ -40,16 +40,16 @@ int64_t Lay(const AttentionProblem& p, float* start, Memory* memory) {
     used += RoundUp(count, 16);
     return taken;
   };
-  m.keys = take(kKeys * m.row_columns);
-  m.key_panels = take(kKeys * m.row_columns);
-  m.values = take(kKeys * m.value_columns);
-  m.value_panels = take(kKeys * m.value_columns);
-  m.key_sums = take(kKeys * m.row_columns);
-  m.value_sums = take(kKeys * m.value_columns);
+  m.keys = take(m.most_keys * m.row_columns);
+  m.key_panels = take(m.most_keys * m.row_columns);
+  m.values = take(m.most_keys * m.value_columns);
+  m.value_panels = take(m.most_keys * m.value_columns);
+  m.key_sums = take(m.most_keys * m.row_columns);
+  m.value_sums = take(m.most_keys * m.value_columns);
   m.queries = take(kQueries * m.row_columns);
   m.output_grads = take(kQueries * m.value_columns);
-  m.weights = take(kQueries * kKeys);
-  m.slopes = take(kQueries * kKeys);
+  m.weights = take(kQueries * m.most_keys);
+  m.slopes = take(kQueries * m.most_keys);
   if (memory != nullptr) *memory = m;
   return used;
 }
@@ -132,20 +132,20 @@ void WeighAndSlopeRow(const Dropout& dropout, const DropoutRow& dropout_row, int
 // The same for a group of queries. Rows behind its last query get 0.
 void WeighAndSlope(const AttentionProblem& p, const Dropout& dropout, const Queries& q,
                    const Keys& keys, const float* residuals, const float* deltas, float* weights,
-                   float* slopes) {
+                   float* slopes, int64_t row) {
   const int64_t columns = RoundUp(keys.end - keys.begin, kLanes);
-  const bool guarded = FinishScores(p, q, keys, weights, kKeys);
+  const bool guarded = FinishScores(p, q, keys, weights, row);
   const bool dropping = p.dropout_rate > 0;
   const auto row_of =
       dropping ? (guarded ? WeighAndSlopeRow<true, true> : WeighAndSlopeRow<false, true>)
                : (guarded ? WeighAndSlopeRow<true, false> : WeighAndSlopeRow<false, false>);
   for (int64_t i = 0; i < q.count; ++i) {
     row_of(dropout, DropoutRowOf(p, q, i), keys.begin, columns, Broadcast(residuals[i]),
-           Broadcast(deltas[i]), weights + i * kKeys, slopes + i * kKeys);
+           Broadcast(deltas[i]), weights + i * row, slopes + i * row);
   }
   for (int64_t i = q.count; i < kGroup; ++i) {
-    std::memset(weights + i * kKeys, 0, static_cast<size_t>(columns) * sizeof(float));
-    std::memset(slopes + i * kKeys, 0, static_cast<size_t>(columns) * sizeof(float));
+    std::memset(weights + i * row, 0, static_cast<size_t>(columns) * sizeof(float));
+    std::memset(slopes + i * row, 0, static_cast<size_t>(columns) * sizeof(float));
   }
 }
 
@@ -160,21 +160,26 @@ Keys FillTiles(const AttentionProblem& p, const Dropout& dropout, const Queries&
   if (keys.begin >= keys.end) return {block.begin, block.begin};
   const int64_t skipped = keys.begin - block.begin;
   const int64_t columns = RoundUp(keys.end - keys.begin, kLanes);
-  float* const weights = m.weights + row * kKeys + skipped;
-  float* const slopes = m.slopes + row * kKeys + skipped;
+  float* const weights = m.weights + row * m.most_keys + skipped;
+  float* const slopes = m.slopes + row * m.most_keys + skipped;
   Gemm<Into::kNew>(m.queries + row * m.row_columns, m.row_columns, 1,
-                   m.key_panels + skipped * p.size, kPanel, kPanel * p.size, weights, kKeys,
+                   m.key_panels + skipped * p.size, kPanel, kPanel * p.size, weights, m.most_keys,
                    nullptr, p.size, columns);
   Gemm<Into::kNew>(m.output_grads + row * m.value_columns, m.value_columns, 1,
                    m.value_panels + skipped * p.value_size, kPanel, kPanel * p.value_size, slopes,
-                   kKeys, nullptr, p.value_size, columns);
-  WeighAndSlope(p, dropout, q, keys, residuals, deltas, weights, slopes);
+                   m.most_keys, nullptr, p.value_size, columns);
+  WeighAndSlope(p, dropout, q, keys, residuals, deltas, weights, slopes, m.most_keys);
   return keys;
 }
 
-// Whether each of the queries sees the whole block: then every element of the tiles is written.
-bool Whole(const AttentionProblem& p, const Queries& q, const Keys& block) {
-  return block.end - block.begin == kKeys && AllSee(p, q, block);
+// Sets the tiles to 0 for keys that some of the queries don't see, where FillTiles will leave them
+// out.
+void ClearTiles(const Queries& q, const Keys& block, const Memory& m) {
+  const auto bytes = static_cast<size_t>(RoundUp(block.end - block.begin, kGroup)) * sizeof(float);
+  for (int64_t i = 0; i < RoundUp(q.count, kGroup); ++i) {
+    std::memset(m.weights + i * m.most_keys, 0, bytes);
+    std::memset(m.slopes + i * m.most_keys, 0, bytes);
+  }
 }
 
 }  // namespace
@@ -218,12 +223,13 @@ void Backward(const AttentionProblem& p, const AttentionGradients& gradients, in
   const Dropout dropout(p);
   std::memset(query_sums, 0, static_cast<size_t>(heads * p.queries * sum_columns) * sizeof(float));
 
-  for (int64_t begin = chunk * kKeys; begin < p.keys; begin += chunks * kKeys) {
-    const Keys block = {begin, Min(begin + kKeys, p.keys)};
+  for (int64_t begin = chunk * m.most_keys; begin < p.keys; begin += chunks * m.most_keys) {
+    const Keys block = {begin, Min(begin + m.most_keys, p.keys)};
     const int64_t present = block.end - block.begin;
     PackKeys(p, batch, key_head, block, m);
-    std::memset(m.key_sums, 0, static_cast<size_t>(kKeys * m.row_columns) * sizeof(float));
-    std::memset(m.value_sums, 0, static_cast<size_t>(kKeys * m.value_columns) * sizeof(float));
+    std::memset(m.key_sums, 0, static_cast<size_t>(m.most_keys * m.row_columns) * sizeof(float));
+    std::memset(m.value_sums, 0,
+                static_cast<size_t>(m.most_keys * m.value_columns) * sizeof(float));
 
     for (int64_t g = 0; g < heads; ++g) {
       const int64_t head = key_head * heads + g;
@@ -233,12 +239,10 @@ void Backward(const AttentionProblem& p, const AttentionGradients& gradients, in
         const Keys any = KeysOfAny(p, q);
         if (any.end <= block.begin || any.begin >= block.end || any.begin >= any.end) continue;
         PackQueries(p, gradients, q, m);
-        if (!Whole(p, q, block)) {
-          std::memset(m.weights, 0, kQueries * kKeys * sizeof(float));
-          std::memset(m.slopes, 0, kQueries * kKeys * sizeof(float));
-        }
-        int64_t group_end[kKeys / kGroup] = {}, group_begin[kKeys / kGroup];
-        for (int64_t i = 0; i < kKeys / kGroup; ++i) group_begin[i] = kQueries;
+        if (!AllSee(p, q, block)) ClearTiles(q, block, m);
+        int64_t group_end[kMostBackwardKeys / kGroup] = {};
+        int64_t group_begin[kMostBackwardKeys / kGroup];
+        for (int64_t& begin_of : group_begin) begin_of = kQueries;
         for (int64_t i = 0; i < q.count; i += kGroup) {
           const Queries group = {batch, head, first + i, Min(kGroup, q.count - i)};
           PrefetchQueries(p, gradients, batch, head, Min(valid, first + i + kQueries),
@@ -255,7 +259,7 @@ void Backward(const AttentionProblem& p, const AttentionGradients& gradients, in
             std::memcpy(spare, sums,
                         static_cast<size_t>(group.count * sum_columns) * sizeof(float));
           }
-          Gemm<Into::kSum>(m.slopes + i * kKeys + skipped, kKeys, 1,
+          Gemm<Into::kSum>(m.slopes + i * m.most_keys + skipped, m.most_keys, 1,
                            m.keys + skipped * m.row_columns, m.row_columns, kPanel,
                            whole ? sums : spare, sum_columns, nullptr, keys.end - keys.begin,
                            m.row_columns);
@@ -273,11 +277,11 @@ void Backward(const AttentionProblem& p, const AttentionGradients& gradients, in
           const int64_t from = group_begin[k];
           const int64_t depth = group_end[k] - from;
           if (depth <= 0) continue;
-          Gemm<Into::kSum>(m.weights + from * kKeys + k * kGroup, 1, kKeys,
+          Gemm<Into::kSum>(m.weights + from * m.most_keys + k * kGroup, 1, m.most_keys,
                            m.output_grads + from * m.value_columns, m.value_columns, kPanel,
                            m.value_sums + k * kGroup * m.value_columns, m.value_columns, nullptr,
                            depth, m.value_columns);
-          Gemm<Into::kSum>(m.slopes + from * kKeys + k * kGroup, 1, kKeys,
+          Gemm<Into::kSum>(m.slopes + from * m.most_keys + k * kGroup, 1, m.most_keys,
                            m.queries + from * m.row_columns, m.row_columns, kPanel,
                            m.key_sums + k * kGroup * m.row_columns, m.row_columns, nullptr, depth,
                            m.row_columns);
@@ -321,7 +325,7 @@ int64_t BiasScratch(const AttentionProblem& p) {
 void BiasGrad(const AttentionProblem& p, const AttentionGradients& gradients, int64_t batch,
               int64_t head, int64_t query, int64_t key, const float* residuals, const float* deltas,
               float* scratch) {
-  static_assert(kBiasTile == kKeys && kBiasTile % kQueries == 0, "tiles are blocks");
+  static_assert(kBiasTile % kQueries == 0, "tiles are cut into whole blocks of queries");
   Memory m;
   float* const sums = scratch + Lay(p, scratch, &m);
   const int64_t* const sizes = gradients.bias_grad_sizes;
@@ -338,8 +342,8 @@ void BiasGrad(const AttentionProblem& p, const AttentionGradients& gradients, in
     const int64_t valid = Min(last_query, NumQueries(p, b));
     for (int64_t n = one_head ? 0 : head; n < (one_head ? p.heads : head + 1); ++n) {
       const int64_t terms = (b * p.heads + n) * p.queries;
-      for (int64_t begin = one_key ? 0 : key; begin < last_key; begin += kKeys) {
-        const Keys block = {begin, Min(begin + kKeys, last_key)};
+      for (int64_t begin = one_key ? 0 : key; begin < last_key; begin += m.most_keys) {
+        const Keys block = {begin, Min(begin + m.most_keys, last_key)};
         PackKeys(p, b, n / (p.heads / p.key_heads), block, m);
         for (int64_t first = one_query ? 0 : query; first < valid; first += kQueries) {
           const Queries q = {b, n, first, Min(kQueries, valid - first)};
@@ -350,7 +354,7 @@ void BiasGrad(const AttentionProblem& p, const AttentionGradients& gradients, in
                                         deltas + terms + first + i, m);
             for (int64_t r = 0; r < group.count; ++r) {
               float* const target = sums + (one_query ? 0 : first + i + r - query) * kBiasTile;
-              const float* const slopes = m.slopes + (i + r) * kKeys - block.begin;
+              const float* const slopes = m.slopes + (i + r) * m.most_keys - block.begin;
               Floats sum = {};
               for (int64_t s = keys.begin; s < keys.end; s += kLanes) {
                 const Floats part = LoadPart(slopes + s, keys.end - s);

@@ -31,7 +31,8 @@ class Board:
         with self._writer.as_default(step=record["step"]):
             for name, value in record.items():
                 if name == "samples":
-                    tf.summary.text(name, value)
+                    if value:  # of no texts, TensorFlow cannot tell that they are texts
+                        tf.summary.text(name, value)
                 elif name not in ("event", "step", "seconds"):
                     tf.summary.scalar(f"{record['event']}/{name}", value)
             if record["event"] == "epoch":

@@ -77,17 +77,7 @@ def build(
             figure=figures.training_curves(history, config.training.clip_norm, "nats per token"),
             alt="Loss, gradient norm with clipped steps, and learning rate over the training steps.",
         ),
-        Samples(
-            heading="What it writes",
-            prose=[
-                f"Temperature {config.evaluation.samples.temperature:g}, top-k {config.evaluation.samples.top_k}, "
-                f"top-p {config.evaluation.samples.top_p:g}; the first {len(samples)} seeds, none picked by hand."
-            ],
-            samples=[
-                Sample(f"seed {seed}", prompt, text.removeprefix(prompt))
-                for seed, (prompt, text) in enumerate(zip(config.evaluation.samples.prompts, samples, strict=True))
-            ],
-        ),
+        *_samples(config, samples),
         Surprisal(
             heading="Where it is surprised",
             prose=[f"The beginning of “{passage_of}”, which it never saw, shaded by what each token cost."],
@@ -107,6 +97,26 @@ def build(
         ),
     ]
     return f"Language model: {_source(config)}", facts, sections
+
+
+def _samples(config: Config, texts: Sequence[str]) -> list[Samples]:
+    """One section, or none where the recipe has no prompts."""
+    recipe = config.evaluation.samples
+    if not recipe.prompts:
+        return []
+    return [
+        Samples(
+            heading="What it writes",
+            prose=[
+                f"Temperature {recipe.temperature:g}, top-k {recipe.top_k}, top-p {recipe.top_p:g}; the first "
+                f"{len(texts)} seeds, none picked by hand."
+            ],
+            samples=[
+                Sample(f"seed {seed}", prompt, text.removeprefix(prompt))
+                for seed, (prompt, text) in enumerate(zip(recipe.prompts, texts, strict=True))
+            ],
+        )
+    ]
 
 
 def _source(config: Config) -> str:

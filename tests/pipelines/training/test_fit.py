@@ -260,17 +260,32 @@ def test_a_signal_in_this_process_restores_the_handlers(tiny, tmp_path):
     assert before == (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
 
 
+def drawn(folder):
+    """What TensorBoard would show: for each tag, steps and values."""
+    tags = {}
+    for path in (folder / "tensorboard").glob("events.*"):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                tags.setdefault(value.tag, []).append((event.step, tf.make_ndarray(value.tensor)))
+    return tags
+
+
 def test_a_profile_and_curves_are_written(tiny, tmp_path):
     fit(tiny.stage(), tiny.training(profile_steps=(7, 10)), tmp_path)  # the steps lie in two epochs
     assert list((tmp_path / "tensorboard").glob("plugins/profile/*/*.xplane.pb"))
-    tags = {}
-    for path in (tmp_path / "tensorboard").glob("events.*"):
-        for event in tf.compat.v1.train.summary_iterator(str(path)):
-            for value in event.summary.value:
-                tags.setdefault(value.tag, []).append((event.step, value))
+    tags = drawn(tmp_path)
     assert [step for step, _ in tags["step/gradient_norm"]] == [10, 20]
     assert [step for step, _ in tags["epoch/validation_loss"]] == [8, 16, 20]
     recorded = [r["loss"] for r in history(tmp_path) if r["event"] == "step"]
-    drawn = [float(tf.make_ndarray(value.tensor)) for _, value in tags["step/loss"]]
-    assert drawn == pytest.approx(recorded, rel=1e-6)
-    assert [tf.make_ndarray(value.tensor)[0] for _, value in tags["samples"]] == [b"(1, 6, 10)"] * 3
+    assert [float(loss) for _, loss in tags["step/loss"]] == pytest.approx(recorded, rel=1e-6)
+    assert [texts[0] for _, texts in tags["samples"]] == [b"(1, 6, 10)"] * 3
+
+
+@pytest.mark.parametrize("samples", [None, lambda model: []])
+def test_a_run_may_write_no_samples(tiny, tmp_path, samples):
+    fit(tiny.stage(samples=samples), tiny.training(steps=8), tmp_path)
+    (epoch,) = history(tmp_path)
+    assert epoch["samples"] == []
+    tags = drawn(tmp_path)
+    assert "epoch/loss" in tags
+    assert "samples" not in tags

@@ -58,7 +58,7 @@ def results(documents):
 def build(tiny):
     """Title, facts and the sections by their class."""
 
-    def build(*overrides, documents=3, passage=(b"a", b"b")):
+    def build(*overrides, documents=3, passage=(b"a", b"b"), samples=("new", "the rest")):
         title, facts, sections = page.build(
             tiny(*overrides).config,
             results(documents),
@@ -66,7 +66,7 @@ def build(tiny):
             passage=passage,
             passage_nats=np.ones(len(passage)),
             passage_of="document 0",
-            samples=["new", "the rest"],
+            samples=samples,
         )
         return title, facts, sections
 
@@ -104,6 +104,11 @@ def test_samples_tell_the_prompt_from_what_was_written(build):
     _, _, sections = build()
     (samples,) = of(Samples, sections)
     assert [(sample.prompt, sample.text) for sample in samples.samples] == [("", "new"), ("the ", "rest")]
+
+
+def test_without_prompts_there_are_no_samples(build):
+    _, _, sections = build("evaluation.samples.prompts=[]", samples=[])
+    assert not of(Samples, sections)
 
 
 @pytest.mark.parametrize(("documents", "rows", "prose"), [(20, 20, []), (1000, 20, ["980 more"])])

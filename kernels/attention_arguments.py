@@ -81,7 +81,7 @@ def lengths(name: str, x, batch: int | None, highest: int | None) -> tf.Tensor |
 def offset(x, batch: int | None, query: tf.Tensor) -> tf.Tensor | None:
     """int32 `[B]`; None if it is the integer 0."""
     if isinstance(x, numbers.Integral):
-        if not -(2**31) <= x < 2**31:
+        if not -(2**31) <= int(x) < 2**31:
             raise ValueError(f"`query_offset` must fit into int32. Received: query_offset={x}")
         if x == 0:
             return None

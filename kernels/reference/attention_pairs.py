@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -104,6 +105,12 @@ class Queries:
         rate = self.options.dropout_rate
         kept = dropout.keep(self.words, rate, keys)
         return tf.where(kept, weights / tf.constant(1 - rate, weights.dtype), tf.zeros([], weights.dtype))
+
+
+def unpacked(inputs: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor | None]:
+    """Query, key, value and the bias, None if there is none among the inputs that have a gradient."""
+    query, key, value, *bias = inputs
+    return query, key, value, bias[0] if bias else None
 
 
 def within(lengths: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from ikelos.kernels.reference.attention_pairs import FORBIDDEN, Options, Queries, arithmetic, within
+from ikelos.kernels.reference.attention_pairs import FORBIDDEN, Options, Queries, arithmetic, unpacked, within
 from ikelos.kernels.reference.shapes import sizes
 
 
@@ -50,7 +50,7 @@ def second_gradients(inputs, options: Options, output_grads, upstream) -> list[t
         outer.watch([*inputs, *output_grads])
         with tf.GradientTape() as inner:
             inner.watch(inputs)
-            outputs = attend(*inputs, *[None] * (4 - len(inputs)), options)
+            outputs = attend(*unpacked(inputs), options)
         first = inner.gradient(outputs, inputs, output_gradients=output_grads)
     return outer.gradient(first, [*inputs, *output_grads], output_gradients=list(upstream))
 

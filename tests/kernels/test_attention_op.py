@@ -1,0 +1,143 @@
+"""The native ops check what they get whenever they learn it: the message names it and what contradicts it."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ikelos.kernels.dispatch import library
+
+GOOD = {
+    "query": np.ones([2, 3, 4, 5], "float32"),
+    "key": np.ones([2, 6, 2, 5], "float32"),
+    "value": np.ones([2, 6, 2, 7], "float32"),
+    "bias": [np.ones([1, 4, 1, 6], "float32")],
+    "mask": [np.ones([2, 1, 3, 1], bool)],
+    "query_seq_lengths": [np.array([3, 0], "int32")],
+    "key_value_seq_lengths": [np.array([6, 1], "int32")],
+    "query_offset": [np.array([-2, 3], "int32")],
+    "alibi_slopes": [np.ones([4], "float32")],
+    "dropout_seed": [np.array([1, 2], "int32")],
+}
+OF_GRADIENT = {
+    "output": np.ones([2, 3, 4, 7], "float32"),
+    "residual": np.zeros([2, 3, 4], "float32"),
+    "output_grad": np.ones([2, 3, 4, 7], "float32"),
+    "residual_grad": np.ones([2, 3, 4], "float32"),
+}
+ATTRIBUTES = {"scale": 0.5, "dropout_rate": 0.5}
+WHEN = ["eager", "traced", "shapes known late", "compiled", "compiled, shapes known late"]
+BAD_SHAPES = [
+    ("query", (2, 3, 4), r"query: expected shape \[B, T, N, H\].*query of shape \[2,3,4\]"),
+    ("query", (2, 3, 4, 0), r"query: expected a last axis of 1 to 256 .*\[2,3,4,0\]"),
+    ("value", (2, 6, 2, 257), r"value: expected a last axis of 1 to 256 .*\[2,6,2,257\]"),
+    ("key", (1, 6, 2, 5), r"key: .*B = 2 as in query.*key of shape \[1,6,2,5\] and query of shape \[2,3,4,5\]"),
+    ("value", (2, 5, 2, 7), r"value: .*S = 6 as in key.*value of shape \[2,5,2,7\] and key"),
+    ("bias", (1, 4, 1, 5), r"bias: expected shape \[B or 1, N or 1, T or 1, S or 1\], S = 6.*\[1,4,1,5\]"),
+    ("mask", (2, 1, 1, 3, 1), r"mask: expected shape .*\[2,1,1,3,1\]"),
+    ("query_seq_lengths", (3,), r"query_seq_lengths: .*B = 2.*\[3\]"),
+    ("query_offset", (), r"query_offset: expected shape \[B\].*\[\]"),
+    ("alibi_slopes", (2,), r"alibi_slopes: .*N = 4.*\[2\]"),
+    ("dropout_seed", (3,), r"dropout_seed: expected shape \[2\].*\[3\]"),
+]
+BAD_GRADIENT_SHAPES = [
+    ("output", (2, 3, 4, 5), r"output: .*E = 7 as in value.*output of shape \[2,3,4,5\]"),
+    ("residual", (2, 3), r"residual: expected shape \[B, T, N\].*\[2,3\]"),
+    ("output_grad", (2, 2, 4, 7), r"output_grad: .*T = 3 as in query.*\[2,2,4,7\]"),
+    ("residual_grad", (2, 3, 1), r"residual_grad: .*N = 4 as in query.*\[2,3,1\]"),
+]
+
+
+def run(op, inputs, attributes, when):
+    inputs = tf.nest.map_structure(tf.constant, inputs)
+    if when == "eager":
+        return op(**inputs, **attributes)
+    flat, late = tf.nest.flatten(inputs), when.endswith("shapes known late")
+
+    @tf.function(
+        input_signature=[tf.TensorSpec(None if late else x.shape, x.dtype) for x in flat],
+        jit_compile=when.startswith("compiled"),
+        autograph=False,
+    )
+    def traced(*flat):
+        return op(**tf.nest.pack_sequence_as(inputs, flat), **attributes)
+
+    return traced(*flat)
+
+
+def with_shape(inputs, name, shape):
+    x = inputs[name]
+    return inputs | {name: [np.ones(shape, x[0].dtype)] if isinstance(x, list) else np.ones(shape, x.dtype)}
+
+
+def refused(message):
+    return pytest.raises((ValueError, tf.errors.InvalidArgumentError), match=message)
+
+
+@pytest.mark.parametrize("when", WHEN)
+@pytest.mark.parametrize(("name", "shape", "message"), BAD_SHAPES, ids=[str(case[:2]) for case in BAD_SHAPES])
+def test_shapes(name, shape, message, when):
+    with refused(message):
+        run(library().ikelos_attention, with_shape(GOOD, name, shape), ATTRIBUTES, when)
+
+
+@pytest.mark.parametrize("when", WHEN)
+@pytest.mark.parametrize(
+    ("name", "shape", "message"), BAD_GRADIENT_SHAPES, ids=[case[0] for case in BAD_GRADIENT_SHAPES]
+)
+def test_shapes_of_the_gradient(name, shape, message, when):
+    with refused(message):
+        run(library().ikelos_attention_grad, with_shape(GOOD | OF_GRADIENT, name, shape), ATTRIBUTES, when)
+
+
+@pytest.mark.parametrize("when", WHEN)
+@pytest.mark.parametrize("of_gradient", [False, True])
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("query_seq_lengths", [3, 4], r"query_seq_lengths: .*T = 3.*query_seq_lengths\[1\] = 4"),
+        ("query_seq_lengths", [-1, 3], r"query_seq_lengths\[0\] = -1"),
+        ("key_value_seq_lengths", [2**31 - 1, 0], r"key_value_seq_lengths: .*S = 6.*\[0\] = 2147483647"),
+        ("key_value_seq_lengths", [0, -(2**31)], r"key_value_seq_lengths\[1\] = -2147483648"),
+    ],
+)
+def test_lengths(name, values, message, of_gradient, when):
+    op = library().ikelos_attention_grad if of_gradient else library().ikelos_attention
+    inputs = (GOOD | OF_GRADIENT if of_gradient else GOOD) | {name: [np.array(values, "int32")]}
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        run(op, inputs, ATTRIBUTES, when)
+
+
+@pytest.mark.parametrize("when", ["eager", "traced"])
+@pytest.mark.parametrize("of_gradient", [False, True])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scale": float("nan")}, "scale: expected a finite number.*nan"),
+        ({"scale": float("-inf")}, "scale: expected a finite number.*inf"),
+        ({"window_left": -2}, "window_left: expected a number >= -1.*window_left=-2"),
+        ({"window_right": -(2**63)}, "window_right: expected a number >= -1.*-9223372036854775808"),
+        ({"dropout_rate": 1.0}, r"dropout_rate: expected a number within \[0, 1\).*dropout_rate=1"),
+        ({"dropout_rate": -0.5}, "dropout_rate=-0.5"),
+        ({"dropout_rate": float("nan")}, "dropout_rate=nan"),
+        ({"dropout_rate": 0.0}, "dropout_seed: expected one if dropout_rate > 0, else none.*dropout_rate=0"),
+    ],
+)
+def test_attributes(changes, message, of_gradient, when):
+    op = library().ikelos_attention_grad if of_gradient else library().ikelos_attention
+    with refused(message):
+        run(op, GOOD | OF_GRADIENT if of_gradient else GOOD, ATTRIBUTES | changes, when)
+
+
+@pytest.mark.parametrize("name", [name for name, x in GOOD.items() if isinstance(x, list)])
+def test_two_of_a_kind(name):
+    with refused(f"{name}: expected none or one.*num_{name}=2"):
+        run(library().ikelos_attention, GOOD | {name: GOOD[name] * 2}, ATTRIBUTES, "eager")
+
+
+@pytest.mark.parametrize("when", WHEN)
+def test_what_fits_is_taken_whenever_it_is_known(when):
+    results = run(library().ikelos_attention, GOOD, ATTRIBUTES, when)
+    assert [x.shape.as_list() for x in results] == [[2, 3, 4, 7], [2, 3, 4]]
+    *results, by_bias = run(library().ikelos_attention_grad, GOOD | OF_GRADIENT, ATTRIBUTES, when)
+    shapes = [np.shape(x) for x in (GOOD["query"], GOOD["key"], GOOD["value"], GOOD["bias"][0])]
+    assert [tuple(x.shape) for x in [*results, *by_bias]] == shapes

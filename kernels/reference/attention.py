@@ -6,8 +6,8 @@ from ikelos.kernels.reference import attention_plain, attention_streaming
 from ikelos.kernels.reference.attention_pairs import Options
 
 # Up to so many pairs of a query and a key, T * S, all logits are made at once. Causal attention of 8 heads of 64,
-# forward and backward, on two cores, took at T = S = 2048 0.4 s and 0.4 GB more at its peak, and in blocks of keys twice
-# the time and 0.07 GB; at 8192 22 s and 7.0 GB, and in blocks 12 s and 0.3 GB.
+# forward and backward, on two cores, took at T = S = 2048 0.4 s and 0.4 GB more at its peak, and in blocks of keys
+# twice the time and 0.07 GB; at 8192 22 s and 7.0 GB, and in blocks 12 s and 0.3 GB.
 PAIRS_AT_ONCE = 2048 * 2048
 
 

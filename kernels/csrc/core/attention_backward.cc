@@ -90,19 +90,6 @@ void PackQueries(const AttentionProblem& p, const AttentionGradients& gradients,
   });
 }
 
-// Has the rows of queries `from` <= t < `to` ready for PackQueries.
-void PrefetchQueries(const AttentionProblem& p, const AttentionGradients& gradients, int64_t batch,
-                     int64_t head, int64_t from, int64_t to) {
-  WithStorage(p.storage, p.query, [&](const auto* query) {
-    PrefetchRows(query + batch * p.query_strides.batch + head * p.query_strides.head,
-                 p.query_strides.position, p.size, from, to);
-  });
-  WithStorage(p.storage, gradients.output_grad, [&](const auto* grad) {
-    PrefetchRows(grad + (batch * p.queries * p.heads + head) * p.value_size, p.heads * p.value_size,
-                 p.value_size, from, to);
-  });
-}
-
 // One row of weights and dlogits, from the row's logits (in `weights`) and its products of dO with
 // the values (in `slopes`). `guarded` where pairs may be forbidden: their weight is 0 even if the
 // residual or delta is NaN.
@@ -245,8 +232,6 @@ void Backward(const AttentionProblem& p, const AttentionGradients& gradients, in
         for (int64_t& begin_of : group_begin) begin_of = kQueries;
         for (int64_t i = 0; i < q.count; i += kGroup) {
           const Queries group = {batch, head, first + i, Min(kGroup, q.count - i)};
-          PrefetchQueries(p, gradients, batch, head, Min(valid, first + i + kQueries),
-                          Min(valid, first + i + kQueries + kGroup));
           const Keys keys = FillTiles(p, dropout, group, i, block, residuals + terms + first + i,
                                       deltas + terms + first + i, m);
           if (keys.begin == keys.end) continue;

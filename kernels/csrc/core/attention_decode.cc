@@ -16,9 +16,6 @@ namespace {
 // Keys whose logits are held at a time.
 constexpr int64_t kChunk = 128;
 
-// Values added to a row of sums at a time.
-constexpr int64_t kTogether = 4;
-
 struct Memory {
   int64_t row_columns, value_columns;  // H and E rounded up to kLanes
   float *queries, *scores, *sums;  // [T * N, row_columns], [T * N, kChunk], [T * N, value_columns]
@@ -70,47 +67,79 @@ inline Floats SumOfEach(Floats* rows) {
   return rows[0];
 }
 
-// Products of one query with kLanes keys, the last of which may be missing.
+// Calls f with the number of vectors, up to 4 at a time, that `columns` (a multiple of kLanes)
+// consist of, and the column where they begin. Four of them, the queries or the sums of a head of
+// 64 on AVX-512, are held in registers over all keys.
+template <int count>
+struct Vectors {
+  static constexpr int kCount = count;
+};
+template <typename F>
+inline void ForVectors(int64_t columns, const F& f) {
+  int64_t column = 0;
+  for (; column + 4 * kLanes <= columns; column += 4 * kLanes) f(Vectors<4>(), column);
+  switch ((columns - column) / kLanes) {
+    case 3:
+      return f(Vectors<3>(), column);
+    case 2:
+      return f(Vectors<2>(), column);
+    case 1:
+      return f(Vectors<1>(), column);
+  }
+}
+
+// Products of one query with kLanes keys, of which `present` are there.
 template <typename T>
 inline Floats Products(const float* query, const T* keys, int64_t stride, int64_t size,
                        int64_t present) {
-  Floats sums[kLanes] = {};
-  int64_t h = 0;
-  if (present >= kLanes) {
-    for (; h + kLanes <= size; h += kLanes) {
-      const Floats q = Load(query + h);
+  Floats sums[kLanes];
 #pragma GCC unroll 16
-      for (int i = 0; i < kLanes; ++i) sums[i] += q * Load(keys + i * stride + h);
-    }
-  }
-  for (; h < size; h += kLanes) {
-    const Floats q = Load(query + h);
-    for (int i = 0; i < Min(present, kLanes); ++i) {
-      sums[i] += q * LoadPart(keys + i * stride + h, size - h);
+  for (int i = 0; i < kLanes; ++i) sums[i] = Floats{};
+  if (present >= kLanes && size % kLanes == 0) {
+    ForVectors(size, [&](auto vectors, int64_t column) {
+      constexpr int kCount = decltype(vectors)::kCount;
+      Floats q[kCount];
+      for (int j = 0; j < kCount; ++j) q[j] = Load(query + column + j * kLanes);
+      const T* key = keys + column;
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i, key += stride) {
+#pragma GCC unroll 4
+        for (int j = 0; j < kCount; ++j) sums[i] += q[j] * Load(key + j * kLanes);
+      }
+    });
+  } else {
+    for (int i = 0; i < Min(present, kLanes); ++i, keys += stride) {
+      for (int64_t h = 0; h < size; h += kLanes) {
+        sums[i] += Load(query + h) * LoadPart(keys + h, size - h);
+      }
     }
   }
   return SumOfEach(sums);
 }
 
-// sums += weights * values, for up to kTogether values.
+// sums += weights * values, for kLanes values of which `present` are there.
 template <typename T>
 inline void AddValues(const float* weights, const T* values, int64_t stride, int64_t size,
                       int64_t present, float* sums) {
-  int64_t e = 0;
-  if (present >= kTogether) {
-    for (; e + kLanes <= size; e += kLanes) {
-      Floats sum = Load(sums + e);
+  if (present >= kLanes && size % kLanes == 0) {
+    ForVectors(size, [&](auto vectors, int64_t column) {
+      constexpr int kCount = decltype(vectors)::kCount;
+      Floats sum[kCount];
+      for (int j = 0; j < kCount; ++j) sum[j] = Load(sums + column + j * kLanes);
+      const T* value = values + column;
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i, value += stride) {
 #pragma GCC unroll 4
-      for (int i = 0; i < kTogether; ++i) sum += weights[i] * Load(values + i * stride + e);
-      Store(sum, sums + e);
+        for (int j = 0; j < kCount; ++j) sum[j] += weights[i] * Load(value + j * kLanes);
+      }
+      for (int j = 0; j < kCount; ++j) Store(sum[j], sums + column + j * kLanes);
+    });
+  } else {
+    for (int i = 0; i < Min(present, kLanes); ++i, values += stride) {
+      for (int64_t e = 0; e < size; e += kLanes) {
+        Store(Load(sums + e) + weights[i] * LoadPart(values + e, size - e), sums + e);
+      }
     }
-  }
-  for (; e < size; e += kLanes) {
-    Floats sum = Load(sums + e);
-    for (int i = 0; i < Min(present, kTogether); ++i) {
-      sum += weights[i] * LoadPart(values + i * stride + e, size - e);
-    }
-    Store(sum, sums + e);
   }
 }
 
@@ -199,7 +228,7 @@ void Decode(const AttentionProblem& p, int64_t batch, int64_t begin, int64_t end
       }
     }
     WithStorage(p.storage, p.value, [&](const auto* value) {
-      for (int64_t j = 0; j < count; j += kTogether) {
+      for (int64_t j = 0; j < count; j += kLanes) {
         const auto* position =
             value + batch * p.value_strides.batch + (first + j) * p.value_strides.position;
         for (int64_t k = 0; k < p.key_heads; ++k) {

@@ -135,23 +135,8 @@ void Forward(const AttentionProblem& p, int64_t batch, int64_t key_head, int64_t
                p.value_strides.position, present, p.value_size, 1.0f, m.values, m.value_columns,
                present);
     });
-    const int64_t next = block + kKeys;
-    const int64_t next_count = Max(0, Min(kKeys, all.end - next));
-    const int64_t groups = heads * padded / kGroup;
     for (int64_t g = 0; g < heads; ++g) {
       for (int64_t i = 0; i < valid; i += kGroup) {
-        const int64_t group = (g * padded + i) / kGroup;
-        const int64_t from = group * next_count / groups, to = (group + 1) * next_count / groups;
-        WithStorage(p.storage, p.key, [&](const auto* key) {
-          PrefetchRows(key + batch * p.key_strides.batch + next * p.key_strides.position +
-                           key_head * p.key_strides.head,
-                       p.key_strides.position, p.size, from, to);
-        });
-        WithStorage(p.storage, p.value, [&](const auto* value) {
-          PrefetchRows(value + batch * p.value_strides.batch + next * p.value_strides.position +
-                           key_head * p.value_strides.head,
-                       p.value_strides.position, p.value_size, from, to);
-        });
         const Queries q = {batch, key_head * heads + g, first + i, Min(kGroup, valid - i)};
         const Keys seen = KeysOfAny(p, q);
         // From the start of a panel on, so that whole panels are multiplied.

@@ -49,20 +49,6 @@ inline void CopyRows(const T* source, int64_t row_stride, int64_t rows, int64_t 
               static_cast<size_t>((target_rows - rows) * target_columns) * sizeof(float));
 }
 
-// Asks for rows `from` <= i < `to` to be brought into the second-level cache. A block's rows lie
-// far apart and each is short, so that the processor does not foresee them; a tenth of the forward
-// pass went by waiting for them.
-template <typename T>
-inline void PrefetchRows(const T* source, int64_t row_stride, int64_t columns, int64_t from,
-                         int64_t to) {
-  for (int64_t i = from; i < to; ++i) {
-    const char* const row = reinterpret_cast<const char*>(source + i * row_stride);
-    for (int64_t byte = 0; byte < columns * static_cast<int64_t>(sizeof(T)); byte += 64) {
-      __builtin_prefetch(row + byte);
-    }
-  }
-}
-
 // target[i * row_stride + :] = source[i, :] * factors[i] (or times `factor` alone, where factors is
 // null).
 template <typename T>

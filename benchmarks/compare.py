@@ -1,8 +1,8 @@
 """What the benchmarks that compare times share: interleaved runs, the table, the JSON file, the picture.
 
 Clocks drift by a factor of two within minutes, so contenders take turns, in an order drawn anew each round, and a ratio
-is the median of the rounds' ratios. The rate of a matrix product (sgemm) is measured in the same rounds. Before a case
-is timed, each contender's results are checked against ours.
+is the median of the rounds' ratios. The rate of a matrix product (sgemm) is measured in the same rounds, that of the
+fastest framework among the contenders. Before a case is timed, each contender's results are checked against ours.
 
 `main` gives a script its options:
 
@@ -20,6 +20,7 @@ rate of a matrix product, so that its ratio is the fraction of that rate.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -28,7 +29,7 @@ import re
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,7 @@ class Case:
         peers: The names of those that ours is compared with; the goal, or None for information.
         flops: Useful floating-point operations; not 0 if sgemm is among the peers.
         tolerance: Largest error of a peer's results, as a share of the largest number of ours.
+        left_out: What a reader may miss here, such as a peer that takes too long; said in the table.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Case:
     peers: Mapping[str, Goal | None]
     flops: float = 0.0
     tolerance: float = 1e-4
+    left_out: str = ""
 
 
 def main(
@@ -107,7 +110,8 @@ def run(
         return
     commands = _commands(contenders, script, options)
     chosen = _chosen(cases(options.effort), commands, options)
-    write(_run(chosen, commands, options), options, plot)
+    with written(options, plot) as rows:
+        _run(chosen, contenders, commands, options, rows)
 
 
 def make_comparison_parser(description: str) -> argparse.ArgumentParser:
@@ -132,10 +136,18 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def write(rows: Sequence[Row], options: argparse.Namespace, plot: Callable[[Sequence[Row], str], None]) -> None:
-    """Writes the JSON file and the picture, if they were asked for."""
-    if options.json:
-        pathlib.Path(options.json).write_text(json.dumps(rows, indent=1) + "\n")
+@contextlib.contextmanager
+def written(options: argparse.Namespace, plot: Callable[[Sequence[Row], str], None]) -> Iterator[list[Row]]:
+    """A list for rows; with the context, they are written to the JSON file and drawn, if that was asked for.
+
+    The file is also written if the context fails: some of the rows took minutes.
+    """
+    rows: list[Row] = []
+    try:
+        yield rows
+    finally:
+        if options.json and rows:
+            pathlib.Path(options.json).write_text(json.dumps(rows, indent=1) + "\n")
     if options.plot:
         plot(rows, options.plot)
 
@@ -169,16 +181,18 @@ def _chosen(cases, commands, options):
     return chosen
 
 
-def _run(cases, commands, options):
+def _run(cases, contenders, commands, options, rows):
+    """Prints the table and appends its rows."""
     names = [name for name in commands if name == OURS or any(name in case.peers for case in cases)]
-    shuffle, rates, rows = random.Random(0), [], []
+    shuffle, rates = random.Random(0), []
     with workers.started(names, commands, options.threads) as started:
+        products = list({contenders[name].framework: worker for name, worker in started.items()}.values())
         for name, worker in started.items():
             print(f"{name}: {worker.about()}")
         width = max(len(case.name) for case in cases)
         print(f"\n{'case':<{width}} {'ours ms':>9}   {'peer':<20} {'peer ms':>9} {'ratio':>6}   goal", flush=True)
         for case in cases:
-            times = measure(case, started, *EFFORT[options.effort], shuffle)
+            times = measure(case, started, products, *EFFORT[options.effort], shuffle)
             if case.flops:
                 rates += [workers.SGEMM_FLOPS / seconds for seconds in times[SGEMM]]
             for place, row in enumerate(make_rows(case, times)):
@@ -190,17 +204,23 @@ def _run(cases, commands, options):
                     flush=True,
                 )
                 rows.append(row)
+            if case.left_out:
+                print(f"{'':<{width}} left out: {case.left_out}", flush=True)
     if rates:
         print(
             f"\nsgemm {workers.SGEMM_SIZE}^3: {statistics.median(rates) / 1e9:.0f} GFLOP/s on {options.threads} threads"
         )
-    return rows
 
 
 def measure(
-    case: Case, started: Mapping[str, Worker], seconds: float, rounds: int, shuffle: random.Random
+    case: Case,
+    started: Mapping[str, Worker],
+    products: Sequence[Worker],
+    seconds: float,
+    rounds: int,
+    shuffle: random.Random,
 ) -> dict[str, list[float]]:
-    """Seconds a call in each round, for ours, the peers, and sgemm if the case has FLOPs.
+    """Seconds a call in each round, for ours, the peers, and, if the case has FLOPs, the fastest sgemm of `products`.
 
     Raises:
         RuntimeError: A contender failed, or its results are not ours.
@@ -209,15 +229,18 @@ def measure(
     ours = started[OURS].prepare(case.arguments)
     for name in names[1:]:
         check(case, name, started[name].prepare(case.arguments), ours)
-    turns = {name: started[name].seconds for name in names}
+    turns = [(name, started[name].seconds) for name in names]
     if case.flops:
-        turns[SGEMM] = started[OURS].sgemm_seconds
-    times: dict[str, list[float]] = {name: [] for name in turns}
+        turns += [(SGEMM, worker.sgemm_seconds) for worker in products]
+    times: dict[str, list[float]] = {name: [] for name, _ in turns}
     end = time.perf_counter() + seconds
     while len(times[OURS]) < rounds or time.perf_counter() < end:
-        for name in shuffle.sample(list(turns), len(turns)):
+        fastest: dict[str, float] = {}
+        for name, turn in shuffle.sample(turns, len(turns)):
             time.sleep(SETTLE_SECONDS)
-            times[name].append(turns[name]())
+            fastest[name] = min(turn(), fastest.get(name, float("inf")))
+        for name, its in fastest.items():
+            times[name].append(its)
     for name in names:
         started[name].release()
     return times

@@ -165,10 +165,9 @@ def trained(trainer, request, python, threads):
         return json.loads(result.read_text())
 
 
-def curves(options):
-    """The rows, printed as they come."""
+def curves(options, rows):
+    """Prints the rows and appends them, curve by curve."""
     seconds = 60 * (MINUTES[options.effort] if options.minutes is None else options.minutes)
-    rows = []
 
     def show(curve):
         for elapsed, step, loss in curve["points"]:
@@ -183,7 +182,7 @@ def curves(options):
         torch = workers.torch_python(options.torch_python)
         if not torch:
             print("No PyTorch in this interpreter, and no --torch-python: without its curves.")
-            return rows
+            return
         data = {split: str(pathlib.Path(folder) / f"{split}.npy") for split in ("train", "validation")}
         published = {"context": 64, "batch_size": 12, "num_layers": 4, "size": 128, "num_heads": 4}
         smoke = options.effort == "smoke"
@@ -191,7 +190,6 @@ def curves(options):
             name = f"nanoGPT {settings['num_layers']}x{settings['size']}"
             request = {**settings, **data, "name": name, "learning_rate": 1e-3, "steps": steps, "seconds": seconds}
             show(trained("nano_gpt", request, torch, options.threads))
-    return rows
 
 
 def plot(rows, path):
@@ -221,7 +219,8 @@ def main():
     parser.add_argument("--minutes", type=float, help="of training, for each model; 5 unless given")
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="of the recipe; repeatable")
     options = parser.parse_args()
-    compare.write(curves(options), options, plot)
+    with compare.written(options, plot) as rows:
+        curves(options, rows)
 
 
 if __name__ == "__main__":

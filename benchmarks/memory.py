@@ -59,15 +59,14 @@ def measure(name, case, python, threads):
     return int(done.stdout)
 
 
-def compared(options):
-    """The rows, printed as they come."""
+def compared(options, rows):
+    """Prints the rows and appends them, one by one."""
     torch = workers.torch_python(options.torch_python)
     pythons = {attention.KERAS: sys.executable}
     if torch:
         pythons[attention.PYTORCH] = torch
     else:
         print("No PyTorch in this interpreter, and no --torch-python: without it.")
-    rows = []
     print(f"{'case':<30} {'ours MB':>9}   {'peer':<18} {'peer MB':>9} {'ratio':>7}")
     for backward in (False, True) if options.effort != "smoke" else (True,):
         for time in SIZES[options.effort]:
@@ -88,7 +87,6 @@ def compared(options):
                 rows.append({"case": name, "ours_bytes": ours, "peer": peer, "peer_bytes": its, "ratio": ratio})
             if backward and time == 16384:
                 print(f"{name:<30} goal: < {GOAL_BYTES / 1e6:g} MB  {'met' if ours < GOAL_BYTES else 'MISSED'}")
-    return rows
 
 
 def _free_bytes():
@@ -126,7 +124,8 @@ def main():
         print(extra_bytes(sys.argv[2], json.loads(sys.argv[3])))
         return
     options = compare.make_parser(__doc__).parse_args()
-    compare.write(compared(options), options, plot)
+    with compare.written(options, plot) as rows:
+        compared(options, rows)
 
 
 if __name__ == "__main__":

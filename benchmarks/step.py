@@ -58,8 +58,9 @@ def weights(case):
     return normal(case["vocabulary"], size), layers, normal(size, case["vocabulary"])
 
 
-def tensorflow(build, kernels_used=None):
-    """A contender from `build(case)`, which makes a Keras model with the case's weights."""
+def tensorflow(build, implementation=None):
+    """A contender from `build(case)`, which makes a Keras model with the case's weights; of our kernels it takes the
+    implementation given."""
 
     def prepare(case):
         import keras
@@ -74,7 +75,7 @@ def tensorflow(build, kernels_used=None):
 
         @tf.function(autograph=False)
         def step(x, y):
-            with kernels.use(kernels_used) if kernels_used else contextlib.nullcontext():
+            with kernels.use(implementation) if implementation else contextlib.nullcontext():
                 with tf.GradientTape() as tape:
                     loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, model(x, training=True)))
                 gradients = tape.gradient(loss, model.trainable_variables)
@@ -174,7 +175,7 @@ def about_ours():
 
 
 CONTENDERS = {
-    compare.OURS: Contender(tensorflow(ikelos), about=about_ours),
+    compare.OURS: Contender(tensorflow(ikelos, "native"), about=about_ours),
     KERAS: Contender(tensorflow(keras)),
     PYTORCH: Contender(pytorch, "torch"),
     REFERENCE: Contender(tensorflow(ikelos, "reference")),

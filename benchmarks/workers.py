@@ -35,7 +35,7 @@ class Contender:
         prepare: From a case's arguments to a pair: `call()`, which is timed, and `results()`, which makes the same call
             and gives what came out as arrays that are the same for every contender. Imports its framework itself.
         framework: `"tensorflow"`, `"torch"` or `"numpy"`: what its process imports.
-        about: What to say of it besides the framework's version, or None.
+        about: What to say of it besides the framework's versions, or None.
     """
 
     prepare: Callable[[dict[str, Any]], Prepared]
@@ -79,7 +79,7 @@ class Worker:
         return self._ask("seconds")
 
     def sgemm_seconds(self) -> float:
-        """Seconds of one float32 product of 2048 x 2048 matrices."""
+        """Seconds of one float32 product of 2048 x 2048 matrices, by the contender's framework."""
         return self._ask("sgemm_seconds")
 
     def close(self) -> None:
@@ -145,8 +145,14 @@ class _Server:
         self._call = None
 
     def about(self):
-        own = f", {self._contender.about()}" if self._contender.about else ""
-        return f"{self._contender.framework} {self._framework.__version__}{own}"
+        parts = [f"{self._contender.framework} {self._framework.__version__}"]
+        if self._contender.framework == "tensorflow":
+            parts.append(f"keras {importlib.import_module('keras').__version__}")
+        if self._contender.framework == "torch":
+            parts.append(f"CPU capability {self._framework.backends.cpu.get_cpu_capability()}")
+        if self._contender.about:
+            parts.append(self._contender.about())
+        return ", ".join(parts)
 
     def prepare(self, arguments):
         self._call, results = self._contender.prepare(arguments)
@@ -169,6 +175,8 @@ class _Server:
             multiply = np.matmul
             if self._contender.framework == "tensorflow":
                 matrix, multiply = self._framework.constant(matrix), self._framework.matmul
+            if self._contender.framework == "torch":
+                matrix, multiply = self._framework.from_numpy(matrix), self._framework.matmul
             self._sgemm = lambda: multiply(matrix, matrix)
             self._sgemm()
         return _clocked(self._sgemm, 1)

@@ -1,19 +1,14 @@
 import json
 
 
-def test_ours_and_keras(run, tmp_path):
-    run(
-        "attention.py",
-        "--smoke",
-        "--cases",
-        "S=40|lengths",
-        "--peers",
-        "^Keras$|sgemm|PyTorch",
-        "--json",
-        tmp_path / "rows",
-    )
+def test_every_kind_of_case(run, tmp_path):
+    finished = run("attention.py", "--smoke", "--json", tmp_path / "rows")
     rows = json.loads((tmp_path / "rows").read_text())
     # PyTorch is no dependency: it is there or not.
-    assert {row["peer"] for row in rows} - {"PyTorch"} == {"Keras", "sgemm"}
-    assert len({row["case"] for row in rows}) == 2
+    peers = {"Keras", "Keras under XLA", "Ikelos under XLA", "sgemm"}
+    assert {row["peer"] for row in rows} - {"PyTorch"} == peers
+    kinds = ("causal T=S=40", "lengths", "64 in a row", "one call", "bfloat16")
+    for kind in kinds:
+        assert [row for row in rows if kind in row["case"]], kind
     assert all(row["ours_ms"] > 0 and row["peer_ms"] > 0 and row["ratio"] > 0 for row in rows)
+    assert "keras 3" in finished.stdout

@@ -3,6 +3,7 @@
 import importlib
 import json
 import pathlib
+import random
 import re
 
 import pytest
@@ -39,13 +40,15 @@ CONTENDERS = {
     "short": contender(lambda x: (x * x)[1:]),
     "raises": contender(lambda x: 1 / 0),
     "dies": contender(dies),
+    "late": contender(lambda x: x * x if len(x) < 1000 else 1 / 0),
     "absent": Contender(None, "torch"),
 }
 
 def cases(effort):
     peers = {name: None for name in CONTENDERS if name != compare.OURS}
     peers |= {"right": compare.Goal(1.0), "chatty": compare.Goal(most=1e-9), compare.SGEMM: None}
-    return [compare.Case(name, {"size": size}, peers, flops=size) for name, size in (("small", 100), ("large", 10000))]
+    return [compare.Case(name, {"size": size}, peers, flops=size, left_out="the largest" if size > 100 else "")
+            for name, size in (("small", 100), ("large", 10000))]
 
 compare.main(__doc__, CONTENDERS, cases, __file__)
 """
@@ -73,6 +76,7 @@ def test_rows_table_and_picture(run, script, tmp_path):
     assert re.search(r"small .* right .* >= 1  met", finished.stdout)
     assert re.search(r" chatty .* <= 1e-09  MISSED", finished.stdout)
     assert "without absent" in finished.stdout
+    assert re.findall("left out: (.*)", finished.stdout) == ["the largest"]
     assert re.search(r"sgemm 2048\^3: \d+ GFLOP/s on 2 threads", finished.stdout)
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
@@ -116,3 +120,35 @@ def test_a_bad_contender_is_not_timed(run, script, tmp_path, peer, message):
     assert finished.returncode != 0
     assert re.search(message, finished.stderr, re.DOTALL), finished.stderr
     assert not (tmp_path / "rows").exists()
+
+
+def test_rows_before_a_failure_are_kept(run, script, tmp_path):
+    finished = run(script, "--smoke", "--peers", "late", "--json", tmp_path / "rows", check=False)
+    assert finished.returncode != 0
+    assert "late failed in" in finished.stderr
+    assert [row["case"] for row in json.loads((tmp_path / "rows").read_text())] == ["small"]
+
+
+def test_the_fastest_product_counts(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    compare = importlib.import_module("compare")
+
+    class Worker:
+        """Takes one second a call, and as long as it is told for a product."""
+
+        def __init__(self, seconds):
+            self.sgemm_seconds = iter(seconds).__next__
+
+        def prepare(self, _):
+            return []
+
+        def seconds(self):
+            return 1.0
+
+        def release(self):
+            pass
+
+    ours, peer = Worker([3.0, 5.0]), Worker([4.0, 2.0])
+    case = compare.Case("case", {}, {"peer": None, compare.SGEMM: None}, flops=1)
+    times = compare.measure(case, {compare.OURS: ours, "peer": peer}, [ours, peer], 0.0, 2, random.Random(0))
+    assert times == {compare.OURS: [1.0, 1.0], "peer": [1.0, 1.0], compare.SGEMM: [3.0, 2.0]}

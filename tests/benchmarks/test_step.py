@@ -1,4 +1,5 @@
 import json
+import re
 
 
 def test_ours_and_keras(run, tmp_path):
@@ -11,5 +12,6 @@ def test_ours_and_keras(run, tmp_path):
 
 def test_the_profile_names_our_ops(run, tmp_path):
     finished = run("step.py", "--smoke", "--profile", tmp_path / "profile")
-    assert "IkelosRmsNorm" in finished.stdout
+    for op in ("IkelosAttention", "IkelosAttentionGrad", "IkelosRmsNorm"):
+        assert re.search(rf"^{op} ", finished.stdout, re.MULTILINE), finished.stdout
     assert list((tmp_path / "profile").rglob("*.xplane.pb"))

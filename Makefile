@@ -35,6 +35,7 @@ sanitize-%: $(STAMP)
 	  -DCMAKE_CXX_FLAGS='$(SANITIZER_$*)'
 	$(BIN)/cmake --build build/sanitize-$* --parallel 2
 	build/sanitize-$*/test_core
+	build/sanitize-$*/test_exp2
 	build/sanitize-$*/test_attention
 	build/sanitize-$*/fuzz_attention $(CALLS_$*)
 

@@ -5,7 +5,6 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
-#include <vector>
 
 #include "core/attention_blocks.h"
 
@@ -16,31 +15,31 @@ namespace {
 // the same keys more often, or, in the gradient, memory.
 constexpr int64_t kTasks = 16;
 
-// Queries times heads a task. Each task reads the keys anew, and mostly waits for them: 192 rows
+// Queries times heads per task. Each task reads the keys anew, and mostly waits for them: 192 rows
 // cost a tenth of the time at T = 2048, 768 rows a fortieth.
 constexpr int64_t kTaskRows = 768;
 constexpr int64_t kFewestTaskRows = 48;
 
-// Rows are multiplied in groups of 12, and no instruction set wants sums of more than 16 columns
-// side by side.
-constexpr int64_t kGroupRows = 12;
-constexpr int64_t kColumns = 16;
-
+// Keys per task of decoding, at least: some 10 microseconds of work.
 constexpr int64_t kDecodePart = 256;
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 const AttentionBlocks& Pick(Isa isa) {
 #ifdef IKELOS_X86
-  if (isa == Isa::kAvx512) return avx512::kAttentionBlocks;
-  if (isa == Isa::kAvx2) return avx2::kAttentionBlocks;
+  if (isa == Isa::kAvx512) {
+    return avx512::kAttentionBlocks;
+  }
+  if (isa == Isa::kAvx2) {
+    return avx2::kAttentionBlocks;
+  }
 #endif
   (void)isa;
   return portable::kAttentionBlocks;
 }
 
 // This thread's scratch memory. It is kept from call to call, since fresh memory costs a page fault
-// every 4 KB; how large it grows is bounded by the size of a block.
+// every 4 KB: some MB, which grow with the size of a block and with N / K, not with T or S.
 float* ThreadScratch(int64_t floats) {
   struct Free {
     void operator()(float* memory) const { std::free(memory); }
@@ -52,30 +51,34 @@ float* ThreadScratch(int64_t floats) {
     size = 0;
     const size_t bytes = static_cast<size_t>(CeilDiv(floats, 16)) * 64;
     memory.reset(static_cast<float*>(std::aligned_alloc(64, bytes)));
-    if (memory == nullptr) throw std::bad_alloc();
+    if (memory == nullptr) {
+      throw std::bad_alloc();
+    }
     size = floats;
   }
   return memory.get();
 }
 
 bool IsDecoding(const AttentionProblem& p) {
-  return p.queries * (p.heads / p.key_heads) <= kDecodeRows;
+  return p.queries * (p.heads / p.key_heads) <= kDecodeRows &&
+         p.queries * p.heads <= kMostDecodeRows;
 }
 
 void DecodeAll(const AttentionProblem& p, void* output, float* residual,
                const AttentionBlocks& blocks, const ParallelFor& parallel_for) {
   const int64_t parts =
       std::max<int64_t>(1, std::min(CeilDiv(p.keys, kDecodePart), CeilDiv(kTasks, p.batch)));
-  const int64_t part_keys = CeilDiv(CeilDiv(p.keys, parts), kColumns) * kColumns;
+  const int64_t part_keys = CeilDiv(CeilDiv(p.keys, parts), kSumColumns) * kSumColumns;
   const int64_t part_size = p.queries * p.heads * (p.value_size + 2);
-  std::vector<float> partials(static_cast<size_t>(p.batch * parts * part_size));
+  const std::unique_ptr<float[]> partials(
+      new float[static_cast<size_t>(p.batch * parts * part_size)]);
   parallel_for(p.batch * parts, [&](int64_t task) {
     const int64_t begin = std::min(p.keys, task % parts * part_keys);
     blocks.decode(p, task / parts, begin, std::min(p.keys, begin + part_keys),
-                  partials.data() + task * part_size, ThreadScratch(blocks.decode_scratch(p)));
+                  partials.get() + task * part_size, ThreadScratch(blocks.decode_scratch(p)));
   });
   for (int64_t b = 0; b < p.batch; ++b) {
-    blocks.join(p, b, partials.data() + b * parts * part_size, parts, output, residual);
+    blocks.join(p, b, partials.get() + b * parts * part_size, parts, output, residual);
   }
 }
 
@@ -86,10 +89,10 @@ int64_t QueriesPerTask(const AttentionProblem& p) {
          p.batch * p.key_heads * CeilDiv(p.queries * heads, rows) < kTasks) {
     rows /= 2;
   }
-  const int64_t most = std::max(kGroupRows, rows / heads);
+  const int64_t most = std::max(kQueryGroup, rows / heads);
   // Tasks of one size rather than a small last one.
   const int64_t even = CeilDiv(p.queries, CeilDiv(p.queries, most));
-  return CeilDiv(even, kGroupRows) * kGroupRows;
+  return CeilDiv(even, kQueryGroup) * kQueryGroup;
 }
 
 // Chunks of keys, each with sums for the gradient by query of its own. Where few key heads are
@@ -104,7 +107,7 @@ int64_t BackwardChunks(const AttentionProblem& p) {
 }
 
 int64_t QuerySums(const AttentionProblem& p) {
-  return p.batch * p.heads * p.queries * CeilDiv(p.size, kColumns) * kColumns;
+  return p.batch * p.heads * p.queries * CeilDiv(p.size, kSumColumns) * kSumColumns;
 }
 
 bool IsEmpty(const AttentionProblem& p) { return p.batch == 0 || p.heads == 0 || p.queries == 0; }
@@ -113,9 +116,13 @@ bool IsEmpty(const AttentionProblem& p) { return p.batch == 0 || p.heads == 0 ||
 
 void Attention(const AttentionProblem& p, void* output, float* residual, Isa isa,
                const ParallelFor& parallel_for) {
-  if (IsEmpty(p)) return;
+  if (IsEmpty(p)) {
+    return;
+  }
   const AttentionBlocks& blocks = Pick(isa);
-  if (IsDecoding(p)) return DecodeAll(p, output, residual, blocks, parallel_for);
+  if (IsDecoding(p)) {
+    return DecodeAll(p, output, residual, blocks, parallel_for);
+  }
   const int64_t step = QueriesPerTask(p);
   const int64_t steps = CeilDiv(p.queries, step);
   const int64_t scratch = blocks.forward_scratch(p, step);
@@ -148,11 +155,10 @@ void AttentionGrad(const AttentionProblem& p, const AttentionGradients& gradient
     blocks.row_terms(p, gradients, task / steps, first, std::min(kTaskRows, p.queries - first),
                      residuals, deltas);
   });
-  const int64_t head_size = p.batch == 0 || p.key_heads == 0 ? 0 : copy / (p.batch * p.key_heads);
   parallel_for(p.batch * p.key_heads * chunks, [&](int64_t task) {
     const int64_t head = task / chunks, chunk = task % chunks;
     blocks.backward(p, gradients, head / p.key_heads, head % p.key_heads, chunk, chunks, residuals,
-                    deltas, scratch + chunk * copy + head * head_size,
+                    deltas, scratch + chunk * copy + head * (copy / (p.batch * p.key_heads)),
                     ThreadScratch(block_scratch));
   });
   parallel_for(p.batch * p.heads, [&](int64_t task) {
@@ -161,7 +167,9 @@ void AttentionGrad(const AttentionProblem& p, const AttentionGradients& gradient
                       gradients.query_grad);
   });
 
-  if (gradients.bias_grad == nullptr) return;
+  if (gradients.bias_grad == nullptr) {
+    return;
+  }
   const int64_t* const sizes = gradients.bias_grad_sizes;
   const int64_t rows = CeilDiv(sizes[2], kBiasTile), columns = CeilDiv(sizes[3], kBiasTile);
   const int64_t bias_scratch = blocks.bias_scratch(p);

@@ -1,8 +1,8 @@
 // Scaled dot-product attention with grouped heads (Vaswani et al. 2017, section 3.2.1; Ainslie et
 // al. 2023):
 //
-//   logits[b, n, t, s] = scale * sum_h query[b, t, n, h] * key[b, s, n / (N / K), h] + bias[b, n,
-//   t, s]
+//   logits[b, n, t, s] = scale * sum_h query[b, t, n, h] * key[b, s, n / (N / K), h]
+//                        + bias[b, n, t, s]
 //                        - alibi_slopes[n] * |t + query_offsets[b] - s|
 //   output[b, t, n, e] = sum_s softmax_s(logits)[b, n, t, s] * value[b, s, n / (N / K), e]
 //   residual[b, t, n]  = log(sum_s exp(logits[b, n, t, s]))
@@ -12,6 +12,10 @@
 // an allowed key, or beyond its length, has output 0 and residual -infinity, and gradient 0. No
 // array of T * S elements is ever made: softmax is taken block by block (Milakov and Gimelshein
 // 2018; Dao et al. 2022), and the gradient computes the weights again from the residual.
+//
+// Keys and values beyond a length are never read. At other forbidden pairs they must be finite,
+// since their weight is 0 and 0 * NaN is NaN; so must queries and output gradients be for the
+// gradients of keys that they do not see.
 //
 // Arithmetic is in float32 whatever the storage, rounded once at the end. Results don't depend on
 // parallel_for.
@@ -27,12 +31,15 @@ namespace ikelos {
 
 enum class Storage { kFloat32, kBFloat16, kFloat16 };
 
+constexpr int64_t kMostSize = 256;
+
 // Steps in elements between neighbours along an axis; the last axis is dense.
 struct RowStrides {
   int64_t batch, position, head;
 };
 
-// The same for what is broadcast to [B, N, T, S]: 0 along an axis of which it has only one element.
+// The same for what is broadcast to [B, N, T, S]: 0 along an axis of which it has only one element;
+// that of the keys is 0 or 1.
 struct PairStrides {
   int64_t batch, head, query, key;
 };
@@ -43,8 +50,8 @@ struct AttentionProblem {
   int64_t keys;        // S
   int64_t heads;       // N
   int64_t key_heads;   // K, divides N
-  int64_t size;        // H, of query and key
-  int64_t value_size;  // E, of value and output
+  int64_t size;        // H, of query and key: 1 to kMostSize
+  int64_t value_size;  // E, of value and output: 1 to kMostSize
 
   Storage storage;    // of query, key, value, bias, output and their gradients
   const void* query;  // [B, T, N, H]

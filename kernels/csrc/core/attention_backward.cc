@@ -20,6 +20,9 @@ namespace {
 // cache.
 constexpr int64_t kQueries = 96;
 
+static_assert(kQueryGroup == kGroup && kSumColumns % kLanes == 0, "what attention.cc counts with");
+static_assert(kMostBackwardKeys / 4 % kGroup == 0 && kQueries % kGroup == 0, "whole groups");
+
 struct Memory {
   int64_t most_keys;                                 // of a block, and so of a row of the tiles
   int64_t row_columns, value_columns;                // H and E rounded up to kLanes
@@ -29,29 +32,22 @@ struct Memory {
   float *weights, *slopes;        // [kQueries, most_keys]: W after dropout, dlogits
 };
 
-int64_t Lay(const AttentionProblem& p, float* start, Memory* memory) {
+Memory LayOut(const AttentionProblem& p, Scratch& scratch) {
   Memory m;
   m.most_keys = BackwardKeys(p);
   m.row_columns = RoundUp(p.size, kLanes);
   m.value_columns = RoundUp(p.value_size, kLanes);
-  int64_t used = 0;
-  const auto take = [&](int64_t count) {
-    float* const taken = start + used;
-    used += RoundUp(count, 16);
-    return taken;
-  };
-  m.keys = take(m.most_keys * m.row_columns);
-  m.key_panels = take(m.most_keys * m.row_columns);
-  m.values = take(m.most_keys * m.value_columns);
-  m.value_panels = take(m.most_keys * m.value_columns);
-  m.key_sums = take(m.most_keys * m.row_columns);
-  m.value_sums = take(m.most_keys * m.value_columns);
-  m.queries = take(kQueries * m.row_columns);
-  m.output_grads = take(kQueries * m.value_columns);
-  m.weights = take(kQueries * m.most_keys);
-  m.slopes = take(kQueries * m.most_keys);
-  if (memory != nullptr) *memory = m;
-  return used;
+  m.keys = scratch.Take(m.most_keys * m.row_columns);
+  m.key_panels = scratch.Take(RoundUp(m.most_keys, kPanel) * m.row_columns);
+  m.values = scratch.Take(m.most_keys * m.value_columns);
+  m.value_panels = scratch.Take(RoundUp(m.most_keys, kPanel) * m.value_columns);
+  m.key_sums = scratch.Take(m.most_keys * m.row_columns);
+  m.value_sums = scratch.Take(m.most_keys * m.value_columns);
+  m.queries = scratch.Take(kQueries * m.row_columns);
+  m.output_grads = scratch.Take(kQueries * m.value_columns);
+  m.weights = scratch.Take(kQueries * m.most_keys);
+  m.slopes = scratch.Take(kQueries * m.most_keys);
+  return m;
 }
 
 // Those beyond the batch row's length are left out, whatever stands there: nothing reads on past
@@ -59,7 +55,9 @@ int64_t Lay(const AttentionProblem& p, float* start, Memory* memory) {
 void PackKeys(const AttentionProblem& p, int64_t batch, int64_t key_head, const Keys& block,
               const Memory& m) {
   const int64_t count = Min(block.end, NumKeys(p, batch)) - block.begin;
-  if (count <= 0) return;
+  if (count <= 0) {
+    return;
+  }
   WithStorage(p.storage, p.key, [&](const auto* key) {
     CopyRows(key + batch * p.key_strides.batch + block.begin * p.key_strides.position +
                  key_head * p.key_strides.head,
@@ -144,7 +142,9 @@ Keys FillTiles(const AttentionProblem& p, const Dropout& dropout, const Queries&
   const Keys seen = KeysOfAny(p, q);
   const Keys keys = {block.begin + Max(0, seen.begin - block.begin) / kPanel * kPanel,
                      Min(block.end, seen.end)};
-  if (keys.begin >= keys.end) return {block.begin, block.begin};
+  if (keys.begin >= keys.end) {
+    return {block.begin, block.begin};
+  }
   const int64_t skipped = keys.begin - block.begin;
   const int64_t columns = RoundUp(keys.end - keys.begin, kLanes);
   float* const weights = m.weights + row * m.most_keys + skipped;
@@ -159,6 +159,12 @@ Keys FillTiles(const AttentionProblem& p, const Dropout& dropout, const Queries&
   return keys;
 }
 
+// Whether none of the queries sees any of the keys.
+bool Misses(const AttentionProblem& p, const Queries& q, const Keys& block) {
+  const Keys any = KeysOfAny(p, q);
+  return any.end <= block.begin || any.begin >= block.end || any.begin >= any.end;
+}
+
 // Sets the tiles to 0 for keys that some of the queries don't see, where FillTiles will leave them
 // out.
 void ClearTiles(const Queries& q, const Keys& block, const Memory& m) {
@@ -171,7 +177,11 @@ void ClearTiles(const Queries& q, const Keys& block, const Memory& m) {
 
 }  // namespace
 
-int64_t BackwardScratch(const AttentionProblem& p) { return Lay(p, nullptr, nullptr); }
+int64_t BackwardScratch(const AttentionProblem& p) {
+  Scratch counted = {nullptr};
+  LayOut(p, counted);
+  return counted.used;
+}
 
 void RowTerms(const AttentionProblem& p, const AttentionGradients& gradients, int64_t batch,
               int64_t first, int64_t count, float* residuals, float* deltas) {
@@ -202,13 +212,16 @@ void RowTerms(const AttentionProblem& p, const AttentionGradients& gradients, in
 void Backward(const AttentionProblem& p, const AttentionGradients& gradients, int64_t batch,
               int64_t key_head, int64_t chunk, int64_t chunks, const float* residuals,
               const float* deltas, float* query_sums, float* scratch) {
-  Memory m;
-  Lay(p, scratch, &m);
+  Scratch memory = {scratch};
+  const Memory m = LayOut(p, memory);
   const int64_t heads = p.heads / p.key_heads;
   const int64_t valid = NumQueries(p, batch);
-  const int64_t sum_columns = RoundUp(p.size, 16);
+  const int64_t sum_columns = RoundUp(p.size, kSumColumns);
   const Dropout dropout(p);
-  std::memset(query_sums, 0, static_cast<size_t>(heads * p.queries * sum_columns) * sizeof(float));
+  if (p.queries > 0) {  // else there is no memory to clear
+    std::memset(query_sums, 0,
+                static_cast<size_t>(heads * p.queries * sum_columns) * sizeof(float));
+  }
 
   for (int64_t begin = chunk * m.most_keys; begin < p.keys; begin += chunks * m.most_keys) {
     const Keys block = {begin, Min(begin + m.most_keys, p.keys)};
@@ -223,22 +236,29 @@ void Backward(const AttentionProblem& p, const AttentionGradients& gradients, in
       const int64_t terms = (batch * p.heads + head) * p.queries;
       for (int64_t first = 0; first < valid; first += kQueries) {
         const Queries q = {batch, head, first, Min(kQueries, valid - first)};
-        const Keys any = KeysOfAny(p, q);
-        if (any.end <= block.begin || any.begin >= block.end || any.begin >= any.end) continue;
+        if (Misses(p, q, block)) {
+          continue;
+        }
         PackQueries(p, gradients, q, m);
-        if (!AllSee(p, q, block)) ClearTiles(q, block, m);
+        if (!AllSee(p, q, block)) {
+          ClearTiles(q, block, m);
+        }
         int64_t group_end[kMostBackwardKeys / kGroup] = {};
         int64_t group_begin[kMostBackwardKeys / kGroup];
-        for (int64_t& begin_of : group_begin) begin_of = kQueries;
+        for (int64_t& begin_of : group_begin) {
+          begin_of = kQueries;
+        }
         for (int64_t i = 0; i < q.count; i += kGroup) {
           const Queries group = {batch, head, first + i, Min(kGroup, q.count - i)};
           const Keys keys = FillTiles(p, dropout, group, i, block, residuals + terms + first + i,
                                       deltas + terms + first + i, m);
-          if (keys.begin == keys.end) continue;
+          if (keys.begin == keys.end) {
+            continue;
+          }
           const int64_t skipped = keys.begin - block.begin;
           // The accumulator has no rows for a group that is not whole.
           float* const sums = query_sums + (g * p.queries + first + i) * sum_columns;
-          float spare[kGroup * 256];
+          float spare[kGroup * kMostSize];
           const bool whole = group.count == kGroup;
           if (!whole) {
             std::memcpy(spare, sums,
@@ -261,7 +281,9 @@ void Backward(const AttentionProblem& p, const AttentionGradients& gradients, in
         for (int64_t k = 0; k * kGroup < present; ++k) {
           const int64_t from = group_begin[k];
           const int64_t depth = group_end[k] - from;
-          if (depth <= 0) continue;
+          if (depth <= 0) {
+            continue;
+          }
           Gemm<Into::kSum>(m.weights + from * m.most_keys + k * kGroup, 1, m.most_keys,
                            m.output_grads + from * m.value_columns, m.value_columns, kPanel,
                            m.value_sums + k * kGroup * m.value_columns, m.value_columns, nullptr,
@@ -288,13 +310,15 @@ void Backward(const AttentionProblem& p, const AttentionGradients& gradients, in
 
 void QueryGrad(const AttentionProblem& p, int64_t batch, int64_t head, const float* sums,
                int64_t chunks, int64_t step, void* query_grad) {
-  const int64_t sum_columns = RoundUp(p.size, 16);
+  const int64_t sum_columns = RoundUp(p.size, kSumColumns);
   WithStorage(p.storage, query_grad, [&](auto* grad) {
     for (int64_t t = 0; t < p.queries; ++t) {
       auto* const row = grad + ((batch * p.queries + t) * p.heads + head) * p.size;
       for (int64_t h = 0; h < p.size; h += kLanes) {
         Floats sum = {};
-        for (int64_t c = 0; c < chunks; ++c) sum += Load(sums + c * step + t * sum_columns + h);
+        for (int64_t c = 0; c < chunks; ++c) {
+          sum += Load(sums + c * step + t * sum_columns + h);
+        }
         StorePart(sum * p.scale, row + h, p.size - h);
       }
     }
@@ -302,17 +326,18 @@ void QueryGrad(const AttentionProblem& p, int64_t batch, int64_t head, const flo
 }
 
 int64_t BiasScratch(const AttentionProblem& p) {
-  return Lay(p, nullptr, nullptr) + kBiasTile * kBiasTile;
+  return BackwardScratch(p) + kBiasTile * kBiasTile;
 }
 
 // A bias that several pairs share has the sum of their gradients, so this goes over all pairs of
-// its tile: in a fixed order, by one thread.
+// its tile: in a fixed order, by one thread: a bias of one element is one task.
 void BiasGrad(const AttentionProblem& p, const AttentionGradients& gradients, int64_t batch,
               int64_t head, int64_t query, int64_t key, const float* residuals, const float* deltas,
               float* scratch) {
   static_assert(kBiasTile % kQueries == 0, "tiles are cut into whole blocks of queries");
-  Memory m;
-  float* const sums = scratch + Lay(p, scratch, &m);
+  Scratch memory = {scratch};
+  const Memory m = LayOut(p, memory);
+  float* const sums = memory.Take(kBiasTile * kBiasTile);
   const int64_t* const sizes = gradients.bias_grad_sizes;
   const bool one_batch = sizes[0] == 1, one_head = sizes[1] == 1;
   const bool one_query = sizes[2] == 1, one_key = sizes[3] == 1;
@@ -332,6 +357,9 @@ void BiasGrad(const AttentionProblem& p, const AttentionGradients& gradients, in
         PackKeys(p, b, n / (p.heads / p.key_heads), block, m);
         for (int64_t first = one_query ? 0 : query; first < valid; first += kQueries) {
           const Queries q = {b, n, first, Min(kQueries, valid - first)};
+          if (Misses(p, q, block)) {
+            continue;
+          }
           PackQueries(p, gradients, q, m);
           for (int64_t i = 0; i < q.count; i += kGroup) {
             const Queries group = {b, n, first + i, Min(kGroup, q.count - i)};
@@ -339,17 +367,19 @@ void BiasGrad(const AttentionProblem& p, const AttentionGradients& gradients, in
                                         deltas + terms + first + i, m);
             for (int64_t r = 0; r < group.count; ++r) {
               float* const target = sums + (one_query ? 0 : first + i + r - query) * kBiasTile;
-              const float* const slopes = m.slopes + (i + r) * m.most_keys - block.begin;
+              const float* const slopes = m.slopes + (i + r) * m.most_keys;
               Floats sum = {};
               for (int64_t s = keys.begin; s < keys.end; s += kLanes) {
-                const Floats part = LoadPart(slopes + s, keys.end - s);
+                const Floats part = LoadPart(slopes + s - block.begin, keys.end - s);
                 if (one_key) {
                   sum += part;
                 } else {
                   Store(Load(target + s - key) + part, target + s - key);
                 }
               }
-              if (one_key) target[0] += Sum(sum);
+              if (one_key) {
+                target[0] += Sum(sum);
+              }
             }
           }
         }

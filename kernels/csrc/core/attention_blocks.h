@@ -8,8 +8,16 @@
 
 namespace ikelos {
 
-// At most this many queries times heads that share a key head go through the decoding kernel.
+// The decoding kernel is for at most this many queries times heads that share a key head (a group
+// of 12 rows would be mostly empty), and for this many queries times heads in all, since it holds
+// scores of each.
 constexpr int64_t kDecodeRows = 8;
+constexpr int64_t kMostDecodeRows = 1024;
+
+// Rows of queries are multiplied in groups of this many, and sums over keys have rows of a multiple
+// of this many columns, for the widest vector has 16 floats.
+constexpr int64_t kQueryGroup = 12;
+constexpr int64_t kSumColumns = 16;
 
 struct AttentionBlocks {
   // Floats of scratch for one call of `forward`, for blocks of `queries` queries.
@@ -33,7 +41,8 @@ struct AttentionBlocks {
   void (*row_terms)(const AttentionProblem&, const AttentionGradients&, int64_t batch,
                     int64_t first, int64_t count, float* residuals, float* deltas);
   // Every chunks-th block of keys from the chunk-th on: writes the gradients by key and value, and
-  // adds what these keys give the gradient by query to query_sums [N / K, T, H rounded up to 16].
+  // adds what these keys give the gradient by query to query_sums [N / K, T, H rounded up to
+  // kSumColumns].
   int64_t (*backward_scratch)(const AttentionProblem&);
   void (*backward)(const AttentionProblem&, const AttentionGradients&, int64_t batch,
                    int64_t key_head, int64_t chunk, int64_t chunks, const float* residuals,
@@ -52,9 +61,9 @@ struct AttentionBlocks {
 // Queries and keys of a tile of `bias_grad`.
 constexpr int64_t kBiasTile = 192;
 
-// How many blocks `backward` cuts the keys into: whole groups of rows, and small enough that a
-// block's six arrays stay in a second-level cache of 1 MB. Each block reads all queries anew, which
-// with 192 keys took 8% of the time at H = 64.
+// Keys of a block in `backward`: whole groups of rows, and few enough that the block's arrays stay
+// in a second-level cache of 1 MB. Each block reads all queries anew, which with blocks of 192 took
+// 8% of the time at H = 64.
 constexpr int64_t kMostBackwardKeys = 384;
 
 inline int64_t BackwardKeys(const AttentionProblem& p) {

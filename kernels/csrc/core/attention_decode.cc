@@ -9,8 +9,6 @@
 #include "core/attention_tables.h"
 #include "core/exp2.h"
 
-extern "C" float logf(float);
-
 namespace ikelos {
 namespace IKELOS_ISA {
 namespace {
@@ -30,26 +28,19 @@ struct Memory {
   int64_t *key_offsets, *value_offsets;  // [rows]: of the row's head, from the start of a position
 };
 
-int64_t Lay(const AttentionProblem& p, float* start, Memory* memory) {
+Memory LayOut(const AttentionProblem& p, Scratch& scratch) {
   Memory m;
   m.row_columns = RoundUp(p.size, kLanes);
   m.value_columns = RoundUp(p.value_size, kLanes);
   const int64_t rows = RoundUp(p.queries * p.heads, kTogether);
-  int64_t used = 0;
-  const auto take = [&](int64_t count) {
-    float* const taken = start + used;
-    used += RoundUp(count, 16);
-    return taken;
-  };
-  m.queries = take(rows * m.row_columns);
-  m.scores = take(rows * kChunk);
-  m.sums = take(rows * m.value_columns);
-  m.largest = take(rows);
-  m.totals = take(rows);
-  m.key_offsets = reinterpret_cast<int64_t*>(take(2 * rows));
-  m.value_offsets = reinterpret_cast<int64_t*>(take(2 * rows));
-  if (memory != nullptr) *memory = m;
-  return used;
+  m.queries = scratch.Take(rows * m.row_columns);
+  m.scores = scratch.Take(rows * kChunk);
+  m.sums = scratch.Take(rows * m.value_columns);
+  m.largest = scratch.Take(rows);
+  m.totals = scratch.Take(rows);
+  m.key_offsets = reinterpret_cast<int64_t*>(scratch.Take(2 * rows));
+  m.value_offsets = reinterpret_cast<int64_t*>(scratch.Take(2 * rows));
+  return m;
 }
 
 // Adds two rows into one: lanes whose number has the bit `width` hold sums of the lower row's
@@ -68,8 +59,12 @@ inline Floats Fold(Floats upper, Floats lower) {
 inline Floats SumOfEach(const Floats* rows) {
   static_assert(kTogether == 4, "two folds");
   Floats sums = Fold<2>(Fold<1>(rows[0], rows[1]), Fold<1>(rows[2], rows[3]));
-  if constexpr (kLanes > 4) sums += SwapRuns<4>(sums);
-  if constexpr (kLanes > 8) sums += SwapRuns<8>(sums);
+  if constexpr (kLanes > 4) {
+    sums += SwapRuns<4>(sums);
+  }
+  if constexpr (kLanes > 8) {
+    sums += SwapRuns<8>(sums);
+  }
   return sums;
 }
 
@@ -82,8 +77,12 @@ struct Vectors {
 template <typename F>
 inline void ForVectors(int64_t columns, const F& f) {
   int64_t column = 0;
-  for (; column + 4 * kLanes <= columns; column += 4 * kLanes) f(Vectors<4>(), column);
-  for (; column < columns; column += kLanes) f(Vectors<1>(), column);
+  for (; column + 4 * kLanes <= columns; column += 4 * kLanes) {
+    f(Vectors<4>(), column);
+  }
+  for (; column < columns; column += kLanes) {
+    f(Vectors<1>(), column);
+  }
 }
 
 // Products of kTogether queries, `row_columns` apart, with keys of their own.
@@ -130,7 +129,9 @@ inline void AddScaled(const T* value, float weight, int64_t size, float* sums) {
 // Turns a row of scores into weights; returns what the sums so far are to be multiplied by.
 inline float Weigh(float* scores, int64_t columns, float* largest, float* total) {
   Floats most = Broadcast(*largest);
-  for (int64_t j = 0; j < columns; j += kLanes) most = Max(most, Load(scores + j));
+  for (int64_t j = 0; j < columns; j += kLanes) {
+    most = Max(most, Load(scores + j));
+  }
   const float before = *largest;
   *largest = Max(most);
   const float factor = Exp2(Broadcast(before - *largest))[0];
@@ -146,12 +147,16 @@ inline float Weigh(float* scores, int64_t columns, float* largest, float* total)
 
 }  // namespace
 
-int64_t DecodeScratch(const AttentionProblem& p) { return Lay(p, nullptr, nullptr); }
+int64_t DecodeScratch(const AttentionProblem& p) {
+  Scratch counted = {nullptr};
+  LayOut(p, counted);
+  return counted.used;
+}
 
 void Decode(const AttentionProblem& p, int64_t batch, int64_t begin, int64_t end, float* partial,
             float* scratch) {
-  Memory m;
-  Lay(p, scratch, &m);
+  Scratch memory = {scratch};
+  const Memory m = LayOut(p, memory);
   const int64_t heads = p.heads / p.key_heads;
   const int64_t valid = NumQueries(p, batch);
   const int64_t rows = p.heads * valid;
@@ -207,7 +212,9 @@ void Decode(const AttentionProblem& p, int64_t batch, int64_t begin, int64_t end
             Store(dropout.Apply(Load(scores + j), dropped, first + j), scores + j);
           }
         }
-        if (factor == 1) continue;
+        if (factor == 1) {
+          continue;
+        }
         float* const sums = m.sums + row * m.value_columns;
         for (int64_t e = 0; e < m.value_columns; e += kLanes) {
           Store(Load(sums + e) * factor, sums + e);
@@ -258,15 +265,19 @@ void Join(const AttentionProblem& p, int64_t batch, const float* partials, int64
         return Exp2(Broadcast(part(k)[p.value_size] - largest))[0];
       };
       float total = 0;
-      for (int64_t k = 0; k < parts; ++k) total += part(k)[p.value_size + 1] * factor(k);
+      for (int64_t k = 0; k < parts; ++k) {
+        total += part(k)[p.value_size + 1] * factor(k);
+      }
       const int64_t row = batch * rows + i;
       residual[row] = total == 0 ? -kInfinity : largest * kLn2 + logf(total);
       const float inverse = total == 0 ? 0 : 1 / total;
       for (int64_t e = 0; e < p.value_size; e += kLanes) {
         const int64_t left = p.value_size - e;
         Floats sum = {};
-        for (int64_t k = 0; k < parts; ++k) sum += LoadPart(part(k) + e, left) * factor(k);
-        StorePart(sum * inverse, out + row * p.value_size + e, left);
+        for (int64_t k = 0; k < parts; ++k) {
+          sum += LoadPart(part(k) + e, left) * factor(k);
+        }
+        StorePart(total == 0 ? Floats{} : sum * inverse, out + row * p.value_size + e, left);
       }
     }
   });

@@ -4,8 +4,6 @@
 #include "core/attention_tables.h"
 #include "core/exp2.h"
 
-extern "C" float logf(float);
-
 namespace ikelos {
 namespace IKELOS_ISA {
 namespace {
@@ -25,48 +23,46 @@ struct Memory {
   float* scores;  // [kGroup, kKeys]
 };
 
-int64_t Lay(const AttentionProblem& p, int64_t queries, float* start, Memory* memory) {
+Memory LayOut(const AttentionProblem& p, int64_t queries, Scratch& scratch) {
   Memory m;
   m.row_columns = RoundUp(p.size, kLanes);
   m.value_columns = RoundUp(p.value_size, kLanes);
   const int64_t rows = p.heads / p.key_heads * RoundUp(queries, kGroup);
-  int64_t used = 0;
-  const auto take = [&](int64_t count) {
-    float* const taken = start + used;
-    used += RoundUp(count, 16);
-    return taken;
-  };
-  m.queries = take(rows * m.row_columns);
-  m.sums = take(rows * m.value_columns);
-  m.largest = take(rows);
-  m.totals = take(rows);
-  m.keys = take(kKeys * m.row_columns);
-  m.panels = take(kKeys * m.row_columns);
-  m.values = take(kKeys * m.value_columns);
-  m.scores = take(kGroup * kKeys);
-  if (memory != nullptr) *memory = m;
-  return used;
+  m.queries = scratch.Take(rows * m.row_columns);
+  m.sums = scratch.Take(rows * m.value_columns);
+  m.largest = scratch.Take(rows);
+  m.totals = scratch.Take(rows);
+  m.keys = scratch.Take(kKeys * m.row_columns);
+  m.panels = scratch.Take(kKeys * m.row_columns);
+  m.values = scratch.Take(kKeys * m.value_columns);
+  m.scores = scratch.Take(kGroup * kKeys);
+  return m;
 }
 
 // Turns the group's scores over `columns` columns into weights, and sets what the sums so far are
 // to be multiplied by.
 inline void Weigh(float* scores, int64_t columns, float* largest, float* totals, float* factors) {
-  float before[kLanes], change[kLanes];
-  static_assert(kLanes <= kGroup || kLanes == 16, "rows fit into one or more vectors");
+  float change[kLanes];
   for (int first = 0; first < kGroup; first += kLanes) {
     const int count = kGroup - first < kLanes ? kGroup - first : kLanes;
-    for (int i = 0; i < kLanes; ++i) change[i] = 0;
+    for (int i = 0; i < kLanes; ++i) {
+      change[i] = 0;
+    }
     for (int i = 0; i < count; ++i) {
       const float* row = scores + (first + i) * kKeys;
       Floats most = Broadcast(largest[first + i]);
-      for (int64_t j = 0; j < columns; j += kLanes) most = Max(most, Load(row + j));
-      before[i] = largest[first + i];
+      for (int64_t j = 0; j < columns; j += kLanes) {
+        most = Max(most, Load(row + j));
+      }
+      const float before = largest[first + i];
       largest[first + i] = Max(most);
-      change[i] = before[i] - largest[first + i];
+      change[i] = before - largest[first + i];
     }
     float scaled[kLanes];
     Store(Exp2(Load(change)), scaled);
-    for (int i = 0; i < count; ++i) factors[first + i] = scaled[i];
+    for (int i = 0; i < count; ++i) {
+      factors[first + i] = scaled[i];
+    }
   }
   for (int i = 0; i < kGroup; ++i) {
     float* row = scores + i * kKeys;
@@ -94,13 +90,15 @@ inline void Drop(const AttentionProblem& p, const Dropout& dropout, const Querie
 }  // namespace
 
 int64_t ForwardScratch(const AttentionProblem& p, int64_t queries) {
-  return Lay(p, queries, nullptr, nullptr);
+  Scratch counted = {nullptr};
+  LayOut(p, queries, counted);
+  return counted.used;
 }
 
 void Forward(const AttentionProblem& p, int64_t batch, int64_t key_head, int64_t first,
              int64_t count, void* output, float* residual, float* scratch) {
-  Memory m;
-  Lay(p, count, scratch, &m);
+  Scratch memory = {scratch};
+  const Memory m = LayOut(p, count, memory);
   const int64_t heads = p.heads / p.key_heads;
   const int64_t padded = RoundUp(count, kGroup);
   const int64_t valid = Max(0, Min(count, NumQueries(p, batch) - first));
@@ -142,7 +140,9 @@ void Forward(const AttentionProblem& p, int64_t batch, int64_t key_head, int64_t
         // From the start of a panel on, so that whole panels are multiplied.
         const Keys keys = {block + Max(0, seen.begin - block) / kPanel * kPanel,
                            Min(block + present, seen.end)};
-        if (keys.begin >= keys.end) continue;
+        if (keys.begin >= keys.end) {
+          continue;
+        }
         const int64_t skipped = keys.begin - block;
         const int64_t columns = RoundUp(keys.end - keys.begin, kLanes);
         const int64_t row = g * padded + i;
@@ -152,7 +152,9 @@ void Forward(const AttentionProblem& p, int64_t batch, int64_t key_head, int64_t
         FinishScores(p, q, keys, m.scores, kKeys);
         float factors[kGroup];
         Weigh(m.scores, columns, m.largest + row, m.totals + row, factors);
-        if (p.dropout_rate > 0) Drop(p, dropout, q, keys, m.scores);
+        if (p.dropout_rate > 0) {
+          Drop(p, dropout, q, keys, m.scores);
+        }
         Gemm<Into::kScaledSum>(m.scores, kKeys, 1, m.values + skipped * m.value_columns,
                                m.value_columns, kPanel, m.sums + row * m.value_columns,
                                m.value_columns, factors, keys.end - keys.begin, m.value_columns);

@@ -44,11 +44,15 @@ inline Keys KeysOf(const AttentionProblem& p, int64_t batch, int64_t query) {
   const int64_t keys = NumKeys(p, batch);
   const int64_t position = query + (p.query_offsets == nullptr ? 0 : p.query_offsets[batch]);
   Keys range = {0, keys};
-  if (p.is_causal) range.end = Min(range.end, position + 1);
+  if (p.is_causal) {
+    range.end = Min(range.end, position + 1);
+  }
   if (p.window_right >= 0 && p.window_right < keys - position) {
     range.end = Min(range.end, position + p.window_right + 1);
   }
-  if (p.window_left >= 0 && p.window_left < position) range.begin = position - p.window_left;
+  if (p.window_left >= 0 && p.window_left < position) {
+    range.begin = position - p.window_left;
+  }
   range.end = Max(range.end, 0);
   range.begin = Min(range.begin, range.end);
   return range;
@@ -89,8 +93,12 @@ inline void ApplyMask(const uint8_t* mask, const PairStrides& strides, const Que
   const int64_t count = keys.end - keys.begin;
   for (int64_t i = 0; i < q.count; ++i, mask += strides.query, scores += row) {
     if (strides.key == 0) {
-      if (*mask != 0) continue;
-      for (int64_t j = 0; j < count; j += kLanes) Store(Broadcast(-kInfinity), scores + j);
+      if (*mask != 0) {
+        continue;
+      }
+      for (int64_t j = 0; j < count; j += kLanes) {
+        Store(Broadcast(-kInfinity), scores + j);
+      }
       continue;
     }
     for (int64_t j = 0; j < count; j += kLanes) {
@@ -104,11 +112,13 @@ inline void ApplyMask(const uint8_t* mask, const PairStrides& strides, const Que
 
 inline Floats Iota() {
   Floats lanes;
-  for (int i = 0; i < kLanes; ++i) lanes[i] = static_cast<float>(i);
+  for (int i = 0; i < kLanes; ++i) {
+    lanes[i] = static_cast<float>(i);
+  }
   return lanes;
 }
 
-// The distance is rounded to float once, as the reference does.
+// Distances are exact up to 2^24.
 inline void AddSlopes(const AttentionProblem& p, const Queries& q, const Keys& keys, float* scores,
                       int64_t row) {
   const float slope = p.alibi_slopes[q.head] * kLog2E;
@@ -131,25 +141,35 @@ inline void ApplyBand(const AttentionProblem& p, const Queries& q, const Keys& k
     const Keys seen = KeysOf(p, q.batch, q.first + i);
     const int64_t left = Min(Max(seen.begin - keys.begin, 0), columns);
     const int64_t right = Max(Min(seen.end, keys.end) - keys.begin, left);
-    for (int64_t j = 0; j < left; ++j) scores[j] = -kInfinity;
-    for (int64_t j = right; j < columns; ++j) scores[j] = -kInfinity;
+    for (int64_t j = 0; j < left; ++j) {
+      scores[j] = -kInfinity;
+    }
+    for (int64_t j = right; j < columns; ++j) {
+      scores[j] = -kInfinity;
+    }
   }
 }
 
 // Turns the products of a tile into logits (in units of log(2)), -infinity where a pair is
 // forbidden. Columns run from keys.begin; those from keys.end up to the next multiple of kLanes are
-// forbidden too.
+// forbidden too. Returns whether any of the pairs may be forbidden.
 inline bool FinishScores(const AttentionProblem& p, const Queries& q, const Keys& keys,
                          float* scores, int64_t row) {
   if (p.bias != nullptr) {
     WithStorage(p.storage, p.bias,
                 [&](const auto* bias) { AddBias(bias, p.bias_strides, q, keys, scores, row); });
   }
-  if (p.alibi_slopes != nullptr) AddSlopes(p, q, keys, scores, row);
-  if (p.mask != nullptr) ApplyMask(p.mask, p.mask_strides, q, keys, scores, row);
+  if (p.alibi_slopes != nullptr) {
+    AddSlopes(p, q, keys, scores, row);
+  }
+  if (p.mask != nullptr) {
+    ApplyMask(p.mask, p.mask_strides, q, keys, scores, row);
+  }
   const int64_t columns = RoundUp(keys.end - keys.begin, kLanes);
   const bool cut = columns != keys.end - keys.begin || !AllSee(p, q, keys);
-  if (cut) ApplyBand(p, q, keys, columns, scores, row);
+  if (cut) {
+    ApplyBand(p, q, keys, columns, scores, row);
+  }
   return cut || p.bias != nullptr || p.mask != nullptr;
 }
 
@@ -164,7 +184,9 @@ struct Dropout {
   // For values of kLanes keys from `key` on.
   Floats Apply(Floats values, const DropoutRow& row, int64_t key) const {
     Words x;
-    for (int i = 0; i < kLanes; ++i) x[i] = static_cast<uint32_t>(i);
+    for (int i = 0; i < kLanes; ++i) {
+      x[i] = static_cast<uint32_t>(i);
+    }
     x += row.first + static_cast<uint32_t>(key);
     x ^= x >> 16;
     x *= 0x7feb352dU;

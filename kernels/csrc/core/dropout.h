@@ -40,16 +40,6 @@ static inline DropoutRow DropoutRowOf(const uint32_t seed[2], int64_t batch_time
   return {first, Mix(first ^ seed[1])};
 }
 
-static inline uint32_t DropoutBits(DropoutRow row, int64_t key) {
-  uint32_t x = row.first + static_cast<uint32_t>(key);
-  x ^= x >> 16;
-  x *= 0x7feb352dU;
-  x ^= row.second;
-  x ^= x >> 15;
-  x *= 0x846ca68bU;
-  return x ^ (x >> 16);
-}
-
 static inline uint32_t DropoutThreshold(float rate) {
   return static_cast<uint32_t>(static_cast<double>(rate) * 16777216.0 + 0.5);
 }

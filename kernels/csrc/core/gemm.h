@@ -39,25 +39,33 @@ __attribute__((noinline)) void GemmTile(const float* a, int64_t a_row, int64_t a
         sums[i][j] = Floats{};
       } else {
         sums[i][j] = Load(c + i * c_row + j * kLanes);
-        if constexpr (into == Into::kScaledSum) sums[i][j] *= factors[i];
+        if constexpr (into == Into::kScaledSum) {
+          sums[i][j] *= factors[i];
+        }
       }
     }
   }
   for (int64_t p = 0; p < depth; ++p, a += a_step, b += b_row) {
     Floats panel[vectors];
 #pragma GCC unroll 4
-    for (int j = 0; j < vectors; ++j) panel[j] = Load(b + j * kLanes);
+    for (int j = 0; j < vectors; ++j) {
+      panel[j] = Load(b + j * kLanes);
+    }
 #pragma GCC unroll 12
     for (int i = 0; i < rows; ++i) {
       const Floats factor = Broadcast(a[i * a_row]);
 #pragma GCC unroll 4
-      for (int j = 0; j < vectors; ++j) sums[i][j] += factor * panel[j];
+      for (int j = 0; j < vectors; ++j) {
+        sums[i][j] += factor * panel[j];
+      }
     }
   }
 #pragma GCC unroll 12
   for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 4
-    for (int j = 0; j < vectors; ++j) Store(sums[i][j], c + i * c_row + j * kLanes);
+    for (int j = 0; j < vectors; ++j) {
+      Store(sums[i][j], c + i * c_row + j * kLanes);
+    }
   }
 }
 
@@ -67,7 +75,7 @@ inline void GemmGroup(const float* a, int64_t a_row, int64_t a_step, const float
   constexpr int rows = vectors * 2 <= kPanelVectors ? kGroup : kGroup / 2;
   for (int i = 0; i < kGroup; i += rows) {
     GemmTile<rows, vectors, into>(a + i * a_row, a_row, a_step, b, b_row, c + i * c_row, c_row,
-                                  factors + i, depth);
+                                  factors == nullptr ? nullptr : factors + i, depth);
   }
 }
 

@@ -8,6 +8,19 @@
 namespace ikelos {
 namespace IKELOS_ISA {
 
+// Hands out parts of a task's memory, each on a cache line of its own. Without a start it only
+// counts.
+struct Scratch {
+  float* start;
+  int64_t used = 0;
+
+  float* Take(int64_t count) {
+    const int64_t at = used;
+    used += (count + 15) / 16 * 16;
+    return start == nullptr ? nullptr : start + at;
+  }
+};
+
 inline int64_t RoundUp(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
 
 // Calls f with `data` as a pointer to what is stored there.
@@ -42,23 +55,28 @@ inline void CopyRows(const T* source, int64_t row_stride, int64_t rows, int64_t 
                      float factor, float* target, int64_t target_columns, int64_t target_rows) {
   for (int64_t i = 0; i < rows; ++i, source += row_stride, target += target_columns) {
     int64_t j = 0;
-    for (; j + kLanes <= columns; j += kLanes) Store(Load(source + j) * factor, target + j);
-    if (j < columns) Store(LoadPart(source + j, columns - j) * factor, target + j);
+    for (; j + kLanes <= columns; j += kLanes) {
+      Store(Load(source + j) * factor, target + j);
+    }
+    if (j < columns) {
+      Store(LoadPart(source + j, columns - j) * factor, target + j);
+    }
   }
   std::memset(target, 0,
               static_cast<size_t>((target_rows - rows) * target_columns) * sizeof(float));
 }
 
-// target[i * row_stride + :] = source[i, :] * factors[i] (or times `factor` alone, where factors is
-// null).
+// target[i * row_stride + :] = source[i, :] * factors[i] * factor (without factors: times `factor`
+// alone). Where a factor is 0 the result is, whatever the source holds.
 template <typename T>
 inline void StoreRows(const float* source, int64_t source_columns, const float* factors,
                       float factor, T* target, int64_t row_stride, int64_t rows, int64_t columns) {
   for (int64_t i = 0; i < rows; ++i, source += source_columns, target += row_stride) {
     const float by = factors == nullptr ? factor : factors[i] * factor;
-    int64_t j = 0;
-    for (; j + kLanes <= columns; j += kLanes) Store(Load(source + j) * by, target + j);
-    if (j < columns) StorePart(Load(source + j) * by, target + j, columns - j);
+    const bool zero = factors != nullptr && by == 0;
+    for (int64_t j = 0; j < columns; j += kLanes) {
+      StorePart(zero ? Floats{} : Load(source + j) * by, target + j, columns - j);
+    }
   }
 }
 
@@ -72,7 +90,9 @@ inline void ExchangeRuns(Floats* rows) {
   }
 #pragma GCC unroll 16
   for (int i = 0; i < kLanes; ++i) {
-    if (i & width) continue;
+    if (i & width) {
+      continue;
+    }
     const Floats upper = rows[i], lower = rows[i + width];
     rows[i] = __builtin_shuffle(upper, lower, low);
     rows[i + width] = __builtin_shuffle(upper, lower, high);
@@ -82,13 +102,18 @@ inline void ExchangeRuns(Floats* rows) {
 inline void TransposeSquare(Floats* rows) {
   ExchangeRuns<1>(rows);
   ExchangeRuns<2>(rows);
-  if constexpr (kLanes > 4) ExchangeRuns<4>(rows);
-  if constexpr (kLanes > 8) ExchangeRuns<8>(rows);
+  if constexpr (kLanes > 4) {
+    ExchangeRuns<4>(rows);
+  }
+  if constexpr (kLanes > 8) {
+    ExchangeRuns<8>(rows);
+  }
 }
 
 // Turns rows [count, columns], `columns` a multiple of kLanes, into panels of kPanel rows each,
 // transposed: panels[i / kPanel, j, i % kPanel] = rows[i, j] for j < depth, with zeros for i from
-// count to the next multiple of kLanes. The last panel is not filled further.
+// count to the next multiple of kLanes. The last panel is not filled further, but there must be
+// room for all of it.
 inline void TransposeToPanels(const float* rows, int64_t count, int64_t columns, int64_t depth,
                               float* panels) {
   for (int64_t i = 0; i < count; i += kLanes) {
@@ -103,9 +128,13 @@ inline void TransposeToPanels(const float* rows, int64_t count, int64_t columns,
       const int64_t width = depth - j < kLanes ? depth - j : kLanes;
       if (width == kLanes) {
 #pragma GCC unroll 16
-        for (int64_t r = 0; r < kLanes; ++r) Store(square[r], target + (j + r) * kPanel);
+        for (int64_t r = 0; r < kLanes; ++r) {
+          Store(square[r], target + (j + r) * kPanel);
+        }
       } else {
-        for (int64_t r = 0; r < width; ++r) Store(square[r], target + (j + r) * kPanel);
+        for (int64_t r = 0; r < width; ++r) {
+          Store(square[r], target + (j + r) * kPanel);
+        }
       }
     }
   }

@@ -9,7 +9,9 @@ namespace ikelos {
 
 // Runs task(0) ... task(count - 1), each once, in any order, on any threads, and returns when all
 // are done. A kernel cuts its work into tasks by its sizes alone and joins partial results in task
-// order, so that what it computes does not depend on how many threads there are.
+// order, so that what it computes does not depend on how many threads there are. A task must not
+// throw: other threads would go on with what the caller has left. Running out of memory in one ends
+// the process.
 using ParallelFor = std::function<void(int64_t count, const std::function<void(int64_t)>& task)>;
 
 // Hands a closure to a thread pool, which runs it some time later.

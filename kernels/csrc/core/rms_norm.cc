@@ -31,8 +31,12 @@ const RmsNormRows<T>& Pick(Isa isa);
 template <>
 const RmsNormRows<float>& Pick(Isa isa) {
 #ifdef IKELOS_X86
-  if (isa == Isa::kAvx512) return avx512::kRmsNormRowsFloat;
-  if (isa == Isa::kAvx2) return avx2::kRmsNormRowsFloat;
+  if (isa == Isa::kAvx512) {
+    return avx512::kRmsNormRowsFloat;
+  }
+  if (isa == Isa::kAvx2) {
+    return avx2::kRmsNormRowsFloat;
+  }
 #endif
   (void)isa;
   return portable::kRmsNormRowsFloat;
@@ -41,8 +45,12 @@ const RmsNormRows<float>& Pick(Isa isa) {
 template <>
 const RmsNormRows<BFloat16>& Pick(Isa isa) {
 #ifdef IKELOS_X86
-  if (isa == Isa::kAvx512) return avx512::kRmsNormRowsBf16;
-  if (isa == Isa::kAvx2) return avx2::kRmsNormRowsBf16;
+  if (isa == Isa::kAvx512) {
+    return avx512::kRmsNormRowsBf16;
+  }
+  if (isa == Isa::kAvx2) {
+    return avx2::kRmsNormRowsBf16;
+  }
 #endif
   (void)isa;
   return portable::kRmsNormRowsBf16;

@@ -42,10 +42,13 @@ float SumOfProducts(const T* dy, const T* scale, const T* x, int64_t columns) {
       sums[k] += Load(dy + at) * Load(scale + at) * Load(x + at);
     }
   }
-  for (; j + kLanes <= columns; j += kLanes)
+  for (; j + kLanes <= columns; j += kLanes) {
     sums[0] += Load(dy + j) * Load(scale + j) * Load(x + j);
+  }
   float rest = 0.0f;
-  for (; j < columns; ++j) rest += LoadOne(dy + j) * LoadOne(scale + j) * LoadOne(x + j);
+  for (; j < columns; ++j) {
+    rest += LoadOne(dy + j) * LoadOne(scale + j) * LoadOne(x + j);
+  }
   return Sum((sums[0] + sums[1]) + (sums[2] + sums[3])) + rest;
 }
 
@@ -58,9 +61,12 @@ void Forward(const T* x, const T* scale, T* y, float* rstd, int64_t rows, int64_
     rstd[i] = factor;
     const Floats factors = Broadcast(factor);
     int64_t j = 0;
-    for (; j + kLanes <= columns; j += kLanes)
+    for (; j + kLanes <= columns; j += kLanes) {
       Store(Load(x + j) * factors * Load(scale + j), y + j);
-    for (; j < columns; ++j) StoreOne(LoadOne(x + j) * factor * LoadOne(scale + j), y + j);
+    }
+    for (; j < columns; ++j) {
+      StoreOne(LoadOne(x + j) * factor * LoadOne(scale + j), y + j);
+    }
   }
 }
 
@@ -94,12 +100,16 @@ void SumRows(const float* partials, T* out, int64_t rows, int64_t columns, int64
   int64_t j = 0;
   for (; j + kLanes <= width; j += kLanes) {
     Floats sum = {};
-    for (int64_t i = 0; i < rows; ++i) sum += Load(partials + i * columns + j);
+    for (int64_t i = 0; i < rows; ++i) {
+      sum += Load(partials + i * columns + j);
+    }
     Store(sum, out + j);
   }
   for (; j < width; ++j) {
     float sum = 0.0f;
-    for (int64_t i = 0; i < rows; ++i) sum += partials[i * columns + j];
+    for (int64_t i = 0; i < rows; ++i) {
+      sum += partials[i * columns + j];
+    }
     StoreOne(sum, out + j);
   }
 }

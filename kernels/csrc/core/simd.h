@@ -98,7 +98,9 @@ inline void Store(Floats values, Float16* target) {
 // The first `count` elements, 0 behind them.
 template <typename T>
 inline Floats LoadPart(const T* source, int64_t count) {
-  if (count >= kLanes) return Load(source);
+  if (count >= kLanes) {
+    return Load(source);
+  }
   T elements[kLanes] = {};
   std::memcpy(elements, source, static_cast<size_t>(count) * sizeof(T));
   return Load(elements);
@@ -106,7 +108,9 @@ inline Floats LoadPart(const T* source, int64_t count) {
 
 template <typename T>
 inline void StorePart(Floats values, T* target, int64_t count) {
-  if (count >= kLanes) return Store(values, target);
+  if (count >= kLanes) {
+    return Store(values, target);
+  }
   T elements[kLanes];
   Store(values, elements);
   std::memcpy(target, elements, static_cast<size_t>(count) * sizeof(T));
@@ -134,14 +138,20 @@ inline void StoreOne(float value, BFloat16* target) {
 template <int width>
 inline Floats SwapRuns(Floats values) {
   Integers lanes;
-  for (int i = 0; i < kLanes; ++i) lanes[i] = i ^ width;
+  for (int i = 0; i < kLanes; ++i) {
+    lanes[i] = i ^ width;
+  }
   return __builtin_shuffle(values, lanes);
 }
 
 // Adds the lanes by halves: log2(lanes) roundings instead of one per lane.
 inline float Sum(Floats values) {
-  if constexpr (kLanes > 8) values += SwapRuns<8>(values);
-  if constexpr (kLanes > 4) values += SwapRuns<4>(values);
+  if constexpr (kLanes > 8) {
+    values += SwapRuns<8>(values);
+  }
+  if constexpr (kLanes > 4) {
+    values += SwapRuns<4>(values);
+  }
   values += SwapRuns<2>(values);
   values += SwapRuns<1>(values);
   return values[0];
@@ -150,8 +160,12 @@ inline float Sum(Floats values) {
 inline Floats Max(Floats a, Floats b) { return a > b ? a : b; }
 
 inline float Max(Floats values) {
-  if constexpr (kLanes > 8) values = Max(values, SwapRuns<8>(values));
-  if constexpr (kLanes > 4) values = Max(values, SwapRuns<4>(values));
+  if constexpr (kLanes > 8) {
+    values = Max(values, SwapRuns<8>(values));
+  }
+  if constexpr (kLanes > 4) {
+    values = Max(values, SwapRuns<4>(values));
+  }
   values = Max(values, SwapRuns<2>(values));
   values = Max(values, SwapRuns<1>(values));
   return values[0];

@@ -37,7 +37,6 @@ constexpr Input kInputs[kAttentionInputs] = {
     {"residual_grad", "BTN", Elements::kFloat32},
 };
 constexpr std::string_view kAxes = "BTSNKHE";
-constexpr int64_t kMaxSize = 256;  // of H and E
 // The core multiplies the number of rows of an array by no more: sizes, copies, bytes.
 constexpr int64_t kMaxFactor = int64_t{1} << 20;
 
@@ -57,11 +56,12 @@ std::string Expected(std::string_view axes) {
   return absl::StrCat("[",
                       absl::StrJoin(axes, ", ",
                                     [](std::string* text, char letter) {
-                                      if (IsDigit(letter))
+                                      if (IsDigit(letter)) {
                                         text->push_back(letter);
-                                      else
+                                      } else {
                                         absl::StrAppend(text, kAxes.substr(AxisOf(letter), 1),
                                                         IsSmall(letter) ? " or 1" : "");
+                                      }
                                     }),
                       "]");
 }
@@ -79,9 +79,11 @@ std::string Received(int input, const AttentionShape& shape) {
 
 bool ProductFits(std::initializer_list<int64_t> sizes) {
   int64_t product = 1;
-  if (std::find(sizes.begin(), sizes.end(), 0) != sizes.end()) return true;
-  for (const int64_t size : sizes)
-    if (size != kUnknown && __builtin_mul_overflow(product, size, &product)) return false;
+  for (const int64_t size : sizes) {
+    if (size > 0 && __builtin_mul_overflow(product, size, &product)) {
+      return false;
+    }
+  }
   return true;
 }
 
@@ -95,7 +97,9 @@ bool Has(const AttentionArguments& arguments, AttentionInput input) {
 
 AttentionShape ShapeOf(const AttentionArguments& arguments, std::string_view axes) {
   AttentionShape shape;
-  for (const char letter : axes) shape.push_back(SizeOf(arguments, letter));
+  for (const char letter : axes) {
+    shape.push_back(SizeOf(arguments, letter));
+  }
   return shape;
 }
 
@@ -111,17 +115,21 @@ absl::Status ReadShape(AttentionInput input, AttentionArguments* arguments,
                    input == kQuery ? "" : Received(kQuery, arguments->shapes[kQuery]));
   }
   for (size_t i = 0; i < axes.size(); ++i) {
-    if (shape[i] == kUnknown || (IsSmall(axes[i]) && shape[i] == 1)) continue;
+    if (shape[i] == kUnknown || (IsSmall(axes[i]) && shape[i] == 1)) {
+      continue;
+    }
     if (IsDigit(axes[i])) {
-      if (shape[i] == axes[i] - '0') continue;
+      if (shape[i] == axes[i] - '0') {
+        continue;
+      }
       return Invalid(kInputs[input].name, ": expected shape ", Expected(axes),
                      ". Received: ", Received(input, shape));
     }
     const size_t axis = AxisOf(axes[i]);
     int64_t& size = arguments->sizes[axis];
     if (size == kUnknown) {
-      if ((axes[i] == 'H' || axes[i] == 'E') && (shape[i] < 1 || shape[i] > kMaxSize)) {
-        return Invalid(kInputs[input].name, ": expected a last axis of 1 to ", kMaxSize,
+      if ((axes[i] == 'H' || axes[i] == 'E') && (shape[i] < 1 || shape[i] > kMostSize)) {
+        return Invalid(kInputs[input].name, ": expected a last axis of 1 to ", kMostSize,
                        " elements. Received: ", Received(input, shape));
       }
       size = shape[i];
@@ -158,11 +166,15 @@ absl::Status CheckSizes(const AttentionArguments& arguments) {
 }
 
 absl::Status CheckLengths(const AttentionArguments& arguments, AttentionInput input, char letter) {
-  if (!Has(arguments, input)) return absl::OkStatus();
+  if (!Has(arguments, input)) {
+    return absl::OkStatus();
+  }
   const auto* lengths = static_cast<const int32_t*>(arguments.data[input]);
   const int64_t limit = SizeOf(arguments, letter);
   for (int64_t b = 0; b < SizeOf(arguments, 'B'); ++b) {
-    if (lengths[b] >= 0 && lengths[b] <= limit) continue;
+    if (lengths[b] >= 0 && lengths[b] <= limit) {
+      continue;
+    }
     return Invalid(kInputs[input].name, ": expected lengths of 0 to ", std::string(1, letter),
                    " = ", limit, ". Received: ", kInputs[input].name, "[", b, "] = ", lengths[b]);
   }
@@ -181,9 +193,6 @@ PairStrides DensePairs(const AttentionShape& sizes) {
   }
   return {steps[0], steps[1], steps[2], steps[3]};
 }
-
-// No sequence is so long that a window beyond this would be one, and the core can add to it.
-int64_t Window(int64_t window) { return std::min(window, int64_t{1} << 62); }
 
 AttentionProblem ProblemOf(const AttentionArguments& arguments, Storage storage) {
   // An array without elements may have no address, nor has any while XLA compiles, but to the core
@@ -211,35 +220,40 @@ AttentionProblem ProblemOf(const AttentionArguments& arguments, Storage storage)
   problem.key_strides = DenseRows(problem.keys, problem.key_heads, problem.size);
   problem.value_strides = DenseRows(problem.keys, problem.key_heads, problem.value_size);
   problem.bias = data[kBias];
-  if (problem.bias) problem.bias_strides = DensePairs(arguments.shapes[kBias]);
+  if (problem.bias) {
+    problem.bias_strides = DensePairs(arguments.shapes[kBias]);
+  }
   problem.mask = static_cast<const uint8_t*>(data[kMask]);
-  if (problem.mask) problem.mask_strides = DensePairs(arguments.shapes[kMask]);
+  if (problem.mask) {
+    problem.mask_strides = DensePairs(arguments.shapes[kMask]);
+  }
   problem.query_lengths = static_cast<const int32_t*>(data[kQueryLengths]);
   problem.key_lengths = static_cast<const int32_t*>(data[kKeyLengths]);
   problem.query_offsets = static_cast<const int32_t*>(data[kQueryOffset]);
   problem.alibi_slopes = static_cast<const float*>(data[kAlibiSlopes]);
   problem.scale = arguments.attributes.scale;
   problem.is_causal = arguments.attributes.is_causal;
-  problem.window_left = Window(arguments.attributes.window_left);
-  problem.window_right = Window(arguments.attributes.window_right);
+  problem.window_left = arguments.attributes.window_left;
+  problem.window_right = arguments.attributes.window_right;
   problem.dropout_rate = arguments.attributes.dropout_rate;
-  if (data[kDropoutSeed]) std::memcpy(problem.seed, data[kDropoutSeed], sizeof problem.seed);
+  if (data[kDropoutSeed]) {
+    std::memcpy(problem.seed, data[kDropoutSeed], sizeof problem.seed);
+  }
   return problem;
-}
-
-// Then there is nothing to compute, and nothing the core could take its sizes from.
-bool IsEmpty(const AttentionArguments& arguments) {
-  return SizeOf(arguments, 'B') == 0 || SizeOf(arguments, 'T') == 0 || SizeOf(arguments, 'N') == 0;
 }
 
 }  // namespace
 
 Elements ElementsOf(AttentionInput input) { return kInputs[input].elements; }
 
+const char* NameOf(AttentionInput input) { return kInputs[input].name; }
+
 std::vector<AttentionInput> InputsOf(const AttentionAttributes& attributes, bool is_gradient) {
   std::vector<AttentionInput> inputs;
   for (int i = 0; i < (is_gradient ? kAttentionInputs : kOutput); ++i) {
-    if (kBias <= i && i <= kDropoutSeed && attributes.counts[i - kBias] == 0) continue;
+    if (kBias <= i && i <= kDropoutSeed && attributes.counts[i - kBias] == 0) {
+      continue;
+    }
     inputs.push_back(static_cast<AttentionInput>(i));
   }
   return inputs;
@@ -248,35 +262,44 @@ std::vector<AttentionInput> InputsOf(const AttentionAttributes& attributes, bool
 absl::Status CheckAttributes(const AttentionAttributes& attributes) {
   for (int i = 0; i < kOptionalInputs; ++i) {
     const char* name = kInputs[kBias + i].name;
-    if (attributes.counts[i] != 0 && attributes.counts[i] != 1)
+    if (attributes.counts[i] != 0 && attributes.counts[i] != 1) {
       return Invalid(name, ": expected none or one. Received: num_", name, "=",
                      attributes.counts[i]);
+    }
   }
-  if (!std::isfinite(attributes.scale))
+  if (!std::isfinite(attributes.scale)) {
     return Invalid("scale: expected a finite number. Received: scale=", attributes.scale);
-  if (attributes.window_left < -1)
+  }
+  if (attributes.window_left < -1) {
     return Invalid("window_left: expected a number >= -1. Received: window_left=",
                    attributes.window_left);
-  if (attributes.window_right < -1)
+  }
+  if (attributes.window_right < -1) {
     return Invalid("window_right: expected a number >= -1. Received: window_right=",
                    attributes.window_right);
-  if (!(attributes.dropout_rate >= 0 && attributes.dropout_rate < 1))
+  }
+  if (!(attributes.dropout_rate >= 0 && attributes.dropout_rate < 1)) {
     return Invalid("dropout_rate: expected a number within [0, 1). Received: dropout_rate=",
                    attributes.dropout_rate);
+  }
   const int64_t seeds = attributes.counts[kDropoutSeed - kBias];
-  if ((attributes.dropout_rate > 0) != (seeds == 1))
+  if ((attributes.dropout_rate > 0) != (seeds == 1)) {
     return Invalid("dropout_seed: expected one if dropout_rate > 0, else none. Received: ",
                    "num_dropout_seed=", seeds, " and dropout_rate=", attributes.dropout_rate);
+  }
   return absl::OkStatus();
 }
 
 absl::Status ReadArguments(const AttentionAttributes& attributes, bool is_gradient,
                            const std::vector<AttentionArray>& inputs,
                            AttentionArguments* arguments) {
-  if (absl::Status status = CheckAttributes(attributes); !status.ok()) return status;
+  if (absl::Status status = CheckAttributes(attributes); !status.ok()) {
+    return status;
+  }
   const std::vector<AttentionInput> roles = InputsOf(attributes, is_gradient);
-  if (roles.size() != inputs.size())
+  if (roles.size() != inputs.size()) {
     return Invalid("expected ", roles.size(), " inputs. Received: ", inputs.size());
+  }
 
   arguments->attributes = attributes;
   std::fill(std::begin(arguments->data), std::end(arguments->data), nullptr);
@@ -286,7 +309,9 @@ absl::Status ReadArguments(const AttentionAttributes& attributes, bool is_gradie
     arguments->data[roles[i]] = inputs[i].data;
     arguments->shapes[roles[i]] =
         inputs[i].shape.value_or(AttentionShape(kInputs[roles[i]].axes.size(), kUnknown));
-    if (absl::Status status = ReadShape(roles[i], arguments, sources); !status.ok()) return status;
+    if (absl::Status status = ReadShape(roles[i], arguments, sources); !status.ok()) {
+      return status;
+    }
   }
   return CheckSizes(*arguments);
 }
@@ -297,20 +322,23 @@ absl::Status CheckValues(const AttentionArguments& arguments) {
 }
 
 std::vector<AttentionShape> ResultShapes(const AttentionArguments& arguments, bool is_gradient) {
-  if (!is_gradient) return {ShapeOf(arguments, "BTNE"), ShapeOf(arguments, "BTN")};
+  if (!is_gradient) {
+    return {ShapeOf(arguments, "BTNE"), ShapeOf(arguments, "BTN")};
+  }
   std::vector<AttentionShape> shapes = {ShapeOf(arguments, "BTNH"), ShapeOf(arguments, "BSKH"),
                                         ShapeOf(arguments, "BSKE")};
-  if (Has(arguments, kBias)) shapes.push_back(arguments.shapes[kBias]);
+  if (Has(arguments, kBias)) {
+    shapes.push_back(arguments.shapes[kBias]);
+  }
   return shapes;
 }
 
 int64_t GradScratch(const AttentionArguments& arguments, Storage storage) {
-  return IsEmpty(arguments) ? 0 : AttentionGradScratch(ProblemOf(arguments, storage));
+  return AttentionGradScratch(ProblemOf(arguments, storage));
 }
 
 void RunAttention(const AttentionArguments& arguments, Storage storage,
                   const std::vector<void*>& results, const ParallelFor& parallel_for) {
-  if (IsEmpty(arguments)) return;  // and so are the results
   Attention(ProblemOf(arguments, storage), results[0], static_cast<float*>(results[1]), BestIsa(),
             parallel_for);
 }
@@ -318,15 +346,6 @@ void RunAttention(const AttentionArguments& arguments, Storage storage,
 void RunAttentionGrad(const AttentionArguments& arguments, Storage storage,
                       const std::vector<void*>& results, float* scratch,
                       const ParallelFor& parallel_for) {
-  if (IsEmpty(arguments)) {  // not so the gradients of key, value and bias: sums of nothing
-    const std::vector<AttentionShape> shapes = ResultShapes(arguments, /*is_gradient=*/true);
-    for (size_t i = 0; i < results.size(); ++i) {
-      size_t bytes = storage == Storage::kFloat32 ? 4 : 2;
-      for (const int64_t size : shapes[i]) bytes *= static_cast<size_t>(size);
-      if (bytes > 0) std::memset(results[i], 0, bytes);
-    }
-    return;
-  }
   AttentionGradients gradients{};
   gradients.output = arguments.data[kOutput];
   gradients.residual = static_cast<const float*>(arguments.data[kResidual]);

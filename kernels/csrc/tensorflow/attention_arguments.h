@@ -61,6 +61,16 @@ void ForEachAttribute(Attributes& attributes, Visit visit) {
   visit("dropout_rate", attributes.dropout_rate);
 }
 
+// From all that has GetAttr.
+template <typename Context>
+absl::Status ReadAttributes(const Context* context, AttentionAttributes* attributes) {
+  absl::Status status;
+  ForEachAttribute(*attributes, [&](const char* name, auto& value) {
+    status.Update(context->GetAttr(name, &value));
+  });
+  return status;
+}
+
 absl::Status CheckAttributes(const AttentionAttributes& attributes);
 
 inline constexpr int64_t kUnknown = -1;
@@ -91,6 +101,7 @@ absl::Status CheckValues(const AttentionArguments& arguments);
 // What kind of elements an input has.
 enum class Elements { kStored, kBool, kInt32, kFloat32 };
 Elements ElementsOf(AttentionInput input);
+const char* NameOf(AttentionInput input);
 
 // Which input is the i-th of the op.
 std::vector<AttentionInput> InputsOf(const AttentionAttributes& attributes, bool is_gradient);

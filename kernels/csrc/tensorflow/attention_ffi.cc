@@ -38,10 +38,11 @@ ffi::Error ReadAttributes(const ffi::Dictionary& dictionary, AttentionAttributes
   ffi::Error error;
   ForEachAttribute(*attributes, [&](const char* name, auto& value) {
     const auto found = dictionary.get<std::remove_reference_t<decltype(value)>>(name);
-    if (found.has_value())
+    if (found.has_value()) {
       value = *found;
-    else
+    } else {
       error = found.error();
+    }
   });
   return error;
 }
@@ -52,25 +53,33 @@ template <bool kIsGradient>
 ffi::Error Handler(ffi::ThreadPool pool, ffi::Dictionary dictionary, ffi::RemainingArgs operands,
                    ffi::RemainingRets returns) {
   AttentionAttributes attributes;
-  if (ffi::Error error = ReadAttributes(dictionary, &attributes); error.failure()) return error;
+  if (ffi::Error error = ReadAttributes(dictionary, &attributes); error.failure()) {
+    return error;
+  }
 
   std::vector<AttentionArray> inputs;
   std::vector<ffi::DataType> types;
   for (size_t i = 0; i < operands.size(); ++i) {
     const ffi::ErrorOr<ffi::AnyBuffer> buffer = operands.get<ffi::AnyBuffer>(i);
-    if (buffer.has_error()) return buffer.error();
+    if (buffer.has_error()) {
+      return buffer.error();
+    }
     const ffi::AnyBuffer::Dimensions sizes = buffer->dimensions();
     inputs.push_back({AttentionShape(sizes.begin(), sizes.end()), buffer->untyped_data()});
     types.push_back(buffer->element_type());
   }
   AttentionArguments arguments;
   if (absl::Status status = ReadArguments(attributes, kIsGradient, inputs, &arguments);
-      !status.ok())
+      !status.ok()) {
     return ErrorOf(status);
+  }
   const std::vector<AttentionInput> roles = InputsOf(attributes, kIsGradient);
-  for (size_t i = 0; i < roles.size(); ++i)
-    if (types[i] != TypeOf(ElementsOf(roles[i]), types[0]))
-      return ffi::Error::InvalidArgument(absl::StrCat("operand ", i, ": unexpected dtype"));
+  for (size_t i = 0; i < roles.size(); ++i) {
+    const ffi::DataType expected = TypeOf(ElementsOf(roles[i]), types[0]);
+    if (ffi::Error error = ExpectType(NameOf(roles[i]), types[i], expected); error.failure()) {
+      return error;
+    }
+  }
   Storage storage;
   switch (types[0]) {
     case ffi::F32:
@@ -85,22 +94,39 @@ ffi::Error Handler(ffi::ThreadPool pool, ffi::Dictionary dictionary, ffi::Remain
     default:
       return ffi::Error::InvalidArgument("query: expected float32, bfloat16 or float16");
   }
-  if (absl::Status status = CheckValues(arguments); !status.ok()) return ErrorOf(status);
+  if (absl::Status status = CheckValues(arguments); !status.ok()) {
+    return ErrorOf(status);
+  }
 
   std::vector<AttentionShape> shapes = ResultShapes(arguments, kIsGradient);
-  if (kIsGradient) shapes.push_back({GradScratch(arguments, storage)});
-  if (returns.size() != shapes.size())
+  if (kIsGradient) {
+    shapes.push_back({GradScratch(arguments, storage)});
+  }
+  if (returns.size() != shapes.size()) {
     return ExpectElements("results", returns.size(), shapes.size());
+  }
   std::vector<void*> results;
   for (size_t i = 0; i < shapes.size(); ++i) {
     ffi::ErrorOr<ffi::Result<ffi::AnyBuffer>> buffer = returns.get<ffi::AnyBuffer>(i);
-    if (buffer.has_error()) return buffer.error();
-    size_t elements = 1;
-    for (const int64_t size : shapes[i]) elements *= static_cast<size_t>(size);
+    if (buffer.has_error()) {
+      return buffer.error();
+    }
+    // The residual of the one op and the scratch memory of the other, always the last result.
+    const bool is_float = i + 1 == shapes.size();
+    const std::string name = absl::StrCat("result ", i);
     if (ffi::Error error =
-            ExpectElements(absl::StrCat("result ", i), (*buffer)->element_count(), elements);
-        error.failure())
+            ExpectType(name, (*buffer)->element_type(), is_float ? ffi::F32 : types[0]);
+        error.failure()) {
       return error;
+    }
+    size_t elements = 1;
+    for (const int64_t size : shapes[i]) {
+      elements *= static_cast<size_t>(size);
+    }
+    if (ffi::Error error = ExpectElements(name, (*buffer)->element_count(), elements);
+        error.failure()) {
+      return error;
+    }
     results.push_back((*buffer)->untyped_data());
   }
 

@@ -3,7 +3,6 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/types/span.h"
 #include "tensorflow/attention_arguments.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -22,16 +21,6 @@ using tf::shape_inference::DimensionHandle;
 using tf::shape_inference::InferenceContext;
 using tf::shape_inference::ShapeHandle;
 
-// From all that has GetAttr.
-template <typename Context>
-absl::Status ReadAttributes(const Context* context, AttentionAttributes* attributes) {
-  absl::Status status;
-  ForEachAttribute(*attributes, [&](const char* name, auto& value) {
-    status.Update(context->GetAttr(name, &value));
-  });
-  return status;
-}
-
 template <bool kIsGradient>
 absl::Status InferShapes(InferenceContext* c) {
   AttentionAttributes attributes;
@@ -39,10 +28,13 @@ absl::Status InferShapes(InferenceContext* c) {
   std::vector<AttentionArray> inputs(c->num_inputs());
   for (int i = 0; i < c->num_inputs(); ++i) {
     const ShapeHandle shape = c->input(i);
-    if (!c->RankKnown(shape)) continue;
+    if (!c->RankKnown(shape)) {
+      continue;
+    }
     inputs[i].shape.emplace();
-    for (int axis = 0; axis < c->Rank(shape); ++axis)
+    for (int axis = 0; axis < c->Rank(shape); ++axis) {
       inputs[i].shape->push_back(c->Value(c->Dim(shape, axis)));
+    }
   }
   static_assert(kUnknown == InferenceContext::kUnknownDim);
   AttentionArguments arguments;
@@ -50,7 +42,9 @@ absl::Status InferShapes(InferenceContext* c) {
   const std::vector<AttentionShape> results = ResultShapes(arguments, kIsGradient);
   for (size_t i = 0; i < results.size(); ++i) {
     std::vector<DimensionHandle> axes;
-    for (const int64_t size : results[i]) axes.push_back(c->MakeDim(size));
+    for (const int64_t size : results[i]) {
+      axes.push_back(c->MakeDim(size));
+    }
     c->set_output(static_cast<int>(i), c->MakeShape(axes));
   }
   return absl::OkStatus();

@@ -24,9 +24,22 @@ inline ParallelFor XlaPool(xla::ffi::ThreadPool& pool) {
 // The lowerings check the shapes of what they emit. This is the last line before raw pointers, for
 // a program that came here some other way.
 inline xla::ffi::Error ExpectElements(const std::string& name, size_t received, size_t expected) {
-  if (received == expected) return xla::ffi::Error::Success();
+  if (received == expected) {
+    return xla::ffi::Error::Success();
+  }
   return xla::ffi::Error::InvalidArgument(name + ": expected " + std::to_string(expected) +
                                           " elements. Received: " + std::to_string(received));
+}
+
+// Types by the numbers of XLA_FFI_DataType.
+inline xla::ffi::Error ExpectType(const std::string& name, xla::ffi::DataType received,
+                                  xla::ffi::DataType expected) {
+  if (received == expected) {
+    return xla::ffi::Error::Success();
+  }
+  return xla::ffi::Error::InvalidArgument(
+      name + ": expected dtype " + std::to_string(static_cast<int>(expected)) +
+      ". Received: dtype " + std::to_string(static_cast<int>(received)));
 }
 
 }  // namespace ikelos

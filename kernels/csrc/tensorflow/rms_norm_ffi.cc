@@ -20,8 +20,11 @@ ffi::Error Forward(float epsilon, ffi::ThreadPool& pool, const ffi::AnyBuffer& x
                    const ffi::AnyBuffer& scale, ffi::AnyBuffer& y, ffi::Buffer<ffi::F32>& rstd) {
   const size_t elements = rstd.element_count() * scale.element_count();
   for (const ffi::Error& error : {ExpectElements("x", x.element_count(), elements),
-                                  ExpectElements("y", y.element_count(), elements)})
-    if (error.failure()) return error;
+                                  ExpectElements("y", y.element_count(), elements)}) {
+    if (error.failure()) {
+      return error;
+    }
+  }
   RmsNorm(static_cast<const T*>(x.untyped_data()), static_cast<const T*>(scale.untyped_data()),
           static_cast<T*>(y.untyped_data()), rstd.typed_data(),
           static_cast<int64_t>(rstd.element_count()), static_cast<int64_t>(scale.element_count()),
@@ -31,8 +34,12 @@ ffi::Error Forward(float epsilon, ffi::ThreadPool& pool, const ffi::AnyBuffer& x
 
 ffi::Error RmsNormHandler(float epsilon, ffi::ThreadPool pool, ffi::AnyBuffer x,
                           ffi::AnyBuffer scale, ffi::Result<ffi::AnyBuffer> y, Floats rstd) {
-  if (x.element_type() == ffi::F32) return Forward<float>(epsilon, pool, x, scale, *y, *rstd);
-  if (x.element_type() == ffi::BF16) return Forward<BFloat16>(epsilon, pool, x, scale, *y, *rstd);
+  if (x.element_type() == ffi::F32) {
+    return Forward<float>(epsilon, pool, x, scale, *y, *rstd);
+  }
+  if (x.element_type() == ffi::BF16) {
+    return Forward<BFloat16>(epsilon, pool, x, scale, *y, *rstd);
+  }
   return ffi::Error::InvalidArgument("x: expected float32 or bfloat16");
 }
 
@@ -49,8 +56,11 @@ ffi::Error Backward(ffi::ThreadPool& pool, const ffi::AnyBuffer& x, const ffi::A
         ExpectElements("dy", dy.element_count(), elements),
         ExpectElements("dx", dx.element_count(), elements),
         ExpectElements("dscale", dscale.element_count(), scale.element_count()),
-        ExpectElements("scratch", scratch.element_count(), scratch_elements)})
-    if (error.failure()) return error;
+        ExpectElements("scratch", scratch.element_count(), scratch_elements)}) {
+    if (error.failure()) {
+      return error;
+    }
+  }
   RmsNormGrad(static_cast<const T*>(x.untyped_data()), static_cast<const T*>(scale.untyped_data()),
               rstd.typed_data(), static_cast<const T*>(dy.untyped_data()),
               static_cast<T*>(dx.untyped_data()), static_cast<T*>(dscale.untyped_data()),
@@ -62,10 +72,12 @@ ffi::Error RmsNormGradHandler(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBu
                               ffi::Buffer<ffi::F32> rstd, ffi::AnyBuffer dy,
                               ffi::Result<ffi::AnyBuffer> dx, ffi::Result<ffi::AnyBuffer> dscale,
                               Floats scratch) {
-  if (x.element_type() == ffi::F32)
+  if (x.element_type() == ffi::F32) {
     return Backward<float>(pool, x, scale, rstd, dy, *dx, *dscale, *scratch);
-  if (x.element_type() == ffi::BF16)
+  }
+  if (x.element_type() == ffi::BF16) {
     return Backward<BFloat16>(pool, x, scale, rstd, dy, *dx, *dscale, *scratch);
+  }
   return ffi::Error::InvalidArgument("x: expected float32 or bfloat16");
 }
 

@@ -20,7 +20,9 @@ inline tensorflow::TensorShape WithoutLastAxis(const tensorflow::TensorShape& sh
 inline absl::Status Expect(bool fits, const char* name, const char* expected,
                            const tensorflow::TensorShape& received,
                            const tensorflow::TensorShape& x) {
-  if (fits) return absl::OkStatus();
+  if (fits) {
+    return absl::OkStatus();
+  }
   return absl::InvalidArgumentError(
       absl::StrCat(name, ": expected ", expected, ". Received: ", name, " of shape ",
                    received.DebugString(), " and x of shape ", x.DebugString()));
@@ -41,10 +43,13 @@ inline absl::Status ValidateGradShapes(const tensorflow::TensorShape& x,
                                        const tensorflow::TensorShape& rstd,
                                        const tensorflow::TensorShape& dy) {
   absl::Status status = ValidateShapes(x, scale);
-  if (status.ok())
+  if (status.ok()) {
     status =
         Expect(rstd == WithoutLastAxis(x), "rstd", "the shape of x without its last axis", rstd, x);
-  if (status.ok()) status = Expect(dy == x, "dy", "the shape of x", dy, x);
+  }
+  if (status.ok()) {
+    status = Expect(dy == x, "dy", "the shape of x", dy, x);
+  }
   return status;
 }
 

@@ -1,5 +1,8 @@
 // How each op becomes XLA: one custom call to its handler. All ops share this file because the
 // headers below take most of a minute to compile, and each op needs only some lines of them.
+#include <string>
+#include <vector>
+
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -38,7 +41,9 @@ absl::StatusOr<std::vector<xla::Shape>> InputShapes(XlaOpKernelContext* context)
   std::vector<xla::Shape> shapes;
   for (int i = 0; i < context->num_inputs(); ++i) {
     absl::StatusOr<xla::Shape> shape = context->InputXlaShape(i);
-    if (!shape.ok()) return shape.status();
+    if (!shape.ok()) {
+      return shape.status();
+    }
     shapes.push_back(RowMajor(*shape));
   }
   return shapes;
@@ -53,14 +58,17 @@ void EmitCall(XlaOpKernelContext* context, const std::string& target,
               const std::vector<xla::Shape>& inputs, const std::vector<xla::Shape>& results,
               const std::string& attributes) {
   std::vector<xla::XlaOp> operands;
-  for (int i = 0; i < context->num_inputs(); ++i) operands.push_back(context->Input(i));
+  for (int i = 0; i < context->num_inputs(); ++i) {
+    operands.push_back(context->Input(i));
+  }
   const xla::XlaOp call = xla::CustomCallWithLayout(
       context->builder(), target, operands, xla::ShapeUtil::MakeTupleShape(results), inputs,
       attributes,
       /*has_side_effect=*/false, /*output_operand_aliasing=*/{}, /*literal=*/nullptr,
       xla::CustomCallSchedule::SCHEDULE_NONE, xla::CustomCallApiVersion::API_VERSION_TYPED_FFI);
-  for (int i = 0; i < context->num_outputs(); ++i)
+  for (int i = 0; i < context->num_outputs(); ++i) {
     context->SetOutput(i, xla::GetTupleElement(call, i));
+  }
 }
 
 // Each Compile checks the shapes itself: all are known by now, but where they were not when the
@@ -112,9 +120,7 @@ template <bool kIsGradient>
 class AttentionLowering : public tf::XlaOpKernel {
  public:
   explicit AttentionLowering(OpKernelConstruction* construction) : XlaOpKernel(construction) {
-    ForEachAttribute(attributes_, [construction](const char* name, auto& value) {
-      OP_REQUIRES_OK(construction, construction->GetAttr(name, &value));
-    });
+    OP_REQUIRES_OK(construction, ReadAttributes(construction, &attributes_));
     OP_REQUIRES_OK(construction, CheckAttributes(attributes_));
   }
 
@@ -122,9 +128,10 @@ class AttentionLowering : public tf::XlaOpKernel {
     const absl::StatusOr<std::vector<xla::Shape>> inputs = InputShapes(context);
     OP_REQUIRES_OK(context, inputs.status());
     std::vector<AttentionArray> arrays;
-    for (const xla::Shape& shape : *inputs)
+    for (const xla::Shape& shape : *inputs) {
       arrays.push_back(
           {AttentionShape(shape.dimensions().begin(), shape.dimensions().end()), nullptr});
+    }
     AttentionArguments arguments;
     OP_REQUIRES_OK(context, ReadArguments(attributes_, kIsGradient, arrays, &arguments));
 
@@ -133,13 +140,15 @@ class AttentionLowering : public tf::XlaOpKernel {
                             : dtype == xla::BF16 ? Storage::kBFloat16
                                                  : Storage::kFloat16;
     std::vector<xla::Shape> results;
-    for (const AttentionShape& sizes : ResultShapes(arguments, kIsGradient))
+    for (const AttentionShape& sizes : ResultShapes(arguments, kIsGradient)) {
       results.push_back(xla::ShapeUtil::MakeShapeWithDescendingLayout(dtype, sizes));
-    if (kIsGradient)
+    }
+    if (kIsGradient) {
       results.push_back(xla::ShapeUtil::MakeShapeWithDescendingLayout(
           xla::F32, {GradScratch(arguments, storage)}));
-    else
+    } else {
       results[1].set_element_type(xla::F32);  // the residual
+    }
 
     std::vector<std::string> dictionary;
     ForEachAttribute(attributes_, [&dictionary](const char* name, auto value) {

@@ -36,7 +36,9 @@ int64_t LayOutPairs(const CaseOptions& o, const PairAxes& axes, PairStrides* str
   const int64_t batch = sizes[1] * head + o.padding;
   *strides = {axes.batch ? batch : 0, axes.head ? head : 0, axes.query ? query : 0,
               axes.key ? 1 : 0};
-  if (!axes.present || sizes[0] * sizes[1] * sizes[2] * sizes[3] == 0) return 0;
+  if (!axes.present || sizes[0] * sizes[1] * sizes[2] * sizes[3] == 0) {
+    return 0;
+  }
   return (sizes[0] - 1) * batch + (sizes[1] - 1) * head + (sizes[2] - 1) * query + sizes[3];
 }
 
@@ -51,15 +53,23 @@ const T* DataOrNull(const std::vector<T>& values) {
 
 // One number of an output or gradient; see AttentionCase::Compare.
 bool IsRight(double result, Number expected, Storage storage, bool is_gradient, double* worst) {
-  if (std::isinf(expected.value) && expected.value < 0) return result == expected.value;
-  if (!std::isfinite(expected.value)) return is_gradient || !std::isfinite(result);
+  if (std::isinf(expected.value) && expected.value < 0) {
+    return result == expected.value;
+  }
+  if (!std::isfinite(expected.value)) {
+    return is_gradient || !std::isfinite(result);
+  }
   if (!std::isfinite(expected.error)) {
     const bool may_overflow = std::fabs(expected.value) > LargestFinite(storage) / 4;
     return is_gradient || may_overflow || std::isfinite(result);
   }
-  if (std::fabs(expected.value) + expected.error >= LargestFinite(storage)) return true;
+  if (std::fabs(expected.value) + expected.error >= LargestFinite(storage)) {
+    return true;
+  }
   const double error = std::fabs(result - expected.value);
-  if (error > 0) *worst = std::max(*worst, error / expected.error);
+  if (error > 0) {
+    *worst = std::max(*worst, error / expected.error);
+  }
   return error <= expected.error;
 }
 
@@ -96,7 +106,9 @@ AttentionCase::AttentionCase(const CaseOptions& options) : options(options), pro
       for (int64_t i = 0; i < LengthOf(lengths, b, positions); ++i) {
         for (int64_t n = 0; n < heads; ++n) {
           const int64_t start = At(*strides, b, i, n);
-          for (int64_t h = 0; h < size; ++h) array->Set(start + h, random(magnitude));
+          for (int64_t h = 0; h < size; ++h) {
+            array->Set(start + h, random(magnitude));
+          }
         }
       }
     }
@@ -107,9 +119,13 @@ AttentionCase::AttentionCase(const CaseOptions& options) : options(options), pro
 
   int64_t mask_sizes[4];
   bias = Array(o.storage, LayOutPairs(o, o.bias, &p.bias_strides, bias_sizes), o.guard_bytes);
-  for (int64_t i = 0; i < bias.size(); ++i) bias.Set(i, random(o.magnitude));
+  for (int64_t i = 0; i < bias.size(); ++i) {
+    bias.Set(i, random(o.magnitude));
+  }
   mask.resize(static_cast<size_t>(LayOutPairs(o, o.mask, &p.mask_strides, mask_sizes)));
-  for (uint8_t& allowed : mask) allowed = generator() * 0x1p-32 >= o.masked;
+  for (uint8_t& allowed : mask) {
+    allowed = generator() * 0x1p-32 >= o.masked;
+  }
 
   output_grad = Array(o.storage, o.batch * o.queries * o.heads * o.value_size, o.guard_bytes);
   residual_grad = Array(Storage::kFloat32, o.batch * o.queries * o.heads, o.guard_bytes);
@@ -118,7 +134,9 @@ AttentionCase::AttentionCase(const CaseOptions& options) : options(options), pro
     const int64_t rows = LengthOf(o.query_lengths, b, o.queries) * o.heads;
     for (int64_t i = start; i < start + rows; ++i) {
       residual_grad.Set(i, random(1));
-      for (int64_t e = 0; e < o.value_size; ++e) output_grad.Set(i * o.value_size + e, random(1));
+      for (int64_t e = 0; e < o.value_size; ++e) {
+        output_grad.Set(i * o.value_size + e, random(1));
+      }
     }
   }
 
@@ -187,7 +205,9 @@ std::string AttentionCase::Compare(const CaseResults& r, double* worst) const {
   problems.precision(9);
   const auto compare = [&](const char* name, const Array& array, const std::vector<Number>& numbers,
                            Storage storage, bool is_gradient) {
-    if (!array.GuardHolds()) problems << name << ": wrote beyond the array; ";
+    if (!array.GuardHolds()) {
+      problems << name << ": wrote beyond the array; ";
+    }
     if (array.size() != static_cast<int64_t>(numbers.size())) {
       problems << name << ": has " << array.size() << " elements, not " << numbers.size() << "; ";
       return;
@@ -195,13 +215,17 @@ std::string AttentionCase::Compare(const CaseResults& r, double* worst) const {
     int64_t wrong = 0;
     for (int64_t i = 0; i < array.size(); ++i) {
       const Number number = numbers[static_cast<size_t>(i)];
-      if (IsRight(array[i], number, storage, is_gradient, worst)) continue;
+      if (IsRight(array[i], number, storage, is_gradient, worst)) {
+        continue;
+      }
       if (wrong++ == 0) {
         problems << name << "[" << i << "] is " << array[i] << ", not " << number.value << " +- "
                  << number.error << "; ";
       }
     }
-    if (wrong > 1) problems << wrong << " wrong of " << array.size() << "; ";
+    if (wrong > 1) {
+      problems << wrong << " wrong of " << array.size() << "; ";
+    }
   };
   compare("output", r.output, expected.output, options.storage, false);
   compare("residual", r.residual, expected.residual, Storage::kFloat32, false);
@@ -209,7 +233,9 @@ std::string AttentionCase::Compare(const CaseResults& r, double* worst) const {
   compare("key_grad", r.key_grad, expected.key_grad, options.storage, true);
   compare("value_grad", r.value_grad, expected.value_grad, options.storage, true);
   compare("bias_grad", r.bias_grad, expected.bias_grad, options.storage, true);
-  if (!r.scratch.GuardHolds()) problems << "wrote beyond the scratch memory; ";
+  if (!r.scratch.GuardHolds()) {
+    problems << "wrote beyond the scratch memory; ";
+  }
   return problems.str();
 }
 
@@ -220,15 +246,23 @@ std::string Describe(const CaseOptions& o) {
        << o.keys << " N" << o.heads << " K" << o.key_heads << " H" << o.size << " E"
        << o.value_size;
   const auto option = [&](bool present, const char* name, auto value) {
-    if (present) text << " " << name << "=" << value;
+    if (present) {
+      text << " " << name << "=" << value;
+    }
   };
   const auto list = [&](const char* name, const auto& values) {
-    if (values.empty()) return;
+    if (values.empty()) {
+      return;
+    }
     text << " " << name << "=";
-    for (const auto& value : values) text << value << ",";
+    for (const auto& value : values) {
+      text << value << ",";
+    }
   };
   const auto axes = [&](const char* name, const PairAxes& axes) {
-    if (!axes.present) return;
+    if (!axes.present) {
+      return;
+    }
     text << " " << name << "=[" << (axes.batch ? "B" : "1") << (axes.head ? "N" : "1")
          << (axes.query ? "T" : "1") << (axes.key ? "S" : "1") << "]";
   };

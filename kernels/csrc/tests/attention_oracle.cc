@@ -41,9 +41,15 @@ double Decode(HalfFormat format, uint16_t word) {
 uint16_t Encode(HalfFormat format, double value) {
   const int infinity = 0x7fff >> format.fraction_bits << format.fraction_bits;
   const int sign = std::signbit(value) ? 0x8000 : 0;
-  if (std::isnan(value)) return 0x7fff;
-  if (std::isinf(value)) return static_cast<uint16_t>(sign + infinity);
-  if (value == 0) return static_cast<uint16_t>(sign);
+  if (std::isnan(value)) {
+    return 0x7fff;
+  }
+  if (std::isinf(value)) {
+    return static_cast<uint16_t>(sign + infinity);
+  }
+  if (value == 0) {
+    return static_cast<uint16_t>(sign);
+  }
   int exponent;
   std::frexp(value, &exponent);
   const int unit = std::max(exponent - format.fraction_bits - 1, format.smallest);
@@ -116,16 +122,28 @@ class Sum {
 // --- the problem ---------------------------------------------------------------------------------
 
 bool Allowed(const AttentionProblem& p, int64_t b, int64_t n, int64_t t, int64_t s) {
-  if (p.query_lengths != nullptr && t >= p.query_lengths[b]) return false;
-  if (p.key_lengths != nullptr && s >= p.key_lengths[b]) return false;
+  if (p.query_lengths != nullptr && t >= p.query_lengths[b]) {
+    return false;
+  }
+  if (p.key_lengths != nullptr && s >= p.key_lengths[b]) {
+    return false;
+  }
   const int64_t ahead = s - t - (p.query_offsets == nullptr ? 0 : p.query_offsets[b]);
-  if (p.is_causal && ahead > 0) return false;
-  if (p.window_left >= 0 && -ahead > p.window_left) return false;
-  if (p.window_right >= 0 && ahead > p.window_right) return false;
+  if (p.is_causal && ahead > 0) {
+    return false;
+  }
+  if (p.window_left >= 0 && -ahead > p.window_left) {
+    return false;
+  }
+  if (p.window_right >= 0 && ahead > p.window_right) {
+    return false;
+  }
   const auto at = [&](const PairStrides& strides) {
     return b * strides.batch + n * strides.head + t * strides.query + s * strides.key;
   };
-  if (p.mask != nullptr && p.mask[at(p.mask_strides)] == 0) return false;
+  if (p.mask != nullptr && p.mask[at(p.mask_strides)] == 0) {
+    return false;
+  }
   return p.bias == nullptr || !(LoadElement(p.storage, p.bias, at(p.bias_strides)) <= -1e30);
 }
 
@@ -136,7 +154,9 @@ std::vector<double> LoadRows(Storage storage, const void* array, const RowStride
     for (int64_t i = 0; i < positions; ++i) {
       for (int64_t n = 0; n < heads; ++n) {
         const int64_t start = b * strides.batch + i * strides.position + n * strides.head;
-        for (int64_t h = 0; h < size; ++h) rows.push_back(LoadElement(storage, array, start + h));
+        for (int64_t h = 0; h < size; ++h) {
+          rows.push_back(LoadElement(storage, array, start + h));
+        }
       }
     }
   }
@@ -158,7 +178,9 @@ std::vector<Number> Totals(const std::vector<Sum>& sums, Storage storage) {
 int64_t ElementBytes(Storage storage) { return storage == Storage::kFloat32 ? 4 : 2; }
 
 double LoadElement(Storage storage, const void* array, int64_t index) {
-  if (storage == Storage::kFloat32) return static_cast<const float*>(array)[index];
+  if (storage == Storage::kFloat32) {
+    return static_cast<const float*>(array)[index];
+  }
   return Decode(FormatOf(storage), static_cast<const uint16_t*>(array)[index]);
 }
 
@@ -171,7 +193,9 @@ void StoreElement(Storage storage, void* array, int64_t index, double value) {
 }
 
 double LargestFinite(Storage storage) {
-  if (storage == Storage::kFloat32) return std::numeric_limits<float>::max();
+  if (storage == Storage::kFloat32) {
+    return std::numeric_limits<float>::max();
+  }
   return Decode(FormatOf(storage), storage == Storage::kBFloat16 ? 0x7f7f : 0x7bff);
 }
 
@@ -224,7 +248,9 @@ AttentionNumbers AttentionOracle(const AttentionProblem& p, const void* output_g
     std::vector<Number> logits;
     double largest = -kInfinity;
     for (int64_t s = 0; s < S; ++s) {
-      if (!Allowed(p, b, n, t, s)) continue;
+      if (!Allowed(p, b, n, t, s)) {
+        continue;
+      }
       Sum product;
       for (int64_t h = 0; h < H; ++h) {
         product.Add({q[h] * key[static_cast<size_t>(key_row(s) * H + h)], 0});
@@ -245,10 +271,14 @@ AttentionNumbers AttentionOracle(const AttentionProblem& p, const void* output_g
       logits.push_back(logit);
       largest = std::max(largest, logit.value);
     }
-    if (allowed.empty()) return;
+    if (allowed.empty()) {
+      return;
+    }
 
     Sum exponentials;
-    for (const Number& logit : logits) exponentials.Add(Exp(logit - Number{largest, 0}));
+    for (const Number& logit : logits) {
+      exponentials.Add(Exp(logit - Number{largest, 0}));
+    }
     const Number residual = Number{largest, 0} + Log(exponentials.Total());
     residuals[row] = residual;
 
@@ -305,7 +335,9 @@ AttentionNumbers AttentionOracle(const AttentionProblem& p, const void* output_g
   };
   for (int64_t b = 0; b < p.batch; ++b) {
     for (int64_t t = 0; t < T; ++t) {
-      for (int64_t n = 0; n < N; ++n) attend(b, t, n);
+      for (int64_t n = 0; n < N; ++n) {
+        attend(b, t, n);
+      }
     }
   }
   return {Totals(output, p.storage),     residuals,

@@ -39,15 +39,25 @@ class Random {
 // Mostly few, since the oracle's time grows with their product; if `large`, more than the few
 // hundred that kernels take at a time.
 int64_t Length(Random& random, bool large) {
-  if (random.OneIn(40)) return 0;
-  if (large && random.OneIn(2)) return 1 + random.Below(450);
-  if (random.OneIn(8)) return 1 + random.Below(70);
+  if (random.OneIn(40)) {
+    return 0;
+  }
+  if (large && random.OneIn(2)) {
+    return 1 + random.Below(450);
+  }
+  if (random.OneIn(8)) {
+    return 1 + random.Below(70);
+  }
   return 1 + random.Below(9);
 }
 
 int64_t Size(Random& random) {
-  if (random.OneIn(50)) return random.OneOf<int64_t>({64, 97, 128, 255, 256});
-  if (random.OneIn(4)) return random.OneOf<int64_t>({15, 16, 17, 31, 32, 33});
+  if (random.OneIn(50)) {
+    return random.OneOf<int64_t>({64, 97, 128, 129, 200, 255, 256});
+  }
+  if (random.OneIn(4)) {
+    return random.OneOf<int64_t>({15, 16, 17, 31, 32, 33});
+  }
   return 1 + random.Below(9);
 }
 
@@ -57,7 +67,9 @@ PairAxes Axes(Random& random) {
 
 std::vector<int32_t> Lengths(Random& random, int64_t batch, int64_t all) {
   std::vector<int32_t> lengths;
-  if (!random.OneIn(3)) return lengths;
+  if (!random.OneIn(3)) {
+    return lengths;
+  }
   for (int64_t b = 0; b < batch; ++b) {
     lengths.push_back(static_cast<int32_t>(random.OneIn(5) ? 0 : random.Below(all + 1)));
   }
@@ -74,7 +86,9 @@ int32_t Offset(Random& random, const CaseOptions& o) {
 }
 
 int64_t Window(Random& random, const CaseOptions& o) {
-  if (!random.OneIn(3)) return -1;
+  if (!random.OneIn(3)) {
+    return -1;
+  }
   if (random.OneIn(8)) {
     return random.OneOf<int64_t>({std::numeric_limits<int32_t>::max(), int64_t{1} << 31,
                                   (int64_t{1} << 31) + 5, int64_t{1} << 40,
@@ -106,7 +120,9 @@ CaseOptions Options(Random& random) {
   o.query_lengths = Lengths(random, o.batch, o.queries);
   o.key_lengths = Lengths(random, o.batch, o.keys);
   if (random.OneIn(3)) {
-    for (int64_t b = 0; b < o.batch; ++b) o.query_offsets.push_back(Offset(random, o));
+    for (int64_t b = 0; b < o.batch; ++b) {
+      o.query_offsets.push_back(Offset(random, o));
+    }
   }
   if (random.OneIn(4)) {
     for (int64_t n = 0; n < o.heads; ++n) {
@@ -117,7 +133,9 @@ CaseOptions Options(Random& random) {
   o.is_causal = random.OneIn(2);
   o.window_left = Window(random, o);
   o.window_right = Window(random, o);
-  if (random.OneIn(3)) o.dropout_rate = random.OneOf<float>({1e-9f, 0.1f, 0.5f, 0.9f});
+  if (random.OneIn(3)) {
+    o.dropout_rate = random.OneOf<float>({1e-9f, 0.1f, 0.5f, 0.9f});
+  }
   o.seed[0] = static_cast<uint32_t>(random.Below(int64_t{1} << 32));
   o.seed[1] = static_cast<uint32_t>(random.Below(int64_t{1} << 32));
   o.residual_grad = random.OneIn(2);
@@ -128,7 +146,9 @@ CaseOptions Options(Random& random) {
 
 // A few numbers that are no ordinary ones.
 void SpoilBias(Random& random, AttentionCase* c) {
-  if (c->bias.size() == 0 || !random.OneIn(4)) return;
+  if (c->bias.size() == 0 || !random.OneIn(4)) {
+    return;
+  }
   const double infinity = std::numeric_limits<double>::infinity();
   const std::vector<double> forbidding = {-infinity, -3e38, -1e31};
   const std::vector<double> all = {
@@ -150,7 +170,9 @@ bool OneCall(uint64_t seed, ThreadPool& pool) {
   if (random.OneIn(2) && !c.Run(isa, pool.For()).SameBits(results)) {
     problems += "threads give another result; ";
   }
-  if (problems.empty()) return true;
+  if (problems.empty()) {
+    return true;
+  }
   std::printf("FAILED: seed %lu: %s %s: %s\n", static_cast<unsigned long>(seed), IsaName(isa),
               Describe(c.options).c_str(), problems.c_str());
   return false;
@@ -173,7 +195,9 @@ int main(int argc, char** argv) {
   ikelos::ThreadPool pool(4);
   for (unsigned long i = 0; i < count; ++i) {
     ikelos::current_seed = first_seed + i;
-    if (!ikelos::OneCall(ikelos::current_seed, pool)) ++ikelos::failures;
+    if (!ikelos::OneCall(ikelos::current_seed, pool)) {
+      ++ikelos::failures;
+    }
   }
   return ikelos::Verdict();
 }

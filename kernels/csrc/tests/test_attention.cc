@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/attention.h"
@@ -133,7 +136,7 @@ void EachOption(Isa isa) {
   for (Storage storage : kStorages) {
     for (Option option : kOptions) {
       for (CaseOptions o : {Sized(2, 5, 7, 2, 1, 3, 5), Sized(2, 59, 97, 2, 2, 16, 9),
-                            Sized(2, 111, 401, 1, 1, 7, 8)}) {
+                            Sized(2, 111, 401, 1, 1, 7, 8), Sized(2, 5, 301, 2, 2, 16, 9)}) {
         o.storage = storage;
         option(&o);
         RunAndCompare(AttentionCase(o), isa);
@@ -164,6 +167,17 @@ void EachSize(Isa isa) {
       o.is_causal = true;
       RunAndCompare(AttentionCase(o), isa);
       o.size = 257 - size;
+      RunAndCompare(AttentionCase(o), isa);
+    }
+    // More keys than a block of the gradient holds at these sizes.
+    for (const auto& [size, value_size] : std::vector<std::pair<int64_t, int64_t>>{
+             {256, 256}, {64, 256}, {256, 8}, {129, 129}, {128, 128}}) {
+      CaseOptions o = Sized(1, 13, 397, 1, 1, size, value_size);
+      o.storage = storage;
+      RunAndCompare(AttentionCase(o), isa);
+      BiasOfHeads(&o);
+      o.is_causal = true;
+      o.query_offsets = {384};
       RunAndCompare(AttentionCase(o), isa);
     }
     for (int64_t length : {1, 2, 16, 31, 63, 64, 65, 111, 128, 129, 257}) {
@@ -224,7 +238,9 @@ void FullyMaskedRows(Isa isa) {
     o.mask.present = false;
     o.bias = {true, false, true, true, false};
     AttentionCase by_bias(o);
-    for (int64_t i = 0; i < 37; ++i) by_bias.bias.Set(i, -kInfinity);
+    for (int64_t i = 0; i < 37; ++i) {
+      by_bias.bias.Set(i, -kInfinity);
+    }
     if (storage != Storage::kFloat16) {
       by_bias.bias.Set(40, -3e38);
       by_bias.bias.Set(41, -9e29);  // allowed, just
@@ -250,7 +266,9 @@ void NaNStaysInItsRow(Isa isa) {
       for (int64_t row = 0; row < results.residual.size(); ++row) {
         const auto all = [&](const Array& array, int64_t size, bool nan) {
           for (int64_t i = row * size; i < (row + 1) * size; ++i) {
-            if (std::isnan(array[i]) != nan) return false;
+            if (std::isnan(array[i]) != nan) {
+              return false;
+            }
           }
           return true;
         };
@@ -327,18 +345,20 @@ class SparseMemory {
 // Each axis in turn has a stride with which the index of an element needs more than 32 bits.
 void StridesBeyondInt32(Isa isa) {
   const int64_t huge = (int64_t{1} << 31) + 5;
-  for (Storage storage : {Storage::kFloat32, Storage::kBFloat16}) {
-    CaseOptions o = Sized(2, 3, 4, 4, 2, 16, 16);
+  // Few queries, which are decoded, and more.
+  for (const auto& [queries, storage] : std::vector<std::pair<int64_t, Storage>>{
+           {3, Storage::kFloat32}, {5, Storage::kFloat32}, {5, Storage::kBFloat16}}) {
+    CaseOptions o = Sized(2, queries, 4, 4, 2, 16, 16);
     o.storage = storage;
     o.bias = {true, true, true, true, true};
     o.mask = {true, true, true, true, true};
     for (int axis = 0; axis < 3; ++axis) {
       AttentionCase c(o);
       AttentionProblem& p = c.problem;
-      const size_t bytes = static_cast<size_t>(4 * huge * ElementBytes(storage));
+      const size_t bytes = static_cast<size_t>(5 * huge * ElementBytes(storage));
       SparseMemory key(bytes), value(bytes), bias(bytes), mask(bytes);
       RowStrides rows = {64 * 4, 64, 32};
-      PairStrides pairs = {48 * 4, 48, 16, 1};
+      PairStrides pairs = {20 * 4 * 4, 20 * 4, 20, 1};
       (axis == 0 ? rows.batch : axis == 1 ? rows.position : rows.head) = huge;
       (axis == 0 ? pairs.batch : axis == 1 ? pairs.query : pairs.head) = huge;
       for (int64_t b = 0; b < 2; ++b) {
@@ -351,8 +371,8 @@ void StridesBeyondInt32(Isa isa) {
             }
           }
           for (int64_t n = 0; n < 4; ++n) {
-            for (int64_t t = 0; t < 3; ++t) {
-              const int64_t from = ((b * 4 + n) * 3 + t) * 4 + s;
+            for (int64_t t = 0; t < queries; ++t) {
+              const int64_t from = ((b * 4 + n) * queries + t) * 4 + s;
               const int64_t to = b * pairs.batch + n * pairs.head + t * pairs.query + s;
               StoreElement(storage, bias.data(), to, c.bias[from]);
               static_cast<uint8_t*>(mask.data())[to] = c.mask[static_cast<size_t>(from)];
@@ -374,7 +394,7 @@ void StridesBeyondInt32(Isa isa) {
 // More keys than int32 counts, of which a window looks at the last few. The oracle gets these few.
 void KeysBeyondInt32(Isa isa) {
   constexpr int64_t kBefore = int64_t{std::numeric_limits<int32_t>::max()} - 5;
-  for (int64_t queries : {1, 4}) {
+  for (int64_t queries : {1, 5}) {  // decoded, and not
     CaseOptions o = Sized(1, queries, 12, 2, 1, 8, 8);
     o.storage = Storage::kBFloat16;
     o.is_causal = true;
@@ -446,14 +466,16 @@ void DropsWhatTheSpecificationSays(Isa isa) {
 // --- threads -------------------------------------------------------------------------------------
 
 void SameForAnyNumberOfThreads(Isa isa) {
-  CaseOptions few_heads = Sized(1, 333, 301, 2, 1, 16, 16);
+  CaseOptions few_heads = Sized(1, 333, 801, 2, 1, 16, 16);
   few_heads.is_causal = true;
   CaseOptions many_heads = Sized(3, 61, 70, 6, 2, 16, 16);
-  for (Option option : {Padding, BiasOfHeads, MaskOfKeys, Dropout}) option(&many_heads);
+  for (Option option : {Padding, BiasOfHeads, MaskOfKeys, Dropout}) {
+    option(&many_heads);
+  }
   many_heads.query_lengths = {61, 0, 13};
   many_heads.key_lengths = {9, 70, 44};
   CaseOptions decoding = Sized(1, 1, 3001, 2, 1, 16, 16);
-  CaseOptions few_queries = Sized(2, 3, 1025, 4, 1, 16, 16);
+  CaseOptions few_queries = Sized(2, 3, 1025, 4, 2, 16, 16);
   few_queries.bias = {true, false, true, false, true};
   for (CaseOptions o : {few_heads, many_heads, decoding, few_queries}) {
     for (Storage storage : {Storage::kFloat32, Storage::kBFloat16}) {

@@ -60,7 +60,9 @@ struct Problem {
     std::normal_distribution<float> normal;
     const auto fill = [&](std::vector<T>& values, int64_t size) {
       values.resize(static_cast<size_t>(size));
-      for (T& value : values) value = FromFloat<T>(normal(generator));
+      for (T& value : values) {
+        value = FromFloat<T>(normal(generator));
+      }
     };
     fill(x, rows * columns + 1);
     fill(scale, columns);
@@ -196,7 +198,9 @@ void CallerNeedsNoHelp() {
   std::vector<int> runs(100);
   OnPool(4, [&](std::function<void()> work) { late.push_back(std::move(work)); })(
       100, [&](int64_t i) { ++runs[static_cast<size_t>(i)]; });
-  for (auto& work : late) work();
+  for (auto& work : late) {
+    work();
+  }
   Expect(late.size() == 3, "4 threads mean 3 helpers");
   Expect(runs == std::vector<int>(100, 1), "each task must run once");
 }
@@ -204,7 +208,9 @@ void CallerNeedsNoHelp() {
 template <typename T>
 void TestType(Isa isa) {
   for (int64_t columns : {1, 2, 15, 16, 59, 64, 97, 111, 1025}) {
-    for (int64_t rows : {0, 1, 7, 300}) CompareWithDouble<T>(isa, rows, columns);
+    for (int64_t rows : {0, 1, 7, 300}) {
+      CompareWithDouble<T>(isa, rows, columns);
+    }
   }
   CompareWithDouble<T>(isa, 5000, 59);
   CompareWithDouble<T>(isa, 3, 20000);

@@ -1,9 +1,12 @@
 // The error of Exp2 against 2^x in double, over evenly chosen float32 numbers from -126 to 0.
 // `test_exp2 1` takes each of them (a minute an instruction set); the number is the step between
 // bit patterns.
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
+#include <vector>
 
 #include "core/isa.h"
 #include "tests/exp2_values.h"
@@ -16,8 +19,12 @@ using Values = void (*)(const float*, float*, int64_t);
 
 Values Pick(Isa isa) {
 #ifdef IKELOS_X86
-  if (isa == Isa::kAvx512) return avx512::Exp2Values;
-  if (isa == Isa::kAvx2) return avx2::Exp2Values;
+  if (isa == Isa::kAvx512) {
+    return avx512::Exp2Values;
+  }
+  if (isa == Isa::kAvx2) {
+    return avx2::Exp2Values;
+  }
 #endif
   (void)isa;
   return portable::Exp2Values;
@@ -51,7 +58,9 @@ void Sweep(Isa isa, uint32_t step) {
     Pick(isa)(x.data(), y.data(), kCount);
     for (int64_t i = 0; i < kCount; ++i) {
       const double ulps = Ulps(x[i], y[i]);
-      if (ulps > worst) worst = ulps, worst_x = x[i];
+      if (ulps > worst) {
+        worst = ulps, worst_x = x[i];
+      }
     }
   }
   std::printf("%s: at most %.3f ulp, at %.9g\n", IsaName(isa), worst, worst_x);

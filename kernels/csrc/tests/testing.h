@@ -21,7 +21,9 @@ namespace ikelos {
 inline int failures = 0;
 
 inline void Expect(bool condition, const std::string& what) {
-  if (condition) return;
+  if (condition) {
+    return;
+  }
   ++failures;
   std::printf("FAILED: %s\n", what.c_str());
 }
@@ -44,7 +46,9 @@ inline const ParallelFor kSerial = OnPool(1, nullptr);
 class ThreadPool {
  public:
   explicit ThreadPool(int count) : count_(count) {
-    for (int i = 1; i < count; ++i) threads_.emplace_back([this] { Work(); });
+    for (int i = 1; i < count; ++i) {
+      threads_.emplace_back([this] { Work(); });
+    }
   }
   ~ThreadPool() {
     {
@@ -52,7 +56,9 @@ class ThreadPool {
       closing_ = true;
     }
     wake_.notify_all();
-    for (std::thread& thread : threads_) thread.join();
+    for (std::thread& thread : threads_) {
+      thread.join();
+    }
   }
   ParallelFor For() {
     return OnPool(count_, [this](std::function<void()> work) {
@@ -69,7 +75,9 @@ class ThreadPool {
     std::unique_lock<std::mutex> lock(mutex_);
     while (true) {
       wake_.wait(lock, [this] { return closing_ || !queue_.empty(); });
-      if (queue_.empty()) return;
+      if (queue_.empty()) {
+        return;
+      }
       std::function<void()> work = std::move(queue_.front());
       queue_.pop_front();
       lock.unlock();

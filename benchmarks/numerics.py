@@ -3,7 +3,7 @@
     python benchmarks/numerics.py
 
 For each dtype and option: the largest error of the output and of the gradients by query, key and value, as a part of
-the largest value, in units of the dtype's epsilon (float32: 2^-23, bfloat16: 2^-7, float16: 2^-10). Behind it stands the
+the largest value, in units of the dtype's epsilon (float32: 2^-23, bfloat16: 2^-7, float16: 2^-10). Behind it is the
 same for plain TensorFlow with every step in that dtype. The exact values are those of the reference in float64, which
 `tests/kernels` holds against formulas. `kernels/NUMERICS.md` shows the table.
 """

@@ -20,6 +20,9 @@ constexpr int64_t kTasks = 16;
 constexpr int64_t kTaskRows = 768;
 constexpr int64_t kFewestTaskRows = 48;
 
+// Floats of these sums, where there is more than one chunk: 32 MB.
+constexpr int64_t kMostSums = int64_t{1} << 23;
+
 // Keys per task of decoding, at least: some 10 microseconds of work.
 constexpr int64_t kDecodePart = 256;
 
@@ -95,19 +98,16 @@ int64_t QueriesPerTask(const AttentionProblem& p) {
   return CeilDiv(even, kQueryGroup) * kQueryGroup;
 }
 
-// Chunks of keys, each with sums for the gradient by query of its own. Where few key heads are
-// shared by many query heads, up to four copies of it are worth their memory; else only as many as
-// keep the copies below kTasks heads.
-int64_t BackwardChunks(const AttentionProblem& p) {
-  const int64_t heads = std::max<int64_t>(1, p.batch * p.heads);
-  const int64_t key_heads = std::max<int64_t>(1, p.batch * p.key_heads);
-  const int64_t wanted =
-      std::max(CeilDiv(kTasks, heads), std::min<int64_t>(CeilDiv(kTasks, key_heads), 4));
-  return std::max<int64_t>(1, std::min(wanted, CeilDiv(p.keys, BackwardKeys(p))));
-}
-
 int64_t QuerySums(const AttentionProblem& p) {
   return p.batch * p.heads * p.queries * CeilDiv(p.size, kSumColumns) * kSumColumns;
+}
+
+// Chunks of keys, each of which has sums for the gradient by query of its own: as many as make
+// enough tasks, while their memory stays below kMostSums.
+int64_t BackwardChunks(const AttentionProblem& p) {
+  const int64_t heads = std::max<int64_t>(1, p.batch * p.key_heads);
+  const int64_t chunks = std::min(CeilDiv(kTasks, heads), CeilDiv(p.keys, BackwardKeys(p)));
+  return std::max<int64_t>(1, std::min(chunks, kMostSums / std::max<int64_t>(1, QuerySums(p))));
 }
 
 bool IsEmpty(const AttentionProblem& p) { return p.batch == 0 || p.heads == 0 || p.queries == 0; }

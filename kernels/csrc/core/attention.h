@@ -100,8 +100,8 @@ struct AttentionGradients {
   int64_t bias_grad_sizes[4];
 };
 
-// How many floats of scratch memory AttentionGrad needs: O(B * T * N * H), and at most a bounded
-// number of copies of it.
+// How many floats of scratch memory AttentionGrad needs: about B * T * N * (H + 2), or up to 32 MB
+// if that is less.
 int64_t AttentionGradScratch(const AttentionProblem& problem);
 
 void AttentionGrad(const AttentionProblem& problem, const AttentionGradients& gradients,

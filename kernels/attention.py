@@ -4,9 +4,9 @@ import tensorflow as tf
 
 from ikelos.kernels import attention_arguments as arguments
 from ikelos.kernels import dispatch
+from ikelos.kernels.attention_arguments import Options
 from ikelos.kernels.reference import attention as reference
 from ikelos.kernels.reference import attention_plain
-from ikelos.kernels.reference.attention_pairs import Options
 
 
 # It has no control flow on tensors, and AutoGraph would warn of what it cannot convert.
@@ -37,17 +37,26 @@ def attention(
     `jax.nn.dot_product_attention`; `query_offset`, `alibi_slopes`, `dropout_rate` and `dropout_seed` are ours.
     Arithmetic is in float32 for half-precision inputs, rounded once at the end. A query without any allowed key, or
     beyond `query_seq_lengths`, gives 0, and its gradients are 0. Differentiable by `query`, `key`, `value` and `bias`,
-    any number of times; the second derivative, rarely needed, makes all logits `[B,N,T,S]`, the others don't.
+    any number of times.
 
-    What stands at forbidden positions of `key` and `value`, and beyond the lengths, must be finite: its weight is 0,
-    and 0 times NaN is NaN.
+    The native kernel never makes an array of all pairs `[B,N,T,S]`, neither forward nor backward. The reference makes
+    several up to 2^25 pairs (with an unknown batch size, of one row), and beyond that takes the keys in blocks. The
+    second derivative, rarely needed, makes several in both.
+
+    Ranks, heads, H and E must be known when a graph is traced; the batch size and the lengths T and S need not be.
+
+    What stands at forbidden positions of `key` and `value` must be finite: its weight is 0, and 0 times NaN is NaN.
+    What is beyond `key_value_seq_lengths` the native kernel never reads, and it may be anything; for the reference it
+    must be finite too.
 
     Args:
         query: `[B,T,N,H]`, floating, H at least 1.
         key: `[B,S,K,H]`, where K divides N.
         value: `[B,S,K,E]`.
         bias: Added to the scaled logits, broadcastable to `[B,N,T,S]`, cast to the query's dtype. -1e30 or less, as
-            -inf, forbids a pair as `mask` does; NaN does not. Its gradient has the shape it was given in.
+            -inf, forbids a pair as `mask` does; NaN does not. In float16 -inf begins at -65520: a bias of -1e9 forbids
+            there, and in the other types it only makes a weight of 0 beside larger logits. Its gradient has the shape
+            it was given in.
         mask: Boolean, broadcastable to `[B,N,T,S]`; False forbids a pair.
         scale: Factor of the logits; `1 / sqrt(H)` when None.
         is_causal: Query t sees keys up to `query_offset + t` (top-left aligned).
@@ -57,7 +66,8 @@ def attention(
             skips the rest, the reference gives it the weight 0.
         local_window_size: `(left, right)`: a query sees keys at most that far from its position `query_offset
             + t`; one integer is both sides.
-        query_offset: Position of the first query among the keys, an integer or int `[B]`.
+        query_offset: Position of the first query among the keys, an integer or int `[B]`, within int32. Inside a graph,
+            one that is not, of a wider type, is taken for the nearest that is.
         alibi_slopes: Floating `[N]`: `slope * |query_offset + t - s|` is taken from the logits (Press et al. 2022).
             They get no gradient.
         dropout_rate: Share of the softmax's weights that are set to 0, at least 0 and below 1; the others are
@@ -88,7 +98,7 @@ def attention(
     rate, seed = arguments.dropout(dropout_rate, dropout_seed)
     window_left, window_right = arguments.window(local_window_size)
     options = Options(
-        scale=arguments.number("scale", query.shape[3] ** -0.5 if scale is None else scale),
+        scale=arguments.number("scale", query.shape[3] ** -0.5 if scale is None else scale, query.dtype),
         is_causal=bool(is_causal),
         window_left=window_left,
         window_right=window_right,

@@ -1,10 +1,33 @@
 """What `ikelos.kernels.attention` takes: checks, and the forms that both implementations take."""
 
-import math
+import dataclasses
 import numbers
 
 import numpy as np
 import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The arguments of attention that have no gradient, checked, in the forms and by the names of the native op's; None
+    where there is no such thing."""
+
+    scale: float
+    is_causal: bool = False
+    window_left: int = -1  # how far a query sees; -1 is without limit
+    window_right: int = -1
+    mask: tf.Tensor | None = None  # bool, rank 4
+    query_seq_lengths: tf.Tensor | None = None  # int32 [B]
+    key_value_seq_lengths: tf.Tensor | None = None  # int32 [B]
+    query_offset: tf.Tensor | None = None  # int32 [B]
+    alibi_slopes: tf.Tensor | None = None  # float32 [N]
+    dropout_rate: float = 0.0  # a float32
+    dropout_seed: tf.Tensor | None = None  # int32 [2], given if and only if the rate is above 0
+
+
+def arithmetic(dtype: tf.DType) -> tf.DType:
+    """The type to compute in for inputs of `dtype`."""
+    return tf.float64 if dtype == tf.float64 else tf.float32
 
 
 def tensors(query, key, value) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -71,21 +94,18 @@ def lengths(name: str, x, batch: int | None, highest: int | None) -> tf.Tensor |
     """int32 `[B]`; within 0 and `highest` where both are known."""
     if x is None:
         return None
-    x = _integers(name, x, batch, scalar=False)
-    known = tf.get_static_value(x)
-    if known is not None and known.size and (known.min() < 0 or (highest is not None and known.max() > highest)):
-        raise ValueError(f"`{name}` must be within 0 and {highest}. Received: {name}={known.tolist()}")
-    return x
+    return _integers(name, x, batch, 0, highest)
 
 
 def offset(x, batch: int | None, query: tf.Tensor) -> tf.Tensor | None:
     """int32 `[B]`; None if it is the integer 0."""
-    if isinstance(x, numbers.Integral):
-        if not -(2**31) <= int(x) < 2**31:
-            raise ValueError(f"`query_offset` must fit into int32. Received: query_offset={x}")
+    lowest, highest = -(2**31), 2**31 - 1
+    if _is_integer(x):
+        # Before TensorFlow sees it, which has no type for some.
+        _check_range("query_offset", x, lowest, highest)
         if x == 0:
             return None
-    x = _integers("query_offset", x, batch, scalar=True)
+    x = _integers("query_offset", x, batch, lowest, highest, scalar=True)
     return tf.fill(tf.shape(query)[:1] if batch is None else [batch], x) if x.shape.rank == 0 else x
 
 
@@ -93,11 +113,11 @@ def window(given: int | tuple[int, int] | None) -> tuple[int, int]:
     """How far a query sees to the left and to the right; -1 is without limit."""
     if given is None:
         return -1, -1
-    sides = (given, given) if isinstance(given, numbers.Integral) else given
+    sides = (given, given) if _is_integer(given) else given
     if (
         not isinstance(sides, list | tuple)
         or len(sides) != 2
-        or not all(isinstance(side, numbers.Integral) and side >= 0 for side in sides)
+        or not all(_is_integer(side) and side >= 0 for side in sides)
     ):
         raise ValueError(
             f"`local_window_size` must be one or two integers, at least 0. Received: local_window_size={given}"
@@ -120,10 +140,12 @@ def slopes(x, num_heads: int) -> tf.Tensor | None:
     return tf.cast(x, tf.float32)
 
 
-def number(name: str, x: float) -> float:
-    """A finite number."""
-    if not isinstance(x, numbers.Real) or not math.isfinite(x):
-        raise ValueError(f"`{name}` must be a finite number. Received: {name}={x}")
+def number(name: str, x: float, dtype: tf.DType = tf.float32) -> float:
+    """A number, finite in the type that is computed in for inputs of `dtype`."""
+    dtype = arithmetic(dtype)
+    # No comparison with NaN is true.
+    if isinstance(x, bool) or not isinstance(x, numbers.Real) or not abs(x) <= float(dtype.max):
+        raise ValueError(f"`{name}` must be a finite number as {dtype.name}. Received: {name}={x}")
     return float(x)
 
 
@@ -145,8 +167,12 @@ def dropout(rate: float, seed) -> tuple[float, tf.Tensor | None]:
     return rate, tf.cast(tf.ensure_shape(seed, [2]), tf.int32)
 
 
-def _integers(name: str, x, batch: int | None, scalar: bool) -> tf.Tensor:
-    """int32, one for each row, or if `scalar` perhaps one for all."""
+def _is_integer(x) -> bool:
+    return isinstance(x, numbers.Integral) and not isinstance(x, bool)
+
+
+def _integers(name: str, x, batch: int | None, lowest: int, highest: int | None, scalar: bool = False) -> tf.Tensor:
+    """int32, one for each row, or if `scalar` perhaps one for all; those known now are within the bounds known."""
     x = tf.convert_to_tensor(x, name=name)
     if not x.dtype.is_integer:
         raise ValueError(f"`{name}` must hold integers. Received: {name}.dtype={x.dtype.name}")
@@ -154,7 +180,18 @@ def _integers(name: str, x, batch: int | None, scalar: bool) -> tf.Tensor:
     if x.shape.rank not in ranks or (x.shape.rank == 1 and not x.shape.is_compatible_with([batch])):
         expected = ("a scalar or " if scalar else "") + f"of shape [batch], here [{batch}]"
         raise ValueError(f"`{name}` must be {expected}. Received: {name}.shape={x.shape}")
+    known = tf.get_static_value(x)
+    if known is not None:
+        _check_range(name, known.tolist(), lowest, highest)
     if x.dtype == tf.int32:
         return x
     # What is out of range must stay so; there is no such operation for all types.
     return tf.cast(tf.clip_by_value(tf.cast(x, tf.int64), -(2**31), 2**31 - 1), tf.int32)
+
+
+def _check_range(name: str, x: int | list[int], lowest: int, highest: int | None) -> None:
+    """Of Python's integers, which hold those of all types."""
+    values = x if isinstance(x, list) else [x]
+    if any(value < lowest or (highest is not None and value > highest) for value in values):
+        expected = f"at least {lowest}" if highest is None else f"within {lowest} and {highest}"
+        raise ValueError(f"`{name}` must be {expected}. Received: {name}={x}")

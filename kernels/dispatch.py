@@ -14,6 +14,7 @@ import ctypes
 import dataclasses
 import functools
 import importlib.metadata
+import inspect
 import json
 import os
 import pathlib
@@ -135,17 +136,19 @@ def explain(
         A `Choice`; printed, it reads `native: ...` or `reference: ...`.
 
     Raises:
-        ValueError: If `implementation` or `IKELOS_KERNELS` is neither `"native"` nor `"reference"`.
+        ValueError: If `implementation` or `IKELOS_KERNELS` is neither `"native"` nor `"reference"`, or the choice does
+            not hang on a size given.
         LibraryError: If native is asked for and the library cannot be loaded.
     """
     asked, setting = _asked(implementation), _setting()
+    _check_sizes(op_name, sizes)
     if asked == "reference":
         by = "argument implementation" if implementation else "scope kernels.use"
         return Choice("reference", f"asked for by the {by}", asked=True)
-    if op_name not in NATIVE_OPS:
-        return Choice("reference", "no native kernel for this op")
     if setting == "reference":
         return Choice("reference", "asked for by IKELOS_KERNELS=reference", asked=True)
+    if op_name not in NATIVE_OPS:
+        return Choice("reference", "no native kernel for this op")
     device_type = _device_type(device)
     if device_type != "CPU":
         return Choice("reference", f"the native kernels run on CPU, not on {device_type}")
@@ -200,6 +203,15 @@ def _check_implementation(implementation: str) -> None:
         raise ValueError(
             f"implementation: expected 'native' or 'reference'. Received: implementation={implementation!r}"
         )
+
+
+def _check_sizes(op_name: str, sizes: dict[str, int | None]) -> None:
+    """After dtype and shape, the parameters of what tells an obstacle are the sizes."""
+    known = list(inspect.signature(NATIVE_OPS[op_name]).parameters)[2:] if op_name in NATIVE_OPS else []
+    for name, size in sizes.items():
+        if name not in known:
+            expected = f"sizes of {op_name}, which are {', '.join(known)}" if known else f"no sizes for {op_name}"
+            raise ValueError(f"sizes: expected {expected}. Received: {name}={size}")
 
 
 def _setting() -> str | None:

@@ -2,13 +2,27 @@
 
 import tensorflow as tf
 
+from ikelos.kernels.attention_arguments import Options
 from ikelos.kernels.reference import attention_plain, attention_streaming
-from ikelos.kernels.reference.attention_pairs import Options
+from ikelos.kernels.reference.shapes import sizes
 
-# Up to so many pairs of a query and a key, T * S, all logits are made at once. Causal attention of 8 heads of 64,
-# forward and backward, on two cores, took at T = S = 2048 0.4 s and 0.4 GB more at its peak, and in blocks of keys
+# Up to so many pairs of a query and a key, B * N * T * S, all logits are made at once. Causal attention of 8 heads of
+# 64, forward and backward, on two cores, took at T = S = 2048 0.4 s and 0.4 GB more at its peak, and in blocks of keys
 # twice the time and 0.07 GB; at 8192 22 s and 7.0 GB, and in blocks 12 s and 0.3 GB.
-PAIRS_AT_ONCE = 2048 * 2048
+PAIRS_AT_ONCE = 8 * 2048 * 2048
+
+# The axes of the arguments that must be those of query and key; of the latter two, or 1.
+AXES = {
+    "key": "B",
+    "value": "BS",
+    "query_seq_lengths": "B",
+    "key_value_seq_lengths": "B",
+    "query_offset": "B",
+    "alibi_slopes": "N",
+    "bias": "BNTS",
+    "mask": "BNTS",
+}
+BROADCAST = ("bias", "mask")
 
 
 def attention(
@@ -19,19 +33,42 @@ def attention(
     options: Options,
     with_residual: bool,
 ) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """See `ikelos.kernels.attention`; here every argument is checked. The residual may be None if it is not wanted.
+    """See `ikelos.kernels.attention`; here every argument is checked as far as its shape is known. The residual may be
+    None if it is not wanted.
 
     All keys take part, those beyond `key_value_seq_lengths` with the weight 0, so a short length in a long cache saves
     nothing; the native kernel skips them.
     """
-    if _streams(query.shape[1], key.shape[1]):
+    with tf.control_dependencies(_assertions(query, key, value, bias, options)):
+        query = tf.identity(query)
+    if _streams(*query.shape[:3], key.shape[1]):
         return attention_streaming.attend(query, key, value, bias, options)
     return attention_plain.attend(query, key, value, bias, options, with_residual)
 
 
-def _streams(num_queries: int | None, num_keys: int | None) -> bool:
+def _assertions(query, key, value, bias, options: Options) -> list[tf.Operation]:
+    """That sizes which were unknown fit, where broadcasting would take one for any. XLA leaves assertions out."""
+    batch, queries, heads, _ = sizes(query)
+    right = {"B": batch, "N": heads, "T": queries, "S": sizes(key)[1]}
+    given = {"key": key, "value": value, "bias": bias}
+    assertions = []
+    for name, letters in AXES.items():
+        x = given.get(name, getattr(options, name, None))
+        for axis, letter in enumerate(letters if x is not None else ""):
+            size, expected = sizes(x)[axis], right[letter]
+            if isinstance(size, int) and (isinstance(expected, int) or (name in BROADCAST and size == 1)):
+                continue
+            message = f"{name}: axis {axis} must be {letter}"
+            if name in BROADCAST:
+                message, expected = f"{message} or 1", tf.where(tf.equal(size, 1), 1, expected)
+            assertions.append(tf.debugging.assert_equal(size, expected, message))
+    return assertions
+
+
+def _streams(batch: int | None, heads: int, num_queries: int | None, num_keys: int | None) -> bool:
     """Whether keys are taken block by block: where they are many, and where their number is not known."""
     if num_queries is None or num_keys is None:
         # One block of keys is no less than plain attention.
         return num_keys is None or num_keys > attention_streaming.BLOCK
-    return num_keys > attention_streaming.BLOCK and num_queries * num_keys > PAIRS_AT_ONCE
+    pairs = (1 if batch is None else batch) * heads * num_queries * num_keys
+    return num_keys > attention_streaming.BLOCK and pairs > PAIRS_AT_ONCE

@@ -1,40 +1,17 @@
 """What attention makes of each pair of a query and a key, for all keys at once or a block of them."""
 
-import dataclasses
 import functools
 from collections.abc import Sequence
 
 import tensorflow as tf
 
+from ikelos.kernels.attention_arguments import Options
 from ikelos.kernels.reference import dropout
 from ikelos.kernels.reference.shapes import sizes
 
 # A bias of this or less forbids its pair, and the logits of forbidden pairs are about it: exp() of it is exactly 0,
 # and unlike -inf it makes no NaN of a row without any allowed pair.
 FORBIDDEN = -1e30
-
-
-def arithmetic(dtype: tf.DType) -> tf.DType:
-    """The type to compute in for inputs of `dtype`."""
-    return tf.float64 if dtype == tf.float64 else tf.float32
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """The arguments of attention that have no gradient, checked, in the forms and by the names of the native op's; None
-    where there is no such thing."""
-
-    scale: float
-    is_causal: bool = False
-    window_left: int = -1  # how far a query sees; -1 is without limit
-    window_right: int = -1
-    mask: tf.Tensor | None = None  # bool, rank 4
-    query_seq_lengths: tf.Tensor | None = None  # int32 [B]
-    key_value_seq_lengths: tf.Tensor | None = None  # int32 [B]
-    query_offset: tf.Tensor | None = None  # int32 [B]
-    alibi_slopes: tf.Tensor | None = None  # float32 [N]
-    dropout_rate: float = 0.0  # a float32
-    dropout_seed: tf.Tensor | None = None  # int32 [2], given if and only if the rate is above 0
 
 
 class Queries:
@@ -111,11 +88,6 @@ def unpacked(inputs: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tens
     """Query, key, value and the bias, None if there is none among the inputs that have a gradient."""
     query, key, value, *bias = inputs
     return query, key, value, bias[0] if bias else None
-
-
-def within(lengths: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
-    """Bool `[B,size]`: positions below each row's length."""
-    return tf.sequence_mask(lengths, size)
 
 
 def _clipped(positions: tf.Tensor, lowest: int, highest: int = 2**31 - 1) -> tf.Tensor:

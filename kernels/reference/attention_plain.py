@@ -2,7 +2,8 @@
 
 import tensorflow as tf
 
-from ikelos.kernels.reference.attention_pairs import FORBIDDEN, Options, Queries, arithmetic, unpacked, within
+from ikelos.kernels.attention_arguments import Options, arithmetic
+from ikelos.kernels.reference.attention_pairs import FORBIDDEN, Queries, unpacked
 from ikelos.kernels.reference.shapes import sizes
 
 
@@ -34,7 +35,7 @@ def attend(
         seen = tf.reduce_any(allowed[(None,) * (4 - allowed.shape.rank)], axis=-1)
         valid.append(tf.transpose(seen, [0, 2, 1]))
     if options.query_seq_lengths is not None:
-        valid.append(within(options.query_seq_lengths, queries.count)[:, :, None])
+        valid.append(tf.sequence_mask(options.query_seq_lengths, queries.count)[:, :, None])
     for condition in valid:
         output *= tf.cast(condition, dtype)[..., None]
         if residual is not None:

@@ -6,8 +6,9 @@ the weights again from the residual: Dao et al. 2022, https://arxiv.org/abs/2205
 
 import tensorflow as tf
 
+from ikelos.kernels.attention_arguments import Options, arithmetic
 from ikelos.kernels.reference import attention_plain
-from ikelos.kernels.reference.attention_pairs import FORBIDDEN, Options, Queries, arithmetic, unpacked, within
+from ikelos.kernels.reference.attention_pairs import FORBIDDEN, Queries, unpacked
 from ikelos.kernels.reference.shapes import sizes
 
 # Keys in a block, of whose logits [B,N,T,BLOCK] there are a few copies at a time. 512 took 1.4 times the memory and
@@ -136,7 +137,7 @@ def _forward(query, key, value, bias, options: Options) -> tuple[tf.Tensor, tf.T
     residual = tf.where(tf.equal(total, 0), minus_infinity, highest + tf.math.log(total))
     residual = tf.transpose(residual[..., 0], [0, 2, 1])
     if options.query_seq_lengths is not None:
-        valid = within(options.query_seq_lengths, queries.count)[:, :, None]
+        valid = tf.sequence_mask(options.query_seq_lengths, queries.count)[:, :, None]
         output *= tf.cast(valid, dtype)[..., None]
         residual = tf.where(valid, residual, minus_infinity)
     return output, residual
@@ -207,7 +208,9 @@ def _joined(stack: tf.Tensor, rest: tf.Tensor | None) -> tf.Tensor:
 def _joined_bias(stack: tf.Tensor, rest: tf.Tensor | None, bias: tf.Tensor) -> tf.Tensor:
     """The shape of `bias` of blocks `[n,b,h,t,s]` and `[b,h,t,s]`, where s is 1 if the bias has one element for all
     keys."""
-    shape = sizes(bias)
-    joined = tf.reshape(tf.transpose(stack, [1, 2, 3, 0, 4]), [*shape[:3], -1])
+    shape, (count, *_, size) = sizes(bias), sizes(stack)
+    # No -1 for an axis: beside an empty one it would be anything.
+    joined = tf.reshape(tf.transpose(stack, [1, 2, 3, 0, 4]), [*shape[:3], count * size])
     joined = joined if rest is None else tf.concat([joined, rest], axis=-1)
-    return tf.reduce_sum(tf.reshape(joined, [*shape, -1]), axis=-1)
+    shared = tf.where(tf.equal(shape[3], 1), sizes(joined)[3], 1)
+    return tf.reduce_sum(tf.reshape(joined, [*shape, shared]), axis=-1)

@@ -148,6 +148,16 @@ class AttentionOracle:
             bounds.append(_summed_to(sizes, shape) * (1 + ULP * shared / max(error, ULP)))
         return gradients, [error * bound + 1e-30 for bound in bounds]
 
+    @staticmethod
+    def assert_within(result, right, bound, name=None):
+        """Asserts that a result has the right one's shape and is no further from it than a bound; -inf is exact."""
+        result = np.asarray(result)
+        assert result.shape == right.shape, name
+        infinite = np.isneginf(right)
+        np.testing.assert_array_equal(np.isneginf(result), infinite, name)
+        error = np.where(infinite, 0, result) - np.where(infinite, 0, right)
+        assert (abs(error) <= bound).all(), f"{name}: {np.nanmax(abs(error) / bound)} times the bound"
+
 
 def _summed_to(x, shape):
     padded = (1,) * (x.ndim - len(shape)) + tuple(shape)

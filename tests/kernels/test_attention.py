@@ -139,15 +139,6 @@ def forward_and_backward(attend, inputs, options, output_grad, residual_grad, ji
     return run(inputs, tf.constant(output_grad), tf.constant(residual_grad))
 
 
-def assert_within(result, right, bound, name=None):
-    result = np.asarray(result)
-    assert result.shape == right.shape, name
-    infinite = np.isneginf(right)
-    np.testing.assert_array_equal(np.isneginf(result), infinite, name)
-    error = np.where(infinite, 0, result) - np.where(infinite, 0, right)
-    assert (abs(error) <= bound).all(), f"{name}: {np.nanmax(abs(error) / bound)} times the bound"
-
-
 def assert_right(oracle, attend, inputs, options, jit_compile=None):
     """Asserts that output, residual and all gradients are within the bounds of float32."""
     expected = oracle(*inputs, **options)
@@ -158,7 +149,7 @@ def assert_right(oracle, attend, inputs, options, jit_compile=None):
     expected_results = [expected.output, expected.residual, *gradients]
     all_bounds = [expected.output_bound, expected.residual_bound, *bounds]
     for name, result, right, bound in zip(names, results, expected_results, all_bounds, strict=False):
-        assert_within(result, right, bound, name)
+        oracle.assert_within(result, right, bound, name)
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
@@ -249,11 +240,11 @@ def test_one_trace_for_all_sizes(jit_compile, attend, attention_oracle):
         (right_query, right_key, right_value, right_bias), bounds = expected.gradients(
             np.ones_like(output), np.zeros_like(residual)
         )
-        assert_within(output, expected.output, expected.output_bound)
-        assert_within(residual, expected.residual, expected.residual_bound)
-        assert_within(by_query, right_query, bounds[0])
-        assert_within(by_key - right_key, right_value, bounds[1] + bounds[2])
-        assert_within(by_bias, right_bias, bounds[3])
+        attention_oracle.assert_within(output, expected.output, expected.output_bound)
+        attention_oracle.assert_within(residual, expected.residual, expected.residual_bound)
+        attention_oracle.assert_within(by_query, right_query, bounds[0])
+        attention_oracle.assert_within(by_key - right_key, right_value, bounds[1] + bounds[2])
+        attention_oracle.assert_within(by_bias, right_bias, bounds[3])
     assert run.experimental_get_tracing_count() == 1
 
 
@@ -468,15 +459,31 @@ def test_positions_beyond_int32(offset, attend, attention_oracle):
     np.testing.assert_allclose(attend(*inputs, **options), attention_oracle(*inputs, **options).output, atol=1e-6)
 
 
-@pytest.mark.parametrize("jit_compile", [None, True])
+@pytest.mark.parametrize("bias_axes", ["", "S", "BNTS"])
+@pytest.mark.parametrize("mode", ["eager", "compiled", "sizes unknown", "sizes unknown, compiled"])
 @pytest.mark.parametrize("empty", ["B", "T", "S", "N", "B and S"])
-def test_empty_axes(empty, jit_compile, attend):
+def test_empty_axes(empty, mode, bias_axes, attend):
     batch, queries, keys, heads = (
         0 if axis in empty else size for axis, size in zip("BTSN", (2, 3, 9, 4), strict=True)
     )
     inputs = inputs_of(batch, queries, keys, heads, heads // 2, 5, 7)
-    output_grad, residual_grad = normal(batch, queries, heads, 7), normal(batch, queries, heads)
-    results = forward_and_backward(attend, inputs, {"is_causal": True}, output_grad, residual_grad, jit_compile)
+    sizes = zip("BNTS", (batch, heads, queries, keys), strict=True)
+    inputs.append(normal(*(size if axis in bias_axes else 1 for axis, size in sizes)))
+    grads = [normal(batch, queries, heads, 7), normal(batch, queries, heads)]
+
+    def run(inputs, grads):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = attend(*inputs, is_causal=True, return_residual=True)
+        return *outputs, *tape.gradient(outputs, inputs, output_gradients=grads)
+
+    if mode != "eager":
+        signature = None
+        if "unknown" in mode:
+            unknown = [tf.TensorSpec([None, None, *x.shape[2:]]) for x in inputs[:3]]
+            signature = [[*unknown, tf.TensorSpec([None] * 4)], [tf.TensorSpec([None] * x.ndim) for x in grads]]
+        run = tf.function(run, jit_compile="compiled" in mode, input_signature=signature)
+    results = run([tf.constant(x) for x in inputs], [tf.constant(x) for x in grads])
     output, residual, *gradients = (x.numpy() for x in results)
     np.testing.assert_array_equal(output, np.zeros([batch, queries, heads, 7]))
     np.testing.assert_array_equal(residual, np.full([batch, queries, heads], -np.inf))
@@ -494,7 +501,7 @@ def test_a_gradient_of_gathered_rows(attend, attention_oracle):
     output_grad[1] = 0
     gradients, bounds = attention_oracle(*(x.numpy() for x in inputs)).gradients(output_grad, np.zeros([3, 5, 2]))
     for result, right, bound in zip(tape.gradient(loss, inputs), gradients, bounds, strict=True):
-        assert_within(result, right, bound)
+        attention_oracle.assert_within(result, right, bound)
 
 
 def test_a_bias_of_another_type_is_cast_and_gets_its_gradient(attend):
@@ -524,7 +531,7 @@ def test_integers_of_numpy_and_scalar_tensors_are_integers(attend, attention_ora
     expected = attention_oracle(*inputs, is_causal=True, local_window_size=(2, 2), query_offset=1)
     for window, offset in ((np.int64(2), np.int32(1)), ([np.int32(2), 2], tf.constant(1))):
         outputs = attend(*inputs, is_causal=True, local_window_size=window, query_offset=offset)
-        assert_within(outputs, expected.output, expected.output_bound)
+        attention_oracle.assert_within(outputs, expected.output, expected.output_bound)
 
 
 @pytest.mark.parametrize("dtype", ["int64", "uint32", "int32", "uint8"])
@@ -612,7 +619,7 @@ def test_sizes_beyond_the_native_kernel_are_the_references(size, value_size, att
     inputs = inputs_of(1, 2, 3, 1, 1, size, value_size)
     outputs = kernels.attention(*inputs)
     expected = attention_oracle(*inputs)
-    assert_within(outputs, expected.output, expected.output_bound)
+    attention_oracle.assert_within(outputs, expected.output, expected.output_bound)
     with pytest.raises(ValueError, match=f"attention cannot run as 'native': .*{size if size > 256 else value_size}"):
         kernels.attention(*inputs, implementation="native")
 

@@ -29,8 +29,10 @@ F32 = "float32"
         ({"bias": np.ones([3, 3], int)}, "`bias` must be of a floating type. Received: bias.dtype=int64"),
         ({"mask": np.ones([5, 3], bool)}, r"Received: mask.shape=\(5, 3\)"),
         ({"mask": np.ones([3, 3], F32)}, "`mask` must be boolean. Received: mask.dtype=float32"),
-        ({"scale": float("nan")}, "`scale` must be a finite number. Received: scale=nan"),
-        ({"scale": "1"}, "`scale` must be a finite number. Received: scale=1"),
+        ({"scale": float("nan")}, "`scale` must be a finite number as float32. Received: scale=nan"),
+        ({"scale": "1"}, "`scale` must be a finite number as float32. Received: scale=1"),
+        ({"scale": 1e39}, r"`scale` must be a finite number as float32. Received: scale=1e\+39"),
+        ({"scale": True}, "Received: scale=True"),
         ({"query_seq_lengths": 3}, r"here \[2\]. Received: query_seq_lengths.shape=\(\)"),
         ({"query_seq_lengths": [1, 4]}, r"`query_seq_lengths` must be within 0 and 3. Received: .*\[1, 4\]"),
         ({"query_seq_lengths": np.array([1, 2**32 + 1])}, "`query_seq_lengths` must be within 0 and 3"),
@@ -40,7 +42,13 @@ F32 = "float32"
         ({"query_offset": [[1], [2]]}, r"a scalar or of shape .* Received: query_offset.shape=\(2, 1\)"),
         ({"query_offset": [1, 2, 3]}, r"Received: query_offset.shape=\(3,\)"),
         ({"query_offset": 0.5}, "`query_offset` must hold integers. Received: query_offset.dtype=float32"),
-        ({"query_offset": 2**31}, "`query_offset` must fit into int32. Received: query_offset=2147483648"),
+        ({"query_offset": 2**31}, "within -2147483648 and 2147483647. Received: query_offset=2147483648"),
+        ({"query_offset": 2**70}, "Received: query_offset=1180591620717411303424"),
+        ({"query_offset": [0, -(2**31) - 1]}, r"Received: query_offset=\[0, -2147483649\]"),
+        ({"query_offset": tf.constant(2**31)}, "Received: query_offset=2147483648"),
+        ({"query_offset": np.array([1, 2**63], "uint64")}, r"Received: query_offset=\[1, 9223372036854775808\]"),
+        ({"query_offset": False}, "Received: query_offset.dtype=bool"),
+        ({"local_window_size": True}, "Received: local_window_size=True"),
         ({"local_window_size": (-1, 0)}, r"Received: local_window_size=\(-1, 0\)"),
         ({"local_window_size": (1, 2.5)}, r"Received: local_window_size=\(1, 2.5\)"),
         ({"local_window_size": (1, 2, 3)}, r"Received: local_window_size=\(1, 2, 3\)"),
@@ -86,6 +94,75 @@ def test_the_reference_takes_lengths_out_of_range_for_the_nearest_bound_inside_g
         return kernels.attention(x, x, x, **lengths, implementation="reference")
 
     np.testing.assert_array_equal(attend([-1, 9], [7, 2]), attend([0, 3], [3, 2]))
+
+
+def test_the_scale_of_float64_is_one():
+    x = np.ones([1, 1, 1, 1]) * 1e-30
+    _, residual = kernels.attention(x, x, x, scale=1e50, return_residual=True)
+    np.testing.assert_allclose(residual, [[[1e-10]]], rtol=1e-12)
+
+
+def test_offsets_known_when_traced_are_checked_and_others_are_clipped():
+    x = tf.random.stateless_normal([2, 3, 2, 4], [1, 2])
+    signature = [tf.TensorSpec([2], tf.int64)]
+    attend = tf.function(lambda offset: kernels.attention(x, x, x, is_causal=True, query_offset=offset), signature)
+    np.testing.assert_array_equal(attend([2**40, -(2**40)]), attend([2**31 - 1, -(2**31)]))
+    known = tf.function(lambda: kernels.attention(x, x, x, query_offset=np.array([0, 2**40])))
+    with pytest.raises(ValueError, match=r"Received: query_offset=\[0, 1099511627776\]"):
+        known.get_concrete_function()
+
+
+@pytest.mark.parametrize("name", ["query_seq_lengths", "key_value_seq_lengths"])
+def test_negative_lengths_where_the_highest_is_unknown(name):
+    attend = tf.function(lambda x: kernels.attention(x, x, x, **{name: [-1]}))
+    with pytest.raises(ValueError, match=rf"`{name}` must be at least 0. Received: {name}=\[-1\]"):
+        attend.get_concrete_function(tf.TensorSpec([None, None, 2, 4]))
+
+
+@pytest.mark.parametrize("implementation", ["native", "reference"])
+@pytest.mark.parametrize(
+    ("name", "shape", "dtype", "rank"),
+    [
+        ("key", [1, 3, 2, 4], "float32", 4),
+        ("value", [1, 3, 2, 4], "float32", 4),
+        ("value", [2, 1, 2, 4], "float32", 4),
+        ("bias", [2, 2, 1, 4], "float32", 4),
+        ("bias", [3, 1, 1, 1], "float32", 4),
+        ("mask", [1, 3, 1, 1], "bool", 4),
+        ("query_seq_lengths", [1], "int32", 1),
+        ("key_value_seq_lengths", [1], "int32", 1),
+        ("query_offset", [1], "int32", 1),
+        ("alibi_slopes", [1], "float32", 1),
+    ],
+)
+def test_what_is_unknown_when_traced_is_not_broadcast(name, shape, dtype, rank, implementation):
+    x = tf.ones([2, 3, 2, 4])
+    of_any_length = [None, None, 2, 4] if name in ("key", "value") else [None] * rank
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, 2, 4]), tf.TensorSpec(of_any_length, dtype)])
+    def attend(x, other):
+        return kernels.attention(**{"query": x, "key": x, "value": x, name: other}, implementation=implementation)
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match=name):
+        attend(x, tf.ones(shape, dtype) if dtype != "bool" else tf.ones(shape) > 0)
+
+
+def test_the_native_kernel_never_reads_beyond_the_lengths():
+    generator = np.random.default_rng(0)
+    query, key, value = (generator.normal(size=[2, 70, 2, 16]).astype(F32) for _ in range(3))
+    lengths = {"query_seq_lengths": [33, 70], "key_value_seq_lengths": [70, 33]}
+
+    def run(query, key, value):
+        inputs = [tf.constant(x) for x in (query, key, value)]
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            output = kernels.attention(*inputs, **lengths, implementation="native")
+        return output, *tape.gradient(output, inputs)
+
+    expected = run(query, key, value)
+    query[0, 33:] = key[1, 33:] = value[1, 33:] = np.nan
+    for ours, right in zip(run(query, key, value), expected, strict=True):
+        np.testing.assert_array_equal(ours, right)
 
 
 def test_the_native_op_refuses_lengths_out_of_range_inside_graphs():

@@ -70,7 +70,21 @@ def test_a_choice_tells_whether_it_was_asked_for(monkeypatch):
     for implementation in dispatch.IMPLEMENTATIONS:
         monkeypatch.setenv("IKELOS_KERNELS", implementation)
         assert kernels.explain("rms_norm").asked
-        assert not kernels.explain("juggle").asked
+        # What has no native kernel is not native for the asking.
+        assert kernels.explain("juggle").asked == (implementation == "reference")
+
+
+@pytest.mark.parametrize(
+    ("op_name", "message"),
+    [
+        ("attention", "expected sizes of attention, which are value_size. Received: valuesize=3"),
+        ("rms_norm", "expected no sizes for rms_norm. Received: valuesize=3"),
+        ("lstm", "expected no sizes for lstm. Received: valuesize=3"),
+    ],
+)
+def test_explain_knows_its_sizes(op_name, message):
+    with pytest.raises(ValueError, match=message):
+        kernels.explain(op_name, valuesize=3)
 
 
 def test_scope():

@@ -39,28 +39,32 @@ def test_no_tensor_of_all_pairs(monkeypatch):
     specs = [tf.TensorSpec(shape) for shape in ((1, queries, heads, 8), (1, keys, 1, 8), (1, heads, 1, keys))]
     pairs = heads * queries * keys
     assert largest_tensor(tf.function(step).get_concrete_function(*specs)) == pairs
-    monkeypatch.setattr(reference, "PAIRS_AT_ONCE", queries * keys - 1)
+    monkeypatch.setattr(reference, "PAIRS_AT_ONCE", pairs - 1)
     largest = largest_tensor(tf.function(step).get_concrete_function(*specs))
     assert largest == pairs * attention_streaming.BLOCK // keys
 
 
 @pytest.mark.parametrize(
-    ("queries", "keys", "streams"),
+    ("batch", "queries", "keys", "streams"),
     [
-        (2048, 2048, False),
-        (2049, 2048, True),
+        (1, 2048, 2048, False),
+        (1, 2049, 2048, True),
+        (4, 1024, 1024, False),
+        (5, 1024, 1024, True),
+        (None, 2048, 2048, False),
+        (None, 2049, 2048, True),
         # All logits of few keys are no more than those of a block.
-        (2**20, 256, False),
-        (2**20, 257, True),
+        (1, 2**20, 256, False),
+        (1, 2**20, 257, True),
         # One query, as in decoding.
-        (1, 2**22, False),
-        (None, 256, False),
-        (None, 257, True),
-        (1, None, True),
+        (1, 1, 2**22, False),
+        (1, None, 256, False),
+        (1, None, 257, True),
+        (1, 1, None, True),
     ],
 )
-def test_streams_where_pairs_are_many_or_unknown(queries, keys, streams):
-    assert reference._streams(queries, keys) == streams
+def test_streams_where_pairs_are_many_or_unknown(batch, queries, keys, streams):
+    assert reference._streams(batch, 8, queries, keys) == streams
 
 
 def test_blocks_change_roundings_only(monkeypatch):

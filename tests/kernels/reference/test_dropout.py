@@ -25,7 +25,7 @@ def test_keeps_its_share(rate):
 def test_neighbours_are_not_alike(axis):
     x = np.moveaxis(kept(), axis, 0) * 2.0 - 1
     for distance in (1, 2, 3):
-        products = x[distance:] * x[:-distance] if distance < len(x) else np.zeros(1)
+        products = x[distance:] * x[:-distance]
         assert abs(products.mean()) <= 5 / np.sqrt(products.size)
 
 

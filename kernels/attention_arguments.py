@@ -2,6 +2,7 @@
 
 import dataclasses
 import numbers
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -113,7 +114,7 @@ def window(given: int | tuple[int, int] | None) -> tuple[int, int]:
     """How far a query sees to the left and to the right; -1 is without limit."""
     if given is None:
         return -1, -1
-    sides = (given, given) if _is_integer(given) else given
+    sides: Any = (given, given) if _is_integer(given) else given
     if (
         not isinstance(sides, list | tuple)
         or len(sides) != 2

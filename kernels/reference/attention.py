@@ -41,7 +41,7 @@ def attention(
     """
     with tf.control_dependencies(_assertions(query, key, value, bias, options)):
         query = tf.identity(query)
-    if _streams(*query.shape[:3], key.shape[1]):
+    if _streams(query.shape[0], query.shape[2], query.shape[1], key.shape[1]):
         return attention_streaming.attend(query, key, value, bias, options)
     return attention_plain.attend(query, key, value, bias, options, with_residual)
 

@@ -1,14 +1,15 @@
 """Random calls of the native ops themselves, valid and not: an error that says what is wrong, or the right result."""
 
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from ikelos.kernels.dispatch import library
 
-# TypeError: TensorFlow's own, of a dtype in a graph.
-ERRORS = (ValueError, TypeError, tf.errors.InvalidArgumentError)
 LISTS = ("bias", "mask", "query_seq_lengths", "key_value_seq_lengths", "query_offset", "alibi_slopes", "dropout_seed")
+INT32_LISTS = ("query_seq_lengths", "key_value_seq_lengths", "query_offset", "dropout_seed")
 WINDOW = ("window_left", "window_right")
 INT32 = [-(2**31), -1, 2**31 - 1]
 
@@ -115,6 +116,17 @@ def call(op, inputs, attributes, generator):
     return run(*flat)
 
 
+def assert_says_what_is_wrong(error, inputs, attributes):
+    """That it is an error of arguments, ours and by name, or where a type is wrong TensorFlow's own."""
+    types = dict.fromkeys(inputs, "float32") | dict.fromkeys(INT32_LISTS, "int32") | {"mask": "bool"}
+    if any(x.dtype != types[name] for name, given in inputs.items() for x in tf.nest.flatten(given)):
+        assert isinstance(error, (TypeError, tf.errors.InvalidArgumentError)), error
+        return
+    # A graph raises ValueError where shapes are inferred.
+    assert isinstance(error, (ValueError, tf.errors.InvalidArgumentError)), error
+    assert re.search(rf"\b({'|'.join((*inputs, *attributes))}): expected ", str(error)), error
+
+
 def fuzz(oracle, seed):
     """One call of each op, spoiled if the seed is odd; whether they gave a result."""
     generator = np.random.default_rng(seed)
@@ -123,7 +135,8 @@ def fuzz(oracle, seed):
     given, settings = spoiled(inputs, attributes, generator) if seed % 2 else (inputs, attributes)
     try:
         output, residual = call(library().ikelos_attention, given, settings, generator)
-    except ERRORS:
+    except Exception as error:
+        assert_says_what_is_wrong(error, given, settings)
         outcomes.append(False)
     else:
         right = expected(oracle, given, settings)
@@ -138,7 +151,8 @@ def fuzz(oracle, seed):
     given, settings = spoiled(inputs, attributes, generator) if seed % 2 else (inputs, attributes)
     try:
         *results, by_bias = call(library().ikelos_attention_grad, given, settings, generator)
-    except ERRORS:
+    except Exception as error:
+        assert_says_what_is_wrong(error, given, settings)
         outcomes.append(False)
     else:
         # With anything changed the output is not the one that belongs to the inputs: only shapes are known then.

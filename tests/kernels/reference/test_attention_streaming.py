@@ -67,6 +67,16 @@ def test_streams_where_pairs_are_many_or_unknown(batch, queries, keys, streams):
     assert reference._streams(batch, 8, queries, keys) == streams
 
 
+def test_an_unknown_number_of_queries_takes_many_keys_in_blocks():
+    graph = tf.function(step).get_concrete_function(
+        tf.TensorSpec([1, None, 2, 8]), tf.TensorSpec([1, 700, 1, 8]), tf.TensorSpec([1, 2, 1, 700])
+    )
+    query, key, bias = (tf.ones(shape) for shape in ((1, 5, 2, 8), (1, 700, 1, 8), (1, 2, 1, 700)))
+    assert any("While" in op.type for op in graph.graph.get_operations())
+    for ours, theirs in zip(graph(query, key, bias), step(query, key, bias), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-5)
+
+
 def test_blocks_change_roundings_only(monkeypatch):
     rng = np.random.default_rng(3)
     inputs = [

@@ -23,9 +23,8 @@ constexpr int64_t kFewestTaskRows = 48;
 // Floats of these sums, where there is more than one chunk: 32 MB.
 constexpr int64_t kMostSums = int64_t{1} << 23;
 
-// Keys per task of decoding, at least: some microseconds of work, so that a thread that wakes late
-// finds some left. With 256 the median of a call at S = 1024 on two threads was a third longer.
-constexpr int64_t kDecodePart = 64;
+// Keys per task of decoding, at least: some 10 microseconds of work.
+constexpr int64_t kDecodePart = 128;
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -70,8 +69,8 @@ bool IsDecoding(const AttentionProblem& p) {
 
 void DecodeAll(const AttentionProblem& p, void* output, float* residual,
                const AttentionBlocks& blocks, const ParallelFor& parallel_for) {
-  const int64_t parts =
-      std::max<int64_t>(1, std::min(CeilDiv(p.keys, kDecodePart), CeilDiv(kTasks, p.batch)));
+  const int64_t parts = std::max<int64_t>(
+      1, std::min(CeilDiv(p.keys, kDecodePart), CeilDiv(kMostDecodeParts, p.batch)));
   const int64_t part_keys = CeilDiv(CeilDiv(p.keys, parts), kSumColumns) * kSumColumns;
   const int64_t part_size = p.queries * p.heads * (p.value_size + 2);
   const std::unique_ptr<float[]> partials(

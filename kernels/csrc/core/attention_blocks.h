@@ -13,6 +13,7 @@ namespace ikelos {
 // scores of each.
 constexpr int64_t kDecodeRows = 8;
 constexpr int64_t kMostDecodeRows = 1024;
+constexpr int64_t kMostDecodeParts = 16;  // of the keys of a batch row
 
 // Rows of queries are multiplied in groups of this many, and sums over keys have rows of a multiple
 // of this many columns, for the widest vector has 16 floats.

@@ -261,12 +261,11 @@ void Join(const AttentionProblem& p, int64_t batch, const float* partials, int64
         const float candidate = part(k)[p.value_size];
         largest = largest > candidate ? largest : candidate;
       }
-      const auto factor = [&](int64_t k) {
-        return Exp2(Broadcast(part(k)[p.value_size] - largest))[0];
-      };
+      float factors[kMostDecodeParts];
       float total = 0;
       for (int64_t k = 0; k < parts; ++k) {
-        total += part(k)[p.value_size + 1] * factor(k);
+        factors[k] = Exp2(Broadcast(part(k)[p.value_size] - largest))[0];
+        total += part(k)[p.value_size + 1] * factors[k];
       }
       const int64_t row = batch * rows + i;
       residual[row] = total == 0 ? -kInfinity : largest * kLn2 + logf(total);
@@ -275,7 +274,7 @@ void Join(const AttentionProblem& p, int64_t batch, const float* partials, int64
         const int64_t left = p.value_size - e;
         Floats sum = {};
         for (int64_t k = 0; k < parts; ++k) {
-          sum += LoadPart(part(k) + e, left) * factor(k);
+          sum += LoadPart(part(k) + e, left) * factors[k];
         }
         StorePart(total == 0 ? Floats{} : sum * inverse, out + row * p.value_size + e, left);
       }

@@ -188,8 +188,8 @@ def case(name, arguments, peers, tolerance=1e-4, left_out=()):
 
 def square(time, batch, size, causal, backward):
     """T = S, with the goals of the sizes that have some; of a smaller batch if this one takes too long."""
-    # One call of a tf.function costs up to 0.6 ms of Python and of waking threads: in a model that is paid once for many
-    # ops, so short calls run four in a row.
+    # One call of a tf.function costs up to 0.6 ms of Python and of waking threads, which a model pays once for many:
+    # so short calls run four in a row.
     repeat = 4 if batch * HEADS * time**2 * size < SHORT else 1
     options, left_out = {"causal": causal, "backward": backward, "repeat": repeat}, []
     while useful_flops(arguments(batch, time, time, size, **options)) > MOST_FLOPS:

@@ -26,21 +26,6 @@ constexpr int64_t kMostSums = int64_t{1} << 23;
 // Keys per task of decoding, at least: some 10 microseconds of work.
 constexpr int64_t kDecodePart = 128;
 
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-const AttentionBlocks& Pick(Isa isa) {
-#ifdef IKELOS_X86
-  if (isa == Isa::kAvx512) {
-    return avx512::kAttentionBlocks;
-  }
-  if (isa == Isa::kAvx2) {
-    return avx2::kAttentionBlocks;
-  }
-#endif
-  (void)isa;
-  return portable::kAttentionBlocks;
-}
-
 // This thread's scratch memory. It is kept from call to call, since fresh memory costs a page fault
 // every 4 KB: some MB, which grow with the size of a block and with N / K, not with T or S.
 float* ThreadScratch(int64_t floats) {
@@ -119,7 +104,7 @@ void Attention(const AttentionProblem& p, void* output, float* residual, Isa isa
   if (IsEmpty(p)) {
     return;
   }
-  const AttentionBlocks& blocks = Pick(isa);
+  const AttentionBlocks& blocks = IKELOS_PICK(isa, kAttentionBlocks);
   if (IsDecoding(p)) {
     return DecodeAll(p, output, residual, blocks, parallel_for);
   }
@@ -142,7 +127,7 @@ int64_t AttentionGradScratch(const AttentionProblem& p) {
 
 void AttentionGrad(const AttentionProblem& p, const AttentionGradients& gradients, float* scratch,
                    Isa isa, const ParallelFor& parallel_for) {
-  const AttentionBlocks& blocks = Pick(isa);
+  const AttentionBlocks& blocks = IKELOS_PICK(isa, kAttentionBlocks);
   const int64_t chunks = BackwardChunks(p);
   const int64_t copy = QuerySums(p);
   float* const residuals = scratch + chunks * copy;

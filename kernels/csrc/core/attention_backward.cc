@@ -16,8 +16,7 @@ namespace ikelos {
 namespace IKELOS_ISA {
 namespace {
 
-// Queries a block, so that the two tiles and all else stay in the second-level
-// cache.
+// Queries a block, so that the two tiles and all else stay in the second-level cache.
 constexpr int64_t kQueries = 96;
 
 static_assert(kQueryGroup == kGroup && kSumColumns % kLanes == 0, "what attention.cc counts with");
@@ -58,16 +57,10 @@ void PackKeys(const AttentionProblem& p, int64_t batch, int64_t key_head, const 
   if (count <= 0) {
     return;
   }
-  WithStorage(p.storage, p.key, [&](const auto* key) {
-    CopyRows(key + batch * p.key_strides.batch + block.begin * p.key_strides.position +
-                 key_head * p.key_strides.head,
-             p.key_strides.position, count, p.size, 1.0f, m.keys, m.row_columns, count);
-  });
-  WithStorage(p.storage, p.value, [&](const auto* value) {
-    CopyRows(value + batch * p.value_strides.batch + block.begin * p.value_strides.position +
-                 key_head * p.value_strides.head,
-             p.value_strides.position, count, p.value_size, 1.0f, m.values, m.value_columns, count);
-  });
+  PackRows(p.storage, p.key, p.key_strides, batch, block.begin, key_head, count, p.size, 1.0f,
+           m.keys, m.row_columns, count);
+  PackRows(p.storage, p.value, p.value_strides, batch, block.begin, key_head, count, p.value_size,
+           1.0f, m.values, m.value_columns, count);
   TransposeToPanels(m.keys, count, m.row_columns, p.size, m.key_panels);
   TransposeToPanels(m.values, count, m.value_columns, p.value_size, m.value_panels);
 }
@@ -75,17 +68,12 @@ void PackKeys(const AttentionProblem& p, int64_t batch, int64_t key_head, const 
 void PackQueries(const AttentionProblem& p, const AttentionGradients& gradients, const Queries& q,
                  const Memory& m) {
   const int64_t padded = RoundUp(q.count, kGroup);
-  WithStorage(p.storage, p.query, [&](const auto* query) {
-    CopyRows(query + q.batch * p.query_strides.batch + q.first * p.query_strides.position +
-                 q.head * p.query_strides.head,
-             p.query_strides.position, q.count, p.size, p.scale * kLog2E, m.queries, m.row_columns,
-             padded);
-  });
-  WithStorage(p.storage, gradients.output_grad, [&](const auto* grad) {
-    CopyRows(grad + ((q.batch * p.queries + q.first) * p.heads + q.head) * p.value_size,
-             p.heads * p.value_size, q.count, p.value_size, 1.0f, m.output_grads, m.value_columns,
-             padded);
-  });
+  PackRows(p.storage, p.query, p.query_strides, q.batch, q.first, q.head, q.count, p.size,
+           p.scale * kLog2E, m.queries, m.row_columns, padded);
+  const int64_t position = p.heads * p.value_size;
+  const RowStrides dense = {p.queries * position, position, p.value_size};
+  PackRows(p.storage, gradients.output_grad, dense, q.batch, q.first, q.head, q.count, p.value_size,
+           1.0f, m.output_grads, m.value_columns, padded);
 }
 
 // One row of weights and dlogits, from the row's logits (in `weights`) and its products of dO with
@@ -139,11 +127,9 @@ void WeighAndSlope(const AttentionProblem& p, const Dropout& dropout, const Quer
 // none of the block.
 Keys FillTiles(const AttentionProblem& p, const Dropout& dropout, const Queries& q, int64_t row,
                const Keys& block, const float* residuals, const float* deltas, const Memory& m) {
-  const Keys seen = KeysOfAny(p, q);
-  const Keys keys = {block.begin + Max(0, seen.begin - block.begin) / kPanel * kPanel,
-                     Min(block.end, seen.end)};
-  if (keys.begin >= keys.end) {
-    return {block.begin, block.begin};
+  const Keys keys = PanelsSeen(p, q, block);
+  if (keys.begin == keys.end) {
+    return keys;
   }
   const int64_t skipped = keys.begin - block.begin;
   const int64_t columns = RoundUp(keys.end - keys.begin, kLanes);

@@ -7,7 +7,7 @@
 #include "core/attention_blocks.h"
 #include "core/attention_scores.h"
 #include "core/attention_tables.h"
-#include "core/exp2.h"
+#include "core/softmax.h"
 
 namespace ikelos {
 namespace IKELOS_ISA {
@@ -47,12 +47,7 @@ Memory LayOut(const AttentionProblem& p, Scratch& scratch) {
 // pairs, the others of the upper's.
 template <int width>
 inline Floats Fold(Floats upper, Floats lower) {
-  Integers low, high;
-  for (int i = 0; i < kLanes; ++i) {
-    low[i] = i & width ? kLanes + i - width : i;
-    high[i] = i & width ? kLanes + i : i + width;
-  }
-  return __builtin_shuffle(upper, lower, low) + __builtin_shuffle(upper, lower, high);
+  return LowRuns<width>(upper, lower) + HighRuns<width>(upper, lower);
 }
 
 // Lane i < kTogether of the result is the sum of rows[i].
@@ -128,20 +123,10 @@ inline void AddScaled(const T* value, float weight, int64_t size, float* sums) {
 
 // Turns a row of scores into weights; returns what the sums so far are to be multiplied by.
 inline float Weigh(float* scores, int64_t columns, float* largest, float* total) {
-  Floats most = Broadcast(*largest);
-  for (int64_t j = 0; j < columns; j += kLanes) {
-    most = Max(most, Load(scores + j));
-  }
   const float before = *largest;
-  *largest = Max(most);
+  *largest = Largest(scores, columns, before);
   const float factor = Exp2(Broadcast(before - *largest))[0];
-  Floats sum = {};
-  for (int64_t j = 0; j < columns; j += kLanes) {
-    const Floats weights = Exp2(Load(scores + j) - *largest);
-    sum += weights;
-    Store(weights, scores + j);
-  }
-  *total = *total * factor + Sum(sum);
+  *total = *total * factor + ToWeights(scores, columns, *largest);
   return factor;
 }
 
@@ -163,11 +148,8 @@ void Decode(const AttentionProblem& p, int64_t batch, int64_t begin, int64_t end
   const Dropout dropout(p);
 
   for (int64_t n = 0; n < p.heads; ++n) {
-    WithStorage(p.storage, p.query, [&](const auto* query) {
-      CopyRows(query + batch * p.query_strides.batch + n * p.query_strides.head,
-               p.query_strides.position, valid, p.size, p.scale * kLog2E,
-               m.queries + n * valid * m.row_columns, m.row_columns, valid);
-    });
+    PackRows(p.storage, p.query, p.query_strides, batch, 0, n, valid, p.size, p.scale * kLog2E,
+             m.queries + n * valid * m.row_columns, m.row_columns, valid);
     for (int64_t row = n * valid; row < (n + 1) * valid; ++row) {
       m.key_offsets[row] = n / heads * p.key_strides.head;
       m.value_offsets[row] = n / heads * p.value_strides.head;
@@ -207,10 +189,7 @@ void Decode(const AttentionProblem& p, int64_t batch, int64_t begin, int64_t end
         FinishScores(p, q, keys, scores, kChunk);
         const float factor = Weigh(scores, RoundUp(count, kLanes), m.largest + row, m.totals + row);
         if (p.dropout_rate > 0) {
-          const DropoutRow dropped = DropoutRowOf(p, q, 0);
-          for (int64_t j = 0; j < count; j += kLanes) {
-            Store(dropout.Apply(Load(scores + j), dropped, first + j), scores + j);
-          }
+          Drop(p, dropout, q, keys, scores, kChunk);
         }
         if (factor == 1) {
           continue;
@@ -268,7 +247,7 @@ void Join(const AttentionProblem& p, int64_t batch, const float* partials, int64
         total += part(k)[p.value_size + 1] * factors[k];
       }
       const int64_t row = batch * rows + i;
-      residual[row] = total == 0 ? -kInfinity : largest * kLn2 + logf(total);
+      residual[row] = Residual(largest, total);
       const float inverse = total == 0 ? 0 : 1 / total;
       for (int64_t e = 0; e < p.value_size; e += kLanes) {
         const int64_t left = p.value_size - e;

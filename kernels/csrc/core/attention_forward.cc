@@ -2,7 +2,7 @@
 #include "core/attention_blocks.h"
 #include "core/attention_scores.h"
 #include "core/attention_tables.h"
-#include "core/exp2.h"
+#include "core/softmax.h"
 
 namespace ikelos {
 namespace IKELOS_ISA {
@@ -18,9 +18,9 @@ struct Memory {
   int64_t row_columns, value_columns;  // H and E rounded up to kLanes
   float *queries, *sums;               // [rows, row_columns], [rows, value_columns]
   float *largest, *totals;             // [rows]: of the logits, and of the weights
-  float *keys, *panels,
-      *values;    // [kKeys, row_columns], the same transposed, [kKeys, value_columns]
-  float* scores;  // [kGroup, kKeys]
+  float *keys, *panels;                // [kKeys, row_columns], and transposed
+  float* values;                       // [kKeys, value_columns]
+  float* scores;                       // [kGroup, kKeys]
 };
 
 Memory LayOut(const AttentionProblem& p, int64_t queries, Scratch& scratch) {
@@ -49,13 +49,8 @@ inline void Weigh(float* scores, int64_t columns, float* largest, float* totals,
       change[i] = 0;
     }
     for (int i = 0; i < count; ++i) {
-      const float* row = scores + (first + i) * kKeys;
-      Floats most = Broadcast(largest[first + i]);
-      for (int64_t j = 0; j < columns; j += kLanes) {
-        most = Max(most, Load(row + j));
-      }
       const float before = largest[first + i];
-      largest[first + i] = Max(most);
+      largest[first + i] = Largest(scores + (first + i) * kKeys, columns, before);
       change[i] = before - largest[first + i];
     }
     float scaled[kLanes];
@@ -65,25 +60,7 @@ inline void Weigh(float* scores, int64_t columns, float* largest, float* totals,
     }
   }
   for (int i = 0; i < kGroup; ++i) {
-    float* row = scores + i * kKeys;
-    const Floats most = Broadcast(largest[i]);
-    Floats total = {};
-    for (int64_t j = 0; j < columns; j += kLanes) {
-      const Floats weights = Exp2(Load(row + j) - most);
-      total += weights;
-      Store(weights, row + j);
-    }
-    totals[i] = totals[i] * factors[i] + Sum(total);
-  }
-}
-
-inline void Drop(const AttentionProblem& p, const Dropout& dropout, const Queries& q,
-                 const Keys& keys, float* weights) {
-  for (int64_t i = 0; i < q.count; ++i, weights += kKeys) {
-    const DropoutRow row = DropoutRowOf(p, q, i);
-    for (int64_t j = 0; j < keys.end - keys.begin; j += kLanes) {
-      Store(dropout.Apply(Load(weights + j), row, keys.begin + j), weights + j);
-    }
+    totals[i] = totals[i] * factors[i] + ToWeights(scores + i * kKeys, columns, largest[i]);
   }
 }
 
@@ -105,12 +82,8 @@ void Forward(const AttentionProblem& p, int64_t batch, int64_t key_head, int64_t
   const Dropout dropout(p);
 
   for (int64_t g = 0; g < heads; ++g) {
-    WithStorage(p.storage, p.query, [&](const auto* query) {
-      CopyRows(query + batch * p.query_strides.batch + first * p.query_strides.position +
-                   (key_head * heads + g) * p.query_strides.head,
-               p.query_strides.position, valid, p.size, p.scale * kLog2E,
-               m.queries + g * padded * m.row_columns, m.row_columns, padded);
-    });
+    PackRows(p.storage, p.query, p.query_strides, batch, first, key_head * heads + g, valid, p.size,
+             p.scale * kLog2E, m.queries + g * padded * m.row_columns, m.row_columns, padded);
   }
   std::memset(m.sums, 0, static_cast<size_t>(heads * padded * m.value_columns) * sizeof(float));
   for (int64_t i = 0; i < heads * padded; ++i) {
@@ -119,31 +92,22 @@ void Forward(const AttentionProblem& p, int64_t batch, int64_t key_head, int64_t
   }
 
   const Keys all = valid == 0 ? Keys{0, 0} : KeysOfAny(p, {batch, 0, first, valid});
-  for (int64_t block = all.begin / kKeys * kKeys; block < all.end; block += kKeys) {
-    const int64_t present = Min(kKeys, all.end - block);
-    WithStorage(p.storage, p.key, [&](const auto* key) {
-      CopyRows(key + batch * p.key_strides.batch + block * p.key_strides.position +
-                   key_head * p.key_strides.head,
-               p.key_strides.position, present, p.size, 1.0f, m.keys, m.row_columns, present);
-    });
+  for (int64_t begin = all.begin / kKeys * kKeys; begin < all.end; begin += kKeys) {
+    const Keys block = {begin, Min(begin + kKeys, all.end)};
+    const int64_t present = block.end - block.begin;
+    PackRows(p.storage, p.key, p.key_strides, batch, begin, key_head, present, p.size, 1.0f, m.keys,
+             m.row_columns, present);
     TransposeToPanels(m.keys, present, m.row_columns, p.size, m.panels);
-    WithStorage(p.storage, p.value, [&](const auto* value) {
-      CopyRows(value + batch * p.value_strides.batch + block * p.value_strides.position +
-                   key_head * p.value_strides.head,
-               p.value_strides.position, present, p.value_size, 1.0f, m.values, m.value_columns,
-               present);
-    });
+    PackRows(p.storage, p.value, p.value_strides, batch, begin, key_head, present, p.value_size,
+             1.0f, m.values, m.value_columns, present);
     for (int64_t g = 0; g < heads; ++g) {
       for (int64_t i = 0; i < valid; i += kGroup) {
         const Queries q = {batch, key_head * heads + g, first + i, Min(kGroup, valid - i)};
-        const Keys seen = KeysOfAny(p, q);
-        // From the start of a panel on, so that whole panels are multiplied.
-        const Keys keys = {block + Max(0, seen.begin - block) / kPanel * kPanel,
-                           Min(block + present, seen.end)};
-        if (keys.begin >= keys.end) {
+        const Keys keys = PanelsSeen(p, q, block);
+        if (keys.begin == keys.end) {
           continue;
         }
-        const int64_t skipped = keys.begin - block;
+        const int64_t skipped = keys.begin - block.begin;
         const int64_t columns = RoundUp(keys.end - keys.begin, kLanes);
         const int64_t row = g * padded + i;
         Gemm<Into::kNew>(m.queries + row * m.row_columns, m.row_columns, 1,
@@ -153,7 +117,7 @@ void Forward(const AttentionProblem& p, int64_t batch, int64_t key_head, int64_t
         float factors[kGroup];
         Weigh(m.scores, columns, m.largest + row, m.totals + row, factors);
         if (p.dropout_rate > 0) {
-          Drop(p, dropout, q, keys, m.scores);
+          Drop(p, dropout, q, keys, m.scores, kKeys);
         }
         Gemm<Into::kScaledSum>(m.scores, kKeys, 1, m.values + skipped * m.value_columns,
                                m.value_columns, kPanel, m.sums + row * m.value_columns,
@@ -167,8 +131,7 @@ void Forward(const AttentionProblem& p, int64_t batch, int64_t key_head, int64_t
     for (int64_t i = 0; i < count; ++i) {
       const int64_t row = g * padded + i;
       const float total = i < valid ? m.totals[row] : 0.0f;
-      residual[(batch * p.queries + first + i) * p.heads + head] =
-          total == 0 ? -kInfinity : m.largest[row] * kLn2 + logf(total);
+      residual[(batch * p.queries + first + i) * p.heads + head] = Residual(m.largest[row], total);
       m.totals[row] = total == 0 ? 0.0f : 1 / total;
     }
     WithStorage(p.storage, output, [&](auto* out) {

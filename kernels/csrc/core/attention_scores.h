@@ -69,6 +69,15 @@ inline bool AllSee(const AttentionProblem& p, const Queries& q, const Keys& keys
          KeysOf(p, q.batch, q.first).end >= keys.end;
 }
 
+// Those of a block's keys that any of the queries sees, from the start of a panel on, so that whole
+// panels are multiplied; none from the block's begin on if they see none.
+inline Keys PanelsSeen(const AttentionProblem& p, const Queries& q, const Keys& block) {
+  const Keys seen = KeysOfAny(p, q);
+  const Keys keys = {block.begin + Max(0, seen.begin - block.begin) / kPanel * kPanel,
+                     Min(block.end, seen.end)};
+  return keys.begin < keys.end ? keys : Keys{block.begin, block.begin};
+}
+
 template <typename T>
 inline void AddBias(const T* bias, const PairStrides& strides, const Queries& q, const Keys& keys,
                     float* scores, int64_t row) {
@@ -202,6 +211,17 @@ struct Dropout {
 
 inline DropoutRow DropoutRowOf(const AttentionProblem& p, const Queries& q, int64_t row) {
   return ikelos::DropoutRowOf(p.seed, q.batch * p.heads + q.head, q.first + row);
+}
+
+// Dropout of a tile of weights, whose rows are `row` floats apart.
+inline void Drop(const AttentionProblem& p, const Dropout& dropout, const Queries& q,
+                 const Keys& keys, float* weights, int64_t row) {
+  for (int64_t i = 0; i < q.count; ++i, weights += row) {
+    const DropoutRow words = DropoutRowOf(p, q, i);
+    for (int64_t j = 0; j < keys.end - keys.begin; j += kLanes) {
+      Store(dropout.Apply(Load(weights + j), words, keys.begin + j), weights + j);
+    }
+  }
 }
 
 }  // namespace IKELOS_ISA

@@ -8,9 +8,6 @@
 
 #include "core/simd.h"
 
-// Not by <cmath>, whose inline functions the linker would share between instruction sets.
-extern "C" float logf(float);
-
 namespace ikelos {
 namespace IKELOS_ISA {
 

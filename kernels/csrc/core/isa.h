@@ -20,4 +20,14 @@ Isa BestIsa();
 
 }  // namespace ikelos
 
+// What the per-ISA sources call `name`, in the namespace of an instruction set.
+#ifdef IKELOS_X86
+#define IKELOS_PICK(isa, name)                    \
+  ((isa) == ::ikelos::Isa::kAvx512 ? avx512::name \
+   : (isa) == ::ikelos::Isa::kAvx2 ? avx2::name   \
+                                   : portable::name)
+#else
+#define IKELOS_PICK(isa, name) ((void)(isa), portable::name)
+#endif
+
 #endif  // IKELOS_CORE_ISA_H_

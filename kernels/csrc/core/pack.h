@@ -66,6 +66,17 @@ inline void CopyRows(const T* source, int64_t row_stride, int64_t rows, int64_t 
               static_cast<size_t>((target_rows - rows) * target_columns) * sizeof(float));
 }
 
+// CopyRows of `rows` positions of one head, from `first` on, of an array [B, positions, heads,
+// columns].
+inline void PackRows(Storage storage, const void* array, const RowStrides& strides, int64_t batch,
+                     int64_t first, int64_t head, int64_t rows, int64_t columns, float factor,
+                     float* target, int64_t target_columns, int64_t target_rows) {
+  WithStorage(storage, array, [&](const auto* source) {
+    CopyRows(source + batch * strides.batch + first * strides.position + head * strides.head,
+             strides.position, rows, columns, factor, target, target_columns, target_rows);
+  });
+}
+
 // target[i * row_stride + :] = source[i, :] * factors[i] * factor (without factors: times `factor`
 // alone). Where a factor is 0 the result is, whatever the source holds.
 template <typename T>
@@ -83,19 +94,14 @@ inline void StoreRows(const float* source, int64_t source_columns, const float* 
 // Exchanges half of what two rows hold: one step of transposing kLanes rows of kLanes.
 template <int width>
 inline void ExchangeRuns(Floats* rows) {
-  Integers low, high;
-  for (int i = 0; i < kLanes; ++i) {
-    low[i] = i & width ? kLanes + i - width : i;
-    high[i] = i & width ? kLanes + i : i + width;
-  }
 #pragma GCC unroll 16
   for (int i = 0; i < kLanes; ++i) {
     if (i & width) {
       continue;
     }
     const Floats upper = rows[i], lower = rows[i + width];
-    rows[i] = __builtin_shuffle(upper, lower, low);
-    rows[i + width] = __builtin_shuffle(upper, lower, high);
+    rows[i] = LowRuns<width>(upper, lower);
+    rows[i + width] = HighRuns<width>(upper, lower);
   }
 }
 

@@ -14,6 +14,9 @@ namespace ikelos {
 // the process.
 using ParallelFor = std::function<void(int64_t count, const std::function<void(int64_t)>& task)>;
 
+// How many pieces of `size` cover `count`.
+inline int64_t CeilDiv(int64_t count, int64_t size) { return (count + size - 1) / size; }
+
 // Hands a closure to a thread pool, which runs it some time later.
 using Schedule = std::function<void(std::function<void()>)>;
 

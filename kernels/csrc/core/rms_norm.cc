@@ -15,8 +15,6 @@ constexpr int64_t kTaskElements = 16384;
 // of rows.
 constexpr int64_t kMaxGradTasks = 128;
 
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 int64_t RowsPerTask(int64_t columns) {
   return std::max<int64_t>(1, kTaskElements / std::max<int64_t>(1, columns));
 }
@@ -30,30 +28,12 @@ const RmsNormRows<T>& Pick(Isa isa);
 
 template <>
 const RmsNormRows<float>& Pick(Isa isa) {
-#ifdef IKELOS_X86
-  if (isa == Isa::kAvx512) {
-    return avx512::kRmsNormRowsFloat;
-  }
-  if (isa == Isa::kAvx2) {
-    return avx2::kRmsNormRowsFloat;
-  }
-#endif
-  (void)isa;
-  return portable::kRmsNormRowsFloat;
+  return IKELOS_PICK(isa, kRmsNormRowsFloat);
 }
 
 template <>
 const RmsNormRows<BFloat16>& Pick(Isa isa) {
-#ifdef IKELOS_X86
-  if (isa == Isa::kAvx512) {
-    return avx512::kRmsNormRowsBf16;
-  }
-  if (isa == Isa::kAvx2) {
-    return avx2::kRmsNormRowsBf16;
-  }
-#endif
-  (void)isa;
-  return portable::kRmsNormRowsBf16;
+  return IKELOS_PICK(isa, kRmsNormRowsBf16);
 }
 
 }  // namespace

@@ -134,6 +134,25 @@ inline void StoreOne(float value, BFloat16* target) {
   target->bits = static_cast<uint16_t>(is_nan ? (word >> 16) | 0x40 : rounded);
 }
 
+// Of two rows, runs of `width` lanes in turn: those whose lanes' number lacks the bit `width`, of
+// the upper row and the lower, and those whose number has it.
+template <int width>
+inline Floats LowRuns(Floats upper, Floats lower) {
+  Integers lanes;
+  for (int i = 0; i < kLanes; ++i) {
+    lanes[i] = i & width ? kLanes + i - width : i;
+  }
+  return __builtin_shuffle(upper, lower, lanes);
+}
+template <int width>
+inline Floats HighRuns(Floats upper, Floats lower) {
+  Integers lanes;
+  for (int i = 0; i < kLanes; ++i) {
+    lanes[i] = i & width ? kLanes + i : i + width;
+  }
+  return __builtin_shuffle(upper, lower, lanes);
+}
+
 // Swaps neighbouring runs of `width` lanes.
 template <int width>
 inline Floats SwapRuns(Floats values) {

@@ -15,21 +15,6 @@
 namespace ikelos {
 namespace {
 
-using Values = void (*)(const float*, float*, int64_t);
-
-Values Pick(Isa isa) {
-#ifdef IKELOS_X86
-  if (isa == Isa::kAvx512) {
-    return avx512::Exp2Values;
-  }
-  if (isa == Isa::kAvx2) {
-    return avx2::Exp2Values;
-  }
-#endif
-  (void)isa;
-  return portable::Exp2Values;
-}
-
 float FromBits(uint32_t bits) {
   float value;
   std::memcpy(&value, &bits, sizeof(value));
@@ -55,7 +40,7 @@ void Sweep(Isa isa, uint32_t step) {
       x[i] = FromBits(
           static_cast<uint32_t>(std::min<uint64_t>(last, bits + static_cast<uint64_t>(i) * step)));
     }
-    Pick(isa)(x.data(), y.data(), kCount);
+    IKELOS_PICK(isa, Exp2Values)(x.data(), y.data(), kCount);
     for (int64_t i = 0; i < kCount; ++i) {
       const double ulps = Ulps(x[i], y[i]);
       if (ulps > worst) {
@@ -75,7 +60,7 @@ void Edges(Isa isa) {
                           1.0f,      3.0f,  127.0f,  -150.0f};
   x.resize(16, 0.0f);
   std::vector<float> y(16);
-  Pick(isa)(x.data(), y.data(), 16);
+  IKELOS_PICK(isa, Exp2Values)(x.data(), y.data(), 16);
   const std::vector<float> wanted = {1, 1, std::ldexp(1.0f, -126), 0, 0, nan, 0.5f, 0,
                                      2, 8, std::ldexp(1.0f, 127),  0};
   for (size_t i = 0; i < wanted.size(); ++i) {

@@ -2,11 +2,10 @@
 #include "core/attention.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <memory>
-#include <new>
 
 #include "core/attention_blocks.h"
+#include "core/thread_scratch.h"
 
 namespace ikelos {
 namespace {
@@ -25,27 +24,6 @@ constexpr int64_t kMostSums = int64_t{1} << 23;
 
 // Keys per task of decoding, at least: some 10 microseconds of work.
 constexpr int64_t kDecodePart = 128;
-
-// This thread's scratch memory. It is kept from call to call, since fresh memory costs a page fault
-// every 4 KB: some MB, which grow with the size of a block and with N / K, not with T or S.
-float* ThreadScratch(int64_t floats) {
-  struct Free {
-    void operator()(float* memory) const { std::free(memory); }
-  };
-  thread_local std::unique_ptr<float, Free> memory;
-  thread_local int64_t size = 0;
-  if (floats > size) {
-    memory.reset();
-    size = 0;
-    const size_t bytes = static_cast<size_t>(CeilDiv(floats, 16)) * 64;
-    memory.reset(static_cast<float*>(std::aligned_alloc(64, bytes)));
-    if (memory == nullptr) {
-      throw std::bad_alloc();
-    }
-    size = floats;
-  }
-  return memory.get();
-}
 
 bool IsDecoding(const AttentionProblem& p) {
   return p.queries * (p.heads / p.key_heads) <= kDecodeRows &&

@@ -24,12 +24,11 @@
 
 #include <cstdint>
 
+#include "core/half.h"
 #include "core/isa.h"
 #include "core/parallel.h"
 
 namespace ikelos {
-
-enum class Storage { kFloat32, kBFloat16, kFloat16 };
 
 constexpr int64_t kMostSize = 256;
 

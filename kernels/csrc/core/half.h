@@ -1,4 +1,4 @@
-// The 16-bit floating-point types as stored.
+// The types in which arrays are stored.
 #ifndef IKELOS_CORE_HALF_H_
 #define IKELOS_CORE_HALF_H_
 
@@ -15,6 +15,9 @@ struct BFloat16 {
 struct Float16 {
   uint16_t bits;
 };
+
+// What the elements of an array are.
+enum class Storage { kFloat32, kBFloat16, kFloat16 };
 
 }  // namespace ikelos
 

@@ -43,23 +43,23 @@ struct Work {
 }  // namespace
 
 ParallelFor OnPool(int64_t num_threads, Schedule schedule) {
-  return [num_threads, schedule = std::move(schedule)](int64_t count,
-                                                       const std::function<void(int64_t)>& task) {
-    if (count <= 1 || num_threads <= 1) {
-      for (int64_t i = 0; i < count; ++i) {
-        task(i);
-      }
-      return;
-    }
-    auto work = std::make_shared<Work>(count, &task);
-    const int64_t helpers = std::min(num_threads, count) - 1;
-    for (int64_t i = 0; i < helpers; ++i) {
-      schedule([work] { work->Help(); });
-    }
-    work->Help();
-    std::unique_lock<std::mutex> lock(work->mutex);
-    work->all_done.wait(lock, [&] { return work->done == work->count; });
-  };
+  return {num_threads, [num_threads, schedule = std::move(schedule)](
+                           int64_t count, const std::function<void(int64_t)>& task) {
+            if (count <= 1 || num_threads <= 1) {
+              for (int64_t i = 0; i < count; ++i) {
+                task(i);
+              }
+              return;
+            }
+            auto work = std::make_shared<Work>(count, &task);
+            const int64_t helpers = std::min(num_threads, count) - 1;
+            for (int64_t i = 0; i < helpers; ++i) {
+              schedule([work] { work->Help(); });
+            }
+            work->Help();
+            std::unique_lock<std::mutex> lock(work->mutex);
+            work->all_done.wait(lock, [&] { return work->done == work->count; });
+          }};
 }
 
 }  // namespace ikelos

@@ -12,7 +12,14 @@ namespace ikelos {
 // order, so that what it computes does not depend on how many threads there are. A task must not
 // throw: other threads would go on with what the caller has left. Running out of memory in one ends
 // the process.
-using ParallelFor = std::function<void(int64_t count, const std::function<void(int64_t)>& task)>;
+struct ParallelFor {
+  int64_t num_threads;  // at most so many tasks run at once
+  std::function<void(int64_t count, const std::function<void(int64_t)>& task)> run;
+
+  void operator()(int64_t count, const std::function<void(int64_t)>& task) const {
+    run(count, task);
+  }
+};
 
 // How many pieces of `size` cover `count`.
 inline int64_t CeilDiv(int64_t count, int64_t size) { return (count + size - 1) / size; }

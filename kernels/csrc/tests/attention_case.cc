@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <random>
 #include <sstream>
 
@@ -51,37 +50,10 @@ const T* DataOrNull(const std::vector<T>& values) {
   return values.empty() ? nullptr : values.data();
 }
 
-// One number of an output or gradient; see AttentionCase::Compare.
-bool IsRight(double result, Number expected, Storage storage, bool is_gradient, double* worst) {
-  if (std::isinf(expected.value) && expected.value < 0) {
-    return result == expected.value;
-  }
-  if (!std::isfinite(expected.value)) {
-    return is_gradient || !std::isfinite(result);
-  }
-  if (!std::isfinite(expected.error)) {
-    const bool may_overflow = std::fabs(expected.value) > LargestFinite(storage) / 4;
-    return is_gradient || may_overflow || std::isfinite(result);
-  }
-  if (std::fabs(expected.value) + expected.error >= LargestFinite(storage)) {
-    return true;
-  }
-  const double error = std::fabs(result - expected.value);
-  if (error > 0) {
-    *worst = std::max(*worst, error / expected.error);
-  }
-  return error <= expected.error;
-}
-
 }  // namespace
 
 int64_t At(const RowStrides& strides, int64_t b, int64_t position, int64_t head) {
   return b * strides.batch + position * strides.position + head * strides.head;
-}
-
-bool Array::GuardHolds() const {
-  return std::all_of(bytes_.end() - static_cast<std::ptrdiff_t>(guard_), bytes_.end(),
-                     [](uint8_t byte) { return byte == 0xff; });
 }
 
 bool CaseResults::SameBits(const CaseResults& other) const {
@@ -179,72 +151,42 @@ CaseResults AttentionCase::Run(Isa isa, const ParallelFor& parallel_for) const {
   r.bias_grad =
       array(o.storage,
             o.bias.present ? bias_sizes[0] * bias_sizes[1] * bias_sizes[2] * bias_sizes[3] : 0);
-  Attention(problem, r.output.data(), static_cast<float*>(r.residual.data()), isa, parallel_for);
+  Attention(problem, r.output.data(), r.residual.floats(), isa, parallel_for);
 
   r.scratch = array(Storage::kFloat32, AttentionGradScratch(problem));
   AttentionGradients g;
   g.output = r.output.data();
-  g.residual = static_cast<const float*>(r.residual.data());
+  g.residual = r.residual.floats();
   g.output_grad = output_grad.data();
-  g.residual_grad = o.residual_grad ? static_cast<const float*>(residual_grad.data()) : nullptr;
+  g.residual_grad = o.residual_grad ? residual_grad.floats() : nullptr;
   g.query_grad = r.query_grad.data();
   g.key_grad = r.key_grad.data();
   g.value_grad = r.value_grad.data();
   g.bias_grad = o.bias.present ? r.bias_grad.data() : nullptr;
   std::copy(bias_sizes, bias_sizes + 4, g.bias_grad_sizes);
-  AttentionGrad(problem, g, static_cast<float*>(r.scratch.data()), isa, parallel_for);
+  AttentionGrad(problem, g, r.scratch.floats(), isa, parallel_for);
   return r;
 }
 
 std::string AttentionCase::Compare(const CaseResults& r, double* worst) const {
-  const float* dresidual =
-      options.residual_grad ? static_cast<const float*>(residual_grad.data()) : nullptr;
+  const float* dresidual = options.residual_grad ? residual_grad.floats() : nullptr;
   const AttentionNumbers expected =
       AttentionOracle(problem, output_grad.data(), dresidual, bias_sizes);
-  std::ostringstream problems;
-  problems.precision(9);
-  const auto compare = [&](const char* name, const Array& array, const std::vector<Number>& numbers,
-                           Storage storage, bool is_gradient) {
-    if (!array.GuardHolds()) {
-      problems << name << ": wrote beyond the array; ";
-    }
-    if (array.size() != static_cast<int64_t>(numbers.size())) {
-      problems << name << ": has " << array.size() << " elements, not " << numbers.size() << "; ";
-      return;
-    }
-    int64_t wrong = 0;
-    for (int64_t i = 0; i < array.size(); ++i) {
-      const Number number = numbers[static_cast<size_t>(i)];
-      if (IsRight(array[i], number, storage, is_gradient, worst)) {
-        continue;
-      }
-      if (wrong++ == 0) {
-        problems << name << "[" << i << "] is " << array[i] << ", not " << number.value << " +- "
-                 << number.error << "; ";
-      }
-    }
-    if (wrong > 1) {
-      problems << wrong << " wrong of " << array.size() << "; ";
-    }
-  };
-  compare("output", r.output, expected.output, options.storage, false);
-  compare("residual", r.residual, expected.residual, Storage::kFloat32, false);
-  compare("query_grad", r.query_grad, expected.query_grad, options.storage, true);
-  compare("key_grad", r.key_grad, expected.key_grad, options.storage, true);
-  compare("value_grad", r.value_grad, expected.value_grad, options.storage, true);
-  compare("bias_grad", r.bias_grad, expected.bias_grad, options.storage, true);
-  if (!r.scratch.GuardHolds()) {
-    problems << "wrote beyond the scratch memory; ";
-  }
-  return problems.str();
+  Comparison comparison(worst);
+  comparison.Add("output", r.output, expected.output, false);
+  comparison.Add("residual", r.residual, expected.residual, false);
+  comparison.Add("query_grad", r.query_grad, expected.query_grad, true);
+  comparison.Add("key_grad", r.key_grad, expected.key_grad, true);
+  comparison.Add("value_grad", r.value_grad, expected.value_grad, true);
+  comparison.Add("bias_grad", r.bias_grad, expected.bias_grad, true);
+  comparison.AddMemory("scratch", r.scratch);
+  return comparison.problems();
 }
 
 std::string Describe(const CaseOptions& o) {
-  const char* const storages[] = {"float32", "bfloat16", "float16"};
   std::ostringstream text;
-  text << storages[static_cast<int>(o.storage)] << " B" << o.batch << " T" << o.queries << " S"
-       << o.keys << " N" << o.heads << " K" << o.key_heads << " H" << o.size << " E"
-       << o.value_size;
+  text << StorageName(o.storage) << " B" << o.batch << " T" << o.queries << " S" << o.keys << " N"
+       << o.heads << " K" << o.key_heads << " H" << o.size << " E" << o.value_size;
   const auto option = [&](bool present, const char* name, auto value) {
     if (present) {
       text << " " << name << "=" << value;

@@ -4,41 +4,14 @@
 #define IKELOS_TESTS_ATTENTION_CASE_H_
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "core/attention.h"
+#include "tests/array.h"
 #include "tests/attention_oracle.h"
 
 namespace ikelos {
-
-// Elements of a storage type, all NaN until set: so whatever a kernel reads but should not, or
-// fails to write, shows. Exactly as long as said, for AddressSanitizer, unless guard bytes follow,
-// which nothing may change. The first element is aligned to no more than its size.
-class Array {
- public:
-  Array() = default;
-  Array(Storage storage, int64_t size, int64_t guard_bytes)
-      : storage_(storage),
-        size_(size),
-        guard_(static_cast<size_t>(guard_bytes)),
-        bytes_(static_cast<size_t>((1 + size) * ElementBytes(storage) + guard_bytes), 0xff) {}
-
-  int64_t size() const { return size_; }
-  void* data() { return bytes_.data() + ElementBytes(storage_); }
-  const void* data() const { return bytes_.data() + ElementBytes(storage_); }
-  double operator[](int64_t index) const { return LoadElement(storage_, data(), index); }
-  void Set(int64_t index, double value) { StoreElement(storage_, data(), index, value); }
-  bool SameBits(const Array& other) const { return bytes_ == other.bytes_; }
-  bool GuardHolds() const;
-
- private:
-  Storage storage_ = Storage::kFloat32;
-  int64_t size_ = 0;
-  size_t guard_ = 0;
-  std::vector<uint8_t> bytes_;
-};
 
 // Which axes of [B, N, T, S] a bias or mask has; it is broadcast along the others.
 struct PairAxes {
@@ -84,9 +57,7 @@ struct AttentionCase {
 
   CaseResults Run(Isa isa, const ParallelFor& parallel_for) const;
 
-  // What is wrong with the results, or "". Where the formulas give no number, an output or residual
-  // must not be finite, and a gradient may be anything. *worst becomes the largest error found, in
-  // tolerances, if it was smaller.
+  // What is wrong with the results, or "": see Comparison.
   std::string Compare(const CaseResults& results, double* worst) const;
 
   CaseOptions options;

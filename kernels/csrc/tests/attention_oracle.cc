@@ -2,95 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 namespace ikelos {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-
-// --- storage -------------------------------------------------------------------------------------
-
-// The 16-bit formats: a sign, an exponent, a fraction; numbers are multiples of 2^smallest.
-struct HalfFormat {
-  int fraction_bits;
-  int smallest;
-};
-
-HalfFormat FormatOf(Storage storage) {
-  return storage == Storage::kBFloat16 ? HalfFormat{7, -133} : HalfFormat{10, -24};
-}
-
-double Decode(HalfFormat format, uint16_t word) {
-  const int fraction = word & ((1 << format.fraction_bits) - 1);
-  const int exponent = (word & 0x7fff) >> format.fraction_bits;
-  const int last_exponent = (1 << (15 - format.fraction_bits)) - 1;
-  double value;
-  if (exponent == last_exponent) {
-    value = fraction == 0 ? kInfinity : kNaN;
-  } else if (exponent == 0) {
-    value = std::ldexp(fraction, format.smallest);
-  } else {
-    value = std::ldexp(fraction + (1 << format.fraction_bits), format.smallest + exponent - 1);
-  }
-  return (word & 0x8000) != 0 ? -value : value;
-}
-
-uint16_t Encode(HalfFormat format, double value) {
-  const int infinity = 0x7fff >> format.fraction_bits << format.fraction_bits;
-  const int sign = std::signbit(value) ? 0x8000 : 0;
-  if (std::isnan(value)) {
-    return 0x7fff;
-  }
-  if (std::isinf(value)) {
-    return static_cast<uint16_t>(sign + infinity);
-  }
-  if (value == 0) {
-    return static_cast<uint16_t>(sign);
-  }
-  int exponent;
-  std::frexp(value, &exponent);
-  const int unit = std::max(exponent - format.fraction_bits - 1, format.smallest);
-  const double steps = std::nearbyint(std::ldexp(std::fabs(value), -unit));
-  const double word = std::ldexp(unit - format.smallest, format.fraction_bits) + steps;
-  return static_cast<uint16_t>(sign + std::min<double>(word, infinity));
-}
-
-// What rounding to the storage costs at most.
-double Rounding(Storage storage, double value) {
-  switch (storage) {
-    case Storage::kFloat32:
-      return std::fabs(value) * 0x1p-24;
-    case Storage::kBFloat16:
-      return std::fabs(value) * 0x1p-8;
-    case Storage::kFloat16:
-      return std::max(std::fabs(value) * 0x1p-11, 0x1p-25);
-  }
-  return kNaN;
-}
-
-// --- arithmetic with bounds ----------------------------------------------------------------------
-
-// One float32 operation, four times over: a kernel may do a few more than the formula has, such as
-// a change to powers of two, and an exponential is a polynomial.
-constexpr double kStep = 4 * 0x1p-24;
-// Where float32 underflows.
-constexpr double kTiny = 0x1p-125;
-
-Number operator+(Number a, Number b) {
-  const double value = a.value + b.value;
-  return {value, a.error + b.error + kStep * std::fabs(value)};
-}
-
-Number operator-(Number a, Number b) { return a + Number{-b.value, b.error}; }
-
-Number operator*(Number a, Number b) {
-  const double value = a.value * b.value;
-  return {value, std::fabs(a.value) * b.error + a.error * (std::fabs(b.value) + b.error) +
-                     kStep * std::fabs(value) + kTiny};
-}
 
 Number Exp(Number x) {
   const double value = std::exp(x.value);
@@ -102,22 +19,6 @@ Number Log(Number x) {
   const double error = x.error < x.value ? x.error / (x.value - x.error) : kInfinity;
   return {value, error + kStep * (1 + std::fabs(value))};
 }
-
-// A sum in any order: each term is part of at most as many additions as there are terms. Twice
-// that, since a sum taken block by block is scaled again as the largest logit grows.
-class Sum {
- public:
-  void Add(Number term) {
-    value_ += term.value;
-    size_ += std::fabs(term.value);
-    error_ += term.error;
-    ++count_;
-  }
-  Number Total() const { return {value_, error_ + 2 * (count_ + 4) * 0x1p-24 * size_}; }
-
- private:
-  double value_ = 0, size_ = 0, error_ = 0, count_ = 0;
-};
 
 // --- the problem ---------------------------------------------------------------------------------
 
@@ -163,41 +64,7 @@ std::vector<double> LoadRows(Storage storage, const void* array, const RowStride
   return rows;
 }
 
-std::vector<Number> Totals(const std::vector<Sum>& sums, Storage storage) {
-  std::vector<Number> totals;
-  for (const Sum& sum : sums) {
-    const Number total = sum.Total();
-    const double error = total.error + Rounding(storage, std::fabs(total.value) + total.error);
-    totals.push_back({total.value, error});
-  }
-  return totals;
-}
-
 }  // namespace
-
-int64_t ElementBytes(Storage storage) { return storage == Storage::kFloat32 ? 4 : 2; }
-
-double LoadElement(Storage storage, const void* array, int64_t index) {
-  if (storage == Storage::kFloat32) {
-    return static_cast<const float*>(array)[index];
-  }
-  return Decode(FormatOf(storage), static_cast<const uint16_t*>(array)[index]);
-}
-
-void StoreElement(Storage storage, void* array, int64_t index, double value) {
-  if (storage == Storage::kFloat32) {
-    static_cast<float*>(array)[index] = static_cast<float>(value);
-  } else {
-    static_cast<uint16_t*>(array)[index] = Encode(FormatOf(storage), value);
-  }
-}
-
-double LargestFinite(Storage storage) {
-  if (storage == Storage::kFloat32) {
-    return std::numeric_limits<float>::max();
-  }
-  return Decode(FormatOf(storage), storage == Storage::kBFloat16 ? 0x7f7f : 0x7bff);
-}
 
 bool DropoutKeeps(const uint32_t seed[2], float rate, int64_t heads, int64_t b, int64_t n,
                   int64_t t, int64_t s) {

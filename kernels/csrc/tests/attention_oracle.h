@@ -7,23 +7,9 @@
 #include <vector>
 
 #include "core/attention.h"
+#include "tests/number.h"
 
 namespace ikelos {
-
-// One element of an array in that storage, exactly; stored to nearest, ties to even.
-int64_t ElementBytes(Storage storage);
-double LoadElement(Storage storage, const void* array, int64_t index);
-void StoreElement(Storage storage, void* array, int64_t index, double value);
-double LargestFinite(Storage storage);
-
-// A number, and a bound on the error that float32 arithmetic may make in it whatever the order of
-// its additions (a running error analysis: Higham 2002, section 3.3). The error is infinite or NaN
-// where rounding may change everything, as where logits are so large that neighbours can't be told
-// apart. The value is NaN where the formulas give no number.
-struct Number {
-  double value = 0;
-  double error = 0;
-};
 
 // Dense, in the shapes of core/attention.h. Errors include the rounding to the storage.
 struct AttentionNumbers {

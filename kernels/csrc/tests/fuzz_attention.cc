@@ -1,40 +1,15 @@
-// Random calls of attention and its gradient, checked against the oracle: fuzz_attention COUNT
-// [SEED]. Call i is made from SEED + i alone, so `fuzz_attention 1 SEED` repeats one that failed.
-#include <cstdio>
-#include <cstdlib>
+// Random calls of attention and its gradient, checked against the oracle: see fuzzing.h.
 #include <limits>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "core/attention.h"
 #include "tests/attention_case.h"
+#include "tests/fuzzing.h"
 #include "tests/testing.h"
-
-// The sanitizers' own; absent without one.
-extern "C" __attribute__((weak)) void __sanitizer_set_death_callback(void (*callback)());
 
 namespace ikelos {
 namespace {
-
-unsigned long current_seed = 0;
-
-class Random {
- public:
-  explicit Random(uint64_t seed) : generator_(seed) {}
-
-  int64_t Below(int64_t count) {
-    return static_cast<int64_t>(generator_() % static_cast<uint64_t>(count));
-  }
-  bool OneIn(int64_t count) { return Below(count) == 0; }
-  template <typename T>
-  T OneOf(const std::vector<T>& values) {
-    return values[static_cast<size_t>(Below(static_cast<int64_t>(values.size())))];
-  }
-
- private:
-  std::mt19937_64 generator_;
-};
 
 // Mostly few, since the oracle's time grows with their product; if `large`, more than the few
 // hundred that kernels take at a time.
@@ -159,7 +134,8 @@ void SpoilBias(Random& random, AttentionCase* c) {
   }
 }
 
-bool OneCall(uint64_t seed, ThreadPool& pool) {
+// What is wrong with the call, or "".
+std::string OneCall(uint64_t seed, ThreadPool& pool) {
   Random random(seed);
   AttentionCase c(Options(random));
   SpoilBias(random, &c);
@@ -170,34 +146,14 @@ bool OneCall(uint64_t seed, ThreadPool& pool) {
   if (random.OneIn(2) && !c.Run(isa, pool.For()).SameBits(results)) {
     problems += "threads give another result; ";
   }
-  if (problems.empty()) {
-    return true;
-  }
-  std::printf("FAILED: seed %lu: %s %s: %s\n", static_cast<unsigned long>(seed), IsaName(isa),
-              Describe(c.options).c_str(), problems.c_str());
-  return false;
+  return problems.empty() ? problems
+                          : std::string(IsaName(isa)) + " " + Describe(c.options) + ": " + problems;
 }
 
 }  // namespace
 }  // namespace ikelos
 
 int main(int argc, char** argv) {
-  if (argc < 2) {
-    std::printf("usage: fuzz_attention COUNT [SEED]\n");
-    return 2;
-  }
-  const unsigned long count = std::strtoul(argv[1], nullptr, 10);
-  const unsigned long first_seed = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 0;
-  if (__sanitizer_set_death_callback != nullptr) {
-    __sanitizer_set_death_callback(
-        [] { std::fprintf(stderr, "in the call of seed %lu\n", ikelos::current_seed); });
-  }
   ikelos::ThreadPool pool(4);
-  for (unsigned long i = 0; i < count; ++i) {
-    ikelos::current_seed = first_seed + i;
-    if (!ikelos::OneCall(ikelos::current_seed, pool)) {
-      ++ikelos::failures;
-    }
-  }
-  return ikelos::Verdict();
+  return ikelos::Fuzz(argc, argv, [&](uint64_t seed) { return ikelos::OneCall(seed, pool); });
 }

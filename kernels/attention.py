@@ -4,7 +4,9 @@ import tensorflow as tf
 
 from ikelos.kernels import attention_arguments as arguments
 from ikelos.kernels import dispatch
+from ikelos.kernels.arguments import lengths, number
 from ikelos.kernels.attention_arguments import Options
+from ikelos.kernels.gradients import dense
 from ikelos.kernels.reference import attention as reference
 from ikelos.kernels.reference import attention_plain
 
@@ -98,13 +100,13 @@ def attention(
     rate, seed = arguments.dropout(dropout_rate, dropout_seed)
     window_left, window_right = arguments.window(local_window_size)
     options = Options(
-        scale=arguments.number("scale", query.shape[3] ** -0.5 if scale is None else scale, query.dtype),
+        scale=number("scale", query.shape[3] ** -0.5 if scale is None else scale, query.dtype),
         is_causal=bool(is_causal),
         window_left=window_left,
         window_right=window_right,
         mask=arguments.pairwise("mask", mask, pairs, tf.bool),
-        query_seq_lengths=arguments.lengths("query_seq_lengths", query_seq_lengths, batch, query.shape[1]),
-        key_value_seq_lengths=arguments.lengths("key_value_seq_lengths", key_value_seq_lengths, batch, num_keys),
+        query_seq_lengths=lengths("query_seq_lengths", query_seq_lengths, batch, query.shape[1]),
+        key_value_seq_lengths=lengths("key_value_seq_lengths", key_value_seq_lengths, batch, num_keys),
         query_offset=arguments.offset(query_offset, batch, query),
         alibi_slopes=arguments.slopes(alibi_slopes, query.shape[2]),
         dropout_rate=rate,
@@ -157,7 +159,7 @@ def _lists_of(op) -> tuple[list[tf.Tensor], dict[str, list[tf.Tensor]], list[tf.
 def _gradient(op, *output_grads):
     (query, key, value), lists, _ = _lists_of(op)
     output, residual = op.outputs
-    output_grad, residual_grad = (_dense(grad, x) for grad, x in zip(output_grads, op.outputs, strict=True))
+    output_grad, residual_grad = (dense(grad, x) for grad, x in zip(output_grads, op.outputs, strict=True))
     by_query, by_key, by_value, by_bias = dispatch.library().ikelos_attention_grad(
         query=query,
         key=key,
@@ -182,12 +184,7 @@ def _second_gradient(op, *upstream):
     given = {name: x[0] for name, x in lists.items() if x and name != "bias"}
     options = Options(**{name: op.get_attr(name) for name in NUMBERS}, **given)
     inputs = [query, key, value, *lists["bias"]]
-    dense = [_dense(grad, x) for grad, x in zip(upstream, inputs, strict=True)]
-    gradients = attention_plain.second_gradients(inputs, options, [output_grad, residual_grad], dense)
+    by_first = [dense(grad, x) for grad, x in zip(upstream, inputs, strict=True)]
+    gradients = attention_plain.second_gradients(inputs, options, [output_grad, residual_grad], by_first)
     rest = [None] * (len(op.inputs) - len(inputs) - 2)
     return [*gradients[: len(inputs)], *rest, *gradients[len(inputs) :]]
-
-
-def _dense(grad, x: tf.Tensor) -> tf.Tensor:
-    """The gradient by `x` as a tensor: it is None where nothing comes, and slices where rows of `x` were gathered."""
-    return tf.zeros_like(x) if grad is None else tf.convert_to_tensor(grad)

@@ -1,11 +1,12 @@
 """What `ikelos.kernels.attention` takes: checks, and the forms that both implementations take."""
 
 import dataclasses
-import numbers
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from ikelos.kernels.arguments import check_range, integers, is_integer, number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,11 +25,6 @@ class Options:
     alibi_slopes: tf.Tensor | None = None  # float32 [N]
     dropout_rate: float = 0.0  # a float32
     dropout_seed: tf.Tensor | None = None  # int32 [2], given if and only if the rate is above 0
-
-
-def arithmetic(dtype: tf.DType) -> tf.DType:
-    """The type to compute in for inputs of `dtype`."""
-    return tf.float64 if dtype == tf.float64 else tf.float32
 
 
 def tensors(query, key, value) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -91,22 +87,15 @@ def pairwise(name: str, x, sizes: list[int | None], dtype: tf.DType) -> tf.Tenso
     return x if x.shape.rank == 4 else x[(None,) * (4 - x.shape.rank)]
 
 
-def lengths(name: str, x, batch: int | None, highest: int | None) -> tf.Tensor | None:
-    """int32 `[B]`; within 0 and `highest` where both are known."""
-    if x is None:
-        return None
-    return _integers(name, x, batch, 0, highest)
-
-
 def offset(x, batch: int | None, query: tf.Tensor) -> tf.Tensor | None:
     """int32 `[B]`; None if it is the integer 0."""
     lowest, highest = -(2**31), 2**31 - 1
-    if _is_integer(x):
+    if is_integer(x):
         # Before TensorFlow sees it, which has no type for some.
-        _check_range("query_offset", x, lowest, highest)
+        check_range("query_offset", x, lowest, highest)
         if x == 0:
             return None
-    x = _integers("query_offset", x, batch, lowest, highest, scalar=True)
+    x = integers("query_offset", x, batch, lowest, highest, scalar=True)
     return tf.fill(tf.shape(query)[:1] if batch is None else [batch], x) if x.shape.rank == 0 else x
 
 
@@ -114,11 +103,11 @@ def window(given: int | tuple[int, int] | None) -> tuple[int, int]:
     """How far a query sees to the left and to the right; -1 is without limit."""
     if given is None:
         return -1, -1
-    sides: Any = (given, given) if _is_integer(given) else given
+    sides: Any = (given, given) if is_integer(given) else given
     if (
         not isinstance(sides, list | tuple)
         or len(sides) != 2
-        or not all(_is_integer(side) and side >= 0 for side in sides)
+        or not all(is_integer(side) and side >= 0 for side in sides)
     ):
         raise ValueError(
             f"`local_window_size` must be one or two integers, at least 0. Received: local_window_size={given}"
@@ -141,15 +130,6 @@ def slopes(x, num_heads: int) -> tf.Tensor | None:
     return tf.cast(x, tf.float32)
 
 
-def number(name: str, x: float, dtype: tf.DType = tf.float32) -> float:
-    """A number, finite in the type that is computed in for inputs of `dtype`."""
-    dtype = arithmetic(dtype)
-    # No comparison with NaN is true.
-    if isinstance(x, bool) or not isinstance(x, numbers.Real) or not abs(x) <= float(dtype.max):
-        raise ValueError(f"`{name}` must be a finite number as {dtype.name}. Received: {name}={x}")
-    return float(x)
-
-
 def dropout(rate: float, seed) -> tuple[float, tf.Tensor | None]:
     """The rate as a float32, which the native op takes, and int32 `[2]`, None if nothing is dropped."""
     rate = float(np.float32(number("dropout_rate", rate)))
@@ -166,33 +146,3 @@ def dropout(rate: float, seed) -> tuple[float, tf.Tensor | None]:
         raise ValueError(f"`dropout_seed` must be of shape [2]. Received: dropout_seed.shape={seed.shape}")
     # Modulo 2^32: Keras's seeds are uint32.
     return rate, tf.cast(tf.ensure_shape(seed, [2]), tf.int32)
-
-
-def _is_integer(x) -> bool:
-    return isinstance(x, numbers.Integral) and not isinstance(x, bool)
-
-
-def _integers(name: str, x, batch: int | None, lowest: int, highest: int | None, scalar: bool = False) -> tf.Tensor:
-    """int32, one for each row, or if `scalar` perhaps one for all; those known now are within the bounds known."""
-    x = tf.convert_to_tensor(x, name=name)
-    if not x.dtype.is_integer:
-        raise ValueError(f"`{name}` must hold integers. Received: {name}.dtype={x.dtype.name}")
-    ranks = (0, 1) if scalar else (1,)
-    if x.shape.rank not in ranks or (x.shape.rank == 1 and not x.shape.is_compatible_with([batch])):
-        expected = ("a scalar or " if scalar else "") + f"of shape [batch], here [{batch}]"
-        raise ValueError(f"`{name}` must be {expected}. Received: {name}.shape={x.shape}")
-    known = tf.get_static_value(x)
-    if known is not None:
-        _check_range(name, known.tolist(), lowest, highest)
-    if x.dtype == tf.int32:
-        return x
-    # What is out of range must stay so; there is no such operation for all types.
-    return tf.cast(tf.clip_by_value(tf.cast(x, tf.int64), -(2**31), 2**31 - 1), tf.int32)
-
-
-def _check_range(name: str, x: int | list[int], lowest: int, highest: int | None) -> None:
-    """Of Python's integers, which hold those of all types."""
-    values = x if isinstance(x, list) else [x]
-    if any(value < lowest or (highest is not None and value > highest) for value in values):
-        expected = f"at least {lowest}" if highest is None else f"within {lowest} and {highest}"
-        raise ValueError(f"`{name}` must be {expected}. Received: {name}={x}")

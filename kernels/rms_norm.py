@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from ikelos.kernels import dispatch
+from ikelos.kernels.gradients import second_gradients
 from ikelos.kernels.reference import rms_norm as reference
 
 
@@ -69,11 +70,7 @@ def _second_gradient(op, ddx, ddscale):
     # Second derivatives are rare (gradient penalties), so they, and all beyond, are those of the reference. It
     # computes rstd from x, so all that flows through the op's input of that name is in the gradient by x.
     x, scale, _, dy = op.inputs
-    with tf.GradientTape() as outer:
-        outer.watch([x, scale, dy])
-        with tf.GradientTape() as inner:
-            inner.watch([x, scale])
-            y = reference.rms_norm(x, scale, op.get_attr("epsilon"))
-        first = inner.gradient(y, [x, scale], output_gradients=dy)
-    by_x, by_scale, by_dy = outer.gradient(first, [x, scale, dy], output_gradients=[ddx, ddscale])
+    by_x, by_scale, by_dy = second_gradients(
+        lambda x, scale: [reference.rms_norm(x, scale, op.get_attr("epsilon"))], [x, scale], [dy], [ddx, ddscale]
+    )
     return by_x, by_scale, None, by_dy

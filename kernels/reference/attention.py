@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from ikelos.kernels.attention_arguments import Options
 from ikelos.kernels.reference import attention_plain, attention_streaming
-from ikelos.kernels.reference.shapes import sizes
+from ikelos.kernels.reference.shapes import assertions, sizes
 
 # Up to so many pairs of a query and a key, B * N * T * S, all logits are made at once. Causal attention of 8 heads of
 # 64, forward and backward, on two cores, took at T = S = 2048 0.4 s and 0.4 GB more at its peak, and in blocks of keys
@@ -39,30 +39,15 @@ def attention(
     All keys take part, those beyond `key_value_seq_lengths` with the weight 0, so a short length in a long cache saves
     nothing; the native kernel skips them.
     """
-    with tf.control_dependencies(_assertions(query, key, value, bias, options)):
+    batch, queries, heads, _ = sizes(query)
+    right = {"B": batch, "N": heads, "T": queries, "S": sizes(key)[1]}
+    tensors = {"key": key, "value": value, "bias": bias}
+    given = {name: (tensors.get(name, getattr(options, name, None)), letters) for name, letters in AXES.items()}
+    with tf.control_dependencies(assertions(given, right, BROADCAST)):
         query = tf.identity(query)
     if _streams(query.shape[0], query.shape[2], query.shape[1], key.shape[1]):
         return attention_streaming.attend(query, key, value, bias, options)
     return attention_plain.attend(query, key, value, bias, options, with_residual)
-
-
-def _assertions(query, key, value, bias, options: Options) -> list[tf.Operation]:
-    """That sizes which were unknown fit, where broadcasting would take one for any. XLA leaves assertions out."""
-    batch, queries, heads, _ = sizes(query)
-    right = {"B": batch, "N": heads, "T": queries, "S": sizes(key)[1]}
-    given = {"key": key, "value": value, "bias": bias}
-    assertions = []
-    for name, letters in AXES.items():
-        x = given.get(name, getattr(options, name, None))
-        for axis, letter in enumerate(letters if x is not None else ""):
-            size, expected = sizes(x)[axis], right[letter]
-            if isinstance(size, int) and (isinstance(expected, int) or (name in BROADCAST and size == 1)):
-                continue
-            message = f"{name}: axis {axis} must be {letter}"
-            if name in BROADCAST:
-                message, expected = f"{message} or 1", tf.where(tf.equal(size, 1), 1, expected)
-            assertions.append(tf.debugging.assert_equal(size, expected, message))
-    return assertions
 
 
 def _streams(batch: int | None, heads: int, num_queries: int | None, num_keys: int | None) -> bool:

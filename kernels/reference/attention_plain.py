@@ -2,7 +2,9 @@
 
 import tensorflow as tf
 
-from ikelos.kernels.attention_arguments import Options, arithmetic
+from ikelos.kernels import gradients
+from ikelos.kernels.arguments import arithmetic
+from ikelos.kernels.attention_arguments import Options
 from ikelos.kernels.reference.attention_pairs import FORBIDDEN, Queries, unpacked
 from ikelos.kernels.reference.shapes import sizes
 
@@ -46,14 +48,9 @@ def attend(
 def second_gradients(inputs, options: Options, output_grads, upstream) -> list[tf.Tensor | None]:
     """Gradients by `inputs` (query, key, value and, if there is one, bias) and by `output_grads` (those by output and
     residual), given those by the first gradients, `upstream`."""
-    inputs, output_grads = list(inputs), list(output_grads)
-    with tf.GradientTape() as outer:
-        outer.watch([*inputs, *output_grads])
-        with tf.GradientTape() as inner:
-            inner.watch(inputs)
-            outputs = attend(*unpacked(inputs), options)
-        first = inner.gradient(outputs, inputs, output_gradients=output_grads)
-    return outer.gradient(first, [*inputs, *output_grads], output_gradients=list(upstream))
+    return gradients.second_gradients(
+        lambda *inputs: attend(*unpacked(inputs), options), inputs, output_grads, upstream
+    )
 
 
 def _always_meets_keys(options: Options, num_queries: int | None, num_keys: int | None) -> bool:

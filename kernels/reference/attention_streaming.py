@@ -6,7 +6,8 @@ the weights again from the residual: Dao et al. 2022, https://arxiv.org/abs/2205
 
 import tensorflow as tf
 
-from ikelos.kernels.attention_arguments import Options, arithmetic
+from ikelos.kernels.arguments import arithmetic
+from ikelos.kernels.attention_arguments import Options
 from ikelos.kernels.reference import attention_plain
 from ikelos.kernels.reference.attention_pairs import FORBIDDEN, Queries, unpacked
 from ikelos.kernels.reference.shapes import sizes

@@ -1,5 +1,5 @@
-// The one matrix multiplication that attention is made of: a few rows times a panel, held in
-// registers. Per-ISA sources only: see simd.h.
+// The matrix multiplication that kernels are made of: a few rows times a panel, held in registers.
+// Per-ISA sources only: see simd.h.
 #ifndef IKELOS_CORE_GEMM_H_
 #define IKELOS_CORE_GEMM_H_
 
@@ -24,6 +24,29 @@ constexpr int kPanel = kPanelVectors * kLanes;
 // first.
 enum class Into { kNew, kSum, kScaledSum };
 
+// sums[i, :] += sum_p a[i * a_row + p * a_step] * b[p * b_row + :], all sums in registers.
+template <int rows, int vectors>
+__attribute__((always_inline)) inline void MultiplyAdd(Floats (&sums)[rows][vectors],
+                                                       const float* a, int64_t a_row,
+                                                       int64_t a_step, const float* b,
+                                                       int64_t b_row, int64_t depth) {
+  for (int64_t p = 0; p < depth; ++p, a += a_step, b += b_row) {
+    Floats panel[vectors];
+#pragma GCC unroll 4
+    for (int j = 0; j < vectors; ++j) {
+      panel[j] = Load(b + j * kLanes);
+    }
+#pragma GCC unroll 12
+    for (int i = 0; i < rows; ++i) {
+      const Floats factor = Broadcast(a[i * a_row]);
+#pragma GCC unroll 4
+      for (int j = 0; j < vectors; ++j) {
+        sums[i][j] += factor * panel[j];
+      }
+    }
+  }
+}
+
 // c[i, :] (+)= sum_p a[i * a_row + p * a_step] * b[p * b_row + :], over `vectors` vectors of
 // columns.
 template <int rows, int vectors, Into into>
@@ -45,21 +68,7 @@ __attribute__((noinline)) void GemmTile(const float* a, int64_t a_row, int64_t a
       }
     }
   }
-  for (int64_t p = 0; p < depth; ++p, a += a_step, b += b_row) {
-    Floats panel[vectors];
-#pragma GCC unroll 4
-    for (int j = 0; j < vectors; ++j) {
-      panel[j] = Load(b + j * kLanes);
-    }
-#pragma GCC unroll 12
-    for (int i = 0; i < rows; ++i) {
-      const Floats factor = Broadcast(a[i * a_row]);
-#pragma GCC unroll 4
-      for (int j = 0; j < vectors; ++j) {
-        sums[i][j] += factor * panel[j];
-      }
-    }
-  }
+  MultiplyAdd(sums, a, a_row, a_step, b, b_row, depth);
 #pragma GCC unroll 12
   for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 4

@@ -48,6 +48,16 @@ inline void WithStorage(Storage storage, void* data, const F& f) {
   }
 }
 
+// LoadPart and StorePart from an element on of an array in any storage.
+inline Floats LoadPart(Storage storage, const void* array, int64_t at, int64_t count) {
+  Floats values = {};
+  WithStorage(storage, array, [&](const auto* source) { values = LoadPart(source + at, count); });
+  return values;
+}
+inline void StorePart(Storage storage, Floats values, void* array, int64_t at, int64_t count) {
+  WithStorage(storage, array, [&](auto* target) { StorePart(values, target + at, count); });
+}
+
 // target[i, :] = source[i * row_stride + :] * factor as floats, with zeros to the right up to
 // target_columns (a multiple of kLanes) and below up to target_rows.
 template <typename T>

@@ -1,0 +1,317 @@
+// Cuts recurrent layers into tasks. What a task computes depends on no other task of its kind, so
+// the number of threads may decide how many there are.
+#include "core/recurrent.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "core/recurrent_parts.h"
+#include "core/sequences.h"
+#include "core/team.h"
+#include "core/thread_scratch.h"
+
+namespace ikelos {
+namespace {
+
+// The widest vector has so many floats: with it all arrays are at their largest.
+constexpr int64_t kMostLanes = 16;
+
+// Steps whose inputs are multiplied in one task: 100 KB of inputs at D = 256.
+constexpr int64_t kProjectSteps = 96;
+// Rows and panels of weights whose gradients are summed in one task: the sums take 400 KB with
+// AVX-512.
+constexpr int64_t kGradRows = 192;
+constexpr int64_t kGradPanels = 8;
+// Work for which it pays to have another thread in each step: about a microsecond.
+constexpr int64_t kLaneFlops = 100000;
+
+int64_t ElementSize(Storage storage) { return storage == Storage::kFloat32 ? 4 : 2; }
+
+// Hands out parts of memory, each on a cache line of its own. Without a start it only counts.
+class Memory {
+ public:
+  explicit Memory(float* start) : start_(start) {}
+
+  float* Take(int64_t count) {
+    const int64_t at = used_;
+    used_ += CeilDiv(count, 16) * 16;
+    return start_ == nullptr ? nullptr : start_ + at;
+  }
+  int64_t used() const { return used_; }
+
+ private:
+  float* start_;
+  int64_t used_ = 0;
+};
+
+// `total`: steps that arrays have room for.
+void LayOut(const RecurrentProblem& p, const RecurrentSizes& sizes, int64_t total, float* saved,
+            Memory& scratch, RecurrentState* state) {
+  const int64_t rows = p.batch * sizes.wide;
+  if (saved == nullptr) {
+    state->gates = scratch.Take(sizes.wide * total * kSlots);
+    state->history = nullptr;
+  } else {
+    state->gates = saved;
+    state->history = saved + sizes.wide * total * kSlots;
+  }
+  state->cells = IsGru(p.cell) ? nullptr : scratch.Take(rows);
+  state->reset = p.cell == RecurrentCell::kGru ? scratch.Take(rows) : nullptr;
+  for (int i = 0; i < 2; ++i) {
+    state->hidden[i] = scratch.Take(rows);
+    state->masked[i] = p.recurrent_dropout_mask == nullptr ? nullptr : scratch.Take(kSlots * rows);
+  }
+}
+
+void LayOut(const RecurrentProblem& p, const RecurrentSizes& sizes, int64_t total, Memory& scratch,
+            RecurrentGradState* state) {
+  const int64_t columns = kSlots * sizes.lanes;
+  const int64_t kernel_depth = sizes.wide * InputSlots(p.cell).count;
+  const int64_t recurrent_depth = sizes.wide * RecurrentSlots(p.cell).count;
+  state->kernel = scratch.Take(sizes.feature_groups * kernel_depth * columns);
+  state->recurrent = scratch.Take(sizes.unit_groups * recurrent_depth * columns);
+  state->candidate = p.cell == RecurrentCell::kGru
+                         ? scratch.Take(sizes.unit_groups * sizes.wide * columns)
+                         : nullptr;
+  state->grads = scratch.Take(sizes.wide * total * kSlots);
+  state->initial = scratch.Take(p.batch * sizes.wide);
+  state->carry = scratch.Take(p.batch * sizes.wide);
+}
+
+// How a step's work is shared: runs of panels, and where there are threads left, of rows.
+struct Lanes {
+  int64_t panels, rows;
+
+  Lanes(const RecurrentProblem& p, int64_t panels_to_share, int64_t threads) {
+    const int64_t flops = 2 * p.batch * p.units * p.units * NumGates(p.cell);
+    const int64_t useful = std::max<int64_t>(1, std::min(threads, flops / kLaneFlops));
+    panels = std::min(useful, panels_to_share);
+    rows = std::max<int64_t>(1, std::min(useful / panels, p.batch / 4));
+  }
+  int64_t count() const { return panels * rows; }
+
+  // Calls f(first panel, last, first row, last) with a lane's share.
+  template <typename F>
+  void Share(int64_t lane, int64_t all_panels, int64_t all_rows, const F& f) const {
+    const int64_t i = lane % panels, j = lane / panels;
+    f(all_panels * i / panels, all_panels * (i + 1) / panels, all_rows * j / rows,
+      all_rows * (j + 1) / rows);
+  }
+};
+
+int64_t Phases(RecurrentCell cell) { return cell == RecurrentCell::kGru ? 2 : 1; }
+
+void Project(const RecurrentState& state, const RecurrentForward& parts,
+             const RecurrentSizes& sizes, const ParallelFor& parallel_for) {
+  const int64_t total = state.sequences->total, threads = parallel_for.num_threads;
+  const int64_t steps = std::min(kProjectSteps, CeilDiv(CeilDiv(total, threads), 6) * 6);
+  const int64_t step_tasks = CeilDiv(total, steps);
+  const int64_t panel_tasks = std::min(sizes.panels, CeilDiv(threads, step_tasks));
+  parallel_for(step_tasks * panel_tasks, [&](int64_t task) {
+    const int64_t first = task / panel_tasks * steps, i = task % panel_tasks;
+    const int64_t count = std::min(steps, total - first);
+    parts.project(state, first, count, sizes.panels * i / panel_tasks,
+                  sizes.panels * (i + 1) / panel_tasks,
+                  ThreadScratch(parts.project_scratch(*state.problem, count)));
+  });
+}
+
+// What the recurrent kernel's gradient is made of: runs of slots that are products of the same.
+std::vector<Slots> RecurrentRuns(const RecurrentProblem& p) {
+  const Slots all = RecurrentSlots(p.cell);
+  std::vector<Slots> runs;
+  if (p.recurrent_dropout_mask == nullptr) {
+    runs.push_back(all);
+  } else {
+    for (int64_t s = all.first; s < all.first + all.count; ++s) {
+      runs.push_back({s, 1});
+    }
+  }
+  if (p.cell == RecurrentCell::kGru) {
+    runs.push_back({0, 1});
+  }
+  return runs;
+}
+
+void WeightGradients(const RecurrentGradState& state, const RecurrentBackward& parts,
+                     const RecurrentSizes& sizes, const ParallelFor& parallel_for) {
+  const RecurrentProblem& p = *state.problem;
+  using Grad = decltype(parts.kernel_grad);
+  struct Task {
+    Grad grad;
+    Slots slots;
+    int64_t first, count, begin, end;
+  };
+  std::vector<Task> tasks;
+  const auto add = [&](Grad grad, const Slots& slots, int64_t rows) {
+    const int64_t blocks = CeilDiv(rows, kGradRows);
+    for (int64_t begin = 0; begin < sizes.panels; begin += kGradPanels) {
+      for (int64_t i = 0; i < blocks; ++i) {
+        const int64_t first = rows * i / blocks;
+        tasks.push_back({grad, slots, first, rows * (i + 1) / blocks - first, begin,
+                         std::min(sizes.panels, begin + kGradPanels)});
+      }
+    }
+  };
+  const int64_t bias = state.gradients->bias_grad == nullptr ? 0 : 1;
+  add(parts.kernel_grad, InputSlots(p.cell), p.features + bias);
+  for (const Slots& slots : RecurrentRuns(p)) {
+    add(parts.recurrent_grad, slots,
+        p.units + (p.cell == RecurrentCell::kGruResetAfter ? bias : 0));
+  }
+  const auto count = static_cast<int64_t>(tasks.size());
+  const int64_t total = state.sequences->total;
+  // The small ones last.
+  parallel_for(count + CeilDiv(total, kProjectSteps), [&](int64_t i) {
+    if (i < count) {
+      const Task& task = tasks[static_cast<size_t>(i)];
+      task.grad(state, task.slots, task.first, task.count, task.begin, task.end,
+                ThreadScratch(parts.weights_scratch(p, task.count, task.end - task.begin)));
+    } else {
+      const int64_t first = (i - count) * kProjectSteps;
+      parts.inputs_grad(state, first, std::min(kProjectSteps, total - first));
+    }
+  });
+}
+
+}  // namespace
+
+int64_t RecurrentPacked(const RecurrentProblem& p) {
+  const RecurrentSizes sizes(p, kMostLanes);
+  return sizes.panels * sizes.PackedPanel(p);
+}
+
+void PackRecurrent(const RecurrentProblem& p, float* packed, Isa isa,
+                   const ParallelFor& parallel_for) {
+  const RecurrentForward& parts = IKELOS_PICK(isa, kRecurrentForward);
+  parallel_for(RecurrentSizes(p, parts.lanes).panels,
+               [&](int64_t panel) { parts.pack(p, panel, packed); });
+}
+
+int64_t RecurrentSaved(const RecurrentProblem& p) {
+  return RecurrentSizes(p, kMostLanes).wide * p.batch * p.steps * (kSlots + 1);
+}
+
+int64_t RecurrentScratch(const RecurrentProblem& p, bool saves) {
+  Memory scratch(nullptr);
+  RecurrentState state{};
+  float none;
+  LayOut(p, RecurrentSizes(p, kMostLanes), p.batch * p.steps, saves ? &none : nullptr, scratch,
+         &state);
+  return scratch.used();
+}
+
+int64_t RecurrentGradScratch(const RecurrentProblem& p) {
+  Memory scratch(nullptr);
+  RecurrentGradState state{};
+  LayOut(p, RecurrentSizes(p, kMostLanes), p.batch * p.steps, scratch, &state);
+  return scratch.used();
+}
+
+void Recurrent(const RecurrentProblem& p, const float* packed, const RecurrentResults& results,
+               float* scratch, Isa isa, const ParallelFor& parallel_for) {
+  const RecurrentForward& parts = IKELOS_PICK(isa, kRecurrentForward);
+  const RecurrentSizes sizes(p, parts.lanes);
+  const OwnedSequences owned(p);
+  const Sequences& sequences = owned.view;
+  RecurrentState state{};
+  state.problem = &p;
+  state.sequences = &sequences;
+  state.packed = packed;
+  Memory memory(scratch);
+  LayOut(p, sizes, sequences.total, results.saved, memory, &state);
+
+  // All bits 0 are a 0 in every storage.
+  const int64_t row_bytes = p.units * ElementSize(p.storage);
+  for (const int64_t row : owned.empty_outputs) {
+    std::memset(static_cast<char*>(results.outputs) + row * row_bytes, 0,
+                static_cast<size_t>(row_bytes));
+  }
+  for (int64_t row = 0; row < p.batch; ++row) {
+    if (sequences.length[row] > 0) {
+      parts.start(state, row);
+      continue;
+    }
+    const int64_t at = sequences.row[row] * row_bytes;
+    const auto copy = [&](const void* from, void* to) {
+      std::memcpy(static_cast<char*>(to) + at, static_cast<const char*>(from) + at,
+                  static_cast<size_t>(row_bytes));
+    };
+    copy(p.initial_hidden, results.hidden);
+    if (p.cell == RecurrentCell::kLstm) {
+      copy(p.initial_cell, results.cell);
+    }
+  }
+  if (sequences.total == 0) {
+    return;
+  }
+
+  Project(state, parts, sizes, parallel_for);
+  const Lanes lanes(p, sizes.panels, parallel_for.num_threads);
+  const int64_t phases = Phases(p.cell);
+  RunSteps(
+      sequences.steps * phases, lanes.count(),
+      [&](int64_t i, int64_t lane) {
+        const int64_t step = i / phases;
+        lanes.Share(lane, sizes.panels, sequences.Active(step),
+                    [&](int64_t begin, int64_t end, int64_t first, int64_t last) {
+                      parts.step(state, results, step, i % phases, begin, end, first, last);
+                    });
+      },
+      parallel_for);
+}
+
+void RecurrentGrad(const RecurrentProblem& p, const RecurrentGradients& gradients, float* scratch,
+                   Isa isa, const ParallelFor& parallel_for) {
+  const RecurrentBackward& parts = IKELOS_PICK(isa, kRecurrentBackward);
+  const RecurrentSizes sizes(p, parts.lanes);
+  const OwnedSequences owned(p);
+  const Sequences& sequences = owned.view;
+  RecurrentGradState state{};
+  state.problem = &p;
+  state.gradients = &gradients;
+  state.sequences = &sequences;
+  state.gates = gradients.saved;
+  state.history = gradients.saved + sizes.wide * sequences.total * kSlots;
+  Memory memory(scratch);
+  LayOut(p, sizes, sequences.total, memory, &state);
+
+  const bool is_plain_gru = p.cell == RecurrentCell::kGru;
+  const int64_t groups = sizes.feature_groups + sizes.unit_groups * (is_plain_gru ? 2 : 1);
+  parallel_for(groups, [&](int64_t i) {
+    if (i < sizes.feature_groups) {
+      parts.transpose(p, p.kernel, p.features, i, InputSlots(p.cell), state.kernel);
+    } else if (i < sizes.feature_groups + sizes.unit_groups) {
+      parts.transpose(p, p.recurrent_kernel, p.units, i - sizes.feature_groups,
+                      RecurrentSlots(p.cell), state.recurrent);
+    } else {
+      parts.transpose(p, p.recurrent_kernel, p.units, i - sizes.feature_groups - sizes.unit_groups,
+                      {0, 1}, state.candidate);
+    }
+  });
+  for (int64_t row = 0; row < p.batch; ++row) {
+    parts.start(state, row);
+  }
+
+  const Lanes lanes(p, sizes.unit_groups, parallel_for.num_threads);
+  const int64_t phases = Phases(p.cell), last_step = sequences.steps - 1;
+  // One more step than there are, less the phase that it does not have.
+  RunSteps((sequences.steps + 1) * phases - (phases - 1), lanes.count(),
+           [&](int64_t i, int64_t lane) {
+             const int64_t step = last_step - i / phases;
+             lanes.Share(lane, sizes.unit_groups, step < 0 ? p.batch : sequences.Active(step),
+                         [&](int64_t begin, int64_t end, int64_t first, int64_t last) {
+                           parts.step(state, step, i % phases, begin, end, first, last);
+                         });
+           },
+           parallel_for);
+
+  if (sequences.total < p.batch * p.steps) {
+    std::memset(gradients.inputs_grad, 0,
+                static_cast<size_t>(p.batch * p.steps * p.features * ElementSize(p.storage)));
+  }
+  WeightGradients(state, parts, sizes, parallel_for);
+}
+
+}  // namespace ikelos

@@ -1,0 +1,365 @@
+// Recurrent layers forward, for one instruction set: packs weights, multiplies inputs, and takes
+// tiles of rows and units through a step.
+#include "core/activations.h"
+#include "core/pack.h"
+#include "core/recurrent_parts.h"
+#include "core/tiles.h"
+
+namespace ikelos {
+namespace IKELOS_ISA {
+namespace {
+
+// --- weights ------------------------------------------------------------------------------------
+
+// Copies a panel's columns of some slots, row by row: [depth, slots, kLanes].
+float* PackSlots(const RecurrentProblem& p, const void* weights, int64_t depth, const Slots& slots,
+                 int64_t panel, float* target) {
+  const int64_t columns = NumGates(p.cell) * p.units, first = panel * kLanes;
+  const int64_t left = p.units - first;
+  for (int64_t d = 0; d < depth; ++d) {
+    for (int64_t s = slots.first; s < slots.first + slots.count; ++s, target += kLanes) {
+      const int64_t column = GateOf(p.cell, s) * p.units + first;
+      Store(LoadPart(p.storage, weights, d * columns + column, left), target);
+    }
+  }
+  return target;
+}
+
+// One vector for each slot. Where a gate's two products are only ever added, so are its two biases.
+void PackBias(const RecurrentProblem& p, int64_t panel, float* target) {
+  const int64_t first = panel * kLanes, left = p.units - first;
+  const bool after = p.cell == RecurrentCell::kGruResetAfter;
+  for (int64_t s = 0; s < kSlots; ++s) {
+    Floats sum = {};
+    const int64_t gate = GateOf(p.cell, s) * p.units + first;
+    if (p.bias != nullptr && s < InputSlots(p.cell).count) {
+      sum += LoadPart(p.storage, p.bias, gate, left);
+    }
+    if (p.bias != nullptr && after && s >= RecurrentSlots(p.cell).first) {
+      sum += LoadPart(p.storage, p.bias, 3 * p.units + gate, left);
+    }
+    Store(sum, target + s * kLanes);
+  }
+}
+
+void Pack(const RecurrentProblem& p, int64_t panel, float* packed) {
+  float* target = packed + panel * RecurrentSizes(p, kLanes).PackedPanel(p);
+  target = PackSlots(p, p.kernel, p.features, InputSlots(p.cell), panel, target);
+  target = PackSlots(p, p.recurrent_kernel, p.units, RecurrentSlots(p.cell), panel, target);
+  if (p.cell == RecurrentCell::kGru) {
+    target = PackSlots(p, p.recurrent_kernel, p.units, {0, 1}, panel, target);
+  }
+  PackBias(p, panel, target);
+}
+
+// Where the parts of a panel's weights begin.
+struct PanelWeights {
+  const float *kernel, *recurrent, *candidate, *bias;
+
+  PanelWeights(const RecurrentState& state, int64_t panel) {
+    const RecurrentProblem& p = *state.problem;
+    kernel = state.packed + panel * RecurrentSizes(p, kLanes).PackedPanel(p);
+    recurrent = kernel + p.features * InputSlots(p.cell).count * kLanes;
+    candidate = recurrent + p.units * RecurrentSlots(p.cell).count * kLanes;
+    bias = candidate + (p.cell == RecurrentCell::kGru ? p.units * kLanes : 0);
+  }
+};
+
+// --- products with the inputs --------------------------------------------------------------------
+
+int64_t ProjectScratch(const RecurrentProblem& p, int64_t count) {
+  return count * RoundUp(p.features, kLanes);
+}
+
+template <int rows, int vectors>
+__attribute__((noinline)) void ProjectTile(const float* a, int64_t a_row, const float* kernel,
+                                           float* gates, int64_t depth) {
+  Floats sums[rows][vectors] = {};
+  MultiplyAdd(sums, a, a_row, 1, kernel, vectors * kLanes, depth);
+#pragma GCC unroll 12
+  for (int i = 0; i < rows; ++i) {
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) {
+      Store(sums[i][v], gates + (i * kSlots + v) * kLanes);
+    }
+  }
+}
+
+template <int vectors>
+void ProjectPanels(const RecurrentState& state, int64_t first, int64_t count, int64_t begin,
+                   int64_t end, float* scratch) {
+  const RecurrentProblem& p = *state.problem;
+  const int64_t row = RoundUp(p.features, kLanes);
+  WithStorage(p.storage, p.inputs, [&](const auto* inputs) {
+    for (int64_t i = 0; i < count; ++i) {
+      CopyRows(inputs + state.sequences->input[first + i] * p.features, 0, 1, p.features, 1.0f,
+               scratch + i * row, row, 1);
+    }
+  });
+  for (int64_t q = begin; q < end; ++q) {
+    const PanelWeights weights(state, q);
+    float* gates = state.gates + (q * state.sequences->total + first) * kSlots * kLanes;
+    ForTiles<kTileRows<vectors>>(0, count, [&](auto rows, int64_t i) {
+      ProjectTile<decltype(rows)::value, vectors>(scratch + i * row, row, weights.kernel,
+                                                  gates + i * kSlots * kLanes, p.features);
+    });
+  }
+}
+
+void Project(const RecurrentState& state, int64_t first, int64_t count, int64_t begin, int64_t end,
+             float* scratch) {
+  if (IsGru(state.problem->cell)) {
+    ProjectPanels<3>(state, first, count, begin, end, scratch);
+  } else {
+    ProjectPanels<4>(state, first, count, begin, end, scratch);
+  }
+}
+
+// --- steps --------------------------------------------------------------------------------------
+
+// A panel of units in a step.
+struct Panel {
+  const RecurrentState& state;
+  const RecurrentProblem& p;
+  const RecurrentResults& results;
+  int64_t step, index;
+  int64_t wide, first_unit, left;  // units from this panel's first on
+  const float* hidden;             // of all units, before the step
+  const float* masked;
+  float* gates;  // of the step's first row
+  PanelWeights weights;
+
+  Panel(const RecurrentState& state, const RecurrentResults& results, int64_t step, int64_t index)
+      : state(state),
+        p(*state.problem),
+        results(results),
+        step(step),
+        index(index),
+        wide(RecurrentSizes(p, kLanes).wide),
+        first_unit(index * kLanes),
+        left(p.units - first_unit),
+        hidden(state.hidden[step % 2]),
+        masked(state.masked[step % 2]),
+        gates(state.gates +
+              (index * state.sequences->total + state.sequences->first[step]) * kSlots * kLanes),
+        weights(state, index) {}
+
+  float* Gate(int64_t row, int64_t slot) const { return gates + (row * kSlots + slot) * kLanes; }
+
+  // This panel's part of the history.
+  float* History(int64_t of_step, int64_t row) const {
+    return state.history +
+           (index * state.sequences->total + state.sequences->first[of_step] + row) * kLanes;
+  }
+  float* Cell(int64_t row) const {
+    return state.cells + (index * state.sequences->rows + row) * kLanes;
+  }
+};
+
+// Starts sums from the products with the inputs and the biases.
+template <int rows, int vectors>
+inline void StartSums(const Panel& panel, int64_t row, int64_t slot,
+                      Floats (&sums)[rows][vectors]) {
+  const int64_t inputs = InputSlots(panel.p.cell).count;
+#pragma GCC unroll 4
+  for (int v = 0; v < vectors; ++v) {
+    const Floats bias = Load(panel.weights.bias + (slot + v) * kLanes);
+#pragma GCC unroll 12
+    for (int i = 0; i < rows; ++i) {
+      sums[i][v] = slot + v < inputs ? Load(panel.Gate(row + i, slot + v)) + bias : bias;
+    }
+  }
+}
+
+// Adds the products of hidden states with the recurrent kernel. With a dropout mask each slot has
+// hidden states of its own.
+template <int rows, int vectors>
+inline void AddRecurrent(const Panel& panel, int64_t row, int64_t slot,
+                         Floats (&sums)[rows][vectors]) {
+  if (panel.masked == nullptr) {
+    MultiplyAdd(sums, panel.hidden + row * panel.wide, panel.wide, 1, panel.weights.recurrent,
+                vectors * kLanes, panel.p.units);
+    return;
+  }
+  for (int v = 0; v < vectors; ++v) {
+    Floats part[rows][1] = {};
+    MultiplyAdd(part, panel.masked + ((slot + v) * panel.state.sequences->rows + row) * panel.wide,
+                panel.wide, 1, panel.weights.recurrent + v * kLanes, vectors * kLanes,
+                panel.p.units);
+    for (int i = 0; i < rows; ++i) {
+      sums[i][v] += part[i][0];
+    }
+  }
+}
+
+// Writes a row's hidden state where the next step, or with `into` 0 the first one, reads it.
+inline void StoreHidden(const RecurrentState& state, int64_t into, int64_t row, int64_t panel,
+                        Floats hidden) {
+  const RecurrentProblem& p = *state.problem;
+  const int64_t wide = RecurrentSizes(p, kLanes).wide, first = panel * kLanes;
+  const int64_t rows = state.sequences->rows;
+  Store(hidden, state.hidden[into] + row * wide + first);
+  if (p.recurrent_dropout_mask == nullptr) {
+    return;
+  }
+  for (int64_t s = 0; s < kSlots; ++s) {
+    const int64_t of_row = state.sequences->row[row] * NumGates(p.cell) + GateOf(p.cell, s);
+    const Floats factor =
+        LoadPart(p.storage, p.recurrent_dropout_mask, of_row * p.units + first, p.units - first);
+    Store(hidden * factor, state.masked[into] + (s * rows + row) * wide + first);
+  }
+}
+
+// Hands a row's new hidden state on: to the outputs, the next step, and the final states.
+inline void Finish(const Panel& panel, int64_t row, Floats hidden, Floats cell) {
+  const RecurrentProblem& p = panel.p;
+  const RecurrentState& state = panel.state;
+  const Sequences& sequences = *state.sequences;
+  const int64_t at = sequences.first[panel.step] + row;
+  const bool is_last = panel.step + 1 == sequences.length[row];
+  const int64_t state_at = sequences.row[row] * p.units + panel.first_unit;
+  for (int64_t i = sequences.output[at]; i < sequences.output_end[at]; ++i) {
+    StorePart(p.storage, hidden, panel.results.outputs, i * p.units + panel.first_unit, panel.left);
+  }
+  if (is_last) {
+    StorePart(p.storage, hidden, panel.results.hidden, state_at, panel.left);
+    if (p.cell == RecurrentCell::kLstm) {
+      StorePart(p.storage, cell, panel.results.cell, state_at, panel.left);
+    }
+    return;
+  }
+  const int64_t next = (panel.step + 1) % 2;
+  StoreHidden(state, next, row, panel.index, hidden);
+}
+
+template <int rows>
+__attribute__((noinline)) void LstmTile(const Panel& panel, int64_t row) {
+  const bool saves = panel.state.history != nullptr;
+  Floats sums[rows][4];
+  StartSums(panel, row, 0, sums);
+  AddRecurrent(panel, row, 0, sums);
+  for (int i = 0; i < rows; ++i) {
+    const Floats input = Sigmoid(sums[i][0]), forget = Sigmoid(sums[i][1]);
+    const Floats candidate = Tanh(sums[i][2]), output = Sigmoid(sums[i][3]);
+    const float* before =
+        saves && panel.step > 0 ? panel.History(panel.step - 1, row + i) : panel.Cell(row + i);
+    const Floats cell = forget * Load(before) + input * candidate;
+    if (saves) {
+      Store(input, panel.Gate(row + i, 0));
+      Store(forget, panel.Gate(row + i, 1));
+      Store(candidate, panel.Gate(row + i, 2));
+      Store(output, panel.Gate(row + i, 3));
+    }
+    Store(cell, saves ? panel.History(panel.step, row + i) : panel.Cell(row + i));
+    Finish(panel, row + i, output * Tanh(cell), cell);
+  }
+}
+
+// New hidden state of a GRU, kept for the gradient if there will be one.
+inline void FinishGru(const Panel& panel, int64_t row, Floats update, Floats candidate) {
+  const Floats before = Load(panel.hidden + row * panel.wide + panel.first_unit);
+  const Floats hidden = candidate + update * (before - candidate);
+  if (panel.state.history != nullptr) {
+    Store(candidate, panel.Gate(row, 0));
+    Store(hidden, panel.History(panel.step, row));
+  }
+  Finish(panel, row, hidden, Floats{});
+}
+
+template <int rows>
+__attribute__((noinline)) void GruAfterTile(const Panel& panel, int64_t row) {
+  const bool saves = panel.state.history != nullptr;
+  const Floats bias = Load(panel.weights.bias);
+  Floats sums[rows][3];
+  StartSums(panel, row, 1, sums);
+  AddRecurrent(panel, row, 1, sums);
+  for (int i = 0; i < rows; ++i) {
+    const Floats update = Sigmoid(sums[i][0]), reset = Sigmoid(sums[i][1]);
+    const Floats candidate = Tanh(Load(panel.Gate(row + i, 0)) + bias + reset * sums[i][2]);
+    if (saves) {
+      Store(update, panel.Gate(row + i, 1));
+      Store(reset, panel.Gate(row + i, 2));
+      Store(sums[i][2], panel.Gate(row + i, 3));
+    }
+    FinishGru(panel, row + i, update, candidate);
+  }
+}
+
+template <int rows>
+__attribute__((noinline)) void GruResetTile(const Panel& panel, int64_t row) {
+  Floats sums[rows][2];
+  StartSums(panel, row, 1, sums);
+  AddRecurrent(panel, row, 1, sums);
+  for (int i = 0; i < rows; ++i) {
+    const Floats reset = Sigmoid(sums[i][1]);
+    Store(Sigmoid(sums[i][0]), panel.Gate(row + i, 1));
+    Store(reset, panel.Gate(row + i, 2));
+    const int64_t at = (row + i) * panel.wide + panel.first_unit;
+    const Floats hidden =
+        panel.masked == nullptr ? Load(panel.hidden + at) : Load(panel.masked + at);
+    Store(reset * hidden, panel.state.reset + at);
+  }
+}
+
+template <int rows>
+__attribute__((noinline)) void GruCandidateTile(const Panel& panel, int64_t row) {
+  Floats sums[rows][1];
+  StartSums(panel, row, 0, sums);
+  MultiplyAdd(sums, panel.state.reset + row * panel.wide, panel.wide, 1, panel.weights.candidate,
+              kLanes, panel.p.units);
+  for (int i = 0; i < rows; ++i) {
+    FinishGru(panel, row + i, Load(panel.Gate(row + i, 1)), Tanh(sums[i][0]));
+  }
+}
+
+void Step(const RecurrentState& state, const RecurrentResults& results, int64_t step, int64_t phase,
+          int64_t begin, int64_t end, int64_t first, int64_t last) {
+  for (int64_t q = begin; q < end; ++q) {
+    const Panel panel(state, results, step, q);
+    switch (panel.p.cell) {
+      case RecurrentCell::kLstm:
+        ForTiles<kTileRows<4>>(first, last, [&](auto rows, int64_t row) {
+          LstmTile<decltype(rows)::value>(panel, row);
+        });
+        break;
+      case RecurrentCell::kGruResetAfter:
+        ForTiles<kTileRows<3>>(first, last, [&](auto rows, int64_t row) {
+          GruAfterTile<decltype(rows)::value>(panel, row);
+        });
+        break;
+      case RecurrentCell::kGru:
+        if (phase == 0) {
+          ForTiles<kTileRows<2>>(first, last, [&](auto rows, int64_t row) {
+            GruResetTile<decltype(rows)::value>(panel, row);
+          });
+        } else {
+          ForTiles<kTileRows<1>>(first, last, [&](auto rows, int64_t row) {
+            GruCandidateTile<decltype(rows)::value>(panel, row);
+          });
+        }
+        break;
+    }
+  }
+}
+
+void Start(const RecurrentState& state, int64_t row) {
+  const RecurrentProblem& p = *state.problem;
+  const int64_t from = state.sequences->row[row] * p.units;
+  const RecurrentSizes sizes(p, kLanes);
+  for (int64_t q = 0; q < sizes.panels; ++q) {
+    const int64_t first = q * kLanes, left = p.units - first;
+    StoreHidden(state, 0, row, q, LoadPart(p.storage, p.initial_hidden, from + first, left));
+    if (p.cell == RecurrentCell::kLstm) {
+      Store(LoadPart(p.storage, p.initial_cell, from + first, left),
+            state.cells + (q * state.sequences->rows + row) * kLanes);
+    }
+  }
+}
+
+}  // namespace
+
+extern const RecurrentForward kRecurrentForward;
+const RecurrentForward kRecurrentForward = {kLanes, Pack, Start, ProjectScratch, Project, Step};
+
+}  // namespace IKELOS_ISA
+}  // namespace ikelos

@@ -1,0 +1,162 @@
+// The parts of recurrent layers that are compiled once per instruction set: each a task for one
+// thread.
+#ifndef IKELOS_CORE_RECURRENT_PARTS_H_
+#define IKELOS_CORE_RECURRENT_PARTS_H_
+
+#include <cstdint>
+
+#include "core/parallel.h"
+#include "core/recurrent.h"
+#include "core/sequences.h"
+
+namespace ikelos {
+
+// Units are worked on in panels of as many as a vector has lanes. Of each panel and step four
+// vectors are kept side by side, so that all of a unit's gates are at hand at once:
+//
+//   kLstm:           input, forget, candidate, output
+//   GRU:             candidate, update, reset, and (kGruResetAfter) the candidate's recurrent part
+//
+// The products with the kernel and the recurrent kernel each give a run of these.
+constexpr int64_t kSlots = 4;
+
+struct Slots {
+  int64_t first, count;
+};
+
+inline Slots InputSlots(RecurrentCell cell) {
+  return {0, cell == RecurrentCell::kLstm ? kSlots : 3};
+}
+
+// Of the product of the hidden state with the recurrent kernel. That of kGru's candidate is apart.
+inline Slots RecurrentSlots(RecurrentCell cell) {
+  switch (cell) {
+    case RecurrentCell::kLstm:
+      return {0, 4};
+    case RecurrentCell::kGru:
+      return {1, 2};
+    case RecurrentCell::kGruResetAfter:
+      break;
+  }
+  return {1, 3};
+}
+
+// Which of the weights' gates is in a slot.
+inline int64_t GateOf(RecurrentCell cell, int64_t slot) {
+  if (cell == RecurrentCell::kLstm) {
+    return slot;
+  }
+  constexpr int64_t kGates[] = {2, 0, 1, 2};
+  return kGates[slot];
+}
+
+inline bool IsGru(RecurrentCell cell) { return cell != RecurrentCell::kLstm; }
+
+// Sizes of the arrays below, for vectors of `lanes` floats. More lanes never make them smaller.
+struct RecurrentSizes {
+  int64_t lanes;
+  int64_t panels;          // of units
+  int64_t wide;            // units of all panels
+  int64_t unit_groups;     // of kSlots panels
+  int64_t feature_groups;  // of kSlots vectors of features
+
+  RecurrentSizes(const RecurrentProblem& p, int64_t lanes)
+      : lanes(lanes),
+        panels(CeilDiv(p.units, lanes)),
+        wide(panels * lanes),
+        unit_groups(CeilDiv(panels, kSlots)),
+        feature_groups(CeilDiv(p.features, kSlots * lanes)) {}
+
+  // Floats that a panel's weights take: rows of the kernel [D, slots], of the recurrent kernel [U,
+  // slots], of that for kGru's candidate [U, 1], and the biases [slots], a vector each.
+  int64_t PackedPanel(const RecurrentProblem& p) const {
+    const int64_t apart = p.cell == RecurrentCell::kGru ? 1 : 0;
+    return lanes * (p.features * InputSlots(p.cell).count +
+                    p.units * (RecurrentSlots(p.cell).count + apart) + kSlots);
+  }
+};
+
+// What the tasks of a call share. Steps are numbered as in Sequences, and so are the rows of gates,
+// cells and gradients: [panels, steps, ...].
+struct RecurrentState {
+  const RecurrentProblem* problem;
+  const Sequences* sequences;
+  const float* packed;  // [panels, PackedPanel]
+  float* gates;  // [panels, total, kSlots, lanes]: products with the kernel, then activations
+  // After each step, what the gradient needs besides: cell states, or GRU's hidden states. [panels,
+  // total, lanes], null if no gradient will be asked for.
+  float* history;
+  float* cells;  // kLstm: cell states before the first step, later the last. [panels, rows, lanes]
+  float* hidden[2];  // hidden states before a step and after it, in turn: [rows, wide]
+  // The same times recurrent_dropout_mask, [kSlots, rows, wide] each; null without it.
+  float* masked[2];
+  float* reset;  // kGru: reset gate times hidden state (masked), [rows, wide]
+};
+
+struct RecurrentGradState {
+  const RecurrentProblem* problem;
+  const RecurrentGradients* gradients;
+  const Sequences* sequences;
+  const float* gates;    // as saved
+  const float* history;  // as saved
+  float* initial;        // [panels, rows, lanes]: history before the first step
+  float* kernel;         // transposed: [feature_groups, panels, input slots, lanes; kSlots * lanes]
+  float* recurrent;  // transposed: [unit_groups, panels, recurrent slots, lanes; kSlots * lanes]
+  float* candidate;  // kGru: the same of the candidate, one slot
+  float* grads;      // by what the activations were taken of: as gates
+  float* carry;      // what a step hands to the one before besides: [panels, rows, lanes]
+};
+
+struct RecurrentForward {
+  int64_t lanes;
+
+  void (*pack)(const RecurrentProblem&, int64_t panel, float* packed);
+  // Initial states of a row in the order of the work.
+  void (*start)(const RecurrentState&, int64_t row);
+  // Products of steps first <= i < first + count with the kernel, of panels begin <= panel < end.
+  int64_t (*project_scratch)(const RecurrentProblem&, int64_t count);
+  void (*project)(const RecurrentState&, int64_t first, int64_t count, int64_t begin, int64_t end,
+                  float* scratch);
+  // Units of panels begin <= panel < end, rows first <= row < last, in a step. kGru's has two
+  // phases: 0 up to the reset gate, 1 from there.
+  void (*step)(const RecurrentState&, const RecurrentResults&, int64_t step, int64_t phase,
+               int64_t begin, int64_t end, int64_t first, int64_t last);
+};
+
+struct RecurrentBackward {
+  int64_t lanes;
+
+  // One group of kSlots vectors of columns of the transposed kernel or recurrent kernel, which has
+  // `rows` rows.
+  void (*transpose)(const RecurrentProblem&, const void* weights, int64_t rows, int64_t group,
+                    const Slots& slots, float* transposed);
+  // History before the first step, of a row in the order of the work.
+  void (*start)(const RecurrentGradState&, int64_t row);
+  // As in RecurrentForward, from the last step to the first and once more, with step -1, for the
+  // initial states; for groups of kSlots panels. Phase 1 of kGru is that of its reset gate.
+  void (*step)(const RecurrentGradState&, int64_t step, int64_t phase, int64_t begin, int64_t end,
+               int64_t first, int64_t last);
+  // Gradients by the inputs of steps first <= i < first + count.
+  void (*inputs_grad)(const RecurrentGradState&, int64_t first, int64_t count);
+  // Gradients by rows first <= row < first + count of the kernel or the recurrent kernel, for a run
+  // of its slots, of panels begin <= panel < end. The row behind the last is the bias.
+  int64_t (*weights_scratch)(const RecurrentProblem&, int64_t count, int64_t panels);
+  void (*kernel_grad)(const RecurrentGradState&, const Slots& slots, int64_t first, int64_t count,
+                      int64_t begin, int64_t end, float* scratch);
+  void (*recurrent_grad)(const RecurrentGradState&, const Slots& slots, int64_t first,
+                         int64_t count, int64_t begin, int64_t end, float* scratch);
+};
+
+#define IKELOS_DECLARE_RECURRENT(isa)                \
+  namespace isa {                                    \
+  extern const RecurrentForward kRecurrentForward;   \
+  extern const RecurrentBackward kRecurrentBackward; \
+  }
+IKELOS_DECLARE_RECURRENT(portable)
+IKELOS_DECLARE_RECURRENT(avx2)
+IKELOS_DECLARE_RECURRENT(avx512)
+#undef IKELOS_DECLARE_RECURRENT
+
+}  // namespace ikelos
+
+#endif  // IKELOS_CORE_RECURRENT_PARTS_H_

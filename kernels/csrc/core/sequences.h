@@ -1,0 +1,47 @@
+// The valid steps of sequences of different lengths, in an order in which they can be worked on
+// together.
+#ifndef IKELOS_CORE_SEQUENCES_H_
+#define IKELOS_CORE_SEQUENCES_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "core/recurrent.h"
+
+namespace ikelos {
+
+// Rows are ordered by their number of valid steps, longest first, so those that have an s-th valid
+// step are the first few: their steps are numbered one behind the other, then those of the next s.
+// Invalid steps have no number and cost nothing.
+struct Sequences {
+  int64_t rows;           // all rows, B
+  int64_t steps;          // valid steps of the longest row
+  int64_t total;          // valid steps of all rows
+  const int64_t* row;     // [rows]: its index in the batch
+  const int64_t* length;  // [rows]: how many valid steps it has
+  const int64_t* first;   // [steps + 1]: number of the first row's s-th step; at the end, total
+  // [total]: indices of rows [U] or [D] in arrays [B, T, ...].
+  const int64_t* input;       // what the step reads
+  const int64_t* output;      // where its output stands first
+  const int64_t* output_end;  // and the end of the run of its repetitions
+
+  int64_t Active(int64_t step) const { return step < steps ? first[step + 1] - first[step] : 0; }
+};
+
+// Holds the arrays of a Sequences, and what stands before a row's first valid step: indices of rows
+// [U] of the outputs that are 0.
+struct OwnedSequences {
+  explicit OwnedSequences(const RecurrentProblem& problem);
+  OwnedSequences(const OwnedSequences&) = delete;
+  OwnedSequences& operator=(const OwnedSequences&) = delete;
+
+  Sequences view;
+  std::vector<int64_t> empty_outputs;
+
+ private:
+  std::vector<int64_t> row_, length_, first_, input_, output_, output_end_;
+};
+
+}  // namespace ikelos
+
+#endif  // IKELOS_CORE_SEQUENCES_H_

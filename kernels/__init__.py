@@ -2,7 +2,19 @@
 
 from ikelos.kernels.attention import attention
 from ikelos.kernels.dispatch import Choice, LibraryError, explain, status, use
-from ikelos.kernels.recurrent import lstm
+from ikelos.kernels.recurrent import gru, lstm
+from ikelos.kernels.recurrent_arguments import LayerNorm
 from ikelos.kernels.rms_norm import rms_norm
 
-__all__ = ["Choice", "LibraryError", "attention", "explain", "lstm", "rms_norm", "status", "use"]
+__all__ = [
+    "Choice",
+    "LayerNorm",
+    "LibraryError",
+    "attention",
+    "explain",
+    "gru",
+    "lstm",
+    "rms_norm",
+    "status",
+    "use",
+]

@@ -7,6 +7,7 @@ from ikelos.layers.models.lstm_language_model import LSTMLanguageModel
 from ikelos.layers.models.transformer_language_model import TransformerLanguageModel
 from ikelos.layers.normalization.fused_rms_normalization import FusedRMSNormalization
 from ikelos.layers.position.rotary_embedding import RotaryEmbedding
+from ikelos.layers.recurrent.fused_gru import FusedGRU
 from ikelos.layers.recurrent.fused_lstm import FusedLSTM
 from ikelos.layers.transformer.decoder_block import DecoderBlock
 from ikelos.layers.transformer.gated_feed_forward import GatedFeedForward
@@ -14,6 +15,7 @@ from ikelos.layers.transformer.gated_feed_forward import GatedFeedForward
 __all__ = [
     "CausalSelfAttention",
     "DecoderBlock",
+    "FusedGRU",
     "FusedLSTM",
     "FusedRMSNormalization",
     "GatedFeedForward",

@@ -1,49 +1,150 @@
-"""Recurrent layers over whole sequences in plain TensorFlow: the meaning of `ikelos.kernels.lstm`."""
+"""Recurrent layers over whole sequences in plain TensorFlow: the meaning of `ikelos.kernels.lstm` and `gru`."""
+
+from collections.abc import Callable
 
 import tensorflow as tf
 
-from ikelos.kernels.reference.shapes import sizes
+from ikelos.kernels.arguments import arithmetic
+from ikelos.kernels.recurrent_arguments import Operands, Options
+from ikelos.kernels.reference.shapes import assertions, sizes
 
 
-def lstm(
-    inputs: tf.Tensor,
-    kernel: tf.Tensor,
-    recurrent_kernel: tf.Tensor,
-    bias: tf.Tensor | None,
-    initial_state: tuple[tf.Tensor, tf.Tensor],
-    mask: tf.Tensor | None,
-) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
-    """See `ikelos.kernels.lstm`; here every argument is given and checked."""
-    units = recurrent_kernel.shape[0]
-    batch, steps, features = sizes(inputs)
-    # All steps' input products in one GEMM: only the recurrent one is left in the loop.
-    flat = tf.matmul(tf.reshape(tf.transpose(inputs, [1, 0, 2]), [steps * batch, features]), kernel)
-    projected = tf.reshape(flat if bias is None else flat + bias, [steps, batch, 4 * units])
-    projected = tf.TensorArray(inputs.dtype, steps).unstack(projected)
-    valid = None if mask is None else tf.TensorArray(tf.bool, steps).unstack(tf.transpose(mask)[:, :, None])
+def lstm(operands: Operands, options: Options) -> tuple[tf.Tensor, ...]:
+    """Outputs, hidden and cell state; see `ikelos.kernels.lstm`. All is checked as far as shapes are known."""
+    given, masks = _computable(operands, options)
+    kernel_scale, recurrent_scale, cell_scale, cell_offset = given.layer_norm or [None] * 4
+    epsilon = options.epsilon
 
-    # A first entry that is cut off again: the shape of a list of no steps is not known.
-    first = tf.TensorArray(inputs.dtype, steps + 1, element_shape=[inputs.shape[0], units]).write(0, initial_state[0])
+    def step(from_inputs, hidden, cell):
+        from_hidden = _normalized(_product(hidden, given.recurrent_kernel, masks), recurrent_scale, epsilon)
+        i, f, candidate, o = tf.split(from_inputs + from_hidden, 4, axis=-1)
+        cell = tf.sigmoid(f) * cell + tf.sigmoid(i) * tf.tanh(candidate)
+        return tf.sigmoid(o) * tf.tanh(_plus(_normalized(cell, cell_scale, epsilon), cell_offset)), cell
 
-    def step(t, hidden, cell, outputs):
-        i, f, candidate, o = tf.split(projected.read(t) + tf.matmul(hidden, recurrent_kernel), 4, axis=-1)
-        new_cell = tf.sigmoid(f) * cell + tf.sigmoid(i) * tf.tanh(candidate)
-        new_hidden = tf.sigmoid(o) * tf.tanh(new_cell)
-        if valid is not None:
-            keep = valid.read(t)
-            new_hidden, new_cell = tf.where(keep, new_hidden, hidden), tf.where(keep, new_cell, cell)
-        return t + 1, new_hidden, new_cell, outputs.write(t + 1, new_hidden)
+    from_inputs = _plus(_normalized(_inputs_product(given), kernel_scale, epsilon), *given.bias)
+    return _over_steps(step, from_inputs, operands, given, options)
 
-    _, hidden, cell, outputs = tf.while_loop(
-        lambda t, *_: t < steps,
-        step,
-        (0, *initial_state, first),
-        # Also a bound on the memory of the gradient's stacks, without which XLA cannot compile it.
-        maximum_iterations=steps,
-    )
-    outputs = tf.transpose(outputs.stack()[1:], [1, 0, 2])
-    if mask is not None:
+
+def gru(operands: Operands, options: Options) -> tuple[tf.Tensor, ...]:
+    """Outputs and hidden state; see `ikelos.kernels.gru`. All is checked as far as shapes are known."""
+    given, masks = _computable(operands, options)
+    kernel_scale, recurrent_scale = given.layer_norm or [None] * 2
+    biases = (tf.unstack(*given.bias) if options.reset_after else given.bias) if given.bias else ()
+    units = given.recurrent_kernel.shape[0]
+    of_gates, of_candidate = tf.split(given.recurrent_kernel, [2 * units, units], axis=1)
+
+    def reset_before(from_inputs, hidden):
+        x_z, x_r, x_candidate = tf.split(from_inputs, 3, axis=-1)
+        h_z, h_r = tf.split(_product(hidden, of_gates, masks[:2]), 2, axis=-1)
+        candidate = tf.tanh(x_candidate + _product(tf.sigmoid(x_r + h_r) * hidden, of_candidate, masks[2:]))
+        return _mixed(tf.sigmoid(x_z + h_z), hidden, candidate)
+
+    def reset_after(from_inputs, hidden):
+        from_hidden = _normalized(_product(hidden, given.recurrent_kernel, masks), recurrent_scale, options.epsilon)
+        h_z, h_r, h_candidate = tf.split(_plus(from_hidden, *biases[1:]), 3, axis=-1)
+        x_z, x_r, x_candidate = tf.split(from_inputs, 3, axis=-1)
+        candidate = tf.tanh(x_candidate + tf.sigmoid(x_r + h_r) * h_candidate)
+        return _mixed(tf.sigmoid(x_z + h_z), hidden, candidate)
+
+    from_inputs = _plus(_normalized(_inputs_product(given), kernel_scale, options.epsilon), *biases[:1])
+    return _over_steps(reset_after if options.reset_after else reset_before, from_inputs, operands, given, options)
+
+
+def _mixed(z: tf.Tensor, hidden: tf.Tensor, candidate: tf.Tensor) -> tuple[tf.Tensor]:
+    return (z * hidden + (1 - z) * candidate,)
+
+
+def _computable(operands: Operands, options: Options) -> tuple[Operands, list[tf.Tensor]]:
+    """The operands in the type to compute in, and the recurrent dropout mask `[B,U]` of each gate, none if nothing is
+    dropped."""
+    dtype, columns = arithmetic(operands.inputs.dtype), operands.kernel.shape[1]
+    batch, steps, features = sizes(operands.inputs)
+    units = operands.recurrent_kernel.shape[0]
+    right = {"B": batch, "T": steps, "D": features, "U": units, "G": columns // units}
+    given: dict[str, tuple[tf.Tensor | None, str]] = {
+        "kernel": (operands.kernel, "D"),
+        "sequence_lengths": (options.sequence_lengths, "B"),
+        "mask": (options.mask, "BT"),
+        "recurrent_dropout_mask": (options.recurrent_dropout_mask, "BGU"),
+        **{f"initial_state[{i}]": (x, "BU") for i, x in enumerate(operands.initial_state)},
+    }
+    with tf.control_dependencies(assertions(given, right)):
+        wide = tf.nest.map_structure(lambda x: tf.cast(tf.identity(x), dtype), operands)
+    if options.recurrent_dropout_mask is None:
+        return wide, []
+    return wide, tf.unstack(tf.stop_gradient(tf.cast(options.recurrent_dropout_mask, dtype)), axis=1)
+
+
+def _inputs_product(given: Operands) -> tf.Tensor:
+    """The product of all steps' inputs with the kernel, in one GEMM: `[T,B,G*U]`."""
+    batch, steps, features = sizes(given.inputs)
+    by_step = tf.reshape(tf.transpose(given.inputs, [1, 0, 2]), [steps * batch, features])
+    return tf.reshape(tf.matmul(by_step, given.kernel), [steps, batch, given.kernel.shape[1]])
+
+
+def _product(hidden: tf.Tensor, kernel: tf.Tensor, masks: list[tf.Tensor]) -> tf.Tensor:
+    """The product of a hidden state with the kernels of some gates, each behind its dropout mask."""
+    if not masks:
+        return tf.matmul(hidden, kernel)
+    kernels = tf.split(kernel, len(masks), axis=1)
+    return tf.concat([tf.matmul(hidden * mask, part) for mask, part in zip(masks, kernels, strict=True)], axis=1)
+
+
+def _normalized(x: tf.Tensor, scale: tf.Tensor | None, epsilon: float) -> tf.Tensor:
+    if scale is None:
+        return x
+    mean, variance = tf.nn.moments(x, axes=-1, keepdims=True)
+    return (x - mean) * tf.math.rsqrt(variance + epsilon) * scale
+
+
+def _plus(x: tf.Tensor, *summands: tf.Tensor | None) -> tf.Tensor:
+    for summand in summands:
+        x = x if summand is None else x + summand
+    return x
+
+
+def _over_steps(
+    step: Callable, from_inputs: tf.Tensor, operands: Operands, given: Operands, options: Options
+) -> tuple[tf.Tensor, ...]:
+    """Outputs `[B,T,U]` and final states, rounded to the type of `operands`, of `step(from_inputs of a step,
+    *states)`, which returns the new states, the first of which is the output."""
+    steps, state = sizes(from_inputs)[0], given.initial_state
+    valid = _valid(options, steps)
+    if options.go_backwards:
+        from_inputs = tf.reverse(from_inputs, [0])
+        valid = None if valid is None else tf.reverse(valid, [0])
+    # One step too many in all lists, which is never read, or cut off again: XLA cannot compile what reads from an empty
+    # list, nor is the shape of its entries known.
+    last = [[0, 1], [0, 0], [0, 0]]
+    from_inputs_at = tf.TensorArray(from_inputs.dtype, steps + 1).unstack(tf.pad(from_inputs, last))
+    valid_at = None if valid is None else tf.TensorArray(tf.bool, steps + 1).unstack(tf.pad(valid, last))
+    outputs = tf.TensorArray(from_inputs.dtype, steps + 1, element_shape=state[0].shape).write(steps, state[0])
+
+    def body(t, state, outputs):
+        new = step(from_inputs_at.read(t), *state)
+        if valid_at is not None:
+            keep = valid_at.read(t)
+            new = tuple(tf.where(keep, x, old) for x, old in zip(new, state, strict=True))
+        return t + 1, new, outputs.write(t, new[0])
+
+    # The maximum is also the size of the gradient's stacks, without which XLA cannot compile it.
+    _, state, outputs = tf.while_loop(lambda t, *_: t < steps, body, (0, state, outputs), maximum_iterations=steps + 1)
+    outputs = outputs.stack()[:-1]
+    if valid is not None:
         # Before a row's first valid step there is no output to repeat.
-        begun = tf.cumsum(tf.cast(mask, tf.int32), axis=1) > 0
-        outputs = tf.where(begun[:, :, None], outputs, tf.zeros([], inputs.dtype))
-    return tf.ensure_shape(outputs, [inputs.shape[0], inputs.shape[1], units]), (hidden, cell)
+        shown = valid if options.zero_output_for_mask else tf.cumsum(tf.cast(valid, tf.int32)) > 0
+        outputs = tf.where(shown, outputs, tf.zeros([], outputs.dtype))
+    outputs = tf.ensure_shape(tf.transpose(outputs, [1, 0, 2]), [*operands.inputs.shape[:2], state[0].shape[1]])
+    return tuple(tf.cast(x, operands.inputs.dtype) for x in (outputs, *state))
+
+
+def _valid(options: Options, steps: int | tf.Tensor) -> tf.Tensor | None:
+    """Which steps of which rows count, by position, `[T,B,1]`; None if all do."""
+    conditions = []
+    if options.sequence_lengths is not None:
+        conditions.append(tf.sequence_mask(options.sequence_lengths, steps))
+    if options.mask is not None:
+        conditions.append(options.mask)
+    if not conditions:
+        return None
+    return tf.transpose(tf.reduce_all(tf.stack(conditions), axis=0))[:, :, None]

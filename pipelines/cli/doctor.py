@@ -34,7 +34,7 @@ PACKAGES = (
     "pydantic",
     "typer",
 )
-OPS = ("attention", "lstm", "rms_norm")
+OPS = ("attention", "gru", "lstm", "rms_norm")
 # What kernels, ours and TensorFlow's, choose by: on x86-64 and on Arm.
 ISA = {"sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_bf16", "amx_tile", "asimd", "bf16", "sve"}
 

@@ -34,11 +34,6 @@ MOST_PAIRS = 3e8
 XLA_TIME, XLA_BATCH = 2048, 1
 
 
-def within_a_tenth(calls=1):
-    """The goal of ours under XLA; below two milliseconds a call, what TensorFlow adds to a call decides."""
-    return Goal(most=1.1, above_ms=2.0 * calls)
-
-
 def arguments(batch, queries, keys, size=64, **others):
     """Of a case: everything that `inputs` and the contenders ask for."""
     defaults = {"causal": False, "backward": False, "lengths": False, "repeat": 1, "dtype": "float32"}
@@ -205,7 +200,7 @@ def square(time, batch, size, causal, backward):
         if time <= XLA_TIME and batch <= XLA_BATCH:
             peers[KERAS_XLA] = None
     left_out += [name for name in (KERAS, KERAS_XLA) if name not in peers]
-    peers[XLA] = within_a_tenth(repeat)
+    peers[XLA] = compare.under_xla(repeat)
     if size == 64 and time >= 512:
         peers[PYTORCH] = Goal(1.2 if backward else 1.3 if causal else 1.15)
     if size == 64 and time == 2048:
@@ -226,7 +221,7 @@ def lengths(batch, time, backward):
     return case(
         f"{'forward+backward' if backward else 'forward'} random lengths T=S={time} B*N={batch * HEADS} H=64",
         arguments(batch, time, time, lengths=True, backward=backward),
-        {PYTORCH: goal, compare.SGEMM: None, KERAS: None, XLA: within_a_tenth()},
+        {PYTORCH: goal, compare.SGEMM: None, KERAS: None, XLA: compare.under_xla()},
     )
 
 
@@ -236,7 +231,7 @@ def decode(batch, keys, repeat=64):
     return case(
         f"decode T=1 S={keys} B={batch} N={HEADS} H=64, {f'{repeat} in a row' if repeat > 1 else 'one call'}",
         arguments(batch, 1, keys, repeat=repeat),
-        {PYTORCH: Goal(1.2) if repeat > 1 else None, KERAS: None, XLA: within_a_tenth(repeat)},
+        {PYTORCH: Goal(1.2) if repeat > 1 else None, KERAS: None, XLA: compare.under_xla(repeat)},
     )
 
 

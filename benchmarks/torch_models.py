@@ -1,5 +1,6 @@
 """Language models in PyTorch, as peers of ours. In the interpreter that runs this there is no TensorFlow."""
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -16,6 +17,40 @@ def linear(kernel):
     layer = nn.Linear(*kernel.shape, bias=False)
     layer.weight = nn.Parameter(torch.from_numpy(kernel).T.contiguous())
     return layer
+
+
+def recurrent(cell, layers):
+    """`nn.LSTM` or `nn.GRU` of layers' weights as Keras has them: kernel, recurrent kernel, bias.
+
+    PyTorch has two biases, and Keras's LSTM one: the other one is 0 and stays so.
+    """
+    features, units = len(layers[0][0]), len(layers[0][1])
+    network = {"lstm": nn.LSTM, "gru": nn.GRU}[cell](features, units, len(layers), batch_first=True)
+    for index, weights in enumerate(layers):
+        kernel, recurrent_kernel, bias = (torch.from_numpy(swapped(cell, x)) for x in weights)
+        biases = torch.stack([bias, torch.zeros_like(bias)]) if cell == "lstm" else bias
+        values = {"weight_ih": kernel.T, "weight_hh": recurrent_kernel.T, "bias_ih": biases[0], "bias_hh": biases[1]}
+        for name, value in values.items():
+            getattr(network, f"{name}_l{index}").data.copy_(value)
+        getattr(network, f"bias_hh_l{index}").requires_grad_(cell == "gru")
+    return network
+
+
+def keras_weights(cell, arrays):
+    """Of one layer, the gradients by what `recurrent` lets train, as those by Keras's weights."""
+    if not arrays:
+        return []
+    kernel, recurrent_kernel, *biases = arrays
+    weights = [kernel.T, recurrent_kernel.T, biases[0] if cell == "lstm" else np.stack(biases)]
+    return [swapped(cell, x) for x in weights]
+
+
+def swapped(cell, x):
+    """`[...,G*U]` in PyTorch's order of gates from Keras's, or the other way: of GRU the first two change places."""
+    if cell == "lstm":
+        return x
+    update, reset, candidate = np.split(x, 3, axis=-1)
+    return np.concatenate([reset, update, candidate], axis=-1)
 
 
 class Llama(nn.Module):

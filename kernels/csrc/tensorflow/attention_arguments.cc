@@ -3,180 +3,75 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <initializer_list>
-#include <string>
-#include <string_view>
-
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include <iterator>
 
 namespace ikelos {
 namespace {
 
-// A letter for each axis: a capital has the size of that axis, a small one that or 1, a digit its
-// own.
-struct Input {
-  const char* name;
-  std::string_view axes;
-  Elements elements;
+// The rows of the table, in the order of the ops' inputs.
+enum AttentionInput {
+  kQuery,
+  kKey,
+  kValue,
+  kBias,  // the first of those of which there are none or one
+  kMask,
+  kQueryLengths,
+  kKeyLengths,
+  kQueryOffset,
+  kAlibiSlopes,
+  kDropoutSeed,  // the last of those
+  kOutput,       // from here on: of the gradient alone
+  kResidual,
+  kOutputGrad,
+  kResidualGrad,
+  kAttentionInputs
 };
-constexpr Input kInputs[kAttentionInputs] = {
-    {"query", "BTNH", Elements::kStored},
-    {"key", "BSKH", Elements::kStored},
-    {"value", "BSKE", Elements::kStored},
-    {"bias", "bnts", Elements::kStored},
-    {"mask", "bnts", Elements::kBool},
+static_assert(kDropoutSeed - kBias + 1 == std::size(kAttentionCounts));
+
+constexpr Input kTable[] = {
+    {"query", "B T N H", Elements::kStored},
+    {"key", "B S K H", Elements::kStored},
+    {"value", "B S K E", Elements::kStored},
+    {"bias", "b n t s", Elements::kStored},
+    {"mask", "b n t s", Elements::kBool},
     {"query_seq_lengths", "B", Elements::kInt32},
     {"key_value_seq_lengths", "B", Elements::kInt32},
     {"query_offset", "B", Elements::kInt32},
     {"alibi_slopes", "N", Elements::kFloat32},
     {"dropout_seed", "2", Elements::kInt32},
-    {"output", "BTNE", Elements::kStored},
-    {"residual", "BTN", Elements::kFloat32},
-    {"output_grad", "BTNE", Elements::kStored},
-    {"residual_grad", "BTN", Elements::kFloat32},
+    {"output", "B T N E", Elements::kStored},
+    {"residual", "B T N", Elements::kFloat32},
+    {"output_grad", "B T N E", Elements::kStored},
+    {"residual_grad", "B T N", Elements::kFloat32},
 };
-constexpr std::string_view kAxes = "BTSNKHE";
-// The core multiplies the number of rows of an array by no more: sizes, copies, bytes.
-constexpr int64_t kMaxFactor = int64_t{1} << 20;
+static_assert(std::size(kTable) == kAttentionInputs);
 
-template <typename... Parts>
-absl::Status Invalid(const Parts&... parts) {
-  return absl::InvalidArgumentError(absl::StrCat(parts...));
-}
-
-bool IsSmall(char letter) { return 'a' <= letter && letter <= 'z'; }
-bool IsDigit(char letter) { return '0' <= letter && letter <= '9'; }
-size_t AxisOf(char letter) {
-  return kAxes.find(IsSmall(letter) ? static_cast<char>(letter - 'a' + 'A') : letter);
-}
-
-// "[B or 1, N or 1, T or 1, S or 1]"
-std::string Expected(std::string_view axes) {
-  return absl::StrCat("[",
-                      absl::StrJoin(axes, ", ",
-                                    [](std::string* text, char letter) {
-                                      if (IsDigit(letter)) {
-                                        text->push_back(letter);
-                                      } else {
-                                        absl::StrAppend(text, kAxes.substr(AxisOf(letter), 1),
-                                                        IsSmall(letter) ? " or 1" : "");
-                                      }
-                                    }),
-                      "]");
-}
-
-// "bias of shape [2,?,7,9]"
-std::string Received(int input, const AttentionShape& shape) {
-  return absl::StrCat(kInputs[input].name, " of shape [",
-                      absl::StrJoin(shape, ",",
-                                    [](std::string* text, int64_t size) {
-                                      absl::StrAppend(text,
-                                                      size == kUnknown ? "?" : absl::StrCat(size));
-                                    }),
-                      "]");
-}
-
-bool ProductFits(std::initializer_list<int64_t> sizes) {
-  int64_t product = 1;
-  for (const int64_t size : sizes) {
-    if (size > 0 && __builtin_mul_overflow(product, size, &product)) {
-      return false;
-    }
-  }
-  return true;
-}
-
-int64_t SizeOf(const AttentionArguments& arguments, char letter) {
-  return arguments.sizes[AxisOf(letter)];
-}
-
-bool Has(const AttentionArguments& arguments, AttentionInput input) {
-  return arguments.attributes.counts[input - kBias] > 0;
-}
-
-AttentionShape ShapeOf(const AttentionArguments& arguments, std::string_view axes) {
-  AttentionShape shape;
-  for (const char letter : axes) {
-    shape.push_back(SizeOf(arguments, letter));
-  }
-  return shape;
-}
-
-// Learns the sizes of axes from one input, or says which earlier one (`sources`, by axis) it
-// contradicts.
-absl::Status ReadShape(AttentionInput input, AttentionArguments* arguments,
-                       AttentionInput* sources) {
-  const AttentionShape& shape = arguments->shapes[input];
-  const std::string_view axes = kInputs[input].axes;
-  if (shape.size() != axes.size()) {
-    return Invalid(kInputs[input].name, ": expected shape ", Expected(axes),
-                   ". Received: ", Received(input, shape), input == kQuery ? "" : " and ",
-                   input == kQuery ? "" : Received(kQuery, arguments->shapes[kQuery]));
-  }
-  for (size_t i = 0; i < axes.size(); ++i) {
-    if (shape[i] == kUnknown || (IsSmall(axes[i]) && shape[i] == 1)) {
-      continue;
-    }
-    if (IsDigit(axes[i])) {
-      if (shape[i] == axes[i] - '0') {
-        continue;
-      }
-      return Invalid(kInputs[input].name, ": expected shape ", Expected(axes),
-                     ". Received: ", Received(input, shape));
-    }
-    const size_t axis = AxisOf(axes[i]);
-    int64_t& size = arguments->sizes[axis];
-    if (size == kUnknown) {
-      if ((axes[i] == 'H' || axes[i] == 'E') && (shape[i] < 1 || shape[i] > kMostSize)) {
-        return Invalid(kInputs[input].name, ": expected a last axis of 1 to ", kMostSize,
-                       " elements. Received: ", Received(input, shape));
-      }
-      size = shape[i];
-      sources[axis] = input;
-    } else if (size != shape[i]) {
-      const AttentionInput source = sources[axis];
-      return Invalid(kInputs[input].name, ": expected shape ", Expected(axes), ", ",
-                     kAxes.substr(axis, 1), " = ", size, " as in ", kInputs[source].name,
-                     ". Received: ", Received(input, shape), " and ",
-                     Received(source, arguments->shapes[source]));
+absl::Status CheckLastAxes(const Arguments& arguments) {
+  for (const char axis : {'H', 'E'}) {
+    const int64_t size = arguments.Size(axis);
+    if (size != kUnknown && (size < 1 || size > kMostSize)) {
+      const int source = arguments.Source(axis);
+      return Invalid(kTable[source].name, ": expected a last axis of 1 to ", kMostSize,
+                     " elements. Received: ", arguments.Received(source));
     }
   }
   return absl::OkStatus();
 }
 
-absl::Status CheckSizes(const AttentionArguments& arguments) {
-  const auto size = [&](char letter) { return SizeOf(arguments, letter); };
-  const auto received = [&](AttentionInput input) {
-    return Received(input, arguments.shapes[input]);
-  };
-  const int64_t heads = size('N'), key_heads = size('K');
+absl::Status CheckSizes(const Arguments& arguments) {
+  const int64_t batch = arguments.Size('B'), queries = arguments.Size('T');
+  const int64_t keys = arguments.Size('S'), heads = arguments.Size('N');
+  const int64_t key_heads = arguments.Size('K');
   if (heads != kUnknown && key_heads != kUnknown &&
       (key_heads == 0 ? heads != 0 : heads % key_heads != 0)) {
     return Invalid("key: expected a number of heads, K, that divides that of query, N = ", heads,
-                   ". Received: ", received(kKey), " and ", received(kQuery));
+                   ". Received: ", arguments.Received(kKey), " and ", arguments.Received(kQuery));
   }
-  if (!ProductFits({size('B'), size('T'), size('N'), size('S')}) ||
-      !ProductFits({size('B'), size('T'), size('N'), kMaxFactor}) ||
-      !ProductFits({size('B'), size('S'), size('K'), kMaxFactor})) {
-    return Invalid("query: expected sizes whose products fit 64 bits. Received: ", received(kQuery),
-                   " and ", received(kKey));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckLengths(const AttentionArguments& arguments, AttentionInput input, char letter) {
-  if (!Has(arguments, input)) {
-    return absl::OkStatus();
-  }
-  const auto* lengths = static_cast<const int32_t*>(arguments.data[input]);
-  const int64_t limit = SizeOf(arguments, letter);
-  for (int64_t b = 0; b < SizeOf(arguments, 'B'); ++b) {
-    if (lengths[b] >= 0 && lengths[b] <= limit) {
-      continue;
-    }
-    return Invalid(kInputs[input].name, ": expected lengths of 0 to ", std::string(1, letter),
-                   " = ", limit, ". Received: ", kInputs[input].name, "[", b, "] = ", lengths[b]);
+  if (!ProductFits({batch, queries, heads, keys}) ||
+      !ProductFits({batch, queries, heads, kMaxFactor}) ||
+      !ProductFits({batch, keys, key_heads, kMaxFactor})) {
+    return Invalid("query: expected sizes whose products fit 64 bits. Received: ",
+                   arguments.Received(kQuery), " and ", arguments.Received(kKey));
   }
   return absl::OkStatus();
 }
@@ -185,7 +80,7 @@ RowStrides DenseRows(int64_t positions, int64_t heads, int64_t size) {
   return {positions * heads * size, heads * size, size};
 }
 
-PairStrides DensePairs(const AttentionShape& sizes) {
+PairStrides DensePairs(const Shape& sizes) {
   int64_t steps[4], step = 1;
   for (int i = 3; i >= 0; --i) {
     steps[i] = sizes[i] == 1 ? 0 : step;
@@ -194,77 +89,53 @@ PairStrides DensePairs(const AttentionShape& sizes) {
   return {steps[0], steps[1], steps[2], steps[3]};
 }
 
-AttentionProblem ProblemOf(const AttentionArguments& arguments, Storage storage) {
-  // An array without elements may have no address, nor has any while XLA compiles, but to the core
-  // null means that there is none.
-  alignas(8) static const char kNowhere[8] = {};
-  const void* data[kAttentionInputs];
-  for (int i = 0; i < kAttentionInputs; ++i) {
-    const bool is_absent =
-        kBias <= i && i <= kDropoutSeed && arguments.attributes.counts[i - kBias] == 0;
-    data[i] = is_absent ? nullptr : arguments.data[i] ? arguments.data[i] : kNowhere;
-  }
+AttentionProblem ProblemOf(const AttentionArguments& arguments) {
   AttentionProblem problem{};
-  problem.batch = SizeOf(arguments, 'B');
-  problem.queries = SizeOf(arguments, 'T');
-  problem.keys = SizeOf(arguments, 'S');
-  problem.heads = SizeOf(arguments, 'N');
-  problem.key_heads = SizeOf(arguments, 'K');
-  problem.size = SizeOf(arguments, 'H');
-  problem.value_size = SizeOf(arguments, 'E');
-  problem.storage = storage;
-  problem.query = data[kQuery];
-  problem.key = data[kKey];
-  problem.value = data[kValue];
+  problem.batch = arguments.Size('B');
+  problem.queries = arguments.Size('T');
+  problem.keys = arguments.Size('S');
+  problem.heads = arguments.Size('N');
+  problem.key_heads = arguments.Size('K');
+  problem.size = arguments.Size('H');
+  problem.value_size = arguments.Size('E');
+  problem.storage = arguments.storage;
+  problem.query = arguments.data[kQuery];
+  problem.key = arguments.data[kKey];
+  problem.value = arguments.data[kValue];
   problem.query_strides = DenseRows(problem.queries, problem.heads, problem.size);
   problem.key_strides = DenseRows(problem.keys, problem.key_heads, problem.size);
   problem.value_strides = DenseRows(problem.keys, problem.key_heads, problem.value_size);
-  problem.bias = data[kBias];
+  problem.bias = arguments.data[kBias];
   if (problem.bias) {
     problem.bias_strides = DensePairs(arguments.shapes[kBias]);
   }
-  problem.mask = static_cast<const uint8_t*>(data[kMask]);
+  problem.mask = static_cast<const uint8_t*>(arguments.data[kMask]);
   if (problem.mask) {
     problem.mask_strides = DensePairs(arguments.shapes[kMask]);
   }
-  problem.query_lengths = static_cast<const int32_t*>(data[kQueryLengths]);
-  problem.key_lengths = static_cast<const int32_t*>(data[kKeyLengths]);
-  problem.query_offsets = static_cast<const int32_t*>(data[kQueryOffset]);
-  problem.alibi_slopes = static_cast<const float*>(data[kAlibiSlopes]);
+  problem.query_lengths = static_cast<const int32_t*>(arguments.data[kQueryLengths]);
+  problem.key_lengths = static_cast<const int32_t*>(arguments.data[kKeyLengths]);
+  problem.query_offsets = static_cast<const int32_t*>(arguments.data[kQueryOffset]);
+  problem.alibi_slopes = static_cast<const float*>(arguments.data[kAlibiSlopes]);
   problem.scale = arguments.attributes.scale;
   problem.is_causal = arguments.attributes.is_causal;
   problem.window_left = arguments.attributes.window_left;
   problem.window_right = arguments.attributes.window_right;
   problem.dropout_rate = arguments.attributes.dropout_rate;
-  if (data[kDropoutSeed]) {
-    std::memcpy(problem.seed, data[kDropoutSeed], sizeof problem.seed);
+  if (arguments.Has(kDropoutSeed)) {
+    std::memcpy(problem.seed, arguments.data[kDropoutSeed], sizeof problem.seed);
   }
   return problem;
 }
 
 }  // namespace
 
-Elements ElementsOf(AttentionInput input) { return kInputs[input].elements; }
-
-const char* NameOf(AttentionInput input) { return kInputs[input].name; }
-
-std::vector<AttentionInput> InputsOf(const AttentionAttributes& attributes, bool is_gradient) {
-  std::vector<AttentionInput> inputs;
-  for (int i = 0; i < (is_gradient ? kAttentionInputs : kOutput); ++i) {
-    if (kBias <= i && i <= kDropoutSeed && attributes.counts[i - kBias] == 0) {
-      continue;
-    }
-    inputs.push_back(static_cast<AttentionInput>(i));
-  }
-  return inputs;
-}
-
-absl::Status CheckAttributes(const AttentionAttributes& attributes) {
-  for (int i = 0; i < kOptionalInputs; ++i) {
-    const char* name = kInputs[kBias + i].name;
-    if (attributes.counts[i] != 0 && attributes.counts[i] != 1) {
-      return Invalid(name, ": expected none or one. Received: num_", name, "=",
-                     attributes.counts[i]);
+template <bool kIsGradient>
+absl::Status AttentionOp<kIsGradient>::CheckAttributes(const Attributes& attributes) {
+  for (size_t i = 0; i < std::size(kAttentionCounts); ++i) {
+    if (absl::Status status = CheckNoneOrOne(kTable[kBias + i].name, attributes.counts[i]);
+        !status.ok()) {
+      return status;
     }
   }
   if (!std::isfinite(attributes.scale)) {
@@ -290,75 +161,81 @@ absl::Status CheckAttributes(const AttentionAttributes& attributes) {
   return absl::OkStatus();
 }
 
-absl::Status ReadArguments(const AttentionAttributes& attributes, bool is_gradient,
-                           const std::vector<AttentionArray>& inputs,
-                           AttentionArguments* arguments) {
+template <bool kIsGradient>
+absl::Status AttentionOp<kIsGradient>::ReadArguments(const Attributes& attributes, Storage storage,
+                                                     const std::vector<InputArray>& inputs,
+                                                     Arguments* arguments) {
   if (absl::Status status = CheckAttributes(attributes); !status.ok()) {
     return status;
   }
-  const std::vector<AttentionInput> roles = InputsOf(attributes, is_gradient);
-  if (roles.size() != inputs.size()) {
-    return Invalid("expected ", roles.size(), " inputs. Received: ", inputs.size());
-  }
-
-  arguments->attributes = attributes;
-  std::fill(std::begin(arguments->data), std::end(arguments->data), nullptr);
-  std::fill(std::begin(arguments->sizes), std::end(arguments->sizes), kUnknown);
-  AttentionInput sources[kAxes.size()] = {};
-  for (size_t i = 0; i < roles.size(); ++i) {
-    arguments->data[roles[i]] = inputs[i].data;
-    arguments->shapes[roles[i]] =
-        inputs[i].shape.value_or(AttentionShape(kInputs[roles[i]].axes.size(), kUnknown));
-    if (absl::Status status = ReadShape(roles[i], arguments, sources); !status.ok()) {
-      return status;
+  std::vector<int> rows;
+  for (int row = 0; row < (kIsGradient ? kAttentionInputs : kOutput); ++row) {
+    if (row < kBias || row > kDropoutSeed || attributes.counts[row - kBias] == 1) {
+      rows.push_back(row);
     }
   }
-  return CheckSizes(*arguments);
+  arguments->attributes = attributes;
+  const absl::Status status = ReadInputs(kTable, rows, storage, inputs, arguments);
+  // A size that cannot be is likely to contradict another as well: name it, not the other.
+  if (absl::Status last_axes = CheckLastAxes(*arguments); !last_axes.ok()) {
+    return last_axes;
+  }
+  return status.ok() ? CheckSizes(*arguments) : status;
 }
 
-absl::Status CheckValues(const AttentionArguments& arguments) {
+template <bool kIsGradient>
+absl::Status AttentionOp<kIsGradient>::CheckValues(const Arguments& arguments) {
   absl::Status status = CheckLengths(arguments, kQueryLengths, 'T');
-  return status.ok() ? CheckLengths(arguments, kKeyLengths, 'S') : status;
+  status.Update(CheckLengths(arguments, kKeyLengths, 'S'));
+  return status;
 }
 
-std::vector<AttentionShape> ResultShapes(const AttentionArguments& arguments, bool is_gradient) {
-  if (!is_gradient) {
-    return {ShapeOf(arguments, "BTNE"), ShapeOf(arguments, "BTN")};
+template <bool kIsGradient>
+std::vector<Result> AttentionOp<kIsGradient>::Results(const Arguments& arguments) {
+  if constexpr (kIsGradient) {
+    std::vector<Result> results;
+    for (const int row : {kQuery, kKey, kValue}) {
+      results.push_back({arguments.ShapeOf(kTable[row].axes), Elements::kStored});
+    }
+    if (arguments.Has(kBias)) {
+      results.push_back({arguments.shapes[kBias], Elements::kStored});
+    }
+    return results;
+  } else {
+    return {{arguments.ShapeOf("B T N E"), Elements::kStored},
+            {arguments.ShapeOf("B T N"), Elements::kFloat32}};
   }
-  std::vector<AttentionShape> shapes = {ShapeOf(arguments, "BTNH"), ShapeOf(arguments, "BSKH"),
-                                        ShapeOf(arguments, "BSKE")};
-  if (Has(arguments, kBias)) {
-    shapes.push_back(arguments.shapes[kBias]);
+}
+
+template <bool kIsGradient>
+int64_t AttentionOp<kIsGradient>::Scratch(const Arguments& arguments) {
+  return kIsGradient ? AttentionGradScratch(ProblemOf(arguments)) : 0;
+}
+
+template <bool kIsGradient>
+void AttentionOp<kIsGradient>::Run(const Arguments& arguments, const std::vector<void*>& results,
+                                   float* scratch, const ParallelFor& parallel_for) {
+  const AttentionProblem problem = ProblemOf(arguments);
+  if constexpr (kIsGradient) {
+    AttentionGradients gradients{};
+    gradients.output = arguments.data[kOutput];
+    gradients.residual = static_cast<const float*>(arguments.data[kResidual]);
+    gradients.output_grad = arguments.data[kOutputGrad];
+    gradients.residual_grad = static_cast<const float*>(arguments.data[kResidualGrad]);
+    gradients.query_grad = results[0];
+    gradients.key_grad = results[1];
+    gradients.value_grad = results[2];
+    if (arguments.Has(kBias)) {
+      gradients.bias_grad = results[3];
+      std::copy_n(arguments.shapes[kBias].begin(), 4, gradients.bias_grad_sizes);
+    }
+    AttentionGrad(problem, gradients, scratch, BestIsa(), parallel_for);
+  } else {
+    Attention(problem, results[0], static_cast<float*>(results[1]), BestIsa(), parallel_for);
   }
-  return shapes;
 }
 
-int64_t GradScratch(const AttentionArguments& arguments, Storage storage) {
-  return AttentionGradScratch(ProblemOf(arguments, storage));
-}
-
-void RunAttention(const AttentionArguments& arguments, Storage storage,
-                  const std::vector<void*>& results, const ParallelFor& parallel_for) {
-  Attention(ProblemOf(arguments, storage), results[0], static_cast<float*>(results[1]), BestIsa(),
-            parallel_for);
-}
-
-void RunAttentionGrad(const AttentionArguments& arguments, Storage storage,
-                      const std::vector<void*>& results, float* scratch,
-                      const ParallelFor& parallel_for) {
-  AttentionGradients gradients{};
-  gradients.output = arguments.data[kOutput];
-  gradients.residual = static_cast<const float*>(arguments.data[kResidual]);
-  gradients.output_grad = arguments.data[kOutputGrad];
-  gradients.residual_grad = static_cast<const float*>(arguments.data[kResidualGrad]);
-  gradients.query_grad = results[0];
-  gradients.key_grad = results[1];
-  gradients.value_grad = results[2];
-  if (Has(arguments, kBias)) {
-    gradients.bias_grad = results[3];
-    std::copy_n(arguments.shapes[kBias].begin(), 4, gradients.bias_grad_sizes);
-  }
-  AttentionGrad(ProblemOf(arguments, storage), gradients, scratch, BestIsa(), parallel_for);
-}
+template struct AttentionOp<false>;
+template struct AttentionOp<true>;
 
 }  // namespace ikelos

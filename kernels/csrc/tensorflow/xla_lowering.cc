@@ -1,5 +1,6 @@
 // How each op becomes XLA: one custom call to its handler. All ops share this file because the
 // headers below take most of a minute to compile, and each op needs only some lines of them.
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -8,9 +9,11 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "core/rms_norm.h"
+#include "tensorflow/arguments.h"
 #include "tensorflow/attention_arguments.h"
 #include "tensorflow/compiler/tf2xla/xla_op_kernel.h"
 #include "tensorflow/names.h"
+#include "tensorflow/op_kernel.h"
 #include "tensorflow/rms_norm_shapes.h"
 #include "xla/hlo/builder/xla_builder.h"
 #include "xla/shape_util.h"
@@ -116,58 +119,54 @@ class RmsNormGradLowering : public tf::XlaOpKernel {
   }
 };
 
-template <bool kIsGradient>
-class AttentionLowering : public tf::XlaOpKernel {
+template <typename Op>
+class CoreLowering : public tf::XlaOpKernel {
  public:
-  explicit AttentionLowering(OpKernelConstruction* construction) : XlaOpKernel(construction) {
-    OP_REQUIRES_OK(construction, ReadAttributes(construction, &attributes_));
-    OP_REQUIRES_OK(construction, CheckAttributes(attributes_));
+  explicit CoreLowering(OpKernelConstruction* construction) : XlaOpKernel(construction) {
+    OP_REQUIRES_OK(construction, ReadAttributes<Op>(construction, &attributes_, &storage_));
+    OP_REQUIRES_OK(construction, Op::CheckAttributes(attributes_));
   }
 
   void Compile(XlaOpKernelContext* context) override {
     const absl::StatusOr<std::vector<xla::Shape>> inputs = InputShapes(context);
     OP_REQUIRES_OK(context, inputs.status());
-    std::vector<AttentionArray> arrays;
+    std::vector<InputArray> arrays;
     for (const xla::Shape& shape : *inputs) {
-      arrays.push_back(
-          {AttentionShape(shape.dimensions().begin(), shape.dimensions().end()), nullptr});
+      arrays.push_back({Shape(shape.dimensions().begin(), shape.dimensions().end()), nullptr});
     }
-    AttentionArguments arguments;
-    OP_REQUIRES_OK(context, ReadArguments(attributes_, kIsGradient, arrays, &arguments));
+    typename Op::Arguments arguments;
+    OP_REQUIRES_OK(context, Op::ReadArguments(attributes_, storage_, arrays, &arguments));
 
-    const xla::PrimitiveType dtype = (*inputs)[0].element_type();
-    const Storage storage = dtype == xla::F32    ? Storage::kFloat32
-                            : dtype == xla::BF16 ? Storage::kBFloat16
-                                                 : Storage::kFloat16;
     std::vector<xla::Shape> results;
-    for (const AttentionShape& sizes : ResultShapes(arguments, kIsGradient)) {
-      results.push_back(xla::ShapeUtil::MakeShapeWithDescendingLayout(dtype, sizes));
-    }
-    if (kIsGradient) {
+    for (const Result& result : Op::Results(arguments)) {
       results.push_back(xla::ShapeUtil::MakeShapeWithDescendingLayout(
-          xla::F32, {GradScratch(arguments, storage)}));
-    } else {
-      results[1].set_element_type(xla::F32);  // the residual
+          result.elements == Elements::kStored ? (*inputs)[0].element_type() : xla::F32,
+          result.shape));
+    }
+    if (const int64_t scratch = Op::Scratch(arguments); scratch > 0) {
+      results.push_back(xla::ShapeUtil::MakeShapeWithDescendingLayout(xla::F32, {scratch}));
     }
 
     std::vector<std::string> dictionary;
-    ForEachAttribute(attributes_, [&dictionary](const char* name, auto value) {
+    Op::ForEachAttribute(attributes_, [&dictionary](const char* name, auto value) {
       dictionary.push_back(absl::StrCat(name, " = ", Attribute(value)));
     });
-    EmitCall(context, kIsGradient ? kAttentionGradTarget : kAttentionTarget, *inputs, results,
+    EmitCall(context, Op::kTarget, *inputs, results,
              absl::StrCat("{", absl::StrJoin(dictionary, ", "), "}"));
   }
 
  private:
-  AttentionAttributes attributes_;
+  typename Op::Attributes attributes_;
+  Storage storage_;
 };
 
 // Not REGISTER_XLA_OP, which only notes the op in a list that TensorFlow turns into kernels once,
 // at the first compilation of the process: a library loaded after that would be too late. These are
 // the kernels that would come of it, for the one XLA device there are handlers for.
 constexpr char kDevice[] = "XLA_CPU_JIT";
-REGISTER_KERNEL_BUILDER(Name("IkelosAttention").Device(kDevice), AttentionLowering<false>);
-REGISTER_KERNEL_BUILDER(Name("IkelosAttentionGrad").Device(kDevice), AttentionLowering<true>);
+REGISTER_KERNEL_BUILDER(Name("IkelosAttention").Device(kDevice), CoreLowering<AttentionOp<false>>);
+REGISTER_KERNEL_BUILDER(Name("IkelosAttentionGrad").Device(kDevice),
+                        CoreLowering<AttentionOp<true>>);
 REGISTER_KERNEL_BUILDER(Name("IkelosRmsNorm").Device(kDevice), RmsNormLowering);
 REGISTER_KERNEL_BUILDER(Name("IkelosRmsNormGrad").Device(kDevice), RmsNormGradLowering);
 

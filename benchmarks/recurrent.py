@@ -26,13 +26,13 @@ GATES = {"lstm": 4, "gru": 3}
 TIME = 100
 # One call of a tf.function costs up to 0.6 ms of Python and of waking threads, which a model pays once for many: calls
 # of fewer FLOPs, some milliseconds, run four in a row.
-SHORT = 1e9
+SHORT = 5e8
 
 # (cell, batch, units, backward): at least so many times as fast as PyTorch, and as Keras.
 #
 # GRU's goals ask as many useful FLOPs a second of it as LSTM's ask of LSTM: they are those, times the rate of the
-# peer's LSTM by that of its GRU, both timed in the same run, of two runs the less. PyTorch's GRU has no oneDNN kernel on
-# a CPU and had 0.5 (B=1: 0.15 to 0.4) of the rate of its LSTM; Keras's GRU works at the rate of its LSTM.
+# peer's LSTM by that of its GRU, both timed in the same run, of two runs the less. PyTorch's GRU has no oneDNN kernel
+# on a CPU and had 0.5 (B=1: 0.15 to 0.4) of the rate of its LSTM; Keras's GRU works at the rate of its LSTM.
 GOALS = {
     ("lstm", 1, 256, False): (1.4, 5.0),
     ("lstm", 32, 256, False): (1.1, 2.0),
@@ -218,7 +218,7 @@ CONTENDERS = {
 }
 
 
-def case(kind, arguments, without=(), tolerance=1e-4):
+def case(kind, arguments, without=(), tolerance=1e-5):
     """With all peers but some, and the goals that there are for one of its size."""
     repeat = arguments["repeat"]
     size = (arguments["cell"], arguments["batch"], arguments["units"], arguments["backward"])
@@ -251,7 +251,8 @@ def streaming(cell, units, repeat):
 
 
 def bfloat16(cell, batch, units, time=TIME):
-    return case("forward bfloat16", arguments(cell, batch, time, units, dtype="bfloat16"), tolerance=5e-2)
+    # 8 bits, and the peers round to them at each step.
+    return case("forward bfloat16", arguments(cell, batch, time, units, dtype="bfloat16"), tolerance=3e-2)
 
 
 def cases(effort):

@@ -170,16 +170,28 @@ def _commands(contenders, script, options):
     }
 
 
+def named(cases: Sequence[Case], pattern: str) -> list[Case]:
+    """The cases whose name has a pattern in it.
+
+    Raises:
+        SystemExit: There is none.
+    """
+    chosen = [case for case in cases if re.search(pattern, case.name)]
+    if not chosen:
+        raise SystemExit(f"No such case. Received: --cases {pattern!r}")
+    return chosen
+
+
 def _chosen(cases, commands, options):
     """The cases asked for, with those of their peers that there are and that were asked for."""
     chosen = []
-    for case in cases:
+    for case in named(cases, options.cases):
         peers = {
             name: goal
             for name, goal in case.peers.items()
             if (name in commands or name == SGEMM) and re.search(options.peers, name)
         }
-        if peers and re.search(options.cases, case.name):
+        if peers:
             chosen.append(dataclasses.replace(case, peers=peers))
     if not chosen:
         raise SystemExit(f"No case with a peer. Received: --cases {options.cases!r} --peers {options.peers!r}")

@@ -1,83 +1,96 @@
-"""How exact attention is: `ikelos.kernels.attention` in each dtype against float64.
+"""How exact the kernels are: `ikelos.kernels.attention`, `lstm` and `gru` in each dtype against float64.
 
-    python benchmarks/numerics.py
+    python benchmarks/numerics.py [--smoke] [OP ...]
 
-For each dtype and option: the largest error of the output and of the gradients by query, key and value, as a part of
-the largest value, in units of the dtype's epsilon (float32: 2^-23, bfloat16: 2^-7, float16: 2^-10). Behind it is the
-same for plain TensorFlow with every step in that dtype. The exact values are those of the reference in float64, which
-`tests/kernels` holds against formulas. `kernels/NUMERICS.md` shows the table.
+For each dtype and option: the largest error of the results and of the gradients by all that has one, as a part of the
+largest value, in units of the dtype's epsilon (float32: 2^-23, bfloat16: 2^-7, float16: 2^-10). Behind it is the same
+for plain TensorFlow with every step in that dtype, where that is quickly written. The exact values are those of the
+reference in float64, which `tests/kernels` holds against formulas. `kernels/NUMERICS.md` shows the tables.
+
+`--smoke` takes tiny sizes, to see that everything runs.
 """
+
+import argparse
+import functools
 
 import numpy as np
 import tensorflow as tf
+from numerics_attention import Attention
+from numerics_recurrent import Recurrent
 
-from ikelos import kernels
-
-B, T, S, N, K, H = 2, 512, 512, 4, 2, 64
 EPSILON = {"float32": 2.0**-23, "bfloat16": 2.0**-7, "float16": 2.0**-10}
+# Each has `options(draw)`, what distinguishes the rows of its table, by name; `operands(draw, **given)`, arrays that
+# have a gradient; `results`, the shapes of what comes out; `run(implementation, *operands, **given)`; and `naive`, the
+# same in plain TensorFlow, None where it does not know an option.
+OPS = {
+    "attention": Attention(batch=2, queries=512, keys=512, heads=4, key_heads=2, size=64),
+    "lstm": Recurrent("lstm", batch=4, time=100, features=128, units=128),
+    "gru": Recurrent("gru", batch=4, time=100, features=128, units=128),
+}
+SMOKE_OPS = {
+    "attention": Attention(batch=2, queries=16, keys=16, heads=4, key_heads=2, size=8),
+    "lstm": Recurrent("lstm", batch=2, time=5, features=3, units=4),
+    "gru": Recurrent("gru", batch=2, time=5, features=3, units=4),
+}
 
 
-def options(draw):
-    """What distinguishes the rows of the table, by name; arrays are float64 or integers."""
-    bias = draw.standard_normal([1, N, T, S])
-    return {
-        "nothing else": {},
-        "causal": {"is_causal": True},
-        "window (128, 0)": {"local_window_size": (128, 0)},
-        "lengths": {"query_seq_lengths": [300, 512], "key_value_seq_lengths": [512, 77]},
-        "mask, half allowed": {"mask": draw.random([B, 1, T, S]) < 0.5},
-        "bias": {"bias": bias},
-        "ALiBi slopes": {"alibi_slopes": [0.5, 0.25, 0.125, 0.0625], "is_causal": True},
-        "dropout 0.1": {"dropout_rate": 0.1, "dropout_seed": [1, 2]},
-        "logits up to 40": {"scale": 1.0},
-    }
-
-
-def naive(query, key, value, *, is_causal=False, bias=None, scale=H**-0.5):
-    """Attention as one would write it, in the dtype of its inputs."""
-    key, value = (tf.repeat(x, N // K, axis=2) for x in (key, value))
-    logits = tf.einsum("btnh,bsnh->bnts", query, key) * tf.cast(scale, query.dtype)
-    if bias is not None:
-        logits += bias
-    if is_causal:
-        logits += tf.cast(tf.where(tf.linalg.band_part(tf.ones([T, S], tf.bool), -1, 0), 0.0, -1e9), query.dtype)
-    return tf.einsum("bnts,bsnh->btnh", tf.nn.softmax(logits), value)
-
-
-def results(attention, arrays, dtype, given):
-    """Output and gradients in float64, computed in `dtype`."""
-    query, key, value, output_grad = (tf.cast(x, dtype) for x in arrays)
-    if "bias" in given:
-        given = {**given, "bias": tf.cast(given["bias"], dtype)}
+def computed(compute, operands, grads, given, dtype):
+    """Results and gradients in float64, computed in `dtype`; None if `compute` gives None."""
+    operands, grads = ([tf.cast(x, dtype) for x in arrays] for arrays in (operands, grads))
+    given = {name: tf.cast(x, dtype) if _is_real(x) else x for name, x in given.items()}
     with tf.GradientTape() as tape:
-        tape.watch((query, key, value))
-        output = attention(query, key, value, **given)
-    return [tf.cast(x, tf.float64) for x in (output, *tape.gradient(output, (query, key, value), output_grad))]
+        tape.watch(operands)
+        results = compute(*operands, **given)
+    if results is None:
+        return None
+    return [[tf.cast(x, tf.float64) for x in group] for group in (results, tape.gradient(results, operands, grads))]
+
+
+def _is_real(x):
+    """Whether it is an array of the op's dtype."""
+    return isinstance(x, np.ndarray) and x.dtype.kind == "f"
 
 
 def units(exact, found, dtype):
-    """The largest errors of the output, and of any gradient."""
-    errors = [np.max(np.abs(f - e)) / np.max(np.abs(e)) / EPSILON[dtype] for e, f in zip(exact, found, strict=True)]
-    return f"{errors[0]:.2f}", f"{max(errors[1:]):.2f}"
+    """The largest errors of the results, and of any gradient."""
+    if found is None:
+        return "", ""
+    return tuple(
+        f"{max(np.max(np.abs(b - a)) / np.max(np.abs(a)) for a, b in zip(*groups, strict=True)) / EPSILON[dtype]:.2f}"
+        for groups in zip(exact, found, strict=True)
+    )
+
+
+def table(name, op):
+    """Prints it."""
+    draw = np.random.default_rng(0)
+    print(f"\n| {name} | dtype | results | naive | gradients | naive |\n|---|---|---|---|---|---|")
+    for option, drawn in op.options(draw).items():
+        for dtype in EPSILON:
+            # Rounded first: what is measured is the arithmetic, not the storage of the inputs.
+            def rounded(x, dtype=dtype):
+                return tf.cast(tf.cast(x, dtype), tf.float64).numpy()
+
+            given = {key: rounded(x) if _is_real(x) else x for key, x in drawn.items()}
+            operands = [rounded(x) for x in op.operands(draw, **given)]
+            grads = [rounded(draw.standard_normal(shape)) for shape in op.results]
+            exact = computed(functools.partial(op.run, "reference"), operands, grads, given, "float64")
+            native = computed(functools.partial(op.run, "native"), operands, grads, given, dtype)
+            naive = computed(op.naive, operands, grads, given, dtype)
+            (results, gradients), beside = units(exact, native, dtype), units(exact, naive, dtype)
+            print(f"| {option} | {dtype} | {results} | {beside[0]} | {gradients} | {beside[1]} |", flush=True)
 
 
 def main():
-    draw = np.random.default_rng(0)
-    shapes = ([B, T, N, H], [B, S, K, H], [B, S, K, H], [B, T, N, H])
-    print("| option | dtype | output | naive | gradients | naive |\n|---|---|---|---|---|---|")
-    for name, given in options(draw).items():
-        for dtype in EPSILON:
-            # Rounded first: what is measured is the arithmetic, not the storage of the inputs.
-            arrays = [tf.cast(tf.cast(draw.standard_normal(shape), dtype), tf.float64) for shape in shapes]
-            if "bias" in given:
-                given = {**given, "bias": tf.cast(tf.cast(given["bias"], dtype), tf.float64)}
-            exact = results(kernels.attention, arrays, "float64", given)
-            native = results(lambda *a, **o: kernels.attention(*a, implementation="native", **o), arrays, dtype, given)
-            output, gradients = units(exact, native, dtype)
-            beside = ("", "")
-            if set(given) <= {"is_causal", "bias", "scale"}:
-                beside = units(exact, results(naive, arrays, dtype, given), dtype)
-            print(f"| {name} | {dtype} | {output} | {beside[0]} | {gradients} | {beside[1]} |")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("ops", metavar="OP", nargs="*", help=f"{', '.join(OPS)}; all unless given")
+    parser.add_argument("--smoke", action="store_const", dest="choice", const=SMOKE_OPS, default=OPS)
+    arguments = parser.parse_args()
+    unknown = set(arguments.ops) - set(OPS)
+    if unknown:
+        parser.error(f"OP must be one of {', '.join(OPS)}. Received: {', '.join(sorted(unknown))}")
+    for name in arguments.ops or OPS:
+        table(name, arguments.choice[name])
 
 
 if __name__ == "__main__":

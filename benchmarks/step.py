@@ -1,16 +1,19 @@
-"""Training steps of the language model: native kernels beside Keras's layers, PyTorch, and our own reference graph.
+"""Training steps of language models: native kernels beside Keras's layers, PyTorch, and our own reference graph.
 
     python benchmarks/step.py [--quick] [--torch-python PATH] [--json PATH] [--plot PATH]
-    python benchmarks/step.py --profile FOLDER
+    python benchmarks/step.py --profile FOLDER [--cases PATTERN]
 
-A step is forward, backward and AdamW of `ikelos.layers.TransformerLanguageModel` with the sizes of the recipe
-language_modeling, without its n-gram embeddings: 4 layers, 256 wide, 4 heads, 4096 tokens. All start from the same
-weights and see the same tokens; the losses of their first three steps are compared before they are timed. Keras's model
-is made of `MultiHeadAttention`, `RMSNormalization` and `Dense`; PyTorch's is in `torch_models.py`, run eagerly.
-`compare.py` explains the options and the table.
+A step is forward, backward and AdamW on 4096 tokens, 96 different ones, of
 
-`--profile` instead writes a TensorFlow profile of ten native steps at T = 1024 to a folder for TensorBoard, and prints
-the ops that took the longest.
+  - `ikelos.layers.TransformerLanguageModel` with the sizes of the recipe language_modeling, without its n-gram
+    embeddings: 4 layers, 256 wide, 4 heads. Keras's is made of `MultiHeadAttention`, `RMSNormalization` and `Dense`.
+  - `ikelos.layers.LSTMLanguageModel` of 2 layers, 256 wide. Keras's is made of `LSTM` and `Dense`.
+
+PyTorch's models are in `torch_models.py`, run eagerly. All start from the same weights and see the same tokens; the
+losses of their first three steps are compared before they are timed. `compare.py` explains the options and the table.
+
+`--profile` instead writes a TensorFlow profile of ten native steps of one case, unless chosen the Transformer's at
+T = 1024, to a folder for TensorBoard, and prints the ops that took the longest.
 """
 
 import contextlib
@@ -18,25 +21,14 @@ import pathlib
 
 import compare
 import numpy as np
+import step_lstm
+import step_transformer
 from compare import Goal
 from workers import Contender
 
 KERAS, PYTORCH, REFERENCE = "Keras layers", "PyTorch eager", "Ikelos reference"
 LEARNING_RATE, WEIGHT_DECAY, EPSILON = 1e-3, 0.1, 1e-8
-# In the order in which `weights` draws them; the models name their parts so.
-PROJECTIONS = ("query", "key", "value", "output", "gate", "up", "down")
-
-
-def arguments(batch, time, layers=4, size=256, heads=4, hidden=672, vocabulary=96):
-    return {
-        "batch": batch,
-        "time": time,
-        "layers": layers,
-        "size": size,
-        "heads": heads,
-        "hidden": hidden,
-        "vocabulary": vocabulary,
-    }
+MODELS = {"transformer": step_transformer, "lstm": step_lstm}
 
 
 def tokens(case):
@@ -44,23 +36,9 @@ def tokens(case):
     return np.random.default_rng(1).integers(0, case["vocabulary"], (2, case["batch"], case["time"]), np.int32)
 
 
-def weights(case):
-    """Embedding, the seven projections of each layer (inputs by outputs), and the head; all scales are 1."""
-    draw, size, hidden = np.random.default_rng(0), case["size"], case["hidden"]
-
-    def normal(*shape):
-        return 0.02 * draw.standard_normal(shape, np.float32)
-
-    shapes = [(size, size)] * 4 + [(size, hidden)] * 2 + [(hidden, size)]
-    layers = [
-        {name: normal(*shape) for name, shape in zip(PROJECTIONS, shapes, strict=True)} for _ in range(case["layers"])
-    ]
-    return normal(case["vocabulary"], size), layers, normal(size, case["vocabulary"])
-
-
 def tensorflow(build, implementation=None):
-    """A contender from `build(case)`, which makes a Keras model with the case's weights; of our kernels it takes the
-    implementation given."""
+    """A contender from the name of what builds a Keras model from a case; of our kernels it takes the implementation
+    given."""
 
     def prepare(case):
         import keras
@@ -69,7 +47,7 @@ def tensorflow(build, implementation=None):
         from ikelos import kernels
 
         x, y = (tf.constant(part) for part in tokens(case))
-        model = build(case)
+        model = getattr(MODELS[case["model"]], build)(case)
         optimizer = keras.optimizers.AdamW(LEARNING_RATE, weight_decay=WEIGHT_DECAY, epsilon=EPSILON)
         optimizer.build(model.trainable_variables)
 
@@ -88,72 +66,11 @@ def tensorflow(build, implementation=None):
     return prepare
 
 
-def ikelos(case):
-    from ikelos.layers import TransformerLanguageModel
-
-    model = TransformerLanguageModel(
-        case["vocabulary"], case["time"], case["layers"], case["size"], case["heads"], case["hidden"]
-    )
-    model.build((None, case["time"]))
-    embedding, layers, head = weights(case)
-    model.embedding.embeddings.assign(embedding)
-    model.head.kernel.assign(head)
-    for block, layer in zip(model.blocks, layers, strict=True):
-        attention, network = block.attention, block.feed_forward
-        parts = (attention.query, attention.key, attention.value, attention.output_projection)
-        for part, name in zip((*parts, network.gate, network.up, network.down), PROJECTIONS, strict=True):
-            part.kernel.assign(layer[name])
-    return model
-
-
-def keras(case):
-    import keras
-    import tensorflow as tf
-
-    from ikelos.layers import RotaryEmbedding
-
-    size, heads, hidden = case["size"], case["heads"], case["hidden"]
-    rotate = RotaryEmbedding()
-
-    class RotaryAttention(keras.layers.MultiHeadAttention):
-        """Turns queries and keys on their way: Keras has no layer that does."""
-
-        def _compute_attention(self, query, key, value, *args, **kwargs):
-            positions = tf.range(tf.shape(query)[1])
-            return super()._compute_attention(rotate(query, positions), rotate(key, positions), value, *args, **kwargs)
-
-    def dense(units, activation=None):
-        return keras.layers.Dense(units, activation, use_bias=False)
-
-    embedding, layers, head = weights(case)
-    inputs = keras.Input((case["time"],), dtype="int32")
-    hidden_states = keras.layers.Embedding(case["vocabulary"], size, weights=[embedding])(inputs)
-    for layer in layers:
-        attention = RotaryAttention(heads, size // heads, use_bias=False)
-        normalised = keras.layers.RMSNormalization(epsilon=1e-6)(hidden_states)
-        hidden_states += attention(normalised, normalised, use_causal_mask=True)
-        gate, up, down = dense(hidden, "silu"), dense(hidden), dense(size)
-        normalised = keras.layers.RMSNormalization(epsilon=1e-6)(hidden_states)
-        hidden_states += down(gate(normalised) * up(normalised))
-        split = (size, heads, size // heads)
-        attention.query_dense.kernel.assign(layer["query"].reshape(split))
-        attention.key_dense.kernel.assign(layer["key"].reshape(split))
-        attention.value_dense.kernel.assign(layer["value"].reshape(split))
-        attention.output_dense.kernel.assign(layer["output"].reshape(heads, size // heads, size))
-        for part, name in zip((gate, up, down), PROJECTIONS[4:], strict=True):
-            part.kernel.assign(layer[name])
-    logits = dense(case["vocabulary"])
-    model = keras.Model(inputs, logits(keras.layers.RMSNormalization(epsilon=1e-6)(hidden_states)))
-    logits.kernel.assign(head)
-    return model
-
-
 def pytorch(case):
     import torch
-    import torch_models
 
     x, y = (torch.from_numpy(part).long() for part in tokens(case))
-    model = torch_models.Llama(*weights(case), heads=case["heads"], time=case["time"])
+    model = MODELS[case["model"]].pytorch(case)
     optimizer = torch.optim.AdamW(
         model.parameters(), LEARNING_RATE, betas=(0.9, 0.999), eps=EPSILON, weight_decay=WEIGHT_DECAY, fused=True
     )
@@ -171,36 +88,42 @@ def pytorch(case):
 def about_ours():
     from ikelos.kernels import dispatch
 
-    return str(dispatch.explain("attention", shape=[4, 1024, 4, 64]))
+    shapes = {"attention": [4, 1024, 4, 64], "lstm": [32, 128, 256]}
+    return ", ".join(f"{op} {dispatch.explain(op, shape=shape)}" for op, shape in shapes.items())
 
 
 CONTENDERS = {
-    compare.OURS: Contender(tensorflow(ikelos, "native"), about=about_ours),
-    KERAS: Contender(tensorflow(keras)),
+    compare.OURS: Contender(tensorflow("ikelos", "native"), about=about_ours),
+    KERAS: Contender(tensorflow("keras")),
     PYTORCH: Contender(pytorch, "torch"),
-    REFERENCE: Contender(tensorflow(ikelos, "reference")),
+    REFERENCE: Contender(tensorflow("ikelos", "reference")),
 }
 
 
+def case(name, arguments, goals=False):
+    peers = {KERAS: Goal(1.5), PYTORCH: Goal(1.1)} if goals else {KERAS: None, PYTORCH: None}
+    name = f"{name} step T={arguments['time']} B={arguments['batch']}"
+    return compare.Case(name, arguments, {**peers, REFERENCE: None})
+
+
 def cases(effort):
-    shapes = [(32, 128), (4, 1024)]
-    goals = {1024: {KERAS: Goal(1.5), PYTORCH: Goal(1.1), REFERENCE: None}}
-    peers = {KERAS: None, PYTORCH: None, REFERENCE: None}
     if effort == "smoke":
-        tiny = arguments(2, 16, layers=1, size=32, heads=2, hidden=48, vocabulary=20)
-        return [compare.Case("step T=16 B=2", tiny, peers)]
+        return [
+            case("Transformer", step_transformer.arguments(2, 16, 1, size=32, heads=2, hidden=48, vocabulary=20)),
+            case("LSTM", step_lstm.arguments(2, 16, size=8, vocabulary=20)),
+        ]
     return [
-        compare.Case(f"step T={time} B={batch}", arguments(batch, time), goals.get(time, peers))
-        for batch, time in shapes
+        case("Transformer", step_transformer.arguments(4, 1024), goals=True),
+        case("Transformer", step_transformer.arguments(32, 128)),
+        case("LSTM", step_lstm.arguments(32, 128), goals=True),
     ]
 
 
-def profile(folder, effort, count=10):
+def profile(folder, case, count=10):
     """Profiles steps in this process and prints the ops by the time that they took."""
     import tensorflow as tf
 
-    smallest, largest = cases("smoke")[0], cases("full")[-1]
-    call, warm_up = CONTENDERS[compare.OURS].prepare((smallest if effort == "smoke" else largest).arguments)
+    call, warm_up = CONTENDERS[compare.OURS].prepare(case.arguments)
     warm_up()
     tf.profiler.experimental.start(folder)
     for _ in range(count):
@@ -237,7 +160,7 @@ def main():
     parser.add_argument("--profile", metavar="FOLDER", help="profile our steps, and time nothing")
     options = parser.parse_args()
     if options.profile:
-        profile(options.profile, options.effort)
+        profile(options.profile, compare.named(cases(options.effort), options.cases)[0])
     else:
         compare.run(options, CONTENDERS, cases, __file__)
 

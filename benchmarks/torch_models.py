@@ -19,6 +19,24 @@ def linear(kernel):
     return layer
 
 
+class LSTMLanguageModel(nn.Module):
+    """The arithmetic of `ikelos.layers.LSTMLanguageModel`."""
+
+    def __init__(self, embedding, layers, head):
+        """Takes the weights that `step_lstm.weights` gives."""
+        super().__init__()
+        self.embedding = nn.Embedding.from_pretrained(torch.from_numpy(embedding), freeze=False)
+        self.lstms = recurrent("lstm", layers)
+        kernel, bias = head
+        self.head = nn.Linear(*kernel.shape)
+        self.head.load_state_dict({"weight": torch.from_numpy(kernel).T, "bias": torch.from_numpy(bias)})
+
+    def forward(self, tokens):
+        """Logits `[B,T,V]` of `[B,T]`."""
+        hidden, _ = self.lstms(self.embedding(tokens))
+        return self.head(hidden)
+
+
 def recurrent(cell, layers):
     """`nn.LSTM` or `nn.GRU` of layers' weights as Keras has them: kernel, recurrent kernel, bias.
 
@@ -60,7 +78,7 @@ class Llama(nn.Module):
     """
 
     def __init__(self, embedding, layers, head, heads, time):
-        """Takes the weights that `step.weights` gives."""
+        """Takes the weights that `step_transformer.weights` gives."""
         super().__init__()
         size = embedding.shape[1]
         self.embedding = nn.Embedding.from_pretrained(torch.from_numpy(embedding), freeze=False)

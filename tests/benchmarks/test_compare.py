@@ -99,7 +99,10 @@ def test_chooses_cases(run, script, tmp_path):
     assert [row["case"] for row in json.loads((tmp_path / "rows").read_text())] == ["large"]
     finished = run(script, "--smoke", "--cases", "middle", check=False)
     assert finished.returncode != 0
-    assert "Received: --cases 'middle' --peers ''" in finished.stderr
+    assert "Received: --cases 'middle'" in finished.stderr
+    finished = run(script, "--smoke", "--cases", "lar", "--peers", "nobody", check=False)
+    assert finished.returncode != 0
+    assert "Received: --cases 'lar' --peers 'nobody'" in finished.stderr
     finished = run(script, "--smoke", "--torch-python", tmp_path / "none", check=False)
     assert finished.returncode != 0
     assert f"Received: --torch-python {tmp_path / 'none'}" in finished.stderr

@@ -1,17 +1,26 @@
 import json
 import re
 
+import pytest
+
 
 def test_ours_and_keras(run, tmp_path):
     run("step.py", "--smoke", "--peers", "Keras|PyTorch", "--json", tmp_path / "rows")
     rows = json.loads((tmp_path / "rows").read_text())
     # PyTorch is no dependency: it is there or not.
     assert {row["peer"] for row in rows} - {"PyTorch eager"} == {"Keras layers"}
-    assert {row["case"] for row in rows} == {"step T=16 B=2"}
+    assert {row["case"] for row in rows} == {"Transformer step T=16 B=2", "LSTM step T=16 B=2"}
 
 
-def test_the_profile_names_our_ops(run, tmp_path):
-    finished = run("step.py", "--smoke", "--profile", tmp_path / "profile")
-    for op in ("IkelosAttention", "IkelosAttentionGrad", "IkelosRmsNorm"):
+@pytest.mark.parametrize(
+    ("options", "ops"),
+    [
+        ([], ["IkelosAttention", "IkelosAttentionGrad", "IkelosRmsNorm"]),
+        (["--cases", "LSTM"], ["IkelosLstm", "IkelosLstmGrad"]),
+    ],
+)
+def test_the_profile_names_our_ops(run, tmp_path, options, ops):
+    finished = run("step.py", "--smoke", *options, "--profile", tmp_path / "profile")
+    for op in ops:
         assert re.search(rf"^{op} ", finished.stdout, re.MULTILINE), finished.stdout
     assert list((tmp_path / "profile").rglob("*.xplane.pb"))

@@ -7,6 +7,10 @@ namespace ikelos {
 
 inline constexpr char kAttentionTarget[] = "ikelos_attention";
 inline constexpr char kAttentionGradTarget[] = "ikelos_attention_grad";
+inline constexpr char kGruTarget[] = "ikelos_gru";
+inline constexpr char kGruGradTarget[] = "ikelos_gru_grad";
+inline constexpr char kLstmTarget[] = "ikelos_lstm";
+inline constexpr char kLstmGradTarget[] = "ikelos_lstm_grad";
 inline constexpr char kRmsNormTarget[] = "ikelos_rms_norm";
 inline constexpr char kRmsNormGradTarget[] = "ikelos_rms_norm_grad";
 

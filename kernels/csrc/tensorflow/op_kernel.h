@@ -88,7 +88,7 @@ class CoreKernel : public tensorflow::OpKernel {
     OP_REQUIRES_OK(context, Run(context, arguments, results));
   }
 
- private:
+ protected:
   virtual absl::Status Run(tensorflow::OpKernelContext* context,
                            const typename Op::Arguments& arguments,
                            const std::vector<void*>& results) {
@@ -99,6 +99,7 @@ class CoreKernel : public tensorflow::OpKernel {
     return absl::OkStatus();
   }
 
+ private:
   typename Op::Attributes attributes_;
   Storage storage_;
 };

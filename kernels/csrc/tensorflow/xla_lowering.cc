@@ -14,6 +14,7 @@
 #include "tensorflow/compiler/tf2xla/xla_op_kernel.h"
 #include "tensorflow/names.h"
 #include "tensorflow/op_kernel.h"
+#include "tensorflow/recurrent_arguments.h"
 #include "tensorflow/rms_norm_shapes.h"
 #include "xla/hlo/builder/xla_builder.h"
 #include "xla/shape_util.h"
@@ -167,6 +168,10 @@ constexpr char kDevice[] = "XLA_CPU_JIT";
 REGISTER_KERNEL_BUILDER(Name("IkelosAttention").Device(kDevice), CoreLowering<AttentionOp<false>>);
 REGISTER_KERNEL_BUILDER(Name("IkelosAttentionGrad").Device(kDevice),
                         CoreLowering<AttentionOp<true>>);
+REGISTER_KERNEL_BUILDER(Name("IkelosGru").Device(kDevice), CoreLowering<GruOp>);
+REGISTER_KERNEL_BUILDER(Name("IkelosGruGrad").Device(kDevice), CoreLowering<GruGradOp>);
+REGISTER_KERNEL_BUILDER(Name("IkelosLstm").Device(kDevice), CoreLowering<LstmOp>);
+REGISTER_KERNEL_BUILDER(Name("IkelosLstmGrad").Device(kDevice), CoreLowering<LstmGradOp>);
 REGISTER_KERNEL_BUILDER(Name("IkelosRmsNorm").Device(kDevice), RmsNormLowering);
 REGISTER_KERNEL_BUILDER(Name("IkelosRmsNormGrad").Device(kDevice), RmsNormGradLowering);
 

@@ -1,12 +1,38 @@
-"""Attention in float64 by its definition, with what rounding to float32 may do to it: the tests' independent source."""
+"""Attention in float64 by its definition, with what rounding to float32 may do to it: the tests' independent source.
+And the times at which an op may learn what it gets."""
 
 import dataclasses
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 ULP = 2.0**-24  # what one rounding to float32 costs at most, relative
 FORBIDDEN = -1e30
+
+
+@pytest.fixture(params=["eager", "traced", "shapes known late", "compiled", "compiled, shapes known late"])
+def call(request):
+    """`call(op, inputs, attributes)`: what a native op gives for arrays, or lists of arrays, by name."""
+    when = request.param
+
+    def run(op, inputs, attributes):
+        inputs = tf.nest.map_structure(tf.constant, inputs)
+        if when == "eager":
+            return op(**inputs, **attributes)
+        flat, late = tf.nest.flatten(inputs), when.endswith("shapes known late")
+
+        @tf.function(
+            input_signature=[tf.TensorSpec(None if late else x.shape, x.dtype) for x in flat],
+            jit_compile=when.startswith("compiled"),
+            autograph=False,
+        )
+        def traced(*flat):
+            return op(**tf.nest.pack_sequence_as(inputs, flat), **attributes)
+
+        return traced(*flat)
+
+    return run
 
 
 @pytest.fixture(scope="session")

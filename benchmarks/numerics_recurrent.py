@@ -21,7 +21,7 @@ class Recurrent:
         batch, time, _, units = self.sizes
         options = {
             "nothing else": {},
-            "weights 8 times as large": {"gain": 8.0},
+            "weights 4 times as large": {"gain": 4.0},
             "backwards": {"go_backwards": True},
             "lengths": {"sequence_lengths": draw.integers(1, time + 1, batch)},
             "mask, half valid": {"mask": draw.random([batch, time]) < 0.5},

@@ -224,7 +224,7 @@ def case(kind, arguments, without=(), tolerance=1e-5):
     size = (arguments["cell"], arguments["batch"], arguments["units"], arguments["backward"])
     plain = arguments["time"] == TIME and not arguments["lengths"] and arguments["dtype"] == "float32"
     pytorch, keras = (Goal(least) for least in GOALS[size]) if plain and size in GOALS else (None, None)
-    if arguments["lengths"] and not arguments["backward"]:
+    if arguments["lengths"]:
         pytorch = Goal(1.3)
     peers = {PYTORCH: pytorch, KERAS: keras, KERAS_XLA: keras, XLA: compare.under_xla(repeat)}
     if arguments["time"] > 1:

@@ -218,22 +218,21 @@ CONTENDERS = {
 }
 
 
-def case(kind, arguments, without=(), tolerance=1e-5):
+def case(kind, given, without=(), tolerance=1e-5):
     """With all peers but some, and the goals that there are for one of its size."""
-    repeat = arguments["repeat"]
-    size = (arguments["cell"], arguments["batch"], arguments["units"], arguments["backward"])
-    plain = arguments["time"] == TIME and not arguments["lengths"] and arguments["dtype"] == "float32"
+    repeat = given["repeat"]
+    cell, batch, units, backward = size = tuple(given[name] for name in ("cell", "batch", "units", "backward"))
+    plain = given == arguments(cell, batch, TIME, units, backward=backward, repeat=repeat)
     pytorch, keras = (Goal(least) for least in GOALS[size]) if plain and size in GOALS else (None, None)
-    if arguments["lengths"]:
+    if given["lengths"]:
         pytorch = Goal(1.3)
     peers = {PYTORCH: pytorch, KERAS: keras, KERAS_XLA: keras, XLA: compare.under_xla(repeat)}
-    if arguments["time"] > 1:
+    if given["time"] > 1:
         peers[compare.SGEMM] = None
-    cell = f"{arguments['cell'].upper()}{'' if arguments['reset_after'] else ' reset before'}"
-    sizes = f"T={arguments['time']} B={arguments['batch']} U={arguments['units']}"
-    name = f"{cell} {kind} {sizes}{f', {repeat} in a row' if repeat > 1 else ''}"
+    which = f"{cell.upper()}{'' if given['reset_after'] else ' reset before'} {kind}"
+    name = f"{which} T={given['time']} B={batch} U={units}{f', {repeat} in a row' if repeat > 1 else ''}"
     peers = {peer: goal for peer, goal in peers.items() if peer not in without}
-    return compare.Case(name, arguments, peers, useful_flops(arguments), tolerance, ", ".join(without))
+    return compare.Case(name, given, peers, useful_flops(given), tolerance, ", ".join(without))
 
 
 def whole(cell, batch, units, backward, time=TIME, **others):

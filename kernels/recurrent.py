@@ -34,7 +34,8 @@ def lstm(
     Weights are laid out as in `keras.layers.LSTM`: gates in the order input, forget, candidate, output. The
     gates' activation is the logistic sigmoid, the others are tanh. Arithmetic is in float32 for half-precision inputs,
     also of the states from step to step; the results are rounded once at the end. Differentiable by `inputs`, `kernel`,
-    `recurrent_kernel`, `bias`, `initial_state` and the tensors of `layer_norm`, any number of times.
+    `recurrent_kernel`, `bias`, `initial_state` and the tensors of `layer_norm`, any number of times; but XLA cannot
+    compile the second derivative, which is the reference's.
 
     A step of a row is valid if it is below the row's length and its mask is true; the others leave the states as they
     are. What stands there in `inputs` must be finite all the same: its weight is 0, and 0 times NaN is NaN.
@@ -59,8 +60,9 @@ def lstm(
         layer_norm: The scales of normalised gates, a `ikelos.kernels.LayerNorm`; None for plain gates.
         save_for_gradient: Whether the native kernel keeps what the gradient needs. Without, it takes less memory and
             time, and a gradient that is asked for all the same works the sequence through once more.
-        implementation: `"native"` (float32, bfloat16 and float16 on CPU), `"reference"` (plain TensorFlow), or None for
-            the choice of the scope `ikelos.kernels.use`, and outside any for native where there is a kernel.
+        implementation: `"native"` (float32, bfloat16 and float16 on CPU, without `layer_norm`), `"reference"` (plain
+            TensorFlow), or None for the choice of the scope `ikelos.kernels.use`, and outside any for native where
+            there is a kernel.
 
     Returns:
         The hidden states `[B,T,U]`, and the hidden and cell states after the last valid step, each `[B,U]`.
@@ -159,8 +161,15 @@ ATTRIBUTES = {
 
 
 def _run(op_name: str, operands: Operands, options: Options, save_for_gradient: bool, implementation: str | None):
-    x = operands.inputs
-    if dispatch.choose(op_name, implementation, dtype=x.dtype, shape=x.shape, device=x.device) == "reference":
+    chosen = dispatch.choose(
+        op_name,
+        implementation,
+        dtype=operands.inputs.dtype,
+        shape=operands.inputs.shape,
+        device=operands.inputs.device,
+        num_layer_norm=len(operands.layer_norm),
+    )
+    if chosen == "reference":
         return getattr(reference, op_name)(operands, options)
     return _forward(op_name, operands, options, save_for_gradient)[:-1]
 

@@ -93,8 +93,10 @@ def _product(hidden: tf.Tensor, kernel: tf.Tensor, masks: list[tf.Tensor]) -> tf
 def _normalized(x: tf.Tensor, scale: tf.Tensor | None, epsilon: float) -> tf.Tensor:
     if scale is None:
         return x
-    mean, variance = tf.nn.moments(x, axes=-1, keepdims=True)
-    return (x - mean) * tf.math.rsqrt(variance + epsilon) * scale
+    # Not by tf.nn.moments, whose second derivative is wrong: it takes the mean within the variance for a constant.
+    centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
+    variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
+    return centred * tf.math.rsqrt(variance + epsilon) * scale
 
 
 def _plus(x: tf.Tensor, *summands: tf.Tensor | None) -> tf.Tensor:

@@ -183,6 +183,16 @@ def test_agrees_with_keras(op_name, index, implementation):
     assert_close(gradients, expected_gradients, 4 * tolerance)
 
 
+@each_op
+@pytest.mark.parametrize("index", range(3, 200, 20))
+def test_float64_agrees_with_keras_to_its_own_rounding(op_name, index):
+    given, options, tolerance = configuration(op_name, index)
+    results, gradients = ours(op_name, given, options, "float64")
+    expected, expected_gradients = stock(op_name, index)
+    assert_close(results, expected, tolerance * 2.0**-29)
+    assert_close(gradients, expected_gradients, 4 * tolerance * 2.0**-29)
+
+
 def by_hand(
     op_name,
     inputs,

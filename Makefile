@@ -19,8 +19,8 @@ test: $(STAMP)
 test-slow: $(STAMP)
 	$(BIN)/pytest -m slow
 
-# The kernels' core and its C++ tests, without TensorFlow: as they ship, then under the sanitizers. The last line of
-# each makes random calls of attention and checks their results.
+# The kernels' core and its C++ tests, without TensorFlow: as they ship, then under the sanitizers. The fuzzers make
+# random calls and check their results.
 sanitize: sanitize-none sanitize-address sanitize-thread
 
 SANITIZER_none :=
@@ -29,15 +29,22 @@ SANITIZER_thread := -fsanitize=thread -g
 CALLS_none := 100000
 CALLS_address := 100000
 CALLS_thread := 5000
+RECURRENT_CALLS_none := 40000
+RECURRENT_CALLS_address := 20000
+RECURRENT_CALLS_thread := 2000
 
 sanitize-%: $(STAMP)
 	$(BIN)/cmake -S . -B build/sanitize-$* -DIKELOS_BUILD_OPS=OFF -DIKELOS_BUILD_TESTS=ON \
 	  -DCMAKE_CXX_FLAGS='$(SANITIZER_$*)'
 	$(BIN)/cmake --build build/sanitize-$* --parallel 2
 	build/sanitize-$*/test_core
+	build/sanitize-$*/test_team
 	build/sanitize-$*/test_exp2
+	build/sanitize-$*/test_activations
 	build/sanitize-$*/test_attention
 	build/sanitize-$*/fuzz_attention $(CALLS_$*)
+	build/sanitize-$*/test_recurrent
+	build/sanitize-$*/fuzz_recurrent $(RECURRENT_CALLS_$*)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -23,8 +23,20 @@ def build_folder(tmp_path_factory):
     return folder
 
 
-# fuzz_attention makes that many random calls and checks their results; `make sanitize` makes many more.
-@pytest.mark.parametrize("command", ["test_core", "test_exp2", "test_attention", "fuzz_attention 3000"])
+# The fuzzers make that many random calls and check their results; `make sanitize` makes many more.
+@pytest.mark.parametrize(
+    "command",
+    [
+        "test_core",
+        "test_team",
+        "test_exp2",
+        "test_activations",
+        "test_attention",
+        "fuzz_attention 3000",
+        "test_recurrent",
+        "fuzz_recurrent 1000",
+    ],
+)
 def test_core_passes_its_own_tests(build_folder, command):
     program, *arguments = command.split()
     result = subprocess.run([build_folder / program, *arguments], capture_output=True, text=True)

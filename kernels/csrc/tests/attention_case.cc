@@ -1,9 +1,9 @@
 #include "tests/attention_case.h"
 
 #include <algorithm>
-#include <cmath>
-#include <random>
 #include <sstream>
+
+#include "tests/options.h"
 
 namespace ikelos {
 namespace {
@@ -41,15 +41,6 @@ int64_t LayOutPairs(const CaseOptions& o, const PairAxes& axes, PairStrides* str
   return (sizes[0] - 1) * batch + (sizes[1] - 1) * head + (sizes[2] - 1) * query + sizes[3];
 }
 
-int64_t LengthOf(const std::vector<int32_t>& lengths, int64_t b, int64_t all) {
-  return lengths.empty() ? all : lengths[static_cast<size_t>(b)];
-}
-
-template <typename T>
-const T* DataOrNull(const std::vector<T>& values) {
-  return values.empty() ? nullptr : values.data();
-}
-
 }  // namespace
 
 int64_t At(const RowStrides& strides, int64_t b, int64_t position, int64_t head) {
@@ -65,11 +56,7 @@ bool CaseResults::SameBits(const CaseResults& other) const {
 AttentionCase::AttentionCase(const CaseOptions& options) : options(options), problem() {
   const CaseOptions& o = this->options;
   AttentionProblem& p = problem;
-  std::mt19937 generator(o.numbers);
-  // Uniform with variance 1, times `magnitude`.
-  const auto random = [&](double magnitude) {
-    return magnitude * std::sqrt(3.0) * (generator() * 0x1p-31 - 1);
-  };
+  RandomNumbers numbers(o.numbers);
 
   const auto fill_rows = [&](Array* array, RowStrides* strides, int64_t positions, int64_t heads,
                              int64_t size, const std::vector<int32_t>& lengths, double magnitude) {
@@ -79,7 +66,7 @@ AttentionCase::AttentionCase(const CaseOptions& options) : options(options), pro
         for (int64_t n = 0; n < heads; ++n) {
           const int64_t start = At(*strides, b, i, n);
           for (int64_t h = 0; h < size; ++h) {
-            array->Set(start + h, random(magnitude));
+            array->Set(start + h, numbers.Uniform(magnitude));
           }
         }
       }
@@ -92,11 +79,11 @@ AttentionCase::AttentionCase(const CaseOptions& options) : options(options), pro
   int64_t mask_sizes[4];
   bias = Array(o.storage, LayOutPairs(o, o.bias, &p.bias_strides, bias_sizes), o.guard_bytes);
   for (int64_t i = 0; i < bias.size(); ++i) {
-    bias.Set(i, random(o.magnitude));
+    bias.Set(i, numbers.Uniform(o.magnitude));
   }
   mask.resize(static_cast<size_t>(LayOutPairs(o, o.mask, &p.mask_strides, mask_sizes)));
   for (uint8_t& allowed : mask) {
-    allowed = generator() * 0x1p-32 >= o.masked;
+    allowed = !numbers.Chance(o.masked);
   }
 
   output_grad = Array(o.storage, o.batch * o.queries * o.heads * o.value_size, o.guard_bytes);
@@ -105,9 +92,9 @@ AttentionCase::AttentionCase(const CaseOptions& options) : options(options), pro
     const int64_t start = b * o.queries * o.heads;
     const int64_t rows = LengthOf(o.query_lengths, b, o.queries) * o.heads;
     for (int64_t i = start; i < start + rows; ++i) {
-      residual_grad.Set(i, random(1));
+      residual_grad.Set(i, numbers.Uniform(1));
       for (int64_t e = 0; e < o.value_size; ++e) {
-        output_grad.Set(i * o.value_size + e, random(1));
+        output_grad.Set(i * o.value_size + e, numbers.Uniform(1));
       }
     }
   }
@@ -184,46 +171,31 @@ std::string AttentionCase::Compare(const CaseResults& r, double* worst) const {
 }
 
 std::string Describe(const CaseOptions& o) {
-  std::ostringstream text;
-  text << StorageName(o.storage) << " B" << o.batch << " T" << o.queries << " S" << o.keys << " N"
-       << o.heads << " K" << o.key_heads << " H" << o.size << " E" << o.value_size;
-  const auto option = [&](bool present, const char* name, auto value) {
-    if (present) {
-      text << " " << name << "=" << value;
-    }
-  };
-  const auto list = [&](const char* name, const auto& values) {
-    if (values.empty()) {
-      return;
-    }
-    text << " " << name << "=";
-    for (const auto& value : values) {
-      text << value << ",";
-    }
-  };
+  std::ostringstream sizes;
+  sizes << StorageName(o.storage) << " B" << o.batch << " T" << o.queries << " S" << o.keys << " N"
+        << o.heads << " K" << o.key_heads << " H" << o.size << " E" << o.value_size;
+  Description text(sizes.str());
   const auto axes = [&](const char* name, const PairAxes& axes) {
-    if (!axes.present) {
-      return;
-    }
-    text << " " << name << "=[" << (axes.batch ? "B" : "1") << (axes.head ? "N" : "1")
-         << (axes.query ? "T" : "1") << (axes.key ? "S" : "1") << "]";
+    text.Add(axes.present, name,
+             std::string(axes.batch ? "[B" : "[1") + (axes.head ? "N" : "1") +
+                 (axes.query ? "T" : "1") + (axes.key ? "S]" : "1]"));
   };
-  option(o.padding != 0, "padding", o.padding);
-  option(o.heads_first, "heads_first", true);
+  text.Add(o.padding != 0, "padding", o.padding);
+  text.Add(o.heads_first, "heads_first", true);
   axes("bias", o.bias);
   axes("mask", o.mask);
-  list("query_lengths", o.query_lengths);
-  list("key_lengths", o.key_lengths);
-  list("query_offsets", o.query_offsets);
-  list("alibi_slopes", o.alibi_slopes);
-  option(true, "scale", o.scale);
-  option(o.is_causal, "is_causal", true);
-  option(o.window_left != -1, "window_left", o.window_left);
-  option(o.window_right != -1, "window_right", o.window_right);
-  option(o.dropout_rate != 0, "dropout_rate", o.dropout_rate);
-  option(!o.residual_grad, "residual_grad", "null");
-  option(o.magnitude != 1, "magnitude", o.magnitude);
-  return text.str();
+  text.AddList("query_lengths", o.query_lengths);
+  text.AddList("key_lengths", o.key_lengths);
+  text.AddList("query_offsets", o.query_offsets);
+  text.AddList("alibi_slopes", o.alibi_slopes);
+  text.Add(true, "scale", o.scale);
+  text.Add(o.is_causal, "is_causal", true);
+  text.Add(o.window_left != -1, "window_left", o.window_left);
+  text.Add(o.window_right != -1, "window_right", o.window_right);
+  text.Add(o.dropout_rate != 0, "dropout_rate", o.dropout_rate);
+  text.Add(!o.residual_grad, "residual_grad", "null");
+  text.Add(o.magnitude != 1, "magnitude", o.magnitude);
+  return text.text();
 }
 
 }  // namespace ikelos

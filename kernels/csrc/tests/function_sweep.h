@@ -1,0 +1,77 @@
+// What the tests of functions of one float share.
+#ifndef IKELOS_TESTS_FUNCTION_SWEEP_H_
+#define IKELOS_TESTS_FUNCTION_SWEEP_H_
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <vector>
+
+namespace ikelos {
+
+using FunctionValues = void (*)(const float* x, float* y, int64_t count);
+
+inline float FromBits(uint32_t bits) {
+  float value;
+  std::memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+
+inline uint32_t ToBits(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof(bits));
+  return bits;
+}
+
+// The distance from the right value, in units of the last place of a float32 of that size; those of
+// subnormal numbers are all the same.
+inline double Ulps(double exact, float y) {
+  int exponent;
+  std::frexp(exact, &exponent);
+  return std::fabs(y - exact) / std::ldexp(1.0, std::max(exponent - 24, -149));
+}
+
+struct Sweep {
+  double worst = 0;  // units in the last place
+  float worst_x = 0;
+  float least = 0, most = 0;  // of all results
+};
+
+// Over every step-th number from `first` to `last`, of which one sign are those between.
+inline Sweep SweepFunction(FunctionValues values, const std::function<double(double)>& exact,
+                           float first, float last, uint32_t step) {
+  const uint64_t last_bits = ToBits(last);
+  constexpr int64_t kCount = 4096;
+  std::vector<float> x(kCount), y(kCount);
+  Sweep sweep;
+  for (uint64_t bits = ToBits(first); bits <= last_bits;
+       bits += static_cast<uint64_t>(step) * kCount) {
+    for (int64_t i = 0; i < kCount; ++i) {
+      x[i] = FromBits(static_cast<uint32_t>(
+          std::min<uint64_t>(last_bits, bits + static_cast<uint64_t>(i) * step)));
+    }
+    values(x.data(), y.data(), kCount);
+    for (int64_t i = 0; i < kCount; ++i) {
+      const double ulps = Ulps(exact(x[i]), y[i]);
+      if (!(ulps <= sweep.worst)) {
+        sweep.worst = ulps, sweep.worst_x = x[i];
+      }
+      sweep.least = std::min(sweep.least, y[i]);
+      sweep.most = std::max(sweep.most, y[i]);
+    }
+  }
+  return sweep;
+}
+
+// The step between bit patterns that the program is called with; by default a prime, for a second's
+// work.
+inline uint32_t StepOf(int argc, char** argv) {
+  return static_cast<uint32_t>(argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 997);
+}
+
+}  // namespace ikelos
+
+#endif  // IKELOS_TESTS_FUNCTION_SWEEP_H_

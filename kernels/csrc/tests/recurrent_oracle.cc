@@ -3,93 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tests/rounded.h"
+
 namespace ikelos {
 namespace {
 
-// --- numbers with deviations ---------------------------------------------------------------------
-
-// A number, and the variance of the error that float32 arithmetic makes in it, as if roundings were
-// independent (probabilistic error analysis: Higham & Mary 2019). Bounds that hold whatever the
-// roundings are, as attention has them, would grow with every step until they say nothing.
-struct Rounded {
-  double value = 0;
-  double variance = 0;
-};
-
 using Numbers = std::vector<Rounded>;
-
-double Square(double x) { return x * x; }
-
-Rounded operator+(Rounded a, Rounded b) {
-  const double value = a.value + b.value;
-  return {value, a.variance + b.variance + Square(kStep * value)};
-}
-
-Rounded operator-(Rounded a, Rounded b) { return a + Rounded{-b.value, b.variance}; }
-
-Rounded operator*(Rounded a, Rounded b) {
-  const double value = a.value * b.value;
-  return {value, Square(a.value) * b.variance + a.variance * (Square(b.value) + b.variance) +
-                     Square(kStep * value) + Square(kTiny)};
-}
-
-// A sum in any order; counts the roundings of products that are its terms.
-class Total {
- public:
-  void Add(Rounded term) {
-    value_ += term.value;
-    size_ += std::fabs(term.value);
-    variance_ += term.variance;
-    ++count_;
-  }
-  Rounded Result() const {
-    return {value_, variance_ + (count_ + 4) * Square(2 * 0x1p-24 * size_)};
-  }
-
- private:
-  double value_ = 0, size_ = 0, variance_ = 0, count_ = 0;
-};
-
-// So many deviations is the largest error allowed.
-constexpr double kDeviations = 10;
-
-std::vector<Number> Bounded(const Numbers& numbers, Storage storage) {
-  std::vector<Number> bounded;
-  for (Rounded number : numbers) {
-    bounded.push_back({number.value, kDeviations * std::sqrt(number.variance)});
-  }
-  return Stored(bounded, storage);
-}
-
-std::vector<Number> Bounded(const std::vector<Total>& totals, Storage storage) {
-  Numbers numbers;
-  for (const Total& total : totals) {
-    numbers.push_back(total.Result());
-  }
-  return Bounded(numbers, storage);
-}
-
-// For increasing f with values around 1 at most: what rounding adds is twice kStep, since the
-// kernels' polynomials are a few units in the last place off (test_activations.cc).
-template <typename F>
-Rounded Increasing(const F& f, Rounded x) {
-  const double value = f(x.value), deviation = std::sqrt(x.variance);
-  const double error = std::max(f(x.value + deviation) - value, value - f(x.value - deviation));
-  return {value, Square(error) + Square(2 * kStep * value) + Square(kTiny)};
-}
-
-Rounded Sigmoid(Rounded x) {
-  return Increasing([](double v) { return 1 / (1 + std::exp(-v)); }, x);
-}
-
-Rounded Tanh(Rounded x) {
-  return Increasing([](double v) { return std::tanh(v); }, x);
-}
-
-Rounded Exactly(double value) { return {value, 0}; }
-
-// A product to be added to a sum, which counts its rounding.
-Rounded Term(Rounded a, double b) { return {a.value * b, a.variance * Square(b) + Square(kTiny)}; }
 
 // By what the results of sigmoid and tanh are, their slopes.
 Rounded SigmoidSlope(Rounded s) { return s * (Exactly(1) - s); }
@@ -100,96 +19,6 @@ Rounded Mix(Rounded z, Rounded h, Rounded c) {
   Rounded mixed = z * h + (Exactly(1) - z) * c;
   mixed.variance += Square(kStep * (std::fabs(h.value) + std::fabs(c.value)));
   return mixed;
-}
-
-// --- normalisation -------------------------------------------------------------------------------
-
-struct Normalised {
-  Numbers values;  // mean 0, variance 1
-  Rounded by;      // what was multiplied with
-};
-
-double Mean(const std::vector<double>& values) {
-  double sum = 0;
-  for (double value : values) {
-    sum += value;
-  }
-  return sum / static_cast<double>(values.size());
-}
-
-// What rounding adds to the variance of a mean of `count` numbers of that mean magnitude.
-double MeanVariance(size_t count, double magnitude) {
-  return (static_cast<double>(count) + 4) * Square(2 * 0x1p-24 * magnitude);
-}
-
-// Takes from values that of the direction of all being equal and that of `normalised`, and
-// multiplies with `by`: the derivative of normalising, in which errors cancel as values do.
-Numbers Projected(const Numbers& values, const Numbers& normalised, Rounded by) {
-  const size_t n = values.size();
-  const double count = static_cast<double>(n);
-  std::vector<double> numbers, sizes, products, product_sizes;
-  double variances[3] = {};  // times powers of the normalised values
-  for (size_t i = 0; i < n; ++i) {
-    const double v = values[i].value, x = normalised[i].value;
-    numbers.push_back(v);
-    sizes.push_back(std::fabs(v));
-    products.push_back(v * x);
-    product_sizes.push_back(std::fabs(v * x) + std::fabs(v) * std::sqrt(normalised[i].variance));
-    variances[0] += values[i].variance;
-    variances[1] += values[i].variance * x;
-    variances[2] += values[i].variance * x * x;
-  }
-  const double mean = Mean(numbers), mean_product = Mean(products);
-  const double rounding =
-      MeanVariance(n, Mean(sizes)) + Square(kStep * mean) + Square(kStep * mean_product);
-  Numbers result;
-  for (size_t i = 0; i < n; ++i) {
-    const double x = normalised[i].value;
-    const double passed =
-        values[i].variance * (1 - 2 / count - 2 * x * x / count) +
-        (variances[0] + 2 * x * variances[1] + x * x * variances[2]) / Square(count);
-    const double around = Square(mean_product) * normalised[i].variance +
-                          Square(x) * MeanVariance(n, Mean(product_sizes)) +
-                          Square(kStep * values[i].value);
-    const Rounded projected = {values[i].value - mean - x * mean_product,
-                               std::max(passed, 0.0) + around + rounding};
-    result.push_back(projected * by);
-  }
-  return result;
-}
-
-Normalised Normalise(const Numbers& values, double epsilon) {
-  const size_t n = values.size();
-  std::vector<double> numbers, sizes, squares;
-  for (Rounded value : values) {
-    numbers.push_back(value.value);
-    sizes.push_back(std::fabs(value.value));
-  }
-  const double mean = Mean(numbers);
-  for (double number : numbers) {
-    squares.push_back(Square(number - mean));
-  }
-  const double by = 1 / std::sqrt(Mean(squares) + epsilon);
-  Normalised result;
-  double variance = 0;
-  for (Rounded value : values) {
-    const double x = (value.value - mean) * by;
-    variance += value.variance * Square(x * by / static_cast<double>(n));
-    result.values.push_back({x, 0});
-  }
-  result.by = {by, Square(by) * (variance + MeanVariance(n, 1))};
-  // Errors pass on as by the derivative; what rounding adds.
-  Numbers errors;
-  for (Rounded value : values) {
-    errors.push_back({0, value.variance});
-  }
-  const Numbers passed = Projected(errors, result.values, {by, 0});
-  for (size_t i = 0; i < n; ++i) {
-    Rounded& x = result.values[i];
-    const double centre = MeanVariance(n, Mean(sizes)) + Square(kStep * numbers[i]);
-    x.variance = passed[i].variance + Square(by) * centre + Square(x.value) * MeanVariance(n, 1);
-  }
-  return result;
 }
 
 // --- the problem ---------------------------------------------------------------------------------
@@ -307,7 +136,8 @@ class Oracle {
     return masked;
   }
 
-  // Hidden states as the gradient of the recurrent kernel finds them in `outputs`.
+  // Hidden states as the gradient of the recurrent kernel finds them in
+  // RecurrentGradients::outputs: rounded to the storage.
   Numbers AsPutOut(Numbers states) const {
     for (Rounded& state : states) {
       state.variance += Square(Rounding(p.storage, state.value)) / 3;
@@ -448,7 +278,7 @@ class Oracle {
           cell_offset_sums[u].Add(dseen[u]);
           dseen[u] = dseen[u] * Exactly(cell_scale[u]);
         }
-        dseen = Projected(dseen, step.new_cell.values, step.new_cell.by);
+        dseen = NormaliseGrad(dseen, step.new_cell);
       }
       for (int64_t u = 0; u < U; ++u) {
         const Rounded i = gates[u], f = gates[U + u], c = gates[2 * U + u], o = gates[3 * U + u];
@@ -501,8 +331,8 @@ class Oracle {
         dinput[gu] = dinput[gu] * Exactly(kernel_scale[gu]);
         drecurrent[gu] = drecurrent[gu] * Exactly(recurrent_scale[gu]);
       }
-      dinput = Projected(dinput, step.input_product.values, step.input_product.by);
-      drecurrent = Projected(drecurrent, step.recurrent_product.values, step.recurrent_product.by);
+      dinput = NormaliseGrad(dinput, step.input_product);
+      drecurrent = NormaliseGrad(drecurrent, step.recurrent_product);
     }
 
     const int64_t row = b * T + step.position;

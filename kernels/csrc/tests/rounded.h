@@ -1,0 +1,83 @@
+// Numbers in double that know how far float32 arithmetic is likely to be off.
+#ifndef IKELOS_TESTS_ROUNDED_H_
+#define IKELOS_TESTS_ROUNDED_H_
+
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "tests/number.h"
+
+namespace ikelos {
+
+// A number, and the variance of the error that float32 arithmetic makes in it, as if roundings were
+// independent (probabilistic error analysis: Higham & Mary 2019). Bounds that hold whatever the
+// roundings are, as attention has them, would grow with every step until they say nothing.
+struct Rounded {
+  double value = 0;
+  double variance = 0;
+};
+
+inline double Square(double x) { return x * x; }
+
+inline Rounded operator+(Rounded a, Rounded b) {
+  const double value = a.value + b.value;
+  return {value, a.variance + b.variance + Square(kStep * value)};
+}
+
+inline Rounded operator-(Rounded a, Rounded b) { return a + Rounded{-b.value, b.variance}; }
+
+inline Rounded operator*(Rounded a, Rounded b) {
+  const double value = a.value * b.value;
+  return {value, Square(a.value) * b.variance + a.variance * (Square(b.value) + b.variance) +
+                     Square(kStep * value) + Square(kTiny)};
+}
+
+// A sum in any order; counts the roundings of products that are its terms.
+class Total {
+ public:
+  void Add(Rounded term) {
+    value_ += term.value;
+    size_ += std::fabs(term.value);
+    variance_ += term.variance;
+    ++count_;
+  }
+  Rounded Result() const {
+    return {value_, variance_ + (count_ + 4) * Square(2 * 0x1p-24 * size_)};
+  }
+
+ private:
+  double value_ = 0, size_ = 0, variance_ = 0, count_ = 0;
+};
+
+inline Rounded Exactly(double value) { return {value, 0}; }
+
+// A product to be added to a sum, which counts its rounding.
+inline Rounded Term(Rounded a, double b) {
+  return {a.value * b, a.variance * Square(b) + Square(kTiny)};
+}
+
+// What rounding adds is twice kStep, since the kernels' polynomials are a few units in the last
+// place off (test_activations.cc).
+Rounded Sigmoid(Rounded x);
+Rounded Tanh(Rounded x);
+
+struct Normalised {
+  std::vector<Rounded> values;  // mean 0, variance 1
+  Rounded by;                   // what was multiplied with
+};
+
+Normalised Normalise(const std::vector<Rounded>& values, double epsilon);
+
+// The gradient by what was normalised: takes from `values` that of the direction of all being equal
+// and that of the normalised values, and multiplies. Errors cancel as values do.
+std::vector<Rounded> NormaliseGrad(const std::vector<Rounded>& values,
+                                   const Normalised& normalised);
+
+// With bounds on the errors, of which rounding to the storage is one.
+std::vector<Number> Bounded(const std::vector<Rounded>& numbers, Storage storage);
+std::vector<Number> Bounded(const std::vector<Total>& totals, Storage storage);
+
+}  // namespace ikelos
+
+#endif  // IKELOS_TESTS_ROUNDED_H_

@@ -67,7 +67,7 @@ def configuration(op_name, index):
     number of an array or 1."""
     generator = np.random.default_rng([index, len(op_name)])
     batch, features, units = int(generator.choice([1, 2, 3, 5])), *(int(x) for x in generator.choice(SIZES, 2))
-    steps = SIZES[index // 4 % len(SIZES)] if index % 32 == 0 else int(generator.integers(1, 8))
+    steps = SIZES[index // 4 % len(SIZES)] if index % 32 == 0 else int(generator.integers(1, 6))
     flags = {name: bool(generator.integers(2)) for name in ("reset_after", "use_bias", "with_state")}
     given = arguments(op_name, generator, batch, steps, features, units, **flags)
     options = {name: bool(generator.integers(2)) for name in ("go_backwards", "zero_output_for_mask")}

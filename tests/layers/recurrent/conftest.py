@@ -12,8 +12,8 @@ def normal(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
-INPUTS = normal(3, 9, 5)
-MASK = np.random.default_rng(1).random([3, 9]) < 0.6
+INPUTS = normal(3, 6, 5)
+MASK = np.random.default_rng(1).random([3, 6]) < 0.6
 # A row that begins with masked steps, and one without any valid step.
 MASK[0, :2] = False
 MASK[1] = False
@@ -126,7 +126,7 @@ class Twins:
 
     def check_time_distributed(self):
         stock, fused = self.pair()
-        inputs = normal(3, 2, 9, 5, seed=4)
+        inputs = normal(3, 2, 6, 5, seed=4)
         assert_close([keras.layers.TimeDistributed(fused)(inputs)], [keras.layers.TimeDistributed(stock)(inputs)])
 
     def check_mask_of_an_embedding(self):

@@ -48,14 +48,29 @@ inline void WithStorage(Storage storage, void* data, const F& f) {
   }
 }
 
-// LoadPart and StorePart from an element on of an array in any storage.
-inline Floats LoadPart(Storage storage, const void* array, int64_t at, int64_t count) {
+// LoadPart and StorePart from an element on of an array in any storage. Whole vectors of floats,
+// the most frequent, without a call.
+__attribute__((noinline)) inline Floats LoadAny(Storage storage, const void* array, int64_t at,
+                                                int64_t count) {
   Floats values = {};
   WithStorage(storage, array, [&](const auto* source) { values = LoadPart(source + at, count); });
   return values;
 }
-inline void StorePart(Storage storage, Floats values, void* array, int64_t at, int64_t count) {
+__attribute__((noinline)) inline void StoreAny(Storage storage, Floats values, void* array,
+                                               int64_t at, int64_t count) {
   WithStorage(storage, array, [&](auto* target) { StorePart(values, target + at, count); });
+}
+inline Floats LoadPart(Storage storage, const void* array, int64_t at, int64_t count) {
+  return storage == Storage::kFloat32 && count >= kLanes
+             ? Load(static_cast<const float*>(array) + at)
+             : LoadAny(storage, array, at, count);
+}
+inline void StorePart(Storage storage, Floats values, void* array, int64_t at, int64_t count) {
+  if (storage == Storage::kFloat32 && count >= kLanes) {
+    Store(values, static_cast<float*>(array) + at);
+  } else {
+    StoreAny(storage, values, array, at, count);
+  }
 }
 
 // target[i, :] = source[i * row_stride + :] * factor as floats, with zeros to the right up to

@@ -18,6 +18,10 @@ enum class RecurrentCell { kLstm, kGru, kGruResetAfter };
 
 inline int64_t NumGates(RecurrentCell cell) { return cell == RecurrentCell::kLstm ? 4 : 3; }
 
+// Arithmetic is in float32 whatever the storage, and rounded once at the end: so are the states
+// from step to step. The gradient by the recurrent kernel alone takes hidden states as the outputs
+// hold them. Results don't depend on parallel_for.
+//
 // All arrays are dense and row-major. A step of a row is valid if it is below the row's length and
 // its mask is not 0; the others leave the states as they are.
 struct RecurrentProblem {

@@ -37,7 +37,8 @@ inline To BitCast(const From& from) {
   return to;
 }
 
-inline Floats Broadcast(float value) { return Floats{} + value; }
+// Less 0, not plus 0: that is not the same for -0, and would be an instruction.
+inline Floats Broadcast(float value) { return value - Floats{}; }
 
 inline Floats Load(const float* source) {
   Floats values;

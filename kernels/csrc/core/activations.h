@@ -34,14 +34,14 @@ inline Floats Clamp(Floats x, float least, float most) {
   return above > most ? Broadcast(most) : above;
 }
 
-// 1 / (1 + e^-x), within SIGMOID_ULP units in the last place where it is a normal number
+// 1 / (1 + e^-x), within 2.5 units in the last place where it is a normal number
 // (tests/test_activations.cc). NaN stays NaN.
 inline Floats Sigmoid(Floats x) {
   const Exponential e = Exp(Clamp(-x, -87.3f, 88.3f));
   return 1.0f / (1.0f + (e.power + e.power * e.rest));
 }
 
-// Within TANH_ULP units in the last place. NaN stays NaN.
+// Within 2.6 units in the last place. NaN stays NaN.
 inline Floats Tanh(Floats x) {
   // (e^2x - 1) / (e^2x + 1); beyond 10 it rounds to 1. Near 0 the power is 1, and nothing cancels.
   const Exponential e = Exp(Clamp(x + x, -20.0f, 20.0f));

@@ -69,6 +69,17 @@ inline bool AllSee(const AttentionProblem& p, const Queries& q, const Keys& keys
          KeysOf(p, q.batch, q.first).end >= keys.end;
 }
 
+// CopyRows of `rows` positions of one head, from `first` on, of an array [B, positions, heads,
+// columns].
+inline void PackRows(Storage storage, const void* array, const RowStrides& strides, int64_t batch,
+                     int64_t first, int64_t head, int64_t rows, int64_t columns, float factor,
+                     float* target, int64_t target_columns, int64_t target_rows) {
+  WithStorage(storage, array, [&](const auto* source) {
+    CopyRows(source + batch * strides.batch + first * strides.position + head * strides.head,
+             strides.position, rows, columns, factor, target, target_columns, target_rows);
+  });
+}
+
 // Those of a block's keys that any of the queries sees, from the start of a panel on, so that whole
 // panels are multiplied; none from the block's begin on if they see none.
 inline Keys PanelsSeen(const AttentionProblem& p, const Queries& q, const Keys& block) {

@@ -2,7 +2,6 @@
 #ifndef IKELOS_CORE_PACK_H_
 #define IKELOS_CORE_PACK_H_
 
-#include "core/attention.h"
 #include "core/gemm.h"
 
 namespace ikelos {
@@ -89,17 +88,6 @@ inline void CopyRows(const T* source, int64_t row_stride, int64_t rows, int64_t 
   }
   std::memset(target, 0,
               static_cast<size_t>((target_rows - rows) * target_columns) * sizeof(float));
-}
-
-// CopyRows of `rows` positions of one head, from `first` on, of an array [B, positions, heads,
-// columns].
-inline void PackRows(Storage storage, const void* array, const RowStrides& strides, int64_t batch,
-                     int64_t first, int64_t head, int64_t rows, int64_t columns, float factor,
-                     float* target, int64_t target_columns, int64_t target_rows) {
-  WithStorage(storage, array, [&](const auto* source) {
-    CopyRows(source + batch * strides.batch + first * strides.position + head * strides.head,
-             strides.position, rows, columns, factor, target, target_columns, target_rows);
-  });
 }
 
 // target[i * row_stride + :] = source[i, :] * factors[i] * factor (without factors: times `factor`

@@ -28,7 +28,8 @@ constexpr int64_t kLaneFlops = 100000;
 
 int64_t ElementSize(Storage storage) { return storage == Storage::kFloat32 ? 4 : 2; }
 
-// Hands out parts of memory, each on a cache line of its own. Without a start it only counts.
+// Hands out parts of memory, each on a cache line of its own. Without a start it only counts. (What
+// pack.h has for that is compiled once per instruction set, for none of which this file is.)
 class Memory {
  public:
   explicit Memory(float* start) : start_(start) {}

@@ -1,6 +1,6 @@
 // Recurrent layers backward, for one instruction set.
-#include "core/activations.h"
 #include "core/pack.h"
+#include "core/recurrent_backward_panel.h"
 #include "core/recurrent_parts.h"
 #include "core/tiles.h"
 
@@ -47,95 +47,8 @@ void Transpose(const RecurrentProblem& p, const void* weights, int64_t rows, int
 // --- steps
 // ----------------------------------------------------------------------------------------
 
-// What a step has to do with one vector of units: a panel.
-struct Panel {
-  const RecurrentGradState& state;
-  const RecurrentProblem& p;
-  const Sequences& sequences;
-  int64_t step, index, first_unit, left;
-
-  Panel(const RecurrentGradState& state, int64_t step, int64_t index)
-      : state(state),
-        p(*state.problem),
-        sequences(*state.sequences),
-        step(step),
-        index(index),
-        first_unit(index * kLanes),
-        left(p.units - first_unit) {}
-
-  int64_t At(int64_t of_step, int64_t row) const {
-    return index * sequences.total + sequences.first[of_step] + row;
-  }
-  Floats Gate(int64_t row, int64_t slot) const {
-    return Load(state.gates + (At(step, row) * kSlots + slot) * kLanes);
-  }
-  void StoreGrad(int64_t row, int64_t slot, Floats grad) const {
-    Store(grad, state.grads + (At(step, row) * kSlots + slot) * kLanes);
-  }
-  // After the step, and before it.
-  Floats After(int64_t row) const { return Load(state.history + At(step, row) * kLanes); }
-  Floats Before(int64_t row) const {
-    return Load(step > 0 ? state.history + At(step - 1, row) * kLanes
-                         : state.initial + (index * sequences.rows + row) * kLanes);
-  }
-  float* Carry(int64_t row) const { return state.carry + (index * sequences.rows + row) * kLanes; }
-  // No later step has anything to say of the row.
-  bool IsLast(int64_t row) const { return step + 1 == sequences.length[row]; }
-
-  Floats OfState(const void* states, int64_t row) const {
-    return LoadPart(p.storage, states, sequences.row[row] * p.units + first_unit, left);
-  }
-  void StoreState(Floats values, int64_t row, void* states) const {
-    StorePart(p.storage, values, states, sequences.row[row] * p.units + first_unit, left);
-  }
-  Floats Mask(int64_t row, int64_t slot) const {
-    const int64_t of_row = sequences.row[row] * NumGates(p.cell) + GateOf(p.cell, slot);
-    return LoadPart(p.storage, p.recurrent_dropout_mask, of_row * p.units + first_unit, left);
-  }
-
-  // What comes by the outputs, which may stand there more than once.
-  Floats OutputGrad(int64_t row) const {
-    const int64_t at = sequences.first[step] + row;
-    Floats sum = {};
-    for (int64_t i = sequences.output[at]; i < sequences.output_end[at]; ++i) {
-      sum += LoadPart(p.storage, state.gradients->outputs_grad, i * p.units + first_unit, left);
-    }
-    return sum;
-  }
-};
-
-inline Floats SigmoidSlope(Floats value) { return value * (1.0f - value); }
-inline Floats TanhSlope(Floats value) { return 1.0f - value * value; }
-
-inline void LstmBack(const Panel& panel, int64_t row, Floats hidden_grad) {
-  const Floats input = panel.Gate(row, 0), forget = panel.Gate(row, 1);
-  const Floats candidate = panel.Gate(row, 2), output = panel.Gate(row, 3);
-  const Floats shown = Tanh(panel.After(row));
-  const Floats later = panel.IsLast(row) ? panel.OfState(panel.state.gradients->cell_grad, row)
-                                         : Load(panel.Carry(row));
-  const Floats cell_grad = later + hidden_grad * output * TanhSlope(shown);
-  panel.StoreGrad(row, 0, cell_grad * candidate * SigmoidSlope(input));
-  panel.StoreGrad(row, 1, cell_grad * panel.Before(row) * SigmoidSlope(forget));
-  panel.StoreGrad(row, 2, cell_grad * input * TanhSlope(candidate));
-  panel.StoreGrad(row, 3, hidden_grad * shown * SigmoidSlope(output));
-  Store(cell_grad * forget, panel.Carry(row));
-}
-
-inline void GruBack(const Panel& panel, int64_t row, Floats hidden_grad) {
-  const Floats candidate = panel.Gate(row, 0), update = panel.Gate(row, 1);
-  const Floats by_candidate = hidden_grad * (1.0f - update) * TanhSlope(candidate);
-  panel.StoreGrad(row, 0, by_candidate);
-  panel.StoreGrad(row, 1, hidden_grad * (panel.Before(row) - candidate) * SigmoidSlope(update));
-  if (panel.p.cell == RecurrentCell::kGruResetAfter) {
-    const Floats reset = panel.Gate(row, 2);
-    panel.StoreGrad(row, 2, by_candidate * panel.Gate(row, 3) * SigmoidSlope(reset));
-    panel.StoreGrad(row, 3, by_candidate * reset);
-  }
-  Store(hidden_grad * update, panel.Carry(row));
-}
-
 // kGru: by the product of the reset gate and the hidden state.
-inline void GruResetBack(const Panel& panel, int64_t row, Floats product_grad) {
+inline void GruResetBack(const BackwardPanel& panel, int64_t row, Floats product_grad) {
   const Floats reset = panel.Gate(row, 2);
   if (panel.p.recurrent_dropout_mask != nullptr) {
     product_grad *= panel.Mask(row, 0);
@@ -170,7 +83,7 @@ inline void AddProduct(const RecurrentGradState& state, int64_t step, int64_t ro
                   b + (q * depth + s * kLanes) * kGroupColumns, kGroupColumns, kLanes);
     }
     for (int v = 0; v < vectors; ++v) {
-      const Panel panel(state, step, group * kSlots + v);
+      const BackwardPanel panel(state, step, group * kSlots + v);
       for (int i = 0; i < rows; ++i) {
         sums[i][v] += part[i][v] * panel.Mask(row + i, slots.first + s);
       }
@@ -180,7 +93,7 @@ inline void AddProduct(const RecurrentGradState& state, int64_t step, int64_t ro
 
 // What later steps, or at a row's end the final state, say of its hidden state goes on to the
 // gates.
-inline void Spread(const Panel& panel, int64_t row, Floats hidden_grad) {
+inline void Spread(const BackwardPanel& panel, int64_t row, Floats hidden_grad) {
   const bool is_gru = IsGru(panel.p.cell);
   if (is_gru && !panel.IsLast(row)) {
     hidden_grad += Load(panel.Carry(row));
@@ -198,7 +111,7 @@ inline void Spread(const Panel& panel, int64_t row, Floats hidden_grad) {
   if (is_gru) {
     GruBack(panel, row, hidden_grad);
   } else {
-    LstmBack(panel, row, hidden_grad);
+    LstmCellBack(panel, row, LstmOutputBack(panel, row, hidden_grad, Tanh(panel.After(row))));
   }
 }
 
@@ -214,7 +127,7 @@ __attribute__((noinline)) void StepTile(const RecurrentGradState& state, int64_t
     AddProduct(state, step, row, group, {0, 1}, state.candidate, false, sums);
   }
   for (int v = 0; v < vectors; ++v) {
-    const Panel panel(state, step, group * kSlots + v);
+    const BackwardPanel panel(state, step, group * kSlots + v);
     for (int i = 0; i < rows; ++i) {
       if (phase == 0) {
         Spread(panel, row + i, sums[i][v]);
@@ -235,7 +148,7 @@ void StepGroup(const RecurrentGradState& state, int64_t step, int64_t phase, int
     StepTile<decltype(rows)::value, vectors>(state, step, phase, row, group);
   });
   for (int64_t v = 0; v < vectors; ++v) {
-    const Panel panel(state, step, group * kSlots + v);
+    const BackwardPanel panel(state, step, group * kSlots + v);
     for (int64_t row = ended; row < last; ++row) {
       Spread(panel, row, panel.OfState(state.gradients->hidden_grad, row));
     }
@@ -264,7 +177,7 @@ void Start(const RecurrentGradState& state, int64_t row) {
   const void* states = IsGru(p.cell) ? p.initial_hidden : p.initial_cell;
   const RecurrentSizes sizes(p, kLanes);
   for (int64_t q = 0; q < sizes.panels; ++q) {
-    const Panel panel(state, 0, q);
+    const BackwardPanel panel(state, 0, q);
     Store(panel.OfState(states, row), state.initial + (q * state.sequences->rows + row) * kLanes);
   }
 }
@@ -405,7 +318,7 @@ inline void ScaleHidden(const RecurrentGradState& state, const Slots& slots, int
   }
   const int64_t present = p.units - first < count ? p.units - first : count;
   for (int64_t u = first; u < first + present; ++u) {
-    const Panel panel(state, step, u / kLanes);
+    const BackwardPanel panel(state, step, u / kLanes);
     if (p.recurrent_dropout_mask != nullptr) {
       hidden[u - first] *= panel.Mask(row, slots.first)[u % kLanes];
     }

@@ -2,6 +2,7 @@
 // tiles of rows and units through a step.
 #include "core/activations.h"
 #include "core/pack.h"
+#include "core/recurrent_forward_panel.h"
 #include "core/recurrent_parts.h"
 #include "core/tiles.h"
 
@@ -51,19 +52,6 @@ void Pack(const RecurrentProblem& p, int64_t panel, float* packed) {
   }
   PackBias(p, panel, target);
 }
-
-// Where the parts of a panel's weights begin.
-struct PanelWeights {
-  const float *kernel, *recurrent, *candidate, *bias;
-
-  PanelWeights(const RecurrentState& state, int64_t panel) {
-    const RecurrentProblem& p = *state.problem;
-    kernel = state.packed + panel * RecurrentSizes(p, kLanes).PackedPanel(p);
-    recurrent = kernel + p.features * InputSlots(p.cell).count * kLanes;
-    candidate = recurrent + p.units * RecurrentSlots(p.cell).count * kLanes;
-    bias = candidate + (p.cell == RecurrentCell::kGru ? p.units * kLanes : 0);
-  }
-};
 
 // --- products with the inputs --------------------------------------------------------------------
 
@@ -117,49 +105,10 @@ void Project(const RecurrentState& state, int64_t first, int64_t count, int64_t 
 
 // --- steps --------------------------------------------------------------------------------------
 
-// A panel of units in a step.
-struct Panel {
-  const RecurrentState& state;
-  const RecurrentProblem& p;
-  const RecurrentResults& results;
-  int64_t step, index;
-  int64_t wide, first_unit, left;  // units from this panel's first on
-  const float* hidden;             // of all units, before the step
-  const float* masked;
-  float* gates;  // of the step's first row
-  PanelWeights weights;
-
-  Panel(const RecurrentState& state, const RecurrentResults& results, int64_t step, int64_t index)
-      : state(state),
-        p(*state.problem),
-        results(results),
-        step(step),
-        index(index),
-        wide(RecurrentSizes(p, kLanes).wide),
-        first_unit(index * kLanes),
-        left(p.units - first_unit),
-        hidden(state.hidden[step % 2]),
-        masked(state.masked[step % 2]),
-        gates(state.gates +
-              (index * state.sequences->total + state.sequences->first[step]) * kSlots * kLanes),
-        weights(state, index) {}
-
-  float* Gate(int64_t row, int64_t slot) const { return gates + (row * kSlots + slot) * kLanes; }
-
-  // This panel's part of the history.
-  float* History(int64_t of_step, int64_t row) const {
-    return state.history +
-           (index * state.sequences->total + state.sequences->first[of_step] + row) * kLanes;
-  }
-  float* Cell(int64_t row) const {
-    return state.cells + (index * state.sequences->rows + row) * kLanes;
-  }
-};
-
 // Asks for what AddInputs and Finish will touch, some microseconds before they do: a step's part of
 // a long sequence's arrays is in no near cache, and no prefetcher finds its pattern.
 template <int rows>
-inline void Prefetch(const Panel& panel, int64_t row) {
+inline void Prefetch(const ForwardPanel& panel, int64_t row) {
   for (int64_t i = row * kSlots; i < (row + rows) * kSlots; ++i) {
     __builtin_prefetch(panel.gates + i * kLanes, 1);
   }
@@ -173,7 +122,7 @@ inline void Prefetch(const Panel& panel, int64_t row) {
 
 // Adds the products with the inputs and the biases.
 template <int rows, int vectors>
-inline void AddInputs(const Panel& panel, int64_t row, int64_t slot,
+inline void AddInputs(const ForwardPanel& panel, int64_t row, int64_t slot,
                       Floats (&sums)[rows][vectors]) {
   const int64_t inputs = InputSlots(panel.p.cell).count;
 #pragma GCC unroll 4
@@ -186,69 +135,8 @@ inline void AddInputs(const Panel& panel, int64_t row, int64_t slot,
   }
 }
 
-// Adds the products of hidden states with the recurrent kernel. With a dropout mask each slot has
-// hidden states of its own.
-template <int rows, int vectors>
-inline void AddRecurrent(const Panel& panel, int64_t row, int64_t slot,
-                         Floats (&sums)[rows][vectors]) {
-  if (panel.masked == nullptr) {
-    MultiplyAdd(sums, panel.hidden + row * panel.wide, panel.wide, 1, panel.weights.recurrent,
-                vectors * kLanes, panel.p.units);
-    return;
-  }
-  for (int v = 0; v < vectors; ++v) {
-    Floats part[rows][1] = {};
-    MultiplyAdd(part, panel.masked + ((slot + v) * panel.state.sequences->rows + row) * panel.wide,
-                panel.wide, 1, panel.weights.recurrent + v * kLanes, vectors * kLanes,
-                panel.p.units);
-    for (int i = 0; i < rows; ++i) {
-      sums[i][v] += part[i][0];
-    }
-  }
-}
-
-// Writes a row's hidden state where the next step, or with `into` 0 the first one, reads it.
-inline void StoreHidden(const RecurrentState& state, int64_t into, int64_t row, int64_t panel,
-                        Floats hidden) {
-  const RecurrentProblem& p = *state.problem;
-  const int64_t wide = RecurrentSizes(p, kLanes).wide, first = panel * kLanes;
-  const int64_t rows = state.sequences->rows;
-  Store(hidden, state.hidden[into] + row * wide + first);
-  if (p.recurrent_dropout_mask == nullptr) {
-    return;
-  }
-  for (int64_t s = 0; s < kSlots; ++s) {
-    const int64_t of_row = state.sequences->row[row] * NumGates(p.cell) + GateOf(p.cell, s);
-    const Floats factor =
-        LoadPart(p.storage, p.recurrent_dropout_mask, of_row * p.units + first, p.units - first);
-    Store(hidden * factor, state.masked[into] + (s * rows + row) * wide + first);
-  }
-}
-
-// Hands a row's new hidden state on: to the outputs, the next step, and the final states.
-inline void Finish(const Panel& panel, int64_t row, Floats hidden, Floats cell) {
-  const RecurrentProblem& p = panel.p;
-  const RecurrentState& state = panel.state;
-  const Sequences& sequences = *state.sequences;
-  const int64_t at = sequences.first[panel.step] + row;
-  const bool is_last = panel.step + 1 == sequences.length[row];
-  const int64_t state_at = sequences.row[row] * p.units + panel.first_unit;
-  for (int64_t i = sequences.output[at]; i < sequences.output_end[at]; ++i) {
-    StorePart(p.storage, hidden, panel.results.outputs, i * p.units + panel.first_unit, panel.left);
-  }
-  if (is_last) {
-    StorePart(p.storage, hidden, panel.results.hidden, state_at, panel.left);
-    if (p.cell == RecurrentCell::kLstm) {
-      StorePart(p.storage, cell, panel.results.cell, state_at, panel.left);
-    }
-    return;
-  }
-  const int64_t next = (panel.step + 1) % 2;
-  StoreHidden(state, next, row, panel.index, hidden);
-}
-
 template <int rows>
-__attribute__((noinline)) void LstmTile(const Panel& panel, int64_t row) {
+__attribute__((noinline)) void LstmTile(const ForwardPanel& panel, int64_t row) {
   const bool saves = panel.state.history != nullptr;
   Floats sums[rows][4] = {};
   Prefetch<rows>(panel, row);
@@ -271,19 +159,8 @@ __attribute__((noinline)) void LstmTile(const Panel& panel, int64_t row) {
   }
 }
 
-// New hidden state of a GRU, kept for the gradient if there will be one.
-inline void FinishGru(const Panel& panel, int64_t row, Floats update, Floats candidate) {
-  const Floats before = Load(panel.hidden + row * panel.wide + panel.first_unit);
-  const Floats hidden = candidate + update * (before - candidate);
-  if (panel.state.history != nullptr) {
-    Store(candidate, panel.Gate(row, 0));
-    Store(hidden, panel.History(panel.step, row));
-  }
-  Finish(panel, row, hidden, Floats{});
-}
-
 template <int rows>
-__attribute__((noinline)) void GruAfterTile(const Panel& panel, int64_t row) {
+__attribute__((noinline)) void GruAfterTile(const ForwardPanel& panel, int64_t row) {
   const bool saves = panel.state.history != nullptr;
   const Floats bias = Load(panel.weights.bias);
   Floats sums[rows][3] = {};
@@ -303,7 +180,7 @@ __attribute__((noinline)) void GruAfterTile(const Panel& panel, int64_t row) {
 }
 
 template <int rows>
-__attribute__((noinline)) void GruResetTile(const Panel& panel, int64_t row) {
+__attribute__((noinline)) void GruResetTile(const ForwardPanel& panel, int64_t row) {
   Floats sums[rows][2] = {};
   Prefetch<rows>(panel, row);
   AddRecurrent(panel, row, 1, sums);
@@ -320,7 +197,7 @@ __attribute__((noinline)) void GruResetTile(const Panel& panel, int64_t row) {
 }
 
 template <int rows>
-__attribute__((noinline)) void GruCandidateTile(const Panel& panel, int64_t row) {
+__attribute__((noinline)) void GruCandidateTile(const ForwardPanel& panel, int64_t row) {
   Floats sums[rows][1] = {};
   MultiplyAdd(sums, panel.state.reset + row * panel.wide, panel.wide, 1, panel.weights.candidate,
               kLanes, panel.p.units);
@@ -333,7 +210,7 @@ __attribute__((noinline)) void GruCandidateTile(const Panel& panel, int64_t row)
 void Step(const RecurrentState& state, const RecurrentResults& results, int64_t step, int64_t phase,
           int64_t begin, int64_t end, int64_t first, int64_t last) {
   for (int64_t q = begin; q < end; ++q) {
-    const Panel panel(state, results, step, q);
+    const ForwardPanel panel(state, results, step, q);
     switch (panel.p.cell) {
       case RecurrentCell::kLstm:
         ForTiles<kTileRows<4>>(first, last, [&](auto rows, int64_t row) {

@@ -46,16 +46,30 @@ class Memory {
   int64_t used_ = 0;
 };
 
-// `total`: steps that arrays have room for.
+// Where the parts of what is saved begin, behind the gates, and where all of it ends. `total`:
+// steps that arrays have room for.
+struct SavedParts {
+  int64_t history, products, recurrent_products, moments, end;
+
+  SavedParts(const RecurrentProblem& p, const RecurrentSizes& sizes, int64_t total) {
+    const int64_t gates = sizes.wide * total * kSlots, normalises = Normalises(p) ? 1 : 0;
+    history = gates;
+    products = history + sizes.wide * total;
+    recurrent_products = products + normalises * gates;
+    moments = recurrent_products + normalises * gates;
+    end = moments + normalises * total * kMoments;
+  }
+};
+
 void LayOut(const RecurrentProblem& p, const RecurrentSizes& sizes, int64_t total, float* saved,
             Memory& scratch, RecurrentState* state) {
   const int64_t rows = p.batch * sizes.wide;
   if (saved == nullptr) {
-    state->gates = scratch.Take(sizes.wide * total * kSlots);
+    state->gates = state->products = scratch.Take(sizes.wide * total * kSlots);
     state->history = nullptr;
   } else {
-    state->gates = saved;
-    state->history = saved + sizes.wide * total * kSlots;
+    state->gates = state->products = saved;
+    state->history = saved + SavedParts(p, sizes, total).history;
   }
   state->cells = IsGru(p.cell) ? nullptr : scratch.Take(rows);
   state->reset = p.cell == RecurrentCell::kGru ? scratch.Take(rows) : nullptr;
@@ -63,11 +77,24 @@ void LayOut(const RecurrentProblem& p, const RecurrentSizes& sizes, int64_t tota
     state->hidden[i] = scratch.Take(rows);
     state->masked[i] = p.recurrent_dropout_mask == nullptr ? nullptr : scratch.Take(kSlots * rows);
   }
+  if (!Normalises(p)) {
+    return;
+  }
+  state->scales = scratch.Take(kScales * sizes.wide);
+  if (saved == nullptr) {
+    state->recurrent_products = scratch.Take(kSlots * rows);
+    state->moments = scratch.Take(kMoments * p.batch);
+  } else {
+    const SavedParts parts(p, sizes, total);
+    state->products = saved + parts.products;
+    state->recurrent_products = saved + parts.recurrent_products;
+    state->moments = saved + parts.moments;
+  }
 }
 
 void LayOut(const RecurrentProblem& p, const RecurrentSizes& sizes, int64_t total, Memory& scratch,
             RecurrentGradState* state) {
-  const int64_t columns = kSlots * sizes.lanes;
+  const int64_t columns = kSlots * sizes.lanes, rows = p.batch * sizes.wide;
   const int64_t kernel_depth = sizes.wide * InputSlots(p.cell).count;
   const int64_t recurrent_depth = sizes.wide * RecurrentSlots(p.cell).count;
   state->kernel = scratch.Take(sizes.feature_groups * kernel_depth * columns);
@@ -75,9 +102,15 @@ void LayOut(const RecurrentProblem& p, const RecurrentSizes& sizes, int64_t tota
   state->candidate = p.cell == RecurrentCell::kGru
                          ? scratch.Take(sizes.unit_groups * sizes.wide * columns)
                          : nullptr;
-  state->grads = scratch.Take(sizes.wide * total * kSlots);
-  state->initial = scratch.Take(p.batch * sizes.wide);
-  state->carry = scratch.Take(p.batch * sizes.wide);
+  state->grads = state->recurrent_grads = scratch.Take(sizes.wide * total * kSlots);
+  state->initial = scratch.Take(rows);
+  state->carry = scratch.Take(rows);
+  if (Normalises(p)) {
+    state->recurrent_grads = scratch.Take(sizes.wide * total * kSlots);
+    state->scales = scratch.Take(kScales * sizes.wide);
+    state->hidden_grads = scratch.Take(rows);
+    state->shown_grads = IsGru(p.cell) ? nullptr : scratch.Take(sizes.wide * total);
+  }
 }
 
 // How a step's work is shared: runs of panels, and where there are threads left, of rows.
@@ -92,6 +125,14 @@ struct Lanes {
   }
   int64_t count() const { return panels * rows; }
 
+  // As many, each with all panels of some rows.
+  Lanes OfRows() const {
+    Lanes lanes = *this;
+    lanes.panels = 1;
+    lanes.rows = count();
+    return lanes;
+  }
+
   // Calls f(first panel, last, first row, last) with a lane's share.
   template <typename F>
   void Share(int64_t lane, int64_t all_panels, int64_t all_rows, const F& f) const {
@@ -101,7 +142,9 @@ struct Lanes {
   }
 };
 
-int64_t Phases(RecurrentCell cell) { return cell == RecurrentCell::kGru ? 2 : 1; }
+int64_t Phases(const RecurrentProblem& p) {
+  return p.cell == RecurrentCell::kGru || Normalises(p) ? 2 : 1;
+}
 
 void Project(const RecurrentState& state, const RecurrentForward& parts,
              const RecurrentSizes& sizes, const ParallelFor& parallel_for) {
@@ -135,6 +178,23 @@ std::vector<Slots> RecurrentRuns(const RecurrentProblem& p) {
   return runs;
 }
 
+void PackScales(const RecurrentProblem& p, const RecurrentNormalised& parts,
+                const RecurrentSizes& sizes, float* scales) {
+  for (int64_t panel = 0; panel < sizes.panels; ++panel) {
+    parts.pack(p, panel, scales + panel * kScales * sizes.lanes);
+  }
+}
+
+void NormalisationGradients(const RecurrentGradState& state, const RecurrentNormalised& parts,
+                            const RecurrentSizes& sizes, const ParallelFor& parallel_for) {
+  parallel_for(sizes.panels, [&](int64_t panel) { parts.scales_grad(state, panel); });
+  const int64_t total = state.sequences->total;
+  parallel_for(CeilDiv(total, kProjectSteps), [&](int64_t i) {
+    const int64_t first = i * kProjectSteps;
+    parts.products_grad(state, first, std::min(kProjectSteps, total - first));
+  });
+}
+
 void WeightGradients(const RecurrentGradState& state, const RecurrentBackward& parts,
                      const RecurrentSizes& sizes, const ParallelFor& parallel_for) {
   const RecurrentProblem& p = *state.problem;
@@ -155,7 +215,8 @@ void WeightGradients(const RecurrentGradState& state, const RecurrentBackward& p
       }
     }
   };
-  const int64_t bias = state.gradients->bias_grad == nullptr ? 0 : 1;
+  // That of normalised gates is with their scales.
+  const int64_t bias = state.gradients->bias_grad == nullptr || Normalises(p) ? 0 : 1;
   add(parts.kernel_grad, InputSlots(p.cell), p.features + bias);
   for (const Slots& slots : RecurrentRuns(p)) {
     add(parts.recurrent_grad, slots,
@@ -191,7 +252,7 @@ void PackRecurrent(const RecurrentProblem& p, float* packed, Isa isa,
 }
 
 int64_t RecurrentSaved(const RecurrentProblem& p) {
-  return RecurrentSizes(p, kMostLanes).wide * p.batch * p.steps * (kSlots + 1);
+  return SavedParts(p, RecurrentSizes(p, kMostLanes), p.batch * p.steps).end;
 }
 
 int64_t RecurrentScratch(const RecurrentProblem& p, bool saves) {
@@ -248,17 +309,24 @@ void Recurrent(const RecurrentProblem& p, const float* packed, const RecurrentRe
     return;
   }
 
+  const RecurrentNormalised& normalised = IKELOS_PICK(isa, kRecurrentNormalised);
+  if (Normalises(p)) {
+    PackScales(p, normalised, sizes, state.scales);
+  }
   Project(state, parts, sizes, parallel_for);
-  const Lanes lanes(p, sizes.panels, parallel_for.num_threads);
-  const int64_t phases = Phases(p.cell);
+  const auto step_part = Normalises(p) ? normalised.step : parts.step;
+  const Lanes lanes(p, sizes.panels, parallel_for.num_threads), of_rows = lanes.OfRows();
+  const int64_t phases = Phases(p);
   RunSteps(
       sequences.steps * phases, lanes.count(),
       [&](int64_t i, int64_t lane) {
-        const int64_t step = i / phases;
-        lanes.Share(lane, sizes.panels, sequences.Active(step),
-                    [&](int64_t begin, int64_t end, int64_t first, int64_t last) {
-                      parts.step(state, results, step, i % phases, begin, end, first, last);
-                    });
+        const int64_t step = i / phases, phase = i % phases;
+        const bool by_rows = Normalises(p) && phase == 1;
+        (by_rows ? of_rows : lanes)
+            .Share(lane, sizes.panels, sequences.Active(step),
+                   [&](int64_t begin, int64_t end, int64_t first, int64_t last) {
+                     step_part(state, results, step, phase, begin, end, first, last);
+                   });
       },
       parallel_for);
 }
@@ -274,7 +342,11 @@ void RecurrentGrad(const RecurrentProblem& p, const RecurrentGradients& gradient
   state.gradients = &gradients;
   state.sequences = &sequences;
   state.gates = gradients.saved;
-  state.history = gradients.saved + sizes.wide * sequences.total * kSlots;
+  const SavedParts saved(p, sizes, sequences.total);
+  state.history = gradients.saved + saved.history;
+  state.products = gradients.saved + saved.products;
+  state.recurrent_products = gradients.saved + saved.recurrent_products;
+  state.moments = gradients.saved + saved.moments;
   Memory memory(scratch);
   LayOut(p, sizes, sequences.total, memory, &state);
 
@@ -295,15 +367,26 @@ void RecurrentGrad(const RecurrentProblem& p, const RecurrentGradients& gradient
     parts.start(state, row);
   }
 
-  const Lanes lanes(p, sizes.unit_groups, parallel_for.num_threads);
-  const int64_t phases = Phases(p.cell), last_step = sequences.steps - 1;
+  const RecurrentNormalised& normalised = IKELOS_PICK(isa, kRecurrentNormalised);
+  if (Normalises(p)) {
+    PackScales(p, normalised, sizes, state.scales);
+  }
+  const Lanes lanes(p, sizes.unit_groups, parallel_for.num_threads), of_rows = lanes.OfRows();
+  const int64_t phases = Phases(p), last_step = sequences.steps - 1;
   // One more step than there are, less the phase that it does not have.
   RunSteps((sequences.steps + 1) * phases - (phases - 1), lanes.count(),
            [&](int64_t i, int64_t lane) {
-             const int64_t step = last_step - i / phases;
-             lanes.Share(lane, sizes.unit_groups, step < 0 ? p.batch : sequences.Active(step),
+             const int64_t step = last_step - i / phases, phase = i % phases;
+             const int64_t rows = step < 0 ? p.batch : sequences.Active(step);
+             if (Normalises(p) && phase == 1) {
+               of_rows.Share(lane, 1, rows, [&](int64_t, int64_t, int64_t first, int64_t last) {
+                 normalised.back(state, step, first, last);
+               });
+               return;
+             }
+             lanes.Share(lane, sizes.unit_groups, rows,
                          [&](int64_t begin, int64_t end, int64_t first, int64_t last) {
-                           parts.step(state, step, i % phases, begin, end, first, last);
+                           parts.step(state, step, phase, begin, end, first, last);
                          });
            },
            parallel_for);
@@ -311,6 +394,9 @@ void RecurrentGrad(const RecurrentProblem& p, const RecurrentGradients& gradient
   if (sequences.total < p.batch * p.steps) {
     std::memset(gradients.inputs_grad, 0,
                 static_cast<size_t>(p.batch * p.steps * p.features * ElementSize(p.storage)));
+  }
+  if (Normalises(p)) {
+    NormalisationGradients(state, normalised, sizes, parallel_for);
   }
   WeightGradients(state, parts, sizes, parallel_for);
 }

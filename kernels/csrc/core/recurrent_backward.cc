@@ -67,7 +67,8 @@ inline void AddProduct(const RecurrentGradState& state, int64_t step, int64_t ro
   const int64_t panels = RecurrentSizes(p, kLanes).panels;
   const int64_t depth = slots.count * kLanes;
   const float* b = transposed + group * panels * depth * kGroupColumns;
-  const float* a = state.grads + ((sequences.first[step] + row) * kSlots + slots.first) * kLanes;
+  const float* a =
+      state.recurrent_grads + ((sequences.first[step] + row) * kSlots + slots.first) * kLanes;
   const int64_t a_panel = sequences.total * kSlots * kLanes;
   if (!masked) {
     for (int64_t q = 0; q < panels; ++q) {
@@ -108,7 +109,9 @@ inline void Spread(const BackwardPanel& panel, int64_t row, Floats hidden_grad) 
     return;
   }
   hidden_grad += panel.OutputGrad(row);
-  if (is_gru) {
+  if (Normalises(panel.p)) {
+    Store(hidden_grad, panel.HiddenGrad(row));
+  } else if (is_gru) {
     GruBack(panel, row, hidden_grad);
   } else {
     LstmCellBack(panel, row, LstmOutputBack(panel, row, hidden_grad, Tanh(panel.After(row))));
@@ -233,11 +236,11 @@ int64_t WeightsScratch(const RecurrentProblem&, int64_t count, int64_t panels) {
 }
 
 // The sum over all steps of outer products of what `read(step, row, target)` gives, `count` floats,
-// and the gradients of some slots of panels begin <= panel < end; then calls
+// and `grads` (as the state's) of some slots of panels begin <= panel < end; then calls
 // write(row, slot, panel, sum) for each vector of it.
 template <typename Read, typename Write>
-void OuterProducts(const RecurrentGradState& state, const Slots& slots, int64_t count,
-                   int64_t begin, int64_t end, float* scratch, const Read& read,
+void OuterProducts(const RecurrentGradState& state, const float* grads, const Slots& slots,
+                   int64_t count, int64_t begin, int64_t end, float* scratch, const Read& read,
                    const Write& write) {
   const Sequences& sequences = *state.sequences;
   const int64_t columns = RoundUp(count, kLanes), vectors = (end - begin) * slots.count;
@@ -253,11 +256,11 @@ void OuterProducts(const RecurrentGradState& state, const Slots& slots, int64_t 
       read(step, first + i - sequences.first[step], scratch + i * columns);
     }
     for (int64_t q = begin; q < end; ++q) {
-      const float* grads =
-          state.grads + ((q * sequences.total + first) * kSlots + slots.first) * kLanes;
+      const float* of_steps =
+          grads + ((q * sequences.total + first) * kSlots + slots.first) * kLanes;
       float* const of_panel = sums + (q - begin) * slots.count * kLanes;
       WithCount<kSlots>(slots.count, 0, [&](auto n, int64_t) {
-        AddOuter<decltype(n)::value>(scratch, columns, count, grads, depth, of_panel,
+        AddOuter<decltype(n)::value>(scratch, columns, count, of_steps, depth, of_panel,
                                      vectors * kLanes);
       });
     }
@@ -296,7 +299,7 @@ void KernelGrad(const RecurrentGradState& state, const Slots& slots, int64_t fir
   const RecurrentProblem& p = *state.problem;
   WithStorage(p.storage, p.inputs, [&](const auto* inputs) {
     OuterProducts(
-        state, slots, count, begin, end, scratch,
+        state, state.grads, slots, count, begin, end, scratch,
         [&](int64_t step, int64_t row, float* target) {
           const int64_t at = state.sequences->input[state.sequences->first[step] + row];
           CopyWithOne(inputs + at * p.features, p.features, first, count, target);
@@ -337,7 +340,7 @@ void RecurrentWeightsGrad(const RecurrentGradState& state, const Slots& slots, i
   WithStorage(p.storage, p.initial_hidden, [&](const auto* initial) {
     const auto* outputs = static_cast<decltype(initial)>(state.gradients->outputs);
     OuterProducts(
-        state, slots, count, begin, end, scratch,
+        state, state.recurrent_grads, slots, count, begin, end, scratch,
         [&](int64_t step, int64_t row, float* target) {
           const auto* hidden =
               step == 0 ? initial + sequences.row[row] * p.units

@@ -42,6 +42,9 @@ struct BackwardPanel {
                          : state.initial + (index * sequences.rows + row) * kLanes);
   }
   float* Carry(int64_t row) const { return state.carry + (index * sequences.rows + row) * kLanes; }
+  float* HiddenGrad(int64_t row) const {
+    return state.hidden_grads + (index * sequences.rows + row) * kLanes;
+  }
   // No later step has anything to say of the row.
   bool IsLast(int64_t row) const { return step + 1 == sequences.length[row]; }
 

@@ -86,10 +86,10 @@ void ProjectPanels(const RecurrentState& state, int64_t first, int64_t count, in
   });
   for (int64_t q = begin; q < end; ++q) {
     const PanelWeights weights(state, q);
-    float* gates = state.gates + (q * state.sequences->total + first) * kSlots * kLanes;
+    float* products = state.products + (q * state.sequences->total + first) * kSlots * kLanes;
     ForTiles<kTileRows<vectors>>(0, count, [&](auto rows, int64_t i) {
       ProjectTile<decltype(rows)::value, vectors>(scratch + i * row, row, weights.kernel,
-                                                  gates + i * kSlots * kLanes, p.features);
+                                                  products + i * kSlots * kLanes, p.features);
     });
   }
 }

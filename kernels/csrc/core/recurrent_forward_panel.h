@@ -124,6 +124,22 @@ inline void Finish(const ForwardPanel& panel, int64_t row, Floats hidden, Floats
   StoreHidden(state, next, row, panel.index, hidden);
 }
 
+// New cell state of an LSTM, kept with what it is made of if there will be a gradient.
+inline Floats LstmCell(const ForwardPanel& panel, int64_t row, Floats input, Floats forget,
+                       Floats candidate) {
+  const bool saves = panel.state.history != nullptr;
+  const float* before =
+      saves && panel.step > 0 ? panel.History(panel.step - 1, row) : panel.Cell(row);
+  const Floats cell = forget * Load(before) + input * candidate;
+  if (saves) {
+    Store(input, panel.Gate(row, 0));
+    Store(forget, panel.Gate(row, 1));
+    Store(candidate, panel.Gate(row, 2));
+  }
+  Store(cell, saves ? panel.History(panel.step, row) : panel.Cell(row));
+  return cell;
+}
+
 // New hidden state of a GRU, kept for the gradient if there will be one.
 inline void FinishGru(const ForwardPanel& panel, int64_t row, Floats update, Floats candidate) {
   const Floats before = Load(panel.hidden + row * panel.wide + panel.first_unit);

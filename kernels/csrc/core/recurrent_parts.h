@@ -52,6 +52,15 @@ inline int64_t GateOf(RecurrentCell cell, int64_t slot) {
 
 inline bool IsGru(RecurrentCell cell) { return cell != RecurrentCell::kLstm; }
 
+inline bool Normalises(const RecurrentProblem& p) { return p.kernel_scale != nullptr; }
+
+// Of what normalised gates measure, mean and 1 / deviation: the products of a step with the kernel,
+// with the recurrent kernel, and the cell state.
+constexpr int64_t kMoments = 6;
+// Vectors of a panel: what normalised products with the kernel are multiplied by, those with the
+// recurrent kernel, and the cell state's scale and offset.
+constexpr int64_t kScales = 2 * kSlots + 2;
+
 // Sizes of the arrays below, for vectors of `lanes` floats. More lanes never make them smaller.
 struct RecurrentSizes {
   int64_t lanes;
@@ -82,7 +91,8 @@ struct RecurrentState {
   const RecurrentProblem* problem;
   const Sequences* sequences;
   const float* packed;  // [panels, PackedPanel]
-  float* gates;  // [panels, total, kSlots, lanes]: products with the kernel, then activations
+  float* products;      // with the kernel: [panels, total, kSlots, lanes]
+  float* gates;  // as products, and mostly the same array: the activations, if they are needed
   // After each step, what the gradient needs besides: cell states, or GRU's hidden states. [panels,
   // total, lanes], null if no gradient will be asked for.
   float* history;
@@ -91,6 +101,10 @@ struct RecurrentState {
   // The same times recurrent_dropout_mask, [kSlots, rows, wide] each; null without it.
   float* masked[2];
   float* reset;  // kGru: reset gate times hidden state (masked), [rows, wide]
+  // Normalised gates only. The first two are of all steps if there will be a gradient, else of one.
+  float* recurrent_products;  // [panels, total or rows, kSlots, lanes]
+  float* moments;             // [total or rows, kMoments]
+  float* scales;              // [panels, kScales, lanes]
 };
 
 struct RecurrentGradState {
@@ -104,7 +118,15 @@ struct RecurrentGradState {
   float* recurrent;  // transposed: [unit_groups, panels, recurrent slots, lanes; kSlots * lanes]
   float* candidate;  // kGru: the same of the candidate, one slot
   float* grads;      // by what the activations were taken of: as gates
-  float* carry;      // what a step hands to the one before besides: [panels, rows, lanes]
+  float* recurrent_grads;  // by products with the recurrent kernel: mostly the same array
+  float* carry;            // what a step hands to the one before besides: [panels, rows, lanes]
+  // Normalised gates only.
+  const float* products;  // as saved, as is the next
+  const float* recurrent_products;
+  const float* moments;  // as saved
+  float* scales;         // [panels, kScales, lanes]
+  float* hidden_grads;   // by a step's hidden states: [panels, rows, lanes]
+  float* shown_grads;    // kLstm: by what the hidden state is the tanh of, [panels, total, lanes]
 };
 
 struct RecurrentForward {
@@ -147,10 +169,28 @@ struct RecurrentBackward {
                          int64_t count, int64_t begin, int64_t end, float* scratch);
 };
 
-#define IKELOS_DECLARE_RECURRENT(isa)                \
-  namespace isa {                                    \
-  extern const RecurrentForward kRecurrentForward;   \
-  extern const RecurrentBackward kRecurrentBackward; \
+// What normalised gates take instead, or besides: all panels of a row at once.
+struct RecurrentNormalised {
+  void (*pack)(const RecurrentProblem&, int64_t panel, float* scales);
+  // In place of RecurrentForward's. Phase 0 is the product with the recurrent kernel; 1 takes all
+  // panels.
+  void (*step)(const RecurrentState&, const RecurrentResults&, int64_t step, int64_t phase,
+               int64_t begin, int64_t end, int64_t first, int64_t last);
+  // From hidden_grads to the gradients by the gates and by their products with the recurrent
+  // kernel, of rows first <= row < last.
+  void (*back)(const RecurrentGradState&, int64_t step, int64_t first, int64_t last);
+  // Gradients by a panel's scales, offsets and biases, from those by its gates.
+  void (*scales_grad)(const RecurrentGradState&, int64_t panel);
+  // Turns gradients by the gates of steps first <= i < first + count into those by their products
+  // with the kernel.
+  void (*products_grad)(const RecurrentGradState&, int64_t first, int64_t count);
+};
+
+#define IKELOS_DECLARE_RECURRENT(isa)                    \
+  namespace isa {                                        \
+  extern const RecurrentForward kRecurrentForward;       \
+  extern const RecurrentBackward kRecurrentBackward;     \
+  extern const RecurrentNormalised kRecurrentNormalised; \
   }
 IKELOS_DECLARE_RECURRENT(portable)
 IKELOS_DECLARE_RECURRENT(avx2)

@@ -77,9 +77,9 @@ void DropoutMask(RecurrentOptions* o) { o->dropout_mask = true; }
 void Normalises(RecurrentOptions* o) { o->normalises = o->cell != RecurrentCell::kGru; }
 void LargeRecurrent(RecurrentOptions* o) { o->recurrent_magnitude = 5; }
 
-constexpr Option kOptions[] = {None,          Backwards,    ZeroOutput,    NoBias,
-                               Mask,          MostlyMasked, AllMasked,     Lengths,
-                               LengthsOfZero, DropoutMask,  LargeRecurrent};
+constexpr Option kOptions[] = {None,          Backwards,    ZeroOutput, NoBias,
+                               Mask,          MostlyMasked, AllMasked,  Lengths,
+                               LengthsOfZero, DropoutMask,  Normalises, LargeRecurrent};
 
 RecurrentOptions With(RecurrentOptions o, RecurrentCell cell, const std::vector<Option>& options) {
   o.cell = cell;
@@ -214,7 +214,7 @@ void EmptyAxes() {
     for (const RecurrentOptions& o : {Sized(0, 5, 3, 17), Sized(3, 0, 3, 17), Sized(3, 5, 0, 17),
                                       Sized(0, 0, 0, 1), Sized(3, 0, 0, 2)}) {
       RunAndCompare(With(o, cell, {}));
-      RunAndCompare(With(o, cell, {Lengths, Mask, DropoutMask, Backwards}));
+      RunAndCompare(With(o, cell, {Lengths, Mask, DropoutMask, Normalises, Backwards}));
     }
   }
 }
@@ -300,7 +300,7 @@ void SameForAnyNumberOfThreads() {
   for (RecurrentCell cell : kCells) {
     for (RecurrentOptions o :
          {With(Sized(1, 9, 40, 130), cell, {}), With(Sized(13, 9, 5, 59), cell, {Lengths, Mask}),
-          With(Sized(32, 5, 40, 64), cell, {Backwards, DropoutMask}),
+          With(Sized(32, 5, 40, 64), cell, {Backwards, DropoutMask, Normalises}),
           With(Sized(130, 3, 7, 33), cell, {Mask, ZeroOutput})}) {
       for (Storage storage : {Storage::kFloat32, Storage::kBFloat16}) {
         o.storage = storage;

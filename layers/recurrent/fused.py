@@ -1,4 +1,4 @@
-"""What Keras's recurrent layers on the ops of `ikelos.kernels` share."""
+"""What Keras's recurrent layers and cells on the ops of `ikelos.kernels` share."""
 
 import keras
 import tensorflow as tf
@@ -6,46 +6,68 @@ import tensorflow as tf
 from ikelos import kernels
 
 
-def fits(layer, op_name, mask, training):
+def layer_fits(layer, op_name, mask, training):
     """Whether the op does what a layer, an LSTM or a GRU of Keras, is to do; otherwise the stock layer's own code
     must."""
-    cell = layer.cell
     return (
-        cell.activation is keras.activations.tanh
-        and cell.recurrent_activation is keras.activations.sigmoid
-        # That cell drops each gate's inputs on their own.
-        and not (training and _drops(cell.dropout) and cell.implementation == 1)
+        _cell_fits(layer.cell, training)
         and not layer.unroll
         and layer.use_cudnn is not True
         and not (layer.use_cudnn == "auto" and mask is None and _left_to_cudnn(op_name, layer.compute_dtype))
     )
 
 
-def arguments(layer, sequences, initial_state, mask, training):
+def step_fits(cell, op_name, training):
+    """Whether the op is to do one step of a cell, an LSTMCell or a GRUCell of Keras."""
+    # The reference loops over steps: for a single one the stock cell's own code is the better stock operations.
+    return _cell_fits(cell, training) and kernels.explain(op_name, cell.compute_dtype).implementation == "native"
+
+
+def _cell_fits(cell, training):
+    return (
+        cell.activation is keras.activations.tanh
+        and cell.recurrent_activation is keras.activations.sigmoid
+        # That cell drops each gate's inputs on their own.
+        and not (training and _drops(cell.dropout) and cell.implementation == 1)
+    )
+
+
+def layer_arguments(layer, sequences, hidden, mask, training):
     """The op's arguments, by name, for a layer that fits, but for the initial state."""
-    cell, dtype = layer.cell, layer.compute_dtype
+    return {
+        **_cell_arguments(layer.cell, sequences, hidden, training),
+        # The stock layer takes a mask of any type.
+        "mask": None if mask is None else keras.ops.cast(mask, "bool"),
+        "go_backwards": layer.go_backwards,
+        "zero_output_for_mask": layer.zero_output_for_mask,
+    }
+
+
+def step_arguments(cell, inputs, hidden, training):
+    """The op's arguments, by name, for one step `[B,D]` of a cell that fits, but for the state."""
+    return _cell_arguments(cell, keras.ops.expand_dims(inputs, 1), hidden, training)
+
+
+def _cell_arguments(cell, sequences, hidden, training):
+    dtype = cell.compute_dtype
     if training and _drops(cell.dropout):
         # One mask for all steps, as the stock cell draws it.
         sequences = sequences * keras.ops.expand_dims(cell.get_dropout_mask(sequences[:, 0, :]), 1)
     dropped = None
     if training and _drops(cell.recurrent_dropout):
         # One mask for each gate.
-        dropped = keras.ops.cast(keras.ops.stack(cell.get_recurrent_dropout_mask(initial_state[0]), axis=1), dtype)
+        dropped = keras.ops.cast(keras.ops.stack(cell.get_recurrent_dropout_mask(hidden), axis=1), dtype)
     return {
         "inputs": keras.ops.cast(sequences, dtype),
         "kernel": keras.ops.cast(cell.kernel, dtype),
         "recurrent_kernel": keras.ops.cast(cell.recurrent_kernel, dtype),
         "bias": None if cell.bias is None else keras.ops.cast(cell.bias, dtype),
-        # The stock layer takes a mask of any type.
-        "mask": None if mask is None else keras.ops.cast(mask, "bool"),
-        "go_backwards": layer.go_backwards,
-        "zero_output_for_mask": layer.zero_output_for_mask,
         "recurrent_dropout_mask": dropped,
         "save_for_gradient": bool(training),
     }
 
 
-def results(outputs, states, mask):
+def layer_results(outputs, states, mask):
     """The last output, the outputs and the states, as `keras.layers.RNN.call` takes them."""
     # With a mask, a row's last output is that of the last step and not its state: 0 where nothing is valid.
     return states[0] if mask is None else outputs[:, -1], outputs, list(states)

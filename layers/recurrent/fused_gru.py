@@ -3,28 +3,27 @@
 import keras
 
 from ikelos import kernels
+from ikelos.layers.drop_in import drop_in
 from ikelos.layers.recurrent import fused
 
 
-@keras.saving.register_keras_serializable(package="ikelos")
+@drop_in
 class FusedGRU(keras.layers.GRU):
     """`keras.layers.GRU` on `ikelos.kernels.gru`, which works the whole sequence through in one op.
 
     After Cho et al. 2014, https://arxiv.org/abs/1406.1078.
 
-    Arguments, weights, masks, states and results are those of the stock layer. What the op does not do runs
-    the stock layer's own code: activations other than tanh and sigmoid, `unroll=True`, `use_cudnn=True`, and
-    `dropout` in training with `implementation=1`, which `recurrent_dropout` implies. So does
-    `use_cudnn="auto"` where there is a GPU, for sequences without a mask: there cuDNN takes the whole sequence
-    at once. XLA cannot compile cuDNN, and a graph with it needs a GPU; `ikelos.kernels.use("reference")` and
+    Arguments, weights, weight files, masks, states and results are those of the stock layer, and each takes the
+    other's config. What the op does not do runs the stock layer's own code: activations other than tanh and sigmoid,
+    `unroll=True`, `use_cudnn=True`, and `dropout` in training with `implementation=1`, which `recurrent_dropout`
+    implies. So does `use_cudnn="auto"` where there is a GPU, for sequences without a mask: there cuDNN takes the whole
+    sequence at once. XLA cannot compile cuDNN, and a graph with it needs a GPU; `ikelos.kernels.use("reference")` and
     `use_cudnn=False` keep the op.
 
     Called without `training=True` the native kernel keeps nothing for the gradient, to be faster; a gradient that is
     taken all the same is right, and works the sequence through once more.
 
-    `get_config` with `from_config` and `get_weights` with `set_weights` carry a layer between the two
-    classes. A model's weight file names layers by their class, so it loads into a model of the same classes
-    alone.
+    `ikelos.layers.convert` makes all stock layers of a model such ones, and back. Step by step: `FusedGRUCell`.
 
     Input shape: `[B,T,D]`. Output shape: `[B,U]`, or `[B,T,U]` with `return_sequences=True`; with
     `return_state=True` followed by the hidden state, `[B,U]`.
@@ -39,16 +38,15 @@ class FusedGRU(keras.layers.GRU):
     def inner_loop(self, sequences, initial_state, mask, training=False):
         """Runs the recurrence; called by `keras.layers.RNN.call`."""
         mask = mask[0] if isinstance(mask, list | tuple) else mask
-        if not fused.fits(self, "gru", mask, training):
+        if not fused.layer_fits(self, "gru", mask, training):
             return super().inner_loop(sequences, initial_state, mask, training=training)
         outputs, hidden = kernels.gru(
-            **fused.arguments(self, sequences, initial_state, mask, training),
+            **fused.layer_arguments(self, sequences, initial_state[0], mask, training),
             initial_state=initial_state[0],
             reset_after=self.reset_after,
         )
-        return fused.results(outputs, [hidden], mask)
+        return fused.layer_results(outputs, [hidden], mask)
 
     def get_config(self):
-        """The constructor's arguments; the stock layer leaves out `use_cudnn`, and `Bidirectional` then loses
-        it."""
-        return {**super().get_config(), "use_cudnn": self.use_cudnn}
+        """The constructor's arguments; the stock layer leaves out `use_cudnn` and `implementation`."""
+        return {**super().get_config(), "use_cudnn": self.use_cudnn, "implementation": self.cell.implementation}

@@ -1,0 +1,48 @@
+"""`FusedGRUCell`: Keras's GRU cell on `ikelos.kernels.gru`."""
+
+import keras
+
+from ikelos import kernels
+from ikelos.layers.drop_in import drop_in
+from ikelos.layers.recurrent import fused
+
+
+@drop_in
+class FusedGRUCell(keras.layers.GRUCell):
+    """`keras.layers.GRUCell` on `ikelos.kernels.gru`: a step in one op, for streams and for loops of one's own.
+
+    After Cho et al. 2014, https://arxiv.org/abs/1406.1078. Whole sequences are faster in `FusedGRU`; its `cell` has the
+    same weights, in the same order.
+
+    Arguments, weights, weight files, states and results are those of the stock cell. Its own code runs where there is
+    no native kernel, and for what the op does not do: activations other than tanh and sigmoid, and `dropout` in
+    training with `implementation=1`, which `recurrent_dropout` implies. As in the stock cell, dropout masks last until
+    `reset_dropout_mask` and `reset_recurrent_dropout_mask`, which `keras.layers.RNN` calls after each sequence.
+
+    Called without `training=True` it keeps nothing for the gradient; see `FusedGRU`.
+
+    Input shape: `[B,D]`, and the hidden state `[B,U]`, alone or in a list. Output: the hidden state `[B,U]`, twice, the
+    second time in a list if it came in one.
+
+    Example:
+
+    >>> cell = FusedGRUCell(8)
+    >>> states = cell.get_initial_state(batch_size=2)
+    >>> output, states = cell(keras.ops.ones((2, 3)), states)
+    >>> output.shape
+    TensorShape([2, 8])
+    """
+
+    def call(self, inputs, states, training=False):
+        """Takes one step."""
+        if not fused.step_fits(self, "gru", training):
+            return super().call(inputs, states, training=training)
+        in_list = isinstance(states, list | tuple)
+        before = states[0] if in_list else states
+        arguments = fused.step_arguments(self, inputs, before, training)
+        _, hidden = kernels.gru(**arguments, initial_state=before, reset_after=self.reset_after)
+        return hidden, [hidden] if in_list else hidden
+
+    def get_config(self):
+        """The constructor's arguments; the stock cell leaves out `implementation`."""
+        return {**super().get_config(), "implementation": self.implementation}

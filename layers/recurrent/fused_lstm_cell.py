@@ -1,0 +1,46 @@
+"""`FusedLSTMCell`: Keras's LSTM cell on `ikelos.kernels.lstm`."""
+
+import keras
+
+from ikelos import kernels
+from ikelos.layers.drop_in import drop_in
+from ikelos.layers.recurrent import fused
+
+
+@drop_in
+class FusedLSTMCell(keras.layers.LSTMCell):
+    """`keras.layers.LSTMCell` on `ikelos.kernels.lstm`: a step in one op, for streams and for loops of one's own.
+
+    After Hochreiter & Schmidhuber 1997, the forget gate of Gers et al. 2000. Whole sequences are faster in
+    `FusedLSTM`; its `cell` has the same weights, in the same order.
+
+    Arguments, weights, weight files, states and results are those of the stock cell. Its own code runs where there is
+    no native kernel, and for what the op does not do: activations other than tanh and sigmoid, and `dropout` in
+    training with `implementation=1`, which `recurrent_dropout` implies. As in the stock cell, dropout masks last until
+    `reset_dropout_mask` and `reset_recurrent_dropout_mask`, which `keras.layers.RNN` calls after each sequence.
+
+    Called without `training=True` it keeps nothing for the gradient; see `FusedLSTM`.
+
+    Input shape: `[B,D]`, and the states: hidden and cell, `[B,U]` each. Output: the hidden state `[B,U]`, and the list
+    of both states.
+
+    Example:
+
+    >>> cell = FusedLSTMCell(8)
+    >>> states = cell.get_initial_state(batch_size=2)
+    >>> output, states = cell(keras.ops.ones((2, 3)), states)
+    >>> output.shape
+    TensorShape([2, 8])
+    """
+
+    def call(self, inputs, states, training=False):
+        """Takes one step."""
+        if not fused.step_fits(self, "lstm", training):
+            return super().call(inputs, states, training=training)
+        arguments = fused.step_arguments(self, inputs, states[0], training)
+        _, (hidden, cell) = kernels.lstm(**arguments, initial_state=tuple(states))
+        return hidden, [hidden, cell]
+
+    def get_config(self):
+        """The constructor's arguments; the stock cell leaves out `implementation`."""
+        return {**super().get_config(), "implementation": self.implementation}

@@ -1,0 +1,73 @@
+"""`FusedGroupedQueryAttention`: Keras's grouped-query attention on `ikelos.kernels.attention`."""
+
+import keras
+
+from ikelos.layers.attention import fused
+from ikelos.layers.drop_in import drop_in
+
+
+@drop_in
+class FusedGroupedQueryAttention(keras.layers.GroupQueryAttention):
+    """`keras.layers.GroupQueryAttention` on `ikelos.kernels.attention`, in training with dropout too.
+
+    After Ainslie et al. 2023, https://arxiv.org/abs/2305.13245.
+
+    Arguments, weights, weight files, masks and results are those of the stock layer, and each takes the other's
+    config. One result differs: a query that may attend to no
+    key, because its own mask or those of all keys forbid it, gets attention of 0. So it does in the stock layer with
+    `dropout` or `return_attention_scores=True`; in the stock layer without, it gets the mean of all values.
+
+    The keys and values of a group are not repeated for its queries. Padding masks, `use_causal_mask` and
+    `sliding_window` need no memory for pairs of a query and a key; nor does dropout. An `attention_mask` goes to the op
+    as it is given, or joined with the padding mask of the keys, then `[B,1,T,S]`.
+
+    What the op does not do runs the stock layer's own code: `return_attention_scores=True`, and dropout of everything.
+    There `flash_attention=True` is an error with TensorFlow, as it is in the stock layer; where the op runs, which is
+    such an algorithm, it changes nothing.
+
+    `ikelos.layers.convert` makes all stock layers of a model such ones, and back.
+
+    Input shapes: query `[B,T,D]`, value `[B,S,D]`, key `[B,S,D]`. Output shape: `[B,T,D]`; with
+    `return_attention_scores=True` followed by `[B,N,T,S]`.
+
+    Example:
+
+    >>> layer = FusedGroupedQueryAttention(head_dim=4, num_query_heads=4, num_key_value_heads=2, dropout=0.1)
+    >>> x = keras.random.normal((2, 5, 8))
+    >>> layer(x, x, use_causal_mask=True, training=True).shape
+    TensorShape([2, 5, 8])
+    """
+
+    def call(
+        self,
+        query,
+        value,
+        key=None,
+        query_mask=None,
+        value_mask=None,
+        key_mask=None,
+        attention_mask=None,
+        return_attention_scores=False,
+        training=None,
+        use_causal_mask=False,
+    ):
+        """Attends from `query` to `key` and `value`."""
+        inputs = (query, value if key is None else key, value)
+        masks = {
+            "query_mask": query_mask,
+            "value_mask": value_mask,
+            "key_mask": key_mask,
+            "attention_mask": attention_mask,
+            "use_causal_mask": use_causal_mask,
+        }
+        if not fused.fits(self, inputs, return_attention_scores, training):
+            return super().call(
+                query, value, key=key, **masks, return_attention_scores=return_attention_scores, training=training
+            )
+        return fused.attend(
+            self, *inputs, **masks, sliding_window=self.sliding_window, use_gate=self.use_gate, training=training
+        )
+
+    def get_config(self):
+        """The constructor's arguments; the stock layer leaves out `flash_attention`."""
+        return {**super().get_config(), "flash_attention": self._flash_attention}

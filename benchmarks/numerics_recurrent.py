@@ -26,6 +26,7 @@ class Recurrent:
             "lengths": {"sequence_lengths": draw.integers(1, time + 1, batch)},
             "mask, half valid": {"mask": draw.random([batch, time]) < 0.5},
             "recurrent dropout 0.1": {"recurrent_dropout_mask": (draw.random([batch, self.gates, units]) < 0.9) / 0.9},
+            "normalised gates": {"normalised": True},
         }
         if self.cell == "gru":
             options["reset before"] = {"reset_after": False}

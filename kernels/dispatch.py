@@ -53,20 +53,14 @@ def _rms_norm_obstacle(dtype: tf.DType, shape: tf.TensorShape) -> str | None:
     return None
 
 
-def _type_obstacle(dtype: tf.DType) -> str | None:
+def _type_obstacle(dtype: tf.DType, shape: tf.TensorShape) -> str | None:
     if dtype not in (tf.float32, tf.bfloat16, tf.float16):
         return f"the native kernel takes float32, bfloat16 and float16, not {dtype.name}"
     return None
 
 
-def _recurrent_obstacle(dtype: tf.DType, shape: tf.TensorShape, num_layer_norm: int | None = None) -> str | None:
-    if num_layer_norm:
-        return "the native kernel has no normalised gates yet"
-    return _type_obstacle(dtype)
-
-
 def _attention_obstacle(dtype: tf.DType, shape: tf.TensorShape, value_size: int | None = None) -> str | None:
-    obstacle = _type_obstacle(dtype)
+    obstacle = _type_obstacle(dtype, shape)
     if obstacle is not None:
         return obstacle
     size = shape[3] if shape.rank == 4 else None
@@ -81,8 +75,8 @@ def _attention_obstacle(dtype: tf.DType, shape: tf.TensorShape, value_size: int 
 # input, and for other sizes that matter to it, by name.
 NATIVE_OPS: dict[str, Callable[..., str | None]] = {
     "attention": _attention_obstacle,
-    "gru": _recurrent_obstacle,
-    "lstm": _recurrent_obstacle,
+    "gru": _type_obstacle,
+    "lstm": _type_obstacle,
     "rms_norm": _rms_norm_obstacle,
 }
 
@@ -145,8 +139,7 @@ def explain(
         shape: Of the op's main input, as far as it is known.
         device: Such as `"CPU"` or `"/device:GPU:0"`; None for TensorFlow's default device.
         implementation: As given to the op.
-        **sizes: Other sizes the choice may hang on: of `"attention"`, `value_size`, that of a value; of `"lstm"` and
-            `"gru"`, `num_layer_norm`, the number of tensors of `layer_norm`.
+        **sizes: Other sizes the choice may hang on: of `"attention"`, `value_size`, that of a value.
 
     Returns:
         A `Choice`; printed, it reads `native: ...` or `reference: ...`.

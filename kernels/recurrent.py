@@ -60,9 +60,8 @@ def lstm(
         layer_norm: The scales of normalised gates, a `ikelos.kernels.LayerNorm`; None for plain gates.
         save_for_gradient: Whether the native kernel keeps what the gradient needs. Without, it takes less memory and
             time, and a gradient that is asked for all the same works the sequence through once more.
-        implementation: `"native"` (float32, bfloat16 and float16 on CPU, without `layer_norm`), `"reference"` (plain
-            TensorFlow), or None for the choice of the scope `ikelos.kernels.use`, and outside any for native where
-            there is a kernel.
+        implementation: `"native"` (float32, bfloat16 and float16 on CPU), `"reference"` (plain TensorFlow), or None
+            for the choice of the scope `ikelos.kernels.use`, and outside any for native where there is a kernel.
 
     Returns:
         The hidden states `[B,T,U]`, and the hidden and cell states after the last valid step, each `[B,U]`.
@@ -167,7 +166,6 @@ def _run(op_name: str, operands: Operands, options: Options, save_for_gradient: 
         dtype=operands.inputs.dtype,
         shape=operands.inputs.shape,
         device=operands.inputs.device,
-        num_layer_norm=len(operands.layer_norm),
     )
     if chosen == "reference":
         return getattr(reference, op_name)(operands, options)

@@ -58,7 +58,6 @@ def test_explain_native():
             {"op_name": "gru", "dtype": "float64"},
             "reference: the native kernel takes float32, bfloat16 and float16, not float64",
         ),
-        ({"op_name": "lstm", "num_layer_norm": 4}, "reference: the native kernel has no normalised gates yet"),
     ],
 )
 def test_explain_reference(arguments, text):
@@ -84,7 +83,6 @@ def test_a_choice_tells_whether_it_was_asked_for(monkeypatch):
     [
         ("attention", "expected sizes of attention, which are value_size. Received: valuesize=3"),
         ("rms_norm", "expected no sizes for rms_norm. Received: valuesize=3"),
-        ("lstm", "expected sizes of lstm, which are num_layer_norm. Received: valuesize=3"),
     ],
 )
 def test_explain_knows_its_sizes(op_name, message):

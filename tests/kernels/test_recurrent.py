@@ -14,9 +14,6 @@ ULP = 2.0**-24  # what one rounding to float32 costs at most, relative
 GATES = {"lstm": 4, "gru": 3}
 SIZES = [1, 2, 7, 17, 33, 59]
 
-# The core has no normalised gates yet: then native is refused.
-NOT_NATIVE = ("norm", "norm, large epsilon", "norm and dropout")
-
 each_op = pytest.mark.parametrize("op_name", GATES)
 each_implementation = pytest.mark.parametrize("implementation", ["native", "reference"])
 
@@ -329,10 +326,6 @@ def expected_of(op_name, name, reset_after):
 @each_implementation
 def test_follows_the_formulas(op_name, reset_after, name, implementation):
     given, options = case_of(op_name, name, reset_after)
-    if implementation == "native" and name in NOT_NATIVE:
-        with pytest.raises(ValueError, match="no normalised gates yet"):
-            ours(op_name, given, options | {"implementation": implementation})
-        return
     results, gradients = ours(op_name, given, options | {"implementation": implementation})
     expected, expected_gradients = expected_of(op_name, name, reset_after)
     # Some twenty products in the largest sums, four steps, and what normalising makes larger.
@@ -488,10 +481,9 @@ def test_second_gradients(op_name, name):
     right = second_gradients(op_name, given, of_reference, weights=weights, dtype="float64")
     run = functools.partial(second_gradients, op_name, given, weights=weights, dtype="float32")
     assert_close(run(of_reference), right, 256 * ULP)
-    if name not in NOT_NATIVE:
-        of_native = options | {"implementation": "native"}
-        assert_close(run(of_native), right, 256 * ULP)
-        assert_close(tf.function(run, autograph=False)(of_native), right, 256 * ULP)
+    of_native = options | {"implementation": "native"}
+    assert_close(run(of_native), right, 256 * ULP)
+    assert_close(tf.function(functools.partial(run, of_native), autograph=False)(), right, 256 * ULP)
     # The second derivatives are symmetric: these are how the first gradients change along the weights.
     step, changed = 1e-5, []
     for sign in (1, -1):

@@ -4,6 +4,22 @@ from ikelos.layers.attention.causal_self_attention import CausalSelfAttention
 from ikelos.layers.attention.fused_grouped_query_attention import FusedGroupedQueryAttention
 from ikelos.layers.attention.fused_multi_head_attention import FusedMultiHeadAttention
 from ikelos.layers.attention.kv_cache import KVCache
+from ikelos.layers.distributions.bernoulli import Bernoulli
+from ikelos.layers.distributions.categorical import Categorical
+from ikelos.layers.distributions.continuous_bernoulli import ContinuousBernoulli
+from ikelos.layers.distributions.kl_divergence import KLDivergence
+from ikelos.layers.distributions.learned_prior import LearnedPrior
+from ikelos.layers.distributions.mixture_discretized_logistic import MixtureDiscretizedLogistic
+from ikelos.layers.distributions.mixture_normal import MixtureNormal
+from ikelos.layers.distributions.multivariate_normal_diag import MultivariateNormalDiag
+from ikelos.layers.distributions.multivariate_normal_tril import MultivariateNormalTriL
+from ikelos.layers.distributions.negative_log_likelihood import NegativeLogLikelihood
+from ikelos.layers.distributions.normal import Normal
+from ikelos.layers.distributions.one_hot_categorical import OneHotCategorical
+from ikelos.layers.distributions.real_nvp_prior import RealNVPPrior
+from ikelos.layers.distributions.standard_normal_prior import StandardNormalPrior
+from ikelos.layers.distributions.vamp_prior import VampPrior
+from ikelos.layers.distributions.vector_quantizer import VectorQuantizer
 from ikelos.layers.embedding.hashed_ngram_embedding import HashedNgramEmbedding
 from ikelos.layers.models.lstm_language_model import LSTMLanguageModel
 from ikelos.layers.models.transformer_language_model import TransformerLanguageModel
@@ -17,7 +33,10 @@ from ikelos.layers.transformer.decoder_block import DecoderBlock
 from ikelos.layers.transformer.gated_feed_forward import GatedFeedForward
 
 __all__ = [
+    "Bernoulli",
+    "Categorical",
     "CausalSelfAttention",
+    "ContinuousBernoulli",
     "DecoderBlock",
     "FusedGRU",
     "FusedGRUCell",
@@ -28,8 +47,21 @@ __all__ = [
     "FusedRMSNormalization",
     "GatedFeedForward",
     "HashedNgramEmbedding",
+    "KLDivergence",
     "KVCache",
     "LSTMLanguageModel",
+    "LearnedPrior",
+    "MixtureDiscretizedLogistic",
+    "MixtureNormal",
+    "MultivariateNormalDiag",
+    "MultivariateNormalTriL",
+    "NegativeLogLikelihood",
+    "Normal",
+    "OneHotCategorical",
+    "RealNVPPrior",
     "RotaryEmbedding",
+    "StandardNormalPrior",
     "TransformerLanguageModel",
+    "VampPrior",
+    "VectorQuantizer",
 ]

@@ -1,0 +1,60 @@
+"""`Categorical`: independent distributions of class ids."""
+
+import keras
+
+from ikelos.layers.distributions.distribution_layer import DistributionLayer, check_positive, event_size, probability
+
+
+@keras.saving.register_keras_serializable(package="ikelos")
+class Categorical(DistributionLayer):
+    """Independent distributions of class ids from 0 to `num_classes - 1`.
+
+    Parameters: logits, those of one id side by side. Samples are int32 and have no gradient; a mean is not defined.
+
+    Args:
+        num_classes: Number of classes, V.
+        event_shape: Shape of one event; () for a single id.
+        convert_to_tensor_fn: What `call` returns: "sample" or "mode", or "params", the parameters in float32.
+        seed: Seed of the samples.
+
+    Input shape: `[...,params_size]`, or maps `[...,*event_shape[:-1],event_shape[-1]*V]`.
+
+    Output shape: int32 `[...,*event_shape]`.
+
+    Raises:
+        ImportError: If TensorFlow Probability is not installed.
+        ValueError: If an argument or the inputs' shape is another.
+
+    Example:
+
+    >>> layer = Categorical(3, convert_to_tensor_fn="mode")
+    >>> layer(keras.ops.array([[0.0, 2.0, 1.0]])).numpy()
+    array([1], dtype=int32)
+    """
+
+    def __init__(self, num_classes, event_shape=(), convert_to_tensor_fn="sample", seed=None, **kwargs):
+        check_positive(num_classes=num_classes)
+        if convert_to_tensor_fn == "mean":
+            raise ValueError("Class ids have no mean. Received: convert_to_tensor_fn='mean'")
+        size = Categorical.params_size(num_classes, event_shape)
+        super().__init__(event_shape, size, convert_to_tensor_fn, seed, **kwargs)
+        self.num_classes = num_classes
+
+    @staticmethod
+    def params_size(num_classes, event_shape=()):
+        """The number of parameters of one event."""
+        return num_classes * event_size(event_shape)
+
+    @property
+    def value_dtype(self):
+        """The dtype of samples."""
+        return "int32"
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {**super().get_config(), "num_classes": self.num_classes, "event_shape": self.event_shape}
+
+    def _distribution(self, params):
+        tfd = probability().distributions
+        (logits,) = self._split(params, 1, (self.num_classes,))
+        return tfd.Independent(tfd.Categorical(logits), len(self.event_shape))

@@ -1,0 +1,49 @@
+"""`MultivariateNormalDiag`: a normal distribution of vectors with a diagonal covariance."""
+
+import keras
+
+from ikelos.layers.distributions.distribution_layer import DistributionLayer, check_positive, probability, scale_of
+
+
+@keras.saving.register_keras_serializable(package="ikelos")
+class MultivariateNormalDiag(DistributionLayer):
+    """A normal distribution of vectors with a diagonal covariance.
+
+    Parameters, and numbers, are those of `Normal(event_size)`; the `tfd` object is one of the multivariate normal
+    family, and has `covariance`.
+
+    Args:
+        event_size: Size of the vectors, Z.
+        convert_to_tensor_fn: What `call` returns: "sample", "mean" or "mode", or "params", the parameters in float32.
+        seed: Seed of the samples.
+
+    Input shape: `[...,2*Z]`. Output shape: `[...,Z]`.
+
+    Raises:
+        ImportError: If TensorFlow Probability is not installed.
+        ValueError: If `event_size` or the inputs' shape is another.
+
+    Example:
+
+    >>> layer = MultivariateNormalDiag(2)
+    >>> layer(keras.ops.zeros((5, MultivariateNormalDiag.params_size(2)))).shape
+    TensorShape([5, 2])
+    """
+
+    def __init__(self, event_size, convert_to_tensor_fn="sample", seed=None, **kwargs):
+        check_positive(event_size=event_size)
+        size = MultivariateNormalDiag.params_size(event_size)
+        super().__init__(event_size, size, convert_to_tensor_fn, seed, **kwargs)
+
+    @staticmethod
+    def params_size(event_size):
+        """The number of parameters of one event."""
+        return 2 * event_size
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {**super().get_config(), "event_size": self.event_shape[0]}
+
+    def _distribution(self, params):
+        loc, scale = self._split(params, 2)
+        return probability().distributions.MultivariateNormalDiag(loc, scale_of(scale))

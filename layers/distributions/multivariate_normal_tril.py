@@ -1,0 +1,58 @@
+"""`MultivariateNormalTriL`: a normal distribution of vectors with a full covariance."""
+
+import keras
+
+from ikelos.layers.distributions.distribution_layer import (
+    SMALLEST_SCALE,
+    DistributionLayer,
+    check_positive,
+    probability,
+)
+
+
+@keras.saving.register_keras_serializable(package="ikelos")
+class MultivariateNormalTriL(DistributionLayer):
+    """A normal distribution of vectors with a full covariance, as `tfp.layers.MultivariateNormalTriL` has it.
+
+    Parameters: the location, then the lower triangle of the covariance's Cholesky factor in the order of
+    `tfp.math.fill_triangular`, its diagonal before softplus. To the diagonal 1e-5 is added.
+
+    Args:
+        event_size: Size of the vectors, Z.
+        convert_to_tensor_fn: What `call` returns: "sample", "mean" or "mode", or "params", the parameters in float32.
+        seed: Seed of the samples.
+
+    Input shape: `[...,Z+Z*(Z+1)/2]`. Output shape: `[...,Z]`.
+
+    Raises:
+        ImportError: If TensorFlow Probability is not installed.
+        ValueError: If `event_size` or the inputs' shape is another.
+
+    Example:
+
+    >>> layer = MultivariateNormalTriL(3)
+    >>> MultivariateNormalTriL.params_size(3)
+    9
+    >>> layer(keras.ops.zeros((5, 9))).shape
+    TensorShape([5, 3])
+    """
+
+    def __init__(self, event_size, convert_to_tensor_fn="sample", seed=None, **kwargs):
+        check_positive(event_size=event_size)
+        size = MultivariateNormalTriL.params_size(event_size)
+        super().__init__(event_size, size, convert_to_tensor_fn, seed, **kwargs)
+
+    @staticmethod
+    def params_size(event_size):
+        """The number of parameters of one event."""
+        return event_size + event_size * (event_size + 1) // 2
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {**super().get_config(), "event_size": self.event_shape[0]}
+
+    def _distribution(self, params):
+        tfp = probability()
+        (size,) = self.event_shape
+        fill = tfp.bijectors.FillScaleTriL(diag_shift=SMALLEST_SCALE)
+        return tfp.distributions.MultivariateNormalTriL(params[..., :size], fill(params[..., size:]))

@@ -137,7 +137,6 @@ inline void AddInputs(const ForwardPanel& panel, int64_t row, int64_t slot,
 
 template <int rows>
 __attribute__((noinline)) void LstmTile(const ForwardPanel& panel, int64_t row) {
-  const bool saves = panel.state.history != nullptr;
   Floats sums[rows][4] = {};
   Prefetch<rows>(panel, row);
   AddRecurrent(panel, row, 0, sums);
@@ -145,16 +144,10 @@ __attribute__((noinline)) void LstmTile(const ForwardPanel& panel, int64_t row) 
   for (int i = 0; i < rows; ++i) {
     const Floats input = Sigmoid(sums[i][0]), forget = Sigmoid(sums[i][1]);
     const Floats candidate = Tanh(sums[i][2]), output = Sigmoid(sums[i][3]);
-    const float* before =
-        saves && panel.step > 0 ? panel.History(panel.step - 1, row + i) : panel.Cell(row + i);
-    const Floats cell = forget * Load(before) + input * candidate;
-    if (saves) {
-      Store(input, panel.Gate(row + i, 0));
-      Store(forget, panel.Gate(row + i, 1));
-      Store(candidate, panel.Gate(row + i, 2));
+    if (panel.state.history != nullptr) {
       Store(output, panel.Gate(row + i, 3));
     }
-    Store(cell, saves ? panel.History(panel.step, row + i) : panel.Cell(row + i));
+    const Floats cell = LstmCell(panel, row + i, input, forget, candidate);
     Finish(panel, row + i, output * Tanh(cell), cell);
   }
 }

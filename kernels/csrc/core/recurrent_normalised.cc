@@ -83,6 +83,7 @@ struct Lost {
   float mean, along;
 };
 
+// Lanes beyond the last unit may come out as anything finite: the weights they meet are 0.
 inline Floats NormalisedBack(Floats grad, Floats normalised, Lost lost, float by) {
   return (grad - lost.mean - normalised * lost.along) * by;
 }
@@ -330,7 +331,7 @@ void LstmRowBack(const RecurrentGradState& state, int64_t step, int64_t row) {
     const Floats scale = Load(state.scales + (q * kScales + kOfCell) * kLanes);
     const Floats normalised = Normalised(panel.After(row), moments, panel.left);
     const Floats grad = Load(state.shown_grads + panel.At(step, row) * kLanes) * scale;
-    LstmCellBack(panel, row, Units(NormalisedBack(grad, normalised, lost, moments.by), panel.left));
+    LstmCellBack(panel, row, NormalisedBack(grad, normalised, lost, moments.by));
   }
 }
 

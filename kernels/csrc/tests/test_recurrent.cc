@@ -263,10 +263,10 @@ void StepsAreTheSequence() {
 // --- bad numbers ---------------------------------------------------------------------------------
 
 // A NaN among the inputs of a row spoils that row from there on, and no other.
-void NaNStaysInItsRow() {
+void NaNStaysInItsRow(Option option) {
   for (RecurrentCell cell : kCells) {
     for (Storage storage : kStorages) {
-      RecurrentOptions o = With(Sized(7, 5, 3, 17), cell, {});
+      RecurrentOptions o = With(Sized(7, 5, 3, 17), cell, {option});
       o.storage = storage;
       RecurrentCase c(o);
       const int64_t bad_row = 4, bad_step = 2;
@@ -348,7 +348,8 @@ int main() {
   ikelos::EachSize();
   ikelos::EmptyAxes();
   ikelos::StepsAreTheSequence();
-  ikelos::NaNStaysInItsRow();
+  ikelos::NaNStaysInItsRow(ikelos::None);
+  ikelos::NaNStaysInItsRow(ikelos::Normalises);
   ikelos::SameForAnyNumberOfThreads();
   ikelos::HelpersMayBeLate();
   std::printf("the largest error was %.2f tolerances\n", ikelos::worst_error);

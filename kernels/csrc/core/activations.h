@@ -13,8 +13,9 @@ struct Exponential {
 };
 
 inline Exponential Exp(Floats x) {
-  // Adding 1.5 * 2^23 rounds to an integer, which then stands in the low bits.
-  const float magic = 12582912.0f;
+  // Adding 1.5 * 2^23 rounds to an integer, which then stands in the low bits: with the bias of an
+  // exponent, so that shifting all other bits out leaves a power of 2.
+  const float magic = 12582912.0f + 127.0f;
   const Floats shifted = x * 1.44269504f + magic;
   const Floats whole = shifted - magic;
   // log(2) in two parts, of which the first has so few bits that the product is exact.
@@ -24,8 +25,7 @@ inline Exponential Exp(Floats x) {
   p = p * r + 4.166628048e-2f;
   p = p * r + 1.6666543483e-1f;
   p = p * r + 0.5f;
-  const Words exponent = (BitCast<Words>(shifted) - BitCast<uint32_t>(magic)) << 23;
-  return {BitCast<Floats>(exponent + 0x3f800000), r * r * p + r};
+  return {BitCast<Floats>(BitCast<Words>(shifted) << 23), r * r * p + r};
 }
 
 // The second where the first is a NaN.

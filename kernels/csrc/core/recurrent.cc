@@ -17,8 +17,12 @@ namespace {
 // The widest vector has so many floats: with it all arrays are at their largest.
 constexpr int64_t kMostLanes = 16;
 
-// Steps whose inputs are multiplied in one task: 100 KB of inputs at D = 256.
-constexpr int64_t kProjectSteps = 96;
+// Forward, inputs are multiplied for a block of steps at once, as few as have so many rows: enough
+// for the kernel's memory to cost little, few enough for their products to be in a near cache still
+// when their steps come.
+constexpr int64_t kBlockRows = 96;
+// Rows whose gradients by the inputs are found in one task.
+constexpr int64_t kInputsGradRows = 96;
 // Rows and panels of weights whose gradients are summed in one task: the sums take 400 KB with
 // AVX-512.
 constexpr int64_t kGradRows = 192;
@@ -64,10 +68,15 @@ struct SavedParts {
 void LayOut(const RecurrentProblem& p, const RecurrentSizes& sizes, int64_t total, float* saved,
             Memory& scratch, RecurrentState* state) {
   const int64_t rows = p.batch * sizes.wide;
+  // A block ends with the step that fills it.
+  const int64_t block_rows = std::min(total, kBlockRows - 1 + p.batch);
+  state->inputs = scratch.Take(block_rows * CeilDiv(p.features, sizes.lanes) * sizes.lanes);
   if (saved == nullptr) {
-    state->gates = state->products = scratch.Take(sizes.wide * total * kSlots);
+    state->gate_rows = block_rows;
+    state->gates = state->products = scratch.Take(sizes.wide * block_rows * kSlots);
     state->history = nullptr;
   } else {
+    state->gate_rows = total;
     state->gates = state->products = saved;
     state->history = saved + SavedParts(p, sizes, total).history;
   }
@@ -117,11 +126,12 @@ void LayOut(const RecurrentProblem& p, const RecurrentSizes& sizes, int64_t tota
 struct Lanes {
   int64_t panels, rows;
 
-  Lanes(const RecurrentProblem& p, int64_t panels_to_share, int64_t threads) {
-    const int64_t flops = 2 * p.batch * p.units * p.units * NumGates(p.cell);
+  // `depth`: of a step's products.
+  Lanes(const RecurrentProblem& p, int64_t depth, int64_t panels_to_share, int64_t threads) {
+    const int64_t flops = 2 * p.batch * p.units * depth * NumGates(p.cell);
     const int64_t useful = std::max<int64_t>(1, std::min(threads, flops / kLaneFlops));
     panels = std::min(useful, panels_to_share);
-    rows = std::max<int64_t>(1, std::min(useful / panels, p.batch / 4));
+    rows = useful / panels;
   }
   int64_t count() const { return panels * rows; }
 
@@ -146,20 +156,36 @@ int64_t Phases(const RecurrentProblem& p) {
   return p.cell == RecurrentCell::kGru || Normalises(p) ? 2 : 1;
 }
 
-void Project(const RecurrentState& state, const RecurrentForward& parts,
-             const RecurrentSizes& sizes, const ParallelFor& parallel_for) {
-  const int64_t total = state.sequences->total, threads = parallel_for.num_threads;
-  const int64_t steps = std::min(kProjectSteps, CeilDiv(CeilDiv(total, threads), 6) * 6);
-  const int64_t step_tasks = CeilDiv(total, steps);
-  const int64_t panel_tasks = std::min(sizes.panels, CeilDiv(threads, step_tasks));
-  parallel_for(step_tasks * panel_tasks, [&](int64_t task) {
-    const int64_t first = task / panel_tasks * steps, i = task % panel_tasks;
-    const int64_t count = std::min(steps, total - first);
-    parts.project(state, first, count, sizes.panels * i / panel_tasks,
-                  sizes.panels * (i + 1) / panel_tasks,
-                  ThreadScratch(parts.project_scratch(*state.problem, count)));
-  });
-}
+// What the lanes do together: a phase of a step, or one of those before a block's first step.
+struct Work {
+  static constexpr int64_t kGather = -2, kProject = -1;
+
+  int64_t step, phase, rows;
+};
+
+// All of it, in order.
+struct Plan {
+  std::vector<Work> works;
+  std::vector<int64_t> block;  // as in RecurrentState
+
+  Plan(const Sequences& sequences, int64_t phases) {
+    for (int64_t step = 0; step < sequences.steps;) {
+      const int64_t first = sequences.first[step];
+      int64_t end = step;
+      while (end < sequences.steps && sequences.first[end] - first < kBlockRows) {
+        ++end;
+      }
+      works.push_back({step, Work::kGather, sequences.first[end] - first});
+      works.push_back({step, Work::kProject, sequences.first[end] - first});
+      for (; step < end; ++step) {
+        block.push_back(first);
+        for (int64_t phase = 0; phase < phases; ++phase) {
+          works.push_back({step, phase, sequences.Active(step)});
+        }
+      }
+    }
+  }
+};
 
 // What the recurrent kernel's gradient is made of: runs of slots that are products of the same.
 std::vector<Slots> RecurrentRuns(const RecurrentProblem& p) {
@@ -189,9 +215,9 @@ void NormalisationGradients(const RecurrentGradState& state, const RecurrentNorm
                             const RecurrentSizes& sizes, const ParallelFor& parallel_for) {
   parallel_for(sizes.panels, [&](int64_t panel) { parts.scales_grad(state, panel); });
   const int64_t total = state.sequences->total;
-  parallel_for(CeilDiv(total, kProjectSteps), [&](int64_t i) {
-    const int64_t first = i * kProjectSteps;
-    parts.products_grad(state, first, std::min(kProjectSteps, total - first));
+  parallel_for(CeilDiv(total, kInputsGradRows), [&](int64_t i) {
+    const int64_t first = i * kInputsGradRows;
+    parts.products_grad(state, first, std::min(kInputsGradRows, total - first));
   });
 }
 
@@ -225,14 +251,14 @@ void WeightGradients(const RecurrentGradState& state, const RecurrentBackward& p
   const auto count = static_cast<int64_t>(tasks.size());
   const int64_t total = state.sequences->total;
   // The small ones last.
-  parallel_for(count + CeilDiv(total, kProjectSteps), [&](int64_t i) {
+  parallel_for(count + CeilDiv(total, kInputsGradRows), [&](int64_t i) {
     if (i < count) {
       const Task& task = tasks[static_cast<size_t>(i)];
       task.grad(state, task.slots, task.first, task.count, task.begin, task.end,
                 ThreadScratch(parts.weights_scratch(p, task.count, task.end - task.begin)));
     } else {
-      const int64_t first = (i - count) * kProjectSteps;
-      parts.inputs_grad(state, first, std::min(kProjectSteps, total - first));
+      const int64_t first = (i - count) * kInputsGradRows;
+      parts.inputs_grad(state, first, std::min(kInputsGradRows, total - first));
     }
   });
 }
@@ -280,6 +306,8 @@ void Recurrent(const RecurrentProblem& p, const float* packed, const RecurrentRe
   RecurrentState state{};
   state.problem = &p;
   state.sequences = &sequences;
+  const Plan plan(sequences, Phases(p));
+  state.block = plan.block.data();
   state.packed = packed;
   Memory memory(scratch);
   LayOut(p, sizes, sequences.total, results.saved, memory, &state);
@@ -313,19 +341,24 @@ void Recurrent(const RecurrentProblem& p, const float* packed, const RecurrentRe
   if (Normalises(p)) {
     PackScales(p, normalised, sizes, state.scales);
   }
-  Project(state, parts, sizes, parallel_for);
+  const Lanes lanes(p, p.features + p.units, sizes.panels, parallel_for.num_threads);
+  const Lanes of_rows = lanes.OfRows();
   const auto step_part = Normalises(p) ? normalised.step : parts.step;
-  const Lanes lanes(p, sizes.panels, parallel_for.num_threads), of_rows = lanes.OfRows();
-  const int64_t phases = Phases(p);
   RunSteps(
-      sequences.steps * phases, lanes.count(),
+      static_cast<int64_t>(plan.works.size()), lanes.count(),
       [&](int64_t i, int64_t lane) {
-        const int64_t step = i / phases, phase = i % phases;
-        const bool by_rows = Normalises(p) && phase == 1;
+        const Work& work = plan.works[static_cast<size_t>(i)];
+        const bool by_rows = work.phase == Work::kGather || (Normalises(p) && work.phase == 1);
         (by_rows ? of_rows : lanes)
-            .Share(lane, sizes.panels, sequences.Active(step),
+            .Share(lane, sizes.panels, work.rows,
                    [&](int64_t begin, int64_t end, int64_t first, int64_t last) {
-                     step_part(state, results, step, phase, begin, end, first, last);
+                     if (work.phase == Work::kGather) {
+                       parts.gather(state, work.step, first, last);
+                     } else if (work.phase == Work::kProject) {
+                       parts.project(state, work.step, begin, end, first, last);
+                     } else {
+                       step_part(state, results, work.step, work.phase, begin, end, first, last);
+                     }
                    });
       },
       parallel_for);
@@ -371,7 +404,8 @@ void RecurrentGrad(const RecurrentProblem& p, const RecurrentGradients& gradient
   if (Normalises(p)) {
     PackScales(p, normalised, sizes, state.scales);
   }
-  const Lanes lanes(p, sizes.unit_groups, parallel_for.num_threads), of_rows = lanes.OfRows();
+  const Lanes lanes(p, p.units, sizes.unit_groups, parallel_for.num_threads);
+  const Lanes of_rows = lanes.OfRows();
   const int64_t phases = Phases(p), last_step = sequences.steps - 1;
   // One more step than there are, less the phase that it does not have.
   RunSteps((sequences.steps + 1) * phases - (phases - 1), lanes.count(),

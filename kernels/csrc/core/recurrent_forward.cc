@@ -55,8 +55,17 @@ void Pack(const RecurrentProblem& p, int64_t panel, float* packed) {
 
 // --- products with the inputs --------------------------------------------------------------------
 
-int64_t ProjectScratch(const RecurrentProblem& p, int64_t count) {
-  return count * RoundUp(p.features, kLanes);
+int64_t InputRow(const RecurrentProblem& p) { return RoundUp(p.features, kLanes); }
+
+void Gather(const RecurrentState& state, int64_t step, int64_t first, int64_t last) {
+  const RecurrentProblem& p = *state.problem;
+  const int64_t* from = state.sequences->input + state.sequences->first[step];
+  WithStorage(p.storage, p.inputs, [&](const auto* inputs) {
+    for (int64_t i = first; i < last; ++i) {
+      CopyRows(inputs + from[i] * p.features, 0, 1, p.features, 1.0f,
+               state.inputs + i * InputRow(p), InputRow(p), 1);
+    }
+  });
 }
 
 template <int rows, int vectors>
@@ -74,32 +83,26 @@ __attribute__((noinline)) void ProjectTile(const float* a, int64_t a_row, const 
 }
 
 template <int vectors>
-void ProjectPanels(const RecurrentState& state, int64_t first, int64_t count, int64_t begin,
-                   int64_t end, float* scratch) {
+void ProjectPanels(const RecurrentState& state, int64_t step, int64_t begin, int64_t end,
+                   int64_t first, int64_t last) {
   const RecurrentProblem& p = *state.problem;
-  const int64_t row = RoundUp(p.features, kLanes);
-  WithStorage(p.storage, p.inputs, [&](const auto* inputs) {
-    for (int64_t i = 0; i < count; ++i) {
-      CopyRows(inputs + state.sequences->input[first + i] * p.features, 0, 1, p.features, 1.0f,
-               scratch + i * row, row, 1);
-    }
-  });
   for (int64_t q = begin; q < end; ++q) {
     const PanelWeights weights(state, q);
-    float* products = state.products + (q * state.sequences->total + first) * kSlots * kLanes;
-    ForTiles<kTileRows<vectors>>(0, count, [&](auto rows, int64_t i) {
-      ProjectTile<decltype(rows)::value, vectors>(scratch + i * row, row, weights.kernel,
-                                                  products + i * kSlots * kLanes, p.features);
+    float* products = state.products + state.GateRow(q, step) * kSlots * kLanes;
+    ForTiles<kTileRows<vectors>>(first, last, [&](auto rows, int64_t i) {
+      ProjectTile<decltype(rows)::value, vectors>(state.inputs + i * InputRow(p), InputRow(p),
+                                                  weights.kernel, products + i * kSlots * kLanes,
+                                                  p.features);
     });
   }
 }
 
-void Project(const RecurrentState& state, int64_t first, int64_t count, int64_t begin, int64_t end,
-             float* scratch) {
+void Project(const RecurrentState& state, int64_t step, int64_t begin, int64_t end, int64_t first,
+             int64_t last) {
   if (IsGru(state.problem->cell)) {
-    ProjectPanels<3>(state, first, count, begin, end, scratch);
+    ProjectPanels<3>(state, step, begin, end, first, last);
   } else {
-    ProjectPanels<4>(state, first, count, begin, end, scratch);
+    ProjectPanels<4>(state, step, begin, end, first, last);
   }
 }
 
@@ -247,7 +250,7 @@ void Start(const RecurrentState& state, int64_t row) {
 }  // namespace
 
 extern const RecurrentForward kRecurrentForward;
-const RecurrentForward kRecurrentForward = {kLanes, Pack, Start, ProjectScratch, Project, Step};
+const RecurrentForward kRecurrentForward = {kLanes, Pack, Start, Gather, Project, Step};
 
 }  // namespace IKELOS_ISA
 }  // namespace ikelos

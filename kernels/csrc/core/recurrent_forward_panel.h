@@ -47,8 +47,7 @@ struct ForwardPanel {
         left(p.units - first_unit),
         hidden(state.hidden[step % 2]),
         masked(state.masked[step % 2]),
-        gates(state.gates +
-              (index * state.sequences->total + state.sequences->first[step]) * kSlots * kLanes),
+        gates(state.gates + state.GateRow(index, step) * kSlots * kLanes),
         weights(state, index) {}
 
   float* Gate(int64_t row, int64_t slot) const { return gates + (row * kSlots + slot) * kLanes; }

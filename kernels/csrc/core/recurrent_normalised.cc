@@ -184,9 +184,7 @@ template <bool is_gru>
 inline void GateSums(const ForwardPanel& panel, const Kept& kept, int64_t row,
                      Floats (&sums)[kSlots]) {
   const RecurrentState& state = panel.state;
-  const int64_t step_row = state.sequences->first[panel.step] + row;
-  float* from_inputs =
-      state.products + (panel.index * state.sequences->total + step_row) * kVectors;
+  float* from_inputs = state.products + (state.GateRow(panel.index, panel.step) + row) * kVectors;
   float* from_hidden = state.recurrent_products + kept.At(panel.index, row) * kVectors;
   const float* moments = state.moments + kept.At(0, row) * kMoments;
   const float* scales = state.scales + panel.index * kScales * kLanes;
@@ -257,12 +255,12 @@ void Rows(const RecurrentState& state, const RecurrentResults& results, int64_t 
           int64_t last) {
   const RecurrentProblem& p = *state.problem;
   const Kept kept(state, step);
-  const int64_t total = state.sequences->total, step_first = state.sequences->first[step];
   for (int64_t row = first; row < last; ++row) {
     float* moments = state.moments + kept.At(0, row) * kMoments;
-    StoreMoments(Measure<kInputCount<is_gru>>(p, state.products + (step_first + row) * kVectors,
-                                              total * kVectors),
-                 moments);
+    StoreMoments(
+        Measure<kInputCount<is_gru>>(p, state.products + (state.GateRow(0, step) + row) * kVectors,
+                                     state.gate_rows * kVectors),
+        moments);
     StoreMoments(
         Measure<kRecurrentCount<is_gru>>(p,
                                          state.recurrent_products + kept.At(0, row) * kVectors +

@@ -90,8 +90,11 @@ struct RecurrentSizes {
 struct RecurrentState {
   const RecurrentProblem* problem;
   const Sequences* sequences;
-  const float* packed;  // [panels, PackedPanel]
-  float* products;      // with the kernel: [panels, total, kSlots, lanes]
+  const float* packed;   // [panels, PackedPanel]
+  const int64_t* block;  // [steps]: number of the first row of the block that the step is in
+  float* inputs;         // of a block: [rows, features], each row begins a vector
+  int64_t gate_rows;     // of all steps if a gradient will be asked for, else of the largest block
+  float* products;       // with the kernel: [panels, gate_rows, kSlots, lanes]
   float* gates;  // as products, and mostly the same array: the activations, if they are needed
   // After each step, what the gradient needs besides: cell states, or GRU's hidden states. [panels,
   // total, lanes], null if no gradient will be asked for.
@@ -105,6 +108,11 @@ struct RecurrentState {
   float* recurrent_products;  // [panels, total or rows, kSlots, lanes]
   float* moments;             // [total or rows, kMoments]
   float* scales;              // [panels, kScales, lanes]
+
+  // Where in products and gates a step's first row is.
+  int64_t GateRow(int64_t panel, int64_t step) const {
+    return panel * gate_rows + sequences->first[step] - (history == nullptr ? block[step] : 0);
+  }
 };
 
 struct RecurrentGradState {
@@ -135,10 +143,11 @@ struct RecurrentForward {
   void (*pack)(const RecurrentProblem&, int64_t panel, float* packed);
   // Initial states of a row in the order of the work.
   void (*start)(const RecurrentState&, int64_t row);
-  // Products of steps first <= i < first + count with the kernel, of panels begin <= panel < end.
-  int64_t (*project_scratch)(const RecurrentProblem&, int64_t count);
-  void (*project)(const RecurrentState&, int64_t first, int64_t count, int64_t begin, int64_t end,
-                  float* scratch);
+  // Inputs of rows first <= row < last of the block that begins with a step, and their products
+  // with the kernel, of panels begin <= panel < end.
+  void (*gather)(const RecurrentState&, int64_t step, int64_t first, int64_t last);
+  void (*project)(const RecurrentState&, int64_t step, int64_t begin, int64_t end, int64_t first,
+                  int64_t last);
   // Units of panels begin <= panel < end, rows first <= row < last, in a step. kGru's has two
   // phases: 0 up to the reset gate, 1 from there.
   void (*step)(const RecurrentState&, const RecurrentResults&, int64_t step, int64_t phase,

@@ -1,5 +1,7 @@
 """`KLDivergence`: samples a posterior and adds its distance from a prior to the loss."""
 
+import math
+
 import keras
 import tensorflow as tf
 
@@ -10,9 +12,9 @@ from ikelos.layers.distributions.distribution_layer import probability
 class KLDivergence(keras.layers.Layer):
     """Draws the latent sample of a variational autoencoder and adds KL(posterior, prior) to the loss.
 
-    What is added (`add_loss`) is `beta` times the mean over the batch of the divergence, in nats per event (Kingma &
-    Welling 2014, equation 3; `beta`: Higgins et al. 2017). With `NegativeLogLikelihood` it makes the loss the
-    negative evidence lower bound.
+    What is added (`add_loss`) is `beta` times the mean over all axes before the event of the divergence, in nats per
+    event (Kingma & Welling 2014, equation 3; `beta`: Higgins et al. 2017). With `NegativeLogLikelihood` it makes the
+    loss the negative evidence lower bound, if all latent values of an example are one event.
 
     Args:
         posterior: The distribution layer of the parameters, such as `Normal(Z)`, with
@@ -26,7 +28,7 @@ class KLDivergence(keras.layers.Layer):
         use_exact_kl: True for what TensorFlow Probability knows in closed form, False for an estimate from the sample
             that the layer returns; by default exact where it is known.
 
-    Input shape: parameters `[B,params_size]`. Output shape: the sample `[B,*event_shape]`.
+    Input shape: parameters `[...,params_size]`. Output shape: the sample `[...,*event_shape]`.
 
     Raises:
         ImportError: If TensorFlow Probability is not installed.
@@ -74,7 +76,8 @@ class KLDivergence(keras.layers.Layer):
         posterior = self.posterior.distribution(inputs)
         sample = posterior.sample(seed=self.posterior.next_seed())
         divergence = kl_divergence(posterior, self.prior.distribution(), sample, self.use_exact_kl)
-        self.add_loss(self.weight() * tf.reduce_sum(self._beyond_free_bits(divergence)))
+        parts = self._beyond_free_bits(divergence, len(posterior.batch_shape))
+        self.add_loss(self.weight() * tf.reduce_sum(parts))
         if self.step is not None and training:
             self.step.assign_add(1)
         return tf.cast(sample, self.compute_dtype)
@@ -83,13 +86,13 @@ class KLDivergence(keras.layers.Layer):
         """The weight `beta` at the current step."""
         return self.beta if self.step is None else self.beta(self.step)
 
-    def _beyond_free_bits(self, divergence):
+    def _beyond_free_bits(self, divergence, batch_axes):
         """Means over the batch, `[*event_shape]` or `[]`, but each no less than its share of the free bits."""
-        parts = divergence.shape[1:]
-        return tf.maximum(tf.reduce_mean(divergence, axis=0), self.free_bits / max(parts.num_elements(), 1))
+        means = tf.reduce_mean(divergence, axis=list(range(batch_axes)))
+        return tf.maximum(means, self.free_bits / math.prod(means.shape))
 
     def compute_output_shape(self, input_shape):
-        """`[B,*event_shape]`."""
+        """`[...,*event_shape]`."""
         return self.posterior.compute_output_shape(input_shape)
 
     def get_config(self):

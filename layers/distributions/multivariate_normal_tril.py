@@ -1,6 +1,7 @@
 """`MultivariateNormalTriL`: a normal distribution of vectors with a full covariance."""
 
 import keras
+import tensorflow as tf
 
 from ikelos.layers.distributions.distribution_layer import (
     SMALLEST_SCALE,
@@ -15,7 +16,9 @@ class MultivariateNormalTriL(DistributionLayer):
     """A normal distribution of vectors with a full covariance, as `tfp.layers.MultivariateNormalTriL` has it.
 
     Parameters: the location, then the lower triangle of the covariance's Cholesky factor in the order of
-    `tfp.math.fill_triangular`, its diagonal before softplus. To the diagonal 1e-5 is added.
+    `tfp.math.fill_triangular`, its diagonal before softplus. To the diagonal 1e-5 is added. The density overflows
+    float32 where the rest of the triangle is far larger than the diagonal: the power Z - 1 of their ratio shall stay
+    below 1e18.
 
     Args:
         event_size: Size of the vectors, Z.
@@ -54,5 +57,5 @@ class MultivariateNormalTriL(DistributionLayer):
     def _distribution(self, params):
         tfp = probability()
         (size,) = self.event_shape
-        fill = tfp.bijectors.FillScaleTriL(diag_shift=SMALLEST_SCALE)
+        fill = tfp.bijectors.FillScaleTriL(diag_shift=tf.constant(SMALLEST_SCALE, params.dtype))
         return tfp.distributions.MultivariateNormalTriL(params[..., :size], fill(params[..., size:]))

@@ -13,17 +13,17 @@ class FusedGroupedQueryAttention(keras.layers.GroupQueryAttention):
     After Ainslie et al. 2023, https://arxiv.org/abs/2305.13245.
 
     Arguments, weights, weight files, masks and results are those of the stock layer, and each takes the other's
-    config. One result differs: a query that may attend to no
-    key, because its own mask or those of all keys forbid it, gets attention of 0. So it does in the stock layer with
-    `dropout` or `return_attention_scores=True`; in the stock layer without, it gets the mean of all values.
+    config. One result differs: a query that may attend to no key, because its own mask or those of all keys forbid it,
+    gets attention of 0. So it does in the stock layer with `dropout` or `return_attention_scores=True`; without, the
+    stock layer gives it the mean of all values.
 
-    The keys and values of a group are not repeated for its queries. Padding masks, `use_causal_mask` and
-    `sliding_window` need no memory for pairs of a query and a key; nor does dropout. An `attention_mask` goes to the op
-    as it is given, or joined with the padding mask of the keys, then `[B,1,T,S]`.
+    The keys and values of a group are not repeated for its queries. Padding masks, `use_causal_mask`, `sliding_window`
+    and dropout take no memory for pairs of a query and a key. An `attention_mask` goes to the op as it is given, or
+    joined with the padding mask of the keys, then `[B,1,T,S]`.
 
-    What the op does not do runs the stock layer's own code: `return_attention_scores=True`, and dropout of everything.
-    There `flash_attention=True` is an error with TensorFlow, as it is in the stock layer; where the op runs, which is
-    such an algorithm, it changes nothing.
+    What the op does not do runs the stock layer's own code, which makes arrays `[B,N,T,S]`:
+    `return_attention_scores=True`, and dropout of everything. There `flash_attention=True` is an error with TensorFlow,
+    as in the stock layer, and so it is with `dropout`; the op is such an algorithm without being told.
 
     `ikelos.layers.convert` makes all stock layers of a model such ones, and back.
 

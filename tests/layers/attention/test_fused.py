@@ -285,6 +285,7 @@ def test_equals_the_stock_layer(kind, index, calls):
     for config in configs:
         config.pop("dtype")
     assert configs[1] == configs[2] == {**configs[0], "flash_attention": None}
+    stock_class.from_config(fused.get_config())
     assert [x.path for x in fused.weights] == [x.path for x in stock.weights]
 
     expected = expected_results(stock, case, "float64" if case.by_op else "float32")

@@ -4,6 +4,7 @@ from ikelos.layers.attention.causal_self_attention import CausalSelfAttention
 from ikelos.layers.attention.fused_grouped_query_attention import FusedGroupedQueryAttention
 from ikelos.layers.attention.fused_multi_head_attention import FusedMultiHeadAttention
 from ikelos.layers.attention.kv_cache import KVCache
+from ikelos.layers.convert import convert
 from ikelos.layers.distributions.bernoulli import Bernoulli
 from ikelos.layers.distributions.categorical import Categorical
 from ikelos.layers.distributions.continuous_bernoulli import ContinuousBernoulli
@@ -64,4 +65,5 @@ __all__ = [
     "TransformerLanguageModel",
     "VampPrior",
     "VectorQuantizer",
+    "convert",
 ]

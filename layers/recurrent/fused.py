@@ -10,7 +10,9 @@ def layer_fits(layer, op_name, mask, training):
     """Whether the op does what a layer, an LSTM or a GRU of Keras, is to do; otherwise the stock layer's own code
     must."""
     return (
-        _cell_fits(layer.cell, training)
+        _has_the_gates_functions(layer.cell)
+        # That cell drops each gate's inputs on their own.
+        and not (training and _drops(layer.cell.dropout) and layer.cell.implementation == 1)
         and not layer.unroll
         and layer.use_cudnn is not True
         and not (layer.use_cudnn == "auto" and mask is None and _left_to_cudnn(op_name, layer.compute_dtype))
@@ -19,58 +21,60 @@ def layer_fits(layer, op_name, mask, training):
 
 def step_fits(cell, op_name, training):
     """Whether the op is to do one step of a cell, an LSTMCell or a GRUCell of Keras."""
-    # The reference loops over steps: for a single one the stock cell's own code is the better stock operations.
-    return _cell_fits(cell, training) and kernels.explain(op_name, cell.compute_dtype).implementation == "native"
-
-
-def _cell_fits(cell, training):
+    # For a single step the stock cell's own code is better than the reference, which loops over steps, and than the
+    # op's gradient, which readies the weights at each step: within keras.layers.RNN that took up to 3 times as long.
     return (
-        cell.activation is keras.activations.tanh
-        and cell.recurrent_activation is keras.activations.sigmoid
-        # That cell drops each gate's inputs on their own.
-        and not (training and _drops(cell.dropout) and cell.implementation == 1)
+        not training
+        and _has_the_gates_functions(cell)
+        and kernels.explain(op_name, cell.compute_dtype).implementation == "native"
     )
 
 
 def layer_arguments(layer, sequences, hidden, mask, training):
     """The op's arguments, by name, for a layer that fits, but for the initial state."""
-    return {
-        **_cell_arguments(layer.cell, sequences, hidden, training),
-        # The stock layer takes a mask of any type.
-        "mask": None if mask is None else keras.ops.cast(mask, "bool"),
-        "go_backwards": layer.go_backwards,
-        "zero_output_for_mask": layer.zero_output_for_mask,
-    }
-
-
-def step_arguments(cell, inputs, hidden, training):
-    """The op's arguments, by name, for one step `[B,D]` of a cell that fits, but for the state."""
-    return _cell_arguments(cell, keras.ops.expand_dims(inputs, 1), hidden, training)
-
-
-def _cell_arguments(cell, sequences, hidden, training):
-    dtype = cell.compute_dtype
+    cell = layer.cell
     if training and _drops(cell.dropout):
         # One mask for all steps, as the stock cell draws it.
         sequences = sequences * keras.ops.expand_dims(cell.get_dropout_mask(sequences[:, 0, :]), 1)
     dropped = None
     if training and _drops(cell.recurrent_dropout):
         # One mask for each gate.
-        dropped = keras.ops.cast(keras.ops.stack(cell.get_recurrent_dropout_mask(hidden), axis=1), dtype)
+        dropped = keras.ops.stack(cell.get_recurrent_dropout_mask(hidden), axis=1)
+        dropped = keras.ops.cast(dropped, cell.compute_dtype)
     return {
-        "inputs": keras.ops.cast(sequences, dtype),
-        "kernel": keras.ops.cast(cell.kernel, dtype),
-        "recurrent_kernel": keras.ops.cast(cell.recurrent_kernel, dtype),
-        "bias": None if cell.bias is None else keras.ops.cast(cell.bias, dtype),
+        **_inputs_and_weights(cell, sequences),
+        # The stock layer takes a mask of any type.
+        "mask": None if mask is None else keras.ops.cast(mask, "bool"),
+        "go_backwards": layer.go_backwards,
+        "zero_output_for_mask": layer.zero_output_for_mask,
         "recurrent_dropout_mask": dropped,
         "save_for_gradient": bool(training),
     }
+
+
+def step_arguments(cell, inputs):
+    """The op's arguments, by name, for one step `[B,D]` of a cell that fits, but for the state."""
+    return {**_inputs_and_weights(cell, keras.ops.expand_dims(inputs, 1)), "save_for_gradient": False}
 
 
 def layer_results(outputs, states, mask):
     """The last output, the outputs and the states, as `keras.layers.RNN.call` takes them."""
     # With a mask, a row's last output is that of the last step and not its state: 0 where nothing is valid.
     return states[0] if mask is None else outputs[:, -1], outputs, list(states)
+
+
+def _inputs_and_weights(cell, sequences):
+    arrays = {
+        "inputs": sequences,
+        "kernel": cell.kernel,
+        "recurrent_kernel": cell.recurrent_kernel,
+        "bias": cell.bias,
+    }
+    return {name: None if x is None else keras.ops.cast(x, cell.compute_dtype) for name, x in arrays.items()}
+
+
+def _has_the_gates_functions(cell):
+    return cell.activation is keras.activations.tanh and cell.recurrent_activation is keras.activations.sigmoid
 
 
 def _drops(rate):

@@ -1,4 +1,4 @@
-"""What every recurrent layer of ours owes the stock layer it stands in for."""
+"""Recurrent layers of ours beside the stock layers they stand in for."""
 
 import keras
 import numpy as np
@@ -6,6 +6,9 @@ import pytest
 import tensorflow as tf
 
 from ikelos import kernels
+from ikelos.layers import FusedGRU, FusedLSTM
+
+CLASSES = {"lstm": (keras.layers.LSTM, FusedLSTM), "gru": (keras.layers.GRU, FusedGRU)}
 
 
 def normal(*shape, seed=0):
@@ -39,31 +42,17 @@ def gpus(monkeypatch):
 
 @pytest.fixture
 def twins(monkeypatch):
-    """`twins(stock class, our class, name of the op, number of states)`, a `Twins`."""
-    return lambda *arguments: Twins(monkeypatch, *arguments)
-
-
-def results_and_gradients(layer, **call_arguments):
-    inputs = tf.constant(INPUTS)
-    with tf.GradientTape() as tape:
-        tape.watch(inputs)
-        results = tf.nest.flatten(layer(inputs, **call_arguments))
-        loss = sum(tf.reduce_sum(tf.sin(x)) for x in results)
-    return results + tape.gradient(loss, [inputs, *[weight.value for weight in layer.trainable_variables]])
-
-
-def assert_close(actual, expected, tolerance=1e-5):
-    for a, b in zip(actual, expected, strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
+    """`twins(name of the op)`, a `Twins`."""
+    return lambda op_name: Twins(monkeypatch, op_name)
 
 
 class Twins:
     """A stock layer's class and ours, compared."""
 
-    def __init__(self, monkeypatch, stock, fused, op_name, num_states):
-        self.classes, self.op_name = (stock, fused), op_name
-        self.state = [normal(3, 6, seed=8 + i) for i in range(num_states)]
+    def __init__(self, monkeypatch, op_name):
+        self.op_name, self.classes = op_name, CLASSES[op_name]
         self.calls = []  # of the op, by their arguments, and "stock" of the stock layer's own code
+        stock = self.classes[0]
         op, inner_loop = getattr(kernels, op_name), stock.inner_loop
 
         def watched_op(**arguments):
@@ -90,80 +79,25 @@ class Twins:
 
     def check_equal(self, arguments, mask, runs):
         """`runs` is "op" or "stock", what our layer is to run; or "op, stock in training"."""
-        for call_arguments in (
-            {},
-            {"training": True},
-            {} if "stateful" in arguments else {"initial_state": self.state},
-        ):
+        state = [normal(3, 6, seed=8 + i) for i in range(2 if self.op_name == "lstm" else 1)]
+        for call_arguments in ({}, {"training": True}, {} if "stateful" in arguments else {"initial_state": state}):
             stock, fused = self.pair(**arguments)
             expected = results_and_gradients(stock, mask=mask, **call_arguments)
             self.calls.clear()
-            assert_close(results_and_gradients(fused, mask=mask, **call_arguments), expected)
+            actual = results_and_gradients(fused, mask=mask, **call_arguments)
+            for a, b in zip(actual, expected, strict=True):
+                np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
             training = "training" in call_arguments
             by_stock = runs == "stock" or (training and runs == "op, stock in training")
             assert [x == "stock" for x in self.calls] == [by_stock]
             if not by_stock:
                 assert self.calls[0]["save_for_gradient"] == training
 
-    def check_stateful(self):
-        stock, fused = self.pair(stateful=True)
-        for _ in range(3):
-            assert_close([fused(INPUTS)], [stock(INPUTS)])
-        fused.reset_state()
-        stock.reset_state()
-        assert_close([fused(INPUTS)], [stock(INPUTS)])
 
-    def check_bidirectional(self, return_sequences, merge_mode):
-        stock, fused = (
-            keras.layers.Bidirectional(layer_class(4, return_sequences=return_sequences), merge_mode=merge_mode)
-            for layer_class in self.classes
-        )
-        for layer in (stock, fused):
-            layer.build(INPUTS.shape)
-        fused.set_weights(stock.get_weights())
-        assert isinstance(fused.backward_layer, self.classes[1])
-        assert_close([fused(INPUTS, mask=MASK)], [stock(INPUTS, mask=MASK)])
-
-    def check_time_distributed(self):
-        stock, fused = self.pair()
-        inputs = normal(3, 2, 6, 5, seed=4)
-        assert_close([keras.layers.TimeDistributed(fused)(inputs)], [keras.layers.TimeDistributed(stock)(inputs)])
-
-    def check_mask_of_an_embedding(self):
-        tokens = np.array([[3, 1, 0, 0], [2, 2, 2, 1], [0, 0, 0, 0]])
-        embedding = keras.layers.Embedding(5, 5, mask_zero=True)
-        stock, fused = self.pair()
-        assert_close([fused(embedding(tokens))], [stock(embedding(tokens))])
-
-    def check_mask_of_floats(self):
-        stock, fused = self.pair()
-        assert_close([fused(INPUTS, mask=MASK.astype("float32"))], [stock(INPUTS, mask=MASK)])
-
-    def check_config_and_weights_carry_over(self, **arguments):
-        for source_class, target_class in (self.classes, self.classes[::-1]):
-            source = source_class(6, return_sequences=True, go_backwards=True, bias_initializer="ones", **arguments)
-            expected = source(INPUTS)
-            target = target_class.from_config(source.get_config())
-            target.build(INPUTS.shape)
-            target.set_weights(source.get_weights())
-            assert type(target) is target_class
-            assert_close([target(INPUTS)], [expected])
-
-    def check_cudnn_is_an_error_where_there_is_none(self):
-        with pytest.raises(ValueError, match="use_cudnn=True"):
-            self.classes[1](6, use_cudnn=True)(INPUTS)
-
-    def check_leaves_the_sequence_to_cudnn_where_there_is_a_gpu(self, gpus):
-        """And the op has no native kernel there."""
-        gpus.append("GPU:0")
-        for arguments, mask, by_stock in (({}, None, True), ({"use_cudnn": False}, None, False), ({}, MASK, False)):
-            layer = self.classes[1](6, **arguments)
-            self.calls.clear()
-            # Without a GPU cuDNN cannot run: the loop gives the same.
-            layer(INPUTS[:1], mask=None if mask is None else mask[:1])
-            assert [x == "stock" for x in self.calls] == [by_stock]
-            self.calls.clear()
-            # As an export does, which must run without a GPU too.
-            with kernels.use("reference"):
-                layer(INPUTS[:1])
-            assert "stock" not in self.calls
+def results_and_gradients(layer, **call_arguments):
+    inputs = tf.constant(INPUTS)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        results = tf.nest.flatten(layer(inputs, **call_arguments))
+        loss = sum(tf.reduce_sum(tf.sin(x)) for x in results)
+    return results + tape.gradient(loss, [inputs, *[weight.value for weight in layer.trainable_variables]])

@@ -147,9 +147,9 @@ def _exact(posterior, prior):
 def _multivariate(distribution):
     """Independent normals as one of the family of multivariate normals, of which alone divergences are known."""
     tfd = probability().distributions
-    inner = getattr(distribution, "distribution", None)
-    if not (isinstance(distribution, tfd.Independent) and isinstance(inner, tfd.Normal)):
+    if not isinstance(distribution, tfd.Independent) or len(distribution.event_shape) != 1:
         return distribution
-    if len(distribution.event_shape) != 1:
+    normal = distribution.distribution
+    if not isinstance(normal, tfd.Normal):
         return distribution
-    return tfd.MultivariateNormalDiag(inner.loc, tf.broadcast_to(inner.scale, tf.shape(inner.loc)))
+    return tfd.MultivariateNormalDiag(normal.loc, tf.broadcast_to(normal.scale, tf.shape(normal.loc)))

@@ -1,0 +1,193 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from ikelos import layers
+from ikelos.layers import KLDivergence, LearnedPrior, MixtureNormal, Normal, RealNVPPrior, StandardNormalPrior
+from ikelos.layers.testing import check_layer
+
+tfd = tfp.distributions
+
+
+def normal_params(batch=(6,), size=3, seed=0):
+    return np.random.default_rng(seed).normal(size=[*batch, 2 * size]).astype("float32")
+
+
+def divergences(params):
+    """Kingma & Welling 2014, appendix B, in float64: of each value from the standard normal distribution."""
+    loc, scale = np.split(params.astype("float64"), 2, axis=-1)
+    variance = (np.logaddexp(scale, 0) + 1e-5) ** 2
+    return 0.5 * (loc**2 + variance - 1 - np.log(variance))
+
+
+def loss_of(layer, params, **arguments):
+    sample = layer(params, **arguments)
+    (loss,) = layer.losses
+    return float(loss), sample
+
+
+def test_keeps_a_layers_promises():
+    params = normal_params()
+    # Scales are 1e-5, so the noise of the sample stays below 1e-4.
+    params[:, 3:] = -50.0
+    check_layer(
+        KLDivergence,
+        {"posterior": Normal(3), "prior": StandardNormalPrior(3)},
+        params,
+        config_kwargs={
+            "beta": keras.optimizers.schedules.PolynomialDecay(0.0, 10, 1.0),
+            "free_bits": 1.0,
+            "use_exact_kl": False,
+        },
+        tolerance=1e-4,
+    )
+
+
+def test_exact():
+    params = normal_params()
+    loss, sample = loss_of(KLDivergence(Normal(3), StandardNormalPrior(3)), params)
+    assert loss == pytest.approx(divergences(params).sum(-1).mean(), rel=1e-6)
+    assert sample.shape == (6, 3)
+
+
+def test_all_axes_before_the_event_are_the_batch():
+    params = normal_params([6, 5])
+    loss, sample = loss_of(KLDivergence(Normal(3), StandardNormalPrior(3)), params)
+    assert loss == pytest.approx(divergences(params).sum(-1).mean(), rel=1e-6)
+    assert sample.shape == (6, 5, 3)
+
+
+@pytest.mark.parametrize(
+    ("posterior", "prior"),
+    [
+        (layers.MultivariateNormalTriL(3), StandardNormalPrior(3)),
+        (layers.MultivariateNormalDiag(3), StandardNormalPrior(3)),
+        (layers.MultivariateNormalTriL(3), LearnedPrior(layers.MultivariateNormalDiag(3))),
+        (Normal(3), LearnedPrior(layers.MultivariateNormalTriL(3))),
+        (layers.MultivariateNormalDiag(3), LearnedPrior(Normal(3))),
+    ],
+)
+def test_normals_of_any_kind_are_exact(posterior, prior):
+    params = np.random.default_rng(1).normal(size=[4, posterior.num_params]).astype("float32")
+    if isinstance(prior, LearnedPrior):
+        prior.params.assign(np.random.default_rng(2).normal(size=prior.params.shape))
+    loss, _ = loss_of(KLDivergence(posterior, prior, use_exact_kl=True), params)
+
+    def of(layer, *arguments):
+        """Mean and covariance in float64."""
+        distribution = layer.distribution(*arguments)
+        mean = distribution.mean().numpy().astype("float64")
+        if isinstance(distribution, tfd.Independent):
+            return mean, np.eye(3) * distribution.variance().numpy().astype("float64")[..., None]
+        return mean, distribution.covariance().numpy().astype("float64")
+
+    mean, covariance = of(posterior, params)
+    prior_mean, prior_covariance = of(prior)
+    inverse = np.linalg.inv(prior_covariance)
+    difference = mean - prior_mean
+    expected = 0.5 * (
+        np.trace(inverse @ covariance, axis1=-2, axis2=-1)
+        + np.einsum("bi,ij,bj->b", difference, inverse, difference)
+        - 3
+        + np.linalg.slogdet(prior_covariance)[1]
+        - np.linalg.slogdet(covariance)[1]
+    )
+    assert loss == pytest.approx(expected.mean(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("layer", "size"), [(layers.Bernoulli, 3), (layers.Categorical, 3), (layers.OneHotCategorical, 3)]
+)
+def test_of_discrete_latents(layer, size):
+    prior = LearnedPrior(layer(size), initializer="zeros")
+    params = np.random.default_rng(1).normal(size=[4, size]).astype("float32")
+    loss, _ = loss_of(KLDivergence(layer(size), prior, use_exact_kl=True), params)
+    wide = params.astype("float64")
+    probabilities = 1 / (1 + np.exp(-wide)) if layer is layers.Bernoulli else np.asarray(tf.nn.softmax(wide))
+    expected = probabilities * np.log(probabilities * (2 if layer is layers.Bernoulli else size))
+    if layer is layers.Bernoulli:
+        expected += (1 - probabilities) * np.log(2 * (1 - probabilities))
+    assert loss == pytest.approx(expected.sum(-1).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("use_exact_kl", [None, False])
+def test_estimate_is_that_of_the_returned_sample(use_exact_kl):
+    prior = LearnedPrior(MixtureNormal(4, 3), initializer=keras.initializers.RandomNormal(stddev=1, seed=3))
+    params = normal_params()
+    loss, sample = loss_of(KLDivergence(Normal(3), prior, use_exact_kl=use_exact_kl), params)
+    loc, scale = params[:, :3], np.logaddexp(params[:, 3:], 0) + 1e-5
+    expected = tfd.Normal(loc, scale).log_prob(sample).numpy().sum(-1) - prior.distribution().log_prob(sample)
+    assert loss == pytest.approx(expected.numpy().mean(), abs=1e-5)
+
+
+def test_estimate_tends_to_the_exact_divergence():
+    params = np.tile(normal_params([1]), [20_000, 1])
+    loss, _ = loss_of(KLDivergence(Normal(3), StandardNormalPrior(3), use_exact_kl=False), params)
+    # log q - log p has a standard deviation of some 2 nats.
+    assert loss == pytest.approx(divergences(params[:1]).sum(), abs=5 * 2 / 20_000**0.5)
+
+
+def test_unknown_divergence_is_an_error_on_demand():
+    layer = KLDivergence(Normal(4), RealNVPPrior(4), use_exact_kl=True)
+    with pytest.raises(NotImplementedError, match="Unable to calculate KL"):
+        layer(normal_params(size=4))
+
+
+def test_free_bits_are_shared_by_the_values_of_an_event():
+    params = normal_params()
+    means = divergences(params).mean(0)
+    free = float(3 * np.median(means))
+    loss, _ = loss_of(KLDivergence(Normal(3), StandardNormalPrior(3), free_bits=free, beta=0.5), params)
+    assert loss == pytest.approx(0.5 * np.maximum(means, free / 3).sum(), rel=1e-6)
+    whole = KLDivergence(layers.MultivariateNormalDiag(3), StandardNormalPrior(3), free_bits=means.sum() + 1)
+    assert loss_of(whole, params)[0] == pytest.approx(means.sum() + 1)
+
+
+def test_free_bits_stop_the_gradient():
+    params = tf.Variable(normal_params() / 100)
+    layer = KLDivergence(Normal(3), StandardNormalPrior(3), free_bits=1e3)
+    with tf.GradientTape() as tape:
+        layer(params)
+        loss = layer.losses[0]
+    assert not np.any(tape.gradient(loss, params))
+
+
+def test_beta_follows_its_schedule_in_training_alone():
+    params = normal_params()
+    full = divergences(params).sum(-1).mean()
+    warm_up = keras.optimizers.schedules.PolynomialDecay(0.0, 4, 2.0)
+    layer = KLDivergence(Normal(3), StandardNormalPrior(3), beta=warm_up)
+    weights = [loss_of(layer, params, training=True)[0] / full for _ in range(6)]
+    np.testing.assert_allclose(weights, [0, 0.5, 1, 1.5, 2, 2], atol=1e-5)
+    layer.step.assign(1)
+    assert [loss_of(layer, params)[0] / full for _ in range(2)] == pytest.approx([0.5, 0.5], rel=1e-5)
+
+
+def test_gradients_are_finite_at_the_edges():
+    params = tf.constant(np.random.default_rng(0).choice([-50.0, 50.0], [8, 6]), tf.float32)
+    for use_exact_kl in (True, False):
+        layer = KLDivergence(Normal(3), StandardNormalPrior(3), use_exact_kl=use_exact_kl)
+        with tf.GradientTape() as tape:
+            tape.watch(params)
+            layer(params)
+            loss = layer.losses[0]
+        assert np.isfinite(loss)
+        assert np.isfinite(tape.gradient(loss, params)).all()
+
+
+def test_is_computed_in_float32_under_mixed_precision():
+    params = normal_params()
+    loss, sample = loss_of(KLDivergence(Normal(3), StandardNormalPrior(3), dtype="mixed_bfloat16"), params)
+    assert sample.dtype == tf.bfloat16
+    assert loss == pytest.approx(divergences(params).sum(-1).mean(), rel=1e-6)
+
+
+def test_errors_name_the_argument():
+    with pytest.raises(ValueError, match=r"Received: posterior\.convert_to_tensor_fn='mean'"):
+        KLDivergence(Normal(3, convert_to_tensor_fn="mean"), StandardNormalPrior(3))
+    with pytest.raises(ValueError, match=r"posterior.event_shape=\(3,\), prior.event_shape=\(2,\)"):
+        KLDivergence(Normal(3), StandardNormalPrior(2))
+    with pytest.raises(ValueError, match="Received: free_bits=-1"):
+        KLDivergence(Normal(3), StandardNormalPrior(3), free_bits=-1)

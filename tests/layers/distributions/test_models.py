@@ -1,0 +1,186 @@
+"""Distributions, priors, divergence and loss together, in models that are trained, saved, cloned and exported."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ikelos import layers
+from ikelos.layers import (
+    Bernoulli,
+    Categorical,
+    ContinuousBernoulli,
+    KLDivergence,
+    LearnedPrior,
+    MixtureDiscretizedLogistic,
+    MixtureNormal,
+    MultivariateNormalDiag,
+    MultivariateNormalTriL,
+    NegativeLogLikelihood,
+    Normal,
+    OneHotCategorical,
+    RealNVPPrior,
+    StandardNormalPrior,
+    VampPrior,
+    VectorQuantizer,
+)
+
+SIZE = 6
+
+
+@pytest.fixture(autouse=True)
+def seeds():
+    keras.utils.set_random_seed(1)
+
+
+def pictures(number=64):
+    """Small pictures of bars, `[number,SIZE,SIZE,1]`, of 0 and 1."""
+    rng = np.random.default_rng(0)
+    images = np.zeros([number, SIZE, SIZE, 1], "float32")
+    for i in range(number):
+        where = rng.integers(0, SIZE)
+        if i % 2:
+            images[i, where] = 1
+        else:
+            images[i, :, where] = 1
+    return images
+
+
+def dense_encoder(size):
+    return keras.Sequential(
+        [
+            keras.Input((SIZE, SIZE, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(32, activation="relu"),
+            keras.layers.Dense(size),
+        ],
+        name="encoder",
+    )
+
+
+def autoencoder(prior, likelihood, num_params, z=4, **arguments):
+    """With a decoder that ends in a convolution."""
+    posterior = Normal(z, seed=3)
+    encoder = dense_encoder(Normal.params_size(z))
+    if prior is VampPrior:
+        prior = VampPrior(encoder, posterior, 8, (SIZE, SIZE, 1))
+    model = keras.Sequential(
+        [
+            keras.Input((SIZE, SIZE, 1)),
+            encoder,
+            KLDivergence(posterior, prior, name="latent", **arguments),
+            keras.layers.Dense(SIZE * SIZE * 4, activation="relu"),
+            keras.layers.Reshape((SIZE, SIZE, 4)),
+            keras.layers.Conv2D(num_params, 3, padding="same"),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(0.01), NegativeLogLikelihood(likelihood), jit_compile=True)
+    return model
+
+
+AUTOENCODERS = {
+    "Gaussian prior, Bernoulli": lambda: autoencoder(StandardNormalPrior(4), Bernoulli((SIZE, SIZE, 1)), 1),
+    "VampPrior, continuous Bernoulli": lambda: autoencoder(VampPrior, ContinuousBernoulli((SIZE, SIZE, 1)), 1),
+    "flow, discretised logistics": lambda: autoencoder(
+        RealNVPPrior(4, num_couplings=2, hidden_units=(8,)),
+        MixtureDiscretizedLogistic(2, (SIZE, SIZE, 1), num_levels=4),
+        6,
+    ),
+    "mixture prior, normal, warm-up": lambda: autoencoder(
+        LearnedPrior(MixtureNormal(3, 4)),
+        Normal((SIZE, SIZE, 1)),
+        2,
+        beta=keras.optimizers.schedules.PolynomialDecay(0.0, 10, 1.0),
+    ),
+}
+
+
+@pytest.mark.parametrize("make", AUTOENCODERS.values(), ids=AUTOENCODERS.keys())
+def test_evidence_lower_bound_rises(make):
+    images = pictures()
+    model = make()
+    first = model.evaluate(images, images, batch_size=64, verbose=0)
+    model.fit(images, images, batch_size=32, epochs=20, verbose=0)
+    latent = model.get_layer("latent")
+    if latent.step is not None:
+        assert int(latent.step) == 40
+        # Before the warm-up the divergence counted nothing.
+        latent.step.assign(0)
+    assert model.evaluate(images, images, batch_size=64, verbose=0) < 0.8 * first
+
+
+def everything():
+    """A model of all layers, on one input."""
+    inputs = keras.Input((SIZE,), name="inputs")
+
+    def params(layer, *arguments):
+        return keras.layers.Dense(layer.params_size(*arguments))(inputs)
+
+    posterior, encoder = Normal(2), keras.Sequential([keras.Input((SIZE,)), keras.layers.Dense(4)])
+    latents = [
+        Normal(2)(params(Normal, 2)),
+        MultivariateNormalDiag(2)(params(MultivariateNormalDiag, 2)),
+        MultivariateNormalTriL(2)(params(MultivariateNormalTriL, 2)),
+        Bernoulli(2, convert_to_tensor_fn="mean")(params(Bernoulli, 2)),
+        ContinuousBernoulli(2)(params(ContinuousBernoulli, 2)),
+        OneHotCategorical(3, convert_to_tensor_fn="mean")(params(OneHotCategorical, 3)),
+        MixtureNormal(3, 2)(params(MixtureNormal, 3, 2)),
+        MixtureDiscretizedLogistic(2, 2, convert_to_tensor_fn="mean", num_levels=4)(
+            params(MixtureDiscretizedLogistic, 2, 2)
+        ),
+        KLDivergence(posterior, VampPrior(encoder, posterior, 3, (SIZE,)))(encoder(inputs)),
+        KLDivergence(Normal(2), RealNVPPrior(2, hidden_units=(4,)))(params(Normal, 2)),
+        KLDivergence(Normal(2), LearnedPrior(MixtureNormal(2, 2)), free_bits=1.0)(params(Normal, 2)),
+        KLDivergence(MultivariateNormalTriL(2), StandardNormalPrior(2))(params(MultivariateNormalTriL, 2)),
+        VectorQuantizer(5, 3)(keras.layers.Dense(3)(inputs)),
+        StandardNormalPrior(2)(keras.layers.Dense(2)(inputs))[:, None],
+    ]
+    outputs = keras.layers.Dense(Categorical.params_size(4))(keras.layers.Concatenate()(latents))
+    outputs = Categorical(4, convert_to_tensor_fn="params", name="outputs")(outputs)
+    return keras.Model(inputs, outputs)
+
+
+def fitted(policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = everything()
+        model.compile("adam", NegativeLogLikelihood(Categorical(4)), jit_compile=True)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=[32, SIZE]).astype("float32"), rng.integers(0, 4, 32)
+    logs = model.fit(x, y, batch_size=16, epochs=2, verbose=0).history
+    assert np.isfinite(logs["loss"]).all()
+    assert np.isfinite(logs["perplexity"]).all()
+    return model, x
+
+
+def test_all_layers_train_clone_save_and_export(tmp_path):
+    model, x = fitted("mixed_bfloat16")
+    clone = keras.models.clone_model(model)
+    assert [w.shape for w in clone.weights] == [w.shape for w in model.weights]
+    model.save(tmp_path / "model.keras")
+    model.export(tmp_path / "exported", verbose=False)
+    exported = tf.saved_model.load(tmp_path / "exported")
+    assert exported.serve(x).shape == (32, 4)
+
+    # A process that knows nothing but `ikelos.layers`, with the seeds of the samples where they were.
+    np.save(tmp_path / "x.npy", x)
+    code = f"""if True:
+        import keras, numpy as np
+        import ikelos.layers
+        model = keras.saving.load_model({str(tmp_path / "model.keras")!r})
+        np.save({str(tmp_path / "y.npy")!r}, model(np.load({str(tmp_path / "x.npy")!r})))
+        assert model.loss.distribution.num_classes == 4
+    """
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), model(x), rtol=0.02, atol=0.02)
+
+
+def test_everything_is_everything():
+    """So that a new layer finds its way into the test above."""
+    used = {type(layer).__name__ for layer in everything()._flatten_layers()}
+    assert {*layers.distributions.__all__} - used == {"NegativeLogLikelihood", "kl_divergence"}

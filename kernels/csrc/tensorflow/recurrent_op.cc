@@ -1,7 +1,9 @@
 // TensorFlow's view of recurrent layers: the four ops and their CPU kernels.
 #include <algorithm>
+#include <iterator>
 #include <memory>
 #include <mutex>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -122,12 +124,52 @@ bool IsSame(const tf::Tensor& a, const tf::Tensor& b) {
 // from changing and their memory from being used for other weights: so tensors at the same address
 // have the same contents.
 struct PackedWeights {
+  RecurrentCell cell;
   std::vector<tf::Tensor> weights;  // kernel, recurrent kernel and, if there is one, bias
   tf::Tensor floats;
+
+  bool AreOf(RecurrentCell other_cell, const std::vector<tf::Tensor>& others) const {
+    return cell == other_cell &&
+           std::equal(weights.begin(), weights.end(), others.begin(), others.end(), IsSame);
+  }
+};
+
+// What the process's kernels have packed, by the address of the recurrent kernel. A graph may have
+// a node for each of many steps, or there may be many graphs of a model: packed weights of each
+// would not fit into any cache. It does not keep them itself.
+class PackedOfAll {
+ public:
+  static PackedOfAll& Instance() {
+    static auto* const instance = new PackedOfAll;
+    return *instance;
+  }
+
+  std::shared_ptr<const PackedWeights> Find(RecurrentCell cell,
+                                            const std::vector<tf::Tensor>& weights) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = packed_.find(weights[1].data());
+    std::shared_ptr<const PackedWeights> packed;
+    if (found != packed_.end()) {
+      packed = found->second.lock();
+    }
+    return packed && packed->AreOf(cell, weights) ? packed : nullptr;
+  }
+
+  void Add(const std::shared_ptr<const PackedWeights>& packed) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (auto i = packed_.begin(); i != packed_.end();) {
+      i = i->second.expired() ? packed_.erase(i) : std::next(i);
+    }
+    packed_[packed->weights[1].data()] = packed;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::unordered_map<const void*, std::weak_ptr<const PackedWeights>> packed_;
 };
 
 // The forward op. Packing takes longer than one step of a small batch, so in inference, where
-// weights stay, it keeps what it packed last. Where a gradient will follow it does not: the weights
+// weights stay, it keeps what it took last. Where a gradient will follow it does not: the weights
 // are about to change, and a reference to a variable's buffer would cost a copy of it at each
 // update.
 template <typename Op>
@@ -151,13 +193,18 @@ class RecurrentKernel : public CoreKernel<Op> {
     const RecurrentProblem problem = ProblemOf(arguments);
     const ParallelFor parallel_for = IntraOpPool(context);
     std::shared_ptr<const PackedWeights> packed = Kept();
-    if (!packed || !std::equal(weights.begin(), weights.end(), packed->weights.begin(),
-                               packed->weights.end(), IsSame)) {
+    if (!packed || !packed->AreOf(problem.cell, weights)) {
+      packed = PackedOfAll::Instance().Find(problem.cell, weights);
+      Keep(packed);
+    }
+    if (!packed) {
       auto fresh = std::make_shared<PackedWeights>();
+      fresh->cell = problem.cell;
       fresh->weights = std::move(weights);
       TF_RETURN_IF_ERROR(context->allocate_temp(
           tf::DT_FLOAT, tf::TensorShape({RecurrentPacked(problem)}), &fresh->floats));
       PackRecurrent(problem, static_cast<float*>(fresh->floats.data()), BestIsa(), parallel_for);
+      PackedOfAll::Instance().Add(fresh);
       Keep(fresh);
       packed = std::move(fresh);
     }

@@ -11,8 +11,9 @@ from ikelos.layers.distributions.prior import Prior
 class VampPrior(Prior):
     """The mixture of a model's own posteriors of learned pseudo-inputs (Tomczak & Welling 2018, equation 9).
 
-    Give it the same encoder and posterior that the model uses: both are shared, also in saved files. The encoder is
-    called as at inference, without dropout.
+    Give it the same encoder and posterior that the model uses: both are shared, also in saved files, though not in what
+    `keras.models.clone_model` makes, whose prior has an encoder of its own. The encoder is called as at inference,
+    without dropout.
 
     Args:
         encoder: Layer or model from inputs `[B,*input_shape]` to the posterior's parameters.

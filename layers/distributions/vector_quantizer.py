@@ -51,7 +51,7 @@ class VectorQuantizer(keras.layers.Layer):
         shape = (num_embeddings, embedding_dim)
         self.counts = self.add_weight(name="counts", shape=shape[:1], initializer="ones", **running)
         self.sums = self.add_weight(name="sums", shape=shape, initializer="random_uniform", **running)
-        self.perplexity = CodebookPerplexity(self.counts)
+        self.perplexity = CodebookPerplexity(self._shares)
         self.built = True
 
     def codebook(self):
@@ -95,6 +95,10 @@ class VectorQuantizer(keras.layers.Layer):
         self.counts.assign(self.decay * self.counts + (1 - self.decay) * counts)
         self.sums.assign(self.decay * self.sums + (1 - self.decay) * sums)
 
+    def _shares(self):
+        """How often each code was chosen, as shares of 1."""
+        return self.counts / tf.reduce_sum(self.counts)
+
     def compute_output_shape(self, input_shape):
         """The inputs' shape."""
         return input_shape
@@ -112,16 +116,19 @@ class VectorQuantizer(keras.layers.Layer):
 
 
 class CodebookPerplexity(keras.metrics.Metric):
-    """The perplexity of running counts, which the layer keeps: nothing is assigned where a model only predicts."""
+    """The perplexity of shares that a layer keeps.
 
-    def __init__(self, counts, name="perplexity"):
+    It has no variables of its own: nothing is assigned where a model only predicts, nothing reset between epochs.
+    """
+
+    def __init__(self, shares, name="perplexity"):
         super().__init__(name=name)
-        self._counts = counts
+        self._shares = shares
 
     def update_state(self):
-        """Nothing: the layer updates its counts."""
+        """Nothing: the layer keeps the shares."""
 
     def result(self):
-        """The exponential of the entropy of the counts as probabilities."""
-        probabilities = self._counts / tf.reduce_sum(self._counts)
-        return tf.exp(-tf.reduce_sum(tf.math.xlogy(probabilities, probabilities)))
+        """The exponential of the entropy of the shares."""
+        shares = self._shares()
+        return tf.exp(-tf.reduce_sum(tf.math.xlogy(shares, shares)))

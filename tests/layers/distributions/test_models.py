@@ -1,8 +1,5 @@
 """Distributions, priors, divergence and loss together, in models that are trained, saved, cloned and exported."""
 
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -119,27 +116,26 @@ def everything():
     def params(layer, *arguments):
         return keras.layers.Dense(layer.params_size(*arguments))(inputs)
 
-    posterior, encoder = Normal(2), keras.Sequential([keras.Input((SIZE,)), keras.layers.Dense(4)])
+    posterior, encoder = Normal(2, seed=1), keras.Sequential([keras.Input((SIZE,)), keras.layers.Dense(4)])
+    flow = RealNVPPrior(2, num_couplings=2, hidden_units=(4,))
+    mixture = LearnedPrior(MixtureNormal(2, 2, seed=1))
     latents = [
-        Normal(2)(params(Normal, 2)),
-        MultivariateNormalDiag(2)(params(MultivariateNormalDiag, 2)),
-        MultivariateNormalTriL(2)(params(MultivariateNormalTriL, 2)),
-        Bernoulli(2, convert_to_tensor_fn="mean")(params(Bernoulli, 2)),
-        ContinuousBernoulli(2)(params(ContinuousBernoulli, 2)),
-        OneHotCategorical(3, convert_to_tensor_fn="mean")(params(OneHotCategorical, 3)),
-        MixtureNormal(3, 2)(params(MixtureNormal, 3, 2)),
-        MixtureDiscretizedLogistic(2, 2, convert_to_tensor_fn="mean", num_levels=4)(
+        MultivariateNormalDiag(2, seed=1)(params(MultivariateNormalDiag, 2)),
+        Bernoulli(2, "mean", seed=1)(params(Bernoulli, 2)),
+        ContinuousBernoulli(2, seed=1)(params(ContinuousBernoulli, 2)),
+        OneHotCategorical(3, "mean", seed=1)(params(OneHotCategorical, 3)),
+        MixtureNormal(3, 2, seed=1)(params(MixtureNormal, 3, 2)),
+        MixtureDiscretizedLogistic(2, 2, convert_to_tensor_fn="mean", num_levels=4, seed=1)(
             params(MixtureDiscretizedLogistic, 2, 2)
         ),
         KLDivergence(posterior, VampPrior(encoder, posterior, 3, (SIZE,)))(encoder(inputs)),
-        KLDivergence(Normal(2), RealNVPPrior(2, hidden_units=(4,)))(params(Normal, 2)),
-        KLDivergence(Normal(2), LearnedPrior(MixtureNormal(2, 2)), free_bits=1.0)(params(Normal, 2)),
-        KLDivergence(MultivariateNormalTriL(2), StandardNormalPrior(2))(params(MultivariateNormalTriL, 2)),
+        KLDivergence(Normal(2, seed=1), flow)(params(Normal, 2)),
+        KLDivergence(MultivariateNormalTriL(2, seed=1), mixture, free_bits=1.0)(params(MultivariateNormalTriL, 2)),
         VectorQuantizer(5, 3)(keras.layers.Dense(3)(inputs)),
         StandardNormalPrior(2)(keras.layers.Dense(2)(inputs))[:, None],
     ]
     outputs = keras.layers.Dense(Categorical.params_size(4))(keras.layers.Concatenate()(latents))
-    outputs = Categorical(4, convert_to_tensor_fn="params", name="outputs")(outputs)
+    outputs = Categorical(4, convert_to_tensor_fn="params", seed=1, name="outputs")(outputs)
     return keras.Model(inputs, outputs)
 
 
@@ -161,23 +157,26 @@ def fitted(policy):
 def test_all_layers_train_clone_save_and_export(tmp_path):
     model, x = fitted("mixed_bfloat16")
     clone = keras.models.clone_model(model)
-    assert [w.shape for w in clone.weights] == [w.shape for w in model.weights]
+    # Keras clones layer by layer, so that a VampPrior's clone has an encoder of its own: a kernel and a bias more.
+    assert len(clone.weights) == len(model.weights) + 2
+    assert clone(x).shape == (32, 4)
+    rewind(model)
+    expected = model(x)
     model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert again.loss.distribution.num_classes == 4
+    np.testing.assert_allclose(again(x), expected, rtol=0, atol=0.03)
+    rewind(model)
     model.export(tmp_path / "exported", verbose=False)
     exported = tf.saved_model.load(tmp_path / "exported")
-    assert exported.serve(x).shape == (32, 4)
+    np.testing.assert_allclose(exported.serve(x), expected, rtol=0, atol=0.03)
 
-    # A process that knows nothing but `ikelos.layers`, with the seeds of the samples where they were.
-    np.save(tmp_path / "x.npy", x)
-    code = f"""if True:
-        import keras, numpy as np
-        import ikelos.layers
-        model = keras.saving.load_model({str(tmp_path / "model.keras")!r})
-        np.save({str(tmp_path / "y.npy")!r}, model(np.load({str(tmp_path / "x.npy")!r})))
-        assert model.loss.distribution.num_classes == 4
-    """
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), model(x), rtol=0.02, atol=0.02)
+
+def rewind(model):
+    """Sets the seeds to where a loaded model has them: Keras saves none of their states."""
+    for layer in model._flatten_layers():
+        if hasattr(layer, "seed_generator"):
+            layer.seed_generator.state.assign([layer.seed, 0])
 
 
 def test_everything_is_everything():

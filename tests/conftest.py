@@ -1,6 +1,11 @@
 import sys
 
+import hypothesis
 import pytest
+
+# A slow machine fails no test, and every run takes the same examples.
+hypothesis.settings.register_profile("ikelos", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ikelos")
 
 
 @pytest.fixture(autouse=True)

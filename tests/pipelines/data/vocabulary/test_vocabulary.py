@@ -57,7 +57,7 @@ def in_vocabulary(fitted, text):
     return "".join(c for c in text if c in fitted.characters) if fitted.kind == "character" else text
 
 
-@hypothesis.settings(max_examples=40, deadline=None, derandomize=True)
+@hypothesis.settings(max_examples=40)
 @hypothesis.given(texts=st.lists(ANY_TEXT | TRICKY_TEXT | st.sampled_from(TEXTS), min_size=1, max_size=4))
 def test_round_trip(fitted, texts):
     tokens = fitted.encode(tf.constant([text.encode() for text in texts]))
@@ -73,7 +73,7 @@ def test_round_trip(fitted, texts):
     assert fitted.kind == "character" or (values >= special.SPECIAL).all()
 
 
-@hypothesis.settings(max_examples=40, deadline=None, derandomize=True)
+@hypothesis.settings(max_examples=40)
 @hypothesis.given(text=st.binary(max_size=20))
 def test_any_bytes_are_encoded_as_their_repaired_text(fitted, text):
     tokens = fitted.encode(tf.constant([text]))

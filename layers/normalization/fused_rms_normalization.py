@@ -3,9 +3,10 @@
 import keras
 
 from ikelos import kernels
+from ikelos.layers.drop_in import drop_in
 
 
-@keras.saving.register_keras_serializable(package="ikelos")
+@drop_in
 class FusedRMSNormalization(keras.layers.RMSNormalization):
     """`keras.layers.RMSNormalization` on `ikelos.kernels.rms_norm` (Zhang & Sennrich 2019, equation 4).
 

@@ -10,6 +10,14 @@ def arithmetic(dtype: tf.DType) -> tf.DType:
     return tf.float64 if dtype == tf.float64 else tf.float32
 
 
+def tensor(name: str, x) -> tf.Tensor:
+    """`x` as a tensor; TensorFlow's own error does not tell which argument was wrong."""
+    try:
+        return tf.convert_to_tensor(x)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`{name}` must be a tensor. Received: {name}={x!r}") from error
+
+
 def lengths(name: str, x, batch: int | None, highest: int | None) -> tf.Tensor | None:
     """int32 `[B]`; within 0 and `highest` where both are known."""
     if x is None:
@@ -33,7 +41,7 @@ def is_integer(x) -> bool:
 
 def integers(name: str, x, batch: int | None, lowest: int, highest: int | None, scalar: bool = False) -> tf.Tensor:
     """int32, one for each row, or if `scalar` perhaps one for all; those known now are within the bounds known."""
-    x = tf.convert_to_tensor(x, name=name)
+    x = tensor(name, x)
     if not x.dtype.is_integer:
         raise ValueError(f"`{name}` must hold integers. Received: {name}.dtype={x.dtype.name}")
     ranks = (0, 1) if scalar else (1,)

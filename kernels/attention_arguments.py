@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ikelos.kernels.arguments import check_range, integers, is_integer, number
+from ikelos.kernels.arguments import check_range, integers, is_integer, number, tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,9 +29,7 @@ class Options:
 
 def tensors(query, key, value) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """The three as tensors that fit each other."""
-    query, key, value = (
-        tf.convert_to_tensor(x, name=name) for name, x in (("query", query), ("key", key), ("value", value))
-    )
+    query, key, value = (tensor(name, x) for name, x in (("query", query), ("key", key), ("value", value)))
     for name, x in (("query", query), ("key", key), ("value", value)):
         if x.shape.rank != 4:
             raise ValueError(f"`{name}` must have rank 4, [batch, time, heads, size]. Received: {name}.shape={x.shape}")
@@ -69,7 +67,7 @@ def pairwise(name: str, x, sizes: list[int | None], dtype: tf.DType) -> tf.Tenso
     floating `x` is cast to `dtype`."""
     if x is None:
         return None
-    x = tf.convert_to_tensor(x, name=name)
+    x = tensor(name, x)
     if dtype.is_bool and not x.dtype.is_bool:
         raise ValueError(f"`{name}` must be boolean. Received: {name}.dtype={x.dtype.name}")
     if dtype.is_floating and not x.dtype.is_floating:
@@ -120,7 +118,7 @@ def slopes(x, num_heads: int) -> tf.Tensor | None:
     """float32 `[N]`."""
     if x is None:
         return None
-    x = tf.convert_to_tensor(x, name="alibi_slopes")
+    x = tensor("alibi_slopes", x)
     if not x.dtype.is_floating:
         raise ValueError(f"`alibi_slopes` must be of a floating type. Received: alibi_slopes.dtype={x.dtype.name}")
     if x.shape.rank != 1 or not x.shape.is_compatible_with([num_heads]):
@@ -139,7 +137,7 @@ def dropout(rate: float, seed) -> tuple[float, tf.Tensor | None]:
         return 0.0, None
     if seed is None:
         raise ValueError(f"`dropout_seed` must be given with a dropout rate. Received: dropout_rate={rate}")
-    seed = tf.convert_to_tensor(seed, name="dropout_seed")
+    seed = tensor("dropout_seed", seed)
     if not seed.dtype.is_integer:
         raise ValueError(f"`dropout_seed` must hold integers. Received: dropout_seed.dtype={seed.dtype.name}")
     if not seed.shape.is_compatible_with([2]):

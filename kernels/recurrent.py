@@ -7,7 +7,7 @@ import tensorflow as tf
 from ikelos.kernels import dispatch
 from ikelos.kernels import recurrent_arguments as arguments
 from ikelos.kernels.gradients import dense, second_gradients
-from ikelos.kernels.recurrent_arguments import LayerNorm, Operands, Options
+from ikelos.kernels.recurrent_arguments import STATES, LayerNorm, Operands, Options
 from ikelos.kernels.reference import recurrent as reference
 
 
@@ -152,7 +152,6 @@ def gru(
 
 # In the op's order of inputs: which of them there are is told by lists of one tensor or none.
 LISTS = ("sequence_lengths", "mask", "recurrent_dropout_mask")
-STATES = {"lstm": ("initial_hidden", "initial_cell"), "gru": ("initial_hidden",)}
 ATTRIBUTES = {
     "lstm": ("go_backwards", "zero_output_for_mask", "epsilon"),
     "gru": ("go_backwards", "zero_output_for_mask", "epsilon", "reset_after"),
@@ -175,7 +174,7 @@ def _run(op_name: str, operands: Operands, options: Options, save_for_gradient: 
 def _forward(op_name: str, operands: Operands, options: Options, save_for_gradient: bool):
     """The native op's outputs; the last is what it saved."""
     op = getattr(dispatch.library(), f"ikelos_{op_name}")
-    return op(**_named(op_name, operands, options), save_for_gradient=save_for_gradient)
+    return op(**_named(op_name, operands, options), save_for_gradient=bool(save_for_gradient))
 
 
 def _named(op_name: str, operands: Operands, options: Options) -> dict[str, object]:

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from ikelos.kernels.arguments import lengths, number
+from ikelos.kernels.arguments import lengths, number, tensor
 
 GATES = {"lstm": 4, "gru": 3}
-STATES = {"lstm": 2, "gru": 1}
+STATES = {"lstm": ("initial_hidden", "initial_cell"), "gru": ("initial_hidden",)}  # of the native op
 
 
 class LayerNorm(NamedTuple):
@@ -70,10 +70,12 @@ def operands(
     reset_after: bool | None = None,
 ) -> Operands:
     """The tensors, which fit each other as far as their shapes are known; `reset_after` is None for LSTM."""
-    inputs = tf.convert_to_tensor(inputs, name="inputs")
+    inputs = tensor("inputs", inputs)
+    if not inputs.dtype.is_floating:
+        raise ValueError(f"`inputs` must be of a floating type. Received: inputs.dtype={inputs.dtype.name}")
     if inputs.shape.rank != 3:
         raise ValueError(f"`inputs` must have rank 3, [batch, time, features]. Received: inputs.shape={inputs.shape}")
-    recurrent_kernel = tf.convert_to_tensor(recurrent_kernel, name="recurrent_kernel")
+    recurrent_kernel = tensor("recurrent_kernel", recurrent_kernel)
     units = recurrent_kernel.shape[0] if recurrent_kernel.shape.rank == 2 else None
     if not units:
         raise ValueError(
@@ -87,11 +89,11 @@ def operands(
     batch = next((size for size in batches if size is not None), None)
     dtype = inputs.dtype
     return Operands(
-        inputs=fitting("inputs", inputs, dtype, [batch, None, None]),
-        kernel=fitting("kernel", kernel, dtype, [inputs.shape[2], columns]),
-        recurrent_kernel=fitting("recurrent_kernel", recurrent_kernel, dtype, [units, columns]),
-        initial_state=tuple(fitting(name, x, dtype, [batch, units]) for name, x in state.items()),
-        bias=() if bias is None else (fitting("bias", bias, dtype, [2, columns] if reset_after else [columns]),),
+        inputs=_shaped("inputs", inputs, [batch, None, None]),
+        kernel=_fitting("kernel", kernel, dtype, [inputs.shape[2], columns]),
+        recurrent_kernel=_fitting("recurrent_kernel", recurrent_kernel, dtype, [units, columns]),
+        initial_state=tuple(_fitting(name, x, dtype, [batch, units]) for name, x in state.items()),
+        bias=() if bias is None else (_fitting("bias", bias, dtype, [2, columns] if reset_after else [columns]),),
         layer_norm=() if layer_norm is None else _layer_norm(op_name, layer_norm, dtype, units, reset_after),
     )
 
@@ -120,12 +122,12 @@ def options(
     )
 
 
-def fitting(name: str, x, dtype: tf.DType, shape: list[int | None]) -> tf.Tensor:
-    """`x` as a tensor of a floating type, that of `inputs`, and of `shape` as far as it is known."""
-    x = tf.convert_to_tensor(x, name=name.split(".")[-1].split("[")[0])
-    if not x.dtype.is_floating or x.dtype != dtype:
+def _fitting(name: str, x, dtype: tf.DType, shape: list[int | None]) -> tf.Tensor:
+    """`x` as a tensor of `dtype`, that of `inputs`, and of `shape` as far as it is known."""
+    x = tensor(name, x)
+    if x.dtype != dtype:
         raise ValueError(
-            f"`{name}` must be of a floating type, the same as `inputs`. "
+            f"`{name}` must be of the type of `inputs`. "
             f"Received: {name}.dtype={x.dtype.name}, inputs.dtype={dtype.name}"
         )
     return _shaped(name, x, shape)
@@ -139,20 +141,23 @@ def _shaped(name: str, x: tf.Tensor, shape: list[int | None]) -> tf.Tensor:
 
 def _initial_state(op_name: str, inputs: tf.Tensor, given, units: int) -> dict[str, tf.Tensor]:
     """By the name in errors; zeros if there is none."""
-    count = STATES[op_name]
+    count = len(STATES[op_name])
     if given is None:
         batch = tf.shape(inputs)[0] if inputs.shape[0] is None else inputs.shape[0]
         return {f"initial_state[{i}]": tf.zeros([batch, units], inputs.dtype) for i in range(count)}
     if count == 1:
-        return {"initial_state": tf.convert_to_tensor(given, name="initial_state")}
+        return {"initial_state": tensor("initial_state", given)}
     if not isinstance(given, list | tuple) or len(given) != count:
         raise ValueError(f"`initial_state` must be a pair, hidden and cell state. Received: initial_state={given!r}")
-    return {f"initial_state[{i}]": tf.convert_to_tensor(x, name="initial_state") for i, x in enumerate(given)}
+    names = [f"initial_state[{i}]" for i in range(count)]
+    return {name: tensor(name, x) for name, x in zip(names, given, strict=True)}
 
 
 def _layer_norm(
     op_name: str, given: LayerNorm, dtype: tf.DType, units: int, reset_after: bool | None
 ) -> tuple[tf.Tensor, ...]:
+    if not isinstance(given, LayerNorm):
+        raise ValueError(f"`layer_norm` must be an ikelos.kernels.LayerNorm. Received: layer_norm={given!r}")
     if reset_after is False:
         raise ValueError(
             "`layer_norm` of GRU needs `reset_after`: without, the candidate has a product of its own. "
@@ -166,7 +171,7 @@ def _layer_norm(
             expected = "must be given" if wanted else "is of LSTM alone"
             raise ValueError(f"`layer_norm.{name}` {expected}. Received: layer_norm.{name}={x}")
         if wanted:
-            found.append(fitting(f"layer_norm.{name}", x, dtype, [units if of_cell else columns]))
+            found.append(_fitting(f"layer_norm.{name}", x, dtype, [units if of_cell else columns]))
     return tuple(found)
 
 
@@ -180,7 +185,7 @@ def _mask(x, shape: list[int | None]) -> tf.Tensor | None:
     """Boolean `[B,T]`."""
     if x is None:
         return None
-    x = tf.convert_to_tensor(x, name="mask")
+    x = tensor("mask", x)
     if not (x.dtype.is_bool or x.dtype.is_integer):
         raise ValueError(f"`mask` must be boolean or hold integers. Received: mask.dtype={x.dtype.name}")
     return tf.cast(_shaped("mask", x, shape), tf.bool)
@@ -192,8 +197,8 @@ def _recurrent_dropout_mask(x, given: Operands) -> tf.Tensor | None:
         return None
     units, columns = given.recurrent_kernel.shape
     gates = columns // units
-    x = tf.convert_to_tensor(x, name="recurrent_dropout_mask")
+    x = tensor("recurrent_dropout_mask", x)
     of_all = x.shape.rank == 2
     shape = [given.inputs.shape[0], units] if of_all else [given.inputs.shape[0], gates, units]
-    x = fitting("recurrent_dropout_mask", x, given.inputs.dtype, shape)
+    x = _fitting("recurrent_dropout_mask", x, given.inputs.dtype, shape)
     return tf.repeat(x[:, None], gates, axis=1) if of_all else x

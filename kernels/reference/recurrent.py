@@ -111,12 +111,15 @@ def _over_steps(
     """Outputs `[B,T,U]` and final states, rounded to the type of `operands`, of `step(from_inputs of a step,
     *states)`, which returns the new states, the first of which is the output."""
     steps, state = sizes(from_inputs)[0], given.initial_state
-    valid = _valid(options, steps)
+    runs, valid = steps, _valid(options, steps)
+    if isinstance(steps, int) and steps == 0:
+        # What is never run has no gradient in eager mode, where zeros are right: so one step is, which is not valid.
+        runs, valid = 1, tf.zeros([0, 1, 1], tf.bool)
     if options.go_backwards:
         from_inputs = tf.reverse(from_inputs, [0])
         valid = None if valid is None else tf.reverse(valid, [0])
-    # One step too many in all lists, which is never read, or cut off again: XLA cannot compile what reads from an empty
-    # list, nor is the shape of its entries known.
+    # One step too many in all lists, not valid and cut off again: XLA cannot compile what reads from an empty list, and
+    # the shape of its entries is not known.
     last = [[0, 1], [0, 0], [0, 0]]
     from_inputs_at = tf.TensorArray(from_inputs.dtype, steps + 1).unstack(tf.pad(from_inputs, last))
     valid_at = None if valid is None else tf.TensorArray(tf.bool, steps + 1).unstack(tf.pad(valid, last))
@@ -130,7 +133,7 @@ def _over_steps(
         return t + 1, new, outputs.write(t, new[0])
 
     # The maximum is also the size of the gradient's stacks, without which XLA cannot compile it.
-    _, state, outputs = tf.while_loop(lambda t, *_: t < steps, body, (0, state, outputs), maximum_iterations=steps + 1)
+    _, state, outputs = tf.while_loop(lambda t, *_: t < runs, body, (0, state, outputs), maximum_iterations=steps + 1)
     outputs = outputs.stack()[:-1]
     if valid is not None:
         # Before a row's first valid step there is no output to repeat.

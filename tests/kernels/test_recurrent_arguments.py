@@ -35,7 +35,8 @@ def norm(op_name, **changes):
 
 OF_BOTH = [
     ({"inputs": ones(2, 3)}, "`inputs` must have rank 3, [batch, time, features]. Received: inputs.shape=(2, 3)"),
-    ({"inputs": ones(2, 4, 3, dtype="int32")}, "`inputs` must be of a floating type"),
+    ({"inputs": ones(2, 4, 3, dtype="int32")}, "`inputs` must be of a floating type. Received: inputs.dtype=int32"),
+    ({"kernel": None}, "`kernel` must be a tensor. Received: kernel=None"),
     ({"recurrent_kernel": ones(20)}, "a known number of rows, at least 1. Received: recurrent_kernel.shape=(20,)"),
     ({"recurrent_kernel": ones(0, 0)}, "at least 1. Received: recurrent_kernel.shape=(0, 0)"),
     ({"mask": ones(2, 4)}, "`mask` must be boolean or hold integers. Received: mask.dtype=float32"),
@@ -50,17 +51,23 @@ OF_BOTH = [
     ({"recurrent_dropout_mask": ones(2, 4)}, "must have shape [2, 5]. Received: recurrent_dropout_mask.shape=(2, 4)"),
     ({"recurrent_dropout_mask": ones(2, 2, 5)}, "Received: recurrent_dropout_mask.shape=(2, 2, 5)"),
     ({"recurrent_dropout_mask": ones(2, 5) > 0}, "Received: recurrent_dropout_mask.dtype=bool, inputs.dtype=float32"),
+    ({"layer_norm": True}, "`layer_norm` must be an ikelos.kernels.LayerNorm. Received: layer_norm=True"),
     ({"implementation": "fast"}, "implementation='fast'"),
 ]
 OF_ONE = [
     ("lstm", {"kernel": ones(4, 20)}, "`kernel` must have shape [3, 20]. Received: kernel.shape=(4, 20)"),
     ("lstm", {"kernel": ones(3, 15)}, "`kernel` must have shape [3, 20]. Received: kernel.shape=(3, 15)"),
-    ("lstm", {"kernel": ones(3, 20, dtype="float64")}, "Received: kernel.dtype=float64, inputs.dtype=float32"),
+    (
+        "lstm",
+        {"kernel": ones(3, 20, dtype="float64")},
+        "`kernel` must be of the type of `inputs`. Received: kernel.dtype=float64, inputs.dtype=float32",
+    ),
     ("lstm", {"recurrent_kernel": ones(5, 15)}, "`recurrent_kernel` must have shape [5, 20]"),
     ("lstm", {"bias": ones(2, 20)}, "`bias` must have shape [20]. Received: bias.shape=(2, 20)"),
     ("lstm", {"bias": ones(20, dtype="float64")}, "Received: bias.dtype=float64, inputs.dtype=float32"),
     ("lstm", {"initial_state": ones(2, 5)}, "`initial_state` must be a pair, hidden and cell state. Received: "),
     ("lstm", {"initial_state": [ones(2, 5)] * 3}, "`initial_state` must be a pair"),
+    ("lstm", {"initial_state": (ones(2, 5), None)}, "`initial_state[1]` must be a tensor. Received: "),
     ("lstm", {"initial_state": (ones(2, 5), ones(3, 5))}, "Received: initial_state[1].shape=(3, 5)"),
     ("lstm", {"initial_state": (ones(2, 5, dtype="float64"),) * 2}, "Received: initial_state[0].dtype=float64"),
     ("lstm", {"recurrent_dropout_mask": ones(2, 3, 5)}, "must have shape [2, 4, 5]"),

@@ -1,5 +1,7 @@
 """The native recurrent ops check what they get whenever they learn it, and never go by weights of before."""
 
+import gc
+import os
 import threading
 
 import numpy as np
@@ -253,23 +255,26 @@ def test_shapes_are_inferred_from_any_input_that_has_them():
 # Weights that are kept in packed form from call to call.
 
 
-def run(cell, weights, save_for_gradient=False):
+def run(cell, weights, save_for_gradient=False, **attributes):
     """Outputs of an op without options: with save_for_gradient, which packs at each call, the right ones."""
-    kernel, recurrent_kernel, bias = weights
-    inputs = inputs_of(cell)
-    states = {name: inputs[name] for name in ("initial_hidden", "initial_cell") if name in inputs}
+    kernel, recurrent_kernel, *bias = weights
+    inputs = {
+        name: tf.cast(x, kernel.dtype)
+        for name, x in inputs_of(cell, features=kernel.shape[0]).items()
+        if name in ("inputs", "initial_hidden", "initial_cell")
+    }
     return op_of(cell)(
-        inputs=tf.constant(inputs["inputs"]),
+        **inputs,
         kernel=kernel,
         recurrent_kernel=recurrent_kernel,
-        **states,
-        bias=[bias],
+        bias=bias,
         sequence_lengths=[],
         mask=[],
         recurrent_dropout_mask=[],
         layer_norm=[],
         save_for_gradient=save_for_gradient,
         **attributes_of(cell),
+        **attributes,
     ).outputs
 
 
@@ -278,10 +283,25 @@ def weights_of(cell):
     return [inputs["kernel"], inputs["recurrent_kernel"], *inputs["bias"]]
 
 
+def right_outputs(cell, weights, **attributes):
+    return run(cell, [tf.identity(x) + 0 for x in weights], save_for_gradient=True, **attributes)
+
+
 def assert_follows(cell, weights, function=run):
     """That outputs are those of the weights as they are."""
-    copies = [tf.identity(x) + 0 for x in weights]
-    np.testing.assert_array_equal(function(cell, weights), run(cell, copies, save_for_gradient=True))
+    np.testing.assert_array_equal(function(cell, weights), right_outputs(cell, weights))
+
+
+def address(x):
+    return np.asarray(tf.convert_to_tensor(x)).ctypes.data
+
+
+def moved_by_an_update(variables):
+    """Which: an update copies what somebody else refers to, and writes in place otherwise."""
+    before = [address(x) for x in variables]
+    for x in variables:
+        x.assign_add(tf.ones_like(x))
+    return [address(x) != at for x, at in zip(variables, before, strict=True)]
 
 
 def scatter(variable):
@@ -334,6 +354,51 @@ def test_weights_of_several_layers_may_take_turns(cell):
         assert_follows(cell, weights)
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_nodes_of_a_graph_with_the_same_weights(cell):
+    variables = [tf.Variable(tf.constant(x) * 2) for x in weights_of(cell)]
+
+    @tf.function
+    def nodes():
+        # Were they alike, TensorFlow would make them one.
+        return run(cell, variables), run(cell, variables, go_backwards=True)
+
+    for variable in [*variables, *variables]:
+        for outputs, go_backwards in zip(nodes(), [False, True], strict=True):
+            np.testing.assert_array_equal(outputs, right_outputs(cell, variables, go_backwards=go_backwards))
+        variable.assign(tf.reverse(variable, [0]) * 1.5)
+
+
+def two_of_the_same_memory(differing_by):
+    """Cells and their weights, without bias."""
+    lstm = [tf.random.stateless_normal([rows, 4 * U], [0, rows]) for rows in (8, U)]
+    fewer_features = [lstm[0][:5], lstm[1]]
+    gru = [tf.reshape(lstm[0][:6], [8, 3 * U]), tf.reshape(lstm[1][:3], [U, 3 * U])]
+    for views in (fewer_features, gru):
+        assert [address(x) for x in views] == [address(x) for x in lstm]
+    halves = [tf.cast(x, "float16") for x in gru]
+    return {
+        "features": [("lstm", lstm), ("lstm", fewer_features)],
+        "gates": [("lstm", lstm), ("gru", gru)],
+        "reset_after": [("gru", gru), ("gru_reset_after", gru)],
+        "dtype": [("gru", halves), ("gru", [tf.bitcast(x, "bfloat16") for x in halves])],
+    }[differing_by]
+
+
+@pytest.mark.parametrize("traced", [False, True])
+@pytest.mark.parametrize("differing_by", ["features", "gates", "reset_after", "dtype"])
+def test_weights_that_are_the_same_memory(differing_by, traced):
+    both = two_of_the_same_memory(differing_by)
+
+    def nodes():
+        return [run(cell, weights) for cell, weights in both]
+
+    nodes = tf.function(nodes) if traced else nodes
+    for _ in range(2):
+        for (cell, weights), outputs in zip(both, nodes(), strict=True):
+            np.testing.assert_array_equal(outputs, right_outputs(cell, weights))
+
+
 def test_new_weights_in_memory_of_old_ones():
     for scale in range(1, 30):
         assert_follows("gru", [tf.constant(x) * scale for x in weights_of("gru")])
@@ -367,20 +432,68 @@ def test_results_follow_memory_that_is_not_of_tensorflow(changed, first_of):
     assert_follows("lstm", weights)
 
 
-def address(variable):
-    return np.asarray(variable.read_value()).ctypes.data
-
-
 @pytest.mark.parametrize("save_for_gradient", [False, True])
 def test_weights_are_held_in_inference_alone(save_for_gradient):
     variables = [tf.Variable(tf.constant(x) * 2) for x in weights_of("lstm")]
     run("lstm", variables, save_for_gradient)
-    before = [address(x) for x in variables]
-    for x in variables:
-        x.assign_add(tf.ones_like(x))
-    # An update copies what somebody else refers to, and writes in place otherwise.
-    moved = [address(x) != at for x, at in zip(variables, before, strict=True)]
-    assert moved == [not save_for_gradient] * 3
+    assert moved_by_an_update(variables) == [not save_for_gradient] * 3
+
+
+def test_weights_are_held_as_long_as_the_graph():
+    variables = [tf.Variable(tf.constant(x) * 2) for x in weights_of("lstm")]
+    graph = tf.function(lambda: (run("lstm", variables), run("lstm", variables, go_backwards=True)))
+    graph()
+    assert moved_by_an_update(variables) == [True] * 3
+    graph()
+    del graph
+    gc.collect()
+    assert moved_by_an_update(variables) == [False] * 3
+
+
+def resident_bytes():
+    with open("/proc/self/statm") as pages:
+        return int(pages.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def run_steps(nodes):
+    """A graph of so many nodes that all take the same large weights of their own; returns the weights' size."""
+    units = 1024
+    kernel, recurrent_kernel = tf.random.normal([1, 4 * units]), tf.random.normal([units, 4 * units])
+
+    @tf.function(autograph=False)
+    def steps():
+        hidden = cell = tf.zeros([1, units])
+        for _ in range(nodes):
+            _, hidden, cell, _ = op_of("lstm")(
+                tf.ones([1, 1, 1]), kernel, recurrent_kernel, hidden, cell, [], [], [], [], [], save_for_gradient=False
+            )
+        return hidden
+
+    steps()
+    return 4 * (tf.size(kernel) + tf.size(recurrent_kernel)).numpy()
+
+
+def test_nodes_share_packed_weights_and_free_them():
+    run_steps(1)
+    gc.collect()
+    before = resident_bytes()
+    for _ in range(3):
+        size = run_steps(8)
+        gc.collect()
+    # Of eight nodes 7 more, of three graphs 2 more: had they not been shared, or not been freed.
+    assert resident_bytes() - before < size
+
+
+def test_results_follow_variables_of_tensorflow_1():
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        variables = [tf.compat.v1.Variable(x, use_resource=False) for x in weights_of("lstm")]
+        outputs, right = run("lstm", variables), run("lstm", variables, save_for_gradient=True)
+        session.run([x.initializer for x in variables])
+        for variable in variables:
+            np.testing.assert_array_equal(*session.run([outputs, right]))
+            # In place, whoever refers to it.
+            session.run(tf.compat.v1.assign_add(variable, tf.ones_like(variable)).op)
+        np.testing.assert_array_equal(*session.run([outputs, right]))
 
 
 @pytest.mark.parametrize("traced", [False, True])

@@ -2,7 +2,7 @@
 // (shapes in part), the XLA lowerings (shapes), the CPU kernels and the XLA handlers (shapes and
 // values). They share the table, so they agree on what fits.
 //
-// The templates of op_kernel.h, xla_lowering.cc and ffi_support.h bind an op given as a struct with
+// The templates of op_kernel.h, xla_lowering.cc and ffi_handler.h bind an op given as a struct with
 //   Attributes, Arguments: types, the latter derived from Arguments below
 //   kTarget: the name under which XLA finds the handler
 //   ForEachAttribute(attributes, visit): visit(name, value) for each but the dtype T, to read them

@@ -116,8 +116,9 @@ bool IsImmutable(tf::Tensor& tensor) {
   return buffer == nullptr || buffer->root_buffer()->OwnsMemory();
 }
 
+// A bitcast gives the same memory another dtype.
 bool IsSame(const tf::Tensor& a, const tf::Tensor& b) {
-  return a.data() == b.data() && a.shape() == b.shape();
+  return a.data() == b.data() && a.shape() == b.shape() && a.dtype() == b.dtype();
 }
 
 // Weights as the core reads them, and the tensors they came from. These references keep the weights
@@ -181,7 +182,10 @@ class RecurrentKernel : public CoreKernel<Op> {
   absl::Status Run(tf::OpKernelContext* context, const RecurrentArguments& arguments,
                    const std::vector<void*>& results) override {
     std::vector<tf::Tensor> weights;
-    bool may_keep = !arguments.attributes.save_for_gradient;
+    // Sessions alone have this state, and run graphs that may have variables of TensorFlow 1: those
+    // are updated in place whoever refers to them.
+    const bool in_session = context->session_state() != nullptr;
+    bool may_keep = !arguments.attributes.save_for_gradient && !in_session;
     for (const int input : WeightInputs(arguments)) {
       weights.push_back(context->input(input));
       may_keep = may_keep && IsImmutable(weights.back());

@@ -6,7 +6,6 @@
 #include "core/attention.h"
 #include "tests/attention_case.h"
 #include "tests/fuzzing.h"
-#include "tests/testing.h"
 
 namespace ikelos {
 namespace {
@@ -134,26 +133,14 @@ void SpoilBias(Random& random, AttentionCase* c) {
   }
 }
 
-// What is wrong with the call, or "".
-std::string OneCall(uint64_t seed, ThreadPool& pool) {
-  Random random(seed);
+std::string OneAttentionCall(Random& random, ThreadPool& pool, double* worst) {
   AttentionCase c(Options(random));
   SpoilBias(random, &c);
-  const Isa isa = random.OneOf(SupportedIsas());
-  const CaseResults results = c.Run(isa, kSerial);
-  double worst = 0;
-  std::string problems = c.Compare(results, &worst);
-  if (random.OneIn(2) && !c.Run(isa, pool.For()).SameBits(results)) {
-    problems += "threads give another result; ";
-  }
-  return problems.empty() ? problems
-                          : std::string(IsaName(isa)) + " " + Describe(c.options) + ": " + problems;
+  return RunAndCompare(c, random, pool,
+                       [&](const CaseResults& results) { return c.Compare(results, worst); });
 }
 
 }  // namespace
 }  // namespace ikelos
 
-int main(int argc, char** argv) {
-  ikelos::ThreadPool pool(4);
-  return ikelos::Fuzz(argc, argv, [&](uint64_t seed) { return ikelos::OneCall(seed, pool); });
-}
+int main(int argc, char** argv) { return ikelos::Fuzz(argc, argv, ikelos::OneAttentionCall); }

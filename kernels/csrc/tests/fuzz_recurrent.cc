@@ -5,7 +5,6 @@
 #include "core/recurrent.h"
 #include "tests/fuzzing.h"
 #include "tests/recurrent_case.h"
-#include "tests/testing.h"
 
 namespace ikelos {
 namespace {
@@ -51,28 +50,14 @@ RecurrentOptions Options(Random& random) {
   return o;
 }
 
-// What is wrong with the call, or "".
-std::string OneCall(uint64_t seed, ThreadPool& pool, double* worst) {
-  Random random(seed);
+std::string OneRecurrentCall(Random& random, ThreadPool& pool, double* worst) {
   const RecurrentCase c(Options(random));
-  const Isa isa = random.OneOf(SupportedIsas());
-  const RecurrentCaseResults results = c.Run(isa, kSerial);
-  std::string problems = c.Compare(results, c.Expected(), worst);
-  if (random.OneIn(2) && !c.Run(isa, pool.For()).SameBits(results)) {
-    problems += "threads give another result; ";
-  }
-  return problems.empty() ? problems
-                          : std::string(IsaName(isa)) + " " + Describe(c.options) + ": " + problems;
+  return RunAndCompare(c, random, pool, [&](const RecurrentCaseResults& results) {
+    return c.Compare(results, c.Expected(), worst);
+  });
 }
 
 }  // namespace
 }  // namespace ikelos
 
-int main(int argc, char** argv) {
-  ikelos::ThreadPool pool(4);
-  double worst = 0;
-  const int verdict =
-      ikelos::Fuzz(argc, argv, [&](uint64_t seed) { return ikelos::OneCall(seed, pool, &worst); });
-  std::printf("the largest error was %.2f tolerances\n", worst);
-  return verdict;
-}
+int main(int argc, char** argv) { return ikelos::Fuzz(argc, argv, ikelos::OneRecurrentCall); }

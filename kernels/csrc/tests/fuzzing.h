@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "core/isa.h"
 #include "tests/testing.h"
 
 // The sanitizers' own; absent without one.
@@ -34,11 +35,28 @@ class Random {
   std::mt19937_64 generator_;
 };
 
+// What is wrong with the results of a case on one instruction set, "" if nothing:
+// `compare(results)` says it of those of one thread, and the threads of `pool` must give the same.
+template <typename Case, typename Compare>
+std::string RunAndCompare(const Case& c, Random& random, ThreadPool& pool, const Compare& compare) {
+  const Isa isa = random.OneOf(SupportedIsas());
+  const auto results = c.Run(isa, kSerial);
+  std::string problems = compare(results);
+  if (random.OneIn(2) && !c.Run(isa, pool.For()).SameBits(results)) {
+    problems += "threads give another result; ";
+  }
+  return problems.empty() ? problems
+                          : std::string(IsaName(isa)) + " " + Describe(c.options) + ": " + problems;
+}
+
+// Makes a random call; returns what is wrong with it, or "". *worst: as of Comparison.
+using OneCall = std::function<std::string(Random& random, ThreadPool& pool, double* worst)>;
+
 inline unsigned long current_seed = 0;
 
 // The main function of `fuzz_NAME COUNT [SEED]`. Call i is made from SEED + i alone, so `fuzz_NAME
-// 1 SEED` repeats one that failed; `one_call` returns what is wrong with it, or "".
-inline int Fuzz(int argc, char** argv, const std::function<std::string(uint64_t seed)>& one_call) {
+// 1 SEED` repeats one that failed.
+inline int Fuzz(int argc, char** argv, const OneCall& one_call) {
   if (argc < 2) {
     std::printf("usage: %s COUNT [SEED]\n", argv[0]);
     return 2;
@@ -49,11 +67,15 @@ inline int Fuzz(int argc, char** argv, const std::function<std::string(uint64_t 
     __sanitizer_set_death_callback(
         [] { std::fprintf(stderr, "in the call of seed %lu\n", current_seed); });
   }
+  ThreadPool pool(4);
+  double worst = 0;
   for (unsigned long i = 0; i < count; ++i) {
     current_seed = first_seed + i;
-    const std::string problems = one_call(current_seed);
+    Random random(current_seed);
+    const std::string problems = one_call(random, pool, &worst);
     Expect(problems.empty(), "seed " + std::to_string(current_seed) + ": " + problems);
   }
+  std::printf("the largest error was %.2f tolerances\n", worst);
   return Verdict();
 }
 

@@ -14,8 +14,7 @@ constexpr int64_t kGroupColumns = kSlots * kLanes;
 // gradients they stay in the second-level cache.
 constexpr int64_t kDepth = 256;
 
-// --- transposed weights
-// ---------------------------------------------------------------------------
+// --- transposed weights --------------------------------------------------------------------------
 
 void Transpose(const RecurrentProblem& p, const void* weights, int64_t rows, int64_t group,
                const Slots& slots, float* transposed) {
@@ -44,8 +43,7 @@ void Transpose(const RecurrentProblem& p, const void* weights, int64_t rows, int
   }
 }
 
-// --- steps
-// ----------------------------------------------------------------------------------------
+// --- steps ---------------------------------------------------------------------------------------
 
 // kGru: by the product of the reset gate and the hidden state.
 inline void GruResetBack(const BackwardPanel& panel, int64_t row, Floats product_grad) {
@@ -185,8 +183,7 @@ void Start(const RecurrentGradState& state, int64_t row) {
   }
 }
 
-// --- gradients by inputs and weights
-// ---------------------------------------------------------------
+// --- gradients by inputs and weights -------------------------------------------------------------
 
 template <int rows, int vectors>
 __attribute__((noinline)) void InputsTile(const RecurrentGradState& state, int64_t first,

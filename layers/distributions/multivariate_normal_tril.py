@@ -3,12 +3,7 @@
 import keras
 import tensorflow as tf
 
-from ikelos.layers.distributions.distribution_layer import (
-    SMALLEST_SCALE,
-    DistributionLayer,
-    check_positive,
-    probability,
-)
+from ikelos.layers.distributions.distribution_layer import DistributionLayer, check_positive, probability, scale_of
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
@@ -57,5 +52,7 @@ class MultivariateNormalTriL(DistributionLayer):
     def _distribution(self, params):
         tfp = probability()
         (size,) = self.event_shape
-        fill = tfp.bijectors.FillScaleTriL(diag_shift=tf.constant(SMALLEST_SCALE, params.dtype))
-        return tfp.distributions.MultivariateNormalTriL(params[..., :size], fill(params[..., size:]))
+        lower = tfp.math.fill_triangular(params[..., size:])
+        # Not tfp.bijectors.FillScaleTriL: for batches of unknown size XLA cannot compile the gradient of set_diag.
+        scale_tril = tf.where(tf.eye(size, dtype=tf.bool), scale_of(lower), lower)
+        return tfp.distributions.MultivariateNormalTriL(params[..., :size], scale_tril)

@@ -389,6 +389,24 @@ def test_samples_compiled_by_xla_are_a_function_of_the_seed():
     np.testing.assert_array_equal(compiled_again(params), second)
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_trains_compiled_by_xla_on_batches_of_unknown_size(name):
+    family = FAMILIES[name]
+    layer = family.layer(**CONTRACTS[name])
+    inputs = keras.Input((3,))
+    outputs = keras.layers.Dense(layer.num_params)(inputs)
+    if layer.value_dtype != "int32":
+        outputs = [outputs, keras.layers.Flatten()(layer(outputs))]
+    model = keras.Model(inputs, outputs)
+    rng = np.random.default_rng(10)
+    values = family.values(rng, (5, *layer.event_shape), **CONTRACTS[name])
+    targets = values if layer.value_dtype == "int32" else [values, np.zeros([5, np.prod(layer.event_shape)])]
+    losses = layers.NegativeLogLikelihood(layer)
+    model.compile("sgd", losses if layer.value_dtype == "int32" else [losses, "mse"], jit_compile=True)
+    logs = model.fit(rng.normal(size=[5, 3]), targets, batch_size=3, verbose=0).history
+    assert np.isfinite(logs["loss"]).all()
+
+
 def test_mixed_precision_computes_in_float32():
     """In bfloat16 the log_prob of 784 pixels would be off by a nat and more."""
     params = np.random.default_rng(8).normal(size=[3, 784]).astype("float32")

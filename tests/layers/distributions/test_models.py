@@ -58,7 +58,7 @@ def dense_encoder(size):
     )
 
 
-def autoencoder(prior, likelihood, num_params, z=4, **arguments):
+def autoencoder(prior, likelihood, num_params, z=4, jit_compile=False, **arguments):
     """With a decoder that ends in a convolution."""
     posterior = Normal(z, seed=3)
     encoder = dense_encoder(Normal.params_size(z))
@@ -74,12 +74,14 @@ def autoencoder(prior, likelihood, num_params, z=4, **arguments):
             keras.layers.Conv2D(num_params, 3, padding="same"),
         ]
     )
-    model.compile(keras.optimizers.Adam(0.01), NegativeLogLikelihood(likelihood), jit_compile=True)
+    model.compile(keras.optimizers.Adam(0.01), NegativeLogLikelihood(likelihood), jit_compile=jit_compile)
     return model
 
 
 AUTOENCODERS = {
-    "Gaussian prior, Bernoulli": lambda: autoencoder(StandardNormalPrior(4), Bernoulli((SIZE, SIZE, 1)), 1),
+    "Gaussian prior, Bernoulli": lambda: autoencoder(
+        StandardNormalPrior(4), Bernoulli((SIZE, SIZE, 1)), 1, jit_compile=True
+    ),
     "VampPrior, continuous Bernoulli": lambda: autoencoder(VampPrior, ContinuousBernoulli((SIZE, SIZE, 1)), 1),
     "flow, discretised logistics": lambda: autoencoder(
         RealNVPPrior(4, num_couplings=2, hidden_units=(8,)),
@@ -140,6 +142,7 @@ def everything():
 
 
 def fitted(policy):
+    """The model after training compiled by XLA."""
     keras.config.set_dtype_policy(policy)
     try:
         model = everything()

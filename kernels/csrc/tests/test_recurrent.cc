@@ -299,7 +299,7 @@ void NaNStaysInItsRow(Option option) {
 void SameForAnyNumberOfThreads() {
   for (RecurrentCell cell : kCells) {
     for (RecurrentOptions o :
-         {With(Sized(1, 9, 40, 130), cell, {}), With(Sized(13, 9, 5, 59), cell, {Lengths, Mask}),
+         {With(Sized(1, 4, 150, 250), cell, {}), With(Sized(13, 9, 5, 59), cell, {Lengths, Mask}),
           With(Sized(32, 5, 40, 64), cell, {Backwards, DropoutMask, Normalises}),
           With(Sized(130, 3, 7, 33), cell, {Mask, ZeroOutput})}) {
       for (Storage storage : {Storage::kFloat32, Storage::kBFloat16}) {

@@ -14,7 +14,7 @@ run: $(STAMP)
 	$(BIN)/ikelos run language_modeling
 
 test: $(STAMP)
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" --numprocesses=2 --dist=loadfile
 
 test-slow: $(STAMP)
 	$(BIN)/pytest -m slow

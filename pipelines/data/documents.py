@@ -81,7 +81,7 @@ def _of_tfds(source, split):
             f"data set {source.tfds!r} has no text feature {source.text_feature!r}; "
             f"its features: {', '.join(specs)}; those of text: {texts}"
         )
-    _prepare(builder)
+    builder = _prepared(source, builder)
     try:
         dataset = builder.as_dataset(split=split, shuffle_files=False)
     except ValueError as error:
@@ -117,8 +117,9 @@ def _builder(source):
         raise UserError(f"data set {name!r} is not to be had; configs: {configs}; versions: {versions}") from error
 
 
-def _prepare(builder):
-    """Writes the data set's files if they are not there: ours from what is installed, others by download.
+def _prepared(source, builder):
+    """A builder whose data set's files are there. Missing ones are written: ours from what is installed, others by
+    download.
 
     Says so on standard error, where TensorFlow Datasets draws its progress too: only in a terminal, as it would fill a
     log with lines.
@@ -132,14 +133,17 @@ def _prepare(builder):
         tfds.disable_progress_bar()
     try:
         if builder.is_prepared():
-            return
+            return builder
         _announce(f"Preparing data set {builder.name} in {builder.data_dir}")
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare()
     except (OSError, AssertionError, tf.errors.OpError, tfds.download.DownloadError) as error:
-        raise UserError(
-            f"data set {builder.name!r} can't be prepared in {builder.data_dir}: {_first_line(error)}"
-        ) from error
+        # Of two processes that prepare a data set at once, the slower cannot put its files where the other's are.
+        if not _builder(source).is_prepared():
+            raise UserError(
+                f"data set {builder.name!r} can't be prepared in {builder.data_dir}: {_first_line(error)}"
+            ) from error
+    return _builder(source)
 
 
 def _announce(line):

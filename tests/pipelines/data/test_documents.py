@@ -1,3 +1,4 @@
+import errno
 import gzip
 
 import pytest
@@ -120,6 +121,19 @@ def test_data_dir_can_not_be_written(tmp_path):
     source = Source(tfds="shakespeare_plays", splits=SPLITS, data_dir=str(tmp_path / "file"))
     with pytest.raises(UserError, match=r"'shakespeare_plays' can't be prepared in .*file/shakespeare_plays"):
         list(documents(source, "train"))
+
+
+def test_two_processes_may_prepare_a_data_set_at_once(tmp_path, monkeypatch):
+    source = Source(tfds="shakespeare_plays", splits=SPLITS, data_dir=str(tmp_path))
+    prepare = tfds.core.DatasetBuilder.download_and_prepare
+
+    def prepare_second(builder):
+        """The other process's files are in place while these are being written."""
+        prepare(tfds.builder("shakespeare_plays", data_dir=str(tmp_path)))
+        raise OSError(errno.ENOTEMPTY, "Directory not empty")
+
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", prepare_second)
+    assert [len(list(documents(source, split))) for split in SPLITS] == [34, 1, 3]
 
 
 # Files

@@ -10,7 +10,8 @@ out the `tfd` object (TensorFlow Probability's) of given parameters on demand. F
   those of `tfp.layers`, so that weights trained with it keep their meaning (scales have 1e-5 added).
 - A **prior** has weights instead of inputs: `distribution()`, `event_shape`; called as a layer it gives `log_prob`.
 - `KLDivergence(posterior, prior)` is the latent layer of a variational autoencoder: parameters in, sample out, and the
-  divergence added to the loss. `kl_divergence(posterior, prior, sample)` is its function of `tfd` objects.
+  divergence added to the loss. `kl_divergence(posterior, prior, sample)` gives it for `tfd` objects, `[...]`, or
+  `[...,*event_shape]` where it is a sum over the values of an event.
 - `NegativeLogLikelihood(distribution_layer)` is the loss of a model that outputs parameters.
 
 So the negative evidence lower bound is the loss of an ordinary model:

@@ -1,9 +1,8 @@
 """The `tfd` object of `MixtureDiscretizedLogistic`; imports TensorFlow Probability, so is imported late."""
 
 import tensorflow as tf
-import tensorflow_probability as tfp
-
-tfd = tfp.distributions
+from tensorflow_probability import distributions as tfd
+from tensorflow_probability import util
 
 
 class DiscretizedLogistic(tfd.Distribution):
@@ -28,7 +27,7 @@ class DiscretizedLogistic(tfd.Distribution):
 
     @classmethod
     def _parameter_properties(cls, dtype, num_classes=None):
-        return {"loc": tfp.util.ParameterProperties(), "scale": tfp.util.ParameterProperties()}
+        return {"loc": util.ParameterProperties(), "scale": util.ParameterProperties()}
 
     def _event_shape(self):
         return tf.TensorShape([])

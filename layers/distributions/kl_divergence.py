@@ -67,7 +67,7 @@ class KLDivergence(keras.layers.Layer):
         self.step = None
         if callable(beta):
             self.step = self.add_weight(
-                name="step", dtype="int32", initializer="zeros", trainable=False, aggregation="only_first_replica"
+                name="step", dtype="int64", initializer="zeros", trainable=False, aggregation="only_first_replica"
             )
         self.built = True  # as its parts are
 

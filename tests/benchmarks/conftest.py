@@ -1,3 +1,4 @@
+import importlib
 import os
 import pathlib
 import subprocess
@@ -24,3 +25,10 @@ def run():
         return finished
 
     return runner
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Imports a module of `benchmarks/` by its name."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module

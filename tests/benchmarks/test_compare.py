@@ -1,14 +1,10 @@
 """The machinery, with contenders that need no framework and are right, wrong or fail."""
 
-import importlib
 import json
-import pathlib
 import random
 import re
 
 import pytest
-
-BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
 
 SCRIPT = """
 import compare, numpy as np
@@ -81,9 +77,8 @@ def test_rows_table_and_picture(run, script, tmp_path):
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_medians_of_the_rounds(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    compare = importlib.import_module("compare")
+def test_medians_of_the_rounds(load):
+    compare = load("compare")
     peers = {"peer": None, compare.SGEMM: None}
     case = compare.Case("case", {}, peers, flops=2048**3)  # half of sgemm's
     # The second round was disturbed, for ours; the third for the peer.
@@ -132,9 +127,8 @@ def test_rows_before_a_failure_are_kept(run, script, tmp_path):
     assert [row["case"] for row in json.loads((tmp_path / "rows").read_text())] == ["small"]
 
 
-def test_the_fastest_product_counts(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    compare = importlib.import_module("compare")
+def test_the_fastest_product_counts(load):
+    compare = load("compare")
 
     class Worker:
         """Takes one second a call, and as long as it is told for a product."""

@@ -1,16 +1,11 @@
-import importlib
 import json
-import pathlib
 
 import pytest
 
-BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture
-def recurrent(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("recurrent")
+def recurrent(load):
+    return load("recurrent")
 
 
 def test_every_kind_of_case(run, tmp_path):

@@ -13,6 +13,7 @@ from ikelos import kernels
 ULP = 2.0**-24  # what one rounding to float32 costs at most, relative
 GATES = {"lstm": 4, "gru": 3}
 SIZES = [1, 2, 7, 17, 33, 59]
+CONFIGURATIONS = 20 * len(SIZES)
 
 each_op = pytest.mark.parametrize("op_name", GATES)
 each_implementation = pytest.mark.parametrize("implementation", ["native", "reference"])
@@ -64,7 +65,8 @@ def configuration(op_name, index):
     number of an array or 1."""
     generator = np.random.default_rng([index, len(op_name)])
     batch, features, units = int(generator.choice([1, 2, 3, 5])), *(int(x) for x in generator.choice(SIZES, 2))
-    steps = SIZES[index // 4 % len(SIZES)] if index % 32 == 0 else int(generator.integers(1, 6))
+    # Long ones are slow: there is one of each size.
+    steps = SIZES[index // 20] if index % 20 == 0 else int(generator.integers(1, 6))
     flags = {name: bool(generator.integers(2)) for name in ("reset_after", "use_bias", "with_state")}
     given = arguments(op_name, generator, batch, steps, features, units, **flags)
     options = {name: bool(generator.integers(2)) for name in ("go_backwards", "zero_output_for_mask")}
@@ -168,7 +170,7 @@ def assert_close(actual, expected, tolerance):
 
 
 @each_op
-@pytest.mark.parametrize("index", range(200))
+@pytest.mark.parametrize("index", range(CONFIGURATIONS))
 @each_implementation
 def test_agrees_with_keras(op_name, index, implementation):
     given, options, tolerance = configuration(op_name, index)
@@ -180,7 +182,7 @@ def test_agrees_with_keras(op_name, index, implementation):
 
 
 @each_op
-@pytest.mark.parametrize("index", range(3, 200, 20))
+@pytest.mark.parametrize("index", range(3, CONFIGURATIONS, 12))
 def test_float64_agrees_with_keras_to_its_own_rounding(op_name, index):
     given, options, tolerance = configuration(op_name, index)
     results, gradients = ours(op_name, given, options, "float64")
@@ -471,18 +473,17 @@ def second_gradients(op_name, given, options, *, weights, dtype):
 
 
 @each_op
-@pytest.mark.parametrize("name", ["plain", "backwards", "zeros", "norm and dropout"])
+@pytest.mark.parametrize("name", ["backwards", "zeros", "norm and dropout"])
 def test_second_gradients(op_name, name):
     given, options = case_of(op_name, name)
     generator = np.random.default_rng(8)
     weights = [normal(generator, *x.shape) for x in flat(given)]
     of_reference = options | {"implementation": "reference"}
     right = second_gradients(op_name, given, of_reference, weights=weights, dtype="float64")
-    run = functools.partial(second_gradients, op_name, given, weights=weights, dtype="float32")
-    assert_close(run(of_reference), right, 256 * ULP)
     of_native = options | {"implementation": "native"}
-    assert_close(run(of_native), right, 256 * ULP)
-    assert_close(tf.function(functools.partial(run, of_native), autograph=False)(), right, 256 * ULP)
+    run = functools.partial(second_gradients, op_name, given, of_native, weights=weights, dtype="float32")
+    assert_close(run(), right, 256 * ULP)
+    assert_close(tf.function(run, autograph=False)(), right, 256 * ULP)
     # The second derivatives are symmetric: these are how the first gradients change along the weights.
     step, changed = 1e-5, []
     for sign in (1, -1):

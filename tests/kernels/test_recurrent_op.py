@@ -1,5 +1,6 @@
 """The native recurrent ops check what they get whenever they learn it, and never go by weights of before."""
 
+import concurrent.futures
 import gc
 import os
 import threading
@@ -501,25 +502,20 @@ def test_threads_with_different_weights(traced):
     layers = [[tf.constant(x) * (i + 1) for x in weights_of("lstm")] for i in range(4)]
     right = [run("lstm", weights, save_for_gradient=True) for weights in layers]
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def function(*weights):
         return run("lstm", weights)
 
-    wrong, start = [], threading.Barrier(len(layers))
+    start = threading.Barrier(len(layers))
 
     def work(weights, right):
         start.wait()
         for _ in range(50):
             outputs = function(*weights) if traced else run("lstm", weights)
-            if not np.array_equal(outputs, right):
-                wrong.append(outputs)
+            np.testing.assert_array_equal(outputs, right)
 
-    threads = [threading.Thread(target=work, args=args) for args in zip(layers, right, strict=True)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
+    with concurrent.futures.ThreadPoolExecutor(len(layers)) as pool:
+        list(pool.map(work, layers, right))
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

@@ -44,7 +44,9 @@ def attention(
     tensors = {"key": key, "value": value, "bias": bias}
     given = {name: (tensors.get(name, getattr(options, name, None)), letters) for name, letters in AXES.items()}
     with tf.control_dependencies(assertions(given, right, BROADCAST)):
-        query = tf.identity(query)
+        # All that is cut into blocks: a block of a wrong size would fail first, with an error that names nothing.
+        query, key, value = (tf.identity(x) for x in (query, key, value))
+        bias = None if bias is None else tf.identity(bias)
     if _streams(query.shape[0], query.shape[2], query.shape[1], key.shape[1]):
         return attention_streaming.attend(query, key, value, bias, options)
     return attention_plain.attend(query, key, value, bias, options, with_residual)

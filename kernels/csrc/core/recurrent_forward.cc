@@ -108,8 +108,9 @@ void Project(const RecurrentState& state, int64_t step, int64_t begin, int64_t e
 
 // --- steps --------------------------------------------------------------------------------------
 
-// Asks for what AddInputs and Finish will touch, some microseconds before they do: a step's part of
-// a long sequence's arrays is in no near cache, and no prefetcher finds its pattern.
+// Asks for what AddInputs and Finish will touch, some microseconds before they do: a step's outputs
+// are in no near cache, nor are its gates where a block has many rows, and no prefetcher finds
+// their pattern.
 template <int rows>
 inline void Prefetch(const ForwardPanel& panel, int64_t row) {
   for (int64_t i = row * kSlots; i < (row + rows) * kSlots; ++i) {

@@ -15,24 +15,28 @@ class Board:
     """
 
     def __init__(self, folder: Path, kept: list[Record], profile_steps: tuple[int, int] | None):
-        """Draws the `kept` records."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob("events.out.tfevents.*"):
+        """Draws the `kept` records, in `tensorboard/` of the stage's folder."""
+        self._stage = folder
+        self._folder = folder / "tensorboard"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for old in self._folder.glob("events.out.tfevents.*"):
             old.unlink()
-        self._folder = folder
-        self._writer = tf.summary.create_file_writer(str(folder))
+        self._writer = tf.summary.create_file_writer(str(self._folder))
         self._first, self._last = profile_steps or (0, 0)
         self._profiling = False
         for record in kept:
             self.draw(record)
 
     def draw(self, record: Record) -> None:
-        """Adds a record's numbers as curves and its samples as text."""
+        """Adds a record's numbers as curves, its samples as text and its picture as an image."""
         with self._writer.as_default(step=record["step"]):
             for name, value in record.items():
                 if name == "samples":
                     if value:  # of no texts, TensorFlow cannot tell that they are texts
                         tf.summary.text(name, value)
+                elif name == "picture":
+                    picture = tf.io.decode_png((self._stage / value).read_bytes())
+                    tf.summary.image(name, picture[None])
                 elif name not in ("event", "step", "seconds"):
                     tf.summary.scalar(f"{record['event']}/{name}", value)
             if record["event"] == "epoch":

@@ -1,12 +1,14 @@
 """What happens between two epochs."""
 
 import math
+from typing import Any
 
 import tensorflow as tf
 
+from ikelos.pipelines import files
 from ikelos.pipelines.training.errors import NotFinite
 from ikelos.pipelines.training.optimizer import averaged
-from ikelos.pipelines.training.stage import triples
+from ikelos.pipelines.training.stage import Samples, triples
 from ikelos.pipelines.training.steps import Run
 
 
@@ -19,8 +21,9 @@ def finish_epoch(run: Run) -> None:
     """
     state, training = run.state, run.training
     with averaged(run.model):
-        loss = _validation_loss(run)
+        validation = _validation(run)
         samples = run.stage.samples(run.model) if run.stage.samples else []
+    loss = validation["validation_loss"]
     if not math.isfinite(loss):
         raise NotFinite(f"Step {state.step}: the validation loss is {loss}. {run.checkpoints.last_good()}")
     begin = state.epochs * training.steps_per_epoch
@@ -30,10 +33,10 @@ def finish_epoch(run: Run) -> None:
         "step": state.step,
         "epoch": state.epochs,
         "loss": state.epoch_loss / (state.step - begin),
-        "validation_loss": loss,
+        **validation,
         "seconds": state.seconds,
-        "tokens": state.step * run.stage.tokens_per_step,
-        "samples": samples,
+        "units": state.step * run.stage.units_per_step,
+        **_kept(run, samples),
     }
     state.epoch_loss = 0.0
     state.finished = state.step == training.steps
@@ -43,19 +46,32 @@ def finish_epoch(run: Run) -> None:
     run.checkpoints.save(run.model, state)
 
 
-def _validation_loss(run: Run) -> float:
-    """The mean over everything that the validation set counts.
+def _validation(run: Run) -> dict[str, float]:
+    """`validation_loss` and the model's own metrics, each the mean over everything that the validation set counts.
 
     Not by Keras's `evaluate`, which weighs each batch by its rows, however much of them is padding. A signal ends it;
     the run that continues simply does it again.
     """
-    total = counted = 0.0
+    totals: dict[str, float] = {}
+    counted = 0.0
     for x, y, sample_weight in triples(run.stage.validation):
         weight = float(tf.reduce_sum(sample_weight))
-        total += weight * float(run.model.test_on_batch(x, y, sample_weight))
+        for name, value in run.model.test_on_batch(x, y, sample_weight, return_dict=True).items():
+            totals[name] = totals.get(name, 0.0) + weight * float(value)
         counted += weight
         run.interruption.check()
-    return total / counted
+    return {f"validation_{name}": total / counted for name, total in totals.items()}
+
+
+def _kept(run: Run, samples: Samples) -> dict[str, Any]:
+    """What a record says of the samples: texts themselves, of a picture its file in the stage's folder."""
+    if isinstance(samples, list):
+        return {"samples": samples}
+    path = run.folder / "pictures" / f"step-{run.state.step:08d}.png"
+    path.parent.mkdir(exist_ok=True)
+    with files.writing(path) as file:
+        file.write(tf.io.encode_png(samples).numpy())
+    return {"picture": str(path.relative_to(run.folder))}
 
 
 def _consider_stopping(run: Run, loss: float) -> None:

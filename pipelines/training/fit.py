@@ -24,7 +24,7 @@ from ikelos.pipelines.training.steps import Run, Steps
 def fit(stage: Stage, training: Training, folder: Path) -> keras.Model:
     """Trains the stage with `keras.Model.fit` and returns the model with its averaged weights.
 
-    Everything is kept in `folder`: `checkpoints/`, `history.jsonl`, `tensorboard/`. Called again after a
+    Everything is kept in `folder`: `checkpoints/`, `history.jsonl`, `pictures/`, `tensorboard/`. Called again after a
     kill, a crash or a signal, it goes on after the newest checkpoint and ends with the same weights as
     an unbroken run, bit by bit if `training.deterministic`. Called again after its end, it trains
     nothing. With early stopping, the weights are those of the best epoch.
@@ -84,12 +84,12 @@ def _train(
     history = History(folder / "history.jsonl", state.step, state.epochs)
     with contextlib.ExitStack() as stack:
         stack.callback(history.close)
-        board = Board(folder / "tensorboard", history.records, training.profile_steps)
+        board = Board(folder, history.records, training.profile_steps)
         stack.callback(board.close)
-        progress = Progress(stage.name, state.step, training.steps)
+        progress = Progress(stage.name, stage.unit, state.step, training.steps)
         stack.callback(progress.close)
         interruption = stack.enter_context(Interruption())
-        run = Run(stage, training, model, state, checkpoints, history, board, progress, interruption)
+        run = Run(stage, training, folder, model, state, checkpoints, history, board, progress, interruption)
         try:
             while not state.finished:
                 _train_epoch(run)

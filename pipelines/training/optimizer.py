@@ -144,13 +144,15 @@ def use_averages(model: keras.Model) -> None:
 def averaged(model: keras.Model) -> Iterator[None]:
     """The model with its averaged weights, for as long as the context lasts.
 
-    The raw weights come back bit by bit, unlike those of `keras.callbacks.SwapEMAWeights`, which swaps
-    by adding and subtracting.
+    The raw weights come back bit by bit, unlike those of `keras.callbacks.SwapEMAWeights`, which swaps by adding and
+    subtracting. So does everything else that the model keeps: a validation that draws random numbers, or is done
+    twice after a kill, changes nothing of the training.
     """
-    raw = [variable.numpy() for variable in model.trainable_variables]
+    variables = model.variables
+    raw = [variable.numpy() for variable in variables]
     use_averages(model)
     try:
         yield
     finally:
-        for variable, value in zip(model.trainable_variables, raw, strict=True):
+        for variable, value in zip(variables, raw, strict=True):
             variable.assign(value)

@@ -9,10 +9,10 @@ from ikelos.pipelines.training.history import Record
 class Progress:
     """One moving line in a terminal; where the output is not one (a log file), a line each epoch."""
 
-    def __init__(self, name: str, step: int, steps: int):
+    def __init__(self, name: str, unit: str, step: int, steps: int):
         """Starts with `step` of `steps` done."""
         self._console = Console()
-        self._name, self._steps = name, steps
+        self._name, self._unit, self._steps = name, unit, steps
         self._bar = progress.Progress(
             progress.TextColumn("{task.description}"),
             progress.BarColumn(bar_width=20),
@@ -24,7 +24,9 @@ class Progress:
             refresh_per_second=4,
             disable=not self._console.is_terminal,
         )
-        self._task = self._bar.add_task(name, total=steps, completed=step, loss="-", validation="-", speed="- tokens/s")
+        self._task = self._bar.add_task(
+            name, total=steps, completed=step, loss="-", validation="-", speed=f"- {unit}/s"
+        )
         self._bar.start()
         if step:
             self._console.print(f"{name}: continues after step {step} of {steps}")
@@ -36,7 +38,7 @@ class Progress:
     def show(self, record: Record) -> None:
         """Shows the numbers of a record of the history."""
         if record["event"] == "step":
-            speed = f"{record['tokens_per_second']:,.0f} tokens/s"
+            speed = f"{record['units_per_second']:,.0f} {self._unit}/s"
             self._bar.update(self._task, loss=f"{record['loss']:.4f}", speed=speed)
             return
         self._bar.update(self._task, validation=f"{record['validation_loss']:.4f}")

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -27,6 +28,7 @@ class Run:
 
     stage: Stage
     training: Training
+    folder: Path
     model: keras.Model
     state: State
     checkpoints: Checkpoints
@@ -106,7 +108,7 @@ def _step_record(run: Run) -> Record:
         "gradient_norm": window["norm"] / window["steps"],
         "gradient_norm_max": window["norm_max"],
         "clipped": (clipped - window["clipped_before"]) / window["steps"],
-        "tokens_per_second": window["steps"] * run.stage.tokens_per_step / window["seconds"],
+        "units_per_second": window["steps"] * run.stage.units_per_step / window["seconds"],
         "seconds": state.seconds,
     }
 

@@ -45,9 +45,9 @@ def build(
     last = history[-1]
     training = {
         "steps": last["step"],
-        "tokens": last["tokens"],
+        "tokens": last["units"],
         "minutes": last["seconds"] / 60,
-        "tokens_per_second": last["tokens"] / last["seconds"],
+        "tokens_per_second": last["units"] / last["seconds"],
     }
     bars = _bars(config, results, training["minutes"])
     facts = {

@@ -142,7 +142,8 @@ def stages(config: Config, assets: Assets) -> list[Stage]:
             validation=windows.strided(
                 assets.splits["validation"].tokens, context, context, config.evaluation.batch_size
             ),
-            tokens_per_step=tokens_per_step,
+            unit="tokens",
+            units_per_step=tokens_per_step,
             samples=lambda model: write_samples(config, assets, model),
         )
     ]

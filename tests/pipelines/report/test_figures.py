@@ -32,7 +32,7 @@ def history():
                 "gradient_norm": 0.5,
                 "gradient_norm_max": 3.0 if index == 1 else 0.75,
                 "clipped": 0.2 if index == 1 else 0.0,
-                "tokens_per_second": 1000.0,
+                "units_per_second": 1000.0,
                 "seconds": 60.0 * (index + 1),
             }
         )
@@ -45,7 +45,7 @@ def history():
                     "loss": 3.0,
                     "validation_loss": 3.5 if step == 10 else 2.5,
                     "seconds": 60.0 * (index + 1),
-                    "tokens": 100 * step,
+                    "units": 100 * step,
                     "samples": [],
                 }
             )

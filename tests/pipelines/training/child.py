@@ -79,7 +79,8 @@ def stage(**changes) -> Stage:
         "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight"),
         "train": lambda start: tf.data.Dataset.range(start, 10**6).map(batch),
         "validation": tf.data.Dataset.range(10**6, 10**6 + 2).map(batch),
-        "tokens_per_step": BATCH * LENGTH,
+        "unit": "tokens",
+        "units_per_step": BATCH * LENGTH,
         "samples": lambda model: [str(model(tf.zeros([1, LENGTH], tf.int32)).shape)],
     }
     return Stage(**parts | changes)

@@ -16,7 +16,7 @@ from ikelos.pipelines.training.fit import fit
 from ikelos.pipelines.training.history import read
 from ikelos.pipelines.training.stage import triples
 
-TIMES = {"seconds", "tokens_per_second"}
+TIMES = {"seconds", "units_per_second"}
 
 
 def history(folder):
@@ -63,7 +63,7 @@ def test_a_run_keeps_two_checkpoints_and_a_history_of_every_epoch(unbroken):
     # Warm-up to 0.03 within 4 steps, then a cosine to a tenth of it within 16; the tenth step is the sixth after.
     assert rates[0] == pytest.approx(0.03 * (0.9 * 0.5 * (1 + math.cos(math.pi * 5 / 16)) + 0.1), rel=1e-5)
     epochs = [r for r in records if r["event"] == "epoch"]
-    assert [r["tokens"] for r in epochs] == [8 * 24, 16 * 24, 20 * 24]
+    assert [r["units"] for r in epochs] == [8 * 24, 16 * 24, 20 * 24]
     assert epochs[-1]["loss"] < epochs[0]["loss"] < math.log(10) + 1
     assert epochs[0]["samples"] == ["(1, 6, 10)"]
 
@@ -289,3 +289,74 @@ def test_a_run_may_write_no_samples(tiny, tmp_path, samples):
     tags = drawn(tmp_path)
     assert "epoch/loss" in tags
     assert "samples" not in tags
+
+
+def test_a_picture_is_kept_as_a_file_and_drawn_again_by_a_run_that_continues(tiny, tmp_path):
+    def draw(model):
+        return np.full([4, 6, 1], int(model.optimizer.iterations.numpy()), np.uint8)
+
+    unfinished = tiny.stage(samples=draw, train=lambda start: tf.data.Dataset.range(start, 10).map(tiny.batch))
+    with pytest.raises(UserError, match="ended at step 10"):
+        fit(unfinished, tiny.training(), tmp_path)
+    fit(tiny.stage(samples=draw), tiny.training(), tmp_path)
+    pictures = [r["picture"] for r in history(tmp_path) if r["event"] == "epoch"]
+    assert pictures == [f"pictures/step-{step:08d}.png" for step in (8, 16, 20)]
+    for step, name in zip((8, 16, 20), pictures, strict=True):
+        picture = tf.io.decode_png((tmp_path / name).read_bytes()).numpy()
+        np.testing.assert_array_equal(picture, np.full([4, 6, 1], step, np.uint8))
+    assert [step for step, _ in drawn(tmp_path)["picture"]] == [8, 16, 20]
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Guesser(keras.Model):
+    """Has a loss and a metric of its own, and draws random numbers in evaluation too."""
+
+    def __init__(self):
+        super().__init__()
+        self.noise = keras.layers.GaussianNoise(0.5, seed=1)
+        self.head = keras.layers.Dense(1)
+        self.spread = keras.metrics.Mean("spread")
+
+    def build(self, input_shape):
+        self.head.build((None, 6))
+
+    def call(self, x):
+        return self.head(self.noise(keras.ops.cast(x, "float32"), training=True))
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        self.spread.update_state(keras.ops.std(y_pred))
+        return keras.ops.mean(keras.ops.square(y_pred - keras.ops.cast(y[:, :1], "float32")))
+
+
+def test_a_model_may_have_its_own_loss_metrics_and_randomness(tiny, tmp_path):
+    """The validation leaves no trace: with another one, the training is the same bit by bit."""
+
+    def build():
+        model = Guesser()
+        model.build((None, 6))
+        return model
+
+    def trained(batches):
+        validation = tf.data.Dataset.range(10**6, 10**6 + batches).map(tiny.batch)
+        folder = tmp_path / str(batches)
+        stage = tiny.stage(build=build, loss=None, unit="guesses", samples=None, validation=validation)
+        model = fit(stage, tiny.training(deterministic=True), folder)
+        return [v.numpy() for v in model.trainable_variables], history(folder)
+
+    weights, records = trained(2)
+    others, other_records = trained(3)
+    for value, other in zip(weights, others, strict=True):
+        np.testing.assert_array_equal(value, other)
+    losses = [[r["loss"] for r in rs if r["event"] == "epoch"] for rs in (records, other_records)]
+    assert losses[0] == losses[1]
+    epoch = records[0]
+    assert epoch["validation_spread"] > 0
+    assert epoch["validation_loss"] != other_records[0]["validation_loss"]
+
+
+@pytest.mark.parametrize("unit", ["tokens", "images"])
+def test_the_terminal_speaks_of_the_stages_unit(tiny, tmp_path, capsys, unit, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    fit(tiny.stage(unit=unit), tiny.training(steps=10), tmp_path)
+    assert f"{unit}/s" in capsys.readouterr().out

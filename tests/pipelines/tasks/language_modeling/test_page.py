@@ -17,7 +17,7 @@ HISTORY = [
         "gradient_norm": 0.5,
         "gradient_norm_max": 0.75,
         "clipped": 0.0,
-        "tokens_per_second": 100.0,
+        "units_per_second": 100.0,
         "seconds": 60.0,
     },
     {
@@ -27,7 +27,7 @@ HISTORY = [
         "loss": 2.0,
         "validation_loss": 2.25,
         "seconds": 90.0,
-        "tokens": 1800,
+        "units": 1800,
         "samples": [],
     },
 ]

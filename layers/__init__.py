@@ -25,6 +25,8 @@ from ikelos.layers.embedding.hashed_ngram_embedding import HashedNgramEmbedding
 from ikelos.layers.models.lstm_language_model import LSTMLanguageModel
 from ikelos.layers.models.transformer_language_model import TransformerLanguageModel
 from ikelos.layers.normalization.fused_rms_normalization import FusedRMSNormalization
+from ikelos.layers.position.alibi_bias import AlibiBias
+from ikelos.layers.position.relative_position_bias import RelativePositionBias
 from ikelos.layers.position.rotary_embedding import RotaryEmbedding
 from ikelos.layers.recurrent.fused_gru import FusedGRU
 from ikelos.layers.recurrent.fused_gru_cell import FusedGRUCell
@@ -34,6 +36,7 @@ from ikelos.layers.transformer.decoder_block import DecoderBlock
 from ikelos.layers.transformer.gated_feed_forward import GatedFeedForward
 
 __all__ = [
+    "AlibiBias",
     "Bernoulli",
     "Categorical",
     "CausalSelfAttention",
@@ -60,6 +63,7 @@ __all__ = [
     "Normal",
     "OneHotCategorical",
     "RealNVPPrior",
+    "RelativePositionBias",
     "RotaryEmbedding",
     "StandardNormalPrior",
     "TransformerLanguageModel",

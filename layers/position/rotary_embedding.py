@@ -1,8 +1,10 @@
 """`RotaryEmbedding`: positions as rotations of queries and keys."""
 
 import keras
-import numpy as np
 import tensorflow as tf
+
+from ikelos.layers.position import rotary_scaling
+from ikelos.layers.position.positions import integer_positions, wave_angles
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
@@ -13,9 +15,27 @@ class RotaryEmbedding(keras.layers.Layer):
     / H)` radians. The product of a rotated query and a rotated key depends on the distance of their positions
     alone.
 
+    A model that knows positions up to L reads texts of up to `factor * L` with a `scaling`, and after some
+    further training reads them well. It has a `kind`, and the options of that kind:
+
+    - `{"kind": "linear", "factor": s}`: all pairs turn s times slower, so that positions are squeezed into
+      those known (Chen et al. 2023, section 2.3).
+    - `{"kind": "ntk", "factor": s}`: the last pair turns s times slower, the first one as before, through
+      a larger `max_wavelength` (Peng et al. 2023, section 3.1).
+    - `{"kind": "yarn", "factor": s, "original_length": L, "low_rotations": 1.0, "high_rotations": 32.0}`:
+      pairs that turn less than `low_rotations` times within L turn s times slower, those that turn more than
+      `high_rotations` times as before, those between a mixture, linear in the number of turns; queries
+      and keys become larger by the factor `0.1 ln(s) + 1` (Peng et al. 2023, sections 3.2 and 3.4). The
+      authors' code draws the mixture along the features instead, and differs in those between.
+    - `{"kind": "llama3", "factor": s, "original_length": L, "low_rotations": 1.0, "high_rotations": 4.0}`:
+      the same, with another default and no larger queries and keys (the published code of Llama 3.1, Grattafiori
+      et al. 2024, where the options are called `low_freq_factor` and `high_freq_factor`).
+
     Args:
         max_wavelength: What the wavelengths, in positions over 2 pi, tend to at the last pair; the first
             pair's is 1.
+        scaling: A dictionary as above, or None. `factor` is at least 1; the numbers of rotations may be left
+            out.
 
     Call arguments:
         inputs: `[B,T,N,H]`, H even.
@@ -24,7 +44,8 @@ class RotaryEmbedding(keras.layers.Layer):
     Output shape: `[B,T,N,H]`.
 
     Raises:
-        ValueError: If `max_wavelength` is not positive or H is odd.
+        ValueError: If `max_wavelength` is not positive, `scaling` is none of the above, H is odd or `positions`
+            are no integers.
 
     Example:
 
@@ -32,13 +53,18 @@ class RotaryEmbedding(keras.layers.Layer):
     >>> layer(keras.ops.ones((1, 2, 1, 2)), positions=[0, 1]).numpy().round(3)[0, :, 0]
     array([[ 1.   ,  1.   ],
            [-0.301,  1.382]], dtype=float32)
+    >>> slower = RotaryEmbedding(scaling={"kind": "linear", "factor": 4.0})
+    >>> slower(keras.ops.ones((1, 2, 1, 2)), positions=[0, 4]).numpy().round(3)[0, :, 0]
+    array([[ 1.   ,  1.   ],
+           [-0.301,  1.382]], dtype=float32)
     """
 
-    def __init__(self, max_wavelength=10000.0, **kwargs):
+    def __init__(self, max_wavelength=10000.0, scaling=None, **kwargs):
         super().__init__(**kwargs)
         if max_wavelength <= 0:
             raise ValueError(f"`max_wavelength` must be positive. Received: max_wavelength={max_wavelength}")
         self.max_wavelength = max_wavelength
+        self.scaling = rotary_scaling.complete(scaling)
         self.supports_masking = True
 
     def call(self, inputs, positions):
@@ -46,12 +72,11 @@ class RotaryEmbedding(keras.layers.Layer):
         size = inputs.shape[-1]
         if size % 2:
             raise ValueError(f"The last axis of `inputs` must be even. Received: inputs.shape={inputs.shape}")
-        # float32 under half-precision policies too: bfloat16 cannot tell position 257 from 258.
-        dtype = tf.float64 if inputs.dtype == tf.float64 else tf.float32
-        frequencies = tf.constant(self.max_wavelength ** (-np.arange(0, size, 2) / size), dtype)
-        angles = tf.cast(positions, dtype)[..., None, None] * frequencies
-        sine, cosine = tf.sin(angles), tf.cos(angles)
-        first, second = tf.split(tf.cast(inputs, dtype), 2, axis=-1)
+        frequencies = rotary_scaling.frequencies(size, self.max_wavelength, self.scaling)
+        angles = wave_angles(integer_positions("positions", positions), frequencies, inputs.dtype)[..., None, :]
+        magnitude = rotary_scaling.magnitude(self.scaling)
+        sine, cosine = magnitude * tf.sin(angles), magnitude * tf.cos(angles)
+        first, second = tf.split(tf.cast(inputs, angles.dtype), 2, axis=-1)
         turned = tf.concat([first * cosine - second * sine, second * cosine + first * sine], axis=-1)
         return tf.cast(turned, inputs.dtype)
 
@@ -61,4 +86,4 @@ class RotaryEmbedding(keras.layers.Layer):
 
     def get_config(self):
         """The constructor's arguments."""
-        return {**super().get_config(), "max_wavelength": self.max_wavelength}
+        return {**super().get_config(), "max_wavelength": self.max_wavelength, "scaling": self.scaling}

@@ -1,0 +1,72 @@
+"""`AlibiBias`: positions as a penalty on distance."""
+
+import math
+
+import keras
+import tensorflow as tf
+
+from ikelos.kernels.arguments import arithmetic
+from ikelos.layers.position.positions import bias_shape, distances
+
+
+@keras.saving.register_keras_serializable(package="ikelos")
+class AlibiBias(keras.layers.Layer):
+    """Takes from each logit of attention its head's slope times the distance of query and key (Press et al.
+    2022, section 3).
+
+    The slopes of N heads, N a power of two, are `2 ** (-8 n / N)` for n from 1 to N. For other N they are those
+    of the largest power of two below N, followed by every second of those of twice that power, as in the
+    authors' code. They are not learned. Keys ahead of the query are penalised like those behind.
+
+    `ikelos.kernels.attention(alibi_slopes=layer.slopes())` does the same without an array of all pairs, in
+    float32. Calling the layer is for other attention.
+
+    Args:
+        num_heads: Query heads, N.
+
+    Call arguments:
+        query_positions: int `[T]` or `[B,T]`.
+        key_positions: int `[S]` or `[B,S]`.
+
+    Output shape: `[1,N,T,S]`, or `[B,N,T,S]` if positions have a batch axis: to be added to the scaled logits.
+
+    Raises:
+        ValueError: If `num_heads` is below 1 or positions are no integers.
+
+    Example:
+
+    >>> layer = AlibiBias(num_heads=2)
+    >>> layer.slopes().numpy()
+    array([0.0625    , 0.00390625], dtype=float32)
+    >>> layer(keras.ops.array([2]), keras.ops.arange(3)).numpy()[0, 0]
+    array([[-0.125 , -0.0625, -0.    ]], dtype=float32)
+    """
+
+    def __init__(self, num_heads, **kwargs):
+        super().__init__(**kwargs)
+        if num_heads < 1:
+            raise ValueError(f"`num_heads` must be at least 1. Received: num_heads={num_heads}")
+        self.num_heads = num_heads
+
+    def slopes(self):
+        """The slopes, float32 `[N]`."""
+        power = 2 ** int(math.log2(self.num_heads))
+        exponents = [8 * n / power for n in range(1, power + 1)]
+        between = [8 * n / (2 * power) for n in range(1, 2 * power, 2)]
+        return tf.constant([2.0**-e for e in (exponents + between)[: self.num_heads]], tf.float32)
+
+    def call(self, query_positions, key_positions):
+        """The bias for `query_positions` and `key_positions`."""
+        # Rounded once in half precision: bfloat16 cannot tell distance 257 from 258.
+        dtype = arithmetic(tf.as_dtype(self.compute_dtype))
+        away = tf.cast(tf.abs(distances(query_positions, key_positions)), dtype)
+        bias = -tf.cast(self.slopes(), dtype)[:, None, None] * away[:, None]
+        return tf.cast(bias, self.compute_dtype)
+
+    def compute_output_shape(self, query_positions_shape, key_positions_shape):
+        """`[1,N,T,S]` or `[B,N,T,S]`."""
+        return bias_shape(query_positions_shape, key_positions_shape, self.num_heads)
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {**super().get_config(), "num_heads": self.num_heads}

@@ -1,0 +1,131 @@
+"""`DifferentiableAugmentation`: random changes of images that gradients pass through."""
+
+import keras
+import tensorflow as tf
+
+from ikelos.layers.adversarial.losses import wide
+
+
+@keras.saving.register_keras_serializable(package="ikelos")
+class DifferentiableAugmentation(keras.layers.Layer):
+    """Changes each image at random in training, and lets gradients through (Zhao et al. 2020, section 3.2).
+
+    For both what is real and what is generated, whenever the discriminator looks at it: then it cannot learn the few
+    real images by heart, and the generator does not learn to make changed ones. In inference images pass unchanged.
+
+    Each image has changes of its own. Values of images are taken to lie around 0, as in `[-1, 1]`; what moves in
+    at the borders and what is cut out is 0. Values are not clipped.
+
+    Args:
+        policy: Names of the changes, in their order:
+            `"color"`: adds to the brightness, from -0.5 to 0.5; multiplies the saturation, the distance of channels
+            from their mean, by 0 to 2; multiplies the contrast, the distance from the image's mean, by 0.5 to 1.5.
+            `"translation"`: moves by whole pixels, at most an eighth of the height and of the width.
+            `"cutout"`: cuts out a rectangle of half the height and half the width around any pixel.
+        seed: int for the same changes in the same order; by default they differ from run to run.
+
+    Input shape: `[B,height,width,channels]`. Output shape: the same.
+
+    Raises:
+        ValueError: If `policy` has another name or the inputs another number of axes.
+
+    Example:
+
+    >>> augmentation = DifferentiableAugmentation(("translation", "cutout"), seed=1)
+    >>> augmentation(keras.ops.ones((2, 32, 32, 3)), training=True).shape
+    TensorShape([2, 32, 32, 3])
+    """
+
+    def __init__(self, policy=("color", "translation", "cutout"), seed=None, **kwargs):
+        super().__init__(**kwargs)
+        unknown = [name for name in policy if name not in _POLICIES]
+        if isinstance(policy, str) or unknown:
+            raise ValueError(f"`policy` must be a sequence of names among {list(_POLICIES)}. Received: policy={policy}")
+        self.policy = tuple(policy)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs, training=False):
+        """The changed images."""
+        if len(inputs.shape) != 4:
+            raise ValueError(
+                f"`inputs` must have the shape [B,height,width,channels]. Received: inputs.shape={inputs.shape}"
+            )
+        if not training:
+            return inputs
+        # float32 under half-precision policies too: bfloat16 has too few values for the positions.
+        shape = (len(self.policy), tf.shape(inputs)[0], 3)
+        draws = keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
+        for index, name in enumerate(self.policy):
+            inputs = _POLICIES[name](inputs, draws[index])
+        return inputs
+
+    def compute_output_shape(self, input_shape):
+        """The inputs' shape."""
+        return input_shape
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {**super().get_config(), "policy": self.policy, "seed": self.seed}
+
+
+def change_color(images, brightness, saturation, contrast):
+    """`images` plus `brightness`, then with the distances from the mean scaled; all three are `[B]`."""
+    brightness, saturation, contrast = (x[:, None, None, None] for x in (brightness, saturation, contrast))
+    changed = wide(images) + tf.cast(brightness, wide(images).dtype)
+    for factor, axes in ((saturation, [3]), (contrast, [1, 2, 3])):
+        mean = tf.reduce_mean(changed, axis=axes, keepdims=True)
+        changed = mean + (changed - mean) * tf.cast(factor, mean.dtype)
+    return tf.cast(changed, images.dtype)
+
+
+def translate(images, down, right):
+    """`images` moved by `down` and `right` pixels, int32 `[B]`, zeros moving in."""
+    for axis, shift in ((1, down), (2, right)):
+        size = tf.shape(images)[axis]
+        source = tf.range(size) - shift[:, None]
+        images = tf.gather(images, tf.clip_by_value(source, 0, size - 1), axis=axis, batch_dims=1)
+        images = tf.where(_along(axis, (source >= 0) & (source < size)), images, tf.zeros([], images.dtype))
+    return images
+
+
+def cut_out(images, row, column):
+    """`images` with zeros in a rectangle of half their size, its middle at `row` and `column`, int32 `[B]`."""
+    inside = True
+    for axis, middle in ((1, row), (2, column)):
+        size = tf.shape(images)[axis]
+        length = (size + 1) // 2
+        offset = tf.range(size) - (middle[:, None] - length // 2)
+        inside &= _along(axis, (offset >= 0) & (offset < length))
+    return tf.where(inside, tf.zeros([], images.dtype), images)
+
+
+def _along(axis, mask):
+    """A mask `[B,size]` as one that broadcasts along `axis` of `[B,height,width,channels]`."""
+    return mask[:, :, None, None] if axis == 1 else mask[:, None, :, None]
+
+
+def _random_color(images, draws):
+    return change_color(images, draws[:, 0] - 0.5, 2 * draws[:, 1], draws[:, 2] + 0.5)
+
+
+def _random_translation(images, draws):
+    # An eighth, rounded.
+    most = [(tf.shape(images)[axis] + 4) // 8 for axis in (1, 2)]
+    down, right = (_integers(draws[:, i], 2 * most[i] + 1) - most[i] for i in range(2))
+    return translate(images, down, right)
+
+
+def _random_cutout(images, draws):
+    # For an even length one position more, so that both borders are cut as often.
+    sizes = [tf.shape(images)[axis] for axis in (1, 2)]
+    row, column = (_integers(draws[:, i], sizes[i] + 1 - (sizes[i] + 1) // 2 % 2) for i in range(2))
+    return cut_out(images, row, column)
+
+
+def _integers(draws, number):
+    """Draws from 0 to 1 as integers from 0 to `number - 1`."""
+    return tf.cast(draws * tf.cast(number, tf.float32), tf.int32)
+
+
+_POLICIES = {"color": _random_color, "translation": _random_translation, "cutout": _random_cutout}

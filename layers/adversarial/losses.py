@@ -1,0 +1,73 @@
+"""The losses of adversarial training: a table of pairs of functions of the discriminator's scores."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class AdversarialLoss(NamedTuple):
+    """What each network minimises, as functions of the discriminator's scores.
+
+    Scores are logits of any shape, `[B]`, `[B,1]` or a map of patches; losses are means over all of them,
+    scalars, in float32 under half-precision policies too.
+
+    Attributes:
+        discriminator: Function of the scores of real and of generated samples.
+        generator: Function of the scores of generated samples.
+        threshold: Function of both scores; the discriminator takes what scores higher for real.
+    """
+
+    discriminator: Callable
+    generator: Callable
+    threshold: Callable
+
+
+def wide(x):
+    """`x` in float32, or in float64 if it is: half precision is too narrow for means and differences."""
+    return x if x.dtype == tf.float64 else tf.cast(x, tf.float32)
+
+
+def _mean(values):
+    return tf.reduce_mean(values)
+
+
+def _cross_entropy(real, fake):
+    # log D = -softplus(-score) and log(1 - D) = -softplus(score): finite where the sigmoid is 0 or 1.
+    return _mean(tf.nn.softplus(-wide(real))) + _mean(tf.nn.softplus(wide(fake)))
+
+
+def _zero(real, fake):
+    return tf.zeros([], wide(real).dtype)
+
+
+def _midpoint(real, fake):
+    return (_mean(wide(real)) + _mean(wide(fake))) / 2
+
+
+# With D = sigmoid(score), x real, y generated, and means E over the batch. Each discriminator minimises:
+LOSSES = {
+    # Goodfellow et al. 2014, equation 1: -E log D(x) - E log(1 - D(y)), log 4 where real and generated are alike;
+    # the generator E log(1 - D(y)), which has no slope left while the discriminator is sure.
+    "min_max": AdversarialLoss(_cross_entropy, lambda fake: -_mean(tf.nn.softplus(wide(fake))), _zero),
+    # The same, section 3: the same discriminator; the generator -E log D(y).
+    "non_saturating": AdversarialLoss(_cross_entropy, lambda fake: _mean(tf.nn.softplus(-wide(fake))), _zero),
+    # Lim & Ye 2017; Miyato et al. 2018, equations 16 and 17: E max(0, 1 - score(x)) + E max(0, 1 + score(y));
+    # the generator -E score(y).
+    "hinge": AdversarialLoss(
+        lambda real, fake: _mean(tf.nn.relu(1 - wide(real))) + _mean(tf.nn.relu(1 + wide(fake))),
+        lambda fake: -_mean(wide(fake)),
+        _zero,
+    ),
+    # Arjovsky et al. 2017, equation 2: E score(y) - E score(x), minus the distance once the critic is optimal; the
+    # generator -E score(y). Only the scores' difference means something, so the threshold lies between their means.
+    "wasserstein": AdversarialLoss(
+        lambda real, fake: _mean(wide(fake)) - _mean(wide(real)), lambda fake: -_mean(wide(fake)), _midpoint
+    ),
+    # Mao et al. 2017, equation 9: E (score(x) - 1)^2 / 2 + E score(y)^2 / 2; the generator E (score(y) - 1)^2 / 2.
+    "least_squares": AdversarialLoss(
+        lambda real, fake: (_mean((wide(real) - 1) ** 2) + _mean(wide(fake) ** 2)) / 2,
+        lambda fake: _mean((wide(fake) - 1) ** 2) / 2,
+        lambda real, fake: _zero(real, fake) + 0.5,
+    ),
+}

@@ -1,0 +1,48 @@
+"""The penalties on a discriminator's gradient: a table of functions."""
+
+import tensorflow as tf
+
+from ikelos.layers.adversarial.losses import wide
+
+
+def gradient_penalty(discriminator, real, fake, seed):
+    """`E (|gradient| - 1)^2` between real and generated samples (Gulrajani et al. 2017, equation 3; weight 10).
+
+    Args:
+        discriminator: Function from samples `[B,...]` to scores `[B,...]`.
+        real: Real samples, `[B,...]`.
+        fake: Generated samples of the same shape.
+        seed: int `[2]`, for where between a real and a generated sample each gradient is taken.
+
+    Returns:
+        A scalar.
+    """
+    shape = tf.concat([tf.shape(real)[:1], tf.ones([len(real.shape) - 1], tf.int32)], axis=0)
+    share = tf.random.stateless_uniform(shape, seed, dtype=real.dtype)
+    squares = _squared_gradients(discriminator, share * real + (1 - share) * fake)
+    # Without the constant the root's own gradient would be infinite at 0.
+    return tf.reduce_mean((tf.sqrt(squares + 1e-12) - 1) ** 2)
+
+
+def r1(discriminator, real, fake, seed):
+    """`E |gradient|^2 / 2` at real samples (Mescheder et al. 2018, equation 9; weight 10). See `gradient_penalty`."""
+    return tf.reduce_mean(_squared_gradients(discriminator, real)) / 2
+
+
+def r2(discriminator, real, fake, seed):
+    """`E |gradient|^2 / 2` at generated ones (Mescheder et al. 2018, equation 10). See `gradient_penalty`."""
+    return tf.reduce_mean(_squared_gradients(discriminator, fake)) / 2
+
+
+PENALTIES = {"gradient_penalty": gradient_penalty, "r1": r1, "r2": r2}
+
+
+def _squared_gradients(discriminator, samples):
+    """The squared length of each sample's gradient, `[B]`; the score of a sample is the mean of its patches'."""
+    with tf.GradientTape() as tape:
+        tape.watch(samples)
+        scores = wide(discriminator(samples))
+        # The sum over samples: if none sees the others, each one's gradient is that of its own score.
+        total = tf.reduce_sum(tf.reduce_mean(tf.reshape(scores, [tf.shape(scores)[0], -1]), axis=1))
+    gradients = wide(tape.gradient(total, samples))
+    return tf.reduce_sum(gradients**2, axis=range(1, len(gradients.shape)))

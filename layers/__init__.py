@@ -26,8 +26,10 @@ from ikelos.layers.models.lstm_language_model import LSTMLanguageModel
 from ikelos.layers.models.transformer_language_model import TransformerLanguageModel
 from ikelos.layers.normalization.fused_rms_normalization import FusedRMSNormalization
 from ikelos.layers.position.alibi_bias import AlibiBias
+from ikelos.layers.position.learned_position_embedding import LearnedPositionEmbedding
 from ikelos.layers.position.relative_position_bias import RelativePositionBias
 from ikelos.layers.position.rotary_embedding import RotaryEmbedding
+from ikelos.layers.position.sinusoidal_position_embedding import SinusoidalPositionEmbedding
 from ikelos.layers.recurrent.fused_gru import FusedGRU
 from ikelos.layers.recurrent.fused_gru_cell import FusedGRUCell
 from ikelos.layers.recurrent.fused_lstm import FusedLSTM
@@ -54,6 +56,7 @@ __all__ = [
     "KLDivergence",
     "KVCache",
     "LSTMLanguageModel",
+    "LearnedPositionEmbedding",
     "LearnedPrior",
     "MixtureDiscretizedLogistic",
     "MixtureNormal",
@@ -65,6 +68,7 @@ __all__ = [
     "RealNVPPrior",
     "RelativePositionBias",
     "RotaryEmbedding",
+    "SinusoidalPositionEmbedding",
     "StandardNormalPrior",
     "TransformerLanguageModel",
     "VampPrior",

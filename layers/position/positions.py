@@ -20,6 +20,11 @@ def integer_positions(name: str, positions) -> tf.Tensor:
     return positions
 
 
+def positions_of(inputs: tf.Tensor, positions) -> tf.Tensor:
+    """`positions` of the steps of `inputs [B,T,D]` as a tensor; `[T]`, from 0, when None."""
+    return tf.range(tf.shape(inputs)[1]) if positions is None else integer_positions("positions", positions)
+
+
 def distances(query_positions, key_positions) -> tf.Tensor:
     """`key_positions [S]` or `[B,S]` seen from `query_positions [T]` or `[B,T]`: how far each key is ahead of each
     query, int32 `[1,T,S]` or `[B,T,S]`."""

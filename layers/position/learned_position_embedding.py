@@ -1,0 +1,79 @@
+"""`LearnedPositionEmbedding`: a learned vector for each position, added to the features."""
+
+import keras
+import tensorflow as tf
+
+from ikelos.kernels.arguments import arithmetic
+from ikelos.layers.position.positions import positions_of
+
+
+@keras.saving.register_keras_serializable(package="ikelos")
+class LearnedPositionEmbedding(keras.layers.Layer):
+    """Adds to each token a vector learned for its position (Gehring et al. 2017, section 3.1).
+
+    Args:
+        max_length: Number of positions that have a vector.
+        embeddings_initializer: Of the vectors, `[max_length, D]`.
+
+    Call arguments:
+        inputs: `[B,T,D]`.
+        positions: int `[T]` or `[B,T]`, at least 0 and below `max_length`; 0 to T-1 when None.
+
+    Output shape: `[B,T,D]`.
+
+    Raises:
+        ValueError: If `max_length` is below 1, T is known to be above it, or `positions` are no integers.
+        tf.errors.InvalidArgumentError: If a position without a vector comes while the graph runs, on TensorFlow's CPU
+            kernels. Compiled by XLA it gets the nearest position's vector, on a GPU zeros.
+
+    Example:
+
+    >>> layer = LearnedPositionEmbedding(max_length=8)
+    >>> x = keras.random.normal((1, 5, 4))
+    >>> layer(x).shape
+    TensorShape([1, 5, 4])
+    >>> bool((layer(x[:, 3:], positions=[3, 4]) == layer(x)[:, 3:]).numpy().all())
+    True
+    """
+
+    def __init__(self, max_length, embeddings_initializer="uniform", **kwargs):
+        super().__init__(**kwargs)
+        if max_length < 1:
+            raise ValueError(f"`max_length` must be at least 1. Received: max_length={max_length}")
+        self.max_length = max_length
+        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
+        self.supports_masking = True
+
+    def build(self, inputs_shape, positions_shape=None):
+        """Creates the vectors for `[B,T,D]`."""
+        self.embeddings = self.add_weight(
+            shape=(self.max_length, inputs_shape[-1]),
+            initializer=self.embeddings_initializer,
+            name="embeddings",
+            # Mixed precision would cast the whole table for the few rows looked up.
+            autocast=False,
+        )
+
+    def call(self, inputs, positions=None):
+        """Adds to `inputs [B,T,D]` the vectors of `positions`."""
+        if positions is None and inputs.shape[1] is not None and inputs.shape[1] > self.max_length:
+            raise ValueError(
+                f"`inputs` must have at most `max_length`={self.max_length} positions. "
+                f"Received: inputs.shape={inputs.shape}"
+            )
+        vectors = tf.gather(self.embeddings.value, positions_of(inputs, positions))
+        # Rounded once in half precision.
+        dtype = arithmetic(inputs.dtype)
+        return tf.cast(tf.cast(inputs, dtype) + tf.cast(vectors, dtype), inputs.dtype)
+
+    def compute_output_shape(self, inputs_shape, positions_shape=None):
+        """The inputs' shape."""
+        return inputs_shape
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "max_length": self.max_length,
+            "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
+        }

@@ -1,0 +1,63 @@
+"""`SinusoidalPositionEmbedding`: positions as waves, added to the features."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ikelos.layers.position.positions import positions_of, wave_angles
+
+
+@keras.saving.register_keras_serializable(package="ikelos")
+class SinusoidalPositionEmbedding(keras.layers.Layer):
+    """Adds to each token sines and cosines of its position (Vaswani et al. 2017, section 3.5).
+
+    Feature `2 i` gets `sin(position * max_wavelength ** (-2 i / D))` and feature `2 i + 1` the cosine of the same.
+    Nothing is learned, and any position has its embedding.
+
+    Args:
+        max_wavelength: What the wavelengths, in positions over 2 pi, tend to at the last features; the first
+            one's is 1.
+
+    Call arguments:
+        inputs: `[B,T,D]`, D even.
+        positions: int `[T]` or `[B,T]`; 0 to T-1 when None.
+
+    Output shape: `[B,T,D]`.
+
+    Raises:
+        ValueError: If `max_wavelength` is not positive, D is odd or `positions` are no integers.
+
+    Example:
+
+    >>> layer = SinusoidalPositionEmbedding()
+    >>> layer(keras.ops.zeros((1, 2, 4))).numpy().round(3)
+    array([[[0.   , 1.   , 0.   , 1.   ],
+            [0.841, 0.54 , 0.01 , 1.   ]]], dtype=float32)
+    """
+
+    def __init__(self, max_wavelength=10000.0, **kwargs):
+        super().__init__(**kwargs)
+        if max_wavelength <= 0:
+            raise ValueError(f"`max_wavelength` must be positive. Received: max_wavelength={max_wavelength}")
+        self.max_wavelength = max_wavelength
+        self.supports_masking = True
+
+    def call(self, inputs, positions=None):
+        """Adds to `inputs [B,T,D]` the embeddings of `positions`."""
+        size = inputs.shape[-1]
+        if size % 2:
+            raise ValueError(f"The last axis of `inputs` must be even. Received: inputs.shape={inputs.shape}")
+        frequencies = self.max_wavelength ** (-np.arange(0, size, 2) / size)
+        angles = wave_angles(positions_of(inputs, positions), frequencies, inputs.dtype)
+        waves = tf.stack([tf.sin(angles), tf.cos(angles)], axis=-1)
+        waves = tf.reshape(waves, tf.concat([tf.shape(angles)[:-1], [size]], axis=0))
+        # Rounded once in half precision.
+        return tf.cast(tf.cast(inputs, waves.dtype) + waves, inputs.dtype)
+
+    def compute_output_shape(self, inputs_shape, positions_shape=None):
+        """The inputs' shape."""
+        return inputs_shape
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {**super().get_config(), "max_wavelength": self.max_wavelength}

@@ -1,4 +1,4 @@
-"""Where documents come from, as sections of a recipe. Imports nothing heavy."""
+"""Where texts and images come from, as sections of a recipe. Imports nothing heavy."""
 
 from typing import Literal, Self
 
@@ -20,8 +20,8 @@ class Splits(Section):
 class Patterns(Section):
     """File patterns of the three splits, relative to the working directory; `**` crosses folders.
 
-    The suffix gives the format: `.txt` and `.txt.gz` hold one document each, in UTF-8; `.tfrecord` and
-    `.tfrecord.gz` hold one `tf.train.Example` for each document.
+    The suffix gives the format: `.txt` and `.txt.gz` hold one document each, in UTF-8; `.png`, `.jpg` and `.jpeg` one
+    image each; `.tfrecord` and `.tfrecord.gz` hold one `tf.train.Example` for each document or image.
     """
 
     train: tuple[str, ...]
@@ -30,8 +30,7 @@ class Patterns(Section):
 
 
 class Source(Section):
-    """Text documents: either a data set of TensorFlow Datasets (`tfds`, `splits`) or files of one's own
-    (`files`).
+    """Either a data set of TensorFlow Datasets (`tfds`, `splits`) or files of one's own (`files`).
 
     Attributes:
         tfds: the data set's name, with a config and a version if wanted: `shakespeare_plays`,
@@ -39,14 +38,12 @@ class Source(Section):
         splits: the names of its splits.
         data_dir: the folder of its prepared files; null takes `$TFDS_DATA_DIR`, else `~/tensorflow_datasets`.
         files: patterns instead of a data set.
-        text_feature: the feature that holds the text; of no meaning for text files.
     """
 
     tfds: str | None = None
     splits: Splits | None = None
     data_dir: str | None = None
     files: Patterns | None = None
-    text_feature: str = "text"
 
     @pydantic.model_validator(mode="after")
     def _is_one_source(self) -> Self:
@@ -56,3 +53,26 @@ class Source(Section):
         if self.tfds is not None and self.splits is None:
             raise ValueError(f"`splits` must name the splits of the data set. Received: tfds={self.tfds}, splits=null")
         return self
+
+
+class TextSource(Source):
+    """Text documents.
+
+    Attributes:
+        text_feature: the feature that holds the text; of no meaning for text files.
+    """
+
+    text_feature: str = "text"
+
+
+class ImageSource(Source):
+    """Images, with or without classes.
+
+    Attributes:
+        image_feature: the feature that holds the image; of no meaning for image files.
+        label_feature: the feature that holds the class (of image files: any name, and their folder's name is the
+            class); null for images without classes.
+    """
+
+    image_feature: str = "image"
+    label_feature: str | None = "label"

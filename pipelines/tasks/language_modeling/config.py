@@ -16,7 +16,7 @@ from ikelos.pipelines.config import (
     Training,
 )
 from ikelos.pipelines.config import Export as SharedExport
-from ikelos.pipelines.data.config import Source
+from ikelos.pipelines.data.config import TextSource
 
 
 class Vocabulary(Section):
@@ -51,7 +51,7 @@ class Data(Section):
         buckets: With `bucketed`, the longest length of each bucket, ascending; the last one is the context. Else null.
     """
 
-    source: Source
+    source: TextSource
     vocabulary: Vocabulary
     batching: Literal["packed", "bucketed"]
     buckets: tuple[Positive, ...] | None

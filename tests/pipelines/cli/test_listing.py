@@ -1,4 +1,4 @@
-from ikelos.pipelines.data import documents
+from ikelos.pipelines.data import sources
 
 
 def test_recipes_and_data_sets_are_listed_with_a_line_each(ikelos_command, toy):
@@ -9,6 +9,6 @@ def test_recipes_and_data_sets_are_listed_with_a_line_each(ikelos_command, toy):
         ["toy", "Greets;", "one", "second;", "0.5", "nats", "per", "greeting."],
         ["toy_fast", "Greets;", "one", "second;", "0.5", "nats", "per", "greeting."],
     ]
-    for name, description in documents.available().items():
+    for name, description in sources.available().items():
         assert name in data
         assert description in data

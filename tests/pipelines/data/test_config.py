@@ -4,17 +4,17 @@ import sys
 import pydantic
 import pytest
 
-from ikelos.pipelines.data.config import Source
+from ikelos.pipelines.data.config import ImageSource, TextSource
 
 SPLITS = {"train": "train", "validation": "train[95%:]", "test": "test"}
 FILES = {"train": ("a.txt",), "validation": ("b.txt",), "test": ("c.txt",)}
 
 
 def test_a_source_is_a_data_set_or_files():
-    assert Source(tfds="imdb_reviews", splits=SPLITS).text_feature == "text"
-    assert Source(files=FILES).files.test == ("c.txt",)
+    assert TextSource(tfds="imdb_reviews", splits=SPLITS).text_feature == "text"
+    assert TextSource(files=FILES).files.test == ("c.txt",)
     # The splits may stay in a recipe whose data set is replaced by files.
-    assert Source(files=FILES, splits=SPLITS).tfds is None
+    assert ImageSource(files=FILES, splits=SPLITS).tfds is None
 
 
 @pytest.mark.parametrize(
@@ -28,13 +28,13 @@ def test_a_source_is_a_data_set_or_files():
 )
 def test_refuses(fields, message):
     with pytest.raises(pydantic.ValidationError, match=message):
-        Source(**fields)
+        TextSource(**fields)
 
 
 def test_listing_imports_nothing_heavy():
     code = (
-        "import sys; from ikelos.pipelines.data.documents import available; names = list(available());"
+        "import sys; from ikelos.pipelines.data.sources import available; names = list(available());"
         "print(names, [m for m in ('tensorflow', 'tensorflow_datasets', 'keras', 'numpy') if m in sys.modules])"
     )
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    assert output.strip() == "['shakespeare_plays'] []"
+    assert output.strip() == "['font_letters', 'mnist_digits', 'shakespeare_plays'] []"

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from ikelos.pipelines.data.config import Source
-from ikelos.pipelines.data.documents import available, documents
+from ikelos.pipelines.data.config import TextSource
+from ikelos.pipelines.data.documents import documents
 from ikelos.pipelines.errors import UserError
 
 SPLITS = {"train": "train", "validation": "validation", "test": "test"}
@@ -25,7 +25,7 @@ def data_dir(tmp_path_factory):
 
 
 def files(train, validation="held/*", test="held/*"):
-    return Source(files={"train": tuple(train), "validation": (validation,), "test": (test,)})
+    return TextSource(files={"train": tuple(train), "validation": (validation,), "test": (test,)})
 
 
 def hold_out(folder):
@@ -55,13 +55,12 @@ def write_records(path, features, compression=None):
 
 
 def test_our_data_set(data_dir, capsys):
-    source = Source(tfds="shakespeare_plays", splits=SPLITS, data_dir=data_dir)
+    source = TextSource(tfds="shakespeare_plays", splits=SPLITS, data_dir=data_dir)
     found = {split: list(documents(source, split)) for split in ("train", "validation", "test")}
     assert [len(found[split]) for split in found] == [34, 1, 3]
     assert [name for name, _ in found["test"]] == ["macbeth", "richard-ii", "twelfth-night"]
     assert found["test"][0][1].startswith("# Macbeth\n\n## ACT I")
     assert found["test"] == list(documents(source, "test"))
-    assert list(available()) == ["shakespeare_plays"]
     # It is prepared once, and says where.
     folder = f"{data_dir}/shakespeare_plays/1.0.0"
     assert capsys.readouterr() == ("", f"Preparing data set shakespeare_plays in {folder}\n")
@@ -69,14 +68,14 @@ def test_our_data_set(data_dir, capsys):
 
 def test_slices_of_splits(data_dir):
     splits = {"train": "train[:30]", "validation": "train[30:]", "test": "test"}
-    source = Source(tfds="shakespeare_plays:1.0.0", splits=splits, data_dir=data_dir)
+    source = TextSource(tfds="shakespeare_plays:1.0.0", splits=splits, data_dir=data_dir)
     assert [len(list(documents(source, split))) for split in SPLITS] == [30, 4, 3]
 
 
 @pytest.mark.parametrize("name", ["imdb_reviews", "imdb_reviews/plain_text:1.0.0", "tiny_shakespeare"])
 def test_any_data_set_by_name(name, data_dir):
     with tfds.testing.mock_data(num_examples=5):
-        found = list(documents(Source(tfds=name, splits=SPLITS, data_dir=data_dir), "train"))
+        found = list(documents(TextSource(tfds=name, splits=SPLITS, data_dir=data_dir), "train"))
         expected = [e["text"].decode() for e in tfds.as_numpy(tfds.load(name, split="train", data_dir=data_dir))]
     assert [text for _, text in found] == expected
     assert [key for key, _ in found] == [f"train:{i}" for i in range(5)]
@@ -84,7 +83,7 @@ def test_any_data_set_by_name(name, data_dir):
 
 def test_another_feature(data_dir):
     with tfds.testing.mock_data(num_examples=2):
-        source = Source(tfds="ag_news_subset", splits=SPLITS, text_feature="description", data_dir=data_dir)
+        source = TextSource(tfds="ag_news_subset", splits=SPLITS, text_feature="description", data_dir=data_dir)
         assert len(list(documents(source, "train"))) == 2
 
 
@@ -93,7 +92,7 @@ def test_another_feature(data_dir):
     [
         (
             {"tfds": "shakespear_plays"},
-            "unknown data set 'shakespear_plays'. Ikelos has: shakespeare_plays. Nearest .*: tiny_shakespeare",
+            "unknown data set 'shakespear_plays'. Ikelos has: .*, shakespeare_plays. Nearest .*: tiny_shakespeare",
         ),
         ({"tfds": "imdb_revews/plain_text"}, "Nearest in TensorFlow Datasets: imdb_reviews"),
         ({"tfds": "/somewhere"}, "Nearest in TensorFlow Datasets: none"),
@@ -110,7 +109,7 @@ def test_another_feature(data_dir):
     ],
 )
 def test_tfds_refuses(fields, message, data_dir):
-    source = Source(**{"tfds": "shakespeare_plays", "splits": SPLITS, "data_dir": data_dir, **fields})
+    source = TextSource(**{"tfds": "shakespeare_plays", "splits": SPLITS, "data_dir": data_dir, **fields})
     with pytest.raises(UserError, match=message) as caught:
         list(documents(source, "train"))
     assert "\n" not in str(caught.value)
@@ -118,13 +117,13 @@ def test_tfds_refuses(fields, message, data_dir):
 
 def test_data_dir_can_not_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    source = Source(tfds="shakespeare_plays", splits=SPLITS, data_dir=str(tmp_path / "file"))
+    source = TextSource(tfds="shakespeare_plays", splits=SPLITS, data_dir=str(tmp_path / "file"))
     with pytest.raises(UserError, match=r"'shakespeare_plays' can't be prepared in .*file/shakespeare_plays"):
         list(documents(source, "train"))
 
 
 def test_two_processes_may_prepare_a_data_set_at_once(tmp_path, monkeypatch):
-    source = Source(tfds="shakespeare_plays", splits=SPLITS, data_dir=str(tmp_path))
+    source = TextSource(tfds="shakespeare_plays", splits=SPLITS, data_dir=str(tmp_path))
     prepare = tfds.core.DatasetBuilder.download_and_prepare
 
     def prepare_second(builder):

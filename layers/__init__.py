@@ -1,5 +1,7 @@
 """Keras 3 layers, small models and in-graph decoding."""
 
+from ikelos.layers.adversarial.differentiable_augmentation import DifferentiableAugmentation
+from ikelos.layers.adversarial.pairwise_diversity import PairwiseDiversity
 from ikelos.layers.attention.causal_self_attention import CausalSelfAttention
 from ikelos.layers.attention.fused_grouped_query_attention import FusedGroupedQueryAttention
 from ikelos.layers.attention.fused_multi_head_attention import FusedMultiHeadAttention
@@ -22,6 +24,7 @@ from ikelos.layers.distributions.standard_normal_prior import StandardNormalPrio
 from ikelos.layers.distributions.vamp_prior import VampPrior
 from ikelos.layers.distributions.vector_quantizer import VectorQuantizer
 from ikelos.layers.embedding.hashed_ngram_embedding import HashedNgramEmbedding
+from ikelos.layers.models.adversarial_model import AdversarialModel
 from ikelos.layers.models.lstm_language_model import LSTMLanguageModel
 from ikelos.layers.models.transformer_language_model import TransformerLanguageModel
 from ikelos.layers.normalization.fused_rms_normalization import FusedRMSNormalization
@@ -38,12 +41,14 @@ from ikelos.layers.transformer.decoder_block import DecoderBlock
 from ikelos.layers.transformer.gated_feed_forward import GatedFeedForward
 
 __all__ = [
+    "AdversarialModel",
     "AlibiBias",
     "Bernoulli",
     "Categorical",
     "CausalSelfAttention",
     "ContinuousBernoulli",
     "DecoderBlock",
+    "DifferentiableAugmentation",
     "FusedGRU",
     "FusedGRUCell",
     "FusedGroupedQueryAttention",
@@ -65,6 +70,7 @@ __all__ = [
     "NegativeLogLikelihood",
     "Normal",
     "OneHotCategorical",
+    "PairwiseDiversity",
     "RealNVPPrior",
     "RelativePositionBias",
     "RotaryEmbedding",

@@ -47,7 +47,7 @@ def read_examples(version: pathlib.Path) -> dict[str, dict]:
     """
     examples = json.loads((version / EXTRA / _EXAMPLES).read_text(encoding="utf-8"))
     for example in examples.values():
-        example["inputs"] = {name: _from_json(value) for name, value in example["inputs"].items()}
+        example["inputs"] = {name: from_json(value) for name, value in example["inputs"].items()}
     return examples
 
 
@@ -72,10 +72,20 @@ def _to_json(value):
         return {"b64": _base64(value)}
 
 
-def _from_json(value):
+def from_json(value):
+    """Nested lists of JSON with TF Serving's `{"b64": ...}` as bytes.
+
+    Raises:
+        ValueError: an object is something else.
+    """
     if isinstance(value, list):
-        return [_from_json(item) for item in value]
-    return base64.b64decode(value["b64"]) if isinstance(value, dict) else value
+        return [from_json(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    try:
+        return base64.b64decode(value["b64"], validate=True)
+    except (KeyError, TypeError, ValueError):
+        raise ValueError('an object must be {"b64": "..."} in base64') from None
 
 
 def _pack(array: np.ndarray) -> dict:

@@ -10,6 +10,7 @@ import yaml
 
 from ikelos.pipelines import yaml12
 from ikelos.pipelines.errors import UserError
+from ikelos.serving.examples import from_json
 from ikelos.serving.values import shape_text, to_array
 
 Specs = Mapping[str, tuple[str, tuple[int | None, ...] | None]]
@@ -22,8 +23,9 @@ def gather(
 
     Args:
         specs: name -> (dtype, shape) of each input.
-        given: Texts `"name=value"`; several of one name make a batch.
-        file: JSON `{name: [value, ...]}`, or None.
+        given: Texts `"name=value"`; several of one name make a batch. The value of an input whose name ends in `_bytes`
+            is the path of a file, whose content is taken.
+        file: JSON `{name: [value, ...]}`, with bytes as `{"b64": ...}`, or None.
         examples: name -> a batch of values, whose first row stands in for an input that is not given.
 
     Returns:
@@ -44,7 +46,7 @@ def gather(
         if name in label and label[name] != "--input":
             raise UserError(f"--input {text}: {name} is also given by {file}")
         label[name] = "--input"
-        values.setdefault(name, []).append(_parse(text, written, *specs[name]))
+        values.setdefault(name, []).append(_parse(text, name, written, *specs[name]))
     for name, (dtype, shape) in specs.items():
         if name not in values:
             if name not in examples:
@@ -67,10 +69,10 @@ def _check_known(where: str, name: str, specs: Specs) -> None:
         raise UserError(f"{where}: unknown input {name}; inputs: {known}")
 
 
-def _parse(text: str, value: str, dtype: str, shape: tuple[int | None, ...] | None) -> Any:
-    """One row from its text: taken as it is for a string, as YAML for numbers and lists."""
+def _parse(text: str, name: str, value: str, dtype: str, shape: tuple[int | None, ...] | None) -> Any:
+    """One row from its text: a string as it is, numbers and lists as YAML, for bytes what the named file holds."""
     if dtype == "string" and shape is not None and len(shape) == 1:
-        return value
+        return _content(text, Path(value)) if name.endswith("_bytes") else value
     row_shape = None if shape is None else shape[1:]
     try:
         row, _ = yaml12.loads(value)
@@ -79,6 +81,13 @@ def _parse(text: str, value: str, dtype: str, shape: tuple[int | None, ...] | No
         kind = dtype if row_shape == () else f"{dtype} of shape {shape_text(row_shape)}"
         raise UserError(f"--input {text}: must be {kind}. Received: {value!r}") from None
     return row
+
+
+def _content(text: str, file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UserError(f"--input {text}: cannot read {file}: {error.strerror}") from None
 
 
 def _read(file: Path) -> dict[str, list]:
@@ -90,7 +99,10 @@ def _read(file: Path) -> dict[str, list]:
         raise UserError(f"cannot read {file}: {error.strerror}") from None
     if not isinstance(values, dict) or not all(isinstance(value, list) for value in values.values()):
         raise UserError(f'{file}: must be {{"name": [value, ...], ...}}')
-    return values
+    try:
+        return {name: from_json(value) for name, value in values.items()}
+    except ValueError as error:
+        raise UserError(f"{file}: {error}") from None
 
 
 def _same_rows(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

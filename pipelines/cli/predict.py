@@ -16,8 +16,13 @@ from ikelos.pipelines.errors import UserError
 EXAMPLE = (
     "Example: [bold]ikelos predict runs/language_modeling --signature generate --input prompt=ROMEO:[/bold]"
     "\n\nInputs that are not given are those of the example in the model. The model runs in TensorFlow's "
-    "C library, as in TensorFlow Serving. Writes nothing but its output."
+    "C library, as in TensorFlow Serving. An input whose name ends in _bytes takes the path of a file. "
+    "Writes nothing but its output, and with --save the outputs whose names end in _bytes, as files."
 )
+
+
+# How files begin, and end.
+_SUFFIXES = {b"\x89PNG\r\n": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".wav"}
 
 
 class Format(enum.StrEnum):
@@ -45,6 +50,9 @@ def predict(
         Path | None, typer.Option("--json", metavar="FILE", help='Inputs as {"name": \\[value, ...]}.')
     ] = None,
     output: Annotated[Format, typer.Option(help="For people or for machines.")] = Format.TEXT,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where to write outputs of bytes, such as pictures.")
+    ] = None,
 ) -> None:
     """Run an exported model on inputs, without a server."""
     version = find_version(path)
@@ -66,6 +74,7 @@ def predict(
             outputs = model.run(signature, inputs)
         except StockError as error:  # it has loaded, so it is these inputs that it can't work on
             raise UserError(f"signature {signature}: {_complaint(str(error))}") from error
+    saved = {} if save is None else _save(save, outputs)
     if output is Format.JSON:
         print(json.dumps({name: _plain(name, array.tolist()) for name, array in outputs.items()}))
         return
@@ -76,7 +85,9 @@ def predict(
     for row in range(rows):
         if rows > 1:
             out.print(f"\n[bold]row {row + 1}[/bold]")
-        out.print(columns({name: _readable(array[row]) for name, array in outputs.items()}))
+        out.print(
+            columns({name: _readable(name, array[row], saved.get((name, row))) for name, array in outputs.items()})
+        )
 
 
 def find_version(path: Path) -> Path:
@@ -119,10 +130,31 @@ def _plain(name: str, value: Any) -> Any:
     return value
 
 
-def _readable(value: Any) -> str:
-    """One row of an output for people: text as it is, numbers short."""
+def _save(folder: Path, outputs: dict[str, Any]) -> dict[tuple[str, int], Path]:
+    """Writes each row of the outputs of bytes as a file, `NAME-ROW.png`; returns where, by name and row."""
+    saved = {}
+    for name, array in outputs.items():
+        for row, value in enumerate(array):
+            if name.endswith("_bytes") and isinstance(value, bytes):
+                suffix = next((suffix for magic, suffix in _SUFFIXES.items() if value.startswith(magic)), ".bin")
+                saved[name, row] = folder / f"{name.removesuffix('_bytes')}-{row + 1}{suffix}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for (name, row), path in saved.items():
+            path.write_bytes(outputs[name][row])
+    except OSError as error:
+        raise UserError(f"--save {folder}: cannot write {error.filename}: {error.strerror}") from None
+    return saved
+
+
+def _readable(name: str, value: Any, saved: Path | None) -> str:
+    """One row of an output for people: text as it is, numbers short, bytes by their file or their number."""
     import numpy as np
 
+    if saved is not None:
+        return str(saved)
+    if isinstance(value, bytes) and name.endswith("_bytes"):
+        return f"{len(value):,} bytes (--save FOLDER writes them)"
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="replace")
     if isinstance(value, np.floating):

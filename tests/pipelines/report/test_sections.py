@@ -1,7 +1,8 @@
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from ikelos.pipelines.report.sections import Column, Headline, Picture, Section, Surprisal, Table, Tile
+from ikelos.pipelines.report.sections import Column, Headline, Images, Picture, Section, Surprisal, Table, Tile
 
 
 def test_cells_are_written_as_their_column_says():
@@ -29,3 +30,8 @@ def test_what_does_not_fit_is_refused():
         Surprisal(pieces="abc", nats=[1.0, 2.0])
     with pytest.raises(ValueError, match=r"`alt`.*alt=' '"):
         Picture(figure=Figure(), alt=" ")
+    images = np.zeros([2, 1, 3, 3, 1], np.uint8)
+    with pytest.raises(ValueError, match=r"`alt`.*alt=''"):
+        Images(images=images, alt="")
+    with pytest.raises(ValueError, match=r"one for each of 2 rows. Received: 1"):
+        Images(images=images, alt="zeros", row_titles=["one"])

@@ -2,10 +2,11 @@
 
 from ikelos.layers.adversarial.differentiable_augmentation import DifferentiableAugmentation
 from ikelos.layers.adversarial.pairwise_diversity import PairwiseDiversity
-from ikelos.layers.attention.causal_self_attention import CausalSelfAttention
+from ikelos.layers.attention.cross_attention import CrossAttention
 from ikelos.layers.attention.fused_grouped_query_attention import FusedGroupedQueryAttention
 from ikelos.layers.attention.fused_multi_head_attention import FusedMultiHeadAttention
 from ikelos.layers.attention.kv_cache import KVCache
+from ikelos.layers.attention.self_attention import SelfAttention
 from ikelos.layers.convert import convert
 from ikelos.layers.distributions.bernoulli import Bernoulli
 from ikelos.layers.distributions.categorical import Categorical
@@ -24,9 +25,11 @@ from ikelos.layers.distributions.standard_normal_prior import StandardNormalPrio
 from ikelos.layers.distributions.vamp_prior import VampPrior
 from ikelos.layers.distributions.vector_quantizer import VectorQuantizer
 from ikelos.layers.embedding.hashed_ngram_embedding import HashedNgramEmbedding
+from ikelos.layers.models.active_units import ActiveUnits
 from ikelos.layers.models.adversarial_model import AdversarialModel
 from ikelos.layers.models.lstm_language_model import LSTMLanguageModel
 from ikelos.layers.models.transformer_language_model import TransformerLanguageModel
+from ikelos.layers.models.variational_autoencoder import VariationalAutoencoder
 from ikelos.layers.normalization.fused_rms_normalization import FusedRMSNormalization
 from ikelos.layers.position.alibi_bias import AlibiBias
 from ikelos.layers.position.learned_position_embedding import LearnedPositionEmbedding
@@ -38,17 +41,21 @@ from ikelos.layers.recurrent.fused_gru_cell import FusedGRUCell
 from ikelos.layers.recurrent.fused_lstm import FusedLSTM
 from ikelos.layers.recurrent.fused_lstm_cell import FusedLSTMCell
 from ikelos.layers.transformer.decoder_block import DecoderBlock
-from ikelos.layers.transformer.gated_feed_forward import GatedFeedForward
+from ikelos.layers.transformer.encoder_block import EncoderBlock
+from ikelos.layers.transformer.feed_forward import FeedForward
 
 __all__ = [
+    "ActiveUnits",
     "AdversarialModel",
     "AlibiBias",
     "Bernoulli",
     "Categorical",
-    "CausalSelfAttention",
     "ContinuousBernoulli",
+    "CrossAttention",
     "DecoderBlock",
     "DifferentiableAugmentation",
+    "EncoderBlock",
+    "FeedForward",
     "FusedGRU",
     "FusedGRUCell",
     "FusedGroupedQueryAttention",
@@ -56,7 +63,6 @@ __all__ = [
     "FusedLSTMCell",
     "FusedMultiHeadAttention",
     "FusedRMSNormalization",
-    "GatedFeedForward",
     "HashedNgramEmbedding",
     "KLDivergence",
     "KVCache",
@@ -74,10 +80,12 @@ __all__ = [
     "RealNVPPrior",
     "RelativePositionBias",
     "RotaryEmbedding",
+    "SelfAttention",
     "SinusoidalPositionEmbedding",
     "StandardNormalPrior",
     "TransformerLanguageModel",
     "VampPrior",
+    "VariationalAutoencoder",
     "VectorQuantizer",
     "convert",
 ]

@@ -76,20 +76,27 @@ class KLDivergence(keras.layers.Layer):
         posterior = self.posterior.distribution(inputs)
         sample = posterior.sample(seed=self.posterior.next_seed())
         divergence = kl_divergence(posterior, self.prior.distribution(), sample, self.use_exact_kl)
-        parts = self._beyond_free_bits(divergence, len(posterior.batch_shape))
-        self.add_loss(self.weight() * tf.reduce_sum(parts))
+        self.add_loss(self.cost(divergence, len(posterior.batch_shape), training=training))
+        return tf.cast(sample, self.compute_dtype)
+
+    def cost(self, divergence, batch_axes, sample_weight=None, training=False):
+        """What is added to the loss, for models with a loss of their own.
+
+        Args:
+            divergence: As `kl_divergence` gives it.
+            batch_axes: The number of its first axes that are no part of an event.
+            sample_weight: For the mean over these axes; their shape.
+            training: Whether to count the step.
+        """
+        means = weighted_mean(divergence, sample_weight, batch_axes)
+        cost = self.weight() * tf.reduce_sum(tf.maximum(means, self.free_bits / math.prod(means.shape)))
         if self.step is not None and training:
             self.step.assign_add(1)
-        return tf.cast(sample, self.compute_dtype)
+        return cost
 
     def weight(self):
         """The weight `beta` at the current step."""
         return self.beta if self.step is None else self.beta(self.step)
-
-    def _beyond_free_bits(self, divergence, batch_axes):
-        """Means over the batch, `[*event_shape]` or `[]`, but each no less than its share of the free bits."""
-        means = tf.reduce_mean(divergence, axis=list(range(batch_axes)))
-        return tf.maximum(means, self.free_bits / math.prod(means.shape))
 
     def compute_output_shape(self, input_shape):
         """`[...,*event_shape]`."""
@@ -111,6 +118,16 @@ class KLDivergence(keras.layers.Layer):
         """A layer with the config's posterior, prior and beta."""
         parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in ("posterior", "prior", "beta")}
         return cls(**{**config, **parts})
+
+
+def weighted_mean(values, weights=None, axes=1):
+    """The mean over the first axes, which are those of the weights; 0 where all weights are."""
+    over = list(range(axes))
+    if weights is None:
+        return tf.reduce_mean(values, axis=over)
+    weights = tf.cast(weights, values.dtype)
+    columns = tf.reshape(weights, tf.concat([tf.shape(weights), tf.ones([values.shape.rank - axes], tf.int32)], axis=0))
+    return tf.math.divide_no_nan(tf.reduce_sum(columns * values, axis=over), tf.reduce_sum(weights))
 
 
 def kl_divergence(posterior, prior, sample, use_exact_kl=None):

@@ -1,0 +1,317 @@
+"""Most are about a linear Gaussian model, whose likelihood and posterior are known (Tipping & Bishop 1999)."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ikelos.layers import (
+    Bernoulli,
+    Normal,
+    RealNVPPrior,
+    StandardNormalPrior,
+    VampPrior,
+    VariationalAutoencoder,
+)
+from ikelos.layers.testing import check_layer
+
+D, Z, NOISE = 5, 2, 0.5
+
+
+@pytest.fixture(autouse=True)
+def seeds():
+    keras.utils.set_random_seed(0)
+
+
+def softplus_inverse(scale):
+    return np.log(np.expm1(scale - 1e-5))
+
+
+def directions():
+    """Orthogonal columns, so that the exact posterior's values are independent."""
+    return np.linalg.qr(np.random.default_rng(0).normal(size=[D, Z]))[0] * [1.5, 0.8]
+
+
+def examples(number, seed=1):
+    rng = np.random.default_rng(seed)
+    latents = rng.normal(size=[number, Z])
+    return (latents @ directions().T + 1.0 + NOISE * rng.normal(size=[number, D])).astype("float32")
+
+
+def log_likelihood(x):
+    """In float64."""
+    covariance = directions() @ directions().T + NOISE**2 * np.eye(D)
+    off = x.astype("float64") - 1.0
+    whitened = np.einsum("bi,ij,bj->b", off, np.linalg.inv(covariance), off)
+    return -0.5 * (whitened + np.linalg.slogdet(2 * np.pi * covariance)[1])
+
+
+def posterior():
+    """The exact one's map from examples to means, and its deviations."""
+    precision = (directions() ** 2).sum(0) / NOISE**2 + 1
+    return directions() / NOISE**2 / precision, precision**-0.5
+
+
+def dense(inputs, outputs):
+    return keras.Sequential([keras.Input((inputs,)), keras.layers.Dense(outputs)])
+
+
+def linear(shift=0.0, widen=1.0, **arguments):
+    """The linear Gaussian model, with its exact posterior or one that is `shift`ed and `widen`ed."""
+    model = VariationalAutoencoder(
+        dense(D, 2 * Z), Normal(Z), StandardNormalPrior(Z), dense(Z, 2 * D), Normal(D), **arguments
+    )
+    to_means, deviations = posterior()
+    model.encoder.layers[0].set_weights(
+        [
+            np.concatenate([to_means, np.zeros([D, Z])], 1),
+            np.concatenate([shift - to_means.sum(0), softplus_inverse(widen * deviations)]),
+        ]
+    )
+    model.decoder.layers[0].set_weights(
+        [
+            np.concatenate([directions().T, np.zeros([Z, D])], 1),
+            np.concatenate([np.ones(D), softplus_inverse(np.full(D, NOISE))]),
+        ]
+    )
+    return model
+
+
+@pytest.mark.parametrize(("num_samples", "at_once"), [(1, 20), (7, 3), (6, 3), (5, 5), (4, 9)])
+def test_with_the_exact_posterior_the_bound_is_the_log_likelihood(num_samples, at_once):
+    x = examples(20)
+    bound = linear().log_likelihood(x, num_samples, samples_at_once=at_once)
+    np.testing.assert_allclose(bound, log_likelihood(x), rtol=1e-4)
+
+
+@pytest.mark.parametrize("arguments", [{"use_exact_kl": False}, {"num_samples": 4}])
+def test_with_the_exact_posterior_the_loss_is_the_negative_log_likelihood(arguments):
+    x = examples(20)
+    loss = linear(**arguments).compute_loss(x)
+    np.testing.assert_allclose(loss, -log_likelihood(x).mean(), rtol=1e-4)
+
+
+def test_the_bound_rises_with_the_samples_to_the_log_likelihood():
+    x = np.tile(examples(10), [200, 1])
+    model = linear(shift=0.5, widen=1.5)
+    exact = log_likelihood(x).mean()
+    bounds = {num: float(tf.reduce_mean(model.log_likelihood(x, num, seed=num))) for num in (1, 4, 16, 1000)}
+    # One sample's bound is short of it by the divergence of the exact posterior from the model's.
+    deviations = posterior()[1]
+    gap = (-np.log(1.5) + (1.5**2 + (0.5 / deviations) ** 2) / 2 - 0.5).sum()
+    assert bounds[1] == pytest.approx(exact - gap, abs=0.15)
+    assert bounds[1] < bounds[4] - 0.5 < bounds[4] < bounds[16] - 0.1
+    assert bounds[16] < bounds[1000] < exact + 0.01
+    assert bounds[1000] == pytest.approx(exact, abs=0.02)
+    # The loss of as many samples is the same bound.
+    loss = linear(shift=0.5, widen=1.5, num_samples=4).compute_loss(x)
+    assert -float(loss) == pytest.approx(bounds[4], abs=0.1)
+
+
+@pytest.mark.parametrize("num_samples", [1, 5])
+def test_fit_finds_the_likeliest_parameters(num_samples):
+    x = examples(400)
+    model = VariationalAutoencoder(
+        dense(D, 2 * Z), Normal(Z), StandardNormalPrior(Z), dense(Z, 2 * D), Normal(D), num_samples=num_samples
+    )
+    model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.1, 400)))
+    history = model.fit(x, batch_size=100, epochs=100, verbose=0).history
+    # Tipping & Bishop 1999, equation 8, with the mean deviation as noise.
+    values = np.sort(np.linalg.eigvalsh(np.cov(x.T.astype("float64"), bias=True)))[::-1]
+    noise = values[Z:].mean()
+    best = -0.5 * (D * np.log(2 * np.pi) + np.log(values[:Z]).sum() + (D - Z) * np.log(noise) + D)
+    assert float(tf.reduce_mean(model.log_likelihood(x, 200))) == pytest.approx(best, abs=0.05)
+    assert history["active_units"][-1] == Z
+    assert model.evaluate(x, verbose=0, return_dict=True)["active_units"] == Z
+
+
+def test_logs_are_those_of_all_examples_by_weight():
+    x = examples(30)
+    model = linear(use_exact_kl=False)
+    model.compile("sgd")
+    padded, weight = np.concatenate([x, np.full([10, D], 50.0, "float32")]), np.repeat([1.0, 0.0], [30, 10])
+    logs = model.evaluate(padded, sample_weight=weight, batch_size=16, verbose=0, return_dict=True)
+    assert logs["loss"] == pytest.approx(-log_likelihood(x).mean(), rel=1e-4)
+    assert logs["nll"] + logs["kl"] == pytest.approx(logs["loss"], rel=1e-4)
+    # Padding alone costs nothing, and moves no weight.
+    weights = model.get_weights()
+    assert model.train_on_batch(padded[30:], sample_weight=weight[30:], return_dict=True)["loss"] == 0
+    np.testing.assert_array_equal(model.encoder.layers[0].kernel, weights[0])
+
+
+def test_weight_and_free_bits_are_those_of_kl_divergence():
+    x = examples(30)
+    parts = linear()
+    parts.compute_loss(x)
+    kl = float(parts.kl.result())  # exact: no sample in it
+    divergence = parts.posterior.distribution(parts.encoder(x)).distribution.kl_divergence(
+        parts.prior.distribution().distribution
+    )
+    assert kl == pytest.approx(float(tf.reduce_sum(tf.reduce_mean(divergence, 0))), rel=1e-5)
+    doubled = linear(beta=2.0)
+    loss = float(doubled.compute_loss(x))
+    assert loss == pytest.approx(float(doubled.nll.result()) + 2 * kl, rel=1e-4)
+    free = linear(free_bits=100.0)
+    loss = float(free.compute_loss(x))
+    assert loss == pytest.approx(float(free.nll.result()) + 100, rel=1e-4)
+
+
+def test_a_schedule_of_the_weight_counts_training_steps():
+    model = linear(beta=keras.optimizers.schedules.PolynomialDecay(0.0, 4, 1.0))
+    model.compile("sgd")
+    first = model.evaluate(examples(16), verbose=0, return_dict=True)
+    assert first["loss"] == pytest.approx(first["nll"], rel=1e-5)
+    model.fit(examples(16), batch_size=8, verbose=0)
+    assert int(model.divergence.step) == 2
+
+
+def test_collapse_is_seen():
+    model = linear()
+    model.encoder.layers[0].kernel.assign(tf.zeros([D, 2 * Z]))
+    model.compile("sgd")
+    assert model.evaluate(examples(50), verbose=0, return_dict=True)["active_units"] == 0
+
+
+def test_regularisers_of_parts_count():
+    model = linear(use_exact_kl=False)
+    before = float(model.compute_loss(examples(8)))
+    model.decoder.layers[0].kernel_regularizer = keras.regularizers.L2(1.0)
+    model.decoder.layers[0].kernel.regularizer = keras.regularizers.L2(1.0)
+    squares = float(tf.reduce_sum(tf.square(model.decoder.layers[0].kernel)))
+    assert float(model.compute_loss(examples(8))) == pytest.approx(before + squares, rel=1e-4)
+
+
+def test_encode_decode_and_sample():
+    x = examples(7)
+    model = linear()
+    to_means, deviations = posterior()
+    np.testing.assert_allclose(model.encode(x), (x - 1) @ to_means, atol=1e-5)
+    np.testing.assert_allclose(model.posterior_of(x).stddev(), np.tile(deviations, [7, 1]), rtol=1e-4)
+    latents = np.random.default_rng(2).normal(size=[3, Z]).astype("float32")
+    np.testing.assert_allclose(model.decode(latents), latents @ directions().T + 1, atol=1e-5)
+    np.testing.assert_allclose(model.reconstruct(x), model.decode(model.encode(x)), atol=1e-6)
+    np.testing.assert_array_equal(model.predict(x, verbose=0), model(x))
+    samples = model.sample(4000, seed=1)
+    np.testing.assert_allclose(np.cov(samples.numpy().T), directions() @ directions().T, atol=0.15)
+    np.testing.assert_array_equal(samples, model.sample(4000, seed=tf.constant([0, 1])))
+    assert np.abs(model.sample(2) - model.sample(2)).min() > 0
+
+
+def test_the_unexpected_scores_higher():
+    x = examples(50)
+    model = linear()
+    usual, unusual = model.anomaly_score(x, seed=3), model.anomaly_score(x + 2 * (-1) ** np.arange(D), seed=3)
+    np.testing.assert_allclose(usual, -log_likelihood(x), rtol=1e-4)
+    assert usual.numpy().max() < unusual.numpy().min()
+
+
+def conditional():
+    """Examples and condition are numbers; the decoder's mean is ten times the condition, and the latent value."""
+    images, condition, latents = keras.Input((1,)), keras.Input((1,)), keras.Input((1,))
+    encoder = keras.Model([images, condition], keras.layers.Dense(2)(keras.layers.Concatenate()([images, condition])))
+    mean = keras.layers.Dense(2, use_bias=False)(keras.layers.Concatenate()([latents, condition]))
+    decoder = keras.Model([latents, condition], mean)
+    decoder.layers[-1].set_weights([np.array([[0.1, 0.0], [10.0, 0.0]])])
+    return VariationalAutoencoder(encoder, Normal(1), StandardNormalPrior(1), decoder, Normal(1))
+
+
+def test_the_condition_reaches_encoder_and_decoder(tmp_path):
+    model = conditional()
+    condition = np.arange(6, dtype="float32")[:, None]
+    pairs = (10 * condition, condition)
+    # An example beside another's condition would be dozens of deviations away.
+    assert model.log_likelihood(pairs, 30, samples_at_once=7).numpy().min() > -6
+    np.testing.assert_allclose(model.decode(np.ones([6, 1]), condition), 10 * condition + 0.1, atol=1e-5)
+    assert np.abs(model.sample(6, condition, seed=0) - 10 * condition).max() < 1
+    model.compile("adam")
+    model.fit(pairs, batch_size=3, verbose=0)
+    assert model.predict(pairs, verbose=0).shape == (6, 1)
+    path = tmp_path / "model.keras"
+    model.save(path)
+    np.testing.assert_allclose(keras.saving.load_model(path)(pairs), model(pairs), atol=1e-5)
+
+
+def of_pictures(prior="vamp", **arguments):
+    """Of 6x6 pictures, with convolutions, dropout and normalisation."""
+    encoder = keras.Sequential(
+        [
+            keras.Input((6, 6, 1)),
+            keras.layers.Conv2D(4, 3, 2, padding="same", activation="relu"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Flatten(),
+            keras.layers.Dropout(0.2),
+            keras.layers.Dense(Normal.params_size(3)),
+        ]
+    )
+    decoder = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(36), keras.layers.Reshape((6, 6, 1)), keras.layers.Conv2D(1, 3, 1, "same")]
+    )
+    posterior = Normal(3)
+    if prior == "vamp":
+        prior = VampPrior(encoder, posterior, num_components=4, input_shape=(6, 6, 1))
+    return VariationalAutoencoder(encoder, posterior, prior, decoder, Bernoulli((6, 6, 1)), **arguments)
+
+
+def pictures(number=32):
+    return (np.random.default_rng(0).random([number, 6, 6, 1]) < 0.3).astype("float32")
+
+
+@pytest.mark.parametrize("copy", ["loaded", "cloned"])
+def test_a_vamp_prior_keeps_the_models_encoder(tmp_path, copy):
+    model = of_pictures()
+    model.compile("adam", jit_compile=False)
+    model.fit(pictures(), verbose=0)
+    if copy == "loaded":
+        model.save(tmp_path / "model.keras")
+        again = keras.saving.load_model(tmp_path / "model.keras")
+        np.testing.assert_allclose(
+            again.prior(tf.ones([2, 3])), model.prior(tf.ones([2, 3])), rtol=1e-5
+        )
+    else:
+        again = keras.models.clone_model(model)
+        again.compile("adam")
+    assert again.prior.encoder is again.encoder
+    assert again.prior.posterior is again.posterior
+    assert len(again.trainable_variables) == len(model.trainable_variables) == 11
+    before = again.prior(tf.ones([2, 3])).numpy()
+    pseudo_inputs = again.prior.pseudo_inputs.numpy()
+    again.fit(pictures(), epochs=3, verbose=0)
+    again.prior.pseudo_inputs.assign(pseudo_inputs)
+    assert np.abs(again.prior(tf.ones([2, 3])) - before).min() > 1e-4
+
+
+@pytest.mark.parametrize("num_samples", [1, 3])
+def test_trains_compiled_in_half_precision(num_samples):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = of_pictures(RealNVPPrior(3, num_couplings=2, hidden_units=(4,)), num_samples=num_samples)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    model.compile(keras.optimizers.Adam(0.01), jit_compile=True)
+    losses = model.fit(pictures(), pictures(), batch_size=16, epochs=30, verbose=0).history["loss"]
+    assert losses[-1] < 0.9 * losses[0]
+    assert model(pictures()).dtype == "float32"
+    bound = tf.function(model.log_likelihood, jit_compile=True)(pictures(), 25, samples_at_once=10, seed=1)
+    np.testing.assert_allclose(bound, model.log_likelihood(pictures(), 25, samples_at_once=10, seed=1), rtol=0.02)
+
+
+def test_keeps_a_layers_promises():
+    model = of_pictures(StandardNormalPrior(3))
+    parts = ("encoder", "posterior", "prior", "decoder", "likelihood")
+    arguments = {name: getattr(model, name) for name in parts}
+    others = {"num_samples": 1, "beta": 0.5, "free_bits": 2.0, "use_exact_kl": False}
+    check_layer(VariationalAutoencoder, arguments, pictures(4), config_kwargs=others, output_dtype="float32")
+
+
+def test_errors_name_the_argument():
+    model = of_pictures()
+    with pytest.raises(ValueError, match="Received: num_samples=0"):
+        of_pictures(num_samples=0)
+    with pytest.raises(ValueError, match="Received: num_samples=2, beta=0.5"):
+        of_pictures(num_samples=2, beta=0.5)
+    with pytest.raises(ValueError, match="own encoder and posterior"):
+        VariationalAutoencoder(model.decoder, model.posterior, model.prior, model.decoder, model.likelihood)
+    with pytest.raises(ValueError, match="Received: loss=mse"):
+        model.compile("adam", loss="mse")
+    with pytest.raises(ValueError, match="Received: samples_at_once=0"):
+        model.log_likelihood(pictures(), 5, samples_at_once=0)

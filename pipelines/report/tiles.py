@@ -1,10 +1,11 @@
 """Many small images as one picture."""
 
 import base64
+import io
 
 import numpy as np
-import tensorflow as tf
 from markupsafe import Markup
+from PIL import Image
 
 _GAP = 2  # pixels between two images
 _SHADE = 128  # of the gaps: differs from the black and the white that most images end in
@@ -36,5 +37,6 @@ def tiled(images: np.ndarray) -> np.ndarray:
 
 def png_uri(picture: np.ndarray) -> Markup:
     """A picture, uint8 `[H,W,C]`, as the address of an image in HTML that needs no file."""
-    content = tf.io.encode_png(picture).numpy()
-    return Markup("data:image/png;base64," + base64.b64encode(content).decode())
+    file = io.BytesIO()
+    Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture).save(file, "png")
+    return Markup("data:image/png;base64," + base64.b64encode(file.getvalue()).decode())

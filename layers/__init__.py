@@ -7,6 +7,7 @@ from ikelos.layers.attention.fused_grouped_query_attention import FusedGroupedQu
 from ikelos.layers.attention.fused_multi_head_attention import FusedMultiHeadAttention
 from ikelos.layers.attention.kv_cache import KVCache
 from ikelos.layers.attention.self_attention import SelfAttention
+from ikelos.layers.attention.self_attention import SelfAttention
 from ikelos.layers.convert import convert
 from ikelos.layers.distributions.bernoulli import Bernoulli
 from ikelos.layers.distributions.categorical import Categorical
@@ -52,9 +53,12 @@ __all__ = [
     "Categorical",
     "ContinuousBernoulli",
     "CrossAttention",
+    "CrossAttention",
     "DecoderBlock",
     "DifferentiableAugmentation",
     "EncoderBlock",
+    "EncoderBlock",
+    "FeedForward",
     "FeedForward",
     "FusedGRU",
     "FusedGRUCell",
@@ -80,6 +84,7 @@ __all__ = [
     "RealNVPPrior",
     "RelativePositionBias",
     "RotaryEmbedding",
+    "SelfAttention",
     "SelfAttention",
     "SinusoidalPositionEmbedding",
     "StandardNormalPrior",

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from ikelos import kernels
+from ikelos.layers.attention.padding import lengths_of
 
 
 def fits(layer, inputs, return_attention_scores, training):
@@ -71,7 +72,4 @@ def _joined(masks):
 
 def _lengths(valid, batch):
     """int32 `[B]`: how many positions of `valid`, `[B,T]` or `[1,T]`, there are up to the last valid one."""
-    if valid is None:
-        return None
-    valid_from_here = tf.cumsum(tf.cast(valid, tf.int32), axis=1, reverse=True)
-    return tf.broadcast_to(tf.math.count_nonzero(valid_from_here, axis=1, dtype=tf.int32), [batch])
+    return None if valid is None else tf.broadcast_to(lengths_of(valid), [batch])

@@ -130,7 +130,7 @@ class TransformerLanguageModel(keras.Model):
         """
         if not self.built:
             self.build((None, None))
-        caches = [block.attention.empty_cache(tf.shape(tokens)[0], capacity) for block in self.blocks]
+        caches = [block.empty_cache(tf.shape(tokens)[0], capacity) for block in self.blocks]
         tokens = tf.pad(tokens, [[0, 0], [self._memory, 0]])
         hidden, caches = self._extend(self._embed(tokens)[:, self._memory :], caches, lengths)
         last = tf.gather(hidden, lengths - 1, axis=1, batch_dims=1)
@@ -155,10 +155,10 @@ class TransformerLanguageModel(keras.Model):
         hidden = self.embedding(tokens)
         return hidden if self.ngram_embedding is None else hidden + self.ngram_embedding(tokens, previous=recent)
 
-    def _extend(self, hidden, caches, num_valid):
+    def _extend(self, hidden, caches, lengths):
         extended = []
         for block, cache in zip(self.blocks, caches, strict=True):
-            hidden, cache = block(hidden, cache=cache, num_valid=num_valid)
+            hidden, cache = block(hidden, cache=cache, lengths=lengths)
             extended.append(cache)
         return hidden, extended
 

@@ -1,15 +1,18 @@
-"""`DecoderBlock`: self-attention and a feed-forward network, each behind a normalisation."""
+"""`DecoderBlock`: self-attention to the past, attention to a memory if there is one, and a feed-forward network."""
 
 import keras
 
-from ikelos.layers.attention.causal_self_attention import CausalSelfAttention
-from ikelos.layers.normalization.fused_rms_normalization import FusedRMSNormalization
-from ikelos.layers.transformer.gated_feed_forward import GatedFeedForward
+from ikelos.layers.attention.cross_attention import CrossAttention
+from ikelos.layers.transformer.transformer_block import TransformerBlock
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
-class DecoderBlock(keras.layers.Layer):
-    """Pre-norm block of a decoder-only Transformer (Xiong et al. 2020; the parts as in Touvron et al. 2023).
+class DecoderBlock(TransformerBlock):
+    """Block of a Transformer's decoder (Vaswani et al. 2017, section 3.1), or of a decoder-only one, pre-norm unless
+    told (Xiong et al. 2020).
+
+    Built with a memory, it also attends to it; then it has always to be given one. After the last of a stack of
+    pre-norm blocks there should be one more normalisation.
 
     Args:
         num_heads: Query heads.
@@ -17,86 +20,115 @@ class DecoderBlock(keras.layers.Layer):
         num_key_value_heads: Key and value heads; as many as query heads when None.
         window: How many tokens a token sees, itself included; None sees all before it.
         dropout: Share of each branch's outputs that is dropped in training.
+        normalization: `"rms"` or `"layer"`.
+        normalize_first: Whether each branch normalises its inputs; otherwise the residual stream is normalised after
+            each branch.
+        activation: Of the feed-forward network: `"swiglu"`, or one of `keras.activations` for one without a gate.
+        position: `"rotary"`, None, or a layer `RotaryEmbedding`, `AlibiBias` or `RelativePositionBias`, which the
+            blocks of a stack may share.
+        use_bias: Whether projections add a bias.
         kernel_initializer: Of the projections into a branch.
         output_initializer: Of the projections back onto the residual stream.
 
     Call arguments:
         inputs: `[B,T,D]`.
-        cache, num_valid: As in `CausalSelfAttention`.
+        memory: `[B,S,M]`, an encoder's outputs; None for a decoder-only block, and with `cache`, which has it.
+        cache: From `empty_cache` or an earlier call; None starts at position 0 and returns no cache.
+        lengths, mask: What of `inputs` is real, as in `SelfAttention`; outputs at padding mean nothing.
+        memory_lengths, memory_mask: What of `memory` is real, as in `CrossAttention`.
 
     Returns:
         `[B,T,D]`; with `cache`, a pair of it and the longer cache.
 
     Raises:
-        ValueError: As `CausalSelfAttention`, `GatedFeedForward` and `keras.layers.Dropout`.
+        ValueError: If `normalization` is unknown, a block built with a memory is given none, or one built without is
+            given one; and as `SelfAttention`, `FeedForward` and `keras.layers.Dropout`.
 
     Example:
 
-    >>> DecoderBlock(num_heads=2, hidden_size=16)(keras.ops.ones((2, 5, 8))).shape
-    TensorShape([2, 5, 8])
+    >>> block, x = DecoderBlock(num_heads=2, hidden_size=16), keras.random.normal((2, 5, 8))
+    >>> memory, lengths = keras.random.normal((2, 7, 8)), keras.ops.array([7, 4])
+    >>> whole = block(x, memory, memory_lengths=lengths)
+    >>> cache = block.empty_cache(2, capacity=5, memory=memory, memory_lengths=lengths)
+    >>> first, cache = block(x[:, :1], cache=cache)
+    >>> bool(abs(first - whole[:, :1]).numpy().max() < 1e-5)
+    True
     """
 
-    def __init__(
+    is_causal = True
+
+    def build(self, inputs_shape, memory_shape=None):
+        """Creates the parts for `[B,T,D]`, and those that attend to a memory if `memory_shape` is `[B,S,M]`."""
+        self.attention_norm.build(inputs_shape)
+        self.attention.build(inputs_shape)
+        self.cross_attention = None
+        if memory_shape is not None:
+            self.cross_attention_norm = self._norm("cross_attention_norm")
+            self.cross_attention_norm.build(inputs_shape)
+            self.cross_attention = CrossAttention(
+                self.attention.num_heads, self.attention.num_key_value_heads, name="cross_attention", **self._shared
+            )
+            self.cross_attention.build(inputs_shape, memory_shape)
+        self.feed_forward_norm.build(inputs_shape)
+        self.feed_forward.build(inputs_shape)
+
+    def call(
         self,
-        num_heads,
-        hidden_size,
-        num_key_value_heads=None,
-        window=None,
-        dropout=0.0,
-        kernel_initializer="glorot_uniform",
-        output_initializer="glorot_uniform",
-        **kwargs,
+        inputs,
+        memory=None,
+        cache=None,
+        lengths=None,
+        memory_lengths=None,
+        mask=None,
+        memory_mask=None,
+        training=None,
     ):
-        super().__init__(**kwargs)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.output_initializer = keras.initializers.get(output_initializer)
-        self.attention_norm = FusedRMSNormalization(name="attention_norm", dtype=self.dtype_policy)
-        self.attention = CausalSelfAttention(
-            num_heads,
-            num_key_value_heads,
-            window,
-            kernel_initializer=self.kernel_initializer,
-            output_initializer=self.output_initializer,
-            name="attention",
-            dtype=self.dtype_policy,
-        )
-        self.feed_forward_norm = FusedRMSNormalization(name="feed_forward_norm", dtype=self.dtype_policy)
-        self.feed_forward = GatedFeedForward(
-            hidden_size,
-            kernel_initializer=self.kernel_initializer,
-            output_initializer=self.output_initializer,
-            name="feed_forward",
-            dtype=self.dtype_policy,
-        )
-        self.dropout = keras.layers.Dropout(dropout, name="dropout", dtype=self.dtype_policy)
-
-    def build(self, input_shape):
-        """Creates the parts for `[B,T,D]`."""
-        for part in (self.attention_norm, self.attention, self.feed_forward_norm, self.feed_forward):
-            part.build(input_shape)
-
-    def call(self, inputs, cache=None, num_valid=None, training=None):
         """Maps `inputs [B,T,D]` to the same shape."""
-        attended = self.attention(self.attention_norm(inputs), cache=cache, num_valid=num_valid)
-        attended, cache = (attended, None) if cache is None else attended
-        hidden = inputs + self.dropout(attended, training=training)
-        fed = self.feed_forward(self.feed_forward_norm(hidden))
-        outputs = hidden + self.dropout(fed, training=training)
-        return outputs if cache is None else (outputs, cache)
+        self._check(memory, cache)
+        own_cache, memory_cache = cache if cache is not None and self.cross_attention is not None else (cache, None)
+        attended = self.attention(self._enter(self.attention_norm, inputs), cache=own_cache, lengths=lengths, mask=mask)
+        if cache is not None:
+            attended, own_cache = attended
+        hidden = self._leave(self.attention_norm, inputs, attended, training)
+        if self.cross_attention is not None:
+            attended = self.cross_attention(
+                self._enter(self.cross_attention_norm, hidden),
+                memory,
+                cache=memory_cache,
+                memory_lengths=memory_lengths,
+                memory_mask=memory_mask,
+            )
+            hidden = self._leave(self.cross_attention_norm, hidden, attended, training)
+        outputs = self._feed(hidden, training)
+        if cache is None:
+            return outputs
+        return outputs, own_cache if memory_cache is None else (own_cache, memory_cache)
 
-    def compute_output_shape(self, inputs_shape):
-        """The inputs' shape."""
-        return inputs_shape
+    def empty_cache(self, batch_size, capacity, memory=None, memory_lengths=None, memory_mask=None):
+        """The cache of no tokens.
 
-    def get_config(self):
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "num_heads": self.attention.num_heads,
-            "hidden_size": self.feed_forward.hidden_size,
-            "num_key_value_heads": self.attention.num_key_value_heads,
-            "window": self.attention.window,
-            "dropout": self.dropout.rate,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "output_initializer": keras.initializers.serialize(self.output_initializer),
-        }
+        Args:
+            batch_size: B.
+            capacity: How many tokens it has room for.
+            memory, memory_lengths, memory_mask: As in a call. What of the memory is needed is in the cache.
+
+        Returns:
+            A `KVCache`, of the tokens; with a memory, a pair of it and one of the memory.
+
+        Raises:
+            ValueError: If the block is not built, or `memory` is given if and only if it was built without.
+        """
+        own_cache = self.attention.empty_cache(batch_size, capacity)
+        self._check(memory)
+        if self.cross_attention is None:
+            return own_cache
+        return own_cache, self.cross_attention.memory_cache(memory, memory_lengths, memory_mask)
+
+    def _check(self, memory, cache=None):
+        is_built_with_one = self.cross_attention is not None
+        if (memory is not None) != (is_built_with_one and cache is None):
+            raise ValueError(
+                "`memory` must be given to a block that was built with one, unless a `cache` has it, and to no other. "
+                f"Received: memory {'not given' if memory is None else 'given'}, cache "
+                f"{'not given' if cache is None else 'given'}, block built with{'' if is_built_with_one else 'out'} one"
+            )

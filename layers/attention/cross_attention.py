@@ -1,0 +1,91 @@
+"""`CrossAttention`: attention of one sequence to another, the memory."""
+
+import keras
+import tensorflow as tf
+
+from ikelos.layers.attention.kv_cache import KVCache
+from ikelos.layers.attention.padding import padding
+from ikelos.layers.attention.projected_attention import ProjectedAttention
+
+
+@keras.saving.register_keras_serializable(package="ikelos")
+class CrossAttention(ProjectedAttention):
+    """Attention of a decoder to an encoder's outputs, its memory (Vaswani et al. 2017, section 3.2.3), with grouped
+    heads (Ainslie et al. 2023).
+
+    Args:
+        num_heads: Query heads, N.
+        num_key_value_heads: Key and value heads, K; N when None.
+        use_bias: Whether the projections add a bias.
+        kernel_initializer: Of the query, key and value projections.
+        output_initializer: Of the output projection.
+
+    Call arguments:
+        inputs: `[B,T,D]`, D a multiple of N.
+        memory: `[B,S,M]`.
+        cache: In place of `memory`, what `memory_cache` has made of it.
+        memory_lengths: int32 `[B]`: how many positions of `memory` are real; padding stands at the end.
+        memory_mask: Boolean `[B,S]`, in place of `memory_lengths`: False for padding, wherever it stands. None takes
+            the Keras mask of `memory`.
+
+    Output shape: `[B,T,D]`.
+
+    Raises:
+        ValueError: If a number is below 1, K does not divide N, N does not divide D, or not exactly one of `memory` and
+            `cache` is given.
+
+    Example:
+
+    >>> layer = CrossAttention(num_heads=2)
+    >>> x, memory = keras.random.normal((1, 3, 8)), keras.random.normal((1, 5, 6))
+    >>> whole = layer(x, memory)
+    >>> cache = layer.memory_cache(memory)  # projected once
+    >>> bool(abs(layer(x[:, :1], cache=cache) - whole[:, :1]).numpy().max() < 1e-5)
+    True
+    """
+
+    def __init__(
+        self,
+        num_heads,
+        num_key_value_heads=None,
+        use_bias=False,
+        kernel_initializer="glorot_uniform",
+        output_initializer="glorot_uniform",
+        **kwargs,
+    ):
+        # Here for the signature.
+        super().__init__(num_heads, num_key_value_heads, use_bias, kernel_initializer, output_initializer, **kwargs)
+
+    def build(self, inputs_shape, memory_shape):
+        """Creates the projections for `[B,T,D]` and `[B,S,M]`."""
+        self._build_projections(inputs_shape, memory_shape)
+
+    def call(self, inputs, memory=None, cache=None, memory_lengths=None, memory_mask=None):
+        """Attends from `inputs [B,T,D]` to `memory [B,S,M]`."""
+        if (memory is None) == (cache is None):
+            raise ValueError(
+                f"Either `memory` or `cache` must be given. Received: {'neither' if memory is None else 'both'}"
+            )
+        if cache is None:
+            lengths, mask = padding(memory, memory_lengths, memory_mask)
+            key, value = (self._heads(layer, memory) for layer in (self.key, self.value))
+        else:
+            (key, value, lengths), mask = cache, None
+        return self._attend(self._heads(self.query, inputs), key, value, mask, key_value_seq_lengths=lengths)
+
+    def memory_cache(self, memory, memory_lengths=None, memory_mask=None):
+        """The keys and values of `memory`, a `KVCache` to call the layer with again and again.
+
+        Raises:
+            ValueError: If the layer is not built.
+        """
+        self._check_built("memory_cache")
+        lengths, mask = padding(memory, memory_lengths, memory_mask)
+        if mask is not None:
+            # Keys have no order here. The real ones go to the front, and a length says how many they are.
+            order = tf.argsort(tf.cast(mask, tf.int32), direction="DESCENDING")
+            memory = tf.gather(memory, order, batch_dims=1)
+            lengths = tf.math.count_nonzero(mask, axis=1, dtype=tf.int32)
+        if lengths is None:
+            lengths = tf.fill(tf.shape(memory)[:1], tf.shape(memory)[1])
+        return KVCache(self._heads(self.key, memory), self._heads(self.value, memory), lengths)

@@ -1,0 +1,31 @@
+"""Padding, as attention takes it."""
+
+import keras
+import tensorflow as tf
+
+
+def padding(x, lengths=None, mask=None):
+    """What is padding in `x [B,T,...]`, as a length and a mask for the op, each None where it says nothing.
+
+    Args:
+        x: May carry a mask that a layer of Keras left on it.
+        lengths: int32 `[B]`, how many positions of each row are real, the first ones. With it no mask is looked at.
+        mask: `[B,T]` or `[1,T]`, False for padding, wherever it stands; None takes the mask that `x` carries.
+
+    Returns:
+        int32 `[B]`, how many positions there are up to the last real one, and boolean `[B,T]`.
+    """
+    if lengths is not None:
+        return lengths, None
+    # Keras fills in arguments by the name of `mask` where the only other tensor is `x`.
+    mask = getattr(x, "_keras_mask", None) if mask is None else mask
+    if mask is None:
+        return None, None
+    mask = tf.broadcast_to(keras.ops.cast(mask, "bool"), tf.shape(x)[:2])
+    return lengths_of(mask), mask
+
+
+def lengths_of(mask):
+    """int32 `[B]`: how many positions of `mask [B,T]`, boolean, there are up to the last that is True."""
+    true_from_here = tf.cumsum(tf.cast(mask, tf.int32), axis=1, reverse=True)
+    return tf.math.count_nonzero(true_from_here, axis=1, dtype=tf.int32)

@@ -1,0 +1,82 @@
+"""`ProjectedAttention`: what self-attention and cross-attention share."""
+
+import keras
+import tensorflow as tf
+
+from ikelos import kernels
+from ikelos.layers.projection import projection
+
+
+class ProjectedAttention(keras.layers.Layer):
+    """Attention (Vaswani et al. 2017, section 3.2.2) with grouped heads (Ainslie et al. 2023), less what its queries
+    may attend to, which subclasses say.
+
+    `[B,T,D]` are projected to N query heads of size H = D / N, what is attended to, to K key heads and K value heads
+    of that size, and the heads' outputs back to `[B,T,D]`.
+    """
+
+    def __init__(self, num_heads, num_key_value_heads, use_bias, kernel_initializer, output_initializer, **kwargs):
+        super().__init__(**kwargs)
+        num_key_value_heads = num_heads if num_key_value_heads is None else num_key_value_heads
+        for name, number in {"num_heads": num_heads, "num_key_value_heads": num_key_value_heads}.items():
+            if number < 1:
+                raise ValueError(f"`{name}` must be at least 1. Received: {name}={number}")
+        if num_heads % num_key_value_heads:
+            raise ValueError(
+                "`num_heads` must be a multiple of `num_key_value_heads`. "
+                f"Received: num_heads={num_heads}, num_key_value_heads={num_key_value_heads}"
+            )
+        self.num_heads = num_heads
+        self.num_key_value_heads = num_key_value_heads
+        self.use_bias = use_bias
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.output_initializer = keras.initializers.get(output_initializer)
+        self.supports_masking = True
+
+    def _build_projections(self, inputs_shape, memory_shape):
+        """From inputs `[B,T,D]` to `memory_shape`, that of what they attend to."""
+        size = inputs_shape[-1]
+        if size % self.num_heads:
+            raise ValueError(
+                f"The last axis of `inputs` must be a multiple of `num_heads`={self.num_heads}. "
+                f"Received: inputs.shape={inputs_shape}"
+            )
+        self.head_size = size // self.num_heads
+        key_size = self.num_key_value_heads * self.head_size
+        self.query = projection(self, "query", inputs_shape, size, self.kernel_initializer, self.use_bias)
+        self.key = projection(self, "key", memory_shape, key_size, self.kernel_initializer, self.use_bias)
+        self.value = projection(self, "value", memory_shape, key_size, self.kernel_initializer, self.use_bias)
+        self.output_projection = projection(self, "output", inputs_shape, size, self.output_initializer, self.use_bias)
+
+    def _heads(self, layer, inputs):
+        """`inputs [B,T,D]` through one of the projections, as heads `[B,T,N,H]`."""
+        batch, steps, _ = keras.ops.shape(inputs)
+        return tf.reshape(layer(inputs), [batch, steps, layer.units // self.head_size, self.head_size])
+
+    def _attend(self, query, key, value, mask=None, **options):
+        """From `query [B,T,N,H]` to `key` and `value` `[B,S,K,H]`, of which `mask [B,S]` hides some: `[B,T,D]`."""
+        batch, steps = keras.ops.shape(query)[:2]
+        mask = None if mask is None else mask[:, None, None, :]
+        attended = kernels.attention(query, key, value, mask=mask, **options)
+        return self.output_projection(tf.reshape(attended, [batch, steps, self.output_projection.units]))
+
+    def _check_built(self, method):
+        if not self.built:
+            raise ValueError(
+                f"`{method}` needs a built layer: build or call it first. Received: layer {self.name!r}, not built"
+            )
+
+    def compute_output_shape(self, inputs_shape):
+        """The inputs' shape."""
+        return inputs_shape
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "num_key_value_heads": self.num_key_value_heads,
+            "use_bias": self.use_bias,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "output_initializer": keras.initializers.serialize(self.output_initializer),
+        }

@@ -1,0 +1,159 @@
+"""`SelfAttention`: attention of a sequence to itself, with a cache for decoding."""
+
+import keras
+import tensorflow as tf
+
+from ikelos.layers.attention.kv_cache import KVCache
+from ikelos.layers.attention.padding import padding
+from ikelos.layers.attention.projected_attention import ProjectedAttention
+from ikelos.layers.position.alibi_bias import AlibiBias
+from ikelos.layers.position.relative_position_bias import RelativePositionBias
+from ikelos.layers.position.rotary_embedding import RotaryEmbedding
+
+
+@keras.saving.register_keras_serializable(package="ikelos")
+class SelfAttention(ProjectedAttention):
+    """Self-attention (Vaswani et al. 2017, section 3.2.3) with grouped heads (Ainslie et al. 2023), to all tokens or to
+    the past.
+
+    Padding, said by lengths or by a mask `[B,T]`, takes part in nothing: a row is what it is without it. What stands
+    at padding in the outputs means nothing.
+
+    Args:
+        num_heads: Query heads, N.
+        num_key_value_heads: Key and value heads, K; N when None.
+        is_causal: Whether a token sees none after it.
+        window: A token sees itself and at most `window - 1` tokens before it, and as many after it unless
+            `is_causal`; None sees all.
+        position: How tokens know where they are: `"rotary"`, None for not at all, or a layer `RotaryEmbedding`,
+            `AlibiBias` or `RelativePositionBias`, which several attention layers may share.
+        use_bias: Whether the projections add a bias.
+        kernel_initializer: Of the query, key and value projections.
+        output_initializer: Of the output projection.
+
+    Call arguments:
+        inputs: `[B,T,D]`, D a multiple of N, and with rotary positions an even one.
+        cache: `KVCache` of the tokens before, from `empty_cache` or an earlier call; None starts at position 0 and
+            returns no cache.
+        lengths: int32 `[B]`: how many of the T inputs are real; padding stands at the end.
+        mask: Boolean `[B,T]`, in place of `lengths`: False for padding, wherever it stands; with `cache` at the
+            end, and the next call overwrites what it left in the cache. None takes the Keras mask of `inputs`.
+
+    Returns:
+        `[B,T,D]`; with `cache`, a pair of it and the longer cache.
+
+    Raises:
+        ValueError: If a number is below 1, K does not divide N, D does not fit N, `position` is none of the above or
+            of other heads than N, or there is a `cache` and `is_causal` is False.
+
+    Example:
+
+    >>> layer = SelfAttention(num_heads=2, is_causal=True)
+    >>> x = keras.random.normal((1, 5, 8))
+    >>> whole = layer(x)
+    >>> first, cache = layer(x[:, :3], cache=layer.empty_cache(1, capacity=5))
+    >>> rest, cache = layer(x[:, 3:], cache=cache)
+    >>> bool(abs(keras.ops.concatenate([first, rest], axis=1) - whole).numpy().max() < 1e-5)
+    True
+    """
+
+    def __init__(
+        self,
+        num_heads,
+        num_key_value_heads=None,
+        is_causal=False,
+        window=None,
+        position="rotary",
+        use_bias=False,
+        kernel_initializer="glorot_uniform",
+        output_initializer="glorot_uniform",
+        **kwargs,
+    ):
+        super().__init__(num_heads, num_key_value_heads, use_bias, kernel_initializer, output_initializer, **kwargs)
+        if window is not None and window < 1:
+            raise ValueError(f"`window` must be at least 1. Received: window={window}")
+        self.is_causal = is_causal
+        self.window = window
+        self.position = self._position_layer(position)
+
+    def _position_layer(self, position):
+        if position == "rotary":
+            return RotaryEmbedding(name="rotary", dtype=self.dtype_policy)
+        if isinstance(position, dict):  # of `get_config`
+            position = keras.saving.deserialize_keras_object(position)
+        if not isinstance(position, RotaryEmbedding | AlibiBias | RelativePositionBias | None):
+            raise ValueError(
+                "`position` must be 'rotary', None or a layer RotaryEmbedding, AlibiBias or RelativePositionBias. "
+                f"Received: position={position!r}"
+            )
+        if getattr(position, "num_heads", self.num_heads) != self.num_heads:
+            raise ValueError(
+                f"`position` must be of `num_heads`={self.num_heads} heads. "
+                f"Received: position.num_heads={position.num_heads}"
+            )
+        return position
+
+    def build(self, input_shape):
+        """Creates the projections for `[B,T,D]`."""
+        self._build_projections(input_shape, input_shape)
+        if isinstance(self.position, RotaryEmbedding) and self.head_size % 2:
+            raise ValueError(
+                f"The last axis of `inputs` must be an even multiple of `num_heads`={self.num_heads}: rotary "
+                f"positions turn pairs of features. Received: inputs.shape={input_shape}"
+            )
+        if isinstance(self.position, RelativePositionBias) and not self.position.built:
+            self.position.build((None,), (None,))
+
+    def call(self, inputs, cache=None, lengths=None, mask=None):
+        """Attends from `inputs [B,T,D]` to itself and to what the cache holds."""
+        lengths, mask = padding(inputs, lengths, mask)
+        query, key, value = (self._heads(layer, inputs) for layer in (self.query, self.key, self.value))
+        steps = keras.ops.shape(inputs)[1]
+        positions = tf.range(steps) if cache is None else cache.positions(steps)
+        if isinstance(self.position, RotaryEmbedding):
+            # A layer that several share may have a dtype policy of its own.
+            query, key = (tf.cast(self.position(x, positions), x.dtype) for x in (query, key))
+        if cache is None:
+            options = {"query_seq_lengths": lengths, "key_value_seq_lengths": lengths, "mask": mask}
+        else:
+            if not self.is_causal:
+                raise ValueError(
+                    "A `cache` needs `is_causal`: other attention sees what is not there yet. "
+                    f"Received: is_causal={self.is_causal}"
+                )
+            # Causality also hides the cache's room beyond its length.
+            options = {"query_offset": cache.length}
+            cache = cache.append(key, value, lengths)
+            key, value = cache.key, cache.value
+        if isinstance(self.position, AlibiBias):
+            options["alibi_slopes"] = self.position.slopes()
+        if isinstance(self.position, RelativePositionBias):
+            options["bias"] = self.position(positions, tf.range(keras.ops.shape(key)[1]))
+        # A window as long as all keys forbids nothing.
+        if self.window is not None and (key.shape[1] is None or key.shape[1] > self.window):
+            options["local_window_size"] = (self.window - 1, 0 if self.is_causal else self.window - 1)
+        outputs = self._attend(query, key, value, is_causal=self.is_causal, **options)
+        return outputs if cache is None else (outputs, cache)
+
+    def empty_cache(self, batch_size, capacity):
+        """A `KVCache` that fits this layer.
+
+        Raises:
+            ValueError: If the layer is not built: its head size is not known.
+        """
+        self._check_built("empty_cache")
+        return KVCache.empty(
+            batch_size, capacity, self.num_key_value_heads, self.head_size, tf.as_dtype(self.compute_dtype)
+        )
+
+    def get_config(self):
+        """The constructor's arguments."""
+        # What Keras serialises twice for a file, it marks as shared, and loads once: several layers may have one
+        # position. It marks the second time alone, and of other layers' first ones it loses the mark.
+        keras.saving.serialize_keras_object(self.position)
+        return {
+            **super().get_config(),
+            "is_causal": self.is_causal,
+            "window": self.window,
+            "position": keras.saving.serialize_keras_object(self.position),
+        }

@@ -1,0 +1,53 @@
+"""`EncoderBlock`: self-attention to all tokens and a feed-forward network."""
+
+import keras
+
+from ikelos.layers.transformer.transformer_block import TransformerBlock
+
+
+@keras.saving.register_keras_serializable(package="ikelos")
+class EncoderBlock(TransformerBlock):
+    """Block of a Transformer's encoder (Vaswani et al. 2017, section 3.1), pre-norm unless told (Xiong et al. 2020).
+
+    After the last of a stack of pre-norm blocks there should be one more normalisation.
+
+    Args:
+        num_heads: Query heads.
+        hidden_size: Width of the feed-forward network.
+        num_key_value_heads: Key and value heads; as many as query heads when None.
+        window: A token sees itself and at most `window - 1` tokens on either side; None sees all.
+        dropout: Share of each branch's outputs that is dropped in training.
+        normalization: `"rms"` or `"layer"`.
+        normalize_first: Whether each branch normalises its inputs; otherwise the residual stream is normalised after
+            each branch.
+        activation: Of the feed-forward network: `"swiglu"`, or one of `keras.activations` for one without a gate.
+        position: `"rotary"`, None, or a layer `RotaryEmbedding`, `AlibiBias` or `RelativePositionBias`, which the
+            blocks of a stack may share.
+        use_bias: Whether projections add a bias.
+        kernel_initializer: Of the projections into a branch.
+        output_initializer: Of the projections back onto the residual stream.
+
+    Call arguments:
+        inputs: `[B,T,D]`.
+        lengths, mask: What of it is real, as in `SelfAttention`; outputs at padding mean nothing.
+
+    Output shape: `[B,T,D]`.
+
+    Raises:
+        ValueError: If `normalization` is unknown, and as `SelfAttention`, `FeedForward` and `keras.layers.Dropout`.
+
+    Example:
+
+    >>> EncoderBlock(num_heads=2, hidden_size=16)(keras.ops.ones((2, 5, 8)), lengths=keras.ops.array([5, 3])).shape
+    TensorShape([2, 5, 8])
+    """
+
+    def build(self, input_shape):
+        """Creates the parts for `[B,T,D]`."""
+        for part in (self.attention_norm, self.attention, self.feed_forward_norm, self.feed_forward):
+            part.build(input_shape)
+
+    def call(self, inputs, lengths=None, mask=None, training=None):
+        """Maps `inputs [B,T,D]` to the same shape."""
+        attended = self.attention(self._enter(self.attention_norm, inputs), lengths=lengths, mask=mask)
+        return self._feed(self._leave(self.attention_norm, inputs, attended, training), training)

@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ikelos import kernels
+from ikelos.layers import CrossAttention
+from ikelos.layers.testing import check_layer
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+X, MEMORY = normal(3, 4, 16), normal(3, 6, 10, seed=1)
+# At the end, at the begin, in between.
+MASK = np.array([[1, 1, 1, 1, 0, 0], [0, 0, 0, 1, 1, 1], [1, 0, 1, 1, 0, 1]], bool)
+
+
+@pytest.fixture(params=["native", "reference"])
+def implementation(request):
+    with kernels.use(request.param):
+        yield
+
+
+@pytest.mark.parametrize("padding", [{"memory_lengths": np.array([6, 1], "int32")}, {"memory_mask": MASK[:2]}])
+def test_keeps_a_layers_promises(padding):
+    config = {
+        "num_heads": 4,
+        "num_key_value_heads": 2,
+        "use_bias": True,
+        "kernel_initializer": "he_normal",
+        "output_initializer": "he_uniform",
+    }
+    check_layer(CrossAttention, config, X[:2], call_kwargs={"memory": MEMORY[:2], **padding})
+
+
+def carrying_mask(x, mask):
+    x = tf.constant(x)
+    x._keras_mask = tf.constant(mask)
+    return x
+
+
+def test_a_masked_memory_is_the_memory_without_its_padding(implementation):
+    layer = CrossAttention(4, 2)
+    padded = np.where(MASK[..., None], MEMORY, 9.0)
+    outputs = layer(X, padded, memory_mask=MASK)
+    np.testing.assert_array_equal(layer(X, carrying_mask(padded, MASK)), outputs)
+    cached = [
+        layer(X, cache=layer.memory_cache(padded, memory_mask=MASK)),
+        layer(X, cache=layer.memory_cache(carrying_mask(padded, MASK))),
+    ]
+    for b in range(3):
+        alone = layer(X[b : b + 1], MEMORY[b : b + 1, MASK[b]])[0]
+        for found in (outputs, *cached):
+            np.testing.assert_allclose(found[b], alone, rtol=0, atol=2e-6)
+
+
+def test_lengths_are_a_mask(implementation):
+    layer, lengths = CrossAttention(4, 2), tf.constant([6, 1, 3])
+    mask = tf.sequence_mask(lengths, 6)
+    expected = layer(X, MEMORY, memory_mask=mask)
+    np.testing.assert_allclose(layer(X, MEMORY, memory_lengths=lengths), expected, rtol=0, atol=1e-6)
+    cache = layer.memory_cache(MEMORY, memory_lengths=lengths)
+    np.testing.assert_array_equal(cache.length, lengths)
+    np.testing.assert_allclose(layer(X, cache=cache), expected, rtol=0, atol=1e-6)
+
+
+def test_a_cache_of_a_whole_memory(implementation):
+    layer = CrossAttention(4)
+    expected = layer(X, MEMORY)
+    np.testing.assert_array_equal(layer(X, cache=layer.memory_cache(MEMORY)), expected)
+
+
+def test_a_memory_of_padding_alone_gives_nothing(implementation):
+    layer = CrossAttention(2)
+    np.testing.assert_array_equal(layer(X, MEMORY, memory_lengths=tf.constant([0, 0, 0])), np.zeros_like(X))
+
+
+def test_the_outputs_mask_is_that_of_the_inputs():
+    layer = CrossAttention(2)
+    outputs = layer(carrying_mask(X, MASK[:, :4]), carrying_mask(MEMORY, MASK))
+    np.testing.assert_array_equal(outputs._keras_mask, MASK[:, :4])
+
+
+@pytest.mark.parametrize(("jit_compile"), [False, True])
+def test_in_a_graph_of_unknown_sizes(jit_compile):
+    layer = CrossAttention(4, 2)
+    expected = layer(X, MEMORY, memory_mask=MASK)
+
+    @tf.function(
+        jit_compile=jit_compile,
+        input_signature=[
+            tf.TensorSpec([None, None, 16]),
+            tf.TensorSpec([None, None, 10]),
+            tf.TensorSpec([None, None], tf.bool),
+        ],
+    )
+    def attend(x, memory, mask):
+        return layer(x, memory, memory_mask=mask), layer(x, cache=layer.memory_cache(memory, memory_mask=mask))
+
+    for found in attend(X, MEMORY, MASK):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)
+
+
+def test_memory_and_cache_stand_in_for_each_other():
+    layer = CrossAttention(2, name="mine")
+    with pytest.raises(ValueError, match=r"`memory_cache` needs a built layer.* Received: layer 'mine', not built"):
+        layer.memory_cache(MEMORY)
+    layer.build(X.shape, MEMORY.shape)
+    with pytest.raises(ValueError, match=r"Either `memory` or `cache` must be given. Received: neither"):
+        layer(X)
+    with pytest.raises(ValueError, match=r"Either `memory` or `cache` must be given. Received: both"):
+        layer(X, MEMORY, cache=layer.memory_cache(MEMORY))

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from ikelos.layers.decoding.rows import longest_of, loop, write
+
 
 def generate(model, prompts, prompt_lengths, lengths, choose, end_id, padding_id=0):
     """Continues prompts of unequal length.
@@ -15,30 +17,31 @@ def generate(model, prompts, prompt_lengths, lengths, choose, end_id, padding_id
         prompts: int32 `[B,P]`, padded at the end.
         prompt_lengths: int32 `[B]`, each at least 1.
         lengths: int32 `[B]`, each at least 0: how many tokens to add.
-        choose: Maps logits float32 `[B,V]` and the step (an int32 scalar) to tokens int32 `[B]`.
+        choose: Maps logits float32 `[B,V]`, the step (an int32 scalar) and what was written before it (int32
+            `[B, max(lengths)]`) to tokens int32 `[B]`: `greedy`, what `sampling` gives, or a `chain`.
         end_id: Ends a row, and is not returned.
         padding_id: Stands behind a row's end.
 
     Returns:
         The new tokens, int32 `[B, max(lengths)]`.
     """
-    longest = tf.reduce_max(tf.concat([lengths, [0]], axis=0))
+    longest = longest_of(lengths)
     logits, state = model.start(prompts, prompt_lengths, tf.shape(prompts)[1] + longest)
 
     def running(step, ended, *_):
-        return (step < longest) & tf.reduce_any(~ended)
+        return tf.reduce_any(~ended)
 
-    def add(step, ended, logits, state, outputs):
-        tokens = choose(logits, step)
+    def add(step, ended, logits, state, written):
+        tokens = choose(logits, step, written)
         ended |= tokens == end_id
         tokens = tf.where(ended, padding_id, tokens)
+        written = write(written, step, tokens)
+        step += 1
+        ended |= lengths <= step
         # Rows past their end go on reading padding: their results are dropped, and they touch no other row.
-        logits, state = model.advance(tokens, state)
-        outputs = tf.tensor_scatter_nd_update(outputs, [[step]], tokens[None])
-        return step + 1, ended | (lengths <= step + 1), logits, state, outputs
+        logits, state = tf.cond(running(step, ended), lambda: model.advance(tokens, state), lambda: (logits, state))
+        return step, ended, logits, state, written
 
-    # All padding from the start: steps that are never run are never written. Not a TensorArray, which cannot
-    # be stacked when it is empty.
-    outputs = tf.fill([longest, tf.shape(prompts)[0]], padding_id)
-    *_, outputs = tf.while_loop(running, add, (0, lengths <= 0, logits, state, outputs))
-    return tf.transpose(outputs)
+    written = tf.fill([tf.shape(prompts)[0], longest], padding_id)
+    *_, written = loop(running, add, (0, lengths <= 0, logits, state, written))
+    return written

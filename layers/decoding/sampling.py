@@ -1,44 +1,97 @@
-"""Drawing a token from logits."""
+"""Choosing a token from logits: the likeliest, or by chance."""
 
 import numpy as np
 import tensorflow as tf
 
+from ikelos.layers.decoding.rows import column
 
-def sample(logits, uniforms, temperature, top_k, top_p, allowed=None):
-    """Draws one token a row by inverting the cumulative distribution.
 
-    Everything is given row by row, and a row's token depends on its own row alone.
+def greedy(logits, step, written):
+    """The likeliest token of each row, int32 `[B]`; the first of equals. Takes no randomness.
 
     Args:
-        logits: float32 `[B,V]`, of which each row has a finite one that is allowed.
+        logits: float32 `[B,V]`.
+        step: Not used; as in every function that chooses for `generate`.
+        written: Not used.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> greedy(tf.constant([[0.0, 2.0, 1.0]]), 0, tf.zeros([1, 4], tf.int32)).numpy()
+    array([1], dtype=int32)
+    """
+    return tf.argmax(logits, axis=-1, output_type=tf.int32)
+
+
+def sampling(uniforms, temperature=1.0, top_k=0, top_p=1.0):
+    """A function that draws a row's next token, for `generate` or at the end of a `chain`.
+
+    Args:
+        uniforms: float32 `[B,L]` in [0, 1): a column for each step, as from `row_uniforms`.
+        temperature: As in `sample`.
+        top_k: As in `sample`.
+        top_p: As in `sample`.
+
+    Returns:
+        A function that maps logits float32 `[B,V]`, the step and what was written to tokens int32 `[B]`.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> choose = sampling(tf.constant([[0.1, 0.9]]), temperature=2.0)
+    >>> logits, written = tf.constant([[1.0, 1.0]]), tf.zeros([1, 2], tf.int32)
+    >>> [int(choose(logits, step, written)[0]) for step in (0, 1)]
+    [0, 1]
+    """
+
+    def choose(logits, step, written):
+        return sample(logits, uniforms[:, step], temperature, top_k, top_p)
+
+    return choose
+
+
+def sample(logits, uniforms, temperature=1.0, top_k=0, top_p=1.0):
+    """Draws one token a row by inverting the cumulative distribution.
+
+    A row's token depends on its own row alone. Each setting is one number or one a row, `[B]`.
+
+    Args:
+        logits: float32 `[B,V]`, of which each row has a finite one.
         uniforms: float32 `[B]` in [0, 1): the randomness.
-        temperature: float32 `[B]`, at least 0; 0 takes the likeliest token.
-        top_k: int32 `[B]`: only the k likeliest tokens (Fan et al. 2018); 0 takes all.
-        top_p: float32 `[B]` in (0, 1]: only the likeliest tokens that together reach this probability
+        temperature: float32, at least 0; 0 takes the likeliest token.
+        top_k: int32: only the k likeliest tokens (Fan et al. 2018); 0 takes all.
+        top_p: float32 in (0, 1]: only the likeliest tokens that together reach this probability
             (Holtzman et al. 2020); 1 takes all.
-        allowed: bool `[V]` or `[B,V]`: tokens that may be drawn; all when None.
 
     Returns:
         int32 `[B]`.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> logits = tf.math.log([[0.5, 0.3, 0.2]])
+    >>> [int(sample(logits, tf.constant([uniform]), top_k=2)[0]) for uniform in (0.0, 0.6, 0.7, 0.9)]
+    [0, 0, 1, 1]
     """
-    if allowed is not None:
-        logits = tf.where(allowed, logits, float("-inf"))
+    temperature = column(temperature, tf.float32)
+    top_k = column(top_k, tf.int32)
+    top_p = column(top_p, tf.float32)
     vocabulary_size = tf.shape(logits)[-1]
     ordered, tokens = tf.math.top_k(logits, vocabulary_size)
     # A temperature of 0 is the limit of sampling: the likeliest token alone. So is one too small to divide
     # by.
-    greedy = temperature < np.finfo(np.float32).tiny
+    cold = temperature < np.finfo(np.float32).tiny
     # The largest becomes 0 before the division, which could make it infinite.
-    ordered = (ordered - ordered[:, :1]) / tf.where(greedy, 1.0, temperature)[:, None]
+    ordered = (ordered - ordered[:, :1]) / tf.where(cold, 1.0, temperature)
     probabilities = tf.nn.softmax(ordered)
     rank = tf.range(vocabulary_size)[None, :]
-    limit = tf.where(greedy, 1, tf.where(top_k > 0, top_k, vocabulary_size))
-    probabilities = tf.where(rank < limit[:, None], probabilities, 0.0)
+    limit = tf.where(cold, 1, tf.where(top_k > 0, top_k, vocabulary_size))
+    probabilities = tf.where(rank < limit, probabilities, 0.0)
     # top-p is of what top-k left, as in the usual order of these filters. Nothing is before the first token,
     # which so always stays.
     probabilities /= tf.reduce_sum(probabilities, axis=-1, keepdims=True)
     before = tf.cumsum(probabilities, axis=-1, exclusive=True)
-    probabilities = tf.where(before < top_p[:, None], probabilities, 0.0)
+    probabilities = tf.where(before < top_p, probabilities, 0.0)
     reached = tf.cumsum(probabilities, axis=-1)
     target = uniforms[:, None] * reached[:, -1:]
     # The first rank whose cumulative probability passes the target; never one that was filtered out, although
@@ -58,6 +111,13 @@ def row_uniforms(seeds, count):
 
     Returns:
         float32 `[B,count]`.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> uniforms = row_uniforms(tf.constant([7, 8, 7], tf.int64), 5).numpy()
+    >>> uniforms.shape, bool((uniforms[0] == uniforms[2]).all()), bool((uniforms[0] == uniforms[1]).any())
+    ((3, 5), True, False)
     """
     return tf.map_fn(
         lambda seed: tf.random.stateless_uniform([count], tf.stack([seed, 0]), alg="philox"),

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from ikelos.layers.decoding import generate, row_uniforms, sample
+from ikelos.layers.decoding import allow, chain, generate, row_uniforms, sampling
 from ikelos.pipelines.data.vocabulary.special import BEGIN, END, PAD, UNKNOWN
 
 
@@ -65,10 +65,7 @@ def continue_text(
         uniforms = row_uniforms(seed, max_length)
     # Text is made of tokens that stand for text, and of the token that ends it.
     allowed = tf.reduce_all(tf.range(vocabulary.size)[:, None] != [PAD, BEGIN, UNKNOWN], axis=-1)
-
-    def choose(logits, step):
-        return sample(logits, uniforms[:, step], temperature, top_k, top_p, allowed)
-
+    choose = chain(allow(allowed), sampling(uniforms, temperature, top_k, top_p))
     return vocabulary.decode(generate(model, tokens, prompt_lengths, length, choose, END, PAD))
 
 

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from ikelos.layers import LSTMLanguageModel, TransformerLanguageModel
-from ikelos.layers.decoding import generate, row_uniforms, sample
+from ikelos.layers.decoding import generate, greedy, row_uniforms, sample, sampling
 
 END, PADDING = 2, 0
 MODELS = {
@@ -44,12 +44,7 @@ def writer(model, jit_compile=False):
         ],
     )
     def write(prompts, prompt_lengths, lengths, temperature, seeds):
-        uniforms = row_uniforms(seeds, 12)
-        no_limit, everything = tf.zeros_like(lengths), tf.ones_like(temperature)
-
-        def choose(logits, step):
-            return sample(logits, uniforms[:, step], temperature, no_limit, everything)
-
+        choose = sampling(row_uniforms(seeds, 12), temperature)
         return generate(model, prompts, prompt_lengths, lengths, choose, END, PADDING)
 
     return lambda rows: write(*batch(rows)).numpy()
@@ -73,8 +68,7 @@ def by_hand(model, prompt, length, temperature, seed):
     tokens, uniforms = list(prompt), row_uniforms(tf.constant([seed], tf.int64), 12)
     for step in range(length):
         logits = model(np.array([tokens]))[:, -1]
-        numbers = [tf.constant([x]) for x in (temperature, 0, 1.0)]
-        token = int(sample(logits, uniforms[:, step], *numbers)[0])
+        token = int(sample(logits, uniforms[:, step], temperature)[0])
         if token == END:
             break
         tokens.append(token)
@@ -100,7 +94,7 @@ def test_compiled_by_xla():
 
     @tf.function(jit_compile=True)
     def write():
-        return generate(model, prompts, lengths, tf.fill([6], 4), lambda logits, _: tf.argmax(logits, 1, tf.int32), END)
+        return generate(model, prompts, lengths, tf.fill([6], 4), greedy, END)
 
     expected = [by_hand(model, prompt, 4, 0.0, 0) for prompt, *_ in ROWS]
     np.testing.assert_array_equal(write(), [tokens + [PADDING] * (4 - len(tokens)) for tokens in expected])
@@ -110,19 +104,19 @@ class Script:
     """A model that has nothing to say: its logits are the step."""
 
     def __init__(self):
-        self.steps = tf.Variable(0)
+        self.advances = tf.Variable(0)
 
     def start(self, tokens, lengths, capacity):
         self.capacity = capacity
         return tf.zeros([tf.shape(tokens)[0], 1]), tf.zeros([])
 
     def advance(self, tokens, state):
-        self.steps.assign_add(1)
+        self.advances.assign_add(1)
         return tf.zeros([tf.shape(tokens)[0], 1]), state
 
 
 def scripted(script, lengths):
-    """Rows of `script [B,L]` as `generate` returns them, and how many steps it took."""
+    """Rows of `script [B,L]` as `generate` returns them, and how often the model read on."""
     model, script = Script(), tf.constant(script)
     rows = script.shape[0]
     outputs = tf.function(generate)(
@@ -130,26 +124,42 @@ def scripted(script, lengths):
         tf.ones([rows, 3], tf.int32),
         tf.fill([rows], 3),
         tf.constant(lengths),
-        lambda logits, step: script[:, step],
+        lambda logits, step, written: script[:, step],
         END,
         PADDING,
     )
-    return outputs.numpy(), int(model.steps)
+    return outputs.numpy(), int(model.advances)
 
 
 def test_a_row_ends_at_its_end_token_and_the_loop_with_the_last_row():
-    outputs, steps = scripted([[5, 2, 6, 6, 6], [2, 7, 7, 7, 7], [8, 8, 8, 2, 8]], [5, 5, 5])
+    outputs, advances = scripted([[5, 2, 6, 6, 6], [2, 7, 7, 7, 7], [8, 8, 8, 2, 8]], [5, 5, 5])
     np.testing.assert_array_equal(outputs, [[5, 0, 0, 0, 0], [0, 0, 0, 0, 0], [8, 8, 8, 0, 0]])
-    assert steps == 4
+    assert advances == 3
 
 
 def test_a_row_ends_at_its_length():
-    outputs, steps = scripted([[5, 6, 7, 8], [5, 6, 7, 8], [5, 6, 7, 8]], [1, 3, 0])
+    outputs, advances = scripted([[5, 6, 7, 8], [5, 6, 7, 8], [5, 6, 7, 8]], [1, 3, 0])
     np.testing.assert_array_equal(outputs, [[5, 0, 0], [5, 6, 7], [0, 0, 0]])
-    assert steps == 3
+    assert advances == 2
+
+
+def test_shows_what_was_written_so_far():
+    # A token is 3 plus what is left by 5 of all that came before it: padding, 0 here, would show as a step.
+    def choose(logits, step, written):
+        assert written.dtype == tf.int32
+        return 3 + (tf.reduce_sum(written, axis=1) + tf.range(3)) % 5
+
+    outputs = tf.function(generate)(
+        Script(), tf.ones([3, 2], tf.int32), tf.fill([3], 2), tf.constant([6, 2, 4]), choose, END, PADDING
+    )
+    expected = np.zeros([3, 6], int)
+    for row, length in enumerate([6, 2, 4]):
+        for step in range(length):
+            expected[row, step] = 3 + (expected[row, :step].sum() + row) % 5
+    np.testing.assert_array_equal(outputs, expected)
 
 
 def test_nothing_to_write():
-    outputs, steps = scripted([[5], [5]], [0, 0])
+    outputs, advances = scripted([[5], [5]], [0, 0])
     assert outputs.shape == (2, 0)
-    assert steps == 0
+    assert advances == 0

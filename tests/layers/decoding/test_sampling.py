@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ikelos.layers.decoding import row_uniforms, sample
+from ikelos.layers.decoding import allow, row_uniforms, sample
 
 LARGEST_BELOW_1 = np.nextafter(np.float32(1), np.float32(0))
 LOGITS = np.array([0.3, 2.0, -1.0, 1.5, -0.2, 1.9, 0.0], "float32")
@@ -24,14 +24,10 @@ def filtered(logits, temperature, top_k, top_p, allowed=None):
 
 def draws(logits, uniforms, temperature=1.0, top_k=0, top_p=1.0, allowed=None):
     count = len(uniforms)
-    return sample(
-        tf.constant(np.broadcast_to(logits, [count, np.shape(logits)[-1]])),
-        tf.constant(uniforms, tf.float32),
-        tf.fill([count], tf.constant(temperature, tf.float32)),
-        tf.fill([count], top_k),
-        tf.fill([count], tf.constant(top_p, tf.float32)),
-        allowed,
-    ).numpy()
+    logits = tf.constant(np.broadcast_to(logits, [count, np.shape(logits)[-1]]))
+    if allowed is not None:
+        logits = allow(allowed)(logits, 0, tf.zeros([count, 1], tf.int32))
+    return sample(logits, tf.constant(uniforms, tf.float32), temperature, top_k, top_p).numpy()
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])

@@ -1,0 +1,99 @@
+"""What changes logits before a token is chosen: functions `(logits, step, written) -> logits`, and their chain."""
+
+import tensorflow as tf
+
+from ikelos.layers.decoding.rows import column
+
+
+def chain(*functions):
+    """One function that applies several in turn, each to what the one before it gave.
+
+    Args:
+        *functions: Each maps logits float32 `[B,V]`, the step and what was written (int32 `[B,L]`) to other
+            logits; the last one may choose tokens instead, as `greedy` does.
+
+    Returns:
+        A function of the same arguments, which gives what the last one gives.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> from ikelos.layers.decoding import greedy
+    >>> choose = chain(allow(tf.constant([True, False, True])), greedy)
+    >>> choose(tf.constant([[0.0, 9.0, 1.0]]), 0, tf.zeros([1, 4], tf.int32)).numpy()
+    array([2], dtype=int32)
+    """
+
+    def chained(logits, step, written):
+        for function in functions:
+            logits = function(logits, step, written)
+        return logits
+
+    return chained
+
+
+def allow(allowed):
+    """Makes all other tokens impossible.
+
+    Args:
+        allowed: bool `[V]` or `[B,V]`, of which each row that is still being written has a true one; or a
+            function that makes such a mask of the step (an int32 scalar) and of what was written before it
+            (int32 `[B,L]`, padded from column `step` on).
+
+    Returns:
+        A function for `chain`.
+
+    Example:
+
+    Each token must be larger than the one before it.
+
+    >>> import tensorflow as tf
+    >>> def larger(step, written):
+    ...     last = tf.where(step > 0, tf.gather(written, tf.maximum(step - 1, 0), axis=1), -1)
+    ...     return tf.range(4) > last[:, None]
+    >>> logits = tf.constant([[0.5, 0.6, 0.7, 0.8]])
+    >>> allow(larger)(logits, 2, tf.constant([[0, 1, 9, 9]])).numpy()
+    array([[-inf, -inf,  0.7,  0.8]], dtype=float32)
+    """
+
+    def process(logits, step, written):
+        mask = allowed(step, written) if callable(allowed) else allowed
+        return tf.where(mask, logits, float("-inf"))
+
+    return process
+
+
+def repetition_penalty(penalty, prompts, prompt_lengths):
+    """Makes tokens that stand in a row's prompt or in what it wrote less likely (Keskar et al. 2019, section 4.1).
+
+    Their logits are divided by `penalty` where positive, as in the paper, and multiplied where negative, which
+    the division would make likelier. How often a token came does not matter.
+
+    Args:
+        penalty: float32, one number or `[B]`, larger than 0; 1 changes nothing, the paper has 1.2.
+        prompts: int32 `[B,P]`, padded at the end, all within the vocabulary.
+        prompt_lengths: int32 `[B]`; what lies behind is padding and does not count.
+
+    Returns:
+        A function for `chain`.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> process = repetition_penalty(2.0, prompts=tf.constant([[0, 3]]), prompt_lengths=tf.constant([1]))
+    >>> process(tf.constant([[1.0, 1.0, -1.0, 1.0]]), 1, tf.constant([[2, 3]])).numpy()
+    array([[ 0.5,  1. , -2. ,  1. ]], dtype=float32)
+    """
+    penalty = column(penalty, tf.float32)
+    of_prompt = tf.sequence_mask(prompt_lengths, tf.shape(prompts)[1])
+
+    def process(logits, step, written):
+        of_text = tf.broadcast_to(tf.range(tf.shape(written)[1]) < step, tf.shape(written))
+        counts = tf.cast(tf.concat([of_prompt, of_text], axis=1), tf.int32)
+        # Padding counts as nothing, wherever it is added; at 0, since it need not be a token's id.
+        tokens = tf.concat([prompts, written], axis=1) * counts
+        rows = tf.broadcast_to(tf.range(tf.shape(tokens)[0])[:, None], tf.shape(tokens))
+        seen = tf.scatter_nd(tf.stack([rows, tokens], axis=-1), counts, tf.shape(logits)) > 0
+        return tf.where(seen, tf.where(logits > 0, logits / penalty, logits * penalty), logits)
+
+    return process

@@ -31,7 +31,7 @@ class AdversarialModel(keras.Model):
     | with several, as a dict | `{"latents": latents, **conditions}` | `{"samples": samples, **conditions}` |
 
     With `latent_size=0` the generator gets the conditions alone: what it turns into samples, such as images of another
-    style or of lower resolution. Latents are normal, a function of `seed` and `step`. The discriminator gives scores
+    style or of lower resolution. Latents are normal, a function of `seed` and `step` (under XLA another one). The discriminator gives scores
     (logits, no sigmoid), `[B]`, `[B,1]` or a map of patches.
 
     Each batch is one update of the discriminator; each `discriminator_steps`-th one of the generator follows. What a

@@ -50,7 +50,7 @@ def beam_search(
         lengths: int32 `[B]`, each at least 0: the most tokens to add, an end token included.
         num_beams: How many hypotheses a row goes on with.
         end_id: Ends a hypothesis, and is not returned.
-        padding_id: Stands behind a hypothesis's end.
+        padding_id: Stands behind a hypothesis's end; any token's id, which the model reads there.
         length_penalty: float32, one number or `[B]`: 0 compares probabilities, which favours short texts; Wu et
             al. found 0.6 to 0.7 best; 1 is nearly the mean over tokens.
         num_results: How many hypotheses to return, at most `num_beams`.

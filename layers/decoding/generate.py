@@ -20,7 +20,7 @@ def generate(model, prompts, prompt_lengths, lengths, choose, end_id, padding_id
         choose: Maps logits float32 `[B,V]`, the step (an int32 scalar) and what was written before it (int32
             `[B, max(lengths)]`) to tokens int32 `[B]`: `greedy`, what `sampling` gives, or a `chain`.
         end_id: Ends a row, and is not returned.
-        padding_id: Stands behind a row's end.
+        padding_id: Stands behind a row's end; any token's id, which the model reads there.
 
     Returns:
         The new tokens, int32 `[B, max(lengths)]`.

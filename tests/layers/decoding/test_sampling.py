@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ikelos.layers.decoding import allow, row_uniforms, sample
+from ikelos.layers.decoding import allow, chain, generate, greedy, row_uniforms, sample, sampling
 
 LARGEST_BELOW_1 = np.nextafter(np.float32(1), np.float32(0))
 LOGITS = np.array([0.3, 2.0, -1.0, 1.5, -0.2, 1.9, 0.0], "float32")
@@ -43,6 +43,20 @@ def test_an_even_grid_of_uniforms_gives_the_exact_frequencies(temperature, top_k
     # Each token takes one interval of the grid, which is off by less than a point at each end.
     np.testing.assert_allclose(frequencies, expected, rtol=0, atol=2 / count)
     assert (frequencies[expected == 0] == 0).all()
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_generated_settings_give_the_exact_frequencies(seed):
+    rng = np.random.default_rng(seed)
+    size = rng.integers(2, 60)
+    logits = (rng.normal(size=size) * rng.uniform(0.1, 5)).astype("float32")
+    temperature, top_k, top_p = rng.uniform(0.1, 3), rng.integers(0, size + 2), rng.uniform(0.01, 1)
+    allowed = rng.random(size) < 0.7
+    allowed[rng.integers(size)] = True
+    count = 4000
+    tokens = draws(logits, (np.arange(count) + 0.5) / count, temperature, top_k, top_p, allowed)
+    expected = filtered(logits, np.float32(temperature), top_k, np.float32(top_p), allowed)
+    np.testing.assert_allclose(np.bincount(tokens, minlength=size) / count, expected, rtol=0, atol=2 / count)
 
 
 def test_random_draws_have_the_right_frequencies():
@@ -105,6 +119,52 @@ def test_logits_all_very_small():
 def test_allowed_row_by_row():
     allowed = np.array([[True, False, False], [False, True, False], [False, False, True]])
     np.testing.assert_array_equal(draws(np.zeros([3], "float32"), [0.5] * 3, allowed=allowed), [0, 1, 2])
+
+
+def test_one_setting_serves_all_rows():
+    rng = np.random.default_rng(0)
+    logits, uniforms = (tf.constant(rng.random(shape), tf.float32) for shape in ([6, 11], [6]))
+    by_row = [tf.fill([6], x) for x in (0.7, 5, 0.8)]
+    np.testing.assert_array_equal(sample(logits, uniforms, 0.7, 5, 0.8), sample(logits, uniforms, *by_row))
+    np.testing.assert_array_equal(sample(logits, uniforms), sample(logits, uniforms, 1.0, 0, 1.0))
+
+
+def test_whole_texts_have_the_right_frequencies(table_model, slow, log_probabilities):
+    # Without token 0, which so is padding alone.
+    model, prompt, count, allowed = table_model(4, 0, spread=1.0), [1, 3], 6000, np.arange(4) > 0
+    drawn = tf.function(generate)(
+        model,
+        tf.constant([prompt] * count),
+        tf.fill([count], 2),
+        tf.fill([count], 3),
+        chain(allow(allowed), sampling(row_uniforms(tf.range(count, dtype=tf.int64), 3), temperature=0.8)),
+        end_id=2,
+    )
+
+    def following(text):
+        return log_probabilities(np.where(allowed, model.logits(prompt + text) / 0.8, -np.inf))
+
+    expected = slow(following, 3, 0.0).all_texts()
+    chances = np.array([np.exp(score) for score, _ in expected])
+    np.testing.assert_allclose(chances.sum(), 1)
+    observed = np.array([(drawn.numpy() == text).all(axis=1).sum() for _, text in expected])
+    assert observed.sum() == count
+    chi_square = ((observed - count * chances) ** 2 / (count * chances)).sum()
+    # 15 texts: 99.9% of draws from the right distribution are below 36.1, for 14 degrees of freedom.
+    assert len(expected) == 15
+    assert chi_square < 36.1
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_greedy_takes_the_first_of_the_likeliest(jit_compile):
+    logits = np.array([[0.0, 3.0, 3.0], [-np.inf, -5.0, -7.0], [np.inf, 0.0, np.inf]], "float32")
+    tokens = tf.function(greedy, jit_compile=jit_compile)(logits, 0, None)
+    assert (tokens.dtype, tokens.numpy().tolist()) == (tf.int32, [1, 1, 0])
+
+
+def test_greedy_draws_nothing():
+    graph = tf.function(greedy).get_concrete_function(tf.TensorSpec([None, 9]), 0, None).graph
+    assert not [op.type for op in graph.get_operations() if "Random" in op.type]
 
 
 def test_rows_do_not_touch_each_other():

@@ -47,6 +47,8 @@ class AlibiBias(keras.layers.Layer):
         if num_heads < 1:
             raise ValueError(f"`num_heads` must be at least 1. Received: num_heads={num_heads}")
         self.num_heads = num_heads
+        # There is nothing to build, and Keras warns of a part that is not built: one whose slopes alone are used.
+        self.built = True
 
     def slopes(self):
         """The slopes, float32 `[N]`."""

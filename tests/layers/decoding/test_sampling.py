@@ -132,14 +132,14 @@ def test_one_setting_serves_all_rows():
 def test_whole_texts_have_the_right_frequencies(table_model, slow, log_probabilities):
     # Without token 0, which so is padding alone.
     model, prompt, count, allowed = table_model(4, 0, spread=1.0), [1, 3], 6000, np.arange(4) > 0
-    drawn = tf.function(generate)(
-        model,
-        tf.constant([prompt] * count),
-        tf.fill([count], 2),
-        tf.fill([count], 3),
-        chain(allow(allowed), sampling(row_uniforms(tf.range(count, dtype=tf.int64), 3), temperature=0.8)),
-        end_id=2,
-    )
+
+    @tf.function
+    def draw():
+        uniforms = row_uniforms(tf.range(count, dtype=tf.int64), 3)
+        choose = chain(allow(allowed), sampling(uniforms, temperature=0.8))
+        return generate(
+            model, tf.constant([prompt] * count), tf.fill([count], 2), tf.fill([count], 3), choose, end_id=2
+        )
 
     def following(text):
         return log_probabilities(np.where(allowed, model.logits(prompt + text) / 0.8, -np.inf))
@@ -147,7 +147,8 @@ def test_whole_texts_have_the_right_frequencies(table_model, slow, log_probabili
     expected = slow(following, 3, 0.0).all_texts()
     chances = np.array([np.exp(score) for score, _ in expected])
     np.testing.assert_allclose(chances.sum(), 1)
-    observed = np.array([(drawn.numpy() == text).all(axis=1).sum() for _, text in expected])
+    drawn = draw().numpy()
+    observed = np.array([(drawn == text).all(axis=1).sum() for _, text in expected])
     assert observed.sum() == count
     chi_square = ((observed - count * chances) ** 2 / (count * chances)).sum()
     # 15 texts: 99.9% of draws from the right distribution are below 36.1, for 14 degrees of freedom.

@@ -8,7 +8,7 @@ DIST := dist
 # What decides whether the installation is still good: the package's metadata and whatever is compiled.
 BUILD_FILES := pyproject.toml constraints.txt CMakeLists.txt $(shell find kernels/csrc -type f 2>/dev/null)
 
-.PHONY: run test test-slow sanitize lint format lock wheel test-wheel clean
+.PHONY: run test test-slow docs sanitize lint format lock wheel test-wheel clean
 
 run: $(STAMP)
 	$(BIN)/ikelos run language_modeling
@@ -18,6 +18,11 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/pytest -m slow
+
+# In an environment of its own: the builder wants other versions of what the data set of the plays brings.
+docs: $(STAMP)
+	$(BIN)/uv run --quiet --no-project --isolated --with-requirements docs/.build/requirements.txt \
+	  zensical build --strict --clean
 
 # The kernels' core and its C++ tests, without TensorFlow: as they ship, then under the sanitizers. The fuzzers make
 # random calls and check their results.
@@ -87,6 +92,8 @@ $(STAMP): $(BUILD_FILES)
 lock: $(STAMP)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header --no-annotate \
 	  --output-file constraints.txt pyproject.toml build-requirements.in
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
+	  --output-file docs/.build/requirements.txt docs/.build/requirements.in
 
 clean:
 	rm -rf $(VENV) build dist

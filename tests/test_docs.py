@@ -1,0 +1,55 @@
+"""The site's pages and what they name; `make docs` builds it, and fails on what the builder complains of."""
+
+import importlib
+import pathlib
+import re
+import tomllib
+
+import pytest
+
+from ikelos import kernels, layers
+from ikelos.layers import decoding, distributions, testing
+
+ROOT = pathlib.Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+REFERENCE = sorted(DOCS.glob("reference/*.md"))
+
+
+def documented():
+    return [name for page in REFERENCE for name in re.findall(r"^::: (\S+)$", page.read_text(), re.MULTILINE)]
+
+
+def found(path):
+    """The object that a dotted path names."""
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError):
+        return importlib.import_module(path)
+
+
+def public():
+    checks = {testing.check_layer, testing.check_config}
+    modules = (kernels, layers, decoding, distributions)
+    return checks | {getattr(module, name) for module in modules for name in module.__all__}
+
+
+def test_the_reference_has_every_public_object_once():
+    objects = [found(path) for path in documented()]
+    missing = sorted(thing.__name__ for thing in public() - set(objects))
+    assert missing == []
+    assert len(objects) == len(set(objects))
+
+
+def test_every_page_is_in_the_navigation():
+    with (ROOT / "zensical.toml").open("rb") as file:
+        nav = tomllib.load(file)["project"]["nav"]
+    listed = re.findall(r"[\w/-]+\.md", str(nav))
+    assert sorted(listed) == sorted(str(page.relative_to(DOCS)) for page in DOCS.glob("**/*.md"))
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.glob("**/*.md")], ids=str)
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)#\s]+)", page.read_text())
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert missing == []

@@ -36,7 +36,9 @@ class ActiveUnits(keras.metrics.Metric):
     def update_state(self, means, sample_weight=None):
         """Takes posterior means `[B,*event_shape]`; an example with weight 0 does not count."""
         means = tf.cast(means, self.dtype)
-        weights = tf.ones(tf.shape(means)[:1], self.dtype) if sample_weight is None else tf.cast(sample_weight, self.dtype)
+        weights = (
+            tf.ones(tf.shape(means)[:1], self.dtype) if sample_weight is None else tf.cast(sample_weight, self.dtype)
+        )
         weights = tf.reshape(weights, [-1] + [1] * len(self.event_shape))
         added = tf.reduce_sum(weights)
         count = self.count + added

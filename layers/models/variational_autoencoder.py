@@ -19,9 +19,9 @@ class VariationalAutoencoder(keras.Model):
 
     The loss is its own: `compile("adam")`, then `fit(images)`. With one sample it is the negative evidence lower bound
     (equation 3 there), with more the negative importance-weighted bound (Burda et al. 2016, equation 8), as mean over
-    the examples weighted by `sample_weight`; what `fit` gets as `y` is not used. Logged are `loss`, its parts `nll`
-    (reconstruction) and `kl` in nats per example, and `active_units`, how many latent values the model uses (section
-    5.2 there): 0 is a collapsed posterior.
+    the examples weighted by `sample_weight`. `y` is not used, but without any Keras drops the weights. Logged are
+    `loss`, its parts `nll` (reconstruction) and `kl` in nats per example, and `active_units`, how many latent values
+    the model uses (section 5.2 there): 0 is a collapsed posterior.
 
     With a condition, such as classes, all inputs are pairs `(inputs, condition)`, and so are the encoder's and the
     decoder's: `(latents, condition)`.
@@ -125,6 +125,11 @@ class VariationalAutoencoder(keras.Model):
             )
         super().compile(optimizer, **kwargs)
 
+    def compile_from_config(self, config):
+        """Compiles as a saved model was, which Keras leaves to whoever overrides `compile`."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
     def call(self, inputs, training=None):
         """Reconstructions, as `reconstruct`."""
         _, condition = _pair(inputs)
@@ -192,7 +197,7 @@ class VariationalAutoencoder(keras.Model):
         return total - math.log(num_samples)
 
     def train_step(self, data):
-        """One step on what `fit` reads. Keras's own would first compute reconstructions that the loss has no use for."""
+        """One step on what `fit` reads. Keras's own would compute reconstructions that the loss has no use for."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
             loss = self.compute_loss(x, y, None, sample_weight, training=True)
@@ -226,7 +231,9 @@ class VariationalAutoencoder(keras.Model):
             loss = weighted_mean(-bound, sample_weight)
             nll, divergence = tf.reduce_mean(nll, axis=0), tf.reduce_mean(divergence, axis=0)
         loss += sum(self.losses)
-        self.loss_tracker.update_state(loss, tf.shape(nll)[0] if sample_weight is None else tf.reduce_sum(sample_weight))
+        self.loss_tracker.update_state(
+            loss, tf.shape(nll)[0] if sample_weight is None else tf.reduce_sum(sample_weight)
+        )
         self.nll.update_state(nll, sample_weight)
         self.kl.update_state(divergence, sample_weight)
         self.active_units.update_state(posterior.mean(), sample_weight)
@@ -267,7 +274,7 @@ class VariationalAutoencoder(keras.Model):
         return self.posterior.distribution(self.encoder(inputs, training=training))
 
     def _decoded(self, latents, condition, training):
-        inputs = latents if condition is None else (latents, condition)
+        inputs = latents if condition is None else _pair((latents, condition))
         return self.likelihood.distribution(self.decoder(inputs, training=training))
 
     def _nll(self, latents, images, condition, training):
@@ -275,7 +282,7 @@ class VariationalAutoencoder(keras.Model):
         count = latents.shape[0]
         inputs = tf.reshape(latents, (-1, *self.posterior.event_shape))
         if condition is not None:
-            inputs = (inputs, tf.tile(condition, [count] + [1] * (condition.shape.rank - 1)))
+            inputs = (inputs, tf.tile(condition, [count] + [1] * (len(condition.shape) - 1)))
         params = self.decoder(inputs, training=training)
         likelihood = self.likelihood.distribution(tf.reshape(params, (count, -1, *params.shape[1:])))
         return -likelihood.log_prob(tf.cast(images, likelihood.dtype))
@@ -294,7 +301,7 @@ def _are_paired(shape):
 
 def _pair(inputs):
     """Inputs and their condition, None if there is none."""
-    return tuple(inputs) if isinstance(inputs, tuple | list) else (inputs, None)
+    return tuple(map(tf.convert_to_tensor, inputs)) if isinstance(inputs, tuple | list) else (inputs, None)
 
 
 def _logaddexp(a, b):

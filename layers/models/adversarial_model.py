@@ -31,8 +31,8 @@ class AdversarialModel(keras.Model):
     | with several, as a dict | `{"latents": latents, **conditions}` | `{"samples": samples, **conditions}` |
 
     With `latent_size=0` the generator gets the conditions alone: what it turns into samples, such as images of another
-    style or of lower resolution. Latents are normal, a function of `seed` and `step` (under XLA another one). The discriminator gives scores
-    (logits, no sigmoid), `[B]`, `[B,1]` or a map of patches.
+    style or of lower resolution. Latents are normal, a function of `seed` and `step` (under XLA another one). The
+    discriminator gives scores (logits, no sigmoid), `[B]`, `[B,1]` or a map of patches.
 
     Each batch is one update of the discriminator; each `discriminator_steps`-th one of the generator follows. What a
     network keeps beside its weights (statistics of batch normalisation, Keras's `SpectralNormalization`) changes in
@@ -157,7 +157,10 @@ class AdversarialModel(keras.Model):
         steps_per_execution=1,
         jit_compile="auto",
     ):
-        """Gives each network its optimizer; the other arguments are Keras's."""
+        """Gives each network its optimizer; the other arguments are Keras's.
+
+        Under `mixed_float16` the optimizers must be `keras.optimizers.LossScaleOptimizer`s.
+        """
         optimizers = [keras.optimizers.get(x) for x in (generator_optimizer, discriminator_optimizer)]
         if optimizers[0] is optimizers[1]:
             raise ValueError(
@@ -197,6 +200,8 @@ class AdversarialModel(keras.Model):
 
     def generate(self, latents=None, condition=None):
         """Samples from `latents [B,Z]`, unless `latent_size=0`, and from `condition`, in the forms of `fit`."""
+        if condition is not None:
+            condition = tf.nest.map_structure(tf.convert_to_tensor, condition)
         return self(self._generator_inputs(latents, condition))
 
     def sample(self, num, seed, condition=None):

@@ -78,14 +78,18 @@ def test_weights(samples):
 
 # A numeric gradient's errors: 1e-6 of the third derivative, and of rounding 1e-7 of the value over 1e-3.
 STEP = 1e-3
-DISCRIMINATORS = {
-    "stock": lambda: [keras.layers.Conv1D(4, 2, activation="tanh"), keras.layers.Flatten()],
-    "fused": lambda: [FusedLSTM(4, return_sequences=True), FusedRMSNormalization(), keras.layers.Flatten()],
-}
 
 
-@pytest.mark.parametrize("layers", DISCRIMINATORS.values(), ids=DISCRIMINATORS.keys())
-@pytest.mark.parametrize("jit_compile", [False, True])
+# The LSTM's second gradient under XLA takes half a minute to compile.
+@pytest.mark.parametrize(
+    ("layers", "jit_compile"),
+    [
+        (lambda: [keras.layers.Conv1D(4, 2, activation="tanh"), keras.layers.Flatten()], True),
+        (lambda: [keras.layers.Dense(4, "tanh"), FusedRMSNormalization(), keras.layers.Flatten()], True),
+        (lambda: [FusedLSTM(4)], False),
+    ],
+    ids=["convolution", "normalisation", "LSTM"],
+)
 def test_gradient_for_the_discriminators_weights(layers, jit_compile):
     # The gradient of a gradient, through the native ops too.
     keras.utils.set_random_seed(0)

@@ -178,12 +178,12 @@ def test_leaves_the_sequence_to_cudnn_where_there_is_a_gpu(
     assert "stock" not in pair_of_classes.calls
 
 
-def test_keeps_a_layers_promises(pair_of_classes, inputs):
+def test_keeps_a_layers_promises(pair_of_classes, inputs, mask):
     fused = pair_of_classes.classes[1]
     arguments = ARGUMENTS | OWN_ARGUMENTS[pair_of_classes.op_name]
     given = {"units": 4, "return_sequences": True, "return_state": True, "use_bias": True}
     rest = {name: value for name, value in arguments.items() if name not in given}
-    check_layer(fused, given, inputs, config_kwargs=rest | {"use_bias": False})
+    check_layer(fused, given, inputs, config_kwargs=rest | {"use_bias": False}, mask=mask)
     check_config(fused, arguments)
     # Hidden in the stock layer's signature.
     again = fused.from_config(fused(4, implementation=1, zero_output_for_mask=True).get_config())

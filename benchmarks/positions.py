@@ -55,7 +55,7 @@ class Effort:
     seeds: int
 
 
-FULL = Effort(("shift", "nearest", "reverse"), length=24, vocabulary=64, blocks=2, steps=500, seeds=3)
+FULL = Effort(("shift", "nearest", "reverse"), length=16, vocabulary=48, blocks=2, steps=500, seeds=3)
 QUICK = Effort(("shift",), length=8, vocabulary=16, blocks=1, steps=150, seeds=1)
 
 
@@ -87,7 +87,7 @@ TASKS = {"shift": shift, "nearest": nearest, "reverse": reverse}
 
 
 def draw(task, count, length, vocabulary, seed):
-    """Tokens and answers, int32 `[count, length]`, weights (1 where there is an answer), and the accuracy of guessing."""
+    """Tokens and answers, int32 `[count, length]`, weights, 0 where there is no answer, and the accuracy of guesses."""
     random = np.random.default_rng(seed)
     tokens = random.random([count, vocabulary], np.float32).argsort(axis=1)[:, :length]
     places, candidates = TASKS[task](tokens)
@@ -109,7 +109,7 @@ class Encoder(keras.Model):
                 "heads": keras.layers.Dense(3 * SIZE, use_bias=False),
                 "output": keras.layers.Dense(SIZE, use_bias=False),
                 "norm": layers.FusedRMSNormalization(),
-                "up": keras.layers.Dense(4 * SIZE, activation="gelu"),
+                "up": keras.layers.Dense(2 * SIZE, activation="relu"),
                 "down": keras.layers.Dense(SIZE),
             }
             for _ in range(blocks)
@@ -118,6 +118,7 @@ class Encoder(keras.Model):
         self.logits = keras.layers.Dense(vocabulary)
 
     def call(self, tokens):
+        """Logits `[B,T,V]` for `tokens [B,T]`."""
         x = self.embedding(tokens)
         if isinstance(self.position, layers.SinusoidalPositionEmbedding | layers.LearnedPositionEmbedding):
             x = self.position(x)
@@ -127,6 +128,7 @@ class Encoder(keras.Model):
         return self.logits(self.norm(x))
 
     def attention(self, projected):
+        """Attention of `projected [B,T,3D]`, queries, keys and values, to all of the sequence."""
         batch, length = tf.unstack(tf.shape(projected)[:2])
         heads = tf.reshape(projected, [batch, length, 3 * HEADS, SIZE // HEADS])
         query, key, value = tf.split(heads, 3, axis=2)

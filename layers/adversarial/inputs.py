@@ -1,6 +1,7 @@
 """What the networks of adversarial training are called with."""
 
 import keras
+import tensorflow as tf
 
 from ikelos.layers.adversarial.losses import wide
 
@@ -17,6 +18,8 @@ def joined(name, first, condition):
     """A network's inputs: its first one, called `name`, and the conditions."""
     if condition is None:
         return first
+    # Keras takes no arrays beside tensors.
+    condition = tf.nest.map_structure(tf.convert_to_tensor, condition)
     if isinstance(condition, dict):
         return {name: first, **condition}
     return [first, *condition] if isinstance(condition, list | tuple) else [first, condition]

@@ -200,8 +200,6 @@ class AdversarialModel(keras.Model):
 
     def generate(self, latents=None, condition=None):
         """Samples from `latents [B,Z]`, unless `latent_size=0`, and from `condition`, in the forms of `fit`."""
-        if condition is not None:
-            condition = tf.nest.map_structure(tf.convert_to_tensor, condition)
         return self(self._generator_inputs(latents, condition))
 
     def sample(self, num, seed, condition=None):

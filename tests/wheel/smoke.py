@@ -1,6 +1,7 @@
 """What must work after `pip install ikelos` and nothing more; run by `check.py` in such an environment."""
 
 import importlib.metadata
+import importlib.util
 import sys
 
 import keras
@@ -8,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 import ikelos
-from ikelos import kernels
+from ikelos import kernels, layers
 from ikelos.layers import DecoderBlock, FusedRMSNormalization
 
 version = sys.argv[1].split("-")[1]
@@ -42,3 +43,12 @@ model = keras.Model(tokens, keras.layers.Dense(50)(FusedRMSNormalization()(hidde
 model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
 loss = model.train_on_batch(np.ones([2, 8], np.int32), np.ones([2, 8], np.int32))
 assert np.isfinite(loss), loss
+
+# Distributions alone need more, and say so.
+assert importlib.util.find_spec("tensorflow_probability") is None
+try:
+    layers.Normal(2)
+except ImportError as error:
+    assert "pip install 'ikelos[probability]'" in str(error), error
+else:
+    raise AssertionError("Expected an ImportError that names the extra")

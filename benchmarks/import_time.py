@@ -1,0 +1,40 @@
+"""How long `import ikelos.layers` takes beside `import keras`, on which it is built.
+
+    python benchmarks/import_time.py [--rounds N] [--python PATH]
+
+Each in fresh processes, in turns, after one untimed turn that fills the disk's cache. Counted is the processor time of the
+whole process, as it varies less than the clock. `--python` names the interpreter of an environment, such as one with
+nothing but `pip install ikelos` in it.
+"""
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+
+KERAS, OURS = "import keras", "import ikelos.layers"
+
+
+def seconds(python, statement):
+    """Processor time of a process that runs one statement."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([python, "-c", statement], check=True, stderr=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+def main():
+    """Measures, and prints one line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=10, help="turns that are timed")
+    parser.add_argument("--python", default=sys.executable, help="the interpreter")
+    options = parser.parse_args()
+    turns = [(seconds(options.python, KERAS), seconds(options.python, OURS)) for _ in range(options.rounds + 1)][1:]
+    keras, ours = (statistics.median(times) for times in zip(*turns, strict=True))
+    ratio = statistics.median(b / a for a, b in turns)
+    print(f"{KERAS}: {keras:.2f} s; {OURS}: {ours:.2f} s; ratio {ratio:.3f} (medians of {options.rounds} turns)")
+
+
+if __name__ == "__main__":
+    main()

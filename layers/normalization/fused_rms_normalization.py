@@ -11,7 +11,8 @@ class FusedRMSNormalization(keras.layers.RMSNormalization):
     """`keras.layers.RMSNormalization` on `ikelos.kernels.rms_norm` (Zhang & Sennrich 2019, equation 4).
 
     Arguments, weights and weight files are those of the stock layer. Normalisation over axes other than the
-    last one runs the stock layer's own code.
+    last one runs the stock layer's own code. A Keras mask of the inputs is that of the outputs; the stock layer
+    destroys it, with a warning, and goes on doing so once `ikelos.layers.convert` has made it this one.
 
     Args:
         axis: The axis to normalise over, or a list of axes.
@@ -31,3 +32,7 @@ class FusedRMSNormalization(keras.layers.RMSNormalization):
         if list(self.axis) not in ([-1], [len(x.shape) - 1]):
             return super().call(x)
         return kernels.rms_norm(x, self.scale, epsilon=self.epsilon)
+
+    def compute_mask(self, inputs, previous_mask):
+        """The inputs' mask: a Transformer's normalisations stand between padding and those who must know of it."""
+        return previous_mask

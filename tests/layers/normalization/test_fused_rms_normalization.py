@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ikelos.layers import FusedRMSNormalization
+from ikelos.layers import FusedRMSNormalization, convert
 from ikelos.layers.testing import check_layer
 
 
@@ -40,3 +40,17 @@ def test_equals_the_stock_layer(shape, axis, epsilon):
 
 def test_keeps_a_layers_promises():
     check_layer(FusedRMSNormalization, {"epsilon": 0.01}, normal(2, 3, 8), config_kwargs={"axis": 1})
+
+
+def test_hands_a_mask_on_unlike_the_stock_layer():
+    tokens, embedding = np.array([[3, 0], [1, 2]]), keras.layers.Embedding(4, 5, mask_zero=True)
+    np.testing.assert_array_equal(FusedRMSNormalization()(embedding(tokens))._keras_mask, tokens != 0)
+    with pytest.warns(UserWarning, match="does not support masking"):
+        assert getattr(keras.layers.RMSNormalization()(embedding(tokens)), "_keras_mask", None) is None
+    # A model that was converted gives what it gave.
+    model = keras.Sequential([embedding, keras.layers.RMSNormalization(), keras.layers.GlobalAveragePooling1D()])
+    with pytest.warns(UserWarning, match="does not support masking"):
+        expected = model(tokens)
+    with pytest.warns(UserWarning, match="does not support masking"):
+        actual = convert(model)(tokens)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-6)

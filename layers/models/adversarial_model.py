@@ -161,6 +161,10 @@ class AdversarialModel(keras.Model):
 
         Under `mixed_float16` the optimizers must be `keras.optimizers.LossScaleOptimizer`s.
         """
+        replicas = self.distribute_strategy.num_replicas_in_sync
+        if replicas > 1:
+            # Each would draw the same latents.
+            raise ValueError(f"`AdversarialModel` trains on one device. Received: a strategy of {replicas} replicas")
         optimizers = [keras.optimizers.get(x) for x in (generator_optimizer, discriminator_optimizer)]
         if optimizers[0] is optimizers[1]:
             raise ValueError(

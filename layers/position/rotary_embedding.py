@@ -21,12 +21,13 @@ class RotaryEmbedding(keras.layers.Layer):
     - `{"kind": "linear", "factor": s}`: all pairs turn s times slower, so that positions are squeezed into
       those known (Chen et al. 2023, section 2.3).
     - `{"kind": "ntk", "factor": s}`: the last pair turns s times slower, the first one as before, through
-      a larger `max_wavelength` (Peng et al. 2023, section 3.1).
+      a larger `max_wavelength` (Peng et al. 2023, "NTK-aware" interpolation).
     - `{"kind": "yarn", "factor": s, "original_length": L, "low_rotations": 1.0, "high_rotations": 32.0}`:
       pairs that turn less than `low_rotations` times within L turn s times slower, those that turn more than
       `high_rotations` times as before, those between a mixture, linear in the number of turns; queries
-      and keys become larger by the factor `0.1 ln(s) + 1` (Peng et al. 2023, sections 3.2 and 3.4). The
-      authors' code draws the mixture along the features instead, and differs in those between.
+      and keys become larger by the factor `0.1 ln(s) + 1` (Peng et al. 2023, "NTK-by-parts" interpolation
+      and attention scaling). The authors' code draws the mixture along the features instead, and differs from
+      their formula in the pairs between.
     - `{"kind": "llama3", "factor": s, "original_length": L, "low_rotations": 1.0, "high_rotations": 4.0}`:
       the same, with another default and no larger queries and keys (the published code of Llama 3.1, Grattafiori
       et al. 2024, where the options are called `low_freq_factor` and `high_freq_factor`).

@@ -54,7 +54,7 @@ def test_turns_pairs_by_an_angle_proportional_to_the_position(positions, max_wav
 
 
 def interpolated(theta, factor, length, low, high):
-    """Peng et al. 2023, equations 17 to 20, for one frequency at a time."""
+    """The definition of "NTK-by-parts" interpolation by Peng et al. 2023, for one frequency at a time."""
     turns = length / (2 * math.pi / theta)
     gamma = 0.0 if turns < low else 1.0 if turns > high else (turns - low) / (high - low)
     return (1 - gamma) * theta / factor + gamma * theta
@@ -114,7 +114,7 @@ def test_scaling_of_llama_31():
 def test_yarn_of_defaults():
     whole = rotary_scaling.complete({"kind": "yarn", "factor": 16, "original_length": 4096})
     assert (whole["low_rotations"], whole["high_rotations"]) == (1, 32)
-    # The paper's section 3.4 for s = 16.
+    # The square root of 1/t is 0.1 ln(16) + 1.
     assert rotary_scaling.magnitude(whole) == pytest.approx(1.2772588722)
 
 

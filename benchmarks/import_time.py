@@ -2,9 +2,9 @@
 
     python benchmarks/import_time.py [--rounds N] [--python PATH]
 
-Each in fresh processes, in turns, after one untimed turn that fills the disk's cache. Counted is the processor time of the
-whole process, as it varies less than the clock. `--python` names the interpreter of an environment, such as one with
-nothing but `pip install ikelos` in it.
+Each in fresh processes, in turns, after one untimed turn that fills the disk's cache. Counted is the processor time of
+the whole process, as it varies less than the clock. `--python` names the interpreter of an environment, such as one
+with nothing but `pip install ikelos` in it.
 """
 
 import argparse

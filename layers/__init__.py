@@ -7,7 +7,6 @@ from ikelos.layers.attention.fused_grouped_query_attention import FusedGroupedQu
 from ikelos.layers.attention.fused_multi_head_attention import FusedMultiHeadAttention
 from ikelos.layers.attention.kv_cache import KVCache
 from ikelos.layers.attention.self_attention import SelfAttention
-from ikelos.layers.attention.self_attention import SelfAttention
 from ikelos.layers.convert import convert
 from ikelos.layers.distributions.bernoulli import Bernoulli
 from ikelos.layers.distributions.categorical import Categorical
@@ -53,12 +52,9 @@ __all__ = [
     "Categorical",
     "ContinuousBernoulli",
     "CrossAttention",
-    "CrossAttention",
     "DecoderBlock",
     "DifferentiableAugmentation",
     "EncoderBlock",
-    "EncoderBlock",
-    "FeedForward",
     "FeedForward",
     "FusedGRU",
     "FusedGRUCell",
@@ -84,7 +80,6 @@ __all__ = [
     "RealNVPPrior",
     "RelativePositionBias",
     "RotaryEmbedding",
-    "SelfAttention",
     "SelfAttention",
     "SinusoidalPositionEmbedding",
     "StandardNormalPrior",

@@ -135,9 +135,9 @@ def _nearest(samples, splits):
     section = Images(
         heading="Does it copy?",
         prose=[
-            "Below each sample, the training image that is nearest to it (Euclidean distance of the shades). The median "
-            f"distance is {distances['samples']:.2f} for all samples, {distances['test']:.2f} for test images; a copy "
-            "would have 0. Samples are smoother than images, and so nearer to everything."
+            "Below each sample, the training image that is nearest to it (Euclidean distance of the shades). The "
+            f"median distance is {distances['samples']:.2f} for all samples, {distances['test']:.2f} for test images; "
+            "a copy would have 0. Samples are smoother than images, and so nearer to everything."
         ],
         images=np.stack(rows),
         row_titles=["samples", "nearest"] * 3,
@@ -174,8 +174,8 @@ def _latent(config, model, test, fixed, num_classes):
         Images(
             heading="One latent value at a time",
             prose=[
-                "The first test image, with one latent value moved from two standard deviations below its mean over the "
-                f"test images to two above: those {_WALKS} that vary most."
+                "The first test image, with one latent value moved from two standard deviations below its mean over "
+                f"the test images to two above: those {_WALKS} that vary most."
             ],
             images=pictures.traversals(model, fixed.pixels, _WALKS, _COLUMNS, of(slice(None))),
             alt="Rows of images, each showing how one latent value changes a digit or letter.",

@@ -103,7 +103,7 @@ def signatures(
 
 
 def decoded(files: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
-    """Shades float32 `[B,H,W,C]` from 0 to 1 of PNG or JPEG files, brought to the shape as the data sets' images are."""
+    """Shades float32 `[B,H,W,C]` from 0 to 1 of PNG or JPEG files, brought to the shape as a data set's images."""
 
     def one(file):
         pixels = tf.io.decode_image(file, channels=shape[2], expand_animations=False)

@@ -1,0 +1,57 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from ikelos.pipelines.evaluation import bernoulli
+
+
+def drawn(number, seed=0):
+    """From two components far apart, of 12 pixels."""
+    rng = np.random.default_rng(seed)
+    means = np.array([[0.9] * 6 + [0.1] * 6, [0.2] * 6 + [0.8] * 6])
+    weights = np.array([0.3, 0.7])
+    images = (rng.random([number, 12]) < means[rng.choice(2, number, p=weights)]).astype(np.uint8)
+    return images, bernoulli.BernoulliMixture(weights, means)
+
+
+def test_probabilities_of_all_images_add_up_to_one():
+    model = bernoulli.BernoulliMixture(np.array([0.25, 0.75]), np.array([[0.1, 0.5, 0.9], [0.3, 0.7, 0.2]]))
+    everything = np.array(list(itertools.product([0, 1], repeat=3)))
+    probabilities = np.exp(model.log_probabilities(everything))
+    assert probabilities.sum() == pytest.approx(1)
+    assert probabilities[1] == pytest.approx(0.25 * 0.9 * 0.5 * 0.9 + 0.75 * 0.7 * 0.3 * 0.2)
+
+
+def test_one_component_has_the_mean_of_the_images():
+    images, _ = drawn(1000)
+    model = bernoulli.fit(images.reshape(-1, 3, 4, 1), 1)
+    np.testing.assert_allclose(model.means[0], images.mean(0), atol=1e-10)
+    np.testing.assert_array_equal(model.weights, [1])
+    costs = -(np.log(images.mean(0)) * images + np.log(1 - images.mean(0)) * (1 - images)).sum(1)
+    np.testing.assert_allclose(-model.log_probabilities(images), costs, rtol=1e-6)
+
+
+def test_two_components_are_found():
+    images, truth = drawn(4000)
+    model = bernoulli.fit(images, 2)
+    order = np.argsort(model.weights)
+    np.testing.assert_allclose(model.weights[order], truth.weights, atol=0.03)
+    np.testing.assert_allclose(model.means[order], truth.means, atol=0.05)
+    held_out, _ = drawn(4000, seed=1)
+    ours, best = model.log_probabilities(held_out).mean(), truth.log_probabilities(held_out).mean()
+    assert best - 0.02 < ours < best + 0.02
+
+
+def test_a_pixel_that_was_never_white_may_be():
+    images, _ = drawn(50)
+    images[:, 0] = 0
+    model = bernoulli.fit(images, 5)
+    images[:, 0] = 1
+    assert np.isfinite(model.log_probabilities(images)).all()
+
+
+@pytest.mark.parametrize("components", [0, 11])
+def test_errors_name_the_argument(components):
+    with pytest.raises(ValueError, match=f"between 1 and the number of images, 10. Received: {components}"):
+        bernoulli.fit(np.zeros([10, 4]), components)

@@ -174,5 +174,5 @@ def _log_probabilities(logits, step, written, process, allowed):
 
 
 def _log_softmax(logits, *_):
-    # Not a number, without this, where all are impossible.
+    # Where all are impossible it would not be a number, and the order of those is not defined.
     return tf.where(logits == _IMPOSSIBLE, _IMPOSSIBLE, tf.nn.log_softmax(logits))

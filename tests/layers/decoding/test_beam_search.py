@@ -108,15 +108,32 @@ class Chances:
         return tf.gather(self.logits, steps), steps
 
 
-def test_a_long_text_overtakes_a_short_one_by_the_length_penalty_alone():
-    model = Chances([[0.0, 0.4, 0.6], [0.0, 0.9, 0.1], [0.0, 0.9, 0.1]])
-    arguments = (model, tf.constant([[1]]), tf.constant([1]), tf.constant([3]), 2, END)
-    tokens, scores = beam_search(*arguments)
-    assert tokens.numpy().tolist() == [[[0, 0, 0]]]
-    np.testing.assert_allclose(scores, [[np.log(0.6)]], rtol=1e-6)
-    tokens, scores = beam_search(*arguments, length_penalty=4.0)
-    assert tokens.numpy().tolist() == [[[1, 1, 1]]]
-    np.testing.assert_allclose(scores, [[np.log(0.4 * 0.9 * 0.9) / (8 / 6) ** 4]], rtol=1e-6)
+@pytest.mark.parametrize(
+    ("chances", "penalty", "text", "score"),
+    [
+        # The first step ends the likeliest text.
+        ([[0.05, 0.35, 0.6], [0.0, 0.95, 0.05], [0.0, 0.95, 0.05]], 0.0, [0, 0, 0], np.log(0.6)),
+        # A longer one overtakes it by its length, and only at its full length.
+        (
+            [[0.05, 0.35, 0.6], [0.0, 0.95, 0.05], [0.0, 0.95, 0.05]],
+            4.0,
+            [1, 1, 1],
+            np.log(0.35 * 0.95**2) / (8 / 6) ** 4,
+        ),
+        # Or with the next token, before a penalty of length weighs too much.
+        (
+            [[0.0, 0.7, 0.3], [0.0, 0.1, 0.9], [0.0, 0.9, 0.1], [0.0, 0.9, 0.1]],
+            -4.0,
+            [1, 0, 0, 0],
+            np.log(0.7 * 0.9) / (7 / 6) ** -4,
+        ),
+    ],
+)
+def test_does_not_stop_while_a_longer_text_can_be_better(chances, penalty, text, score):
+    prompt, length = (tf.constant([[1]]), tf.constant([1])), tf.constant([len(chances)])
+    tokens, scores = beam_search(Chances(chances), *prompt, length, 2, END, length_penalty=penalty)
+    assert tokens.numpy().tolist() == [[text]]
+    np.testing.assert_allclose(scores, [[score]], rtol=1e-6)
 
 
 def test_one_beam_is_greedy_is_sampling_at_temperature_zero(table_model, padded):
@@ -176,7 +193,12 @@ def test_carries_the_state_of_a_real_model(name, slow, log_probabilities, padded
         return beam_search(model, prompts, prompt_lengths, lengths, 3, END, length_penalty=0.6, num_results=2)
 
     arguments = [tf.constant(x) for x in (*padded(prompts), lengths)]
-    check(search(*arguments), expected, 2)
+    found = search(*arguments)
+    check(found, expected, 2)
+    # The first row among others of the same shapes.
+    others = tf.constant([prompts[0], [9, 8, 7, 6, 5], [3, 3, 3, 3, 3]])
+    for a, b in zip(search(others, *arguments[1:]), found, strict=True):
+        np.testing.assert_array_equal(a[0], b[0])
 
     module = tf.Module()
     module.model, module.search = model, search
@@ -244,19 +266,33 @@ def test_what_is_forbidden_in_the_logits_leaves_its_probability_to_the_rest():
     np.testing.assert_allclose(np.exp(scores), [[0.5, 0.45 * 0.45, 0.45 * 0.45]], rtol=1e-6)
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("argument", ["allowed", "process"])
-def test_hypotheses_without_a_way_on_are_dropped(argument):
+@pytest.mark.parametrize(
+    ("num_beams", "texts", "probabilities"),
+    [
+        (9, [[1, 1], [0, 0], [1, 0], [1, 0], [0, 0], [0, 0]], [0.12, 0.1, 0.09, 0.09, 0, 0]),
+        (2, [[1, 1], [1, 0]], [0.12, 0.09]),
+    ],
+)
+def test_hypotheses_without_a_way_on_are_dropped(num_beams, texts, probabilities, argument, jit_compile):
     model = Chances([[0.6, 0.3, 0.1], [0.3, 0.4, 0.3]])
 
     def nothing_after_zero(step, written):
         return (step == 0) | (written[:, :1] != 0)
 
     given = {"allowed": nothing_after_zero, "process": allow(nothing_after_zero)}[argument]
-    texts, scores = beam_search(
-        model, tf.constant([[1]]), tf.constant([1]), tf.constant([2]), 9, END, num_results=6, **{argument: given}
-    )
-    assert texts.numpy().tolist() == [[[1, 1], [0, 0], [1, 0], [1, 0], [0, 0], [0, 0]]]
-    np.testing.assert_allclose(np.exp(scores), [[0.12, 0.1, 0.09, 0.09, 0, 0]], rtol=1e-6)
+
+    @tf.function(jit_compile=jit_compile)
+    def search():
+        prompt = tf.constant([[1]]), tf.constant([1])
+        return beam_search(
+            model, *prompt, tf.constant([2]), num_beams, END, num_results=len(texts), **{argument: given}
+        )
+
+    tokens, scores = search()
+    assert tokens.numpy().tolist() == [texts]
+    np.testing.assert_allclose(np.exp(scores), [probabilities], rtol=1e-6)
 
 
 def test_nothing_to_write_and_no_rows(table_model):

@@ -86,7 +86,7 @@ class SelfAttention(ProjectedAttention):
                 "`position` must be 'rotary', None or a layer RotaryEmbedding, AlibiBias or RelativePositionBias. "
                 f"Received: position={position!r}"
             )
-        if getattr(position, "num_heads", self.num_heads) != self.num_heads:
+        if isinstance(position, AlibiBias | RelativePositionBias) and position.num_heads != self.num_heads:
             raise ValueError(
                 f"`position` must be of `num_heads`={self.num_heads} heads. "
                 f"Received: position.num_heads={position.num_heads}"

@@ -133,11 +133,12 @@ MEMORY_MASK = np.array([[1, 1, 1, 1, 0, 0], [0, 0, 0, 1, 1, 1], [1, 0, 1, 1, 0, 
 
 
 @pytest.mark.parametrize("with_memory", [False, True])
-@pytest.mark.parametrize("key_heads", [HEADS, 2])
 @pytest.mark.parametrize("position", POSITIONS)
 @pytest.mark.parametrize("style", STYLES)
-def test_decoding_step_by_step_gives_what_one_call_gives(style, position, key_heads, with_memory):
+def test_decoding_step_by_step_gives_what_one_call_gives(style, position, with_memory):
     """Prompts of unequal lengths, then token after token; the memory has padding anywhere."""
+    # Heads are grouped in every second case, so that they are and are not with any two of the other options.
+    key_heads = [HEADS, 2][(STYLES.index(style) + list(POSITIONS).index(position) + with_memory) % 2]
     block = scattered(styled(DecoderBlock, style, key_heads, position), MEMORY_SIZE if with_memory else None)
     memory = {"memory": MEMORY, "memory_mask": MEMORY_MASK} if with_memory else {}
     whole = block(X, **memory).numpy()

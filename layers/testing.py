@@ -12,8 +12,8 @@ With unittest, whose output then has the same message:
         def test_keeps_the_contract_of_keras(self):
             check_layer(MyLayer, {"units": 4, "activation": "tanh"}, inputs=np.ones([2, 5, 3], "float32"))
 
-The promises, in the order in which they are checked. A broken one raises `AssertionError` with a message that names
-it, and what a user would lose:
+The promises, in the order in which they are checked, and what a user loses without each. A broken one raises
+`AssertionError` with a message that names it.
 
 - Config: every argument of the constructor is in `get_config`, as data that JSON can hold, and comes back by
   `from_config`. Else a saved model is loaded as another one.

@@ -24,6 +24,20 @@ def generate(model, prompts, prompt_lengths, lengths, choose, end_id, padding_id
 
     Returns:
         The new tokens, int32 `[B, max(lengths)]`.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> from ikelos.layers.decoding import greedy
+    >>> class Counting:  # After each token comes the next larger one.
+    ...     def start(self, tokens, lengths, capacity):
+    ...         return self.advance(tf.gather(tokens, lengths - 1, batch_dims=1), ())
+    ...     def advance(self, tokens, state):
+    ...         return tf.one_hot(tokens + 1, 10), state
+    >>> prompts, prompt_lengths, lengths = tf.constant([[3, 4], [7, 0]]), tf.constant([2, 1]), tf.constant([3, 5])
+    >>> generate(Counting(), prompts, prompt_lengths, lengths, greedy, end_id=9).numpy()
+    array([[5, 6, 7, 0, 0],
+           [8, 0, 0, 0, 0]], dtype=int32)
     """
     longest = longest_of(lengths)
     logits, state = model.start(prompts, prompt_lengths, tf.shape(prompts)[1] + longest)

@@ -145,7 +145,7 @@ class VariationalAutoencoder(keras.Model):
 
     def decode(self, latents, condition=None):
         """Means of the likelihood `[B,...]` of latent values `[B,Z]`."""
-        return self._decoded(latents, condition, training=False).mean()
+        return self._decoded(*_pair((latents, condition)), training=False).mean()
 
     def reconstruct(self, inputs):
         """What is decoded of the posterior's means `[B,...]`."""
@@ -271,19 +271,18 @@ class VariationalAutoencoder(keras.Model):
         return cls(**{**config, **parts})
 
     def _encoded(self, inputs, training):
-        return self.posterior.distribution(self.encoder(inputs, training=training))
+        return self.posterior.distribution(self.encoder(_joined(*_pair(inputs)), training=training))
 
     def _decoded(self, latents, condition, training):
-        inputs = latents if condition is None else _pair((latents, condition))
-        return self.likelihood.distribution(self.decoder(inputs, training=training))
+        return self.likelihood.distribution(self.decoder(_joined(latents, condition), training=training))
 
     def _nll(self, latents, images, condition, training):
         """Nats `[K,B]` that `images` cost given latent values `[K,B,Z]`."""
         count = latents.shape[0]
         inputs = tf.reshape(latents, (-1, *self.posterior.event_shape))
         if condition is not None:
-            inputs = (inputs, tf.tile(condition, [count] + [1] * (len(condition.shape) - 1)))
-        params = self.decoder(inputs, training=training)
+            condition = tf.tile(condition, [count] + [1] * (condition.shape.rank - 1))
+        params = self.decoder(_joined(inputs, condition), training=training)
         likelihood = self.likelihood.distribution(tf.reshape(params, (count, -1, *params.shape[1:])))
         return -likelihood.log_prob(tf.cast(images, likelihood.dtype))
 
@@ -300,8 +299,14 @@ def _are_paired(shape):
 
 
 def _pair(inputs):
-    """Inputs and their condition, None if there is none."""
-    return tuple(map(tf.convert_to_tensor, inputs)) if isinstance(inputs, tuple | list) else (inputs, None)
+    """Inputs and their condition, None if there is none, as tensors: Keras's layers take no mixture."""
+    images, condition = inputs if isinstance(inputs, tuple | list) else (inputs, None)
+    return tf.convert_to_tensor(images), None if condition is None else tf.convert_to_tensor(condition)
+
+
+def _joined(values, condition):
+    """What encoder or decoder takes."""
+    return values if condition is None else (values, condition)
 
 
 def _logaddexp(a, b):

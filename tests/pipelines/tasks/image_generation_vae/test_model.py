@@ -12,10 +12,9 @@ PRIORS = {
 }
 
 
-@pytest.mark.parametrize("prior", PRIORS.values(), ids=PRIORS.keys())
-@pytest.mark.parametrize("num_samples", [1, 2])
+@pytest.mark.parametrize(("prior", "num_samples"), [("normal", 1), ("vamp", 1), ("flow", 2)])
 def test_learns_with_every_prior(prepared, prior, num_samples):
-    _, assets, model = prepared(f"model.prior={prior}", f"model.num_samples={num_samples}")
+    _, assets, model = prepared(f"model.prior={PRIORS[prior]}", f"model.num_samples={num_samples}")
     model.compile(keras.optimizers.Adam(0.01))
     pixels = assets.fixed["train"].pixels.astype("float32")
     before = model.evaluate(pixels, verbose=0, return_dict=True)["loss"]

@@ -203,9 +203,9 @@ def _comparison(config, results, minutes, train_size):
         best = min(config.evaluation.peers, key=lambda peer: peer.nats_per_image)
         worst = max(config.evaluation.peers, key=lambda peer: peer.nats_per_image)
         prose.append(
-            f"Published figures are of other training and test images, and so no fair race: this run is "
-            f"{model['nats_per_image'] - best.nats_per_image:+.2f} nats from the best shown ({best.name}) and "
-            f"{model['nats_per_image'] - worst.nats_per_image:+.2f} from the last ({worst.name})."
+            "Published figures are of other training and test images, and so no fair race: this run is at "
+            f"{model['nats_per_image'] - best.nats_per_image:+.2f} nats from {best.name} and at "
+            f"{model['nats_per_image'] - worst.nats_per_image:+.2f} from {worst.name}."
         )
     return Picture(
         heading="Against baselines and published figures",

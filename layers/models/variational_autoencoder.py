@@ -145,7 +145,8 @@ class VariationalAutoencoder(keras.Model):
 
     def decode(self, latents, condition=None):
         """Means of the likelihood `[B,...]` of latent values `[B,Z]`."""
-        return self._decoded(*_pair((latents, condition)), training=False).mean()
+        latents, condition = _pair((latents, condition))
+        return self._decoded(latents, condition, training=False).mean()
 
     def reconstruct(self, inputs):
         """What is decoded of the posterior's means `[B,...]`."""

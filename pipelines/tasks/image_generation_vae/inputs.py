@@ -31,10 +31,13 @@ def drawn_pixels(shades: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 def training(config: Config, split: Images, start_step: int) -> tf.data.Dataset:
     """A stage's endless batches of moved and drawn images."""
     batch_size, seed = config.training.batch_size, config.training.seed
+    moving = any(config.data.augmentation.model_dump().values())
 
     def prepare(batch):
         step = batch["draw"][0] // batch_size
-        shades = moved(tf.cast(batch["image"], tf.float32) / 255, config.data.augmentation, tf.stack([seed + 1, step]))
+        shades = tf.cast(batch["image"], tf.float32) / 255
+        if moving:
+            shades = moved(shades, config.data.augmentation, tf.stack([seed + 1, step]))
         return _element(config, batch, drawn_pixels(shades, tf.stack([seed, step])), len(split.class_names))
 
     return images.batches(split, batch_size, seed, start_step).map(prepare).prefetch(2)
@@ -56,8 +59,6 @@ def _element(config, batch, pixels, num_classes):
 
 def moved(shades: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor) -> tf.Tensor:
     """Shades `[B,H,W,C]`, each image turned, zoomed, sheared and shifted around its middle."""
-    if not any(augmentation.model_dump().values()):
-        return shades
     count, height, width = tf.shape(shades)[0], shades.shape[1], shades.shape[2]
     turn, wide, high, shear, right, down = tf.unstack(tf.random.stateless_normal([6, count], seed))
     angle = turn * augmentation.rotation * math.pi / 180

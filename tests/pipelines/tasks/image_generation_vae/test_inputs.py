@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -96,8 +98,12 @@ def test_images_are_moved_by_as_much_as_asked():
     np.testing.assert_allclose(y, 8, atol=1e-3)
 
 
-def test_without_augmentation_nothing_moves():
+def test_without_augmentation_nothing_moves(prepared):
     images = spot(9, 20)
-    np.testing.assert_array_equal(inputs.moved(images, Augmentation(**STILL), tf.constant([1, 2])), images)
-    still = inputs.moved(images, Augmentation(**STILL | {"shift": 1e-9}), tf.constant([1, 2]))
-    np.testing.assert_allclose(still, images, atol=1e-4)
+    still = inputs.moved(images, Augmentation(**STILL), tf.constant([1, 2]))
+    np.testing.assert_allclose(still, images, atol=1e-6)
+    still = ", ".join(f"{name}: {value}" for name, value in STILL.items())
+    config, assets, _ = prepared(f"data.augmentation={{{still}}}")
+    full = dataclasses.replace(assets.splits["train"], pixels=assets.fixed["train"].pixels * np.uint8(255))
+    (batch,) = batches(config, full, 0, 1)
+    np.testing.assert_array_equal(batch["x"], assets.fixed["train"].pixels[batch["id"]])

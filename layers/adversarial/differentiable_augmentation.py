@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from ikelos.layers.adversarial.losses import wide
+from ikelos.layers.adversarial.precision import wide
 
 
 @keras.saving.register_keras_serializable(package="ikelos")

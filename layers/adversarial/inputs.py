@@ -3,15 +3,13 @@
 import keras
 import tensorflow as tf
 
-from ikelos.layers.adversarial.losses import wide
 
-
-def unpacked(data):
-    """Real samples and condition, which may be None, of a batch of `fit`."""
+def unpacked(data, dtype):
+    """Real samples, as `dtype`, and condition, which may be None, of a batch of `fit`."""
     real, condition, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     if sample_weight is not None:
         raise ValueError(f"`fit` takes no weights of samples. Received: sample_weight={sample_weight}")
-    return wide(real), condition
+    return tf.cast(real, dtype), condition
 
 
 def joined(name, first, condition):
@@ -29,7 +27,7 @@ def default_latent_size(generator):
     """The last axis of the generator's input called `latents`, or of its first."""
     inputs = getattr(generator, "inputs", None) or []
     latents = [x.shape for x in inputs if x.name == "latents"] or [x.shape for x in inputs[:1]]
-    if not latents or len(latents[0]) != 2:
+    if not latents or len(latents[0]) != 2 or latents[0][1] is None:
         raise ValueError(
             "`latent_size` must be given, 0 for a generator without latents, where the generator tells no shape [B,Z]. "
             f"Received: generator={generator} with inputs of the shapes {[x.shape for x in inputs]}"

@@ -5,6 +5,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from ikelos.layers.adversarial.precision import wide
+
+_mean = tf.reduce_mean
+
 
 class AdversarialLoss(NamedTuple):
     """What each network minimises, as functions of the discriminator's scores.
@@ -21,15 +25,6 @@ class AdversarialLoss(NamedTuple):
     discriminator: Callable
     generator: Callable
     threshold: Callable
-
-
-def wide(x):
-    """`x` in float32, or in float64 if it is: half precision is too narrow for means and differences."""
-    return x if x.dtype == tf.float64 else tf.cast(x, tf.float32)
-
-
-def _mean(values):
-    return tf.reduce_mean(values)
 
 
 def _cross_entropy(real, fake):

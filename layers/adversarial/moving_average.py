@@ -1,5 +1,6 @@
 """The moving average of a network's weights, as a network of its own."""
 
+import keras
 import tensorflow as tf
 
 
@@ -12,9 +13,13 @@ def copy_of(network):
     Raises:
         ValueError: If what its config gives is another network.
     """
-    copy = type(network).from_config(network.get_config())
-    if not copy.built:
-        copy.build_from_config(network.get_build_config())
+    if type(network).__module__.startswith("keras."):
+        # Takes layers that are not registered, too; a subclass of `Sequential` would lose its own `call`.
+        copy = keras.models.clone_model(network)
+    else:
+        copy = type(network).from_config(network.get_config())
+        if not copy.built:
+            copy.build_from_config(network.get_build_config())
     shapes = [[weight.shape for weight in part.weights] for part in (network, copy)]
     if shapes[0] != shapes[1]:
         raise ValueError(

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from ikelos.layers.adversarial.losses import wide
+from ikelos.layers.adversarial.precision import wide
 
 
 def gradient_penalty(discriminator, real, fake, seed):

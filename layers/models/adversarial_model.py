@@ -1,16 +1,16 @@
 """`AdversarialModel`: `fit` for any generator and discriminator."""
 
 import random
-import warnings
 
 import keras
 import tensorflow as tf
 
+from ikelos.layers.adversarial.arguments import check_built, check_options, warn_of_mixed_samples
 from ikelos.layers.adversarial.inputs import default_latent_size, joined, unpacked
-from ikelos.layers.adversarial.losses import LOSSES, wide
+from ikelos.layers.adversarial.losses import LOSSES
 from ikelos.layers.adversarial.moving_average import copy_of, update_average
 from ikelos.layers.adversarial.pairwise_diversity import PairwiseDiversity
-from ikelos.layers.adversarial.penalties import PENALTIES, weighted_penalties
+from ikelos.layers.adversarial.penalties import weighted_penalties
 
 # What the random numbers of a step are for: each use has its own.
 _FOR_DISCRIMINATOR, _FOR_GENERATOR, _FOR_PENALTY, _FOR_EVALUATION = range(4)
@@ -100,28 +100,23 @@ class AdversarialModel(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        penalties = dict(penalties or {})
-        _check_known("loss", [loss], LOSSES)
-        _check_known("penalties", penalties, PENALTIES)
-        for name, network in (("generator", generator), ("discriminator", discriminator)):
-            if not network.built:
-                raise ValueError(f"`{name}` must be built: call it, or `build`, first. Received: {network}")
-        for name, value in (("penalty_interval", penalty_interval), ("discriminator_steps", discriminator_steps)):
-            if value < 1:
-                raise ValueError(f"`{name}` must be at least 1. Received: {name}={value}")
-        if not 0 <= max_discriminator_accuracy <= 1:
-            raise ValueError(
-                "`max_discriminator_accuracy` must be from 0 to 1. "
-                f"Received: max_discriminator_accuracy={max_discriminator_accuracy}"
-            )
-        if not 0 <= ema_momentum < 1:
-            raise ValueError(
-                f"`ema_momentum` must be at least 0 and less than 1. Received: ema_momentum={ema_momentum}"
-            )
+        penalties = {} if penalties is None else penalties
+        check_built(generator=generator, discriminator=discriminator)
+        latent_size = default_latent_size(generator) if latent_size is None else latent_size
+        check_options(
+            loss=loss,
+            latent_size=latent_size,
+            penalties=penalties,
+            penalty_interval=penalty_interval,
+            discriminator_steps=discriminator_steps,
+            max_discriminator_accuracy=max_discriminator_accuracy,
+            ema_momentum=ema_momentum,
+        )
+        warn_of_mixed_samples(discriminator, penalties)
         self.generator = generator
         self.discriminator = discriminator
         self.loss = loss
-        self.latent_size = default_latent_size(generator) if latent_size is None else latent_size
+        self.latent_size = latent_size
         self.discriminator_sees_condition = discriminator_sees_condition
         self.augmentation = augmentation
         self.penalties = penalties
@@ -132,12 +127,6 @@ class AdversarialModel(keras.Model):
         self.max_discriminator_accuracy = max_discriminator_accuracy
         self.ema_momentum = ema_momentum
         self.seed = random.randint(1, 10**9) if seed is None else seed
-        if penalties and any(isinstance(x, keras.layers.BatchNormalization) for x in _layers_of(discriminator)):
-            warnings.warn(
-                "`penalties` take the gradient of each sample's own score, which batch normalisation in the "
-                f"discriminator mixes with the others'. Received: penalties={penalties}",
-                stacklevel=2,
-            )
 
         self.ema_generator = copy_of(generator)
         self.step = self.add_weight(name="step", shape=(), dtype="int64", initializer="zeros", trainable=False)
@@ -159,7 +148,7 @@ class AdversarialModel(keras.Model):
     ):
         """Gives each network its optimizer; the other arguments are Keras's.
 
-        Under `mixed_float16` the optimizers must be `keras.optimizers.LossScaleOptimizer`s.
+        Under `mixed_float16` the optimizers get Keras's `LossScaleOptimizer` around them.
         """
         replicas = self.distribute_strategy.num_replicas_in_sync
         if replicas > 1:
@@ -171,6 +160,8 @@ class AdversarialModel(keras.Model):
                 f"The networks must have an optimizer each. Received: generator_optimizer={generator_optimizer}, "
                 f"discriminator_optimizer={discriminator_optimizer}"
             )
+        if self.dtype_policy.name == "mixed_float16":
+            optimizers = [_scaling(optimizer) for optimizer in optimizers]
         settings = {
             "run_eagerly": run_eagerly,
             "steps_per_execution": steps_per_execution,
@@ -212,7 +203,7 @@ class AdversarialModel(keras.Model):
 
     def train_step(self, data):
         """One update of the discriminator, and one of the generator if it is due."""
-        real, condition = unpacked(data)
+        real, condition = unpacked(data, self.variable_dtype)
         self._train_discriminator(real, condition)
         every = self.discriminator_steps
         _when(every == 1 or self.step % every == every - 1, lambda: self._train_generator(real, condition))
@@ -221,7 +212,7 @@ class AdversarialModel(keras.Model):
 
     def test_step(self, data):
         """The logs of a batch, without penalties and augmentation."""
-        real, condition = unpacked(data)
+        real, condition = unpacked(data, self.variable_dtype)
         index = tf.cast(self._means["generator_loss"].count, tf.int64)
         fake = self._fakes(self.ema_generator, real, condition, self._random_seed(_FOR_EVALUATION, index), False)
         real_scores, fake_scores = (self._scores(x, condition, training=False) for x in (real, fake))
@@ -240,13 +231,13 @@ class AdversarialModel(keras.Model):
             losses = [*losses, *self.discriminator.losses]
             loss, accuracy = self._log_discriminator(real, fake, real_scores, fake_scores)
             # Half of both calls' own losses: those of weights are in both.
-            loss += sum(losses) / 2 + self._penalty(real_seen, fake_seen, condition)
+            loss += self._total(losses) / 2 + self._penalty(real_seen, fake_seen, condition)
             loss = self.discriminator_optimizer.scale_loss(loss)
         weights = self.discriminator.trainable_variables
         gradients = tape.gradient(loss, weights)
         limit = self.max_discriminator_accuracy
         if limit < 1:
-            self._log(discriminator_updates=wide(accuracy <= limit))
+            self._log(discriminator_updates=tf.cast(accuracy <= limit, tf.float32))
         _when(limit == 1 or accuracy <= limit, lambda: self.discriminator_optimizer.apply(gradients, weights))
 
     def _train_generator(self, real, condition):
@@ -256,7 +247,7 @@ class AdversarialModel(keras.Model):
             seen = self._augmented(fake)
             with keras.StatelessScope():
                 scores = self._scores(seen, condition, training=True)
-            loss = self.generator_optimizer.scale_loss(self._log_generator(real, fake, scores) + sum(losses))
+            loss = self.generator_optimizer.scale_loss(self._log_generator(real, fake, scores) + self._total(losses))
         weights = self.generator.trainable_variables
         self.generator_optimizer.apply(tape.gradient(loss, weights), weights)
         update_average(self.ema_generator, self.generator, self.ema_momentum, self.step // self.discriminator_steps)
@@ -265,8 +256,8 @@ class AdversarialModel(keras.Model):
         """Logs what a batch tells of the discriminator; returns its loss and its accuracy."""
         loss = LOSSES[self.loss].discriminator(real_scores, fake_scores)
         threshold = LOSSES[self.loss].threshold(real_scores, fake_scores)
-        real_accuracy = tf.reduce_mean(wide(wide(real_scores) > threshold))
-        fake_accuracy = tf.reduce_mean(wide(wide(fake_scores) <= threshold))
+        real_accuracy = tf.reduce_mean(tf.cast(real_scores > threshold, tf.float32))
+        fake_accuracy = tf.reduce_mean(tf.cast(fake_scores <= threshold, tf.float32))
         self._log(discriminator_loss=loss, real_accuracy=real_accuracy, fake_accuracy=fake_accuracy)
         self._diversity.update_state(real, fake)
         return loss, (real_accuracy + fake_accuracy) / 2
@@ -277,7 +268,7 @@ class AdversarialModel(keras.Model):
         self._log(generator_loss=loss)
         if self.reconstruction_loss is None:
             return loss
-        distance = tf.reduce_mean(wide(self.reconstruction_loss(real, fake)))
+        distance = tf.reduce_mean(tf.cast(self.reconstruction_loss(real, fake), loss.dtype))
         self._log(reconstruction_loss=distance)
         return loss + self.reconstruction_weight * distance
 
@@ -305,19 +296,30 @@ class AdversarialModel(keras.Model):
         return tf.cond(self.step % self.penalty_interval == 0, total, lambda: tf.zeros([], real.dtype))
 
     def _augmented(self, samples):
-        return samples if self.augmentation is None else wide(self.augmentation(samples, training=True))
+        return samples if self.augmentation is None else self._cast(self.augmentation(samples, training=True))
 
     def _fakes(self, generator, real, condition, seed, training):
         """As many generated samples as real ones."""
         latents = self._latents(tf.shape(real)[0], seed)
-        return wide(generator(self._generator_inputs(latents, condition), training=training))
+        return self._cast(generator(self._generator_inputs(latents, condition), training=training))
 
     def _scores(self, samples, condition, training):
         inputs = joined("samples", samples, condition if self.discriminator_sees_condition else None)
-        return self.discriminator(inputs, training=training)
+        return self._cast(self.discriminator(inputs, training=training))
+
+    def _cast(self, x):
+        """What a network gives, in the precision of samples, scores and losses: float32 in mixed precision."""
+        return tf.cast(x, self.variable_dtype)
+
+    def _total(self, losses):
+        """The sum of the losses that a network's layers added."""
+        return sum(self._cast(loss) for loss in losses)
 
     def _generator_inputs(self, latents, condition):
-        return joined("latents", latents, condition) if self.latent_size else condition
+        name, first = ("latents", latents) if self.latent_size else ("condition", condition)
+        if first is None:
+            raise ValueError(f"`{name}` must be given where latent_size={self.latent_size}. Received: {name}=None")
+        return joined(name, first, condition) if self.latent_size else condition
 
     def _latents(self, num, seed):
         return tf.random.stateless_normal([num, self.latent_size], seed)
@@ -362,12 +364,7 @@ def _when(condition, function):
         tf.cond(condition, function, lambda: None)
 
 
-def _layers_of(network):
-    """All layers in `network`, itself included."""
-    return [network, *(x for part in getattr(network, "layers", []) for x in _layers_of(part))]
-
-
-def _check_known(argument, names, table):
-    unknown = [name for name in names if name not in table]
-    if unknown:
-        raise ValueError(f"`{argument}` must be of {list(table)}. Received: {argument}={unknown}")
+def _scaling(optimizer):
+    """An optimizer that scales the loss, as the narrow range of float16 needs."""
+    scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    return optimizer if scales else keras.optimizers.LossScaleOptimizer(optimizer)

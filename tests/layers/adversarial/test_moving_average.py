@@ -13,7 +13,7 @@ def network():
 
 
 class Doubled(keras.Model):
-    """A subclass, which `keras.models.clone_model` refuses, built by its first call."""
+    """A subclass built by its first call."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -33,6 +33,27 @@ def test_copy_gives_the_same_and_is_not_trained(network):
         assert copy.trainable_variables == []
         original.weights[0].assign_add(original.weights[0] * 0 + 1)
         assert np.abs(copy(x) - original(x)).max() > 0.1
+
+
+def test_copy_takes_layers_that_are_not_registered():
+    class Halved(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs / 2
+
+    original = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3), Halved()])
+    x = np.ones([1, 2], "float32")
+    np.testing.assert_array_equal(copy_of(original)(x), original(x))
+
+
+def test_copy_of_a_subclass_keeps_its_call():
+    class Tripled(keras.Sequential):
+        def call(self, inputs, training=None, mask=None):
+            return 3 * super().call(inputs)
+
+    original = Tripled([keras.Input((2,)), keras.layers.Dense(3)])
+    x = np.ones([1, 2], "float32")
+    assert np.abs(original(x)).max() > 0
+    np.testing.assert_array_equal(copy_of(original)(x), original(x))
 
 
 def test_copy_must_have_the_same_weights(network):

@@ -132,6 +132,52 @@ def test_discriminator_pauses_while_it_is_too_good(samples):
     assert int(model.discriminator_optimizer.iterations) == 2
 
 
+@keras.saving.register_keras_serializable(package="tests")
+class Own(keras.layers.Layer):
+    """Adds a loss of its outputs, `factor` times their squared mean."""
+
+    def __init__(self, factor, **kwargs):
+        super().__init__(**kwargs)
+        self.factor = factor
+
+    def call(self, inputs):
+        self.add_loss(self.factor * tf.reduce_mean(inputs) ** 2)
+        return inputs
+
+    def get_config(self):
+        return {**super().get_config(), "factor": self.factor}
+
+
+@pytest.mark.parametrize(("policy", "tolerance"), [("float32", 1e-5), ("mixed_bfloat16", 2.0**-6)])
+def test_losses_that_layers_add_count(samples, policy, tolerance):
+    keras.config.set_dtype_policy(policy)
+    try:
+        generator, critic = network((3,), linear(2), Own(7.0)), network((2,), Own(5.0), linear(1))
+        model = AdversarialModel(generator, critic, loss="wasserstein", penalties={"r1": 0.3}, seed=5)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    compiled(model, (0.1, 0.0), run_eagerly=True)
+    a, w = generator.get_weights()[0], critic.get_weights()[0]
+    fake, drawn = latents(model, 32, 0) @ a, latents(model, 32, 1) @ a
+    minimised = {}
+
+    def recorded(name):
+        def scale_loss(loss):
+            minimised[name] = float(loss)
+            return loss
+
+        return scale_loss
+
+    model.generator_optimizer.scale_loss = recorded("generator")
+    model.discriminator_optimizer.scale_loss = recorded("discriminator")
+    model.train_on_batch(samples + 1)
+    # The discriminator is called with each half: its own loss is the mean of both.
+    added = 5 * ((samples + 1).mean() ** 2 + fake.mean() ** 2) / 2
+    expected = ((fake - samples - 1) @ w).mean() + 0.3 * (w**2).sum() / 2 + added
+    assert minimised["discriminator"] == pytest.approx(expected, rel=tolerance)
+    assert minimised["generator"] == pytest.approx(-(drawn @ w).mean() + 7 * drawn.mean() ** 2, rel=tolerance)
+
+
 def test_networks_keep_their_state_outside_their_own_updates(samples):
     # Spectral normalisation iterates and divides at each call in training: of real and of generated samples, and
     # neither in the penalties nor in the generator's update.
@@ -195,6 +241,38 @@ def test_fits_under_xla_and_mixed_precision(samples):
     assert all(np.abs(x - y).max() > 0 for x, y in zip(weights, model.get_weights(), strict=True))
 
 
+def test_float16_scales_the_loss(samples):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = small(penalties={"gradient_penalty": 1.0})
+    finally:
+        keras.config.set_dtype_policy("float32")
+    given = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1), initial_scale=64.0)
+    model.compile("sgd", given, run_eagerly=True)
+    assert isinstance(model.generator_optimizer, keras.optimizers.LossScaleOptimizer)
+    assert model.discriminator_optimizer is given
+    weights = model.get_weights()
+    assert np.isfinite(model.train_on_batch(samples)).all()
+    assert all(np.abs(x - y).max() > 0 for x, y in zip(weights, model.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("policy", ["float32", "float64"])
+def test_float64_samples(samples, policy):
+    # Of a tf.data set, which Keras leaves as they are.
+    data = tf.data.Dataset.from_tensors(samples.astype("float64"))
+    keras.config.set_dtype_policy(policy)
+    try:
+        networks = network((3,), linear(2)), network((2,), keras.layers.Dense(4, "tanh"), linear(1))
+        penalties = {"gradient_penalty": 1.0, "r1": 1.0}
+        model = AdversarialModel(*networks, penalties=penalties, penalty_interval=2, seed=1)
+        weights = compiled(model, run_eagerly=True).get_weights()
+        assert all(weight.dtype == policy for part in networks for weight in part.get_weights())
+        assert np.isfinite(list(model.fit(data, verbose=0).history.values())).all()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert all(np.abs(x - y).max() > 0 for x, y in zip(weights, model.get_weights(), strict=True))
+
+
 def conditional(generator_inputs, discriminator_inputs, **arguments):
     networks = []
     for inputs, size in ((generator_inputs, 2), (discriminator_inputs, 1)):
@@ -245,6 +323,8 @@ def test_generator_without_latents(samples):
     expected = kernel - 0.1 * 0.5 * 2 * samples.T @ errors / errors.size
     np.testing.assert_allclose(model.generator.get_weights()[0], expected, rtol=1e-4, atol=1e-6)
     assert model.sample(32, seed=1, condition=samples).shape == (32, 2)
+    with pytest.raises(ValueError, match=r"`condition` must be given where latent_size=0. Received: condition=None"):
+        model.train_on_batch(samples)
 
 
 def test_logs_tell_a_copy_from_a_collapse(samples):
@@ -372,12 +452,15 @@ def test_warns_of_penalties_with_batch_normalisation():
     [
         ({"loss": "bce"}, r"`loss` must be of \['min_max', .*\]. Received: loss=\['bce'\]"),
         ({"penalties": {"r3": 1.0}}, r"`penalties` must be of .* Received: penalties=\['r3'\]"),
+        ({"penalties": ["r1"]}, r"`penalties` must be a dict of weights by name. Received: penalties=\['r1'\]"),
+        ({"latent_size": -1}, "`latent_size` must be at least 0. Received: latent_size=-1"),
         ({"penalty_interval": 0}, "`penalty_interval` must be at least 1. Received: penalty_interval=0"),
         ({"discriminator_steps": 0}, "`discriminator_steps` must be at least 1. Received: discriminator_steps=0"),
         ({"max_discriminator_accuracy": 2}, "from 0 to 1. Received: max_discriminator_accuracy=2"),
         ({"ema_momentum": 1.0}, "at least 0 and less than 1. Received: ema_momentum=1.0"),
         ({"generator": keras.Sequential([keras.layers.Dense(2)])}, "`generator` must be built"),
         ({"generator": network((4, 4, 1), linear(2))}, r"`latent_size` must be given, 0 .*\(None, 4, 4, 1\)"),
+        ({"generator": network((None,), keras.layers.Identity())}, r"`latent_size` must be given, 0 .*\(None, None\)"),
     ],
 )
 def test_errors(arguments, message):
@@ -397,3 +480,5 @@ def test_errors_of_training(samples):
     compiled(model, run_eagerly=True)
     with pytest.raises(ValueError, match="takes no weights of samples"):
         model.train_on_batch(samples, sample_weight=np.ones(32))
+    with pytest.raises(ValueError, match=r"`latents` must be given where latent_size=3. Received: latents=None"):
+        model.generate()

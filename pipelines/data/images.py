@@ -18,7 +18,7 @@ from ikelos.pipelines.errors import UserError
 _SUFFIXES = (".png", ".jpg", ".jpeg", *sources.TFRECORDS)
 _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
-# An image of any size, uint8 [h, w, c], with its id and its class's name or number, None without classes.
+# The id of an image, its pixels in the shape that all have, and its class's name or number, None without classes.
 _Found = Iterator[tuple[str, np.ndarray, str | int | None]]
 
 
@@ -49,7 +49,8 @@ def load(source: ImageSource, shape: tuple[int, int, int]) -> dict[Split, Images
 
     Raises:
         UserError: for an unknown data set, config, split or feature; a pattern without files, a file in two splits; a
-            file that is no image; a split without images; a class of validation or test that training has not.
+            file that is no image; a split without images; a class that the data set does not name, or that
+            validation or test has and training has not.
     """
     if source.files is not None:
         paths = sources.files(source.files, _SUFFIXES)
@@ -57,18 +58,20 @@ def load(source: ImageSource, shape: tuple[int, int, int]) -> dict[Split, Images
         names = None
     else:
         builder, names = _opened(source)
-        found = {split: list(_of_tfds(source, builder, split, shape)) for split in _SPLITS}
+        found = {split: list(_of_tfds(source, builder, names, split, shape)) for split in _SPLITS}
     for split in _SPLITS:
         if not found[split]:
             raise UserError(f"{sources.place(source, split)} has no images")
+    labels = {split: [label for _, _, label in found[split]] for split in _SPLITS}
     if names is None and source.label_feature is not None:
-        names = _class_names(found)
-    index = {name: number for number, name in enumerate(names or ())}
+        numbers = {label: number for number, label in enumerate(_classes(labels))}
+        labels = {split: [numbers[label] for label in labels[split]] for split in _SPLITS}
+        names = [str(label) for label in numbers]
     return {
         split: Images(
             ids=[name for name, _, _ in found[split]],
             pixels=np.stack([pixels for _, pixels, _ in found[split]]),
-            labels=None if names is None else np.array([index[str(label)] for _, _, label in found[split]], np.int64),
+            labels=None if names is None else np.array(labels[split], np.int64),
             class_names=tuple(names or ()),
         )
         for split in _SPLITS
@@ -147,17 +150,20 @@ def _opened(source):
         return builder, None
     check("label", source.label_feature, lambda spec: spec.shape.rank == 0 and spec.dtype.is_integer)
     label = features[source.label_feature]
-    # As numbers, since that is what examples hold; the order is the data set's own.
+    # The labels of examples count these names.
     return builder, getattr(label, "names", None)
 
 
-def _of_tfds(source, builder, split, shape) -> _Found:
-    names = None
-    if source.label_feature is not None:
-        names = getattr(builder.info.features[source.label_feature], "names", None)
+def _of_tfds(source, builder, class_names, split, shape) -> _Found:
     for name, example in sources.examples(source, builder, split):
         label = None if source.label_feature is None else int(example[source.label_feature])
-        yield name, _fitted(example[source.image_feature], shape), label if names is None else names[label]
+        # Data sets mark images without a class by -1.
+        if class_names is not None and label not in range(len(class_names)):
+            raise UserError(
+                f"{sources.place(source, split)}: image {name} has the label {label}, which is none of the "
+                f"{len(class_names)} classes; `label_feature: null` takes images without classes"
+            )
+        yield name, _fitted(example[source.image_feature], shape), label
 
 
 def _of_files(paths, source, shape) -> _Found:
@@ -190,9 +196,10 @@ def _label(name, features, feature):
 
 def _decoded(name, content, shape):
     try:
-        pixels = tf.io.decode_image(content, channels=shape[2], expand_animations=False)
+        pixels = tf.io.decode_image(content, expand_animations=False)
     except tf.errors.InvalidArgumentError:
         raise UserError(f"{name} is no PNG, JPEG, GIF or BMP image") from None
+    # In the file's own channels: asked for grey, TensorFlow refuses GIF, BMP and CMYK.
     return _fitted(pixels.numpy(), shape)
 
 
@@ -204,18 +211,18 @@ def _fitted(pixels, shape):
         pixels = pixels[:, :, :1]
     if pixels.shape[2] != shape[2]:
         convert = tf.image.rgb_to_grayscale if shape[2] == 1 else tf.image.grayscale_to_rgb
-        pixels = convert(pixels).numpy()
+        pixels = convert(tf.constant(pixels)).numpy()
     if pixels.shape != tuple(shape):
         resized = tf.image.resize(pixels, shape[:2], antialias=True)
         pixels = tf.cast(tf.round(tf.clip_by_value(resized, 0, 255)), tf.uint8).numpy()
     return pixels
 
 
-def _class_names(found):
-    """All classes of the training images; numbers in the order of numbers, names sorted."""
-    classes = {split: {label for _, _, label in found[split]} for split in _SPLITS}
+def _classes(labels):
+    """All labels of the training images; numbers in the order of numbers, names sorted."""
+    classes = {split: set(labels[split]) for split in _SPLITS}
     for split in ("validation", "test"):
         missing = sorted(map(str, classes[split] - classes["train"]))
         if missing:
             raise UserError(f"{split} has the class {missing[0]!r}, of which the training images have none")
-    return [str(label) for label in sorted(classes["train"], key=lambda label: (isinstance(label, str), label))]
+    return sorted(classes["train"], key=lambda label: (isinstance(label, str), label))

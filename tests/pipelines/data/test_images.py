@@ -1,7 +1,10 @@
+import io
+
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from PIL import Image
 
 from ikelos.pipelines.data import images
 from ikelos.pipelines.data.config import ImageSource
@@ -101,6 +104,28 @@ def test_ours_has_its_own_ids(letters):
     np.testing.assert_array_equal(found["test"].labels, [0, 1] * 3)
 
 
+@pytest.mark.parametrize("label", [-1, 52])
+def test_an_image_of_no_class(letters, label, monkeypatch):
+    def examples(source, builder, split):
+        yield "a", {"image": np.zeros(GREY, np.uint8), "label": label}
+
+    monkeypatch.setattr(images.sources, "examples", examples)
+    source = ImageSource(tfds="font_letters", splits=SPLITS, data_dir=letters)
+    message = (
+        rf"split 'train' of data set 'font_letters': image a has the label {label}, which is none of the 52 classes"
+    )
+    with pytest.raises(UserError, match=message):
+        images.load(source, GREY)
+    without = images.load(source.model_copy(update={"label_feature": None}), GREY)
+    assert without["test"].labels is None
+
+
+def test_grey_images_become_colour(letters):
+    source = ImageSource(tfds="font_letters", splits=SPLITS, data_dir=letters)
+    grey, colour = (images.load(source, (28, 28, channels))["test"].pixels for channels in (1, 3))
+    np.testing.assert_array_equal(colour, np.repeat(grey, 3, axis=-1))
+
+
 # Files
 
 
@@ -125,6 +150,18 @@ def test_other_sizes_and_channels_are_fitted(folder):
     source = ImageSource(files={split: (f"{split}/**/*.*",) for split in SPLITS})
     colour = images.load(source, (4, 6, 3))["train"]
     np.testing.assert_array_equal(colour.pixels[0], np.full([4, 6, 3], 10))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [(m, "PNG") for m in ("1", "L", "LA", "P", "RGBA")] + [("CMYK", "JPEG"), ("P", "GIF"), ("RGB", "BMP")],
+)
+def test_every_kind_of_file(folder, mode, kind, channels):
+    file = io.BytesIO()
+    Image.new("RGB", (6, 4), "white").convert(mode).save(file, kind)
+    pixels = images._decoded("a", file.getvalue(), (4, 6, channels))
+    np.testing.assert_array_equal(pixels, np.full([4, 6, channels], 255))
 
 
 @pytest.mark.parametrize("label", [7, b"cat"])
@@ -152,8 +189,7 @@ def test_records(folder, label):
 
 
 def test_numbers_are_sorted_as_numbers():
-    found = {split: [("a", None, 10), ("b", None, 9)] for split in SPLITS}
-    assert images._class_names(found) == ["9", "10"]
+    assert images._classes({split: [10, 9] for split in SPLITS}) == [9, 10]
 
 
 def test_a_class_that_training_lacks(folder):

@@ -47,20 +47,25 @@ def finish_epoch(run: Run) -> None:
 
 
 def _validation(run: Run) -> dict[str, float]:
-    """`validation_loss` and the model's own metrics, each the mean over everything that the validation set counts.
+    """`validation_loss`, the mean over everything that the validation set counts, and the model's own metrics of it.
 
-    Not by Keras's `evaluate`, which weighs each batch by its rows, however much of them is padding. A signal ends it;
-    the run that continues simply does it again.
+    Not by Keras's `evaluate`, which weighs each batch's loss by its rows, however much of them is padding. Nor by
+    `test_on_batch`, which begins the metrics anew: a number of active units is no mean of those of batches. A signal
+    ends it; the run that continues simply does it again.
     """
-    totals: dict[str, float] = {}
-    counted = 0.0
-    for x, y, sample_weight in triples(run.stage.validation):
-        weight = float(tf.reduce_sum(sample_weight))
-        for name, value in run.model.test_on_batch(x, y, sample_weight, return_dict=True).items():
-            totals[name] = totals.get(name, 0.0) + weight * float(value)
+    model = run.model
+    (batch_loss,) = (metric for metric in model.metrics if metric.name == "loss")
+    model.make_test_function()
+    model.reset_metrics()
+    total = counted = 0.0
+    for batch in triples(run.stage.validation):
+        batch_loss.reset_state()
+        logs = model.test_function(iter([batch]))
+        weight = float(tf.reduce_sum(batch[2]))
+        total += weight * float(logs["loss"])
         counted += weight
         run.interruption.check()
-    return {f"validation_{name}": total / counted for name, total in totals.items()}
+    return {f"validation_{name}": float(value) for name, value in logs.items()} | {"validation_loss": total / counted}
 
 
 def _kept(run: Run, samples: Samples) -> dict[str, Any]:

@@ -316,6 +316,7 @@ class Guesser(keras.Model):
         self.noise = keras.layers.GaussianNoise(0.5, seed=1)
         self.head = keras.layers.Dense(1)
         self.spread = keras.metrics.Mean("spread")
+        self.rows = keras.metrics.Sum("rows")
 
     def build(self, input_shape):
         self.head.build((None, 6))
@@ -325,6 +326,7 @@ class Guesser(keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         self.spread.update_state(keras.ops.std(y_pred))
+        self.rows.update_state(keras.ops.ones(keras.ops.shape(y_pred)[0]))
         return keras.ops.mean(keras.ops.square(y_pred - keras.ops.cast(y[:, :1], "float32")))
 
 
@@ -351,6 +353,8 @@ def test_a_model_may_have_its_own_loss_metrics_and_randomness(tiny, tmp_path):
     assert losses[0] == losses[1]
     epoch = records[0]
     assert epoch["validation_spread"] > 0
+    # Metrics are of the whole validation set, not means of its batches.
+    assert [rs[0]["validation_rows"] for rs in (records, other_records)] == [2 * tiny.BATCH, 3 * tiny.BATCH]
     assert epoch["validation_loss"] != other_records[0]["validation_loss"]
 
 

@@ -31,8 +31,8 @@ class CrossAttention(ProjectedAttention):
     Output shape: `[B,T,D]`.
 
     Raises:
-        ValueError: If a number is below 1, K does not divide N, N does not divide D, or not exactly one of `memory` and
-            `cache` is given.
+        ValueError: If a number is below 1, K does not divide N, N does not divide D, a shape is not as above, not exactly
+            one of `memory` and `cache` is given, or padding is told of a `cache`.
 
     Example:
 
@@ -66,8 +66,13 @@ class CrossAttention(ProjectedAttention):
             raise ValueError(
                 f"Either `memory` or `cache` must be given. Received: {'neither' if memory is None else 'both'}"
             )
+        if cache is not None and (memory_lengths is not None or memory_mask is not None):
+            raise ValueError(
+                "`memory_lengths` and `memory_mask` are said of a `memory`; a `cache` was told them when it was made. "
+                f"Received: cache and {'memory_mask' if memory_lengths is None else 'memory_lengths'}"
+            )
         if cache is None:
-            lengths, mask = padding(memory, memory_lengths, memory_mask)
+            lengths, mask = padding(memory, memory_lengths, memory_mask, prefix="memory_")
             key, value = (self._heads(layer, memory) for layer in (self.key, self.value))
         else:
             (key, value, lengths), mask = cache, None
@@ -80,7 +85,7 @@ class CrossAttention(ProjectedAttention):
             ValueError: If the layer is not built.
         """
         self._check_built("memory_cache")
-        lengths, mask = padding(memory, memory_lengths, memory_mask)
+        lengths, mask = padding(memory, memory_lengths, memory_mask, prefix="memory_")
         if mask is not None:
             # Keys have no order here. The real ones go to the front, and a length says how many they are.
             order = tf.argsort(tf.cast(mask, tf.int32), direction="DESCENDING")

@@ -3,25 +3,38 @@
 import keras
 import tensorflow as tf
 
+from ikelos.kernels import arguments
 
-def padding(x, lengths=None, mask=None):
+
+def padding(x, lengths=None, mask=None, prefix=""):
     """What is padding in `x [B,T,...]`, as a length and a mask for the op, each None where it says nothing.
 
     Args:
         x: May carry a mask that a layer of Keras left on it.
         lengths: int32 `[B]`, how many positions of each row are real, the first ones. With it no mask is looked at.
         mask: `[B,T]` or `[1,T]`, False for padding, wherever it stands; None takes the mask that `x` carries.
+        prefix: Of the two arguments' names in errors.
 
     Returns:
         int32 `[B]`, how many positions there are up to the last real one, and boolean `[B,T]`.
+
+    Raises:
+        ValueError: If `lengths` are no integers from 0 to T, or a shape is not as above.
     """
     if lengths is not None:
-        return lengths, None
+        return arguments.lengths(f"{prefix}lengths", lengths, *x.shape[:2]), None
     # Keras fills in arguments by the name of `mask` where the only other tensor is `x`.
     mask = getattr(x, "_keras_mask", None) if mask is None else mask
     if mask is None:
         return None, None
-    mask = tf.broadcast_to(keras.ops.cast(mask, "bool"), tf.shape(x)[:2])
+    mask = keras.ops.cast(mask, "bool")
+    batch, steps = x.shape[:2]
+    if not any(mask.shape.is_compatible_with([rows, steps]) for rows in (batch, 1)):
+        raise ValueError(
+            f"`{prefix}mask` must be of shape [B,T] or [1,T], here [{batch},{steps}]. "
+            f"Received: {prefix}mask.shape={mask.shape}"
+        )
+    mask = tf.broadcast_to(mask, tf.shape(x)[:2])
     return lengths_of(mask), mask
 
 

@@ -32,9 +32,12 @@ class ProjectedAttention(keras.layers.Layer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.output_initializer = keras.initializers.get(output_initializer)
         self.supports_masking = True
+        self.input_spec = keras.layers.InputSpec(ndim=3)
 
     def _build_projections(self, inputs_shape, memory_shape):
         """From inputs `[B,T,D]` to `memory_shape`, that of what they attend to."""
+        if len(memory_shape) != 3:
+            raise ValueError(f"`memory` must be of shape [B,S,M]. Received: memory.shape={memory_shape}")
         size = inputs_shape[-1]
         if size % self.num_heads:
             raise ValueError(

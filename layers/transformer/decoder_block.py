@@ -3,6 +3,7 @@
 import keras
 
 from ikelos.layers.attention.cross_attention import CrossAttention
+from ikelos.layers.attention.kv_cache import KVCache
 from ikelos.layers.transformer.transformer_block import TransformerBlock
 
 
@@ -42,7 +43,7 @@ class DecoderBlock(TransformerBlock):
 
     Raises:
         ValueError: If `normalization` is unknown, a block built with a memory is given none, or one built without is
-            given one; and as `SelfAttention`, `FeedForward` and `keras.layers.Dropout`.
+            given one or its padding, or `cache` is that of a block of the other kind; and as `SelfAttention`, `FeedForward` and `keras.layers.Dropout`.
 
     Example:
 
@@ -84,7 +85,7 @@ class DecoderBlock(TransformerBlock):
         training=None,
     ):
         """Maps `inputs [B,T,D]` to the same shape."""
-        self._check(memory, cache)
+        self._check(memory, memory_lengths, memory_mask, cache)
         own_cache, memory_cache = cache if cache is not None and self.cross_attention is not None else (cache, None)
         attended = self.attention(self._enter(self.attention_norm, inputs), cache=own_cache, lengths=lengths, mask=mask)
         if cache is not None:
@@ -119,16 +120,27 @@ class DecoderBlock(TransformerBlock):
             ValueError: If the block is not built, or `memory` is given if and only if it was built without.
         """
         own_cache = self.attention.empty_cache(batch_size, capacity)
-        self._check(memory)
+        self._check(memory, memory_lengths, memory_mask)
         if self.cross_attention is None:
             return own_cache
         return own_cache, self.cross_attention.memory_cache(memory, memory_lengths, memory_mask)
 
-    def _check(self, memory, cache=None):
+    def _check(self, memory, memory_lengths, memory_mask, cache=None):
         is_built_with_one = self.cross_attention is not None
         if (memory is not None) != (is_built_with_one and cache is None):
             raise ValueError(
                 "`memory` must be given to a block that was built with one, unless a `cache` has it, and to no other. "
                 f"Received: memory {'not given' if memory is None else 'given'}, cache "
                 f"{'not given' if cache is None else 'given'}, block built with{'' if is_built_with_one else 'out'} one"
+            )
+        if not is_built_with_one and not (memory_lengths is None and memory_mask is None):
+            raise ValueError(
+                "A block that was built without a memory takes nothing of one. "
+                f"Received: {'memory_mask' if memory_lengths is None else 'memory_lengths'}"
+            )
+        if cache is not None and isinstance(cache, KVCache) == is_built_with_one:
+            raise ValueError(
+                "`cache` must be a `KVCache`, or a pair of them for a block that was built with a memory. "
+                f"Received: {'a `KVCache`' if is_built_with_one else type(cache).__name__}, "
+                f"block built with{'' if is_built_with_one else 'out'} one"
             )

@@ -56,6 +56,7 @@ class TransformerBlock(keras.layers.Layer):
         self.feed_forward = FeedForward(hidden_size, activation, name="feed_forward", **self._shared)
         self.dropout = keras.layers.Dropout(dropout, name="dropout", dtype=self.dtype_policy)
         self.supports_masking = True
+        self.input_spec = keras.layers.InputSpec(ndim=3)
 
     def _norm(self, name):
         return NORMALIZATIONS[self.normalization](epsilon=1e-6, name=name, dtype=self.dtype_policy)

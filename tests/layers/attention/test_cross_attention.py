@@ -111,3 +111,11 @@ def test_memory_and_cache_stand_in_for_each_other():
         layer(X)
     with pytest.raises(ValueError, match=r"Either `memory` or `cache` must be given. Received: both"):
         layer(X, MEMORY, cache=layer.memory_cache(MEMORY))
+
+
+@pytest.mark.parametrize(("name", "value"), [("memory_lengths", np.array([6, 1, 3])), ("memory_mask", MASK)])
+def test_padding_is_told_when_a_cache_is_made(name, value):
+    layer = CrossAttention(2)
+    layer.build(X.shape, MEMORY.shape)
+    with pytest.raises(ValueError, match=f"`memory_lengths` and `memory_mask` .* Received: cache and {name}"):
+        layer(X, cache=layer.memory_cache(MEMORY), **{name: value})

@@ -40,5 +40,28 @@ def test_lengths_make_no_mask():
     assert mask is None
 
 
+def test_lengths_of_numpy_are_int32():
+    lengths, _ = padding(X, np.array([4, 0]))
+    assert lengths.dtype == tf.int32
+    np.testing.assert_array_equal(lengths, [4, 0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"lengths": [5, 1]}, r"`memory_lengths` must be within 0 and 4. Received: memory_lengths=\[5, 1\]"),
+        ({"lengths": [[1, 2]]}, r"`memory_lengths` must be of shape \[batch\].* Received: .*\(1, 2\)"),
+        ({"lengths": [1.0, 2.0]}, "`memory_lengths` must hold integers. Received: memory_lengths.dtype=float32"),
+        # What Keras's attention calls an `attention_mask`; of another length; one column for all.
+        ({"mask": np.ones([2, 4, 4])}, r"`memory_mask` must be of .*here \[2,4\]. Received: .*shape=\(2, 4, 4\)"),
+        ({"mask": np.ones([2, 3])}, r"Received: memory_mask.shape=\(2, 3\)"),
+        ({"mask": np.ones([2, 1])}, r"Received: memory_mask.shape=\(2, 1\)"),
+    ],
+)
+def test_errors_name_the_argument(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        padding(X, **arguments, prefix="memory_")
+
+
 def test_nothing_is_nothing():
     assert padding(X) == (None, None)

@@ -89,6 +89,14 @@ def test_errors_name_the_argument(layer_class, arguments, message):
         layer_class(**arguments)
 
 
+def test_shapes_must_be_those_of_sequences():
+    for layer, inputs in ((SelfAttention(2), [normal(5, 8)]), (CrossAttention(2), [normal(2, 3, 5, 8)] * 2)):
+        with pytest.raises(ValueError, match="expected ndim=3, found ndim="):
+            layer(*inputs)
+    with pytest.raises(ValueError, match=r"`memory` must be of shape \[B,S,M\]. Received: memory.shape=\(5, 8\)"):
+        CrossAttention(2)(normal(2, 3, 8), normal(5, 8))
+
+
 @pytest.mark.parametrize("layer_class", [SelfAttention, CrossAttention])
 def test_heads_must_divide_the_features(layer_class):
     with pytest.raises(ValueError, match=r"multiple of `num_heads`=3. Received: inputs.shape=\(2, 5, 8\)"):

@@ -209,7 +209,7 @@ def test_a_cache_of_rows_of_unequal_length(position, window, by, implementation)
     prompt = tf.constant(np.where(mask[..., None], x[:, :8], 9.0))
     if by == "carried mask":
         prompt._keras_mask = tf.constant(mask)
-    padding = {"lengths": {"lengths": tf.constant(lengths, tf.int32)}, "mask": {"mask": mask}}.get(by, {})
+    padding = {"lengths": {"lengths": lengths}, "mask": {"mask": mask}}.get(by, {})
     _, cache = layer(prompt, cache=layer.empty_cache(3, 12), **padding)
     for step in range(3):
         outputs, cache = layer(np.stack([x[b, n + step] for b, n in enumerate(lengths)])[:, None], cache=cache)

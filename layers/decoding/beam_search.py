@@ -5,7 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from ikelos.layers.decoding.processors import allow, chain
-from ikelos.layers.decoding.rows import column, longest_of, loop, write
+from ikelos.layers.decoding.rows import column, integers, longest_of, loop, write
 
 _IMPOSSIBLE = float("-inf")
 
@@ -45,9 +45,9 @@ def beam_search(
         model: Has `start(tokens, lengths, capacity)` and `advance(tokens, state)` as
             `ikelos.layers.TransformerLanguageModel`; its state is any nest of tensors whose first axis is the
             batch, `B * num_beams` here.
-        prompts: int32 `[B,P]`, padded at the end.
-        prompt_lengths: int32 `[B]`, each at least 1.
-        lengths: int32 `[B]`, each at least 0: the most tokens to add, an end token included.
+        prompts: int `[B,P]`, padded at the end.
+        prompt_lengths: int `[B]`, each at least 1.
+        lengths: int `[B]`, each at least 0: the most tokens to add, an end token included.
         num_beams: How many hypotheses a row goes on with.
         end_id: Ends a hypothesis, and is not returned.
         padding_id: Stands behind a hypothesis's end; any token's id, which the model reads there.
@@ -87,6 +87,7 @@ def beam_search(
             f"`num_results` must be between 1 and `num_beams`. Received: num_results={num_results}, "
             f"num_beams={num_beams}"
         )
+    prompts, prompt_lengths, lengths = integers(prompts, prompt_lengths, lengths)
     batch, longest = tf.shape(prompts)[0], longest_of(lengths)
     exponent = column(length_penalty, tf.float32)
 

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from ikelos.layers.decoding.rows import longest_of, loop, write
+from ikelos.layers.decoding.rows import integers, longest_of, loop, write
 
 
 def generate(model, prompts, prompt_lengths, lengths, choose, end_id, padding_id=0):
@@ -14,9 +14,9 @@ def generate(model, prompts, prompt_lengths, lengths, choose, end_id, padding_id
     Args:
         model: Has `start(tokens, lengths, capacity)` and `advance(tokens, state)` as
             `ikelos.layers.TransformerLanguageModel`.
-        prompts: int32 `[B,P]`, padded at the end.
-        prompt_lengths: int32 `[B]`, each at least 1.
-        lengths: int32 `[B]`, each at least 0: how many tokens to add.
+        prompts: int `[B,P]`, padded at the end.
+        prompt_lengths: int `[B]`, each at least 1.
+        lengths: int `[B]`, each at least 0: how many tokens to add.
         choose: Maps logits float32 `[B,V]`, the step (an int32 scalar) and what was written before it (int32
             `[B, max(lengths)]`) to tokens int32 `[B]`: `greedy`, what `sampling` gives, or a `chain`.
         end_id: Ends a row, and is not returned.
@@ -39,6 +39,7 @@ def generate(model, prompts, prompt_lengths, lengths, choose, end_id, padding_id
     array([[5, 6, 7, 0, 0],
            [8, 0, 0, 0, 0]], dtype=int32)
     """
+    prompts, prompt_lengths, lengths = integers(prompts, prompt_lengths, lengths)
     longest = longest_of(lengths)
     logits, state = model.start(prompts, prompt_lengths, tf.shape(prompts)[1] + longest)
 

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from ikelos.layers.decoding.rows import column
+from ikelos.layers.decoding.rows import column, integers
 
 
 def chain(*functions):
@@ -71,8 +71,8 @@ def repetition_penalty(penalty, prompts, prompt_lengths):
 
     Args:
         penalty: float32, one number or `[B]`, larger than 0; 1 changes nothing, the paper has 1.2.
-        prompts: int32 `[B,P]`, padded at the end, all within the vocabulary.
-        prompt_lengths: int32 `[B]`; what lies behind is padding and does not count.
+        prompts: int `[B,P]`, padded at the end, all within the vocabulary.
+        prompt_lengths: int `[B]`; what lies behind is padding and does not count.
 
     Returns:
         A function for `chain`.
@@ -85,6 +85,7 @@ def repetition_penalty(penalty, prompts, prompt_lengths):
     array([[ 0.5,  1. , -2. ,  1. ]], dtype=float32)
     """
     penalty = column(penalty, tf.float32)
+    prompts, prompt_lengths = integers(prompts, prompt_lengths)
     of_prompt = tf.sequence_mask(prompt_lengths, tf.shape(prompts)[1])
 
     def process(logits, step, written):

@@ -3,6 +3,11 @@
 import tensorflow as tf
 
 
+def integers(*values):
+    """Each as int32: NumPy's integers are int64 unless told."""
+    return [tf.cast(x, tf.int32) for x in values]
+
+
 def column(values, dtype):
     """A number for all rows, or one a row `[B]`, as `[1,1]` or `[B,1]`."""
     return tf.reshape(tf.cast(values, dtype), [-1, 1])

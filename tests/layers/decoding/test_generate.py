@@ -3,7 +3,16 @@ import pytest
 import tensorflow as tf
 
 from ikelos.layers import LSTMLanguageModel, TransformerLanguageModel
-from ikelos.layers.decoding import generate, greedy, row_uniforms, sample, sampling
+from ikelos.layers.decoding import (
+    beam_search,
+    chain,
+    generate,
+    greedy,
+    repetition_penalty,
+    row_uniforms,
+    sample,
+    sampling,
+)
 
 END, PADDING = 2, 0
 MODELS = {
@@ -157,6 +166,22 @@ def test_shows_what_was_written_so_far():
         for step in range(length):
             expected[row, step] = 3 + (expected[row, :step].sum() + row) % 5
     np.testing.assert_array_equal(outputs, expected)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_takes_integers_as_numpy_makes_them(jit_compile):
+    """They are int64."""
+    model, integers = scattered("lstm"), [np.array(x) for x in ([[1, 5, 6], [1, 0, 0]], [3, 1], [4, 2])]
+
+    def write(prompts, prompt_lengths, lengths):
+        process = repetition_penalty(1.2, prompts, prompt_lengths)
+        written = generate(model, prompts, prompt_lengths, lengths, chain(process, greedy), END)
+        searched, _ = beam_search(model, prompts, prompt_lengths, lengths, 1, END, process=process)
+        return written, searched[:, 0]
+
+    expected = write(*(tf.constant(x, tf.int32) for x in integers))
+    for found, tokens in zip(tf.function(lambda: write(*integers), jit_compile=jit_compile)(), expected, strict=True):
+        np.testing.assert_array_equal(found, tokens)
 
 
 def test_nothing_to_write():

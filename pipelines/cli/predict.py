@@ -25,6 +25,10 @@ EXAMPLE = (
 _SUFFIXES = {b"\x89PNG\r\n": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".wav"}
 
 
+# Numbers of one value from which nobody reads them: an image.
+_MANY = 100
+
+
 class Format(enum.StrEnum):
     """How outputs are printed."""
 
@@ -69,6 +73,11 @@ def predict(
         if signature not in model.signatures:
             raise UserError(f"unknown signature {signature}; signatures: {', '.join(sorted(model.signatures))}")
         example = examples.get(signature, {"inputs": {}, "doc": ""})
+        if save is not None and not any(name.endswith("_bytes") for name in model.signatures[signature]["outputs"]):
+            names = ", ".join(model.signatures[signature]["outputs"])
+            raise UserError(
+                f"--save {save}: signature {signature} has no output of bytes (NAME_bytes); outputs: {names}"
+            )
         inputs = gather(model.signatures[signature]["inputs"], given or [], file, example["inputs"])
         try:
             outputs = model.run(signature, inputs)
@@ -161,5 +170,7 @@ def _readable(name: str, value: Any, saved: Path | None) -> str:
         return f"{value:.6g}"
     if value.dtype == object:
         return json.dumps(_plain("", value.tolist()), ensure_ascii=False)
+    if value.ndim > 1 and value.size > _MANY:
+        return f"{value.dtype.name} {list(value.shape)}, {value.min():.4g} to {value.max():.4g}"
     # Lines are broken by the table.
     return np.array2string(value, precision=4, threshold=20, edgeitems=4, max_line_width=10**6)

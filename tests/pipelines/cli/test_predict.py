@@ -238,3 +238,21 @@ def test_files_that_can_not_be_read_or_written(ikelos_command, model, tmp_path, 
     result = ikelos_command("predict", model, "--input", f"image_bytes={tmp_path}/a.png", "--save", tmp_path / "a.png")
     assert result.status == 2
     assert result.err == f"Error: --save {tmp_path}/a.png: cannot write {tmp_path}/a.png: File exists\n"
+
+
+def test_save_needs_an_output_of_bytes(ikelos_command, model, tmp_path):
+    result = ikelos_command("predict", model, "--signature", "generate", "--save", tmp_path / "out")
+    assert result.status == 2
+    assert result.err == (
+        f"Error: --save {tmp_path}/out: signature generate has no output of bytes (NAME_bytes); outputs: text\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_numbers_that_nobody_reads_are_told_by_shape_and_range():
+    from ikelos.pipelines.cli.predict import _readable
+
+    assert _readable("image", np.linspace(0, 1, 784, dtype=np.float32).reshape(28, 28, 1), None) == (
+        "float32 [28, 28, 1], 0 to 1"
+    )
+    assert _readable("small", np.eye(2, dtype=np.int32), None) == "[[1 0]\n [0 1]]"

@@ -19,7 +19,9 @@ KERAS, OURS = "import keras", "import ikelos.layers"
 def seconds(python, statement):
     """Processor time of a process that runs one statement."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([python, "-c", statement], check=True, stderr=subprocess.DEVNULL)
+    done = subprocess.run([python, "-c", statement], stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"`{statement}` failed in {python}:\n{done.stderr}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 

@@ -1,6 +1,7 @@
 import importlib.metadata
 import pathlib
 import shutil
+import subprocess
 import sys
 
 import numpy as np
@@ -96,7 +97,5 @@ def test_file_is_not_as_expected(fault, words, tmp_path, monkeypatch):
 
 def test_matplotlib_is_not_imported():
     code = "import ikelos.pipelines.data.font_letters as f, sys; f.fonts(); print('matplotlib' in sys.modules)"
-    import subprocess
-
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -31,8 +31,8 @@ class CrossAttention(ProjectedAttention):
     Output shape: `[B,T,D]`.
 
     Raises:
-        ValueError: If a number is below 1, K does not divide N, N does not divide D, a shape is not as above, not exactly
-            one of `memory` and `cache` is given, or padding is told of a `cache`.
+        ValueError: If a number is below 1, K does not divide N, N does not divide D, a shape is not as above, not
+            exactly one of `memory` and `cache` is given, or padding is told of a `cache`.
 
     Example:
 

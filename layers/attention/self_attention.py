@@ -43,8 +43,8 @@ class SelfAttention(ProjectedAttention):
         `[B,T,D]`; with `cache`, a pair of it and the longer cache.
 
     Raises:
-        ValueError: If a number is below 1, K does not divide N, D does not fit N, a shape is not as above, `position` is
-            none of the above or of other heads than N, or there is a `cache` and `is_causal` is False.
+        ValueError: If a number is below 1, K does not divide N, D does not fit N, a shape is not as above, `position`
+            is none of the above or of other heads than N, or there is a `cache` and `is_causal` is False.
 
     Example:
 

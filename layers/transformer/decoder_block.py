@@ -43,7 +43,8 @@ class DecoderBlock(TransformerBlock):
 
     Raises:
         ValueError: If `normalization` is unknown, a block built with a memory is given none, or one built without is
-            given one or its padding, or `cache` is that of a block of the other kind; and as `SelfAttention`, `FeedForward` and `keras.layers.Dropout`.
+            given one or its padding, or `cache` is that of a block of the other kind; and as `SelfAttention`,
+            `CrossAttention`, `FeedForward` and `keras.layers.Dropout`.
 
     Example:
 

@@ -101,9 +101,9 @@ def test_a_memory_is_given_where_there_is_one():
             call()
     lengths = np.array([2])
     for call in (lambda: plain(x, memory_lengths=lengths), lambda: plain.empty_cache(1, 5, memory_lengths=lengths)):
-        with pytest.raises(ValueError, match="without a memory takes nothing of one. Received: memory_lengths"):
+        with pytest.raises(ValueError, match=r"without a memory takes nothing of one. Received: memory_lengths"):
             call()
-    with pytest.raises(ValueError, match="without a memory takes nothing of one. Received: memory_mask"):
+    with pytest.raises(ValueError, match=r"without a memory takes nothing of one. Received: memory_mask"):
         plain(x, memory_mask=np.ones([1, 4], bool))
 
 
@@ -112,7 +112,7 @@ def test_a_cache_must_be_of_a_block_of_its_kind():
     plain, crossing = DecoderBlock(2, 12), DecoderBlock(2, 12)
     plain(x)
     crossing(x, memory)
-    with pytest.raises(ValueError, match="`cache` must be .* Received: tuple, block built without one"):
+    with pytest.raises(ValueError, match=r"`cache` must be .* Received: tuple, block built without one"):
         plain(x, cache=crossing.empty_cache(1, 5, memory))
-    with pytest.raises(ValueError, match="`cache` must be .* Received: a `KVCache`, block built with one"):
+    with pytest.raises(ValueError, match=r"`cache` must be .* Received: a `KVCache`, block built with one"):
         crossing(x, cache=plain.empty_cache(1, 5))

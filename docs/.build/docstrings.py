@@ -7,7 +7,7 @@ import griffe
 # An example and what it prints: up to the next empty line.
 _EXAMPLE = re.compile(r"^[ ]*>>> .*\n(?:[ ]*\S.*\n)*", re.MULTILINE)
 # A heading that is Keras's and not Google's, and the indented lines below it.
-_ARGUMENTS = re.compile(r"^(Call arguments):\n((?:    .*\n|\n(?=    ))+)", re.MULTILINE)
+_ARGUMENTS = re.compile(r"^(Call arguments(?: of `\w+`)?):\n((?:    .*\n|\n(?=    ))+)", re.MULTILINE)
 
 
 class Docstrings(griffe.Extension):

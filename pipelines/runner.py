@@ -148,7 +148,7 @@ def _prepare(recipe: Recipe, workdir: Path) -> _Run:
     folder = workdir / "assets"
     unfinished = workdir / "assets.unfinished"
     if not folder.is_dir():
-        _say("data", "learns from the training text what comes before the model")
+        _say("data", "learns from the training data what comes before the model")
         # Under another name until it is whole: a folder called `assets` is a finished one.
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()

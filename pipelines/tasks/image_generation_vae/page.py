@@ -10,6 +10,7 @@ from ikelos.layers import VariationalAutoencoder
 from ikelos.pipelines.data.config import Split
 from ikelos.pipelines.data.images import Images as Pixels
 from ikelos.pipelines.report import figures
+from ikelos.pipelines.report.machine import machine_table
 from ikelos.pipelines.report.sections import Column, Headline, Images, Picture, Section, Table, Tile
 from ikelos.pipelines.tasks.image_generation_vae import curves, pictures
 from ikelos.pipelines.tasks.image_generation_vae.config import Config
@@ -85,7 +86,7 @@ def build(
             ),
             alt="Reconstruction, divergence and the number of active units over the training steps.",
         ),
-        _machine(results),
+        machine_table(results),
     ]
     return f"Variational autoencoder: {config.data.source.tfds or 'files'}", facts, sections
 
@@ -240,18 +241,3 @@ def _classes(results):
             ],
         )
     ]
-
-
-def _machine(results):
-    machine = results["machine"]
-    return Table(
-        heading="The machine",
-        columns=[Column("What"), Column("Value")],
-        rows=[
-            ["Processor", f"{machine['cpu']}, {machine['cores']} cores"],
-            ["float32 matrix product (2048³)", f"{machine['sgemm_gflops']:.0f} GFLOP/s"],
-            ["Most memory in use", f"{results['peak_memory_bytes'] / 1e9:.1f} GB"],
-            ["TensorFlow", machine["tensorflow"]],
-            ["Python", machine["python"]],
-        ],
-    )

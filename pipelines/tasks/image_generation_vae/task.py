@@ -1,7 +1,6 @@
 """Image generation with a variational autoencoder, from images to a served model. Each function can be read alone."""
 
 import dataclasses
-import hashlib
 import json
 import math
 import time
@@ -14,10 +13,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ikelos.pipelines.data import images
+from ikelos.pipelines.data import fingerprint, images
 from ikelos.pipelines.data.config import Split
 from ikelos.pipelines.data.images import Images
-from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.evaluation import bernoulli
 from ikelos.pipelines.report.tiles import tiled
 from ikelos.pipelines.tasks.image_generation_vae import inputs, model, page, pictures, serving
@@ -26,7 +24,6 @@ from ikelos.pipelines.training.stage import Stage, triples
 from ikelos.serving import Signature
 
 STAGE = model.NAME
-_SUMS = "splits.json"
 
 
 class Assets(tf.Module):
@@ -59,8 +56,7 @@ class Assets(tf.Module):
 def fit_assets(config: Config, folder: Path) -> None:
     """Writes a SHA-256 of each split to `folder`."""
     found = images.load(config.data.source, config.data.shape)
-    sums = {name: _sha256(split) for name, split in found.items()}
-    (folder / _SUMS).write_text(json.dumps(sums, indent=2) + "\n", encoding="utf-8")
+    fingerprint.write(folder, _sums(found))
 
 
 def load_assets(config: Config, folder: Path) -> Assets:
@@ -70,13 +66,7 @@ def load_assets(config: Config, folder: Path) -> Assets:
         UserError: If a split is no longer what it was when `fit_assets` read it.
     """
     found = images.load(config.data.source, config.data.shape)
-    sums = json.loads((folder / _SUMS).read_text(encoding="utf-8"))
-    for name, split in found.items():
-        if _sha256(split) != sums[name]:
-            raise UserError(
-                f"The images of the split {name!r} (data.source) are not those that the run in {folder.parent} began "
-                "with. Bring those back, or choose another --workdir for these."
-            )
+    fingerprint.check(folder, _sums(found), "images")
     return Assets(found)
 
 
@@ -194,10 +184,15 @@ def _figures(split, nats):
     }
 
 
-def _sha256(split):
-    """Of ids, pixels and classes."""
-    digest = hashlib.sha256(json.dumps([list(split.ids), list(split.class_names), split.pixels.shape]).encode())
-    digest.update(split.pixels.tobytes())
-    if split.labels is not None:
-        digest.update(split.labels.tobytes())
-    return digest.hexdigest()
+def _sums(splits):
+    """Of each split's ids, classes and pixels."""
+    return {
+        name: fingerprint.sha256(
+            [
+                json.dumps([list(split.ids), list(split.class_names), split.pixels.shape]).encode(),
+                split.pixels.tobytes(),
+                b"" if split.labels is None else split.labels.tobytes(),
+            ]
+        )
+        for name, split in splits.items()
+    }

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ikelos.pipelines.report import figures
+from ikelos.pipelines.report.machine import machine_table
 from ikelos.pipelines.report.sections import (
     Column,
     Headline,
@@ -41,7 +42,7 @@ def build(
         passage_of: Name of the document.
         samples: Texts of the model, one for each of the recipe's prompts.
     """
-    model, machine = results["model"], results["machine"]
+    model = results["model"]
     last = history[-1]
     training = {
         "steps": last["step"],
@@ -84,17 +85,7 @@ def build(
             pieces=[token.decode("utf-8", "replace") for token in passage],
             nats=passage_nats.tolist(),
         ),
-        Table(
-            heading="The machine",
-            columns=[Column("What"), Column("Value")],
-            rows=[
-                ["Processor", f"{machine['cpu']}, {machine['cores']} cores"],
-                ["float32 matrix product (2048³)", f"{machine['sgemm_gflops']:.0f} GFLOP/s"],
-                ["Most memory in use", f"{results['peak_memory_bytes'] / 1e9:.1f} GB"],
-                ["TensorFlow", machine["tensorflow"]],
-                ["Python", machine["python"]],
-            ],
-        ),
+        machine_table(results),
     ]
     return f"Language model: {_source(config)}", facts, sections
 

@@ -1,9 +1,6 @@
 """Language modelling, from documents to a served model. Each function can be read alone."""
 
 import dataclasses
-import hashlib
-import itertools
-import json
 import time
 import types
 from collections.abc import Mapping, Sequence
@@ -15,10 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from ikelos.layers import LSTMLanguageModel, TransformerLanguageModel
-from ikelos.pipelines.data import documents, vocabulary, windows
+from ikelos.pipelines.data import documents, fingerprint, vocabulary, windows
 from ikelos.pipelines.data.vocabulary import Vocabulary
 from ikelos.pipelines.data.vocabulary.special import SPECIAL
-from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.evaluation import likelihood, ngram
 from ikelos.pipelines.tasks.language_modeling import page
 from ikelos.pipelines.tasks.language_modeling.config import Config
@@ -29,7 +25,6 @@ from ikelos.serving import Signature
 
 STAGE = "language_model"
 _SPLITS: tuple[documents.Split, ...] = ("train", "validation", "test")
-_SUMS = "splits.json"
 _TOP_TOKENS = 10
 _PASSAGE = 1500
 """Tokens of held-out text that the report shades by what they cost."""
@@ -75,8 +70,7 @@ def fit_assets(config: Config, folder: Path) -> None:
     texts = [text for _, text in found["train"]]
     fitted = vocabulary.fit(config.data.vocabulary.kind, texts, config.data.vocabulary.size)
     fitted.save(folder)
-    sums = {name: _sha256(split) for name, split in found.items()}
-    (folder / _SUMS).write_text(json.dumps(sums, indent=2) + "\n", encoding="utf-8")
+    fingerprint.write(folder, _sums(found))
 
 
 def load_assets(config: Config, folder: Path) -> Assets:
@@ -86,16 +80,11 @@ def load_assets(config: Config, folder: Path) -> Assets:
         UserError: If a split is no longer what it was then.
     """
     fitted = vocabulary.load(folder)
-    sums = json.loads((folder / _SUMS).read_text(encoding="utf-8"))
+    found = {name: list(documents.documents(config.data.source, name)) for name in _SPLITS}
+    fingerprint.check(folder, _sums(found), "documents")
     splits: dict[str, Split] = {}
-    for name in _SPLITS:
-        found = list(documents.documents(config.data.source, name))
-        if _sha256(found) != sums[name]:
-            raise UserError(
-                f"The documents of the split {name!r} (data.source) are not those that the run in {folder.parent} "
-                "began with. Bring those back, or choose another --workdir for these."
-            )
-        ids, texts = zip(*found, strict=True)
+    for name, split in found.items():
+        ids, texts = zip(*split, strict=True)
         splits[name] = Split(
             ids=list(ids),
             characters=[len(text) for text in texts],
@@ -295,14 +284,13 @@ def _windows(config: Config, tokens: Sequence[np.ndarray]) -> tf.data.Dataset:
     return windows.strided(tokens, config.model.context, config.evaluation.stride, config.evaluation.batch_size)
 
 
-def _sha256(split: Sequence[tuple[str, str]]) -> str:
-    """Of the ids and texts, each behind its length: no two lists of documents look alike."""
-    digest = hashlib.sha256()
-    for part in itertools.chain.from_iterable(split):
-        content = part.encode("utf-8", "surrogateescape")  # a file's name need not be UTF-8
-        digest.update(len(content).to_bytes(8, "big"))
-        digest.update(content)
-    return digest.hexdigest()
+def _sums(splits: Mapping[documents.Split, Sequence[tuple[str, str]]]) -> dict[str, str]:
+    """Of each split's ids and texts."""
+    return {
+        # A file's name need not be UTF-8.
+        name: fingerprint.sha256(part.encode("utf-8", "surrogateescape") for document in split for part in document)
+        for name, split in splits.items()
+    }
 
 
 def _figures(split: Split, nll: Sequence[np.ndarray], unknown_cost: float) -> dict[str, Any]:

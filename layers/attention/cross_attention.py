@@ -24,7 +24,7 @@ class CrossAttention(ProjectedAttention):
         inputs: `[B,T,D]`, D a multiple of N.
         memory: `[B,S,M]`.
         cache: In place of `memory`, what `memory_cache` has made of it.
-        memory_lengths: int32 `[B]`: how many positions of `memory` are real; padding stands at the end.
+        memory_lengths: int `[B]`: how many positions of `memory` are real; padding stands at the end.
         memory_mask: Boolean `[B,S]`, in place of `memory_lengths`: False for padding, wherever it stands. None takes
             the Keras mask of `memory`.
 

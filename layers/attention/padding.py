@@ -11,7 +11,7 @@ def padding(x, lengths=None, mask=None, prefix=""):
 
     Args:
         x: May carry a mask that a layer of Keras left on it.
-        lengths: int32 `[B]`, how many positions of each row are real, the first ones. With it no mask is looked at.
+        lengths: int `[B]`, how many positions of each row are real, the first ones. With it no mask is looked at.
         mask: `[B,T]` or `[1,T]`, False for padding, wherever it stands; None takes the mask that `x` carries.
         prefix: Of the two arguments' names in errors.
 

@@ -26,7 +26,8 @@ class SelfAttention(ProjectedAttention):
         window: A token sees itself and at most `window - 1` tokens before it, and as many after it unless
             `is_causal`; None sees all.
         position: How tokens know where they are: `"rotary"`, None for not at all, or a layer `RotaryEmbedding`,
-            `AlibiBias` or `RelativePositionBias`, which several attention layers may share.
+            `AlibiBias` or `RelativePositionBias`, which several attention layers may share. Files keep it shared;
+            `keras.models.clone_model` gives each of them its own.
         use_bias: Whether the projections add a bias.
         kernel_initializer: Of the query, key and value projections.
         output_initializer: Of the output projection.
@@ -35,7 +36,7 @@ class SelfAttention(ProjectedAttention):
         inputs: `[B,T,D]`, D a multiple of N, and with rotary positions an even one.
         cache: `KVCache` of the tokens before, from `empty_cache` or an earlier call; None starts at position 0 and
             returns no cache.
-        lengths: int32 `[B]`: how many of the T inputs are real; padding stands at the end.
+        lengths: int `[B]`: how many of the T inputs are real; padding stands at the end.
         mask: Boolean `[B,T]`, in place of `lengths`: False for padding, wherever it stands; with `cache` at the
             end, and the next call overwrites what it left in the cache. None takes the Keras mask of `inputs`.
 

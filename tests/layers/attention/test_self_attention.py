@@ -247,6 +247,8 @@ def test_layers_share_a_position_and_go_on_sharing_it(tmp_path):
     first, second = again.layers[1:]
     assert first.position is second.position
     np.testing.assert_array_equal(again(normal(2, 5, 8)), model(normal(2, 5, 8)))
+    first, second = keras.models.clone_model(model).layers[1:]
+    assert first.position is not second.position
 
 
 @pytest.mark.parametrize("position", ["rotary", "relative"])

@@ -35,8 +35,9 @@ class Board:
                     if value:  # of no texts, TensorFlow cannot tell that they are texts
                         tf.summary.text(name, value)
                 elif name == "picture":
-                    picture = tf.io.decode_png((self._stage / value).read_bytes())
-                    tf.summary.image(name, picture[None])
+                    if (self._stage / value).is_file():  # a user may have taken old ones away
+                        picture = tf.io.decode_png((self._stage / value).read_bytes())
+                        tf.summary.image(name, picture[None])
                 elif name not in ("event", "step", "seconds"):
                     tf.summary.scalar(f"{record['event']}/{name}", value)
             if record["event"] == "epoch":

@@ -298,6 +298,8 @@ def test_a_picture_is_kept_as_a_file_and_drawn_again_by_a_run_that_continues(tin
     unfinished = tiny.stage(samples=draw, train=lambda start: tf.data.Dataset.range(start, 10).map(tiny.batch))
     with pytest.raises(UserError, match="ended at step 10"):
         fit(unfinished, tiny.training(), tmp_path)
+    shutil.copytree(tmp_path, tmp_path / "taken away")
+    (tmp_path / "taken away" / "pictures" / "step-00000008.png").unlink()
     fit(tiny.stage(samples=draw), tiny.training(), tmp_path)
     pictures = [r["picture"] for r in history(tmp_path) if r["event"] == "epoch"]
     assert pictures == [f"pictures/step-{step:08d}.png" for step in (8, 16, 20)]
@@ -305,6 +307,8 @@ def test_a_picture_is_kept_as_a_file_and_drawn_again_by_a_run_that_continues(tin
         picture = tf.io.decode_png((tmp_path / name).read_bytes()).numpy()
         np.testing.assert_array_equal(picture, np.full([4, 6, 1], step, np.uint8))
     assert [step for step, _ in drawn(tmp_path)["picture"]] == [8, 16, 20]
+    fit(tiny.stage(samples=draw), tiny.training(), tmp_path / "taken away")
+    assert [step for step, _ in drawn(tmp_path / "taken away")["picture"]] == [16, 20]
 
 
 @keras.saving.register_keras_serializable(package="tests")

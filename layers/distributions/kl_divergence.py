@@ -89,7 +89,10 @@ class KLDivergence(keras.layers.Layer):
             training: Whether to count the step.
         """
         means = weighted_mean(divergence, sample_weight, batch_axes)
-        cost = self.weight() * tf.reduce_sum(tf.maximum(means, self.free_bits / math.prod(means.shape)))
+        # Without free bits nothing is cut off: an estimate of a sample may be below 0, and their mean is unbiased.
+        if self.free_bits:
+            means = tf.maximum(means, self.free_bits / math.prod(means.shape))
+        cost = self.weight() * tf.reduce_sum(means)
         if self.step is not None and training:
             self.step.assign_add(1)
         return cost

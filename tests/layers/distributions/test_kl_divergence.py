@@ -129,6 +129,19 @@ def test_estimate_tends_to_the_exact_divergence():
     assert loss == pytest.approx(divergences(params[:1]).sum(), abs=5 * 2 / 20_000**0.5)
 
 
+def test_estimates_below_zero_are_not_cut_off():
+    params = np.zeros([1, 6], "float32")
+    layer = KLDivergence(Normal(3, seed=0), StandardNormalPrior(3), use_exact_kl=False)
+    estimates = []
+    for _ in range(20):
+        loss, sample = loss_of(layer, params)
+        scale = np.float32(np.log(2) + 1e-5)
+        expected = tfd.Normal(0.0, scale).log_prob(sample) - tfd.Normal(0.0, 1.0).log_prob(sample)
+        assert loss == pytest.approx(float(tf.reduce_sum(expected)), abs=1e-5)
+        estimates.append(loss)
+    assert min(estimates) < -0.1
+
+
 def test_unknown_divergence_is_an_error_on_demand():
     layer = KLDivergence(Normal(4), RealNVPPrior(4), use_exact_kl=True)
     with pytest.raises(NotImplementedError, match="Unable to calculate KL"):

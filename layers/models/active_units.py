@@ -16,7 +16,7 @@ class ActiveUnits(keras.metrics.Metric):
     Args:
         event_shape: Shape of an example's latent values.
         name: Name of the metric.
-        dtype: Dtype of the sums.
+        dtype: Dtype of the result.
 
     Example:
 
@@ -29,31 +29,29 @@ class ActiveUnits(keras.metrics.Metric):
     def __init__(self, event_shape, name="active_units", dtype=None):
         super().__init__(name=name, dtype=dtype)
         self.event_shape = tuple(event_shape)
-        self.count = self.add_weight(name="count", initializer="zeros")
-        self.mean = self.add_weight(name="mean", shape=self.event_shape, initializer="zeros")
-        self.squares = self.add_weight(name="squares", shape=self.event_shape, initializer="zeros")
+        # Plain sums, so that those of the replicas of a `tf.distribute` strategy can be added. In float32 they would
+        # lose a small variance far from 0.
+        self.count = self.add_weight(name="count", dtype="float64", initializer="zeros")
+        self.sums = self.add_weight(name="sums", dtype="float64", shape=self.event_shape, initializer="zeros")
+        self.squares = self.add_weight(name="squares", dtype="float64", shape=self.event_shape, initializer="zeros")
 
     def update_state(self, means, sample_weight=None):
         """Takes posterior means `[B,*event_shape]`; an example with weight 0 does not count."""
-        means = tf.cast(means, self.dtype)
-        weights = (
-            tf.ones(tf.shape(means)[:1], self.dtype) if sample_weight is None else tf.cast(sample_weight, self.dtype)
-        )
-        weights = tf.reshape(weights, [-1] + [1] * len(self.event_shape))
-        added = tf.reduce_sum(weights)
-        count = self.count + added
-        # Sums of squares around the mean (Chan et al. 1983): those around 0 would lose a small variance far from it.
-        batch_mean = tf.math.divide_no_nan(tf.reduce_sum(weights * means, axis=0), added)
-        batch_squares = tf.reduce_sum(weights * tf.square(means - batch_mean), axis=0)
-        off = batch_mean - self.mean
-        self.squares.assign_add(batch_squares + tf.square(off) * tf.math.divide_no_nan(self.count * added, count))
-        self.mean.assign_add(off * tf.math.divide_no_nan(added, count))
-        self.count.assign(count)
+        means = tf.cast(means, tf.float64)
+        weights = tf.ones(tf.shape(means)[:1], tf.float64) if sample_weight is None else sample_weight
+        weights = tf.reshape(tf.cast(weights, tf.float64), [-1] + [1] * len(self.event_shape))
+        self.count.assign_add(tf.reduce_sum(weights))
+        self.sums.assign_add(tf.reduce_sum(weights * means, axis=0))
+        self.squares.assign_add(tf.reduce_sum(weights * tf.square(means), axis=0))
+
+    def variance(self):
+        """The variance of each unit's mean `[*event_shape]`, float64; 0 before any example."""
+        mean, square = (tf.math.divide_no_nan(total.value, self.count.value) for total in (self.sums, self.squares))
+        return square - tf.square(mean)
 
     def result(self):
         """The number of active units."""
-        variance = tf.math.divide_no_nan(self.squares.value, self.count.value)
-        return tf.reduce_sum(tf.cast(variance > THRESHOLD, self.dtype))
+        return tf.reduce_sum(tf.cast(self.variance() > THRESHOLD, self.dtype))
 
     def get_config(self):
         """The constructor's arguments."""

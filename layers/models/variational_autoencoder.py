@@ -128,7 +128,14 @@ class VariationalAutoencoder(keras.Model):
     def compile_from_config(self, config):
         """Compiles as a saved model was, which Keras leaves to whoever overrides `compile`."""
         self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
+        if self._parts_are_built():
+            self.optimizer.build(self.trainable_variables)
+
+    def count_params(self):
+        """The number of weights, also before the first call if encoder and decoder are built."""
+        if not self._parts_are_built():
+            return super().count_params()
+        return sum(math.prod(weight.shape) for weight in self.weights)
 
     def call(self, inputs, training=None):
         """Reconstructions, as `reconstruct`."""
@@ -218,6 +225,9 @@ class VariationalAutoencoder(keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The loss, with that of the parts' regularisers; `y` and `y_pred` are not used."""
         images, condition = _pair(x)
+        if not self.built:  # Training calls the parts, not the model, whose call Keras waits for.
+            self.build(_joined(*(None if part is None else tuple(part.shape) for part in (images, condition))))
+        sample_weight = _by_example(sample_weight)
         posterior, prior = self._encoded(x, training), self.prior.distribution()
         latents = posterior.sample(self.num_samples, seed=self.posterior.next_seed())
         nll = self._nll(latents, images, condition, training)
@@ -267,9 +277,12 @@ class VariationalAutoencoder(keras.Model):
         parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in (*_PARTS, "beta")}
         if isinstance(parts["prior"], VampPrior):
             # Alone, it was read with an encoder of its own.
-            shared = {name: parts[name] for name in ("encoder", "posterior")}
-            parts["prior"] = VampPrior(**{**parts["prior"].get_config(), **shared})
+            alone, shared = parts["prior"], {name: parts[name] for name in ("encoder", "posterior")}
+            parts["prior"] = type(alone)(**{**alone.get_config(), **shared})
         return cls(**{**config, **parts})
+
+    def _parts_are_built(self):
+        return self.encoder.built and self.decoder.built
 
     def _encoded(self, inputs, training):
         return self.posterior.distribution(self.encoder(_joined(*_pair(inputs)), training=training))
@@ -301,13 +314,27 @@ def _are_paired(shape):
 
 def _pair(inputs):
     """Inputs and their condition, None if there is none, as tensors: Keras's layers take no mixture."""
-    images, condition = inputs if isinstance(inputs, tuple | list) else (inputs, None)
+    inputs = inputs if isinstance(inputs, tuple | list) else (inputs, None)
+    if len(inputs) != 2:
+        raise ValueError(f"`inputs` must be a tensor or a pair (inputs, condition). Received: {len(inputs)} parts")
+    images, condition = inputs
     return tf.convert_to_tensor(images), None if condition is None else tf.convert_to_tensor(condition)
 
 
 def _joined(values, condition):
     """What encoder or decoder takes."""
     return values if condition is None else (values, condition)
+
+
+def _by_example(sample_weight):
+    """Weights `[B]`, also of `[B,1]`, which Keras takes too."""
+    if sample_weight is None:
+        return None
+    sample_weight = tf.convert_to_tensor(sample_weight)
+    shape = tuple(sample_weight.shape)
+    if len(shape) != 1 and shape[1:] != (1,):
+        raise ValueError(f"`sample_weight` must be [B] or [B,1]. Received: sample_weight.shape={shape}")
+    return tf.reshape(sample_weight, [-1])
 
 
 def _logaddexp(a, b):

@@ -148,6 +148,16 @@ def test_logs_are_those_of_all_examples_by_weight():
     np.testing.assert_array_equal(model.encoder.layers[0].kernel, weights[0])
 
 
+def test_weights_may_be_a_column():
+    x, weight = examples(30), np.linspace(0, 2, 30, dtype="float32")
+    row, column = (float(linear(use_exact_kl=False).compute_loss(x, x, None, w)) for w in (weight, weight[:, None]))
+    assert column == pytest.approx(row, rel=1e-5)
+    assert row == pytest.approx(-np.average(log_likelihood(x), weights=weight), rel=1e-4)
+    for shape in ([30, 5], []):
+        with pytest.raises(ValueError, match=r"`sample_weight` must be \[B\] or \[B,1\]. Received: .*shape=\("):
+            linear().compute_loss(x, x, None, np.ones(shape))
+
+
 def test_weight_and_free_bits_are_those_of_kl_divergence():
     x = examples(30)
     parts = linear()
@@ -295,6 +305,48 @@ def test_a_vamp_prior_keeps_the_models_encoder(tmp_path, copy):
     assert np.abs(again.prior(tf.ones([2, 3])) - before).min() > 1e-4
 
 
+def test_a_model_of_built_parts_tells_its_size():
+    model = linear()
+    assert model.count_params() == D * 2 * Z + 2 * Z + Z * 2 * D + 2 * D
+
+
+def unbuilt():
+    encoder, decoder = (keras.Sequential([keras.layers.Dense(size)]) for size in (2 * Z, 2 * D))
+    return VariationalAutoencoder(encoder, Normal(Z), StandardNormalPrior(Z), decoder, Normal(D))
+
+
+def test_is_built_by_fit_if_its_parts_are_not(tmp_path):
+    model, x = unbuilt(), examples(16)
+    with pytest.raises(ValueError, match="isn't built"):
+        model.count_params()
+    model.compile("adam")
+    model.save(tmp_path / "unbuilt.keras")
+    again = keras.saving.load_model(tmp_path / "unbuilt.keras")
+    for trained in (model, again):
+        trained.fit(x, verbose=0)
+        assert trained.built
+        assert trained.count_params() == 54
+    model.save(tmp_path / "built.keras")
+    np.testing.assert_allclose(keras.saving.load_model(tmp_path / "built.keras")(x), model(x), atol=1e-6)
+    model.export(tmp_path / "exported", verbose=False)
+    exported = tf.saved_model.load(tmp_path / "exported")
+    np.testing.assert_allclose(exported.serve(x), model(x), atol=1e-5)
+
+
+@keras.saving.register_keras_serializable(package="ikelos_tests")
+class OwnVampPrior(VampPrior):
+    """A prior of another project."""
+
+
+def test_a_prior_of_a_subclass_stays_one():
+    model = of_pictures()
+    prior = OwnVampPrior(model.encoder, model.posterior, num_components=4, input_shape=(6, 6, 1))
+    model = VariationalAutoencoder(model.encoder, model.posterior, prior, model.decoder, model.likelihood)
+    again = VariationalAutoencoder.from_config(model.get_config())
+    assert type(again.prior) is OwnVampPrior
+    assert again.prior.encoder is again.encoder
+
+
 def small_flow(size):
     return RealNVPPrior(size, num_couplings=1, hidden_units=(4,))
 
@@ -353,5 +405,7 @@ def test_errors_name_the_argument():
         VariationalAutoencoder(model.decoder, model.posterior, model.prior, model.decoder, model.likelihood)
     with pytest.raises(ValueError, match="Received: loss=mse"):
         model.compile("adam", loss="mse")
+    with pytest.raises(ValueError, match=r"a pair \(inputs, condition\). Received: 3 parts"):
+        model.encode((pictures(),) * 3)
     with pytest.raises(ValueError, match="Received: samples_at_once=0"):
         model.log_likelihood(pictures(), 5, samples_at_once=0)

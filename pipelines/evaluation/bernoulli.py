@@ -42,12 +42,12 @@ def fit(images: np.ndarray, components: int, seed: int = 0) -> BernoulliMixture:
         seed: Of the images that the components begin as.
 
     Raises:
-        ValueError: If there are fewer images than components.
+        ValueError: If there are fewer images than components, or a value is not between 0 and 1.
     """
     images = _flat(images)
     if not 1 <= components <= len(images):
         raise ValueError(
-            f"`components` must be between 1 and the number of images, {len(images)}. Received: {components}"
+            f"`components` must be between 1 and the number of images, {len(images)}. Received: components={components}"
         )
     chosen = np.random.default_rng(seed).permutation(len(images))[:components]
     mean = images.mean(0)
@@ -69,4 +69,8 @@ def fit(images: np.ndarray, components: int, seed: int = 0) -> BernoulliMixture:
 
 
 def _flat(images):
+    if np.min(images) < 0 or np.max(images) > 1:
+        raise ValueError(
+            f"`images` must be between 0 and 1. Received: values from {np.min(images)} to {np.max(images)}"
+        )
     return np.asarray(images, np.float64).reshape(len(images), -1)

@@ -53,5 +53,13 @@ def test_a_pixel_that_was_never_white_may_be():
 
 @pytest.mark.parametrize("components", [0, 11])
 def test_errors_name_the_argument(components):
-    with pytest.raises(ValueError, match=f"between 1 and the number of images, 10. Received: {components}"):
+    with pytest.raises(ValueError, match=f"between 1 and the number of images, 10. Received: components={components}"):
         bernoulli.fit(np.zeros([10, 4]), components)
+
+
+def test_shades_that_are_no_probabilities_are_refused():
+    shades = np.array([[0, 255], [3, 4]], np.uint8)
+    with pytest.raises(ValueError, match=r"`images` must be between 0 and 1. Received: values from 0 to 255"):
+        bernoulli.fit(shades, 1)
+    with pytest.raises(ValueError, match="values from -255 to 0"):
+        bernoulli.fit(np.zeros([4, 2]), 1).log_probabilities(-shades.astype(int)[:1])

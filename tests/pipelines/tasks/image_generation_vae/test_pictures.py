@@ -6,7 +6,7 @@ from ikelos.pipelines.tasks.image_generation_vae import pictures
 
 def test_nearest_is_the_least_euclidean_distance():
     rng = np.random.default_rng(0)
-    images, training = (rng.integers(0, 256, [number, 4, 4, 1]).astype(np.uint8) for number in (7, 30))
+    images, training = (rng.integers(0, 256, [number, 4, 4, 1]).astype(np.uint8) for number in (300, 30))
     images[3] = training[11]
     place, distance = pictures.nearest(images, training)
     brute = np.sqrt((((images[:, None] / 255.0) - training / 255.0) ** 2).sum((2, 3, 4)))

@@ -16,6 +16,7 @@ import tensorflow as tf
 from ikelos.pipelines.data import fingerprint, images
 from ikelos.pipelines.data.config import Split
 from ikelos.pipelines.data.images import Images
+from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.evaluation import bernoulli
 from ikelos.pipelines.report.tiles import tiled
 from ikelos.pipelines.tasks.image_generation_vae import inputs, model, page, pictures, serving
@@ -63,10 +64,17 @@ def load_assets(config: Config, folder: Path) -> Assets:
     """Reads all splits.
 
     Raises:
-        UserError: If a split is no longer what it was when `fit_assets` read it.
+        UserError: If a split is no longer what it was when `fit_assets` read it, or if there are fewer training images
+            than components of the mixture that is a baseline.
     """
     found = images.load(config.data.source, config.data.shape)
     fingerprint.check(folder, _sums(found), "images")
+    number, components = len(found["train"].pixels), config.evaluation.mixture_components
+    if components > number:  # Told now: baselines come after the training.
+        raise UserError(
+            f"evaluation.mixture_components={components} is more than the {number} training images; "
+            f"--set evaluation.mixture_components={number} or fewer"
+        )
     return Assets(found)
 
 
@@ -88,17 +96,23 @@ def stages(config: Config, assets: Assets) -> list[Stage]:
 
 
 def evaluate(config: Config, assets: Assets, models: dict[str, keras.Model]) -> dict[str, Any]:
-    """The bound of the test images' log-likelihood, whole and by class, and what the loss is made of."""
+    """The bound of the test images' log-likelihood, whole and by class, and what the loss is made of.
+
+    Raises:
+        FloatingPointError: If the model gives an image a likelihood that is not a number.
+    """
     trained, split, settings = models[STAGE], assets.fixed["test"], config.evaluation
+    batches = inputs.in_order(config, split)
+    # One graph for the last batch too, which may have fewer images: tracing another takes seconds.
     bound = tf.function(
-        lambda x, seed: trained.log_likelihood(x, settings.num_samples, settings.samples_at_once, seed=seed)
+        lambda x, seed: trained.log_likelihood(x, settings.num_samples, settings.samples_at_once, seed=seed),
+        input_signature=[batches.element_spec["x"], tf.TensorSpec([], tf.int32)],
     )
-    nats = np.concatenate(
-        [-bound(batch["x"], tf.constant(i)) for i, batch in enumerate(inputs.in_order(config, split))], dtype=np.float64
-    )
+    nats = np.concatenate([-bound(batch["x"], tf.constant(i)) for i, batch in enumerate(batches)], dtype=np.float64)
     if not np.isfinite(nats).all():
-        raise FloatingPointError(f"The model's likelihood of {split.ids[int(np.argmin(np.isfinite(nats)))]} is none.")
-    logs = trained.evaluate(triples(inputs.in_order(config, split)), verbose=0, return_dict=True)
+        place = int(np.argmin(np.isfinite(nats)))
+        raise FloatingPointError(f"The model's likelihood of image {split.ids[place]} is {-nats[place]}.")
+    logs = trained.evaluate(triples(batches), verbose=0, return_dict=True)
     return {
         **_figures(split, nats),
         "num_samples": settings.num_samples,

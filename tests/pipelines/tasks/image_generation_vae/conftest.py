@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -87,6 +88,7 @@ def prepared(tiny, tmp_path):
         folder = tmp_path / "assets"
         folder.mkdir(exist_ok=True)
         task.fit_assets(config, folder)
+        keras.utils.set_random_seed(0)
         assets = task.load_assets(config, folder)
         return config, assets, model.build(config, len(assets.class_names), assets.splits["train"].pixels)
 

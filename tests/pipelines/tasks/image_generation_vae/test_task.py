@@ -15,10 +15,12 @@ def served(config, assets, model):
     return {signature.name: signature for signature in task.signatures(config, assets, {task.STAGE: model})}
 
 
-@pytest.mark.parametrize("conditional", [False, True])
-def test_a_run_leaves_a_served_model_a_report_and_figures(tiny, tmp_path, conditional):
+@pytest.mark.parametrize(
+    ("conditional", "overrides"), [(False, ()), (True, ("model.conditional=true", "model.prior={kind: normal}"))]
+)
+def test_a_run_leaves_a_served_model_a_report_and_figures(tiny, tmp_path, conditional, overrides):
     workdir = tmp_path / "run"
-    outcome = runner.run(tiny(f"model.conditional={str(conditional).lower()}"), workdir)
+    outcome = runner.run(tiny(*overrides), workdir)
     results = json.loads((workdir / "evaluation.json").read_text())
     figures = results["model"]
     assert f"{figures['nats_per_image']:.2f} nats per image (bound of 5 samples) on 12 held-out" in outcome["Result"]
@@ -47,10 +49,16 @@ def test_evaluation_is_the_bound_of_the_fixed_pixels(prepared):
     config, assets, model = prepared("evaluation.num_samples=400", "evaluation.samples_at_once=100")
     model.compile("sgd")
     figures = task.evaluate(config, assets, {task.STAGE: model})
-    nats = -model.log_likelihood(assets.fixed["test"].pixels.astype("float32"), 400, seed=77).numpy()
+    pixels = assets.fixed["test"].pixels.astype("float32")
+    nats = -model.log_likelihood(pixels, 400, seed=77).numpy()
     # Two bounds of 400 samples of an untrained model, whose weights vary little.
     assert figures["nats_per_image"] == pytest.approx(nats.mean(), abs=0.1)
-    assert figures["negative_elbo"] > figures["nats_per_image"] - 0.1
+    # One sample for each image, of which the other bound has 200.
+    single = -model.log_likelihood(np.tile(pixels, [200, 1, 1, 1]), 1, seed=78).numpy().reshape(200, 12)
+    deviation = float(np.sqrt(single.var(0).sum())) / 12
+    assert figures["negative_elbo"] == pytest.approx(single.mean(), abs=4 * deviation)
+    assert single.mean() > figures["nats_per_image"]
+    assert figures["negative_elbo"] == figures["nll"] + figures["kl"]
     assert figures["images"] == 12
     classes = figures["classes"]
     assert classes["lying"]["images"] == 6
@@ -67,6 +75,19 @@ def test_baselines_are_measured_on_the_same_pixels(prepared):
         expected = -fitted.log_probabilities(assets.fixed["test"].pixels).mean()
         assert figures["nats_per_image"] == pytest.approx(expected)
         assert set(figures["classes"]) == {"lying", "standing"}
+
+
+def test_a_model_without_a_likelihood_is_an_error(prepared):
+    config, assets, model = prepared()
+    last = model.decoder.trainable_weights[-1]
+    last.assign(np.full(last.shape, np.nan))
+    with pytest.raises(FloatingPointError, match=rf"likelihood of image {assets.fixed['test'].ids[0]} is nan"):
+        task.evaluate(config, assets, {task.STAGE: model})
+
+
+def test_a_mixture_of_more_components_than_images_is_refused_before_training(prepared):
+    with pytest.raises(UserError, match=r"evaluation.mixture_components=49 .* 48 training images; --set"):
+        prepared("evaluation.mixture_components=49")
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])

@@ -198,7 +198,8 @@ def _comparison(config, results, minutes, train_size):
         f"What an image of the test split ({model['images']:,}) costs: for the model, the importance-weighted bound of "
         f"its likelihood with {model['num_samples']} samples (Burda et al. 2016, equation 8; standard error over the "
         f"images {model['standard_error']:.2f}), and exactly for those without a network, which learned from the same "
-        f"{train_size:,} training images. A pixel of shade s of 255 is white with probability s / 255, drawn once."
+        f"{train_size:,} training images. A pixel of shade s of 255 is white with probability s / 255: drawn once for "
+        "the test and for those without a network, while the model saw training images drawn anew each time."
     ]
     if config.evaluation.peers:
         best = min(config.evaluation.peers, key=lambda peer: peer.nats_per_image)

@@ -34,12 +34,12 @@ import ikelos
 from ikelos import serving
 from ikelos.pipelines import files, report
 from ikelos.pipelines import recipe as recipes
-from ikelos.pipelines.config import Training
 from ikelos.pipelines.console import console
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.evaluation import machine
 from ikelos.pipelines.lock import locked
-from ikelos.pipelines.recipe import Recipe
+from ikelos.pipelines.recipe import Recipe, loading
+from ikelos.pipelines.recipe.sections import Training
 from ikelos.pipelines.training import checkpoint, history
 from ikelos.pipelines.training.fit import fit, restore
 from ikelos.pipelines.training.stage import Stage
@@ -144,7 +144,7 @@ def _check_same_run(recipe: Recipe, workdir: Path) -> None:
 
 
 def _prepare(recipe: Recipe, workdir: Path) -> _Run:
-    task = importlib.import_module(f"{recipes.TASKS}.{recipe.task}.task")
+    task = importlib.import_module(f"{loading.TASKS}.{recipe.task}.task")
     folder = workdir / "assets"
     unfinished = workdir / "assets.unfinished"
     if not folder.is_dir():

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ikelos.pipelines import yaml12
 from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.recipe import yaml12
 from ikelos.serving.examples import from_json
 from ikelos.serving.values import shape_text, to_array
 

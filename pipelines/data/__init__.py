@@ -1,1 +1,1 @@
-"""Data: sources of documents, vocabularies, and batches of tokens as tf.data sets."""
+"""Data of any kind: where examples come from, in which order they are taken, and whether they are still the same."""

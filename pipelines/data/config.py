@@ -1,10 +1,10 @@
-"""Where texts and images come from, as sections of a recipe. Imports nothing heavy."""
+"""Where examples come from, as sections of a recipe. Imports nothing heavy."""
 
 from typing import Literal, Self
 
 import pydantic
 
-from ikelos.pipelines.config import Section
+from ikelos.pipelines.recipe.sections import Section
 
 Split = Literal["train", "validation", "test"]
 
@@ -53,26 +53,3 @@ class Source(Section):
         if self.tfds is not None and self.splits is None:
             raise ValueError(f"`splits` must name the splits of the data set. Received: tfds={self.tfds}, splits=null")
         return self
-
-
-class TextSource(Source):
-    """Text documents.
-
-    Attributes:
-        text_feature: the feature that holds the text; of no meaning for text files.
-    """
-
-    text_feature: str = "text"
-
-
-class ImageSource(Source):
-    """Images, with or without classes.
-
-    Attributes:
-        image_feature: the feature that holds the image; of no meaning for image files.
-        label_feature: the feature that holds the class (of image files: any name, and their folder's name is the
-            class); null for images without classes.
-    """
-
-    image_feature: str = "image"
-    label_feature: str | None = "label"

@@ -1,23 +1,11 @@
-"""What the batches of `windows` share: elements, and permutations without state."""
+"""Orders without state: which example a step takes is a pure function of the seed and the step."""
 
 import tensorflow as tf
 
-from ikelos.pipelines.data.vocabulary.special import BEGIN, PAD
 from ikelos.pipelines.errors import UserError
 
 # tf.data counts in int64; at a thousand steps a second this lasts for 34 years.
 _ENDLESS = 1 << 40
-
-
-def element(ids, tokens, filled, counted):
-    """The batch of these ids [B] and targets [B, T]: padding where not filled, weight 1 where counted."""
-    x = tf.concat([tf.fill([tf.shape(tokens)[0], 1], BEGIN), tokens[:, :-1]], axis=1)
-    return {
-        "id": ids,
-        "x": tf.where(filled, x, PAD),
-        "y": tf.where(filled, tokens, PAD),
-        "sample_weight": tf.cast(counted, tf.float32),
-    }
 
 
 def endless(batch, start_step):

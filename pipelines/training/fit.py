@@ -6,8 +6,8 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from ikelos.pipelines.config import Training
 from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.recipe.sections import Training
 from ikelos.pipelines.training.board import Board
 from ikelos.pipelines.training.checkpoint import Checkpoints
 from ikelos.pipelines.training.epoch import finish_epoch

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from ikelos.pipelines.config import Training
+from ikelos.pipelines.recipe.sections import Training
 
 
 class _Recording(keras.optimizers.Optimizer):

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from ikelos.pipelines.config import Training
+from ikelos.pipelines.recipe.sections import Training
 from ikelos.pipelines.training.board import Board
 from ikelos.pipelines.training.checkpoint import Checkpoints
 from ikelos.pipelines.training.diagnosis import first_bad_layer

@@ -1,9 +1,25 @@
+import pathlib
+import shutil
+
 import pytest
 import yaml
 
 from ikelos.pipelines import recipe as recipes
+from ikelos.pipelines.recipe import loading
+
+TOY = pathlib.Path(__file__).parent / "toy"
 
 TEXT = "the cat sat on the mat. the dog sat on the log. " * 30
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """A folder with the recipes `toy` and `toy_fast` of a toy task; both stand for the packaged ones."""
+    shutil.copytree(TOY / "recipes", tmp_path / "recipes")
+    monkeypatch.syspath_prepend(TOY)
+    monkeypatch.setattr(loading, "TASKS", "toy_tasks")
+    monkeypatch.setattr(loading, "RECIPES", tmp_path / "recipes")
+    return tmp_path / "recipes"
 
 
 @pytest.fixture

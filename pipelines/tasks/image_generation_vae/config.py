@@ -5,7 +5,8 @@ from typing import Annotated, Literal, Self
 import pydantic
 from pydantic import Field
 
-from ikelos.pipelines.config import (
+from ikelos.pipelines.image.config import ImageSource
+from ikelos.pipelines.recipe.sections import (
     BelowOne,
     Export,
     NonNegative,
@@ -16,7 +17,6 @@ from ikelos.pipelines.config import (
     TaskConfig,
     Training,
 )
-from ikelos.pipelines.data.config import ImageSource
 
 
 class Augmentation(Section):

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from ikelos.pipelines.data import images
-from ikelos.pipelines.data.images import Images
+from ikelos.pipelines.image import reading as images
+from ikelos.pipelines.image.reading import Images
 from ikelos.pipelines.tasks.image_generation_vae.config import Augmentation, Config
 
 

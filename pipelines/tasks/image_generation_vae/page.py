@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from ikelos.layers import VariationalAutoencoder
 from ikelos.pipelines.data.config import Split
-from ikelos.pipelines.data.images import Images as Pixels
+from ikelos.pipelines.image.reading import Images as Pixels
 from ikelos.pipelines.report import figures
 from ikelos.pipelines.report.machine import machine_table
 from ikelos.pipelines.report.sections import Column, Headline, Images, Picture, Section, Table, Tile

@@ -13,11 +13,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ikelos.pipelines.data import fingerprint, images
+from ikelos.pipelines.data import fingerprint
 from ikelos.pipelines.data.config import Split
-from ikelos.pipelines.data.images import Images
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.evaluation import bernoulli
+from ikelos.pipelines.image import reading as images
+from ikelos.pipelines.image.reading import Images
 from ikelos.pipelines.report.tiles import tiled
 from ikelos.pipelines.tasks.image_generation_vae import inputs, model, page, pictures, serving
 from ikelos.pipelines.tasks.image_generation_vae.config import Config

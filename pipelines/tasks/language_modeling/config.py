@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 import pydantic
 from pydantic import Field
 
-from ikelos.pipelines.config import (
+from ikelos.pipelines.recipe.sections import (
     BelowOne,
     NonNegative,
     NonNegativeFloat,
@@ -15,8 +15,8 @@ from ikelos.pipelines.config import (
     TaskConfig,
     Training,
 )
-from ikelos.pipelines.config import Export as SharedExport
-from ikelos.pipelines.data.config import TextSource
+from ikelos.pipelines.recipe.sections import Export as SharedExport
+from ikelos.pipelines.text.config import TextSource
 
 
 class Vocabulary(Section):

@@ -12,14 +12,15 @@ import numpy as np
 import tensorflow as tf
 
 from ikelos.layers import LSTMLanguageModel, TransformerLanguageModel
-from ikelos.pipelines.data import documents, fingerprint, vocabulary, windows
-from ikelos.pipelines.data.vocabulary import Vocabulary
-from ikelos.pipelines.data.vocabulary.special import SPECIAL
+from ikelos.pipelines.data import fingerprint
 from ikelos.pipelines.evaluation import likelihood, ngram
 from ikelos.pipelines.tasks.language_modeling import page
 from ikelos.pipelines.tasks.language_modeling.config import Config
-from ikelos.pipelines.tasks.language_modeling.decoding import continue_text, prompt_tokens
-from ikelos.pipelines.tasks.language_modeling.scoring import log_likelihood
+from ikelos.pipelines.text import documents, vocabulary, windows
+from ikelos.pipelines.text.decoding import continue_text, prompt_tokens
+from ikelos.pipelines.text.scoring import log_likelihood
+from ikelos.pipelines.text.vocabulary import Vocabulary
+from ikelos.pipelines.text.vocabulary.special import SPECIAL
 from ikelos.pipelines.training.stage import Stage
 from ikelos.serving import Signature
 
@@ -53,7 +54,7 @@ class Assets(tf.Module):
     A module, so that an export finds the vocabulary's tables.
 
     Attributes:
-        vocabulary: Of `ikelos.pipelines.data.vocabulary`.
+        vocabulary: Of `ikelos.pipelines.text.vocabulary`.
         splits: `train`, `validation` and `test`.
     """
 

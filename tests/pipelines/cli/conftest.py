@@ -1,6 +1,4 @@
 import dataclasses
-import pathlib
-import shutil
 import subprocess
 import sys
 import types
@@ -8,19 +6,7 @@ import types
 import pytest
 
 import ikelos.pipelines
-from ikelos.pipelines import cli, recipe
-
-TOY = pathlib.Path(__file__).parents[1] / "toy"
-
-
-@pytest.fixture
-def toy(tmp_path, monkeypatch):
-    """A folder with the recipes `toy` and `toy_fast` of a toy task; both stand for the packaged ones."""
-    shutil.copytree(TOY / "recipes", tmp_path / "recipes")
-    monkeypatch.syspath_prepend(TOY)
-    monkeypatch.setattr(recipe, "TASKS", "toy_tasks")
-    monkeypatch.setattr(recipe, "RECIPES", tmp_path / "recipes")
-    return tmp_path / "recipes"
+from ikelos.pipelines import cli
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,8 @@ import sys
 import pydantic
 import pytest
 
-from ikelos.pipelines.data.config import ImageSource, TextSource
+from ikelos.pipelines.image.config import ImageSource
+from ikelos.pipelines.text.config import TextSource
 
 SPLITS = {"train": "train", "validation": "train[95%:]", "test": "test"}
 FILES = {"train": ("a.txt",), "validation": ("b.txt",), "test": ("c.txt",)}

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ikelos.pipelines.data import windows
 from ikelos.pipelines.evaluation import likelihood, ngram
+from ikelos.pipelines.text import windows
 
 VOCABULARY_SIZE = 11
 

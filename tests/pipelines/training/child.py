@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ikelos.pipelines.config import Training
+from ikelos.pipelines.recipe.sections import Training
 from ikelos.pipelines.training import progress
 from ikelos.pipelines.training.errors import Terminated
 from ikelos.pipelines.training.fit import fit

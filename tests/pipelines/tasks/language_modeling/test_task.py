@@ -6,11 +6,11 @@ import pytest
 import tensorflow as tf
 
 from ikelos.pipelines import runner
-from ikelos.pipelines.data import windows
-from ikelos.pipelines.data.vocabulary.special import BEGIN, END, UNKNOWN
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.evaluation import likelihood
 from ikelos.pipelines.tasks.language_modeling import task
+from ikelos.pipelines.text import windows
+from ikelos.pipelines.text.vocabulary.special import BEGIN, END, UNKNOWN
 from ikelos.pipelines.training import history
 from ikelos.pipelines.training.fit import fit
 from ikelos.serving import StockModel

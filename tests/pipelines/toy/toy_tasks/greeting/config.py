@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ikelos.pipelines.config import Export, Section, TaskConfig, Training
+from ikelos.pipelines.recipe.sections import Export, Section, TaskConfig, Training
 
 
 class Data(Section):

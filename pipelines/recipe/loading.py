@@ -1,0 +1,198 @@
+"""Recipes: YAML files that hold every number of a run, read, overridden and checked without TensorFlow."""
+
+import dataclasses
+import difflib
+import importlib
+import importlib.resources
+import json
+import pkgutil
+from collections.abc import Iterable
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import yaml
+
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.recipe import errors as recipe_errors
+from ikelos.pipelines.recipe import yaml12
+from ikelos.pipelines.recipe.sections import TaskConfig
+
+RECIPES: Traversable = importlib.resources.files("ikelos") / "tfx_configs"
+TASKS = "ikelos.pipelines.tasks"
+ABSENT = "(absent)"
+"""What `difference` gives for a key that only the other recipe has."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A checked recipe.
+
+    Attributes:
+        name: The file's name without its suffix.
+        task: The folder of the task under `ikelos.pipelines.tasks`.
+        description: One line: what it does, how long it takes, the metric to expect. May be empty.
+        source: Where it was read from.
+        config: The task's `Config`, frozen.
+        raw: The plain data, after the overrides.
+    """
+
+    name: str
+    task: str
+    description: str
+    source: str
+    config: TaskConfig
+    raw: dict[str, Any]
+
+
+def names() -> dict[str, str]:
+    """The recipes that come with Ikelos: their names, and what each says of itself in one line."""
+    files = sorted((file for file in RECIPES.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
+    found = {}
+    for file in files:
+        raw, _ = _parse(file.read_text(encoding="utf-8"), str(file))
+        found[file.name.removesuffix(".yaml")] = " ".join(raw.get("description", "").split())
+    return found
+
+
+def load(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
+    """Reads a recipe, applies overrides and checks every key.
+
+    Args:
+        name_or_path: The name of a recipe that comes with Ikelos, or (with a slash or the suffix `.yaml`) a
+            file.
+        overrides: Texts such as `"training.steps=20"`; the part after `=` is YAML.
+
+    Raises:
+        UserError: One line per mistake, each with the file or the override, the key, and what was expected.
+    """
+    file = _find(name_or_path)
+    source = str(file)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{source}: not a text file in UTF-8 ({error.reason})") from None
+    raw, lines = _parse(text, source)
+    written = _override(raw, overrides)
+    head = {key: raw.get(key) for key in ("task", "description")}
+    task = _text(head["task"], "task", source)
+    description = _text(head["description"], "description", source) if "description" in raw else ""
+    config_class = _config_class(task, source)
+    sections = {key: value for key, value in raw.items() if key not in head}
+    try:
+        # Strict JSON, unlike strict Python objects, takes a list where a tuple is asked for.
+        config = config_class.model_validate_json(json.dumps(sections))
+    except pydantic.ValidationError as error:
+        message = recipe_errors.explain(error, config_class, sections, source, lines, written)
+        raise UserError(message) from None
+    return Recipe(
+        name=file.name.removesuffix(".yaml"),
+        task=task,
+        description=" ".join(description.split()),
+        source=source,
+        config=config,
+        raw=raw,
+    )
+
+
+def dump(recipe: Recipe) -> str:
+    """The recipe, overrides applied, as YAML that `load` reads back to an equal config."""
+    return yaml12.dumps(_plain(recipe))
+
+
+def difference(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:
+    """The dotted keys in which two recipes differ, with both values (`ABSENT` where one has no such key)."""
+    first, second = (dict(_leaves(_plain(recipe), "")) for recipe in (a, b))
+    keys = dict.fromkeys((*first, *second))
+    values = {key: (first.get(key, ABSENT), second.get(key, ABSENT)) for key in keys}
+    return {key: pair for key, pair in values.items() if pair[0] != pair[1]}
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
+    head = {"task": recipe.task} | ({"description": recipe.description} if recipe.description else {})
+    return head | recipe.config.model_dump(mode="json")
+
+
+def _leaves(value: Any, key: str) -> Iterable[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from _leaves(inner, f"{key}.{name}" if key else name)
+    else:
+        yield key, value
+
+
+def _find(name_or_path: str | Path) -> Traversable:
+    text = str(name_or_path)
+    if isinstance(name_or_path, Path) or "/" in text or text.endswith((".yaml", ".yml")):
+        path = Path(name_or_path).expanduser()
+        if path.is_dir():
+            raise UserError(f"{text} is a folder, not a recipe")
+        if not path.exists():
+            raise UserError(f"no such recipe file: {text}")
+        return path
+    known = names()
+    if text not in known:
+        raise UserError(f"unknown recipe {text}" + _choices(text, known, "recipes"))
+    return RECIPES / f"{text}.yaml"
+
+
+def _choices(name: str, known: Iterable[str], what: str) -> str:
+    close = difflib.get_close_matches(name, known := list(known), n=1)
+    return (f"; did you mean {close[0]}?" if close else ";") + f" {what}: {', '.join(known) or 'none'}"
+
+
+def _parse(text: str, source: str) -> tuple[dict[str, Any], dict[yaml12.Keys, int]]:
+    try:
+        raw, lines = yaml12.loads(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{source}{_yaml_problem(error)}") from None
+    if not isinstance(raw, dict):
+        raise UserError(
+            f"{source}: a recipe must be sections of keys and values. Received: {recipe_errors.received(raw)}"
+        )
+    return raw, lines
+
+
+def _yaml_problem(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or " ".join(str(error).split())
+    return f":{mark.line + 1}: {problem} (column {mark.column + 1})" if mark else f": {problem}"
+
+
+def _override(raw: dict[str, Any], overrides: Iterable[str]) -> dict[tuple[str, ...], str]:
+    """Sets the values in `raw`; gives the texts as they were written, by their key."""
+    written = {}
+    for text in overrides:
+        key, equals, value_text = text.partition("=")
+        path = tuple(key.strip().split("."))
+        if not equals or not all(path):
+            raise UserError(f"--set {text}: must be KEY=VALUE, such as training.steps=20")
+        try:
+            value, _ = yaml12.loads(value_text)
+        except yaml.YAMLError as error:
+            raise UserError(f"--set {text}: the value is not YAML{_yaml_problem(error)}") from None
+        section = raw
+        for depth, name in enumerate(path[:-1], start=1):
+            section = section.setdefault(name, {})
+            if not isinstance(section, dict):
+                raise UserError(f"--set {text}: {'.'.join(path[:depth])} is a value, not a section")
+        section[path[-1]] = value
+        written[path] = text
+    return written
+
+
+def _text(value: Any, key: str, source: str) -> str:
+    if value is None:
+        raise UserError(f"{source}: missing key {key}")
+    if not isinstance(value, str):
+        raise UserError(f"{source}: {key} must be text. Received: {recipe_errors.received(value)}")
+    return value
+
+
+def _config_class(task: str, source: str) -> type[TaskConfig]:
+    package = importlib.import_module(TASKS)
+    known = sorted(module.name for module in pkgutil.iter_modules(package.__path__) if module.ispkg)
+    if task not in known:
+        raise UserError(f"{source}: unknown task {task}" + _choices(task, known, "tasks"))
+    return importlib.import_module(f"{TASKS}.{task}.config").Config

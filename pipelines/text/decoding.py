@@ -1,0 +1,75 @@
+"""Text in, text out: the vocabulary, a language model and the decoding loop in one graph."""
+
+import keras
+import tensorflow as tf
+
+from ikelos.layers.decoding import allow, chain, generate, row_uniforms, sampling
+from ikelos.pipelines.text.vocabulary.special import BEGIN, END, PAD, UNKNOWN
+
+
+def prompt_tokens(vocabulary, text: tf.Tensor, context: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """The end of each text that fits the context, behind the begin-of-text token.
+
+    Args:
+        vocabulary: Has `encode`.
+        text: string `[B]`.
+        context: T, most tokens to keep, the begin-of-text token included.
+
+    Returns:
+        int32 `[B,P]`, padded at the end, and lengths int32 `[B]`, each at least 1.
+    """
+    tokens = vocabulary.encode(text)[:, 1 - context :] if context > 1 else vocabulary.encode(text)[:, :0]
+    tokens = tf.concat([tf.fill([tf.shape(text)[0], 1], BEGIN), tokens], axis=1)
+    return tokens.to_tensor(PAD), tf.cast(tokens.row_lengths(), tf.int32)
+
+
+def continue_text(
+    model: keras.Model,
+    vocabulary,
+    max_length: int,
+    prompt: tf.Tensor,
+    length: tf.Tensor,
+    temperature: tf.Tensor,
+    top_k: tf.Tensor,
+    top_p: tf.Tensor,
+    seed: tf.Tensor,
+) -> tf.Tensor:
+    """Writes on from prompts; each row depends on its own inputs alone.
+
+    Args:
+        model: With `start`, `advance` and `context`, as `ikelos.layers.TransformerLanguageModel`.
+        vocabulary: Has `size`, `encode` and `decode`.
+        max_length: Most tokens that a row may ask for.
+        prompt: string `[B]`.
+        length: int32 `[B]`, tokens to add, at most `max_length`; fewer where the model ends the text.
+        temperature: float32 `[B]`, at least 0 and finite; 0 takes the likeliest token.
+        top_k: int32 `[B]`, at least 0; 0 takes all tokens.
+        top_p: float32 `[B]` in (0, 1].
+        seed: int64 `[B]`.
+
+    Returns:
+        string `[B]`, the new text without the prompt.
+
+    Raises:
+        tf.errors.InvalidArgumentError: When run, if a number is out of its range; the message names the input.
+    """
+    checks = [
+        _within("length", length, 0, max_length),
+        _within("temperature", temperature, 0.0, tf.float32.max),
+        _within("top_k", top_k, 0, tf.int32.max),
+        _within("top_p", top_p, 1e-6, 1.0),
+    ]
+    with tf.control_dependencies(checks):
+        tokens, prompt_lengths = prompt_tokens(vocabulary, prompt, model.context)
+        # Always `max_length` numbers, whatever this batch asks for: a row's must not depend on its mates.
+        uniforms = row_uniforms(seed, max_length)
+    # Text is made of tokens that stand for text, and of the token that ends it.
+    allowed = tf.reduce_all(tf.range(vocabulary.size)[:, None] != [PAD, BEGIN, UNKNOWN], axis=-1)
+    choose = chain(allow(allowed), sampling(uniforms, temperature, top_k, top_p))
+    return vocabulary.decode(generate(model, tokens, prompt_lengths, length, choose, END, PAD))
+
+
+def _within(name: str, values: tf.Tensor, low, high) -> tf.Operation:
+    inside = (values >= low) & (values <= high)
+    message = f"`{name}` must be between {low:g} and {high:g}. Received:"
+    return tf.debugging.Assert(tf.reduce_all(inside), [message, tf.boolean_mask(values, ~inside)])

@@ -1,0 +1,78 @@
+"""A vocabulary of single characters."""
+
+import collections
+import json
+import math
+import pathlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.text.vocabulary.special import SPECIAL, UNKNOWN
+
+_CODE_POINTS = 0x110000
+
+
+class CharacterVocabulary(tf.Module):
+    """One token for each Unicode character (code point) seen in the texts it was fitted on.
+
+    Token `SPECIAL + i` is the i-th of `characters`, which are sorted by code point; any other character is
+    `UNKNOWN`. All is done in the graph with TensorFlow's own ops and no resource, so a stock server runs it.
+
+    Attributes:
+        size: V, the number of token ids, special ones included.
+        unknown_cost: nats to add for each unknown token, so that a likelihood stays one over all texts: an
+            unknown token says nothing of which of the other code points it is, so each of them gets an equal
+            share.
+    """
+
+    kind = "character"
+
+    def __init__(self, characters: Sequence[str]):
+        super().__init__(name="character_vocabulary")
+        self.characters = "".join(sorted(set(characters)))
+        self.size = SPECIAL + len(self.characters)
+        self.unknown_cost = math.log(_CODE_POINTS - len(self.characters))
+        self._code_points = np.array([ord(c) for c in self.characters], np.int32)
+
+    @classmethod
+    def fit(cls, texts: Iterable[str], size: int | None) -> "CharacterVocabulary":
+        """Takes all characters of the texts, or those most frequent (ties: the lower code point) that fit
+        `size`."""
+        counts: collections.Counter[str] = collections.Counter()
+        for text in texts:
+            counts.update(text)
+        if not counts:
+            raise UserError("a vocabulary can't be fitted on empty text")
+        if size is not None and size <= SPECIAL:
+            raise UserError(f"a vocabulary's size must be above its {SPECIAL} special ids. Received: size={size}")
+        ranked = sorted(counts, key=lambda character: (-counts[character], character))
+        return cls(ranked if size is None else ranked[: size - SPECIAL])
+
+    def encode(self, text: tf.Tensor) -> tf.RaggedTensor:
+        """Tokens int32 [B, None] of UTF-8 strings [B]; bytes that are not valid UTF-8 become U+FFFD."""
+        points = tf.strings.unicode_decode(text, "UTF-8", errors="replace")
+        known = tf.constant(self._code_points)
+        place = tf.minimum(tf.searchsorted(known, points.flat_values), len(self.characters) - 1)
+        found = tf.gather(known, place) == points.flat_values
+        return points.with_flat_values(tf.where(found, SPECIAL + place, UNKNOWN))
+
+    def decode(self, tokens: tf.Tensor) -> tf.Tensor:
+        """UTF-8 strings [B] of tokens int32 [B, T]; special ids are dropped."""
+        kept = tf.ragged.boolean_mask(tokens, tokens >= SPECIAL)
+        points = tf.gather(tf.constant(self._code_points), kept.flat_values - SPECIAL)
+        return tf.strings.unicode_encode(kept.with_flat_values(points), "UTF-8")
+
+    def save(self, folder: pathlib.Path | str) -> None:
+        """Writes `vocabulary.json`."""
+        content = {"kind": self.kind, "characters": list(self.characters)}
+        path = pathlib.Path(folder) / "vocabulary.json"
+        path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: pathlib.Path | str) -> "CharacterVocabulary":
+        """Reads what `save` wrote."""
+        content = json.loads((pathlib.Path(folder) / "vocabulary.json").read_text(encoding="utf-8"))
+        return cls(content["characters"])

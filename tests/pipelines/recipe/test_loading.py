@@ -1,0 +1,294 @@
+import subprocess
+import sys
+
+import pydantic
+import pytest
+
+from ikelos.pipelines import recipe
+from ikelos.pipelines.errors import UserError
+
+
+def mistake(name_or_path, *overrides):
+    with pytest.raises(UserError) as caught:
+        recipe.load(name_or_path, overrides)
+    return str(caught.value)
+
+
+@pytest.fixture
+def edited(toy):
+    """Writes the toy recipe with one text replaced; gives the new file's path."""
+
+    def edit(old, new):
+        text = (toy / "toy.yaml").read_text()
+        assert text.count(old) == 1
+        path = toy / "edited.yaml"
+        path.write_text(text.replace(old, new))
+        return str(path)
+
+    return edit
+
+
+def test_a_name_finds_a_packaged_recipe(toy):
+    loaded = recipe.load("toy")
+    assert (loaded.name, loaded.task, loaded.source) == ("toy", "greeting", str(toy / "toy.yaml"))
+    assert loaded.description == "Greets; one second; 0.5 nats per greeting."
+    assert loaded.config.training.learning_rate == 3e-4
+    assert loaded.config.training.weight_decay == 0.1
+    assert loaded.config.data.held_out == ("macbeth", "hamlet")
+    assert loaded.config.model.units == 8
+
+
+@pytest.mark.parametrize("kind", [str, lambda path: path])
+def test_a_path_finds_a_file(toy, kind):
+    assert recipe.load(kind(toy / "toy_fast.yaml")).config.training.steps == 5
+
+
+def test_a_config_is_frozen_and_hashable(toy):
+    config = recipe.load("toy").config
+    assert hash(config) == hash(recipe.load("toy").config)
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        config.training.steps = 3
+
+
+def test_overrides_are_yaml(toy):
+    loaded = recipe.load(
+        "toy",
+        [
+            "training.steps=20",
+            "training.learning_rate=1e-2",
+            "training.profile_steps=[3, 5]",
+            "training.deterministic=false",
+            "data.source=tfds:lm1b",
+            "model={kind: attentive, heads: 2}",
+        ],
+    )
+    training = loaded.config.training
+    assert (training.steps, training.learning_rate, training.profile_steps) == (20, 0.01, (3, 5))
+    assert training.deterministic is False
+    assert loaded.config.data.source == "tfds:lm1b"
+    assert loaded.config.model.heads == 2
+    assert loaded.raw["training"]["steps"] == 20
+
+
+def test_the_last_override_of_a_key_wins(toy):
+    assert recipe.load("toy", ["training.steps=20", "training.steps=30"]).config.training.steps == 30
+
+
+# Each: text of the recipe, what replaces it, the line that names the mistake (FILE stands for the path).
+IN_FILE = {
+    "unknown key": (
+        "  clip_norm: 1.0",
+        "  clip_norms: 1.0",
+        "FILE:24: unknown key training.clip_norms; the nearest valid key is training.clip_norm",
+    ),
+    "unknown section": ("data:", "date:", "FILE:5: unknown key date; the nearest valid key is data"),
+    "key of another section": (
+        "  units: 8",
+        "  units: 8\n  batch_size: 8",
+        "FILE:12: unknown key model.batch_size; the nearest valid key is training.batch_size",
+    ),
+    "unknown key like no other": (
+        "  enabled: true",
+        "  enabled: true\n  zzz: 1",
+        "FILE:34: unknown key export.zzz; valid here: enabled",
+    ),
+    "missing key": ("  clip_norm: 1.0\n", "", "FILE:13: missing key training.clip_norm"),
+    "missing section": ("export:\n  enabled: true\n", "", "FILE: missing key export"),
+    "missing task": ("task: greeting\n", "", "FILE: missing key task"),
+    "missing tag": ("  kind: recurrent\n", "", "FILE:9: missing key model.kind"),
+    "key of another member of the union": (
+        "  units: 8",
+        "  units: 8\n  heads: 2",
+        "FILE:12: unknown key model.heads; valid here: kind, units",
+    ),
+    "wrong tag": (
+        "  kind: recurrent",
+        "  kind: quantum",
+        'FILE:9: model must be one of \'recurrent\', \'attentive\'. Received: {"kind": "quantum", "units": 8}',
+    ),
+    "text for an integer": (
+        "  batch_size: 4",
+        "  batch_size: '4'",
+        'FILE:15: training.batch_size must be an integer. Received: "4"',
+    ),
+    "float for an integer": (
+        "  batch_size: 4",
+        "  batch_size: 3.7",
+        "FILE:15: training.batch_size must be an integer. Received: 3.7",
+    ),
+    "boolean for an integer": (
+        "  batch_size: 4",
+        "  batch_size: true",
+        "FILE:15: training.batch_size must be an integer. Received: true",
+    ),
+    "text for a number": (
+        "  learning_rate: 3e-4",
+        "  learning_rate: fast",
+        'FILE:19: training.learning_rate must be a number. Received: "fast"',
+    ),
+    "infinity": (
+        "  learning_rate: 3e-4",
+        "  learning_rate: .inf",
+        "FILE:19: training.learning_rate must be a finite number. Received: Infinity",
+    ),
+    "YAML 1.1 boolean": (
+        "  jit_compile: false",
+        "  jit_compile: no",
+        'FILE:29: training.jit_compile must be true or false. Received: "no"',
+    ),
+    "zero clip norm": (
+        "  clip_norm: 1.0",
+        "  clip_norm: 0",
+        "FILE:24: training.clip_norm must be greater than 0. Received: 0",
+    ),
+    "momentum of one": (
+        "  ema_momentum: 0",
+        "  ema_momentum: 1",
+        "FILE:25: training.ema_momentum must be less than 1. Received: 1",
+    ),
+    "negative warm-up": (
+        "  warmup_steps: 10",
+        "  warmup_steps: -1",
+        "FILE:20: training.warmup_steps must be at least 0. Received: -1",
+    ),
+    "unknown choice": (
+        "  optimizer: adamw",
+        "  optimizer: sgd",
+        "FILE:18: training.optimizer must be 'adamw' or 'muon'. Received: \"sgd\"",
+    ),
+    "value for a section": (
+        "export:\n  enabled: true\n",
+        "export: yes\n",
+        'FILE:32: export must be a section of keys and values. Received: "yes"',
+    ),
+    "value for a list": (
+        "  held_out: [macbeth, hamlet]",
+        "  held_out: macbeth",
+        'FILE:7: data.held_out must be a list. Received: "macbeth"',
+    ),
+    "wrong item of a list": (
+        "  held_out: [macbeth, hamlet]",
+        "  held_out: [macbeth, 2]",
+        "FILE:7: data.held_out.1 must be text. Received: 2",
+    ),
+    "profile steps out of order": (
+        "  profile_steps: null",
+        "  profile_steps: [7, 3]",
+        "FILE:13: training: `profile_steps` must be a first and a last step, in this order. "
+        "Received: profile_steps=[7, 3]",
+    ),
+    "unknown task": (
+        "task: greeting",
+        "task: greetings",
+        "FILE: unknown task greetings; did you mean greeting? tasks: greeting",
+    ),
+    "task is no text": ("task: greeting", "task: 3", "FILE: task must be text. Received: 3"),
+    "duplicate key": (
+        "  batch_size: 4",
+        "  batch_size: 4\n  steps: 4",
+        "FILE:16: duplicate key 'steps' (column 3)",
+    ),
+    "syntax": (
+        "[macbeth, hamlet]",
+        "[macbeth, hamlet",
+        "FILE:9: expected ',' or ']', but got ':' (column 6)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", IN_FILE)
+def test_a_mistake_in_the_file_is_one_line(edited, case):
+    old, new, line = IN_FILE[case]
+    path = edited(old, new)
+    assert mistake(path) == line.replace("FILE", path)
+
+
+IN_OVERRIDE = {
+    "training.step=20": "unknown key training.step; the nearest valid key is training.steps",
+    "trainng.steps=20": "unknown key trainng.steps; the nearest valid key is training.steps",
+    "steps=20": "unknown key steps; the nearest valid key is training.steps",
+    "training.steps=many": 'training.steps must be an integer. Received: "many"',
+    "training.steps=": "training.steps must be an integer. Received: null",
+    "training.steps=0": "training.steps must be greater than 0. Received: 0",
+    "training.steps.x=0": "training.steps is a value, not a section",
+    "training.steps=[1": "the value is not YAML:1: expected ',' or ']', but got '<stream end>' (column 3)",
+    "training.steps": "must be KEY=VALUE, such as training.steps=20",
+    "=3": "must be KEY=VALUE, such as training.steps=20",
+    "training.=3": "must be KEY=VALUE, such as training.steps=20",
+    "training.profile_steps=[7, 3]": "training: `profile_steps` must be a first and a last step, "
+    "in this order. Received: profile_steps=[7, 3]",
+}
+
+
+@pytest.mark.parametrize("override", IN_OVERRIDE)
+def test_a_mistake_in_an_override_is_one_line(toy, override):
+    assert mistake("toy", override) == f"--set {override}: {IN_OVERRIDE[override]}"
+
+
+def test_every_mistake_is_told_at_once(edited):
+    path = edited("  clip_norm: 1.0\n  ema_momentum: 0\n", "  clip_nrm: 1.0\n")
+    assert mistake(path, "training.steps=x").splitlines() == [
+        '--set training.steps=x: training.steps must be an integer. Received: "x"',
+        f"{path}:24: unknown key training.clip_nrm; the nearest valid key is training.clip_norm",
+        f"{path}:13: missing key training.ema_momentum",
+    ]
+
+
+def test_an_unknown_recipe_lists_those_there_are(toy):
+    assert mistake("toy_fats") == "unknown recipe toy_fats; did you mean toy_fast? recipes: toy, toy_fast"
+    assert mistake("zzz") == "unknown recipe zzz; recipes: toy, toy_fast"
+
+
+def test_a_path_that_is_no_recipe_is_named(toy):
+    assert mistake("missing/toy.yaml") == "no such recipe file: missing/toy.yaml"
+    assert mistake(f"{toy}/") == f"{toy}/ is a folder, not a recipe"
+    (toy / "list.yaml").write_text("- 1\n")
+    assert mistake(toy / "list.yaml") == (
+        f"{toy}/list.yaml: a recipe must be sections of keys and values. Received: [1]"
+    )
+    (toy / "latin.yaml").write_bytes("task: ä".encode("latin-1"))
+    assert mistake(toy / "latin.yaml") == f"{toy}/latin.yaml: not a text file in UTF-8 (unexpected end of data)"
+
+
+def test_names_gives_one_line_of_each(toy):
+    (toy / "toy_fast.yaml").write_text("task: greeting\ndescription: |\n  Greets\n  fast.\n")
+    (toy / "README.md").write_text("no recipe")
+    assert recipe.names() == {"toy": "Greets; one second; 0.5 nats per greeting.", "toy_fast": "Greets fast."}
+
+
+def test_dump_is_read_back(toy):
+    loaded = recipe.load("toy", ["training.learning_rate=1e-05", "data.source='3e-4'"])
+    path = toy / "dumped.yaml"
+    path.write_text(recipe.dump(loaded))
+    again = recipe.load(path)
+    assert again.config == loaded.config
+    assert recipe.dump(again) == recipe.dump(loaded)
+
+
+def test_difference_gives_dotted_keys_and_both_values(toy):
+    a = recipe.load("toy")
+    b = recipe.load("toy", ["training.steps=7", "data.held_out=[]", "model={kind: attentive, heads: 2}"])
+    assert recipe.difference(a, a) == {}
+    assert recipe.difference(a, b) == {
+        "training.steps": (100, 7),
+        "data.held_out": (["macbeth", "hamlet"], []),
+        "model.kind": ("recurrent", "attentive"),
+        "model.units": (8, recipe.ABSENT),
+        "model.heads": (recipe.ABSENT, 2),
+    }
+
+
+def test_every_packaged_recipe_is_valid_and_described_without_tensorflow():
+    script = """
+import sys
+from ikelos.pipelines import recipe
+for name, description in recipe.names().items():
+    recipe.load(name)
+    assert description, name
+assert "tensorflow" not in sys.modules
+assert "numpy" not in sys.modules
+print(*recipe.names())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "language_modeling" in done.stdout.split()

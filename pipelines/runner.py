@@ -32,8 +32,8 @@ from rich.markup import escape
 
 import ikelos
 from ikelos import serving
-from ikelos.pipelines import files, report
 from ikelos.pipelines import recipe as recipes
+from ikelos.pipelines import report
 from ikelos.pipelines.console import console
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.evaluation import machine
@@ -43,6 +43,7 @@ from ikelos.pipelines.recipe.sections import Training
 from ikelos.pipelines.training import checkpoint, history
 from ikelos.pipelines.training.fit import fit, restore
 from ikelos.pipelines.training.stage import Stage
+from ikelos.serving import files
 
 Outcome = dict[str, Path | str]
 """What the command line prints at the end: names, and where something lies or what came out."""

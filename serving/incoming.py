@@ -14,6 +14,8 @@ import secrets
 import shutil
 from collections.abc import Iterator
 
+from ikelos.serving import files
+
 _PREFIX = ".incoming-"
 _LOCK = "lock"
 # What renaming a folder onto an existing name gives: another exporter was faster, or the name is a file's.
@@ -60,9 +62,7 @@ def publish(folder: pathlib.Path, base: pathlib.Path) -> pathlib.Path:
         OSError: something can't be written. Unless only the last step failed (bringing the base path to
             disk), no version has appeared.
     """
-    for path, _, names in os.walk(folder, topdown=False):
-        for name in (*names, ""):
-            _sync(os.path.join(path, name))
+    files.sync_tree(folder)
     while True:
         highest = newest(base)
         version = base / str(int(highest.name) + 1 if highest else 1)
@@ -72,7 +72,7 @@ def publish(folder: pathlib.Path, base: pathlib.Path) -> pathlib.Path:
             if error.errno not in _TAKEN:
                 raise
             continue
-        _sync(base)
+        files.sync(base)
         return version
 
 
@@ -88,7 +88,7 @@ def _make_folder(path: pathlib.Path) -> None:
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
     for folder in missing:
-        _sync(folder.parent)
+        files.sync(folder.parent)
 
 
 def _lock(folder: pathlib.Path, wait: bool) -> int | None:
@@ -107,11 +107,3 @@ def _lock(folder: pathlib.Path, wait: bool) -> int | None:
         pass
     os.close(lock)
     return None
-
-
-def _sync(path: str | os.PathLike) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -10,10 +10,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from ikelos.pipelines import files
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.training.errors import NotFinite
 from ikelos.pipelines.training.state import State
+from ikelos.serving import files
 
 
 class Checkpoints:

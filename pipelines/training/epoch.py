@@ -5,11 +5,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from ikelos.pipelines import files
 from ikelos.pipelines.training.errors import NotFinite
 from ikelos.pipelines.training.optimizer import averaged
 from ikelos.pipelines.training.stage import Samples, triples
 from ikelos.pipelines.training.steps import Run
+from ikelos.serving import files
 
 
 def finish_epoch(run: Run) -> None:

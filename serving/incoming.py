@@ -77,7 +77,12 @@ def publish(folder: pathlib.Path, base: pathlib.Path) -> pathlib.Path:
 
 
 def newest(base: pathlib.Path) -> pathlib.Path | None:
-    """The highest number there is in a base path, None if there is none or no base path."""
+    """The newest version in a base path, None if there is none or no base path.
+
+    As TensorFlow Serving sees it: whatever has a number for a name is a version, without a look inside, and the
+    highest number is the newest. One that holds no model is a server's failure to load, not a reason to serve an
+    older one.
+    """
     names = os.listdir(base) if base.is_dir() else []
     numbered = [base / name for name in names if name.isascii() and name.isdigit()]
     return max(numbered, key=lambda path: int(path.name), default=None)

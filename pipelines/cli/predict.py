@@ -109,11 +109,17 @@ def find_version(path: Path) -> Path:
         raise UserError(f"no such folder: {path}")
     if (path / "saved_model.pb").is_file():
         return path
+    # Not at the top, for the sake of `ikelos --help`: it brings numpy.
+    from ikelos.serving import newest
+
     for base in (path, path / "export"):
-        versions = [model.parent for model in base.glob("*/saved_model.pb") if model.parent.name.isdecimal()]
-        if versions:
-            return max(versions, key=lambda version: int(version.name))
-    raise UserError(f"no exported model in {path}: neither saved_model.pb, nor VERSION/, nor export/VERSION/")
+        version = newest(base)
+        if version is not None and (version / "saved_model.pb").is_file():
+            return version
+    raise UserError(
+        f"no exported model in {path}: neither saved_model.pb, nor VERSION/saved_model.pb, nor "
+        "export/VERSION/saved_model.pb, where VERSION is the highest number there"
+    )
 
 
 def _complaint(message: str) -> str:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ikelos.serving.incoming import incoming, publish
+from ikelos.serving.incoming import incoming, newest, publish
 
 # Three exporters at once, with plain files for models.
 _EXPORTER = """
@@ -43,6 +43,17 @@ def test_versions_are_numbered_above_the_highest(tmp_path):
     assert publish_file(base, "c") == base / "21"
     assert (base / "21" / "content").read_text() == "c"
     assert names(base) == ["0020", "1", "17", "2", "21", "99.old"]
+
+
+def test_versions_are_what_a_server_takes_for_them(tmp_path):
+    assert newest(tmp_path / "missing") is None
+    # The last two are digits to Python, but not to TensorFlow Serving.
+    for name in ("export", ".incoming-99", "99.old", "v99", "٩٩", "9²"):
+        (tmp_path / name).mkdir()
+    assert newest(tmp_path) is None
+    for name in ("9", "10", "0020"):
+        (tmp_path / name).mkdir()
+        assert newest(tmp_path) == tmp_path / name
 
 
 def test_a_number_taken_meanwhile_is_left_alone(tmp_path, monkeypatch):

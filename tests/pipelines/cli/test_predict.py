@@ -164,6 +164,16 @@ def test_the_newest_version_is_taken(tmp_path):
     assert find_version(tmp_path / "run" / "export" / "2") == tmp_path / "run" / "export" / "2"
 
 
+def test_a_newest_version_without_a_model_is_not_passed_over(tmp_path):
+    # A server would try to load the 10 as well, and fail.
+    make_version(tmp_path / "export" / "9")
+    (tmp_path / "export" / "10").mkdir()
+    for path in (tmp_path, tmp_path / "export"):
+        with pytest.raises(UserError, match=r"no exported model in .*, where VERSION is the highest number there$"):
+            find_version(path)
+    assert find_version(tmp_path / "export" / "9") == tmp_path / "export" / "9"
+
+
 def test_a_folder_without_a_model_is_refused(tmp_path):
     (tmp_path / "export" / "1").mkdir(parents=True)
     with pytest.raises(UserError, match=r"no exported model in .*: neither saved_model.pb, nor VERSION/"):

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from ikelos.serving.rest import from_json, to_request
 from ikelos.serving.signature import Signature
 from ikelos.serving.values import DTYPES
 
@@ -28,7 +29,7 @@ def write_examples(version: pathlib.Path, signatures: Iterable[Signature], expec
     examples = {
         signature.name: {
             "doc": signature.doc,
-            "inputs": {name: _to_json(array.tolist()) for name, array in signature.example_arrays().items()},
+            "inputs": {name: to_request(array.tolist()) for name, array in signature.example_arrays().items()},
         }
         for signature in signatures
     }
@@ -59,33 +60,6 @@ def read_expected(version: pathlib.Path) -> Outputs:
     """
     answers = json.loads((version / EXTRA / _EXPECTED).read_text(encoding="utf-8"))
     return {name: {output: _unpack(packed) for output, packed in outputs.items()} for name, outputs in answers.items()}
-
-
-def _to_json(value):
-    if isinstance(value, list):
-        return [_to_json(item) for item in value]
-    if not isinstance(value, bytes):
-        return value
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return {"b64": _base64(value)}
-
-
-def from_json(value):
-    """Nested lists of JSON with TF Serving's `{"b64": ...}` as bytes.
-
-    Raises:
-        ValueError: an object is something else.
-    """
-    if isinstance(value, list):
-        return [from_json(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    try:
-        return base64.b64decode(value["b64"], validate=True)
-    except (KeyError, TypeError, ValueError):
-        raise ValueError('an object must be {"b64": "..."} in base64') from None
 
 
 def _pack(array: np.ndarray) -> dict:

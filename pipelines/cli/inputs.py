@@ -10,7 +10,7 @@ import yaml
 
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.recipe import yaml12
-from ikelos.serving.examples import from_json
+from ikelos.serving.rest import from_json, holds_bytes
 from ikelos.serving.values import shape_text, to_array
 
 Specs = Mapping[str, tuple[str, tuple[int | None, ...] | None]]
@@ -72,7 +72,7 @@ def _check_known(where: str, name: str, specs: Specs) -> None:
 def _parse(text: str, name: str, value: str, dtype: str, shape: tuple[int | None, ...] | None) -> Any:
     """One row from its text: a string as it is, numbers and lists as YAML, for bytes what the named file holds."""
     if dtype == "string" and shape is not None and len(shape) == 1:
-        return _content(text, Path(value)) if name.endswith("_bytes") else value
+        return _content(text, Path(value)) if holds_bytes(name) else value
     row_shape = None if shape is None else shape[1:]
     try:
         row, _ = yaml12.loads(value)

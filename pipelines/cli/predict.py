@@ -62,6 +62,7 @@ def predict(
     version = find_version(path)
     # numpy and TensorFlow's library, which a wrong path need not wait for.
     from ikelos.pipelines.cli.inputs import gather
+    from ikelos.serving import rest
     from ikelos.serving.examples import read_examples
     from ikelos.serving.stock import StockError, StockModel
 
@@ -73,7 +74,7 @@ def predict(
         if signature not in model.signatures:
             raise UserError(f"unknown signature {signature}; signatures: {', '.join(sorted(model.signatures))}")
         example = examples.get(signature, {"inputs": {}, "doc": ""})
-        if save is not None and not any(name.endswith("_bytes") for name in model.signatures[signature]["outputs"]):
+        if save is not None and not any(rest.holds_bytes(name) for name in model.signatures[signature]["outputs"]):
             names = ", ".join(model.signatures[signature]["outputs"])
             raise UserError(
                 f"--save {save}: signature {signature} has no output of bytes (NAME_bytes); outputs: {names}"
@@ -85,7 +86,7 @@ def predict(
             raise UserError(f"signature {signature}: {_complaint(str(error))}") from error
     saved = {} if save is None else _save(save, outputs)
     if output is Format.JSON:
-        print(json.dumps({name: _plain(name, array.tolist()) for name, array in outputs.items()}))
+        print(json.dumps({name: rest.to_response(name, array.tolist()) for name, array in outputs.items()}))
         return
     out = console()
     title = "  ".join(text for text in (escape(signature), escape(example["doc"])) if text)
@@ -132,25 +133,14 @@ def _complaint(message: str) -> str:
     return " ".join((found[1].replace("] [", " ") if found else line).split())
 
 
-def _plain(name: str, value: Any) -> Any:
-    """A value for JSON; bytes are text, or base64 under a name in `_bytes` (TensorFlow Serving's rule)."""
-    if isinstance(value, list):
-        return [_plain(name, item) for item in value]
-    if isinstance(value, bytes):
-        if name.endswith("_bytes"):
-            import base64
-
-            return {"b64": base64.b64encode(value).decode()}
-        return value.decode("utf-8", errors="replace")
-    return value
-
-
 def _save(folder: Path, outputs: dict[str, Any]) -> dict[tuple[str, int], Path]:
     """Writes each row of the outputs of bytes as a file, `NAME-ROW.png`; returns where, by name and row."""
+    from ikelos.serving import rest
+
     saved = {}
     for name, array in outputs.items():
         for row, value in enumerate(array):
-            if name.endswith("_bytes") and isinstance(value, bytes):
+            if rest.holds_bytes(name) and isinstance(value, bytes):
                 suffix = next((suffix for magic, suffix in _SUFFIXES.items() if value.startswith(magic)), ".bin")
                 saved[name, row] = folder / f"{name.removesuffix('_bytes')}-{row + 1}{suffix}"
     try:
@@ -166,16 +156,18 @@ def _readable(name: str, value: Any, saved: Path | None) -> str:
     """One row of an output for people: text as it is, numbers short, bytes by their file or their number."""
     import numpy as np
 
+    from ikelos.serving import rest
+
     if saved is not None:
         return str(saved)
-    if isinstance(value, bytes) and name.endswith("_bytes"):
+    if isinstance(value, bytes) and rest.holds_bytes(name):
         return f"{len(value):,} bytes (--save FOLDER writes them)"
     if isinstance(value, bytes):
-        return value.decode("utf-8", errors="replace")
+        return rest.to_response(name, value)
     if isinstance(value, np.floating):
         return f"{value:.6g}"
     if value.dtype == object:
-        return json.dumps(_plain("", value.tolist()), ensure_ascii=False)
+        return json.dumps(rest.to_response("", value.tolist()), ensure_ascii=False)
     if value.ndim > 1 and value.size > _MANY:
         return f"{value.dtype.name} {list(value.shape)}, {value.min():.4g} to {value.max():.4g}"
     # Lines are broken by the table.

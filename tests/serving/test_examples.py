@@ -1,11 +1,10 @@
 import json
 
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from ikelos.serving import Signature
-from ikelos.serving.examples import from_json, read_examples, read_expected, write_examples
+from ikelos.serving.examples import read_examples, read_expected, write_examples
 
 
 def test_round_trip(tmp_path):
@@ -43,13 +42,3 @@ def test_round_trip(tmp_path):
         assert read[name].shape == array.shape
         same = read[name].tolist() == array.tolist() if array.dtype == object else None
         assert same or read[name].tobytes() == array.tobytes()
-
-
-def test_objects_are_bytes():
-    assert from_json([["a", {"b64": "/wA="}], [1, None]]) == [["a", b"\xff\x00"], [1, None]]
-
-
-@pytest.mark.parametrize("wrong", [{}, {"base64": "/wA="}, {"b64": "?"}, {"b64": "/wA"}, {"b64": 3}, {"b64": None}])
-def test_other_objects_are_refused(wrong):
-    with pytest.raises(ValueError, match=r'an object must be \{"b64": "..."\} in base64'):
-        from_json([["a", wrong]])

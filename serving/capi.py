@@ -3,16 +3,15 @@
 https://github.com/tensorflow/tensorflow/blob/v2.21.0/tensorflow/c/c_api.h
 """
 
-import contextlib
 import ctypes
 import functools
 import importlib.util
 import os
 import pathlib
-import sys
 
 import numpy as np
 
+from ikelos.serving.silence import silenced
 from ikelos.serving.values import DTYPE_NAMES, DTYPES
 
 _POINTER, _TEXT, _INT, _SIZE = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_size_t
@@ -97,7 +96,7 @@ def library() -> ctypes.CDLL:
     if folder is None:
         raise StockError("The package tensorflow is not installed")
     try:
-        with _silence():
+        with silenced():  # it says three lines about itself while it loads, at any level
             ctypes.CDLL(str(folder / "libtensorflow_framework.so.2"))
             api = ctypes.CDLL(str(folder / "libtensorflow_cc.so.2"))
     except OSError as error:
@@ -181,20 +180,6 @@ def _string_tensor(api: ctypes.CDLL, array: np.ndarray, number: int, sizes: ctyp
         api.TF_StringCopy(start + _STRING_BYTES * index, text, len(text))
     _in_use[start] = memory
     return api.TF_NewTensor(number, sizes, array.ndim, start, length, _release, None)
-
-
-@contextlib.contextmanager
-def _silence():
-    """Standard error goes nowhere: while it loads, TensorFlow says three lines about itself at any level."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _package_folder(name: str) -> pathlib.Path | None:

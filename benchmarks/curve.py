@@ -32,10 +32,9 @@ TRIAL_STEPS = 20
 
 def ours(request):
     """Trains the recipe's model in this process; the points of its curve."""
+    from ikelos.pipelines import phases, task
     from ikelos.pipelines import recipe as recipes
-    from ikelos.pipelines.tasks.language_modeling import task
     from ikelos.pipelines.training import history
-    from ikelos.pipelines.training.fit import fit
 
     folder = pathlib.Path(request["folder"])
 
@@ -47,19 +46,17 @@ def ours(request):
             # Text that nobody reads, written after each validation.
             "evaluation.samples.length=1",
         ]
-        config = recipes.load("language_modeling", overrides).config
-        assets_folder = folder / "assets"
-        if not assets_folder.exists():
-            assets_folder.mkdir()
-            task.fit_assets(config, assets_folder)
-        assets = task.load_assets(config, assets_folder)
+        recipe = recipes.load("language_modeling", overrides)
+        modeling = task.of_recipe(recipe)
+        splits = modeling.read()
+        words = modeling.fit(splits)
+        data = modeling.encode(words, splits)
         for split in ("train", "validation"):
-            np.save(folder / f"{split}.npy", np.concatenate(assets.splits[split].tokens))
-        (stage,) = task.stages(config, assets)
-        fit(stage, config.training, folder / name)
+            np.save(folder / f"{split}.npy", np.concatenate(data[split].tokens))
+        phases.train(modeling, words, data, lambda _: folder / name)
         records = history.read(folder / name / "history.jsonl")
         return (
-            config,
+            recipe.config,
             [record for record in records if record["event"] == "step"],
             [record for record in records if record["event"] == "epoch"],
         )

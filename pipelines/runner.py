@@ -1,29 +1,15 @@
-"""Runs a recipe from its data to a served model. Knows the shape of a task, and no task.
+"""Runs a recipe from its data to a served model: the local caller of the phases.
 
-A task is a module `ikelos.pipelines.tasks.<task>.task` with these functions:
-
-    fit_assets(config, folder)              writes what is learned from training data before the model
-    load_assets(config, folder) -> assets   reads it, and the data in its terms
-    stages(config, assets) -> [Stage]       what is trained, in order
-    evaluate(config, assets, models), baselines(config, assets) -> plain figures on the same held-out data
-    headline(results) -> str                what came out, in a line
-    signatures(config, assets, models) -> [Signature]   what the server offers
-    report(config, assets, models, results, histories) -> (title, facts, sections)
-
-where `models` maps a stage's name to its trained model, and `results` has what `evaluate` and `baselines` gave as
-`"model"` and `"baselines"`.
+Knows where everything lies in a run's folder, what is done already, and how to go on. Knows no task.
 """
 
 import contextlib
 import dataclasses
 import hashlib
-import importlib
 import json
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import keras
@@ -32,17 +18,17 @@ from rich.markup import escape
 
 import ikelos
 from ikelos import serving
+from ikelos.pipelines import phases
 from ikelos.pipelines import recipe as recipes
-from ikelos.pipelines import report
+from ikelos.pipelines import task as tasks
 from ikelos.pipelines.console import console
 from ikelos.pipelines.errors import UserError
-from ikelos.pipelines.evaluation import machine
 from ikelos.pipelines.lock import locked
-from ikelos.pipelines.recipe import Recipe, loading
+from ikelos.pipelines.preprocessing import Preprocessing
+from ikelos.pipelines.recipe import Recipe
 from ikelos.pipelines.recipe.sections import Training
+from ikelos.pipelines.task import Finished, Task
 from ikelos.pipelines.training import checkpoint, history
-from ikelos.pipelines.training.fit import fit, restore
-from ikelos.pipelines.training.stage import Stage
 from ikelos.serving import files
 
 Outcome = dict[str, Path | str]
@@ -51,13 +37,16 @@ Outcome = dict[str, Path | str]
 
 @dataclasses.dataclass(frozen=True)
 class _Run:
-    """A recipe in its folder, with what every phase needs."""
+    """A recipe in its folder, with what was learned before the model."""
 
     recipe: Recipe
     workdir: Path
-    task: ModuleType
-    assets: Any
-    stages: list[Stage]
+    task: Task[Any, Any, Any]
+    preprocessing: Preprocessing
+
+    def stage_folder(self, name: str) -> Path:
+        """Where a stage is trained."""
+        return self.workdir / "stages" / name
 
 
 def run(recipe: Recipe, workdir: Path) -> Outcome:
@@ -78,12 +67,12 @@ def run(recipe: Recipe, workdir: Path) -> Outcome:
     """
     with locked(workdir):
         _check_same_run(recipe, workdir)
-        current = _prepare(recipe, workdir)
-        models = {stage.name: _fit(current, stage) for stage in current.stages}
+        current, data = _prepare(recipe, workdir)
+        models = phases.train(current.task, current.preprocessing, data, current.stage_folder)
         provenance = _provenance(current)
         results = _earlier_results(workdir, provenance)
         if results is None:
-            results = _evaluate(current, models)
+            results = _evaluate(current, data, models)
         else:
             _say("evaluation", "of these weights is there already")
         outcome = _told(current, results)
@@ -99,29 +88,30 @@ def run(recipe: Recipe, workdir: Path) -> Outcome:
 
 def evaluate(workdir: Path) -> Outcome:
     """Evaluates the trained model of a run again and writes its report anew."""
-    with _finished(workdir) as (current, models):
-        return _told(current, _evaluate(current, models))
+    with _trained(workdir) as (current, models):
+        _say("data", "reads and encodes it")
+        folder = _preprocessing_folder(workdir)
+        data = phases.encode(current.task, current.preprocessing, current.task.read(), folder)
+        return _told(current, _evaluate(current, data, models))
 
 
 def export(workdir: Path) -> Outcome:
-    """Exports the trained model of a run as the next version."""
-    with _finished(workdir) as (current, models):
+    """Exports the trained model of a run as the next version; its data need not be there any more."""
+    with _trained(workdir) as (current, models):
         return {"SavedModel": _export(current, models)}
 
 
 @contextlib.contextmanager
-def _finished(workdir: Path) -> Iterator[tuple[_Run, dict[str, keras.Model]]]:
+def _trained(workdir: Path) -> Iterator[tuple[_Run, dict[str, keras.Model]]]:
     """A run whose stages are all trained, and its models."""
     recipe = recipes.load(workdir / "recipe.yaml")
     with locked(workdir):
-        current = _prepare(recipe, workdir)
-        yield (
-            current,
-            {
-                stage.name: restore(stage, current.recipe.config.training, _folder(current, stage))
-                for stage in current.stages
-            },
-        )
+        folder = _preprocessing_folder(workdir)
+        if not folder.is_dir():
+            raise UserError(f"The run in {workdir} has not begun to train: run its recipe in the same folder.")
+        task = tasks.of_recipe(recipe)
+        current = _Run(recipe, workdir, task, task.load(folder))
+        yield current, phases.restore(task, current.preprocessing, current.stage_folder)
 
 
 def _check_same_run(recipe: Recipe, workdir: Path) -> None:
@@ -129,11 +119,10 @@ def _check_same_run(recipe: Recipe, workdir: Path) -> None:
     path = workdir / "recipe.yaml"
     if not path.is_file():
         return
-    free = {f"training.{key}" for key in Training.FREE}
     trained = {
         key: values
         for key, values in recipes.difference(recipes.load(path), recipe).items()
-        if key.split(".")[0] in ("task", "data", "model", "training") and key not in free
+        if key.split(".")[0] not in ("description", "evaluation", "export") and key.split(".")[-1] not in Training.FREE
     }
     if trained:
         key, (there, here) = next(iter(trained.items()))
@@ -144,45 +133,45 @@ def _check_same_run(recipe: Recipe, workdir: Path) -> None:
         )
 
 
-def _prepare(recipe: Recipe, workdir: Path) -> _Run:
-    task = importlib.import_module(f"{loading.TASKS}.{recipe.task}.task")
-    folder = workdir / "assets"
-    unfinished = workdir / "assets.unfinished"
-    if not folder.is_dir():
-        _say("data", "learns from the training data what comes before the model")
-        # Under another name until it is whole: a folder called `assets` is a finished one.
+def _preprocessing_folder(workdir: Path) -> Path:
+    return workdir / "preprocessing"
+
+
+def _prepare(recipe: Recipe, workdir: Path) -> tuple[_Run, Any]:
+    """Reads the data once; learns what comes before the model, unless an earlier run has."""
+    task = tasks.of_recipe(recipe)
+    folder = _preprocessing_folder(workdir)
+    _say("data", "reads it")
+    splits = task.read()
+    if folder.is_dir():
+        files.write(workdir / "recipe.yaml", recipes.dump(recipe))
+        preprocessing = task.load(folder)
+    else:
+        _say("preprocessing", "learns from the training data what comes before the model")
+        # Under another name until it is whole: a folder called `preprocessing` is a finished one.
+        unfinished = folder.with_name(folder.name + files.UNFINISHED)
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
-        task.fit_assets(recipe.config, unfinished)
-    # Between the two: a recipe whose data is not found leaves none behind, and assets never lack theirs.
-    files.write(workdir / "recipe.yaml", recipes.dump(recipe))
-    if not folder.is_dir():
+        preprocessing = phases.prepare(task, splits, unfinished)
+        # Between the two: a recipe whose data is not found leaves none behind, and preprocessing never lacks its own.
+        files.write(workdir / "recipe.yaml", recipes.dump(recipe))
         files.finish(unfinished, folder)
-    _say("data", "reads and encodes it")
-    assets = task.load_assets(recipe.config, folder)
-    return _Run(recipe, workdir, task, assets, task.stages(recipe.config, assets))
-
-
-def _folder(current: _Run, stage: Stage) -> Path:
-    return current.workdir / "stages" / stage.name
-
-
-def _fit(current: _Run, stage: Stage) -> keras.Model:
-    return fit(stage, current.recipe.config.training, _folder(current, stage))
+    return _Run(recipe, workdir, task, preprocessing), phases.encode(task, preprocessing, splits, folder)
 
 
 def _provenance(current: _Run) -> dict[str, Any]:
     """What the results and exports of a finished run depend on."""
+    stages = current.task.stages(current.preprocessing)
     return {
         "recipe": hashlib.sha256(recipes.dump(current.recipe).encode()).hexdigest(),
-        "checkpoints": {stage.name: _fingerprint(current, stage) for stage in current.stages},
+        "checkpoints": {stage.name: _fingerprint(current.stage_folder(stage.name)) for stage in stages},
         "ikelos": ikelos.__version__,
         "tensorflow": tf.__version__,
     }
 
 
-def _fingerprint(current: _Run, stage: Stage) -> dict[str, str]:
-    path = checkpoint.newest(_folder(current, stage) / "checkpoints")
+def _fingerprint(stage_folder: Path) -> dict[str, str]:
+    path = checkpoint.newest(stage_folder / "checkpoints")
     with path.open("rb") as file:
         return {"file": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
@@ -196,26 +185,14 @@ def _earlier_results(workdir: Path, provenance: dict[str, Any]) -> dict[str, Any
     return results if results.get("provenance") == provenance else None
 
 
-def _evaluate(current: _Run, models: dict[str, keras.Model]) -> dict[str, Any]:
-    config, task = current.recipe.config, current.task
-    start = time.monotonic()
-    _say("evaluation", "of the model on the held-out data")
-    figures = task.evaluate(config, current.assets, models)
-    _say("baselines", "on the same data")
-    results = {
-        "model": figures,
-        "baselines": task.baselines(config, current.assets),
-        "evaluation_seconds": time.monotonic() - start,
-        "machine": machine.describe(),
-        "peak_memory_bytes": machine.peak_memory_bytes(),
-        "provenance": _provenance(current),
-    }
+def _evaluate(current: _Run, data: Any, models: dict[str, keras.Model]) -> dict[str, Any]:
+    _say("evaluation", "of the model and the baselines on the held-out data")
+    results = phases.evaluate(current.task, current.preprocessing, data, models)
+    results["provenance"] = _provenance(current)
     folder = current.workdir / "report"
     _say("report", f"in {folder}")
-    histories = {stage.name: history.read(_folder(current, stage) / "history.jsonl") for stage in current.stages}
-    title, facts, sections = task.report(config, current.assets, models, results, histories)
-    report.write(folder, title, facts, sections)
-    files.sync_tree(folder)
+    histories = {name: history.read(current.stage_folder(name) / "history.jsonl") for name in models}
+    phases.report(current.task, Finished(current.preprocessing, data, models, results, histories), folder)
     # Last: figures that stand there have their report.
     files.write(current.workdir / "evaluation.json", json.dumps(results, indent=2) + "\n")
     return results
@@ -235,10 +212,7 @@ def _pages(workdir: Path) -> dict[str, Path]:
 
 def _export(current: _Run, models: dict[str, keras.Model]) -> Path:
     _say("export", "of a SavedModel, and its stock check")
-    signatures = current.task.signatures(current.recipe.config, current.assets, models)
-    return serving.export(
-        current.workdir / "export", [current.assets, models], signatures, provenance=_provenance(current)
-    )
+    return phases.export(current.task, current.preprocessing, models, current.workdir / "export", _provenance(current))
 
 
 def _say(phase: str, text: str) -> None:

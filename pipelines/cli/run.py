@@ -15,7 +15,7 @@ EXAMPLE = (
     "\n\nThe same command continues a run that was ended, from its last checkpoint. "
     "Of a finished one it does what is missing, and nothing twice: [bold]ikelos evaluate[/bold] and "
     "[bold]ikelos export[/bold] do these again."
-    "\n\nWrites to its folder: recipe.yaml, assets/, stages/ (checkpoints, TensorBoard), evaluation.json, "
+    "\n\nWrites to its folder: recipe.yaml, preprocessing/, stages/ (checkpoints, TensorBoard), evaluation.json, "
     "report/report.html and export/VERSION/."
 )
 

@@ -7,6 +7,7 @@ import pydantic
 from ikelos.pipelines.recipe.sections import Section
 
 Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 class Splits(Section):

@@ -20,12 +20,12 @@ def sha256(parts: Iterable[bytes]) -> str:
 
 
 def write(folder: Path, sums: Mapping[str, str]) -> None:
-    """Writes the sums of the splits, by name, among the assets in `folder`."""
+    """Writes the sums of the splits, by name, beside the preprocessing in `folder`."""
     (folder / _FILE).write_text(json.dumps(sums, indent=2) + "\n", encoding="utf-8")
 
 
-def check(folder: Path, sums: Mapping[str, str], what: str) -> None:
-    """Compares sums with those that `write` wrote; `what` the data is, in the plural.
+def check(folder: Path, sums: Mapping[str, str]) -> None:
+    """Compares sums with those that `write` wrote.
 
     Raises:
         UserError: If a split is another.
@@ -34,6 +34,6 @@ def check(folder: Path, sums: Mapping[str, str], what: str) -> None:
     for name, found in sums.items():
         if found != began_with[name]:
             raise UserError(
-                f"The {what} of the split {name!r} (data.source) are not those that the run in {folder.parent} began "
-                "with. Bring those back, or choose another --workdir for these."
+                f"The data of the split {name!r} (data.source) is not that with which the run in {folder.parent} "
+                "began. Bring that back, or choose another --workdir for this."
             )

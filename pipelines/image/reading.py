@@ -1,43 +1,52 @@
-"""Images with or without classes, from TensorFlow Datasets or from files, all of one shape and in memory.
-
-Batches are tf.data sets whose order is a pure function of (seed, step), as those of `windows`.
-"""
+"""Images with or without classes, from TensorFlow Datasets or from files, all of one shape and in memory."""
 
 import dataclasses
+import json
 import pathlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from ikelos.pipelines.data import sources
-from ikelos.pipelines.data.config import Split
-from ikelos.pipelines.data.order import captured, check_order, check_positive, endless, key, shuffled
+from ikelos.pipelines.data import fingerprint, sources
+from ikelos.pipelines.data.config import SPLITS, Split
+from ikelos.pipelines.data.examples import Examples
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.image.config import ImageSource
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", *sources.TFRECORDS)
-_SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 # The id of an image, its pixels in the shape that all have, and its class's name or number, None without classes.
 _Found = Iterator[tuple[str, np.ndarray, str | int | None]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Images:
-    """The images of one split.
+class Images(Examples):
+    """The images of one split: the features `image` and, if there are classes, `label`.
 
     Attributes:
-        ids: Name of each.
-        pixels: uint8 `[N,H,W,C]`.
-        labels: int64 `[N]`, the index of each class; None without classes.
         class_names: Of all splits together, sorted, or in the data set's own order; empty without classes.
     """
 
-    ids: Sequence[str]
-    pixels: np.ndarray
-    labels: np.ndarray | None
     class_names: Sequence[str]
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """uint8 `[N,H,W,C]`."""
+        return self.features["image"]
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """int64 `[N]`, the index of each class; None without classes."""
+        return self.features.get("label")
+
+    def sha256(self) -> str:
+        """Of ids, pixels, labels and the names of the classes."""
+        return fingerprint.sha256([super().sha256().encode(), json.dumps(list(self.class_names)).encode()])
+
+    def with_pixels(self, pixels: np.ndarray) -> "Images":
+        """The same with other pixels."""
+        return dataclasses.replace(self, features={**self.features, "image": pixels})
 
 
 def load(source: ImageSource, shape: tuple[int, int, int]) -> dict[Split, Images]:
@@ -55,81 +64,30 @@ def load(source: ImageSource, shape: tuple[int, int, int]) -> dict[Split, Images
     """
     if source.files is not None:
         paths = sources.files(source.files, _SUFFIXES)
-        found = {split: list(_of_files(paths[split], source, shape)) for split in _SPLITS}
+        found = {split: list(_of_files(paths[split], source, shape)) for split in SPLITS}
         names = None
     else:
         builder, names = _opened(source)
-        found = {split: list(_of_tfds(source, builder, names, split, shape)) for split in _SPLITS}
-    for split in _SPLITS:
+        found = {split: list(_of_tfds(source, builder, names, split, shape)) for split in SPLITS}
+    for split in SPLITS:
         if not found[split]:
             raise UserError(f"{sources.place(source, split)} has no images")
-    labels = {split: [label for _, _, label in found[split]] for split in _SPLITS}
+    labels = {split: [label for _, _, label in found[split]] for split in SPLITS}
     if names is None and source.label_feature is not None:
         numbers = {label: number for number, label in enumerate(_classes(labels))}
-        labels = {split: [numbers[label] for label in labels[split]] for split in _SPLITS}
+        labels = {split: [numbers[label] for label in labels[split]] for split in SPLITS}
         names = [str(label) for label in numbers]
     return {
         split: Images(
             ids=[name for name, _, _ in found[split]],
-            pixels=np.stack([pixels for _, pixels, _ in found[split]]),
-            labels=None if names is None else np.array(labels[split], np.int64),
+            features={
+                "image": np.stack([pixels for _, pixels, _ in found[split]]),
+                **({} if names is None else {"label": np.array(labels[split], np.int64)}),
+            },
             class_names=tuple(names or ()),
         )
-        for split in _SPLITS
+        for split in SPLITS
     }
-
-
-def batches(images: Images, batch_size: int, seed: int, start_step: int) -> tf.data.Dataset:
-    """Endless batches, each image once an epoch, in an order permuted anew each epoch.
-
-    Args:
-        images: What to draw from.
-        batch_size: B.
-        seed: Any int32; other seeds give other orders.
-        start_step: The step of the first batch; the batch of a step is the same whatever the start.
-
-    Returns:
-        Elements `{"id": int64 [B], "draw": int64 [B], "image": uint8 [B,H,W,C], "label": int64 [B]}`: `id` is the
-        place in `images`, `draw` counts the examples since step 0 (the key for what is random in an example), and
-        `label` is missing without classes.
-
-    Raises:
-        UserError: if a number is out of range.
-    """
-    check_positive(batch_size=batch_size)
-    check_order(seed, start_step)
-    count = len(images.pixels)
-    take = _taking(images)
-
-    def batch(step):
-        draw = step * batch_size + tf.range(batch_size, dtype=tf.int64)
-        return take(shuffled(draw % count, key(seed, draw // count, stream=0), count), draw)
-
-    return endless(batch, start_step)
-
-
-def in_order(images: Images, batch_size: int) -> tf.data.Dataset:
-    """Finite batches of every image once, as `batches`, with `draw` as `id`; the last one may have fewer."""
-    check_positive(batch_size=batch_size)
-    count = len(images.pixels)
-    take = _taking(images)
-
-    def batch(step):
-        index = tf.range(step * batch_size, tf.minimum((step + 1) * batch_size, count))
-        return take(index, index)
-
-    return tf.data.Dataset.range(-(-count // batch_size)).map(batch).prefetch(2)
-
-
-def _taking(images):
-    pixels = captured(images.pixels, tf.uint8)
-    labels = None if images.labels is None else captured(images.labels, tf.int64)
-
-    def take(index, draw):
-        element = {"id": index, "draw": draw, "image": tf.gather(pixels, index)}
-        return element if labels is None else element | {"label": tf.gather(labels, index)}
-
-    return take
 
 
 def _opened(source):
@@ -221,7 +179,7 @@ def _fitted(pixels, shape):
 
 def _classes(labels):
     """All labels of the training images; numbers in the order of numbers, names sorted."""
-    classes = {split: set(labels[split]) for split in _SPLITS}
+    classes = {split: set(labels[split]) for split in SPLITS}
     for split in ("validation", "test"):
         missing = sorted(map(str, classes[split] - classes["train"]))
         if missing:

@@ -103,23 +103,24 @@ def dump(recipe: Recipe) -> str:
 
 def difference(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:
     """The dotted keys in which two recipes differ, with both values (`ABSENT` where one has no such key)."""
-    first, second = (dict(_leaves(_plain(recipe), "")) for recipe in (a, b))
+    first, second = (dict(leaves(_plain(recipe))) for recipe in (a, b))
     keys = dict.fromkeys((*first, *second))
     values = {key: (first.get(key, ABSENT), second.get(key, ABSENT)) for key in keys}
     return {key: pair for key, pair in values.items() if pair[0] != pair[1]}
 
 
+def leaves(value: Any, key: str = "") -> Iterable[tuple[str, Any]]:
+    """The values of nested sections, each with its dotted key."""
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from leaves(inner, f"{key}.{name}" if key else name)
+    else:
+        yield key, value
+
+
 def _plain(recipe: Recipe) -> dict[str, Any]:
     head = {"task": recipe.task} | ({"description": recipe.description} if recipe.description else {})
     return head | recipe.config.model_dump(mode="json")
-
-
-def _leaves(value: Any, key: str) -> Iterable[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        for name, inner in value.items():
-            yield from _leaves(inner, f"{key}.{name}" if key else name)
-    else:
-        yield key, value
 
 
 def _find(name_or_path: str | Path) -> Traversable:

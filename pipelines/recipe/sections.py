@@ -1,7 +1,7 @@
 """The sections that every recipe shares, as frozen, strictly typed pydantic models.
 
 Numbers have no defaults here: they stand in the recipe, which is the only place to look for them. A task's
-`Config(Section)` lists its sections as fields; the recipe's top-level keys `task` and `description` are not
+`Config(TaskConfig)` lists its sections as fields; the recipe's top-level keys `task` and `description` are not
 among them, `ikelos.pipelines.recipe` takes them off first.
 """
 
@@ -29,24 +29,63 @@ class Section(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class Training(Section):
-    """How a stage is trained.
+class Optimizer(Section):
+    """How one optimizer moves its weights.
 
     Attributes:
-        steps: Optimizer steps of the whole run.
-        batch_size: Examples (or packed windows) in a step.
-        seed: Of the initial weights, the order of the data and the dropout.
-        steps_per_epoch: Steps between two validations; an epoch is only that.
-        optimizer: `"adamw"` or `"muon"`.
+        kind: `"adamw"` or `"muon"`.
         learning_rate: The peak, reached after `warmup_steps` of linear growth.
-        warmup_steps: 0 starts at the peak. May exceed `steps` (a short trial of a long recipe): the run then
+        warmup_steps: 0 starts at the peak. May exceed the stage's steps (a short trial of a long recipe): the run then
             ends on the way up.
         final_learning_rate_ratio: Where the cosine ends, as a share of the peak.
         weight_decay: Decoupled; 0 disables.
+        beta_1: Decay of the first moment (of Muon: for the weights that AdamW takes).
         beta_2: Decay of the second moment.
         clip_norm: Longest global gradient norm; a longer gradient is scaled down to it.
+    """
+
+    kind: Literal["adamw", "muon"]
+    learning_rate: PositiveFloat
+    warmup_steps: NonNegative
+    final_learning_rate_ratio: Fraction
+    weight_decay: NonNegativeFloat
+    beta_1: BelowOne
+    beta_2: BelowOne
+    clip_norm: PositiveFloat
+
+
+class Optimizers(Section):
+    """The optimizers of a stage by name: each field is an `Optimizer`.
+
+    `model` moves all weights. Any other name stands for a part of the model: the optimizer `generator` moves the
+    weights of `model.generator`, and `model.compile` gets it as `generator_optimizer`.
+    """
+
+
+class OneOptimizer(Optimizers):
+    """One optimizer for all weights."""
+
+    model: Optimizer
+
+
+class AdversarialOptimizers(Optimizers):
+    """An optimizer each for the networks of `ikelos.layers.AdversarialModel`."""
+
+    generator: Optimizer
+    discriminator: Optimizer
+
+
+class Training(Section):
+    """How a stage is trained. A stage with several optimizers declares its own subclass of `optimizers`.
+
+    Attributes:
+        steps: Training steps of the whole run.
+        batch_size: Examples (or packed windows) in a step.
+        seed: Of the initial weights, the order of the data and the dropout.
+        steps_per_epoch: Steps between two validations; an epoch is only that.
+        optimizers: By name.
         ema_momentum: Of the moving average of the weights; 0 disables.
-        early_stop_patience: Epochs without a better validation loss before the run stops; 0 disables.
+        early_stop_patience: Epochs without a better validation figure before the run stops; 0 disables.
         checkpoint_every: Steps between two checkpoints.
         deterministic: Bitwise repeatable, and slower.
         jit_compile: Compile the step with XLA.
@@ -60,13 +99,7 @@ class Training(Section):
     batch_size: Positive
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     steps_per_epoch: Positive
-    optimizer: Literal["adamw", "muon"]
-    learning_rate: PositiveFloat
-    warmup_steps: NonNegative
-    final_learning_rate_ratio: Fraction
-    weight_decay: NonNegativeFloat
-    beta_2: BelowOne
-    clip_norm: PositiveFloat
+    optimizers: Optimizers
     ema_momentum: BelowOne
     early_stop_patience: NonNegative
     checkpoint_every: Positive
@@ -84,6 +117,42 @@ class Training(Section):
         return self
 
 
+class PlainTraining(Training):
+    """How a stage with one optimizer is trained."""
+
+    optimizers: OneOptimizer
+
+
+class AdversarialTraining(Training):
+    """How a generator is trained against a discriminator."""
+
+    optimizers: AdversarialOptimizers
+
+
+class Peer(Section):
+    """A figure to stand beside ours in the report: another model's.
+
+    Attributes:
+        name: Of the model, and of what it was trained and measured on.
+        value: Of the task's first metric.
+        minutes: What its training took, null if nobody knows.
+    """
+
+    name: str
+    value: float
+    minutes: PositiveFloat | None
+
+
+class Evaluation(Section):
+    """How the trained model is measured and shown.
+
+    Attributes:
+        peers: Other models' figures.
+    """
+
+    peers: tuple[Peer, ...]
+
+
 class Export(Section):
     """What becomes of the trained model.
 
@@ -95,7 +164,7 @@ class Export(Section):
 
 
 class TaskConfig(Section):
-    """What every task's `Config` has, and all that the runner knows of it."""
+    """What every task's `Config` has. All its other sections decide what the trained weights are."""
 
-    training: Training
+    evaluation: Evaluation
     export: Export

@@ -2,8 +2,9 @@
 
 import contextlib
 import dataclasses
+import itertools
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import matplotlib
@@ -13,8 +14,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.report.palette import LIGHT
+from ikelos.pipelines.training.history import MODEL, key
 
+_COLOURS = ("ours", "other", "third", "muted")
+"""Of curves in one picture, by their names in the palette."""
+_OPTIMIZERS = ("ours", "third", "muted")
+"""Of several optimizers; `other` is the validation's."""
 _STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 11,
@@ -42,7 +49,7 @@ _STYLE = {
     "lines.linewidth": 1.8,
     "hatch.color": LIGHT["page"],
     "hatch.linewidth": 1.5,
-    "axes.prop_cycle": matplotlib.cycler(color=[LIGHT[name] for name in ("ours", "other", "third", "muted")]),
+    "axes.prop_cycle": matplotlib.cycler(color=[LIGHT[name] for name in _COLOURS]),
 }
 
 
@@ -63,25 +70,35 @@ def style() -> Iterator[None]:
         yield
 
 
-def training_curves(history: Sequence[dict[str, Any]], clip_norm: float | None, unit: str) -> Figure:
+def training_curves(history: Sequence[dict[str, Any]], clip_norms: Mapping[str, float], metric: Metric) -> Figure:
     """Loss, gradient norm and learning rate over the steps of one stage, with the minutes below them.
 
     Args:
         history: the records of the stage's `history.jsonl` (see `training.history`), at least one.
-        clip_norm: the longest gradient that was not clipped, None if none was.
-        unit: what the loss is measured in, such as `nats per token`.
+        clip_norms: by the name of each optimizer, the longest gradient that was not clipped.
+        metric: of the validation. If it is not the loss, it gets a picture of its own on top.
     """
     steps = [record for record in history if record["event"] == "step"]
     epochs = [record for record in history if record["event"] == "epoch"]
     if not history:
         raise ValueError("`history` must have at least one record. Received: none")
+    of_loss = metric.name == "loss"
+    heights = [5, 3, 2] if of_loss else [3, 5, 3, 2]
     with style():
-        figure = Figure(figsize=(6.6, 8.4), layout="constrained")
-        loss, norm, rate = figure.subplots(3, 1, sharex=True, height_ratios=(5, 3, 2))
-        _draw_loss(loss, steps, epochs, unit)
-        _draw_gradient_norm(norm, steps, clip_norm)
+        figure = Figure(figsize=(6.6, 0.84 * sum(heights)), layout="constrained")
+        *top, loss, norm, rate = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
+        for axes in top:
+            _draw_validation(axes, epochs, metric)
+            _name(axes, f"Validation: {metric.unit}")
+        _draw_loss(loss, steps, epochs, clip_norms, metric)
+        _draw_gradient_norms(norm, steps, clip_norms)
         _name(rate, "Learning rate")
-        rate.plot(_column(steps, "step"), _column(steps, "learning_rate"), color=LIGHT["third"])
+        for colour, name in zip(_OPTIMIZERS, clip_norms, strict=False):
+            rate.plot(
+                _column(steps, "step"),
+                _column(steps, key(name, "learning_rate")),
+                color=LIGHT["third" if name == MODEL else colour],
+            )
         rate.set_ylim(bottom=0)
         rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0), useMathText=True)
         rate.set_xlabel("step")
@@ -91,12 +108,42 @@ def training_curves(history: Sequence[dict[str, Any]], clip_norm: float | None, 
     return figure
 
 
-def comparison(bars: Sequence[Bar], unit: str) -> Figure:
-    """Horizontal bars of figures on the same data in `unit`, the lowest and so best on top; ours stand out."""
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """One curve of `epoch_curves`: the record's key, what it is, and the highest value there can be, if any."""
+
+    key: str
+    title: str
+    most: float | None = None
+
+
+def epoch_curves(epochs: Sequence[dict[str, Any]], panels: Sequence[Panel]) -> Figure:
+    """What was measured after each epoch, one curve above the other.
+
+    Args:
+        epochs: the history's records of epochs, at least one.
+        panels: at least one.
+    """
+    steps = [record["step"] for record in epochs]
+    with style():
+        figure = Figure(figsize=(6.6, 2.2 * len(panels)), layout="constrained")
+        rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, panel, colour in zip(rows, panels, itertools.cycle(_COLOURS)):
+            axes.plot(steps, [record[panel.key] for record in epochs], color=LIGHT[colour], marker="o", markersize=5)
+            axes.set_title(panel.title)
+            if panel.most is not None:
+                axes.set_ylim(0, 1.1 * panel.most)
+        axes.set_xlabel("step")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    return figure
+
+
+def comparison(bars: Sequence[Bar], metric: Metric) -> Figure:
+    """Horizontal bars of figures on the same data, the best on top; ours stand out."""
     if not bars:
         raise ValueError("`bars` must hold at least one bar. Received: none")
-    bars = sorted(bars, key=lambda bar: bar.value)
-    longest = bars[-1].value
+    bars = sorted(bars, key=lambda bar: bar.value, reverse=metric.better == "more")
+    longest = max(abs(bar.value) for bar in bars)
     kinds = {"ours": "this run", "baseline": "baseline on the same data", "peer": "peer, measured elsewhere"}
     hatches = {"ours": None, "baseline": None, "peer": "///"}
     with style():
@@ -107,7 +154,7 @@ def comparison(bars: Sequence[Bar], unit: str) -> Figure:
             axes.barh(place, bar.value, 0.66, color=LIGHT[bar.kind], hatch=hatches[bar.kind])
             minutes = "" if bar.minutes is None else f"  {_minutes(bar.minutes)}"
             axes.annotate(
-                f"{bar.value:.3f}{minutes}",
+                f"{metric.text(bar.value)}{minutes}",
                 (bar.value, place),
                 xytext=(5, 0),
                 textcoords="offset points",
@@ -120,7 +167,7 @@ def comparison(bars: Sequence[Bar], unit: str) -> Figure:
             label.set(color=LIGHT["ink"], weight="bold" if bar.kind == "ours" else "normal")
         axes.invert_yaxis()
         axes.set_xlim(0, longest * 1.32)  # Room for the words behind the longest bar.
-        axes.set_xlabel(f"{unit} (less is better)")
+        axes.set_xlabel(f"{metric.unit} ({metric.better} is better)")
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False)  # Every bar says its value.
         axes.spines["left"].set_visible(False)
@@ -135,71 +182,90 @@ def comparison(bars: Sequence[Bar], unit: str) -> Figure:
     return figure
 
 
-def _draw_loss(axes: Axes, steps: list, epochs: list, unit: str) -> None:
-    axes.plot(_column(steps, "step"), _column(steps, "loss"), color=LIGHT["ours"], label="training")
-    shown = [_column(steps, "loss")]
-    if epochs:
-        at, validation = _column(epochs, "step"), _column(epochs, "validation_loss")
-        axes.plot(at, validation, color=LIGHT["other"], marker="o", markersize=5, label="validation")
-        best = int(np.argmin(validation))
-        axes.annotate(
-            f"best {validation[best]:.3f}",
-            (at[best], validation[best]),
-            xytext=(0, 9),
-            textcoords="offset points",
-            ha="right",
-            weight="bold",
-            color=LIGHT["other"],
-        )
-        shown.append(validation)
+def _draw_validation(axes: Axes, epochs: list, metric: Metric) -> list[np.ndarray]:
+    """The metric's curve with its best value; returns what it shows."""
+    if not epochs:
+        return []
+    at, values = _column(epochs, "step"), _column(epochs, f"validation_{metric.name}")
+    axes.plot(at, values, color=LIGHT["other"], marker="o", markersize=5, label="validation")
+    best = int(np.argmax(values == metric.best(values)))
+    axes.annotate(
+        f"best {values[best]:.3f}",
+        (at[best], values[best]),
+        xytext=(0, 9),
+        textcoords="offset points",
+        ha="right",
+        weight="bold",
+        color=LIGHT["other"],
+    )
+    return [values]
+
+
+def _draw_loss(axes: Axes, steps: list, epochs: list, names: Iterable[str], metric: Metric) -> None:
+    shown = []
+    for colour, name in zip(_OPTIMIZERS, names, strict=False):
+        shown.append(_column(steps, key(name, "loss")))
+        label = "training" if name == MODEL else name
+        axes.plot(_column(steps, "step"), shown[-1], color=LIGHT[colour], label=label)
+    if metric.name == "loss":
+        shown += _draw_validation(axes, epochs, metric)
     # The first steps of a fresh model would squeeze everything after them into the bottom of the picture.
     values = np.concatenate(shown)
-    low, high = values.min(), np.quantile(values, 0.98)
-    margin = max(0.06 * (high - low), 0.01)
-    axes.set_ylim(low - 2 * margin, high + margin)
-    _name(axes, f"Loss in {unit}")
+    if values.size:
+        low, high = values.min(), np.quantile(values, 0.98)
+        margin = max(0.06 * (high - low), 0.01)
+        axes.set_ylim(low - 2 * margin, high + margin)
+    _name(axes, f"Loss in {metric.unit}" if metric.name == "loss" else "Loss")
 
 
-def _draw_gradient_norm(axes: Axes, steps: list, clip_norm: float | None) -> None:
-    at, mean, most = (_column(steps, key) for key in ("step", "gradient_norm", "gradient_norm_max"))
+def _draw_gradient_norms(axes: Axes, steps: list, clip_norms: Mapping[str, float]) -> None:
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.fill_between(at, mean, most, color=LIGHT["ours"], alpha=0.25, linewidth=0, label="to the largest")
-    axes.plot(at, mean, color=LIGHT["ours"], label="mean")
-    if clip_norm is not None:
-        axes.axhline(
-            clip_norm,
-            color=LIGHT["ink"],
-            linewidth=1.2,
-            linestyle=(0, (5, 3)),
-            label=f"longest allowed, {clip_norm:g}",
-        )
-        fraction = _column(steps, "clipped")
-        clipped = fraction > 0
-        share = fraction @ np.diff(at, prepend=0) / max(at.max(initial=0), 1)
-        axes.plot(
-            at[clipped],
-            most[clipped],
-            color=LIGHT["other"],
-            linestyle="none",
-            marker="v",
-            markersize=5,
-            label=f"clipped ({share:.1%} of steps)",
-        )
-    _name(axes, "Gradient norm")
+    for colour, (name, clip_norm) in zip(_OPTIMIZERS, clip_norms.items(), strict=False):
+        _draw_gradient_norm(axes, steps, name, clip_norm, colour)
+    _name(axes, "Gradient norm", columns=4 if MODEL in clip_norms else 2)
 
 
-def _name(axes: Axes, title: str) -> None:
+def _draw_gradient_norm(axes: Axes, steps: list, name: str, clip_norm: float, colour: str) -> None:
+    # Of several, only what tells them apart is named.
+    alone = name == MODEL
+    columns = ("gradient_norm", "gradient_norm_max", "clipped")
+    at, mean, most, fraction = _column(steps, "step"), *(_column(steps, key(name, column)) for column in columns)
+    axes.fill_between(
+        at, mean, most, color=LIGHT[colour], alpha=0.25, linewidth=0, label="to the largest" if alone else None
+    )
+    axes.plot(at, mean, color=LIGHT[colour], label="mean" if alone else name)
+    axes.axhline(
+        clip_norm,
+        color=LIGHT["ink" if alone else colour],
+        linewidth=1.2,
+        linestyle=(0, (5, 3)),
+        label=f"longest allowed, {clip_norm:g}" if alone else None,
+    )
+    clipped = fraction > 0
+    share = fraction @ np.diff(at, prepend=0) / max(at.max(initial=0), 1)
+    axes.plot(
+        at[clipped],
+        most[clipped],
+        color=LIGHT["other" if alone else colour],
+        linestyle="none",
+        marker="v",
+        markersize=5,
+        label=f"{'' if alone else f'{name} '}clipped ({share:.1%} of steps)",
+    )
+
+
+def _name(axes: Axes, title: str, columns: int = 4) -> None:
     """A title, and under it what the lines are: above the data, which may leave no corner free."""
     handles, _ = axes.get_legend_handles_labels()
-    axes.set_title(title, pad=24 if handles else 6)
+    axes.set_title(title, pad=6 + 18 * -(-len(handles) // columns))
     if handles:
         axes.legend(
             loc="lower left",
             bbox_to_anchor=(0, 1),
-            ncols=len(handles),
+            ncols=min(len(handles), columns),
             borderpad=0,
             borderaxespad=0.4,
             handlelength=1.5,

@@ -1,16 +1,45 @@
 """Documents of text, from TensorFlow Datasets or from files. TensorFlow is imported when they are read."""
 
+import dataclasses
 import gzip
 import pathlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from ikelos.pipelines.data import sources
-from ikelos.pipelines.data.config import Split
+from ikelos.pipelines.data import fingerprint, sources
+from ikelos.pipelines.data.config import SPLITS, Split
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text.config import TextSource
 
 _SUFFIXES = (".txt", ".txt.gz", *sources.TFRECORDS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Documents:
+    """The documents of one split.
+
+    Attributes:
+        ids: Name of each.
+        texts: Text of each.
+    """
+
+    ids: Sequence[str]
+    texts: Sequence[str]
+
+    def sha256(self) -> str:
+        """Of ids and texts."""
+        parts = (part for document in zip(self.ids, self.texts, strict=True) for part in document)
+        # A file's name need not be UTF-8.
+        return fingerprint.sha256(part.encode("utf-8", "surrogateescape") for part in parts)
+
+
+def load(source: TextSource) -> dict[Split, Documents]:
+    """Reads all splits; errors as of `documents`."""
+    found = {}
+    for split in SPLITS:
+        ids, texts = zip(*documents(source, split), strict=True)
+        found[split] = Documents(ids, texts)
+    return found
 
 
 def documents(source: TextSource, split: Split) -> Iterator[tuple[str, str]]:

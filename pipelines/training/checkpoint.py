@@ -5,6 +5,7 @@ import io
 import json
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -19,8 +20,8 @@ from ikelos.serving import files
 class Checkpoints:
     """The folder of a run's checkpoints: the newest two, and the best for early stopping.
 
-    A file is an npz archive of every variable of the model (weights, statistics, the states of random
-    generators) and of its optimizer (moments, averages, counters), of the `State`, and of the settings
+    A file is an npz archive of a run's variables, those of the model (weights, statistics, the states of random
+    generators) and those of its optimizers (moments, averages, counters), of the `State`, and of the settings
     of the run. It appears whole or not at all; the archive's checksums find later damage.
     """
 
@@ -40,14 +41,14 @@ class Checkpoints:
         """The steps there are files of, in order."""
         return sorted(int(path.stem.removeprefix("step-")) for path in self._folder.glob("step-*.npz"))
 
-    def save(self, model: keras.Model, state: State) -> None:
+    def save(self, variables: Sequence[keras.Variable], state: State) -> None:
         """Writes the file of `state.step`, then removes those that nobody needs any more.
 
         Raises:
             NotFinite: A variable holds a NaN or an infinity; nothing is written.
             OSError: The disk is full, or the folder cannot be written.
         """
-        arrays = {name: variable.numpy() for name, variable in _variables(model).items()}
+        arrays = {name: variable.numpy() for name, variable in _named(variables).items()}
         for name, array in arrays.items():
             if not np.isfinite(array).all():
                 raise NotFinite(f"Step {state.step}: the variable {name!r} is not finite. {self.last_good()}")
@@ -58,8 +59,8 @@ class Checkpoints:
             if step != state.best_step:
                 self.path(step).unlink()
 
-    def restore(self, model: keras.Model) -> State:
-        """Loads the newest whole file into the model; without files, the state of a fresh run.
+    def restore(self, variables: Sequence[keras.Variable]) -> State:
+        """Loads the newest whole file into the variables; without files, the state of a fresh run.
 
         Damaged newer files are removed.
 
@@ -68,7 +69,7 @@ class Checkpoints:
         """
         steps = self.steps()
         for step in reversed(steps):
-            state = self.load(model, step)
+            state = self.load(variables, step)
             if state is None:
                 warnings.warn(f"The checkpoint {self.path(step)} is damaged and left out.", stacklevel=2)
                 continue
@@ -79,8 +80,8 @@ class Checkpoints:
             raise UserError(f"No checkpoint in {self._folder} is whole: delete the folder to start anew.")
         return State()
 
-    def load(self, model: keras.Model, step: int) -> State | None:
-        """Loads the file of one step into the model and returns its state, or None if it is damaged.
+    def load(self, variables: Sequence[keras.Variable], step: int) -> State | None:
+        """Loads the file of one step into the variables and returns its state, or None if it is damaged.
 
         Raises:
             UserError: The file is of another model or of other settings.
@@ -96,9 +97,9 @@ class Checkpoints:
                     f"{path} was made with {name}={was}. Received: {name}={self._settings.get(name)}. "
                     "Continue with the same settings, or use another folder."
                 )
-        variables = _variables(model)
-        _verify(path, variables, arrays)
-        for name, variable in variables.items():
+        named = _named(variables)
+        _verify(path, named, arrays)
+        for name, variable in named.items():
             variable.assign(arrays[name].view(keras.backend.standardize_dtype(variable.dtype)))
         return State(**about["state"])
 
@@ -112,13 +113,12 @@ def newest(folder: Path) -> Path:
     return max(folder.glob("step-*.npz"))
 
 
-def _variables(model: keras.Model) -> dict[str, keras.Variable]:
-    """Every variable under a name that is the same in each process.
+def _named(variables: Sequence[keras.Variable]) -> dict[str, keras.Variable]:
+    """Each variable under a name that is the same in each process.
 
     Keras numbers layers by what else the process has built (`dense_3`), so the numbers are left out and
     the place in the list put in front.
     """
-    variables = [*model.variables, *model.optimizer.variables]
     return {f"{place:05d}/{re.sub(r'_[0-9]+', '', v.path)}": v for place, v in enumerate(variables)}
 
 

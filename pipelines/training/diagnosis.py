@@ -1,29 +1,30 @@
 """Where a NaN came from."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import keras
 import tensorflow as tf
 
 from ikelos.pipelines.training.checkpoint import Checkpoints
-from ikelos.pipelines.training.stage import Stage, triples
+from ikelos.pipelines.training.stage import Feed, packed
 
 
-def first_bad_layer(stage: Stage, model: keras.Model, checkpoints: Checkpoints, step: int) -> str | None:
+def first_bad_layer(
+    feed: Feed, model: keras.Model, variables: Sequence[keras.Variable], checkpoints: Checkpoints, step: int
+) -> str | None:
     """The path of the layer whose output is the first that is not finite in a step, None if all are finite.
 
     The step that failed has spoilt the weights, so the model goes back to its newest checkpoint and repeats the steps
     up to the one before, which are at most as many as lie between two checkpoints.
     """
     start = checkpoints.steps()[-1]
-    checkpoints.load(model, start)
-    for number, batch in zip(range(start + 1, step + 1), triples(stage.train(start)), strict=False):
-        x, y, sample_weight = batch
+    checkpoints.load(variables, start)
+    for number, batch in zip(range(start + 1, step + 1), packed(feed.train(start)), strict=False):
         if number < step:
-            model.train_on_batch(x, y, sample_weight=sample_weight)
+            model.train_function(iter([batch]))
     with _watched_layers() as paths:
-        model(x, training=True)
+        model.train_step(batch)  # eagerly, where outputs can be looked at
     return paths[0] if paths else None
 
 

@@ -3,11 +3,13 @@
 import math
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from ikelos.pipelines.training.errors import NotFinite
-from ikelos.pipelines.training.optimizer import averaged
-from ikelos.pipelines.training.stage import Samples, triples
+from ikelos.pipelines.training.history import key
+from ikelos.pipelines.training.optimizers import averaged
+from ikelos.pipelines.training.stage import Samples, packed
 from ikelos.pipelines.training.steps import Run
 from ikelos.serving import files
 
@@ -16,56 +18,79 @@ def finish_epoch(run: Run) -> None:
     """Validates the averaged weights, writes the epoch down, decides whether to go on, and saves.
 
     Raises:
-        NotFinite: The validation loss is NaN or infinite.
+        NotFinite: A validation figure is NaN or infinite.
         Interrupted: A signal came before the end; nothing has changed then.
     """
-    state, training = run.state, run.training
-    with averaged(run.model):
+    state, training = run.state, run.stage.training
+    with averaged(run.model, run.optimizers):
         validation = _validation(run)
-        samples = run.stage.samples(run.model) if run.stage.samples else []
-    loss = validation["validation_loss"]
-    if not math.isfinite(loss):
-        raise NotFinite(f"Step {state.step}: the validation loss is {loss}. {run.checkpoints.last_good()}")
+        samples = run.feed.samples(run.model) if run.feed.samples else []
+    for name, value in validation.items():
+        if not math.isfinite(value):
+            words = name.replace("_", " ", 1)
+            raise NotFinite(f"Step {state.step}: the {words} is {value}. {run.checkpoints.last_good()}")
     begin = state.epochs * training.steps_per_epoch
     state.epochs += 1
+    units = state.step * run.feed.units_per_step
     record = {
         "event": "epoch",
         "step": state.step,
         "epoch": state.epochs,
-        "loss": state.epoch_loss / (state.step - begin),
+        **_mean_losses(run, state.step - begin),
         **validation,
         "seconds": state.seconds,
-        "units": state.step * run.stage.units_per_step,
+        "units": units,
+        "passes": units / run.feed.units,
         **_kept(run, samples),
     }
-    state.epoch_loss = 0.0
     state.finished = state.step == training.steps
     if training.early_stop_patience:
-        _consider_stopping(run, loss)
+        _consider_stopping(run, validation[f"validation_{run.stage.metric.name}"])
     run.record(record)
-    run.checkpoints.save(run.model, state)
+    run.save()
+
+
+def _mean_losses(run: Run, steps: int) -> dict[str, float]:
+    """Of the epoch's steps, by optimizer; the sums begin anew."""
+    losses = {}
+    for name in run.optimizers:
+        sums = run.state.sums_of(name)
+        losses[key(name, "loss")] = sums["epoch_loss"] / steps
+        sums["epoch_loss"] = 0.0
+    return losses
 
 
 def _validation(run: Run) -> dict[str, float]:
     """`validation_loss`, the mean over everything that the validation set counts, and the model's own metrics of it.
+
+    A model without one loss, such as a pair of adversaries, has its metrics alone.
 
     Not by Keras's `evaluate`, which weighs each batch's loss by its rows, however much of them is padding. Nor by
     `test_on_batch`, which begins the metrics anew: a number of active units is no mean of those of batches. A signal
     ends it; the run that continues simply does it again.
     """
     model = run.model
-    (batch_loss,) = (metric for metric in model.metrics if metric.name == "loss")
+    losses = [metric for metric in model.metrics if metric.name == "loss"]
     model.make_test_function()
     model.reset_metrics()
     total = counted = 0.0
-    for batch in triples(run.stage.validation):
-        batch_loss.reset_state()
+    for batch in packed(run.feed.validation):
+        for loss in losses:
+            loss.reset_state()
         logs = model.test_function(iter([batch]))
-        weight = float(tf.reduce_sum(batch[2]))
-        total += weight * float(logs["loss"])
-        counted += weight
+        if losses:
+            weight = _weight(batch)
+            total += weight * float(logs["loss"])
+            counted += weight
         run.interruption.check()
-    return {f"validation_{name}": float(value) for name, value in logs.items()} | {"validation_loss": total / counted}
+    figures = {f"validation_{name}": float(value) for name, value in logs.items()}
+    return figures | ({"validation_loss": total / counted} if losses else {})
+
+
+def _weight(batch: Any) -> float:
+    """How much of a batch is counted: its weights together, else its rows."""
+    x, _, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+    return float(len(tf.nest.flatten(x)[0]) if sample_weight is None else tf.reduce_sum(sample_weight))
 
 
 def _kept(run: Run, samples: Samples) -> dict[str, Any]:
@@ -79,10 +104,10 @@ def _kept(run: Run, samples: Samples) -> dict[str, Any]:
     return {"picture": str(path.relative_to(run.folder))}
 
 
-def _consider_stopping(run: Run, loss: float) -> None:
+def _consider_stopping(run: Run, value: float) -> None:
     state = run.state
-    if state.best_loss is None or loss < state.best_loss:
-        state.best_loss, state.best_step, state.wait = loss, state.step, 0
+    if run.stage.metric.improves(value, state.best):
+        state.best, state.best_step, state.wait = value, state.step, 0
         return
     state.wait += 1
-    state.finished |= state.wait >= run.training.early_stop_patience
+    state.finished |= state.wait >= run.stage.training.early_stop_patience

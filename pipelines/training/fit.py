@@ -1,27 +1,28 @@
-"""Trains one stage, from wherever it was left to its end."""
+"""Trains a stage from wherever it was left to its end."""
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from ikelos.pipelines import recipe
 from ikelos.pipelines.errors import UserError
-from ikelos.pipelines.recipe.sections import Training
 from ikelos.pipelines.training.board import Board
 from ikelos.pipelines.training.checkpoint import Checkpoints
 from ikelos.pipelines.training.epoch import finish_epoch
 from ikelos.pipelines.training.errors import Terminated
 from ikelos.pipelines.training.history import History
 from ikelos.pipelines.training.interruption import Interrupted, Interruption
-from ikelos.pipelines.training.optimizer import build_optimizer, use_averages
+from ikelos.pipelines.training.optimizers import Optimizers, build, compile_model, use_averages, variables
 from ikelos.pipelines.training.progress import Progress
-from ikelos.pipelines.training.stage import Stage, triples
+from ikelos.pipelines.training.stage import Feed, Models, Stage, packed
 from ikelos.pipelines.training.state import State
 from ikelos.pipelines.training.steps import Run, Steps
 
 
-def fit(stage: Stage, training: Training, folder: Path) -> keras.Model:
+def fit(stage: Stage[Any], feed: Feed, models: Models, folder: Path) -> keras.Model:
     """Trains the stage with `keras.Model.fit` and returns the model with its averaged weights.
 
     Everything is kept in `folder`: `checkpoints/`, `history.jsonl`, `pictures/`, `tensorboard/`. Called again after a
@@ -29,74 +30,94 @@ def fit(stage: Stage, training: Training, folder: Path) -> keras.Model:
     an unbroken run, bit by bit if `training.deterministic`. Called again after its end, it trains
     nothing. With early stopping, the weights are those of the best epoch.
 
+    Args:
+        stage: What is trained, and how.
+        feed: On what.
+        models: Those of the stages before.
+        folder: The stage's own.
+
     Raises:
         NotFinite: The loss, a gradient or a weight became NaN or infinite.
         Terminated: SIGTERM or SIGINT came; the step under way was finished and everything saved.
         UserError: A checkpoint is of another model or other settings, or cannot be read; the data ended.
         OSError: The disk is full, or the folder cannot be written.
     """
-    model, state, checkpoints = _restored(stage, training, folder)
+    model, optimizers, state, checkpoints = _restored(stage, models, folder, feed)
     if not state.finished:
-        _train(stage, training, model, state, checkpoints, folder)
-    return _final(model, state, checkpoints)
+        _train(stage, feed, folder, model, optimizers, state, checkpoints)
+    return _final(model, optimizers, state, checkpoints)
 
 
-def restore(stage: Stage, training: Training, folder: Path) -> keras.Model:
-    """The model that `fit` returned, from its folder.
+def restore(stage: Stage[Any], models: Models, folder: Path) -> keras.Model:
+    """The model that `fit` returned, from its folder; no data is read.
 
     Raises:
         UserError: The stage was not trained to its end, or as for `fit`.
     """
-    model, state, checkpoints = _restored(stage, training, folder)
+    model, optimizers, state, checkpoints = _restored(stage, models, folder)
     if not state.finished:
         raise UserError(
-            f"The training in {folder} is not finished: it is at step {state.step} of {training.steps}. "
+            f"The training in {folder} is not finished: it is at step {state.step} of {stage.training.steps}. "
             "Run its recipe in the same folder to continue it."
         )
-    return _final(model, state, checkpoints)
+    return _final(model, optimizers, state, checkpoints)
 
 
-def _restored(stage: Stage, training: Training, folder: Path) -> tuple[keras.Model, State, Checkpoints]:
+def _restored(
+    stage: Stage[Any], models: Models, folder: Path, feed: Feed | None = None
+) -> tuple[keras.Model, Optimizers, State, Checkpoints]:
     """The compiled model as its newest checkpoint has it, or new."""
+    training = stage.training
     if training.deterministic:
         tf.config.experimental.enable_op_determinism()
     # Here, so that the weights depend on the seed alone, not on what was drawn before in this process.
     keras.utils.set_random_seed(training.seed)
-    model = stage.build()
-    model.compile(optimizer=build_optimizer(training, model), loss=stage.loss, jit_compile=training.jit_compile)
-    settings = training.model_dump(mode="json", exclude=set(training.FREE))
+    model = stage.build(models)
+    if feed is not None and feed.begin is not None:
+        feed.begin(model)
+    optimizers = build(training, model)
+    compile_model(model, optimizers, stage.loss, training.jit_compile)
+    settings = dict(recipe.leaves(training.model_dump(mode="json", exclude=set(training.FREE))))
     checkpoints = Checkpoints(folder / "checkpoints", settings)
-    return model, checkpoints.restore(model), checkpoints
+    return model, optimizers, checkpoints.restore(variables(model, optimizers)), checkpoints
 
 
-def _final(model: keras.Model, state: State, checkpoints: Checkpoints) -> keras.Model:
-    if state.best_step is not None and checkpoints.load(model, state.best_step) is None:
+def _final(model: keras.Model, optimizers: Optimizers, state: State, checkpoints: Checkpoints) -> keras.Model:
+    everything = variables(model, optimizers)
+    if state.best_step is not None and checkpoints.load(everything, state.best_step) is None:
         raise UserError(f"The best checkpoint {checkpoints.path(state.best_step)} is damaged.")
-    use_averages(model)
+    use_averages(optimizers)
     return model
 
 
 def _train(
-    stage: Stage, training: Training, model: keras.Model, state: State, checkpoints: Checkpoints, folder: Path
+    stage: Stage[Any],
+    feed: Feed,
+    folder: Path,
+    model: keras.Model,
+    optimizers: Optimizers,
+    state: State,
+    checkpoints: Checkpoints,
 ) -> None:
+    training = stage.training
     if not checkpoints.steps():  # so that there is a good one from the first step on
-        checkpoints.save(model, state)
+        checkpoints.save(variables(model, optimizers), state)
     history = History(folder / "history.jsonl", state.step, state.epochs)
     with contextlib.ExitStack() as stack:
         stack.callback(history.close)
         board = Board(folder, history.records, training.profile_steps)
         stack.callback(board.close)
-        progress = Progress(stage.name, stage.unit, state.step, training.steps)
+        progress = Progress(stage.name, stage.unit, stage.metric, optimizers, state.step, training.steps)
         stack.callback(progress.close)
         interruption = stack.enter_context(Interruption())
-        run = Run(stage, training, folder, model, state, checkpoints, history, board, progress, interruption)
+        run = Run(stage, feed, folder, model, optimizers, state, checkpoints, history, board, progress, interruption)
         try:
             while not state.finished:
                 _train_epoch(run)
                 finish_epoch(run)
             interruption.check()
         except Interrupted as interrupted:
-            checkpoints.save(model, state)
+            run.save()
             raise Terminated(interrupted.number, state.step, training.steps) from None
 
 
@@ -106,12 +127,12 @@ def _train_epoch(run: Run) -> None:
     One call of Keras's `fit` for each epoch, so that an epoch that was begun before a kill is no special
     case: it is only shorter, and ends on the same step.
     """
-    state, training = run.state, run.training
+    state, training = run.state, run.stage.training
     end = min((state.epochs + 1) * training.steps_per_epoch, training.steps)
     if state.step == end:  # stopped by a signal between the last step and the end of the validation
         return
     run.model.fit(
-        triples(run.stage.train(state.step)),
+        packed(run.feed.train(state.step)),
         steps_per_epoch=end - state.step,
         shuffle=False,
         verbose=0,

@@ -9,6 +9,14 @@ from ikelos.serving import files
 
 Record = dict[str, Any]
 
+MODEL = "model"
+"""Name of the optimizer that moves all weights of a model."""
+
+
+def key(optimizer: str, what: str) -> str:
+    """What is recorded of an optimizer, as a key of a record: `loss`, or `generator_loss` of one of several."""
+    return what if optimizer == MODEL else f"{optimizer}_{what}"
+
 
 class History:
     """Appends records to `history.jsonl`, each a dict with `"event"` ("step" or "epoch") and `"step"`.

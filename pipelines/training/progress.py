@@ -1,23 +1,27 @@
 """The run in the terminal."""
 
+from collections.abc import Iterable
+
 from rich import progress
 from rich.console import Console
 
-from ikelos.pipelines.training.history import Record
+from ikelos.pipelines.metric import Metric
+from ikelos.pipelines.training.history import Record, key
 
 
 class Progress:
     """One moving line in a terminal; where the output is not one (a log file), a line each epoch."""
 
-    def __init__(self, name: str, unit: str, step: int, steps: int):
-        """Starts with `step` of `steps` done."""
+    def __init__(self, name: str, unit: str, metric: Metric, optimizers: Iterable[str], step: int, steps: int):
+        """Starts with `step` of `steps` done; the metric is that of the validation."""
         self._console = Console()
-        self._name, self._unit, self._steps = name, unit, steps
+        self._name, self._unit, self._metric, self._steps = name, unit, metric, steps
+        self._losses = [key(optimizer, "loss") for optimizer in optimizers]
         self._bar = progress.Progress(
             progress.TextColumn("{task.description}"),
             progress.BarColumn(bar_width=20),
             progress.MofNCompleteColumn(),
-            progress.TextColumn("loss {task.fields[loss]} validation {task.fields[validation]} {task.fields[speed]}"),
+            progress.TextColumn("{task.fields[losses]}, {task.fields[validation]}, {task.fields[speed]}"),
             progress.TextColumn("left"),
             progress.TimeRemainingColumn(),
             console=self._console,
@@ -25,7 +29,7 @@ class Progress:
             disable=not self._console.is_terminal,
         )
         self._task = self._bar.add_task(
-            name, total=steps, completed=step, loss="-", validation="-", speed=f"- {unit}/s"
+            name, total=steps, completed=step, losses="loss -", validation="validation -", speed=f"- {unit}/s"
         )
         self._bar.start()
         if step:
@@ -39,14 +43,20 @@ class Progress:
         """Shows the numbers of a record of the history."""
         if record["event"] == "step":
             speed = f"{record['units_per_second']:,.0f} {self._unit}/s"
-            self._bar.update(self._task, loss=f"{record['loss']:.4f}", speed=speed)
+            self._bar.update(self._task, losses=self._told(record), speed=speed)
             return
-        self._bar.update(self._task, validation=f"{record['validation_loss']:.4f}")
+        name = self._metric.name
+        validation = f"validation {'' if name == 'loss' else f'{name} '}{record[f'validation_{name}']:.4f}"
+        self._bar.update(self._task, validation=validation)
         if not self._console.is_terminal:
             self._console.print(
-                f"{self._name}: step {record['step']}/{self._steps}, loss {record['loss']:.4f}, "
-                f"validation {record['validation_loss']:.4f}, {record['seconds']:.0f} s"
+                f"{self._name}: step {record['step']}/{self._steps}, {self._told(record)}, {validation}, "
+                f"{record['seconds']:.0f} s",
+                soft_wrap=True,
             )
+
+    def _told(self, record: Record) -> str:
+        return ", ".join(f"{loss} {record[loss]:.4f}" for loss in self._losses)
 
     def close(self) -> None:
         """Lets the terminal go on below."""

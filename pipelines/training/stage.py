@@ -1,47 +1,76 @@
-"""What a task hands over to be trained: a model, its loss and its data."""
+"""What a task hands over to be trained: models, their losses and their data."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from ikelos.pipelines.metric import Metric
+from ikelos.pipelines.recipe.sections import Training
+
+Models = Mapping[str, keras.Model]
+"""Trained models by the names of their stages."""
+
 Samples = list[str] | np.ndarray
 """What a person looks at after an epoch: texts, or one picture, uint8 `[H,W,C]` with 1 or 3 channels."""
 
+Data = TypeVar("Data", contravariant=True)
+
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
-    """One named training of one model.
+class Feed:
+    """What a stage trains on.
 
-    Data set elements are dicts of a batch: `"id"` int64 `[B]`, `"x"`, `"y"`, and `"sample_weight"` (0 on
-    padding).
+    Data set elements are dicts of a batch: `"id"` int64 `[B]`, `"x"`, and where the model takes them `"y"` and
+    `"sample_weight"` (0 on padding).
 
     Attributes:
-        name: Names the stage's folder and its lines in the terminal.
-        build: Makes the model: built, not compiled, the same in every process.
-        loss: Given to `compile`; its `reduction` must be `mean_with_sample_weight`: Keras's default divides by all
-            places of a batch, padding included. None leaves it to the model's own `compute_loss`.
         train: From a step to the batches of that step and all later ones, which must depend on nothing but the step,
             so that a resumed run reads what an unbroken one would have read.
         validation: Finite, in a fixed order.
+        units_per_step: How many of the stage's units an average step takes.
+        units: How many there are in the training data.
+        samples: From the model with its averaged weights to what a person looks at after each epoch.
+        begin: Sets weights of the new model that begin as data.
+    """
+
+    train: Callable[[int], tf.data.Dataset]
+    validation: tf.data.Dataset
+    units_per_step: int
+    units: int
+    samples: Callable[[keras.Model], Samples] | None = None
+    begin: Callable[[Any], None] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage(Generic[Data]):
+    """One named training of one model. Nothing in it holds data, so that a trained model is restored without.
+
+    Attributes:
+        name: Names the stage's folder and its lines in the terminal.
+        training: How it is trained.
+        build: From the models of the stages before to this one's: built, not compiled, the same in every process.
+        feed: From the data and the models of the stages before to what is trained on.
         unit: What the data is counted in, in the plural: `tokens`, `images`.
-        units_per_step: How many of them an average step takes, for the throughput.
-        samples: From the model with its averaged weights to what a person looks at after each epoch, or None.
+        metric: What validation is decided by: `loss`, or a metric of the model's own by its name in Keras's logs.
+            Its unit is for people: `nats per token`.
+        loss: Given to `compile`; its `reduction` must be `mean_with_sample_weight`: Keras's default divides by all
+            places of a batch, padding included. None leaves it to the model's own `compute_loss`.
 
     Raises:
         ValueError: If the loss is reduced otherwise.
     """
 
     name: str
-    build: Callable[[], keras.Model]
-    loss: keras.losses.Loss | None
-    train: Callable[[int], tf.data.Dataset]
-    validation: tf.data.Dataset
+    training: Training
+    build: Callable[[Models], keras.Model]
+    feed: Callable[[Data, Models], Feed]
     unit: str
-    units_per_step: int
-    samples: Callable[[keras.Model], Samples] | None
+    metric: Metric
+    loss: keras.losses.Loss | None = None
 
     def __post_init__(self):
         """Refuses a loss that would count padding."""
@@ -51,6 +80,8 @@ class Stage:
             )
 
 
-def triples(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Turns a stage's dicts into the `(x, y, sample_weight)` that Keras trains on."""
-    return dataset.map(lambda batch: (batch["x"], batch["y"], batch["sample_weight"]))
+def packed(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """A feed's batches as Keras trains on them: `x`, `(x, y)` or `(x, y, sample_weight)`."""
+    return dataset.map(
+        lambda batch: keras.utils.pack_x_y_sample_weight(batch["x"], batch.get("y"), batch.get("sample_weight"))
+    )

@@ -2,14 +2,7 @@
 
 import dataclasses
 
-EMPTY_WINDOW: dict[str, float] = {
-    "steps": 0,
-    "seconds": 0.0,
-    "loss": 0.0,
-    "norm": 0.0,
-    "norm_max": 0.0,
-    "clipped_before": 0,
-}
+EMPTY_SUMS: dict[str, float] = {"loss": 0.0, "norm": 0.0, "norm_max": 0.0, "clipped_before": 0, "epoch_loss": 0.0}
 
 
 @dataclasses.dataclass
@@ -21,9 +14,10 @@ class State:
         epochs: Finished epochs: trained, validated and written down.
         finished: Whether nothing is left to train.
         seconds: Spent in training steps.
-        epoch_loss: Sum of the losses of the epoch that is under way.
-        window: Sums over the steps since the last line of the history.
-        best_loss: The lowest validation loss, None before the first.
+        window_steps: Steps since the last line of the history.
+        window_seconds: Spent in these.
+        sums: Of each optimizer, by its name: sums over these steps, and over the steps of the epoch.
+        best: The best validation figure, None before the first.
         best_step: The step it was measured at, None before the first and without early stopping.
         wait: Epochs since then.
     """
@@ -32,8 +26,13 @@ class State:
     epochs: int = 0
     finished: bool = False
     seconds: float = 0.0
-    epoch_loss: float = 0.0
-    window: dict[str, float] = dataclasses.field(default_factory=EMPTY_WINDOW.copy)
-    best_loss: float | None = None
+    window_steps: int = 0
+    window_seconds: float = 0.0
+    sums: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    best: float | None = None
     best_step: int | None = None
     wait: int = 0
+
+    def sums_of(self, name: str) -> dict[str, float]:
+        """The sums of one optimizer."""
+        return self.sums.setdefault(name, EMPTY_SUMS.copy())

@@ -4,20 +4,22 @@ import dataclasses
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
-from ikelos.pipelines.recipe.sections import Training
 from ikelos.pipelines.training.board import Board
 from ikelos.pipelines.training.checkpoint import Checkpoints
 from ikelos.pipelines.training.diagnosis import first_bad_layer
 from ikelos.pipelines.training.errors import NotFinite
-from ikelos.pipelines.training.history import History, Record
+from ikelos.pipelines.training.history import History, Record, key
 from ikelos.pipelines.training.interruption import Interruption
+from ikelos.pipelines.training.optimizers import Optimizers, variables
 from ikelos.pipelines.training.progress import Progress
-from ikelos.pipelines.training.stage import Stage
-from ikelos.pipelines.training.state import EMPTY_WINDOW, State
+from ikelos.pipelines.training.recording import Recording
+from ikelos.pipelines.training.stage import Feed, Stage
+from ikelos.pipelines.training.state import EMPTY_SUMS, State
 
 LOG_EVERY = 10  # steps: a line of the history and a point in TensorBoard
 
@@ -26,10 +28,11 @@ LOG_EVERY = 10  # steps: a line of the history and a point in TensorBoard
 class Run:
     """One call of `fit`: what is trained, how far it is, and where that is written down."""
 
-    stage: Stage
-    training: Training
+    stage: Stage[Any]
+    feed: Feed
     folder: Path
     model: keras.Model
+    optimizers: Optimizers
     state: State
     checkpoints: Checkpoints
     history: History
@@ -43,11 +46,20 @@ class Run:
         self.board.draw(record)
         self.progress.show(record)
 
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """All that a checkpoint holds."""
+        return variables(self.model, self.optimizers)
+
+    def save(self) -> None:
+        """Writes a checkpoint."""
+        self.checkpoints.save(self.variables, self.state)
+
 
 class Steps(keras.callbacks.Callback):
     """After each step: count it, stop at a NaN, and now and then write a record and a checkpoint.
 
-    Only two scalars are read from the model each step, the loss and the gradient's norm, as any of them
+    Only two scalars of each optimizer are read each step, its loss and its gradient's norm, as any of them
     waits for the step to end.
     """
 
@@ -73,56 +85,61 @@ class Steps(keras.callbacks.Callback):
         run.progress.step(state.step)
         if state.step % LOG_EVERY == 0:
             run.record(_step_record(run))
-        if state.step % run.training.checkpoint_every == 0 and state.step != self._end:
-            run.checkpoints.save(run.model, state)
+        if state.step % run.stage.training.checkpoint_every == 0 and state.step != self._end:
+            run.save()
         run.interruption.check()
 
     def _count(self):
-        run, state, optimizer = self._run, self._run.state, self.model.optimizer
-        loss, norm = float(optimizer.loss.numpy()), float(optimizer.gradient_norm.numpy())
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise _not_finite(run, state.step + 1, loss)
+        state = self._run.state
+        for name, optimizer in self._run.optimizers.items():
+            loss, norm = float(optimizer.loss.numpy()), float(optimizer.gradient_norm.numpy())
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                raise _not_finite(self._run, state.step + 1, name, optimizer)
+            sums = state.sums_of(name)
+            sums["loss"] += loss
+            sums["norm"] += norm
+            sums["norm_max"] = max(sums["norm_max"], norm)
+            sums["epoch_loss"] += loss
         now = time.perf_counter()
         state.step += 1
         state.seconds += now - self._time
-        state.epoch_loss += loss
-        window = state.window
-        window["steps"] += 1
-        window["seconds"] += now - self._time
-        window["loss"] += loss
-        window["norm"] += norm
-        window["norm_max"] = max(window["norm_max"], norm)
+        state.window_steps += 1
+        state.window_seconds += now - self._time
         self._time = now
 
 
 def _step_record(run: Run) -> Record:
-    """The means since the last record, and a fresh window."""
-    state, window, optimizer = run.state, run.state.window, run.model.optimizer
-    clipped = int(optimizer.clipped_steps.numpy())
-    state.window = EMPTY_WINDOW | {"clipped_before": clipped}
-    return {
-        "event": "step",
-        "step": state.step,
-        "loss": window["loss"] / window["steps"],
-        "learning_rate": float(optimizer.rate.numpy()),
-        "gradient_norm": window["norm"] / window["steps"],
-        "gradient_norm_max": window["norm_max"],
-        "clipped": (clipped - window["clipped_before"]) / window["steps"],
-        "units_per_second": window["steps"] * run.stage.units_per_step / window["seconds"],
-        "seconds": state.seconds,
-    }
+    """The means since the last record, and fresh sums."""
+    state, steps = run.state, run.state.window_steps
+    record: Record = {"event": "step", "step": state.step}
+    for name, optimizer in run.optimizers.items():
+        sums, clipped = state.sums_of(name), int(optimizer.clipped_steps.numpy())
+        figures = {
+            "loss": sums["loss"] / steps,
+            "learning_rate": float(optimizer.rate.numpy()),
+            "gradient_norm": sums["norm"] / steps,
+            "gradient_norm_max": sums["norm_max"],
+            "clipped": (clipped - sums["clipped_before"]) / steps,
+        }
+        record |= {key(name, what): value for what, value in figures.items()}
+        state.sums[name] = EMPTY_SUMS | {"clipped_before": clipped, "epoch_loss": sums["epoch_loss"]}
+    record["units_per_second"] = steps * run.feed.units_per_step / state.window_seconds
+    record["seconds"] = state.seconds
+    state.window_steps, state.window_seconds = 0, 0.0
+    return record
 
 
-def _not_finite(run: Run, step: int, loss: float) -> NotFinite:
+def _not_finite(run: Run, step: int, name: str, optimizer: Recording) -> NotFinite:
     """Says which numbers of a step are not finite."""
-    norms = run.model.optimizer.gradient_norms.numpy()
-    paths = [v.path for v, norm in zip(run.model.trainable_variables, norms, strict=True) if not np.isfinite(norm)]
-    found = [] if math.isfinite(loss) else [f"the loss is {loss}"]
+    loss, norms = float(optimizer.loss.numpy()), optimizer.gradient_norms.numpy()
+    pairs = zip(optimizer.trained, norms, strict=True)
+    paths = [variable.path for variable, norm in pairs if not np.isfinite(norm)]
+    found = [] if math.isfinite(loss) else [f"the {key(name, 'loss')} is {loss}"]
     if paths:
         found.append(f"the gradient of {paths[0]!r} is not finite ({len(paths)} of {len(norms)} gradients are not)")
     elif not found:
         found.append("the norm of the gradient overflows")
-    layer = first_bad_layer(run.stage, run.model, run.checkpoints, step)
+    layer = first_bad_layer(run.feed, run.model, run.variables, run.checkpoints, step)
     if layer:
         found.insert(0, f"the output of layer {layer!r} is not finite")
     return NotFinite(f"Step {step} of stage {run.stage.name!r}: {', '.join(found)}. {run.checkpoints.last_good()}")

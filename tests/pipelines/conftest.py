@@ -1,20 +1,58 @@
 import pathlib
 import shutil
 
+import numpy as np
 import pytest
-import yaml
+from PIL import Image
 
 from ikelos.pipelines import recipe as recipes
+from ikelos.pipelines import task
 from ikelos.pipelines.recipe import loading
 
 TOY = pathlib.Path(__file__).parent / "toy"
 
 TEXT = "the cat sat on the mat. the dog sat on the log. " * 30
+TEXTS = {"train": TEXT, "validation": TEXT[:500], "test": "the cat sat on the log. é"}
+IMAGES = {"train": 24, "validation": 6, "test": 6}
+# What makes a packaged recipe one of seconds, with every kind of thing in it that its own has.
+TINY = {
+    "language_modeling": [
+        "model={architecture: transformer, context: 16, num_layers: 2, size: 16, num_heads: 2, hidden_size: 24, "
+        "dropout: 0.0, ngram_orders: [2, 3], ngram_buckets: 64}",
+        "training.steps=12",
+        "training.steps_per_epoch=6",
+        "training.optimizers.model.clip_norm=1.0",
+        "evaluation={stride: 8, batch_size: 4, ngram_order: 3, samples: {prompts: ['', 'the '], length: 12, "
+        "temperature: 0.8, top_k: 0, top_p: 0.9}, peers: [{name: nobody, value: 3.0, minutes: 1.0}]}",
+        "export.max_length=32",
+    ],
+    "image_generation_vae": [
+        "data.shape=[8, 8, 1]",
+        "data.augmentation={rotation: 3.0, zoom: 0.02, shear: 0.0, shift: 0.2}",
+        "model={latent_size: 3, width: 2, num_blocks: 1, hidden_size: 8, dropout: 0.1, num_samples: 1, free_bits: 0.0, "
+        "prior: {kind: flow, num_couplings: 2, hidden_units: [4]}, conditional: false}",
+        "training.steps=6",
+        "training.steps_per_epoch=3",
+        "training.optimizers.model.clip_norm=100.0",
+        "evaluation={num_samples: 5, samples_at_once: 2, batch_size: 5, mixture_components: 2, pictures: 3, "
+        "peers: [{name: nobody, value: 30.0, minutes: null}]}",
+    ],
+}
+TRAINING = [
+    "training.batch_size=8",
+    "training.optimizers.model.kind=adamw",
+    "training.optimizers.model.learning_rate=0.01",
+    "training.optimizers.model.warmup_steps=2",
+    "training.optimizers.model.weight_decay=0.1",
+    "training.ema_momentum=0.9",
+    "training.checkpoint_every=4",
+    "training.deterministic=true",
+]
 
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
-    """A folder with the recipes `toy` and `toy_fast` of a toy task; both stand for the packaged ones."""
+    """A folder with the recipes of the toy tasks, which stand for the packaged ones."""
     shutil.copytree(TOY / "recipes", tmp_path / "recipes")
     monkeypatch.syspath_prepend(TOY)
     monkeypatch.setattr(loading, "TASKS", "toy_tasks")
@@ -23,61 +61,54 @@ def toy(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def tiny(tmp_path):
-    """Loads the recipe of a run that takes seconds, on files of its own; takes overrides."""
+def shrunk(tmp_path):
+    """Loads a packaged recipe made so small that it runs in seconds, on files of its own; takes overrides."""
 
-    def load(*overrides):
-        for split, text in (("train", TEXT), ("validation", TEXT[:500]), ("test", "the cat sat on the log. é")):
-            (tmp_path / f"{split}.txt").write_text(text)
-        raw = {
-            "task": "language_modeling",
-            "data": {
-                "source": {"files": {s: [f"{tmp_path}/{s}.txt"] for s in ("train", "validation", "test")}},
-                "vocabulary": {"kind": "character", "size": None},
-                "batching": "packed",
-                "buckets": None,
-            },
-            "model": {
-                "architecture": "transformer",
-                "context": 16,
-                "num_layers": 2,
-                "size": 16,
-                "num_heads": 2,
-                "hidden_size": 24,
-                "dropout": 0.0,
-                "ngram_orders": [2, 3],
-                "ngram_buckets": 64,
-            },
-            "training": {
-                "steps": 12,
-                "batch_size": 8,
-                "seed": 0,
-                "steps_per_epoch": 6,
-                "optimizer": "adamw",
-                "learning_rate": 1e-2,
-                "warmup_steps": 2,
-                "final_learning_rate_ratio": 0.1,
-                "weight_decay": 0.1,
-                "beta_2": 0.99,
-                "clip_norm": 1.0,
-                "ema_momentum": 0.9,
-                "early_stop_patience": 0,
-                "checkpoint_every": 4,
-                "deterministic": True,
-                "jit_compile": False,
-                "profile_steps": None,
-            },
-            "evaluation": {
-                "stride": 8,
-                "batch_size": 4,
-                "ngram_order": 3,
-                "samples": {"prompts": ["", "the "], "length": 12, "temperature": 0.8, "top_k": 0, "top_p": 0.9},
-                "peers": [{"name": "nobody", "nats_per_character": 3.0, "minutes": 1.0}],
-            },
-            "export": {"enabled": True, "max_length": 32},
-        }
+    def load(name, *overrides):
+        (tmp_path / "data").mkdir(exist_ok=True)
+        pattern = write_images(tmp_path / "data") if "image" in name else write_texts(tmp_path / "data")
+        files = {split: [pattern.format(split)] for split in TEXTS}
+        small = recipes.load(name, [f"data.source={{files: {files}}}", *TRAINING, *TINY[name]])
         path = tmp_path / "tiny.yaml"
-        path.write_text(yaml.safe_dump(raw))
+        path.write_text(recipes.dump(small))
         return recipes.load(path, overrides)
 
     return load
+
+
+@pytest.fixture
+def tiny(shrunk):
+    """The tiny recipe of language modelling."""
+    return lambda *overrides: shrunk("language_modeling", *overrides)
+
+
+@pytest.fixture
+def prepared(tiny):
+    """The tiny recipe's task, its preprocessing and its data."""
+
+    def prepare(*overrides):
+        tiny_task = task.of_recipe(tiny(*overrides))
+        splits = tiny_task.read()
+        preprocessing = tiny_task.fit(splits)
+        return tiny_task, preprocessing, tiny_task.encode(preprocessing, splits)
+
+    return prepare
+
+
+def write_texts(folder):
+    for split, text in TEXTS.items():
+        (folder / f"{split}.txt").write_text(text)
+    return f"{folder}/{{}}.txt"
+
+
+def write_images(folder):
+    """Bars that lie or stand, 8 x 8."""
+    rng = np.random.default_rng(0)
+    for split, number in IMAGES.items():
+        for label in ("lying", "standing"):
+            (folder / split / label).mkdir(parents=True, exist_ok=True)
+            for index in range(number):
+                image = rng.integers(0, 60, [8, 8]).astype(np.uint8)
+                image[index % 8] = 230
+                Image.fromarray(image if label == "lying" else image.T).save(folder / split / label / f"{index:02}.png")
+    return f"{folder}/{{}}/*/*.png"

@@ -1,213 +1,208 @@
-"""Image generation with a variational autoencoder, from images to a served model. Each function can be read alone."""
+"""Image generation with a variational autoencoder, from images to a served model."""
 
 import dataclasses
-import json
 import math
 import time
-import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from ikelos.pipelines.data import fingerprint
+from ikelos.pipelines import task
 from ikelos.pipelines.data.config import Split
 from ikelos.pipelines.errors import UserError
-from ikelos.pipelines.evaluation import bernoulli
-from ikelos.pipelines.image import reading as images
+from ikelos.pipelines.evaluation import bernoulli, bound, by_class
+from ikelos.pipelines.image import binary, pictures, reading, sections, vae
+from ikelos.pipelines.image.classes import Classes
 from ikelos.pipelines.image.reading import Images
+from ikelos.pipelines.image.signatures import ImageSignatures
+from ikelos.pipelines.metric import Metric
+from ikelos.pipelines.report.sections import Section
 from ikelos.pipelines.report.tiles import tiled
-from ikelos.pipelines.tasks.image_generation_vae import inputs, model, page, pictures, serving
+from ikelos.pipelines.tasks.image_generation_vae import serving
 from ikelos.pipelines.tasks.image_generation_vae.config import Config
-from ikelos.pipelines.training.stage import Stage, triples
+from ikelos.pipelines.training.stage import Feed, Models, Stage, packed
 from ikelos.serving import Signature
 
-STAGE = model.NAME
+STAGE = vae.NAME
+_SEED = 0
+"""Of the samples that a person looks at."""
 
 
-class Assets(tf.Module):
-    """The images; nothing is learned before the model.
-
-    A module, as an export wants one.
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """All images.
 
     Attributes:
-        splits: `train`, `validation` and `test`, in shades.
-        fixed: The same with the black and white pixels that all figures are about.
+        shades: As they are.
+        fixed: With the black and white pixels that all figures are about.
     """
 
-    def __init__(self, splits: Mapping[Split, Images]):
-        super().__init__(name="assets")
-        # A plain dict would be wrapped and searched for variables.
-        self.splits = types.MappingProxyType(dict(splits))
-        self.fixed = types.MappingProxyType(
-            {
-                name: dataclasses.replace(split, pixels=inputs.fixed_pixels(split.ids, split.pixels))
-                for name, split in splits.items()
-            }
-        )
+    shades: Mapping[Split, Images]
+    fixed: Mapping[Split, Images]
+
+
+class Task(task.Task[Config, Classes, Data]):
+    """A model learns to generate the training images."""
+
+    metrics = (
+        Metric("nats_per_image", "nats per image", ".2f"),
+        Metric("bits_per_pixel", "bits per pixel"),
+        Metric("active_units", "active units", ",d", better="more"),
+    )
+    counted = "images"
+    breakdown = task.Breakdown("classes", "class")
 
     @property
-    def class_names(self) -> tuple[str, ...]:
-        """Of all splits."""
-        return tuple(self.splits["train"].class_names)
+    def title(self) -> str:
+        """Of the report."""
+        return f"Variational autoencoder: {self.config.data.source.tfds or 'files'}"
 
+    def read(self) -> Mapping[Split, Images]:
+        """All images, in shades.
 
-def fit_assets(config: Config, folder: Path) -> None:
-    """Writes a SHA-256 of each split to `folder`."""
-    found = images.load(config.data.source, config.data.shape)
-    fingerprint.write(folder, _sums(found))
+        Raises:
+            UserError: If there are fewer training images than components of the mixture that is a baseline.
+        """
+        splits = reading.load(self.config.data.source, self.config.data.shape)
+        number, components = len(splits["train"]), self.config.evaluation.mixture_components
+        if components > number:  # Told now: baselines come after the training.
+            raise UserError(
+                f"evaluation.mixture_components={components} is more than the {number} training images; "
+                f"--set evaluation.mixture_components={number} or fewer"
+            )
+        return splits
 
+    def fit(self, splits: Mapping[Split, Images]) -> Classes:
+        """The names of the classes, and an image to show."""
+        return Classes.of(splits["test"])
 
-def load_assets(config: Config, folder: Path) -> Assets:
-    """Reads all splits.
+    def load(self, folder: Path) -> Classes:
+        """Reads them."""
+        return Classes.load(folder)
 
-    Raises:
-        UserError: If a split is no longer what it was when `fit_assets` read it, or if there are fewer training images
-            than components of the mixture that is a baseline.
-    """
-    found = images.load(config.data.source, config.data.shape)
-    fingerprint.check(folder, _sums(found), "images")
-    number, components = len(found["train"].pixels), config.evaluation.mixture_components
-    if components > number:  # Told now: baselines come after the training.
-        raise UserError(
-            f"evaluation.mixture_components={components} is more than the {number} training images; "
-            f"--set evaluation.mixture_components={number} or fewer"
-        )
-    return Assets(found)
+    def encode(self, preprocessing: Classes, splits: Mapping[Split, Images]) -> Data:
+        """The images, and the same in black and white."""
+        return Data(splits, {name: binary.fixed(split) for name, split in splits.items()})
 
-
-def stages(config: Config, assets: Assets) -> list[Stage]:
-    """One stage: the model learns to generate the training images."""
-    train = assets.splits["train"]
-    return [
-        Stage(
-            name=STAGE,
-            build=lambda: model.build(config, len(assets.class_names), train.pixels),
-            loss=None,
-            train=lambda start_step: inputs.training(config, train, start_step),
-            validation=inputs.in_order(config, assets.fixed["validation"]),
-            unit="images",
-            units_per_step=config.training.batch_size,
-            samples=lambda trained: tiled(pictures.samples(trained, config.evaluation.pictures, _told(config, assets))),
-        )
-    ]
-
-
-def evaluate(config: Config, assets: Assets, models: dict[str, keras.Model]) -> dict[str, Any]:
-    """The bound of the test images' log-likelihood, whole and by class, and what the loss is made of.
-
-    Raises:
-        FloatingPointError: If the model gives an image a likelihood that is not a number.
-    """
-    trained, split, settings = models[STAGE], assets.fixed["test"], config.evaluation
-    batches = inputs.in_order(config, split)
-    # One graph for the last batch too, which may have fewer images: tracing another takes seconds.
-    bound = tf.function(
-        lambda x, seed: trained.log_likelihood(x, settings.num_samples, settings.samples_at_once, seed=seed),
-        input_signature=[batches.element_spec["x"], tf.TensorSpec([], tf.int32)],
-    )
-    nats = np.concatenate([-bound(batch["x"], tf.constant(i)) for i, batch in enumerate(batches)], dtype=np.float64)
-    if not np.isfinite(nats).all():
-        place = int(np.argmin(np.isfinite(nats)))
-        raise FloatingPointError(f"The model's likelihood of image {split.ids[place]} is {-nats[place]}.")
-    logs = trained.evaluate(triples(batches), verbose=0, return_dict=True)
-    return {
-        **_figures(split, nats),
-        "num_samples": settings.num_samples,
-        "negative_elbo": logs["nll"] + logs["kl"],
-        "nll": logs["nll"],
-        "kl": logs["kl"],
-        "active_units": int(logs["active_units"]),
-        "latent_size": config.model.latent_size,
-        "parameters": trained.count_params(),
-    }
-
-
-def baselines(config: Config, assets: Assets) -> dict[str, Any]:
-    """The same figures of models without a network: independent pixels, and a mixture of such models."""
-    train, test = assets.fixed["train"].pixels, assets.fixed["test"]
-    components = config.evaluation.mixture_components
-    names = {"Independent pixels": 1, f"Mixture of {components} Bernoulli distributions": components}
-    result = {}
-    for name, number in names.items():
-        start = time.monotonic()
-        fitted = bernoulli.fit(train, number)
-        minutes = (time.monotonic() - start) / 60
-        result[name] = {**_figures(test, -fitted.log_probabilities(test.pixels)), "minutes": minutes}
-    return result
-
-
-def headline(results: dict[str, Any]) -> str:
-    """What came out, in a line."""
-    figures = results["model"]
-    others = [f"{name}: {values['nats_per_image']:.2f}" for name, values in results["baselines"].items()]
-    return "; ".join(
-        [
-            f"{figures['nats_per_image']:.2f} nats per image (bound of {figures['num_samples']} samples) on "
-            f"{figures['images']:,} held-out images",
-            *others,
+    def stages(self, preprocessing: Classes) -> list[Stage[Data]]:
+        """One stage."""
+        return [
+            Stage(
+                name=STAGE,
+                training=self.config.training,
+                build=lambda _: vae.build(self.config.model, self.config.data.shape, len(self._told(preprocessing))),
+                feed=lambda data, _: self._feed(preprocessing, data),
+                unit="images",
+                metric=Metric("loss", "nats per image"),
+            )
         ]
-    )
 
-
-def signatures(config: Config, assets: Assets, models: dict[str, keras.Model]) -> list[Signature]:
-    """What the server offers: see `ikelos.pipelines.tasks.image_generation_vae.serving`."""
-    class_names = assets.class_names if config.model.conditional else ()
-    return serving.signatures(config, models[STAGE], class_names, assets.splits["test"].pixels[0])
-
-
-def report(
-    config: Config,
-    assets: Assets,
-    models: dict[str, keras.Model],
-    results: dict[str, Any],
-    histories: dict[str, list[dict[str, Any]]],
-) -> tuple[str, dict[str, Any], list]:
-    """What a person looks at: see `ikelos.pipelines.tasks.image_generation_vae.page`."""
-    return page.build(
-        config, results, histories[STAGE], models[STAGE], assets.splits, assets.fixed["test"], _told(config, assets)
-    )
-
-
-def _told(config, assets):
-    """How many classes the model is told of."""
-    return len(assets.class_names) if config.model.conditional else 0
-
-
-def _figures(split, nats):
-    """Mean costs, whole and by class."""
-    mean = float(nats.mean())
-    classes = {}
-    if split.labels is not None:
-        classes = {
-            name: {
-                "images": int((split.labels == index).sum()),
-                "nats_per_image": float(nats[split.labels == index].mean()),
-            }
-            for index, name in enumerate(split.class_names)
-            if (split.labels == index).any()
-        }
-    return {
-        "nats_per_image": mean,
-        "standard_error": float(nats.std() / math.sqrt(len(nats))),
-        "bits_per_pixel": mean / math.log(2) / split.pixels[0].size,
-        "images": len(nats),
-        "classes": classes,
-    }
-
-
-def _sums(splits):
-    """Of each split's ids, classes and pixels."""
-    return {
-        name: fingerprint.sha256(
-            [
-                json.dumps([list(split.ids), list(split.class_names), split.pixels.shape]).encode(),
-                split.pixels.tobytes(),
-                b"" if split.labels is None else split.labels.tobytes(),
-            ]
+    def _feed(self, preprocessing: Classes, data: Data) -> Feed:
+        train, training, told = data.shades["train"], self.config.training, len(self._told(preprocessing))
+        augmentation, batch_size, seed = self.config.data.augmentation, training.batch_size, training.seed
+        return Feed(
+            train=lambda start_step: binary.training(train, augmentation, batch_size, seed, start_step, told),
+            validation=binary.in_order(data.fixed["validation"], self.config.evaluation.batch_size, told),
+            units_per_step=batch_size,
+            units=len(train),
+            samples=lambda trained: tiled(self._grid(preprocessing, trained)),
+            begin=lambda model: vae.begin(model, train.pixels, seed),
         )
-        for name, split in splits.items()
-    }
+
+    def _told(self, preprocessing: Classes) -> tuple[str, ...]:
+        """The classes that the model is told of."""
+        return preprocessing.class_names if self.config.model.conditional else ()
+
+    def _grid(self, preprocessing, trained):
+        return pictures.grid(
+            lambda number, condition: trained.sample(number, condition, seed=_SEED),
+            self.config.evaluation.pictures,
+            len(self._told(preprocessing)),
+        )
+
+    def evaluate(self, preprocessing: Classes, data: Data, models: Models) -> task.Figures:
+        """The bound of the test images' log-likelihood, whole and by class, and what the loss is made of.
+
+        Raises:
+            FloatingPointError: If the model gives an image a likelihood that is not a number.
+        """
+        trained, test, settings = models[STAGE], data.fixed["test"], self.config.evaluation
+        dataset = binary.in_order(test, settings.batch_size, len(self._told(preprocessing)))
+        nats = bound.nats(trained, dataset, test.ids, settings.num_samples, settings.samples_at_once)
+        logs = trained.evaluate(packed(dataset), verbose=0, return_dict=True)
+        return {
+            **_figures(test, nats),
+            "num_samples": settings.num_samples,
+            "negative_elbo": logs["nll"] + logs["kl"],
+            "nll": logs["nll"],
+            "kl": logs["kl"],
+            "active_units": int(logs["active_units"]),
+            "latent_size": self.config.model.latent_size,
+            "nearest_training_image": sections.distances(
+                self._grid(preprocessing, trained), data.shades["train"].pixels, data.shades["test"].pixels
+            ),
+        }
+
+    def baselines(self, preprocessing: Classes, data: Data) -> dict[str, task.Figures]:
+        """Models without a network: independent pixels, and a mixture of such models."""
+        train, test = data.fixed["train"].pixels, data.fixed["test"]
+        components = self.config.evaluation.mixture_components
+        names = {"Independent pixels": 1, f"Mixture of {components} Bernoulli distributions": components}
+        result = {}
+        for name, number in names.items():
+            start = time.monotonic()
+            fitted = bernoulli.fit(train, number)
+            minutes = (time.monotonic() - start) / 60
+            result[name] = {**_figures(test, -fitted.log_probabilities(test.pixels)), "minutes": minutes}
+        return result
+
+    def signatures(self, preprocessing: Classes, models: Models) -> list[Signature]:
+        """Scores, latent values, reconstructions and new images."""
+        shape, latent_size = self.config.data.shape, self.config.model.latent_size
+        makes = ImageSignatures(shape, latent_size, self._told(preprocessing), preprocessing.example)
+        return serving.signatures(models[STAGE], makes)
+
+    def about_comparison(self, results: Mapping[str, Any]) -> list[str]:
+        """What the figures are, and how far from published ones."""
+        ours, first = results["model"], self.metrics[0]
+        paragraphs = [
+            f"What an image of the test split ({ours['images']:,}) costs: for the model, the importance-weighted bound "
+            f"of its likelihood with {ours['num_samples']} samples (Burda et al. 2016, equation 8; standard error over "
+            f"the images {ours['standard_error']:.2f}), and exactly for those without a network, which learned from "
+            "the same training images. A pixel of shade s of 255 is white with probability s / 255: drawn once for "
+            "the test and for those without a network, while the model saw training images drawn anew each time."
+        ]
+        if peers := self.config.evaluation.peers:
+            told = " and ".join(f"{first.difference(ours[first.name], peer.value)} from {peer.name}" for peer in peers)
+            paragraphs.append(
+                f"Published figures are of other training and test images, and so no fair race: this run is {told}."
+            )
+        return paragraphs
+
+    def showcase(self, finished: task.Finished[Classes, Data]) -> list[Section]:
+        """What the model draws, whether it copies, and what its latent values do."""
+        trained, shades, test = finished.models[STAGE], finished.data.shades, finished.data.fixed["test"]
+        told = len(self._told(finished.preprocessing))
+        grid = self._grid(finished.preprocessing, trained)
+        (seen,) = (batch["x"] for batch in binary.in_order(test, len(test), told))
+        pixels, classes = seen if told else (seen, None)
+        first = tf.nest.map_structure(lambda x: x[: sections.COLUMNS], seen)
+        return [
+            sections.drawn(grid, "the probability that a pixel is white", told > 0),
+            sections.copies(grid, shades["train"].pixels, finished.results["model"]["nearest_training_image"]),
+            sections.rebuilt(shades["test"].pixels, pixels, trained.reconstruct(first)),
+            *sections.latent_space(trained.decode, trained.encode(seen).numpy(), classes),
+        ]
+
+    def details(self, finished: task.Finished[Classes, Data]) -> list[Section]:
+        """Whether the latent space is used."""
+        return [sections.latent_usage(finished.results["model"], finished.histories[STAGE])]
+
+
+def _figures(split: Images, nats: np.ndarray) -> task.Figures:
+    """Mean costs, whole and by class."""
+    figures = by_class.means("nats_per_image", nats, "images", split.labels, split.class_names)
+    return figures | {"bits_per_pixel": figures["nats_per_image"] / math.log(2) / split.pixels[0].size}

@@ -5,39 +5,9 @@ from typing import Annotated, Literal, Self
 import pydantic
 from pydantic import Field
 
-from ikelos.pipelines.recipe.sections import (
-    BelowOne,
-    NonNegative,
-    NonNegativeFloat,
-    Positive,
-    PositiveFloat,
-    Section,
-    TaskConfig,
-    Training,
-)
-from ikelos.pipelines.recipe.sections import Export as SharedExport
-from ikelos.pipelines.text.config import TextSource
-
-
-class Vocabulary(Section):
-    """What a token is.
-
-    Attributes:
-        kind: `character`, `byte`, or SentencePiece's `bpe` or `unigram`.
-        size: Most tokens to have, special ones included; null takes every character there is (`character`) or is
-            implied (`byte`).
-    """
-
-    kind: Literal["character", "byte", "bpe", "unigram"]
-    size: Positive | None
-
-    @pydantic.model_validator(mode="after")
-    def _size_fits_the_kind(self) -> Self:
-        if self.kind in ("bpe", "unigram") and self.size is None:
-            raise ValueError(f"`size` must be given for kind={self.kind}. Received: size=null")
-        if self.kind == "byte" and self.size is not None:
-            raise ValueError(f"`size` must be null for kind=byte. Received: size={self.size}")
-        return self
+from ikelos.pipelines.recipe import sections
+from ikelos.pipelines.recipe.sections import BelowOne, NonNegative, PlainTraining, Positive, Section, TaskConfig
+from ikelos.pipelines.text.config import Samples, TextSource, Vocabulary
 
 
 class Data(Section):
@@ -90,39 +60,7 @@ class LSTM(Section):
     dropout: BelowOne
 
 
-class Peer(Section):
-    """A figure to stand beside ours in the report: another model on the same split.
-
-    Attributes:
-        name: Of the model and its size.
-        nats_per_character: On the held-out documents.
-        minutes: What its training took.
-    """
-
-    name: str
-    nats_per_character: PositiveFloat
-    minutes: PositiveFloat
-
-
-class Samples(Section):
-    """The texts that the model writes for the report and, each epoch, for TensorBoard.
-
-    Attributes:
-        prompts: What each sample begins with; may be empty.
-        length: Tokens to add.
-        temperature: 0 takes the likeliest token.
-        top_k: 0 takes all tokens.
-        top_p: 1 takes all tokens.
-    """
-
-    prompts: tuple[str, ...]
-    length: Positive
-    temperature: NonNegativeFloat
-    top_k: NonNegative
-    top_p: Annotated[float, Field(gt=0, le=1)]
-
-
-class Evaluation(Section):
+class Evaluation(sections.Evaluation):
     """How the held-out text is measured.
 
     Attributes:
@@ -130,17 +68,15 @@ class Evaluation(Section):
         batch_size: Windows in a step.
         ngram_order: Longest n-gram of the baseline; the order is chosen on the validation split up to this one.
         samples: Texts that the model writes.
-        peers: Other models' figures on the same split.
     """
 
     stride: Positive
     batch_size: Positive
     ngram_order: Positive
     samples: Samples
-    peers: tuple[Peer, ...]
 
 
-class Export(SharedExport):
+class Export(sections.Export):
     """What becomes of the trained model.
 
     Attributes:
@@ -155,7 +91,7 @@ class Config(TaskConfig):
 
     data: Data
     model: Annotated[Transformer | LSTM, Field(discriminator="architecture")]
-    training: Training
+    training: PlainTraining
     evaluation: Evaluation
     export: Export
 

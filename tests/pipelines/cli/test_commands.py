@@ -8,7 +8,7 @@ def test_from_a_recipe_to_predictions(ikelos_command, tiny):
     recipe = tiny().source
     first = ikelos_command("run", recipe, "--set", "training.steps=6", "--workdir", "runs/small")
     assert (first.status, first.err) == (0, "")
-    for phase in ("data", "evaluation", "baselines", "report", "export"):
+    for phase in ("data", "preprocessing", "evaluation", "report", "export"):
         assert f"\n{phase}: " in first.out
     result = first.out.splitlines()[-1]
     assert result.startswith("Result  ")

@@ -64,8 +64,8 @@ BAD_RECIPES = {
         '--set training.steps=many: training.steps must be an integer. Received: "many"',
     ),
     "out of range": (
-        ["toy", "--set", "training.clip_norm=0"],
-        "--set training.clip_norm=0: training.clip_norm must be greater than 0. Received: 0",
+        ["toy", "--set", "training.batch_size=0"],
+        "--set training.batch_size=0: training.batch_size must be greater than 0. Received: 0",
     ),
     "not an assignment": (
         ["toy", "--set", "training.steps"],

@@ -14,6 +14,6 @@ def test_a_split_that_changed_is_named(tmp_path):
     folder = tmp_path / "assets"
     folder.mkdir()
     fingerprint.write(folder, {"train": "1", "test": "2"})
-    fingerprint.check(folder, {"train": "1", "test": "2"}, "sounds")
-    with pytest.raises(UserError, match=rf"The sounds of the split 'test' .* the run in {tmp_path} began with"):
-        fingerprint.check(folder, {"train": "1", "test": "3"}, "sounds")
+    fingerprint.check(folder, {"train": "1", "test": "2"})
+    with pytest.raises(UserError, match=rf"The data of the split 'test' .* the run in {tmp_path} began"):
+        fingerprint.check(folder, {"train": "1", "test": "3"})

@@ -32,8 +32,8 @@ def test_a_name_finds_a_packaged_recipe(toy):
     loaded = recipe.load("toy")
     assert (loaded.name, loaded.task, loaded.source) == ("toy", "greeting", str(toy / "toy.yaml"))
     assert loaded.description == "Greets; one second; 0.5 nats per greeting."
-    assert loaded.config.training.learning_rate == 3e-4
-    assert loaded.config.training.weight_decay == 0.1
+    assert loaded.config.training.optimizers.model.learning_rate == 3e-4
+    assert loaded.config.training.optimizers.model.weight_decay == 0.1
     assert loaded.config.data.held_out == ("macbeth", "hamlet")
     assert loaded.config.model.units == 8
 
@@ -55,7 +55,7 @@ def test_overrides_are_yaml(toy):
         "toy",
         [
             "training.steps=20",
-            "training.learning_rate=1e-2",
+            "training.optimizers.model.learning_rate=1e-2",
             "training.profile_steps=[3, 5]",
             "training.deterministic=false",
             "data.source=tfds:lm1b",
@@ -63,7 +63,7 @@ def test_overrides_are_yaml(toy):
         ],
     )
     training = loaded.config.training
-    assert (training.steps, training.learning_rate, training.profile_steps) == (20, 0.01, (3, 5))
+    assert (training.steps, training.optimizers.model.learning_rate, training.profile_steps) == (20, 0.01, (3, 5))
     assert training.deterministic is False
     assert loaded.config.data.source == "tfds:lm1b"
     assert loaded.config.model.heads == 2
@@ -77,9 +77,10 @@ def test_the_last_override_of_a_key_wins(toy):
 # Each: text of the recipe, what replaces it, the line that names the mistake (FILE stands for the path).
 IN_FILE = {
     "unknown key": (
-        "  clip_norm: 1.0",
-        "  clip_norms: 1.0",
-        "FILE:24: unknown key training.clip_norms; the nearest valid key is training.clip_norm",
+        "      clip_norm: 1.0",
+        "      clip_norms: 1.0",
+        "FILE:27: unknown key training.optimizers.model.clip_norms; "
+        "the nearest valid key is training.optimizers.model.clip_norm",
     ),
     "unknown section": ("data:", "date:", "FILE:5: unknown key date; the nearest valid key is data"),
     "key of another section": (
@@ -90,9 +91,9 @@ IN_FILE = {
     "unknown key like no other": (
         "  enabled: true",
         "  enabled: true\n  zzz: 1",
-        "FILE:34: unknown key export.zzz; valid here: enabled",
+        "FILE:40: unknown key export.zzz; valid here: enabled",
     ),
-    "missing key": ("  clip_norm: 1.0\n", "", "FILE:13: missing key training.clip_norm"),
+    "missing key": ("      clip_norm: 1.0\n", "", "FILE:19: missing key training.optimizers.model.clip_norm"),
     "missing section": ("export:\n  enabled: true\n", "", "FILE: missing key export"),
     "missing task": ("task: greeting\n", "", "FILE: missing key task"),
     "missing tag": ("  kind: recurrent\n", "", "FILE:9: missing key model.kind"),
@@ -122,44 +123,44 @@ IN_FILE = {
         "FILE:15: training.batch_size must be an integer. Received: true",
     ),
     "text for a number": (
-        "  learning_rate: 3e-4",
-        "  learning_rate: fast",
-        'FILE:19: training.learning_rate must be a number. Received: "fast"',
+        "      learning_rate: 3e-4",
+        "      learning_rate: fast",
+        'FILE:21: training.optimizers.model.learning_rate must be a number. Received: "fast"',
     ),
     "infinity": (
-        "  learning_rate: 3e-4",
-        "  learning_rate: .inf",
-        "FILE:19: training.learning_rate must be a finite number. Received: Infinity",
+        "      learning_rate: 3e-4",
+        "      learning_rate: .inf",
+        "FILE:21: training.optimizers.model.learning_rate must be a finite number. Received: Infinity",
     ),
     "YAML 1.1 boolean": (
         "  jit_compile: false",
         "  jit_compile: no",
-        'FILE:29: training.jit_compile must be true or false. Received: "no"',
+        'FILE:32: training.jit_compile must be true or false. Received: "no"',
     ),
     "zero clip norm": (
-        "  clip_norm: 1.0",
-        "  clip_norm: 0",
-        "FILE:24: training.clip_norm must be greater than 0. Received: 0",
+        "      clip_norm: 1.0",
+        "      clip_norm: 0",
+        "FILE:27: training.optimizers.model.clip_norm must be greater than 0. Received: 0",
     ),
     "momentum of one": (
         "  ema_momentum: 0",
         "  ema_momentum: 1",
-        "FILE:25: training.ema_momentum must be less than 1. Received: 1",
+        "FILE:28: training.ema_momentum must be less than 1. Received: 1",
     ),
     "negative warm-up": (
-        "  warmup_steps: 10",
-        "  warmup_steps: -1",
-        "FILE:20: training.warmup_steps must be at least 0. Received: -1",
+        "      warmup_steps: 10",
+        "      warmup_steps: -1",
+        "FILE:22: training.optimizers.model.warmup_steps must be at least 0. Received: -1",
     ),
     "unknown choice": (
-        "  optimizer: adamw",
-        "  optimizer: sgd",
-        "FILE:18: training.optimizer must be 'adamw' or 'muon'. Received: \"sgd\"",
+        "      kind: adamw",
+        "      kind: sgd",
+        "FILE:20: training.optimizers.model.kind must be 'adamw' or 'muon'. Received: \"sgd\"",
     ),
     "value for a section": (
         "export:\n  enabled: true\n",
         "export: yes\n",
-        'FILE:32: export must be a section of keys and values. Received: "yes"',
+        'FILE:38: export must be a section of keys and values. Received: "yes"',
     ),
     "value for a list": (
         "  held_out: [macbeth, hamlet]",
@@ -180,7 +181,7 @@ IN_FILE = {
     "unknown task": (
         "task: greeting",
         "task: greetings",
-        "FILE: unknown task greetings; did you mean greeting? tasks: greeting",
+        "FILE: unknown task greetings; did you mean greeting? tasks: greeting, points",
     ),
     "task is no text": ("task: greeting", "task: 3", "FILE: task must be text. Received: 3"),
     "duplicate key": (
@@ -226,10 +227,11 @@ def test_a_mistake_in_an_override_is_one_line(toy, override):
 
 
 def test_every_mistake_is_told_at_once(edited):
-    path = edited("  clip_norm: 1.0\n  ema_momentum: 0\n", "  clip_nrm: 1.0\n")
+    path = edited("      clip_norm: 1.0\n  ema_momentum: 0\n", "      clip_nrm: 1.0\n")
     assert mistake(path, "training.steps=x").splitlines() == [
         '--set training.steps=x: training.steps must be an integer. Received: "x"',
-        f"{path}:24: unknown key training.clip_nrm; the nearest valid key is training.clip_norm",
+        f"{path}:27: unknown key training.optimizers.model.clip_nrm; "
+        "the nearest valid key is training.optimizers.model.clip_norm",
         f"{path}:13: missing key training.ema_momentum",
     ]
 
@@ -257,7 +259,7 @@ def test_names_gives_one_line_of_each(toy):
 
 
 def test_dump_is_read_back(toy):
-    loaded = recipe.load("toy", ["training.learning_rate=1e-05", "data.source='3e-4'"])
+    loaded = recipe.load("toy", ["training.optimizers.model.learning_rate=1e-05", "data.source='3e-4'"])
     path = toy / "dumped.yaml"
     path.write_text(recipe.dump(loaded))
     again = recipe.load(path)

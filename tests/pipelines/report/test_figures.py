@@ -6,10 +6,13 @@ import matplotlib
 import numpy as np
 import pytest
 
+from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.report import figures
-from ikelos.pipelines.report.figures import Bar
+from ikelos.pipelines.report.figures import Bar, Panel
 from ikelos.pipelines.report.palette import LIGHT
 
+NATS = Metric("nats_per_character", "nats per character")
+LOSS = Metric("loss", "nats per token")
 BARS = [
     Bar("peer", 1.8, 1.1, "peer"),
     Bar("ours", 1.462, 2.4, "ours"),
@@ -61,7 +64,7 @@ def legend(axes):
 
 
 def test_comparison_has_a_bar_for_each_model_the_best_on_top():
-    figure = figures.comparison(BARS, "nats per character")
+    figure = figures.comparison(BARS, NATS)
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["ours", "peer", "trigram", "unigram"]
     assert [bar.get_width() for bar in axes.patches] == [1.462, 1.8, 1.931, 3.307]
@@ -79,7 +82,7 @@ def test_comparison_has_a_bar_for_each_model_the_best_on_top():
 
 
 def test_comparison_tells_ours_baselines_and_peers_apart_by_more_than_colour():
-    figure = figures.comparison(BARS, "nats per character")
+    figure = figures.comparison(BARS, NATS)
     ours, peer, baseline, _ = figure.axes[0].patches
     assert matplotlib.colors.to_hex(ours.get_facecolor()) == LIGHT["ours"]
     assert len({matplotlib.colors.to_hex(bar.get_facecolor()) for bar in (ours, peer, baseline)}) == 3
@@ -94,17 +97,17 @@ def test_comparison_tells_ours_baselines_and_peers_apart_by_more_than_colour():
 
 
 def test_comparison_folds_long_names():
-    figure = figures.comparison([Bar("Interpolated Kneser-Ney 7-gram", 1.4, None, "baseline")], "nats")
+    figure = figures.comparison([Bar("Interpolated Kneser-Ney 7-gram", 1.4, None, "baseline")], NATS)
     assert figure.axes[0].get_yticklabels()[0].get_text() == "Interpolated Kneser-Ney\n7-gram"
 
 
 def test_comparison_names_only_what_it_shows():
-    figure = figures.comparison(BARS[1:], "nats")
+    figure = figures.comparison(BARS[1:], NATS)
     assert len(figure.legends[0].get_texts()) == 2
 
 
 def test_training_curves_draw_the_records(history):
-    figure = figures.training_curves(history, clip_norm=1.0, unit="nats per token")
+    figure = figures.training_curves(history, {"model": 1.0}, LOSS)
     loss, norm, rate = figure.axes
     np.testing.assert_array_equal(lines(loss)["training"].get_xydata(), [[5, 4], [10, 3], [15, 2], [20, 1]])
     np.testing.assert_array_equal(lines(loss)["validation"].get_xydata(), [[10, 3.5], [20, 2.5]])
@@ -117,19 +120,58 @@ def test_training_curves_draw_the_records(history):
 
 
 def test_training_curves_mark_the_clipped_steps_and_the_threshold(history):
-    norm = figures.training_curves(history, clip_norm=1.0, unit="nats per token").axes[1]
+    norm = figures.training_curves(history, {"model": 1.0}, LOSS).axes[1]
     assert legend(norm) == ["to the largest", "mean", "longest allowed, 1", "clipped (5.0% of steps)"]
     np.testing.assert_array_equal(lines(norm)["longest allowed, 1"].get_ydata(), [1.0, 1.0])
     np.testing.assert_array_equal(lines(norm)["clipped (5.0% of steps)"].get_xydata(), [[10, 3.0]])
 
 
-def test_training_curves_without_clipping_speak_of_none(history):
-    norm = figures.training_curves(history, clip_norm=None, unit="nats per token").axes[1]
-    assert legend(norm) == ["to the largest", "mean"]
+def test_several_optimizers_are_told_apart(history):
+    steps = [record for record in history if record["event"] == "step"]
+    both = []
+    for record in steps:
+        own = {name: record[name] for name in ("event", "step", "seconds", "units_per_second")}
+        figures_of = {name: value for name, value in record.items() if name not in own}
+        both.append(
+            own | {f"{who}_{name}": value for who in ("generator", "critic") for name, value in figures_of.items()}
+        )
+    metric = Metric("accuracy", "share told rightly", ".2f", better="more")
+    epochs = [{"event": "epoch", "step": 20, "seconds": 240.0, "validation_accuracy": 0.75}]
+    figure = figures.training_curves([*both, *epochs], {"generator": 1.0, "critic": 2.0}, metric)
+    validation, loss, norm, rate = figure.axes
+    assert validation.get_title(loc="left") == "Validation: share told rightly"
+    assert [text.get_text() for text in validation.texts] == ["best 0.750"]
+    assert loss.get_title(loc="left") == "Loss"
+    assert legend(loss) == ["generator", "critic"]
+    assert legend(norm) == [
+        "generator",
+        "generator clipped (5.0% of steps)",
+        "critic",
+        "critic clipped (5.0% of steps)",
+    ]
+    assert len(rate.get_lines()) == 2
+
+
+def test_where_more_is_better_the_most_is_on_top():
+    metric = Metric("accuracy", "share right", ".1%", better="more")
+    (axes,) = figures.comparison([Bar("a", 0.25, None, "baseline"), Bar("b", 0.75, 1.0, "ours")], metric).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["b", "a"]
+    assert axes.get_xlabel() == "share right (more is better)"
+    assert [text.get_text() for text in axes.texts] == ["75.0%  1.0 min", "25.0%"]
+
+
+def test_epoch_curves_draw_each_key():
+    epochs = [{"step": 5, "a": 1.0, "b": 3}, {"step": 10, "a": 0.5, "b": 4}]
+    figure = figures.epoch_curves(epochs, [Panel("a", "A falls"), Panel("b", "B of 5", 5)])
+    first, second = figure.axes
+    np.testing.assert_array_equal(first.get_lines()[0].get_xydata(), [[5, 1], [10, 0.5]])
+    np.testing.assert_array_equal(second.get_lines()[0].get_ydata(), [3, 4])
+    assert second.get_ylim() == (0, 5.5)
+    assert [axes.get_title() or axes.get_title(loc="left") for axes in (first, second)] == ["A falls", "B of 5"]
 
 
 def test_minutes_stand_where_they_had_passed(history):
-    figure = figures.training_curves(history, clip_norm=1.0, unit="nats per token")
+    figure = figures.training_curves(history, {"model": 1.0}, LOSS)
     (below,) = figure.axes[2].child_axes
     assert below.get_xlabel() == "minutes of training"
     labels = [float(label.get_text()) for label in below.get_xticklabels()]
@@ -141,22 +183,22 @@ def test_minutes_stand_where_they_had_passed(history):
 def test_a_run_too_short_for_one_kind_of_record_can_be_drawn(history):
     for kind, curves in [("step", ["training"]), ("epoch", ["training", "validation"])]:
         records = [record for record in history if record["event"] == kind]
-        figure = figures.training_curves(records, clip_norm=1.0, unit="nats per token")
+        figure = figures.training_curves(records, {"model": 1.0}, LOSS)
         figure.savefig(io.BytesIO(), format="svg")
         assert legend(figure.axes[0]) == curves
 
 
 def test_nothing_to_draw_is_refused():
     with pytest.raises(ValueError, match=r"`history`.*none"):
-        figures.training_curves([], clip_norm=None, unit="nats per token")
+        figures.training_curves([], {"model": 1.0}, LOSS)
     with pytest.raises(ValueError, match=r"`bars`.*none"):
-        figures.comparison([], "nats")
+        figures.comparison([], NATS)
 
 
 def test_the_users_matplotlib_is_left_alone(history):
     before = dict(matplotlib.rcParams)
     with matplotlib.rc_context({"font.size": 40.0, "axes.facecolor": "red"}):
-        figure = figures.training_curves(history, clip_norm=1.0, unit="nats per token")
+        figure = figures.training_curves(history, {"model": 1.0}, LOSS)
         assert matplotlib.rcParams["font.size"] == 40.0
     assert figure.axes[0].title.get_fontsize() < 20
     assert figure.axes[0].get_facecolor()[3] == 0

@@ -16,26 +16,30 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ikelos.pipelines.recipe.sections import Training
+from ikelos.pipelines.metric import Metric
+from ikelos.pipelines.recipe.sections import PlainTraining
+from ikelos.pipelines.training import fit as fitting
 from ikelos.pipelines.training import progress
 from ikelos.pipelines.training.errors import Terminated
-from ikelos.pipelines.training.fit import fit
-from ikelos.pipelines.training.stage import Stage
+from ikelos.pipelines.training.stage import Feed, Stage
 
 VOCABULARY, BATCH, LENGTH = 10, 4, 6
 
+OPTIMIZER = {
+    "kind": "adamw",
+    "learning_rate": 0.03,
+    "warmup_steps": 4,
+    "final_learning_rate_ratio": 0.1,
+    "weight_decay": 0.01,
+    "beta_1": 0.9,
+    "beta_2": 0.95,
+    "clip_norm": 0.5,
+}
 TRAINING = {
     "steps": 20,
     "batch_size": BATCH,
     "seed": 3,
     "steps_per_epoch": 8,  # so the last epoch is a short one
-    "optimizer": "adamw",
-    "learning_rate": 0.03,
-    "warmup_steps": 4,
-    "final_learning_rate_ratio": 0.1,
-    "weight_decay": 0.01,
-    "beta_2": 0.95,
-    "clip_norm": 0.5,
     "ema_momentum": 0.9,
     "early_stop_patience": 0,
     "checkpoint_every": 3,
@@ -45,8 +49,12 @@ TRAINING = {
 }
 
 
-def training(**changes) -> Training:
-    return Training(**TRAINING | {"deterministic": False} | changes)
+def training(**changes) -> PlainTraining:
+    """Of the tiny stage, with changes of it or of its optimizer."""
+    optimizer = {name: changes.pop(name) for name in changes.keys() & OPTIMIZER.keys()}
+    return PlainTraining(
+        **TRAINING | {"deterministic": False, "optimizers": {"model": OPTIMIZER | optimizer}} | changes
+    )
 
 
 def build() -> keras.Model:
@@ -72,7 +80,8 @@ def batch(step) -> dict[str, tf.Tensor]:
     }
 
 
-def stage(**changes) -> Stage:
+def stage(**changes) -> dict:
+    """What the tiny stage is made of: fields of `Stage` and of `Feed`."""
     parts = {
         "name": "tiny",
         "build": build,
@@ -80,10 +89,24 @@ def stage(**changes) -> Stage:
         "train": lambda start: tf.data.Dataset.range(start, 10**6).map(batch),
         "validation": tf.data.Dataset.range(10**6, 10**6 + 2).map(batch),
         "unit": "tokens",
+        "metric": Metric("loss", "nats"),
         "units_per_step": BATCH * LENGTH,
+        "units": 1000 * BATCH * LENGTH,
         "samples": lambda model: [str(model(tf.zeros([1, LENGTH], tf.int32)).shape)],
     }
-    return Stage(**parts | changes)
+    return parts | changes
+
+
+def fit(parts: dict, training: PlainTraining, folder: Path) -> keras.Model:
+    """Trains a stage of these parts."""
+    feed = Feed(**{name: parts[name] for name in ("train", "validation", "units_per_step", "units", "samples")})
+    stage = Stage(
+        training=training,
+        build=lambda _: parts["build"](),
+        feed=lambda *_: feed,
+        **{name: parts[name] for name in ("name", "unit", "metric", "loss")},
+    )
+    return fitting.fit(stage, feed, {}, folder)
 
 
 def variables(model: keras.Model) -> list[np.ndarray]:
@@ -152,7 +175,7 @@ def _run(job: dict) -> int:
     if "writing" in job:
         _die_writing(*job["writing"])
     try:
-        model = fit(tiny, Training(**TRAINING | job.get("training", {})), folder)
+        model = fit(tiny, training(**{"deterministic": True} | job.get("training", {})), folder)
     except Terminated as error:
         print(error, flush=True)
         return 128 + error.signal

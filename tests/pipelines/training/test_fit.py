@@ -12,9 +12,8 @@ import tensorflow as tf
 
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.training.errors import NotFinite, Terminated
-from ikelos.pipelines.training.fit import fit
 from ikelos.pipelines.training.history import read
-from ikelos.pipelines.training.stage import triples
+from ikelos.pipelines.training.stage import packed
 
 TIMES = {"seconds", "units_per_second"}
 
@@ -141,19 +140,21 @@ def test_a_finished_run_trains_nothing(tiny, tmp_path):
     def no_data(start):
         raise AssertionError("a finished run asked for data")
 
-    first = fit(tiny.stage(), tiny.training(steps=6), tmp_path)
-    again = fit(tiny.stage(train=no_data), tiny.training(steps=6, checkpoint_every=1), tmp_path)
+    first = tiny.fit(tiny.stage(), tiny.training(steps=6), tmp_path)
+    again = tiny.fit(tiny.stage(train=no_data), tiny.training(steps=6, checkpoint_every=1), tmp_path)
     for value, expected in zip(tiny.variables(again), tiny.variables(first), strict=True):
         np.testing.assert_array_equal(value, expected)
-    with pytest.raises(UserError, match=r"was made with learning_rate=0.03. Received: learning_rate=0.1"):
-        fit(tiny.stage(), tiny.training(steps=6, learning_rate=0.1), tmp_path)
+    with pytest.raises(
+        UserError, match=r"made with optimizers.model.learning_rate=0.03. Received: optimizers.model.learning_rate=0.1"
+    ):
+        tiny.fit(tiny.stage(), tiny.training(steps=6, learning_rate=0.1), tmp_path)
 
 
 def test_data_that_ends_early_is_an_error(tiny, tmp_path):
     short = tiny.stage(train=lambda start: tf.data.Dataset.range(start, 4).map(tiny.batch))
     message = r"data of stage 'tiny' ended at step 4 of 20"
     with pytest.warns(UserWarning, match="ran out of data"), pytest.raises(UserError, match=message):
-        fit(short, tiny.training(), tmp_path)
+        tiny.fit(short, tiny.training(), tmp_path)
 
 
 def test_early_stopping_returns_the_best_averages(tiny, tmp_path):
@@ -163,19 +164,19 @@ def test_early_stopping_returns_the_best_averages(tiny, tmp_path):
 
     validation = tf.data.Dataset.range(2).map(wrong)
     settings = tiny.training(early_stop_patience=2, steps=100, steps_per_epoch=6)
-    model = fit(tiny.stage(validation=validation), settings, tmp_path)
+    model = tiny.fit(tiny.stage(validation=validation), settings, tmp_path)
     losses = [r["validation_loss"] for r in history(tmp_path) if r["event"] == "epoch"]
     best = int(np.argmin(losses))
     assert len(losses) == best + 3 < 16
-    assert model.evaluate(triples(validation), verbose=0) == pytest.approx(losses[best], rel=1e-6)
+    assert model.evaluate(packed(validation), verbose=0) == pytest.approx(losses[best], rel=1e-6)
     assert f"step-{6 * (best + 1):08d}.npz" in checkpoints(tmp_path)
-    again = fit(tiny.stage(validation=validation), settings, tmp_path)
+    again = tiny.fit(tiny.stage(validation=validation), settings, tmp_path)
     for value, expected in zip(tiny.variables(again), tiny.variables(model), strict=True):
         np.testing.assert_array_equal(value, expected)
 
 
 def test_xla_and_muon_train(tiny, tmp_path):
-    fit(tiny.stage(), tiny.training(jit_compile=True, optimizer="muon", ema_momentum=0), tmp_path)
+    tiny.fit(tiny.stage(), tiny.training(jit_compile=True, kind="muon", ema_momentum=0), tmp_path)
     epochs = [r["loss"] for r in history(tmp_path) if r["event"] == "epoch"]
     assert epochs[-1] < epochs[0]
 
@@ -187,7 +188,7 @@ def test_nan_in_the_data_names_the_loss(tiny, tmp_path):
 
     stage = tiny.stage(train=lambda start: tf.data.Dataset.range(start, 100).map(poisoned))
     with pytest.raises(NotFinite) as error:
-        fit(stage, tiny.training(), tmp_path)
+        tiny.fit(stage, tiny.training(), tmp_path)
     assert "Step 11 of stage 'tiny': the loss is nan, the gradient of " in str(error.value)
     assert "layer" not in str(error.value)
     assert f"The last good checkpoint is {tmp_path}/checkpoints/step-00000009.npz." in str(error.value)
@@ -211,7 +212,7 @@ def test_nan_in_a_gradient_names_the_variable(tiny, tmp_path):
         return keras.Model(x, keras.layers.Dense(10, name="logits")(h))
 
     with pytest.raises(NotFinite) as error:
-        fit(tiny.stage(build=build), tiny.training(), tmp_path)
+        tiny.fit(tiny.stage(build=build), tiny.training(), tmp_path)
     message = str(error.value)
     assert "Step 1 of stage 'tiny': the gradient of 'tokens/embeddings' is not finite (1 of 3" in message
     assert "step-00000000.npz" in message
@@ -239,7 +240,7 @@ def test_nan_in_a_layer_names_the_layer(tiny, tmp_path):
     with pytest.raises(
         NotFinite, match=r"^Step 6 of .*: the output of layer 'fragile' is not finite, the loss is nan, "
     ):
-        fit(tiny.stage(build=build), tiny.training(), tmp_path)
+        tiny.fit(tiny.stage(build=build), tiny.training(), tmp_path)
 
 
 def test_a_signal_in_this_process_restores_the_handlers(tiny, tmp_path):
@@ -255,7 +256,7 @@ def test_a_signal_in_this_process_restores_the_handlers(tiny, tmp_path):
         return steps.map(lambda s: tiny.batch(tf.ensure_shape(tf.py_function(batch, [s], tf.int64), [])))
 
     with pytest.raises(Terminated) as error:
-        fit(tiny.stage(train=train), tiny.training(), tmp_path)
+        tiny.fit(tiny.stage(train=train), tiny.training(), tmp_path)
     assert error.value.signal == signal.SIGTERM
     assert before == (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
 
@@ -271,7 +272,7 @@ def drawn(folder):
 
 
 def test_a_profile_and_curves_are_written(tiny, tmp_path):
-    fit(tiny.stage(), tiny.training(profile_steps=(7, 10)), tmp_path)  # the steps lie in two epochs
+    tiny.fit(tiny.stage(), tiny.training(profile_steps=(7, 10)), tmp_path)  # the steps lie in two epochs
     assert list((tmp_path / "tensorboard").glob("plugins/profile/*/*.xplane.pb"))
     tags = drawn(tmp_path)
     assert [step for step, _ in tags["step/gradient_norm"]] == [10, 20]
@@ -283,7 +284,7 @@ def test_a_profile_and_curves_are_written(tiny, tmp_path):
 
 @pytest.mark.parametrize("samples", [None, lambda model: []])
 def test_a_run_may_write_no_samples(tiny, tmp_path, samples):
-    fit(tiny.stage(samples=samples), tiny.training(steps=8), tmp_path)
+    tiny.fit(tiny.stage(samples=samples), tiny.training(steps=8), tmp_path)
     (epoch,) = history(tmp_path)
     assert epoch["samples"] == []
     tags = drawn(tmp_path)
@@ -297,17 +298,17 @@ def test_a_picture_is_kept_as_a_file_and_drawn_again_by_a_run_that_continues(tin
 
     unfinished = tiny.stage(samples=draw, train=lambda start: tf.data.Dataset.range(start, 10).map(tiny.batch))
     with pytest.raises(UserError, match="ended at step 10"):
-        fit(unfinished, tiny.training(), tmp_path)
+        tiny.fit(unfinished, tiny.training(), tmp_path)
     shutil.copytree(tmp_path, tmp_path / "taken away")
     (tmp_path / "taken away" / "pictures" / "step-00000008.png").unlink()
-    fit(tiny.stage(samples=draw), tiny.training(), tmp_path)
+    tiny.fit(tiny.stage(samples=draw), tiny.training(), tmp_path)
     pictures = [r["picture"] for r in history(tmp_path) if r["event"] == "epoch"]
     assert pictures == [f"pictures/step-{step:08d}.png" for step in (8, 16, 20)]
     for step, name in zip((8, 16, 20), pictures, strict=True):
         picture = tf.io.decode_png((tmp_path / name).read_bytes()).numpy()
         np.testing.assert_array_equal(picture, np.full([4, 6, 1], step, np.uint8))
     assert [step for step, _ in drawn(tmp_path)["picture"]] == [8, 16, 20]
-    fit(tiny.stage(samples=draw), tiny.training(), tmp_path / "taken away")
+    tiny.fit(tiny.stage(samples=draw), tiny.training(), tmp_path / "taken away")
     assert [step for step, _ in drawn(tmp_path / "taken away")["picture"]] == [16, 20]
 
 
@@ -346,7 +347,7 @@ def test_a_model_may_have_its_own_loss_metrics_and_randomness(tiny, tmp_path):
         validation = tf.data.Dataset.range(10**6, 10**6 + batches).map(tiny.batch)
         folder = tmp_path / str(batches)
         stage = tiny.stage(build=build, loss=None, unit="guesses", samples=None, validation=validation)
-        model = fit(stage, tiny.training(deterministic=True), folder)
+        model = tiny.fit(stage, tiny.training(deterministic=True), folder)
         return [v.numpy() for v in model.trainable_variables], history(folder)
 
     weights, records = trained(2)
@@ -366,5 +367,5 @@ def test_a_model_may_have_its_own_loss_metrics_and_randomness(tiny, tmp_path):
 def test_the_terminal_speaks_of_the_stages_unit(tiny, tmp_path, capsys, unit, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
-    fit(tiny.stage(unit=unit), tiny.training(steps=10), tmp_path)
+    tiny.fit(tiny.stage(unit=unit), tiny.training(steps=10), tmp_path)
     assert f"{unit}/s" in capsys.readouterr().out

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ikelos.pipelines.recipe.sections import Export, Section, TaskConfig, Training
+from ikelos.pipelines.recipe.sections import PlainTraining, Section, TaskConfig
 
 
 class Data(Section):
@@ -25,5 +25,4 @@ class Attentive(Section):
 class Config(TaskConfig):
     data: Data
     model: Annotated[Recurrent | Attentive, Field(discriminator="kind")]
-    training: Training
-    export: Export
+    training: PlainTraining

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ikelos.pipelines.training import optimizer as optimizers
+from ikelos.pipelines.training import optimizers
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -20,7 +20,7 @@ def make(tiny):
         h = keras.layers.Embedding(tiny.VOCABULARY, 8, name="tokens")(x)
         h = keras.layers.Dense(12, activation="tanh", name="hidden")(h)
         model = keras.Model(x, keras.layers.Dense(tiny.VOCABULARY, name="logits")(h))
-        model.compile(optimizer=optimizers.build_optimizer(tiny.training(**changes), model), loss=LOSS)
+        optimizers.compile_model(model, optimizers.build(tiny.training(**changes), model), LOSS, jit_compile=False)
         return model
 
     return make
@@ -101,7 +101,7 @@ def test_averaged_gives_the_raw_weights_back_bit_by_bit(tiny, make):
     for number in range(3):
         step(model, tiny.batch(tf.constant(number, tf.int64)))
     raw, averages = values(model.trainable_variables), values(model.optimizer.averages)
-    with optimizers.averaged(model):
+    with optimizers.averaged(model, {"model": model.optimizer}):
         for value, expected in zip(values(model.trainable_variables), averages, strict=True):
             np.testing.assert_array_equal(value, expected)
     for value, expected in zip(values(model.trainable_variables), raw, strict=True):
@@ -111,7 +111,7 @@ def test_averaged_gives_the_raw_weights_back_bit_by_bit(tiny, make):
 def test_without_averages_the_weights_stay(tiny, make):
     model = make(ema_momentum=0)
     raw = values(model.trainable_variables)
-    optimizers.use_averages(model)
+    optimizers.use_averages({"model": model.optimizer})
     for value, expected in zip(values(model.trainable_variables), raw, strict=True):
         np.testing.assert_array_equal(value, expected)
 
@@ -128,7 +128,7 @@ def test_fit_leaves_the_raw_weights(tiny, make):
 @pytest.mark.parametrize("warmup", [0, 10])
 def test_the_schedule_is_a_warm_up_and_a_cosine(tiny, warmup):
     settings = tiny.training(steps=50, warmup_steps=warmup, learning_rate=0.2, final_learning_rate_ratio=0.1)
-    rate = optimizers.schedule(settings)
+    rate = optimizers.schedule(settings.optimizers.model, settings.steps)
     for number in range(51):
         if number < warmup:
             expected = 0.2 * number / warmup
@@ -139,7 +139,8 @@ def test_the_schedule_is_a_warm_up_and_a_cosine(tiny, warmup):
 
 
 def test_a_run_shorter_than_its_warm_up_stays_in_it(tiny):
-    rate = optimizers.schedule(tiny.training(steps=5, warmup_steps=10, learning_rate=0.2))
+    settings = tiny.training(steps=5, warmup_steps=10, learning_rate=0.2)
+    rate = optimizers.schedule(settings.optimizers.model, settings.steps)
     assert [float(rate(number)) for number in range(5)] == pytest.approx([0, 0.02, 0.04, 0.06, 0.08])
 
 
@@ -155,7 +156,7 @@ def test_weight_decay_is_for_matrices():
 
 
 def test_muon_takes_the_inner_matrices_only(make):
-    model = make(optimizer="muon")
+    model = make(kind="muon")
     pairs = zip(model.trainable_variables, model.optimizer.adam_velocities, strict=True)
     muon = [variable.path for variable, velocity in pairs if velocity is None]
     assert muon == ["hidden/kernel"]

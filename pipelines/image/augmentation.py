@@ -1,0 +1,39 @@
+"""Images moved at random, in the graph."""
+
+import math
+
+import tensorflow as tf
+
+from ikelos.pipelines.image.config import Augmentation
+
+
+def moved(shades: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor) -> tf.Tensor:
+    """Images float32 `[B,H,W,C]`, each turned, zoomed, sheared and shifted around its middle.
+
+    What comes in from outside is 0.
+
+    Args:
+        shades: The images.
+        augmentation: By how much they are moved.
+        seed: int32 `[2]`.
+    """
+    count, height, width = tf.shape(shades)[0], shades.shape[1], shades.shape[2]
+    turn, wide, high, shear, right, down = tf.unstack(tf.random.stateless_normal([6, count], seed))
+    angle = turn * augmentation.rotation * math.pi / 180
+    shear *= augmentation.shear
+    wide, high = tf.exp(wide * augmentation.zoom), tf.exp(high * augmentation.zoom)
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    # Of each place of the result the place it is taken from, both from the middle: [[a, b], [c, d]].
+    a, b, c, d = wide * cos, wide * (shear * cos - sin), high * sin, high * (shear * sin + cos)
+    x, y = (width - 1) / 2, (height - 1) / 2
+    right, down = right * augmentation.shift + x - a * x - b * y, down * augmentation.shift + y - c * x - d * y
+    zeros = tf.zeros([count])
+    result = tf.raw_ops.ImageProjectiveTransformV3(
+        images=shades,
+        transforms=tf.stack([a, b, right, c, d, down, zeros, zeros], axis=1),
+        output_shape=[height, width],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+    )
+    return tf.ensure_shape(result, shades.shape)

@@ -1,0 +1,52 @@
+"""Parts of convolutional networks, as functions from Keras tensors to Keras tensors."""
+
+import keras
+
+
+def residual_blocks(inputs: keras.KerasTensor, count: int, dropout: float) -> keras.KerasTensor:
+    """Residual blocks (He et al. 2016, the pre-activation form), each at first the identity.
+
+    Args:
+        inputs: `[B,H,W,C]`.
+        count: Number of blocks.
+        dropout: Share of a block's inner channels' values dropped in training.
+    """
+    channels = inputs.shape[-1]
+    for _ in range(count):
+        hidden = keras.layers.Conv2D(channels, 3, padding="same", activation="relu")(activated(inputs))
+        hidden = keras.layers.Dropout(dropout)(hidden)
+        hidden = keras.layers.Conv2D(channels, 3, padding="same", kernel_initializer="zeros")(hidden)
+        inputs = keras.layers.Add()([inputs, hidden])
+    return inputs
+
+
+def activated(inputs: keras.KerasTensor) -> keras.KerasTensor:
+    """ReLU."""
+    return keras.layers.ReLU()(inputs)
+
+
+def doubled(inputs: keras.KerasTensor, channels: int, size: int) -> keras.KerasTensor:
+    """Twice the resolution, `[B,2H,2W,channels]`: a convolution gives the four pixels of each place.
+
+    Shi et al. 2016 (https://arxiv.org/abs/1609.05158), section 3.2.
+
+    Args:
+        inputs: `[B,H,W,C]`.
+        channels: Of the result.
+        size: Of the convolution's kernel.
+    """
+    height, width = inputs.shape[1:3]
+    hidden = keras.layers.Conv2D(4 * channels, size, padding="same")(inputs)
+    hidden = keras.layers.Reshape((height, width, 2, 2, channels))(hidden)
+    hidden = keras.layers.Permute((1, 3, 2, 4, 5))(hidden)
+    return keras.layers.Reshape((2 * height, 2 * width, channels))(hidden)
+
+
+def with_classes(
+    inputs: keras.KerasTensor, hidden: keras.KerasTensor, num_classes: int
+) -> tuple[keras.KerasTensor | tuple[keras.KerasTensor, keras.KerasTensor], keras.KerasTensor]:
+    """Inputs and hidden values `[B,D]` of a network that is told the class, one-hot `[B,num_classes]`; 0 tells none."""
+    if not num_classes:
+        return inputs, hidden
+    classes = keras.Input((num_classes,), name="classes")
+    return (inputs, classes), keras.layers.Concatenate()([hidden, classes])

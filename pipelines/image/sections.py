@@ -1,0 +1,132 @@
+"""Sections of a report that models show that make images."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ikelos.pipelines.image import pictures
+from ikelos.pipelines.image.pictures import Decode
+from ikelos.pipelines.report.figures import Panel, epoch_curves
+from ikelos.pipelines.report.sections import Images, Picture
+
+COLUMNS = 10
+"""Of images in a row, but for the grid of samples."""
+_ROWS = 5
+
+
+def drawn(samples: np.ndarray, shown: str, by_class: bool) -> Images:
+    """A grid of samples, uint8 `[rows,columns,H,W,C]`.
+
+    Args:
+        samples: The grid.
+        shown: What a pixel of them is: `the probability that a pixel is white`.
+        by_class: Whether each column was asked for a class.
+    """
+    columns = " In each column, the class it was asked for." if by_class else ""
+    return Images(
+        heading="What it draws",
+        prose=[
+            f"The first {samples.shape[0] * samples.shape[1]} samples of a fixed seed, none picked by hand; shown is "
+            f"{shown}.{columns}"
+        ],
+        images=samples,
+        alt=f"A grid of {samples.shape[0]} by {samples.shape[1]} images that the model generated.",
+    )
+
+
+def distances(samples: np.ndarray, training: np.ndarray, test: np.ndarray) -> dict[str, float]:
+    """Median distance to the nearest training image, of the grid's samples and of test images."""
+    flat = samples.reshape(-1, *samples.shape[2:])
+    return {
+        name: float(np.median(pictures.nearest(images, training)[1]))
+        for name, images in (("samples", flat), ("test", test))
+    }
+
+
+def copies(samples: np.ndarray, training: np.ndarray, medians: Mapping[str, float]) -> Images:
+    """Samples of the grid, and below each the nearest training image; `medians` are those of `distances`."""
+    shown = samples[:, :COLUMNS].reshape(-1, *samples.shape[2:])[: 3 * COLUMNS]
+    shown = shown[: len(shown) // 3 * 3]
+    place, _ = pictures.nearest(shown, training)
+    rows: list[np.ndarray] = []
+    for part, nearest in zip(np.split(shown, 3), np.split(training[place], 3), strict=True):
+        rows += [part, nearest]
+    return Images(
+        heading="Does it copy?",
+        prose=[
+            "Below each sample, the training image that is nearest to it (Euclidean distance of the shades). The "
+            f"median distance is {medians['samples']:.2f} for all samples, {medians['test']:.2f} for test images; "
+            "a copy would have 0. Samples are smoother than images, and so nearer to everything."
+        ],
+        images=np.stack(rows),
+        row_titles=["samples", "nearest"] * 3,
+        alt="Rows of samples, and below each the nearest training image.",
+    )
+
+
+def rebuilt(images: np.ndarray, seen: np.ndarray, reconstructions: tf.Tensor) -> Images:
+    """Images uint8 `[N,H,W,C]` as they are, in black and white (0 and 1) and rebuilt (0 to 1)."""
+    rows = [images, pictures.shades(seen), pictures.shades(reconstructions)]
+    return Images(
+        heading="Reconstructions",
+        prose=["The first test images: as they are, as the black and white pixels that it sees, and rebuilt."],
+        images=np.stack([row[:COLUMNS] for row in rows]),
+        row_titles=["image", "pixels", "rebuilt"],
+        alt="Test images, their black and white pixels, and the model's reconstructions.",
+    )
+
+
+def latent_space(decode: Decode, means: np.ndarray, classes: tf.Tensor | None) -> list[Images]:
+    """Walks from one image to another, and one latent value at a time; images are taken as they come.
+
+    Args:
+        decode: Of the model.
+        means: Latent values of the test images, float32 `[N,Z]`.
+        classes: Of these images, one-hot, for a conditional model.
+    """
+    pairs = min(_ROWS, len(means) // 2)
+    starts, ends = slice(0, 2 * pairs, 2), slice(1, 2 * pairs, 2)
+    told = None if classes is None else classes[starts]
+    return [
+        Images(
+            heading="From one image to another",
+            prose=["Decoded on the straight line between the latent values of two test images."],
+            images=pictures.walks(decode, means[starts], means[ends], COLUMNS, told),
+            alt="Rows of images, each changing by steps from one test image's reconstruction into another's.",
+        ),
+        Images(
+            heading="One latent value at a time",
+            prose=[
+                "The first test image, with one latent value moved from two standard deviations below its mean over "
+                f"the test images to two above: those {_ROWS} that vary most."
+            ],
+            images=pictures.traversals(decode, means, _ROWS, COLUMNS, classes),
+            alt="Rows of images, each showing how one latent value changes a digit or letter.",
+        ),
+    ]
+
+
+def latent_usage(figures: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> Picture:
+    """How much of a variational autoencoder's latent space is used, over the training and at its end."""
+    active, size = figures["active_units"], figures["latent_size"]
+    epochs = [dict(record) for record in history if record["event"] == "epoch"]
+    return Picture(
+        heading="Is the latent space used?",
+        prose=[
+            "A unit is active if the variance of its posterior's mean over the images is above 0.01 (Burda et al. "
+            "2016, section 5.2). No active unit and no divergence would be a collapsed posterior: a decoder that "
+            f"does without latent values. On the test images, {active} of {size} units are active. The curves are "
+            "of the validation images and the averaged weights.",
+        ],
+        figure=epoch_curves(
+            epochs,
+            [
+                Panel("validation_nll", "Reconstruction, nats per image"),
+                Panel("validation_kl", "Divergence from the prior, nats per image"),
+                Panel("validation_active_units", f"Active units of {size}", size),
+            ],
+        ),
+        alt="Reconstruction, divergence and the number of active units over the training steps.",
+    )

@@ -1,0 +1,91 @@
+"""Images in and out of a graph: as numbers, and as PNG and JPEG files."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ikelos.serving import Signature
+
+
+class ImageSignatures:
+    """Makes the signatures of an image model, which share their inputs.
+
+    Their functions take, by keyword, of each row: `image`, shades float32 `[B,H,W,C]` from 0 to 1; `latents` float32
+    `[B,Z]`; `seed` int64 `[B]`; `label` int64 `[B]`, the class's number, which all take whose model is told classes.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int, int], latent_size: int, class_names: tuple[str, ...], example: np.ndarray
+    ):
+        """Takes the names of the classes that the model is told, if any, and an image to show, uint8 `[H,W,C]`."""
+        self._shape, self._class_names = shape, class_names
+        self._specs = {
+            "image": tf.TensorSpec([None, *shape], tf.float32),
+            "image_bytes": tf.TensorSpec([None], tf.string),
+            "latents": tf.TensorSpec([None, latent_size], tf.float32),
+            "seed": tf.TensorSpec([None], tf.int64),
+            "label": tf.TensorSpec([None], tf.int64),
+        }
+        self._examples: dict[str, list] = {
+            "image": [(example / 255).tolist(), (0 * example).tolist()],
+            "image_bytes": [tf.io.encode_png(picture).numpy() for picture in (example, 0 * example)],
+            "latents": [[0.0] * latent_size, [1.0] * latent_size],
+            "seed": [0, 1],
+            "label": [0, len(class_names) - 1],
+        }
+
+    def make(self, name: str, function: Callable[..., dict[str, tf.Tensor]], inputs: tuple[str, ...], doc: str):
+        """A signature of these inputs, and of `label` where the model is told classes."""
+        names = (*inputs, "label") if self._class_names else inputs
+        specs = {key: self._specs[key] for key in names}
+        return Signature(name, function, specs, {key: self._examples[key] for key in names}, doc)
+
+    def of_files(self, name: str, function: Callable[..., dict[str, tf.Tensor]], inputs: tuple[str, ...], doc: str):
+        """As `make`, with PNG or JPEG files in `image_bytes` in place of `image`."""
+
+        def from_files(image_bytes, **others):
+            return function(image=decoded(image_bytes, self._shape), **others)
+
+        return self.make(name, from_files, tuple("image_bytes" if key == "image" else key for key in inputs), doc)
+
+    def condition(self, label: tf.Tensor | None) -> tf.Tensor | None:
+        """One-hot classes, checked when they are run; None for a model that is told none."""
+        if label is None:
+            return None
+        count = len(self._class_names)
+        known = tf.debugging.Assert(
+            tf.reduce_all((label >= 0) & (label < count)),
+            [f"`label` must be between 0 and {count - 1}. Received:", label],
+        )
+        with tf.control_dependencies([known]):
+            return tf.one_hot(label, count)
+
+
+def decoded(files: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
+    """Shades float32 `[B,H,W,C]` from 0 to 1 of PNG or JPEG files, brought to the shape as a data set's images."""
+
+    def one(file):
+        pixels = tf.io.decode_image(file, channels=shape[2], expand_animations=False)
+        pixels = tf.ensure_shape(pixels, [None, None, shape[2]])
+        resized = tf.image.resize(pixels, shape[:2], antialias=True)
+        return tf.round(tf.clip_by_value(resized, 0, 255)) / 255
+
+    return tf.map_fn(one, files, fn_output_signature=tf.TensorSpec(shape, tf.float32))
+
+
+def encoded(images: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Outputs of a signature: images float32 `[B,H,W,C]` from 0 to 1, and the same as PNG files."""
+    pixels = tf.cast(tf.round(255 * images), tf.uint8)
+    return {"image": images, "image_bytes": tf.map_fn(tf.io.encode_png, pixels, fn_output_signature=tf.string)}
+
+
+def keys(seed: tf.Tensor) -> tf.Tensor:
+    """Keys int32 `[B,2]` of random numbers, one for each seed int64 `[B]`."""
+    return tf.bitcast(seed, tf.int32)
+
+
+def by_row(function: Callable[..., tf.Tensor], rows: Any, dtype: tf.DType = tf.float32) -> tf.Tensor:
+    """`function` of each row by itself: what it draws must not depend on the row's mates."""
+    return tf.map_fn(function, rows, fn_output_signature=dtype)

@@ -1,0 +1,84 @@
+"""The convolutional variational autoencoder of images whose pixels are 0 and 1."""
+
+import keras
+import numpy as np
+
+from ikelos import layers
+from ikelos.pipelines.image.config import VAE
+from ikelos.pipelines.image.networks import activated, doubled, residual_blocks, with_classes
+
+NAME = "vae"
+
+Shape = tuple[int, int, int]
+"""H, W, C of the images."""
+
+
+@keras.saving.register_keras_serializable(package="ikelos")
+class UnitInterval(keras.constraints.Constraint):
+    """Holds pseudo-inputs in the range of the images."""
+
+    def __call__(self, w):
+        """The nearest values between 0 and 1."""
+        return keras.ops.clip(w, 0.0, 1.0)
+
+
+def build(settings: VAE, shape: Shape, num_classes: int) -> layers.VariationalAutoencoder:
+    """The untrained model, built; `num_classes` are those it is told, 0 for none."""
+    posterior = layers.Normal(settings.latent_size, name="posterior")
+    encoder = _encoder(settings, shape, num_classes)
+    model = layers.VariationalAutoencoder(
+        encoder,
+        posterior,
+        _prior(settings, shape, encoder, posterior),
+        _decoder(settings, shape, num_classes),
+        layers.Bernoulli(shape, name="likelihood"),
+        num_samples=settings.num_samples,
+        free_bits=settings.free_bits,
+        name=NAME,
+    )
+    images_shape = (None, *shape)
+    model.build((images_shape, (None, num_classes)) if num_classes else images_shape)
+    return model
+
+
+def begin(model: layers.VariationalAutoencoder, examples: np.ndarray, seed: int) -> None:
+    """Lets a VampPrior's pseudo-inputs begin as training images, uint8 `[N,H,W,C]`, chosen by the seed."""
+    if isinstance(model.prior, layers.VampPrior):
+        pseudo_inputs = model.prior.pseudo_inputs
+        chosen = np.random.default_rng(seed).permutation(len(examples))[: pseudo_inputs.shape[0]]
+        pseudo_inputs.assign(np.resize(examples[chosen], pseudo_inputs.shape) / 255)
+
+
+def _prior(settings, shape, encoder, posterior):
+    arguments = settings.prior.model_dump(exclude={"kind"})
+    if settings.prior.kind == "normal":
+        return layers.StandardNormalPrior(settings.latent_size, name="prior")
+    if settings.prior.kind == "flow":
+        return layers.RealNVPPrior(settings.latent_size, **arguments, name="prior")
+    return layers.VampPrior(encoder, posterior, input_shape=shape, constraint=UnitInterval(), **arguments, name="prior")
+
+
+def _encoder(settings, shape, num_classes):
+    images = keras.Input(shape, name="images")
+    hidden = keras.layers.Conv2D(settings.width, 5, strides=2, padding="same")(images)
+    hidden = activated(residual_blocks(hidden, settings.num_blocks, settings.dropout))
+    hidden = keras.layers.Conv2D(2 * settings.width, 3, strides=2, padding="same")(hidden)
+    hidden = activated(residual_blocks(hidden, settings.num_blocks, settings.dropout))
+    inputs, hidden = with_classes(images, keras.layers.Flatten()(hidden), num_classes)
+    hidden = keras.layers.Dense(settings.hidden_size, activation="relu")(hidden)
+    params = keras.layers.Dense(layers.Normal.params_size(settings.latent_size))(hidden)
+    return keras.Model(inputs, params, name="encoder")
+
+
+def _decoder(settings, shape, num_classes):
+    height, width, channels = shape
+    latents = keras.Input((settings.latent_size,), name="latents")
+    inputs, hidden = with_classes(latents, latents, num_classes)
+    hidden = keras.layers.Dense(settings.hidden_size, activation="relu")(hidden)
+    hidden = keras.layers.Dense(height // 4 * (width // 4) * 2 * settings.width)(hidden)
+    hidden = keras.layers.Reshape((height // 4, width // 4, 2 * settings.width))(hidden)
+    hidden = activated(residual_blocks(hidden, settings.num_blocks, settings.dropout))
+    hidden = doubled(hidden, settings.width, 3)
+    hidden = activated(residual_blocks(hidden, settings.num_blocks, settings.dropout))
+    logits = doubled(hidden, channels, 5)
+    return keras.Model(inputs, logits, name="decoder")

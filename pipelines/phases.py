@@ -1,0 +1,92 @@
+"""The phases of a run: functions from what is named to what is named. None of them knows a layout of folders.
+
+`ikelos run` calls them one after the other in a folder of its own (`runner`).
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from ikelos import serving
+from ikelos.pipelines.data import fingerprint
+from ikelos.pipelines.data.config import Split
+from ikelos.pipelines.evaluation import machine
+from ikelos.pipelines.preprocessing import Preprocessing
+from ikelos.pipelines.report import page, standard
+from ikelos.pipelines.task import Finished, Task
+from ikelos.pipelines.training import fit as training
+from ikelos.pipelines.training.stage import Models
+from ikelos.serving import files
+
+AnyTask = Task[Any, Any, Any]
+
+
+def prepare(task: AnyTask, splits: Mapping[Split, Any], folder: Path) -> Preprocessing:
+    """Learns from the splits what comes before the model, and writes it and their fingerprint into a folder."""
+    preprocessing = task.fit(splits)
+    preprocessing.save(folder)
+    fingerprint.write(folder, {name: split.sha256() for name, split in splits.items()})
+    return preprocessing
+
+
+def encode(task: AnyTask, preprocessing: Preprocessing, splits: Mapping[Split, Any], folder: Path) -> Any:
+    """The data in the terms of the preprocessing in a folder.
+
+    Raises:
+        UserError: If the splits are not those from which `prepare` wrote the folder.
+    """
+    fingerprint.check(folder, {name: split.sha256() for name, split in splits.items()})
+    return task.encode(preprocessing, splits)
+
+
+def train(
+    task: AnyTask, preprocessing: Preprocessing, data: Any, folder_of: Callable[[str], Path]
+) -> dict[str, keras.Model]:
+    """Trains the stages one after the other, each in the folder of its name; what is trained already is loaded."""
+    models: dict[str, keras.Model] = {}
+    for stage in task.stages(preprocessing):
+        models[stage.name] = training.fit(stage, stage.feed(data, models), models, folder_of(stage.name))
+    return models
+
+
+def restore(task: AnyTask, preprocessing: Preprocessing, folder_of: Callable[[str], Path]) -> dict[str, keras.Model]:
+    """The models that `train` left; no data is read.
+
+    Raises:
+        UserError: If a stage is not trained to its end.
+    """
+    models: dict[str, keras.Model] = {}
+    for stage in task.stages(preprocessing):
+        models[stage.name] = training.restore(stage, models, folder_of(stage.name))
+    return models
+
+
+def evaluate(task: AnyTask, preprocessing: Preprocessing, data: Any, models: Models) -> dict[str, Any]:
+    """Measures model and baselines on the held-out data, and the machine."""
+    start = time.monotonic()
+    return {
+        "model": task.evaluate(preprocessing, data, models),
+        "baselines": task.baselines(preprocessing, data),
+        "parameters": {name: model.count_params() for name, model in models.items()},
+        "evaluation_seconds": time.monotonic() - start,
+        "machine": machine.describe(),
+        "peak_memory_bytes": machine.peak_memory_bytes(),
+    }
+
+
+def report(task: AnyTask, finished: Finished[Any, Any], folder: Path) -> dict[str, Path]:
+    """Writes the report into a folder; returns its files, named for people."""
+    stages = task.stages(finished.preprocessing)
+    facts, sections = standard.build(task, stages, finished)
+    written = page.write(folder, task.title, facts, sections)
+    files.sync_tree(folder)
+    return written
+
+
+def export(task: AnyTask, preprocessing: Preprocessing, models: Models, base: Path, provenance: dict[str, Any]) -> Path:
+    """Writes the next version of a served model, checked; no data is read."""
+    signatures = task.signatures(preprocessing, models)
+    return serving.export(base, [preprocessing, dict(models)], signatures, provenance=provenance)

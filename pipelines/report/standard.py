@@ -1,0 +1,164 @@
+"""What every report of a trained model holds: the standard sections, with those that its task adds among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ikelos.pipelines.report import figures
+from ikelos.pipelines.report.sections import Column, Headline, Picture, Section, Table, Tile
+
+if TYPE_CHECKING:
+    from ikelos.pipelines.task import Finished, Task
+    from ikelos.pipelines.training.stage import Stage
+
+_PARTS = 20
+"""Most rows of the breakdown: a data set of thousands of documents is no table."""
+
+
+def build(
+    task: Task[Any, Any, Any], stages: Sequence[Stage[Any]], finished: Finished[Any, Any]
+) -> tuple[dict[str, Any], list[Section]]:
+    """All figures of a run as facts for `report.json`, and the sections of its page."""
+    training = {stage.name: training_facts(stage, finished.histories[stage.name]) for stage in stages}
+    facts = {
+        **finished.results,
+        "training": training,
+        "peers": [peer.model_dump() for peer in task.config.evaluation.peers],
+        "recipe": task.config.model_dump(mode="json"),
+    }
+    minutes = sum(values["minutes"] for values in training.values())
+    sections = [
+        headline(task, finished.results, training, stages),
+        *task.showcase(finished),
+        comparison(task, finished.results, minutes),
+        *breakdown(task, finished.results),
+        *(training_section(stage, finished.histories[stage.name], len(stages) > 1) for stage in stages),
+        *task.details(finished),
+        machine_table(finished.results),
+    ]
+    return facts, sections
+
+
+def training_facts(stage: Stage[Any], history: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What a stage's training came to, from the last record of its history."""
+    last = history[-1]
+    return {
+        "steps": last["step"],
+        stage.unit: last["units"],
+        "passes": last["passes"],
+        "minutes": last["seconds"] / 60,
+        f"{stage.unit}_per_second": last["units"] / last["seconds"],
+    }
+
+
+def headline(
+    task: Task[Any, Any, Any], results: dict[str, Any], training: dict[str, Any], stages: Sequence[Stage[Any]]
+) -> Headline:
+    """The metrics, and what they cost."""
+    first, ours = task.metrics[0], results["model"]
+    baselines = [values[first.name] for values in results["baselines"].values()]
+    note = f"best baseline: {first.text(first.best(baselines))}" if baselines else ""
+    minutes = sum(values["minutes"] for values in training.values())
+    return Headline(
+        tiles=[
+            Tile(first.text(ours[first.name]), first.unit, note),
+            *(Tile(metric.text(ours[metric.name]), metric.unit) for metric in task.metrics[1:]),
+            Tile(f"{minutes:.1f} min", "of training", f"on a machine with {_gflops(results)}"),
+            *(
+                Tile(
+                    f"{training[stage.name][stage.unit] / 1e6:.2f} M",
+                    f"{stage.unit} seen",
+                    f"{training[stage.name]['steps']:,} steps",
+                )
+                for stage in stages
+            ),
+            Tile(f"{sum(results['parameters'].values()) / 1e6:.2f} M", "parameters"),
+        ]
+    )
+
+
+def comparison(task: Task[Any, Any, Any], results: dict[str, Any], minutes: float) -> Picture:
+    """Our model beside its baselines and peers."""
+    metric = task.metrics[0]
+    bars = [
+        figures.Bar(task.model_name, results["model"][metric.name], minutes, "ours"),
+        *(
+            figures.Bar(name, values[metric.name], values["minutes"], "baseline")
+            for name, values in results["baselines"].items()
+        ),
+        *(figures.Bar(peer.name, peer.value, peer.minutes, "peer") for peer in task.config.evaluation.peers),
+    ]
+    told = "; ".join(f"{bar.label} {metric.text(bar.value)}" for bar in bars)
+    return Picture(
+        heading="Against baselines and peers",
+        prose=task.about_comparison(results),
+        figure=figures.comparison(bars, metric),
+        alt=f"{metric.unit[0].upper()}{metric.unit[1:]}: {told}",
+    )
+
+
+def breakdown(task: Task[Any, Any, Any], results: dict[str, Any]) -> Iterator[Table]:
+    """The figures of the first parts of the held-out data, beside the baselines'."""
+    if task.breakdown is None or not results["model"][task.breakdown.name]:
+        return
+    parts = list(results["model"][task.breakdown.name].items())
+    baselines = results["baselines"]
+    metrics = [metric for metric in task.metrics if metric.name in parts[0][1]]
+    first = metrics[0]
+    hidden = len(parts) - _PARTS
+    yield Table(
+        heading=f"By {task.breakdown.part}",
+        prose=[f"The first {_PARTS}; report.json has {hidden:,} more."] if hidden > 0 else [],
+        columns=[
+            Column(task.breakdown.part.capitalize()),
+            Column(task.counted.capitalize(), ",d"),
+            *(Column(metric.unit.capitalize(), metric.format) for metric in metrics),
+            *(Column(f"{name}, {first.unit}", first.format) for name in baselines),
+        ],
+        rows=[
+            [
+                part,
+                values[task.counted],
+                *(values[metric.name] for metric in metrics),
+                *(others[task.breakdown.name][part][first.name] for others in baselines.values()),
+            ]
+            for part, values in parts[:_PARTS]
+        ],
+    )
+
+
+def training_section(stage: Stage[Any], history: Sequence[dict[str, Any]], named: bool) -> Picture:
+    """How a stage's training went; `named` where there are several."""
+    facts = training_facts(stage, history)
+    return Picture(
+        heading=f"Training: {stage.name.replace('_', ' ')}" if named else "Training",
+        prose=[
+            f"{facts[stage.unit]:,} {stage.unit} seen, {facts['passes']:.1f} passes over the training data, "
+            f"{facts[f'{stage.unit}_per_second']:,.0f} {stage.unit} a second."
+        ],
+        figure=figures.training_curves(
+            history, {name: settings.clip_norm for name, settings in stage.training.optimizers}, stage.metric
+        ),
+        alt="Loss, gradient norm with clipped steps, and learning rate over the training steps.",
+    )
+
+
+def machine_table(results: dict[str, Any]) -> Table:
+    """The machine that the figures were measured on."""
+    machine = results["machine"]
+    return Table(
+        heading="The machine",
+        columns=[Column("What"), Column("Value")],
+        rows=[
+            ["Processor", f"{machine['cpu']}, {machine['cores']} cores"],
+            ["float32 matrix product (2048³)", _gflops(results)],
+            ["Most memory in use", f"{results['peak_memory_bytes'] / 1e9:.1f} GB"],
+            ["TensorFlow", machine["tensorflow"]],
+            ["Python", machine["python"]],
+        ],
+    )
+
+
+def _gflops(results):
+    return f"{results['machine']['sgemm_gflops']:.0f} GFLOP/s"

@@ -1,0 +1,151 @@
+"""What a task is: all that the runner, a report and an export know of it."""
+
+import abc
+import dataclasses
+import importlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from ikelos.pipelines.data.config import Split
+from ikelos.pipelines.metric import Metric
+from ikelos.pipelines.preprocessing import Preprocessing
+from ikelos.pipelines.recipe import Recipe, loading
+from ikelos.pipelines.recipe.sections import TaskConfig
+from ikelos.pipelines.report.sections import Section
+from ikelos.pipelines.training.history import Record
+from ikelos.pipelines.training.stage import Models, Stage
+from ikelos.serving import Signature
+
+Figures = dict[str, Any]
+"""What was measured, by name: numbers, and dicts of such; JSON."""
+
+
+class Fingerprinted(Protocol):
+    """One split as it is read: `data.examples.Examples`, `text.documents.Documents`, ..."""
+
+    def sha256(self) -> str:
+        """Of everything that it holds."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Breakdown:
+    """Into what parts the held-out data falls, each measured by itself.
+
+    Attributes:
+        name: Key of the parts' figures, by the part's name, among the model's and the baselines' figures.
+        part: What one of them is, for people: `document`.
+    """
+
+    name: str
+    part: str
+
+
+Config = TypeVar("Config", bound=TaskConfig)
+Learned = TypeVar("Learned", bound=Preprocessing)
+Data = TypeVar("Data")
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished(Generic[Learned, Data]):
+    """A run whose model is trained and measured.
+
+    Attributes:
+        preprocessing: What was learned before the model.
+        data: What it was trained and measured on.
+        models: By stage.
+        results: `"model"`, the figures of `Task.evaluate`; `"baselines"`, those of `Task.baselines`; the machine.
+        histories: The records of training, by stage.
+    """
+
+    preprocessing: Learned
+    data: Data
+    models: Models
+    results: dict[str, Any]
+    histories: Mapping[str, Sequence[Record]]
+
+
+class Task(abc.ABC, Generic[Config, Learned, Data]):
+    """One task, with one recipe's numbers. Its methods are called in this order, each may be called alone.
+
+    A task is found by its folder: `ikelos.pipelines.tasks.<task>`, with `config.Config` and `task.Task`.
+
+    Attributes:
+        config: The recipe.
+        metrics: Keys of the figures that people look at; the first is the headline and what runs are compared by.
+        counted: The figure that says on how much the metrics were measured, a plural: `characters`.
+        breakdown: Into what parts the held-out data falls, if it does.
+    """
+
+    metrics: ClassVar[tuple[Metric, ...]]
+    counted: ClassVar[str]
+    breakdown: ClassVar[Breakdown | None] = None
+
+    def __init__(self, config: Config):
+        self.config = config
+
+    @abc.abstractmethod
+    def read(self) -> Mapping[Split, Any]:
+        """Reads the source: each split as a `Fingerprinted`."""
+
+    def fit(self, splits: Mapping[Split, Any]) -> Learned:
+        """Learns from the training split what comes before the model; by default nothing."""
+        return Preprocessing()
+
+    def load(self, folder: Path) -> Learned:
+        """Reads what the preprocessing saved."""
+        return Preprocessing()
+
+    def encode(self, preprocessing: Learned, splits: Mapping[Split, Any]) -> Data:
+        """The data in the terms of the preprocessing; by default the splits as they are."""
+        return splits  # type: ignore[return-value]  # the data of a task without terms of its own
+
+    @abc.abstractmethod
+    def stages(self, preprocessing: Learned) -> Sequence[Stage[Data]]:
+        """What is trained, in this order. No data is read for it."""
+
+    @abc.abstractmethod
+    def evaluate(self, preprocessing: Learned, data: Data, models: Models) -> Figures:
+        """Figures on held-out data: `metrics`, `counted`, and more if wanted."""
+
+    def baselines(self, preprocessing: Learned, data: Data) -> dict[str, Figures]:
+        """The same figures of what one would do without this model, by name, each with the `minutes` it took."""
+        return {}
+
+    @abc.abstractmethod
+    def signatures(self, preprocessing: Learned, models: Models) -> Sequence[Signature]:
+        """What the server offers. No data is read for it."""
+
+    @property
+    def title(self) -> str:
+        """Of the report."""
+        return type(self).__module__.split(".")[-2].replace("_", " ").capitalize()
+
+    @property
+    def model_name(self) -> str:
+        """Of our model, beside baselines and peers."""
+        return "Ikelos, this recipe"
+
+    def about_comparison(self, results: Mapping[str, Any]) -> list[str]:
+        """Paragraphs that say how model and baselines were measured."""
+        return []
+
+    def showcase(self, finished: Finished[Learned, Data]) -> list[Section]:
+        """Sections of the report to look at first."""
+        return []
+
+    def details(self, finished: Finished[Learned, Data]) -> list[Section]:
+        """Sections to end the report with."""
+        return []
+
+    def headline(self, results: Mapping[str, Any]) -> str:
+        """What came out, in a line."""
+        figures, first = results["model"], self.metrics[0]
+        ours = ", ".join(f"{metric.text(figures[metric.name])} {metric.unit}" for metric in self.metrics)
+        others = [f"{name}: {first.text(values[first.name])}" for name, values in results["baselines"].items()]
+        return "; ".join([f"{ours} on {figures[self.counted]:,} held-out {self.counted}", *others])
+
+
+def of_recipe(recipe: Recipe) -> Task[Any, Any, Any]:
+    """The task that a recipe is for."""
+    return importlib.import_module(f"{loading.TASKS}.{recipe.task}.task").Task(recipe.config)

@@ -1,0 +1,52 @@
+"""Texts that a model writes for people to look at."""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from ikelos.pipelines.report import sections
+from ikelos.pipelines.text.config import Samples
+from ikelos.pipelines.text.decoding import continue_text
+from ikelos.pipelines.text.vocabulary import Vocabulary
+
+# One for all calls: samples are written each epoch, and tracing the loop takes longer than running it.
+_continue_text = tf.function(continue_text)
+
+
+def write(settings: Samples, vocabulary: Vocabulary, model: keras.Model) -> list[str]:
+    """Each of the recipe's prompts with what the model writes behind it; the seed is the prompt's place."""
+    count = len(settings.prompts)
+    if not count:
+        return []
+    text = _continue_text(
+        model,
+        vocabulary,
+        settings.length,
+        tf.constant(settings.prompts),
+        tf.fill([count], settings.length),
+        tf.fill([count], settings.temperature),
+        tf.fill([count], settings.top_k),
+        tf.fill([count], settings.top_p),
+        tf.range(count, dtype=tf.int64),
+    )
+    return [prompt + new.decode() for prompt, new in zip(settings.prompts, text.numpy(), strict=True)]
+
+
+def section(settings: Samples, texts: Sequence[str]) -> list[sections.Section]:
+    """The report's section of what `write` gave; none where the recipe has no prompts."""
+    if not settings.prompts:
+        return []
+    return [
+        sections.Samples(
+            heading="What it writes",
+            prose=[
+                f"Temperature {settings.temperature:g}, top-k {settings.top_k}, top-p {settings.top_p:g}; the first "
+                f"{len(texts)} seeds, none picked by hand."
+            ],
+            samples=[
+                sections.Sample(f"seed {seed}", prompt, text.removeprefix(prompt))
+                for seed, (prompt, text) in enumerate(zip(settings.prompts, texts, strict=True))
+            ],
+        )
+    ]

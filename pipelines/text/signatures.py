@@ -1,0 +1,87 @@
+"""What the server of a language model offers: text in, text and likelihoods out."""
+
+import keras
+import tensorflow as tf
+
+from ikelos.pipelines.text.decoding import continue_text, prompt_tokens
+from ikelos.pipelines.text.scoring import log_likelihood
+from ikelos.pipelines.text.vocabulary import Vocabulary
+from ikelos.pipelines.text.vocabulary.special import SPECIAL
+from ikelos.serving import Signature
+
+_TOP_TOKENS = 10
+
+
+def score(name: str, vocabulary: Vocabulary, model: keras.Model, stride: int, example: str) -> Signature:
+    """The likelihood of a text, and which tokens may follow it.
+
+    Args:
+        name: Of the signature.
+        vocabulary: The model's.
+        model: With `start`, `advance` and `context`, as `ikelos.layers.TransformerLanguageModel`.
+        stride: Tokens that each window but the first counts.
+        example: A text.
+    """
+    top = min(_TOP_TOKENS, vocabulary.size - SPECIAL)
+
+    def function(text):
+        tokens, lengths = prompt_tokens(vocabulary, text, model.context)
+        logits, _ = model.start(tokens, lengths, tf.shape(tokens)[1])
+        following = tf.nn.log_softmax(logits)
+        # Special tokens are no text: they are in the full vector alone.
+        best, ids = tf.math.top_k(following[:, SPECIAL:], top)
+        names = vocabulary.decode(tf.reshape(ids + SPECIAL, [-1, 1]))
+        encoded = vocabulary.encode(text)
+        return {
+            "log_likelihood": log_likelihood(model, encoded, model.context, stride, vocabulary.unknown_cost),
+            "next_token_log_probabilities": following,
+            "top_tokens": tf.reshape(names, [-1, top]),
+            "top_log_probabilities": best,
+        }
+
+    return Signature(
+        name=name,
+        function=function,
+        inputs={"text": tf.TensorSpec([None], tf.string)},
+        example={"text": [example, ""]},
+        doc="Log-likelihood of each text in nats, and log-probabilities of the token that follows it.",
+    )
+
+
+def generate(name: str, vocabulary: Vocabulary, model: keras.Model, max_length: int, example: str) -> Signature:
+    """Writing on from a prompt (see `decoding.continue_text`).
+
+    Args:
+        name: Of the signature.
+        vocabulary: The model's.
+        model: As for `score`.
+        max_length: Most tokens that a call adds.
+        example: A prompt.
+    """
+
+    def function(prompt, length, temperature, top_k, top_p, seed):
+        text = continue_text(model, vocabulary, max_length, prompt, length, temperature, top_k, top_p, seed)
+        return {"text": text}
+
+    length = min(80, max_length)
+    return Signature(
+        name=name,
+        function=function,
+        inputs={
+            "prompt": tf.TensorSpec([None], tf.string),
+            "length": tf.TensorSpec([None], tf.int32),
+            "temperature": tf.TensorSpec([None], tf.float32),
+            "top_k": tf.TensorSpec([None], tf.int32),
+            "top_p": tf.TensorSpec([None], tf.float32),
+            "seed": tf.TensorSpec([None], tf.int64),
+        },
+        example={
+            "prompt": [example, ""],
+            "length": [length, length // 2],
+            "temperature": [0.8, 0.0],
+            "top_k": [0, 0],
+            "top_p": [0.95, 1.0],
+            "seed": [0, 1],
+        },
+        doc=f"Up to `length` (at most {max_length}) new tokens behind each prompt, without the prompt.",
+    )

@@ -1,0 +1,10 @@
+import numpy as np
+
+from ikelos.pipelines.image.classes import Classes
+
+
+def test_names_and_example_come_back(bars, tmp_path):
+    Classes.of(bars).save(tmp_path)
+    again = Classes.load(tmp_path)
+    assert again.class_names == ("lying", "standing")
+    np.testing.assert_array_equal(again.example, bars.pixels[0])

@@ -1,0 +1,174 @@
+import types
+
+import numpy as np
+import pytest
+
+from ikelos.pipelines import task
+from ikelos.pipelines.metric import Metric
+from ikelos.pipelines.recipe.sections import Evaluation as SharedEvaluation
+from ikelos.pipelines.recipe.sections import Export, Optimizer, Peer, TaskConfig
+from ikelos.pipelines.report import page, standard
+from ikelos.pipelines.report.sections import Headline, Picture, Section, Table
+from ikelos.pipelines.training.stage import Stage
+
+STEP = {
+    "event": "step",
+    "step": 10,
+    "loss": 2.0,
+    "learning_rate": 1e-3,
+    "gradient_norm": 0.5,
+    "gradient_norm_max": 0.75,
+    "clipped": 0.0,
+    "units_per_second": 100.0,
+    "seconds": 60.0,
+}
+EPOCH = {
+    "event": "epoch",
+    "step": 12,
+    "epoch": 1,
+    "loss": 2.0,
+    "validation_loss": 2.25,
+    "seconds": 90.0,
+    "units": 1800,
+    "passes": 1.5,
+    "samples": [],
+}
+
+
+class Toy(task.Task):
+    metrics = (Metric("nats", "nats per word"), Metric("share", "share right", ".0%", better="more"))
+    counted = "words"
+    breakdown = task.Breakdown("books", "book")
+    read = evaluate = stages = signatures = None
+
+    def about_comparison(self, results):
+        return ["As measured."]
+
+    def showcase(self, finished):
+        return [Section(heading="Look")]
+
+    def details(self, finished):
+        return [Section(heading="More")]
+
+
+Toy.__abstractmethods__ = frozenset()
+
+
+def figures(books, nats):
+    one = {"nats": nats, "share": 0.5, "words": 4}
+    return {**one, "words": 4 * books, "books": {f"book {index}": one for index in range(books)}}
+
+
+@pytest.fixture
+def build():
+    """Facts and sections of a run with some books, stages and baselines."""
+
+    def build(books=3, stages=("only",), baselines=True):
+        config = TaskConfig(
+            evaluation=SharedEvaluation(peers=(Peer(name="nobody", value=3.0, minutes=None),)),
+            export=Export(enabled=True),
+        )
+        optimizer = Optimizer(
+            kind="adamw",
+            learning_rate=1.0,
+            warmup_steps=0,
+            final_learning_rate_ratio=0.0,
+            weight_decay=0.0,
+            beta_1=0.0,
+            beta_2=0.0,
+            clip_norm=1.0,
+        )
+        training = types.SimpleNamespace(optimizers=[("model", optimizer)])
+        parts = [Stage(name, training, None, None, "tokens", Metric("loss", "nats per token")) for name in stages]
+        results = {
+            "model": figures(books, 1.5),
+            "baselines": {"n-grams": {**figures(books, 2.5), "minutes": 0.5}} if baselines else {},
+            "parameters": dict.fromkeys(stages, 1000000),
+            "machine": {"cpu": "a processor", "cores": 2, "sgemm_gflops": 99.6, "tensorflow": "2", "python": "3"},
+            "peak_memory_bytes": 1.26e9,
+        }
+        histories = {name: [STEP, EPOCH] for name in stages}
+        finished = task.Finished(None, None, {}, results, histories)
+        return standard.build(Toy(config), parts, finished)
+
+    return build
+
+
+def of(kind, sections):
+    return [section for section in sections if type(section) is kind]
+
+
+def test_sections_stand_in_order_with_the_tasks_own_among_them(build):
+    facts, sections = build()
+    headings = ["", "Look", "Against baselines and peers", "By book", "Training", "More", "The machine"]
+    assert [section.heading for section in sections] == headings
+    assert facts["training"] == {
+        "only": {"steps": 12, "tokens": 1800, "passes": 1.5, "minutes": 1.5, "tokens_per_second": 20.0}
+    }
+    assert facts["peers"] == [{"name": "nobody", "value": 3.0, "minutes": None}]
+
+
+def test_the_headline_shows_metrics_and_their_price(build):
+    (headline,) = of(Headline, build()[1])
+    assert [(tile.value, tile.label, tile.note) for tile in headline.tiles] == [
+        ("1.500", "nats per word", "best baseline: 2.500"),
+        ("50%", "share right", ""),
+        ("1.5 min", "of training", "on a machine with 100 GFLOP/s"),
+        ("0.00 M", "tokens seen", "12 steps"),
+        ("1.00 M", "parameters", ""),
+    ]
+
+
+def test_our_figure_stands_beside_baselines_and_peers(build):
+    comparison, training = of(Picture, build()[1])
+    assert comparison.prose == ["As measured."]
+    assert comparison.alt == "Nats per word: Ikelos, this recipe 1.500; n-grams 2.500; nobody 3.000"
+    assert comparison.figure.axes[0].get_xlabel() == "nats per word (less is better)"
+    # As it was trained: tokens of the validation text are not those of the test text.
+    assert training.figure.axes[0].get_title(loc="left") == "Loss in nats per token"
+    assert training.figure.axes[0].get_lines()[1].get_ydata().tolist() == [2.25]
+    assert training.prose == ["1,800 tokens seen, 1.5 passes over the training data, 20 tokens a second."]
+
+
+def test_without_baselines_there_are_none(build):
+    _, sections = build(baselines=False)
+    assert of(Headline, sections)[0].tiles[0].note == ""
+    assert [column.title for column in of(Table, sections)[0].columns] == [
+        "Book",
+        "Words",
+        "Nats per word",
+        "Share right",
+    ]
+
+
+def test_several_stages_are_told_apart(build):
+    facts, sections = build(stages=("first", "second_one"))
+    assert [section.heading for section in of(Picture, sections)[1:]] == ["Training: first", "Training: second one"]
+    assert [tile.value for tile in of(Headline, sections)[0].tiles[2:]] == ["3.0 min", "0.00 M", "0.00 M", "2.00 M"]
+    assert set(facts["training"]) == {"first", "second_one"}
+
+
+@pytest.mark.parametrize(
+    ("books", "rows", "prose"), [(20, 20, []), (1020, 20, ["The first 20; report.json has 1,000 more."])]
+)
+def test_the_first_twenty_parts_are_shown(build, tmp_path, books, rows, prose):
+    facts, sections = build(books=books)
+    table, machine = of(Table, sections)
+    assert [row[0] for row in table.rows] == [f"book {index}" for index in range(rows)]
+    assert table.rows[0][1:] == [4, 1.5, 0.5, 2.5]
+    assert table.prose == prose
+    assert [value for _, value in machine.rows] == ["a processor, 2 cores", "100 GFLOP/s", "1.3 GB", "2", "3"]
+    paths = page.write(tmp_path / "report", "A run", facts, sections)
+    last = f"book {books - 1}"
+    assert last in paths["Report's numbers"].read_text()
+    assert (last in paths["Report"].read_text()) == (books == 20)
+
+
+def test_without_parts_there_is_no_table(build):
+    assert len(of(Table, build(books=0)[1])) == 1
+
+
+def test_a_headline_in_a_line():
+    toy = Toy(None)
+    results = {"model": figures(3, 1.5), "baselines": {"n-grams": {"nats": np.float64(2.5)}}}
+    assert toy.headline(results) == "1.500 nats per word, 50% share right on 12 held-out words; n-grams: 2.500"

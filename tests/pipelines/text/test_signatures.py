@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ikelos.layers import LSTMLanguageModel
+from ikelos.pipelines.evaluation import likelihood
+from ikelos.pipelines.text import signatures, windows
+
+STRIDE, LONGEST = 4, 24
+
+
+@pytest.fixture(scope="module")
+def score(words, model):
+    return signatures.score("score", words, model, STRIDE, "abc").function
+
+
+def test_served_likelihood_is_that_of_evaluation(words, model, score):
+    text = "abc defghij abc \u00e9"
+    tokens = words.encode(tf.constant([text]))[0].numpy()
+    nll = likelihood.token_nll(model, windows.strided([tokens], model.context, STRIDE, 3), [len(tokens)])[0]
+    outputs = score(text=tf.constant([text, ""]))
+    np.testing.assert_allclose(outputs["log_likelihood"], [-(nll.sum() + words.unknown_cost), 0], rtol=1e-5)
+    probabilities = np.exp(outputs["next_token_log_probabilities"])
+    np.testing.assert_allclose(probabilities.sum(-1), 1.0, rtol=1e-5)
+
+
+def test_top_tokens_are_the_likeliest_texts(words, score):
+    outputs = score(text=tf.constant(["abc", ""]))
+    for row in range(2):
+        ids = words.encode(outputs["top_tokens"][row]).to_tensor()[:, 0]
+        np.testing.assert_allclose(
+            tf.gather(outputs["next_token_log_probabilities"][row], ids), outputs["top_log_probabilities"][row]
+        )
+        assert (np.diff(outputs["top_log_probabilities"][row]) <= 0).all()
+        assert len(set(ids.numpy())) == 10
+
+
+@pytest.fixture(scope="module", params=["transformer", "lstm"])
+def generate(request, words, model):
+    if request.param == "lstm":
+        model = LSTMLanguageModel(words.size, 16, num_layers=1, size=16, dropout=0.0)
+        model.build((None, 16))
+    return signatures.generate("generate", words, model, LONGEST, "abc")
+
+
+def test_a_row_depends_on_nothing_but_itself(generate):
+    write = tf.function(generate.function)
+    rows = {
+        "prompt": ["", "abc def abc def abc", "a", "abc "],
+        "length": [20, 7, 0, 24],
+        "temperature": [1.0, 0.0, 0.7, 2.0],
+        "top_k": [0, 0, 3, 5],
+        "top_p": [1.0, 1.0, 0.5, 0.9],
+        "seed": [1, 2, 3, 2**40],
+    }
+
+    def call(keep):
+        inputs = {name: [row[i] for i in keep] for name, row in rows.items()}
+        given = {name: tf.constant(values, generate.inputs[name].dtype) for name, values in inputs.items()}
+        return write(**given)["text"].numpy()
+
+    together = call(range(4))
+    assert [call([i])[0] for i in range(4)] == list(together)
+    assert together[2] == b""
+    assert len(together[0]) <= 20
+    assert list(call([3, 1, 2, 0])) == [together[i] for i in (3, 1, 2, 0)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("length", 25), ("length", -1), ("temperature", -0.5), ("top_k", -1), ("top_p", 0.0)]
+)
+def test_a_number_out_of_range_is_named(words, model, name, value):
+    signature = signatures.generate("generate", words, model, LONGEST, "abc")
+    row = {key: values[:1] for key, values in signature.example.items()} | {name: [value]}
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"`{name}` must be between"):
+        signature.function(**{key: tf.constant(v, signature.inputs[key].dtype) for key, v in row.items()})
+
+
+def test_the_example_keeps_to_the_longest_length(words, model):
+    assert signatures.generate("generate", words, model, 5, "abc").example["length"] == [5, 2]

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.training.errors import NotFinite, Terminated
 from ikelos.pipelines.training.history import read
 from ikelos.pipelines.training.stage import packed
@@ -361,6 +362,24 @@ def test_a_model_may_have_its_own_loss_metrics_and_randomness(tiny, tmp_path):
     # Metrics are of the whole validation set, not means of its batches.
     assert [rs[0]["validation_rows"] for rs in (records, other_records)] == [2 * tiny.BATCH, 3 * tiny.BATCH]
     assert epoch["validation_loss"] != other_records[0]["validation_loss"]
+
+
+@pytest.mark.parametrize(("better", "best_of"), [("less", np.argmin), ("more", np.argmax)])
+def test_early_stopping_follows_the_metric_of_the_stage(tiny, tmp_path, better, best_of):
+    def build():
+        model = Guesser()
+        model.build((None, 6))
+        return model
+
+    metric = Metric("spread", "spread", better=better)
+    stage = tiny.stage(build=build, loss=None, samples=None, metric=metric)
+    model = tiny.fit(stage, tiny.training(steps=60, steps_per_epoch=2, early_stop_patience=1, ema_momentum=0), tmp_path)
+    values = [record["validation_spread"] for record in history(tmp_path) if record["event"] == "epoch"]
+    best = int(best_of(values))
+    assert len(values) == best + 2 < 30
+    with np.load(tmp_path / "checkpoints" / f"step-{2 * (best + 1):08d}.npz") as file:
+        kernel = next(file[name] for name in file.files if name.endswith("dense/kernel"))
+    np.testing.assert_array_equal(model.head.kernel.numpy(), kernel)
 
 
 @pytest.mark.parametrize("unit", ["tokens", "images"])

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ikelos.layers import AdversarialModel
+from ikelos.pipelines.recipe.sections import AdversarialOptimizers
 from ikelos.pipelines.training import optimizers
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -160,3 +162,22 @@ def test_muon_takes_the_inner_matrices_only(make):
     pairs = zip(model.trainable_variables, model.optimizer.adam_velocities, strict=True)
     muon = [variable.path for variable, velocity in pairs if velocity is None]
     assert muon == ["hidden/kernel"]
+
+
+def test_each_part_of_a_model_has_its_own_optimizer(tiny):
+    generator, discriminator = (keras.Sequential([keras.Input((2,)), keras.layers.Dense(size)]) for size in (2, 1))
+    model = AdversarialModel(generator, discriminator, latent_size=2, seed=0)
+    one = tiny.training().optimizers.model
+    pair = AdversarialOptimizers(generator=one, discriminator=one.model_copy(update={"learning_rate": 0.5}))
+    training = tiny.training().model_copy(update={"optimizers": pair})
+    built = optimizers.build(training, model)
+    optimizers.compile_model(model, built, None, jit_compile=False)
+    for name, rate in (("generator", 0.03), ("discriminator", 0.5)):
+        assert built[name] is getattr(model, f"{name}_optimizer")
+        assert [v.path for v in built[name].trained] == [v.path for v in getattr(model, name).trainable_variables]
+        assert float(built[name].learning_rate.numpy()) == 0  # the first step of a warm-up
+        assert float(optimizers.schedule(getattr(pair, name), 20)(4)) == pytest.approx(rate)
+    held = optimizers.variables(model, built)
+    assert len(held) == len(model.variables) + sum(len(optimizer.variables) for optimizer in built.values())
+    with pytest.raises(ValueError, match="'critic' must be called 'model' or like a part of the model"):
+        optimizers.build(training.model_copy(update={"optimizers": [("critic", one)]}), model)

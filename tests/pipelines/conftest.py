@@ -52,8 +52,9 @@ TRAINING = [
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
-    """A folder with the recipes of the toy tasks, which stand for the packaged ones."""
+    """A folder with the recipes of a toy task, which stand for the packaged ones; one of another lies beside it."""
     shutil.copytree(TOY / "recipes", tmp_path / "recipes")
+    shutil.copy(TOY / "points.yaml", tmp_path)
     monkeypatch.syspath_prepend(TOY)
     monkeypatch.setattr(loading, "TASKS", "toy_tasks")
     monkeypatch.setattr(loading, "RECIPES", tmp_path / "recipes")

@@ -1,18 +1,27 @@
 """The README's commands on the tiny recipe, with nothing replaced."""
 
 import json
+import shutil
 from pathlib import Path
 
 
-def test_from_a_recipe_to_predictions(ikelos_command, tiny):
+def test_from_a_recipe_to_predictions(ikelos_command, tiny, tmp_path):
     recipe = tiny().source
     first = ikelos_command("run", recipe, "--set", "training.steps=6", "--workdir", "runs/small")
     assert (first.status, first.err) == (0, "")
     for phase in ("data", "preprocessing", "evaluation", "report", "export"):
         assert f"\n{phase}: " in first.out
     result = first.out.splitlines()[-1]
-    assert result.startswith("Result  ")
-    assert "nats per character" in result
+    run = Path("runs/small")
+    figures = json.loads((run / "evaluation.json").read_text())
+    model, (ngram,) = figures["model"], figures["baselines"].values()
+    assert result == (
+        f"Result  {model['nats_per_character']:.3f} nats per character, {model['bits_per_character']:.3f} bits per "
+        f"character on 25 held-out characters; Interpolated Kneser-Ney {ngram['order']}-gram: "
+        f"{ngram['nats_per_character']:.3f}"
+    )
+    facts = json.loads((run / "report" / "report.json").read_text())["facts"]
+    assert facts["training"]["language_model"]["tokens"] == 6 * 8 * 16
 
     generate = ("predict", "runs/small", "--signature", "generate", "--input", "prompt=the c", "--input", "length=5")
     written = ikelos_command(*generate)
@@ -25,14 +34,17 @@ def test_from_a_recipe_to_predictions(ikelos_command, tiny):
     assert json.loads(scored.out)["log_likelihood"][0] < 0
 
     # Asked for, evaluation gives the same figures, and export the next version; neither trains.
-    run = Path("runs/small")
-    figures = json.loads((run / "evaluation.json").read_text())["model"]
     history = (run / "stages" / "language_model" / "history.jsonl").read_text()
     evaluated = ikelos_command("evaluate", "runs/small")
     assert (evaluated.status, evaluated.out.splitlines()[-1]) == (0, result)
+    # Neither export nor prediction needs the data.
+    shutil.rmtree(tmp_path / "data")
     exported = ikelos_command("export", "runs/small")
     assert exported.status == 0
     assert "SavedModel  runs/small/export/2" in exported.out
-    assert json.loads((run / "evaluation.json").read_text())["model"] == figures
+    again = ikelos_command("predict", "runs/small", "--input", "text=the cat", "--output", "json")
+    assert json.loads(again.out) == json.loads(scored.out)
+    assert ikelos_command("evaluate", "runs/small").status == 2
+    assert json.loads((run / "evaluation.json").read_text())["model"] == model
     assert (run / "stages" / "language_model" / "history.jsonl").read_text() == history
     assert ikelos_command("doctor").status == 0

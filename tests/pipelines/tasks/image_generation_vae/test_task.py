@@ -16,7 +16,11 @@ def served(task, preprocessing, model):
 
 
 @pytest.mark.parametrize(
-    ("conditional", "overrides"), [(False, ()), (True, ("model.conditional=true", "model.prior={kind: normal}"))]
+    ("conditional", "overrides"),
+    [
+        (False, ()),
+        pytest.param(True, ("model.conditional=true", "model.prior={kind: normal}"), marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_leaves_a_served_model_a_report_and_figures(tiny, tmp_path, conditional, overrides):
     workdir = tmp_path / "run"

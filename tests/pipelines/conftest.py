@@ -17,7 +17,7 @@ IMAGES = {"train": 24, "validation": 6, "test": 6}
 # What makes a packaged recipe one of seconds, with every kind of thing in it that its own has.
 TINY = {
     "language_modeling": [
-        "model={architecture: transformer, context: 16, num_layers: 2, size: 16, num_heads: 2, hidden_size: 24, "
+        "model={architecture: transformer, context: 16, num_layers: 1, size: 16, num_heads: 2, hidden_size: 24, "
         "dropout: 0.0, ngram_orders: [2, 3], ngram_buckets: 64}",
         "training.steps=12",
         "training.steps_per_epoch=6",

@@ -8,8 +8,8 @@ from ikelos.pipelines.image import binary, vae
 SHAPE = (8, 8, 1)
 
 
-@pytest.mark.parametrize(("prior", "num_samples"), [("normal", 1), ("vamp", 1), ("flow", 2)])
-def test_learns_with_every_prior(bars, settings, prior, num_samples):
+@pytest.mark.parametrize(("prior", "num_samples"), [("vamp", 1), ("flow", 2)])
+def test_learns(bars, settings, prior, num_samples):
     keras.utils.set_random_seed(0)
     model = vae.build(settings(prior, num_samples=num_samples), SHAPE, 0)
     vae.begin(model, bars.pixels, seed=0)
@@ -40,5 +40,8 @@ def test_a_conditional_model_draws_by_class(models):
     assert np.abs(drawn[0] - drawn[1]).max() > 1e-3
 
 
-def test_other_shapes_and_no_blocks(settings):
-    assert vae.build(settings(num_blocks=0), (8, 12, 3), 0).sample(2).shape == (2, 8, 12, 3)
+def test_other_shapes_no_blocks_and_a_plain_prior(settings):
+    model = vae.build(settings("normal", num_blocks=0), (8, 12, 3), 0)
+    vae.begin(model, np.zeros([2, 8, 12, 3], np.uint8), seed=0)  # nothing of it begins as images
+    assert model.sample(2).shape == (2, 8, 12, 3)
+    assert model.prior.trainable_variables == []

@@ -164,6 +164,14 @@ def test_each_option_alone(name, sizes, attend, attention_oracle):
     assert_right(attention_oracle, attend, inputs_of(*sizes), options)
 
 
+def features(seed, attend):
+    """What a combination has that a fault could hang on."""
+    sizes, options = combination(seed)
+    given = {name: name in options for name in [*OPTIONS, "dropout_rate"]}
+    return {"attend": attend, **dict(zip("BTSNKHE", sizes, strict=True)), **given}
+
+
+@pytest.mark.pairwise(features=features)
 @pytest.mark.parametrize("seed", range(40))
 def test_options_together(seed, attend, attention_oracle):
     sizes, options = combination(seed)

@@ -343,7 +343,12 @@ def test_equals_the_stock_layer(kind, index, calls):
         assert_close(actual.masks + actual.state, expected.masks + expected.state)
 
 
-SOME = [(kind, index) for kind in CLASSES for index in range(15) if generate(kind, index).by_op]
+SOME = [
+    pytest.param(kind, index, marks=[pytest.mark.slow] * (index >= 5))
+    for kind in CLASSES
+    for index in range(15)
+    if generate(kind, index).by_op
+]
 
 
 @pytest.mark.parametrize(("kind", "index"), SOME)

@@ -30,7 +30,7 @@ class Metric:
 
     def text(self, value: float) -> str:
         """The number as people read it, without its unit."""
-        return format(value, self.format)
+        return format(round(value) if self.format.endswith("d") else value, self.format)
 
     def improves(self, value: float, on: float | None) -> bool:
         """Whether `value` is better than `on`; everything is better than None."""
@@ -42,4 +42,4 @@ class Metric:
 
     def difference(self, value: float, other: float) -> str:
         """How far one value is from another, with its sign."""
-        return format(value - other, f"+{self.format}")
+        return f"{'+' if value >= other else '-'}{self.text(abs(value - other))}"

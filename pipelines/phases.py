@@ -3,6 +3,7 @@
 `ikelos run` calls them one after the other in a folder of its own (`runner`).
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from ikelos.pipelines.data.config import Split
 from ikelos.pipelines.evaluation import machine
 from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.pipelines.report import page, standard
-from ikelos.pipelines.task import Finished, Task
+from ikelos.pipelines.task import Fingerprinted, Finished, Task
 from ikelos.pipelines.training import fit as training
 from ikelos.pipelines.training.stage import Models
 from ikelos.serving import files
@@ -24,22 +25,24 @@ from ikelos.serving import files
 AnyTask = Task[Any, Any, Any]
 
 
-def prepare(task: AnyTask, splits: Mapping[Split, Any], folder: Path) -> Preprocessing:
-    """Learns from the splits what comes before the model, and writes it and their fingerprint into a folder."""
-    preprocessing = task.fit(splits)
-    preprocessing.save(folder)
+def prepare(task: AnyTask, splits: Mapping[Split, Fingerprinted], folder: Path) -> Preprocessing:
+    """Learns from the splits what comes before the model, and writes it and their fingerprint into a folder.
+
+    Returns:
+        What was written, read again: a run that goes on later must not have another.
+    """
+    task.fit(splits).save(folder)
     fingerprint.write(folder, {name: split.sha256() for name, split in splits.items()})
-    return preprocessing
+    return task.load(folder)
 
 
-def encode(task: AnyTask, preprocessing: Preprocessing, splits: Mapping[Split, Any], folder: Path) -> Any:
-    """The data in the terms of the preprocessing in a folder.
+def check(splits: Mapping[Split, Fingerprinted], folder: Path) -> None:
+    """Checks that the splits are those from which `prepare` wrote a folder.
 
     Raises:
-        UserError: If the splits are not those from which `prepare` wrote the folder.
+        UserError: If one is another.
     """
     fingerprint.check(folder, {name: split.sha256() for name, split in splits.items()})
-    return task.encode(preprocessing, splits)
 
 
 def train(
@@ -48,7 +51,7 @@ def train(
     """Trains the stages one after the other, each in the folder of its name; what is trained already is loaded."""
     models: dict[str, keras.Model] = {}
     for stage in task.stages(preprocessing):
-        models[stage.name] = training.fit(stage, stage.feed(data, models), models, folder_of(stage.name))
+        models[stage.name] = training.fit(stage, data, models, folder_of(stage.name))
     return models
 
 
@@ -70,7 +73,7 @@ def evaluate(task: AnyTask, preprocessing: Preprocessing, data: Any, models: Mod
     return {
         "model": task.evaluate(preprocessing, data, models),
         "baselines": task.baselines(preprocessing, data),
-        "parameters": {name: model.count_params() for name, model in models.items()},
+        "parameters": _parameters(models),
         "evaluation_seconds": time.monotonic() - start,
         "machine": machine.describe(),
         "peak_memory_bytes": machine.peak_memory_bytes(),
@@ -90,3 +93,9 @@ def export(task: AnyTask, preprocessing: Preprocessing, models: Models, base: Pa
     """Writes the next version of a served model, checked; no data is read."""
     signatures = task.signatures(preprocessing, models)
     return serving.export(base, [preprocessing, dict(models)], signatures, provenance=provenance)
+
+
+def _parameters(models: Models) -> int:
+    """How many there are in all models together; a model may hold one of a stage before."""
+    unique = {id(variable): variable for model in models.values() for variable in model.weights}
+    return sum(math.prod(variable.shape) for variable in unique.values())

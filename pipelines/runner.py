@@ -26,7 +26,7 @@ from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.lock import locked
 from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.pipelines.recipe import Recipe
-from ikelos.pipelines.recipe.sections import Training
+from ikelos.pipelines.recipe.sections import Section, Training
 from ikelos.pipelines.task import Finished, Task
 from ikelos.pipelines.training import checkpoint, history
 from ikelos.serving import files
@@ -75,7 +75,7 @@ def run(recipe: Recipe, workdir: Path) -> Outcome:
             results = _evaluate(current, data, models)
         else:
             _say("evaluation", "of these weights is there already")
-        outcome = _told(current, results)
+        outcome = _outcome(current, results)
         if recipe.config.export.enabled:
             version = serving.newest(workdir / "export")
             if version is None or serving.read_provenance(version) != provenance:
@@ -90,9 +90,10 @@ def evaluate(workdir: Path) -> Outcome:
     """Evaluates the trained model of a run again and writes its report anew."""
     with _trained(workdir) as (current, models):
         _say("data", "reads and encodes it")
-        folder = _preprocessing_folder(workdir)
-        data = phases.encode(current.task, current.preprocessing, current.task.read(), folder)
-        return _told(current, _evaluate(current, data, models))
+        splits = current.task.read()
+        phases.check(splits, _preprocessing_folder(workdir))
+        data = current.task.encode(current.preprocessing, splits)
+        return _outcome(current, _evaluate(current, data, models))
 
 
 def export(workdir: Path) -> Outcome:
@@ -119,10 +120,11 @@ def _check_same_run(recipe: Recipe, workdir: Path) -> None:
     path = workdir / "recipe.yaml"
     if not path.is_file():
         return
+    free = set(_free(recipe.config))
     trained = {
         key: values
         for key, values in recipes.difference(recipes.load(path), recipe).items()
-        if key.split(".")[0] not in ("description", "evaluation", "export") and key.split(".")[-1] not in Training.FREE
+        if key.split(".")[0] not in ("description", "evaluation", "export") and key not in free
     }
     if trained:
         key, (there, here) = next(iter(trained.items()))
@@ -131,6 +133,15 @@ def _check_same_run(recipe: Recipe, workdir: Path) -> None:
             f"{workdir} holds a run of another recipe: {key} is {there} there and {here} here{more}. "
             "Choose another --workdir, or delete that one."
         )
+
+
+def _free(section: Section, prefix: str = "") -> Iterator[str]:
+    """The dotted keys of all training sections on which the weights do not depend."""
+    if isinstance(section, Training):
+        yield from (f"{prefix}{name}" for name in section.FREE)
+    for name, value in section:
+        if isinstance(value, Section):
+            yield from _free(value, f"{prefix}{name}.")
 
 
 def _preprocessing_folder(workdir: Path) -> Path:
@@ -144,6 +155,7 @@ def _prepare(recipe: Recipe, workdir: Path) -> tuple[_Run, Any]:
     _say("data", "reads it")
     splits = task.read()
     if folder.is_dir():
+        phases.check(splits, folder)
         files.write(workdir / "recipe.yaml", recipes.dump(recipe))
         preprocessing = task.load(folder)
     else:
@@ -156,7 +168,7 @@ def _prepare(recipe: Recipe, workdir: Path) -> tuple[_Run, Any]:
         # Between the two: a recipe whose data is not found leaves none behind, and preprocessing never lacks its own.
         files.write(workdir / "recipe.yaml", recipes.dump(recipe))
         files.finish(unfinished, folder)
-    return _Run(recipe, workdir, task, preprocessing), phases.encode(task, preprocessing, splits, folder)
+    return _Run(recipe, workdir, task, preprocessing), task.encode(preprocessing, splits)
 
 
 def _provenance(current: _Run) -> dict[str, Any]:
@@ -164,16 +176,12 @@ def _provenance(current: _Run) -> dict[str, Any]:
     stages = current.task.stages(current.preprocessing)
     return {
         "recipe": hashlib.sha256(recipes.dump(current.recipe).encode()).hexdigest(),
-        "checkpoints": {stage.name: _fingerprint(current.stage_folder(stage.name)) for stage in stages},
+        "checkpoints": {
+            stage.name: checkpoint.fingerprint(current.stage_folder(stage.name) / "checkpoints") for stage in stages
+        },
         "ikelos": ikelos.__version__,
         "tensorflow": tf.__version__,
     }
-
-
-def _fingerprint(stage_folder: Path) -> dict[str, str]:
-    path = checkpoint.newest(stage_folder / "checkpoints")
-    with path.open("rb") as file:
-        return {"file": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def _earlier_results(workdir: Path, provenance: dict[str, Any]) -> dict[str, Any] | None:
@@ -198,7 +206,7 @@ def _evaluate(current: _Run, data: Any, models: dict[str, keras.Model]) -> dict[
     return results
 
 
-def _told(current: _Run, results: dict[str, Any]) -> Outcome:
+def _outcome(current: _Run, results: dict[str, Any]) -> Outcome:
     return {
         "Result": current.task.headline(results),
         "Evaluation": current.workdir / "evaluation.json",

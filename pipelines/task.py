@@ -35,10 +35,12 @@ class Breakdown:
     Attributes:
         name: Key of the parts' figures, by the part's name, among the model's and the baselines' figures.
         part: What one of them is, for people: `document`.
+        shown: Most rows of the report's table: a data set of thousands of documents is none.
     """
 
     name: str
     part: str
+    shown: int = 20
 
 
 Config = TypeVar("Config", bound=TaskConfig)
@@ -66,7 +68,7 @@ class Finished(Generic[Learned, Data]):
 
 
 class Task(abc.ABC, Generic[Config, Learned, Data]):
-    """One task, with one recipe's numbers. Its methods are called in this order, each may be called alone.
+    """One task, with one recipe's numbers. The runner calls its methods in the order in which they stand here.
 
     A task is found by its folder: `ikelos.pipelines.tasks.<task>`, with `config.Config` and `task.Task`.
 
@@ -85,8 +87,8 @@ class Task(abc.ABC, Generic[Config, Learned, Data]):
         self.config = config
 
     @abc.abstractmethod
-    def read(self) -> Mapping[Split, Any]:
-        """Reads the source: each split as a `Fingerprinted`."""
+    def read(self) -> Mapping[Split, Fingerprinted]:
+        """Reads the source."""
 
     def fit(self, splits: Mapping[Split, Any]) -> Learned:
         """Learns from the training split what comes before the model; by default nothing."""
@@ -138,12 +140,18 @@ class Task(abc.ABC, Generic[Config, Learned, Data]):
         """Sections to end the report with."""
         return []
 
+    def about_result(self, results: Mapping[str, Any]) -> str:
+        """A few words behind the headline, on how it was measured; may be empty."""
+        return ""
+
     def headline(self, results: Mapping[str, Any]) -> str:
         """What came out, in a line."""
         figures, first = results["model"], self.metrics[0]
         ours = ", ".join(f"{metric.text(figures[metric.name])} {metric.unit}" for metric in self.metrics)
         others = [f"{name}: {first.text(values[first.name])}" for name, values in results["baselines"].items()]
-        return "; ".join([f"{ours} on {figures[self.counted]:,} held-out {self.counted}", *others])
+        about = self.about_result(results)
+        where = f"on {figures[self.counted]:,} held-out {self.counted}" + (f" ({about})" if about else "")
+        return "; ".join([f"{ours} {where}", *others])
 
 
 def of_recipe(recipe: Recipe) -> Task[Any, Any, Any]:

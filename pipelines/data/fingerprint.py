@@ -34,6 +34,6 @@ def check(folder: Path, sums: Mapping[str, str]) -> None:
     for name, found in sums.items():
         if found != began_with[name]:
             raise UserError(
-                f"The data of the split {name!r} (data.source) is not that with which the run in {folder.parent} "
-                "began. Bring that back, or choose another --workdir for this."
+                f"The data of the split {name!r} (data.source) has changed since the run began. Restore it, or choose "
+                "another --workdir."
             )

@@ -8,7 +8,7 @@ import tensorflow as tf
 from ikelos.layers import VariationalAutoencoder
 
 
-def nats(
+def costs(
     model: VariationalAutoencoder,
     dataset: tf.data.Dataset,
     ids: Sequence[str],
@@ -34,8 +34,8 @@ def nats(
         lambda x, seed: model.log_likelihood(x, num_samples, samples_at_once, seed=seed),
         input_signature=[dataset.element_spec["x"], tf.TensorSpec([], tf.int32)],
     )
-    costs = np.concatenate([-bound(batch["x"], tf.constant(i)) for i, batch in enumerate(dataset)], dtype=np.float64)
-    if not np.isfinite(costs).all():
-        place = int(np.argmin(np.isfinite(costs)))
-        raise FloatingPointError(f"The model's likelihood of example {ids[place]} is {-costs[place]}.")
-    return costs
+    nats = np.concatenate([-bound(batch["x"], tf.constant(i)) for i, batch in enumerate(dataset)], dtype=np.float64)
+    if not np.isfinite(nats).all():
+        place = int(np.argmin(np.isfinite(nats)))
+        raise FloatingPointError(f"The model's likelihood of example {ids[place]} is {-nats[place]}.")
+    return nats

@@ -41,7 +41,7 @@ def build(settings: VAE, shape: Shape, num_classes: int) -> layers.VariationalAu
     return model
 
 
-def begin(model: layers.VariationalAutoencoder, examples: np.ndarray, seed: int) -> None:
+def initialize(model: layers.VariationalAutoencoder, examples: np.ndarray, seed: int) -> None:
     """Lets a VampPrior's pseudo-inputs begin as training images, uint8 `[N,H,W,C]`, chosen by the seed."""
     if isinstance(model.prior, layers.VampPrior):
         pseudo_inputs = model.prior.pseudo_inputs

@@ -124,9 +124,21 @@ class PlainTraining(Training):
 
 
 class AdversarialTraining(Training):
-    """How a generator is trained against a discriminator."""
+    """How a generator is trained against a discriminator.
+
+    `ema_momentum` must be 0: `ikelos.layers.AdversarialModel` averages its generator itself.
+    """
 
     optimizers: AdversarialOptimizers
+
+    @pydantic.model_validator(mode="after")
+    def _the_model_averages(self) -> Self:
+        if self.ema_momentum:
+            raise ValueError(
+                f"`ema_momentum` must be 0, as the model averages its generator itself. "
+                f"Received: ema_momentum={self.ema_momentum}"
+            )
+        return self
 
 
 class Peer(Section):

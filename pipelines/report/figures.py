@@ -93,7 +93,7 @@ def training_curves(history: Sequence[dict[str, Any]], clip_norms: Mapping[str, 
         _draw_loss(loss, steps, epochs, clip_norms, metric)
         _draw_gradient_norms(norm, steps, clip_norms)
         _name(rate, "Learning rate")
-        for colour, name in zip(_OPTIMIZERS, clip_norms, strict=False):
+        for colour, name in zip(itertools.cycle(_OPTIMIZERS), clip_norms, strict=False):
             rate.plot(
                 _column(steps, "step"),
                 _column(steps, key(name, "learning_rate")),
@@ -166,7 +166,8 @@ def comparison(bars: Sequence[Bar], metric: Metric) -> Figure:
         for label, bar in zip(axes.get_yticklabels(), bars, strict=True):
             label.set(color=LIGHT["ink"], weight="bold" if bar.kind == "ours" else "normal")
         axes.invert_yaxis()
-        axes.set_xlim(0, longest * 1.32)  # Room for the words behind the longest bar.
+        lowest = min(0.0, *(bar.value for bar in bars))
+        axes.set_xlim(1.32 * lowest, longest * 1.32)  # Room for the words behind the longest bar.
         axes.set_xlabel(f"{metric.unit} ({metric.better} is better)")
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False)  # Every bar says its value.
@@ -190,7 +191,7 @@ def _draw_validation(axes: Axes, epochs: list, metric: Metric) -> list[np.ndarra
     axes.plot(at, values, color=LIGHT["other"], marker="o", markersize=5, label="validation")
     best = int(np.argmax(values == metric.best(values)))
     axes.annotate(
-        f"best {values[best]:.3f}",
+        f"best {metric.text(values[best])}",
         (at[best], values[best]),
         xytext=(0, 9),
         textcoords="offset points",
@@ -203,7 +204,7 @@ def _draw_validation(axes: Axes, epochs: list, metric: Metric) -> list[np.ndarra
 
 def _draw_loss(axes: Axes, steps: list, epochs: list, names: Iterable[str], metric: Metric) -> None:
     shown = []
-    for colour, name in zip(_OPTIMIZERS, names, strict=False):
+    for colour, name in zip(itertools.cycle(_OPTIMIZERS), names, strict=False):
         shown.append(_column(steps, key(name, "loss")))
         label = "training" if name == MODEL else name
         axes.plot(_column(steps, "step"), shown[-1], color=LIGHT[colour], label=label)
@@ -223,7 +224,7 @@ def _draw_gradient_norms(axes: Axes, steps: list, clip_norms: Mapping[str, float
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
-    for colour, (name, clip_norm) in zip(_OPTIMIZERS, clip_norms.items(), strict=False):
+    for colour, (name, clip_norm) in zip(itertools.cycle(_OPTIMIZERS), clip_norms.items(), strict=False):
         _draw_gradient_norm(axes, steps, name, clip_norm, colour)
     _name(axes, "Gradient norm", columns=4 if MODEL in clip_norms else 2)
 

@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from ikelos.pipelines.task import Finished, Task
     from ikelos.pipelines.training.stage import Stage
 
-_PARTS = 20
-"""Most rows of the breakdown: a data set of thousands of documents is no table."""
-
 
 def build(
     task: Task[Any, Any, Any], stages: Sequence[Stage[Any]], finished: Finished[Any, Any]
@@ -68,12 +65,12 @@ def headline(
             *(
                 Tile(
                     f"{training[stage.name][stage.unit] / 1e6:.2f} M",
-                    f"{stage.unit} seen",
+                    f"{stage.unit} seen" + (f" by {stage.name}" if len(stages) > 1 else ""),
                     f"{training[stage.name]['steps']:,} steps",
                 )
                 for stage in stages
             ),
-            Tile(f"{sum(results['parameters'].values()) / 1e6:.2f} M", "parameters"),
+            Tile(f"{results['parameters'] / 1e6:.2f} M", "parameters"),
         ]
     )
 
@@ -94,7 +91,7 @@ def comparison(task: Task[Any, Any, Any], results: dict[str, Any], minutes: floa
         heading="Against baselines and peers",
         prose=task.about_comparison(results),
         figure=figures.comparison(bars, metric),
-        alt=f"{metric.unit[0].upper()}{metric.unit[1:]}: {told}",
+        alt=f"{_title(metric.unit)}: {told}",
     )
 
 
@@ -106,14 +103,15 @@ def breakdown(task: Task[Any, Any, Any], results: dict[str, Any]) -> Iterator[Ta
     baselines = results["baselines"]
     metrics = [metric for metric in task.metrics if metric.name in parts[0][1]]
     first = metrics[0]
-    hidden = len(parts) - _PARTS
+    shown = task.breakdown.shown
+    hidden = len(parts) - shown
     yield Table(
         heading=f"By {task.breakdown.part}",
-        prose=[f"The first {_PARTS}; report.json has {hidden:,} more."] if hidden > 0 else [],
+        prose=[f"The first {shown}; report.json has {hidden:,} more."] if hidden > 0 else [],
         columns=[
-            Column(task.breakdown.part.capitalize()),
-            Column(task.counted.capitalize(), ",d"),
-            *(Column(metric.unit.capitalize(), metric.format) for metric in metrics),
+            Column(_title(task.breakdown.part)),
+            Column(_title(task.counted), ",d"),
+            *(Column(_title(metric.unit), metric.format) for metric in metrics),
             *(Column(f"{name}, {first.unit}", first.format) for name in baselines),
         ],
         rows=[
@@ -123,7 +121,7 @@ def breakdown(task: Task[Any, Any, Any], results: dict[str, Any]) -> Iterator[Ta
                 *(values[metric.name] for metric in metrics),
                 *(others[task.breakdown.name][part][first.name] for others in baselines.values()),
             ]
-            for part, values in parts[:_PARTS]
+            for part, values in parts[:shown]
         ],
     )
 
@@ -158,6 +156,11 @@ def machine_table(results: dict[str, Any]) -> Table:
             ["Python", machine["python"]],
         ],
     )
+
+
+def _title(words: str) -> str:
+    """With a capital at the beginning, and nothing else changed: BLEU stays BLEU."""
+    return words[:1].upper() + words[1:]
 
 
 def _gflops(results):

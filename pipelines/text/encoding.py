@@ -13,7 +13,7 @@ from ikelos.pipelines.text.documents import Documents
 from ikelos.pipelines.text.vocabulary import Vocabulary
 
 
-class Words(Preprocessing):
+class TextPreprocessing(Preprocessing):
     """A vocabulary, fitted on the training documents."""
 
     def __init__(self, vocabulary: Vocabulary):
@@ -21,7 +21,7 @@ class Words(Preprocessing):
         self.vocabulary = vocabulary
 
     @classmethod
-    def fit(cls, settings: config.Vocabulary, texts: Sequence[str]) -> "Words":
+    def fit(cls, settings: config.Vocabulary, texts: Sequence[str]) -> "TextPreprocessing":
         """Fits the vocabulary that a recipe asks for."""
         return cls(vocabulary.fit(settings.kind, texts, settings.size))
 
@@ -30,7 +30,7 @@ class Words(Preprocessing):
         self.vocabulary.save(folder)
 
     @classmethod
-    def load(cls, folder: Path) -> "Words":
+    def load(cls, folder: Path) -> "TextPreprocessing":
         """Reads what `save` wrote."""
         return cls(vocabulary.load(folder))
 

@@ -1,6 +1,7 @@
 """A run's whole state in one file, so that it goes on from any step as if it had never stopped."""
 
 import dataclasses
+import hashlib
 import io
 import json
 import re
@@ -108,9 +109,21 @@ class Checkpoints:
         return f"The last good checkpoint is {self.path(self.steps()[-1])}."
 
 
+def exists(folder: Path) -> bool:
+    """Whether a folder of checkpoints has any."""
+    return any(folder.glob("step-*.npz"))
+
+
 def newest(folder: Path) -> Path:
     """The newest file in a folder of checkpoints; there must be one."""
     return max(folder.glob("step-*.npz"))
+
+
+def fingerprint(folder: Path) -> dict[str, str]:
+    """Name and SHA-256 of the newest file in a folder of checkpoints."""
+    path = newest(folder)
+    with path.open("rb") as file:
+        return {"file": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def _named(variables: Sequence[keras.Variable]) -> dict[str, keras.Variable]:

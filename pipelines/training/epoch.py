@@ -9,7 +9,7 @@ import tensorflow as tf
 from ikelos.pipelines.training.errors import NotFinite
 from ikelos.pipelines.training.history import key
 from ikelos.pipelines.training.optimizers import averaged
-from ikelos.pipelines.training.stage import Samples, packed
+from ikelos.pipelines.training.stage import Samples, keras_batches
 from ikelos.pipelines.training.steps import Run
 from ikelos.serving import files
 
@@ -18,25 +18,32 @@ def finish_epoch(run: Run) -> None:
     """Validates the averaged weights, writes the epoch down, decides whether to go on, and saves.
 
     Raises:
-        NotFinite: A validation figure is NaN or infinite.
+        NotFinite: The figure that validation is decided by is NaN or infinite.
+        ValueError: The stage's metric is none of the model's, or there is no validation data.
         Interrupted: A signal came before the end; nothing has changed then.
     """
     state, training = run.state, run.stage.training
     with averaged(run.model, run.optimizers):
         validation = _validation(run)
         samples = run.feed.samples(run.model) if run.feed.samples else []
-    for name, value in validation.items():
-        if not math.isfinite(value):
-            words = name.replace("_", " ", 1)
-            raise NotFinite(f"Step {state.step}: the {words} is {value}. {run.checkpoints.last_good()}")
-    begin = state.epochs * training.steps_per_epoch
+    name = run.stage.metric.name
+    if f"validation_{name}" not in validation:
+        raise ValueError(
+            f"`metric` of stage {run.stage.name!r} must be one of "
+            f"{', '.join(figure.removeprefix('validation_') for figure in validation)}. Received: metric={name!r}"
+        )
+    if not math.isfinite(validation[f"validation_{name}"]):
+        raise NotFinite(
+            f"Step {state.step}: the validation {name} is {validation[f'validation_{name}']}. "
+            f"{run.checkpoints.last_good()}"
+        )
     state.epochs += 1
     units = state.step * run.feed.units_per_step
     record = {
         "event": "epoch",
         "step": state.step,
         "epoch": state.epochs,
-        **_mean_losses(run, state.step - begin),
+        **_mean_losses(run),
         **validation,
         "seconds": state.seconds,
         "units": units,
@@ -45,18 +52,18 @@ def finish_epoch(run: Run) -> None:
     }
     state.finished = state.step == training.steps
     if training.early_stop_patience:
-        _consider_stopping(run, validation[f"validation_{run.stage.metric.name}"])
+        _consider_stopping(run, validation[f"validation_{name}"])
     run.record(record)
     run.save()
 
 
-def _mean_losses(run: Run, steps: int) -> dict[str, float]:
-    """Of the epoch's steps, by optimizer; the sums begin anew."""
+def _mean_losses(run: Run) -> dict[str, float]:
+    """Of the epoch's updates, by optimizer; the sums begin anew."""
     losses = {}
     for name in run.optimizers:
         sums = run.state.sums_of(name)
-        losses[key(name, "loss")] = sums["epoch_loss"] / steps
-        sums["epoch_loss"] = 0.0
+        losses[key(name, "loss")] = sums["epoch_loss"] / max(sums["epoch_updates"], 1)
+        sums |= {"epoch_loss": 0.0, "epoch_updates": 0}
     return losses
 
 
@@ -74,15 +81,18 @@ def _validation(run: Run) -> dict[str, float]:
     model.make_test_function()
     model.reset_metrics()
     total = counted = 0.0
-    for batch in packed(run.feed.validation):
+    for batch in keras_batches(run.feed.validation):
         for loss in losses:
             loss.reset_state()
         logs = model.test_function(iter([batch]))
-        if losses:
-            weight = _weight(batch)
-            total += weight * float(logs["loss"])
-            counted += weight
+        weight = _weight(batch)
+        total += weight * float(logs["loss"]) if losses else 0.0
+        counted += weight
         run.interruption.check()
+    if not counted:
+        raise ValueError(
+            f"`validation` of stage {run.stage.name!r} must have examples that count. Received: a weight of 0"
+        )
     figures = {f"validation_{name}": float(value) for name, value in logs.items()}
     return figures | ({"validation_loss": total / counted} if losses else {})
 

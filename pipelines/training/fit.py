@@ -1,6 +1,7 @@
 """Trains a stage from wherever it was left to its end."""
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from ikelos.pipelines import recipe
 from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.training import checkpoint
 from ikelos.pipelines.training.board import Board
 from ikelos.pipelines.training.checkpoint import Checkpoints
 from ikelos.pipelines.training.epoch import finish_epoch
@@ -17,12 +19,12 @@ from ikelos.pipelines.training.history import History
 from ikelos.pipelines.training.interruption import Interrupted, Interruption
 from ikelos.pipelines.training.optimizers import Optimizers, build, compile_model, use_averages, variables
 from ikelos.pipelines.training.progress import Progress
-from ikelos.pipelines.training.stage import Feed, Models, Stage, packed
+from ikelos.pipelines.training.stage import Feed, Models, Stage, keras_batches
 from ikelos.pipelines.training.state import State
 from ikelos.pipelines.training.steps import Run, Steps
 
 
-def fit(stage: Stage[Any], feed: Feed, models: Models, folder: Path) -> keras.Model:
+def fit(stage: Stage[Any], data: Any, models: Models, folder: Path) -> keras.Model:
     """Trains the stage with `keras.Model.fit` and returns the model with its averaged weights.
 
     Everything is kept in `folder`: `checkpoints/`, `history.jsonl`, `pictures/`, `tensorboard/`. Called again after a
@@ -32,7 +34,7 @@ def fit(stage: Stage[Any], feed: Feed, models: Models, folder: Path) -> keras.Mo
 
     Args:
         stage: What is trained, and how.
-        feed: On what.
+        data: On what; asked for its feed only if there is something to train.
         models: Those of the stages before.
         folder: The stage's own.
 
@@ -42,9 +44,10 @@ def fit(stage: Stage[Any], feed: Feed, models: Models, folder: Path) -> keras.Mo
         UserError: A checkpoint is of another model or other settings, or cannot be read; the data ended.
         OSError: The disk is full, or the folder cannot be written.
     """
-    model, optimizers, state, checkpoints = _restored(stage, models, folder, feed)
+    feed = None if checkpoint.exists(folder / "checkpoints") else stage.feed(data, models)
+    model, optimizers, state, checkpoints = _restored(stage, models, folder, feed.initialize if feed else None)
     if not state.finished:
-        _train(stage, feed, folder, model, optimizers, state, checkpoints)
+        _train(stage, feed or stage.feed(data, models), folder, model, optimizers, state, checkpoints)
     return _final(model, optimizers, state, checkpoints)
 
 
@@ -64,7 +67,7 @@ def restore(stage: Stage[Any], models: Models, folder: Path) -> keras.Model:
 
 
 def _restored(
-    stage: Stage[Any], models: Models, folder: Path, feed: Feed | None = None
+    stage: Stage[Any], models: Models, folder: Path, initialize: Callable[[keras.Model], None] | None = None
 ) -> tuple[keras.Model, Optimizers, State, Checkpoints]:
     """The compiled model as its newest checkpoint has it, or new."""
     training = stage.training
@@ -73,8 +76,8 @@ def _restored(
     # Here, so that the weights depend on the seed alone, not on what was drawn before in this process.
     keras.utils.set_random_seed(training.seed)
     model = stage.build(models)
-    if feed is not None and feed.begin is not None:
-        feed.begin(model)
+    if initialize is not None:
+        initialize(model)
     optimizers = build(training, model)
     compile_model(model, optimizers, stage.loss, training.jit_compile)
     settings = dict(recipe.leaves(training.model_dump(mode="json", exclude=set(training.FREE))))
@@ -132,7 +135,7 @@ def _train_epoch(run: Run) -> None:
     if state.step == end:  # stopped by a signal between the last step and the end of the validation
         return
     run.model.fit(
-        packed(run.feed.train(state.step)),
+        keras_batches(run.feed.train(state.step)),
         steps_per_epoch=end - state.step,
         shuffle=False,
         verbose=0,

@@ -1,5 +1,6 @@
 """The optimizers of a stage, by name: one for the whole model, or one for each of its parts."""
 
+import collections
 import contextlib
 import re
 from collections.abc import Iterator, Mapping
@@ -17,22 +18,38 @@ def build(training: Training, model: keras.Model) -> dict[str, Recording]:
     """Makes the optimizers of a stage, each built for its weights (see `recipe.sections.Optimizers`).
 
     Raises:
-        ValueError: If the model has no part of an optimizer's name.
+        ValueError: If the model has no part of an optimizer's name, or a weight is not moved, or moved twice.
     """
-    return {
-        name: _build(settings, training, _part(model, name).trainable_variables)
-        for name, settings in training.optimizers
-    }
+    parts = {name: _part(model, name).trainable_variables for name, _ in training.optimizers}
+    moved = collections.Counter(id(variable) for variables in parts.values() for variable in variables)
+    for variable in model.trainable_variables:
+        if moved[id(variable)] != 1:
+            raise ValueError(
+                f"`optimizers` must move each trainable weight once. Received: optimizers={list(parts)}, of which "
+                f"{moved[id(variable)]} move {variable.path!r}"
+            )
+    return {name: _build(settings, training, parts[name]) for name, settings in training.optimizers}
 
 
 def compile_model(
     model: keras.Model, optimizers: Optimizers, loss: keras.losses.Loss | None, jit_compile: bool
 ) -> None:
-    """Compiles the model with its optimizers; without a loss, the model's own `compute_loss` counts."""
+    """Compiles the model with its optimizers; without a loss, the model's own `compute_loss` counts.
+
+    Raises:
+        ValueError: If Keras puts another optimizer around one, as it does under `mixed_float16`: that one would keep
+            state that no checkpoint holds, and hide the loss.
+    """
     arguments = {key(name, "optimizer"): optimizer for name, optimizer in optimizers.items()}
     if loss is not None:
         arguments["loss"] = loss
     model.compile(**arguments, jit_compile=jit_compile)
+    for name, optimizer in arguments.items():
+        if name != "loss" and getattr(model, name) is not optimizer:
+            raise ValueError(
+                "A stage's model must not have the dtype policy mixed_float16; mixed_bfloat16 needs no scaled loss. "
+                f"Received: dtype_policy={model.dtype_policy.name}"
+            )
 
 
 def variables(model: keras.Model, optimizers: Optimizers) -> list[keras.Variable]:
@@ -96,8 +113,8 @@ def _part(model: keras.Model, name: str) -> keras.Layer:
     part = model if name == MODEL else getattr(model, name, None)
     if not isinstance(part, keras.Layer):
         raise ValueError(
-            f"The optimizer {name!r} must be called 'model' or like a part of the model. Received: a "
-            f"{type(model).__name__} without a layer {name!r}"
+            f"`optimizers` must be named `model` or after a part of the model. Received: optimizers.{name}, where "
+            f"{type(model).__name__} has no layer of this name"
         )
     return part
 

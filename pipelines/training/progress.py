@@ -43,20 +43,25 @@ class Progress:
         """Shows the numbers of a record of the history."""
         if record["event"] == "step":
             speed = f"{record['units_per_second']:,.0f} {self._unit}/s"
-            self._bar.update(self._task, losses=self._told(record), speed=speed)
+            self._bar.update(self._task, losses=self._losses_of(record), speed=speed)
             return
         name = self._metric.name
-        validation = f"validation {'' if name == 'loss' else f'{name} '}{record[f'validation_{name}']:.4f}"
+        validation = f"validation {'' if name == 'loss' else f'{name} '}{self._validation_of(record)}"
         self._bar.update(self._task, validation=validation)
         if not self._console.is_terminal:
             self._console.print(
-                f"{self._name}: step {record['step']}/{self._steps}, {self._told(record)}, {validation}, "
+                f"{self._name}: step {record['step']}/{self._steps}, {self._losses_of(record)}, {validation}, "
                 f"{record['seconds']:.0f} s",
                 soft_wrap=True,
             )
 
-    def _told(self, record: Record) -> str:
+    def _losses_of(self, record: Record) -> str:
         return ", ".join(f"{loss} {record[loss]:.4f}" for loss in self._losses)
+
+    def _validation_of(self, record: Record) -> str:
+        """The loss as precisely as the training's, any other metric as it is written."""
+        value = record[f"validation_{self._metric.name}"]
+        return f"{value:.4f}" if self._metric.name == "loss" else self._metric.text(value)
 
     def close(self) -> None:
         """Lets the terminal go on below."""

@@ -34,7 +34,7 @@ class Feed:
         units_per_step: How many of the stage's units an average step takes.
         units: How many there are in the training data.
         samples: From the model with its averaged weights to what a person looks at after each epoch.
-        begin: Sets weights of the new model that begin as data.
+        initialize: Sets those weights of a new model that begin as data.
     """
 
     train: Callable[[int], tf.data.Dataset]
@@ -42,7 +42,7 @@ class Feed:
     units_per_step: int
     units: int
     samples: Callable[[keras.Model], Samples] | None = None
-    begin: Callable[[Any], None] | None = None
+    initialize: Callable[[Any], None] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Stage(Generic[Data]):
             )
 
 
-def packed(dataset: tf.data.Dataset) -> tf.data.Dataset:
+def keras_batches(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """A feed's batches as Keras trains on them: `x`, `(x, y)` or `(x, y, sample_weight)`."""
     return dataset.map(
         lambda batch: keras.utils.pack_x_y_sample_weight(batch["x"], batch.get("y"), batch.get("sample_weight"))

@@ -2,7 +2,16 @@
 
 import dataclasses
 
-EMPTY_SUMS: dict[str, float] = {"loss": 0.0, "norm": 0.0, "norm_max": 0.0, "clipped_before": 0, "epoch_loss": 0.0}
+EMPTY_SUMS: dict[str, float] = {
+    "updates": 0,
+    "loss": 0.0,
+    "norm": 0.0,
+    "norm_max": 0.0,
+    "clipped_before": 0,
+    "updates_before": 0,
+    "epoch_updates": 0,
+    "epoch_loss": 0.0,
+}
 
 
 @dataclasses.dataclass
@@ -16,7 +25,7 @@ class State:
         seconds: Spent in training steps.
         window_steps: Steps since the last line of the history.
         window_seconds: Spent in these.
-        sums: Of each optimizer, by its name: sums over these steps, and over the steps of the epoch.
+        sums: Of each optimizer, by its name: sums over its updates in these steps, and in those of the epoch.
         best: The best validation figure, None before the first.
         best_step: The step it was measured at, None before the first and without early stopping.
         wait: Epochs since then.

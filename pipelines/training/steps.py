@@ -17,7 +17,6 @@ from ikelos.pipelines.training.history import History, Record, key
 from ikelos.pipelines.training.interruption import Interruption
 from ikelos.pipelines.training.optimizers import Optimizers, variables
 from ikelos.pipelines.training.progress import Progress
-from ikelos.pipelines.training.recording import Recording
 from ikelos.pipelines.training.stage import Feed, Stage
 from ikelos.pipelines.training.state import EMPTY_SUMS, State
 
@@ -59,8 +58,8 @@ class Run:
 class Steps(keras.callbacks.Callback):
     """After each step: count it, stop at a NaN, and now and then write a record and a checkpoint.
 
-    Only two scalars of each optimizer are read each step, its loss and its gradient's norm, as any of them
-    waits for the step to end.
+    Only three scalars of each optimizer are read each step: its loss, its gradient's norm and how often it has moved
+    the weights. The first of them waits for the step to end.
     """
 
     def __init__(self, run: Run, end: int):
@@ -94,11 +93,16 @@ class Steps(keras.callbacks.Callback):
         for name, optimizer in self._run.optimizers.items():
             loss, norm = float(optimizer.loss.numpy()), float(optimizer.gradient_norm.numpy())
             if not (math.isfinite(loss) and math.isfinite(norm)):
-                raise _not_finite(self._run, state.step + 1, name, optimizer)
-            sums = state.sums_of(name)
+                raise _not_finite(self._run, state.step + 1)
+            sums, updates = state.sums_of(name), int(optimizer.iterations.numpy())
+            if updates == sums["updates_before"]:  # one of several optimizers may rest in a step
+                continue
+            sums["updates_before"] = updates
+            sums["updates"] += 1
             sums["loss"] += loss
             sums["norm"] += norm
             sums["norm_max"] = max(sums["norm_max"], norm)
+            sums["epoch_updates"] += 1
             sums["epoch_loss"] += loss
         now = time.perf_counter()
         state.step += 1
@@ -110,36 +114,40 @@ class Steps(keras.callbacks.Callback):
 
 def _step_record(run: Run) -> Record:
     """The means since the last record, and fresh sums."""
-    state, steps = run.state, run.state.window_steps
+    state = run.state
     record: Record = {"event": "step", "step": state.step}
     for name, optimizer in run.optimizers.items():
         sums, clipped = state.sums_of(name), int(optimizer.clipped_steps.numpy())
+        updates = max(sums["updates"], 1)
         figures = {
-            "loss": sums["loss"] / steps,
+            "loss": sums["loss"] / updates,
             "learning_rate": float(optimizer.rate.numpy()),
-            "gradient_norm": sums["norm"] / steps,
+            "gradient_norm": sums["norm"] / updates,
             "gradient_norm_max": sums["norm_max"],
-            "clipped": (clipped - sums["clipped_before"]) / steps,
+            "clipped": (clipped - sums["clipped_before"]) / updates,
         }
         record |= {key(name, what): value for what, value in figures.items()}
-        state.sums[name] = EMPTY_SUMS | {"clipped_before": clipped, "epoch_loss": sums["epoch_loss"]}
-    record["units_per_second"] = steps * run.feed.units_per_step / state.window_seconds
+        kept = {name: sums[name] for name in ("updates_before", "epoch_updates", "epoch_loss")}
+        state.sums[name] = EMPTY_SUMS | kept | {"clipped_before": clipped}
+    record["units_per_second"] = state.window_steps * run.feed.units_per_step / state.window_seconds
     record["seconds"] = state.seconds
     state.window_steps, state.window_seconds = 0, 0.0
     return record
 
 
-def _not_finite(run: Run, step: int, name: str, optimizer: Recording) -> NotFinite:
+def _not_finite(run: Run, step: int) -> NotFinite:
     """Says which numbers of a step are not finite."""
-    loss, norms = float(optimizer.loss.numpy()), optimizer.gradient_norms.numpy()
-    pairs = zip(optimizer.trained, norms, strict=True)
-    paths = [variable.path for variable, norm in pairs if not np.isfinite(norm)]
-    found = [] if math.isfinite(loss) else [f"the {key(name, 'loss')} is {loss}"]
-    if paths:
-        found.append(f"the gradient of {paths[0]!r} is not finite ({len(paths)} of {len(norms)} gradients are not)")
-    elif not found:
-        found.append("the norm of the gradient overflows")
+    found = []
+    for name, optimizer in run.optimizers.items():
+        loss, norms = float(optimizer.loss.numpy()), optimizer.gradient_norms.numpy()
+        pairs = zip(optimizer.trained, norms, strict=True)
+        paths = [variable.path for variable, norm in pairs if not np.isfinite(norm)]
+        if not math.isfinite(loss):
+            found.append(f"the {key(name, 'loss')} is {loss}")
+        if paths:
+            found.append(f"the gradient of {paths[0]!r} is not finite ({len(paths)} of {len(norms)} gradients are not)")
     layer = first_bad_layer(run.feed, run.model, run.variables, run.checkpoints, step)
     if layer:
         found.insert(0, f"the output of layer {layer!r} is not finite")
+    found = found or ["the norm of the gradient overflows"]
     return NotFinite(f"Step {step} of stage {run.stage.name!r}: {', '.join(found)}. {run.checkpoints.last_good()}")

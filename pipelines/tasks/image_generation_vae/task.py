@@ -15,7 +15,7 @@ from ikelos.pipelines.data.config import Split
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.evaluation import bernoulli, bound, by_class
 from ikelos.pipelines.image import binary, pictures, reading, sections, vae
-from ikelos.pipelines.image.classes import Classes
+from ikelos.pipelines.image.preprocessing import ImagePreprocessing
 from ikelos.pipelines.image.reading import Images
 from ikelos.pipelines.image.signatures import ImageSignatures
 from ikelos.pipelines.metric import Metric
@@ -23,7 +23,7 @@ from ikelos.pipelines.report.sections import Section
 from ikelos.pipelines.report.tiles import tiled
 from ikelos.pipelines.tasks.image_generation_vae import serving
 from ikelos.pipelines.tasks.image_generation_vae.config import Config
-from ikelos.pipelines.training.stage import Feed, Models, Stage, packed
+from ikelos.pipelines.training.stage import Feed, Models, Stage, keras_batches
 from ikelos.serving import Signature
 
 STAGE = vae.NAME
@@ -44,7 +44,7 @@ class Data:
     fixed: Mapping[Split, Images]
 
 
-class Task(task.Task[Config, Classes, Data]):
+class Task(task.Task[Config, ImagePreprocessing, Data]):
     """A model learns to generate the training images."""
 
     metrics = (
@@ -53,7 +53,7 @@ class Task(task.Task[Config, Classes, Data]):
         Metric("active_units", "active units", ",d", better="more"),
     )
     counted = "images"
-    breakdown = task.Breakdown("classes", "class")
+    breakdown = task.Breakdown("classes", "class", shown=30)
 
     @property
     def title(self) -> str:
@@ -75,33 +75,33 @@ class Task(task.Task[Config, Classes, Data]):
             )
         return splits
 
-    def fit(self, splits: Mapping[Split, Images]) -> Classes:
+    def fit(self, splits: Mapping[Split, Images]) -> ImagePreprocessing:
         """The names of the classes, and an image to show."""
-        return Classes.of(splits["test"])
+        return ImagePreprocessing.of(splits["train"])
 
-    def load(self, folder: Path) -> Classes:
+    def load(self, folder: Path) -> ImagePreprocessing:
         """Reads them."""
-        return Classes.load(folder)
+        return ImagePreprocessing.load(folder)
 
-    def encode(self, preprocessing: Classes, splits: Mapping[Split, Images]) -> Data:
+    def encode(self, preprocessing: ImagePreprocessing, splits: Mapping[Split, Images]) -> Data:
         """The images, and the same in black and white."""
         return Data(splits, {name: binary.fixed(split) for name, split in splits.items()})
 
-    def stages(self, preprocessing: Classes) -> list[Stage[Data]]:
+    def stages(self, preprocessing: ImagePreprocessing) -> list[Stage[Data]]:
         """One stage."""
         return [
             Stage(
                 name=STAGE,
                 training=self.config.training,
-                build=lambda _: vae.build(self.config.model, self.config.data.shape, len(self._told(preprocessing))),
+                build=lambda _: vae.build(self.config.model, self.config.data.shape, len(self._classes(preprocessing))),
                 feed=lambda data, _: self._feed(preprocessing, data),
                 unit="images",
                 metric=Metric("loss", "nats per image"),
             )
         ]
 
-    def _feed(self, preprocessing: Classes, data: Data) -> Feed:
-        train, training, told = data.shades["train"], self.config.training, len(self._told(preprocessing))
+    def _feed(self, preprocessing: ImagePreprocessing, data: Data) -> Feed:
+        train, training, told = data.shades["train"], self.config.training, len(self._classes(preprocessing))
         augmentation, batch_size, seed = self.config.data.augmentation, training.batch_size, training.seed
         return Feed(
             train=lambda start_step: binary.training(train, augmentation, batch_size, seed, start_step, told),
@@ -109,10 +109,10 @@ class Task(task.Task[Config, Classes, Data]):
             units_per_step=batch_size,
             units=len(train),
             samples=lambda trained: tiled(self._grid(preprocessing, trained)),
-            begin=lambda model: vae.begin(model, train.pixels, seed),
+            initialize=lambda model: vae.initialize(model, train.pixels, seed),
         )
 
-    def _told(self, preprocessing: Classes) -> tuple[str, ...]:
+    def _classes(self, preprocessing: ImagePreprocessing) -> tuple[str, ...]:
         """The classes that the model is told of."""
         return preprocessing.class_names if self.config.model.conditional else ()
 
@@ -120,21 +120,22 @@ class Task(task.Task[Config, Classes, Data]):
         return pictures.grid(
             lambda number, condition: trained.sample(number, condition, seed=_SEED),
             self.config.evaluation.pictures,
-            len(self._told(preprocessing)),
+            len(self._classes(preprocessing)),
         )
 
-    def evaluate(self, preprocessing: Classes, data: Data, models: Models) -> task.Figures:
+    def evaluate(self, preprocessing: ImagePreprocessing, data: Data, models: Models) -> task.Figures:
         """The bound of the test images' log-likelihood, whole and by class, and what the loss is made of.
 
         Raises:
             FloatingPointError: If the model gives an image a likelihood that is not a number.
         """
         trained, test, settings = models[STAGE], data.fixed["test"], self.config.evaluation
-        dataset = binary.in_order(test, settings.batch_size, len(self._told(preprocessing)))
-        nats = bound.nats(trained, dataset, test.ids, settings.num_samples, settings.samples_at_once)
-        logs = trained.evaluate(packed(dataset), verbose=0, return_dict=True)
+        dataset = binary.in_order(test, settings.batch_size, len(self._classes(preprocessing)))
+        nats = bound.costs(trained, dataset, test.ids, settings.num_samples, settings.samples_at_once)
+        logs = trained.evaluate(keras_batches(dataset), verbose=0, return_dict=True)
         return {
             **_figures(test, nats),
+            "training_images": len(data.shades["train"]),
             "num_samples": settings.num_samples,
             "negative_elbo": logs["nll"] + logs["kl"],
             "nll": logs["nll"],
@@ -146,7 +147,7 @@ class Task(task.Task[Config, Classes, Data]):
             ),
         }
 
-    def baselines(self, preprocessing: Classes, data: Data) -> dict[str, task.Figures]:
+    def baselines(self, preprocessing: ImagePreprocessing, data: Data) -> dict[str, task.Figures]:
         """Models without a network: independent pixels, and a mixture of such models."""
         train, test = data.fixed["train"].pixels, data.fixed["test"]
         components = self.config.evaluation.mixture_components
@@ -159,11 +160,15 @@ class Task(task.Task[Config, Classes, Data]):
             result[name] = {**_figures(test, -fitted.log_probabilities(test.pixels)), "minutes": minutes}
         return result
 
-    def signatures(self, preprocessing: Classes, models: Models) -> list[Signature]:
+    def signatures(self, preprocessing: ImagePreprocessing, models: Models) -> list[Signature]:
         """Scores, latent values, reconstructions and new images."""
         shape, latent_size = self.config.data.shape, self.config.model.latent_size
-        makes = ImageSignatures(shape, latent_size, self._told(preprocessing), preprocessing.example)
+        makes = ImageSignatures(shape, latent_size, self._classes(preprocessing), preprocessing.example)
         return serving.signatures(models[STAGE], makes)
+
+    def about_result(self, results: Mapping[str, Any]) -> str:
+        """Of how many samples the bound is."""
+        return f"bound of {results['model']['num_samples']} samples"
 
     def about_comparison(self, results: Mapping[str, Any]) -> list[str]:
         """What the figures are, and how far from published ones."""
@@ -172,8 +177,9 @@ class Task(task.Task[Config, Classes, Data]):
             f"What an image of the test split ({ours['images']:,}) costs: for the model, the importance-weighted bound "
             f"of its likelihood with {ours['num_samples']} samples (Burda et al. 2016, equation 8; standard error over "
             f"the images {ours['standard_error']:.2f}), and exactly for those without a network, which learned from "
-            "the same training images. A pixel of shade s of 255 is white with probability s / 255: drawn once for "
-            "the test and for those without a network, while the model saw training images drawn anew each time."
+            f"the same {ours['training_images']:,} training images. A pixel of shade s of 255 is white with "
+            "probability s / 255: drawn once for the test and for those without a network, while the model saw "
+            "training images drawn anew each time."
         ]
         if peers := self.config.evaluation.peers:
             told = " and ".join(f"{first.difference(ours[first.name], peer.value)} from {peer.name}" for peer in peers)
@@ -182,10 +188,10 @@ class Task(task.Task[Config, Classes, Data]):
             )
         return paragraphs
 
-    def showcase(self, finished: task.Finished[Classes, Data]) -> list[Section]:
+    def showcase(self, finished: task.Finished[ImagePreprocessing, Data]) -> list[Section]:
         """What the model draws, whether it copies, and what its latent values do."""
         trained, shades, test = finished.models[STAGE], finished.data.shades, finished.data.fixed["test"]
-        told = len(self._told(finished.preprocessing))
+        told = len(self._classes(finished.preprocessing))
         grid = self._grid(finished.preprocessing, trained)
         (seen,) = (batch["x"] for batch in binary.in_order(test, len(test), told))
         pixels, classes = seen if told else (seen, None)
@@ -197,7 +203,7 @@ class Task(task.Task[Config, Classes, Data]):
             *sections.latent_space(trained.decode, trained.encode(seen).numpy(), classes),
         ]
 
-    def details(self, finished: task.Finished[Classes, Data]) -> list[Section]:
+    def details(self, finished: task.Finished[ImagePreprocessing, Data]) -> list[Section]:
         """Whether the latent space is used."""
         return [sections.latent_usage(finished.results["model"], finished.histories[STAGE])]
 

@@ -18,7 +18,7 @@ from ikelos.pipelines.report.sections import Section, Surprisal
 from ikelos.pipelines.tasks.language_modeling.config import Config
 from ikelos.pipelines.text import documents, encoding, samples, signatures, windows
 from ikelos.pipelines.text.documents import Documents
-from ikelos.pipelines.text.encoding import Tokens, Words
+from ikelos.pipelines.text.encoding import TextPreprocessing, Tokens
 from ikelos.pipelines.training.stage import Feed, Models, Stage
 from ikelos.serving import Signature
 
@@ -29,7 +29,7 @@ _PASSAGE = 1500
 Data = Mapping[Split, Tokens]
 
 
-class Task(task.Task[Config, Words, Data]):
+class Task(task.Task[Config, TextPreprocessing, Data]):
     """A model learns to predict the next token."""
 
     metrics = (
@@ -54,19 +54,19 @@ class Task(task.Task[Config, Words, Data]):
         """All documents."""
         return documents.load(self.config.data.source)
 
-    def fit(self, splits: Mapping[Split, Documents]) -> Words:
+    def fit(self, splits: Mapping[Split, Documents]) -> TextPreprocessing:
         """Fits the vocabulary."""
-        return Words.fit(self.config.data.vocabulary, splits["train"].texts)
+        return TextPreprocessing.fit(self.config.data.vocabulary, splits["train"].texts)
 
-    def load(self, folder: Path) -> Words:
+    def load(self, folder: Path) -> TextPreprocessing:
         """Reads the vocabulary."""
-        return Words.load(folder)
+        return TextPreprocessing.load(folder)
 
-    def encode(self, preprocessing: Words, splits: Mapping[Split, Documents]) -> Data:
+    def encode(self, preprocessing: TextPreprocessing, splits: Mapping[Split, Documents]) -> Data:
         """The documents in tokens."""
         return encoding.encode(preprocessing.vocabulary, splits)
 
-    def stages(self, preprocessing: Words) -> list[Stage[Data]]:
+    def stages(self, preprocessing: TextPreprocessing) -> list[Stage[Data]]:
         """One stage: the model learns to predict the next token."""
         return [
             Stage(
@@ -80,7 +80,7 @@ class Task(task.Task[Config, Words, Data]):
             )
         ]
 
-    def build(self, preprocessing: Words) -> keras.Model:
+    def build(self, preprocessing: TextPreprocessing) -> keras.Model:
         """The untrained model."""
         settings = self.config.model.model_dump(exclude={"architecture"})
         classes = {"transformer": TransformerLanguageModel, "lstm": LSTMLanguageModel}
@@ -88,7 +88,7 @@ class Task(task.Task[Config, Words, Data]):
         model.build((None, self.config.model.context))
         return model
 
-    def _feed(self, preprocessing: Words, data: Data) -> Feed:
+    def _feed(self, preprocessing: TextPreprocessing, data: Data) -> Feed:
         context, training = self.config.model.context, self.config.training
         train, buckets = data["train"].tokens, self.config.data.buckets
         if buckets is None:
@@ -113,7 +113,7 @@ class Task(task.Task[Config, Words, Data]):
             samples=lambda model: self._write_samples(preprocessing, model),
         )
 
-    def evaluate(self, preprocessing: Words, data: Data, models: Models) -> task.Figures:
+    def evaluate(self, preprocessing: TextPreprocessing, data: Data, models: Models) -> task.Figures:
         """Likelihood of the test split, whole and by document."""
         test = data["test"]
         return {
@@ -123,7 +123,7 @@ class Task(task.Task[Config, Words, Data]):
             "stride": self.config.evaluation.stride,
         }
 
-    def baselines(self, preprocessing: Words, data: Data) -> dict[str, task.Figures]:
+    def baselines(self, preprocessing: TextPreprocessing, data: Data) -> dict[str, task.Figures]:
         """An interpolated n-gram model, of the order that is best on the validation split."""
         start = time.monotonic()
         longest = self.config.evaluation.ngram_order
@@ -135,7 +135,7 @@ class Task(task.Task[Config, Words, Data]):
         figures = _figures(preprocessing, data["test"], nll)
         return {f"Interpolated Kneser-Ney {order}-gram": {**figures, "order": order, "minutes": minutes}}
 
-    def signatures(self, preprocessing: Words, models: Models) -> list[Signature]:
+    def signatures(self, preprocessing: TextPreprocessing, models: Models) -> list[Signature]:
         """The likelihood of a text and what follows it, and writing on from a prompt."""
         words, model = preprocessing.vocabulary, models[STAGE]
         return [
@@ -156,7 +156,7 @@ class Task(task.Task[Config, Words, Data]):
             "figures and minutes are those that the recipe names.",
         ]
 
-    def details(self, finished: task.Finished[Words, Data]) -> list[Section]:
+    def details(self, finished: task.Finished[TextPreprocessing, Data]) -> list[Section]:
         """What the model writes, and what surprises it."""
         model, test = finished.models[STAGE], finished.data["test"]
         passage = test.tokens[0][:_PASSAGE]
@@ -177,11 +177,11 @@ class Task(task.Task[Config, Words, Data]):
         dataset = windows.strided(tokens, self.config.model.context, evaluation.stride, evaluation.batch_size)
         return likelihood.token_nll(model, dataset, [len(document) for document in tokens])
 
-    def _write_samples(self, preprocessing: Words, model: keras.Model) -> list[str]:
+    def _write_samples(self, preprocessing: TextPreprocessing, model: keras.Model) -> list[str]:
         return samples.write(self.config.evaluation.samples, preprocessing.vocabulary, model)
 
 
-def _figures(preprocessing: Words, split: Tokens, nll: Sequence[np.ndarray]) -> task.Figures:
+def _figures(preprocessing: TextPreprocessing, split: Tokens, nll: Sequence[np.ndarray]) -> task.Figures:
     parts = likelihood.likelihoods(nll, split.tokens, split.characters, preprocessing.vocabulary.unknown_cost)
     whole = likelihood.together(parts).figures()
     return {**whole, "documents": {name: part.figures() for name, part in zip(split.ids, parts, strict=True)}}

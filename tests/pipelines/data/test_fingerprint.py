@@ -15,5 +15,5 @@ def test_a_split_that_changed_is_named(tmp_path):
     folder.mkdir()
     fingerprint.write(folder, {"train": "1", "test": "2"})
     fingerprint.check(folder, {"train": "1", "test": "2"})
-    with pytest.raises(UserError, match=rf"The data of the split 'test' .* the run in {tmp_path} began"):
+    with pytest.raises(UserError, match=r"The data of the split 'test' .data.source. has changed since the run began"):
         fingerprint.check(folder, {"train": "1", "test": "3"})

@@ -28,7 +28,7 @@ def batches(values, size):
 
 def test_the_bound_comes_near_the_likelihood_itself(model):
     values = np.random.default_rng(0).normal(size=[5, 4]).astype("float32")
-    costs = bound.nats(model, batches(values, 2), list("abcde"), num_samples=4000, samples_at_once=1000)
+    costs = bound.costs(model, batches(values, 2), list("abcde"), num_samples=4000, samples_at_once=1000)
     # By sampling latent values from the prior, many of them: no bound, and another way.
     drawn = model.prior.distribution().sample(200_000, seed=1)
     likelihood = layers.Normal(4).distribution(model.decoder(drawn))
@@ -40,4 +40,4 @@ def test_an_example_without_a_likelihood_is_named(model):
     values = np.zeros([3, 4], "float32")
     values[1] = np.nan
     with pytest.raises(FloatingPointError, match="likelihood of example b is nan"):
-        bound.nats(model, batches(values, 2), list("abc"), 2, 1)
+        bound.costs(model, batches(values, 2), list("abc"), 2, 1)

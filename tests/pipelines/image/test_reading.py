@@ -1,3 +1,4 @@
+import dataclasses
 import io
 
 import numpy as np
@@ -211,3 +212,16 @@ def test_unknown_suffix(folder):
     (folder / "train" / "cat" / "x.tiff").write_text("")
     with pytest.raises(UserError, match=r"train/cat/x.tiff has none of the known suffixes .png, .jpg, .jpeg, .tfrec"):
         of_files()
+
+
+def test_the_sum_is_of_pixels_labels_and_names(folder):
+    fill(folder)
+    found = of_files()["train"]
+    changes = [
+        found.with_pixels(found.pixels + np.uint8(1)),
+        dataclasses.replace(found, features={**found.features, "label": found.labels[::-1].copy()}),
+        dataclasses.replace(found, class_names=("cat", "cow")),
+        of_files(label_feature=None)["train"],
+    ]
+    assert len({found.sha256(), *(change.sha256() for change in changes)}) == 5
+    assert of_files()["train"].sha256() == found.sha256()

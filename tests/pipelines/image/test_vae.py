@@ -12,7 +12,7 @@ SHAPE = (8, 8, 1)
 def test_learns(bars, settings, prior, num_samples):
     keras.utils.set_random_seed(0)
     model = vae.build(settings(prior, num_samples=num_samples), SHAPE, 0)
-    vae.begin(model, bars.pixels, seed=0)
+    vae.initialize(model, bars.pixels, seed=0)
     model.compile(keras.optimizers.Adam(0.01))
     pixels = binary.fixed(bars).pixels.astype("float32")
     before = model.evaluate(pixels, verbose=0, return_dict=True)["loss"]
@@ -22,12 +22,12 @@ def test_learns(bars, settings, prior, num_samples):
 
 def test_pseudo_inputs_begin_as_training_images(bars, settings):
     model = vae.build(settings("vamp"), SHAPE, 0)
-    vae.begin(model, bars.pixels, seed=3)
+    vae.initialize(model, bars.pixels, seed=3)
     training = {tuple(image.ravel()) for image in bars.pixels}
     begun = {tuple(image.ravel()) for image in np.rint(255 * model.prior.pseudo_inputs.numpy()).astype(np.uint8)}
     assert len(begun) == 5
     assert begun <= training
-    vae.begin(model, bars.pixels[:2], seed=3)  # fewer images than pseudo-inputs
+    vae.initialize(model, bars.pixels[:2], seed=3)  # fewer images than pseudo-inputs
     again = {tuple(image.ravel()) for image in np.rint(255 * model.prior.pseudo_inputs.numpy()).astype(np.uint8)}
     assert len(again) == 2
     model.prior.pseudo_inputs.assign(tf.fill(model.prior.pseudo_inputs.shape, 2.0))
@@ -42,6 +42,6 @@ def test_a_conditional_model_draws_by_class(models):
 
 def test_other_shapes_no_blocks_and_a_plain_prior(settings):
     model = vae.build(settings("normal", num_blocks=0), (8, 12, 3), 0)
-    vae.begin(model, np.zeros([2, 8, 12, 3], np.uint8), seed=0)  # nothing of it begins as images
+    vae.initialize(model, np.zeros([2, 8, 12, 3], np.uint8), seed=0)  # nothing of it begins as images
     assert model.sample(2).shape == (2, 8, 12, 3)
     assert model.prior.trainable_variables == []

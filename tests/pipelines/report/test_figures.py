@@ -140,7 +140,7 @@ def test_several_optimizers_are_told_apart(history):
     figure = figures.training_curves([*both, *epochs], {"generator": 1.0, "critic": 2.0}, metric)
     validation, loss, norm, rate = figure.axes
     assert validation.get_title(loc="left") == "Validation: share told rightly"
-    assert [text.get_text() for text in validation.texts] == ["best 0.750"]
+    assert [text.get_text() for text in validation.texts] == ["best 0.75"]
     assert loss.get_title(loc="left") == "Loss"
     assert legend(loss) == ["generator", "critic"]
     assert legend(norm) == [

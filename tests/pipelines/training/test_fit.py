@@ -1,3 +1,4 @@
+import json
 import math
 import os
 import random
@@ -10,11 +11,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ikelos.layers import AdversarialModel
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.metric import Metric
+from ikelos.pipelines.recipe.sections import AdversarialOptimizers
 from ikelos.pipelines.training.errors import NotFinite, Terminated
 from ikelos.pipelines.training.history import read
-from ikelos.pipelines.training.stage import packed
+from ikelos.pipelines.training.stage import keras_batches
 
 TIMES = {"seconds", "units_per_second"}
 
@@ -169,7 +172,7 @@ def test_early_stopping_returns_the_best_averages(tiny, tmp_path):
     losses = [r["validation_loss"] for r in history(tmp_path) if r["event"] == "epoch"]
     best = int(np.argmin(losses))
     assert len(losses) == best + 3 < 16
-    assert model.evaluate(packed(validation), verbose=0) == pytest.approx(losses[best], rel=1e-6)
+    assert model.evaluate(keras_batches(validation), verbose=0) == pytest.approx(losses[best], rel=1e-6)
     assert f"step-{6 * (best + 1):08d}.npz" in checkpoints(tmp_path)
     again = tiny.fit(tiny.stage(validation=validation), settings, tmp_path)
     for value, expected in zip(tiny.variables(again), tiny.variables(model), strict=True):
@@ -380,6 +383,59 @@ def test_early_stopping_follows_the_metric_of_the_stage(tiny, tmp_path, better, 
     with np.load(tmp_path / "checkpoints" / f"step-{2 * (best + 1):08d}.npz") as file:
         kernel = next(file[name] for name in file.files if name.endswith("dense/kernel"))
     np.testing.assert_array_equal(model.head.kernel.numpy(), kernel)
+
+
+def test_a_metric_that_the_model_has_not_is_named(tiny, tmp_path):
+    stage = tiny.stage(metric=Metric("accuracy", "share right", better="more"))
+    with pytest.raises(ValueError, match=r"`metric` of stage 'tiny' must be one of loss. Received: metric='accuracy'"):
+        tiny.fit(stage, tiny.training(), tmp_path)
+
+
+def test_validation_that_counts_nothing_is_an_error(tiny, tmp_path):
+    empty = tf.data.Dataset.range(1).map(lambda step: tiny.batch(step) | {"sample_weight": tf.zeros([4, 6])})
+    with pytest.raises(ValueError, match="`validation` of stage 'tiny' must have examples that count"):
+        tiny.fit(tiny.stage(validation=empty), tiny.training(), tmp_path)
+
+
+def adversaries(tiny, poisoned_step=None, every=1):
+    """Parts of a stage of two networks, and its training; its data may have a NaN."""
+
+    def build():
+        generator, discriminator = (keras.Sequential([keras.Input((2,)), keras.layers.Dense(size)]) for size in (2, 1))
+        return AdversarialModel(generator, discriminator, latent_size=2, discriminator_steps=every, seed=0)
+
+    def batch(step):
+        factor = 1.0 if poisoned_step is None else tf.where(step == poisoned_step, math.nan, 1.0)
+        return {"id": tf.range(4), "x": factor * tf.random.stateless_normal([4, 2], [7, step])}
+
+    parts = tiny.stage(
+        build=build,
+        loss=None,
+        samples=None,
+        metric=Metric("diversity", "diversity", better="more"),
+        train=lambda start: tf.data.Dataset.range(start, 100).map(batch),
+        validation=tf.data.Dataset.range(2).map(batch),
+    )
+    pair = AdversarialOptimizers(generator=tiny.OPTIMIZER, discriminator=tiny.OPTIMIZER)
+    return parts, tiny.training(ema_momentum=0.0).model_copy(update={"optimizers": pair})
+
+
+def test_nan_with_two_optimizers_names_the_loss_and_the_gradient_of_one(tiny, tmp_path):
+    with pytest.raises(NotFinite) as error:
+        tiny.fit(*adversaries(tiny, poisoned_step=5), tmp_path)
+    message = str(error.value)
+    assert message.startswith("Step 6 of stage 'tiny': the output of layer ")
+    for name in ("generator", "discriminator"):
+        assert f"the {name}_loss is nan, the gradient of " in message
+
+
+def test_an_optimizer_that_rests_counts_its_updates_alone(tiny, tmp_path):
+    tiny.fit(*adversaries(tiny, every=4), tmp_path)
+    # Of twenty steps the generator moves in every fourth; a step without an update adds no loss.
+    assert all(0.1 < record["generator_loss"] < 5 for record in history(tmp_path))
+    with np.load(tmp_path / "checkpoints" / "step-00000020.npz") as file:
+        sums = json.loads(file["about"].tobytes())["state"]["sums"]
+    assert (sums["generator"]["updates_before"], sums["discriminator"]["updates_before"]) == (5, 20)
 
 
 @pytest.mark.parametrize("unit", ["tokens", "images"])

@@ -2,11 +2,12 @@ import math
 
 import keras
 import numpy as np
+import pydantic
 import pytest
 import tensorflow as tf
 
 from ikelos.layers import AdversarialModel
-from ikelos.pipelines.recipe.sections import AdversarialOptimizers
+from ikelos.pipelines.recipe.sections import AdversarialOptimizers, AdversarialTraining
 from ikelos.pipelines.training import optimizers
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -179,5 +180,26 @@ def test_each_part_of_a_model_has_its_own_optimizer(tiny):
         assert float(optimizers.schedule(getattr(pair, name), 20)(4)) == pytest.approx(rate)
     held = optimizers.variables(model, built)
     assert len(held) == len(model.variables) + sum(len(optimizer.variables) for optimizer in built.values())
-    with pytest.raises(ValueError, match="'critic' must be called 'model' or like a part of the model"):
-        optimizers.build(training.model_copy(update={"optimizers": [("critic", one)]}), model)
+    for names, words in (
+        (["critic"], r"named `model` or after a part of the model. Received: optimizers.critic"),
+        (["generator"], r"each trainable weight once. Received: optimizers=\['generator'\], of which 0 move "),
+        (["model", "generator"], r"Received: optimizers=\['model', 'generator'\], of which 2 move "),
+    ):
+        with pytest.raises(ValueError, match=words):
+            optimizers.build(training.model_copy(update={"optimizers": [(name, one) for name in names]}), model)
+
+
+def test_a_wrapped_optimizer_is_refused(tiny):
+    policy = keras.DTypePolicy("mixed_float16")
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, dtype=policy)])
+    model.dtype_policy = policy
+    with pytest.raises(ValueError, match="Received: dtype_policy=mixed_float16"):
+        optimizers.compile_model(model, optimizers.build(tiny.training(), model), LOSS, jit_compile=False)
+
+
+def test_an_averaged_generator_is_the_models_own_affair(tiny):
+    both = {"generator": tiny.OPTIMIZER, "discriminator": tiny.OPTIMIZER}
+    fields = tiny.training().model_dump() | {"optimizers": both}
+    assert AdversarialTraining(**fields | {"ema_momentum": 0.0}).optimizers.generator.clip_norm == 0.5
+    with pytest.raises(pydantic.ValidationError, match=r"`ema_momentum` must be 0.*Received: ema_momentum=0.9"):
+        AdversarialTraining(**fields)

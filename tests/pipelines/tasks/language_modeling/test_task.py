@@ -55,11 +55,11 @@ def test_losses_count_no_padding(prepared, tmp_path):
     short, long = data["train"].tokens[0][:3], data["train"].tokens[0][:90]
     split = Tokens(ids=["short", "long"], characters=[3, 90], tokens=[short, long])
     (stage,) = task.stages(preprocessing)
-    feed = stage.feed({"train": split, "validation": split}, {})
-    batch = next(iter(feed.train(0)))
+    data = {"train": split, "validation": split}
+    batch = next(iter(stage.feed(data, {}).train(0)))
     rows = [y[weight > 0] for y, weight in zip(batch["y"].numpy(), batch["sample_weight"].numpy(), strict=True)]
     assert {len(row) for row in rows} > {3}
-    trained = fit(stage, feed, {}, tmp_path / "stage")
+    trained = fit(stage, data, {}, tmp_path / "stage")
     records = history.read(tmp_path / "stage" / "history.jsonl")
     (epoch,) = [record for record in records if record["event"] == "epoch"]
 

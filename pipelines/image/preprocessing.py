@@ -10,7 +10,7 @@ from ikelos.pipelines.image.reading import Images
 from ikelos.pipelines.preprocessing import Preprocessing
 
 
-class Classes(Preprocessing):
+class ImagePreprocessing(Preprocessing):
     """The names of the classes, and an image to show.
 
     Attributes:
@@ -24,7 +24,7 @@ class Classes(Preprocessing):
         self.example = example
 
     @classmethod
-    def of(cls, images: Images) -> "Classes":
+    def of(cls, images: Images) -> "ImagePreprocessing":
         """Of the images of a split, with their first one as example."""
         return cls(tuple(images.class_names), images.pixels[0])
 
@@ -34,7 +34,7 @@ class Classes(Preprocessing):
         (folder / "example.png").write_bytes(tf.io.encode_png(self.example).numpy())
 
     @classmethod
-    def load(cls, folder: Path) -> "Classes":
+    def load(cls, folder: Path) -> "ImagePreprocessing":
         """Reads what `save` wrote."""
         names = json.loads((folder / "classes.json").read_text(encoding="utf-8"))
         return cls(tuple(names), tf.io.decode_png((folder / "example.png").read_bytes()).numpy())

@@ -1,10 +1,13 @@
 import importlib.util
 import os
+import sys
+import types
 
 import pytest
 
 import ikelos
 from ikelos.pipelines import cli
+from ikelos.pipelines.cli import app, listing
 
 COMMANDS = ("list", "run", "evaluate", "export", "predict", "doctor")
 
@@ -99,3 +102,12 @@ def test_output_to_a_full_disk_is_one_line(ikelos_process):
     with open("/dev/full", "w") as full:
         result = ikelos_process("list", capture_output=False, stdout=full, stderr=-1)
     assert (result.status, result.err) == (1, "Error: the disk is full\n")
+
+
+def test_what_a_full_disk_did_not_take_is_dropped(monkeypatch, capsys):
+    """Else the end of the process would try again, and complain."""
+    monkeypatch.setattr(listing, "console", lambda: types.SimpleNamespace(print=print))
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert app.execute(["list"]) == 1
+    assert capsys.readouterr().err == "Error: the disk is full\n"

@@ -32,6 +32,13 @@ def test_one_component_has_the_mean_of_the_images():
     np.testing.assert_allclose(-model.log_probabilities(images), costs, rtol=1e-6)
 
 
+def test_a_pixel_that_was_never_white_may_be_so_in_one_image_of_all():
+    images = np.zeros([8, 3], np.uint8)
+    images[:, 1] = 1
+    # As if two images more had been seen, one of them white: Laplace's rule of succession.
+    np.testing.assert_allclose(bernoulli.fit(images, 1).means[0], [1 / 10, 9 / 10, 1 / 10])
+
+
 def test_two_components_are_found():
     images, truth = drawn(4000)
     model = bernoulli.fit(images, 2)

@@ -122,9 +122,10 @@ def main():
         compare.run(options, CONTENDERS, cases, __file__)
         rows = json.loads(pathlib.Path(options.json).read_text())
     measured = {row["case"] for row in rows}
-    differences = {
-        case.name: largest_difference(case.arguments) for case in cases(options.effort) if case.name in measured
-    }
+    measured = {case.name: case.arguments for case in cases(options.effort) if case.name in measured}
+    by_model = {case["model"]: case for case in measured.values()}
+    by_model = {model: largest_difference(case) for model, case in by_model.items()}
+    differences = {name: by_model[case["model"]] for name, case in measured.items()}
     print(f"\n{for_the_docs(rows, differences)}")
 
 

@@ -1,3 +1,5 @@
+import collections
+import itertools
 import sys
 
 import hypothesis
@@ -17,3 +19,39 @@ def _leaves_determinism_as_it_was():
 
         if config.is_op_determinism_enabled():
             config.disable_op_determinism()
+
+
+def pairwise(rows):
+    """The places of a few rows, dicts of values by name, that together have every pair of values that any row has.
+
+    Most faults need one value or two together to show (Kuhn, Wallace and Gallo 2004).
+    """
+    pairs = [set(itertools.combinations(sorted(row.items()), min(2, len(row)))) for row in rows]
+    missing, chosen = set().union(*pairs), []
+    while missing:
+        best = max(range(len(rows)), key=lambda place: len(pairs[place] & missing))
+        chosen.append(best)
+        missing -= pairs[best]
+    return chosen
+
+
+# First, so that what is slow is known before `-m "not slow"` asks.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Of a test marked `pairwise`, few of its cases are fast: every two values of its parameters are together in one of
+    them. All others are slow.
+
+    For cases that a generator draws the mark has a function, which is given the parameters and returns what a case
+    has, values by name.
+    """
+    tests = collections.defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("pairwise"):
+            tests[item.parent, item.originalname].append(item)
+    for cases in tests.values():
+        features = cases[0].get_closest_marker("pairwise").kwargs.get("features")
+        rows = [features(**case.callspec.params) if features else case.callspec.indices for case in cases]
+        fast = set(pairwise(rows))
+        for place, case in enumerate(cases):
+            if place not in fast:
+                case.add_marker(pytest.mark.slow)

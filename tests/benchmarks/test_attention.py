@@ -1,8 +1,8 @@
 import json
 
 
-def test_every_kind_of_case(run, tmp_path):
-    finished = run("attention.py", "--smoke", "--json", tmp_path / "rows")
+def test_every_kind_of_case(run_here, tmp_path):
+    printed = run_here("attention", "--smoke", "--json", tmp_path / "rows")
     rows = json.loads((tmp_path / "rows").read_text())
     # PyTorch is no dependency: it is there or not.
     peers = {"Keras", "Keras under XLA", "Ikelos under XLA", "sgemm"}
@@ -11,4 +11,4 @@ def test_every_kind_of_case(run, tmp_path):
     for kind in kinds:
         assert [row for row in rows if kind in row["case"]], kind
     assert all(row["ours_ms"] > 0 and row["peer_ms"] > 0 and row["ratio"] > 0 for row in rows)
-    assert "keras 3" in finished.stdout
+    assert "keras 3" in printed

@@ -7,10 +7,10 @@ import pytest
 MOST = {"float32": 100, "bfloat16": 1, "float16": 1}
 
 
-def test_each_op_and_dtype(run):
-    finished = run("numerics.py", "--smoke")
+def test_each_op_and_dtype(run_here):
+    printed = run_here("numerics", "--smoke")
     seen = set()
-    for line in finished.stdout.splitlines():
+    for line in printed.splitlines():
         head = re.match(r"\| (\w+) \| dtype ", line)
         if head:
             op = head[1]

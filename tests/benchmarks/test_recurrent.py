@@ -8,8 +8,8 @@ def recurrent(load):
     return load("recurrent")
 
 
-def test_every_kind_of_case(run, tmp_path):
-    finished = run("recurrent.py", "--smoke", "--json", tmp_path / "rows")
+def test_every_kind_of_case(run_here, tmp_path):
+    printed = run_here("recurrent", "--smoke", "--json", tmp_path / "rows")
     rows = json.loads((tmp_path / "rows").read_text())
     # PyTorch is no dependency: it is there or not.
     peers = {"Keras", "Keras under XLA", "Ikelos under XLA", "sgemm"}
@@ -19,7 +19,7 @@ def test_every_kind_of_case(run, tmp_path):
         assert [row for row in rows if kind in row["case"]], kind
     assert {row["case"].partition(" ")[0] for row in rows} == {"LSTM", "GRU"}
     assert all(row["ours_ms"] > 0 and row["peer_ms"] > 0 and row["ratio"] > 0 for row in rows)
-    assert "keras 3" in finished.stdout
+    assert "keras 3" in printed
 
 
 def test_useful_flops(recurrent):

@@ -31,6 +31,21 @@ def attend(request, monkeypatch):
     return functools.partial(kernels.attention, implementation=implementation)
 
 
+# Each implementation in a graph or compiled by XLA, the native one in both.
+each_way = pytest.mark.parametrize(
+    ("attend", "jit_compile"),
+    [
+        ("native", False),
+        ("native", True),
+        ("plain", False),
+        ("streaming", True),
+        pytest.param("plain", True, marks=pytest.mark.slow),
+        pytest.param("streaming", False, marks=pytest.mark.slow),
+    ],
+    indirect=["attend"],
+)
+
+
 def normal(*shape):
     return rng.normal(size=shape).astype("float32")
 
@@ -164,6 +179,14 @@ def test_each_option_alone(name, sizes, attend, attention_oracle):
     assert_right(attention_oracle, attend, inputs_of(*sizes), options)
 
 
+def features(seed, attend):
+    """What a combination has that a fault could hang on."""
+    sizes, options = combination(seed)
+    given = {name: name in options for name in [*OPTIONS, "dropout_rate"]}
+    return {"attend": attend, **dict(zip("BTSNKHE", sizes, strict=True)), **given}
+
+
+@pytest.mark.pairwise(features=features)
 @pytest.mark.parametrize("seed", range(40))
 def test_options_together(seed, attend, attention_oracle):
     sizes, options = combination(seed)
@@ -177,7 +200,8 @@ def test_many_options_together(seed, attend, attention_oracle):
     assert_right(attention_oracle, attend, inputs_of(*sizes), options)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.pairwise
+@each_way
 @pytest.mark.parametrize("names", [[], OPTIONS], ids=["none", "all"])
 def test_traced_and_compiled(names, jit_compile, attend, attention_oracle):
     sizes = (2, 13, 29, 4, 2, 16, 8)
@@ -185,7 +209,7 @@ def test_traced_and_compiled(names, jit_compile, attend, attention_oracle):
     assert_right(attention_oracle, attend, inputs_of(*sizes), options, jit_compile=jit_compile)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@each_way
 def test_one_trace_for_all_sizes(jit_compile, attend, attention_oracle):
     """All that may be unknown is, so also whether the bias has one element for all keys."""
 
@@ -313,7 +337,7 @@ def test_the_oracles_gradients_are_its_slopes(attention_oracle):
             assert gradient[index] == pytest.approx(slope, abs=1e-8)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@each_way
 def test_second_gradients(jit_compile, attend):
     """Against those of the plain reference in float64, which are TensorFlow's own."""
     sizes, names = (2, 5, 11, 4, 2, 3, 2), ["is_causal", "bias", "dropout", "key_value_seq_lengths"]
@@ -486,7 +510,7 @@ def test_empty_axes(empty, bias_axes, compiled, attend):
     assert_empty_axes_give_nothing(tf.function(run, jit_compile=True) if compiled else run, empty, bias_axes)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@each_way
 def test_empty_axes_of_unknown_size(jit_compile, attend):
     signature = [
         [

@@ -227,22 +227,9 @@ def test_the_library_is_found_beside_the_sources_too(monkeypatch, tmp_path):
     assert dispatch._find_library() == tmp_path / dispatch.LIBRARY_NAME
 
 
-AFTER_ANOTHER_COMPILATION = """
+IN_A_FRESH_PROCESS = """
 import tensorflow as tf
 tf.function(lambda x: x + 1, jit_compile=True)(tf.ones([3]))
-from ikelos import kernels
-y = tf.function(lambda x: kernels.rms_norm(x, tf.ones([3]), implementation="native"), jit_compile=True)(tf.ones([2, 3]))
-assert abs(float(y[1, 2]) - 1) < 1e-5
-"""
-
-
-def test_the_library_may_be_loaded_after_xla_has_compiled():
-    result = subprocess.run([sys.executable, "-c", AFTER_ANOTHER_COMPILATION], capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-
-
-IN_A_USERS_FUNCTION = """
-import tensorflow as tf
 from ikelos import kernels
 
 @tf.function
@@ -253,13 +240,15 @@ def users(x):
     return x
 
 assert abs(float(users(tf.ones([2, 3]))[1, 2]) - 1) < 1e-5
+y = tf.function(lambda x: kernels.rms_norm(x, tf.ones([3]), implementation="native"), jit_compile=True)(tf.ones([2, 3]))
+assert abs(float(y[1, 2]) - 1) < 1e-5
 """
 
 
-def test_autograph_has_nothing_to_say_of_our_code(tmp_path):
+def test_the_library_may_be_loaded_after_xla_and_autograph_has_nothing_to_say_of_our_code(tmp_path):
     # In a process of its own: AutoGraph warns of a function only when it first meets it. In a file: it reads source.
     script = tmp_path / "users.py"
-    script.write_text(IN_A_USERS_FUNCTION)
+    script.write_text(IN_A_FRESH_PROCESS)
     result = subprocess.run([sys.executable, script], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "AutoGraph" not in result.stderr

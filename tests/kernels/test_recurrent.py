@@ -169,7 +169,28 @@ def assert_close(actual, expected, tolerance):
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * max(1, np.abs(b).max(initial=0)))
 
 
+def features(op_name, index, implementation):
+    """What a configuration has that a fault could hang on."""
+    given, options, _ = configuration(op_name, index)
+    batch, steps, features = given["inputs"].shape
+    return {
+        "op_name": op_name,
+        "implementation": implementation,
+        "save_for_gradient": index % 3 != 0,
+        "batch": batch,
+        "features": features,
+        "units": len(given["recurrent_kernel"]),
+        "long": steps > 5 and steps,
+        "lengths": "sequence_lengths" in options,
+        "mask": "mask" in options and options["mask"].dtype.name,
+        **{name: name in given for name in ("bias", "initial_state")},
+        **{name: options[name] for name in ("go_backwards", "zero_output_for_mask")},
+        **({"reset_after": given["reset_after"]} if op_name == "gru" else {}),
+    }
+
+
 @each_op
+@pytest.mark.pairwise(features=features)
 @pytest.mark.parametrize("index", range(CONFIGURATIONS))
 @each_implementation
 def test_agrees_with_keras(op_name, index, implementation):
@@ -471,8 +492,17 @@ def second_gradients(op_name, given, options, *, weights, dtype):
     return outer.gradient(penalty, watched)
 
 
-@each_op
-@pytest.mark.parametrize("name", ["backwards", "zeros", "norm and dropout"])
+@pytest.mark.parametrize(
+    ("op_name", "name"),
+    [
+        ("lstm", "norm and dropout"),
+        ("lstm", "zeros"),
+        ("gru", "norm and dropout"),
+        ("gru", "backwards"),
+        pytest.param("lstm", "backwards", marks=pytest.mark.slow),
+        pytest.param("gru", "zeros", marks=pytest.mark.slow),
+    ],
+)
 def test_second_gradients(op_name, name):
     given, options = case_of(op_name, name)
     generator = np.random.default_rng(8)

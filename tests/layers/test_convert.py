@@ -119,7 +119,7 @@ def test_training_goes_on():
     other.set_weights(converted.get_weights())
     results = []
     for model in (converted, other):
-        model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "mse", metrics=["mae"])
+        model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "mse", metrics=["mae"], jit_compile=False)
         model.fit(INPUTS, TARGETS, epochs=2, verbose=0)
         if model is converted:
             convert(converted)
@@ -132,7 +132,7 @@ def test_training_goes_on():
 
 def test_traces_each_of_a_models_functions_anew(monkeypatch):
     model = subclassed()
-    model.compile("sgd", "mse")
+    model.compile("sgd", "mse", jit_compile=False)
     functions = [
         lambda: model.predict(INPUTS, verbose=0),
         lambda: model.evaluate(INPUTS, TARGETS, verbose=0),

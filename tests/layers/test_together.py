@@ -120,12 +120,16 @@ def test_the_models_hold_every_layer():
 MODELS = {"sequence": (sequence_model, batch()), "distributions": (distribution_model, np.ones([4, 5], "float32"))}
 
 
-@pytest.fixture(scope="module", params=MODELS)
-def case(request):
-    """A model, inputs, and those of its outputs that are no samples."""
-    build, inputs = MODELS[request.param]
-    model = build()
-    return model, inputs, without_samples(model.predict_on_batch(inputs))
+@pytest.fixture(scope="module")
+def cases():
+    """By name, a model, inputs, and those of its outputs that are no samples."""
+    models = {name: (build(), inputs) for name, (build, inputs) in MODELS.items()}
+    return {name: (model, inputs, without_samples(model(inputs))) for name, (model, inputs) in models.items()}
+
+
+@pytest.fixture(params=MODELS)
+def case(request, cases):
+    return cases[request.param]
 
 
 def without_samples(outputs):
@@ -138,20 +142,21 @@ def assert_same(outputs, expected):
         np.testing.assert_allclose(outputs[name], value, rtol=1e-5, atol=1e-5, err_msg=name)
 
 
-def test_a_fresh_process_loads_it_without_custom_objects(case, tmp_path):
-    model, inputs, expected = case
-    model.save(tmp_path / "model.keras")
-    np.savez(tmp_path / "inputs.npz", **(inputs if isinstance(inputs, dict) else {"x": inputs}))
-    code = f"""
-import keras, numpy, ikelos.layers
-model = keras.saving.load_model({str(tmp_path / "model.keras")!r})
-inputs = dict(numpy.load({str(tmp_path / "inputs.npz")!r}))
-outputs = model(inputs if len(inputs) > 1 else inputs["x"])
-numpy.savez({str(tmp_path / "outputs.npz")!r}, **outputs)
+def test_a_fresh_process_loads_them_without_custom_objects(cases, tmp_path):
+    for name, (model, inputs, _) in cases.items():
+        model.save(tmp_path / f"{name}.keras")
+        np.savez(tmp_path / f"{name}.npz", **(inputs if isinstance(inputs, dict) else {"x": inputs}))
+    code = """
+import sys, keras, numpy, ikelos.layers
+for name in sys.argv[1:]:
+    model = keras.saving.load_model(f"{name}.keras")
+    inputs = dict(numpy.load(f"{name}.npz"))
+    numpy.savez(f"{name}_outputs.npz", **model(inputs if len(inputs) > 1 else inputs["x"]))
 """
-    subprocess.run([sys.executable, "-c", code], check=True)
-    with np.load(tmp_path / "outputs.npz") as again:
-        assert_same(without_samples(again), expected)
+    subprocess.run([sys.executable, "-c", code, *cases], check=True, cwd=tmp_path)
+    for name, (*_, expected) in cases.items():
+        with np.load(tmp_path / f"{name}_outputs.npz") as again:
+            assert_same(without_samples(again), expected)
 
 
 def test_clones_have_the_same_weights_and_outputs(case):
@@ -162,14 +167,29 @@ def test_clones_have_the_same_weights_and_outputs(case):
     assert_same(without_samples(clone(inputs)), expected)
 
 
-def test_exports(case, tmp_path):
-    model, inputs, expected = case
-    model.export(tmp_path / "saved", verbose=False)
+def test_exports(cases, tmp_path):
+    # Distributions are exported in `distributions/test_models.py`.
+    model, inputs, expected = cases["sequence"]
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    symbols = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype, x.name), model.input)
+    archive.add_endpoint("serve", model.__call__, input_signature=[symbols])
+    # Gradients of what is exported would take longer than all else here; `check_layer` exports them, layer by layer.
+    archive.write_out(
+        tmp_path / "saved", tf.saved_model.SaveOptions(experimental_custom_gradients=False), verbose=False
+    )
     exported = tf.saved_model.load(tmp_path / "saved")
     assert_same(without_samples(exported.serve(inputs)), expected)
 
 
-@pytest.mark.parametrize(("policy", "jit_compile"), [("mixed_bfloat16", False), ("float32", True)])
+@pytest.mark.parametrize(
+    ("policy", "jit_compile"),
+    [
+        ("mixed_bfloat16", False),
+        pytest.param("mixed_bfloat16", True, marks=pytest.mark.slow),
+        pytest.param("float32", True, marks=pytest.mark.slow),
+    ],
+)
 def test_trains(policy, jit_compile):
     keras.utils.set_random_seed(0)
     before = keras.config.dtype_policy()

@@ -291,6 +291,30 @@ def calls(monkeypatch):
     return found
 
 
+def features(kind, index):
+    """What a case has that a fault could hang on."""
+    case = generate(kind, index)
+    no_matter = ("name", "seed", "head_dim", "num_query_heads", "num_heads", "key_dim")
+    of_constructor = {name: bool(value) for name, value in case.constructor.items() if name not in no_matter}
+    if kind == "grouped-query":
+        of_constructor["num_key_value_heads"] = (
+            case.constructor["num_query_heads"] // case.constructor["num_key_value_heads"] > 1
+        )
+    names = ("query", "value", "key")
+    masks = {name: "carried" if name in case.carried else f"{name}_mask" in case.tensors for name in names}
+    return {
+        "kind": kind,
+        "by_op": case.by_op,
+        "key": "key" in case.inputs,
+        "value is query": case.inputs["value"] is case.inputs["query"],
+        "attention_mask": np.ndim(case.tensors.get("attention_mask")),
+        **{f"mask of {name}": mask for name, mask in masks.items()},
+        **of_constructor,
+        **case.flags,
+    }
+
+
+@pytest.mark.pairwise(features=features)
 @pytest.mark.parametrize("index", range(NUM_CASES))
 @pytest.mark.parametrize("kind", CLASSES)
 def test_equals_the_stock_layer(kind, index, calls):
@@ -319,7 +343,12 @@ def test_equals_the_stock_layer(kind, index, calls):
         assert_close(actual.masks + actual.state, expected.masks + expected.state)
 
 
-SOME = [(kind, index) for kind in CLASSES for index in range(15) if generate(kind, index).by_op]
+SOME = [
+    pytest.param(kind, index, marks=[pytest.mark.slow] * (index >= 5))
+    for kind in CLASSES
+    for index in range(15)
+    if generate(kind, index).by_op
+]
 
 
 @pytest.mark.parametrize(("kind", "index"), SOME)

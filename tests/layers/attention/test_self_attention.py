@@ -98,6 +98,7 @@ def expected_attention(layer, x):
     return outputs.reshape(batch, steps, -1) @ layer.output_projection.kernel.numpy()
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("position", POSITIONS)
 @pytest.mark.parametrize("is_causal", [False, True])
 @pytest.mark.parametrize(("window", "key_heads"), [(None, 4), (None, 1), (1, 2), (3, 2), (6, 4), (7, 4), (100, 4)])
@@ -152,6 +153,7 @@ def test_the_future_does_not_change_the_past():
     assert (np.abs(before - after)[:, 5:].max(axis=-1) > 1e-3).all()
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("position", POSITIONS)
 @pytest.mark.parametrize("is_causal", [False, True])
 def test_a_masked_row_is_the_row_without_its_padding(position, is_causal, implementation):
@@ -183,6 +185,7 @@ def test_a_hole_takes_part_in_nothing(position, implementation):
     assert np.abs(layer(x, mask=mask).numpy() - before)[mask].max(axis=-1).min() > 1e-3
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("position", POSITIONS)
 @pytest.mark.parametrize("window", [None, 4])
 @pytest.mark.parametrize("pieces", [[9], [1] * 9, [4, 1, 1, 3]])
@@ -198,6 +201,7 @@ def test_a_cache_gives_what_one_call_gives(position, window, pieces, implementat
     np.testing.assert_array_equal(cache.length, [9, 9])
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("position", POSITIONS)
 @pytest.mark.parametrize("window", [None, 3])
 @pytest.mark.parametrize("by", ["lengths", "mask", "carried mask"])

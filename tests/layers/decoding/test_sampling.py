@@ -30,6 +30,7 @@ def draws(logits, uniforms, temperature=1.0, top_k=0, top_p=1.0, allowed=None):
     return sample(logits, tf.constant(uniforms, tf.float32), temperature, top_k, top_p).numpy()
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
 @pytest.mark.parametrize("top_k", [0, 1, 3, 100])
 @pytest.mark.parametrize("top_p", [1e-6, 0.5, 0.8, 1.0])

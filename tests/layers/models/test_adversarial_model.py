@@ -35,7 +35,7 @@ def small(**arguments):
 
 
 def compiled(model, rates=(0.1, 0.1), **arguments):
-    model.compile(*map(keras.optimizers.SGD, rates), **arguments)
+    model.compile(*map(keras.optimizers.SGD, rates), **{"jit_compile": False, **arguments})
     return model
 
 
@@ -211,7 +211,7 @@ def test_fits_images_with_everything():
         discriminator_steps=2,
         max_discriminator_accuracy=0.9,
     )
-    model.compile("adam", keras.optimizers.Adam(clipnorm=1.0), steps_per_execution=2)
+    model.compile("adam", keras.optimizers.Adam(clipnorm=1.0), steps_per_execution=2, jit_compile=False)
     data = tf.data.Dataset.from_tensor_slices(images).batch(4, drop_remainder=True).repeat()
     stop = keras.callbacks.EarlyStopping("val_diversity", mode="max", patience=5, restore_best_weights=True)
     arguments = {"steps_per_epoch": 4, "validation_data": (images,), "validation_batch_size": 4}
@@ -416,7 +416,9 @@ def learnt_ring(rates, steps, *last, **arguments):
     generator = network((8,), *hidden(), keras.layers.Dense(2), *last)
     discriminator = network((2,), *hidden(), keras.layers.Dense(1))
     model = AdversarialModel(generator, discriminator, ema_momentum=0.99, seed=1, **arguments)
-    model.compile(*(keras.optimizers.Adam(rate, beta_1=0.5) for rate in rates), steps_per_execution=50)
+    model.compile(
+        *(keras.optimizers.Adam(rate, beta_1=0.5) for rate in rates), steps_per_execution=50, jit_compile=False
+    )
     for part in np.split(points.astype("float32"), 3):
         logs = model.fit(part, batch_size=128, verbose=0, shuffle=False).history
     return model, {name: values[0] for name, values in logs.items()}

@@ -29,7 +29,7 @@ class Attention(keras.layers.Layer):
         return inputs + tf.reshape(attended, tf.shape(inputs))
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("policy", [pytest.param("float32", marks=pytest.mark.slow), "mixed_bfloat16"])
 def test_a_model_of_all_trains_compiled_and_is_saved(policy, tmp_path):
     draw = np.random.default_rng(0)
     tokens = draw.integers(1, 5, [64, 7])

@@ -71,6 +71,7 @@ def assert_close(actual, expected):
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize(("arguments", "runs"), CONFIGURATIONS.values(), ids=CONFIGURATIONS.keys())
 @pytest.mark.parametrize("masked", [False, True])
 def test_equals_the_stock_layer(arguments, runs, masked, pair_of_classes, mask):
@@ -136,7 +137,7 @@ def test_weight_files_and_variable_paths_are_the_stock_layers(pair_of_classes, t
 
     stock, fused = pair_of_classes.classes
     models = [model(stock, stock, stock), model(fused, fused, fused), model(fused, stock, fused)]
-    inputs = np.ones([2, 3, 5], "float32")
+    inputs = np.ones([1, 2, 5], "float32")
     outputs = [model(inputs) for model in models]
     for place, source in enumerate(models):
         source.save_weights(tmp_path / f"{place}.weights.h5")

@@ -104,12 +104,23 @@ def results(call, tensors, weights):
 KINDS = {"encoder": (EncoderBlock, None), "decoder": (DecoderBlock, None), "decoder with memory": (DecoderBlock, SIZE)}
 
 
+def with_style(style):
+    return dict(zip(("normalize_first", "normalization", "activation"), style, strict=True))
+
+
+def heads_and_bias(style):
+    """Both options with each kind."""
+    return STYLES.index(style) % 2 == 0, STYLES.index(style) % 3 == 0
+
+
+@pytest.mark.pairwise(
+    features=lambda kind, style: {"kind": kind, "options": heads_and_bias(style), **with_style(style)}
+)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("style", STYLES)
 def test_equals_stock_layers(kind, style):
     block_class, memory_size = KINDS[kind]
-    # Both options with each kind.
-    grouped, use_bias = STYLES.index(style) % 2 == 0, STYLES.index(style) % 3 == 0
+    grouped, use_bias = heads_and_bias(style)
     block = scattered(styled(block_class, style, 2 if grouped else None, use_bias=use_bias), memory_size)
     stock, pairs = stock_model(block, memory_size)
     arrays = [normal(2, 7, SIZE)] + ([] if memory_size is None else [normal(2, 5, memory_size, seed=1)])
@@ -132,14 +143,24 @@ LENGTHS = np.array([4, 1, 3])
 MEMORY_MASK = np.array([[1, 1, 1, 1, 0, 0], [0, 0, 0, 1, 1, 1], [1, 0, 1, 1, 0, 1]], bool)
 
 
+def memory_and_heads(style, position):
+    """A memory and grouped heads in every second case: both with and without each other, each style, each position."""
+    style_index, position_index = STYLES.index(style), list(POSITIONS).index(position)
+    return (style_index + position_index) % 2 == 0, [HEADS, 2][(style_index // 2 + position_index) % 2]
+
+
+@pytest.mark.pairwise(
+    features=lambda style, position: {
+        "position": position,
+        **dict(zip(("memory", "heads"), memory_and_heads(style, position), strict=True)),
+        **with_style(style),
+    }
+)
 @pytest.mark.parametrize("position", POSITIONS)
 @pytest.mark.parametrize("style", STYLES)
 def test_decoding_step_by_step_gives_what_one_call_gives(style, position):
     """Prompts of unequal lengths, then token after token; the memory has padding anywhere."""
-    # A memory and grouped heads in every second case: both with and without each other, each style, each position.
-    style_index, position_index = STYLES.index(style), list(POSITIONS).index(position)
-    with_memory = (style_index + position_index) % 2 == 0
-    key_heads = [HEADS, 2][(style_index // 2 + position_index) % 2]
+    with_memory, key_heads = memory_and_heads(style, position)
     block = scattered(styled(DecoderBlock, style, key_heads, position), MEMORY_SIZE if with_memory else None)
     memory = {"memory": MEMORY, "memory_mask": MEMORY_MASK} if with_memory else {}
     whole = block(X, **memory).numpy()
@@ -168,6 +189,7 @@ def test_the_rows_of_a_cache_can_be_put_in_another_order(with_memory):
     np.testing.assert_allclose(outputs, tf.gather(expected, order), rtol=0, atol=1e-6)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("position", ["rotary", "relative"])
 @pytest.mark.parametrize("normalization", ["rms", "layer"])
 @pytest.mark.parametrize("normalize_first", [True, False])

@@ -213,7 +213,7 @@ def run_tests(files, limit):
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         output.seek(0)
-        failed = re.search(r"^(?:FAILED|ERROR) (\S+)", output.read(), re.MULTILINE)
+        failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", output.read(), re.MULTILINE)
     outcome = {None: "limit", 0: "survived"}.get(code, "caught")
     return {"outcome": outcome, "by": failed and failed[1], "seconds": round(time.monotonic() - start)}
 

@@ -1,7 +1,7 @@
 import json
 
 
-def test_the_recipe(run, tmp_path):
+def test_the_recipe(run_here, tmp_path):
     text = "To be, or not to be, that is the question:\nWhether 'tis nobler in the mind to suffer\n" * 20
     (tmp_path / "train.txt").write_text(text)
     (tmp_path / "validation.txt").write_text(text[:500])
@@ -10,8 +10,8 @@ def test_the_recipe(run, tmp_path):
     tiny = (
         "{architecture: transformer, context: 16, num_layers: 1, size: 8, num_heads: 2, hidden_size: 16, dropout: 0.0, "
     )
-    run(
-        "curve.py",
+    run_here(
+        "curve",
         "--smoke",
         "--set",
         f"data.source={{files: {{{files}}}}}",

@@ -29,6 +29,13 @@ def test_decoding_equals_one_call(scattered, check_decoding, context, key_heads,
     check_decoding(scattered(TransformerLanguageModel(**arguments)))
 
 
+def test_remembers_the_tokens_that_its_ngrams_need(tokens):
+    for orders, number in (((2, 4), 3), ((), 0)):
+        model = TransformerLanguageModel(**{**ARGUMENTS, "ngram_orders": orders})
+        _, (_, recent) = model.start(tokens, np.full(3, 14, "int32"), capacity=14)
+        assert recent.shape == (3, number)
+
+
 def test_sees_the_past_within_the_context_alone(scattered, tokens):
     # Without n-grams, which see further back than one block does.
     model = scattered(TransformerLanguageModel(**{**ARGUMENTS, "num_layers": 1, "ngram_orders": ()}))

@@ -50,7 +50,8 @@ def pytest_collection_modifyitems(items):
             tests[item.parent, item.originalname].append(item)
     for cases in tests.values():
         features = cases[0].get_closest_marker("pairwise").kwargs.get("features")
-        rows = [features(**case.callspec.params) if features else case.callspec.indices for case in cases]
+        parameters = [case.callspec.params for case in cases]
+        rows = [features(**x) if features else {name: id(value) for name, value in x.items()} for x in parameters]
         fast = set(pairwise(rows))
         for place, case in enumerate(cases):
             if place not in fast:

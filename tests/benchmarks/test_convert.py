@@ -3,8 +3,8 @@ import json
 
 def test_every_model_before_and_after(run_here, load, monkeypatch, tmp_path):
     def compiled(model):
-        # Without XLA, which would take the most of the time.
-        model.compile("adam", "sparse_categorical_crossentropy", jit_compile=False)
+        # Graphs and XLA would take the most of the time.
+        model.compile("adam", "sparse_categorical_crossentropy", run_eagerly=True)
         return model
 
     monkeypatch.setattr(load("convert_models"), "_compiled", compiled)

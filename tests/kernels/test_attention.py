@@ -172,6 +172,7 @@ def test_sizes(sizes, attend, attention_oracle):
     assert_right(attention_oracle, attend, inputs_of(*sizes), {})
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("sizes", [(2, 59, 97, 4, 2, 16, 16), (3, 1, 97, 2, 1, 64, 64)], ids=str)
 @pytest.mark.parametrize("name", OPTIONS)
 def test_each_option_alone(name, sizes, attend, attention_oracle):
@@ -370,6 +371,7 @@ def test_second_gradients(jit_compile, attend):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(b).max())
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("names", [[], ["is_causal", "bias"], ["key_value_seq_lengths", "alibi_slopes"]], ids=str)
 @pytest.mark.parametrize("sizes", [(2, 59, 97, 4, 2, 32, 32), (3, 1, 97, 2, 1, 64, 64)], ids=str)
@@ -503,6 +505,7 @@ def causal_gradients(attend, inputs, grads):
     return *outputs, *tape.gradient(outputs, inputs, output_gradients=grads)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize(("bias_axes", "compiled"), [("", False), ("S", False), ("BNTS", False), ("S", True)], ids=str)
 @pytest.mark.parametrize("empty", ["B", "T", "S", "N", "B and S"])
 def test_empty_axes(empty, bias_axes, compiled, attend):

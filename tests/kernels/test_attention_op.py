@@ -69,6 +69,7 @@ def test_shapes_of_the_gradient(name, shape, message, call):
         call(library().ikelos_attention_grad, with_shape(GOOD | OF_GRADIENT, name, shape), ATTRIBUTES)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("of_gradient", [False, True])
 @pytest.mark.parametrize(
     ("name", "values", "message"),

@@ -130,6 +130,7 @@ def test_shapes_of_the_gradient(cell, name, shape, message, call):
         call(op_of(cell, of_gradient=True), with_shape(inputs, name, shape), attributes_of(cell))
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @pytest.mark.parametrize("of_gradient", [False, True])
 @pytest.mark.parametrize(
@@ -187,6 +188,7 @@ def shapes_of(results):
     return [tuple(x.shape) for x in tf.nest.flatten(list(results))]
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("save_for_gradient", [True, False])
 @pytest.mark.parametrize("cell", CELLS)
 def test_results_are_the_same_whenever_shapes_are_known(cell, save_for_gradient, call):
@@ -209,6 +211,7 @@ def test_gradients_have_the_shapes_of_the_inputs(cell, call):
     assert all(np.isfinite(x).all() for x in tf.nest.flatten(list(gradients)))
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("empty", ["batch", "steps", "features"])
 def test_empty_axes(cell, empty, call):
@@ -320,6 +323,7 @@ UPDATES = {
 }
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("traced", [False, True])
 @pytest.mark.parametrize("updated", [None, "graph", "compiled"], ids=["eager", "by graph", "by compiled graph"])
 @pytest.mark.parametrize("update", UPDATES)

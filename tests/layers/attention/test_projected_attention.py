@@ -48,6 +48,7 @@ def results(layer, tensors, *arguments, **more):
     return [outputs.numpy(), *(np.asarray(x) for x in tape.gradient(loss, sources))]
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("key_heads", [4, 2, 1])
 @pytest.mark.parametrize("use_bias", [False, True])
 @pytest.mark.parametrize("case", CASES)

@@ -21,6 +21,9 @@ MODELS = {
 }
 
 
+each_seed = pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
+
+
 def check(found, expected, num_results):
     """`found` by beam search, `expected` a list for each row, the best first."""
     tokens, scores = (np.asarray(x) for x in found)
@@ -35,7 +38,7 @@ def check(found, expected, num_results):
         assert (scores[row, len(texts) :] == -np.inf).all()
 
 
-@pytest.mark.parametrize("seed", range(2))
+@each_seed
 @pytest.mark.parametrize(("vocabulary_size", "length", "num_beams"), [(4, 1, 4), (4, 4, 108), (3, 5, 48)])
 def test_a_wide_beam_finds_the_best_of_all_texts(
     seed, vocabulary_size, length, num_beams, table_model, slow, log_probabilities, padded
@@ -55,7 +58,7 @@ def test_a_wide_beam_finds_the_best_of_all_texts(
 
 
 @pytest.mark.parametrize("num_beams", [1, 2, 3, 7])
-@pytest.mark.parametrize("seed", range(2))
+@each_seed
 def test_a_narrow_beam_finds_what_a_slow_one_does(num_beams, seed, table_model, slow, log_probabilities, padded):
     model = table_model(6, seed, spread=0.7)
     lengths, penalties = [9, 3, 6, 9], [0.0, 0.6, 1.0, 2.5]
@@ -177,7 +180,7 @@ def scattered(name):
     return model
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["transformer", pytest.param("lstm", marks=pytest.mark.slow)])
 def test_carries_the_state_of_a_real_model(name, slow, log_probabilities, padded, tmp_path):
     model = scattered(name)
     prompts, lengths = [[1, 5, 6, 7, 8], [1], [1, 4, 4]], [6, 7, 2]

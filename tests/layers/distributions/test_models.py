@@ -154,7 +154,9 @@ def fitted(policy, jit_compile):
     keras.config.set_dtype_policy(policy)
     try:
         model = everything()
-        model.compile("adam", NegativeLogLikelihood(Categorical(4)), jit_compile=jit_compile)
+        model.compile(
+            "adam", NegativeLogLikelihood(Categorical(4)), jit_compile=jit_compile, run_eagerly=not jit_compile
+        )
     finally:
         keras.config.set_dtype_policy("float32")
     rng = np.random.default_rng(0)

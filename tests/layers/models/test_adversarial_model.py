@@ -35,7 +35,7 @@ def small(**arguments):
 
 
 def compiled(model, rates=(0.1, 0.1), **arguments):
-    model.compile(*map(keras.optimizers.SGD, rates), **{"jit_compile": False, **arguments})
+    model.compile(*map(keras.optimizers.SGD, rates), **(arguments or {"run_eagerly": True}))
     return model
 
 

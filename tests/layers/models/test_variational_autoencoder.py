@@ -137,7 +137,7 @@ def test_fit_finds_the_likeliest_parameters(num_samples):
 def test_logs_are_those_of_all_examples_by_weight():
     x = examples(30)
     model = linear(use_exact_kl=False)
-    model.compile("sgd", jit_compile=False)
+    model.compile("sgd", run_eagerly=True)
     padded, weight = np.concatenate([x, np.full([10, D], 50.0, "float32")]), np.repeat([1.0, 0.0], [30, 10])
     logs = model.evaluate(padded, padded, sample_weight=weight, batch_size=16, verbose=0, return_dict=True)
     assert logs["loss"] == pytest.approx(-log_likelihood(x).mean(), rel=1e-4)
@@ -177,7 +177,7 @@ def test_weight_and_free_bits_are_those_of_kl_divergence():
 
 def test_a_schedule_of_the_weight_counts_training_steps():
     model = linear(beta=keras.optimizers.schedules.PolynomialDecay(0.0, 4, 1.0))
-    model.compile("sgd", jit_compile=False)
+    model.compile("sgd", run_eagerly=True)
     first = model.evaluate(examples(16), verbose=0, return_dict=True)
     assert first["loss"] == pytest.approx(first["nll"], rel=1e-5)
     model.fit(examples(16), batch_size=8, verbose=0)
@@ -187,7 +187,7 @@ def test_a_schedule_of_the_weight_counts_training_steps():
 def test_collapse_is_seen():
     model = linear()
     model.encoder.layers[0].kernel.assign(tf.zeros([D, 2 * Z]))
-    model.compile("sgd", jit_compile=False)
+    model.compile("sgd", run_eagerly=True)
     assert model.evaluate(examples(50), verbose=0, return_dict=True)["active_units"] == 0
 
 
@@ -245,7 +245,7 @@ def test_the_condition_reaches_encoder_and_decoder(tmp_path):
     np.testing.assert_allclose(model.encode(pairs), 0.1 * condition, atol=1e-6)
     np.testing.assert_allclose(model.decode(np.ones([6, 1]), condition), 10 * condition + 0.1, atol=1e-5)
     assert np.abs(model.sample(6, condition, seed=0) - 10 * condition).max() < 1
-    model.compile("adam", jit_compile=False)
+    model.compile("adam", run_eagerly=True)
     model.fit(pairs, batch_size=3, verbose=0)
     assert model.predict(pairs, verbose=0).shape == (6, 1)
     path = tmp_path / "model.keras"
@@ -286,7 +286,7 @@ def pictures(number=32):
 @pytest.mark.parametrize("copy", ["loaded", "cloned"])
 def test_a_vamp_prior_keeps_the_models_encoder(tmp_path, copy):
     model = of_pictures()
-    model.compile("adam", jit_compile=False)
+    model.compile("adam", run_eagerly=True)
     model.fit(pictures(), verbose=0)
     if copy == "loaded":
         model.save(tmp_path / "model.keras")
@@ -294,7 +294,7 @@ def test_a_vamp_prior_keeps_the_models_encoder(tmp_path, copy):
         np.testing.assert_allclose(again.prior(tf.ones([2, 3])), model.prior(tf.ones([2, 3])), rtol=1e-5)
     else:
         again = keras.models.clone_model(model)
-        again.compile("adam", jit_compile=False)
+        again.compile("adam", run_eagerly=True)
     assert again.prior.encoder is again.encoder
     assert again.prior.posterior is again.posterior
     assert len(again.trainable_variables) == len(model.trainable_variables) == 11
@@ -319,7 +319,7 @@ def test_is_built_by_fit_if_its_parts_are_not(tmp_path):
     model, x = unbuilt(), examples(16)
     with pytest.raises(ValueError, match="isn't built"):
         model.count_params()
-    model.compile("adam", jit_compile=False)
+    model.compile("adam", run_eagerly=True)
     model.save(tmp_path / "unbuilt.keras")
     again = keras.saving.load_model(tmp_path / "unbuilt.keras")
     for trained in (model, again):

@@ -65,6 +65,7 @@ def assert_close(actual, expected, dtype=None):
         np.testing.assert_allclose(tf.cast(a, tf.float64), tf.cast(b, tf.float64), rtol=0, atol=tolerance)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize(("arguments", "by_op"), CONFIGURATIONS.values(), ids=CONFIGURATIONS.keys())
 @pytest.mark.parametrize("training", [False, True])
 def test_steps_equal_the_stock_cells(op_name, arguments, by_op, training, op_calls, inputs):

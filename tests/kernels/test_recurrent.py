@@ -496,8 +496,8 @@ def second_gradients(op_name, given, options, *, weights, dtype):
     ("op_name", "name"),
     [
         ("lstm", "norm and dropout"),
-        ("lstm", "zeros"),
-        ("gru", "norm and dropout"),
+        pytest.param("lstm", "zeros", marks=pytest.mark.slow),
+        pytest.param("gru", "norm and dropout", marks=pytest.mark.slow),
         ("gru", "backwards"),
         pytest.param("lstm", "backwards", marks=pytest.mark.slow),
         pytest.param("gru", "zeros", marks=pytest.mark.slow),

@@ -119,7 +119,7 @@ def test_training_goes_on():
     other.set_weights(converted.get_weights())
     results = []
     for model in (converted, other):
-        model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "mse", metrics=["mae"], jit_compile=False)
+        model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "mse", metrics=["mae"], run_eagerly=True)
         model.fit(INPUTS, TARGETS, epochs=2, verbose=0)
         if model is converted:
             convert(converted)

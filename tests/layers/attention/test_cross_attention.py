@@ -22,7 +22,10 @@ def implementation(request):
         yield
 
 
-@pytest.mark.parametrize("padding", [{"memory_lengths": np.array([6, 1], "int32")}, {"memory_mask": MASK[:2]}])
+@pytest.mark.parametrize(
+    "padding",
+    [pytest.param({"memory_lengths": np.array([6, 1], "int32")}, marks=pytest.mark.slow), {"memory_mask": MASK[:2]}],
+)
 def test_keeps_a_layers_promises(padding):
     config = {
         "num_heads": 4,

@@ -269,6 +269,7 @@ def test_what_is_forbidden_in_the_logits_leaves_its_probability_to_the_rest():
     np.testing.assert_allclose(np.exp(scores), [[0.5, 0.45 * 0.45, 0.45 * 0.45]], rtol=1e-6)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("argument", ["allowed", "process"])
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def by_hand(model, prompt, length, temperature, seed):
     return tokens[len(prompt) :]
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["transformer", pytest.param("lstm", marks=pytest.mark.slow)])
 def test_every_row_is_what_it_is_alone(name):
     model = scattered(name)
     write = writer(model)

@@ -100,7 +100,7 @@ AUTOENCODERS = {
 @pytest.mark.parametrize(
     "name",
     [
-        "Gaussian prior, Bernoulli",
+        pytest.param("Gaussian prior, Bernoulli", marks=pytest.mark.slow),
         "mixture prior, normal, warm-up",
         pytest.param("VampPrior, continuous Bernoulli", marks=pytest.mark.slow),
         pytest.param("flow, discretised logistics", marks=pytest.mark.slow),

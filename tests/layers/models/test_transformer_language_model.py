@@ -22,8 +22,15 @@ def test_keeps_a_layers_promises(tokens):
     check_layer(TransformerLanguageModel, ARGUMENTS, tokens, output_dtype="float32")
 
 
-@pytest.mark.parametrize("context", [5, 64])
-@pytest.mark.parametrize(("key_heads", "ngram_orders"), [(None, (2, 4)), (1, ())])
+@pytest.mark.parametrize(
+    ("context", "key_heads", "ngram_orders"),
+    [
+        (5, None, (2, 4)),
+        (64, 1, ()),
+        pytest.param(64, None, (2, 4), marks=pytest.mark.slow),
+        pytest.param(5, 1, (), marks=pytest.mark.slow),
+    ],
+)
 def test_decoding_equals_one_call(scattered, check_decoding, context, key_heads, ngram_orders):
     arguments = {**ARGUMENTS, "context": context, "num_key_value_heads": key_heads, "ngram_orders": ngram_orders}
     check_decoding(scattered(TransformerLanguageModel(**arguments)))

@@ -118,7 +118,7 @@ def test_the_bound_rises_with_the_samples_to_the_log_likelihood():
     assert -float(loss) == pytest.approx(bounds[4], abs=0.1)
 
 
-@pytest.mark.parametrize("num_samples", [1, 5])
+@pytest.mark.parametrize("num_samples", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_fit_finds_the_likeliest_parameters(num_samples):
     x = examples(400)
     model = linear(shift=0.5, widen=1.5, num_samples=num_samples)
@@ -351,7 +351,9 @@ def small_flow(size):
     return RealNVPPrior(size, num_couplings=1, hidden_units=(4,))
 
 
-@pytest.mark.parametrize(("num_samples", "make_prior"), [(1, StandardNormalPrior), (3, small_flow)])
+@pytest.mark.parametrize(
+    ("num_samples", "make_prior"), [pytest.param(1, StandardNormalPrior, marks=pytest.mark.slow), (3, small_flow)]
+)
 def test_trains_compiled_in_half_precision(num_samples, make_prior):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

@@ -28,6 +28,7 @@ OTHER = {
 }
 
 
+@pytest.mark.slow
 def test_keeps_a_layers_promises():
     check_layer(DecoderBlock, CONFIG, normal(2, 5, 16), config_kwargs=OTHER)
 

@@ -11,7 +11,10 @@ def normal(*shape, seed=0):
 
 @pytest.mark.parametrize(
     "padding",
-    [{"lengths": np.array([5, 2], "int32")}, {"mask": np.array([[1, 1, 1, 1, 1], [0, 1, 1, 0, 1]], bool)}],
+    [
+        pytest.param({"lengths": np.array([5, 2], "int32")}, marks=pytest.mark.slow),
+        {"mask": np.array([[1, 1, 1, 1, 1], [0, 1, 1, 0, 1]], bool)},
+    ],
 )
 def test_keeps_a_layers_promises(padding):
     config = {

@@ -55,16 +55,18 @@ def train(
     return models
 
 
-def restore(task: AnyTask, preprocessing: Preprocessing, folder_of: Callable[[str], Path]) -> dict[str, keras.Model]:
-    """The models that `train` left; no data is read.
+def restore(
+    task: AnyTask, folder: Path, folder_of: Callable[[str], Path]
+) -> tuple[Preprocessing, dict[str, keras.Model]]:
+    """The preprocessing that `prepare` left in a folder and the models that `train` left; no data is read.
 
     Raises:
         UserError: If a stage is not trained to its end.
     """
-    models: dict[str, keras.Model] = {}
+    preprocessing, models = task.load(folder), dict[str, keras.Model]()
     for stage in task.stages(preprocessing):
         models[stage.name] = training.restore(stage, models, folder_of(stage.name))
-    return models
+    return preprocessing, models
 
 
 def evaluate(task: AnyTask, preprocessing: Preprocessing, data: Any, models: Models) -> dict[str, Any]:

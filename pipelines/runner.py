@@ -5,6 +5,7 @@ Knows where everything lies in a run's folder, what is done already, and how to 
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import shutil
@@ -46,7 +47,7 @@ class _Run:
 
     def stage_folder(self, name: str) -> Path:
         """Where a stage is trained."""
-        return self.workdir / "stages" / name
+        return _stage_folder(self.workdir, name)
 
 
 def run(recipe: Recipe, workdir: Path) -> Outcome:
@@ -111,8 +112,8 @@ def _trained(workdir: Path) -> Iterator[tuple[_Run, dict[str, keras.Model]]]:
         if not folder.is_dir():
             raise UserError(f"The run in {workdir} has not begun to train: run its recipe in the same folder.")
         task = tasks.of_recipe(recipe)
-        current = _Run(recipe, workdir, task, task.load(folder))
-        yield current, phases.restore(task, current.preprocessing, current.stage_folder)
+        preprocessing, models = phases.restore(task, folder, functools.partial(_stage_folder, workdir))
+        yield _Run(recipe, workdir, task, preprocessing), models
 
 
 def _check_same_run(recipe: Recipe, workdir: Path) -> None:
@@ -146,6 +147,10 @@ def _free(section: Section, prefix: str = "") -> Iterator[str]:
 
 def _preprocessing_folder(workdir: Path) -> Path:
     return workdir / "preprocessing"
+
+
+def _stage_folder(workdir: Path, name: str) -> Path:
+    return workdir / "stages" / name
 
 
 def _prepare(recipe: Recipe, workdir: Path) -> tuple[_Run, Any]:

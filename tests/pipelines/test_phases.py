@@ -64,7 +64,7 @@ def test_each_phase_needs_what_it_is_given_and_nothing_else(points, tmp_path):
         raise AssertionError("data was read")
 
     points.read = no_data
-    restored = phases.restore(points, points.load(learned), stage)
+    preprocessing, restored = phases.restore(points, learned, stage)
     for name, model in models.items():
         for weight, again in zip(model.weights, restored[name].weights, strict=True):
             np.testing.assert_array_equal(weight.numpy(), again.numpy())

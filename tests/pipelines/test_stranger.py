@@ -75,3 +75,9 @@ def test_it_trains_resumes_evaluates_reports_and_exports(run, tmp_path, monkeypa
     assert sum("adam_w/clipped_steps" in name for name in whole if name.startswith("maker/")) == 2
     for name, value in whole.items():
         np.testing.assert_array_equal(broken[name], value, err_msg=name, strict=True)
+
+
+def test_it_takes_under_sixty_lines():
+    assert (
+        sum(len(path.read_text().splitlines()) for path in (RECIPE.parent / "toy_tasks" / "points").glob("*.py")) < 60
+    )

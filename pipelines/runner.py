@@ -5,7 +5,6 @@ Knows where everything lies in a run's folder, what is done already, and how to 
 
 import contextlib
 import dataclasses
-import functools
 import hashlib
 import json
 import shutil
@@ -45,10 +44,6 @@ class _Run:
     task: Task[Any, Any, Any]
     preprocessing: Preprocessing
 
-    def stage_folder(self, name: str) -> Path:
-        """Where a stage is trained."""
-        return _stage_folder(self.workdir, name)
-
 
 def run(recipe: Recipe, workdir: Path) -> Outcome:
     """Trains, evaluates, reports and exports; goes on where an earlier run of the same recipe was ended.
@@ -69,7 +64,7 @@ def run(recipe: Recipe, workdir: Path) -> Outcome:
     with locked(workdir):
         _check_same_run(recipe, workdir)
         current, data = _prepare(recipe, workdir)
-        models = phases.train(current.task, current.preprocessing, data, current.stage_folder)
+        models = phases.train(current.task, current.preprocessing, data, _stages_folder(workdir).joinpath)
         provenance = _provenance(current)
         results = _earlier_results(workdir, provenance)
         if results is None:
@@ -84,7 +79,7 @@ def run(recipe: Recipe, workdir: Path) -> Outcome:
             else:
                 _say("export", f"of these weights is there already, as version {version.name}")
             outcome["SavedModel"] = version
-        return outcome | {"TensorBoard": f"tensorboard --logdir {workdir / 'stages'}"}
+        return outcome | {"TensorBoard": f"tensorboard --logdir {_stages_folder(workdir)}"}
 
 
 def evaluate(workdir: Path) -> Outcome:
@@ -112,7 +107,7 @@ def _trained(workdir: Path) -> Iterator[tuple[_Run, dict[str, keras.Model]]]:
         if not folder.is_dir():
             raise UserError(f"The run in {workdir} has not begun to train: run its recipe in the same folder.")
         task = tasks.of_recipe(recipe)
-        preprocessing, models = phases.restore(task, folder, functools.partial(_stage_folder, workdir))
+        preprocessing, models = phases.restore(task, folder, _stages_folder(workdir).joinpath)
         yield _Run(recipe, workdir, task, preprocessing), models
 
 
@@ -149,8 +144,9 @@ def _preprocessing_folder(workdir: Path) -> Path:
     return workdir / "preprocessing"
 
 
-def _stage_folder(workdir: Path, name: str) -> Path:
-    return workdir / "stages" / name
+def _stages_folder(workdir: Path) -> Path:
+    """Where the stages are trained, each in the folder of its name."""
+    return workdir / "stages"
 
 
 def _prepare(recipe: Recipe, workdir: Path) -> tuple[_Run, Any]:
@@ -178,12 +174,10 @@ def _prepare(recipe: Recipe, workdir: Path) -> tuple[_Run, Any]:
 
 def _provenance(current: _Run) -> dict[str, Any]:
     """What the results and exports of a finished run depend on."""
-    stages = current.task.stages(current.preprocessing)
+    stages, folder = current.task.stages(current.preprocessing), _stages_folder(current.workdir)
     return {
         "recipe": hashlib.sha256(recipes.dump(current.recipe).encode()).hexdigest(),
-        "checkpoints": {
-            stage.name: checkpoint.fingerprint(current.stage_folder(stage.name) / "checkpoints") for stage in stages
-        },
+        "checkpoints": {stage.name: checkpoint.fingerprint(folder / stage.name / "checkpoints") for stage in stages},
         "ikelos": ikelos.__version__,
         "tensorflow": tf.__version__,
     }
@@ -204,7 +198,7 @@ def _evaluate(current: _Run, data: Any, models: dict[str, keras.Model]) -> dict[
     results["provenance"] = _provenance(current)
     folder = current.workdir / "report"
     _say("report", f"in {folder}")
-    histories = {name: history.read(current.stage_folder(name) / "history.jsonl") for name in models}
+    histories = {name: history.read(_stages_folder(current.workdir) / name / "history.jsonl") for name in models}
     phases.report(current.task, Finished(current.preprocessing, data, models, results, histories), folder)
     # Last: figures that stand there have their report.
     files.write(current.workdir / "evaluation.json", json.dumps(results, indent=2) + "\n")

@@ -1,8 +1,11 @@
 """What the command line and the runner print alike."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
+from rich import progress
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -30,3 +33,49 @@ def print_written(written: Mapping[str, Path | str]) -> None:
     out.print(columns({name: value for name, value in written.items() if name != "Result"}))
     if "Result" in written:
         out.print(f"\n[bold]Result[/bold]  {escape(str(written['Result']))}", soft_wrap=True)
+
+
+_SECONDS_BETWEEN_LINES = 30.0
+
+
+class Progress:
+    """How far something is that takes long: a moving line in a terminal; elsewhere, now and then, a line."""
+
+    def __init__(self, name: str, unit: str, total: int):
+        """What is done, what is counted (a plural), and how many there are."""
+        self._name, self._unit, self._total, self._done = name, unit, total, 0
+        self._console = console()
+        self._start = self._told = time.monotonic()
+        size: list[progress.ProgressColumn] = [progress.DownloadColumn()] if unit == "bytes" else []
+        self._bar = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(bar_width=20),
+            *(size or [progress.MofNCompleteColumn(), progress.TextColumn(unit)]),
+            progress.TextColumn("left"),
+            progress.TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task(name, total=total)
+
+    def __enter__(self) -> Self:
+        """Shows it."""
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Lets the terminal go on."""
+        self._bar.stop()
+
+    def advance(self, number: int) -> None:
+        """Counts some more."""
+        self._done += number
+        self._bar.update(self._task, completed=self._done)
+        now = time.monotonic()
+        if self._console.is_terminal or now - self._told < _SECONDS_BETWEEN_LINES:
+            return
+        self._told = now
+        share = min(self._done / max(self._total, 1), 1.0)
+        left = (now - self._start) * (1 - share) / share if share else 0.0
+        self._console.print(f"{self._name}: {share:.0%} of {self._total:,} {self._unit}, {left:.0f} s left")

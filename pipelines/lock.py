@@ -10,8 +10,8 @@ from ikelos.pipelines.errors import UserError
 
 
 @contextlib.contextmanager
-def locked(workdir: Path) -> Iterator[None]:
-    """Holds `<workdir>/lock` for this process, and writes its pid there.
+def locked(workdir: Path, wait: bool = False) -> Iterator[None]:
+    """Holds `<workdir>/lock` for this process, and writes its pid there; if it is to `wait`, as soon as it is free.
 
     The kernel drops the lock with the process, however it ends, so a file left by a killed run is no
     obstacle. The file itself stays: deleting it would let a third process lock a new file beside a
@@ -28,7 +28,7 @@ def locked(workdir: Path) -> Iterator[None]:
         raise UserError(f"Cannot write to the folder {workdir}: {error.strerror}.") from error
     with open(descriptor, "r+") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise UserError(
                 f"The folder {workdir} is in use by process {file.read() or 'unknown'}: "

@@ -4,55 +4,60 @@
 """
 
 import math
+import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from ikelos import serving
-from ikelos.pipelines.data import fingerprint
-from ikelos.pipelines.data.config import Split
+from ikelos.pipelines.data import fingerprint, preparation
+from ikelos.pipelines.data.store import Splits
 from ikelos.pipelines.evaluation import machine
 from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.pipelines.report import page, standard
-from ikelos.pipelines.task import Fingerprinted, Finished, Task
+from ikelos.pipelines.task import Finished, Task
 from ikelos.pipelines.training import fit as training
 from ikelos.pipelines.training.stage import Models
 from ikelos.serving import files
 
-AnyTask = Task[Any, Any, Any]
+AnyTask = Task[Any, Any]
 
 
-def prepare(task: AnyTask, splits: Mapping[Split, Fingerprinted], folder: Path) -> Preprocessing:
-    """Learns from the splits what comes before the model, and writes it and their fingerprint into a folder.
-
-    Returns:
-        What was written, read again: a run that goes on later must not have another.
-    """
-    task.fit(splits).save(folder)
-    fingerprint.write(folder, {name: split.sha256() for name, split in splits.items()})
-    return task.load(folder)
+def prepare(task: AnyTask, folder: Path) -> Splits:
+    """Prepares the data, or finds it prepared, and copies into a folder what was learned from it, and its sums."""
+    prepared = preparation.prepare(task.preparation())
+    shutil.copytree(prepared.folder / "preprocessing", folder, dirs_exist_ok=True)
+    fingerprint.write(folder, {name: split.sha256() for name, split in prepared.splits.items()})
+    return prepared.splits
 
 
-def check(splits: Mapping[Split, Fingerprinted], folder: Path) -> None:
-    """Checks that the splits are those from which `prepare` wrote a folder.
+def read(task: AnyTask, folder: Path) -> Splits:
+    """The data from which `prepare` wrote a folder.
 
     Raises:
-        UserError: If one is another.
+        UserError: If it is another now.
     """
+    splits = preparation.prepare(task.preparation()).splits
     fingerprint.check(folder, {name: split.sha256() for name, split in splits.items()})
+    return splits
 
 
 def train(
-    task: AnyTask, preprocessing: Preprocessing, data: Any, folder_of: Callable[[str], Path]
+    task: AnyTask, preprocessing: Preprocessing, splits: Splits, folder_of: Callable[[str], Path]
 ) -> dict[str, keras.Model]:
     """Trains the stages one after the other, each in the folder of its name; what is trained already is loaded."""
     models: dict[str, keras.Model] = {}
     for stage in task.stages(preprocessing):
-        models[stage.name] = training.fit(stage, data, models, folder_of(stage.name))
+        models[stage.name] = training.fit(stage, splits, models, folder_of(stage.name))
     return models
+
+
+def load(task: AnyTask, folder: Path) -> Preprocessing:
+    """The preprocessing that `prepare` left in a folder; no data is read."""
+    return task.preparation().load(folder)
 
 
 def restore(
@@ -63,18 +68,19 @@ def restore(
     Raises:
         UserError: If a stage is not trained to its end.
     """
-    preprocessing, models = task.load(folder), dict[str, keras.Model]()
+    preprocessing, models = load(task, folder), dict[str, keras.Model]()
     for stage in task.stages(preprocessing):
         models[stage.name] = training.restore(stage, models, folder_of(stage.name))
     return preprocessing, models
 
 
-def evaluate(task: AnyTask, preprocessing: Preprocessing, data: Any, models: Models) -> dict[str, Any]:
+def evaluate(task: AnyTask, preprocessing: Preprocessing, splits: Splits, models: Models) -> dict[str, Any]:
     """Measures model and baselines on the held-out data, and the machine."""
     start = time.monotonic()
     return {
-        "model": task.evaluate(preprocessing, data, models),
-        "baselines": task.baselines(preprocessing, data),
+        "model": task.evaluate(preprocessing, splits, models),
+        "baselines": task.baselines(preprocessing, splits),
+        "data": {name: split.facts() for name, split in splits.items()},
         "parameters": _parameters(models),
         "evaluation_seconds": time.monotonic() - start,
         "machine": machine.describe(),
@@ -82,7 +88,7 @@ def evaluate(task: AnyTask, preprocessing: Preprocessing, data: Any, models: Mod
     }
 
 
-def report(task: AnyTask, finished: Finished[Any, Any], folder: Path) -> dict[str, Path]:
+def report(task: AnyTask, finished: Finished[Any], folder: Path) -> dict[str, Path]:
     """Writes the report into a folder; returns its files, named for people."""
     stages = task.stages(finished.preprocessing)
     facts, sections = standard.build(task, stages, finished)

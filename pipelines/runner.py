@@ -22,6 +22,7 @@ from ikelos.pipelines import phases
 from ikelos.pipelines import recipe as recipes
 from ikelos.pipelines import task as tasks
 from ikelos.pipelines.console import console
+from ikelos.pipelines.data.store import Splits
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.lock import locked
 from ikelos.pipelines.preprocessing import Preprocessing
@@ -41,7 +42,7 @@ class _Run:
 
     recipe: Recipe
     workdir: Path
-    task: Task[Any, Any, Any]
+    task: Task[Any, Any]
     preprocessing: Preprocessing
 
 
@@ -63,12 +64,12 @@ def run(recipe: Recipe, workdir: Path) -> Outcome:
     """
     with locked(workdir):
         _check_same_run(recipe, workdir)
-        current, data = _prepare(recipe, workdir)
-        models = phases.train(current.task, current.preprocessing, data, _stages_folder(workdir).joinpath)
+        current, splits = _prepare(recipe, workdir)
+        models = phases.train(current.task, current.preprocessing, splits, _stages_folder(workdir).joinpath)
         provenance = _provenance(current)
         results = _earlier_results(workdir, provenance)
         if results is None:
-            results = _evaluate(current, data, models)
+            results = _evaluate(current, splits, models)
         else:
             _say("evaluation", "of these weights is there already")
         outcome = _outcome(current, results)
@@ -85,11 +86,9 @@ def run(recipe: Recipe, workdir: Path) -> Outcome:
 def evaluate(workdir: Path) -> Outcome:
     """Evaluates the trained model of a run again and writes its report anew."""
     with _trained(workdir) as (current, models):
-        _say("data", "reads and encodes it")
-        splits = current.task.read()
-        phases.check(splits, _preprocessing_folder(workdir))
-        data = current.task.encode(current.preprocessing, splits)
-        return _outcome(current, _evaluate(current, data, models))
+        _say("data", "prepares it, unless it is prepared")
+        splits = phases.read(current.task, _preprocessing_folder(workdir))
+        return _outcome(current, _evaluate(current, splits, models))
 
 
 def export(workdir: Path) -> Outcome:
@@ -149,27 +148,24 @@ def _stages_folder(workdir: Path) -> Path:
     return workdir / "stages"
 
 
-def _prepare(recipe: Recipe, workdir: Path) -> tuple[_Run, Any]:
-    """Reads the data once; learns what comes before the model, unless an earlier run has."""
+def _prepare(recipe: Recipe, workdir: Path) -> tuple[_Run, Splits]:
+    """Prepares the data, unless it is prepared, and takes over what was learned from it before the model."""
     task = tasks.of_recipe(recipe)
     folder = _preprocessing_folder(workdir)
-    _say("data", "reads it")
-    splits = task.read()
+    _say("data", "prepares it, unless it is prepared")
     if folder.is_dir():
-        phases.check(splits, folder)
+        splits = phases.read(task, folder)
         files.write(workdir / "recipe.yaml", recipes.dump(recipe))
-        preprocessing = task.load(folder)
     else:
-        _say("preprocessing", "learns from the training data what comes before the model")
         # Under another name until it is whole: a folder called `preprocessing` is a finished one.
         unfinished = folder.with_name(folder.name + files.UNFINISHED)
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
-        preprocessing = phases.prepare(task, splits, unfinished)
+        splits = phases.prepare(task, unfinished)
         # Between the two: a recipe whose data is not found leaves none behind, and preprocessing never lacks its own.
         files.write(workdir / "recipe.yaml", recipes.dump(recipe))
         files.finish(unfinished, folder)
-    return _Run(recipe, workdir, task, preprocessing), task.encode(preprocessing, splits)
+    return _Run(recipe, workdir, task, phases.load(task, folder)), splits
 
 
 def _provenance(current: _Run) -> dict[str, Any]:
@@ -192,14 +188,14 @@ def _earlier_results(workdir: Path, provenance: dict[str, Any]) -> dict[str, Any
     return results if results.get("provenance") == provenance else None
 
 
-def _evaluate(current: _Run, data: Any, models: dict[str, keras.Model]) -> dict[str, Any]:
+def _evaluate(current: _Run, splits: Splits, models: dict[str, keras.Model]) -> dict[str, Any]:
     _say("evaluation", "of the model and the baselines on the held-out data")
-    results = phases.evaluate(current.task, current.preprocessing, data, models)
+    results = phases.evaluate(current.task, current.preprocessing, splits, models)
     results["provenance"] = _provenance(current)
     folder = current.workdir / "report"
     _say("report", f"in {folder}")
     histories = {name: history.read(_stages_folder(current.workdir) / name / "history.jsonl") for name in models}
-    phases.report(current.task, Finished(current.preprocessing, data, models, results, histories), folder)
+    phases.report(current.task, Finished(current.preprocessing, splits, models, results, histories), folder)
     # Last: figures that stand there have their report.
     files.write(current.workdir / "evaluation.json", json.dumps(results, indent=2) + "\n")
     return results

@@ -4,10 +4,10 @@ import abc
 import dataclasses
 import importlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
-from ikelos.pipelines.data.config import Split
+from ikelos.pipelines.data.preparation import Preparation
+from ikelos.pipelines.data.store import Splits
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.pipelines.recipe import Recipe, loading
@@ -19,13 +19,6 @@ from ikelos.serving import Signature
 
 Figures = dict[str, Any]
 """What was measured, by name: numbers, and dicts of such; JSON."""
-
-
-class Fingerprinted(Protocol):
-    """One split as it is read: `data.examples.Examples`, `text.documents.Documents`, ..."""
-
-    def sha256(self) -> str:
-        """Of everything that it holds."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,29 +38,28 @@ class Breakdown:
 
 Config = TypeVar("Config", bound=TaskConfig)
 Learned = TypeVar("Learned", bound=Preprocessing)
-Data = TypeVar("Data")
 
 
 @dataclasses.dataclass(frozen=True)
-class Finished(Generic[Learned, Data]):
+class Finished(Generic[Learned]):
     """A run whose model is trained and measured.
 
     Attributes:
         preprocessing: What was learned before the model.
-        data: What it was trained and measured on.
+        splits: What it was trained and measured on.
         models: By stage.
         results: `"model"`, the figures of `Task.evaluate`; `"baselines"`, those of `Task.baselines`; the machine.
         histories: The records of training, by stage.
     """
 
     preprocessing: Learned
-    data: Data
+    splits: Splits
     models: Models
     results: dict[str, Any]
     histories: Mapping[str, Sequence[Record]]
 
 
-class Task(abc.ABC, Generic[Config, Learned, Data]):
+class Task(abc.ABC, Generic[Config, Learned]):
     """One task, with one recipe's numbers. The runner calls its methods in the order in which they stand here.
 
     A task is found by its folder: `ikelos.pipelines.tasks.<task>`, with `config.Config` and `task.Task`.
@@ -87,30 +79,18 @@ class Task(abc.ABC, Generic[Config, Learned, Data]):
         self.config = config
 
     @abc.abstractmethod
-    def read(self) -> Mapping[Split, Fingerprinted]:
-        """Reads the source."""
-
-    def fit(self, splits: Mapping[Split, Any]) -> Learned:
-        """Learns from the training split what comes before the model; by default nothing."""
-        return Preprocessing()
-
-    def load(self, folder: Path) -> Learned:
-        """Reads what the preprocessing saved."""
-        return Preprocessing()
-
-    def encode(self, preprocessing: Learned, splits: Mapping[Split, Any]) -> Data:
-        """The data in the terms of the preprocessing; by default the splits as they are."""
-        return splits  # type: ignore[return-value]  # the data of a task without terms of its own
+    def preparation(self) -> Preparation[Learned]:
+        """How the source becomes examples, and what is learned from them before the model."""
 
     @abc.abstractmethod
-    def stages(self, preprocessing: Learned) -> Sequence[Stage[Data]]:
+    def stages(self, preprocessing: Learned) -> Sequence[Stage]:
         """What is trained, in this order. No data is read for it."""
 
     @abc.abstractmethod
-    def evaluate(self, preprocessing: Learned, data: Data, models: Models) -> Figures:
+    def evaluate(self, preprocessing: Learned, splits: Splits, models: Models) -> Figures:
         """Figures on held-out data: `metrics`, `counted`, and more if wanted."""
 
-    def baselines(self, preprocessing: Learned, data: Data) -> dict[str, Figures]:
+    def baselines(self, preprocessing: Learned, splits: Splits) -> dict[str, Figures]:
         """The same figures of what one would do without this model, by name, each with the `minutes` it took."""
         return {}
 
@@ -132,11 +112,11 @@ class Task(abc.ABC, Generic[Config, Learned, Data]):
         """Paragraphs that say how model and baselines were measured."""
         return []
 
-    def showcase(self, finished: Finished[Learned, Data]) -> list[Section]:
+    def showcase(self, finished: Finished[Learned]) -> list[Section]:
         """Sections of the report to look at first."""
         return []
 
-    def details(self, finished: Finished[Learned, Data]) -> list[Section]:
+    def details(self, finished: Finished[Learned]) -> list[Section]:
         """Sections to end the report with."""
         return []
 
@@ -154,6 +134,6 @@ class Task(abc.ABC, Generic[Config, Learned, Data]):
         return "; ".join([f"{ours} {where}", *others])
 
 
-def of_recipe(recipe: Recipe) -> Task[Any, Any, Any]:
+def of_recipe(recipe: Recipe) -> Task[Any, Any]:
     """The task that a recipe is for."""
     return importlib.import_module(f"{loading.TASKS}.{recipe.task}.task").Task(recipe.config)

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 import pydantic
 
-from ikelos.pipelines.recipe.sections import Section
+from ikelos.pipelines.recipe.sections import BelowOne, Section
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -39,12 +39,15 @@ class Source(Section):
         splits: the names of its splits.
         data_dir: the folder of its prepared files; null takes `$TFDS_DATA_DIR`, else `~/tensorflow_datasets`.
         files: patterns instead of a data set.
+        allowed_faults: largest share of a split's examples that may be faulty, such as broken images or text that is
+            not UTF-8, and are then left out and named in the report.
     """
 
     tfds: str | None = None
     splits: Splits | None = None
     data_dir: str | None = None
     files: Patterns | None = None
+    allowed_faults: BelowOne = 0.0
 
     @pydantic.model_validator(mode="after")
     def _is_one_source(self) -> Self:

@@ -1,4 +1,6 @@
-"""Orders without state: which example a step takes is a pure function of the seed and the step."""
+"""Orders without state: which examples a step takes is a pure function of the seed, the step and the shard."""
+
+import dataclasses
 
 import tensorflow as tf
 
@@ -8,15 +10,59 @@ from ikelos.pipelines.errors import UserError
 _ENDLESS = 1 << 40
 
 
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One of several equal shares of each batch: that of one of several processes that train together.
+
+    The shards of a batch, one behind the other, are the batch that a single process would have taken.
+
+    Attributes:
+        index: From 0 to `count - 1`.
+        count: Number of shards.
+
+    Raises:
+        ValueError: If the index is another.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def __post_init__(self):
+        if not 0 <= self.index < self.count:
+            raise ValueError(f"`index` must be from 0 to {self.count - 1}. Received: index={self.index}")
+
+    def rows(self, batch_size: int) -> tf.Tensor:
+        """The rows of a batch that are the shard's, int64.
+
+        Raises:
+            UserError: If the batch cannot be shared equally.
+        """
+        if batch_size % self.count:
+            raise UserError(
+                f"batch_size must be a multiple of the number of processes, {self.count}. "
+                f"Received: batch_size={batch_size}"
+            )
+        size = batch_size // self.count
+        return tf.range(self.index * size, (self.index + 1) * size, dtype=tf.int64)
+
+
+WHOLE = Shard()
+"""Of a single process."""
+
+
 def endless(batch, start_step):
     """The batches of `start_step` and all later steps; `batch` makes one from its step, an int64 scalar."""
-    return tf.data.Dataset.range(start_step, _ENDLESS).map(batch).prefetch(2)
+    return by_step(batch, start_step, _ENDLESS)
 
 
-def captured(values, dtype):
-    """An eager tensor on the host: a function refers to it, where an array would be copied into its graph."""
-    with tf.device("CPU:0"):
-        return tf.constant(values, dtype)
+def by_step(batch, start_step, end_step):
+    """The batches of some steps; `batch` makes one from its step, an int64 scalar."""
+    options = tf.data.Options()
+    # They would copy into memory all that a batch refers to, mapped columns too: once more, and 4 GB of them.
+    options.experimental_optimization.apply_default_optimizations = False
+    steps = tf.data.Dataset.range(start_step, end_step).with_options(options)
+    # In parallel, since the disk may have to be waited for.
+    return steps.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
 
 
 def key(seed, epoch, stream):

@@ -11,10 +11,10 @@ import io
 import os
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ikelos.pipelines.data.config import Patterns, Source, Split
+from ikelos.pipelines.data.config import SPLITS, Patterns, Source, Split
 from ikelos.pipelines.errors import UserError
 
 # Module and one line for each data set of our own; importing the module registers it with TensorFlow
@@ -79,8 +79,17 @@ def open_tfds(source: Source) -> Any:
         raise UserError(f"data set {name!r} is not to be had; configs: {configs}; versions: {versions}") from error
 
 
-def examples(source: Source, builder: Any, split: Split) -> Iterator[tuple[str, dict[str, Any]]]:
+def examples(
+    source: Source, builder: Any, split: Split, start: int = 0, encoded: str | None = None
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """The examples of a data set, which is prepared first if it has not been, in an order that is the same each time.
+
+    Args:
+        source: Names the data set and its splits.
+        builder: As of `open_tfds`.
+        split: Which of them.
+        start: So many examples are left out.
+        encoded: An image feature that is wanted as its file's bytes.
 
     Yields:
         A stable id (the data set's own feature `id`, or the split and a number), and the features as NumPy has them.
@@ -90,19 +99,61 @@ def examples(source: Source, builder: Any, split: Split) -> Iterator[tuple[str, 
     """
     import tensorflow_datasets as tfds
 
-    builder = _prepared(source, builder)
-    name = getattr(source.splits, split)
-    try:
-        dataset = builder.as_dataset(split=name, shuffle_files=False)
-    except ValueError as error:
-        names = ", ".join(builder.info.splits)
-        raise UserError(f"data set {source.tfds!r} has no split {name!r}, or nothing in it; it has {names}") from error
-    for index, example in enumerate(tfds.as_numpy(dataset)):
+    builder = prepared(source, builder)
+    name = _split_name(source, builder, split)
+    decoders = {encoded: tfds.decode.SkipDecoding()} if encoded else None
+    found: Iterator[dict[str, Any]]
+    if builder.info.file_format is tfds.core.FileFormat.ARRAY_RECORD:
+        records = builder.as_data_source(split=name, decoders=decoders)
+        found = (records[index] for index in range(start, len(records)))
+    else:
+        dataset = builder.as_dataset(split=name, shuffle_files=False, decoders=decoders)
+        found = iter(tfds.as_numpy(dataset.skip(start)))
+    for index, example in enumerate(found, start):
         own = example.get("id")
         yield own.decode() if isinstance(own, bytes) else f"{name}:{index}", example
 
 
-def _prepared(source, builder):
+def num_examples(source: Source, builder: Any, split: Split) -> int:
+    """How many a split of a prepared data set has."""
+    return int(builder.info.splits[_split_name(source, builder, split)].num_examples)
+
+
+def tfds_identity(source: Source, builder: Any) -> Any:
+    """What tells one state of a prepared data set from another, JSON."""
+    import tensorflow as tf
+
+    names = {split: _split_name(source, builder, split) for split in SPLITS}
+    info = os.path.join(str(builder.data_dir), "dataset_info.json")
+    return {
+        "data_set": builder.info.full_name,
+        "data_dir": str(builder.data_dir),
+        "written": tf.io.gfile.stat(info).mtime_nsec,
+        "splits": {split: [name, num_examples(source, builder, split)] for split, name in names.items()},
+    }
+
+
+def files_identity(paths: Mapping[str, Sequence[str]]) -> Any:
+    """What tells one state of files from another, JSON: their names, sizes and times, by split."""
+
+    def state(path):
+        found = os.stat(path)
+        return [path, found.st_size, found.st_mtime_ns]
+
+    return {split: [state(path) for path in found] for split, found in paths.items()}
+
+
+def _split_name(source, builder, split):
+    name = getattr(source.splits, split)
+    try:
+        builder.info.splits[name]
+    except (ValueError, KeyError) as error:
+        names = ", ".join(builder.info.splits)
+        raise UserError(f"data set {source.tfds!r} has no split {name!r}, or nothing in it; it has {names}") from error
+    return name
+
+
+def prepared(source: Source, builder: Any) -> Any:
     """A builder whose data set's files are there. Missing ones are written: ours from what is installed, others by
     download.
 
@@ -160,8 +211,8 @@ def is_tfrecord(path: str) -> bool:
     return path.endswith(TFRECORDS)
 
 
-def records(path: str) -> Iterator[tuple[str, Any]]:
-    """The examples of a TFRecord: the path and the example's number as id, and its map of features.
+def records(path: str, start: int = 0) -> Iterator[tuple[str, Any]]:
+    """The examples of a TFRecord behind the first `start`: path and number as id, and the map of features.
 
     Raises:
         UserError: if the file is none.
@@ -171,7 +222,7 @@ def records(path: str) -> Iterator[tuple[str, Any]]:
 
     found = tf.data.TFRecordDataset(path, compression_type="GZIP" if path.endswith(".gz") else "")
     try:
-        for index, record in enumerate(found.as_numpy_iterator()):
+        for index, record in enumerate(found.skip(start).as_numpy_iterator(), start):
             yield f"{path}:{index}", tf.train.Example.FromString(record).features.feature
     except (tf.errors.OpError, DecodeError) as error:
         raise UserError(f"{path} can't be read as a TFRecord of tf.train.Example: {_first_line(error)}") from error

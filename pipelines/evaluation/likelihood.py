@@ -7,12 +7,13 @@ the end of each text is charged to the characters before it.
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from ikelos.pipelines.data.store import Ragged
 from ikelos.pipelines.text.vocabulary.special import UNKNOWN
 
 
@@ -44,16 +45,16 @@ class Likelihood:
         }
 
 
-def token_nll(model: keras.Model, dataset: tf.data.Dataset, lengths: Sequence[int]) -> list[np.ndarray]:
-    """Negative log-likelihood of every token of some documents, in nats: a float64 [T] for each document.
+def token_nll(model: keras.Model, dataset: tf.data.Dataset, total: int) -> Iterator[np.ndarray]:
+    """Negative log-likelihood of every token of some documents, in nats, in their order: arrays of some at a time.
 
     Args:
         model: maps int32 [B, T] to logits [B, T, V].
         dataset: the documents as `windows.strided` cuts them: each token weighs 1 in one window, 0 elsewhere.
-        lengths: number of tokens of each document, in the order in which `dataset` was given them.
+        total: number of their tokens.
 
     Raises:
-        ValueError: if `dataset` does not count each token of documents of these lengths exactly once.
+        ValueError: if `dataset` does not count each token exactly once and in order.
         FloatingPointError: if the model gives a token a likelihood that is not a number.
     """
 
@@ -62,49 +63,54 @@ def token_nll(model: keras.Model, dataset: tf.data.Dataset, lengths: Sequence[in
         logits = tf.cast(model(x, training=False), tf.float32)
         return tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits)
 
-    total = sum(lengths)
-    result = np.zeros(total)
-    counted = np.zeros(total, np.int64)
+    counted = 0
     for batch in dataset:
         row, column = np.nonzero(batch["sample_weight"].numpy())
         place = batch["id"].numpy()[row] + column
-        if place.size and place.max() >= total:
-            raise ValueError(f"`dataset` counts token {place.max()}; `lengths` add up to {total} tokens.")
-        result[place] = nll(batch["x"], batch["y"]).numpy()[row, column]
-        np.add.at(counted, place, 1)
-    if (counted != 1).any():
-        place = int(np.argmax(counted != 1))
-        raise ValueError(
-            f"`dataset` must count each token once, as windows.strided does. "
-            f"Received: token {place} of {total} counted {counted[place]} times"
-        )
-    if not np.isfinite(result).all():
-        place = int(np.argmin(np.isfinite(result)))
-        raise FloatingPointError(f"The model's likelihood of token {place} of {total} is {result[place]}.")
-    return np.split(result, np.cumsum(lengths)[:-1])
+        if not np.array_equal(place, np.arange(counted, counted + len(place))):
+            raise ValueError(
+                "`dataset` must count each token once and in order, as windows.strided does. "
+                f"Received: tokens {place} behind {counted} others"
+            )
+        costs = nll(batch["x"], batch["y"]).numpy()[row, column].astype(np.float64)
+        if not np.isfinite(costs).all():
+            first = int(np.argmin(np.isfinite(costs)))
+            raise FloatingPointError(f"The model's likelihood of token {counted + first} of {total} is {costs[first]}.")
+        counted += len(place)
+        yield costs
+    if counted != total:
+        raise ValueError(f"`dataset` must count each token once. Received: {counted} of {total} tokens")
 
 
 def likelihoods(
-    nll: Sequence[np.ndarray],
-    documents: Sequence[np.ndarray],
-    characters: Sequence[int],
-    unknown_cost: float,
+    nll: Iterable[np.ndarray], documents: Ragged, characters: Sequence[int] | np.ndarray, unknown_cost: float
 ) -> list[Likelihood]:
-    """Each document's likelihood, from the negative log-likelihoods of its tokens in nats.
+    """Each document's likelihood, from the negative log-likelihoods of all tokens in nats.
 
     Args:
-        nll: float [T] for each document, by `token_nll` or as minus an n-gram model's log-probabilities.
-        documents: the token ids, int [T] for each document.
+        nll: of all documents' tokens in their order, by `token_nll`, or as minus an n-gram model's log-probabilities
+            of one document after the other; in arrays of any lengths.
+        documents: the token ids.
         characters: the number of characters of each document's text, without the end-of-text token.
         unknown_cost: nats to name the text behind one unknown token (the vocabulary knows it).
+
+    Raises:
+        ValueError: if `nll` is of another number of tokens.
     """
+    nats, place = np.zeros(len(documents)), 0
+    for costs in nll:
+        # A document of no tokens ends where the next one begins: the last of those that begin there holds the token.
+        owner = np.searchsorted(documents.ends, np.arange(place, place + len(costs)), side="right") - 1
+        if len(costs) and owner[-1] >= len(documents):
+            break
+        np.add.at(nats, owner, costs)
+        place += len(costs)
+    if place != documents.ends[-1]:
+        raise ValueError(f"`nll` must be of {documents.ends[-1]} tokens. Received: another number of them")
     result = []
-    for costs, document, size in zip(nll, documents, characters, strict=True):
-        if len(costs) != len(document):
-            raise ValueError(f"`nll` has {len(costs)} tokens for a document of {len(document)}.")
-        unknown = int(np.count_nonzero(np.asarray(document) == UNKNOWN))
-        nats = float(np.sum(costs, dtype=np.float64)) + unknown * unknown_cost
-        result.append(Likelihood(nats, len(document), unknown, size))
+    for cost, document, size in zip(nats, documents, characters, strict=True):
+        unknown = int(np.count_nonzero(document == UNKNOWN))
+        result.append(Likelihood(float(cost) + unknown * unknown_cost, len(document), unknown, int(size)))
     return result
 
 

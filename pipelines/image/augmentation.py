@@ -7,7 +7,7 @@ import tensorflow as tf
 from ikelos.pipelines.image.config import Augmentation
 
 
-def moved(shades: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor) -> tf.Tensor:
+def moved(shades: tf.Tensor, augmentation: Augmentation, normals: tf.Tensor) -> tf.Tensor:
     """Images float32 `[B,H,W,C]`, each turned, zoomed, sheared and shifted around its middle.
 
     What comes in from outside is 0.
@@ -15,10 +15,10 @@ def moved(shades: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor) -> tf.
     Args:
         shades: The images.
         augmentation: By how much they are moved.
-        seed: int32 `[2]`.
+        normals: What is random in it: float32 `[6,B]` of a normal distribution.
     """
-    count, height, width = tf.shape(shades)[0], shades.shape[1], shades.shape[2]
-    turn, wide, high, shear, right, down = tf.unstack(tf.random.stateless_normal([6, count], seed))
+    height, width = shades.shape[1:3]
+    turn, wide, high, shear, right, down = tf.unstack(normals)
     angle = turn * augmentation.rotation * math.pi / 180
     shear *= augmentation.shear
     wide, high = tf.exp(wide * augmentation.zoom), tf.exp(high * augmentation.zoom)
@@ -27,7 +27,7 @@ def moved(shades: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor) -> tf.
     a, b, c, d = wide * cos, wide * (shear * cos - sin), high * sin, high * (shear * sin + cos)
     x, y = (width - 1) / 2, (height - 1) / 2
     right, down = right * augmentation.shift + x - a * x - b * y, down * augmentation.shift + y - c * x - d * y
-    zeros = tf.zeros([count])
+    zeros = tf.zeros_like(turn)
     result = tf.raw_ops.ImageProjectiveTransformV3(
         images=shades,
         transforms=tf.stack([a, b, right, c, d, down, zeros, zeros], axis=1),

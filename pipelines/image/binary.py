@@ -6,59 +6,83 @@ So all figures are of the same pixels, whatever the recipe and its seed.
 """
 
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from ikelos.pipelines.data import examples
+from ikelos.pipelines.data.order import Shard
+from ikelos.pipelines.data.store import Store
 from ikelos.pipelines.image.augmentation import moved
 from ikelos.pipelines.image.config import Augmentation
-from ikelos.pipelines.image.reading import Images
 
 
-def fixed(images: Images) -> Images:
-    """The images with pixels 0 and 1, drawn from their shades by their ids."""
-    shape = images.pixels.shape[1:]
-    drawn = [np.random.default_rng(zlib.crc32(name.encode())).random(shape) for name in images.ids]
-    return images.with_pixels((np.stack(drawn) < images.pixels / 255).astype(np.uint8))
+def fixed(ids: Sequence[str], images: np.ndarray) -> np.ndarray:
+    """Pixels 0 and 1, uint8 `[N,H,W,C]`, drawn from the shades of images by their ids."""
+    thresholds = [np.random.default_rng(zlib.crc32(name.encode())).random(images.shape[1:]) for name in ids]
+    return (np.stack(thresholds) < images / 255).astype(np.uint8)
 
 
-def drawn(shades: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """float32 of 0 and 1, drawn from shades in [0, 1]; the seed is int32 `[2]`."""
-    return tf.cast(tf.random.stateless_uniform(tf.shape(shades), seed) < shades, tf.float32)
+def fixed_pixels(store: Store, most: int | None = None) -> np.ndarray:
+    """The `fixed` pixels of a split's images, or of its first ones, in memory."""
+    images = store.array("image")[:most]
+    return fixed([store.ids[place] for place in range(len(images))], images)
+
+
+def drawn(shades: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
+    """float32 of 0 and 1, from shades in [0, 1] and random numbers in [0, 1)."""
+    return tf.cast(uniforms < shades, tf.float32)
 
 
 def training(
-    images: Images, augmentation: Augmentation, batch_size: int, seed: int, start_step: int, num_classes: int
+    store: Store,
+    augmentation: Augmentation,
+    batch_size: int,
+    seed: int,
+    start_step: int,
+    shard: Shard,
+    num_classes: int,
 ) -> tf.data.Dataset:
     """A feed's endless batches of moved and drawn images.
 
     Args:
-        images: In shades.
+        store: Of images in shades.
         augmentation: How they are moved.
-        batch_size: B.
+        batch_size: B, of all shards together.
         seed: Of the order, the moves and the pixels.
         start_step: The step of the first batch.
+        shard: Which rows of each batch are wanted.
         num_classes: Those that the model is told, one-hot beside the pixels; 0 for none.
     """
-
     moving = any(augmentation.model_dump().values())
+    shape = store.columns["image"].shape
 
     def prepare(batch):
-        step = batch["draw"][0] // batch_size
+        # Of the whole batch, so that an image has the same numbers however the batch is shared.
+        step, row = batch["draw"][0] // batch_size, batch["draw"] % batch_size
         shades = tf.cast(batch["image"], tf.float32) / 255
         if moving:
-            shades = moved(shades, augmentation, tf.stack([seed + 1, step]))
-        return _element(batch, drawn(shades, tf.stack([seed, step])), num_classes)
+            normals = tf.random.stateless_normal([6, batch_size], tf.stack([seed + 1, step]))
+            shades = moved(shades, augmentation, tf.gather(normals, row, axis=1))
+        uniforms = tf.random.stateless_uniform([batch_size, *shape], tf.stack([seed, step]))
+        return _element(batch, drawn(shades, tf.gather(uniforms, row)), num_classes)
 
-    return examples.batches(images, batch_size, seed, start_step).map(prepare).prefetch(2)
+    return examples.batches(store, batch_size, seed, start_step, shard).map(prepare).prefetch(2)
 
 
-def in_order(images: Images, batch_size: int, num_classes: int) -> tf.data.Dataset:
-    """A feed's batches of all images of a split whose pixels are 0 and 1."""
-    return examples.in_order(images, batch_size).map(
-        lambda batch: _element(batch, tf.cast(batch["image"], tf.float32), num_classes)
-    )
+def in_order(store: Store, batch_size: int, num_classes: int) -> tf.data.Dataset:
+    """A feed's batches of all images of a split with their `fixed` pixels."""
+    ids = store.ids
+
+    def prepare(batch):
+        def pixels(places, images):
+            return fixed([ids[place] for place in places], images).astype(np.float32)
+
+        seen = tf.numpy_function(pixels, [batch["id"], batch["image"]], tf.float32)
+        return _element(batch, tf.ensure_shape(seen, batch["image"].shape), num_classes)
+
+    return examples.in_order(store, batch_size).map(prepare).prefetch(2)
 
 
 def _element(batch, pixels, num_classes):

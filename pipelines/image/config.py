@@ -16,10 +16,13 @@ class ImageSource(Source):
         image_feature: the feature that holds the image; of no meaning for image files.
         label_feature: the feature that holds the class (of image files: any name, and their folder's name is the
             class); null for images without classes.
+        resize: whether images of another height or width are resized, with antialiasing and not keeping their
+            proportions; else they are faults (see `allowed_faults`).
     """
 
     image_feature: str = "image"
     label_feature: str | None = "label"
+    resize: bool = True
 
 
 class Augmentation(Section):

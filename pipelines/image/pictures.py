@@ -7,8 +7,8 @@ import tensorflow as tf
 
 _FARTHEST = 2.0
 """Standard deviations to either side that a traversal goes."""
-_AT_ONCE = 256
-"""Images whose distances are in memory together: 10,000 times MNIST's 60,000 would be 2.4 GB a copy."""
+_AT_ONCE = 1024
+"""Images of either kind that are compared with each other at once: the training images may be larger than memory."""
 
 Decode = Callable[[tf.Tensor, tf.Tensor | None], tf.Tensor]
 """Images in [0, 1], float32 `[B,H,W,C]`, of latent values `[B,Z]` and one-hot classes `[B,classes]` or None."""
@@ -42,10 +42,22 @@ def nearest(images: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.nd
     Returns:
         int64 `[N]`, and float32 `[N]` in units of one white pixel.
     """
-    a, b = (x.reshape(len(x), -1).astype(np.float32) / 255 for x in (images, training))
-    lengths = (b**2).sum(1)
-    place = np.concatenate([(lengths - 2 * a[i : i + _AT_ONCE] @ b.T).argmin(1) for i in range(0, len(a), _AT_ONCE)])
-    return place, np.sqrt(((a - b[place]) ** 2).sum(1))
+    flat = _flat(images)
+    best, place = np.full(len(flat), np.inf), np.zeros(len(flat), np.int64)
+    for start in range(0, len(training), _AT_ONCE):
+        block = _flat(training[start : start + _AT_ONCE])
+        for i in range(0, len(flat), _AT_ONCE):
+            here = slice(i, i + _AT_ONCE)
+            scores = (block**2).sum(1) - 2 * flat[here] @ block.T
+            nearest, score = scores.argmin(1), scores.min(1)
+            place[here] = np.where(score < best[here], start + nearest, place[here])
+            best[here] = np.minimum(score, best[here])
+    return place, np.sqrt(((flat - _flat(training[place])) ** 2).sum(1))
+
+
+def _flat(images: np.ndarray) -> np.ndarray:
+    """float32 `[N,H*W*C]` from 0 to 1."""
+    return images.reshape(len(images), -1).astype(np.float32) / 255
 
 
 def walks(decode: Decode, starts: np.ndarray, ends: np.ndarray, columns: int, condition=None) -> np.ndarray:

@@ -1,13 +1,30 @@
-"""The preprocessing of every task whose images are only brought to one shape."""
+"""The preparation and the preprocessing of every task whose images are only brought to one shape."""
 
+import collections
+import concurrent.futures
 import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from ikelos.pipelines.image.reading import Images
+from ikelos.pipelines.data.config import Split
+from ikelos.pipelines.data.preparation import Preparation, Size
+from ikelos.pipelines.data.store import Column, Store
+from ikelos.pipelines.data.writing import Writer
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.image.config import ImageSource
+from ikelos.pipelines.image.reading import FaultError, Found, Reader, Shape, pixels
 from ikelos.pipelines.preprocessing import Preprocessing
+from ikelos.pipelines.report.tiles import tiled
+
+_SHOWN = (4, 12)
+"""Rows and columns of the images that are shown."""
+_DECODERS = 2
+_WAITING = 64
+"""Images that are decoded, or wait for it, at once."""
 
 
 class ImagePreprocessing(Preprocessing):
@@ -23,18 +40,113 @@ class ImagePreprocessing(Preprocessing):
         self.class_names = class_names
         self.example = example
 
-    @classmethod
-    def of(cls, images: Images) -> "ImagePreprocessing":
-        """Of the images of a split, with their first one as example."""
-        return cls(tuple(images.class_names), images.pixels[0])
-
     def save(self, folder: Path) -> None:
         """Writes `classes.json` and `example.png`."""
         (folder / "classes.json").write_text(json.dumps(list(self.class_names)) + "\n", encoding="utf-8")
         (folder / "example.png").write_bytes(tf.io.encode_png(self.example).numpy())
 
-    @classmethod
-    def load(cls, folder: Path) -> "ImagePreprocessing":
-        """Reads what `save` wrote."""
+
+class ImagePreparation(Preparation[ImagePreprocessing]):
+    """Images of one shape, with the index of their class where there are classes.
+
+    The stores have the columns `image`, uint8 `[H,W,C]`, and `label`. The classes of files are those of the training
+    images: names sorted, numbers in the order of numbers.
+    """
+
+    def __init__(self, source: ImageSource, shape: Shape):
+        self.name = source.tfds or "images"
+        self.allowed_faults = source.allowed_faults
+        self._source, self._shape = source, shape
+        self._reader = Reader(source)
+
+    def identity(self) -> Any:
+        """The shape and the images."""
+        return [self._shape, self._reader.identity()]
+
+    def learn(self) -> ImagePreprocessing:
+        """The names of the classes, and the first training image as example.
+
+        Raises:
+            UserError: If no training image can be taken.
+        """
+        names = self._reader.class_names()
+        if names is None and self._source.label_feature is not None:
+            labels = {found.label for found in self._reader.images("train")}
+            names = [str(label) for label in sorted(labels, key=lambda label: (isinstance(label, str), label))]
+        for found in self._reader.images("train"):
+            example = self._taken(found)
+            if not isinstance(example, FaultError):
+                return ImagePreprocessing(tuple(names or ()), example)
+        raise UserError(f"The split 'train' of {self.name} has no image that can be taken.")
+
+    def load(self, folder: Path) -> ImagePreprocessing:
+        """Reads them."""
         names = json.loads((folder / "classes.json").read_text(encoding="utf-8"))
-        return cls(tuple(names), tf.io.decode_png((folder / "example.png").read_bytes()).numpy())
+        return ImagePreprocessing(tuple(names), tf.io.decode_png((folder / "example.png").read_bytes()).numpy())
+
+    def columns(self, learned: ImagePreprocessing) -> Mapping[str, Column]:
+        """The image, and the label where there are classes."""
+        labels = {} if self._source.label_feature is None else {"label": Column("int64")}
+        return {"image": Column("uint8", self._shape), **labels}
+
+    def size(self, split: Split) -> Size:
+        """Bytes or examples to read."""
+        return self._reader.size(split)
+
+    def write(self, learned: ImagePreprocessing, split: Split, writer: Writer) -> None:
+        """Decodes the images, several at once, and writes them in their order.
+
+        Raises:
+            UserError: If one has a class that the training images do not have, or the data set does not name.
+        """
+        told = self._reader.class_names() is not None
+        numbers = {name: index for index, name in enumerate(learned.class_names)}
+        start = writer.cursor or 0
+        for index, (found, taken) in enumerate(_in_threads(self._taken, self._reader.images(split, start)), start):
+            label = {} if self._source.label_feature is None else {"label": _number(split, found, numbers, told)}
+            if isinstance(taken, FaultError):
+                writer.skip(found.name, taken.kind, taken.why)
+            else:
+                writer.end(found.name, image=taken, **label)
+            writer.read(index + 1, found.size)
+
+    def show(self, learned: ImagePreprocessing, store: Store) -> np.ndarray:
+        """The first images, as one picture."""
+        images = store.array("image")[: _SHOWN[0] * _SHOWN[1]]
+        columns = min(_SHOWN[1], len(images))
+        return tiled(images[: len(images) // columns * columns].reshape(-1, columns, *images.shape[1:]))
+
+    def _taken(self, found: Found) -> np.ndarray | FaultError:
+        try:
+            return pixels(found.content, self._shape, self._source.resize)
+        except FaultError as fault:
+            return fault
+
+
+def _number(split: Split, found: Found, numbers: Mapping[str, int], told: bool) -> int:
+    """The index of an image's class: its label, if the data set has told the classes, else that of its name."""
+    if not told:
+        if str(found.label) not in numbers:
+            raise UserError(
+                f"{split} has the class {str(found.label)!r} ({found.name}), of which the training images have none"
+            )
+        return numbers[str(found.label)]
+    if found.label not in range(len(numbers)):  # Data sets mark images without a class by -1.
+        raise UserError(
+            f"{split}: image {found.name} has the label {found.label}, which is none of the {len(numbers)} classes; "
+            "`label_feature: null` takes images without classes"
+        )
+    return found.label  # type: ignore[return-value]  # a data set's labels are numbers
+
+
+def _in_threads(function: Callable[[Found], Any], items: Iterable[Found]) -> Iterator[tuple[Found, Any]]:
+    """Each item with what `function` gives for it, in order; some are under way at once, and not more."""
+    waiting: collections.deque[tuple[Found, concurrent.futures.Future]] = collections.deque()
+    with concurrent.futures.ThreadPoolExecutor(_DECODERS) as pool:
+        for item in items:
+            waiting.append((item, pool.submit(function, item)))
+            if len(waiting) > _WAITING:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        for first, future in waiting:
+            yield first, future.result()

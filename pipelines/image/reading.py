@@ -1,146 +1,169 @@
-"""Images with or without classes, from TensorFlow Datasets or from files, all of one shape and in memory."""
+"""Images with or without classes, from TensorFlow Datasets or from files, read one after the other."""
 
 import dataclasses
-import json
+import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from ikelos.pipelines.data import fingerprint, sources
-from ikelos.pipelines.data.config import SPLITS, Split
-from ikelos.pipelines.data.examples import Examples
+from ikelos.pipelines.data import sources
+from ikelos.pipelines.data.config import Split
+from ikelos.pipelines.data.preparation import Size
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.image.config import ImageSource
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", *sources.TFRECORDS)
 
-# The id of an image, its pixels in the shape that all have, and its class's name or number, None without classes.
-_Found = Iterator[tuple[str, np.ndarray, str | int | None]]
+Shape = tuple[int, int, int]
+"""H, W, C, of which C is 1 or 3."""
+Label = str | int | None
+"""The name or number of a class, None without classes."""
+
+
+class FaultError(Exception):
+    """An image that cannot be taken: its kind, and what is wrong with it."""
+
+    def __init__(self, kind: str, why: str):
+        super().__init__(kind, why)
+        self.kind, self.why = kind, why
 
 
 @dataclasses.dataclass(frozen=True)
-class Images(Examples):
-    """The images of one split: the features `image` and, if there are classes, `label`.
+class Found:
+    """An image that has not been decoded yet.
 
     Attributes:
-        class_names: Of all splits together, sorted, or in the data set's own order; empty without classes.
+        name: A stable id: the data set's own feature `id`, the file's path, or a number behind these.
+        content: An image file's path or bytes, or pixels.
+        label: Of its class.
+        size: Of the source, in the units of `Reader.size`.
     """
 
-    class_names: Sequence[str]
-
-    @property
-    def pixels(self) -> np.ndarray:
-        """uint8 `[N,H,W,C]`."""
-        return self.features["image"]
-
-    @property
-    def labels(self) -> np.ndarray | None:
-        """int64 `[N]`, the index of each class; None without classes."""
-        return self.features.get("label")
-
-    def sha256(self) -> str:
-        """Of ids, pixels, labels and the names of the classes."""
-        return fingerprint.sha256([super().sha256().encode(), json.dumps(list(self.class_names)).encode()])
-
-    def with_pixels(self, pixels: np.ndarray) -> "Images":
-        """The same with other pixels."""
-        return dataclasses.replace(self, features={**self.features, "image": pixels})
+    name: str
+    content: pathlib.Path | bytes | np.ndarray
+    label: Label
+    size: int
 
 
-def load(source: ImageSource, shape: tuple[int, int, int]) -> dict[Split, Images]:
-    """Reads all splits, in an order that is the same each time.
+class Reader:
+    """Finds the images of a source; nothing is read before a method is called."""
+
+    def __init__(self, source: ImageSource):
+        """Takes the recipe's section."""
+        self._source = source
+
+    def identity(self) -> Any:
+        """What tells one state of the source from another, JSON.
+
+        Raises:
+            UserError: For an unknown data set, config or split, a feature that it has not; a pattern without files, a
+                file in two splits.
+        """
+        source = self._source.model_dump(mode="json", exclude={"allowed_faults"})
+        if self._source.files is not None:
+            return [source, sources.files_identity(sources.files(self._source.files, _SUFFIXES))]
+        return [source, sources.tfds_identity(self._source, sources.prepared(self._source, self._builder()))]
+
+    def size(self, split: Split) -> Size:
+        """How much there is to read of a split."""
+        if self._source.files is not None:
+            return Size(sum(map(os.path.getsize, sources.files(self._source.files, _SUFFIXES)[split])), "bytes")
+        return Size(sources.num_examples(self._source, self._builder(), split), "examples")
+
+    def class_names(self) -> list[str] | None:
+        """Those that a data set itself tells, in the order of its labels; None if there are none, or it tells none."""
+        if self._source.files is not None or self._source.label_feature is None:
+            return None
+        return getattr(self._builder().info.features[self._source.label_feature], "names", None)
+
+    def images(self, split: Split, start: int = 0) -> Iterator[Found]:
+        """The images of a split behind the first `start`, in an order that is the same each time.
+
+        Raises:
+            UserError: As for `identity`; a TFRecord that is none, or an example of it without image or label.
+        """
+        if self._source.files is None:
+            yield from self._of_tfds(split, start)
+            return
+        label = self._source.label_feature
+        for path in sources.files(self._source.files, _SUFFIXES)[split]:
+            if sources.is_tfrecord(path):
+                for name, features in sources.records(path):
+                    if start:
+                        start -= 1
+                        continue
+                    content = sources.one_bytes(name, features, self._source.image_feature)
+                    yield Found(name, content, _label(name, features, label), len(content))
+            elif start:
+                start -= 1
+            else:
+                folder = None if label is None else pathlib.Path(path).resolve().parent.name
+                yield Found(path, pathlib.Path(path), folder, os.path.getsize(path))
+
+    def _of_tfds(self, split: Split, start: int) -> Iterator[Found]:
+        import tensorflow_datasets as tfds
+
+        source, builder = self._source, self._builder()
+        # Not decoded by the data set: a broken image would end the reading there.
+        is_file = isinstance(builder.info.features[source.image_feature], tfds.features.Image)
+        encoded = source.image_feature if is_file else None
+        for name, example in sources.examples(source, builder, split, start, encoded):
+            label = None if source.label_feature is None else int(example[source.label_feature])
+            yield Found(name, example[source.image_feature], label, 1)
+
+    def _builder(self) -> Any:
+        builder = sources.open_tfds(self._source)
+        specs = {name: feature.get_tensor_spec() for name, feature in builder.info.features.items()}
+
+        def check(what, name, fits):
+            fitting = [other for other, spec in specs.items() if isinstance(spec, tf.TensorSpec) and fits(spec)]
+            if name not in fitting:
+                raise UserError(
+                    f"data set {self._source.tfds!r} has no {what} feature {name!r}; its features: {', '.join(specs)}; "
+                    f"those that would do: {', '.join(fitting) or 'none'}"
+                )
+
+        check("image", self._source.image_feature, lambda spec: spec.shape.rank == 3 and spec.dtype == tf.uint8)
+        if self._source.label_feature is not None:
+            check("label", self._source.label_feature, lambda spec: spec.shape.rank == 0 and spec.dtype.is_integer)
+        return builder
+
+
+def pixels(content: pathlib.Path | bytes | np.ndarray, shape: Shape, resize: bool) -> np.ndarray:
+    """An image as uint8 `[H,W,C]`.
 
     Args:
-        source: Where they come from.
-        shape: `(H, W, C)` of every image, C 1 or 3. Images of another size are resized (with antialiasing, not
-            keeping proportions), those with other channels converted to grey or RGB.
+        content: An image file's path or bytes, or pixels.
+        shape: Of the result. Other channels are converted to grey or RGB.
+        resize: Whether an image of another height or width is resized, with antialiasing and not keeping its
+            proportions, or is a fault.
 
     Raises:
-        UserError: for an unknown data set, config, split or feature; a pattern without files, a file in two splits; a
-            file that is no image; a split without images; a class that the data set does not name, or that
-            validation or test has and training has not.
+        FaultError: If it cannot be read, is no image, or has another size.
     """
-    if source.files is not None:
-        paths = sources.files(source.files, _SUFFIXES)
-        found = {split: list(_of_files(paths[split], source, shape)) for split in SPLITS}
-        names = None
-    else:
-        builder, names = _opened(source)
-        found = {split: list(_of_tfds(source, builder, names, split, shape)) for split in SPLITS}
-    for split in SPLITS:
-        if not found[split]:
-            raise UserError(f"{sources.place(source, split)} has no images")
-    labels = {split: [label for _, _, label in found[split]] for split in SPLITS}
-    if names is None and source.label_feature is not None:
-        numbers = {label: number for number, label in enumerate(_classes(labels))}
-        labels = {split: [numbers[label] for label in labels[split]] for split in SPLITS}
-        names = [str(label) for label in numbers]
-    return {
-        split: Images(
-            ids=[name for name, _, _ in found[split]],
-            features={
-                "image": np.stack([pixels for _, pixels, _ in found[split]]),
-                **({} if names is None else {"label": np.array(labels[split], np.int64)}),
-            },
-            class_names=tuple(names or ()),
+    if isinstance(content, pathlib.Path):
+        try:
+            content = content.read_bytes()
+        except OSError as error:
+            raise FaultError("unreadable", f"can't be read: {error.strerror}") from None
+    found = content if isinstance(content, np.ndarray) else _decoded(content)
+    if found.shape[:2] != shape[:2] and not resize:
+        height, width = found.shape[:2]
+        raise FaultError(
+            "of another size", f"is {height} x {width}, not {shape[0]} x {shape[1]} (data.source.resize=false)"
         )
-        for split in SPLITS
-    }
+    return _fitted(found, shape)
 
 
-def _opened(source):
-    """The builder of a data set, and the names of its classes if there are any and it tells them."""
-    builder = sources.open_tfds(source)
-    features = builder.info.features
-    specs = {name: feature.get_tensor_spec() for name, feature in features.items()}
-
-    def check(what, name, fits):
-        fitting = [other for other, spec in specs.items() if isinstance(spec, tf.TensorSpec) and fits(spec)]
-        if name not in fitting:
-            raise UserError(
-                f"data set {source.tfds!r} has no {what} feature {name!r}; its features: {', '.join(specs)}; "
-                f"those that would do: {', '.join(fitting) or 'none'}"
-            )
-
-    check("image", source.image_feature, lambda spec: spec.shape.rank == 3 and spec.dtype == tf.uint8)
-    if source.label_feature is None:
-        return builder, None
-    check("label", source.label_feature, lambda spec: spec.shape.rank == 0 and spec.dtype.is_integer)
-    label = features[source.label_feature]
-    # The labels of examples count these names.
-    return builder, getattr(label, "names", None)
-
-
-def _of_tfds(source, builder, class_names, split, shape) -> _Found:
-    for name, example in sources.examples(source, builder, split):
-        label = None if source.label_feature is None else int(example[source.label_feature])
-        # Data sets mark images without a class by -1.
-        if class_names is not None and label not in range(len(class_names)):
-            raise UserError(
-                f"{sources.place(source, split)}: image {name} has the label {label}, which is none of the "
-                f"{len(class_names)} classes; `label_feature: null` takes images without classes"
-            )
-        yield name, _fitted(example[source.image_feature], shape), label
-
-
-def _of_files(paths, source, shape) -> _Found:
-    for path in paths:
-        if not sources.is_tfrecord(path):
-            label = None if source.label_feature is None else pathlib.Path(path).resolve().parent.name
-            yield path, _decoded(path, _read(path), shape), label
-            continue
-        for name, features in sources.records(path):
-            content = sources.one_bytes(name, features, source.image_feature)
-            yield name, _decoded(name, content, shape), _label(name, features, source.label_feature)
-
-
-def _read(path):
+def _decoded(content):
     try:
-        return pathlib.Path(path).read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} can't be read: {error.strerror}") from None
+        # In the file's own channels: asked for grey, TensorFlow refuses GIF, BMP and CMYK.
+        return tf.io.decode_image(content, expand_animations=False).numpy()
+    except tf.errors.InvalidArgumentError:
+        raise FaultError("no images", "is no PNG, JPEG, GIF or BMP image") from None
 
 
 def _label(name, features, feature):
@@ -151,15 +174,6 @@ def _label(name, features, feature):
     if len(numbers) == 1:
         return numbers[0]
     return sources.one_bytes(name, features, feature).decode("utf-8", "replace")
-
-
-def _decoded(name, content, shape):
-    try:
-        pixels = tf.io.decode_image(content, expand_animations=False)
-    except tf.errors.InvalidArgumentError:
-        raise UserError(f"{name} is no PNG, JPEG, GIF or BMP image") from None
-    # In the file's own channels: asked for grey, TensorFlow refuses GIF, BMP and CMYK.
-    return _fitted(pixels.numpy(), shape)
 
 
 def _fitted(pixels, shape):
@@ -175,13 +189,3 @@ def _fitted(pixels, shape):
         resized = tf.image.resize(pixels, shape[:2], antialias=True)
         pixels = tf.cast(tf.round(tf.clip_by_value(resized, 0, 255)), tf.uint8).numpy()
     return pixels
-
-
-def _classes(labels):
-    """All labels of the training images; numbers in the order of numbers, names sorted."""
-    classes = {split: set(labels[split]) for split in SPLITS}
-    for split in ("validation", "test"):
-        missing = sorted(map(str, classes[split] - classes["train"]))
-        if missing:
-            raise UserError(f"{split} has the class {missing[0]!r}, of which the training images have none")
-    return sorted(classes["train"], key=lambda label: (isinstance(label, str), label))

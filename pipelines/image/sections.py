@@ -14,6 +14,8 @@ from ikelos.pipelines.report.sections import Images, Picture
 COLUMNS = 10
 """Of images in a row, but for the grid of samples."""
 _ROWS = 5
+_COMPARED = 1000
+"""Test images, of which each is compared with each training image."""
 
 
 def drawn(samples: np.ndarray, shown: str, by_class: bool) -> Images:
@@ -37,8 +39,8 @@ def drawn(samples: np.ndarray, shown: str, by_class: bool) -> Images:
 
 
 def distances(samples: np.ndarray, training: np.ndarray, test: np.ndarray) -> dict[str, float]:
-    """Median distance to the nearest training image, of the grid's samples and of test images."""
-    flat = samples.reshape(-1, *samples.shape[2:])
+    """Median distance to the nearest training image, of the grid's samples and of the first test images."""
+    flat, test = samples.reshape(-1, *samples.shape[2:]), test[:_COMPARED]
     return {
         name: float(np.median(pictures.nearest(images, training)[1]))
         for name, images in (("samples", flat), ("test", test))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def build(
-    task: Task[Any, Any, Any], stages: Sequence[Stage[Any]], finished: Finished[Any, Any]
+    task: Task[Any, Any], stages: Sequence[Stage], finished: Finished[Any]
 ) -> tuple[dict[str, Any], list[Section]]:
     """All figures of a run as facts for `report.json`, and the sections of its page."""
     training = {stage.name: training_facts(stage, finished.histories[stage.name]) for stage in stages}
@@ -37,7 +37,7 @@ def build(
     return facts, sections
 
 
-def training_facts(stage: Stage[Any], history: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def training_facts(stage: Stage, history: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What a stage's training came to, from the last record of its history."""
     last = history[-1]
     return {
@@ -50,7 +50,7 @@ def training_facts(stage: Stage[Any], history: Sequence[dict[str, Any]]) -> dict
 
 
 def headline(
-    task: Task[Any, Any, Any], results: dict[str, Any], training: dict[str, Any], stages: Sequence[Stage[Any]]
+    task: Task[Any, Any], results: dict[str, Any], training: dict[str, Any], stages: Sequence[Stage]
 ) -> Headline:
     """The metrics, and what they cost."""
     first, ours = task.metrics[0], results["model"]
@@ -75,7 +75,7 @@ def headline(
     )
 
 
-def comparison(task: Task[Any, Any, Any], results: dict[str, Any], minutes: float) -> Picture:
+def comparison(task: Task[Any, Any], results: dict[str, Any], minutes: float) -> Picture:
     """Our model beside its baselines and peers."""
     metric = task.metrics[0]
     bars = [
@@ -95,7 +95,7 @@ def comparison(task: Task[Any, Any, Any], results: dict[str, Any], minutes: floa
     )
 
 
-def breakdown(task: Task[Any, Any, Any], results: dict[str, Any]) -> Iterator[Table]:
+def breakdown(task: Task[Any, Any], results: dict[str, Any]) -> Iterator[Table]:
     """The figures of the first parts of the held-out data, beside the baselines'."""
     if task.breakdown is None or not results["model"][task.breakdown.name]:
         return
@@ -126,7 +126,7 @@ def breakdown(task: Task[Any, Any, Any], results: dict[str, Any]) -> Iterator[Ta
     )
 
 
-def training_section(stage: Stage[Any], history: Sequence[dict[str, Any]], named: bool) -> Picture:
+def training_section(stage: Stage, history: Sequence[dict[str, Any]], named: bool) -> Picture:
     """How a stage's training went; `named` where there are several."""
     facts = training_facts(stage, history)
     return Picture(

@@ -1,16 +1,27 @@
 """Documents in tokens, and the preprocessing of every task that learns a vocabulary and nothing else."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from ikelos.pipelines.data.config import Split
+from ikelos.pipelines.data.preparation import Preparation, Size
+from ikelos.pipelines.data.store import Column, Store
+from ikelos.pipelines.data.writing import Writer
 from ikelos.pipelines.preprocessing import Preprocessing
-from ikelos.pipelines.text import config, vocabulary, windows
-from ikelos.pipelines.text.documents import Documents
+from ikelos.pipelines.text import config, documents, vocabulary
+from ikelos.pipelines.text.documents import Piece, Reader
 from ikelos.pipelines.text.vocabulary import Vocabulary
+from ikelos.pipelines.text.vocabulary.special import END
+
+_MOST_LEARNED_FROM = 1 << 26
+"""Characters of text that subwords are learned from: SentencePiece holds them all in memory, several times."""
+_SHOWN, _SHOWN_TOKENS = 3, 60
 
 
 class TextPreprocessing(Preprocessing):
@@ -20,43 +31,132 @@ class TextPreprocessing(Preprocessing):
         super().__init__(name="preprocessing")
         self.vocabulary = vocabulary
 
-    @classmethod
-    def fit(cls, settings: config.Vocabulary, texts: Sequence[str]) -> "TextPreprocessing":
-        """Fits the vocabulary that a recipe asks for."""
-        return cls(vocabulary.fit(settings.kind, texts, settings.size))
-
     def save(self, folder: Path) -> None:
         """Writes the vocabulary's files."""
         self.vocabulary.save(folder)
 
-    @classmethod
-    def load(cls, folder: Path) -> "TextPreprocessing":
-        """Reads what `save` wrote."""
-        return cls(vocabulary.load(folder))
+
+class TextPreparation(Preparation[TextPreprocessing]):
+    """Documents as tokens, each ending with the end-of-text token, by a vocabulary fitted on the training documents.
+
+    The stores have the columns `tokens` (ragged; uint16 where the vocabulary fits) and `characters`, the number of
+    characters of each document. Empty documents are left out: there is nothing to learn from them, and no likelihood
+    of their characters.
+    """
+
+    def __init__(self, source: config.TextSource, settings: config.Vocabulary):
+        self.name = source.tfds or "texts"
+        self.allowed_faults = source.allowed_faults
+        self._settings = settings
+        self._reader = Reader(source)
+
+    def identity(self) -> Any:
+        """The vocabulary's settings and the documents."""
+        return [self._settings.model_dump(mode="json"), self._reader.identity()]
+
+    def learn(self) -> TextPreprocessing:
+        """Fits the vocabulary."""
+        texts: Iterable[str] = (item.piece.text for item in self._items("train") if item.piece)
+        if self._settings.kind in ("bpe", "unigram"):
+            texts = thinned(texts, _MOST_LEARNED_FROM)
+        return TextPreprocessing(vocabulary.fit(self._settings.kind, texts, self._settings.size))
+
+    def load(self, folder: Path) -> TextPreprocessing:
+        """Reads the vocabulary."""
+        return TextPreprocessing(vocabulary.load(folder))
+
+    def columns(self, learned: TextPreprocessing) -> Mapping[str, Column]:
+        """Tokens and the number of characters."""
+        dtype = "uint16" if learned.vocabulary.size <= 1 << 16 else "uint32"
+        return {"tokens": Column(dtype, ragged=True), "characters": Column("int64")}
+
+    def size(self, split: Split) -> Size:
+        """Bytes or examples to read."""
+        return self._reader.size(split)
+
+    def write(self, learned: TextPreprocessing, split: Split, writer: Writer) -> None:
+        """Encodes the documents, many short ones at once and long ones piece by piece."""
+        # Where to go on: the document's number, its byte, and how many characters come before that.
+        number, byte, characters = writer.cursor or (0, 0, 0)
+        for batch in _together(self._items(split, number, byte)):
+            texts = [item.piece.text if item.piece else "" for item in batch]
+            for item, tokens in zip(batch, vocabulary.encode_documents(learned.vocabulary, texts), strict=True):
+                if item.fault:
+                    writer.skip(item.name, *item.fault)
+                if item.piece:
+                    characters += len(item.piece.text)
+                    writer.extend("tokens", tokens)
+                if item.piece and item.piece.last:
+                    writer.end(item.name, tokens=np.array([END]), characters=characters)
+                if item.piece and not item.piece.last:
+                    writer.read([item.number, item.piece.end, characters], item.read)
+                else:
+                    characters = 0
+                    writer.read([item.number + 1, 0, 0], item.read)
+
+    def show(self, learned: TextPreprocessing, store: Store) -> list[str]:
+        """The beginnings of the first documents."""
+        tokens = store.ragged("tokens")
+        first = [tokens[place][:_SHOWN_TOKENS].astype(np.int32) for place in range(min(_SHOWN, len(store)))]
+        return [text.decode() for text in learned.vocabulary.decode(tf.ragged.constant(first).to_tensor()).numpy()]
+
+    def _items(self, split: Split, start: int = 0, byte: int = 0) -> Iterator["_Item"]:
+        """What there is from a byte of a document on; of empty documents and of those with a fault one item each."""
+        for number, document in enumerate(self._reader.documents(split, start), start):
+            fault = documents.fault(document)
+            read, empty = min(byte, document.size), True
+            for piece in [] if fault else documents.pieces(document, byte):
+                further = document.size if piece.last else min(piece.end, document.size)
+                yield _Item(number, document.name, piece, None, further - read)
+                read, empty = further, False
+            if empty:
+                yield _Item(number, document.name, None, fault, document.size)
+            byte = 0
 
 
 @dataclasses.dataclass(frozen=True)
-class Tokens:
-    """The documents of one split.
+class _Item:
+    """A piece of a document, or what takes its place; `read` is by how much of the source it is further."""
 
-    Attributes:
-        ids: Name of each document.
-        characters: Number of characters of each.
-        tokens: int32 `[n]` for each, ending with the end-of-text token.
+    number: int
+    name: str
+    piece: Piece | None
+    fault: tuple[str, str] | None
+    read: int
+
+
+def _together(items: Iterable[_Item]) -> Iterator[list[_Item]]:
+    """Consecutive items with about as much text together as one piece may have."""
+    batch: list[_Item] = []
+    size = 0
+    for item in items:
+        batch.append(item)
+        size += len(item.piece.text) if item.piece else 0
+        if size >= documents.PIECE_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def thinned(texts: Iterable[str], most: int) -> list[str]:
+    """The lines of some texts, or of so many characters of them as are allowed.
+
+    Which lines are kept of more is decided by their hashes, so that the same texts give the same lines.
     """
+    kept: list[str] = []
+    size, limit = 0, 1 << 32
+    for text in texts:
+        for line in text.split("\n"):
+            if line and _hash(line) < limit:
+                kept.append(line)
+                size += len(line)
+        while size > most:
+            limit //= 2
+            kept = [line for line in kept if _hash(line) < limit]
+            size = sum(map(len, kept))
+    return kept
 
-    ids: Sequence[str]
-    characters: Sequence[int]
-    tokens: Sequence[np.ndarray]
 
-
-def encode(words: Vocabulary, splits: Mapping[Split, Documents]) -> dict[Split, Tokens]:
-    """The documents of all splits in tokens."""
-    return {
-        name: Tokens(
-            ids=split.ids,
-            characters=[len(text) for text in split.texts],
-            tokens=[windows.joined([tokens]) for tokens in vocabulary.encode_documents(words, split.texts)],
-        )
-        for name, split in splits.items()
-    }
+def _hash(line: str) -> int:
+    return zlib.crc32(line.encode())

@@ -1,12 +1,13 @@
-"""Windows of tokens as tf.data sets whose order is a pure function of (seed, step).
+"""Windows of tokens as tf.data sets whose order is a pure function of (seed, step, shard).
 
 Every element is a batch `{"id": int64 [B], "x": int32 [B, T], "y": int32 [B, T], "sample_weight": float32
-[B, T]}`: `y` holds the tokens to predict, `x` the same tokens one place later behind the begin-of-text id,
-and `sample_weight` is 0 where `y` is not to be counted. Nothing is kept between elements, so a run that
-resumes at step s asks for `start_step=s` and needs no iterator state.
+[B, T]}`, of a shard the shard's rows of it: `y` holds the tokens to predict, `x` the same tokens one place
+later behind the begin-of-text id, and `sample_weight` is 0 where `y` is not to be counted. Nothing is kept
+between elements, so a run that resumes at step s asks for `start_step=s` and needs no iterator state.
 
-`packed` cuts one long array of tokens and `bucketed` takes rows of similar length (both endless, for
-training); `strided` covers documents exactly once (finite, for evaluation).
+Tokens are read where they lie, in memory or in a file (`data.store`). `packed` cuts one long array of tokens
+and `bucketed` takes rows of similar length (both endless, for training); `strided` covers documents exactly
+once (finite, for evaluation).
 """
 
 from collections.abc import Sequence
@@ -14,9 +15,10 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from ikelos.pipelines.data.order import captured, check_order, check_positive, endless, key, shuffled
+from ikelos.pipelines.data.order import WHOLE, Shard, by_step, check_order, check_positive, endless, key, shuffled
+from ikelos.pipelines.data.store import Ragged, tensor
 from ikelos.pipelines.errors import UserError
-from ikelos.pipelines.text.vocabulary.special import BEGIN, END, PAD
+from ikelos.pipelines.text.vocabulary.special import BEGIN, PAD
 
 # Where a permutation puts one fixed index is far from uniform over random keys when the range is short
 # (chi-squared 4000 for 49 degrees of freedom over 1000 places), and uniform over this one (42, taken modulo
@@ -24,14 +26,8 @@ from ikelos.pipelines.text.vocabulary.special import BEGIN, END, PAD
 _EVEN = 1 << 62
 
 
-def joined(documents: Sequence[np.ndarray]) -> np.ndarray:
-    """Joins documents to one int32 array, each document followed by the end-of-text id."""
-    end = np.array([END], np.int32)
-    return np.concatenate([np.empty(0, np.int32), *(part for document in documents for part in (document, end))])
-
-
 def packed(
-    tokens: np.ndarray, context: int, batch_size: int, seed: int, start_step: int, *, name: str = "data.train"
+    tokens: np.ndarray, context: int, batch_size: int, seed: int, start_step: int, shard: Shard = WHOLE
 ) -> tf.data.Dataset:
     """Endless batches of full windows over one array of tokens.
 
@@ -42,12 +38,12 @@ def packed(
     may end one epoch and begin the next.
 
     Args:
-        tokens: int32 [N], documents each followed by end-of-text (see `joined`).
+        tokens: integers [N], documents each followed by end-of-text.
         context: T, tokens a window.
         batch_size: B, windows a batch.
         seed: any int32; other seeds give other orders.
         start_step: the step of the first batch; the batch of a step is the same whatever the start.
-        name: what the tokens are called in an error.
+        shard: which rows of each batch are wanted.
 
     Returns:
         Batches as the module says, all weights 1. `id` is the offset in `tokens` at which the window starts.
@@ -59,17 +55,17 @@ def packed(
     check_order(seed, start_step)
     count = len(tokens)
     if count < context:
-        raise UserError(f"{name} has {count} tokens; a window needs {context} (context={context})")
+        raise UserError(f"data.train has {count} tokens; a window needs {context} (context={context})")
     windows = count // context
-    tokens = captured(tokens, tf.int32)
+    where, rows = tensor(tokens), shard.rows(batch_size)
 
     def batch(step):
-        example = step * batch_size + tf.range(batch_size, dtype=tf.int64)
+        example = step * batch_size + rows
         epoch = example // windows
         phase = shuffled(tf.zeros_like(epoch), key(seed, epoch, stream=0), _EVEN) % count
         place = shuffled(example % windows, key(seed, epoch, stream=1), windows)
         start = (phase + place * context) % count
-        y = tf.gather(tokens, (start[:, None] + tf.range(context, dtype=tf.int64)) % count)
+        y = tf.gather(where, (start[:, None] + tf.range(context, dtype=tf.int64)) % count)
         filled = tf.ones_like(y, tf.bool)
         return _element(start, y, filled, filled)
 
@@ -77,7 +73,12 @@ def packed(
 
 
 def bucketed(
-    rows: Sequence[np.ndarray], boundaries: Sequence[int], batch_size: int, seed: int, start_step: int
+    rows: Ragged,
+    boundaries: Sequence[int],
+    batch_size: int,
+    seed: int,
+    start_step: int,
+    shard: Shard = WHOLE,
 ) -> tf.data.Dataset:
     """Endless batches of rows of similar length.
 
@@ -87,12 +88,15 @@ def bucketed(
     anew each time that all were drawn, so that no row is ever more than one draw ahead of another one; a
     batch that ends one such round and begins the next may hold a row twice.
 
+    It keeps some 30 bytes a row in memory, and needs twice as many for a moment.
+
     Args:
-        rows: int32 arrays of at least one and at most `boundaries[-1]` tokens (see `pieces`).
+        rows: integers, arrays of at least one and at most `boundaries[-1]` tokens (see `pieces`).
         boundaries: the longest length that each bucket takes, ascending.
         batch_size: B, rows a batch.
         seed: any int32; other seeds give other orders.
         start_step: the step of the first batch; the batch of a step is the same whatever the start.
+        shard: which rows of each batch are wanted.
 
     Returns:
         Batches as the module says, with T the bucket's boundary, weight 0 on padding. `id` is the index in
@@ -106,7 +110,7 @@ def bucketed(
     boundaries = list(boundaries)
     if not boundaries or boundaries[0] < 1 or (np.diff(boundaries) < 1).any():
         raise UserError(f"boundaries must be positive and ascending. Received: boundaries={boundaries}")
-    lengths = np.array([len(row) for row in rows], np.int64)
+    lengths = rows.lengths
     if not lengths.size:
         raise UserError("bucketed batches need at least one row; there are 0")
     if lengths.min() < 1 or lengths.max() > boundaries[-1]:
@@ -114,44 +118,48 @@ def bucketed(
             f"rows must have 1 to {boundaries[-1]} tokens (the last of boundaries={boundaries}); "
             f"there are rows of {lengths.min()} to {lengths.max()}"
         )
-    bucket_of_row = np.searchsorted(boundaries, lengths)
+    bucket_of_row = np.searchsorted(boundaries, lengths).astype(np.min_scalar_type(len(boundaries)))
     sizes = np.bincount(bucket_of_row, minlength=len(boundaries))
     # A bucket of n rows is visited n times a cycle: once in each n-th part of it, at a time that the seed
     # chooses there.
-    bucket = np.repeat(np.arange(len(boundaries)), sizes)
+    bucket = np.repeat(np.arange(len(boundaries), dtype=bucket_of_row.dtype), sizes)
     visit = np.arange(len(rows)) - (np.cumsum(sizes) - sizes)[bucket]
     jitter = tf.random.stateless_uniform([len(rows)], seed=[seed, 0], dtype=tf.float64).numpy()
     schedule = np.argsort((visit + jitter) / sizes[bucket], kind="stable")
-    buckets, visits = captured(bucket[schedule], tf.int64), captured(visit[schedule], tf.int64)
-    tokens = captured(np.concatenate(rows), tf.int32)
-    row_starts = captured(np.cumsum(lengths) - lengths, tf.int64)
-    by_bucket = captured(np.argsort(bucket_of_row, kind="stable"), tf.int64)
-    bucket_starts = captured(np.cumsum(sizes) - sizes, tf.int64)
-    longest, lengths, sizes = (captured(x, tf.int64) for x in (boundaries, lengths, sizes))
-    steps = len(rows)
+    buckets, visits = tensor(bucket[schedule]), tensor(visit[schedule])
+    tokens, ends = tensor(rows.values), tensor(rows.ends)
+    by_bucket = tensor(np.argsort(bucket_of_row, kind="stable"))
+    bucket_starts, longest, sizes = (
+        tensor(np.asarray(x, np.int64)) for x in (np.cumsum(sizes) - sizes, boundaries, sizes)
+    )
+    steps, wanted = len(rows), shard.rows(batch_size)
 
     def batch(step):
-        bucket = buckets[step % steps]
+        bucket = tf.cast(buckets[step % steps], tf.int64)
         size = sizes[bucket]
         visit = step // steps * size + visits[step % steps]
-        draw = visit * batch_size + tf.range(batch_size, dtype=tf.int64)
+        draw = visit * batch_size + wanted
         place = shuffled(draw % size, key(seed, draw // size, stream=bucket), size)
         row = tf.gather(by_bucket, bucket_starts[bucket] + place)
-        offsets = tf.range(longest[bucket])
-        counted = offsets < tf.gather(lengths, row)[:, None]
-        at = tf.where(counted, tf.gather(row_starts, row)[:, None] + offsets, 0)
-        return _element(row, tf.gather(tokens, at), counted, counted)
+        start, end = (tf.gather(ends, at)[:, None] for at in (row, row + 1))
+        at = start + tf.range(longest[bucket])
+        filled = at < end
+        return _element(row, tf.gather(tokens, tf.where(filled, at, 0)), filled, filled)
 
     return endless(batch, start_step)
 
 
-def pieces(documents: Sequence[np.ndarray], context: int) -> list[np.ndarray]:
+def pieces(documents: Ragged, context: int) -> Ragged:
     """Cuts documents into consecutive rows of `context` tokens; a document's last row may be shorter."""
     check_positive(context=context)
-    return [document[start : start + context] for document in documents for start in range(0, len(document), context)]
+    number = -(-documents.lengths // context)
+    document = np.repeat(np.arange(len(documents)), number)
+    within = np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number)
+    ends = np.minimum(documents.ends[document] + (within + 1) * context, documents.ends[document + 1])
+    return Ragged(documents.values, np.concatenate([documents.ends[:1], ends]))
 
 
-def strided(documents: Sequence[np.ndarray], context: int, stride: int, batch_size: int) -> tf.data.Dataset:
+def strided(documents: Ragged, context: int, stride: int, batch_size: int) -> tf.data.Dataset:
     """Batches that count every token of every document exactly once, given what came before it.
 
     With windows of T and strides of S, a document's first window predicts its first T tokens with nothing
@@ -161,15 +169,15 @@ def strided(documents: Sequence[np.ndarray], context: int, stride: int, batch_si
     begin-of-text id, as in training. A document shorter than a window is padded.
 
     Args:
-        documents: int32 arrays; whoever wants the end of a text counted appends the end-of-text id. Empty
-            ones have no windows.
+        documents: integers; whoever wants the end of a text counted appends the end-of-text id. Empty ones
+            have no windows.
         context: T, tokens a window.
         stride: S, from 1 (longest context, slowest) to T (windows don't overlap).
         batch_size: B, windows a batch; the last batch may have fewer.
 
     Returns:
         A finite data set of batches as the module says, in the documents' order, weight 1 on counted tokens.
-        `id` is the offset of the window's first token in all documents joined without separators.
+        `id` is the offset of the window's first token in the documents' values.
 
     Raises:
         UserError: if there are no tokens, or a number is out of range.
@@ -179,20 +187,18 @@ def strided(documents: Sequence[np.ndarray], context: int, stride: int, batch_si
         raise UserError(
             f"stride must be at most context={context}, or tokens would be skipped. Received: stride={stride}"
         )
-    begin, starts, news, ends = 0, [], [], []
-    for document in documents:
-        length = len(document)
-        new = np.array([0, *range(context, length, stride)])[:length]
-        end = np.append(new[1:], length)[: len(new)]
-        starts.append(begin + np.maximum(end - context, 0))
-        news.append(begin + new)
-        ends.append(begin + end)
-        begin += length
-    if not begin:
+    lengths = documents.lengths
+    if not lengths.sum():
         raise UserError("there are 0 tokens to evaluate")
-    starts, news, ends = (captured(np.concatenate(x), tf.int64) for x in (starts, news, ends))
-    tokens = captured(np.concatenate(documents), tf.int32)
-    windows = int(starts.shape[0])
+    number = np.where(lengths > 0, 1 + -(-np.maximum(lengths - context, 0) // stride), 0)
+    document = np.repeat(np.arange(len(documents)), number)
+    within = np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number)
+    begin, last = documents.ends[document], documents.ends[document + 1]
+    # What a window counts: from `new` to `end`; it begins a whole context before its end, or with the document.
+    new = begin + np.where(within, context + (within - 1) * stride, 0)
+    end = np.minimum(begin + context + within * stride, last)
+    starts, news, ends = tensor(np.maximum(end - context, begin)), tensor(new), tensor(end)
+    tokens, windows = tensor(documents.values), len(document)
 
     def batch(step):
         window = tf.range(step * batch_size, tf.minimum((step + 1) * batch_size, windows))
@@ -201,12 +207,12 @@ def strided(documents: Sequence[np.ndarray], context: int, stride: int, batch_si
         filled = at < end
         return _element(start[:, 0], tf.gather(tokens, tf.where(filled, at, 0)), filled, filled & (at >= new))
 
-    batches = -(-windows // batch_size)
-    return tf.data.Dataset.range(batches).map(batch).prefetch(2)
+    return by_step(batch, 0, -(-windows // batch_size))
 
 
 def _element(ids, tokens, filled, counted):
     """The batch of these ids [B] and targets [B, T]: padding where not filled, weight 1 where counted."""
+    tokens = tf.cast(tokens, tf.int32)
     x = tf.concat([tf.fill([tf.shape(tokens)[0], 1], BEGIN), tokens[:, :-1]], axis=1)
     return {
         "id": ids,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import keras
 import tensorflow as tf
 
+from ikelos.pipelines.data.order import WHOLE
 from ikelos.pipelines.training.checkpoint import Checkpoints
 from ikelos.pipelines.training.stage import Feed, keras_batches
 
@@ -20,7 +21,7 @@ def first_bad_layer(
     """
     start = checkpoints.steps()[-1]
     checkpoints.load(variables, start)
-    for number, batch in zip(range(start + 1, step + 1), keras_batches(feed.train(start)), strict=False):
+    for number, batch in zip(range(start + 1, step + 1), keras_batches(feed.train(start, WHOLE)), strict=False):
         if number < step:
             model.train_function(iter([batch]))
     with _watched_layers() as paths:

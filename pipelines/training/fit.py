@@ -3,12 +3,13 @@
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from ikelos.pipelines import recipe
+from ikelos.pipelines.data.order import WHOLE
+from ikelos.pipelines.data.store import Splits
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.training import checkpoint
 from ikelos.pipelines.training.board import Board
@@ -24,7 +25,7 @@ from ikelos.pipelines.training.state import State
 from ikelos.pipelines.training.steps import Run, Steps
 
 
-def fit(stage: Stage[Any], data: Any, models: Models, folder: Path) -> keras.Model:
+def fit(stage: Stage, splits: Splits, models: Models, folder: Path) -> keras.Model:
     """Trains the stage with `keras.Model.fit` and returns the model with its averaged weights.
 
     Everything is kept in `folder`: `checkpoints/`, `history.jsonl`, `pictures/`, `tensorboard/`. Called again after a
@@ -34,7 +35,7 @@ def fit(stage: Stage[Any], data: Any, models: Models, folder: Path) -> keras.Mod
 
     Args:
         stage: What is trained, and how.
-        data: On what; asked for its feed only if there is something to train.
+        splits: On what; its feed is made only if there is something to train.
         models: Those of the stages before.
         folder: The stage's own.
 
@@ -44,14 +45,14 @@ def fit(stage: Stage[Any], data: Any, models: Models, folder: Path) -> keras.Mod
         UserError: A checkpoint is of another model or other settings, or cannot be read; the data ended.
         OSError: The disk is full, or the folder cannot be written.
     """
-    feed = None if checkpoint.exists(folder / "checkpoints") else stage.feed(data, models)
+    feed = None if checkpoint.exists(folder / "checkpoints") else stage.feed(splits, models)
     model, optimizers, state, checkpoints = _restored(stage, models, folder, feed.initialize if feed else None)
     if not state.finished:
-        _train(stage, feed or stage.feed(data, models), folder, model, optimizers, state, checkpoints)
+        _train(stage, feed or stage.feed(splits, models), folder, model, optimizers, state, checkpoints)
     return _final(model, optimizers, state, checkpoints)
 
 
-def restore(stage: Stage[Any], models: Models, folder: Path) -> keras.Model:
+def restore(stage: Stage, models: Models, folder: Path) -> keras.Model:
     """The model that `fit` returned, from its folder; no data is read.
 
     Raises:
@@ -67,7 +68,7 @@ def restore(stage: Stage[Any], models: Models, folder: Path) -> keras.Model:
 
 
 def _restored(
-    stage: Stage[Any], models: Models, folder: Path, initialize: Callable[[keras.Model], None] | None = None
+    stage: Stage, models: Models, folder: Path, initialize: Callable[[keras.Model], None] | None = None
 ) -> tuple[keras.Model, Optimizers, State, Checkpoints]:
     """The compiled model as its newest checkpoint has it, or new."""
     training = stage.training
@@ -94,7 +95,7 @@ def _final(model: keras.Model, optimizers: Optimizers, state: State, checkpoints
 
 
 def _train(
-    stage: Stage[Any],
+    stage: Stage,
     feed: Feed,
     folder: Path,
     model: keras.Model,
@@ -135,7 +136,7 @@ def _train_epoch(run: Run) -> None:
     if state.step == end:  # stopped by a signal between the last step and the end of the validation
         return
     run.model.fit(
-        keras_batches(run.feed.train(state.step)),
+        keras_batches(run.feed.train(state.step, WHOLE)),
         steps_per_epoch=end - state.step,
         shuffle=False,
         verbose=0,

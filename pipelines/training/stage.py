@@ -2,12 +2,16 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from ikelos.pipelines.data import examples
+from ikelos.pipelines.data.examples import Batch
+from ikelos.pipelines.data.order import Shard
+from ikelos.pipelines.data.store import Splits
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.recipe.sections import Training
 
@@ -16,8 +20,6 @@ Models = Mapping[str, keras.Model]
 
 Samples = list[str] | np.ndarray
 """What a person looks at after an epoch: texts, or one picture, uint8 `[H,W,C]` with 1 or 3 channels."""
-
-Data = TypeVar("Data", contravariant=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +30,8 @@ class Feed:
     `"sample_weight"` (0 on padding).
 
     Attributes:
-        train: From a step to the batches of that step and all later ones, which must depend on nothing but the step,
-            so that a resumed run reads what an unbroken one would have read.
+        train: From a step and a shard to the shard's rows of the batches of that step and all later ones, which must
+            depend on nothing but these, so that a resumed run reads what an unbroken one would have read.
         validation: Finite, in a fixed order.
         units_per_step: How many of the stage's units an average step takes.
         units: How many there are in the training data.
@@ -37,7 +39,7 @@ class Feed:
         initialize: Sets those weights of a new model that begin as data.
     """
 
-    train: Callable[[int], tf.data.Dataset]
+    train: Callable[[int, Shard], tf.data.Dataset]
     validation: tf.data.Dataset
     units_per_step: int
     units: int
@@ -46,7 +48,7 @@ class Feed:
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage(Generic[Data]):
+class Stage:
     """One named training of one model. Nothing in it holds data, so that a trained model is restored without.
 
     Attributes:
@@ -67,7 +69,7 @@ class Stage(Generic[Data]):
     name: str
     training: Training
     build: Callable[[Models], keras.Model]
-    feed: Callable[[Data, Models], Feed]
+    feed: Callable[[Splits, Models], Feed]
     unit: str
     metric: Metric
     loss: keras.losses.Loss | None = None
@@ -78,6 +80,24 @@ class Stage(Generic[Data]):
             raise ValueError(
                 f"`loss` must have reduction='mean_with_sample_weight'. Received: reduction={self.loss.reduction!r}"
             )
+
+
+def feed(splits: Splits, training: Training, prepare: Callable[[Batch], Batch] = dict) -> Feed:
+    """A feed of the examples as they are.
+
+    Args:
+        splits: `train` and `validation` are used.
+        training: Batch size and seed.
+        prepare: In the graph, from a batch as of `examples.batches` to an element of a `Feed`; by default the columns
+            are `x` and so on already.
+    """
+    size, seed = training.batch_size, training.seed
+    return Feed(
+        train=lambda step, shard: examples.batches(splits["train"], size, seed, step, shard).map(prepare),
+        validation=examples.in_order(splits["validation"], size).map(prepare),
+        units_per_step=size,
+        units=len(splits["train"]),
+    )
 
 
 def keras_batches(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -4,7 +4,6 @@ import dataclasses
 import math
 import time
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -27,7 +26,7 @@ LOG_EVERY = 10  # steps: a line of the history and a point in TensorBoard
 class Run:
     """One call of `fit`: what is trained, how far it is, and where that is written down."""
 
-    stage: Stage[Any]
+    stage: Stage
     feed: Feed
     folder: Path
     model: keras.Model

@@ -38,6 +38,7 @@ class Evaluation(sections.Evaluation):
         samples_at_once: So many of them are decoded together.
         batch_size: Images in a step.
         mixture_components: Of the mixture of Bernoulli distributions, a baseline.
+        mixture_images: Most training images that it is fitted on; it takes 40 bytes of memory for each of their pixels.
         pictures: Rows and columns of the report's samples.
     """
 
@@ -45,6 +46,7 @@ class Evaluation(sections.Evaluation):
     samples_at_once: Positive
     batch_size: Positive
     mixture_components: Positive
+    mixture_images: Positive
     pictures: Annotated[int, Field(ge=2)]
 
 
@@ -55,6 +57,15 @@ class Config(TaskConfig):
     model: VAE
     training: PlainTraining
     evaluation: Evaluation
+
+    @pydantic.model_validator(mode="after")
+    def _an_image_for_each_component(self) -> Self:
+        if self.evaluation.mixture_components > self.evaluation.mixture_images:
+            raise ValueError(
+                "`evaluation.mixture_components` must be at most evaluation.mixture_images="
+                f"{self.evaluation.mixture_images}. Received: {self.evaluation.mixture_components}"
+            )
+        return self
 
     @pydantic.model_validator(mode="after")
     def _classes_for_a_conditional_model(self) -> Self:

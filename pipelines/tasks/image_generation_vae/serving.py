@@ -34,7 +34,7 @@ def signatures(model: VariationalAutoencoder, images: ImageSignatures) -> list[S
     def score(image, seed, label=None):
         def of_row(row):
             shades, key, *classes = row
-            pixels = binary.drawn(shades, key)[None]
+            pixels = binary.drawn(shades, tf.random.stateless_uniform(tf.shape(shades), key))[None]
             inputs = (pixels, classes[0][None]) if classes else pixels
             return model.anomaly_score(inputs, _SCORE_SAMPLES, seed=key)[0]
 

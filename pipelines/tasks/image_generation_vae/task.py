@@ -1,22 +1,19 @@
 """Image generation with a variational autoencoder, from images to a served model."""
 
-import dataclasses
 import math
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from ikelos.pipelines import task
-from ikelos.pipelines.data.config import Split
+from ikelos.pipelines.data.store import Splits, Store
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.evaluation import bernoulli, bound, by_class
-from ikelos.pipelines.image import binary, pictures, reading, sections, vae
-from ikelos.pipelines.image.preprocessing import ImagePreprocessing
-from ikelos.pipelines.image.reading import Images
+from ikelos.pipelines.image import binary, pictures, sections, vae
+from ikelos.pipelines.image.preprocessing import ImagePreparation, ImagePreprocessing
 from ikelos.pipelines.image.signatures import ImageSignatures
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.report.sections import Section
@@ -29,22 +26,11 @@ from ikelos.serving import Signature
 STAGE = vae.NAME
 _SEED = 0
 """Of the samples that a person looks at."""
+_LOOKED_AT = 1000
+"""Test images whose latent values the report's pictures are of."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Data:
-    """All images.
-
-    Attributes:
-        shades: As they are.
-        fixed: With the black and white pixels that all figures are about.
-    """
-
-    shades: Mapping[Split, Images]
-    fixed: Mapping[Split, Images]
-
-
-class Task(task.Task[Config, ImagePreprocessing, Data]):
+class Task(task.Task[Config, ImagePreprocessing]):
     """A model learns to generate the training images."""
 
     metrics = (
@@ -60,57 +46,44 @@ class Task(task.Task[Config, ImagePreprocessing, Data]):
         """Of the report."""
         return f"Variational autoencoder: {self.config.data.source.tfds or 'files'}"
 
-    def read(self) -> Mapping[Split, Images]:
-        """All images, in shades.
+    def preparation(self) -> ImagePreparation:
+        """Images in shades."""
+        return ImagePreparation(self.config.data.source, self.config.data.shape)
 
-        Raises:
-            UserError: If there are fewer training images than components of the mixture that is a baseline.
-        """
-        splits = reading.load(self.config.data.source, self.config.data.shape)
-        number, components = len(splits["train"]), self.config.evaluation.mixture_components
-        if components > number:  # Told now: baselines come after the training.
-            raise UserError(
-                f"evaluation.mixture_components={components} is more than the {number} training images; "
-                f"--set evaluation.mixture_components={number} or fewer"
-            )
-        return splits
-
-    def fit(self, splits: Mapping[Split, Images]) -> ImagePreprocessing:
-        """The names of the classes, and an image to show."""
-        return ImagePreprocessing.of(splits["train"])
-
-    def load(self, folder: Path) -> ImagePreprocessing:
-        """Reads them."""
-        return ImagePreprocessing.load(folder)
-
-    def encode(self, preprocessing: ImagePreprocessing, splits: Mapping[Split, Images]) -> Data:
-        """The images, and the same in black and white."""
-        return Data(splits, {name: binary.fixed(split) for name, split in splits.items()})
-
-    def stages(self, preprocessing: ImagePreprocessing) -> list[Stage[Data]]:
+    def stages(self, preprocessing: ImagePreprocessing) -> list[Stage]:
         """One stage."""
         return [
             Stage(
                 name=STAGE,
                 training=self.config.training,
                 build=lambda _: vae.build(self.config.model, self.config.data.shape, len(self._classes(preprocessing))),
-                feed=lambda data, _: self._feed(preprocessing, data),
+                feed=lambda splits, _: self._feed(preprocessing, splits),
                 unit="images",
                 metric=Metric("loss", "nats per image"),
             )
         ]
 
-    def _feed(self, preprocessing: ImagePreprocessing, data: Data) -> Feed:
-        train, training, told = data.shades["train"], self.config.training, len(self._classes(preprocessing))
+    def _feed(self, preprocessing: ImagePreprocessing, splits: Splits) -> Feed:
+        train, training, told = splits["train"], self.config.training, len(self._classes(preprocessing))
         augmentation, batch_size, seed = self.config.data.augmentation, training.batch_size, training.seed
+        self._check_mixture(len(train))
         return Feed(
-            train=lambda start_step: binary.training(train, augmentation, batch_size, seed, start_step, told),
-            validation=binary.in_order(data.fixed["validation"], self.config.evaluation.batch_size, told),
+            train=lambda step, shard: binary.training(train, augmentation, batch_size, seed, step, shard, told),
+            validation=binary.in_order(splits["validation"], self.config.evaluation.batch_size, told),
             units_per_step=batch_size,
             units=len(train),
             samples=lambda trained: tiled(self._grid(preprocessing, trained)),
-            initialize=lambda model: vae.initialize(model, train.pixels, seed),
+            initialize=lambda model: vae.initialize(model, train.array("image"), seed),
         )
+
+    def _check_mixture(self, number: int) -> None:
+        """Told before the training, as baselines come after it."""
+        components = self.config.evaluation.mixture_components
+        if components > number:
+            raise UserError(
+                f"evaluation.mixture_components={components} is more than the {number} training images; "
+                f"--set evaluation.mixture_components={number} or fewer"
+            )
 
     def _classes(self, preprocessing: ImagePreprocessing) -> tuple[str, ...]:
         """The classes that the model is told of."""
@@ -123,19 +96,19 @@ class Task(task.Task[Config, ImagePreprocessing, Data]):
             len(self._classes(preprocessing)),
         )
 
-    def evaluate(self, preprocessing: ImagePreprocessing, data: Data, models: Models) -> task.Figures:
+    def evaluate(self, preprocessing: ImagePreprocessing, splits: Splits, models: Models) -> task.Figures:
         """The bound of the test images' log-likelihood, whole and by class, and what the loss is made of.
 
         Raises:
             FloatingPointError: If the model gives an image a likelihood that is not a number.
         """
-        trained, test, settings = models[STAGE], data.fixed["test"], self.config.evaluation
+        trained, train, test, settings = models[STAGE], splits["train"], splits["test"], self.config.evaluation
         dataset = binary.in_order(test, settings.batch_size, len(self._classes(preprocessing)))
         nats = bound.costs(trained, dataset, test.ids, settings.num_samples, settings.samples_at_once)
         logs = trained.evaluate(keras_batches(dataset), verbose=0, return_dict=True)
         return {
-            **_figures(test, nats),
-            "training_images": len(data.shades["train"]),
+            **_figures(preprocessing, test, nats),
+            "training_images": len(train),
             "num_samples": settings.num_samples,
             "negative_elbo": logs["nll"] + logs["kl"],
             "nll": logs["nll"],
@@ -143,21 +116,22 @@ class Task(task.Task[Config, ImagePreprocessing, Data]):
             "active_units": int(logs["active_units"]),
             "latent_size": self.config.model.latent_size,
             "nearest_training_image": sections.distances(
-                self._grid(preprocessing, trained), data.shades["train"].pixels, data.shades["test"].pixels
+                self._grid(preprocessing, trained), train.array("image"), test.array("image")
             ),
         }
 
-    def baselines(self, preprocessing: ImagePreprocessing, data: Data) -> dict[str, task.Figures]:
+    def baselines(self, preprocessing: ImagePreprocessing, splits: Splits) -> dict[str, task.Figures]:
         """Models without a network: independent pixels, and a mixture of such models."""
-        train, test = data.fixed["train"].pixels, data.fixed["test"]
-        components = self.config.evaluation.mixture_components
+        most, components = self.config.evaluation.mixture_images, self.config.evaluation.mixture_components
+        train, test = binary.fixed_pixels(splits["train"], most), binary.fixed_pixels(splits["test"])
         names = {"Independent pixels": 1, f"Mixture of {components} Bernoulli distributions": components}
         result = {}
         for name, number in names.items():
             start = time.monotonic()
             fitted = bernoulli.fit(train, number)
             minutes = (time.monotonic() - start) / 60
-            result[name] = {**_figures(test, -fitted.log_probabilities(test.pixels)), "minutes": minutes}
+            nats = -fitted.log_probabilities(test)
+            result[name] = {**_figures(preprocessing, splits["test"], nats), "minutes": minutes}
         return result
 
     def signatures(self, preprocessing: ImagePreprocessing, models: Models) -> list[Signature]:
@@ -188,27 +162,27 @@ class Task(task.Task[Config, ImagePreprocessing, Data]):
             )
         return paragraphs
 
-    def showcase(self, finished: task.Finished[ImagePreprocessing, Data]) -> list[Section]:
+    def showcase(self, finished: task.Finished[ImagePreprocessing]) -> list[Section]:
         """What the model draws, whether it copies, and what its latent values do."""
-        trained, shades, test = finished.models[STAGE], finished.data.shades, finished.data.fixed["test"]
-        told = len(self._classes(finished.preprocessing))
+        trained, test = finished.models[STAGE], finished.splits["test"]
+        train, told = finished.splits["train"].array("image"), len(self._classes(finished.preprocessing))
         grid = self._grid(finished.preprocessing, trained)
-        (seen,) = (batch["x"] for batch in binary.in_order(test, len(test), told))
+        seen = next(iter(binary.in_order(test, _LOOKED_AT, told)))["x"]
         pixels, classes = seen if told else (seen, None)
         first = tf.nest.map_structure(lambda x: x[: sections.COLUMNS], seen)
         return [
             sections.drawn(grid, "the probability that a pixel is white", told > 0),
-            sections.copies(grid, shades["train"].pixels, finished.results["model"]["nearest_training_image"]),
-            sections.rebuilt(shades["test"].pixels, pixels, trained.reconstruct(first)),
+            sections.copies(grid, train, finished.results["model"]["nearest_training_image"]),
+            sections.rebuilt(test.array("image")[: sections.COLUMNS], pixels, trained.reconstruct(first)),
             *sections.latent_space(trained.decode, trained.encode(seen).numpy(), classes),
         ]
 
-    def details(self, finished: task.Finished[ImagePreprocessing, Data]) -> list[Section]:
+    def details(self, finished: task.Finished[ImagePreprocessing]) -> list[Section]:
         """Whether the latent space is used."""
         return [sections.latent_usage(finished.results["model"], finished.histories[STAGE])]
 
 
-def _figures(split: Images, nats: np.ndarray) -> task.Figures:
+def _figures(preprocessing: ImagePreprocessing, split: Store, nats: np.ndarray) -> task.Figures:
     """Mean costs, whole and by class."""
-    figures = by_class.means("nats_per_image", nats, "images", split.labels, split.class_names)
-    return figures | {"bits_per_pixel": figures["nats_per_image"] / math.log(2) / split.pixels[0].size}
+    figures = by_class.means("nats_per_image", nats, "images", split.labels, preprocessing.class_names)
+    return figures | {"bits_per_pixel": figures["nats_per_image"] / math.log(2) / preprocessing.example.size}

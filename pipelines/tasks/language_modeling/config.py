@@ -67,12 +67,15 @@ class Evaluation(sections.Evaluation):
         stride: Tokens counted in each window; the rest of the window is context for them.
         batch_size: Windows in a step.
         ngram_order: Longest n-gram of the baseline; the order is chosen on the validation split up to this one.
+        ngram_tokens: Most tokens of the training documents that it is fitted on, and of the others that it is measured
+            on in choosing the order; it takes some 120 bytes of memory for each.
         samples: Texts that the model writes.
     """
 
     stride: Positive
     batch_size: Positive
     ngram_order: Positive
+    ngram_tokens: Positive
     samples: Samples
 
 

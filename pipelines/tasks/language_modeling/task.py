@@ -1,8 +1,7 @@
 """Language modelling, from documents to a served model."""
 
 import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -11,14 +10,14 @@ import tensorflow as tf
 
 from ikelos.layers import LSTMLanguageModel, TransformerLanguageModel
 from ikelos.pipelines import task
-from ikelos.pipelines.data.config import Split
+from ikelos.pipelines.data.config import SPLITS
+from ikelos.pipelines.data.store import Ragged, Splits, Store
 from ikelos.pipelines.evaluation import likelihood, ngram
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.report.sections import Section, Surprisal
 from ikelos.pipelines.tasks.language_modeling.config import Config
-from ikelos.pipelines.text import documents, encoding, samples, signatures, windows
-from ikelos.pipelines.text.documents import Documents
-from ikelos.pipelines.text.encoding import TextPreprocessing, Tokens
+from ikelos.pipelines.text import samples, signatures, windows
+from ikelos.pipelines.text.encoding import TextPreparation, TextPreprocessing
 from ikelos.pipelines.training.stage import Feed, Models, Stage
 from ikelos.serving import Signature
 
@@ -26,10 +25,8 @@ STAGE = "language_model"
 _PASSAGE = 1500
 """Tokens of held-out text that the report shades by what they cost."""
 
-Data = Mapping[Split, Tokens]
 
-
-class Task(task.Task[Config, TextPreprocessing, Data]):
+class Task(task.Task[Config, TextPreprocessing]):
     """A model learns to predict the next token."""
 
     metrics = (
@@ -50,30 +47,18 @@ class Task(task.Task[Config, TextPreprocessing, Data]):
         model = self.config.model
         return f"Ikelos {model.architecture}, {model.num_layers} layers, {model.size} wide"
 
-    def read(self) -> Mapping[Split, Documents]:
-        """All documents."""
-        return documents.load(self.config.data.source)
+    def preparation(self) -> TextPreparation:
+        """Documents as tokens."""
+        return TextPreparation(self.config.data.source, self.config.data.vocabulary)
 
-    def fit(self, splits: Mapping[Split, Documents]) -> TextPreprocessing:
-        """Fits the vocabulary."""
-        return TextPreprocessing.fit(self.config.data.vocabulary, splits["train"].texts)
-
-    def load(self, folder: Path) -> TextPreprocessing:
-        """Reads the vocabulary."""
-        return TextPreprocessing.load(folder)
-
-    def encode(self, preprocessing: TextPreprocessing, splits: Mapping[Split, Documents]) -> Data:
-        """The documents in tokens."""
-        return encoding.encode(preprocessing.vocabulary, splits)
-
-    def stages(self, preprocessing: TextPreprocessing) -> list[Stage[Data]]:
+    def stages(self, preprocessing: TextPreprocessing) -> list[Stage]:
         """One stage: the model learns to predict the next token."""
         return [
             Stage(
                 name=STAGE,
                 training=self.config.training,
                 build=lambda _: self.build(preprocessing),
-                feed=lambda data, _: self._feed(preprocessing, data),
+                feed=lambda splits, _: self._feed(preprocessing, splits),
                 unit="tokens",
                 metric=Metric("loss", "nats per token"),
                 loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight"),
@@ -88,52 +73,54 @@ class Task(task.Task[Config, TextPreprocessing, Data]):
         model.build((None, self.config.model.context))
         return model
 
-    def _feed(self, preprocessing: TextPreprocessing, data: Data) -> Feed:
+    def _feed(self, preprocessing: TextPreprocessing, splits: Splits) -> Feed:
         context, training = self.config.model.context, self.config.training
-        train, buckets = data["train"].tokens, self.config.data.buckets
+        train, buckets = splits["train"].ragged("tokens"), self.config.data.buckets
+        validation = splits["validation"].ragged("tokens")
         if buckets is None:
-            stream = np.concatenate(train)
             row = float(context)
 
-            def batches(start_step):
-                return windows.packed(stream, context, training.batch_size, training.seed, start_step)
+            def batches(start_step, shard):
+                return windows.packed(train.values, context, training.batch_size, training.seed, start_step, shard)
         else:
             rows = windows.pieces(train, context)
-            row = float(np.mean([len(tokens) for tokens in rows]))
+            row = len(train.values) / len(rows)
 
-            def batches(start_step):
-                return windows.bucketed(rows, buckets, training.batch_size, training.seed, start_step)
+            def batches(start_step, shard):
+                return windows.bucketed(rows, buckets, training.batch_size, training.seed, start_step, shard)
 
         return Feed(
             train=batches,
             # Windows that don't overlap: half the work, and as good for comparing epochs with each other.
-            validation=windows.strided(data["validation"].tokens, context, context, self.config.evaluation.batch_size),
+            validation=windows.strided(validation, context, context, self.config.evaluation.batch_size),
             units_per_step=round(row * training.batch_size),
-            units=sum(len(tokens) for tokens in train),
+            units=len(train.values),
             samples=lambda model: self._write_samples(preprocessing, model),
         )
 
-    def evaluate(self, preprocessing: TextPreprocessing, data: Data, models: Models) -> task.Figures:
+    def evaluate(self, preprocessing: TextPreprocessing, splits: Splits, models: Models) -> task.Figures:
         """Likelihood of the test split, whole and by document."""
-        test = data["test"]
+        test = splits["test"]
         return {
-            **_figures(preprocessing, test, self.token_nll(models[STAGE], test.tokens)),
+            **_figures(preprocessing, test, self.token_nll(models[STAGE], test.ragged("tokens"))),
             "vocabulary_size": preprocessing.vocabulary.size,
             "context": self.config.model.context,
             "stride": self.config.evaluation.stride,
         }
 
-    def baselines(self, preprocessing: TextPreprocessing, data: Data) -> dict[str, task.Figures]:
+    def baselines(self, preprocessing: TextPreprocessing, splits: Splits) -> dict[str, task.Figures]:
         """An interpolated n-gram model, of the order that is best on the validation split."""
         start = time.monotonic()
-        longest = self.config.evaluation.ngram_order
-        model = ngram.fit(data["train"].tokens, longest, preprocessing.vocabulary.size)
-        order, _ = ngram.best_order(model, data["validation"].tokens)
+        longest, most = self.config.evaluation.ngram_order, self.config.evaluation.ngram_tokens
+        train, validation, test = (splits[split].ragged("tokens") for split in SPLITS)
+        model = ngram.fit(train.head(most), longest, preprocessing.vocabulary.size)
+        order, _ = ngram.best_order(model, validation.head(most))
         minutes = (time.monotonic() - start) / 60
         chosen = model.truncated(order)
-        nll = [-chosen.log_probabilities(tokens) for tokens in data["test"].tokens]
-        figures = _figures(preprocessing, data["test"], nll)
-        return {f"Interpolated Kneser-Ney {order}-gram": {**figures, "order": order, "minutes": minutes}}
+        nll = (-chosen.log_probabilities(tokens) for tokens in test)
+        figures = _figures(preprocessing, splits["test"], nll)
+        of = f", first {most:,} tokens" if len(train.values) > most else ""
+        return {f"Interpolated Kneser-Ney {order}-gram{of}": {**figures, "order": order, "minutes": minutes}}
 
     def signatures(self, preprocessing: TextPreprocessing, models: Models) -> list[Signature]:
         """The likelihood of a text and what follows it, and writing on from a prompt."""
@@ -156,10 +143,10 @@ class Task(task.Task[Config, TextPreprocessing, Data]):
             "figures and minutes are those that the recipe names.",
         ]
 
-    def details(self, finished: task.Finished[TextPreprocessing, Data]) -> list[Section]:
+    def details(self, finished: task.Finished[TextPreprocessing]) -> list[Section]:
         """What the model writes, and what surprises it."""
-        model, test = finished.models[STAGE], finished.data["test"]
-        passage = test.tokens[0][:_PASSAGE]
+        model, test = finished.models[STAGE], finished.splits["test"]
+        passage = test.ragged("tokens")[0][:_PASSAGE].astype(np.int32)
         pieces = finished.preprocessing.vocabulary.decode(tf.reshape(passage, [-1, 1])).numpy()
         return [
             *samples.section(self.config.evaluation.samples, self._write_samples(finished.preprocessing, model)),
@@ -167,21 +154,22 @@ class Task(task.Task[Config, TextPreprocessing, Data]):
                 heading="Where it is surprised",
                 prose=[f"The beginning of “{test.ids[0]}”, which it never saw, shaded by what each token cost."],
                 pieces=[piece.decode("utf-8", "replace") for piece in pieces],
-                nats=self.token_nll(model, [passage])[0].tolist(),
+                nats=np.concatenate(list(self.token_nll(model, Ragged.of([passage])))).tolist(),
             ),
         ]
 
-    def token_nll(self, model: keras.Model, tokens: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Cost of every token of some documents in nats, float64 `[n]` for each."""
+    def token_nll(self, model: keras.Model, tokens: Ragged) -> Iterator[np.ndarray]:
+        """Cost of every token of some documents in nats, some at a time."""
         evaluation = self.config.evaluation
         dataset = windows.strided(tokens, self.config.model.context, evaluation.stride, evaluation.batch_size)
-        return likelihood.token_nll(model, dataset, [len(document) for document in tokens])
+        return likelihood.token_nll(model, dataset, int(tokens.ends[-1]))
 
     def _write_samples(self, preprocessing: TextPreprocessing, model: keras.Model) -> list[str]:
         return samples.write(self.config.evaluation.samples, preprocessing.vocabulary, model)
 
 
-def _figures(preprocessing: TextPreprocessing, split: Tokens, nll: Sequence[np.ndarray]) -> task.Figures:
-    parts = likelihood.likelihoods(nll, split.tokens, split.characters, preprocessing.vocabulary.unknown_cost)
+def _figures(preprocessing: TextPreprocessing, split: Store, nll: Iterable[np.ndarray]) -> task.Figures:
+    characters, cost = split.array("characters"), preprocessing.vocabulary.unknown_cost
+    parts = likelihood.likelihoods(nll, split.ragged("tokens"), characters, cost)
     whole = likelihood.together(parts).figures()
     return {**whole, "documents": {name: part.figures() for name, part in zip(split.ids, parts, strict=True)}}

@@ -1,0 +1,167 @@
+"""Data prepared once, and shared by all runs with the same: what is learned from it, and a store of each split.
+
+Prepared data lies in `$IKELOS_CACHE/data`, by default `~/.cache/ikelos/data`, in a folder named by the hash of
+everything that decides it: the settings of the preparation, and the source's files with their sizes and times. It may
+be deleted whenever no run needs it; then it is made again.
+"""
+
+import abc
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from ikelos.pipelines.console import Progress
+from ikelos.pipelines.data.config import SPLITS, Split
+from ikelos.pipelines.data.store import MANIFEST, Column, Splits, Store
+from ikelos.pipelines.data.writing import Writer, writing
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.lock import locked
+from ikelos.pipelines.preprocessing import Preprocessing
+from ikelos.serving import files
+
+_VERSION = 1
+"""Of the format of stores, and of how they are written: another one prepares everything anew."""
+
+Learned = TypeVar("Learned", bound=Preprocessing)
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """How much there is to read.
+
+    Attributes:
+        number: In all.
+        unit: Of what, a plural: `bytes`, `examples`.
+    """
+
+    number: int
+    unit: str
+
+
+class Preparation(abc.ABC, Generic[Learned]):
+    """How a source becomes stores of examples. Nothing is read before a method is called.
+
+    Attributes:
+        name: Of the data, for people and for the folder.
+        allowed_faults: Largest share of a split's examples that may be faulty, and are then left out.
+    """
+
+    name: str
+    allowed_faults: float = 0.0
+
+    @abc.abstractmethod
+    def identity(self) -> Any:
+        """All that decides what is prepared, JSON: settings, and what tells one state of the source from another."""
+
+    @abc.abstractmethod
+    def learn(self) -> Learned:
+        """Learns from the training split what comes before the model."""
+
+    @abc.abstractmethod
+    def load(self, folder: Path) -> Learned:
+        """Reads what the preprocessing saved; no data is read."""
+
+    @abc.abstractmethod
+    def columns(self, learned: Learned) -> Mapping[str, Column]:
+        """Those of the stores, without `id`."""
+
+    @abc.abstractmethod
+    def size(self, split: Split) -> Size:
+        """How much of a split there is to read, for the progress."""
+
+    @abc.abstractmethod
+    def write(self, learned: Learned, split: Split, writer: Writer) -> None:
+        """Writes the examples of a split behind `writer.cursor`, and tells the writer how far it has read."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared(Generic[Learned]):
+    """What `prepare` made, or found.
+
+    Attributes:
+        folder: Where it lies.
+        learned: What was learned before the model.
+        splits: The stores.
+    """
+
+    folder: Path
+    learned: Learned
+    splits: Splits
+
+
+def cache() -> Path:
+    """The folder of what runs share: `$IKELOS_CACHE`, else `ikelos` in the user's folder of caches."""
+    if given := os.environ.get("IKELOS_CACHE"):
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ikelos"
+
+
+def prepare(preparation: Preparation[Learned]) -> Prepared[Learned]:
+    """Prepares data, or finds it prepared; goes on where an earlier call was killed.
+
+    Raises:
+        UserError: If the source cannot be read, more of it is faulty than allowed, or prepared data is damaged.
+    """
+    identity = json.dumps([_VERSION, preparation.identity()], sort_keys=True, ensure_ascii=True)
+    name = re.sub(r"[^A-Za-z0-9.=-]+", "_", preparation.name)[:40]
+    folder = cache() / "data" / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+    unfinished = folder.with_name(folder.name + files.UNFINISHED)
+    if not folder.is_dir():
+        with locked(unfinished, wait=True):
+            if not folder.is_dir():  # another process may have been at it
+                _write(preparation, unfinished, identity)
+                files.finish(unfinished, folder)
+    learned = preparation.load(folder / "preprocessing")
+    splits = {split: Store.open(folder / split) for split in SPLITS}
+    for split, store in splits.items():
+        _check_faults(preparation, split, store)
+    return Prepared(folder, learned, splits)
+
+
+def _write(preparation: Preparation[Learned], folder: Path, identity: str) -> None:
+    files.write(folder / "identity.json", identity + "\n")  # for people who wonder what a folder is
+    learning = folder / "preprocessing"
+    if not learning.is_dir():
+        unfinished = learning.with_name(learning.name + files.UNFINISHED)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        preparation.learn().save(unfinished)
+        files.finish(unfinished, learning)
+    learned = preparation.load(learning)
+    for split in SPLITS:
+        if (folder / split / MANIFEST).is_file():
+            continue
+        size = preparation.size(split)
+        with (
+            Progress(f"preparing {split}", size.unit, size.number) as progress,
+            writing(folder / split, preparation.columns(learned), progress.advance) as writer,
+        ):
+            preparation.write(learned, split, writer)
+            writer.finish()
+
+
+def _check_faults(preparation: Preparation[Any], split: Split, store: Store) -> None:
+    """Raises UserError if more of a split is faulty than allowed."""
+    faulty = sum(store.skipped.values())
+    every = faulty + len(store)
+    if faulty > preparation.allowed_faults * every:
+        kinds = ", ".join(f"{number} {kind}" for kind, number in store.skipped.items())
+        hidden = faulty - len(store.faults)
+        needed = math.ceil(1e4 * faulty / every) / 1e4
+        lines = [
+            *store.faults,
+            *([f"... and {hidden} more"] if hidden else []),
+            f"{faulty} of {every} examples of the split {split!r} are faulty ({kinds}), more than the share "
+            f"data.source.allowed_faults={preparation.allowed_faults:g}. Mend them, or leave them out: "
+            f"--set data.source.allowed_faults={needed:g}",
+        ]
+        raise UserError("\n".join(lines))
+    if not len(store):
+        raise UserError(f"The split {split!r} of {preparation.name} has no examples.")

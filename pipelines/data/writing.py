@@ -1,0 +1,194 @@
+"""Writes a store part by part, so that one that was killed goes on behind its last whole part.
+
+After each part all files are on the disk and a line of `journal.jsonl` says how long they are, what their new bytes'
+sums are, and where the source is to be read on. A store that is begun again is first cut back to its last whole part.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from ikelos.pipelines.data.store import ID, MANIFEST, TEXT, Column, first_damage
+from ikelos.serving import files
+
+PART_BYTES = 1 << 26
+"""Of a part, at least. The sums of a store depend on it."""
+_JOURNAL = "journal.jsonl"
+_NAMED = 20
+"""Faults that are told by name; the others are counted."""
+
+Cursor = Any
+"""Where to read on, as its reader understands it; JSON."""
+
+
+class Writer:
+    """Appends examples to the files of a store.
+
+    Attributes:
+        cursor: Where the source is to be read on, None at its beginning.
+    """
+
+    def __init__(self, folder: Path, columns: Mapping[str, Column], progress: Callable[[int], None]):
+        """Goes on with what is in the folder; `progress` is told how much of the source was read."""
+        self._folder, self._columns = folder, {ID: TEXT, **columns}
+        self._progress = progress
+        self._parts = _whole_parts(folder, self._names())
+        last = self._parts[-1] if self._parts else {}
+        self.cursor = last.get("cursor")
+        self._examples = last.get("examples", 0)
+        self._read = last.get("read", 0)
+        self._skipped = collections.Counter(last.get("skipped", {}))
+        self._faults = list(last.get("faults", []))
+        self._ends = dict(last.get("ends", {}))
+        self._journal = (folder / _JOURNAL).open("a", encoding="utf-8")
+        self._files = {name: (folder / name).open("ab") for name in self._names()}
+        self._sums = {name: hashlib.sha256() for name in self._names()}
+        self._new_bytes = 0
+        self._items = {name: 0 for name, column in self._columns.items() if column.ragged}
+        if not self._parts:
+            for name in self._items:
+                self._put(f"{name}.ends.bin", np.zeros(1, np.int64))
+        else:
+            self._items = {name: self._ends[f"{name}.bin"] // self._columns[name].item_bytes for name in self._items}
+        progress(self._read)
+
+    @property
+    def skipped(self) -> int:
+        """How many faulty examples were left out."""
+        return self._skipped.total()
+
+    def extend(self, name: str, items: np.ndarray) -> None:
+        """Adds items to a ragged column of the example that is being written."""
+        self._items[name] += len(items)
+        self._put(f"{name}.bin", self._converted(name, items))
+
+    def end(self, name: str, **values: Any) -> None:
+        """Ends an example: its name, and of each column its value, or what is still missing of a ragged one."""
+        self._examples += 1
+        for key, value in {ID: np.frombuffer(name.encode("utf-8", "surrogateescape"), np.uint8), **values}.items():
+            column = self._columns[key]
+            if column.ragged:
+                self.extend(key, value)
+            elif np.shape(value) != column.shape:
+                raise ValueError(f"`{key}` must have the shape {column.shape}. Received: {np.shape(value)}")
+            else:
+                self._put(f"{key}.bin", self._converted(key, value))
+        for key, count in self._items.items():
+            self._put(f"{key}.ends.bin", np.array([count], np.int64))
+
+    def skip(self, name: str, kind: str, why: str) -> None:
+        """Leaves a faulty example out and notes it."""
+        self._skipped[kind] += 1
+        if len(self._faults) < _NAMED:
+            self._faults.append(f"{name}: {why}")
+
+    def read(self, cursor: Cursor, size: int) -> None:
+        """Notes that the source was read up to `cursor`, `size` further than before; ends a part if it is long."""
+        self.cursor = cursor
+        self._read += size
+        self._progress(size)
+        if self._new_bytes >= PART_BYTES:
+            self._end_part()
+
+    def finish(self) -> None:
+        """Ends the last part and writes the manifest."""
+        if self._new_bytes or not self._parts:
+            self._end_part()
+        manifest = {
+            "columns": {name: dataclasses.asdict(column) for name, column in self._columns.items()},
+            "examples": self._examples,
+            "parts": [{"ends": part["ends"], "sums": part["sums"]} for part in self._parts],
+            "skipped": self._skipped,
+            "faults": self._faults,
+        }
+        files.write(self._folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+        self.close()
+        (self._folder / _JOURNAL).unlink()
+
+    def close(self) -> None:
+        """Closes the files; what was written since the last part is lost."""
+        for file in (self._journal, *self._files.values()):
+            file.close()
+
+    def _names(self) -> list[str]:
+        return [
+            file
+            for name, column in self._columns.items()
+            for file in ([f"{name}.bin", f"{name}.ends.bin"] if column.ragged else [f"{name}.bin"])
+        ]
+
+    def _converted(self, name: str, values: Any) -> np.ndarray:
+        """Values in the type of their column, which they must fit."""
+        found = np.asarray(values)
+        converted = found.astype(self._columns[name].dtype)
+        if not np.array_equal(converted, found, equal_nan=found.dtype.kind == "f"):
+            raise ValueError(f"`{name}` must fit {self._columns[name].dtype}. Received: {found}")
+        return converted
+
+    def _put(self, name: str, values: np.ndarray) -> None:
+        content = values.tobytes()
+        self._files[name].write(content)
+        self._sums[name].update(content)
+        self._ends[name] = self._ends.get(name, 0) + len(content)
+        self._new_bytes += len(content)
+
+    def _end_part(self) -> None:
+        for file in self._files.values():
+            _to_disk(file)
+        part = {
+            "ends": {name: self._ends.get(name, 0) for name in self._files},
+            "sums": {name: digest.hexdigest() for name, digest in self._sums.items()},
+            "cursor": self.cursor,
+            "examples": self._examples,
+            "read": self._read,
+            "skipped": self._skipped,
+            "faults": self._faults,
+        }
+        self._journal.write(json.dumps(part) + "\n")
+        _to_disk(self._journal)
+        self._parts.append(json.loads(json.dumps(part)))
+        self._sums = {name: hashlib.sha256() for name in self._files}
+        self._new_bytes = 0
+
+
+@contextlib.contextmanager
+def writing(folder: Path, columns: Mapping[str, Column], progress: Callable[[int], None]) -> Iterator[Writer]:
+    """A `Writer` that goes on with what is in a folder, which is made if it is not there; the caller finishes it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    writer = Writer(folder, columns, progress)
+    try:
+        yield writer
+    finally:
+        writer.close()
+
+
+def _whole_parts(folder: Path, names: list[str]) -> list[dict[str, Any]]:
+    """The parts that are on the disk as they were written; everything behind them is cut off."""
+    journal = folder / _JOURNAL
+    parts: list[dict[str, Any]] = []
+    for line in journal.read_bytes().splitlines(keepends=True) if journal.exists() else ():
+        try:
+            parts.append(json.loads(line))
+        except ValueError:  # cut short by the kill
+            break
+    bad = first_damage(folder, parts)
+    parts = parts if bad is None else parts[: bad[0]]
+    ends = parts[-1]["ends"] if parts else dict.fromkeys(names, 0)
+    files.write(journal, "".join(json.dumps(part) + "\n" for part in parts))
+    for name in names:
+        with (folder / name).open("ab") as file:
+            file.truncate(ends[name])
+    return parts
+
+
+def _to_disk(file: BinaryIO | Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())

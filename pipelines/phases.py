@@ -3,17 +3,21 @@
 `ikelos run` calls them one after the other in a folder of its own (`runner`).
 """
 
+import dataclasses
 import math
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 from ikelos import serving
-from ikelos.pipelines.data import fingerprint, preparation
+from ikelos.pipelines.data import description, fingerprint, preparation
+from ikelos.pipelines.data.order import WHOLE
 from ikelos.pipelines.data.store import Splits
 from ikelos.pipelines.evaluation import machine
 from ikelos.pipelines.preprocessing import Preprocessing
@@ -24,6 +28,26 @@ from ikelos.pipelines.training.stage import Models
 from ikelos.serving import files
 
 AnyTask = Task[Any, Any]
+_TIMED_BATCHES = 50
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What `describe` found.
+
+    Attributes:
+        folder: Where the prepared data lies.
+        splits: Of each split what `data.description.describe` gives.
+        texts: The first training examples, of texts.
+        picture: A PNG file of the first training examples, of images.
+        batch_seconds: What a batch of the first stage takes by itself, on average.
+    """
+
+    folder: Path
+    splits: Mapping[str, dict[str, Any]]
+    texts: list[str]
+    picture: Path | None
+    batch_seconds: float
 
 
 def prepare(task: AnyTask, folder: Path) -> Splits:
@@ -32,6 +56,28 @@ def prepare(task: AnyTask, folder: Path) -> Splits:
     shutil.copytree(prepared.folder / "preprocessing", folder, dirs_exist_ok=True)
     fingerprint.write(folder, {name: split.sha256() for name, split in prepared.splits.items()})
     return prepared.splits
+
+
+def describe(task: AnyTask) -> Description:
+    """Prepares the data, or finds it prepared, and looks at it."""
+    preparing = task.preparation()
+    prepared = preparation.prepare(preparing)
+    names = preparing.class_names(prepared.learned)
+    feed = task.stages(prepared.learned)[0].feed(prepared.splits, {})
+    batches = iter(feed.train(0, WHOLE))
+    next(batches)  # makes the graph
+    start = time.monotonic()
+    for _ in range(_TIMED_BATCHES):
+        next(batches)
+    seconds = (time.monotonic() - start) / _TIMED_BATCHES
+    shown = preparing.show(prepared.learned, prepared.splits["train"])
+    return Description(
+        folder=prepared.folder,
+        splits={name: description.describe(split, names) for name, split in prepared.splits.items()},
+        texts=shown if isinstance(shown, list) else [],
+        picture=None if isinstance(shown, list) else _written(prepared.folder / "examples.png", shown),
+        batch_seconds=seconds,
+    )
 
 
 def read(task: AnyTask, folder: Path) -> Splits:
@@ -101,6 +147,12 @@ def export(task: AnyTask, preprocessing: Preprocessing, models: Models, base: Pa
     """Writes the next version of a served model, checked; no data is read."""
     signatures = task.signatures(preprocessing, models)
     return serving.export(base, [preprocessing, dict(models)], signatures, provenance=provenance)
+
+
+def _written(path: Path, picture: np.ndarray) -> Path:
+    with files.writing(path) as file:
+        file.write(tf.io.encode_png(picture).numpy())
+    return path
 
 
 def _parameters(models: Models) -> int:

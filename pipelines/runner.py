@@ -83,6 +83,11 @@ def run(recipe: Recipe, workdir: Path) -> Outcome:
         return outcome | {"TensorBoard": f"tensorboard --logdir {_stages_folder(workdir)}"}
 
 
+def describe(recipe: Recipe) -> phases.Description:
+    """Prepares the data of a recipe, unless it is prepared, and looks at it."""
+    return phases.describe(tasks.of_recipe(recipe))
+
+
 def evaluate(workdir: Path) -> Outcome:
     """Evaluates the trained model of a run again and writes its report anew."""
     with _trained(workdir) as (current, models):

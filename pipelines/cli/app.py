@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import ikelos
-from ikelos.pipelines.cli import doctor, evaluate, export, failures, listing, predict, run
+from ikelos.pipelines.cli import data, doctor, evaluate, export, failures, listing, predict, run
 
 # Typer's usage errors are click's: an own copy of click in new versions, the package in old ones.
 UsageError: Any = typer.BadParameter.__base__
@@ -22,6 +22,7 @@ app = typer.Typer(
     epilog="Exit status: 0 done, 1 the run failed, 2 bad input, 130 interrupted, 143 ended by SIGTERM.",
 )
 app.command("list", epilog=listing.EXAMPLE)(listing.list_)
+app.command("data", epilog=data.EXAMPLE)(data.data)
 app.command("run", epilog=run.EXAMPLE)(run.run)
 app.command("evaluate", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
 app.command("export", epilog=export.EXAMPLE)(export.export)

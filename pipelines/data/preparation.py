@@ -13,9 +13,11 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+
+import numpy as np
 
 from ikelos.pipelines.console import Progress
 from ikelos.pipelines.data.config import SPLITS, Split
@@ -75,6 +77,14 @@ class Preparation(abc.ABC, Generic[Learned]):
     @abc.abstractmethod
     def size(self, split: Split) -> Size:
         """How much of a split there is to read, for the progress."""
+
+    def class_names(self, learned: Learned) -> Sequence[str]:
+        """In the order of the column `label`; none by default."""
+        return ()
+
+    def show(self, learned: Learned, store: Store) -> list[str] | np.ndarray:
+        """A few examples for a person to look at: texts, or one picture, uint8 `[H,W,C]`; by default none."""
+        return []
 
     @abc.abstractmethod
     def write(self, learned: Learned, split: Split, writer: Writer) -> None:

@@ -110,6 +110,10 @@ class ImagePreparation(Preparation[ImagePreprocessing]):
                 writer.end(found.name, image=taken, **label)
             writer.read(index + 1, found.size)
 
+    def class_names(self, learned: ImagePreprocessing) -> tuple[str, ...]:
+        """Those of the preprocessing."""
+        return learned.class_names
+
     def show(self, learned: ImagePreprocessing, store: Store) -> np.ndarray:
         """The first images, as one picture."""
         images = store.array("image")[: _SHOWN[0] * _SHOWN[1]]

@@ -32,6 +32,7 @@ def build(
         *breakdown(task, finished.results),
         *(training_section(stage, finished.histories[stage.name], len(stages) > 1) for stage in stages),
         *task.details(finished),
+        data_table(finished.results),
         machine_table(finished.results),
     ]
     return facts, sections
@@ -139,6 +140,36 @@ def training_section(stage: Stage, history: Sequence[dict[str, Any]], named: boo
             history, {name: settings.clip_norm for name, settings in stage.training.optimizers}, stage.metric
         ),
         alt="Loss, gradient norm with clipped steps, and learning rate over the training steps.",
+    )
+
+
+def data_table(results: dict[str, Any]) -> Table:
+    """What was read, and what was left out of it."""
+    faults = [fault for split in results["data"].values() for fault in split["faults"]]
+    number = sum(sum(split["skipped"].values()) for split in results["data"].values())
+    named = (
+        f" {number:,} faulty examples were left out. The first of them: " + "; ".join(faults) + "." if faults else ""
+    )
+    return Table(
+        heading="The data",
+        prose=[f"As it is prepared; the sum tells it from any other.{named}"],
+        columns=[
+            Column("Split"),
+            Column("Examples", ",d"),
+            Column("MB", ",.1f"),
+            Column("Left out"),
+            Column("SHA-256"),
+        ],
+        rows=[
+            [
+                name,
+                split["examples"],
+                split["bytes"] / 1e6,
+                ", ".join(f"{number:,} {kind}" for kind, number in split["skipped"].items()) or "none",
+                split["sha256"][:16],
+            ]
+            for name, split in results["data"].items()
+        ],
     )
 
 

@@ -21,7 +21,7 @@ from ikelos.pipelines.text.vocabulary.special import END
 
 _MOST_LEARNED_FROM = 1 << 26
 """Characters of text that subwords are learned from: SentencePiece holds them all in memory, several times."""
-_SHOWN, _SHOWN_TOKENS = 3, 60
+_SHOWN, _SHOWN_TOKENS = 3, 200
 
 
 class TextPreprocessing(Preprocessing):

@@ -4,9 +4,10 @@ import tensorflow as tf
 
 from ikelos.layers import AdversarialModel
 from ikelos.pipelines import task
-from ikelos.pipelines.data import examples
+from ikelos.pipelines.data.arrays import Arrays
+from ikelos.pipelines.data.config import SPLITS
 from ikelos.pipelines.metric import Metric
-from ikelos.pipelines.training.stage import Stage
+from ikelos.pipelines.training.stage import Stage, feed
 from ikelos.serving import Signature
 
 
@@ -14,23 +15,22 @@ class Task(task.Task):
     metrics = (Metric("accuracy", "share as asked for", ".1%", better="more"),)
     counted = "points"
 
-    def read(self):
+    def preparation(self):
         y = np.eye(2, dtype="float32")[np.arange(64) % 2]
         x = np.random.default_rng(0).normal(3 * y[:, 1:], 1, [3, 64, 2]).astype("float32")
-        ids, splits = [str(i) for i in range(64)], ("train", "validation", "test")
-        return {split: examples.Examples(ids, {"x": x[i], "y": y}) for i, split in enumerate(splits)}
+        return Arrays("points", {split: {"x": x[i], "y": y} for i, split in enumerate(SPLITS)})
 
     def stages(self, preprocessing):
         def stage(name, build, metric, loss=None):
             training = getattr(self.config, name)
-            return Stage(name, training, build, lambda data, _: examples.feed(data, training), "points", metric, loss)
+            return Stage(name, training, build, lambda splits, _: feed(splits, training), "points", metric, loss)
 
         loss = keras.losses.CategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
         judge = stage("judge", lambda _: network(2, 2), Metric("loss", "nats"), loss)
         return [judge, stage("maker", maker, Metric("diversity", "diversity of points", better="more"))]
 
-    def evaluate(self, preprocessing, data, models):
-        asked = data["test"].features["y"]
+    def evaluate(self, preprocessing, splits, models):
+        asked = splits["test"].array("y")
         scores = models["judge"](models["maker"].generate(condition=asked))
         return {"accuracy": np.mean(np.argmax(scores, 1) == asked.argmax(1)).item(), "points": len(asked)}
 

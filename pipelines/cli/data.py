@@ -1,0 +1,77 @@
+"""`ikelos data`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from ikelos.pipelines.cli.quiet import load_runner
+from ikelos.pipelines.console import columns, console
+
+EXAMPLE = (
+    "Example: [bold]ikelos data language_modeling[/bold]"
+    "\n\nWrites prepared data to $IKELOS_CACHE/data, by default ~/.cache/ikelos/data, where all runs with the same "
+    "data find it. A preparation that was killed goes on where it was."
+)
+_SHOWN = 200
+"""Characters of a text."""
+
+
+def data(
+    recipe: Annotated[
+        str,
+        typer.Argument(metavar="NAME|PATH", help="A recipe of `ikelos list`, or a YAML file.", show_default=False),
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as data.source.tfds=font_letters."),
+    ] = None,
+) -> None:
+    """Prepare the data of a recipe, and describe it."""
+    from ikelos.pipelines import recipe as recipes
+
+    loaded = recipes.load(recipe, overrides or [])
+    found = load_runner().describe(loaded)
+    out = console()
+    out.print(_table(found.splits))
+    classes = {name: split["classes"] for name, split in found.splits.items() if split["classes"]}
+    if classes:
+        out.print("\n[bold]Classes[/bold] (train, validation, test)")
+        names = next(iter(classes.values()))
+        out.print(columns({name: ", ".join(f"{counts[name]:,}" for counts in classes.values()) for name in names}))
+    faults = [fault for split in found.splits.values() for fault in split["faults"]]
+    if faults:
+        out.print("\n[bold]Left out[/bold]")
+        for fault in faults:
+            out.print(f"  {escape(fault)}", soft_wrap=True)
+    if found.texts:
+        out.print("\n[bold]The first texts[/bold]")
+        for text in found.texts:
+            out.print(f"  {escape(repr(text[:_SHOWN]))}", soft_wrap=True)
+    out.print("\n[bold]Prepared[/bold]")
+    written: dict[str, Path | str] = {"Folder": found.folder}
+    if found.picture is not None:
+        written["The first images"] = found.picture
+    out.print(columns(written | {"A batch takes": f"{1e3 * found.batch_seconds:.2f} ms"}))
+
+
+def _table(splits: dict[str, dict[str, Any]]) -> Table:
+    """A row for each split."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2))
+    lengths = list(next(iter(splits.values()))["lengths"])
+    table.add_column("")
+    for title in ("examples", "size", *(f"{name} each (median, to)" for name in lengths), *lengths, "left out"):
+        table.add_column(title, justify="right")
+    for name, split in splits.items():
+        of = split["lengths"]
+        table.add_row(
+            name,
+            f"{split['examples']:,}",
+            f"{split['bytes'] / 1e6:,.1f} MB",
+            *(f"{of[column]['min']:,} ({of[column]['median']:,.0f}, {of[column]['max']:,})" for column in lengths),
+            *(f"{of[column]['sum']:,}" for column in lengths),
+            f"{sum(split['skipped'].values()):,}",
+        )
+    return table

@@ -12,7 +12,24 @@ def unpacked(data, dtype):
     return tf.cast(real, dtype), condition
 
 
-def joined(name, first, condition):
+def generator_inputs(latents, condition, latent_size):
+    """The generator's inputs: latents and conditions, or with a `latent_size` of 0 the conditions alone.
+
+    Raises:
+        ValueError: If the first of them is missing.
+    """
+    name, first = ("latents", latents) if latent_size else ("condition", condition)
+    if first is None:
+        raise ValueError(f"`{name}` must be given where latent_size={latent_size}. Received: {name}=None")
+    return _joined(name, first, condition) if latent_size else condition
+
+
+def discriminator_inputs(samples, condition):
+    """The discriminator's inputs: samples and the conditions that it is to see, None for none."""
+    return _joined("samples", samples, condition)
+
+
+def _joined(name, first, condition):
     """A network's inputs: its first one, called `name`, and the conditions."""
     if condition is None:
         return first

@@ -1,0 +1,16 @@
+"""The random numbers of adversarial training, functions of a model's seed."""
+
+import tensorflow as tf
+
+# What the random numbers of a step are for: each use has its own.
+FOR_DISCRIMINATOR, FOR_GENERATOR, FOR_PENALTY, FOR_EVALUATION = range(4)
+
+
+def step_seed(seed, step, use):
+    """The seed of one use in one step, int64 `[2]`: a function of the model's seed, so that nothing need be kept."""
+    return tf.stack([tf.constant(seed, tf.int64), 4 * step + use])
+
+
+def normal_latents(num, size, seed):
+    """Latents `[num,size]`, a function of the seed `[2]`."""
+    return tf.random.stateless_normal([num, size], seed)

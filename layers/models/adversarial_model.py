@@ -7,7 +7,7 @@ import keras
 from ikelos.layers.adversarial.arguments import check_built, check_options, warn_of_mixed_samples
 from ikelos.layers.adversarial.inputs import default_latent_size, generator_inputs, unpacked
 from ikelos.layers.adversarial.moving_average import copy_of
-from ikelos.layers.adversarial.optimizers import prepared
+from ikelos.layers.adversarial.optimizers import Optimizers, prepared
 from ikelos.layers.adversarial.pairwise_diversity import PairwiseDiversity
 from ikelos.layers.adversarial.randomness import normal_latents
 from ikelos.layers.adversarial.training import evaluate, train
@@ -37,6 +37,12 @@ class AdversarialModel(keras.Model):
 
     `ema_generator` is the moving average of the generator, which makes all samples outside training: `sample`,
     `generate`, the model's own call and `predict`, validation. Export it: `model.ema_generator.export(path)`.
+
+    Each optimizer takes a rate or a schedule, which goes by its own updates. Keras's callbacks find both in
+    `model.optimizer`, as with `keras.optimizers.MultiOptimizer`, and treat each by itself: `ReduceLROnPlateau`
+    multiplies both rates; `LearningRateScheduler` asks its function for each, given its present rate. Logs have
+    `learning_rate_generator_optimizer` and `learning_rate_discriminator_optimizer` then. An optimizer with a schedule
+    refuses them, with Keras's error.
 
     Logs: `generator_loss` and `discriminator_loss` without penalties; `real_accuracy` and `fake_accuracy`, the share
     of samples that the discriminator tells rightly; `diversity`, see `PairwiseDiversity`; the weighted penalties by
@@ -166,6 +172,7 @@ class AdversarialModel(keras.Model):
         self.generator_optimizer, self.discriminator_optimizer = optimizers
         self.generator_optimizer.build(self.generator.trainable_variables)
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+        self.optimizer = Optimizers(optimizers, self.step)
 
     def get_compile_config(self):
         """The arguments of `compile`."""

@@ -9,7 +9,7 @@ from ikelos.layers.adversarial.inputs import default_latent_size, generator_inpu
 from ikelos.layers.adversarial.moving_average import copy_of
 from ikelos.layers.adversarial.optimizers import Optimizers, prepared
 from ikelos.layers.adversarial.pairwise_diversity import PairwiseDiversity
-from ikelos.layers.adversarial.randomness import normal_latents
+from ikelos.layers.adversarial.randomness import load_state, normal_latents, save_state
 from ikelos.layers.adversarial.training import evaluate, train
 
 
@@ -44,6 +44,9 @@ class AdversarialModel(keras.Model):
     `learning_rate_generator_optimizer` and `learning_rate_discriminator_optimizer` then. An optimizer with a schedule
     refuses them, with Keras's error.
 
+    Files of the model or of its weights hold the state of dropout and augmentation and the step, so that a loaded model
+    goes on with the random numbers that it would have had.
+
     Logs: `generator_loss` and `discriminator_loss` without penalties; `real_accuracy` and `fake_accuracy`, the share
     of samples that the discriminator tells rightly; `diversity`, see `PairwiseDiversity`; the weighted penalties by
     name, the mean of the steps where they count; `reconstruction_loss`, unweighted; `discriminator_updates`, the share
@@ -68,7 +71,7 @@ class AdversarialModel(keras.Model):
         max_discriminator_accuracy: The discriminator pauses on batches of which it tells a greater share rightly, real
             and generated together. 1: it never does.
         ema_momentum: Of the moving average, after a warm-up; 0 to follow the generator.
-        seed: int for the latents; by default drawn at random.
+        seed: int for the latents; by default drawn at random. Files of weights alone do not hold it.
 
     Raises:
         ValueError: If an argument is another, or a network is not built.
@@ -211,6 +214,18 @@ class AdversarialModel(keras.Model):
         """The logs of a batch, without penalties and augmentation."""
         evaluate(self, *unpacked(data, self.variable_dtype))
         return {name: result for name, result in self.get_metrics_result().items() if name in self._validated}
+
+    def save_own_variables(self, store):
+        """Keras's, with the random states that it leaves out."""
+        save_state(self, store)
+
+    def load_own_variables(self, store):
+        """Those that `save_own_variables` wrote.
+
+        Raises:
+            ValueError: If the saved model had more or fewer random layers.
+        """
+        load_state(self, store)
 
     def get_config(self):
         """The constructor's arguments."""

@@ -122,13 +122,13 @@ def _log(model, **values):
 def _fakes(model, generator, real, condition, seed, training):
     """As many generated samples as real ones."""
     latents = normal_latents(tf.shape(real)[0], model.latent_size, seed)
-    inputs = generator_inputs(latents, condition, model.latent_size)
+    inputs = generator_inputs(generator, latents, condition, model.latent_size)
     return _cast(model, generator(inputs, training=training))
 
 
 def _scores(model, samples, condition, training):
     seen = condition if model.discriminator_sees_condition else None
-    inputs = discriminator_inputs(samples, seen)
+    inputs = discriminator_inputs(model.discriminator, samples, seen)
     return _cast(model, model.discriminator(inputs, training=training))
 
 

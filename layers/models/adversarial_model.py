@@ -74,7 +74,8 @@ class AdversarialModel(keras.Model):
         seed: int for the latents; by default drawn at random. Files of weights alone do not hold it.
 
     Raises:
-        ValueError: If an argument is another, or a network is not built.
+        ValueError: If an argument is another, or a network is not built; in `fit`, `sample` and `generate`, if the
+            conditions are not those that a functional or sequential network has inputs for.
 
     Example:
 
@@ -199,7 +200,7 @@ class AdversarialModel(keras.Model):
 
     def generate(self, latents=None, condition=None):
         """Samples from `latents [B,Z]`, unless `latent_size=0`, and from `condition`, in the forms of `fit`."""
-        return self(generator_inputs(latents, condition, self.latent_size))
+        return self(generator_inputs(self.generator, latents, condition, self.latent_size))
 
     def sample(self, num, seed, condition=None):
         """`num` samples, a function of the int `seed`, and of `condition` for as many rows."""

@@ -3,17 +3,14 @@
 import random
 
 import keras
-import tensorflow as tf
 
 from ikelos.layers.adversarial.arguments import check_built, check_options, warn_of_mixed_samples
-from ikelos.layers.adversarial.inputs import default_latent_size, joined, unpacked
-from ikelos.layers.adversarial.losses import LOSSES
-from ikelos.layers.adversarial.moving_average import copy_of, update_average
+from ikelos.layers.adversarial.inputs import default_latent_size, generator_inputs, unpacked
+from ikelos.layers.adversarial.moving_average import copy_of
+from ikelos.layers.adversarial.optimizers import Optimizers, prepared
 from ikelos.layers.adversarial.pairwise_diversity import PairwiseDiversity
-from ikelos.layers.adversarial.penalties import weighted_penalties
-
-# What the random numbers of a step are for: each use has its own.
-_FOR_DISCRIMINATOR, _FOR_GENERATOR, _FOR_PENALTY, _FOR_EVALUATION = range(4)
+from ikelos.layers.adversarial.randomness import load_state, normal_latents, save_state
+from ikelos.layers.adversarial.training import evaluate, train
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
@@ -41,6 +38,15 @@ class AdversarialModel(keras.Model):
     `ema_generator` is the moving average of the generator, which makes all samples outside training: `sample`,
     `generate`, the model's own call and `predict`, validation. Export it: `model.ema_generator.export(path)`.
 
+    Each optimizer takes a rate or a schedule, which goes by its own updates. Keras's callbacks find both in
+    `model.optimizer`, as with `keras.optimizers.MultiOptimizer`, and treat each by itself: `ReduceLROnPlateau`
+    multiplies both rates; `LearningRateScheduler` asks its function for each, given its present rate. Logs have
+    `learning_rate_generator_optimizer` and `learning_rate_discriminator_optimizer` then. An optimizer with a schedule
+    refuses them, with Keras's error.
+
+    Files of the model or of its weights hold the state of dropout and augmentation and the step, so that a loaded model
+    goes on with the random numbers that it would have had.
+
     Logs: `generator_loss` and `discriminator_loss` without penalties; `real_accuracy` and `fake_accuracy`, the share
     of samples that the discriminator tells rightly; `diversity`, see `PairwiseDiversity`; the weighted penalties by
     name, the mean of the steps where they count; `reconstruction_loss`, unweighted; `discriminator_updates`, the share
@@ -65,10 +71,11 @@ class AdversarialModel(keras.Model):
         max_discriminator_accuracy: The discriminator pauses on batches of which it tells a greater share rightly, real
             and generated together. 1: it never does.
         ema_momentum: Of the moving average, after a warm-up; 0 to follow the generator.
-        seed: int for the latents; by default drawn at random.
+        seed: int for the latents; by default drawn at random. Files of weights alone do not hold it.
 
     Raises:
-        ValueError: If an argument is another, or a network is not built.
+        ValueError: If an argument is another, or a network is not built; in `fit`, `sample` and `generate`, if the
+            conditions are not those that a functional or sequential network has inputs for.
 
     Example:
 
@@ -133,9 +140,9 @@ class AdversarialModel(keras.Model):
         validated = ["generator_loss", "discriminator_loss", "real_accuracy", "fake_accuracy"]
         validated += ["reconstruction_loss"] if reconstruction_loss else []
         paused = ["discriminator_updates"] if max_discriminator_accuracy < 1 else []
-        self._means = {name: keras.metrics.Mean(name) for name in (*validated, *penalties, *paused)}
-        self._diversity = PairwiseDiversity()
-        self._validated = (*validated, self._diversity.name)
+        self.means = {name: keras.metrics.Mean(name) for name in (*validated, *penalties, *paused)}
+        self.diversity = PairwiseDiversity()
+        self._validated = (*validated, self.diversity.name)
         self.built = True
 
     def compile(
@@ -154,14 +161,11 @@ class AdversarialModel(keras.Model):
         if replicas > 1:
             # Each would draw the same latents.
             raise ValueError(f"`AdversarialModel` trains on one device. Received: a strategy of {replicas} replicas")
-        optimizers = [keras.optimizers.get(x) for x in (generator_optimizer, discriminator_optimizer)]
-        if optimizers[0] is optimizers[1]:
-            raise ValueError(
-                f"The networks must have an optimizer each. Received: generator_optimizer={generator_optimizer}, "
-                f"discriminator_optimizer={discriminator_optimizer}"
-            )
-        if self.dtype_policy.name == "mixed_float16":
-            optimizers = [_scaling(optimizer) for optimizer in optimizers]
+        optimizers = prepared(
+            scaled=self.dtype_policy.name == "mixed_float16",
+            generator_optimizer=generator_optimizer,
+            discriminator_optimizer=discriminator_optimizer,
+        )
         settings = {
             "run_eagerly": run_eagerly,
             "steps_per_execution": steps_per_execution,
@@ -172,6 +176,7 @@ class AdversarialModel(keras.Model):
         self.generator_optimizer, self.discriminator_optimizer = optimizers
         self.generator_optimizer.build(self.generator.trainable_variables)
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+        self.optimizer = Optimizers(optimizers, self.step)
 
     def get_compile_config(self):
         """The arguments of `compile`."""
@@ -195,139 +200,33 @@ class AdversarialModel(keras.Model):
 
     def generate(self, latents=None, condition=None):
         """Samples from `latents [B,Z]`, unless `latent_size=0`, and from `condition`, in the forms of `fit`."""
-        return self(self._generator_inputs(latents, condition))
+        return self(generator_inputs(self.generator, latents, condition, self.latent_size))
 
     def sample(self, num, seed, condition=None):
         """`num` samples, a function of the int `seed`, and of `condition` for as many rows."""
-        return self.generate(self._latents(num, [seed, 0]), condition)
+        return self.generate(normal_latents(num, self.latent_size, [seed, 0]), condition)
 
     def train_step(self, data):
         """One update of the discriminator, and one of the generator if it is due."""
-        real, condition = unpacked(data, self.variable_dtype)
-        self._train_discriminator(real, condition)
-        every = self.discriminator_steps
-        _when(every == 1 or self.step % every == every - 1, lambda: self._train_generator(real, condition))
-        self.step.assign_add(1)
+        train(self, *unpacked(data, self.variable_dtype))
         return self.get_metrics_result()
 
     def test_step(self, data):
         """The logs of a batch, without penalties and augmentation."""
-        real, condition = unpacked(data, self.variable_dtype)
-        index = tf.cast(self._means["generator_loss"].count, tf.int64)
-        fake = self._fakes(self.ema_generator, real, condition, self._random_seed(_FOR_EVALUATION, index), False)
-        real_scores, fake_scores = (self._scores(x, condition, training=False) for x in (real, fake))
-        self._log_discriminator(real, fake, real_scores, fake_scores)
-        self._log_generator(real, fake, fake_scores)
+        evaluate(self, *unpacked(data, self.variable_dtype))
         return {name: result for name, result in self.get_metrics_result().items() if name in self._validated}
 
-    def _train_discriminator(self, real, condition):
-        with keras.StatelessScope():
-            fake = self._fakes(self.generator, real, condition, self._random_seed(_FOR_DISCRIMINATOR), True)
-        real_seen, fake_seen = self._augmented(real), self._augmented(fake)
-        with tf.GradientTape() as tape:
-            real_scores = self._scores(real_seen, condition, training=True)
-            losses = self.discriminator.losses
-            fake_scores = self._scores(fake_seen, condition, training=True)
-            losses = [*losses, *self.discriminator.losses]
-            loss, accuracy = self._log_discriminator(real, fake, real_scores, fake_scores)
-            # Half of both calls' own losses: those of weights are in both.
-            loss += self._total(losses) / 2 + self._penalty(real_seen, fake_seen, condition)
-            loss = self.discriminator_optimizer.scale_loss(loss)
-        weights = self.discriminator.trainable_variables
-        gradients = tape.gradient(loss, weights)
-        limit = self.max_discriminator_accuracy
-        if limit < 1:
-            self._log(discriminator_updates=tf.cast(accuracy <= limit, tf.float32))
-        _when(limit == 1 or accuracy <= limit, lambda: self.discriminator_optimizer.apply(gradients, weights))
+    def save_own_variables(self, store):
+        """Keras's, with the random states that it leaves out."""
+        save_state(self, store)
 
-    def _train_generator(self, real, condition):
-        with tf.GradientTape() as tape:
-            fake = self._fakes(self.generator, real, condition, self._random_seed(_FOR_GENERATOR), True)
-            losses = self.generator.losses
-            seen = self._augmented(fake)
-            with keras.StatelessScope():
-                scores = self._scores(seen, condition, training=True)
-            loss = self.generator_optimizer.scale_loss(self._log_generator(real, fake, scores) + self._total(losses))
-        weights = self.generator.trainable_variables
-        self.generator_optimizer.apply(tape.gradient(loss, weights), weights)
-        update_average(self.ema_generator, self.generator, self.ema_momentum, self.step // self.discriminator_steps)
+    def load_own_variables(self, store):
+        """Those that `save_own_variables` wrote.
 
-    def _log_discriminator(self, real, fake, real_scores, fake_scores):
-        """Logs what a batch tells of the discriminator; returns its loss and its accuracy."""
-        loss = LOSSES[self.loss].discriminator(real_scores, fake_scores)
-        threshold = LOSSES[self.loss].threshold(real_scores, fake_scores)
-        real_accuracy = tf.reduce_mean(tf.cast(real_scores > threshold, tf.float32))
-        fake_accuracy = tf.reduce_mean(tf.cast(fake_scores <= threshold, tf.float32))
-        self._log(discriminator_loss=loss, real_accuracy=real_accuracy, fake_accuracy=fake_accuracy)
-        self._diversity.update_state(real, fake)
-        return loss, (real_accuracy + fake_accuracy) / 2
-
-    def _log_generator(self, real, fake, scores):
-        """Logs what a batch tells of the generator; returns its loss, with that of reconstruction."""
-        loss = LOSSES[self.loss].generator(scores)
-        self._log(generator_loss=loss)
-        if self.reconstruction_loss is None:
-            return loss
-        distance = tf.reduce_mean(tf.cast(self.reconstruction_loss(real, fake), loss.dtype))
-        self._log(reconstruction_loss=distance)
-        return loss + self.reconstruction_weight * distance
-
-    def _log(self, **values):
-        for name, value in values.items():
-            self._means[name].update_state(value)
-
-    def _penalty(self, real, fake, condition):
-        """The weighted penalties, if they are due."""
-
-        def scores(samples):
-            with keras.StatelessScope():
-                return self._scores(samples, condition, training=True)
-
-        def total():
-            seed = self._random_seed(_FOR_PENALTY)
-            values = weighted_penalties(self.penalties, scores, real, fake, seed)
-            self._log(**values)
-            return self.penalty_interval * tf.add_n(list(values.values()))
-
-        if not self.penalties:
-            return 0.0
-        if self.penalty_interval == 1:
-            return total()
-        return tf.cond(self.step % self.penalty_interval == 0, total, lambda: tf.zeros([], real.dtype))
-
-    def _augmented(self, samples):
-        return samples if self.augmentation is None else self._cast(self.augmentation(samples, training=True))
-
-    def _fakes(self, generator, real, condition, seed, training):
-        """As many generated samples as real ones."""
-        latents = self._latents(tf.shape(real)[0], seed)
-        return self._cast(generator(self._generator_inputs(latents, condition), training=training))
-
-    def _scores(self, samples, condition, training):
-        inputs = joined("samples", samples, condition if self.discriminator_sees_condition else None)
-        return self._cast(self.discriminator(inputs, training=training))
-
-    def _cast(self, x):
-        """What a network gives, in the precision of samples, scores and losses: float32 in mixed precision."""
-        return tf.cast(x, self.variable_dtype)
-
-    def _total(self, losses):
-        """The sum of the losses that a network's layers added."""
-        return sum(self._cast(loss) for loss in losses)
-
-    def _generator_inputs(self, latents, condition):
-        name, first = ("latents", latents) if self.latent_size else ("condition", condition)
-        if first is None:
-            raise ValueError(f"`{name}` must be given where latent_size={self.latent_size}. Received: {name}=None")
-        return joined(name, first, condition) if self.latent_size else condition
-
-    def _latents(self, num, seed):
-        return tf.random.stateless_normal([num, self.latent_size], seed)
-
-    def _random_seed(self, use, index=None):
-        """For the random numbers of a step, so that a loaded model goes on with those it would have had."""
-        index = self.step.value if index is None else index
-        return tf.stack([tf.constant(self.seed, tf.int64), 4 * index + use])
+        Raises:
+            ValueError: If the saved model had more or fewer random layers.
+        """
+        load_state(self, store)
 
     def get_config(self):
         """The constructor's arguments."""
@@ -354,17 +253,3 @@ class AdversarialModel(keras.Model):
         """A model with the config's networks."""
         parts = ("generator", "discriminator", "augmentation", "reconstruction_loss")
         return cls(**config | {name: keras.saving.deserialize_keras_object(config[name]) for name in parts})
-
-
-def _when(condition, function):
-    """Calls `function` if `condition`, a bool or a tensor, holds."""
-    if condition is True:
-        function()
-    else:
-        tf.cond(condition, function, lambda: None)
-
-
-def _scaling(optimizer):
-    """An optimizer that scales the loss, as the narrow range of float16 needs."""
-    scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-    return optimizer if scales else keras.optimizers.LossScaleOptimizer(optimizer)

@@ -3,9 +3,11 @@
 import collections
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 import keras
+import tensorflow as tf
 
 from ikelos.pipelines.recipe.sections import Optimizer, Training
 from ikelos.pipelines.training.history import MODEL, key
@@ -28,7 +30,10 @@ def build(training: Training, model: keras.Model) -> dict[str, Recording]:
                 f"`optimizers` must move each trainable weight once. Received: optimizers={list(parts)}, of which "
                 f"{moved[id(variable)]} move {variable.path!r}"
             )
-    return {name: _build(settings, training, parts[name]) for name, settings in training.optimizers}
+    return {
+        name: _build(settings, training, parts[name], _rate(schedule(settings, training.steps), model))
+        for name, settings in training.optimizers
+    }
 
 
 def compile_model(
@@ -119,15 +124,28 @@ def _part(model: keras.Model, name: str) -> keras.Layer:
     return part
 
 
-def _build(settings: Optimizer, training: Training, variables: list[keras.Variable]) -> Recording:
+Rate: TypeAlias = keras.optimizers.schedules.LearningRateSchedule | Callable[[], tf.Tensor]
+
+
+def _rate(schedule: keras.optimizers.schedules.LearningRateSchedule, model: keras.Model) -> Rate:
+    """The schedule by the steps of the run, as an optimizer takes it.
+
+    Keras asks a schedule by the optimizer's own updates. One that rests in some steps would never come to its end, so
+    a model of such optimizers counts the steps in a variable `step`, and their rates go by this.
+    """
+    step = getattr(model, "step", None)
+    return (lambda: schedule(step)) if isinstance(step, keras.Variable) else schedule
+
+
+def _build(settings: Optimizer, training: Training, variables: list[keras.Variable], rate: Rate) -> Recording:
     """One optimizer, built for its variables.
 
     Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon; scaled as in
     https://arxiv.org/abs/2502.16982) takes matrices other than embeddings and the last layer, which must
     be called `logits`; AdamW takes the rest.
     """
-    common = {
-        "learning_rate": schedule(settings, training.steps),
+    common: dict[str, Any] = {
+        "learning_rate": rate,
         "weight_decay": settings.weight_decay,
         "global_clipnorm": settings.clip_norm,
         "average_momentum": training.ema_momentum,

@@ -54,7 +54,8 @@ class Stage:
     Attributes:
         name: Names the stage's folder and its lines in the terminal.
         training: How it is trained.
-        build: From the models of the stages before to this one's: built, not compiled, the same in every process.
+        build: From the models of the stages before to this one's: built, not compiled, the same in every process. If
+            an optimizer of it rests in some steps, the model counts all steps in an integer variable `step`.
         feed: From the data and the models of the stages before to what is trained on.
         unit: What the data is counted in, in the plural: `tokens`, `images`.
         metric: What validation is decided by: `loss`, or a metric of the model's own by its name in Keras's logs.

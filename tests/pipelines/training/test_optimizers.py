@@ -189,6 +189,26 @@ def test_each_part_of_a_model_has_its_own_optimizer(tiny):
             optimizers.build(training.model_copy(update={"optimizers": [(name, one) for name in names]}), model)
 
 
+def test_an_optimizer_that_rests_keeps_to_the_schedule_of_the_run(tiny):
+    generator, discriminator = (keras.Sequential([keras.Input((2,)), keras.layers.Dense(size)]) for size in (2, 1))
+    model = AdversarialModel(generator, discriminator, discriminator_steps=3, seed=0)
+    training = tiny.training(steps=9, warmup_steps=4, ema_momentum=0.0)
+    one = training.optimizers.model
+    training = training.model_copy(update={"optimizers": AdversarialOptimizers(generator=one, discriminator=one)})
+    built = optimizers.build(training, model)
+    optimizers.compile_model(model, built, None, jit_compile=False)
+    rates = {name: [] for name in built}
+    for _ in range(9):
+        model.train_on_batch(np.ones([4, 2], "float32"))
+        for name, optimizer in built.items():
+            rates[name].append(float(optimizer.rate.numpy()))
+    expected = [float(optimizers.schedule(one, 9)(step)) for step in range(9)]
+    assert rates["discriminator"] == expected
+    # It moves in the last of three steps each.
+    assert rates["generator"][2::3] == expected[2::3]
+    assert int(built["generator"].iterations) == 3
+
+
 def test_a_wrapped_optimizer_is_refused(tiny):
     policy = keras.DTypePolicy("mixed_float16")
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, dtype=policy)])

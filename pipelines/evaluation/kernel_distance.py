@@ -22,10 +22,11 @@ class Estimate:
 def between(
     features: np.ndarray, reference: np.ndarray, *, num_subsets: int = 100, subset_size: int = 500, seed: int = 0
 ) -> Estimate:
-    """The squared maximum mean discrepancy with the kernel `(x.y / D + 1)^3`: the mean of unbiased estimates of subsets.
+    """The squared maximum mean discrepancy with the kernel `(x.y / D + 1)^3`, as the mean over random subsets.
 
-    Bińkowski et al. 2018 (https://arxiv.org/abs/1801.01401), section 4; the estimate of a subset is that of Gretton et
-    al. 2012 (JMLR 13), lemma 6. Unlike the Fréchet distance it does not depend on the number of samples, but for noise.
+    Bińkowski et al. 2018 (https://arxiv.org/abs/1801.01401), section 4; the unbiased estimate of a subset is that of
+    Gretton et al. 2012 (JMLR 13), lemma 6. Unlike the Fréchet distance, it is expected to be the same for any number of
+    samples.
 
     The standard error is the delete-d jackknife's (Shao and Wu 1989) for the smaller set, plus what the choice of
     subsets adds. Where the two distributions are the same, it is too large rather than too small.

@@ -10,15 +10,19 @@ from ikelos.pipelines.errors import UserError
 
 
 @contextlib.contextmanager
-def locked(workdir: Path, wait: bool = False) -> Iterator[None]:
-    """Holds `<workdir>/lock` for this process, and writes its pid there; if it is to `wait`, as soon as it is free.
+def locked(workdir: Path, *, wait: bool = False) -> Iterator[None]:
+    """Holds `<workdir>/lock` for this process, and writes its pid there.
 
     The kernel drops the lock with the process, however it ends, so a file left by a killed run is no
     obstacle. The file itself stays: deleting it would let a third process lock a new file beside a
     second one's old file.
 
+    Args:
+        workdir: The folder, made if there is none.
+        wait: Waits for another process that holds the lock, for as long as it takes.
+
     Raises:
-        UserError: Another process holds it, or the folder cannot be written.
+        UserError: Another process holds it and `wait` is false, or the folder cannot be written.
     """
     path = workdir / "lock"
     try:
@@ -28,7 +32,7 @@ def locked(workdir: Path, wait: bool = False) -> Iterator[None]:
         raise UserError(f"Cannot write to the folder {workdir}: {error.strerror}.") from error
     with open(descriptor, "r+") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(
                 f"The folder {workdir} is in use by process {file.read() or 'unknown'}: "

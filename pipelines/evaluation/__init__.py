@@ -1,1 +1,1 @@
-"""What a model is measured with: likelihoods, the n-gram baseline, the machine it ran on."""
+"""What a model is measured with: likelihoods, distances of images, baselines, the machine it ran on."""

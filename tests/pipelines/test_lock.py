@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -35,6 +36,15 @@ def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path, holder):
     assert (tmp_path / "lock").read_text() == str(holder.pid)
     with locked(tmp_path):
         assert (tmp_path / "lock").read_text() == str(os.getpid())
+
+
+def test_a_second_process_may_wait(tmp_path, holder):
+    end = threading.Timer(0.2, holder.kill)
+    end.start()
+    with locked(tmp_path, wait=True):
+        assert holder.wait(10) == -signal.SIGKILL
+        assert (tmp_path / "lock").read_text() == str(os.getpid())
+    end.join()
 
 
 def test_a_lock_can_be_taken_again_and_again(tmp_path):

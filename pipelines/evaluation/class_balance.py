@@ -1,0 +1,48 @@
+"""Whether a model makes each class as often as it was shown it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def shares(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """How often each class occurs, float64 `[num_classes]` of sum 1.
+
+    Args:
+        labels: Integers `[N]` from 0 to `num_classes - 1`.
+        num_classes: At least 1.
+
+    Raises:
+        ValueError: If there are no labels, or one is none of the classes.
+    """
+    labels = np.asarray(labels)
+    if not labels.size or labels.min() < 0 or labels.max() >= num_classes:
+        received = f"from {labels.min()} to {labels.max()}" if labels.size else "none"
+        raise ValueError(f"`labels` must be from 0 to {num_classes - 1}. Received: {received}")
+    return np.bincount(labels, minlength=num_classes) / labels.size
+
+
+def compared(predictions: np.ndarray, training: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+    """The classes of samples beside those of training images.
+
+    Args:
+        predictions: The class that a classifier takes each sample for, int64 `[N]`.
+        training: The classes' shares of the training images, by `shares`.
+        classes: Their names.
+
+    Returns:
+        `{"class_imbalance": ..., "classes": {class: {"share": ..., "training_share": ...}}}`, where `class_imbalance`
+        is the total variation distance of the two distributions: 0 if balanced, 1 if they have no class in common.
+
+    Raises:
+        ValueError: If there are no predictions, or one is none of the classes.
+    """
+    found = shares(predictions, len(classes))
+    return {
+        "class_imbalance": float(np.abs(found - training).sum() / 2),
+        "classes": {
+            name: {"share": float(ours), "training_share": float(theirs)}
+            for name, ours, theirs in zip(classes, found, training, strict=True)
+        },
+    }

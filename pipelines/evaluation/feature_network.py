@@ -1,0 +1,306 @@
+"""The network whose features generated images are compared in: trained once for a data set, and kept.
+
+With classes it is a classifier. Without, it learns to find the other of two views of an image among the views of many
+images (SimCLR; Chen et al. 2020, https://arxiv.org/abs/2002.05709). Its settings stand here and not in recipes: figures
+compare only if they are in the features of one network, so only runs of one data set and one version of this file do.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ikelos.pipelines.data import examples
+from ikelos.pipelines.data import fingerprint as fingerprints
+from ikelos.pipelines.data.examples import Batch, Examples
+from ikelos.pipelines.image.augmentation import moved
+from ikelos.pipelines.image.config import Augmentation
+from ikelos.pipelines.image.networks import activated, residual_blocks
+from ikelos.pipelines.lock import locked
+from ikelos.pipelines.metric import Metric
+from ikelos.pipelines.recipe.sections import OneOptimizer, Optimizer, PlainTraining
+from ikelos.pipelines.training.fit import fit
+from ikelos.pipelines.training.stage import Feed, Stage
+
+Shape = tuple[int, int, int]
+"""H, W, C of the images."""
+
+Pictures: TypeAlias = np.ndarray | tf.Tensor | Iterable[np.ndarray | tf.Tensor]
+"""`[N,H,W,C]`, or batches of such; uint8, or floats in [0, 1]."""
+
+CLASSIFIER = "classifier"
+SELF_SUPERVISED = "self-supervised"
+
+_VERSION = 1
+"""To be raised with every change that makes other weights of the same data and the same `TRAINING`."""
+
+TRAINING = PlainTraining(
+    steps=1200,
+    batch_size=128,
+    seed=0,
+    steps_per_epoch=300,
+    optimizers=OneOptimizer(
+        model=Optimizer(
+            kind="adamw",
+            learning_rate=2e-3,
+            warmup_steps=100,
+            final_learning_rate_ratio=0.01,
+            weight_decay=0.05,
+            beta_1=0.9,
+            beta_2=0.99,
+            clip_norm=5.0,
+        )
+    ),
+    ema_momentum=0.99,
+    early_stop_patience=0,
+    checkpoint_every=300,
+    deterministic=True,
+    jit_compile=False,
+    profile_steps=None,
+)
+"""Of either kind; the same number of steps for every data set, so that it takes the same time."""
+
+_SIZE = 64
+"""Features: few, as the Fréchet distance's bias grows with their number, and test sets may have a thousand images."""
+_WIDTH = 32
+"""Channels at the higher of the two resolutions that have a residual block."""
+_LARGEST_RESOLUTION = 16
+"""The highest at which there is a residual block: most of the time goes there."""
+_DROPOUT = 0.3
+_TEMPERATURE = 0.2
+_LIGHT, _STRONG = 7.5, 15.0
+"""Degrees by which images are turned, a standard deviation, and by which the other moves go: for a classifier, and for
+views of one image, which must differ more."""
+_COLOUR = 0.2
+"""Standard deviation of the logarithm of a channel's gain."""
+_AT_ONCE = 256
+"""Images whose features are computed together."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureNetwork:
+    """A trained network.
+
+    Attributes:
+        model: From images in [0, 1], float32 `[B,H,W,C]`, to `{"features": [B,F], "outputs": ...}`.
+        about: For a report, JSON: `kind` (`classifier` or `self-supervised`), `sha256` of the weights,
+            `held_out_accuracy`, `training_images`, `fingerprint`. The accuracy of a classifier is of the classes of the
+            validation images; of the other kind, how often the view most like a validation image's is the other one of
+            the same image, among the views of as many images as a batch has.
+    """
+
+    model: keras.Model
+    about: dict[str, Any]
+
+    def features(self, images: Pictures) -> np.ndarray:
+        """Features float32 `[N,F]`.
+
+        Args:
+            images: Both sets of a comparison should be uint8 or both floats: rounding is a difference too.
+
+        Raises:
+            ValueError: If the images are of another shape or range.
+        """
+        return self._outputs("features", images)
+
+    def predictions(self, images: Pictures) -> np.ndarray:
+        """The most probable class of each image, int64 `[N]`; images as for `features`.
+
+        Raises:
+            ValueError: If the images are of another shape or range, or the network was trained without classes.
+        """
+        if self.about["kind"] != CLASSIFIER:
+            raise ValueError(f"Only a classifier predicts classes. Received: a {self.about['kind']} network")
+        return self._outputs("outputs", images).argmax(1)
+
+    @functools.cached_property
+    def _apply(self):
+        specification = tf.TensorSpec([None, *self.model.input_shape[1:]], tf.float32)
+        return tf.function(functools.partial(self.model, training=False), input_signature=[specification])
+
+    def _outputs(self, name, images):
+        shape = self.model.input_shape[1:]
+        return np.concatenate([self._apply(_shades(batch, shape))[name].numpy() for batch in _batches(images)])
+
+
+def load_or_train(
+    train: Examples,
+    validation: Examples,
+    class_names: Sequence[str],
+    shape: Shape,
+    fingerprint: str,
+    cache: Path,
+) -> FeatureNetwork:
+    """The network of a data set, trained if the cache has none; about a minute on two cores for images 28 x 28.
+
+    A killed training goes on where it was when it is called again. Of several processes that ask for the same network
+    one trains, and the others wait for it. As `training.fit.fit` does, this sets the global random seed, and TensorFlow
+    to deterministic ops for the rest of the process.
+
+    Args:
+        train: Images, uint8 `[H,W,C]` as the feature `image`, and with classes int64 as `label`.
+        validation: Others, to measure the network with.
+        class_names: Names of the classes; empty trains without.
+        shape: Of the images.
+        fingerprint: Of the data: another one trains another network.
+        cache: Folder of all networks; made if there is none.
+
+    Raises:
+        Terminated, UserError, OSError: As `training.fit.fit`.
+    """
+    kind = CLASSIFIER if class_names else SELF_SUPERVISED
+    feed = _feed(train, validation, shape, kind)
+    stage: Stage[None] = Stage(
+        name="feature_network",
+        training=TRAINING,
+        build=lambda _: _build(shape, len(class_names)),
+        feed=lambda *_: feed,
+        unit="images",
+        metric=Metric("loss", "nats per image"),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight"),
+    )
+    settings = [_VERSION, TRAINING.model_dump(mode="json"), kind, list(class_names), list(shape), fingerprint]
+    folder = cache / hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+    with locked(folder, wait=True):
+        trained = fit(stage, None, {}, folder)
+    outputs = {"features": trained.get_layer("features").output, "outputs": trained.output}
+    return FeatureNetwork(
+        keras.Model(trained.input, outputs),
+        {
+            "kind": kind,
+            "sha256": fingerprints.sha256(value.tobytes() for value in trained.get_weights()),
+            "held_out_accuracy": _accuracy(trained, feed.validation),
+            "training_images": len(train),
+            "fingerprint": fingerprint,
+        },
+    )
+
+
+def _build(shape: Shape, num_classes: int) -> keras.Model:
+    """From images to logits: of the classes `[B,num_classes]`, or of the other views `[B,B]`."""
+    images = keras.Input(shape, name="images")
+    hidden = keras.layers.Conv2D(_WIDTH, 5, strides=2, padding="same")(images)
+    while max(hidden.shape[1:3]) > _LARGEST_RESOLUTION:
+        hidden = keras.layers.Conv2D(_WIDTH, 3, strides=2, padding="same")(activated(hidden))
+    hidden = activated(residual_blocks(hidden, 1, dropout=0.0))
+    hidden = keras.layers.Conv2D(_SIZE, 3, strides=2, padding="same")(hidden)
+    hidden = activated(residual_blocks(hidden, 1, dropout=0.0))
+    hidden = keras.layers.Dropout(_DROPOUT)(keras.layers.Flatten()(hidden))
+    features = keras.layers.Dense(_SIZE, activation="leaky_relu", name="features")(hidden)
+    if num_classes:
+        return keras.Model(images, keras.layers.Dense(num_classes)(features))
+    # Chen et al. 2020, section 4.2: what is before the projection tells more than what is behind it.
+    projections = keras.layers.Dense(_SIZE)(keras.layers.Dense(_SIZE, activation="relu")(features))
+    return keras.Model(images, _OtherViews(_TEMPERATURE)(projections))
+
+
+class _OtherViews(keras.layers.Layer):
+    """Logits `[B,B]` of which view is the other one of the same image, from projections `[B,D]` of all views.
+
+    They are cosines over the temperature, and their cross entropy the loss NT-Xent (Chen et al. 2020, equation 1).
+    """
+
+    def __init__(self, temperature: float, **kwargs):
+        super().__init__(**kwargs)
+        self.temperature = temperature
+
+    def call(self, projections):
+        """The logits; no view is its own other one."""
+        directions = tf.math.l2_normalize(projections, axis=1)
+        logits = tf.matmul(directions, directions, transpose_b=True) / self.temperature
+        return tf.linalg.set_diag(logits, tf.fill(tf.shape(logits)[:1], logits.dtype.min))
+
+    def compute_output_shape(self, input_shape):
+        """`[B,B]`."""
+        return (input_shape[0], input_shape[0])
+
+
+def _feed(train: Examples, validation: Examples, shape: Shape, kind: str) -> Feed:
+    """All that is read of the images."""
+    prepare = _labelled if kind == CLASSIFIER else _viewed
+    # With two views of each image, a step takes as long as a classifier's.
+    seed, size = TRAINING.seed, TRAINING.batch_size // (1 if kind == CLASSIFIER else 2)
+
+    def batches(dataset, training):
+        return dataset.map(functools.partial(prepare, shape=shape, training=training)).prefetch(2)
+
+    return Feed(
+        train=lambda step: batches(examples.batches(train, size, seed, step), training=True),
+        validation=batches(examples.in_order(validation, size), training=False),
+        units_per_step=size,
+        units=len(train),
+    )
+
+
+def _labelled(batch: Batch, shape: Shape, training: bool) -> Batch:
+    """Images and their classes; in training each slightly moved."""
+    images = _of_bytes(batch["image"])
+    if training:
+        images = moved(images, _moves(shape, _LIGHT), tf.stack([TRAINING.seed, batch["draw"][0]]))
+    return {"id": batch["id"], "x": images, "y": batch["label"]}
+
+
+def _viewed(batch: Batch, shape: Shape, training: bool) -> Batch:
+    """Two views of each image, first one of all, then the other of all; `y` is the place of each view's other one."""
+    del training  # The task needs two views of validation images too.
+    images, first, count = _of_bytes(batch["image"]), batch["draw"][0], tf.shape(batch["id"])[0]
+    views = [_view(images, shape, TRAINING.seed + number, first) for number in (0, 2)]
+    places = tf.range(count)
+    return {
+        "id": tf.tile(batch["id"], [2]),
+        "x": tf.concat(views, 0),
+        "y": tf.concat([places + count, places], 0),
+    }
+
+
+def _view(images: tf.Tensor, shape: Shape, seed: int, draw: tf.Tensor) -> tf.Tensor:
+    """Images moved and of another brightness and colour, or the colours alone would tell most images apart.
+
+    Nothing is blurred and no noise added, as the features are to tell whether a model does. `seed` and the one after
+    it are used.
+    """
+    noise = tf.random.stateless_normal([tf.shape(images)[0], 1, 1, shape[2]], tf.stack([seed, draw]))
+    coloured = tf.minimum(images * tf.exp(_COLOUR * noise), 1.0)
+    return moved(coloured, _moves(shape, _STRONG), tf.stack([seed + 1, draw]))
+
+
+def _moves(shape: Shape, degrees: float) -> Augmentation:
+    share = degrees / 100
+    return Augmentation(rotation=degrees, zoom=share, shear=share, shift=share / 2 * max(shape[:2]))
+
+
+def _accuracy(model: keras.Model, dataset: tf.data.Dataset) -> float:
+    """Share of all `x` of which the model's largest logit is that of `y`."""
+    right = tf.function(lambda x, y: tf.argmax(model(x, training=False), 1, y.dtype) == y, reduce_retracing=True)
+    return float(np.concatenate([right(batch["x"], batch["y"]) for batch in dataset]).mean())
+
+
+def _batches(images: Pictures) -> Iterator[np.ndarray | tf.Tensor]:
+    if isinstance(images, np.ndarray | tf.Tensor):
+        return (images[start : start + _AT_ONCE] for start in range(0, len(images), _AT_ONCE))
+    return iter(images)
+
+
+def _shades(images: np.ndarray | tf.Tensor, shape: Shape) -> tf.Tensor:
+    """float32 in [0, 1]."""
+    images = np.asarray(images)
+    if images.shape[1:] != shape:
+        raise ValueError(f"`images` must be [N,H,W,C] = [N,{','.join(map(str, shape))}]. Received: {images.shape}")
+    if images.dtype == np.uint8:
+        return _of_bytes(images)
+    if not (images.min() >= 0 and images.max() <= 1):
+        raise ValueError(
+            f"`images` must be uint8, or in [0, 1]. Received: {images.dtype} from {images.min()} to {images.max()}"
+        )
+    return tf.cast(images, tf.float32)
+
+
+def _of_bytes(images):
+    return tf.cast(images, tf.float32) / 255

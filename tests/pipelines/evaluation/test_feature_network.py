@@ -1,0 +1,187 @@
+import contextlib
+import json
+import threading
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ikelos.pipelines.data.examples import Examples
+from ikelos.pipelines.evaluation import feature_network
+from ikelos.pipelines.lock import locked
+
+SHAPE = (8, 8, 1)
+CLASSES = ("lying", "standing")
+
+
+def bars(seed, number):
+    """Images of bars that lie or stand."""
+    generator = np.random.default_rng(seed)
+    images = generator.integers(0, 60, [number, *SHAPE]).astype(np.uint8)
+    labels = np.arange(number) % 2
+    for index, image in enumerate(images):
+        (image if labels[index] == 0 else image.transpose(1, 0, 2))[generator.integers(1, 7)] = 230
+    return Examples([str(i) for i in range(number)], {"image": images, "label": labels})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short():
+    """Training of a few steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        changes = {"steps": 100, "steps_per_epoch": 100, "batch_size": 32, "checkpoint_every": 100}
+        patch.setattr(feature_network, "TRAINING", feature_network.TRAINING.model_copy(update=changes))
+        yield
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def network(cache, classes=CLASSES, fingerprint="bars"):
+    return feature_network.load_or_train(bars(0, 64), bars(1, 20), classes, SHAPE, fingerprint, cache)
+
+
+@pytest.fixture(scope="module")
+def classifier(cache):
+    return network(cache)
+
+
+@pytest.fixture(scope="module")
+def self_supervised(cache):
+    return network(cache, classes=())
+
+
+@pytest.fixture
+def untrainable(monkeypatch):
+    """Training of any step fails."""
+
+    def fail(self, x, *args, **kwargs):
+        raise AssertionError("trains")
+
+    monkeypatch.setattr(keras.Model, "fit", fail)
+
+
+def test_a_classifier_learns_the_classes(classifier):
+    about = classifier.about
+    assert json.loads(json.dumps(about)) == about
+    assert {**about, "sha256": len(about["sha256"])} == {
+        "kind": "classifier",
+        "sha256": 64,
+        "held_out_accuracy": 1.0,
+        "training_images": 64,
+        "fingerprint": "bars",
+    }
+    test = bars(2, 40)
+    predictions = classifier.predictions(test.features["image"])
+    assert predictions.dtype == np.int64
+    np.testing.assert_array_equal(predictions, test.features["label"])
+
+
+def test_without_classes_views_of_one_image_are_found(self_supervised):
+    assert self_supervised.about["kind"] == "self-supervised"
+    # By chance it would be one of 31.
+    assert self_supervised.about["held_out_accuracy"] > 0.1
+    images = bars(2, 5).features["image"]
+    assert self_supervised.features(images).shape == (5, 64)
+    with pytest.raises(ValueError, match=r"Only a classifier predicts classes\. Received: a self-supervised network"):
+        self_supervised.predictions(images)
+
+
+def test_the_loss_without_classes_is_nt_xent(self_supervised):
+    feed = feature_network._feed(bars(0, 64), bars(1, 6), SHAPE, "self-supervised")
+    (batch,) = feed.validation
+    assert batch["x"].shape == (12, *SHAPE)
+    model = self_supervised.model
+    projections = keras.Model(model.input, model.layers[-1].input)(batch["x"]).numpy()
+    z = projections / np.linalg.norm(projections, axis=1, keepdims=True)
+    similarity = np.exp(z @ z.T / feature_network._TEMPERATURE)
+    pairs = [(i, (i + 6) % 12) for i in range(12)]
+    expected = [-np.log(similarity[i, j] / (similarity[i].sum() - similarity[i, i])) for i, j in pairs]
+    logits = model(batch["x"])["outputs"]
+    found = keras.losses.sparse_categorical_crossentropy(batch["y"], logits, from_logits=True)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_views_are_of_the_same_image_and_differ():
+    (batch,) = feature_network._feed(bars(0, 64), bars(1, 16), SHAPE, "self-supervised").validation
+    x = batch["x"].numpy().reshape(32, -1)
+    np.testing.assert_array_equal(batch["y"], [*range(16, 32), *range(16)])
+    assert not np.isclose(x[:16], x[16:]).all(1).any()
+    likeness = np.corrcoef(x)
+    of_one_image = likeness[np.arange(32), batch["y"]].mean()
+    assert of_one_image > likeness[~np.eye(32, dtype=bool)].mean() + 0.2
+
+
+@pytest.mark.parametrize("kind", ["classifier", "self-supervised"])
+def test_a_step_has_the_same_batch_wherever_training_began(kind):
+    feed = feature_network._feed(bars(0, 64), bars(1, 20), SHAPE, kind)
+    (later,), (third,) = feed.train(2).take(1), feed.train(0).skip(2).take(1)
+    assert later["x"].shape == (32, *SHAPE)
+    for name, values in third.items():
+        np.testing.assert_array_equal(later[name], values)
+
+
+@pytest.mark.parametrize("kind", ["classifier", "self_supervised"])
+def test_a_second_call_trains_nothing_and_gives_the_same_bits(request, cache, untrainable, kind):
+    first = request.getfixturevalue(kind)
+    again = network(cache, classes=CLASSES if kind == "classifier" else ())
+    images = bars(2, 10).features["image"]
+    np.testing.assert_array_equal(again.features(images), first.features(images))
+    assert again.about == first.about
+
+
+def test_the_seed_alone_decides_the_weights(classifier, tmp_path):
+    assert network(tmp_path).about == classifier.about
+
+
+@pytest.mark.parametrize("changed", [{"fingerprint": "others"}, {"classes": ("a", "b")}])
+def test_other_data_trains_anew(cache, classifier, untrainable, changed):
+    with pytest.raises(AssertionError, match="trains"):
+        network(cache, **changed)
+
+
+def test_of_two_processes_one_waits(cache, classifier):
+    done = threading.Event()
+    with contextlib.ExitStack() as stack:
+        for folder in cache.iterdir():
+            stack.enter_context(locked(folder))
+        waiting = threading.Thread(target=lambda: (network(cache), done.set()), daemon=True)
+        waiting.start()
+        assert not done.wait(0.5)
+    assert done.wait(30)
+
+
+def test_images_are_bytes_or_shades_at_once_or_in_batches(classifier, monkeypatch):
+    monkeypatch.setattr(feature_network, "_AT_ONCE", 4)
+    images = bars(2, 10).features["image"]
+    features = classifier.features(images)
+    assert features.shape == (10, 64)
+    assert features.dtype == np.float32
+    for same in (images / 255, tf.constant(images), tf.cast(images, tf.float32) / 255):
+        np.testing.assert_allclose(classifier.features(same), features, rtol=1e-5, atol=1e-6)
+    batches = (batch["image"] for batch in tf.data.Dataset.from_tensor_slices({"image": images}).batch(3))
+    np.testing.assert_allclose(classifier.features(batches), features, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros([2, 8, 9, 1]), r"\[N,8,8,1\]. Received: \(2, 8, 9, 1\)"),
+        (np.full([2, *SHAPE], -1.0), r"in \[0, 1\]. Received: float64 from -1.0 to -1.0"),
+        (np.full([2, *SHAPE], np.nan), "from nan to nan"),
+        (np.full([2, *SHAPE], 255), "int64 from 255 to 255"),
+    ],
+)
+def test_images_of_another_shape_or_range_are_refused(classifier, images, message):
+    with pytest.raises(ValueError, match=message):
+        classifier.features(images)
+
+
+@pytest.mark.parametrize("shape", [(4, 4, 1), (28, 28, 1), (33, 47, 3), (128, 128, 3)])
+@pytest.mark.parametrize("num_classes", [0, 5])
+def test_the_network_fits_images_of_every_size(shape, num_classes):
+    model = feature_network._build(shape, num_classes)
+    assert model.get_layer("features").output.shape == (None, 64)
+    assert model(np.zeros([3, *shape], "float32")).shape == (3, num_classes or 3)

@@ -19,7 +19,8 @@ import tensorflow as tf
 
 from ikelos.pipelines.data import examples
 from ikelos.pipelines.data import fingerprint as fingerprints
-from ikelos.pipelines.data.examples import Batch, Examples
+from ikelos.pipelines.data.examples import Batch
+from ikelos.pipelines.data.store import Store
 from ikelos.pipelines.image.augmentation import moved
 from ikelos.pipelines.image.config import Augmentation
 from ikelos.pipelines.image.networks import activated, residual_blocks
@@ -131,8 +132,8 @@ class FeatureNetwork:
 
 
 def load_or_train(
-    train: Examples,
-    validation: Examples,
+    train: Store,
+    validation: Store,
     class_names: Sequence[str],
     shape: Shape,
     fingerprint: str,
@@ -145,7 +146,7 @@ def load_or_train(
     to deterministic ops for the rest of the process.
 
     Args:
-        train: Images, uint8 `[H,W,C]` as the feature `image`, and with classes int64 as `label`.
+        train: Images, uint8 `[H,W,C]` as the column `image`, and with classes int64 as `label`.
         validation: Others, to measure the network with.
         class_names: Names of the classes; empty trains without.
         shape: Of the images.
@@ -157,7 +158,7 @@ def load_or_train(
     """
     kind = CLASSIFIER if class_names else SELF_SUPERVISED
     feed = _feed(train, validation, shape, kind)
-    stage: Stage[None] = Stage(
+    stage = Stage(
         name="feature_network",
         training=TRAINING,
         build=lambda _: _build(shape, len(class_names)),
@@ -169,7 +170,7 @@ def load_or_train(
     settings = [_VERSION, TRAINING.model_dump(mode="json"), kind, list(class_names), list(shape), fingerprint]
     folder = cache / hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
     with locked(folder, wait=True):
-        trained = fit(stage, None, {}, folder)
+        trained = fit(stage, {}, {}, folder)
     outputs = {"features": trained.get_layer("features").output, "outputs": trained.output}
     return FeatureNetwork(
         keras.Model(trained.input, outputs),
@@ -222,7 +223,7 @@ class _OtherViews(keras.layers.Layer):
         return (input_shape[0], input_shape[0])
 
 
-def _feed(train: Examples, validation: Examples, shape: Shape, kind: str) -> Feed:
+def _feed(train: Store, validation: Store, shape: Shape, kind: str) -> Feed:
     """All that is read of the images."""
     prepare = _labelled if kind == CLASSIFIER else _viewed
     # With two views of each image, a step takes as long as a classifier's.
@@ -232,7 +233,7 @@ def _feed(train: Examples, validation: Examples, shape: Shape, kind: str) -> Fee
         return dataset.map(functools.partial(prepare, shape=shape, training=training)).prefetch(2)
 
     return Feed(
-        train=lambda step: batches(examples.batches(train, size, seed, step), training=True),
+        train=lambda step, shard: batches(examples.batches(train, size, seed, step, shard), training=True),
         validation=batches(examples.in_order(validation, size), training=False),
         units_per_step=size,
         units=len(train),
@@ -243,7 +244,8 @@ def _labelled(batch: Batch, shape: Shape, training: bool) -> Batch:
     """Images and their classes; in training each slightly moved."""
     images = _of_bytes(batch["image"])
     if training:
-        images = moved(images, _moves(shape, _LIGHT), tf.stack([TRAINING.seed, batch["draw"][0]]))
+        normals = tf.random.stateless_normal([6, tf.shape(images)[0]], tf.stack([TRAINING.seed, batch["draw"][0]]))
+        images = moved(images, _moves(shape, _LIGHT), normals)
     return {"id": batch["id"], "x": images, "y": batch["label"]}
 
 
@@ -266,9 +268,10 @@ def _view(images: tf.Tensor, shape: Shape, seed: int, draw: tf.Tensor) -> tf.Ten
     Nothing is blurred and no noise added, as the features are to tell whether a model does. `seed` and the one after
     it are used.
     """
-    noise = tf.random.stateless_normal([tf.shape(images)[0], 1, 1, shape[2]], tf.stack([seed, draw]))
+    count = tf.shape(images)[0]
+    noise = tf.random.stateless_normal([count, 1, 1, shape[2]], tf.stack([seed, draw]))
     coloured = tf.minimum(images * tf.exp(_COLOUR * noise), 1.0)
-    return moved(coloured, _moves(shape, _STRONG), tf.stack([seed + 1, draw]))
+    return moved(coloured, _moves(shape, _STRONG), tf.random.stateless_normal([6, count], tf.stack([seed + 1, draw])))
 
 
 def _moves(shape: Shape, degrees: float) -> Augmentation:

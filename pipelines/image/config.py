@@ -6,7 +6,7 @@ import pydantic
 from pydantic import Field
 
 from ikelos.pipelines.data.config import Source
-from ikelos.pipelines.recipe.sections import BelowOne, NonNegative, NonNegativeFloat, Positive, Section
+from ikelos.pipelines.recipe.sections import BelowOne, NonNegative, NonNegativeFloat, Positive, PositiveFloat, Section
 
 
 class ImageSource(Source):
@@ -101,5 +101,74 @@ class VAE(Section):
             raise ValueError(
                 "`free_bits` must be 0 with more than one sample. "
                 f"Received: num_samples={self.num_samples}, free_bits={self.free_bits}"
+            )
+        return self
+
+
+def halvings(shape: tuple[int, int, int]) -> int:
+    """How often images `(H, W, C)` can be halved: 28 x 28 twice, to 7 x 7, and 32 x 48 three times, to 4 x 6.
+
+    Both sides stay whole, and at least 4.
+
+    Raises:
+        ValueError: Not even once.
+    """
+    height, width, _ = shape
+    count = 0
+    while height % 2 == width % 2 == 0 and min(height, width) >= 8:
+        height, width, count = height // 2, width // 2, count + 1
+    if not count:
+        raise ValueError(
+            f"height and width of `shape` must be even, and at least 8. Received: shape={list(shape)}"
+        )
+    return count
+
+
+class GAN(Section):
+    """A convolutional `ikelos.layers.AdversarialModel`.
+
+    Attributes:
+        latent_size: Z.
+        generator_width: Channels of the generator at half the resolution; at each lower one there are twice as many.
+        discriminator_width: The same of the discriminator.
+        max_width: Most channels of both, at any resolution.
+        num_blocks: Residual blocks at each resolution, in both.
+        hidden_size: Width of the discriminator's last layer but one.
+        loss: `"non_saturating"` or `"hinge"`; equations in `layers/adversarial/losses.py`.
+        r1: Weight of the penalty on the discriminator's slope at real images. There is none without: such a training
+            need not converge even in the simplest case (Mescheder et al. 2018, section 2).
+        r1_interval: Every how many steps the penalty counts, as many times.
+        augmentation: Of all that the discriminator sees in training, by
+            `ikelos.layers.DifferentiableAugmentation`: names among its policies, in their order.
+        ema_momentum: Of the moving average of the generator, which makes all samples outside training.
+        discriminator_steps: Updates of the discriminator for one of the generator.
+        conditional: Whether generator and discriminator are told the class.
+    """
+
+    latent_size: Positive
+    generator_width: Positive
+    discriminator_width: Positive
+    max_width: Positive
+    num_blocks: NonNegative
+    hidden_size: Positive
+    loss: Literal["non_saturating", "hinge"]
+    r1: PositiveFloat
+    r1_interval: Positive
+    augmentation: tuple[Literal["color", "translation", "cutout"], ...]
+    ema_momentum: BelowOne
+    discriminator_steps: Positive
+    conditional: bool
+
+    @pydantic.model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        widest = max(self.generator_width, self.discriminator_width)
+        if self.max_width < widest:
+            raise ValueError(
+                f"`max_width` must be at least both widths, {widest}. Received: max_width={self.max_width}, "
+                f"generator_width={self.generator_width}, discriminator_width={self.discriminator_width}"
+            )
+        if len(set(self.augmentation)) < len(self.augmentation):
+            raise ValueError(
+                f"`augmentation` must name each change once. Received: augmentation={list(self.augmentation)}"
             )
         return self

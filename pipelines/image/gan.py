@@ -1,0 +1,87 @@
+"""The convolutional generator of images in [-1, 1], and the discriminator that it is trained against."""
+
+import math
+
+import keras
+
+from ikelos import layers
+from ikelos.pipelines.image.config import GAN, halvings
+from ikelos.pipelines.image.networks import activated, doubled, residual_blocks, with_classes
+
+NAME = "gan"
+
+Shape = tuple[int, int, int]
+"""H, W, C of the images."""
+
+
+def build(settings: GAN, shape: Shape, num_classes: int, seed: int) -> layers.AdversarialModel:
+    """The untrained model, built, for `compile(generator_optimizer=..., discriminator_optimizer=...)`.
+
+    Args:
+        settings: Of the networks and of how they are trained.
+        shape: Of the images; what `halvings` allows.
+        num_classes: Those that both are told, one-hot; 0 for none.
+        seed: Of latents and augmentation. The initial weights depend on Keras's global seed.
+
+    Raises:
+        ValueError: If there are no such networks of this shape.
+    """
+    policy = settings.augmentation
+    return layers.AdversarialModel(
+        _generator(settings, shape, num_classes),
+        _discriminator(settings, shape, num_classes),
+        loss=settings.loss,
+        augmentation=layers.DifferentiableAugmentation(policy, seed=seed) if policy else None,
+        penalties={"r1": settings.r1},
+        penalty_interval=settings.r1_interval,
+        discriminator_steps=settings.discriminator_steps,
+        ema_momentum=settings.ema_momentum,
+        seed=seed,
+        name=NAME,
+    )
+
+
+def _widths(settings, width, shape):
+    """Channels at each resolution, from half of the images' down to the lowest."""
+    return [min(width * 2**i, settings.max_width) for i in range(halvings(shape))]
+
+
+def _generator(settings, shape, num_classes):
+    height, width, channels = shape
+    *upper, lowest = _widths(settings, settings.generator_width, shape)
+    latents = keras.Input((settings.latent_size,), name="latents")
+    inputs, hidden = with_classes(latents, latents, num_classes)
+    grid = (height >> len(upper) + 1, width >> len(upper) + 1, lowest)
+    hidden = keras.layers.Dense(math.prod(grid))(hidden)
+    hidden = keras.layers.Reshape(grid)(hidden)
+    for finer in reversed(upper):
+        hidden = doubled(_refined(hidden, settings), finer, 3)
+    images = doubled(_refined(hidden, settings), channels, 5)
+    return keras.Model(inputs, keras.layers.Activation("tanh")(images), name="generator")
+
+
+def _discriminator(settings, shape, num_classes):
+    images = keras.Input(shape, name="samples")
+    hidden, size = images, 5
+    for width in _widths(settings, settings.discriminator_width, shape):
+        hidden = keras.layers.Conv2D(width, size, strides=2, padding="same")(hidden)
+        hidden = _leaky(residual_blocks(hidden, settings.num_blocks, dropout=0.0))
+        size = 3
+    features = _leaky(keras.layers.Dense(settings.hidden_size)(keras.layers.Flatten()(hidden)))
+    score = keras.layers.Dense(1)(features)
+    if not num_classes:
+        return keras.Model(images, score, name="discriminator")
+    # Miyato & Koyama 2018 (https://arxiv.org/abs/1802.05637), equation 3.
+    classes = keras.Input((num_classes,), name="classes")
+    direction = keras.layers.Dense(settings.hidden_size, use_bias=False)(classes)
+    score = keras.layers.Add()([score, keras.layers.Dot(axes=1)([features, direction])])
+    return keras.Model((images, classes), score, name="discriminator")
+
+
+def _refined(hidden, settings):
+    return activated(residual_blocks(hidden, settings.num_blocks, dropout=0.0))
+
+
+def _leaky(inputs):
+    """Leaky ReLU: what the generator learns from is the discriminator's slope, which ReLU makes 0 for many."""
+    return keras.layers.LeakyReLU(0.2)(inputs)

@@ -199,8 +199,9 @@ def _evaluate(current: _Run, splits: Splits, models: dict[str, keras.Model]) -> 
     results["provenance"] = _provenance(current)
     folder = current.workdir / "report"
     _say("report", f"in {folder}")
-    histories = {name: history.read(_stages_folder(current.workdir) / name / "history.jsonl") for name in models}
-    phases.report(current.task, Finished(current.preprocessing, splits, models, results, histories), folder)
+    folders = {name: _stages_folder(current.workdir) / name for name in models}
+    histories = {name: history.read(path / "history.jsonl") for name, path in folders.items()}
+    phases.report(current.task, Finished(current.preprocessing, splits, models, results, histories, folders), folder)
     # Last: figures that stand there have their report.
     files.write(current.workdir / "evaluation.json", json.dumps(results, indent=2) + "\n")
     return results

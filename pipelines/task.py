@@ -4,6 +4,7 @@ import abc
 import dataclasses
 import importlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from ikelos.pipelines.data.preparation import Preparation
@@ -50,6 +51,7 @@ class Finished(Generic[Learned]):
         models: By stage.
         results: `"model"`, the figures of `Task.evaluate`; `"baselines"`, those of `Task.baselines`; the machine.
         histories: The records of training, by stage.
+        folders: Of the stages, where the pictures lie that their records name.
     """
 
     preprocessing: Learned
@@ -57,6 +59,7 @@ class Finished(Generic[Learned]):
     models: Models
     results: dict[str, Any]
     histories: Mapping[str, Sequence[Record]]
+    folders: Mapping[str, Path]
 
 
 class Task(abc.ABC, Generic[Config, Learned]):

@@ -28,6 +28,12 @@ class BernoulliMixture:
         """Nats float64 `[N]` of images `[N,...]` of 0 and 1."""
         return np.logaddexp.reduce(self._joint(_flat(images)), axis=1)
 
+    def sample(self, number: int, seed: int) -> np.ndarray:
+        """Pixels of 0 and 1, bool `[number,D]`."""
+        generator = np.random.default_rng(seed)
+        component = generator.choice(len(self.weights), number, p=self.weights / self.weights.sum())
+        return generator.random([number, self.means.shape[1]]) < self.means[component]
+
     def _joint(self, images):
         ones, zeros = np.log(self.means), np.log1p(-self.means)
         return images @ (ones - zeros).T + zeros.sum(1) + np.log(self.weights)

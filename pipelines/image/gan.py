@@ -3,6 +3,7 @@
 import math
 
 import keras
+import tensorflow as tf
 
 from ikelos import layers
 from ikelos.pipelines.image.config import GAN, halvings
@@ -85,3 +86,13 @@ def _refined(hidden, settings):
 def _leaky(inputs):
     """Leaky ReLU: what the generator learns from is the discriminator's slope, which ReLU makes 0 for many."""
     return keras.layers.LeakyReLU(0.2)(inputs)
+
+
+def scaled(images: tf.Tensor) -> tf.Tensor:
+    """Images uint8 `[B,H,W,C]` in the range of the generator's, float32 from -1 to 1."""
+    return tf.cast(images, tf.float32) / 127.5 - 1
+
+
+def shades(samples: tf.Tensor) -> tf.Tensor:
+    """What the generator makes, as shades from 0 to 1."""
+    return tf.clip_by_value((samples + 1) / 2, 0.0, 1.0)

@@ -19,6 +19,18 @@ def shades(values: tf.Tensor | np.ndarray) -> np.ndarray:
     return np.rint(255 * np.asarray(values)).astype(np.uint8)
 
 
+def many(make: Callable[[int, int], tf.Tensor], number: int, at_once: int) -> np.ndarray:
+    """Images uint8 `[number,H,W,C]`, made some at once.
+
+    Args:
+        make: From the place of the first and their number to images in [0, 1].
+        number: Of all.
+        at_once: Most that are made together.
+    """
+    starts = range(0, number, at_once)
+    return np.concatenate([shades(make(start, min(at_once, number - start))) for start in starts])
+
+
 def grid(sample: Callable[[int, tf.Tensor | None], tf.Tensor], side: int, num_classes: int) -> np.ndarray:
     """`side` rows and columns of samples; of a conditional model column by column another class.
 

@@ -1,6 +1,7 @@
 """Sections of a report that models show that make images."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,12 @@ import tensorflow as tf
 from ikelos.pipelines.image import pictures
 from ikelos.pipelines.image.pictures import Decode
 from ikelos.pipelines.report.figures import Panel, epoch_curves
-from ikelos.pipelines.report.sections import Images, Picture
+from ikelos.pipelines.report.sections import Film, Images, Picture
 
-COLUMNS = 10
-"""Of images in a row, but for the grid of samples."""
-_ROWS = 5
+COLUMNS, ROWS = 10, 5
+"""Of images, but for the grid of samples."""
+_FRAMES = 24
+"""Of a film, at most and the last one."""
 _COMPARED = 1000
 """Test images, of which each is compared with each training image."""
 
@@ -80,34 +82,88 @@ def rebuilt(images: np.ndarray, seen: np.ndarray, reconstructions: tf.Tensor) ->
     )
 
 
-def latent_space(decode: Decode, means: np.ndarray, classes: tf.Tensor | None) -> list[Images]:
+OF_IMAGES = (
+    "between the latent values of two test images",
+    "The first test image, with one latent value moved from two standard deviations below its mean over the test "
+    "images to two above",
+)
+OF_LATENTS = (
+    "between two latent values drawn at random",
+    "One sample, with one latent value moved from two standard deviations below the mean of some samples to two above",
+)
+"""What `latent_space` walks between, and what it moves."""
+
+
+def latent_space(
+    decode: Decode, means: np.ndarray, classes: tf.Tensor | None, words: tuple[str, str] = OF_IMAGES
+) -> list[Images]:
     """Walks from one image to another, and one latent value at a time; images are taken as they come.
 
     Args:
         decode: Of the model.
-        means: Latent values of the test images, float32 `[N,Z]`.
+        means: Latent values of images, float32 `[N,Z]`.
         classes: Of these images, one-hot, for a conditional model.
+        words: `OF_IMAGES`, if they are the test images', or `OF_LATENTS`.
     """
-    pairs = min(_ROWS, len(means) // 2)
+    walked, moved = words
+    pairs = min(ROWS, len(means) // 2)
     starts, ends = slice(0, 2 * pairs, 2), slice(1, 2 * pairs, 2)
     told = None if classes is None else classes[starts]
     return [
         Images(
             heading="From one image to another",
-            prose=["Decoded on the straight line between the latent values of two test images."],
+            prose=[f"Decoded on the straight line {walked}."],
             images=pictures.walks(decode, means[starts], means[ends], COLUMNS, told),
-            alt="Rows of images, each changing by steps from one test image's reconstruction into another's.",
+            alt="Rows of images, each changing by steps from one image into another.",
         ),
         Images(
             heading="One latent value at a time",
-            prose=[
-                "The first test image, with one latent value moved from two standard deviations below its mean over "
-                f"the test images to two above: those {_ROWS} that vary most."
-            ],
-            images=pictures.traversals(decode, means, _ROWS, COLUMNS, classes),
+            prose=[f"{moved}: those {ROWS} that vary most."],
+            images=pictures.traversals(decode, means, ROWS, COLUMNS, classes),
             alt="Rows of images, each showing how one latent value changes a digit or letter.",
         ),
     ]
+
+
+def film(folder: Path, history: Sequence[Mapping[str, Any]]) -> Film:
+    """How the grid of samples came about: the pictures that a stage left after its epochs.
+
+    Args:
+        folder: The stage's.
+        history: Its records.
+    """
+    epochs = [record for record in history if record["event"] == "epoch" and "picture" in record]
+    shown = epochs[:: -(-len(epochs) // _FRAMES)]
+    shown += epochs[-1:] if shown[-1] is not epochs[-1] else []
+    frames = [tf.io.decode_png((folder / record["picture"]).read_bytes()).numpy() for record in shown]
+    return Film(
+        heading="How it learned",
+        prose=[f"The same samples after {', '.join(format(record['step'], ',') for record in shown)} steps."],
+        frames=np.stack(frames),
+        alt="The grid of samples, from noise to the images above.",
+    )
+
+
+def adversaries(history: Sequence[Mapping[str, Any]]) -> Picture:
+    """Whether the discriminator has won, or the generator collapsed, over the training."""
+    return Picture(
+        heading="Is it a fair contest?",
+        prose=[
+            "Of the validation images and of as many samples of the averaged generator, without augmentation: how many "
+            "the discriminator tells rightly, and how different samples are from each other, relative to how "
+            "different images are. If it told nearly all, the generator would learn nothing more; if the samples "
+            "were much less diverse than the images, the generator would have collapsed."
+        ],
+        figure=epoch_curves(
+            [dict(record) for record in history if record["event"] == "epoch"],
+            [
+                Panel("validation_real_accuracy", "Validation images that it takes for real", 1),
+                Panel("validation_fake_accuracy", "Samples that it takes for generated", 1),
+                Panel("validation_diversity", "Diversity of the samples (1: of the images)"),
+            ],
+        ),
+        alt="The discriminator's accuracy and the diversity of samples over the training steps.",
+    )
 
 
 def latent_usage(figures: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> Picture:

@@ -57,7 +57,9 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(svg=svg.inline, shaded=_shaded, tiled=tiles.tiled, png=tiles.png_uri)
+    environment.filters.update(
+        svg=svg.inline, shaded=_shaded, tiled=tiles.tiled, png=tiles.png_uri, film=tiles.film_uri
+    )
     source = importlib.resources.files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
     return environment.from_string(source)
 

@@ -132,6 +132,26 @@ class Images(Section):
         return fields
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Film(Section):
+    """Pictures that follow each other, uint8 `[frames,H,W,C]`; `alt` as of `Images`."""
+
+    kind: ClassVar[str] = "film"
+    frames: np.ndarray
+    alt: str
+    caption: str = ""
+
+    def __post_init__(self):
+        """Refuses a film that says nothing to the blind."""
+        _check_alt(self.alt)
+
+    def data(self):
+        """As for every section: its words."""
+        fields = super().data()
+        del fields["frames"]
+        return fields
+
+
 @dataclasses.dataclass(frozen=True)
 class Sample:
     """A text that a model wrote after `prompt`."""

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from PIL import Image
 
 _GAP = 2  # pixels between two images
+_FRAME, _LAST_FRAME = 400, 3000  # milliseconds that a picture of a film is shown
 _SHADE = 128  # of the gaps: differs from the black and the white that most images end in
 
 
@@ -35,8 +36,28 @@ def tiled(images: np.ndarray) -> np.ndarray:
     return joined[:-_GAP, :-_GAP]
 
 
+def film_uri(frames: np.ndarray) -> Markup:
+    """Pictures, uint8 `[frames,H,W,C]`, as the address of an animated image in HTML that needs no file.
+
+    The last one is shown longer, and then the first again.
+    """
+    file = io.BytesIO()
+    pictures = [_picture(frame) for frame in frames]
+    durations = [_FRAME] * (len(pictures) - 1) + [_LAST_FRAME]
+    pictures[0].save(file, "webp", save_all=True, append_images=pictures[1:], duration=durations, loop=0, lossless=True)
+    return _uri("webp", file)
+
+
 def png_uri(picture: np.ndarray) -> Markup:
     """A picture, uint8 `[H,W,C]`, as the address of an image in HTML that needs no file."""
     file = io.BytesIO()
-    Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture).save(file, "png")
-    return Markup("data:image/png;base64," + base64.b64encode(file.getvalue()).decode())
+    _picture(picture).save(file, "png")
+    return _uri("png", file)
+
+
+def _picture(pixels):
+    return Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
+
+
+def _uri(kind, file):
+    return Markup(f"data:image/{kind};base64," + base64.b64encode(file.getvalue()).decode())

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.training.errors import NotFinite
 from ikelos.pipelines.training.history import key
 from ikelos.pipelines.training.optimizers import averaged
@@ -20,6 +21,7 @@ def finish_epoch(run: Run) -> None:
     Raises:
         NotFinite: The figure that validation is decided by is NaN or infinite.
         ValueError: The stage's metric is none of the model's, or there is no validation data.
+        UserError: The training has been in trouble for as many epochs as the stage has patience.
         Interrupted: A signal came before the end; nothing has changed then.
     """
     state, training = run.state, run.stage.training
@@ -53,8 +55,12 @@ def finish_epoch(run: Run) -> None:
     state.finished = state.step == training.steps
     if training.early_stop_patience:
         _consider_stopping(run, validation[f"validation_{name}"])
+    trouble = run.stage.trouble(record) if run.stage.trouble else None
+    state.troubled = state.troubled + 1 if trouble else 0
     run.record(record)
     run.save()
+    if trouble and state.troubled == run.stage.trouble_patience:
+        raise UserError(f"Step {state.step} of stage {run.stage.name!r}, for {state.troubled} epochs: {trouble}.")
 
 
 def _mean_losses(run: Run) -> dict[str, float]:

@@ -14,6 +14,7 @@ from ikelos.pipelines.data.order import Shard
 from ikelos.pipelines.data.store import Splits
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.recipe.sections import Training
+from ikelos.pipelines.training.history import Record
 
 Models = Mapping[str, keras.Model]
 """Trained models by the names of their stages."""
@@ -62,6 +63,8 @@ class Stage:
             Its unit is for people: `nats per token`.
         loss: Given to `compile`; its `reduction` must be `mean_with_sample_weight`: Keras's default divides by all
             places of a batch, padding included. None leaves it to the model's own `compute_loss`.
+        trouble: From an epoch's record to what is wrong with the training and what to do about it; None if nothing is.
+        trouble_patience: Epochs of trouble in a row that end the training with these words; 0 for never.
 
     Raises:
         ValueError: If the loss is reduced otherwise.
@@ -74,6 +77,8 @@ class Stage:
     unit: str
     metric: Metric
     loss: keras.losses.Loss | None = None
+    trouble: Callable[[Record], str | None] | None = None
+    trouble_patience: int = 0
 
     def __post_init__(self):
         """Refuses a loss that would count padding."""

@@ -29,6 +29,7 @@ class State:
         best: The best validation figure, None before the first.
         best_step: The step it was measured at, None before the first and without early stopping.
         wait: Epochs since then.
+        troubled: Epochs of trouble in a row.
     """
 
     step: int = 0
@@ -41,6 +42,7 @@ class State:
     best: float | None = None
     best_step: int | None = None
     wait: int = 0
+    troubled: int = 0
 
     def sums_of(self, name: str) -> dict[str, float]:
         """The sums of one optimizer."""

@@ -1,0 +1,101 @@
+"""How like generated images are to held-out ones: all figures of it, in the features of one network."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ikelos.pipelines.data import fingerprint
+from ikelos.pipelines.data.store import Splits, Store
+from ikelos.pipelines.evaluation import (
+    class_balance,
+    feature_network,
+    frechet_distance,
+    kernel_distance,
+    precision_recall,
+)
+from ikelos.pipelines.evaluation.feature_network import Shape
+from ikelos.pipelines.metric import Metric
+
+METRICS = (
+    Metric("kid", "KID x 1000", ".2f"),
+    Metric("fid", "FID", ".2f"),
+    Metric("precision", "precision", ".1%", better="more"),
+    Metric("recall", "recall", ".1%", better="more"),
+)
+"""Distances of the distributions; the share of samples that look real, and of real images that are covered."""
+_SUBSET = 500
+
+
+class Comparison:
+    """Compares images with held-out ones of a data set.
+
+    Attributes:
+        number: Of held-out images, and of the images that are compared with them: n.
+        network: In whose features.
+    """
+
+    def __init__(self, splits: Splits, class_names: Sequence[str], shape: Shape, most: int, cache: Path):
+        """Takes at most so many test images, and trains the network unless it is in the cache.
+
+        Args:
+            splits: Stores with the column `image`, and with classes `label`.
+            class_names: In the order of the labels; empty without classes.
+            shape: Of the images.
+            most: Test images to take, at random, the same each time.
+            cache: Folder of the feature networks.
+        """
+        train, validation, test = (splits[name] for name in ("train", "validation", "test"))
+        self._class_names = class_names
+        labels = train.labels
+        self._shares = None if labels is None else class_balance.shares(labels, len(class_names))
+        self.number = min(most, len(test), len(train))
+        self._train = train
+        self.network = feature_network.load_or_train(
+            train,
+            validation,
+            class_names,
+            shape,
+            fingerprint.sha256(split.sha256().encode() for split in (train, validation)),
+            cache,
+        )
+        self._reference = self.network.features(_drawn(test, self.number))
+
+    def figures(self, images: np.ndarray) -> dict[str, Any]:
+        """All `METRICS` of images, uint8 `[n,H,W,C]`, and what is known of their classes.
+
+        Returns:
+            Also `images`, n; `kid_error`, the standard error of `kid`; with classes, what `class_balance.compared`
+            gives.
+        """
+        features = self.network.features(images)
+        subset = max(min(_SUBSET, self.number // 2), 2)
+        kid = kernel_distance.between(features, self._reference, subset_size=subset)
+        both = precision_recall.between(features, self._reference)
+        balance = {}
+        if self._shares is not None:
+            balance = class_balance.compared(self.network.predictions(images), self._shares, self._class_names)
+        return {
+            "kid": 1000 * kid.value,
+            "kid_error": 1000 * kid.standard_error,
+            "fid": frechet_distance.between(features, self._reference),
+            "precision": both.precision,
+            "recall": both.recall,
+            "images": self.number,
+            **balance,
+        }
+
+    def of_training_images(self) -> dict[str, Any]:
+        """The figures of training images: what a model would have that had learned everything."""
+        return self.figures(_drawn(self._train, self.number)) | {"minutes": 0.0}
+
+    def of_samples(self, sample: Callable[[int], np.ndarray], minutes: float | None) -> dict[str, Any]:
+        """The figures of what `sample` gives for a number of samples: uint8 `[n,H,W,C]`."""
+        return self.figures(sample(self.number)) | {"minutes": minutes}
+
+
+def _drawn(store: Store, number: int) -> np.ndarray:
+    """Some images of a store, at random: the first of a folder may all be of one class."""
+    places = np.random.default_rng(0).permutation(len(store))[:number]
+    return store.array("image")[np.sort(places)]

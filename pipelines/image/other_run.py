@@ -1,0 +1,45 @@
+"""Images of another run: what its exported model makes of seeds."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from ikelos import serving
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.image import pictures
+
+_SIGNATURE = "sample"
+
+
+def sampler(workdir: Path, labels: np.ndarray | None, batch_size: int) -> Callable[[int], np.ndarray]:
+    """A function from a number n to as many samples, uint8 `[n,H,W,C]`, of the seeds from 0 on.
+
+    Args:
+        workdir: The other run's folder, with an export whose signature `sample` takes `seed`, and of a model that is
+            told classes `label`, and gives `image`.
+        labels: Of the training images: a model that is told classes is asked for these as often.
+        batch_size: Samples at once.
+
+    Raises:
+        UserError: If there is no such export.
+    """
+    version = serving.newest(workdir / "export")
+    if version is None:
+        raise UserError(f"evaluation.other_run: there is no export in {workdir}; `ikelos export` makes one of a run")
+    loaded = tf.saved_model.load(str(version))
+    if _SIGNATURE not in loaded.signatures:
+        raise UserError(f"evaluation.other_run: the model in {version} has no signature {_SIGNATURE!r}")
+    function = loaded.signatures[_SIGNATURE]
+    takes_label = "label" in function.structured_input_signature[1]
+    if takes_label and labels is None:
+        raise UserError(f"evaluation.other_run: the model in {version} is told classes, and this run has none")
+
+    def make(start: int, count: int) -> tf.Tensor:
+        label = {}
+        if takes_label and labels is not None:
+            label["label"] = tf.constant(np.random.default_rng(start).choice(labels, count))
+        return function(seed=tf.range(start, start + count, dtype=tf.int64), **label)["image"]
+
+    return lambda number: pictures.many(make, number, batch_size)

@@ -1,0 +1,1 @@
+"""Image generation with a generator that is trained against a discriminator."""

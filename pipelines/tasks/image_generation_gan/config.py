@@ -1,0 +1,76 @@
+"""The typed recipe of image generation by adversaries. Imports nothing heavy."""
+
+from typing import Annotated, Literal, Self
+
+import pydantic
+from pydantic import Field
+
+from ikelos.pipelines.image.config import GAN, ImageSource, halvings
+from ikelos.pipelines.recipe import sections
+from ikelos.pipelines.recipe.sections import AdversarialTraining, NonNegative, Positive, Section, TaskConfig
+
+
+class Data(Section):
+    """Where the images come from.
+
+    Attributes:
+        source: A TFDS name or file patterns, with the splits `train`, `validation` and `test`.
+        shape: Height, width and channels that all are brought to; height and width are even.
+    """
+
+    source: ImageSource
+    shape: tuple[Positive, Positive, Literal[1, 3]]
+
+    @pydantic.model_validator(mode="after")
+    def _shape_can_be_halved(self) -> Self:
+        halvings(self.shape)
+        return self
+
+
+class Training(AdversarialTraining):
+    """How the two are trained.
+
+    Attributes:
+        trouble_patience: Epochs in a row in which the discriminator has won, or the generator collapsed, that stop the
+            run with advice; 0 disables.
+    """
+
+    trouble_patience: NonNegative
+
+
+class Evaluation(sections.Evaluation):
+    """How the generator is measured and shown.
+
+    Attributes:
+        images: Most test images to compare with, and as many samples.
+        batch_size: Images in a step.
+        mixture_components: Of the mixture of Bernoulli distributions, a baseline.
+        mixture_images: Most training images that it is fitted on; it takes 40 bytes of memory for each of their pixels.
+        other_run: Folder of another run whose exported `sample` is measured too, such as one of `image_generation_vae`
+            on the same data; null for none.
+        pictures: Rows and columns of the report's samples.
+    """
+
+    images: Annotated[int, Field(ge=8)]
+    batch_size: Positive
+    mixture_components: Positive
+    mixture_images: Positive
+    other_run: str | None
+    pictures: Annotated[int, Field(ge=2)]
+
+
+class Config(TaskConfig):
+    """The recipe of image generation by adversaries."""
+
+    data: Data
+    model: GAN
+    training: Training
+    evaluation: Evaluation
+
+    @pydantic.model_validator(mode="after")
+    def _classes_for_a_conditional_model(self) -> Self:
+        if self.model.conditional and self.data.source.label_feature is None:
+            raise ValueError(
+                "`data.source.label_feature` must name the classes with model.conditional=true. Received: null"
+            )
+        return self

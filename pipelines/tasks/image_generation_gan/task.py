@@ -1,0 +1,202 @@
+"""Image generation by adversaries, from images to a served model."""
+
+import functools
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ikelos.layers import AdversarialModel
+from ikelos.pipelines import task
+from ikelos.pipelines.data import examples
+from ikelos.pipelines.data.examples import Batch
+from ikelos.pipelines.data.preparation import cache
+from ikelos.pipelines.data.store import Splits
+from ikelos.pipelines.evaluation import bernoulli, likeness
+from ikelos.pipelines.image import gan, other_run, pictures, sections
+from ikelos.pipelines.image.preprocessing import ImagePreparation, ImagePreprocessing
+from ikelos.pipelines.image.signatures import ImageSignatures
+from ikelos.pipelines.metric import Metric
+from ikelos.pipelines.report.sections import Section
+from ikelos.pipelines.report.tiles import tiled
+from ikelos.pipelines.tasks.image_generation_gan import serving
+from ikelos.pipelines.tasks.image_generation_gan.config import Config
+from ikelos.pipelines.training.adversaries import trouble
+from ikelos.pipelines.training.stage import Feed, Models, Stage
+from ikelos.serving import Signature
+
+STAGE = gan.NAME
+_SHOWN, _MEASURED = 0, 1
+"""Seeds of the samples that a person looks at, and of those that figures are of."""
+
+
+class Task(task.Task[Config, ImagePreprocessing]):
+    """A generator learns to make images that a discriminator takes for the training images."""
+
+    metrics = likeness.METRICS
+    counted = "images"
+
+    @property
+    def title(self) -> str:
+        """Of the report."""
+        return f"Generator and discriminator: {self.config.data.source.tfds or 'files'}"
+
+    def preparation(self) -> ImagePreparation:
+        """Images in shades."""
+        return ImagePreparation(self.config.data.source, self.config.data.shape)
+
+    def stages(self, preprocessing: ImagePreprocessing) -> list[Stage]:
+        """One stage, of both networks."""
+        model, shape, told = self.config.model, self.config.data.shape, len(self._classes(preprocessing))
+        return [
+            Stage(
+                name=STAGE,
+                training=self.config.training,
+                build=lambda _: gan.build(model, shape, told, self.config.training.seed),
+                feed=lambda splits, _: self._feed(preprocessing, splits),
+                unit="images",
+                metric=Metric("diversity", "times as diverse as the images", ".2f", better="more"),
+                trouble=trouble,
+                trouble_patience=self.config.training.trouble_patience,
+            )
+        ]
+
+    def _feed(self, preprocessing: ImagePreprocessing, splits: Splits) -> Feed:
+        train, training, told = splits["train"], self.config.training, len(self._classes(preprocessing))
+        size, prepare = training.batch_size, functools.partial(_prepared, told=told)
+        return Feed(
+            train=lambda step, shard: examples.batches(train, size, training.seed, step, shard).map(prepare),
+            validation=examples.in_order(splits["validation"], self.config.evaluation.batch_size).map(prepare),
+            units_per_step=size,
+            units=len(train),
+            samples=lambda model: tiled(self._grid(preprocessing, model)),
+        )
+
+    def _classes(self, preprocessing: ImagePreprocessing) -> tuple[str, ...]:
+        """The classes that both networks are told of."""
+        return preprocessing.class_names if self.config.model.conditional else ()
+
+    def _grid(self, preprocessing: ImagePreprocessing, model: AdversarialModel) -> np.ndarray:
+        def sample(number, condition):
+            return gan.shades(model.sample(number, _SHOWN, condition))
+
+        return pictures.grid(sample, self.config.evaluation.pictures, len(self._classes(preprocessing)))
+
+    def evaluate(self, preprocessing: ImagePreprocessing, splits: Splits, models: Models) -> task.Figures:
+        """How like the test images as many samples are, and how near the training images."""
+        train, test = splits["train"], splits["test"]
+        comparison = self._comparison(preprocessing, splits)
+        sample = self._sampler(preprocessing, splits, models[STAGE])
+        return {
+            **comparison.figures(sample(comparison.number)),
+            "training_images": len(train),
+            "feature_network": comparison.network.about,
+            "nearest_training_image": sections.distances(
+                self._grid(preprocessing, models[STAGE]), train.array("image"), test.array("image")
+            ),
+        }
+
+    def _comparison(self, preprocessing: ImagePreprocessing, splits: Splits) -> likeness.Comparison:
+        return likeness.Comparison(
+            splits,
+            preprocessing.class_names,
+            self.config.data.shape,
+            self.config.evaluation.images,
+            cache() / "feature_networks",
+        )
+
+    def _sampler(
+        self, preprocessing: ImagePreprocessing, splits: Splits, model: AdversarialModel
+    ) -> Callable[[int], np.ndarray]:
+        """Makes samples uint8 `[n,H,W,C]`; of a conditional model, of classes as often as in training."""
+        told, labels = len(self._classes(preprocessing)), splits["train"].labels
+
+        def make(start: int, count: int) -> tf.Tensor:
+            condition = None
+            if told and labels is not None:
+                condition = tf.one_hot(np.random.default_rng([_MEASURED, start]).choice(labels, count), told)
+            return gan.shades(model.sample(count, _MEASURED + start, condition))
+
+        return lambda number: pictures.many(make, number, self.config.evaluation.batch_size)
+
+    def baselines(self, preprocessing: ImagePreprocessing, splits: Splits) -> dict[str, task.Figures]:
+        """What training images themselves have, samples of another run, and of a mixture of Bernoulli distributions."""
+        comparison, evaluation = self._comparison(preprocessing, splits), self.config.evaluation
+        found = {"Training images": comparison.of_training_images()}
+        if evaluation.other_run is not None:
+            labels = splits["train"].labels
+            sample = other_run.sampler(Path(evaluation.other_run), labels, evaluation.batch_size)
+            found[f"Samples of {evaluation.other_run}"] = comparison.of_samples(sample, None)
+        start = time.monotonic()
+        images = splits["train"].array("image")[: evaluation.mixture_images]
+        components = min(evaluation.mixture_components, len(images))
+        mixture = bernoulli.fit(images / np.float64(255), components)
+        minutes = (time.monotonic() - start) / 60
+
+        def drawn(number: int) -> np.ndarray:
+            pixels = mixture.sample(number, _MEASURED).reshape(-1, *images.shape[1:])
+            return 255 * pixels.astype(np.uint8)
+
+        return found | {f"Mixture of {components} Bernoulli distributions": comparison.of_samples(drawn, minutes)}
+
+    def signatures(self, preprocessing: ImagePreprocessing, models: Models) -> list[Signature]:
+        """New images, and what the discriminator takes images for."""
+        shape, latent_size = self.config.data.shape, self.config.model.latent_size
+        makes = ImageSignatures(shape, latent_size, self._classes(preprocessing), preprocessing.example)
+        return serving.signatures(models[STAGE], makes)
+
+    def about_comparison(self, results: Mapping[str, Any]) -> list[str]:
+        """In whose features the figures are, and between which images."""
+        ours = results["model"]
+        network = ours["feature_network"]
+        right = f"{network['held_out_accuracy']:.1%}"
+        kinds = {
+            "classifier": f"a classifier of them ({right} of the validation images right)",
+            "self-supervised": "a network that finds the other of two views of an image, as there are no classes "
+            f"({right} of the validation images found)",
+        }
+        paragraphs = [
+            f"{ours['images']:,} samples of the averaged generator beside as many test images, in the features of "
+            f"{kinds[network['kind']]}, trained on the same training images. Such figures compare within one data set "
+            f"and one network alone: this one's SHA-256 begins with {network['sha256'][:16]}. KID (Bińkowski et al. "
+            f"2018) is given 1,000 times; its standard error here is {ours['kid_error']:.2f}. Precision and recall are "
+            "Kynkäänniemi et al.'s (2019), with 3 neighbours. Training images have the best figures that there can be."
+        ]
+        if "class_imbalance" in ours:
+            paragraphs.append(
+                f"{ours['class_imbalance']:.1%} of the samples would have to be of another class for all classes to be "
+                "as frequent as among the training images."
+            )
+        return paragraphs
+
+    def showcase(self, finished: task.Finished[ImagePreprocessing]) -> list[Section]:
+        """What the generator makes, how it learned it, whether it copies, and what its latent values do."""
+        model, train = finished.models[STAGE], finished.splits["train"].array("image")
+        told = len(self._classes(finished.preprocessing))
+        grid = self._grid(finished.preprocessing, model)
+        latents = tf.random.stateless_normal([2 * sections.ROWS, self.config.model.latent_size], [_SHOWN, 0]).numpy()
+        classes = tf.one_hot(tf.range(2 * sections.ROWS) % told, told) if told else None
+        return [
+            sections.drawn(grid, "what the averaged generator makes", told > 0),
+            sections.film(finished.folders[STAGE], finished.histories[STAGE]),
+            sections.copies(grid, train, finished.results["model"]["nearest_training_image"]),
+            *sections.latent_space(
+                lambda latents, condition: gan.shades(model.generate(latents, condition)),
+                latents,
+                classes,
+                sections.OF_LATENTS,
+            ),
+        ]
+
+    def details(self, finished: task.Finished[ImagePreprocessing]) -> list[Section]:
+        """Whether one of the two has won."""
+        return [sections.adversaries(finished.histories[STAGE])]
+
+
+def _prepared(batch: Batch, told: int) -> Batch:
+    """Images as the discriminator takes them, and their classes if it is told them."""
+    classes = {"y": tf.one_hot(batch["label"], told)} if told else {}
+    return {"id": batch["id"], "x": gan.scaled(batch["image"]), **classes}

@@ -75,24 +75,22 @@ class TextPreparation(Preparation[TextPreprocessing]):
         return self._reader.size(split)
 
     def write(self, learned: TextPreprocessing, split: Split, writer: Writer) -> None:
-        """Encodes the documents, many short ones at once and long ones piece by piece."""
+        """Encodes the documents, long ones piece by piece."""
         # Where to go on: the document's number, its byte, and how many characters come before that.
         number, byte, characters = writer.cursor or (0, 0, 0)
-        for batch in _together(self._items(split, number, byte)):
-            texts = [item.piece.text if item.piece else "" for item in batch]
-            for item, tokens in zip(batch, vocabulary.encode_documents(learned.vocabulary, texts), strict=True):
-                if item.fault:
-                    writer.skip(item.name, *item.fault)
-                if item.piece:
-                    characters += len(item.piece.text)
-                    writer.extend("tokens", tokens)
-                if item.piece and item.piece.last:
-                    writer.end(item.name, tokens=np.array([END]), characters=characters)
-                if item.piece and not item.piece.last:
-                    writer.read([item.number, item.piece.end, characters], item.read)
-                else:
-                    characters = 0
-                    writer.read([item.number + 1, 0, 0], item.read)
+        for item in self._items(split, number, byte):
+            if item.fault:
+                writer.skip(item.name, *item.fault)
+            if item.piece:
+                characters += len(item.piece.text)
+                writer.extend("tokens", learned.vocabulary.tokens(item.piece.text))
+            if item.piece and item.piece.last:
+                writer.end(item.name, tokens=np.array([END]), characters=characters)
+            if item.piece and not item.piece.last:
+                writer.read([item.number, item.piece.end, characters], item.read)
+            else:
+                characters = 0
+                writer.read([item.number + 1, 0, 0], item.read)
 
     def show(self, learned: TextPreprocessing, store: Store) -> list[str]:
         """The beginnings of the first documents."""
@@ -123,20 +121,6 @@ class _Item:
     piece: Piece | None
     fault: tuple[str, str] | None
     read: int
-
-
-def _together(items: Iterable[_Item]) -> Iterator[list[_Item]]:
-    """Consecutive items with about as much text together as one piece may have."""
-    batch: list[_Item] = []
-    size = 0
-    for item in items:
-        batch.append(item)
-        size += len(item.piece.text) if item.piece else 0
-        if size >= documents.PIECE_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def thinned(texts: Iterable[str], most: int) -> list[str]:

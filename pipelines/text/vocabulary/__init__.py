@@ -1,17 +1,14 @@
 """Vocabularies: text to tokens and back, in the graph.
 
 Each is a tf.Module with `kind`, `size` (V), `unknown_cost` (nats to add for each unknown token), `encode`
-(UTF-8 strings [B] to a RaggedTensor int32 [B, None]), `decode` (int32 [B, T] to strings [B]) and
-`save(folder)`. All keep the ids of `special` for themselves: 0 padding, 1 begin-of-text, 2 end-of-text, 3
+(UTF-8 strings [B] to a RaggedTensor int32 [B, None]), `tokens` (the same of one text, outside of any graph and
+faster: an array int32 [n]), `decode` (int32 [B, T] to strings [B]) and `save(folder)`. All keep the ids of `special` for themselves: 0 padding, 1 begin-of-text, 2 end-of-text, 3
 unknown. `encode` adds none of the first three.
 """
 
 import json
 import pathlib
-from collections.abc import Iterable, Sequence
-
-import numpy as np
-import tensorflow as tf
+from collections.abc import Iterable
 
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text.vocabulary.byte import ByteVocabulary
@@ -26,9 +23,6 @@ _CLASSES: dict[str, type[Vocabulary]] = {
     "bpe": SentencePieceVocabulary,
     "unigram": SentencePieceVocabulary,
 }
-
-# About as much text as one call of `encode` gets: a token may take 40 bytes on the way, so this is 160 MB.
-_BATCH_BYTES = 4_000_000
 
 
 def fit(kind: str, texts: Iterable[str], size: int | None) -> Vocabulary:
@@ -56,17 +50,3 @@ def load(folder: pathlib.Path | str) -> Vocabulary:
     """Reads the vocabulary that `save` wrote into a folder."""
     content = json.loads((pathlib.Path(folder) / "vocabulary.json").read_text(encoding="utf-8"))
     return _CLASSES[content["kind"]].load(folder)
-
-
-def encode_documents(vocabulary: Vocabulary, texts: Sequence[str]) -> list[np.ndarray]:
-    """The tokens of each text, an int32 array each, by calls of the vocabulary's own `encode` on batches."""
-    encoded = [text.encode("utf-8") for text in texts]
-    ends = np.cumsum([len(text) for text in encoded])
-    arrays: list[np.ndarray] = []
-    while len(arrays) < len(encoded):
-        first = len(arrays)
-        before = ends[first - 1] if first else 0
-        last = max(first + 1, int(np.searchsorted(ends, before + _BATCH_BYTES, side="right")))
-        tokens = vocabulary.encode(tf.constant(encoded[first:last]))
-        arrays.extend(np.split(tokens.flat_values.numpy(), tokens.row_splits.numpy()[1:-1]))
-    return arrays

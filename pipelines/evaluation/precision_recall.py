@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
-_AT_ONCE = 1000
-"""Rows of a matrix of distances in memory together: 10,000 columns are 80 MB."""
+_AT_ONCE = 250
+"""Rows of a matrix of distances in memory together: of 10,000 columns 20 MB, several times."""
 
 
 @dataclasses.dataclass(frozen=True)

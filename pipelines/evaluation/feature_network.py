@@ -91,7 +91,7 @@ class FeatureNetwork:
     Attributes:
         model: From images in [0, 1], float32 `[B,H,W,C]`, to `{"features": [B,F], "outputs": ...}`. Each feature has
             mean 0 and variance 1 over the validation images, or distances would be in units of their own for every
-            training: of the same digits, the kernel distance's standard error was 2 for one network and 0.015 for another.
+            training: the standard error of the kernel distance was 2 for one network of digits, 0.015 for another.
         about: For a report, JSON: `kind` (`classifier` or `self-supervised`), `sha256` of the weights,
             `held_out_accuracy`, `training_images`, `fingerprint`. The accuracy of a classifier is of the classes of the
             validation images; of the other kind, how often the view most like a validation image's is the other one of

@@ -8,9 +8,8 @@ a group of so many bytes. `--gigabytes 0.01 --steps 3` is a trial.
 """
 
 import argparse
-import gzip
-import io
 import json
+import math
 import os
 import pathlib
 import re
@@ -26,7 +25,9 @@ import numpy as np
 GROUPS = pathlib.Path("/sys/fs/cgroup/memory")
 KINDS = ("texts", "images")
 FILES = 40
-BLOCK = 20
+HELD_OUT = 1e6
+"""Bytes of validation and test data."""
+BLOCK = 10
 """Steps in a row on one of the two."""
 
 
@@ -36,8 +37,8 @@ def make_texts(folder, gigabytes):
     letters = np.array(list("etaoinshrdlucmfw"))
     words = ["".join(rng.choice(letters, 1 + int(rng.integers(8)))) for _ in range(20_000)]
     ranks = 1 / np.arange(1, len(words) + 1)
-    for split, share in (("train", 1.0), ("validation", 1e-5), ("test", 1e-5)):
-        number, size = (FILES if split == "train" else 1), int(gigabytes * 1e9 * share)
+    for split, size in (("train", gigabytes * 1e9), ("validation", HELD_OUT), ("test", HELD_OUT)):
+        number = FILES if split == "train" else 1
         for index in range(number):
             with open(folder / f"{split}-{index:02}.txt", "w") as file:
                 while file.tell() < size / number:
@@ -51,11 +52,11 @@ def make_images(folder, gigabytes):
     rng = np.random.default_rng(0)
     fields = rng.integers(0, 256, [64, 8, 8, 3]).astype(np.float32)
     large = tf.cast(tf.image.resize(fields, [96, 96], method="bicubic"), tf.uint8).numpy()
-    for split, share in (("train", 1.0), ("validation", 1e-5), ("test", 1e-5)):
-        number = max(int(gigabytes * 1e9 * share / (64 * 64 * 3)), 100)
-        for index in range(FILES if split == "train" else 1):
+    for split, size in (("train", gigabytes * 1e9), ("validation", HELD_OUT), ("test", HELD_OUT)):
+        number = FILES if split == "train" else 1
+        for index in range(number):
             with tf.io.TFRecordWriter(str(folder / f"{split}-{index:02}.tfrecord")) as writer:
-                for _ in range(number // (FILES if split == "train" else 1)):
+                for _ in range(math.ceil(size / number / (64 * 64 * 3))):
                     top, left, which = *rng.integers(0, 32, 2), rng.integers(len(large))
                     png = tf.io.encode_png(large[which, top : top + 64, left : left + 64], compression=1).numpy()
                     feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[png]))
@@ -66,13 +67,184 @@ def make_images(folder, gigabytes):
 def recipe_of(kind, folder):
     from ikelos.pipelines import recipe
 
-    suffix = "txt" if kind == "texts" else "tfrecord"
+    suffix, label = ("txt", {}) if kind == "texts" else ("tfrecord", {"label_feature": None})
     patterns = {split: [f"{folder}/{split}-*.{suffix}"] for split in ("train", "validation", "test")}
-    overrides = [f"data.source={json.dumps({'files': patterns})}"]
-    if kind == "images":
-        overrides = [
-            f"data.source={json.dumps({'files': patterns, 'label_feature': None})}",
-            "data.shape=[64, 64, 3]",
-            "model.conditional=false",
-        ]
+    overrides = [f"data.source={json.dumps({'files': patterns, **label})}"]
+    overrides += ["data.shape=[64, 64, 3]"] if kind == "images" else []
     return recipe.load("language_modeling" if kind == "texts" else "image_generation_vae", overrides)
+
+
+def memory():
+    """RssAnon and RssShmem of this process, bytes."""
+    status = pathlib.Path("/proc/self/status").read_text()
+    return sum(1024 * int(re.search(rf"{name}:\s+(\d+)", status)[1]) for name in ("RssAnon", "RssShmem"))
+
+
+def started(kind, folder, in_memory):
+    """The first stage's compiled model, and its training data from a step on; of the data mapped or in memory."""
+    import keras
+
+    from ikelos.pipelines import task
+    from ikelos.pipelines.data import order, preparation
+    from ikelos.pipelines.training import optimizers
+    from ikelos.pipelines.training.stage import keras_batches
+
+    of_recipe = task.of_recipe(recipe_of(kind, folder))
+    prepared = preparation.prepare(of_recipe.preparation())
+    stage = of_recipe.stages(prepared.learned)[0]
+    keras.utils.set_random_seed(0)
+    model = stage.build({})
+    optimizers.compile_model(model, optimizers.build(stage.training, model), stage.loss, jit_compile=False)
+    model.make_train_function()
+    feeds = [stage.feed(prepared.splits, {})]
+    if in_memory:
+        feeds.append(stage.feed({name: Copied(split) for name, split in prepared.splits.items()}, {}))
+    return model, [keras_batches(feed.train(0, order.WHOLE)) for feed in feeds]
+
+
+class Copied:
+    """A store whose columns are copied into memory."""
+
+    def __init__(self, store):
+        self._store = store
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    def __len__(self):
+        return len(self._store)
+
+    def array(self, name):
+        """The column."""
+        return np.array(self._store.array(name))
+
+    def ragged(self, name):
+        """The ragged column."""
+        from ikelos.pipelines.data.store import Ragged
+
+        ragged = self._store.ragged(name)
+        return Ragged(np.array(ragged.values), np.array(ragged.ends))
+
+
+def train(model, batches, steps):
+    """Seconds of each step, and of these those that were spent waiting for its batch."""
+    taken, waited = [], []
+    for _ in range(steps):
+        start = time.perf_counter()
+        batch = next(batches)
+        got = time.perf_counter()
+        model.train_function(iter([batch]))
+        taken.append(time.perf_counter() - start)
+        waited.append(got - start)
+    return taken, waited
+
+
+def measure_memory(kind, folder, steps):
+    """The highest anonymous memory of a training on mapped data, and how long it waits."""
+    model, (data,) = started(kind, folder, in_memory=False)
+    batches, highest, ended = iter(data), [memory()], threading.Event()
+
+    def watch():
+        while not ended.wait(0.05):
+            highest[0] = max(highest[0], memory())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    train(model, batches, 5)  # traces, and fills the queues
+    taken, waited = train(model, batches, steps)
+    ended.set()
+    watcher.join()
+    return {"bytes": highest[0], "waiting": sum(waited) / sum(taken), "seconds": statistics.median(taken)}
+
+
+def measure_ratio(kind, folder, steps):
+    """Steps on mapped data and on a copy in memory, in turns."""
+    model, data = started(kind, folder, in_memory=True)
+    iterators = [iter(part) for part in data]
+    for batches in iterators:
+        train(model, batches, 5)
+    taken = [[], []]
+    for _ in range(steps // BLOCK):
+        for times, batches in zip(taken, iterators, strict=True):
+            times += train(model, batches, BLOCK)[0]
+    mapped, copied = map(statistics.median, taken)
+    return {"mapped": mapped, "in_memory": copied, "ratio": mapped / copied}
+
+
+def child(what, kind, folder, steps, limit=None):
+    """The result of a measurement in a fresh process, in a group of limited memory if asked for."""
+    command = [sys.executable, __file__, "--child", what, "--kind", kind, "--folder", folder, "--steps", str(steps)]
+    group = GROUPS / "ikelos-benchmark"
+
+    def enter():
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+
+    if limit:
+        group.mkdir(exist_ok=True)
+        (group / "memory.limit_in_bytes").write_text(str(limit))
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=enter if limit else None)
+    if limit:
+        group.rmdir()
+    if done.returncode:
+        raise RuntimeError(f"{what} of {kind} ended with status {done.returncode}:\n{done.stderr[-4000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gigabytes", type=float, default=4.0, help="of texts (in UTF-8) and of images (in pixels)")
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--folder", default="/tmp/ikelos-benchmark-data", help="for the data; kept for the next time")
+    parser.add_argument("--memory-limit", type=int, help="bytes")
+    parser.add_argument("--kind", choices=KINDS, action="append")
+    parser.add_argument("--child", choices=("prepare", "memory", "ratio"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        (kind,), folder = arguments.kind, arguments.folder
+        if arguments.child == "prepare":
+            from ikelos.pipelines import task
+            from ikelos.pipelines.data import preparation
+
+            prepared = preparation.prepare(task.of_recipe(recipe_of(kind, folder)).preparation())
+            print(json.dumps({name: split.facts() for name, split in prepared.splits.items()}))
+        else:
+            measure = measure_memory if arguments.child == "memory" else measure_ratio
+            print(json.dumps(measure(kind, folder, arguments.steps)))
+        return
+    root = pathlib.Path(arguments.folder)
+    os.environ.setdefault("IKELOS_CACHE", str(root / "cache"))
+    for kind in arguments.kind or KINDS:
+        make = make_texts if kind == "texts" else make_images
+        folders = {size: root / f"{kind}-{size:g}" for size in (arguments.gigabytes, arguments.gigabytes / 1000)}
+        for size, folder in folders.items():
+            if not folder.exists():
+                unfinished = folder.with_suffix(".unfinished")
+                shutil.rmtree(unfinished, ignore_errors=True)
+                unfinished.mkdir(parents=True)
+                make(unfinished, size)
+                unfinished.rename(folder)
+        large, small = map(str, folders.values())
+        start = time.monotonic()
+        facts = child("prepare", kind, large, 0)
+        seconds = time.monotonic() - start
+        child("prepare", kind, small, 0)
+        print(f"{kind}: {facts['train']['bytes'] / 1e9:.2f} GB of {facts['train']['examples']:,} examples")
+        print(f"  prepared, or found and checked, in {seconds:.0f} s")
+        least = child("memory", kind, small, arguments.steps)
+        for limit in (None, arguments.memory_limit)[: 2 if arguments.memory_limit else 1]:
+            found = child("memory", kind, large, arguments.steps, limit)
+            print(
+                f"  {'' if limit is None else f'in a group of {limit / 1e9:.1f} GB: '}"
+                f"{(found['bytes'] - least['bytes']) / 1e9:.3f} GB of anonymous memory more than the "
+                f"{least['bytes'] / 1e9:.2f} on a thousandth; a step {1e3 * found['seconds']:.1f} ms, "
+                f"waiting {found['waiting']:.2%}"
+            )
+        ratio = child("ratio", kind, large, arguments.steps)
+        print(
+            f"  a step on mapped data {1e3 * ratio['mapped']:.1f} ms, in memory {1e3 * ratio['in_memory']:.1f} ms: "
+            f"{ratio['ratio']:.3f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

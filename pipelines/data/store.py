@@ -258,7 +258,7 @@ def _mapped(path: Path, column: Column) -> np.ndarray:
     with path.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     mapped.madvise(mmap.MADV_RANDOM)  # examples are taken in random order: what lies behind one is not wanted
-    return np.frombuffer(mapped, column.dtype).reshape(-1, *column.shape)
+    return np.ndarray([len(mapped) // column.item_bytes, *column.shape], column.dtype, buffer=mapped)
 
 
 def _is_mapped(values: np.ndarray) -> bool:

@@ -90,7 +90,9 @@ class FeatureNetwork:
     """A trained network.
 
     Attributes:
-        model: From images in [0, 1], float32 `[B,H,W,C]`, to `{"features": [B,F], "outputs": ...}`.
+        model: From images in [0, 1], float32 `[B,H,W,C]`, to `{"features": [B,F], "outputs": ...}`. Each feature has
+            mean 0 and variance 1 over the validation images, or distances would be in units of their own for every
+            training: the standard error of the kernel distance was 2 for one network of digits, 0.015 for another.
         about: For a report, JSON: `kind` (`classifier` or `self-supervised`), `sha256` of the weights,
             `held_out_accuracy`, `training_images`, `fingerprint`. The accuracy of a classifier is of the classes of the
             validation images; of the other kind, how often the view most like a validation image's is the other one of
@@ -147,7 +149,7 @@ def load_or_train(
 
     Args:
         train: Images, uint8 `[H,W,C]` as the column `image`, and with classes int64 as `label`.
-        validation: Others, to measure the network with.
+        validation: Others, to measure the network and to standardise its features with.
         class_names: Names of the classes; empty trains without.
         shape: Of the images.
         fingerprint: Of the data: another one trains another network.
@@ -171,12 +173,13 @@ def load_or_train(
     folder = cache / hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
     with locked(folder, wait=True):
         trained = fit(stage, {}, {}, folder)
-    outputs = {"features": trained.get_layer("features").output, "outputs": trained.output}
+    mean, variance = _moments(trained, validation)
+    standardised = keras.layers.Normalization(mean=mean, variance=variance)(trained.get_layer("features").output)
     return FeatureNetwork(
-        keras.Model(trained.input, outputs),
+        keras.Model(trained.input, {"features": standardised, "outputs": trained.output}),
         {
             "kind": kind,
-            "sha256": fingerprints.sha256(value.tobytes() for value in trained.get_weights()),
+            "sha256": fingerprints.sha256(value.tobytes() for value in (*trained.get_weights(), mean, variance)),
             "held_out_accuracy": _accuracy(trained, feed.validation),
             "training_images": len(train),
             "fingerprint": fingerprint,
@@ -277,6 +280,19 @@ def _view(images: tf.Tensor, shape: Shape, seed: int, draw: tf.Tensor) -> tf.Ten
 def _moves(shape: Shape, degrees: float) -> Augmentation:
     share = degrees / 100
     return Augmentation(rotation=degrees, zoom=share, shear=share, shift=share / 2 * max(shape[:2]))
+
+
+def _moments(trained: keras.Model, images: Examples) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of each feature over some images, float32 `[F]`.
+
+    A feature that hardly varies counts as one of a hundredth of the others' deviation, or it would be all that figures
+    are about.
+    """
+    model = keras.Model(trained.input, trained.get_layer("features").output)
+    apply = tf.function(lambda batch: model(_of_bytes(batch["image"]), training=False), reduce_retracing=True)
+    features = np.concatenate([apply(batch) for batch in examples.in_order(images, _AT_ONCE)])
+    variance = features.var(0)
+    return features.mean(0), np.maximum(variance, 1e-4 * variance.mean())
 
 
 def _accuracy(model: keras.Model, dataset: tf.data.Dataset) -> float:

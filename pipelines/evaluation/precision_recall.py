@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
-_AT_ONCE = 1000
-"""Rows of a matrix of distances in memory together: 10,000 columns are 80 MB."""
+_AT_ONCE = 250
+"""Rows of a matrix of distances in memory together: of 10,000 columns 20 MB, several times."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +54,9 @@ def between(samples: np.ndarray, real: np.ndarray, neighbours: int = 3) -> Preci
 
 def _share_among(features, others, neighbours):
     """How many of the features lie among the others, a share."""
-    # A feature is its own nearest: the k-th neighbour is at place k, counted from 0.
-    radii = np.concatenate([np.partition(rows, neighbours)[:, neighbours] for rows in _squares(others, others)])
+    # A feature is its own nearest: the k-th neighbour is at place k, counted from 0. A view would keep all distances.
+    kth = [np.partition(rows, neighbours)[:, neighbours].copy() for rows in _squares(others, others)]
+    radii = np.concatenate(kth)
     return float(np.concatenate([(rows <= radii).any(1) for rows in _squares(features, others)]).mean())
 
 

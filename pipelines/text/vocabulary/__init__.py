@@ -1,9 +1,10 @@
 """Vocabularies: text to tokens and back, in the graph.
 
 Each is a tf.Module with `kind`, `size` (V), `unknown_cost` (nats to add for each unknown token), `encode`
-(UTF-8 strings [B] to a RaggedTensor int32 [B, None]), `tokens` (the same of one text, outside of any graph and
-faster: an array int32 [n]), `decode` (int32 [B, T] to strings [B]) and `save(folder)`. All keep the ids of `special` for themselves: 0 padding, 1 begin-of-text, 2 end-of-text, 3
-unknown. `encode` adds none of the first three.
+(UTF-8 strings [B] to a RaggedTensor int32 [B, None]), `tokens` (the same of one text, outside of any graph
+and faster: an array int32 [n]), `decode` (int32 [B, T] to strings [B]) and `save(folder)`. All keep the ids
+of `special` for themselves: 0 padding, 1 begin-of-text, 2 end-of-text, 3 unknown. `encode` adds none of the
+first three.
 """
 
 import json

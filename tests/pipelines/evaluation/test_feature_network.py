@@ -29,7 +29,7 @@ def bars(seed, number):
 def short():
     """Training of a few steps."""
     with pytest.MonkeyPatch.context() as patch:
-        changes = {"steps": 100, "steps_per_epoch": 100, "batch_size": 32, "checkpoint_every": 100}
+        changes = {"steps": 80, "steps_per_epoch": 80, "batch_size": 32, "checkpoint_every": 80}
         patch.setattr(feature_network, "TRAINING", feature_network.TRAINING.model_copy(update=changes))
         yield
 
@@ -153,6 +153,14 @@ def test_of_two_processes_one_waits(cache, classifier):
     assert done.wait(30)
 
 
+@pytest.mark.parametrize("kind", ["classifier", "self_supervised"])
+def test_features_are_standardised_over_the_validation_images(request, kind):
+    features = request.getfixturevalue(kind).features(bars(1, 20).features["image"])
+    np.testing.assert_allclose(features.mean(0), 0, atol=1e-4)
+    assert features.var(0).max() == pytest.approx(1, abs=1e-3)
+    assert np.median(features.var(0)) == pytest.approx(1, abs=1e-3)
+
+
 def test_images_are_bytes_or_shades_at_once_or_in_batches(classifier, monkeypatch):
     monkeypatch.setattr(feature_network, "_AT_ONCE", 4)
     images = bars(2, 10).features["image"]
@@ -160,9 +168,9 @@ def test_images_are_bytes_or_shades_at_once_or_in_batches(classifier, monkeypatc
     assert features.shape == (10, 64)
     assert features.dtype == np.float32
     for same in (images / 255, tf.constant(images), tf.cast(images, tf.float32) / 255):
-        np.testing.assert_allclose(classifier.features(same), features, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(classifier.features(same), features, rtol=1e-4, atol=1e-5)
     batches = (batch["image"] for batch in tf.data.Dataset.from_tensor_slices({"image": images}).batch(3))
-    np.testing.assert_allclose(classifier.features(batches), features, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(classifier.features(batches), features, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

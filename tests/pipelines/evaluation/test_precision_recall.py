@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -29,6 +31,17 @@ def test_agrees_with_the_definition_pair_by_pair(monkeypatch, neighbours, rows):
     assert found.recall == by_definition(real, samples, neighbours)
     assert 0.2 < found.precision < 1
     assert found.precision != found.recall
+
+
+def test_distances_are_never_in_memory_together():
+    x, y = np.random.default_rng(0).normal(size=[2, 3000, 2])
+    tracemalloc.start()
+    try:
+        precision_recall.between(x, y)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3000 * 3000 * 8 / 2
 
 
 def test_copies_have_both():

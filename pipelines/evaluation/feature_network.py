@@ -282,7 +282,7 @@ def _moves(shape: Shape, degrees: float) -> Augmentation:
     return Augmentation(rotation=degrees, zoom=share, shear=share, shift=share / 2 * max(shape[:2]))
 
 
-def _moments(trained: keras.Model, images: Examples) -> tuple[np.ndarray, np.ndarray]:
+def _moments(trained: keras.Model, images: Store) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of each feature over some images, float32 `[F]`.
 
     A feature that hardly varies counts as one of a hundredth of the others' deviation, or it would be all that figures

@@ -28,11 +28,12 @@ class Arrays(Preparation[Preprocessing]):
         self._splits = splits
 
     def identity(self) -> Any:
-        """The values' sums."""
-        return {
-            split: {name: hashlib.sha256(values.tobytes()).hexdigest() for name, values in self._splits[split].items()}
-            for split in SPLITS
-        }
+        """The arrays' types and shapes, and their values' sums."""
+
+        def about(values):
+            return [values.dtype.name, values.shape, hashlib.sha256(values.tobytes()).hexdigest()]
+
+        return {split: {name: about(values) for name, values in self._splits[split].items()} for split in SPLITS}
 
     def learn(self) -> Preprocessing:
         """Nothing."""

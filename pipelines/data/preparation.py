@@ -165,12 +165,12 @@ def _check_faults(preparation: Preparation[Any], split: Split, store: Store) -> 
         kinds = ", ".join(f"{number} {kind}" for kind, number in store.skipped.items())
         hidden = faulty - len(store.faults)
         needed = math.ceil(1e4 * faulty / every) / 1e4
+        advice = f", or leave them out: --set data.source.allowed_faults={needed:g}" if needed < 1 else ""
         lines = [
             *store.faults,
             *([f"... and {hidden} more"] if hidden else []),
             f"{faulty} of {every} examples of the split {split!r} are faulty ({kinds}), more than the share "
-            f"data.source.allowed_faults={preparation.allowed_faults:g}. Mend them, or leave them out: "
-            f"--set data.source.allowed_faults={needed:g}",
+            f"data.source.allowed_faults={preparation.allowed_faults:g}. Mend them{advice}",
         ]
         raise UserError("\n".join(lines))
     if not len(store):

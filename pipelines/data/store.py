@@ -140,14 +140,22 @@ class Store:
         """
         try:
             about = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UserError(f"The prepared data in {folder} is damaged ({error}): delete the folder.") from error
-        columns = {name: column_of(values) for name, values in about.pop("columns").items()}
-        store = cls(folder, columns, **about)
-        if check:
-            bad = first_damage(folder, store.parts)
-            if bad is not None:
-                raise UserError(f"{folder / bad[1]} is damaged (its SHA-256 sum is another): delete {folder}.")
+            columns = {name: column_of(values) for name, values in about.pop("columns").items()}
+            store = cls(folder, columns, **about)
+            ends = store.parts[-1]["ends"]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            raise UserError(
+                f"{folder / MANIFEST} is damaged ({type(error).__name__}: {error}): delete {folder.parent}."
+            ) from error
+        for name, end in ends.items():
+            path = folder / name
+            size = path.stat().st_size if path.is_file() else None
+            if size != end:
+                found = "is missing" if size is None else f"has {size:,} bytes, not {end:,}"
+                raise UserError(f"{path} is damaged (it {found}): delete {folder.parent}.")
+        bad = first_damage(folder, store.parts) if check else None
+        if bad is not None:
+            raise UserError(f"{folder / bad[1]} is damaged (its SHA-256 sum is another): delete {folder.parent}.")
         return store
 
     def __len__(self) -> int:
@@ -265,4 +273,4 @@ def _is_mapped(values: np.ndarray) -> bool:
     base: Any = values
     while isinstance(base, np.ndarray):
         base = base.base
-    return isinstance(base, mmap.mmap)
+    return isinstance(base.obj if isinstance(base, memoryview) else base, mmap.mmap)

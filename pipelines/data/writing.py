@@ -67,11 +67,16 @@ class Writer:
 
     def extend(self, name: str, items: np.ndarray) -> None:
         """Adds items to a ragged column of the example that is being written."""
+        if np.shape(items)[1:] != self._columns[name].shape:
+            raise ValueError(f"items of `{name}` must have the shape {self._columns[name].shape}. Received: {items}")
         self._items[name] += len(items)
         self._put(f"{name}.bin", self._converted(name, items))
 
     def end(self, name: str, **values: Any) -> None:
         """Ends an example: its name, and of each column its value, or what is still missing of a ragged one."""
+        missing = [key for key, column in self._columns.items() if not column.ragged and key not in values]
+        if missing:
+            raise ValueError(f"an example must have a value in every column. Received: none in {', '.join(missing)}")
         self._examples += 1
         for key, value in {ID: np.frombuffer(name.encode("utf-8", "surrogateescape"), np.uint8), **values}.items():
             column = self._columns[key]
@@ -88,7 +93,8 @@ class Writer:
         """Leaves a faulty example out and notes it."""
         self._skipped[kind] += 1
         if len(self._faults) < _NAMED:
-            self._faults.append(f"{name}: {why}")
+            # A file's name need not be UTF-8, and this is for people.
+            self._faults.append(f"{name}: {why}".encode(errors="backslashreplace").decode())
 
     def read(self, cursor: Cursor, size: int) -> None:
         """Notes that the source was read up to `cursor`, `size` further than before; ends a part if it is long."""

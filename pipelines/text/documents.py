@@ -135,15 +135,18 @@ def fault(document: Document) -> tuple[str, str] | None:
 
 
 def pieces(document: Document, start: int = 0) -> Iterator[Piece]:
-    """The text of a document without fault behind its first `start` bytes, where a piece ended; none if it is empty."""
+    """The text of a document without fault behind its first `start` bytes, where a piece ended; none if it is empty.
+
+    Where a piece ends depends on nothing but where it begins, so that who goes on behind one finds the same pieces.
+    """
     with document.open() as file:
         file.seek(start)
-        text = file.read(PIECE_BYTES)
-        while following := file.read(PIECE_BYTES):
-            cut = text.rfind(b"\n") + 1 or _whole_characters(text)
+        text = file.read(PIECE_BYTES + 1)
+        while len(text) > PIECE_BYTES:
+            cut = text.rfind(b"\n", 0, PIECE_BYTES) + 1 or _whole_characters(text[:PIECE_BYTES])
             start += cut
             yield Piece(text[:cut].decode("utf-8"), start, last=False)
-            text = text[cut:] + following
+            text = text[cut:] + file.read(cut)
         if text:
             yield Piece(text.decode("utf-8"), start + len(text), last=True)
 

@@ -7,6 +7,9 @@ from PIL import Image
 
 from ikelos.pipelines import recipe as recipes
 from ikelos.pipelines import task
+from ikelos.pipelines.data import preparation
+from ikelos.pipelines.data.store import Column, Store
+from ikelos.pipelines.data.writing import writing
 from ikelos.pipelines.recipe import loading
 
 TOY = pathlib.Path(__file__).parent / "toy"
@@ -22,8 +25,8 @@ TINY = {
         "training.steps=12",
         "training.steps_per_epoch=6",
         "training.optimizers.model.clip_norm=1.0",
-        "evaluation={stride: 8, batch_size: 4, ngram_order: 3, samples: {prompts: ['', 'the '], length: 12, "
-        "temperature: 0.8, top_k: 0, top_p: 0.9}, peers: [{name: nobody, value: 3.0, minutes: 1.0}]}",
+        "evaluation={stride: 8, batch_size: 4, ngram_order: 3, ngram_tokens: 100000, samples: {prompts: ['', 'the '], "
+        "length: 12, temperature: 0.8, top_k: 0, top_p: 0.9}, peers: [{name: nobody, value: 3.0, minutes: 1.0}]}",
         "export.max_length=32",
     ],
     "image_generation_vae": [
@@ -34,8 +37,8 @@ TINY = {
         "training.steps=6",
         "training.steps_per_epoch=3",
         "training.optimizers.model.clip_norm=100.0",
-        "evaluation={num_samples: 5, samples_at_once: 2, batch_size: 5, mixture_components: 2, pictures: 3, "
-        "peers: [{name: nobody, value: 30.0, minutes: null}]}",
+        "evaluation={num_samples: 5, samples_at_once: 2, batch_size: 5, mixture_components: 2, mixture_images: 40, "
+        "pictures: 3, peers: [{name: nobody, value: 30.0, minutes: null}]}",
     ],
 }
 TRAINING = [
@@ -48,6 +51,32 @@ TRAINING = [
     "training.checkpoint_every=4",
     "training.deterministic=true",
 ]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    """What a test prepares is nobody else's."""
+    monkeypatch.setenv("IKELOS_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session")
+def store_of(tmp_path_factory):
+    """Makes a store of columns by name: arrays `[N,...]`, or lists of arrays where each has a length of its own."""
+
+    def columns_of(values):
+        if isinstance(values, list):
+            return Column(values[0].dtype.name, values[0].shape[1:], ragged=True)
+        return Column(values.dtype.name, values.shape[1:])
+
+    def make(columns, ids=None):
+        folder = tmp_path_factory.mktemp("data") / "split"
+        with writing(folder, {name: columns_of(values) for name, values in columns.items()}, lambda _: None) as writer:
+            for index, values in enumerate(zip(*columns.values(), strict=True)):
+                writer.end(ids[index] if ids else str(index), **dict(zip(columns, values, strict=True)))
+            writer.finish()
+        return Store.open(folder)
+
+    return make
 
 
 @pytest.fixture
@@ -85,13 +114,12 @@ def tiny(shrunk):
 
 @pytest.fixture
 def prepared(tiny):
-    """The tiny recipe's task, its preprocessing and its data."""
+    """The tiny recipe's task, its preprocessing and the stores of its data."""
 
     def prepare(*overrides):
         tiny_task = task.of_recipe(tiny(*overrides))
-        splits = tiny_task.read()
-        preprocessing = tiny_task.fit(splits)
-        return tiny_task, preprocessing, tiny_task.encode(preprocessing, splits)
+        found = preparation.prepare(tiny_task.preparation())
+        return tiny_task, found.learned, found.splits
 
     return prepare
 

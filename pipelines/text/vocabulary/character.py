@@ -44,7 +44,8 @@ class CharacterVocabulary(tf.Module):
         totals = np.zeros(_CODE_POINTS, np.int64)
         for text in texts:
             points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-            totals += np.bincount(points, minlength=_CODE_POINTS)
+            found = np.bincount(points)
+            totals[: len(found)] += found
         counts = {chr(point): int(totals[point]) for point in np.flatnonzero(totals)}
         if not counts:
             raise UserError("a vocabulary can't be fitted on empty text")

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ikelos.pipelines.data.order import captured, endless, key, shuffled
+from ikelos.pipelines.data.order import Shard, endless, key, shuffled
+from ikelos.pipelines.errors import UserError
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 59, 1025])
@@ -36,14 +37,18 @@ def test_neighbours_are_scattered():
         assert abs(np.corrcoef(places[:-1], places[1:])[0, 1]) < 4.5 * size**-0.5
 
 
-def test_captured_array_is_no_constant_of_the_graph():
-    tokens = captured(np.arange(10_000), tf.int32)
-    function = tf.function(lambda step: tf.gather(tokens, step)).get_concrete_function(tf.constant(0))
-    assert function.graph.as_graph_def().ByteSize() < 5_000
-    assert tokens.device.endswith("CPU:0")
-
-
 def test_endless_begins_at_the_step():
     dataset = endless(lambda step: 2 * step, 4)
     assert [x.numpy() for x in dataset.take(3)] == [8, 10, 12]
     assert dataset.cardinality() > 10**12
+
+
+def test_a_batch_that_cannot_be_shared_equally_is_refused():
+    with pytest.raises(UserError, match=r"batch_size must be a multiple of the number of processes, 3. .*batch_size=8"):
+        Shard(1, 3).rows(8)
+
+
+@pytest.mark.parametrize(("index", "count"), [(-1, 2), (2, 2), (0, 0)])
+def test_there_is_no_other_shard(index, count):
+    with pytest.raises(ValueError, match=rf"`index` must be from 0 to {count - 1}. Received: index={index}"):
+        Shard(index, count)

@@ -1,0 +1,218 @@
+import json
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ikelos.pipelines.data import writing
+from ikelos.pipelines.data.config import SPLITS
+from ikelos.pipelines.data.preparation import Preparation, Size, cache, prepare
+from ikelos.pipelines.data.store import Column
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.preprocessing import Preprocessing
+
+
+class Greatest(Preprocessing):
+    """The greatest number of the training split."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.number = number
+
+    def save(self, folder):
+        (folder / "number").write_text(str(self.number))
+
+
+class Killed(Exception):
+    pass
+
+
+class Numbers(Preparation):
+    """Numbers as shares of the greatest one; negative ones are faulty. It notes what is done, and may die of it."""
+
+    def __init__(self, splits, allowed_faults=0.0, die_after=None):
+        self.name = "some/numbers: all"
+        self.allowed_faults = allowed_faults
+        self.done = []
+        self._splits, self._left = splits, die_after
+
+    def identity(self):
+        return self._splits
+
+    def learn(self):
+        self._note("learned")
+        return Greatest(max(self._splits["train"]))
+
+    def load(self, folder):
+        return Greatest(int((folder / "number").read_text()))
+
+    def columns(self, learned):
+        return {"share": Column("float32")}
+
+    def size(self, split):
+        return Size(len(self._splits[split]), "examples")
+
+    def write(self, learned, split, writer):
+        for index in range(writer.cursor or 0, len(self._splits[split])):
+            self._note((split, index))
+            number = self._splits[split][index]
+            if number < 0:
+                writer.skip(str(index), "negative", f"is {number}")
+            else:
+                writer.end(str(index), share=np.float32(number / learned.number))
+            writer.read(index + 1, 1)
+
+    def _note(self, what):
+        self.done.append(what)
+        if self._left is not None:
+            self._left -= 1
+            if self._left < 0:
+                raise Killed
+
+
+NUMBERS = {"train": [1, 4, 2, 3, 4], "validation": [2], "test": [1, 3]}
+ALL = ["learned", *((split, index) for split in SPLITS for index in range(len(NUMBERS[split])))]
+
+
+def content(folder):
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != "lock"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def test_data_is_prepared_once_and_then_found():
+    first, second = Numbers(NUMBERS), Numbers(NUMBERS)
+    made, found = prepare(first), prepare(second)
+    assert (first.done, second.done) == (ALL, [])
+    assert made.folder == found.folder
+    assert made.folder.parent == cache() / "data"
+    assert made.folder.name.startswith("some_numbers_all-")
+    assert json.loads((made.folder / "identity.json").read_text())[1] == NUMBERS
+    assert (found.learned.number, list(found.splits)) == (4, list(SPLITS))
+    np.testing.assert_array_equal(found.splits["train"].array("share"), np.float32([0.25, 1, 0.5, 0.75, 1]))
+    assert [split.sha256() for split in made.splits.values()] == [split.sha256() for split in found.splits.values()]
+    assert prepare(Numbers(NUMBERS | {"test": [1, 2]})).folder != made.folder
+
+
+@pytest.mark.parametrize("die_after", range(len(ALL)))
+def test_one_that_was_killed_goes_on_and_ends_the_same(tmp_path, monkeypatch, die_after):
+    monkeypatch.setattr(writing, "PART_BYTES", 1)  # a part an example
+    with pytest.raises(Killed):
+        prepare(Numbers(NUMBERS, die_after=die_after))
+    second = Numbers(NUMBERS)
+    folder = prepare(second).folder
+    assert second.done == ALL[die_after:]
+    assert list(folder.parent.iterdir()) == [folder]
+    monkeypatch.setenv("IKELOS_CACHE", str(tmp_path / "unbroken"))
+    assert content(folder) == content(prepare(Numbers(NUMBERS)).folder)
+
+
+def test_of_two_at_once_one_waits_for_the_other(monkeypatch):
+    both = [Numbers(NUMBERS), Numbers(NUMBERS)]
+    inside, begun = threading.Event(), threading.Event()
+    learn = Numbers.learn
+
+    def slow(self):
+        inside.set()
+        assert begun.wait(10)
+        time.sleep(0.1)  # the other one comes to the lock
+        return learn(self)
+
+    monkeypatch.setattr(Numbers, "learn", slow)
+    found = {}
+    threads = [threading.Thread(target=lambda i=i: found.update({i: prepare(both[i])})) for i in (0, 1)]
+    threads[0].start()
+    assert inside.wait(10)
+    threads[1].start()
+    begun.set()
+    for thread in threads:
+        thread.join()
+    assert [one.done for one in both] == [ALL, []]
+    assert found[0].folder == found[1].folder
+    assert list(found[0].folder.parent.iterdir()) == [found[0].folder]
+
+
+def test_one_that_failed_leaves_the_lock_to_the_next():
+    for _ in range(2):
+        with pytest.raises(Killed):
+            prepare(Numbers(NUMBERS, die_after=2))
+    assert prepare(Numbers(NUMBERS)).learned.number == 4
+
+
+def test_damage_in_prepared_data_is_found(tmp_path):
+    folder = prepare(Numbers(NUMBERS)).folder
+    path = folder / "validation" / "share.bin"
+    path.write_bytes(b"\0" * 4)
+    with pytest.raises(UserError, match=rf"{path} is damaged \(its SHA-256 sum is another\): delete {folder}\.$"):
+        prepare(Numbers(NUMBERS))
+
+
+def test_the_folder_is_that_of_the_environment(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    for name, value, expected in [
+        ("IKELOS_CACHE", "/there", "/there"),
+        ("IKELOS_CACHE", "", "/home/somebody/.cache/ikelos"),
+        ("XDG_CACHE_HOME", "/caches", "/caches/ikelos"),
+    ]:
+        monkeypatch.setenv(name, value)
+        assert cache() == Path(expected)
+
+
+# Faults
+
+FAULTY = {**NUMBERS, "test": [1, -1, 2, -3, 4]}
+
+
+def test_too_many_faulty_examples_are_one_error_that_names_them():
+    for number, allowed in ((1, 0.0), (2, 0.3)):  # however often it is asked
+        with pytest.raises(UserError) as caught:
+            prepare(Numbers(FAULTY, allowed))
+        assert str(caught.value).splitlines() == [
+            "1: is -1",
+            "3: is -3",
+            "2 of 5 examples of the split 'test' are faulty (2 negative), more than the share "
+            f"data.source.allowed_faults={allowed:g}. Mend them, or leave them out: "
+            "--set data.source.allowed_faults=0.4",
+        ], number
+
+
+def test_faulty_examples_within_the_share_are_left_out_and_no_other_data():
+    with pytest.raises(UserError):
+        prepare(Numbers(FAULTY))
+    again = Numbers(FAULTY, allowed_faults=0.4)
+    found = prepare(again).splits["test"]
+    assert again.done == []
+    assert list(found.ids) == ["0", "2", "4"]
+    assert found.facts() | {"skipped": {"negative": 2}, "faults": ["1: is -1", "3: is -3"]} == found.facts()
+
+
+def test_the_share_that_is_advised_is_enough_and_one_that_a_recipe_takes():
+    for negative, others in ((1, 2), (1, 6), (2, 5)):
+        numbers = NUMBERS | {"test": [-1] * negative + [1] * others}
+        with pytest.raises(UserError) as caught:
+            prepare(Numbers(numbers))
+        assert len(prepare(Numbers(numbers, float(str(caught.value).rpartition("=")[2]))).splits["test"]) == others
+    with pytest.raises(UserError, match=r"3 of 3 examples .* are faulty .*=0. Mend them$"):
+        prepare(Numbers(NUMBERS | {"test": [-1, -1, -1]}))
+
+
+def test_many_faults_are_counted():
+    with pytest.raises(UserError) as caught:
+        prepare(Numbers(NUMBERS | {"validation": [-1] * 30 + [1]}))
+    lines = str(caught.value).splitlines()
+    assert lines[19:21] == ["19: is -1", "... and 10 more"]
+    assert lines[21].startswith("30 of 31 examples of the split 'validation' are faulty (30 negative)")
+
+
+@pytest.mark.parametrize("die_after", range(7, len(ALL) + 3))
+def test_a_fault_is_counted_once_however_often_it_was_begun_again(monkeypatch, die_after):
+    monkeypatch.setattr(writing, "PART_BYTES", 10)
+    with pytest.raises(Killed):
+        prepare(Numbers(FAULTY, die_after=die_after))
+    assert prepare(Numbers(FAULTY, 0.5)).splits["test"].skipped == {"negative": 2}
+
+
+def test_a_split_of_nothing_is_refused():
+    with pytest.raises(UserError, match=r"The split 'test' of some/numbers: all has no examples\."):
+        prepare(Numbers(NUMBERS | {"test": []}))

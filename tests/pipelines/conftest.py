@@ -17,9 +17,18 @@ TOY = pathlib.Path(__file__).parent / "toy"
 TEXT = "the cat sat on the mat. the dog sat on the log. " * 30
 TEXTS = {"train": TEXT, "validation": TEXT[:500], "test": "the cat sat on the log. é"}
 IMAGES = {"train": 24, "validation": 6, "test": 6}
+TRAINING = ["training.batch_size=8", "training.checkpoint_every=4", "training.deterministic=true"]
+ONE_OPTIMIZER = [
+    "training.optimizers.model.kind=adamw",
+    "training.optimizers.model.learning_rate=0.01",
+    "training.optimizers.model.warmup_steps=2",
+    "training.optimizers.model.weight_decay=0.1",
+    "training.ema_momentum=0.9",
+]
 # What makes a packaged recipe one of seconds, with every kind of thing in it that its own has.
 TINY = {
     "language_modeling": [
+        *ONE_OPTIMIZER,
         "model={architecture: transformer, context: 16, num_layers: 1, size: 16, num_heads: 2, hidden_size: 24, "
         "dropout: 0.0, ngram_orders: [2, 3], ngram_buckets: 64}",
         "training.steps=12",
@@ -29,7 +38,23 @@ TINY = {
         "length: 12, temperature: 0.8, top_k: 0, top_p: 0.9}, peers: [{name: nobody, value: 3.0, minutes: 1.0}]}",
         "export.max_length=32",
     ],
+    "image_generation_gan": [
+        "data.shape=[8, 8, 1]",
+        "model.latent_size=3",
+        "model.generator_width=2",
+        "model.discriminator_width=2",
+        "model.max_width=4",
+        "model.hidden_size=4",
+        "model.r1_interval=2",
+        "training.steps=6",
+        "training.steps_per_epoch=3",
+        "training.trouble_patience=0",
+        *(f"training.optimizers.{name}.warmup_steps=2" for name in ("generator", "discriminator")),
+        "evaluation={images: 12, batch_size: 5, mixture_components: 2, mixture_images: 20, other_run: null, "
+        "pictures: 3, peers: [{name: nobody, value: 30.0, minutes: null}]}",
+    ],
     "image_generation_vae": [
+        *ONE_OPTIMIZER,
         "data.shape=[8, 8, 1]",
         "data.augmentation={rotation: 3.0, zoom: 0.02, shear: 0.0, shift: 0.2}",
         "model={latent_size: 3, width: 2, num_blocks: 1, hidden_size: 8, dropout: 0.1, num_samples: 1, free_bits: 0.0, "
@@ -41,16 +66,6 @@ TINY = {
         "pictures: 3, peers: [{name: nobody, value: 30.0, minutes: null}]}",
     ],
 }
-TRAINING = [
-    "training.batch_size=8",
-    "training.optimizers.model.kind=adamw",
-    "training.optimizers.model.learning_rate=0.01",
-    "training.optimizers.model.warmup_steps=2",
-    "training.optimizers.model.weight_decay=0.1",
-    "training.ema_momentum=0.9",
-    "training.checkpoint_every=4",
-    "training.deterministic=true",
-]
 
 
 @pytest.fixture(autouse=True)

@@ -70,3 +70,13 @@ def test_shades_that_are_no_probabilities_are_refused():
         bernoulli.fit(shades, 1)
     with pytest.raises(ValueError, match="values from -255 to 0"):
         bernoulli.fit(np.zeros([4, 2]), 1).log_probabilities(-shades.astype(int)[:1])
+
+
+def test_samples_have_the_mixtures_means():
+    mixture = bernoulli.BernoulliMixture(np.array([0.25, 0.75]), np.array([[0.9, 0.1, 0.5], [0.1, 0.1, 0.9]]))
+    samples = mixture.sample(4000, seed=0)
+    assert (samples.dtype, samples.shape) == (bool, (4000, 3))
+    np.testing.assert_allclose(samples.mean(0), [0.3, 0.1, 0.8], atol=0.03)
+    # Pixels of one component go together: the covariance of the first and the last.
+    assert np.cov(samples[:, 0], samples[:, 2])[0, 1] == pytest.approx(0.25 * 0.75 * 0.8 * -0.4, abs=0.02)
+    np.testing.assert_array_equal(mixture.sample(4000, seed=0), samples)

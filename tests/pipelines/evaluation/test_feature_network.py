@@ -1,4 +1,5 @@
 import contextlib
+import functools
 import json
 import threading
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ikelos.pipelines.data.examples import Examples
+from ikelos.pipelines.data.order import WHOLE
 from ikelos.pipelines.evaluation import feature_network
 from ikelos.pipelines.lock import locked
 
@@ -22,7 +23,7 @@ def bars(seed, number):
     labels = np.arange(number) % 2
     for index, image in enumerate(images):
         (image if labels[index] == 0 else image.transpose(1, 0, 2))[generator.integers(1, 7)] = 230
-    return Examples([str(i) for i in range(number)], {"image": images, "label": labels})
+    return {"image": images, "label": labels}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,17 +40,27 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
-def network(cache, classes=CLASSES, fingerprint="bars"):
-    return feature_network.load_or_train(bars(0, 64), bars(1, 20), classes, SHAPE, fingerprint, cache)
+@pytest.fixture(scope="module")
+def stored(store_of):
+    """The same as a store."""
+    return functools.cache(lambda seed, number: store_of(bars(seed, number)))
 
 
 @pytest.fixture(scope="module")
-def classifier(cache):
+def network(stored):
+    def load(cache, classes=CLASSES, fingerprint="bars"):
+        return feature_network.load_or_train(stored(0, 64), stored(1, 20), classes, SHAPE, fingerprint, cache)
+
+    return load
+
+
+@pytest.fixture(scope="module")
+def classifier(network, cache):
     return network(cache)
 
 
 @pytest.fixture(scope="module")
-def self_supervised(cache):
+def self_supervised(network, cache):
     return network(cache, classes=())
 
 
@@ -74,23 +85,23 @@ def test_a_classifier_learns_the_classes(classifier):
         "fingerprint": "bars",
     }
     test = bars(2, 40)
-    predictions = classifier.predictions(test.features["image"])
+    predictions = classifier.predictions(test["image"])
     assert predictions.dtype == np.int64
-    np.testing.assert_array_equal(predictions, test.features["label"])
+    np.testing.assert_array_equal(predictions, test["label"])
 
 
 def test_without_classes_views_of_one_image_are_found(self_supervised):
     assert self_supervised.about["kind"] == "self-supervised"
     # By chance it would be one of 31.
     assert self_supervised.about["held_out_accuracy"] > 0.1
-    images = bars(2, 5).features["image"]
+    images = bars(2, 5)["image"]
     assert self_supervised.features(images).shape == (5, 64)
     with pytest.raises(ValueError, match=r"Only a classifier predicts classes\. Received: a self-supervised network"):
         self_supervised.predictions(images)
 
 
-def test_the_loss_without_classes_is_nt_xent(self_supervised):
-    feed = feature_network._feed(bars(0, 64), bars(1, 6), SHAPE, "self-supervised")
+def test_the_loss_without_classes_is_nt_xent(stored, self_supervised):
+    feed = feature_network._feed(stored(0, 64), stored(1, 6), SHAPE, "self-supervised")
     (batch,) = feed.validation
     assert batch["x"].shape == (12, *SHAPE)
     model = self_supervised.model
@@ -104,8 +115,8 @@ def test_the_loss_without_classes_is_nt_xent(self_supervised):
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
-def test_views_are_of_the_same_image_and_differ():
-    (batch,) = feature_network._feed(bars(0, 64), bars(1, 16), SHAPE, "self-supervised").validation
+def test_views_are_of_the_same_image_and_differ(stored):
+    (batch,) = feature_network._feed(stored(0, 64), stored(1, 16), SHAPE, "self-supervised").validation
     x = batch["x"].numpy().reshape(32, -1)
     np.testing.assert_array_equal(batch["y"], [*range(16, 32), *range(16)])
     assert not np.isclose(x[:16], x[16:]).all(1).any()
@@ -115,34 +126,34 @@ def test_views_are_of_the_same_image_and_differ():
 
 
 @pytest.mark.parametrize("kind", ["classifier", "self-supervised"])
-def test_a_step_has_the_same_batch_wherever_training_began(kind):
-    feed = feature_network._feed(bars(0, 64), bars(1, 20), SHAPE, kind)
-    (later,), (third,) = feed.train(2).take(1), feed.train(0).skip(2).take(1)
+def test_a_step_has_the_same_batch_wherever_training_began(stored, kind):
+    feed = feature_network._feed(stored(0, 64), stored(1, 20), SHAPE, kind)
+    (later,), (third,) = feed.train(2, WHOLE).take(1), feed.train(0, WHOLE).skip(2).take(1)
     assert later["x"].shape == (32, *SHAPE)
     for name, values in third.items():
         np.testing.assert_array_equal(later[name], values)
 
 
 @pytest.mark.parametrize("kind", ["classifier", "self_supervised"])
-def test_a_second_call_trains_nothing_and_gives_the_same_bits(request, cache, untrainable, kind):
+def test_a_second_call_trains_nothing_and_gives_the_same_bits(request, network, cache, untrainable, kind):
     first = request.getfixturevalue(kind)
     again = network(cache, classes=CLASSES if kind == "classifier" else ())
-    images = bars(2, 10).features["image"]
+    images = bars(2, 10)["image"]
     np.testing.assert_array_equal(again.features(images), first.features(images))
     assert again.about == first.about
 
 
-def test_the_seed_alone_decides_the_weights(classifier, tmp_path):
+def test_the_seed_alone_decides_the_weights(network, classifier, tmp_path):
     assert network(tmp_path).about == classifier.about
 
 
 @pytest.mark.parametrize("changed", [{"fingerprint": "others"}, {"classes": ("a", "b")}])
-def test_other_data_trains_anew(cache, classifier, untrainable, changed):
+def test_other_data_trains_anew(network, cache, classifier, untrainable, changed):
     with pytest.raises(AssertionError, match="trains"):
         network(cache, **changed)
 
 
-def test_of_two_processes_one_waits(cache, classifier):
+def test_of_two_processes_one_waits(network, cache, classifier):
     done = threading.Event()
     with contextlib.ExitStack() as stack:
         for folder in cache.iterdir():
@@ -155,7 +166,7 @@ def test_of_two_processes_one_waits(cache, classifier):
 
 @pytest.mark.parametrize("kind", ["classifier", "self_supervised"])
 def test_features_are_standardised_over_the_validation_images(request, kind):
-    features = request.getfixturevalue(kind).features(bars(1, 20).features["image"])
+    features = request.getfixturevalue(kind).features(bars(1, 20)["image"])
     np.testing.assert_allclose(features.mean(0), 0, atol=1e-4)
     assert features.var(0).max() == pytest.approx(1, abs=1e-3)
     assert np.median(features.var(0)) == pytest.approx(1, abs=1e-3)
@@ -163,7 +174,7 @@ def test_features_are_standardised_over_the_validation_images(request, kind):
 
 def test_images_are_bytes_or_shades_at_once_or_in_batches(classifier, monkeypatch):
     monkeypatch.setattr(feature_network, "_AT_ONCE", 4)
-    images = bars(2, 10).features["image"]
+    images = bars(2, 10)["image"]
     features = classifier.features(images)
     assert features.shape == (10, 64)
     assert features.dtype == np.float32

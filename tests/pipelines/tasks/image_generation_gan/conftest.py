@@ -1,0 +1,26 @@
+import keras
+import pytest
+
+from ikelos.pipelines.evaluation import feature_network
+
+
+@pytest.fixture
+def tiny(shrunk, monkeypatch):
+    """The tiny recipe of image generation by adversaries, measured by a network that learned little."""
+    changes = {"steps": 4, "steps_per_epoch": 4, "batch_size": 16, "checkpoint_every": 4}
+    settings = feature_network.TRAINING.model_copy(update=changes)
+    monkeypatch.setattr(feature_network, "TRAINING", settings)
+    return lambda *overrides: shrunk("image_generation_gan", *overrides)
+
+
+@pytest.fixture
+def built(prepared):
+    """Task, preprocessing, stores and an untrained model of the tiny recipe."""
+
+    def build(*overrides):
+        task, preprocessing, splits = prepared(*overrides)
+        keras.utils.set_random_seed(0)
+        (stage,) = task.stages(preprocessing)
+        return task, preprocessing, splits, stage.build({})
+
+    return build

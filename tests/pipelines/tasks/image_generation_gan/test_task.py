@@ -1,0 +1,107 @@
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ikelos.pipelines import runner
+from ikelos.pipelines.data.order import WHOLE, Shard
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.image import gan
+from ikelos.pipelines.tasks.image_generation_gan.task import STAGE
+from ikelos.serving import StockModel
+
+
+def served(task, preprocessing, model):
+    return {signature.name: signature for signature in task.signatures(preprocessing, {STAGE: model})}
+
+
+def test_a_run_leaves_a_served_model_a_report_and_figures(tiny, tmp_path):
+    first = runner.run(tiny("training.steps=3"), tmp_path / "other")
+    assert "on 12 held-out images; Training images: " in first["Result"]
+    # All that the plain model does, a conditional one does too, and takes labels.
+    recipe = tiny("model.conditional=true", f"evaluation.other_run={tmp_path / 'other'}")
+    outcome = runner.run(recipe, tmp_path / "run")
+    results = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    figures = results["model"]
+    assert outcome["Result"].startswith(f"{figures['kid']:.2f} KID x 1000, {figures['fid']:.2f} FID, ")
+    assert list(results["baselines"]) == [
+        "Training images",
+        f"Samples of {tmp_path / 'other'}",
+        "Mixture of 2 Bernoulli distributions",
+    ]
+    for values in (figures, *results["baselines"].values()):
+        assert 0 <= values["precision"] <= 1
+        assert set(values["classes"]) == {"lying", "standing"}
+    assert results["baselines"]["Training images"]["fid"] < figures["fid"]
+    assert figures["feature_network"]["kind"] == "classifier"
+    report = json.loads((tmp_path / "run" / "report" / "report.json").read_text())
+    assert [section["heading"] for section in report["sections"]] == [
+        *("", "What it draws", "How it learned", "Does it copy?", "From one image to another"),
+        *("One latent value at a time", "Against baselines and peers", "Training", "Is it a fair contest?"),
+        *("The data", "The machine"),
+    ]
+    assert report["sections"][2]["prose"] == ["The same samples after 3, 6 steps."]
+    assert figures["feature_network"]["sha256"][:16] in report["sections"][6]["prose"][0]
+    with StockModel(tmp_path / "run" / "export" / "1") as model:
+        drawn = model.run("sample", {"seed": [5, 5], "label": [1, 0]})
+        scores = model.run("discriminate_bytes", {"image_bytes": list(drawn["image_bytes"]), "label": [1, 0]})
+    picture = tf.io.decode_png(drawn["image_bytes"][0])
+    np.testing.assert_array_equal(picture, np.rint(255 * drawn["image"][0]))
+    assert not np.array_equal(drawn["image"][0], drawn["image"][1])
+    assert scores["score"].shape == (2,)
+
+
+def test_the_discriminator_sees_images_in_the_range_of_the_generators(built):
+    task, preprocessing, splits, _ = built("model.conditional=true")
+    (stage,) = task.stages(preprocessing)
+    feed = stage.feed(splits, {})
+    batch = next(iter(feed.train(3, WHOLE)))
+    images, labels = splits["train"].array("image"), splits["train"].labels
+    np.testing.assert_allclose(batch["x"], images[batch["id"]] / 127.5 - 1, atol=1e-6)
+    np.testing.assert_array_equal(batch["y"], np.eye(2)[labels[batch["id"]]])
+    halves = [next(iter(feed.train(3, Shard(index, 2)))) for index in range(2)]
+    np.testing.assert_array_equal(np.concatenate([half["x"] for half in halves]), batch["x"])
+
+
+def test_a_discriminator_that_has_won_ends_the_run_with_advice(tiny, tmp_path):
+    # It alone learns, and fast.
+    recipe = tiny(
+        *("training.trouble_patience=2", "training.steps=60", "training.steps_per_epoch=15"),
+        *("training.optimizers.discriminator.learning_rate=0.05", "model.r1=1e-6", "model.augmentation=[]"),
+        *("training.optimizers.generator.learning_rate=1e-9", "model.hidden_size=16", "model.discriminator_width=4"),
+    )
+    with pytest.raises(UserError, match=r"stage 'gan', for 2 epochs: the (discriminator has won|generator has coll)"):
+        runner.run(recipe, tmp_path / "run")
+
+
+def test_images_without_classes_are_measured_by_a_network_without(built):
+    task, preprocessing, splits, model = built("data.source.label_feature=null")
+    figures = task.evaluate(preprocessing, splits, {STAGE: model})
+    assert figures["feature_network"]["kind"] == "self-supervised"
+    assert "classes" not in figures
+    assert "as there are no classes" in task.about_comparison({"model": figures})[0]
+    assert "label" not in served(task, preprocessing, model)["sample"].inputs
+
+
+def test_rows_depend_on_nothing_but_themselves(built):
+    task, preprocessing, splits, model = built()
+    images = splits["test"].array("image")[:3]
+    rows = {
+        "image": (images / 255).astype("float32"),
+        "image_bytes": np.array([tf.io.encode_png(image).numpy() for image in images], object),
+        "latents": np.random.default_rng(0).normal(size=[3, 3]).astype("float32"),
+        "seed": np.array([3, 2**40, -1]),
+    }
+    outputs = {}
+    for name, signature in served(task, preprocessing, model).items():
+        inputs = {key: tf.constant(rows[key], spec.dtype) for key, spec in signature.inputs.items()}
+        together = outputs[name] = signature.function(**inputs)
+        alone = signature.function(**{key: value[1:2] for key, value in inputs.items()})
+        for key in alone.keys() - {"image_bytes"}:
+            np.testing.assert_allclose(alone[key][0], together[key][1], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(outputs["discriminate_bytes"]["score"], outputs["discriminate"]["score"], rtol=1e-5)
+    expected = model.discriminator(gan.scaled(images), training=False)[:, 0]
+    np.testing.assert_allclose(outputs["discriminate"]["score"], expected, rtol=1e-4, atol=1e-6)
+    expected = gan.shades(model.generate(tf.constant(rows["latents"])))
+    np.testing.assert_allclose(outputs["decode"]["image"], expected, rtol=1e-5)

@@ -115,9 +115,7 @@ def halvings(shape: tuple[int, int, int]) -> int:
     while height % 2 == width % 2 == 0 and min(height, width) >= 8:
         height, width, count = height // 2, width // 2, count + 1
     if not count:
-        raise ValueError(
-            f"height and width of `shape` must be even, and at least 8. Received: shape={list(shape)}"
-        )
+        raise ValueError(f"height and width of `shape` must be even, and at least 8. Received: shape={list(shape)}")
     return count
 
 

@@ -91,7 +91,9 @@ def test_without_augmentation_and_blocks():
     assert trained(model, (8, 12, 3)).sample(2, seed=0).shape == (2, 8, 12, 3)
 
 
-@pytest.mark.parametrize(("sides", "count"), [((28, 28), 2), ((64, 64), 4), ((8, 64), 1), ((36, 100), 2), ((44, 20), 2)])
+@pytest.mark.parametrize(
+    ("sides", "count"), [((28, 28), 2), ((64, 64), 4), ((8, 64), 1), ((36, 100), 2), ((44, 20), 2)]
+)
 def test_halvings(sides, count):
     assert halvings((*sides, 1)) == count
 

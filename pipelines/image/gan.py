@@ -80,12 +80,15 @@ def _discriminator(settings, shape, num_classes):
 
 
 def _refined(hidden, settings):
-    return activated(residual_blocks(hidden, settings.num_blocks, dropout=0.0))
+    hidden = residual_blocks(hidden, settings.num_blocks, dropout=0.0)
+    # The average generator takes these statistics as they are, so they must not lag far behind its weights.
+    return activated(keras.layers.BatchNormalization(momentum=0.9)(hidden))
 
 
 def _leaky(inputs):
-    """Leaky ReLU: what the generator learns from is the discriminator's slope, which ReLU makes 0 for many."""
-    return keras.layers.LeakyReLU(0.2)(inputs)
+    """Leaky ReLU: what the generator learns from is the discriminator's slope, which ReLU makes 0 for many values."""
+    # As a maximum, since TensorFlow fails to optimize the graph of the gradient of Keras's layer behind a convolution.
+    return keras.layers.Maximum()([inputs, keras.layers.Rescaling(0.2)(inputs)])
 
 
 def scaled(images: tf.Tensor) -> tf.Tensor:

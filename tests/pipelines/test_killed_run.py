@@ -41,7 +41,8 @@ class Process:
 
 def arrays(workdir):
     """Of the last checkpoint: every variable; what it says of times is left out."""
-    with np.load(checkpoint.newest(workdir / "stages" / "language_model" / "checkpoints")) as file:
+    (stage,) = (workdir / "stages").iterdir()
+    with np.load(checkpoint.newest(stage / "checkpoints")) as file:
         return {name: file[name] for name in file.files if name != "about"}
 
 
@@ -62,8 +63,9 @@ def versions(workdir):
 
 
 @pytest.mark.slow
-def test_twenty_kills_from_start_to_end_change_nothing(tiny, tmp_path):
-    recipe = tiny().source
+@pytest.mark.parametrize("name", ["language_modeling", "image_generation_gan"])
+def test_twenty_kills_from_start_to_end_change_nothing(shrunk, tmp_path, name):
+    recipe = shrunk(name).source
     unbroken = tmp_path / "unbroken"
     process = Process(recipe, unbroken)
     start = time.monotonic()

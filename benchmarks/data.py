@@ -25,6 +25,18 @@ import numpy as np
 GROUPS = pathlib.Path("/sys/fs/cgroup/memory")
 KINDS = ("texts", "images")
 FILES = 40
+SMALL = {
+    "texts": [
+        "model.num_layers=1",
+        "model.size=32",
+        "model.num_heads=2",
+        "model.hidden_size=32",
+        "training.batch_size=2",
+    ],
+    "images": ["model.width=2", "model.num_blocks=0", "model.hidden_size=8", "training.batch_size=2"]
+    + ["evaluation.mixture_components=2"],
+}
+"""Overrides of a trial."""
 HELD_OUT = 1e6
 """Bytes of validation and test data."""
 BLOCK = 10
@@ -64,13 +76,14 @@ def make_images(folder, gigabytes):
                     writer.write(example.SerializeToString())
 
 
-def recipe_of(kind, folder):
+def recipe_of(kind, folder, smoke):
     from ikelos.pipelines import recipe
 
     suffix, label = ("txt", {}) if kind == "texts" else ("tfrecord", {"label_feature": None})
     patterns = {split: [f"{folder}/{split}-*.{suffix}"] for split in ("train", "validation", "test")}
     overrides = [f"data.source={json.dumps({'files': patterns, **label})}"]
     overrides += ["data.shape=[64, 64, 3]"] if kind == "images" else []
+    overrides += SMALL[kind] if smoke else []
     return recipe.load("language_modeling" if kind == "texts" else "image_generation_vae", overrides)
 
 
@@ -80,7 +93,7 @@ def memory():
     return sum(1024 * int(re.search(rf"{name}:\s+(\d+)", status)[1]) for name in ("RssAnon", "RssShmem"))
 
 
-def started(kind, folder, in_memory):
+def started(kind, folder, smoke, in_memory):
     """The first stage's compiled model, and its training data from a step on; of the data mapped or in memory."""
     import keras
 
@@ -89,7 +102,7 @@ def started(kind, folder, in_memory):
     from ikelos.pipelines.training import optimizers
     from ikelos.pipelines.training.stage import keras_batches
 
-    of_recipe = task.of_recipe(recipe_of(kind, folder))
+    of_recipe = task.of_recipe(recipe_of(kind, folder, smoke))
     prepared = preparation.prepare(of_recipe.preparation())
     stage = of_recipe.stages(prepared.learned)[0]
     keras.utils.set_random_seed(0)
@@ -139,9 +152,9 @@ def train(model, batches, steps):
     return taken, waited
 
 
-def measure_memory(kind, folder, steps):
+def measure_memory(kind, folder, steps, smoke):
     """The highest anonymous memory of a training on mapped data, and how long it waits."""
-    model, (data,) = started(kind, folder, in_memory=False)
+    model, (data,) = started(kind, folder, smoke, in_memory=False)
     batches, highest, ended = iter(data), [memory()], threading.Event()
 
     def watch():
@@ -157,9 +170,9 @@ def measure_memory(kind, folder, steps):
     return {"bytes": highest[0], "waiting": sum(waited) / sum(taken), "seconds": statistics.median(taken)}
 
 
-def measure_ratio(kind, folder, steps):
+def measure_ratio(kind, folder, steps, smoke):
     """Steps on mapped data and on a copy in memory, in turns."""
-    model, data = started(kind, folder, in_memory=True)
+    model, data = started(kind, folder, smoke, in_memory=True)
     iterators = [iter(part) for part in data]
     for batches in iterators:
         train(model, batches, 5)
@@ -171,9 +184,22 @@ def measure_ratio(kind, folder, steps):
     return {"mapped": mapped, "in_memory": copied, "ratio": mapped / copied}
 
 
-def child(what, kind, folder, steps, limit=None):
+def measure_preparation(kind, folder, steps, smoke):
+    """What the stores hold."""
+    from ikelos.pipelines import task
+    from ikelos.pipelines.data import preparation
+
+    prepared = preparation.prepare(task.of_recipe(recipe_of(kind, folder, smoke)).preparation())
+    return {name: split.facts() for name, split in prepared.splits.items()}
+
+
+MEASURED = {"preparation": measure_preparation, "memory": measure_memory, "ratio": measure_ratio}
+
+
+def child(what, kind, folder, steps, smoke, limit=None):
     """The result of a measurement in a fresh process, in a group of limited memory if asked for."""
     command = [sys.executable, __file__, "--child", what, "--kind", kind, "--folder", folder, "--steps", str(steps)]
+    command += ["--smoke"] if smoke else []
     group = GROUPS / "ikelos-benchmark"
 
     def enter():
@@ -197,25 +223,20 @@ def main():
     parser.add_argument("--folder", default="/tmp/ikelos-benchmark-data", help="for the data; kept for the next time")
     parser.add_argument("--memory-limit", type=int, help="bytes")
     parser.add_argument("--kind", choices=KINDS, action="append")
-    parser.add_argument("--child", choices=("prepare", "memory", "ratio"), help=argparse.SUPPRESS)
+    parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--child", choices=MEASURED, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    smoke = arguments.smoke
+    gigabytes, steps = (0.004, 2 * BLOCK) if smoke else (arguments.gigabytes, arguments.steps)
     if arguments.child:
-        (kind,), folder = arguments.kind, arguments.folder
-        if arguments.child == "prepare":
-            from ikelos.pipelines import task
-            from ikelos.pipelines.data import preparation
-
-            prepared = preparation.prepare(task.of_recipe(recipe_of(kind, folder)).preparation())
-            print(json.dumps({name: split.facts() for name, split in prepared.splits.items()}))
-        else:
-            measure = measure_memory if arguments.child == "memory" else measure_ratio
-            print(json.dumps(measure(kind, folder, arguments.steps)))
+        (kind,) = arguments.kind
+        print(json.dumps(MEASURED[arguments.child](kind, arguments.folder, arguments.steps, smoke)))
         return
     root = pathlib.Path(arguments.folder)
     os.environ.setdefault("IKELOS_CACHE", str(root / "cache"))
     for kind in arguments.kind or KINDS:
         make = make_texts if kind == "texts" else make_images
-        folders = {size: root / f"{kind}-{size:g}" for size in (arguments.gigabytes, arguments.gigabytes / 1000)}
+        folders = {size: root / f"{kind}-{size:g}" for size in (gigabytes, gigabytes / 1000)}
         for size, folder in folders.items():
             if not folder.exists():
                 unfinished = folder.with_suffix(".unfinished")
@@ -225,21 +246,21 @@ def main():
                 unfinished.rename(folder)
         large, small = map(str, folders.values())
         start = time.monotonic()
-        facts = child("prepare", kind, large, 0)
+        facts = child("preparation", kind, large, steps, smoke)
         seconds = time.monotonic() - start
-        child("prepare", kind, small, 0)
+        child("preparation", kind, small, steps, smoke)
         print(f"{kind}: {facts['train']['bytes'] / 1e9:.2f} GB of {facts['train']['examples']:,} examples")
         print(f"  prepared, or found and checked, in {seconds:.0f} s")
-        least = child("memory", kind, small, arguments.steps)
+        least = child("memory", kind, small, steps, smoke)
         for limit in (None, arguments.memory_limit)[: 2 if arguments.memory_limit else 1]:
-            found = child("memory", kind, large, arguments.steps, limit)
+            found = child("memory", kind, large, steps, smoke, limit)
             print(
                 f"  {'' if limit is None else f'in a group of {limit / 1e9:.1f} GB: '}"
                 f"{(found['bytes'] - least['bytes']) / 1e9:.3f} GB of anonymous memory more than the "
                 f"{least['bytes'] / 1e9:.2f} on a thousandth; a step {1e3 * found['seconds']:.1f} ms, "
                 f"waiting {found['waiting']:.2%}"
             )
-        ratio = child("ratio", kind, large, arguments.steps)
+        ratio = child("ratio", kind, large, steps, smoke)
         print(
             f"  a step on mapped data {1e3 * ratio['mapped']:.1f} ms, in memory {1e3 * ratio['in_memory']:.1f} ms: "
             f"{ratio['ratio']:.3f}"

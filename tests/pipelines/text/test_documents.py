@@ -295,7 +295,16 @@ def test_a_file_that_is_gone_is_a_fault():
     assert (kind, why) == ("unreadable", "can't be read: No such file or directory")
 
 
-TEXTS = ["", "a", "ab\ncd\n", "short\nlines\nand one that is longer\n", "\n" * 20, "no line at all", "é€🎲" * 5, "x\ny" * 9]
+TEXTS = [
+    "",
+    "a",
+    "ab\ncd\n",
+    "short\nlines\nand one that is longer\n",
+    "\n" * 20,
+    "no line at all",
+    "é€🎲" * 5,
+    "x\ny" * 9,
+]
 
 
 @pytest.mark.parametrize("size", [5, 7, 16, 100])

@@ -146,10 +146,12 @@ def files_identity(paths: Mapping[str, Sequence[str]]) -> Any:
 def _split_name(source, builder, split):
     name = getattr(source.splits, split)
     try:
-        builder.info.splits[name]
-    except (ValueError, KeyError) as error:
+        number = builder.info.splits[name].num_examples
+    except (ValueError, KeyError):
+        number = 0
+    if not number:
         names = ", ".join(builder.info.splits)
-        raise UserError(f"data set {source.tfds!r} has no split {name!r}, or nothing in it; it has {names}") from error
+        raise UserError(f"data set {source.tfds!r} has no split {name!r}, or nothing in it; it has {names}")
     return name
 
 

@@ -64,7 +64,7 @@ def training(
         shades = tf.cast(batch["image"], tf.float32) / 255
         if moving:
             normals = tf.random.stateless_normal([6, batch_size], tf.stack([seed + 1, step]))
-            shades = moved(shades, augmentation, tf.gather(normals, row, axis=1))
+            shades = moved(shades, augmentation, normals, row)
         uniforms = tf.random.stateless_uniform([batch_size, *shape], tf.stack([seed, step]))
         return _element(batch, drawn(shades, tf.gather(uniforms, row)), num_classes)
 

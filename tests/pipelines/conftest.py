@@ -1,3 +1,4 @@
+import functools
 import pathlib
 import shutil
 
@@ -92,6 +93,38 @@ def store_of(tmp_path_factory):
         return Store.open(folder)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def toy_data_set(tmp_path_factory):
+    """Writes a data set of TensorFlow Datasets, `ikelos_toy`, in a format; gives the folder for `data_dir`."""
+    import tensorflow_datasets as tfds
+
+    class IkelosToy(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("1.2.0")
+
+        def _info(self):
+            label = tfds.features.ClassLabel(names=["cat", "dog"])
+            image = tfds.features.Image(shape=(None, None, 1))
+            return self.dataset_info_from_configs(
+                features=tfds.features.FeaturesDict({"text": tfds.features.Text(), "image": image, "label": label})
+            )
+
+        def _split_generators(self, manager):
+            return {split: self._generate_examples(split) for split in TEXTS}
+
+        def _generate_examples(self, split):
+            for index in range(5 if split == "train" else 2):
+                image = np.full([4, 6, 1], 10 * index + len(split), np.uint8)
+                yield index, {"text": f"{split} {index}: é\n" * index, "image": image, "label": index % 2}
+
+    @functools.cache
+    def write(file_format="tfrecord"):
+        folder = str(tmp_path_factory.mktemp("tfds"))
+        IkelosToy(data_dir=folder, file_format=file_format).download_and_prepare()
+        return folder
+
+    return write
 
 
 @pytest.fixture

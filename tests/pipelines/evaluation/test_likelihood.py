@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ikelos.pipelines.data.store import Ragged
 from ikelos.pipelines.evaluation import likelihood, ngram
 from ikelos.pipelines.text import windows
 
@@ -14,7 +15,12 @@ VOCABULARY_SIZE = 11
 @pytest.fixture
 def documents():
     generator = np.random.default_rng(0)
-    return [np.append(generator.integers(3, VOCABULARY_SIZE, length), 2).astype(np.int32) for length in (22, 3, 9)]
+    arrays = [np.append(generator.integers(3, VOCABULARY_SIZE, length), 2).astype(np.int32) for length in (22, 3, 9)]
+    return Ragged.of(arrays)
+
+
+def first_of(documents):
+    return Ragged.of([documents[0]])
 
 
 @pytest.fixture
@@ -41,10 +47,11 @@ def expected_nll(model, document):
 
 def test_each_token_agrees_with_numpy_in_float64(model, documents):
     dataset = windows.strided(documents, context=8, stride=3, batch_size=4)
-    found = likelihood.token_nll(model, dataset, [len(document) for document in documents])
-    for document, nll in zip(documents, found, strict=True):
-        assert nll.dtype == np.float64
-        np.testing.assert_allclose(nll, expected_nll(model, document), rtol=2e-6)
+    found = list(likelihood.token_nll(model, dataset, 37))
+    assert len(found) == -(-(6 + 1 + 2) // 4)  # as many at a time as a batch counts
+    assert all(nll.dtype == np.float64 for nll in found)
+    expected = np.concatenate([expected_nll(model, document) for document in documents])
+    np.testing.assert_allclose(np.concatenate(found), expected, rtol=2e-6)
 
 
 def test_traces_once(model, documents):
@@ -58,28 +65,29 @@ def test_traces_once(model, documents):
     model.call = call
     dataset = windows.strided(documents, context=8, stride=3, batch_size=4)
     assert len({tuple(batch["x"].shape) for batch in dataset}) == 2
-    likelihood.token_nll(model, dataset, [len(document) for document in documents])
+    list(likelihood.token_nll(model, dataset, 37))
     assert len(calls) == 1
 
 
-def test_lengths_that_do_not_fit_are_refused(model, documents):
+def test_tokens_that_are_not_counted_once_and_in_order_are_refused(model, documents):
     dataset = windows.strided(documents, context=8, stride=3, batch_size=4)
-    with pytest.raises(ValueError, match=r"token 37 of 38 counted 0 times"):
-        likelihood.token_nll(model, dataset, [23, 4, 11])
-    with pytest.raises(ValueError, match=r"`lengths` add up to 30 tokens"):
-        likelihood.token_nll(model, dataset, [23, 4, 3])
-    with pytest.raises(ValueError, match=r"token 0 of 37 counted 2 times"):
-        likelihood.token_nll(model, dataset.concatenate(dataset), [23, 4, 10])
+    for total in (36, 38):
+        with pytest.raises(ValueError, match=rf"must count each token once. Received: 37 of {total} tokens"):
+            list(likelihood.token_nll(model, dataset, total))
+    with pytest.raises(ValueError, match=r"once and in order, .* behind 37 others"):
+        list(likelihood.token_nll(model, dataset.concatenate(dataset), 74))
+    with pytest.raises(ValueError, match=r"once and in order, .* behind 0 others"):
+        list(likelihood.token_nll(model, dataset.skip(1), 37))
 
 
 def test_not_a_number_is_refused(model, documents):
     embeddings, kernel, bias = model.get_weights()
     embeddings[documents[0][4]] = np.nan
     model.set_weights([embeddings, kernel, bias])
-    dataset = windows.strided(documents[:1], context=8, stride=8, batch_size=4)
+    dataset = windows.strided(first_of(documents), context=8, stride=8, batch_size=4)
     first = int(np.argmax(documents[0] == documents[0][4])) + 1
     with pytest.raises(FloatingPointError, match=rf"token {first} of 23 is nan"):
-        likelihood.token_nll(model, dataset, [23])
+        list(likelihood.token_nll(model, dataset, 23))
 
 
 def test_half_precision_logits_are_summed_in_float32(documents):
@@ -89,17 +97,17 @@ def test_half_precision_logits_are_summed_in_float32(documents):
         def call(self, x, training=False):
             return tf.broadcast_to(logits, tf.concat([tf.shape(x), [VOCABULARY_SIZE]], 0))
 
-    dataset = windows.strided(documents[:1], context=8, stride=8, batch_size=4)
-    (found,) = likelihood.token_nll(Constant(), dataset, [23])
+    dataset = windows.strided(first_of(documents), context=8, stride=8, batch_size=4)
+    found = np.concatenate(list(likelihood.token_nll(Constant(), dataset, 23)))
     exact = logits.numpy().astype(np.float64)
     expected = np.log(np.exp(exact).sum()) - exact[documents[0]]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_figures_by_hand():
-    documents = [np.array([5, 3, 3, 2]), np.array([6, 2])]
-    nll = [np.array([1.0, 0.5, 0.25, 0.25]), np.array([3.0, 1.0])]
-    first, second = likelihood.likelihoods(nll, documents, characters=[6, 1], unknown_cost=4.0)
+    documents = Ragged.of([np.array([5, 3, 3, 2]), np.array([6, 2])])
+    nll = np.array([1.0, 0.5, 0.25, 0.25, 3.0, 1.0])
+    first, second = likelihood.likelihoods([nll], documents, characters=[6, 1], unknown_cost=4.0)
     assert first.figures() == {
         "nats_per_character": 10 / 6,
         "bits_per_character": 10 / 6 / math.log(2),
@@ -116,7 +124,7 @@ def test_figures_by_hand():
 
 def test_a_uniform_model_costs_the_logarithm_of_the_vocabulary():
     document = np.array([5, 6, 7, 2])
-    (found,) = likelihood.likelihoods([np.full(4, math.log(8))], [document], [4], unknown_cost=0.0)
+    (found,) = likelihood.likelihoods([np.full(4, math.log(8))], Ragged.of([document]), [4], unknown_cost=0.0)
     assert found.bits_per_character == pytest.approx(3.0, rel=1e-15)
 
 
@@ -130,6 +138,17 @@ def test_baselines_go_the_same_way(documents):
     assert found.characters == 34
 
 
-def test_documents_and_costs_must_match():
-    with pytest.raises(ValueError, match=r"3 tokens for a document of 2"):
-        likelihood.likelihoods([np.zeros(3)], [np.array([5, 2])], [1], 0.0)
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 20])
+def test_costs_may_come_in_arrays_of_any_length(size):
+    documents = Ragged.of([np.full(length, 5) for length in (0, 3, 0, 0, 1, 7, 0)])
+    nll = np.arange(11.0)
+    parts = [nll[start : start + size] for start in range(0, 11, size)] + [nll[:0]]
+    found = likelihood.likelihoods(parts, documents, [1] * 7, 0.0)
+    assert [part.nats for part in found] == [0, 3, 0, 0, 3, 4 + 5 + 6 + 7 + 8 + 9 + 10, 0]
+
+
+@pytest.mark.parametrize("number", [0, 1, 3])
+def test_documents_and_costs_must_match(number):
+    documents = Ragged.of([np.array([5, 2])])
+    with pytest.raises(ValueError, match=r"`nll` must be of 2 tokens. Received: another number of them"):
+        likelihood.likelihoods([np.zeros(number)], documents, [1], 0.0)

@@ -4,7 +4,6 @@ import pytest
 
 from ikelos.pipelines.image import vae
 from ikelos.pipelines.image.config import VAE
-from ikelos.pipelines.image.reading import Images
 
 SHAPE = (8, 8, 1)
 PRIORS = {
@@ -15,14 +14,14 @@ PRIORS = {
 
 
 @pytest.fixture(scope="session")
-def bars():
-    """Thirty images of bars that lie or stand."""
+def bars(store_of):
+    """Thirty images of bars that lie, class 0, or stand."""
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 60, [30, 8, 8, 1]).astype(np.uint8)
     labels = np.arange(30) % 2
     for index, image in enumerate(pixels):
         (image if labels[index] == 0 else image.transpose(1, 0, 2))[index % 8] = 230
-    return Images([f"bar {i}" for i in range(30)], {"image": pixels, "label": labels}, ("lying", "standing"))
+    return store_of({"image": pixels, "label": labels}, [f"bar {i}" for i in range(30)])
 
 
 @pytest.fixture(scope="session")

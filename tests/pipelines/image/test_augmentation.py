@@ -15,6 +15,9 @@ def spot(height, width):
     return tf.constant(np.tile(image, [400, 1, 1])[..., None], tf.float32)
 
 
+NORMALS = tf.random.stateless_normal([6, 400], [1, 2])
+
+
 def middle(images):
     y, x = np.mgrid[:31, :31] - 15.0
     weights = images.numpy()[..., 0] / images.numpy().sum((1, 2, 3))[:, None, None]
@@ -23,7 +26,7 @@ def middle(images):
 
 def test_images_are_moved_by_as_much_as_asked():
     def right_and_down(**settings):
-        return middle(moved(spot(15, 23), Augmentation(**STILL | settings), tf.constant([1, 2])))
+        return middle(moved(spot(15, 23), Augmentation(**STILL | settings), NORMALS))
 
     # A sample deviation of 400 is off by 1 / sqrt(800), 4% of it.
     x, y = right_and_down(rotation=5.0)
@@ -35,7 +38,7 @@ def test_images_are_moved_by_as_much_as_asked():
     x, y = right_and_down(zoom=0.1)
     assert np.log(x / 8).std() == pytest.approx(0.1, rel=0.15)
     np.testing.assert_allclose(y, 0, atol=1e-4)
-    below = moved(spot(23, 15), Augmentation(**STILL | {"shear": 0.1}), tf.constant([1, 2]))
+    below = moved(spot(23, 15), Augmentation(**STILL | {"shear": 0.1}), NORMALS)
     x, y = middle(below)
     assert (x / 8).std() == pytest.approx(0.1, rel=0.15)
     np.testing.assert_allclose(y, 8, atol=1e-3)
@@ -43,4 +46,13 @@ def test_images_are_moved_by_as_much_as_asked():
 
 def test_without_augmentation_nothing_moves():
     images = spot(9, 20)
-    np.testing.assert_allclose(moved(images, Augmentation(**STILL), tf.constant([1, 2])), images, atol=1e-6)
+    np.testing.assert_allclose(moved(images, Augmentation(**STILL), NORMALS), images, atol=1e-6)
+
+
+def test_an_image_is_moved_by_its_own_numbers():
+    settings = Augmentation(rotation=5.0, zoom=0.1, shear=0.1, shift=0.5)
+    images = spot(9, 20)
+    whole = moved(images, settings, NORMALS)
+    rows = tf.constant([3, 399, 0], tf.int64)
+    some = moved(tf.gather(images, rows), settings, NORMALS, rows)
+    np.testing.assert_array_equal(some, tf.gather(whole, rows))  # to the last bit

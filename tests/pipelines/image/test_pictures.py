@@ -5,7 +5,9 @@ import tensorflow as tf
 from ikelos.pipelines.image import binary, pictures
 
 
-def test_nearest_is_the_least_euclidean_distance():
+@pytest.mark.parametrize("at_once", [7, 100, 1024])
+def test_nearest_is_the_least_euclidean_distance(monkeypatch, at_once):
+    monkeypatch.setattr(pictures, "_AT_ONCE", at_once)
     rng = np.random.default_rng(0)
     images, training = (rng.integers(0, 256, [number, 4, 4, 1]).astype(np.uint8) for number in (300, 30))
     images[3] = training[11]
@@ -14,6 +16,13 @@ def test_nearest_is_the_least_euclidean_distance():
     np.testing.assert_array_equal(place, brute.argmin(1))
     np.testing.assert_allclose(distance, brute.min(1), atol=2e-3)
     assert place[3] == 11
+    assert place.dtype == np.int64
+
+
+def test_of_several_as_near_the_first_is_the_nearest(monkeypatch):
+    monkeypatch.setattr(pictures, "_AT_ONCE", 2)
+    place, distance = pictures.nearest(np.zeros([1, 2, 2, 1], "uint8"), np.full([5, 2, 2, 1], 255, "uint8"))
+    assert (place.tolist(), distance.tolist()) == ([0], [2.0])
 
 
 def sampling(model):
@@ -37,7 +46,7 @@ def test_conditional_samples_have_a_class_a_column(models):
 @pytest.fixture(scope="module")
 def seen(bars):
     """Pixels float32 and classes of the images."""
-    return binary.fixed(bars).pixels.astype("float32"), tf.one_hot(bars.labels, 2)
+    return binary.fixed_pixels(bars).astype("float32"), tf.one_hot(bars.labels, 2)
 
 
 def test_walks_begin_and_end_at_reconstructions(models, seen):

@@ -1,18 +1,17 @@
-import dataclasses
 import io
 
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_datasets as tfds
 from PIL import Image
 
+from ikelos.pipelines.data.preparation import Size
 from ikelos.pipelines.errors import UserError
-from ikelos.pipelines.image import reading as images
 from ikelos.pipelines.image.config import ImageSource
+from ikelos.pipelines.image.reading import FaultError, Reader, pixels
 
 SPLITS = {"train": "train", "validation": "validation", "test": "test"}
-GREY = (28, 28, 1)
+SHAPE = (4, 6, 1)
 
 
 @pytest.fixture
@@ -22,17 +21,24 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def write(path, pixels):
+def png(values):
+    return tf.io.encode_png(np.asarray(values, np.uint8)).numpy()
+
+
+def write(path, values):
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(tf.io.encode_png(np.asarray(pixels, np.uint8)).numpy())
+    path.write_bytes(png(values))
 
 
-def of_files(**changes):
-    patterns = {split: (f"{split}/**/*.*",) for split in SPLITS}
-    return images.load(ImageSource(files=patterns, **changes), (4, 6, 1))
+def reader(**changes):
+    return Reader(ImageSource(files={split: (f"{split}/**/*.*",) for split in SPLITS}, **changes))
 
 
-def fill(folder, classes=("cat", "dog"), shape=(4, 6, 1)):
+def of_files(split="train", start=0, **changes):
+    return list(reader(**changes).images(split, start))
+
+
+def fill(folder, classes=("cat", "dog"), shape=SHAPE):
     """One image of each class in each split, its shade counting up."""
     shade = 0
     for split in SPLITS:
@@ -44,87 +50,52 @@ def fill(folder, classes=("cat", "dog"), shape=(4, 6, 1)):
 # TensorFlow Datasets
 
 
-def test_a_data_set_with_names(tmp_path):
-    source = ImageSource(tfds="mnist", splits={"train": "train", "validation": "test", "test": "test"})
-    with tfds.testing.mock_data(num_examples=5):
-        found = images.load(source, GREY)
-        expected = list(tfds.as_numpy(tfds.load("mnist", split="train")))
-    np.testing.assert_array_equal(found["train"].pixels, [e["image"] for e in expected])
-    np.testing.assert_array_equal(found["train"].labels, [e["label"] for e in expected])
-    assert found["train"].class_names == tuple("0123456789")
-    assert found["test"].ids == [f"test:{i}" for i in range(5)]
+@pytest.mark.parametrize("file_format", ["tfrecord", "array_record"])
+def test_a_data_set_by_name_in_either_format(toy_data_set, file_format):
+    found = Reader(ImageSource(tfds="ikelos_toy", splits=SPLITS, data_dir=toy_data_set(file_format)))
+    assert found.class_names() == ["cat", "dog"]
+    assert found.size("train") == Size(5, "examples")
+    whole = list(found.images("train"))
+    assert [image.name for image in whole] == [f"train:{index}" for index in range(5)]
+    shades = [int(pixels(image.content, SHAPE, resize=False)[0, 0, 0]) for image in whole]
+    assert sorted(shades) == [5, 15, 25, 35, 45]
+    assert [image.label for image in whole] == [(shade - 5) // 10 % 2 for shade in shades]
+    for start in range(6):
+        assert list(found.images("train", start)) == whole[start:]
 
 
-def test_another_shape_without_classes(tmp_path):
-    source = ImageSource(
-        tfds="cifar10", splits={"train": "train", "validation": "test", "test": "test"}, label_feature=None
-    )
-    with tfds.testing.mock_data(num_examples=3):
-        found = images.load(source, (16, 8, 1))
-        expected = [e["image"] for e in tfds.as_numpy(tfds.load("cifar10", split="train"))]
-    assert found["train"].pixels.shape == (3, 16, 8, 1)
-    assert found["train"].labels is None
-    assert found["train"].class_names == ()
-    # Of the same brightness as the original, by the usual weights of red, green and blue.
-    mean = (expected[0] @ [0.299, 0.587, 0.114]).mean()
-    assert found["train"].pixels[0].mean() == pytest.approx(mean, abs=1.5)
+def test_without_classes_a_data_set_tells_none(toy_data_set):
+    source = ImageSource(tfds="ikelos_toy", splits=SPLITS, data_dir=toy_data_set(), label_feature=None)
+    assert Reader(source).class_names() is None
+    assert {image.label for image in Reader(source).images("test")} == {None}
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"image_feature": "picture"}, "no image feature 'picture'; its features: id, image, label; .* do: image"),
+        ({"image_feature": "picture"}, "no image feature 'picture'; its features: .*; those that would do: image"),
         ({"label_feature": "image"}, "no label feature 'image'; its features: .*; those that would do: label"),
         ({"tfds": "imdb_reviews"}, "no image feature 'image'.*those that would do: none"),
         ({"splits": {**SPLITS, "test": "text"}}, "has no split 'text'"),
     ],
 )
-def test_tfds_refuses(fields, message, letters):
-    source = ImageSource(**{"tfds": "font_letters", "splits": SPLITS, "data_dir": letters, **fields})
+def test_tfds_refuses(fields, message, toy_data_set):
+    source = ImageSource(**{"tfds": "ikelos_toy", "splits": SPLITS, "data_dir": toy_data_set(), **fields})
     with pytest.raises(UserError, match=message):
-        images.load(source, GREY)
+        Reader(source).identity()
 
 
-@pytest.fixture(scope="module")
-def letters(tmp_path_factory):
-    """The folder of a small `font_letters`."""
+def test_ours_has_its_own_ids(tmp_path):
     from ikelos.pipelines.data.builders import font_letters
 
-    folder = str(tmp_path_factory.mktemp("tfds"))
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (("LETTERS", "AB"), ("_SIZES", (20,)), ("_ANGLES", (0,))):
             patch.setattr(font_letters, name, value)
-        font_letters.FontLetters(data_dir=folder).download_and_prepare()
-    return folder
-
-
-def test_ours_has_its_own_ids(letters):
-    found = images.load(ImageSource(tfds="font_letters", splits=SPLITS, data_dir=letters), GREY)
-    assert found["test"].ids[:2] == ["DejaVuSans-Bold/A/20/0", "DejaVuSans-Bold/B/20/0"]
-    assert found["test"].pixels.shape == (6, 28, 28, 1)
-    np.testing.assert_array_equal(found["test"].labels, [0, 1] * 3)
-
-
-@pytest.mark.parametrize("label", [-1, 52])
-def test_an_image_of_no_class(letters, label, monkeypatch):
-    def examples(source, builder, split):
-        yield "a", {"image": np.zeros(GREY, np.uint8), "label": label}
-
-    monkeypatch.setattr(images.sources, "examples", examples)
-    source = ImageSource(tfds="font_letters", splits=SPLITS, data_dir=letters)
-    message = (
-        rf"split 'train' of data set 'font_letters': image a has the label {label}, which is none of the 52 classes"
-    )
-    with pytest.raises(UserError, match=message):
-        images.load(source, GREY)
-    without = images.load(source.model_copy(update={"label_feature": None}), GREY)
-    assert without["test"].labels is None
-
-
-def test_grey_images_become_colour(letters):
-    source = ImageSource(tfds="font_letters", splits=SPLITS, data_dir=letters)
-    grey, colour = (images.load(source, (28, 28, channels))["test"].pixels for channels in (1, 3))
-    np.testing.assert_array_equal(colour, np.repeat(grey, 3, axis=-1))
+        font_letters.FontLetters(data_dir=str(tmp_path)).download_and_prepare()
+    found = list(Reader(ImageSource(tfds="font_letters", splits=SPLITS, data_dir=str(tmp_path))).images("test"))
+    assert [image.name for image in found[:2]] == ["DejaVuSans-Bold/A/20/0", "DejaVuSans-Bold/B/20/0"]
+    assert [image.label for image in found] == [0, 1] * 3
+    assert pixels(found[0].content, (28, 28, 1), resize=False).shape == (28, 28, 1)
 
 
 # Files
@@ -132,79 +103,53 @@ def test_grey_images_become_colour(letters):
 
 def test_folders_are_classes(folder):
     fill(folder)
-    found = of_files()
-    assert found["train"].class_names == ("cat", "dog")
-    assert found["validation"].ids == ["validation/cat/a.png", "validation/dog/a.png"]
-    np.testing.assert_array_equal(found["test"].labels, [0, 1])
-    np.testing.assert_array_equal(found["test"].pixels[1], np.full([4, 6, 1], 60))
-    assert of_files(label_feature=None)["test"].labels is None
+    found = of_files("validation")
+    assert [image.name for image in found] == ["validation/cat/a.png", "validation/dog/a.png"]
+    assert [image.label for image in found] == ["cat", "dog"]
+    assert {image.label for image in of_files(label_feature=None)} == {None}
+    assert reader().class_names() is None
+    sizes = [(folder / "validation" / name / "a.png").stat().st_size for name in ("cat", "dog")]
+    assert reader().size("validation") == Size(sum(sizes), "bytes")
+    assert [image.size for image in found] == sizes
 
 
-def test_other_sizes_and_channels_are_fitted(folder):
-    fill(folder)
-    write(folder / "train" / "cat" / "b.png", np.full([8, 12, 3], 200))
-    write(folder / "train" / "cat" / "c.png", np.full([4, 6, 4], 100))
-    (folder / "train" / "dog" / "d.jpg").write_bytes(tf.io.encode_jpeg(np.full([5, 5, 1], 50, np.uint8)).numpy())
-    found = of_files()["train"]
-    assert [int(np.median(pixels)) for pixels in found.pixels] == [10, 200, 100, 20, 50]
-    assert found.pixels.shape == (5, 4, 6, 1)
-    source = ImageSource(files={split: (f"{split}/**/*.*",) for split in SPLITS})
-    colour = images.load(source, (4, 6, 3))["train"]
-    np.testing.assert_array_equal(colour.pixels[0], np.full([4, 6, 3], 10))
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize(
-    ("mode", "kind"),
-    [(m, "PNG") for m in ("1", "L", "LA", "P", "RGBA")] + [("CMYK", "JPEG"), ("P", "GIF"), ("RGB", "BMP")],
-)
-def test_every_kind_of_file(folder, mode, kind, channels):
-    file = io.BytesIO()
-    Image.new("RGB", (6, 4), "white").convert(mode).save(file, kind)
-    pixels = images._decoded("a", file.getvalue(), (4, 6, channels))
-    np.testing.assert_array_equal(pixels, np.full([4, 6, channels], 255))
-
-
-@pytest.mark.parametrize("label", [7, b"cat"])
-def test_records(folder, label):
+def write_records(path, examples):
     def feature(value):
         if isinstance(value, int):
             return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
 
-    content = tf.io.encode_png(np.full([4, 6, 1], 77, np.uint8)).numpy()
-    example = tf.train.Example(
-        features=tf.train.Features(feature={"picture": feature(content), "class": feature(label)})
-    )
+    path.parent.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for example in examples:
+            features = {name: feature(value) for name, value in example.items()}
+            writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+
+
+@pytest.mark.parametrize("label", [7, b"cat"])
+def test_records(folder, label):
+    content = png(np.full(SHAPE, 77))
     for split in SPLITS:
-        (folder / split).mkdir()
-        with tf.io.TFRecordWriter(f"{split}/a.tfrecord") as writer:
-            writer.write(example.SerializeToString())
-    found = of_files(image_feature="picture", label_feature="class")["test"]
-    assert found.class_names == (str(label) if isinstance(label, int) else "cat",)
-    np.testing.assert_array_equal(found.pixels, np.full([1, 4, 6, 1], 77))
+        write_records(folder / split / "a.tfrecord", [{"picture": content, "class": label}])
+    (found,) = of_files("test", image_feature="picture", label_feature="class")
+    assert (found.name, found.content, found.size) == ("test/a.tfrecord:0", content, len(content))
+    assert found.label == (label if isinstance(label, int) else "cat")
     with pytest.raises(UserError, match=r"example 0 must have one bytes value in feature 'image'.*class, picture"):
         of_files()
     with pytest.raises(UserError, match=r"example 0 must have one bytes value in feature 'kind'.*class, picture"):
         of_files(image_feature="picture", label_feature="kind")
 
 
-def test_numbers_are_sorted_as_numbers():
-    assert images._classes({split: [10, 9] for split in SPLITS}) == [9, 10]
-
-
-def test_a_class_that_training_lacks(folder):
-    fill(folder)
-    write(folder / "test" / "cow" / "a.png", np.zeros([4, 6, 1]))
-    with pytest.raises(UserError, match="test has the class 'cow', of which the training images have none"):
-        of_files()
-
-
-def test_no_image(folder):
-    fill(folder)
-    (folder / "train" / "cat" / "x.png").write_text("not an image")
-    with pytest.raises(UserError, match=r"train/cat/x.png is no PNG, JPEG, GIF or BMP image"):
-        of_files()
+def test_reading_goes_on_behind_any_image(folder):
+    fill(folder, ["a", "d"])
+    for name, number in (("b", 2), ("c", 1)):
+        examples = [{"image": png(np.full(SHAPE, shade)), "label": b"x"} for shade in range(number)]
+        write_records(folder / "train" / f"{name}.tfrecord", examples)
+    whole = of_files()
+    names = ["train/a/a.png", "train/b.tfrecord:0", "train/b.tfrecord:1", "train/c.tfrecord:0", "train/d/a.png"]
+    assert [image.name for image in whole] == names
+    for start in range(6):
+        assert of_files(start=start) == whole[start:]
 
 
 def test_unknown_suffix(folder):
@@ -214,14 +159,51 @@ def test_unknown_suffix(folder):
         of_files()
 
 
-def test_the_sum_is_of_pixels_labels_and_names(folder):
-    fill(folder)
-    found = of_files()["train"]
-    changes = [
-        found.with_pixels(found.pixels + np.uint8(1)),
-        dataclasses.replace(found, features={**found.features, "label": found.labels[::-1].copy()}),
-        dataclasses.replace(found, class_names=("cat", "cow")),
-        of_files(label_feature=None)["train"],
-    ]
-    assert len({found.sha256(), *(change.sha256() for change in changes)}) == 5
-    assert of_files()["train"].sha256() == found.sha256()
+# Pixels
+
+
+def test_other_sizes_and_channels_are_fitted(folder):
+    write(folder / "b.png", np.full([8, 12, 3], 200))
+    write(folder / "c.png", np.full([4, 6, 4], 100))
+    (folder / "d.jpg").write_bytes(tf.io.encode_jpeg(np.full([5, 5, 1], 50, np.uint8)).numpy())
+    for name, shade in (("b.png", 200), ("c.png", 100), ("d.jpg", 50)):
+        for channels in (1, 3):
+            found = pixels(folder / name, (4, 6, channels), resize=True)
+            np.testing.assert_array_equal(found, np.full([4, 6, channels], shade))
+            assert found.dtype == np.uint8
+
+
+def test_grey_of_a_colour_is_as_bright():
+    colour = np.random.default_rng(0).integers(0, 256, [32, 32, 3]).astype(np.uint8)
+    grey = pixels(colour, (16, 8, 1), resize=True)
+    assert grey.shape == (16, 8, 1)
+    # By the usual weights of red, green and blue.
+    assert grey.mean() == pytest.approx((colour @ [0.299, 0.587, 0.114]).mean(), abs=1.5)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [(m, "PNG") for m in ("1", "L", "LA", "P", "RGBA")] + [("CMYK", "JPEG"), ("P", "GIF"), ("RGB", "BMP")],
+)
+def test_every_kind_of_file(mode, kind, channels):
+    file = io.BytesIO()
+    Image.new("RGB", (6, 4), "white").convert(mode).save(file, kind)
+    found = pixels(file.getvalue(), (4, 6, channels), resize=False)
+    np.testing.assert_array_equal(found, np.full([4, 6, channels], 255))
+
+
+def test_images_that_cannot_be_taken_say_why(folder):
+    (folder / "x.png").write_text("not an image")
+    write(folder / "large.png", np.zeros([4, 7, 1]))
+    (folder / "cut.png").write_bytes(png(np.random.default_rng(0).integers(0, 256, SHAPE))[:-20])
+    for content, kind, why in (
+        (folder / "x.png", "no images", "is no PNG, JPEG, GIF or BMP image"),
+        (b"", "no images", "is no PNG, JPEG, GIF or BMP image"),
+        (folder / "cut.png", "no images", "is no PNG, JPEG, GIF or BMP image"),
+        (folder / "gone.png", "unreadable", "can't be read: No such file or directory"),
+        (folder / "large.png", "of another size", "is 4 x 7, not 4 x 6 (data.source.resize=false)"),
+    ):
+        with pytest.raises(FaultError) as caught:
+            pixels(content, SHAPE, resize=False)
+        assert (caught.value.kind, caught.value.why) == (kind, why)

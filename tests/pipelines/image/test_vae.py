@@ -12,9 +12,9 @@ SHAPE = (8, 8, 1)
 def test_learns(bars, settings, prior, num_samples):
     keras.utils.set_random_seed(0)
     model = vae.build(settings(prior, num_samples=num_samples), SHAPE, 0)
-    vae.initialize(model, bars.pixels, seed=0)
+    vae.initialize(model, bars.array("image"), seed=0)
     model.compile(keras.optimizers.Adam(0.01))
-    pixels = binary.fixed(bars).pixels.astype("float32")
+    pixels = binary.fixed_pixels(bars).astype("float32")
     before = model.evaluate(pixels, verbose=0, return_dict=True)["loss"]
     model.fit(pixels, epochs=10, batch_size=10, verbose=0)
     assert model.evaluate(pixels, verbose=0, return_dict=True)["loss"] < 0.95 * before
@@ -22,12 +22,12 @@ def test_learns(bars, settings, prior, num_samples):
 
 def test_pseudo_inputs_begin_as_training_images(bars, settings):
     model = vae.build(settings("vamp"), SHAPE, 0)
-    vae.initialize(model, bars.pixels, seed=3)
-    training = {tuple(image.ravel()) for image in bars.pixels}
+    vae.initialize(model, bars.array("image"), seed=3)
+    training = {tuple(image.ravel()) for image in bars.array("image")}
     begun = {tuple(image.ravel()) for image in np.rint(255 * model.prior.pseudo_inputs.numpy()).astype(np.uint8)}
     assert len(begun) == 5
     assert begun <= training
-    vae.initialize(model, bars.pixels[:2], seed=3)  # fewer images than pseudo-inputs
+    vae.initialize(model, bars.array("image")[:2], seed=3)  # fewer images than pseudo-inputs
     again = {tuple(image.ravel()) for image in np.rint(255 * model.prior.pseudo_inputs.numpy()).astype(np.uint8)}
     assert len(again) == 2
     model.prior.pseudo_inputs.assign(tf.fill(model.prior.pseudo_inputs.shape, 2.0))

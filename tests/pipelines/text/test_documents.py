@@ -1,13 +1,18 @@
 import errno
 import gzip
+import io
+import os
+import re
 
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from ikelos.pipelines.data.preparation import Size
 from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.text import documents
 from ikelos.pipelines.text.config import TextSource
-from ikelos.pipelines.text.documents import documents
+from ikelos.pipelines.text.documents import Document, Reader
 
 SPLITS = {"train": "train", "validation": "validation", "test": "test"}
 
@@ -33,10 +38,19 @@ def hold_out(folder):
         (folder / name).write_text("held out")
 
 
-def of_files(folder, *train):
+def read(source, split, start=0):
+    """Names and texts of the documents of a split, none of which has a fault."""
+    found = []
+    for document in Reader(source).documents(split, start):
+        assert documents.fault(document) is None
+        found.append((document.name, "".join(piece.text for piece in documents.pieces(document))))
+    return found
+
+
+def of_files(folder, *train, start=0):
     """The training documents of files, others being held out."""
     hold_out(folder)
-    return list(documents(files(train, "validation.txt", "test.txt"), "train"))
+    return read(files(train, "validation.txt", "test.txt"), "train", start)
 
 
 def write_records(path, features, compression=None):
@@ -56,11 +70,13 @@ def write_records(path, features, compression=None):
 
 def test_our_data_set(data_dir, capsys):
     source = TextSource(tfds="shakespeare_plays", splits=SPLITS, data_dir=data_dir)
-    found = {split: list(documents(source, split)) for split in ("train", "validation", "test")}
+    found = {split: read(source, split) for split in SPLITS}
     assert [len(found[split]) for split in found] == [34, 1, 3]
     assert [name for name, _ in found["test"]] == ["macbeth", "richard-ii", "twelfth-night"]
     assert found["test"][0][1].startswith("# Macbeth\n\n## ACT I")
-    assert found["test"] == list(documents(source, "test"))
+    assert found["test"] == read(source, "test")
+    assert found["test"][1:] == read(source, "test", 1)
+    assert Reader(source).size("train") == Size(34, "examples")
     # It is prepared once, and says where.
     folder = f"{data_dir}/shakespeare_plays/1.0.0"
     assert capsys.readouterr() == ("", f"Preparing data set shakespeare_plays in {folder}\n")
@@ -69,22 +85,20 @@ def test_our_data_set(data_dir, capsys):
 def test_slices_of_splits(data_dir):
     splits = {"train": "train[:30]", "validation": "train[30:]", "test": "test"}
     source = TextSource(tfds="shakespeare_plays:1.0.0", splits=splits, data_dir=data_dir)
-    assert [len(list(documents(source, split))) for split in SPLITS] == [30, 4, 3]
+    assert [len(read(source, split)) for split in SPLITS] == [30, 4, 3]
 
 
-@pytest.mark.parametrize("name", ["imdb_reviews", "imdb_reviews/plain_text:1.0.0", "tiny_shakespeare"])
-def test_any_data_set_by_name(name, data_dir):
-    with tfds.testing.mock_data(num_examples=5):
-        found = list(documents(TextSource(tfds=name, splits=SPLITS, data_dir=data_dir), "train"))
-        expected = [e["text"].decode() for e in tfds.as_numpy(tfds.load(name, split="train", data_dir=data_dir))]
-    assert [text for _, text in found] == expected
-    assert [key for key, _ in found] == [f"train:{i}" for i in range(5)]
-
-
-def test_another_feature(data_dir):
-    with tfds.testing.mock_data(num_examples=2):
-        source = TextSource(tfds="ag_news_subset", splits=SPLITS, text_feature="description", data_dir=data_dir)
-        assert len(list(documents(source, "train"))) == 2
+@pytest.mark.parametrize("file_format", ["tfrecord", "array_record"])
+@pytest.mark.parametrize("name", ["ikelos_toy", "ikelos_toy:1.2.0"])
+def test_any_data_set_by_name_in_either_format(toy_data_set, name, file_format):
+    source = TextSource(tfds=name, splits=SPLITS, data_dir=toy_data_set(file_format))
+    whole = read(source, "train")
+    assert sorted(text for _, text in whole) == sorted(f"train {i}: é\n" * i for i in range(5))
+    assert [key for key, _ in whole] == [f"train:{i}" for i in range(5)]
+    for start in range(1, 6):
+        assert read(source, "train", start) == whole[start:]
+    sliced = source.model_copy(update={"splits": source.splits.model_copy(update={"train": "train[3:]"})})
+    assert [text for _, text in read(sliced, "train")] == [text for _, text in whole[3:]]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +125,7 @@ def test_another_feature(data_dir):
 def test_tfds_refuses(fields, message, data_dir):
     source = TextSource(**{"tfds": "shakespeare_plays", "splits": SPLITS, "data_dir": data_dir, **fields})
     with pytest.raises(UserError, match=message) as caught:
-        list(documents(source, "train"))
+        Reader(source).identity()
     assert "\n" not in str(caught.value)
 
 
@@ -119,7 +133,7 @@ def test_data_dir_can_not_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     source = TextSource(tfds="shakespeare_plays", splits=SPLITS, data_dir=str(tmp_path / "file"))
     with pytest.raises(UserError, match=r"'shakespeare_plays' can't be prepared in .*file/shakespeare_plays"):
-        list(documents(source, "train"))
+        Reader(source).identity()
 
 
 def test_two_processes_may_prepare_a_data_set_at_once(tmp_path, monkeypatch):
@@ -132,7 +146,7 @@ def test_two_processes_may_prepare_a_data_set_at_once(tmp_path, monkeypatch):
         raise OSError(errno.ENOTEMPTY, "Directory not empty")
 
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", prepare_second)
-    assert [len(list(documents(source, split))) for split in SPLITS] == [34, 1, 3]
+    assert [len(read(source, split)) for split in SPLITS] == [34, 1, 3]
 
 
 # Files
@@ -151,10 +165,12 @@ def test_text_files(folder):
     ]
 
 
-def test_empty_documents_are_left_out(folder):
-    for name, text in (("a.txt", ""), ("b.txt", "\n"), ("c.txt", "")):
-        (folder / name).write_text(text)
-    assert of_files(folder, "[abc].txt") == [("b.txt", "\n")]
+def test_an_empty_document_has_no_pieces(folder):
+    (folder / "a.txt").write_text("")
+    hold_out(folder)
+    (document,) = Reader(files(["a.txt"], "validation.txt", "test.txt")).documents("train")
+    assert documents.fault(document) is None
+    assert list(documents.pieces(document)) == []
 
 
 def test_records(folder):
@@ -162,26 +178,54 @@ def test_records(folder):
     write_records(folder / "b.tfrecord.gz", [{"text": ["zwölf".encode()]}], "GZIP")
     assert of_files(folder, "*.tfrecord*") == [
         ("a.tfrecord:0", "one"),
+        ("a.tfrecord:1", ""),
         ("a.tfrecord:2", "two"),
         ("b.tfrecord.gz:0", "zwölf"),
     ]
+
+
+def test_reading_goes_on_behind_any_document(folder):
+    (folder / "a.txt").write_text("a")
+    (folder / "d.txt").write_text("d")
+    write_records(folder / "b.tfrecord", [{"text": [b"one"]}, {"text": [b"two"]}])
+    write_records(folder / "c.tfrecord", [{"text": [b"three"]}])
+    patterns = ("a.txt", "b.tfrecord", "c.tfrecord", "d.txt")
+    whole = of_files(folder, *patterns)
+    assert [name for name, _ in whole] == ["a.txt", "b.tfrecord:0", "b.tfrecord:1", "c.tfrecord:0", "d.txt"]
+    for start in range(6):
+        assert of_files(folder, *patterns, start=start) == whole[start:]
+
+
+def test_the_size_is_that_of_the_files(folder):
+    hold_out(folder)
+    (folder / "a.txt").write_text("é")
+    assert Reader(files(["test.txt"], "validation.txt", "a.txt")).size("test") == Size(2, "bytes")
+
+
+def test_files_of_another_size_or_time_are_other_data(folder):
+    hold_out(folder)
+    path = folder / "a.txt"
+    path.write_text("one")
+    source = files(["a.txt"], "validation.txt", "test.txt")
+    identity = Reader(source).identity()
+    assert Reader(source.model_copy(update={"allowed_faults": 0.5})).identity() == identity
+    os.utime(path, ns=(1, 1))
+    older = Reader(source).identity()
+    path.write_text("three")
+    os.utime(path, ns=(1, 1))
+    assert identity != older != Reader(source).identity() != identity
 
 
 def test_patterns_are_of_each_split(folder):
     for name in "abc":
         (folder / f"{name}.txt").write_text(name)
     source = files(["a.txt"], "b.txt", "c.txt")
-    assert [next(documents(source, split))[1] for split in SPLITS] == ["a", "b", "c"]
+    assert [read(source, split)[0][1] for split in SPLITS] == ["a", "b", "c"]
 
 
 def test_pattern_without_files(folder):
     with pytest.raises(UserError, match=rf"files.train: no file matches 'none/\*.txt' in {folder}"):
         of_files(folder, "none/*.txt")
-
-
-def test_split_without_patterns(folder):
-    with pytest.raises(UserError, match=r"files.train=\[\] has no text"):
-        of_files(folder)
 
 
 def test_unknown_suffix(folder):
@@ -195,19 +239,89 @@ def test_file_in_two_splits(folder):
         of_files(folder, "*.txt")
 
 
-def test_empty_files(folder):
-    (folder / "a.txt").write_text("")
-    with pytest.raises(UserError, match=r"files.train=\['a.txt'\] has no text"):
-        of_files(folder, "a.txt")
+# Faults and pieces
 
 
-@pytest.mark.parametrize("kind", ["txt", "tfrecord"])
-def test_not_utf8(folder, kind):
-    (folder / "a.txt").write_bytes(b"good \xff bad")
-    write_records(folder / "a.tfrecord", [{"text": [b"fine"]}, {"text": [b"good \xff bad"]}])
-    place = {"txt": "a.txt", "tfrecord": "a.tfrecord:1"}[kind]
-    with pytest.raises(UserError, match=rf"{place} is not valid UTF-8 at byte 5"):
-        of_files(folder, f"a.{kind}")
+def fault(path):
+    hold_out(path.parent)
+    (document,) = Reader(files([path.name], "validation.txt", "test.txt")).documents("train")
+    return documents.fault(document)
+
+
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        (b"good \xff bad", 5),
+        (b"\xff", 0),
+        (b"abc\xc3", 3),  # the last character is cut
+        (b"abc\xc3\xa9\xe2\x82", 5),
+        (b"ab\xe2\x82\xffc", 2),  # across the border of two pieces
+        (b"abc\xc3\xffd", 3),
+        (b"abcd\xed\xa0\x80", 4),  # a surrogate
+    ],
+)
+def test_text_that_is_not_utf8_is_a_fault_at_its_byte(folder, monkeypatch, content, place):
+    monkeypatch.setattr(documents, "PIECE_BYTES", 4)
+    (folder / "a.txt").write_bytes(content)
+    with gzip.open(folder / "b.txt.gz", "wb") as file:
+        file.write(content)
+    with pytest.raises(UnicodeDecodeError) as expected:
+        content.decode()
+    assert expected.value.start == place
+    for name in ("a.txt", "b.txt.gz"):
+        kind, why = fault(folder / name)
+        assert (kind, why.partition(":")[0]) == ("not UTF-8", f"is not valid UTF-8 at byte {place}")
+
+
+def test_characters_across_the_borders_of_pieces_are_no_fault(folder, monkeypatch):
+    monkeypatch.setattr(documents, "PIECE_BYTES", 5)
+    (folder / "a.txt").write_text("é€🎲" * 9)
+    assert fault(folder / "a.txt") is None
+
+
+def test_files_that_cannot_be_read_are_faults(folder):
+    whole = gzip.compress(b"text" * 100)
+    (folder / "cut.txt.gz").write_bytes(whole[:-10])
+    (folder / "plain.txt.gz").write_bytes(b"not compressed")
+    (folder / "odd.txt.gz").write_bytes(whole[:10] + b"\xff" * 9 + whole[19:])
+    for name, why in (("cut", "ended before"), ("plain", "Not a gzipped file"), ("odd", "while decompressing|CRC")):
+        kind, found = fault(folder / f"{name}.txt.gz")
+        assert kind == "unreadable"
+        assert re.search(f"^can't be read: .*({why})", found)
+
+
+def test_a_file_that_is_gone_is_a_fault():
+    kind, why = documents.fault(Document("a", lambda: open("/no/such/file", "rb"), 1))
+    assert (kind, why) == ("unreadable", "can't be read: No such file or directory")
+
+
+TEXTS = [
+    "",
+    "a",
+    "ab\ncd\n",
+    "short\nlines\nand one that is longer\n",
+    "\n" * 20,
+    "no line at all",
+    "é€🎲" * 5,
+    "x\ny" * 9,
+]
+
+
+@pytest.mark.parametrize("size", [5, 7, 16, 100])
+@pytest.mark.parametrize("text", TEXTS)
+def test_pieces_are_the_text_and_go_on_behind_any_of_them(monkeypatch, text, size):
+    monkeypatch.setattr(documents, "PIECE_BYTES", size)
+    content = text.encode()
+    document = Document("a", lambda: io.BytesIO(content), len(content))
+    whole = list(documents.pieces(document))
+    assert "".join(piece.text for piece in whole) == text
+    assert [piece.last for piece in whole] == [False] * (len(whole) - 1) + [True] * bool(text)
+    assert all(0 < len(piece.text.encode()) <= size for piece in whole)
+    for place, piece in enumerate(whole):
+        assert len("".join(before.text for before in whole[: place + 1]).encode()) == piece.end
+        assert list(documents.pieces(document, piece.end)) == whole[place + 1 :]
+        # It ends with a line, unless there is none in it.
+        assert piece.last or piece.text.endswith("\n") or "\n" not in piece.text
 
 
 @pytest.mark.parametrize("values", [[], [b"a", b"b"]])
@@ -217,19 +331,13 @@ def test_record_without_one_text(folder, values):
         of_files(folder, "a.tfrecord")
 
 
-def test_broken_files(folder):
-    whole = gzip.compress(b"text" * 100)
-    (folder / "cut.txt.gz").write_bytes(whole[:-10])
-    (folder / "plain.txt.gz").write_bytes(b"not compressed")
+def test_broken_records_end_the_reading(folder):
     (folder / "plain.tfrecord").write_bytes(b"not a record, not at all")
     (folder / "plain.tfrecord.gz").write_bytes(b"not a record, not at all")
     write_records(folder / "cut.tfrecord", [{"text": [b"one"]}])
     (folder / "cut.tfrecord").write_bytes((folder / "cut.tfrecord").read_bytes()[:-3])
     with tf.io.TFRecordWriter("other.tfrecord") as writer:
         writer.write(b"\xff\xff\xff")
-    for name in ("cut.txt.gz", "plain.txt.gz"):
-        with pytest.raises(UserError, match=rf"{name} can't be read"):
-            of_files(folder, name)
     for name in ("plain.tfrecord", "plain.tfrecord.gz", "cut.tfrecord", "other.tfrecord"):
         with pytest.raises(UserError, match=rf"{name} can't be read as a TFRecord"):
             of_files(folder, name)

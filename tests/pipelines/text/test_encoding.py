@@ -1,23 +1,219 @@
-import numpy as np
+import gzip
 
-from ikelos.pipelines.text import encoding
-from ikelos.pipelines.text.config import Vocabulary
-from ikelos.pipelines.text.documents import Documents
-from ikelos.pipelines.text.encoding import TextPreprocessing
+import numpy as np
+import pytest
+
+from ikelos.pipelines.data import writing
+from ikelos.pipelines.data.preparation import prepare
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.text import documents, vocabulary
+from ikelos.pipelines.text.config import TextSource, Vocabulary
+from ikelos.pipelines.text.encoding import TextPreparation, thinned
 from ikelos.pipelines.text.vocabulary.special import END, SPECIAL, UNKNOWN
 
-SPLITS = {"train": Documents(["a", "b"], ["abc", "b"]), "test": Documents(["c"], ["c\u00e9"])}
+CHARACTERS = Vocabulary(kind="character", size=None)
 
 
-def test_the_vocabulary_knows_training_text_alone_and_comes_back(tmp_path):
-    words = TextPreprocessing.fit(Vocabulary(kind="character", size=None), SPLITS["train"].texts)
-    words.save(tmp_path)
-    for learned in (words, TextPreprocessing.load(tmp_path)):
-        tokens = encoding.encode(learned.vocabulary, SPLITS)
-        assert [list(document) for document in tokens["train"].tokens] == [
-            [SPECIAL, SPECIAL + 1, SPECIAL + 2, END],
-            [SPECIAL + 1, END],
-        ]
-        assert list(tokens["test"].tokens[0]) == [SPECIAL + 2, UNKNOWN, END]
-        assert tokens["test"].tokens[0].dtype == np.int32
-        assert (tokens["train"].characters, tokens["test"].ids) == ([3, 1], ["c"])
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    """Writes the files of a split, texts or bytes by name, others being held out; gives the source of all."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(train, test=None, **changes):
+        for split, files in (("train", train), ("validation", {"a.txt": "b"}), ("test", test or {"a.txt": "c\u00e9"})):
+            (tmp_path / split).mkdir(exist_ok=True)
+            for name, text in files.items():
+                content = text if isinstance(text, bytes) else text.encode()
+                (tmp_path / split / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+        return TextSource(files={split: (f"{split}/*",) for split in ("train", "validation", "test")}, **changes)
+
+    return write
+
+
+def test_the_vocabulary_knows_training_text_alone(source):
+    found = prepare(TextPreparation(source({"a.txt": "abc", "b.txt": "b"}), CHARACTERS))
+    train, test = found.splits["train"], found.splits["test"]
+    assert [list(tokens) for tokens in train.ragged("tokens")] == [
+        [SPECIAL, SPECIAL + 1, SPECIAL + 2, END],
+        [SPECIAL + 1, END],
+    ]
+    assert list(test.ragged("tokens")[0]) == [SPECIAL + 2, UNKNOWN, END]
+    assert train.array("characters").tolist() == [3, 1]
+    assert list(test.ids) == ["test/a.txt"]
+    assert found.learned.vocabulary.characters == "abc"
+
+
+def test_empty_documents_are_left_out_and_are_no_fault(source):
+    found = prepare(TextPreparation(source({"a.txt": "", "b.txt": "\n", "c.txt": "", "d.txt.gz": ""}), CHARACTERS))
+    assert list(found.splits["train"].ids) == ["train/b.txt"]
+    assert found.splits["train"].skipped == {}
+    with pytest.raises(UserError, match="The split 'test' of texts has no examples"):
+        prepare(TextPreparation(source({"b.txt": "b"}, {"a.txt": ""}), CHARACTERS))
+
+
+def test_large_vocabularies_have_larger_numbers(source, monkeypatch):
+    preparation = TextPreparation(source({"a.txt": "abc"}), CHARACTERS)
+    learned = preparation.learn()
+    assert preparation.columns(learned)["tokens"].dtype == "uint16"
+    monkeypatch.setattr(learned.vocabulary, "size", (1 << 16) + 1)
+    assert preparation.columns(learned)["tokens"].dtype == "uint32"
+
+
+LONG = "".join(f"{'word ' * (index % 7)}and a line {index}\n" for index in range(40))
+TEXTS = {
+    "a.txt": "a short one",
+    "b.txt": b"\xff",
+    "c.txt": LONG,
+    "d.txt": "",
+    "e.txt.gz": LONG[::-1] + "without an end",
+    "f.txt": "x" * 700,  # no line at all
+    "g.txt": "the last",
+}
+KINDS = [CHARACTERS, Vocabulary(kind="byte", size=None), Vocabulary(kind="bpe", size=290)]
+
+
+@pytest.mark.parametrize("settings", KINDS, ids=lambda settings: settings.kind)
+def test_documents_in_pieces_have_the_tokens_of_the_whole(source, monkeypatch, settings):
+    monkeypatch.setattr(documents, "PIECE_BYTES", 100)
+    found = prepare(TextPreparation(source(TEXTS, allowed_faults=0.5), settings))
+    train = found.splits["train"]
+    texts = {name: text for name, text in TEXTS.items() if name not in ("b.txt", "d.txt")}
+    assert list(train.ids) == [f"train/{name}" for name in texts]
+    assert train.array("characters").tolist() == [len(text) for text in texts.values()]
+    assert train.skipped == {"not UTF-8": 1}
+    for name, text, tokens in zip(texts, texts.values(), train.ragged("tokens"), strict=True):
+        if settings.kind != "bpe" or name != "f.txt":  # pieces of a line may have other subwords
+            (expected,) = vocabulary.encode_documents(found.learned.vocabulary, [text])
+            np.testing.assert_array_equal(tokens, [*expected, END])
+
+
+class Killed(Exception):
+    pass
+
+
+class Encoder:
+    """Stands for `encode_documents`: notes how many characters each call had, and dies at one if it is to."""
+
+    def __init__(self):
+        self.characters = []
+        self.dies_at = None
+        self._encode = vocabulary.encode_documents
+
+    def __call__(self, learned, texts):
+        self.characters.append(sum(map(len, texts)))
+        if len(self.characters) == self.dies_at:
+            raise Killed
+        return self._encode(learned, texts)
+
+    def begin(self, dies_at=None):
+        self.characters, self.dies_at = [], dies_at
+
+
+@pytest.fixture
+def encoder(monkeypatch):
+    encoder = Encoder()
+    monkeypatch.setattr(vocabulary, "encode_documents", encoder)
+    return encoder
+
+
+def content(folder):
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != "lock"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def test_one_that_was_killed_amid_a_long_document_goes_on_there(source, tmp_path, monkeypatch, encoder):
+    monkeypatch.setattr(documents, "PIECE_BYTES", 100)
+    monkeypatch.setattr(writing, "PART_BYTES", 300)
+    files = source(TEXTS, allowed_faults=0.5)
+    whole = prepare(TextPreparation(files, CHARACTERS))
+    calls, characters = len(encoder.characters), sum(encoder.characters)
+    assert calls > 20
+    for dies_at in range(1, calls + 1, 3):
+        monkeypatch.setenv("IKELOS_CACHE", str(tmp_path / f"cache {dies_at}"))
+        encoder.begin(dies_at)
+        with pytest.raises(Killed):
+            prepare(TextPreparation(files, CHARACTERS))
+        before = sum(encoder.characters)
+        encoder.begin()
+        again = prepare(TextPreparation(files, CHARACTERS))
+        assert content(again.folder) == content(whole.folder)
+        assert again.splits["train"].sha256() == whole.splits["train"].sha256()
+        # No more is done twice than a part has, and what was under way.
+        assert characters <= before + sum(encoder.characters) < characters + 500
+
+
+def test_another_vocabulary_or_file_is_other_data_and_a_share_of_faults_is_not(source):
+    files = source({"a.txt": "abc"})
+    preparations = {
+        "this": TextPreparation(files, CHARACTERS),
+        "vocabulary": TextPreparation(files, Vocabulary(kind="character", size=5)),
+        "faults": TextPreparation(files.model_copy(update={"allowed_faults": 0.5}), CHARACTERS),
+    }
+    folders = {name: prepare(preparation).folder for name, preparation in preparations.items()}
+    assert folders["this"] == folders["faults"] != folders["vocabulary"]
+    assert prepare(TextPreparation(source({"a.txt": "abcd"}), CHARACTERS)).folder not in folders.values()
+
+
+def test_what_is_prepared_already_is_not_read(source, monkeypatch):
+    files = source({"a.txt": "abc"})
+    made = prepare(TextPreparation(files, CHARACTERS))
+    monkeypatch.setattr(documents.Reader, "documents", None)
+    assert prepare(TextPreparation(files, CHARACTERS)).folder == made.folder
+
+
+def test_faults_are_named(source):
+    faulty = {"a.txt": "fine", "b.txt": b"good \xff bad", "c.txt.gz": "x", "d.txt": b"cut \xc3"}
+    files = source(faulty)
+    with open("train/c.txt.gz", "wb") as file:
+        file.write(b"no gzip")
+    with pytest.raises(UserError) as caught:
+        prepare(TextPreparation(files, CHARACTERS))
+    assert str(caught.value).splitlines() == [
+        "train/b.txt: is not valid UTF-8 at byte 5: invalid start byte",
+        "train/c.txt.gz: can't be read: Not a gzipped file (b'no')",
+        "train/d.txt: is not valid UTF-8 at byte 4: unexpected end of data",
+        "3 of 4 examples of the split 'train' are faulty (2 not UTF-8, 1 unreadable), more than the share "
+        "data.source.allowed_faults=0. Mend them, or leave them out: --set data.source.allowed_faults=0.75",
+    ]
+
+
+def test_both_formats_of_data_sets_give_the_same_store(toy_data_set):
+    found = []
+    for file_format in ("tfrecord", "array_record"):
+        splits = {"train": "train", "validation": "validation", "test": "test"}
+        files = TextSource(tfds="ikelos_toy", splits=splits, data_dir=toy_data_set(file_format))
+        found.append(prepare(TextPreparation(files, CHARACTERS)))
+    assert found[0].folder != found[1].folder
+    assert found[0].folder.name.startswith("ikelos_toy-")
+    for split, store in found[0].splits.items():
+        assert sorted(store.array("characters")) == sorted(found[1].splits[split].array("characters"))
+        assert store.sha256() == found[1].splits[split].sha256()
+
+
+def test_the_first_texts_are_shown(source):
+    preparation = TextPreparation(source({f"{name}.txt": name * 300 for name in "abcd"}), CHARACTERS)
+    found = prepare(preparation)
+    assert preparation.show(found.learned, found.splits["train"]) == ["a" * 200, "b" * 200, "c" * 200]
+    assert preparation.show(found.learned, found.splits["test"]) == ["c"]
+
+
+# thinned
+
+
+def lines(number):
+    return [f"line {index} {'x' * (index % 5)}" for index in range(number)]
+
+
+def test_what_is_small_is_kept_whole():
+    texts = ["a\nbb\n", "", "\n\na\n"]
+    assert thinned(texts, 100) == ["a", "bb", "a"]
+
+
+def test_of_much_some_lines_are_kept_the_same_each_time():
+    texts = ["\n".join(lines(1000)[start : start + 100]) for start in range(0, 1000, 100)]
+    kept = thinned(texts, 3000)
+    assert 1000 < sum(map(len, kept)) <= 3000
+    assert kept == [line for line in lines(1000) if line in set(kept)]
+    assert kept == thinned(["\n".join(lines(1000))], 3000)
+    places = [int(line.split()[1]) for line in kept]
+    assert min(places) < 100 < 900 < max(places)

@@ -4,9 +4,9 @@ import pytest
 import tensorflow as tf
 
 from ikelos.layers import TransformerLanguageModel
+from ikelos.pipelines.data.store import Ragged
 from ikelos.pipelines.evaluation import likelihood
 from ikelos.pipelines.text import scoring, windows
-from ikelos.pipelines.text.vocabulary.special import UNKNOWN
 
 CONTEXT, VOCABULARY = 8, 11
 
@@ -25,8 +25,11 @@ def test_agrees_with_the_windows_of_evaluation(model, stride, monkeypatch):
     generator = np.random.default_rng(0)
     rows = [generator.integers(3, VOCABULARY, size).astype(np.int32) for size in (1, 7, 8, 9, 30)]
     got = scoring.log_likelihood(model, tf.ragged.constant(rows, dtype=tf.int32), CONTEXT, stride, unknown_cost=2.5)
-    nll = likelihood.token_nll(model, windows.strided(rows, CONTEXT, stride, 4), [len(row) for row in rows])
-    expected = [-costs.sum() - 2.5 * (row == UNKNOWN).sum() for costs, row in zip(nll, rows, strict=True)]
+    documents = Ragged.of(rows)
+    nll = likelihood.token_nll(model, windows.strided(documents, CONTEXT, stride, 4), len(documents.values))
+    each = likelihood.likelihoods(nll, documents, [1] * len(rows), unknown_cost=2.5)
+    assert sum(found.unknown_tokens for found in each)
+    expected = [-found.nats for found in each]
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from ikelos.layers import LSTMLanguageModel
+from ikelos.pipelines.data.store import Ragged
 from ikelos.pipelines.evaluation import likelihood
 from ikelos.pipelines.text import signatures, windows
 
@@ -17,7 +18,8 @@ def score(words, model):
 def test_served_likelihood_is_that_of_evaluation(words, model, score):
     text = "abc defghij abc \u00e9"
     tokens = words.encode(tf.constant([text]))[0].numpy()
-    nll = likelihood.token_nll(model, windows.strided([tokens], model.context, STRIDE, 3), [len(tokens)])[0]
+    dataset = windows.strided(Ragged.of([tokens]), model.context, STRIDE, 3)
+    nll = np.concatenate(list(likelihood.token_nll(model, dataset, len(tokens))))
     outputs = score(text=tf.constant([text, ""]))
     np.testing.assert_allclose(outputs["log_likelihood"], [-(nll.sum() + words.unknown_cost), 0], rtol=1e-5)
     probabilities = np.exp(outputs["next_token_log_probabilities"])

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ikelos.pipelines.data.order import Shard
+from ikelos.pipelines.data.store import Ragged
 from ikelos.pipelines.errors import UserError
-from ikelos.pipelines.text.windows import bucketed, joined, packed, pieces, strided
+from ikelos.pipelines.text.windows import bucketed, packed, pieces, strided
 
 T, B = 8, 3
 
@@ -25,7 +27,27 @@ def assert_equal(first, second):
 def some_rows(count=41, longest=24, seed=0):
     # Row i holds the token 4 + i alone, so that a batch shows which rows it has.
     lengths = np.random.default_rng(seed).integers(1, longest + 1, count)
-    return [np.full(length, 4 + i, np.int32) for i, length in enumerate(lengths)]
+    return Ragged.of([np.full(length, 4 + i, np.int32) for i, length in enumerate(lengths)])
+
+
+def ragged(lengths):
+    """Rows of these lengths, maybe none."""
+    return Ragged(np.full(sum(lengths), 4, np.int32), np.cumsum([0, *lengths]))
+
+
+def assert_shards_are_the_batches(dataset_of):
+    """Of batches of 12 rows, taken whole and in two or three shards."""
+    whole = batches(dataset_of(Shard()), 6)
+    for count in (2, 3):
+        shards = [batches(dataset_of(Shard(index, count)), 6) for index in range(count)]
+        together = [
+            {k: np.concatenate([part[k] for part in parts]) for k in parts[0]} for parts in zip(*shards, strict=True)
+        ]
+        assert_equal(together, whole)
+    with pytest.raises(
+        UserError, match=r"batch_size must be a multiple of the number of processes, 5. .*batch_size=12"
+    ):
+        dataset_of(Shard(0, 5))
 
 
 def assert_is_an_element(batch, length):
@@ -118,10 +140,8 @@ def test_packed_refuses(arguments, message):
         packed(tokens_of(57), **{**valid, **arguments})
 
 
-def test_joined_ends_each_document():
-    documents = [np.array([5, 6], np.int32), np.array([], np.int32), np.array([7], np.int32)]
-    np.testing.assert_array_equal(joined(documents), [5, 6, 2, 2, 7, 2])
-    assert joined([]).dtype == joined(documents).dtype == np.int32
+def test_packed_shards_are_the_batches():
+    assert_shards_are_the_batches(lambda shard: packed(tokens_of(59), T, 12, seed=3, start_step=2, shard=shard))
 
 
 # bucketed
@@ -178,6 +198,11 @@ def test_bucketed_orders_differ_by_seed_and_epoch():
     assert (first[:41] != first[41:]).any()
 
 
+def test_bucketed_shards_are_the_batches():
+    rows = some_rows()
+    assert_shards_are_the_batches(lambda shard: bucketed(rows, BOUNDARIES, 12, seed=3, start_step=2, shard=shard))
+
+
 def test_bucketed_mixes_the_buckets():
     lengths = [b["y"].shape[1] for b in batches(bucketed(some_rows(200), BOUNDARIES, 2, 0, start_step=0), 100)]
     changes = np.count_nonzero(np.diff(lengths))
@@ -197,12 +222,12 @@ def test_bucketed_mixes_the_buckets():
 )
 def test_bucketed_refuses(rows, boundaries, message):
     with pytest.raises(UserError, match=message):
-        bucketed([np.full(n, 4, np.int32) for n in rows], boundaries, B, seed=0, start_step=0)
+        bucketed(ragged(rows), boundaries, B, seed=0, start_step=0)
 
 
 def test_pieces_hold_all_tokens_in_order():
     documents = [np.arange(n, dtype=np.int32) for n in (0, 1, 8, 19)]
-    rows = pieces(documents, T)
+    rows = pieces(Ragged.of(documents), T)
     assert [len(row) for row in rows] == [1, 8, 8, 8, 3]
     np.testing.assert_array_equal(np.concatenate(rows), np.concatenate(documents))
 
@@ -231,7 +256,7 @@ def test_strided_counts_each_token_once_with_its_context(lengths, context, strid
     edges = np.cumsum([4, *lengths])
     documents = [np.arange(a, b, dtype=np.int32) for a, b in itertools.pairwise(edges)]
     found, ids = [], []
-    dataset = strided(documents, context, stride, batch_size)
+    dataset = strided(Ragged.of(documents), context, stride, batch_size)
     for batch in batches(dataset, -1):
         assert_is_an_element(batch, context)
         ids.extend(batch["id"])
@@ -259,4 +284,21 @@ def test_strided_counts_each_token_once_with_its_context(lengths, context, strid
 )
 def test_strided_refuses(lengths, context, stride, message):
     with pytest.raises(UserError, match=message):
-        strided([np.full(n, 4, np.int32) for n in lengths], context, stride, 2)
+        strided(ragged(lengths), context, stride, 2)
+
+
+# All of them, of tokens in a file
+
+
+def test_tokens_in_a_file_give_the_batches_of_those_in_memory(store_of):
+    lengths = np.random.default_rng(0).integers(0, 30, 20)
+    documents = [np.random.default_rng(length).integers(4, 60_000, length) for length in lengths]
+    there = store_of({"tokens": [document.astype(np.uint16) for document in documents]}).ragged("tokens")
+    here = Ragged.of([document.astype(np.int32) for document in documents])
+    ways = [
+        lambda tokens: packed(tokens.values, T, 5, seed=1, start_step=3),
+        lambda tokens: bucketed(pieces(tokens, T), [3, T], 5, seed=1, start_step=3),
+        lambda tokens: strided(tokens, T, 3, 5),
+    ]
+    for way in ways:
+        assert_equal(batches(way(there), 20), batches(way(here), 20))

@@ -33,8 +33,13 @@ SMALL = {
         "model.hidden_size=32",
         "training.batch_size=2",
     ],
-    "images": ["model.width=2", "model.num_blocks=0", "model.hidden_size=8", "training.batch_size=2"]
-    + ["evaluation.mixture_components=2"],
+    "images": [
+        "model.width=2",
+        "model.num_blocks=0",
+        "model.hidden_size=8",
+        "training.batch_size=2",
+        "evaluation.mixture_components=2",
+    ],
 }
 """Overrides of a trial."""
 HELD_OUT = 1e6

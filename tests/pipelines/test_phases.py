@@ -1,14 +1,18 @@
 """The phases in folders that know nothing of each other, as a scheduler's nodes have them."""
 
 import json
+import shutil
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from ikelos.pipelines import phases
 from ikelos.pipelines import recipe as recipes
 from ikelos.pipelines import task as tasks
+from ikelos.pipelines.data import preparation
+from ikelos.pipelines.data.arrays import Arrays
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.pipelines.task import Finished
@@ -27,43 +31,59 @@ class Rounded(Preprocessing):
         (folder / "mean").write_text(f"{self.mean:.2f}")
 
 
+class Points(Arrays):
+    """The toy task's data, with a mean that is learned."""
+
+    def __init__(self, splits):
+        super().__init__("points", splits)
+        self.splits = splits
+
+    def learn(self):
+        return Rounded(float(self.splits["train"]["x"].mean()))
+
+    def load(self, folder):
+        return Rounded(float((folder / "mean").read_text()))
+
+
 @pytest.fixture
 def points(toy):
+    """The toy task of a few steps; `splits` is its data, which may be changed."""
     short = ["judge.steps=2", "judge.steps_per_epoch=2", "maker.steps=2", "maker.steps_per_epoch=2"]
     task = tasks.of_recipe(recipes.load(toy.parent / "points.yaml", short))
-    task.fit = lambda splits: Rounded(float(splits["train"].features["x"].mean()))
-    task.load = lambda folder: Rounded(float((folder / "mean").read_text()))
+    task.splits = {split: dict(columns) for split, columns in task.preparation()._splits.items()}
+    task.preparation = lambda: Points(task.splits)
     return task
 
 
 def test_each_phase_needs_what_it_is_given_and_nothing_else(points, tmp_path):
     learned = tmp_path / "node 1"
-    learned.mkdir()
-    splits = points.read()
-    preprocessing = phases.prepare(points, splits, learned)
+    splits = phases.prepare(points, learned)
+    np.testing.assert_array_equal(splits["test"].array("x"), points.splits["test"]["x"])
+    preprocessing = phases.load(points, learned)
     # What goes on is what was written, or a run that is continued would have another.
-    assert preprocessing.mean == round(float(splits["train"].features["x"].mean()), 2)
-    phases.check(splits, learned)
-    with pytest.raises(UserError, match=r"the split 'test' \(data.source\) has changed since the run began"):
-        phases.check({**splits, "test": splits["train"]}, learned)
+    assert preprocessing.mean == round(float(points.splits["train"]["x"].mean()), 2)
+    again = phases.read(points, learned)
+    assert [split.sha256() for split in again.values()] == [split.sha256() for split in splits.values()]
 
     def stage(name):
         return tmp_path / f"node of {name}"
 
-    data = points.encode(preprocessing, splits)
-    models = phases.train(points, preprocessing, data, stage)
+    models = phases.train(points, preprocessing, splits, stage)
     assert list(models) == ["judge", "maker"]
-    results = phases.evaluate(points, preprocessing, data, models)
+    results = phases.evaluate(points, preprocessing, splits, models)
+    assert results["data"] == {name: split.facts() for name, split in splits.items()}
     weights = {id(weight): weight for model in models.values() for weight in model.weights}
     assert results["parameters"] == sum(int(np.prod(weight.shape)) for weight in weights.values())
     histories = {name: history.read(stage(name) / "history.jsonl") for name in models}
-    written = phases.report(points, Finished(preprocessing, data, models, results, histories), tmp_path / "node 3")
+    written = phases.report(points, Finished(preprocessing, splits, models, results, histories), tmp_path / "node 3")
     assert json.loads(written["Report's numbers"].read_text())["facts"]["model"] == results["model"]
 
-    def no_data():
-        raise AssertionError("data was read")
+    points.splits["test"] = points.splits["train"]
+    with pytest.raises(UserError, match=r"the split 'test' \(data.source\) has changed since the run began"):
+        phases.read(points, learned)
 
-    points.read = no_data
+    points.splits = None  # no data is read any more
+    shutil.rmtree(preparation.cache())
     preprocessing, restored = phases.restore(points, learned, stage)
     for name, model in models.items():
         for weight, again in zip(model.weights, restored[name].weights, strict=True):
@@ -71,6 +91,27 @@ def test_each_phase_needs_what_it_is_given_and_nothing_else(points, tmp_path):
     version = phases.export(points, preprocessing, restored, tmp_path / "node 4", {"made": "here"})
     with StockModel(version) as served:
         assert served.run("serving_default", {"point": [[0.0, 1.0]]})["scores"].shape == (1, 2)
+
+
+def test_data_is_described(points, monkeypatch):
+    monkeypatch.setattr(phases, "_TIMED_BATCHES", 2)
+    found = phases.describe(points)
+    assert found.folder.parent == preparation.cache() / "data"
+    assert {name: split["examples"] for name, split in found.splits.items()} == dict.fromkeys(points.splits, 64)
+    assert (found.texts, found.picture) == ([], None)
+    assert 0 < found.batch_seconds < 10
+
+
+def test_texts_and_images_are_shown(shrunk, monkeypatch):
+    monkeypatch.setattr(phases, "_TIMED_BATCHES", 1)
+    texts = phases.describe(tasks.of_recipe(shrunk("language_modeling")))
+    assert texts.texts[0].startswith("the cat sat on the mat. ")
+    assert texts.splits["test"]["lengths"] == {"tokens": {"min": 26, "median": 26.0, "max": 26, "sum": 26}}
+    images = phases.describe(tasks.of_recipe(shrunk("image_generation_vae")))
+    assert images.texts == []
+    assert images.picture.parent == images.folder
+    assert tf.io.decode_png(images.picture.read_bytes()).shape[2] == 1
+    assert images.splits["train"]["classes"] == {"lying": 24, "standing": 24}
 
 
 def test_parameters_that_stages_share_count_once():

@@ -1,11 +1,13 @@
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
 
 from ikelos.pipelines import recipe as recipes
 from ikelos.pipelines import runner
+from ikelos.pipelines.data import preparation
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text import documents
 from ikelos.serving import StockModel
@@ -48,6 +50,10 @@ def test_a_run_leaves_a_served_model_a_report_and_figures(points, tmp_path, monk
         assert runner.run(points(), workdir) == outcome
         assert evaluations == [1]
         outcome["Report"].write_text(report_page)
+    # Nor does it need the prepared data, which is prepared once more.
+    shutil.rmtree(preparation.cache())
+    assert runner.run(points(), workdir) == outcome
+    assert preparation.cache().is_dir()
     assert [path.name for path in (workdir / "export").iterdir()] == ["1"]
 
     # A stage's own settings decide the weights, wherever they stand; when a checkpoint is written does not.
@@ -74,6 +80,7 @@ def test_an_unfinished_run_is_not_evaluated(points, tmp_path, monkeypatch):
 
 def test_a_death_between_the_recipe_and_its_preprocessing_is_recovered_from(points, tmp_path, monkeypatch):
     workdir = tmp_path / "run"
+    preparation.prepare(runner.tasks.of_recipe(points()).preparation())
     with monkeypatch.context() as patch:
         patch.setattr(runner.files, "finish", stop)
         with pytest.raises(KeyboardInterrupt):
@@ -90,16 +97,32 @@ def test_a_death_between_the_recipe_and_its_preprocessing_is_recovered_from(poin
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
-def test_each_split_is_read_once_and_refused_if_it_changes(tiny, tmp_path, monkeypatch, split):
-    read = []
-    original = documents.documents
-    monkeypatch.setattr(documents, "documents", lambda source, split: read.append(split) or original(source, split))
+def test_a_split_that_changed_is_refused(tiny, tmp_path, monkeypatch, split):
     monkeypatch.setattr(runner.phases, "train", stop)
     recipe = tiny()
     with pytest.raises(KeyboardInterrupt):
         runner.run(recipe, tmp_path / "run")
-    assert read == ["train", "validation", "test"]
     file = tmp_path / "data" / f"{split}.txt"
-    file.write_text(file.read_text().replace("cat", "cot", 1))
+    content = file.read_text()
+    file.write_text(content.replace("cat", "cot", 1))
     with pytest.raises(UserError, match=rf"split '{split}' .*has changed since the run began.*--workdir"):
         runner.run(recipe, tmp_path / "run")
+    # As it was, if later: it is prepared once more, and is the same.
+    file.write_text(content)
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(recipe, tmp_path / "run")
+
+
+def test_runs_with_the_same_data_read_it_once(tiny, tmp_path, monkeypatch):
+    read = []
+    original = documents.Reader.documents
+    monkeypatch.setattr(
+        documents.Reader, "documents", lambda self, split, *start: read.append(split) or original(self, split, *start)
+    )
+    monkeypatch.setattr(runner.phases, "train", stop)
+    path = tiny().source
+    for workdir, seed in (("one", 1), ("one", 1), ("two", 2)):
+        with pytest.raises(KeyboardInterrupt):
+            runner.run(recipes.load(path, [f"training.seed={seed}"]), tmp_path / workdir)
+    # First for the vocabulary.
+    assert read == ["train", "train", "validation", "test"]

@@ -63,6 +63,7 @@ def runner(monkeypatch):
 
         return function
 
-    fake.run, fake.evaluate, fake.export = does("run"), does("evaluate"), does("export")
+    for name in ("run", "describe", "evaluate", "export"):
+        setattr(fake, name, does(name))
     monkeypatch.setattr(ikelos.pipelines, "runner", fake, raising=False)
     return fake

@@ -9,7 +9,7 @@ import ikelos
 from ikelos.pipelines import cli
 from ikelos.pipelines.cli import app, listing
 
-COMMANDS = ("list", "run", "evaluate", "export", "predict", "doctor")
+COMMANDS = ("list", "data", "run", "evaluate", "export", "predict", "doctor")
 
 
 def test_version(ikelos_command):
@@ -53,6 +53,7 @@ def test_wrong_usage_is_one_line(ikelos_command, arguments, line):
         (["run", "--help"], 0),
         (["list"], 0),
         (["run", "language_modelling"], 2),
+        (["data", "language_modelling"], 2),
         (["run", "language_modeling", "--set", "training.stpes=3"], 2),
         (["run", "language_modeling", "--workdir", "/dev/null/x"], 2),
         (["predict", "missing"], 2),

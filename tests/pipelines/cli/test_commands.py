@@ -7,14 +7,31 @@ from pathlib import Path
 
 def test_from_a_recipe_to_predictions(ikelos_command, tiny, tmp_path):
     recipe = tiny().source
-    changes = ("--set", "training.steps=6", "--set", "export.enabled=false")
+    (tmp_path / "data" / "train more.txt").write_bytes(b"good \xff bad")
+    fault = f"{tmp_path}/data/train more.txt: is not valid UTF-8 at byte 5: invalid start byte"
+    more = ("--set", f"data.source.files.train=['{tmp_path}/data/train*.txt']")
+    refused = ikelos_command("run", recipe, *more, "--workdir", "runs/small")
+    assert refused.status == 2
+    assert refused.err.splitlines()[0] == f"Error: {fault}"
+    assert refused.err.splitlines()[1].startswith(
+        "Error: 1 of 2 examples of the split 'train' are faulty (1 not UTF-8)"
+    )
+
+    more = (*more, "--set", "data.source.allowed_faults=0.5")
+    described = ikelos_command("data", recipe, *more)
+    assert (described.status, described.err) == (0, "")
+    assert f"\nLeft out\n  {fault}\n" in described.out
+    changes = (*more, "--set", "training.steps=6", "--set", "export.enabled=false")
     first = ikelos_command("run", recipe, *changes, "--workdir", "runs/small")
     assert (first.status, first.err) == (0, "")
-    for phase in ("data", "preprocessing", "evaluation", "report"):
+    assert "\ndata: prepares it, unless it is prepared\n" in first.out
+    for phase in ("evaluation", "report"):
         assert f"\n{phase}: " in first.out
     result = first.out.splitlines()[-1]
     run = Path("runs/small")
     figures = json.loads((run / "evaluation.json").read_text())
+    assert figures["data"]["train"]["faults"] == [fault]
+    assert fault in (run / "report" / "report.html").read_text()
     model, (ngram,) = figures["model"], figures["baselines"].values()
     assert result == (
         f"Result  {model['nats_per_character']:.3f} nats per character, {model['bits_per_character']:.3f} bits per "

@@ -39,7 +39,7 @@ class Toy(task.Task):
     metrics = (Metric("nats", "nats per word"), Metric("share", "share right", ".0%", better="more"))
     counted = "words"
     breakdown = task.Breakdown("books", "book")
-    read = evaluate = stages = signatures = None
+    preparation = evaluate = stages = signatures = None
 
     def about_comparison(self, results):
         return ["As measured."]
@@ -59,11 +59,15 @@ def figures(books, nats):
     return {**one, "words": 4 * books, "books": {f"book {index}": one for index in range(books)}}
 
 
+WHOLE = {"examples": 1234, "bytes": 5_260_000, "skipped": {}, "faults": [], "sha256": "0123456789abcdef" * 4}
+FAULTY = WHOLE | {"examples": 9, "skipped": {"broken": 1001, "odd": 1}, "faults": ["a: is broken", "<b>: is odd"]}
+
+
 @pytest.fixture
 def build():
     """Facts and sections of a run with some books, stages and baselines."""
 
-    def build(books=3, stages=("only",), baselines=True):
+    def build(books=3, stages=("only",), baselines=True, data=None):
         config = TaskConfig(
             evaluation=SharedEvaluation(peers=(Peer(name="nobody", value=3.0, minutes=None),)),
             export=Export(enabled=True),
@@ -83,6 +87,7 @@ def build():
         results = {
             "model": figures(books, 1.5),
             "baselines": {"n-grams": {**figures(books, 2.5), "minutes": 0.5}} if baselines else {},
+            "data": data or {"train": WHOLE, "test": WHOLE},
             "parameters": 1_000_000 * len(stages),
             "machine": {"cpu": "a processor", "cores": 2, "sgemm_gflops": 99.6, "tensorflow": "2", "python": "3"},
             "peak_memory_bytes": 1.26e9,
@@ -100,8 +105,8 @@ def of(kind, sections):
 
 def test_sections_stand_in_order_with_the_tasks_own_among_them(build):
     facts, sections = build()
-    headings = ["", "Look", "Against baselines and peers", "By book", "Training", "More", "The machine"]
-    assert [section.heading for section in sections] == headings
+    headings = ["", "Look", "Against baselines and peers", "By book", "Training", "More"]
+    assert [section.heading for section in sections] == [*headings, "The data", "The machine"]
     assert facts["training"] == {
         "only": {"steps": 12, "tokens": 1800, "passes": 1.5, "minutes": 1.5, "tokens_per_second": 20.0}
     }
@@ -153,7 +158,7 @@ def test_several_stages_are_told_apart(build):
 )
 def test_the_first_twenty_parts_are_shown(build, tmp_path, books, rows, prose):
     facts, sections = build(books=books)
-    table, machine = of(Table, sections)
+    table, _, machine = of(Table, sections)
     assert [row[0] for row in table.rows] == [f"book {index}" for index in range(rows)]
     assert table.rows[0][1:] == [4, 1.5, 0.5, 2.5]
     assert table.prose == prose
@@ -165,7 +170,28 @@ def test_the_first_twenty_parts_are_shown(build, tmp_path, books, rows, prose):
 
 
 def test_without_parts_there_is_no_table(build):
-    assert len(of(Table, build(books=0)[1])) == 1
+    assert [table.heading for table in of(Table, build(books=0)[1])] == ["The data", "The machine"]
+
+
+def test_the_data_is_told_by_its_numbers(build):
+    facts, sections = build()
+    table = of(Table, sections)[1]
+    assert table.prose == ["As it is prepared; the sum tells it from any other."]
+    assert table.rows[0] == ["train", 1234, 5.26, "none", "0123456789abcdef"]
+    assert [row[0] for row in table.rows] == ["train", "test"]
+    assert facts["data"]["train"]["sha256"] == WHOLE["sha256"]
+
+
+def test_what_was_left_out_of_the_data_is_named(build, tmp_path):
+    facts, sections = build(data={"train": FAULTY, "test": WHOLE})
+    table = of(Table, sections)[1]
+    assert table.prose[0].endswith(
+        " 1,002 faulty examples were left out. The first of them: a: is broken; <b>: is odd."
+    )
+    assert [row[3] for row in table.rows] == ["1,001 broken, 1 odd", "none"]
+    text = page.write(tmp_path, "A run", facts, sections)["Report"].read_text()
+    assert "&lt;b&gt;: is odd" in text
+    assert "1,001 broken, 1 odd" in text
 
 
 def test_a_headline_in_a_line():

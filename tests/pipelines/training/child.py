@@ -86,7 +86,7 @@ def stage(**changes) -> dict:
         "name": "tiny",
         "build": build,
         "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight"),
-        "train": lambda start: tf.data.Dataset.range(start, 10**6).map(batch),
+        "train": lambda start, shard: tf.data.Dataset.range(start, 10**6).map(batch),
         "validation": tf.data.Dataset.range(10**6, 10**6 + 2).map(batch),
         "unit": "tokens",
         "metric": Metric("loss", "nats"),

@@ -155,7 +155,7 @@ def test_a_finished_run_trains_nothing(tiny, tmp_path):
 
 
 def test_data_that_ends_early_is_an_error(tiny, tmp_path):
-    short = tiny.stage(train=lambda start: tf.data.Dataset.range(start, 4).map(tiny.batch))
+    short = tiny.stage(train=lambda start, shard: tf.data.Dataset.range(start, 4).map(tiny.batch))
     message = r"data of stage 'tiny' ended at step 4 of 20"
     with pytest.warns(UserWarning, match="ran out of data"), pytest.raises(UserError, match=message):
         tiny.fit(short, tiny.training(), tmp_path)
@@ -190,7 +190,7 @@ def test_nan_in_the_data_names_the_loss(tiny, tmp_path):
         good = tiny.batch(step)
         return good | {"sample_weight": good["sample_weight"] * tf.where(step == 10, math.nan, 1.0)}
 
-    stage = tiny.stage(train=lambda start: tf.data.Dataset.range(start, 100).map(poisoned))
+    stage = tiny.stage(train=lambda start, shard: tf.data.Dataset.range(start, 100).map(poisoned))
     with pytest.raises(NotFinite) as error:
         tiny.fit(stage, tiny.training(), tmp_path)
     assert "Step 11 of stage 'tiny': the loss is nan, the gradient of " in str(error.value)
@@ -299,7 +299,7 @@ def test_a_picture_is_kept_as_a_file_and_drawn_again_by_a_run_that_continues(tin
     def draw(model):
         return np.full([4, 6, 1], int(model.optimizer.iterations.numpy()), np.uint8)
 
-    unfinished = tiny.stage(samples=draw, train=lambda start: tf.data.Dataset.range(start, 10).map(tiny.batch))
+    unfinished = tiny.stage(samples=draw, train=lambda start, shard: tf.data.Dataset.range(start, 10).map(tiny.batch))
     with pytest.raises(UserError, match="ended at step 10"):
         tiny.fit(unfinished, tiny.training(), tmp_path)
     shutil.copytree(tmp_path, tmp_path / "taken away")
@@ -411,7 +411,7 @@ def adversaries(tiny, poisoned_step=None, every=1):
         loss=None,
         samples=None,
         metric=Metric("diversity", "diversity", better="more"),
-        train=lambda start: tf.data.Dataset.range(start, 100).map(batch),
+        train=lambda start, shard: tf.data.Dataset.range(start, 100).map(batch),
         validation=tf.data.Dataset.range(2).map(batch),
     )
     pair = AdversarialOptimizers(generator=tiny.OPTIMIZER, discriminator=tiny.OPTIMIZER)

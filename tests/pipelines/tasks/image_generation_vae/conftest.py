@@ -10,12 +10,12 @@ def tiny(shrunk):
 
 @pytest.fixture
 def built(prepared):
-    """Task, preprocessing, data and an untrained model of the tiny recipe."""
+    """Task, preprocessing, stores and an untrained model of the tiny recipe."""
 
     def build(*overrides):
-        task, preprocessing, data = prepared(*overrides)
+        task, preprocessing, splits = prepared(*overrides)
         keras.utils.set_random_seed(0)
         (stage,) = task.stages(preprocessing)
-        return task, preprocessing, data, stage.build({})
+        return task, preprocessing, splits, stage.build({})
 
     return build

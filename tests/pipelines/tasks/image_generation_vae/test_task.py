@@ -7,6 +7,7 @@ import tensorflow as tf
 from ikelos.pipelines import runner
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.evaluation import bernoulli
+from ikelos.pipelines.image import binary
 from ikelos.pipelines.tasks.image_generation_vae.task import STAGE
 from ikelos.serving import StockModel
 
@@ -37,7 +38,7 @@ def test_a_run_leaves_a_served_model_a_report_and_figures(tiny, tmp_path, condit
     assert [section["heading"] for section in report["sections"]] == [
         *("", "What it draws", "Does it copy?", "Reconstructions", "From one image to another"),
         *("One latent value at a time", "Against baselines and peers", "By class", "Training"),
-        *("Is the latent space used?", "The machine"),
+        *("Is the latent space used?", "The data", "The machine"),
     ]
     assert "nobody" in report["sections"][6]["prose"][1]
     history = [json.loads(line) for line in (workdir / "stages/vae/history.jsonl").read_text().splitlines()]
@@ -56,10 +57,10 @@ def test_a_run_leaves_a_served_model_a_report_and_figures(tiny, tmp_path, condit
 
 
 def test_evaluation_is_the_bound_of_the_fixed_pixels(built):
-    task, preprocessing, data, model = built("evaluation.num_samples=400", "evaluation.samples_at_once=100")
+    task, preprocessing, splits, model = built("evaluation.num_samples=400", "evaluation.samples_at_once=100")
     model.compile("sgd")
-    figures = task.evaluate(preprocessing, data, {STAGE: model})
-    pixels = data.fixed["test"].pixels.astype("float32")
+    figures = task.evaluate(preprocessing, splits, {STAGE: model})
+    pixels = binary.fixed_pixels(splits["test"]).astype("float32")
     nats = -model.log_likelihood(pixels, 400, seed=77).numpy()
     # Two bounds of 400 samples of an untrained model, whose weights vary little.
     assert figures["nats_per_image"] == pytest.approx(nats.mean(), abs=0.1)
@@ -76,32 +77,36 @@ def test_evaluation_is_the_bound_of_the_fixed_pixels(built):
 
 
 def test_baselines_are_measured_on_the_same_pixels(prepared):
-    task, preprocessing, data = prepared()
-    results = task.baselines(preprocessing, data)
+    task, preprocessing, splits = prepared()
+    train, test = binary.fixed_pixels(splits["train"]), binary.fixed_pixels(splits["test"])
+    assert len(train) == 48 > task.config.evaluation.mixture_images == 40
+    results = task.baselines(preprocessing, splits)
     assert list(results) == ["Independent pixels", "Mixture of 2 Bernoulli distributions"]
     for components, figures in enumerate(results.values(), 1):
-        fitted = bernoulli.fit(data.fixed["train"].pixels, components)
-        expected = -fitted.log_probabilities(data.fixed["test"].pixels).mean()
+        fitted = bernoulli.fit(train[:40], components)
+        expected = -fitted.log_probabilities(test).mean()
         assert figures["nats_per_image"] == pytest.approx(expected)
         assert set(figures["classes"]) == {"lying", "standing"}
 
 
 def test_a_mixture_of_more_components_than_images_is_refused_before_training(prepared):
+    task, preprocessing, splits = prepared("evaluation.mixture_components=49", "evaluation.mixture_images=49")
+    (stage,) = task.stages(preprocessing)
     with pytest.raises(UserError, match=r"evaluation.mixture_components=49 .* 48 training images; --set"):
-        prepared("evaluation.mixture_components=49")
+        stage.feed(splits, {})
 
 
 def test_images_without_classes(built):
-    task, preprocessing, data, model = built("data.source.label_feature=null")
+    task, preprocessing, splits, model = built("data.source.label_feature=null")
     model.compile("sgd")
-    assert task.evaluate(preprocessing, data, {STAGE: model})["classes"] == {}
+    assert task.evaluate(preprocessing, splits, {STAGE: model})["classes"] == {}
     assert "label" not in served(task, preprocessing, model)["sample"].inputs
 
 
 @pytest.mark.parametrize("conditional", [False, True])
 def test_rows_depend_on_nothing_but_themselves(built, conditional):
-    task, preprocessing, data, model = built(f"model.conditional={str(conditional).lower()}")
-    pixels = data.shades["test"].pixels[:3]
+    task, preprocessing, splits, model = built(f"model.conditional={str(conditional).lower()}")
+    pixels = splits["test"].array("image")[:3]
     rows = {
         "image": (pixels / 255).astype("float32"),
         "image_bytes": np.array([tf.io.encode_png(image).numpy() for image in pixels], object),

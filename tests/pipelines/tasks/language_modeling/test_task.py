@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from ikelos.pipelines import runner
+from ikelos.pipelines.data.order import WHOLE
+from ikelos.pipelines.data.store import Ragged
 from ikelos.pipelines.evaluation import likelihood
 from ikelos.pipelines.tasks.language_modeling.task import STAGE
 from ikelos.pipelines.text import windows
-from ikelos.pipelines.text.encoding import Tokens
 from ikelos.pipelines.text.vocabulary.special import BEGIN
 from ikelos.pipelines.training import history
 from ikelos.pipelines.training.fit import fit
@@ -20,56 +21,60 @@ BUCKETED = ("data.batching=bucketed", "data.buckets=[4, 16]")
 
 @pytest.mark.parametrize("overrides", [(), BUCKETED, ("data.vocabulary.kind=byte",)])
 def test_examples_begin_with_begin_and_predict_the_next_token(prepared, overrides):
-    task, preprocessing, data = prepared(*overrides)
+    task, preprocessing, splits = prepared(*overrides)
     (stage,) = task.stages(preprocessing)
-    feed = stage.feed(data, {})
-    batch = next(iter(feed.train(0)))
+    feed = stage.feed(splits, {})
+    batch = next(iter(feed.train(0, WHOLE)))
     x, y = batch["x"].numpy(), batch["y"].numpy()
     assert (x[:, 0] == BEGIN).all()
     np.testing.assert_array_equal(x[:, 1:], y[:, :-1])
     assert len(set(batch["id"].numpy())) == task.config.training.batch_size
-    assert feed.units == sum(map(len, data["train"].tokens))
+    assert feed.units == splits["train"].ragged("tokens").lengths.sum()
 
 
 def test_an_untrained_model_costs_about_a_uniform_guess_and_a_bigram_less(prepared):
-    task, preprocessing, data = prepared()
+    task, preprocessing, splits = prepared()
     model = task.build(preprocessing)
-    result = task.evaluate(preprocessing, data, {STAGE: model})
-    (baseline,) = task.baselines(preprocessing, data).values()
+    result = task.evaluate(preprocessing, splits, {STAGE: model})
+    (baseline,) = task.baselines(preprocessing, splits).values()
     vocabulary = preprocessing.vocabulary
     uniform = (26 * math.log(vocabulary.size) + vocabulary.unknown_cost) / 25
     assert result["nats_per_character"] == pytest.approx(uniform, rel=0.05)
     assert result["unknown_tokens"] == 1  # the é that only the test text has
     assert baseline["nats_per_character"] < result["nats_per_character"]
-    assert list(result["documents"]) == list(data["test"].ids) == list(baseline["documents"])
+    shorter = prepared("evaluation.ngram_tokens=100")[0].baselines(preprocessing, splits)
+    (name,) = shorter
+    assert name.endswith("-gram, first 100 tokens")
+    assert shorter[name]["nats_per_character"] > baseline["nats_per_character"]
+    assert list(result["documents"]) == list(splits["test"].ids) == list(baseline["documents"])
 
 
-def test_losses_count_no_padding(prepared, tmp_path):
-    task, preprocessing, data = prepared(
+def test_losses_count_no_padding(prepared, store_of, tmp_path):
+    task, preprocessing, splits = prepared(
         "training.steps=1",
         "training.steps_per_epoch=1",
         "evaluation.batch_size=1",
         "data.batching=bucketed",
         "data.buckets=[16]",
     )
-    short, long = data["train"].tokens[0][:3], data["train"].tokens[0][:90]
-    split = Tokens(ids=["short", "long"], characters=[3, 90], tokens=[short, long])
+    first = splits["train"].ragged("tokens")[0]
+    split = store_of({"tokens": [first[:3], first[:90]], "characters": np.array([3, 90])})
     (stage,) = task.stages(preprocessing)
-    data = {"train": split, "validation": split}
-    batch = next(iter(stage.feed(data, {}).train(0)))
+    splits = {"train": split, "validation": split}
+    batch = next(iter(stage.feed(splits, {}).train(0, WHOLE)))
     rows = [y[weight > 0] for y, weight in zip(batch["y"].numpy(), batch["sample_weight"].numpy(), strict=True)]
     assert {len(row) for row in rows} > {3}
-    trained = fit(stage, data, {}, tmp_path / "stage")
+    trained = fit(stage, splits, {}, tmp_path / "stage")
     records = history.read(tmp_path / "stage" / "history.jsonl")
     (epoch,) = [record for record in records if record["event"] == "epoch"]
 
     def mean_nll(model, documents):
         dataset = windows.strided(documents, 16, 16, 4)
-        return np.concatenate(likelihood.token_nll(model, dataset, [len(tokens) for tokens in documents])).mean()
+        return np.concatenate(list(likelihood.token_nll(model, dataset, len(documents.values)))).mean()
 
-    assert epoch["validation_loss"] == pytest.approx(mean_nll(trained, [short, long]), rel=1e-5)
+    assert epoch["validation_loss"] == pytest.approx(mean_nll(trained, split.ragged("tokens")), rel=1e-5)
     keras.utils.set_random_seed(task.config.training.seed)
-    assert epoch["loss"] == pytest.approx(mean_nll(stage.build({}), rows), rel=1e-5)
+    assert epoch["loss"] == pytest.approx(mean_nll(stage.build({}), Ragged.of(rows)), rel=1e-5)
 
 
 def test_an_lstm_of_subwords_is_trained_reported_and_served(tiny, tmp_path):
@@ -85,7 +90,7 @@ def test_an_lstm_of_subwords_is_trained_reported_and_served(tiny, tmp_path):
     report = json.loads((tmp_path / "run" / "report" / "report.json").read_text())
     assert report["title"] == "Language model: files"
     headings = ["", "Against baselines and peers", "By document", "Training", "What it writes", "Where it is surprised"]
-    assert [section["heading"] for section in report["sections"]] == [*headings, "The machine"]
+    assert [section["heading"] for section in report["sections"]] == [*headings, "The data", "The machine"]
     assert report["sections"][1]["alt"].startswith("Nats per character: Ikelos lstm, 1 layers, 16 wide ")
     surprisal = report["sections"][5]
     # The é falls apart into two bytes, neither of which is a character.

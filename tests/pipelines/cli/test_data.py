@@ -1,0 +1,70 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from ikelos.pipelines.phases import Description
+
+SPLIT = {
+    "examples": 12_345,
+    "bytes": 2_500_000_000,
+    "skipped": {"broken": 2, "odd": 1},
+    "faults": ["a[b]: is broken"],
+    "sha256": "0" * 64,
+    "lengths": {"tokens": {"min": 1, "median": 7.5, "max": 1234, "sum": 98_765}},
+    "classes": {"cat": 1000, "dog[s]": 0},
+}
+
+
+@pytest.fixture
+def described(runner):
+    """Lets the runner describe data of two splits, with changes."""
+
+    def describe(**changes):
+        found = {"folder": Path("cache/data/some"), "texts": [], "picture": None, "batch_seconds": 0.00123}
+        runner.outcome = Description(**found | {"splits": {"train": SPLIT, "test": SPLIT}} | changes)
+
+    return describe
+
+
+def test_a_recipe_and_its_overrides_are_described(ikelos_command, toy, runner, described):
+    described()
+    result = ikelos_command("data", "toy", "--set", "training.steps=3")
+    assert (result.status, result.err) == (0, "")
+    [(name, loaded)] = runner.calls
+    assert (name, loaded.name, loaded.config.training.steps) == ("describe", "toy", 3)
+
+
+def test_splits_classes_and_faults_are_shown(ikelos_command, toy, described):
+    described()
+    lines = ikelos_command("data", "toy").out.splitlines()
+    titles, *rows = (re.split(r"\s{2,}", line.strip()) for line in lines[:3])
+    assert titles == ["examples", "size", "tokens each (median, to)", "tokens", "left out"]
+    cells = ["12,345", "2,500.0 MB", "1 (8, 1,234)", "98,765", "3"]
+    assert rows == [["train", *cells], ["test", *cells]]
+    text = "\n".join(line.rstrip() for line in lines)
+    assert "\nClasses (train, validation, test)\n  cat     1,000, 1,000\n  dog[s]  0, 0\n" in text
+    assert "\nLeft out\n  a[b]: is broken\n  a[b]: is broken\n" in text
+    assert "\nPrepared\n  Folder         cache/data/some\n  A batch takes  1.23 ms" in text
+    assert "The first" not in text
+
+
+def test_what_there_is_not_is_not_shown(ikelos_command, toy, described):
+    plain = SPLIT | {"lengths": {}, "classes": {}, "skipped": {}, "faults": []}
+    described(splits={"train": plain})
+    text = ikelos_command("data", "toy").out
+    assert not any(title in text for title in ("Classes", "Left out", "The first", "tokens"))
+
+
+def test_the_first_texts_and_images_are_shown(ikelos_command, toy, described):
+    described(texts=["x" * 300, "a\nb [red]"], picture=Path("cache/examples.png"))
+    text = "\n".join(line.rstrip() for line in ikelos_command("data", "toy").out.splitlines())
+    assert f"\nThe first texts\n  '{'x' * 200}'\n  'a\\nb [red]'\n" in text
+    assert "  The first images  cache/examples.png\n" in text
+
+
+def test_a_bad_recipe_is_one_line(ikelos_command, toy, runner):
+    result = ikelos_command("data", "toyy")
+    assert (result.status, result.out) == (2, "")
+    assert result.err == "Error: unknown recipe toyy; did you mean toy? recipes: toy, toy_fast\n"
+    assert runner.calls == []

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -34,6 +35,14 @@ def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path, holder):
     holder.wait()
     assert (tmp_path / "lock").read_text() == str(holder.pid)
     with locked(tmp_path):
+        assert (tmp_path / "lock").read_text() == str(os.getpid())
+
+
+def test_one_that_waits_gets_the_lock_when_the_first_is_gone(tmp_path, holder):
+    killer = threading.Timer(0.2, holder.kill)
+    killer.start()
+    with locked(tmp_path, wait=True):
+        assert holder.wait() == -signal.SIGKILL
         assert (tmp_path / "lock").read_text() == str(os.getpid())
 
 

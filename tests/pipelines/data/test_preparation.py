@@ -25,7 +25,7 @@ class Greatest(Preprocessing):
         (folder / "number").write_text(str(self.number))
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -69,7 +69,7 @@ class Numbers(Preparation):
         if self._left is not None:
             self._left -= 1
             if self._left < 0:
-                raise Killed
+                raise KilledError
 
 
 NUMBERS = {"train": [1, 4, 2, 3, 4], "validation": [2], "test": [1, 3]}
@@ -98,7 +98,7 @@ def test_data_is_prepared_once_and_then_found():
 @pytest.mark.parametrize("die_after", range(len(ALL)))
 def test_one_that_was_killed_goes_on_and_ends_the_same(tmp_path, monkeypatch, die_after):
     monkeypatch.setattr(writing, "PART_BYTES", 1)  # a part an example
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         prepare(Numbers(NUMBERS, die_after=die_after))
     second = Numbers(NUMBERS)
     folder = prepare(second).folder
@@ -135,7 +135,7 @@ def test_of_two_at_once_one_waits_for_the_other(monkeypatch):
 
 def test_one_that_failed_leaves_the_lock_to_the_next():
     for _ in range(2):
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             prepare(Numbers(NUMBERS, die_after=2))
     assert prepare(Numbers(NUMBERS)).learned.number == 4
 
@@ -208,7 +208,7 @@ def test_many_faults_are_counted():
 @pytest.mark.parametrize("die_after", range(7, len(ALL) + 3))
 def test_a_fault_is_counted_once_however_often_it_was_begun_again(monkeypatch, die_after):
     monkeypatch.setattr(writing, "PART_BYTES", 10)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         prepare(Numbers(FAULTY, die_after=die_after))
     assert prepare(Numbers(FAULTY, 0.5)).splits["test"].skipped == {"negative": 2}
 

@@ -11,7 +11,7 @@ COLUMNS = {"x": Column("uint8", (3,)), "words": Column("uint16", ragged=True)}
 EXAMPLES = 12
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -35,10 +35,10 @@ def write(folder, killed_at=EXAMPLES):
             else:
                 writer.extend("words", np.arange(index))
                 if index == killed_at:
-                    raise Killed
+                    raise KilledError
                 writer.end(f"example {index}", x=[index] * 3, words=[index])
             if index == killed_at:
-                raise Killed
+                raise KilledError
             writer.read(index + 1, 10)
         writer.finish()
     assert sum(told) == 10 * EXAMPLES
@@ -72,7 +72,7 @@ def test_what_was_written(whole):
 
 @pytest.mark.parametrize("killed_at", range(EXAMPLES))
 def test_one_that_was_killed_goes_on_and_ends_the_same(tmp_path, whole, killed_at):
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         write(tmp_path, killed_at)
     start = write(tmp_path)
     assert killed_at - 4 < start <= killed_at
@@ -81,20 +81,20 @@ def test_one_that_was_killed_goes_on_and_ends_the_same(tmp_path, whole, killed_a
 
 def test_one_that_is_killed_again_and_again_ends_the_same(tmp_path, whole):
     for killed_at in range(EXAMPLES):
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             write(tmp_path, killed_at)
     write(tmp_path)
     assert content(tmp_path) == content(whole)
 
 
 def test_a_line_of_the_journal_that_was_cut_short_is_no_part(tmp_path, whole):
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         write(tmp_path, 11)
     journal = tmp_path / "journal.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)
     for torn in (lines[-1][:-9], lines[-1][:1], b"\0" * 50, b"\xff"):
         journal.write_bytes(b"".join(lines[:-1]) + torn)
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             write(tmp_path, json.loads(lines[-1])["cursor"] - 1)
         assert journal.read_bytes().splitlines(keepends=True) == lines[:-1]
     assert write(tmp_path) == json.loads(lines[-2])["cursor"]
@@ -104,7 +104,7 @@ def test_a_line_of_the_journal_that_was_cut_short_is_no_part(tmp_path, whole):
 @pytest.mark.parametrize("name", ["id.bin", "id.ends.bin", "x.bin", "words.bin", "words.ends.bin"])
 @pytest.mark.parametrize("damage", ["changed", "cut", "gone"])
 def test_a_part_whose_bytes_changed_is_written_again(tmp_path, whole, name, damage):
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         write(tmp_path, 11)
     parts = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
     assert len(parts) > 2
@@ -121,8 +121,8 @@ def test_a_part_whose_bytes_changed_is_written_again(tmp_path, whole, name, dama
 
 def test_one_that_was_killed_behind_its_last_example_is_whole(tmp_path, whole, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(module.files, "write", lambda *_: (_ for _ in ()).throw(Killed))
-        with pytest.raises(Killed):
+        patch.setattr(module.files, "write", lambda *_: (_ for _ in ()).throw(KilledError))
+        with pytest.raises(KilledError):
             write(tmp_path)
     write(tmp_path)
     assert content(tmp_path) == content(whole)

@@ -147,7 +147,7 @@ def test_the_example_is_the_first_image_that_can_be_taken(folder):
         of_files().learn()
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -178,14 +178,14 @@ def test_one_that_was_killed_goes_on_and_ends_the_same(folder, monkeypatch, toy_
             asked.append((split, start))
             for index, image in enumerate(original(self, split, start), start):
                 if index == dies_at and len(asked) == 3:  # the labels, the example, and now the images
-                    raise Killed
+                    raise KilledError
                 yield image
 
         with monkeypatch.context() as patch:
             patch.setattr(reading.Reader, "images", images)
             if data_set is not None:
                 asked.append("the data set tells its labels")
-            with pytest.raises(Killed):
+            with pytest.raises(KilledError):
                 prepare(preparation)
             again = prepare(preparation)
         assert content(again.folder) == content(whole.folder)

@@ -2,6 +2,7 @@ import errno
 import gzip
 import io
 import os
+import pathlib
 import re
 
 import pytest
@@ -291,7 +292,7 @@ def test_files_that_cannot_be_read_are_faults(folder):
 
 
 def test_a_file_that_is_gone_is_a_fault():
-    kind, why = documents.fault(Document("a", lambda: open("/no/such/file", "rb"), 1))
+    kind, why = documents.fault(Document("a", lambda: pathlib.Path("/no/such/file").open("rb"), 1))
     assert (kind, why) == ("unreadable", "can't be read: No such file or directory")
 
 

@@ -87,7 +87,7 @@ def test_documents_in_pieces_have_the_tokens_of_the_whole(source, monkeypatch, s
             np.testing.assert_array_equal(tokens, [*expected, END])
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -102,7 +102,7 @@ class Encoder:
     def __call__(self, learned, texts):
         self.characters.append(sum(map(len, texts)))
         if len(self.characters) == self.dies_at:
-            raise Killed
+            raise KilledError
         return self._encode(learned, texts)
 
     def begin(self, dies_at=None):
@@ -131,7 +131,7 @@ def test_one_that_was_killed_amid_a_long_document_goes_on_there(source, tmp_path
     for dies_at in range(1, calls + 1, 3):
         monkeypatch.setenv("IKELOS_CACHE", str(tmp_path / f"cache {dies_at}"))
         encoder.begin(dies_at)
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             prepare(TextPreparation(files, CHARACTERS))
         before = sum(encoder.characters)
         encoder.begin()

@@ -2,7 +2,6 @@ import errno
 import gzip
 import io
 import os
-import pathlib
 import re
 
 import pytest
@@ -291,8 +290,12 @@ def test_files_that_cannot_be_read_are_faults(folder):
         assert re.search(f"^can't be read: .*({why})", found)
 
 
-def test_a_file_that_is_gone_is_a_fault():
-    kind, why = documents.fault(Document("a", lambda: pathlib.Path("/no/such/file").open("rb"), 1))
+def test_a_file_that_is_gone_is_a_fault(folder):
+    (folder / "a.txt").write_text("a")
+    hold_out(folder)
+    (document,) = Reader(files(["a.txt"], "validation.txt", "test.txt")).documents("train")
+    (folder / "a.txt").unlink()
+    kind, why = documents.fault(document)
     assert (kind, why) == ("unreadable", "can't be read: No such file or directory")
 
 

@@ -141,7 +141,7 @@ def test_twenty_random_kills_change_nothing(trainer, tmp_path):
 
 
 def test_a_finished_run_trains_nothing(tiny, tmp_path):
-    def no_data(start):
+    def no_data(start, shard):
         raise AssertionError("a finished run asked for data")
 
     first = tiny.fit(tiny.stage(), tiny.training(steps=6), tmp_path)
@@ -255,7 +255,7 @@ def test_a_signal_in_this_process_restores_the_handlers(tiny, tmp_path):
             os.kill(os.getpid(), signal.SIGTERM)
         return step
 
-    def train(start):
+    def train(start, shard):
         steps = tf.data.Dataset.range(start, 100)
         return steps.map(lambda s: tiny.batch(tf.ensure_shape(tf.py_function(batch, [s], tf.int64), [])))
 

@@ -59,7 +59,7 @@ def make_texts(folder, gigabytes):
         for index in range(number):
             with open(folder / f"{split}-{index:02}.txt", "w") as file:
                 while file.tell() < size / number:
-                    file.write(" ".join(words[i] for i in rng.choice(len(words), 50_000, p=ranks / ranks.sum())) + "\n")
+                    file.write(" ".join(words[i] for i in rng.choice(len(words), 5_000, p=ranks / ranks.sum())) + "\n")
 
 
 def make_images(folder, gigabytes):
@@ -182,7 +182,7 @@ def measure_ratio(kind, folder, steps, smoke):
     for batches in iterators:
         train(model, batches, 5)
     taken = [[], []]
-    for _ in range(steps // BLOCK):
+    for _ in range(max(steps // BLOCK, 1)):
         for times, batches in zip(taken, iterators, strict=True):
             times += train(model, batches, BLOCK)[0]
     mapped, copied = map(statistics.median, taken)

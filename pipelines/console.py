@@ -44,6 +44,7 @@ class Progress:
     def __init__(self, name: str, unit: str, total: int):
         """What is done, what is counted (a plural), and how many there are."""
         self._name, self._unit, self._total, self._done = name, unit, total, 0
+        self._found: int | None = None
         self._console = console()
         self._start = self._told = time.monotonic()
         size: list[progress.ProgressColumn] = [progress.DownloadColumn()] if unit == "bytes" else []
@@ -69,7 +70,8 @@ class Progress:
         self._bar.stop()
 
     def advance(self, number: int) -> None:
-        """Counts some more."""
+        """Counts some more; the first call, what was done before and takes no time."""
+        self._found = number if self._found is None else self._found
         self._done += number
         self._bar.update(self._task, completed=self._done)
         now = time.monotonic()
@@ -77,5 +79,6 @@ class Progress:
             return
         self._told = now
         share = min(self._done / max(self._total, 1), 1.0)
-        left = (now - self._start) * (1 - share) / share if share else 0.0
-        self._console.print(f"{self._name}: {share:.0%} of {self._total:,} {self._unit}, {left:.0f} s left")
+        speed = (self._done - self._found) / (now - self._start)
+        left = f"{max(self._total - self._done, 0) / speed:.0f} s left" if speed else "time left unknown"
+        self._console.print(f"{self._name}: {share:.0%} of {self._total:,} {self._unit}, {left}")

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ikelos.pipelines.console import console
 from ikelos.pipelines.errors import UserError
 
 
@@ -32,12 +33,17 @@ def locked(workdir: Path, *, wait: bool = False) -> Iterator[None]:
         raise UserError(f"Cannot write to the folder {workdir}: {error.strerror}.") from error
     with open(descriptor, "r+") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(
-                f"The folder {workdir} is in use by process {file.read() or 'unknown'}: "
-                "wait for it to end, or choose another folder."
-            ) from None
+            process = file.read() or "unknown"
+            if not wait:
+                raise UserError(
+                    f"The folder {workdir} is in use by process {process}: "
+                    "wait for it to end, or choose another folder."
+                ) from None
+            console().print(f"Waiting for process {process}, which is at work in {workdir}", soft_wrap=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
         file.truncate()
         file.write(str(os.getpid()))
         file.flush()

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
-import tensorflow as tf
 
 from ikelos import serving
 from ikelos.pipelines.data import description, fingerprint, preparation
@@ -75,7 +73,7 @@ def describe(task: AnyTask) -> Description:
         folder=prepared.folder,
         splits={name: description.describe(split, names) for name, split in prepared.splits.items()},
         texts=shown if isinstance(shown, list) else [],
-        picture=None if isinstance(shown, list) else _written(prepared.folder / "examples.png", shown),
+        picture=None if isinstance(shown, list) else prepared.folder / preparation.EXAMPLES,
         batch_seconds=seconds,
     )
 
@@ -147,12 +145,6 @@ def export(task: AnyTask, preprocessing: Preprocessing, models: Models, base: Pa
     """Writes the next version of a served model, checked; no data is read."""
     signatures = task.signatures(preprocessing, models)
     return serving.export(base, [preprocessing, dict(models)], signatures, provenance=provenance)
-
-
-def _written(path: Path, picture: np.ndarray) -> Path:
-    with files.writing(path) as file:
-        file.write(tf.io.encode_png(picture).numpy())
-    return path
 
 
 def _parameters(models: Models) -> int:

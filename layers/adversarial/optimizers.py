@@ -28,7 +28,7 @@ class Optimizers:
 
     @property
     def learning_rate(self):
-        """None: there are two.
+        """Not available: each optimizer has its own.
 
         Raises:
             AttributeError: Always.

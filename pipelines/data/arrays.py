@@ -1,7 +1,7 @@
 """Examples that are made rather than read: arrays in memory, prepared like all other data."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ class Arrays(Preparation[Preprocessing]):
 
         return {split: {name: about(values) for name, values in self._splits[split].items()} for split in SPLITS}
 
-    def learn(self) -> Preprocessing:
+    def learn(self, progress: Callable[[int], None]) -> Preprocessing:
         """Nothing."""
         return Preprocessing()
 

@@ -13,15 +13,16 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
+import tensorflow as tf
 
 from ikelos.pipelines.console import Progress
 from ikelos.pipelines.data.config import SPLITS, Split
-from ikelos.pipelines.data.store import MANIFEST, Column, Splits, Store
+from ikelos.pipelines.data.store import MANIFEST, Column, Splits, Store, sum_of
 from ikelos.pipelines.data.writing import Writer, writing
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.lock import locked
@@ -30,6 +31,11 @@ from ikelos.serving import files
 
 _VERSION = 1
 """Of the format of stores, and of how they are written: another one prepares everything anew."""
+
+_LEARNED = "preprocessing.json"
+"""The sums of the files that the preprocessing wrote."""
+EXAMPLES = "examples.png"
+"""A picture of the first training examples, of images."""
 
 Learned = TypeVar("Learned", bound=Preprocessing)
 
@@ -63,8 +69,8 @@ class Preparation(abc.ABC, Generic[Learned]):
         """All that decides what is prepared, JSON: settings, and what tells one state of the source from another."""
 
     @abc.abstractmethod
-    def learn(self) -> Learned:
-        """Learns from the training split what comes before the model."""
+    def learn(self, progress: Callable[[int], None]) -> Learned:
+        """Learns from the training split what comes before the model; tells how much of the split it has read."""
 
     @abc.abstractmethod
     def load(self, folder: Path) -> Learned:
@@ -119,7 +125,7 @@ def prepare(preparation: Preparation[Learned]) -> Prepared[Learned]:
     Raises:
         UserError: If the source cannot be read, more of it is faulty than allowed, or prepared data is damaged.
     """
-    identity = json.dumps([_VERSION, preparation.identity()], sort_keys=True, ensure_ascii=True)
+    identity = _identity(preparation)
     name = re.sub(r"[^A-Za-z0-9.=-]+", "_", preparation.name)[:40]
     folder = cache() / "data" / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
     unfinished = folder.with_name(folder.name + files.UNFINISHED)
@@ -127,12 +133,33 @@ def prepare(preparation: Preparation[Learned]) -> Prepared[Learned]:
         with locked(unfinished, wait=True):
             if not folder.is_dir():  # another process may have been at it
                 _write(preparation, unfinished, identity)
+                _check_unchanged(preparation, unfinished, identity)
                 files.finish(unfinished, folder)
+    if _sums(folder / "preprocessing") != json.loads((folder / _LEARNED).read_text(encoding="utf-8")):
+        raise UserError(f"{folder / 'preprocessing'} is damaged (its SHA-256 sums are others): delete {folder}.")
     learned = preparation.load(folder / "preprocessing")
     splits = {split: Store.open(folder / split) for split in SPLITS}
     for split, store in splits.items():
         _check_faults(preparation, split, store)
     return Prepared(folder, learned, splits)
+
+
+def _identity(preparation: Preparation[Any]) -> str:
+    return json.dumps([_VERSION, preparation.identity()], sort_keys=True)
+
+
+def _check_unchanged(preparation: Preparation[Any], unfinished: Path, identity: str) -> None:
+    """Throws away what was written if the source changed meanwhile: it may be of two states of it."""
+    try:
+        unchanged = _identity(preparation) == identity
+    except FileNotFoundError:
+        unchanged = False
+    if unchanged:
+        return
+    for path in unfinished.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+    raise UserError(f"The data of {preparation.name} changed while it was prepared. Start again when it is at rest.")
 
 
 def _write(preparation: Preparation[Learned], folder: Path, identity: str) -> None:
@@ -142,7 +169,11 @@ def _write(preparation: Preparation[Learned], folder: Path, identity: str) -> No
         unfinished = learning.with_name(learning.name + files.UNFINISHED)
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
-        preparation.learn().save(unfinished)
+        size = preparation.size("train")
+        with Progress("learning from train", size.unit, size.number) as progress:
+            progress.advance(0)
+            preparation.learn(progress.advance).save(unfinished)
+        files.write(folder / _LEARNED, json.dumps(_sums(unfinished)) + "\n")
         files.finish(unfinished, learning)
     learned = preparation.load(learning)
     for split in SPLITS:
@@ -155,13 +186,22 @@ def _write(preparation: Preparation[Learned], folder: Path, identity: str) -> No
         ):
             preparation.write(learned, split, writer)
             writer.finish()
+    shown = preparation.show(learned, Store.open(folder / "train", check=False))
+    if isinstance(shown, np.ndarray):
+        with files.writing(folder / EXAMPLES) as file:
+            file.write(tf.io.encode_png(shown).numpy())
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file of a folder."""
+    return {path.name: sum_of(path, 0, path.stat().st_size) for path in sorted(folder.iterdir())}
 
 
 def _check_faults(preparation: Preparation[Any], split: Split, store: Store) -> None:
     """Raises UserError if more of a split is faulty than allowed."""
     faulty = sum(store.skipped.values())
     every = faulty + len(store)
-    if faulty > preparation.allowed_faults * every:
+    if faulty and faulty / every > preparation.allowed_faults:
         kinds = ", ".join(f"{number} {kind}" for kind, number in store.skipped.items())
         hidden = faulty - len(store.faults)
         needed = math.ceil(1e4 * faulty / every) / 1e4
@@ -170,7 +210,7 @@ def _check_faults(preparation: Preparation[Any], split: Split, store: Store) -> 
             *store.faults,
             *([f"... and {hidden} more"] if hidden else []),
             f"{faulty} of {every} examples of the split {split!r} are faulty ({kinds}), more than the share "
-            f"data.source.allowed_faults={preparation.allowed_faults:g}. Mend them{advice}",
+            f"data.source.allowed_faults={preparation.allowed_faults:g}. Fix them{advice}",
         ]
         raise UserError("\n".join(lines))
     if not len(store):

@@ -6,6 +6,7 @@ TensorFlow is imported when they are read.
 import contextlib
 import difflib
 import glob
+import hashlib
 import importlib
 import io
 import os
@@ -82,11 +83,11 @@ def open_tfds(source: Source) -> Any:
 def examples(
     source: Source, builder: Any, split: Split, start: int = 0, encoded: str | None = None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The examples of a data set, which is prepared first if it has not been, in an order that is the same each time.
+    """The examples of a prepared data set, in an order that is the same each time.
 
     Args:
         source: Names the data set and its splits.
-        builder: As of `open_tfds`.
+        builder: As of `prepared`.
         split: Which of them.
         start: So many examples are left out.
         encoded: An image feature that is wanted as its file's bytes.
@@ -95,11 +96,10 @@ def examples(
         A stable id (the data set's own feature `id`, or the split and a number), and the features as NumPy has them.
 
     Raises:
-        UserError: if it can't be prepared, or has no such split.
+        UserError: if it has no such split.
     """
     import tensorflow_datasets as tfds
 
-    builder = prepared(source, builder)
     name = _split_name(source, builder, split)
     decoders = {encoded: tfds.decode.SkipDecoding()} if encoded else None
     found: Iterator[dict[str, Any]]
@@ -134,13 +134,15 @@ def tfds_identity(source: Source, builder: Any) -> Any:
 
 
 def files_identity(paths: Mapping[str, Sequence[str]]) -> Any:
-    """What tells one state of files from another, JSON: their names, sizes and times, by split."""
-
-    def state(path):
-        found = os.stat(path)
-        return [path, found.st_size, found.st_mtime_ns]
-
-    return {split: [state(path) for path in found] for split, found in paths.items()}
+    """What tells one state of files from another, JSON: a hash of where they are, their sizes and times, by split."""
+    sums = {}
+    for split, found in paths.items():
+        digest = hashlib.sha256()
+        for path in found:
+            state = os.stat(path)
+            digest.update(os.fsencode(f"{os.path.realpath(path)}\0{state.st_size}\0{state.st_mtime_ns}\0"))
+        sums[split] = {"files": len(found), "sha256": digest.hexdigest()}
+    return sums
 
 
 def _split_name(source, builder, split):
@@ -213,8 +215,8 @@ def is_tfrecord(path: str) -> bool:
     return path.endswith(TFRECORDS)
 
 
-def records(path: str, start: int = 0) -> Iterator[tuple[str, Any]]:
-    """The examples of a TFRecord behind the first `start`: path and number as id, and the map of features.
+def records(path: str) -> Iterator[tuple[str, Any]]:
+    """The examples of a TFRecord: the path and the example's number as id, and its map of features.
 
     Raises:
         UserError: if the file is none.
@@ -224,7 +226,7 @@ def records(path: str, start: int = 0) -> Iterator[tuple[str, Any]]:
 
     found = tf.data.TFRecordDataset(path, compression_type="GZIP" if path.endswith(".gz") else "")
     try:
-        for index, record in enumerate(found.skip(start).as_numpy_iterator(), start):
+        for index, record in enumerate(found.as_numpy_iterator()):
             yield f"{path}:{index}", tf.train.Example.FromString(record).features.feature
     except (tf.errors.OpError, DecodeError) as error:
         raise UserError(f"{path} can't be read as a TFRecord of tf.train.Example: {_first_line(error)}") from error

@@ -26,6 +26,8 @@ from ikelos.pipelines.errors import UserError
 MANIFEST = "manifest.json"
 ID = "id"
 """The column of the examples' names: their UTF-8 bytes."""
+_MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
+"""Of Linux; Python has its name from 3.13 on."""
 _BLOCK = 1 << 22
 """Bytes that are read at once to check their sum."""
 
@@ -264,8 +266,9 @@ def _mapped(path: Path, column: Column) -> np.ndarray:
     if not path.stat().st_size:
         return np.empty([0, *column.shape], column.dtype)  # there are no bytes to map
     with path.open("rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    mapped.madvise(mmap.MADV_RANDOM)  # examples are taken in random order: what lies behind one is not wanted
+        # Without a reserve, as the kernel refuses private mappings larger than all memory, though none is written to.
+        flags = mmap.MAP_PRIVATE | _MAP_NORESERVE
+        mapped = mmap.mmap(file.fileno(), 0, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
     return np.ndarray([len(mapped) // column.item_bytes, *column.shape], column.dtype, buffer=mapped)
 
 

@@ -60,15 +60,12 @@ class Writer:
             self._items = {name: self._ends[f"{name}.bin"] // self._columns[name].item_bytes for name in self._items}
         progress(self._read)
 
-    @property
-    def skipped(self) -> int:
-        """How many faulty examples were left out."""
-        return self._skipped.total()
-
     def extend(self, name: str, items: np.ndarray) -> None:
         """Adds items to a ragged column of the example that is being written."""
         if np.shape(items)[1:] != self._columns[name].shape:
-            raise ValueError(f"items of `{name}` must have the shape {self._columns[name].shape}. Received: {items}")
+            raise ValueError(
+                f"items of `{name}` must have the shape {self._columns[name].shape}. Received: {np.shape(items)[1:]}"
+            )
         self._items[name] += len(items)
         self._put(f"{name}.bin", self._converted(name, items))
 
@@ -169,11 +166,13 @@ class Writer:
 def writing(folder: Path, columns: Mapping[str, Column], progress: Callable[[int], None]) -> Iterator[Writer]:
     """A `Writer` that goes on with what is in a folder, which is made if it is not there; the caller finishes it."""
     folder.mkdir(parents=True, exist_ok=True)
-    writer = Writer(folder, columns, progress)
     try:
-        yield writer
-    finally:
-        writer.close()
+        writer = Writer(folder, columns, progress)
+        with contextlib.closing(writer):
+            yield writer
+    except OSError as error:
+        error.add_note(f"writing {folder}")
+        raise
 
 
 def _whole_parts(folder: Path, names: list[str]) -> list[dict[str, Any]]:

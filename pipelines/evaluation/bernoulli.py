@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from ikelos.pipelines.errors import UserError
+
 # Pixels that were never white in training may be so in a test image: each component sees one image more, the mean of
 # all, and no probability is nearer to 0 or 1 than one image in all makes it.
 _PSEUDO_COUNT = 1.0
@@ -37,6 +39,19 @@ class BernoulliMixture:
     def _joint(self, images):
         ones, zeros = np.log(self.means), np.log1p(-self.means)
         return images @ (ones - zeros).T + zeros.sum(1) + np.log(self.weights)
+
+
+def check_components(components: int, images: int) -> None:
+    """Refuses a recipe's `evaluation.mixture_components`, before any training, if there are fewer training images.
+
+    Raises:
+        UserError: If there are.
+    """
+    if components > images:
+        raise UserError(
+            f"evaluation.mixture_components={components} is more than the {images} training images; "
+            f"--set evaluation.mixture_components={images} or fewer"
+        )
 
 
 def fit(images: np.ndarray, components: int, seed: int = 0) -> BernoulliMixture:

@@ -22,16 +22,13 @@ from ikelos.pipelines.data import fingerprint as fingerprints
 from ikelos.pipelines.data.examples import Batch
 from ikelos.pipelines.data.store import Store
 from ikelos.pipelines.image.augmentation import moved
-from ikelos.pipelines.image.config import Augmentation
+from ikelos.pipelines.image.config import Augmentation, Shape
 from ikelos.pipelines.image.networks import activated, residual_blocks
 from ikelos.pipelines.lock import locked
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.recipe.sections import OneOptimizer, Optimizer, PlainTraining
 from ikelos.pipelines.training.fit import fit
 from ikelos.pipelines.training.stage import Feed, Stage
-
-Shape = tuple[int, int, int]
-"""H, W, C of the images."""
 
 Pictures: TypeAlias = np.ndarray | tf.Tensor | Iterable[np.ndarray | tf.Tensor]
 """`[N,H,W,C]`, or batches of such; uint8, or floats in [0, 1]."""
@@ -150,7 +147,7 @@ def load_or_train(
     Args:
         train: Images, uint8 `[H,W,C]` as the column `image`, and with classes int64 as `label`.
         validation: Others, to measure the network and to standardise its features with.
-        class_names: Names of the classes; empty trains without.
+        class_names: Names of the classes; with fewer than two it trains without.
         shape: Of the images.
         fingerprint: Of the data: another one trains another network.
         cache: Folder of all networks; made if there is none.
@@ -158,12 +155,14 @@ def load_or_train(
     Raises:
         Terminated, UserError, OSError: As `training.fit.fit`.
     """
-    kind = CLASSIFIER if class_names else SELF_SUPERVISED
+    # A classifier of a single class would have nothing to learn.
+    num_classes = len(class_names) if len(class_names) > 1 else 0
+    kind = CLASSIFIER if num_classes else SELF_SUPERVISED
     feed = _feed(train, validation, shape, kind)
     stage = Stage(
         name="feature_network",
         training=TRAINING,
-        build=lambda _: _build(shape, len(class_names)),
+        build=lambda _: _build(shape, num_classes),
         feed=lambda *_: feed,
         unit="images",
         metric=Metric("loss", "nats per image"),
@@ -233,7 +232,7 @@ def _feed(train: Store, validation: Store, shape: Shape, kind: str) -> Feed:
     seed, size = TRAINING.seed, TRAINING.batch_size // (1 if kind == CLASSIFIER else 2)
 
     def batches(dataset, training):
-        return dataset.map(functools.partial(prepare, shape=shape, training=training)).prefetch(2)
+        return dataset.map(functools.partial(prepare, shape=shape, size=size, training=training)).prefetch(2)
 
     return Feed(
         train=lambda step, shard: batches(examples.batches(train, size, seed, step, shard), training=True),
@@ -243,20 +242,19 @@ def _feed(train: Store, validation: Store, shape: Shape, kind: str) -> Feed:
     )
 
 
-def _labelled(batch: Batch, shape: Shape, training: bool) -> Batch:
+def _labelled(batch: Batch, shape: Shape, size: int, training: bool) -> Batch:
     """Images and their classes; in training each slightly moved."""
     images = _of_bytes(batch["image"])
     if training:
-        normals = tf.random.stateless_normal([6, tf.shape(images)[0]], tf.stack([TRAINING.seed, batch["draw"][0]]))
-        images = moved(images, _moves(shape, _LIGHT), normals)
+        images = moved(images, _moves(shape, _LIGHT), _normals(batch, 6, size, TRAINING.seed))
     return {"id": batch["id"], "x": images, "y": batch["label"]}
 
 
-def _viewed(batch: Batch, shape: Shape, training: bool) -> Batch:
+def _viewed(batch: Batch, shape: Shape, size: int, training: bool) -> Batch:
     """Two views of each image, first one of all, then the other of all; `y` is the place of each view's other one."""
     del training  # The task needs two views of validation images too.
-    images, first, count = _of_bytes(batch["image"]), batch["draw"][0], tf.shape(batch["id"])[0]
-    views = [_view(images, shape, TRAINING.seed + number, first) for number in (0, 2)]
+    count = tf.shape(batch["id"])[0]
+    views = [_view(batch, shape, size, TRAINING.seed + number) for number in (0, 2)]
     places = tf.range(count)
     return {
         "id": tf.tile(batch["id"], [2]),
@@ -265,16 +263,21 @@ def _viewed(batch: Batch, shape: Shape, training: bool) -> Batch:
     }
 
 
-def _view(images: tf.Tensor, shape: Shape, seed: int, draw: tf.Tensor) -> tf.Tensor:
+def _view(batch: Batch, shape: Shape, size: int, seed: int) -> tf.Tensor:
     """Images moved and of another brightness and colour, or the colours alone would tell most images apart.
 
     Nothing is blurred and no noise added, as the features are to tell whether a model does. `seed` and the one after
     it are used.
     """
-    count = tf.shape(images)[0]
-    noise = tf.random.stateless_normal([count, 1, 1, shape[2]], tf.stack([seed, draw]))
-    coloured = tf.minimum(images * tf.exp(_COLOUR * noise), 1.0)
-    return moved(coloured, _moves(shape, _STRONG), tf.random.stateless_normal([6, count], tf.stack([seed + 1, draw])))
+    noise = tf.transpose(_normals(batch, shape[2], size, seed))[:, None, None, :]
+    coloured = tf.minimum(_of_bytes(batch["image"]) * tf.exp(_COLOUR * noise), 1.0)
+    return moved(coloured, _moves(shape, _STRONG), _normals(batch, 6, size, seed + 1))
+
+
+def _normals(batch: Batch, number: int, size: int, seed: int) -> tf.Tensor:
+    """Random numbers of each image, float32 `[number,B]`, the same however a batch of `size` images is shared."""
+    step, row = batch["draw"][0] // size, batch["draw"] % size
+    return tf.gather(tf.random.stateless_normal([number, size], tf.stack([seed, step])), row, axis=1)
 
 
 def _moves(shape: Shape, degrees: float) -> Augmentation:

@@ -102,11 +102,11 @@ def likelihoods(
         # A document of no tokens ends where the next one begins: the last of those that begin there holds the token.
         owner = np.searchsorted(documents.ends, np.arange(place, place + len(costs)), side="right") - 1
         if len(costs) and owner[-1] >= len(documents):
-            break
+            raise ValueError(f"`nll` must be of {documents.ends[-1]} tokens. Received: more")
         np.add.at(nats, owner, costs)
         place += len(costs)
     if place != documents.ends[-1]:
-        raise ValueError(f"`nll` must be of {documents.ends[-1]} tokens. Received: another number of them")
+        raise ValueError(f"`nll` must be of {documents.ends[-1]} tokens. Received: {place}")
     result = []
     for cost, document, size in zip(nats, documents, characters, strict=True):
         unknown = int(np.count_nonzero(document == UNKNOWN))

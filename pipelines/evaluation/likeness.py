@@ -8,6 +8,7 @@ import numpy as np
 
 from ikelos.pipelines.data import fingerprint
 from ikelos.pipelines.data.store import Splits, Store
+from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.evaluation import (
     class_balance,
     feature_network,
@@ -15,7 +16,7 @@ from ikelos.pipelines.evaluation import (
     kernel_distance,
     precision_recall,
 )
-from ikelos.pipelines.evaluation.feature_network import Shape
+from ikelos.pipelines.image.config import Shape
 from ikelos.pipelines.metric import Metric
 
 METRICS = (
@@ -26,6 +27,19 @@ METRICS = (
 )
 """Distances of the distributions; the share of samples that look real, and of real images that are covered."""
 _SUBSET = 500
+LEAST = 8
+"""Images that can be compared."""
+
+
+def check_number(splits: Splits) -> None:
+    """Refuses, before any training, splits with too few images to compare.
+
+    Raises:
+        UserError: If there are.
+    """
+    for name, number in (("train", len(splits["train"])), ("test", len(splits["test"]))):
+        if number < LEAST:
+            raise UserError(f"{name} must have at least {LEAST} images to be compared with. Received: {number}")
 
 
 class Comparison:
@@ -87,7 +101,7 @@ class Comparison:
         }
 
     def of_training_images(self) -> dict[str, Any]:
-        """The figures of training images: what a model would have that had learned everything."""
+        """The figures of training images: what a perfect model would have, up to chance."""
         return self.figures(_drawn(self._train, self.number)) | {"minutes": 0.0}
 
     def of_samples(self, sample: Callable[[int], np.ndarray], minutes: float | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ So all figures are of the same pixels, whatever the recipe and its seed.
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -18,16 +18,19 @@ from ikelos.pipelines.image.augmentation import moved
 from ikelos.pipelines.image.config import Augmentation
 
 
-def fixed(ids: Sequence[str], images: np.ndarray) -> np.ndarray:
+def fixed(ids: Iterable[str], images: np.ndarray) -> np.ndarray:
     """Pixels 0 and 1, uint8 `[N,H,W,C]`, drawn from the shades of images by their ids."""
-    thresholds = [np.random.default_rng(zlib.crc32(name.encode())).random(images.shape[1:]) for name in ids]
-    return (np.stack(thresholds) < images / 255).astype(np.uint8)
+    pixels = np.empty(images.shape, np.uint8)
+    for name, image, drawn in zip(ids, images, pixels, strict=True):
+        generator = np.random.default_rng(zlib.crc32(name.encode("utf-8", "surrogateescape")))
+        drawn[:] = generator.random(image.shape) < image / 255
+    return pixels
 
 
 def fixed_pixels(store: Store, most: int | None = None) -> np.ndarray:
     """The `fixed` pixels of a split's images, or of its first ones, in memory."""
-    images = store.array("image")[:most]
-    return fixed([store.ids[place] for place in range(len(images))], images)
+    images, ids = store.array("image")[:most], store.ids
+    return fixed((ids[place] for place in range(len(images))), images)
 
 
 def drawn(shades: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:

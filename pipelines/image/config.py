@@ -8,6 +8,9 @@ from pydantic import Field
 from ikelos.pipelines.data.config import Source
 from ikelos.pipelines.recipe.sections import BelowOne, NonNegative, NonNegativeFloat, Positive, PositiveFloat, Section
 
+Shape = tuple[int, int, int]
+"""H, W, C of images, of which C is 1 or 3."""
+
 
 class ImageSource(Source):
     """Images, with or without classes.
@@ -105,7 +108,7 @@ class VAE(Section):
         return self
 
 
-def halvings(shape: tuple[int, int, int]) -> int:
+def halvings(shape: Shape) -> int:
     """How often images `(H, W, C)` can be halved: 28 x 28 twice, to 7 x 7, and 32 x 48 three times, to 4 x 6.
 
     Both sides stay whole, and at least 4.
@@ -133,7 +136,7 @@ class GAN(Section):
         num_blocks: Residual blocks at each resolution, in both.
         hidden_size: Width of the discriminator's last layer but one.
         loss: `"non_saturating"` or `"hinge"`; equations in `layers/adversarial/losses.py`.
-        r1: Weight of the penalty on the discriminator's slope at real images. There is none without: such a training
+        r1: Weight of the penalty on the discriminator's slope at real images. It must be positive: without it training
             need not converge even in the simplest case (Mescheder et al. 2018, section 2).
         r1_interval: Every how many steps the penalty counts, as many times.
         augmentation: Of all that the discriminator sees in training, by

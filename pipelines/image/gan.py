@@ -6,13 +6,10 @@ import keras
 import tensorflow as tf
 
 from ikelos import layers
-from ikelos.pipelines.image.config import GAN, halvings
+from ikelos.pipelines.image.config import GAN, Shape, halvings
 from ikelos.pipelines.image.networks import activated, doubled, residual_blocks, with_classes
 
 NAME = "gan"
-
-Shape = tuple[int, int, int]
-"""H, W, C of the images."""
 
 
 def build(settings: GAN, shape: Shape, num_classes: int, seed: int) -> layers.AdversarialModel:

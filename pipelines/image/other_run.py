@@ -9,21 +9,23 @@ import tensorflow as tf
 from ikelos import serving
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.image import pictures
+from ikelos.pipelines.image.config import Shape
 
 _SIGNATURE = "sample"
 
 
-def sampler(workdir: Path, labels: np.ndarray | None, batch_size: int) -> Callable[[int], np.ndarray]:
+def sampler(workdir: Path, labels: np.ndarray | None, shape: Shape, batch_size: int) -> Callable[[int], np.ndarray]:
     """A function from a number n to as many samples, uint8 `[n,H,W,C]`, of the seeds from 0 on.
 
     Args:
         workdir: The other run's folder, with an export whose signature `sample` takes `seed`, and of a model that is
             told classes `label`, and gives `image`.
         labels: Of the training images: a model that is told classes is asked for these as often.
+        shape: Of the images.
         batch_size: Samples at once.
 
     Raises:
-        UserError: If there is no such export.
+        UserError: If there is no such export; when it is called, if the images have another shape.
     """
     version = serving.newest(workdir / "export")
     if version is None:
@@ -40,6 +42,12 @@ def sampler(workdir: Path, labels: np.ndarray | None, batch_size: int) -> Callab
         label = {}
         if takes_label and labels is not None:
             label["label"] = tf.constant(np.random.default_rng(start).choice(labels, count))
-        return function(seed=tf.range(start, start + count, dtype=tf.int64), **label)["image"]
+        images = function(seed=tf.range(start, start + count, dtype=tf.int64), **label)["image"]
+        if images.shape[1:] != shape:
+            raise UserError(
+                f"evaluation.other_run: images of the model in {version} must have the shape {list(shape)}. "
+                f"Received: {images.shape[1:]}"
+            )
+        return images
 
     return lambda number: pictures.many(make, number, batch_size)

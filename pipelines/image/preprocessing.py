@@ -15,13 +15,14 @@ from ikelos.pipelines.data.preparation import Preparation, Size
 from ikelos.pipelines.data.store import Column, Store
 from ikelos.pipelines.data.writing import Writer
 from ikelos.pipelines.errors import UserError
-from ikelos.pipelines.image.config import ImageSource
-from ikelos.pipelines.image.reading import FaultError, Found, Reader, Shape, pixels
+from ikelos.pipelines.image.config import ImageSource, Shape
+from ikelos.pipelines.image.reading import FaultError, Found, Reader, pixels
 from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.pipelines.report.tiles import tiled
 
 _SHOWN = (4, 12)
 """Rows and columns of the images that are shown."""
+_HELD_OUT: tuple[Split, ...] = ("validation", "test")
 _DECODERS = 2
 _WAITING = 64
 """Images that are decoded, or wait for it, at once."""
@@ -63,15 +64,22 @@ class ImagePreparation(Preparation[ImagePreprocessing]):
         """The shape and the images."""
         return [self._shape, self._reader.identity()]
 
-    def learn(self) -> ImagePreprocessing:
+    def learn(self, progress: Callable[[int], None]) -> ImagePreprocessing:
         """The names of the classes, and the first training image as example.
 
         Raises:
-            UserError: If no training image can be taken.
+            UserError: If no training image can be taken, or another split has a class that the training images do not.
         """
         names = self._reader.class_names()
         if names is None and self._source.label_feature is not None:
-            labels = {found.label for found in self._reader.images("train")}
+            labels = set()
+            for found in self._reader.images("train"):
+                labels.add(found.label)
+                progress(found.size)
+            numbers = {str(label): 0 for label in labels}
+            for split in _HELD_OUT:  # told now, not when all training images have been decoded
+                for found in self._reader.images(split):
+                    _number(split, found, numbers, told=False)
             names = [str(label) for label in sorted(labels, key=lambda label: (isinstance(label, str), label))]
         for found in self._reader.images("train"):
             example = self._taken(found)

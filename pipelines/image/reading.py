@@ -3,22 +3,17 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from ikelos.pipelines.data import sources
+from ikelos.pipelines.data import reader, sources
 from ikelos.pipelines.data.config import Split
-from ikelos.pipelines.data.preparation import Size
 from ikelos.pipelines.errors import UserError
-from ikelos.pipelines.image.config import ImageSource
+from ikelos.pipelines.image.config import ImageSource, Shape
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", *sources.TFRECORDS)
-
-Shape = tuple[int, int, int]
-"""H, W, C, of which C is 1 or 3."""
 Label = str | int | None
 """The name or number of a class, None without classes."""
 
@@ -39,7 +34,7 @@ class Found:
         name: A stable id: the data set's own feature `id`, the file's path, or a number behind these.
         content: An image file's path or bytes, or pixels.
         label: Of its class.
-        size: Of the source, in the units of `Reader.size`.
+        size: How much of the source it is, in the units of `Reader.size`.
     """
 
     name: str
@@ -48,36 +43,21 @@ class Found:
     size: int
 
 
-class Reader:
-    """Finds the images of a source; nothing is read before a method is called."""
+class Reader(reader.Reader):
+    """Finds the images of a source."""
+
+    suffixes = (".png", ".jpg", ".jpeg", *sources.TFRECORDS)
 
     def __init__(self, source: ImageSource):
         """Takes the recipe's section."""
+        super().__init__(source)
         self._source = source
-
-    def identity(self) -> Any:
-        """What tells one state of the source from another, JSON.
-
-        Raises:
-            UserError: For an unknown data set, config or split, a feature that it has not; a pattern without files, a
-                file in two splits.
-        """
-        source = self._source.model_dump(mode="json", exclude={"allowed_faults"})
-        if self._source.files is not None:
-            return [source, sources.files_identity(sources.files(self._source.files, _SUFFIXES))]
-        return [source, sources.tfds_identity(self._source, sources.prepared(self._source, self._builder()))]
-
-    def size(self, split: Split) -> Size:
-        """How much there is to read of a split."""
-        if self._source.files is not None:
-            return Size(sum(map(os.path.getsize, sources.files(self._source.files, _SUFFIXES)[split])), "bytes")
-        return Size(sources.num_examples(self._source, self._builder(), split), "examples")
 
     def class_names(self) -> list[str] | None:
         """Those that a data set itself tells, in the order of its labels; None if there are none, or it tells none."""
         if self._source.files is not None or self._source.label_feature is None:
             return None
-        return getattr(self._builder().info.features[self._source.label_feature], "names", None)
+        return getattr(self.builder.info.features[self._source.label_feature], "names", None)
 
     def images(self, split: Split, start: int = 0) -> Iterator[Found]:
         """The images of a split behind the first `start`, in an order that is the same each time.
@@ -89,34 +69,28 @@ class Reader:
             yield from self._of_tfds(split, start)
             return
         label = self._source.label_feature
-        for path in sources.files(self._source.files, _SUFFIXES)[split]:
-            if sources.is_tfrecord(path):
-                for name, features in sources.records(path):
-                    if start:
-                        start -= 1
-                        continue
-                    content = sources.one_bytes(name, features, self._source.image_feature)
-                    yield Found(name, content, _label(name, features, label), len(content))
-            elif start:
-                start -= 1
+        for name, features in self.in_files(split, start):
+            if features is None:
+                folder = None if label is None else pathlib.Path(name).resolve().parent.name
+                yield Found(name, pathlib.Path(name), folder, os.path.getsize(name))
             else:
-                folder = None if label is None else pathlib.Path(path).resolve().parent.name
-                yield Found(path, pathlib.Path(path), folder, os.path.getsize(path))
+                content = sources.one_bytes(name, features, self._source.image_feature)
+                yield Found(name, content, _label(name, features, label), len(content))
 
     def _of_tfds(self, split: Split, start: int) -> Iterator[Found]:
         import tensorflow_datasets as tfds
 
-        source, builder = self._source, self._builder()
+        source = self._source
         # Not decoded by the data set: a broken image would end the reading there.
-        is_file = isinstance(builder.info.features[source.image_feature], tfds.features.Image)
+        is_file = isinstance(self.builder.info.features[source.image_feature], tfds.features.Image)
         encoded = source.image_feature if is_file else None
-        for name, example in sources.examples(source, builder, split, start, encoded):
+        for name, example in sources.examples(source, self.builder, split, start, encoded):
             label = None if source.label_feature is None else int(example[source.label_feature])
             yield Found(name, example[source.image_feature], label, 1)
 
-    def _builder(self) -> Any:
-        builder = sources.open_tfds(self._source)
-        specs = {name: feature.get_tensor_spec() for name, feature in builder.info.features.items()}
+    def check_features(self, features: Mapping[str, Any]) -> None:
+        """Image and label must be there, and be such."""
+        specs = {name: feature.get_tensor_spec() for name, feature in features.items()}
 
         def check(what, name, fits):
             fitting = [other for other, spec in specs.items() if isinstance(spec, tf.TensorSpec) and fits(spec)]
@@ -126,10 +100,12 @@ class Reader:
                     f"those that would do: {', '.join(fitting) or 'none'}"
                 )
 
-        check("image", self._source.image_feature, lambda spec: spec.shape.rank == 3 and spec.dtype == tf.uint8)
+        def is_image(spec):
+            return spec.shape.rank == 3 and spec.dtype == tf.uint8 and spec.shape[-1] in (None, 1, 2, 3, 4)
+
+        check("image", self._source.image_feature, is_image)
         if self._source.label_feature is not None:
             check("label", self._source.label_feature, lambda spec: spec.shape.rank == 0 and spec.dtype.is_integer)
-        return builder
 
 
 def pixels(content: pathlib.Path | bytes | np.ndarray, shape: Shape, resize: bool) -> np.ndarray:
@@ -142,13 +118,11 @@ def pixels(content: pathlib.Path | bytes | np.ndarray, shape: Shape, resize: boo
             proportions, or is a fault.
 
     Raises:
-        FaultError: If it cannot be read, is no image, or has another size.
+        FaultError: If it is not an image, or has another size.
+        UserError: If its file cannot be read now, which says nothing of the image.
     """
     if isinstance(content, pathlib.Path):
-        try:
-            content = content.read_bytes()
-        except OSError as error:
-            raise FaultError("unreadable", f"can't be read: {error.strerror}") from None
+        content = _read(content)
     found = content if isinstance(content, np.ndarray) else _decoded(content)
     if found.shape[:2] != shape[:2] and not resize:
         height, width = found.shape[:2]
@@ -158,12 +132,19 @@ def pixels(content: pathlib.Path | bytes | np.ndarray, shape: Shape, resize: boo
     return _fitted(found, shape)
 
 
+def _read(path):
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {error.strerror}") from None
+
+
 def _decoded(content):
     try:
         # In the file's own channels: asked for grey, TensorFlow refuses GIF, BMP and CMYK.
         return tf.io.decode_image(content, expand_animations=False).numpy()
     except tf.errors.InvalidArgumentError:
-        raise FaultError("no images", "is no PNG, JPEG, GIF or BMP image") from None
+        raise FaultError("not an image", "is not a PNG, JPEG, GIF or BMP image") from None
 
 
 def _label(name, features, feature):

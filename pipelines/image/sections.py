@@ -150,7 +150,7 @@ def adversaries(history: Sequence[Mapping[str, Any]]) -> Picture:
         heading="Is it a fair contest?",
         prose=[
             "Of the validation images and of as many samples of the averaged generator, without augmentation: how many "
-            "the discriminator tells rightly, and how different samples are from each other, relative to how "
+            "the discriminator classifies correctly, and how different samples are from each other, relative to how "
             "different images are. If it told nearly all, the generator would learn nothing more; if the samples "
             "were much less diverse than the images, the generator would have collapsed."
         ],

@@ -4,13 +4,10 @@ import keras
 import numpy as np
 
 from ikelos import layers
-from ikelos.pipelines.image.config import VAE
+from ikelos.pipelines.image.config import VAE, Shape
 from ikelos.pipelines.image.networks import activated, doubled, residual_blocks, with_classes
 
 NAME = "vae"
-
-Shape = tuple[int, int, int]
-"""H, W, C of the images."""
 
 
 @keras.saving.register_keras_serializable(package="ikelos")

@@ -152,7 +152,7 @@ def data_table(results: dict[str, Any]) -> Table:
     )
     return Table(
         heading="The data",
-        prose=[f"As it is prepared; the sum tells it from any other.{named}"],
+        prose=[f"The data as prepared; its checksum identifies it.{named}"],
         columns=[
             Column("Split"),
             Column("Examples", ",d"),

@@ -9,16 +9,14 @@ import gzip
 import io
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
-from ikelos.pipelines.data import sources
+from ikelos.pipelines.data import reader, sources
 from ikelos.pipelines.data.config import Split
-from ikelos.pipelines.data.preparation import Size
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text.config import TextSource
 
-_SUFFIXES = (".txt", ".txt.gz", *sources.TFRECORDS)
 PIECE_BYTES = 1 << 22
 
 
@@ -29,7 +27,7 @@ class Document:
     Attributes:
         name: A stable id: the data set's own feature `id`, the file's path, or a number behind these.
         open: Opens its bytes.
-        size: Of the source, in the units of `Reader.size`.
+        size: How much of the source it is, in the units of `Reader.size`.
     """
 
     name: str
@@ -52,30 +50,15 @@ class Piece:
     last: bool
 
 
-class Reader:
-    """Finds the documents of a source; nothing is read before a method is called."""
+class Reader(reader.Reader):
+    """Finds the documents of a source."""
+
+    suffixes = (".txt", ".txt.gz", *sources.TFRECORDS)
 
     def __init__(self, source: TextSource):
         """Takes the recipe's section."""
+        super().__init__(source)
         self._source = source
-
-    def identity(self) -> Any:
-        """What tells one state of the source from another, JSON.
-
-        Raises:
-            UserError: For an unknown data set, config or split, a feature that it has not; a pattern without files, a
-                file in two splits.
-        """
-        source = self._source.model_dump(mode="json", exclude={"allowed_faults"})
-        if self._source.files is not None:
-            return [source, sources.files_identity(sources.files(self._source.files, _SUFFIXES))]
-        return [source, sources.tfds_identity(self._source, sources.prepared(self._source, self._builder()))]
-
-    def size(self, split: Split) -> Size:
-        """How much there is to read of a split."""
-        if self._source.files is not None:
-            return Size(sum(map(os.path.getsize, sources.files(self._source.files, _SUFFIXES)[split])), "bytes")
-        return Size(sources.num_examples(self._source, self._builder(), split), "examples")
 
     def documents(self, split: Split, start: int = 0) -> Iterator[Document]:
         """The documents of a split behind the first `start`, in an order that is the same each time.
@@ -83,41 +66,37 @@ class Reader:
         Raises:
             UserError: As for `identity`; a TFRecord that is none, or an example of it without the text.
         """
+        feature = self._source.text_feature
         if self._source.files is None:
-            feature = self._source.text_feature
-            for name, example in sources.examples(self._source, self._builder(), split, start):
+            for name, example in sources.examples(self._source, self.builder, split, start):
                 yield Document(name, _opening(example[feature]), 1)
             return
-        for path in sources.files(self._source.files, _SUFFIXES)[split]:
-            size = os.path.getsize(path)
-            if sources.is_tfrecord(path):
-                for name, features in sources.records(path):
-                    if start:
-                        start -= 1
-                        continue
-                    content = sources.one_bytes(name, features, self._source.text_feature)
-                    yield Document(name, _opening(content), len(content))
-            elif start:
-                start -= 1
+        for name, features in self.in_files(split, start):
+            if features is None:
+                yield Document(name, _opener(name), os.path.getsize(name))
             else:
-                yield Document(path, _opener(path), size)
+                content = sources.one_bytes(name, features, feature)
+                yield Document(name, _opening(content), len(content))
 
-    def _builder(self) -> Any:
+    def check_features(self, features: Mapping[str, Any]) -> None:
+        """The text must be there, and be one."""
         import tensorflow as tf
 
-        builder = sources.open_tfds(self._source)
-        specs = {name: feature.get_tensor_spec() for name, feature in builder.info.features.items()}
+        specs = {name: feature.get_tensor_spec() for name, feature in features.items()}
         if specs.get(self._source.text_feature) != tf.TensorSpec((), tf.string):
             texts = ", ".join(name for name, spec in specs.items() if spec == tf.TensorSpec((), tf.string)) or "none"
             raise UserError(
                 f"data set {self._source.tfds!r} has no text feature {self._source.text_feature!r}; "
                 f"its features: {', '.join(specs)}; those of text: {texts}"
             )
-        return builder
 
 
 def fault(document: Document) -> tuple[str, str] | None:
-    """The kind of fault that a document has, and what it is; None for UTF-8 text. Reads all of it."""
+    """The kind of fault that a document has, and what it is; None for UTF-8 text. Reads all of it.
+
+    Raises:
+        UserError: If its file cannot be read now, which says nothing of the text.
+    """
     decoder, begin = codecs.getincrementaldecoder("utf-8")(), 0
     try:
         with document.open() as file:
@@ -129,8 +108,10 @@ def fault(document: Document) -> tuple[str, str] | None:
             decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
         return "not UTF-8", f"is not valid UTF-8 at byte {begin - kept + error.start}: {error.reason}"
-    except (OSError, EOFError, zlib.error) as error:
-        return "unreadable", f"can't be read: {error.strerror or error if isinstance(error, OSError) else error}"
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        return "broken", f"can't be unpacked: {error}"
+    except OSError as error:
+        raise UserError(f"{document.name} can't be read: {error.strerror}") from None
     return None
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +54,9 @@ class TextPreparation(Preparation[TextPreprocessing]):
         """The vocabulary's settings and the documents."""
         return [self._settings.model_dump(mode="json"), self._reader.identity()]
 
-    def learn(self) -> TextPreprocessing:
+    def learn(self, progress: Callable[[int], None]) -> TextPreprocessing:
         """Fits the vocabulary."""
-        texts: Iterable[str] = (item.piece.text for item in self._items("train") if item.piece)
+        texts: Iterable[str] = self._texts(progress)
         if self._settings.kind in ("bpe", "unigram"):
             texts = thinned(texts, _MOST_LEARNED_FROM)
         return TextPreprocessing(vocabulary.fit(self._settings.kind, texts, self._settings.size))
@@ -97,6 +97,12 @@ class TextPreparation(Preparation[TextPreprocessing]):
         tokens = store.ragged("tokens")
         first = [tokens[place][:_SHOWN_TOKENS].astype(np.int32) for place in range(min(_SHOWN, len(store)))]
         return [text.decode() for text in learned.vocabulary.decode(tf.ragged.constant(first).to_tensor()).numpy()]
+
+    def _texts(self, progress: Callable[[int], None]) -> Iterator[str]:
+        for item in self._items("train"):
+            if item.piece:
+                yield item.piece.text
+            progress(item.read)
 
     def _items(self, split: Split, start: int = 0, byte: int = 0) -> Iterator["_Item"]:
         """What there is from a byte of a document on; of empty documents and of those with a fault one item each."""

@@ -18,8 +18,8 @@ def trouble(record: Record) -> str | None:
     diversity = record["validation_diversity"]
     if diversity < _COLLAPSED:
         return (
-            f"the generator has collapsed: its samples differ {diversity:.2f} times as much as the images do. Raise "
-            "model.r1 or the batch size, or lower both learning rates"
+            f"the generator has collapsed: its samples differ from each other only {diversity:.2f} times as much as "
+            "real images do. Raise model.r1 or the batch size, or lower both learning rates"
         )
     if min(real, fake) > _WON:
         return (

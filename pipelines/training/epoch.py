@@ -59,7 +59,7 @@ def finish_epoch(run: Run) -> None:
     state.troubled = state.troubled + 1 if trouble else 0
     run.record(record)
     run.save()
-    if trouble and state.troubled == run.stage.trouble_patience:
+    if trouble and run.stage.trouble_patience and state.troubled >= run.stage.trouble_patience:
         raise UserError(f"Step {state.step} of stage {run.stage.name!r}, for {state.troubled} epochs: {trouble}.")
 
 

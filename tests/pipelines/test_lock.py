@@ -38,7 +38,6 @@ def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path, holder):
         assert (tmp_path / "lock").read_text() == str(os.getpid())
 
 
-<<<<<<< HEAD
 def test_a_second_process_may_wait(tmp_path, holder):
     end = threading.Timer(0.2, holder.kill)
     end.start()
@@ -46,14 +45,6 @@ def test_a_second_process_may_wait(tmp_path, holder):
         assert holder.wait(10) == -signal.SIGKILL
         assert (tmp_path / "lock").read_text() == str(os.getpid())
     end.join()
-=======
-def test_one_that_waits_gets_the_lock_when_the_first_is_gone(tmp_path, holder):
-    killer = threading.Timer(0.2, holder.kill)
-    killer.start()
-    with locked(tmp_path, wait=True):
-        assert holder.wait() == -signal.SIGKILL
-        assert (tmp_path / "lock").read_text() == str(os.getpid())
->>>>>>> storetests
 
 
 def test_a_lock_can_be_taken_again_and_again(tmp_path):

@@ -1,6 +1,6 @@
 """The typed recipe of image generation by adversaries. Imports nothing heavy."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import pydantic
 from pydantic import Field
@@ -15,7 +15,7 @@ class Data(Section):
 
     Attributes:
         source: A TFDS name or file patterns, with the splits `train`, `validation` and `test`.
-        shape: Height, width and channels that all are brought to; height and width are even.
+        shape: Height, width and channels that all are brought to; height and width are even, and at least 8.
     """
 
     source: ImageSource
@@ -35,6 +35,8 @@ class Training(AdversarialTraining):
             run with advice; 0 disables.
     """
 
+    FREE: ClassVar[tuple[str, ...]] = (*AdversarialTraining.FREE, "trouble_patience")
+
     trouble_patience: NonNegative
 
 
@@ -52,7 +54,7 @@ class Evaluation(sections.Evaluation):
     """
 
     images: Annotated[int, Field(ge=8)]
-    batch_size: Positive
+    batch_size: Annotated[int, Field(ge=2)]
     mixture_components: Positive
     mixture_images: Positive
     other_run: str | None

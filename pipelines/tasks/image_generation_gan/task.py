@@ -39,6 +39,10 @@ class Task(task.Task[Config, ImagePreprocessing]):
     metrics = likeness.METRICS
     counted = "images"
 
+    def __init__(self, config: Config):
+        super().__init__(config)
+        self._compared: likeness.Comparison | None = None
+
     @property
     def title(self) -> str:
         """Of the report."""
@@ -67,6 +71,7 @@ class Task(task.Task[Config, ImagePreprocessing]):
     def _feed(self, preprocessing: ImagePreprocessing, splits: Splits) -> Feed:
         train, training, told = splits["train"], self.config.training, len(self._classes(preprocessing))
         size, prepare = training.batch_size, functools.partial(_prepared, told=told)
+        self._check(splits)
         return Feed(
             train=lambda step, shard: examples.batches(train, size, training.seed, step, shard).map(prepare),
             validation=examples.in_order(splits["validation"], self.config.evaluation.batch_size).map(prepare),
@@ -74,6 +79,14 @@ class Task(task.Task[Config, ImagePreprocessing]):
             units=len(train),
             samples=lambda model: tiled(self._grid(preprocessing, model)),
         )
+
+    def _check(self, splits: Splits) -> None:
+        """Raises UserError for what would only end the evaluation, after the training."""
+        evaluation, shape = self.config.evaluation, self.config.data.shape
+        bernoulli.check_components(evaluation.mixture_components, len(splits["train"]))
+        likeness.check_number(splits)
+        if evaluation.other_run is not None:
+            other_run.sampler(Path(evaluation.other_run), splits["train"].labels, shape, batch_size=1)(1)
 
     def _classes(self, preprocessing: ImagePreprocessing) -> tuple[str, ...]:
         """The classes that both networks are told of."""
@@ -100,13 +113,16 @@ class Task(task.Task[Config, ImagePreprocessing]):
         }
 
     def _comparison(self, preprocessing: ImagePreprocessing, splits: Splits) -> likeness.Comparison:
-        return likeness.Comparison(
-            splits,
-            preprocessing.class_names,
-            self.config.data.shape,
-            self.config.evaluation.images,
-            cache() / "feature_networks",
-        )
+        """One for model and baselines."""
+        if self._compared is None:
+            self._compared = likeness.Comparison(
+                splits,
+                preprocessing.class_names,
+                self.config.data.shape,
+                self.config.evaluation.images,
+                cache() / "feature_networks",
+            )
+        return self._compared
 
     def _sampler(
         self, preprocessing: ImagePreprocessing, splits: Splits, model: AdversarialModel
@@ -127,20 +143,20 @@ class Task(task.Task[Config, ImagePreprocessing]):
         comparison, evaluation = self._comparison(preprocessing, splits), self.config.evaluation
         found = {"Training images": comparison.of_training_images()}
         if evaluation.other_run is not None:
-            labels = splits["train"].labels
-            sample = other_run.sampler(Path(evaluation.other_run), labels, evaluation.batch_size)
+            labels, shape = splits["train"].labels, self.config.data.shape
+            sample = other_run.sampler(Path(evaluation.other_run), labels, shape, evaluation.batch_size)
             found[f"Samples of {evaluation.other_run}"] = comparison.of_samples(sample, None)
         start = time.monotonic()
         images = splits["train"].array("image")[: evaluation.mixture_images]
-        components = min(evaluation.mixture_components, len(images))
-        mixture = bernoulli.fit(images / np.float64(255), components)
+        mixture = bernoulli.fit(images / np.float64(255), evaluation.mixture_components)
         minutes = (time.monotonic() - start) / 60
 
         def drawn(number: int) -> np.ndarray:
             pixels = mixture.sample(number, _MEASURED).reshape(-1, *images.shape[1:])
             return 255 * pixels.astype(np.uint8)
 
-        return found | {f"Mixture of {components} Bernoulli distributions": comparison.of_samples(drawn, minutes)}
+        name = f"Mixture of {evaluation.mixture_components} Bernoulli distributions"
+        return found | {name: comparison.of_samples(drawn, minutes)}
 
     def signatures(self, preprocessing: ImagePreprocessing, models: Models) -> list[Signature]:
         """New images, and what the discriminator takes images for."""
@@ -162,8 +178,9 @@ class Task(task.Task[Config, ImagePreprocessing]):
             f"{ours['images']:,} samples of the averaged generator beside as many test images, in the features of "
             f"{kinds[network['kind']]}, trained on the same training images. Such figures compare within one data set "
             f"and one network alone: this one's SHA-256 begins with {network['sha256'][:16]}. KID (Bińkowski et al. "
-            f"2018) is given 1,000 times; its standard error here is {ours['kid_error']:.2f}. Precision and recall are "
-            "Kynkäänniemi et al.'s (2019), with 3 neighbours. Training images have the best figures that there can be."
+            f"2018) is multiplied by 1,000; its standard error here is {ours['kid_error']:.2f}. Precision and recall "
+            "are Kynkäänniemi et al.'s (2019), with 3 neighbours. The figures of training images show what a perfect "
+            "model would have, up to chance."
         ]
         if "class_imbalance" in ours:
             paragraphs.append(

@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from ikelos.pipelines import task
 from ikelos.pipelines.data.store import Splits, Store
-from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.evaluation import bernoulli, bound, by_class
 from ikelos.pipelines.image import binary, pictures, sections, vae
 from ikelos.pipelines.image.preprocessing import ImagePreparation, ImagePreprocessing
@@ -66,7 +65,7 @@ class Task(task.Task[Config, ImagePreprocessing]):
     def _feed(self, preprocessing: ImagePreprocessing, splits: Splits) -> Feed:
         train, training, told = splits["train"], self.config.training, len(self._classes(preprocessing))
         augmentation, batch_size, seed = self.config.data.augmentation, training.batch_size, training.seed
-        self._check_mixture(len(train))
+        bernoulli.check_components(self.config.evaluation.mixture_components, len(train))
         return Feed(
             train=lambda step, shard: binary.training(train, augmentation, batch_size, seed, step, shard, told),
             validation=binary.in_order(splits["validation"], self.config.evaluation.batch_size, told),
@@ -75,15 +74,6 @@ class Task(task.Task[Config, ImagePreprocessing]):
             samples=lambda trained: tiled(self._grid(preprocessing, trained)),
             initialize=lambda model: vae.initialize(model, train.array("image"), seed),
         )
-
-    def _check_mixture(self, number: int) -> None:
-        """Told before the training, as baselines come after it."""
-        components = self.config.evaluation.mixture_components
-        if components > number:
-            raise UserError(
-                f"evaluation.mixture_components={components} is more than the {number} training images; "
-                f"--set evaluation.mixture_components={number} or fewer"
-            )
 
     def _classes(self, preprocessing: ImagePreprocessing) -> tuple[str, ...]:
         """The classes that the model is told of."""

@@ -5,6 +5,8 @@ import tensorflow as tf
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.image import other_run
 
+PIXEL = (1, 1, 1)
+
 
 @pytest.fixture
 def export(tmp_path):
@@ -30,13 +32,13 @@ def export(tmp_path):
 
 
 def test_samples_are_of_the_seeds_from_0_on(export):
-    images = other_run.sampler(export(), None, 3)(7)
+    images = other_run.sampler(export(), None, PIXEL, 3)(7)
     assert images.dtype == np.uint8
     np.testing.assert_array_equal(images[:, 0, 0, 0], np.arange(7))
 
 
 def test_a_model_that_is_told_classes_is_asked_for_those_of_the_training_images(export):
-    sample = other_run.sampler(export(label=True), np.array([4, 4, 9]), 50)
+    sample = other_run.sampler(export(label=True), np.array([4, 4, 9]), PIXEL, 50)
     found, counts = np.unique(sample(200), return_counts=True)
     np.testing.assert_array_equal(found, [4, 9])
     assert counts[0] > counts[1]
@@ -53,4 +55,9 @@ def test_a_model_that_is_told_classes_is_asked_for_those_of_the_training_images(
 def test_what_gives_no_samples_is_refused(export, tmp_path, arguments, message):
     workdir = tmp_path if arguments is None else export(**arguments)
     with pytest.raises(UserError, match=message):
-        other_run.sampler(workdir, None, 3)
+        other_run.sampler(workdir, None, PIXEL, 3)
+
+
+def test_images_of_another_shape_are_refused(export):
+    with pytest.raises(UserError, match=r"must have the shape \[28, 28, 1\]. Received: \(1, 1, 1\)"):
+        other_run.sampler(export(), None, (28, 28, 1), 3)(1)

@@ -1,0 +1,75 @@
+"""Finds the examples of a source, one after the other; nothing is read before a method is called."""
+
+import abc
+import functools
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ikelos.pipelines.data import sources
+from ikelos.pipelines.data.config import Source, Split
+from ikelos.pipelines.data.preparation import Size
+
+
+class Reader(abc.ABC):
+    """What readers of texts and of images share."""
+
+    suffixes: tuple[str, ...]
+    """Of the files that can be read, with those of TFRecords."""
+
+    def __init__(self, source: Source):
+        """Takes the recipe's section."""
+        self._section = source
+
+    @functools.cached_property
+    def paths(self) -> Mapping[str, Sequence[str]]:
+        """The files of each split; none of a data set.
+
+        Raises:
+            UserError: For a pattern without files, a file in two splits or with another suffix.
+        """
+        return sources.files(self._section.files, self.suffixes) if self._section.files is not None else {}
+
+    @functools.cached_property
+    def builder(self) -> Any:
+        """Of the data set, prepared.
+
+        Raises:
+            UserError: For an unknown data set, config or split, or a feature that it does not have.
+        """
+        builder = sources.open_tfds(self._section)
+        self.check_features(builder.info.features)
+        return sources.prepared(self._section, builder)
+
+    @abc.abstractmethod
+    def check_features(self, features: Mapping[str, Any]) -> None:
+        """Raises UserError if a data set does not have the features that the recipe names."""
+
+    def identity(self) -> Any:
+        """What tells one state of the source from another, JSON; errors as of `paths` and `builder`."""
+        section = self._section.model_dump(mode="json", exclude={"allowed_faults"})
+        if self._section.files is not None:
+            return [section, sources.files_identity(self.paths)]
+        return [section, sources.tfds_identity(self._section, self.builder)]
+
+    def size(self, split: Split) -> Size:
+        """How much there is to read of a split."""
+        if self._section.files is not None:
+            return Size(sum(map(os.path.getsize, self.paths[split])), "bytes")
+        return Size(sources.num_examples(self._section, self.builder, split), "examples")
+
+    def in_files(self, split: Split, start: int) -> Iterator[tuple[str, Any]]:
+        """The examples behind the first `start` in files: the path, and None; or of one in a TFRecord a name and its
+        features.
+        """
+        for path in self.paths[split]:
+            if sources.is_tfrecord(path):
+                for name, features in sources.records(path):
+                    if start:
+                        start -= 1
+                    else:
+                        yield name, features
+            elif start:
+                start -= 1
+            else:
+                yield path, None

@@ -102,7 +102,7 @@ class Comparison:
 
     def of_training_images(self) -> dict[str, Any]:
         """The figures of training images: what a perfect model would have, up to chance."""
-        return self.figures(_drawn(self._train, self.number)) | {"minutes": 0.0}
+        return self.figures(_drawn(self._train, self.number)) | {"minutes": None}
 
     def of_samples(self, sample: Callable[[int], np.ndarray], minutes: float | None) -> dict[str, Any]:
         """The figures of what `sample` gives for a number of samples: uint8 `[n,H,W,C]`."""

@@ -6,7 +6,15 @@ import pydantic
 from pydantic import Field
 
 from ikelos.pipelines.data.config import Source
-from ikelos.pipelines.recipe.sections import BelowOne, NonNegative, NonNegativeFloat, Positive, PositiveFloat, Section
+from ikelos.pipelines.recipe.sections import (
+    BelowOne,
+    Evaluation,
+    NonNegative,
+    NonNegativeFloat,
+    Positive,
+    PositiveFloat,
+    Section,
+)
 
 Shape = tuple[int, int, int]
 """H, W, C of images, of which C is 1 or 3."""
@@ -45,6 +53,39 @@ class Augmentation(Section):
     zoom: NonNegativeFloat
     shear: NonNegativeFloat
     shift: NonNegativeFloat
+
+
+class ImageEvaluation(Evaluation):
+    """How a model that makes images is measured and shown.
+
+    Attributes:
+        batch_size: Images in a step.
+        mixture_components: Of the mixture of Bernoulli distributions, a baseline.
+        mixture_images: Most training images that it is fitted on; it takes 40 bytes of memory for each of their pixels.
+        pictures: Rows and columns of the report's samples.
+    """
+
+    batch_size: Annotated[int, Field(ge=2)]
+    mixture_components: Positive
+    mixture_images: Positive
+    pictures: Annotated[int, Field(ge=2)]
+
+    @pydantic.model_validator(mode="after")
+    def _an_image_for_each_component(self) -> Self:
+        if self.mixture_components > self.mixture_images:
+            raise ValueError(
+                f"`mixture_components` must be at most mixture_images={self.mixture_images}. "
+                f"Received: mixture_components={self.mixture_components}"
+            )
+        return self
+
+
+def check_classes(conditional: bool, source: ImageSource) -> None:
+    """Raises ValueError if a model is to be told classes of images that have none."""
+    if conditional and source.label_feature is None:
+        raise ValueError(
+            "`data.source.label_feature` must name the classes with model.conditional=true. Received: null"
+        )
 
 
 class NormalPrior(Section):

@@ -19,12 +19,16 @@ class Section:
     """A heading and paragraphs, and nothing else."""
 
     kind: ClassVar[str] = "prose"
+    drawn: ClassVar[str | None] = None
+    """The field that report.json leaves out: pixels or a figure, whose numbers belong in the report's facts."""
     heading: str = ""
     prose: Sequence[str] = ()
 
     def data(self) -> dict[str, Any]:
         """What stands in the section, for report.json."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        fields = {
+            field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != self.drawn
+        }
         return {"kind": self.kind, **fields}
 
 
@@ -88,6 +92,7 @@ class Picture(Section):
     """A matplotlib figure; `alt` says what is to be seen in it to someone who cannot see it."""
 
     kind: ClassVar[str] = "picture"
+    drawn = "figure"
     figure: Figure
     alt: str
     caption: str = ""
@@ -95,12 +100,6 @@ class Picture(Section):
     def __post_init__(self):
         """Refuses a picture that says nothing to the blind."""
         _check_alt(self.alt)
-
-    def data(self):
-        """As for every section: its words, as the numbers of a picture belong in the report's facts."""
-        fields = super().data()
-        del fields["figure"]
-        return fields
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,6 +110,7 @@ class Images(Section):
     """
 
     kind: ClassVar[str] = "images"
+    drawn = "images"
     images: np.ndarray
     alt: str
     row_titles: Sequence[str] = ()
@@ -125,18 +125,13 @@ class Images(Section):
                 f"Received: {len(self.row_titles)}"
             )
 
-    def data(self):
-        """As for every section: its words."""
-        fields = super().data()
-        del fields["images"]
-        return fields
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Film(Section):
     """Pictures that follow each other, uint8 `[frames,H,W,C]`; `alt` as of `Images`."""
 
     kind: ClassVar[str] = "film"
+    drawn = "frames"
     frames: np.ndarray
     alt: str
     caption: str = ""
@@ -144,12 +139,6 @@ class Film(Section):
     def __post_init__(self):
         """Refuses a film that says nothing to the blind."""
         _check_alt(self.alt)
-
-    def data(self):
-        """As for every section: its words."""
-        fields = super().data()
-        del fields["frames"]
-        return fields
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@ import functools
 import pathlib
 import shutil
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -170,6 +171,18 @@ def prepared(tiny):
         return tiny_task, found.learned, found.splits
 
     return prepare
+
+
+@pytest.fixture
+def built(prepared):
+    """Task, preprocessing, stores and the untrained model of the tiny recipe's first stage."""
+
+    def build(*overrides):
+        tiny_task, preprocessing, splits = prepared(*overrides)
+        keras.utils.set_random_seed(0)
+        return tiny_task, preprocessing, splits, tiny_task.stages(preprocessing)[0].build({})
+
+    return build
 
 
 def write_texts(folder):

@@ -5,8 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 import pydantic
 from pydantic import Field
 
-from ikelos.pipelines.image.config import GAN, ImageSource, halvings
-from ikelos.pipelines.recipe import sections
+from ikelos.pipelines.image.config import GAN, ImageEvaluation, ImageSource, check_classes, halvings
 from ikelos.pipelines.recipe.sections import AdversarialTraining, NonNegative, Positive, Section, TaskConfig
 
 
@@ -40,25 +39,17 @@ class Training(AdversarialTraining):
     trouble_patience: NonNegative
 
 
-class Evaluation(sections.Evaluation):
+class Evaluation(ImageEvaluation):
     """How the generator is measured and shown.
 
     Attributes:
         images: Most test images to compare with, and as many samples.
-        batch_size: Images in a step.
-        mixture_components: Of the mixture of Bernoulli distributions, a baseline.
-        mixture_images: Most training images that it is fitted on; it takes 40 bytes of memory for each of their pixels.
         other_run: Folder of another run whose exported `sample` is measured too, such as one of `image_generation_vae`
             on the same data; null for none.
-        pictures: Rows and columns of the report's samples.
     """
 
     images: Annotated[int, Field(ge=8)]
-    batch_size: Annotated[int, Field(ge=2)]
-    mixture_components: Positive
-    mixture_images: Positive
     other_run: str | None
-    pictures: Annotated[int, Field(ge=2)]
 
 
 class Config(TaskConfig):
@@ -71,8 +62,5 @@ class Config(TaskConfig):
 
     @pydantic.model_validator(mode="after")
     def _classes_for_a_conditional_model(self) -> Self:
-        if self.model.conditional and self.data.source.label_feature is None:
-            raise ValueError(
-                "`data.source.label_feature` must name the classes with model.conditional=true. Received: null"
-            )
+        check_classes(self.model.conditional, self.data.source)
         return self

@@ -1,12 +1,10 @@
 """The typed recipe of image generation. Imports nothing heavy."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 import pydantic
-from pydantic import Field
 
-from ikelos.pipelines.image.config import VAE, Augmentation, ImageSource
-from ikelos.pipelines.recipe import sections
+from ikelos.pipelines.image.config import VAE, Augmentation, ImageEvaluation, ImageSource, check_classes
 from ikelos.pipelines.recipe.sections import PlainTraining, Positive, Section, TaskConfig
 
 
@@ -30,24 +28,16 @@ class Data(Section):
         return self
 
 
-class Evaluation(sections.Evaluation):
+class Evaluation(ImageEvaluation):
     """How the model is measured and shown.
 
     Attributes:
         num_samples: Of the posterior for the bound of an image's likelihood, K.
         samples_at_once: So many of them are decoded together.
-        batch_size: Images in a step.
-        mixture_components: Of the mixture of Bernoulli distributions, a baseline.
-        mixture_images: Most training images that it is fitted on; it takes 40 bytes of memory for each of their pixels.
-        pictures: Rows and columns of the report's samples.
     """
 
     num_samples: Positive
     samples_at_once: Positive
-    batch_size: Positive
-    mixture_components: Positive
-    mixture_images: Positive
-    pictures: Annotated[int, Field(ge=2)]
 
 
 class Config(TaskConfig):
@@ -59,18 +49,6 @@ class Config(TaskConfig):
     evaluation: Evaluation
 
     @pydantic.model_validator(mode="after")
-    def _an_image_for_each_component(self) -> Self:
-        if self.evaluation.mixture_components > self.evaluation.mixture_images:
-            raise ValueError(
-                "`evaluation.mixture_components` must be at most evaluation.mixture_images="
-                f"{self.evaluation.mixture_images}. Received: {self.evaluation.mixture_components}"
-            )
-        return self
-
-    @pydantic.model_validator(mode="after")
     def _classes_for_a_conditional_model(self) -> Self:
-        if self.model.conditional and self.data.source.label_feature is None:
-            raise ValueError(
-                "`data.source.label_feature` must name the classes with model.conditional=true. Received: null"
-            )
+        check_classes(self.model.conditional, self.data.source)
         return self

@@ -1,4 +1,3 @@
-import keras
 import pytest
 
 from ikelos.pipelines.evaluation import feature_network
@@ -11,16 +10,3 @@ def tiny(shrunk, monkeypatch):
     settings = feature_network.TRAINING.model_copy(update=changes)
     monkeypatch.setattr(feature_network, "TRAINING", settings)
     return lambda *overrides: shrunk("image_generation_gan", *overrides)
-
-
-@pytest.fixture
-def built(prepared):
-    """Task, preprocessing, stores and an untrained model of the tiny recipe."""
-
-    def build(*overrides):
-        task, preprocessing, splits = prepared(*overrides)
-        keras.utils.set_random_seed(0)
-        (stage,) = task.stages(preprocessing)
-        return task, preprocessing, splits, stage.build({})
-
-    return build

@@ -30,7 +30,9 @@ def begin(recipe, cache, monkeypatch):
 
 
 def content(cache):
-    paths = [path for path in (cache / "data").rglob("*") if path.is_file() and path.name != "lock"]
+    # A journal stays behind if the kill came when it was of no use any more.
+    left = ("lock", "journal.jsonl")
+    paths = [path for path in (cache / "data").rglob("*") if path.is_file() and path.name not in left]
     return {str(path.relative_to(cache)): path.read_bytes() for path in paths}
 
 

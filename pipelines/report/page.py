@@ -49,7 +49,8 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     paths = {"Report": folder / "report.html", "Report's numbers": folder / "report.json"}
     for path, content in zip(paths.values(), (html, text), strict=True):
-        path.write_text(content + "\n", encoding="utf-8")
+        # Files are named on it, and a file's name need not be UTF-8; JSON reads the escape as what it was.
+        path.write_text(content + "\n", encoding="utf-8", errors="backslashreplace")
     return paths
 
 

@@ -195,6 +195,14 @@ def test_a_thousand_documents_stay_out_of_the_page(write):
     assert found.texts("td") == ["1.5", "1,000 entries", "60 entries", "[1, 2]"]
 
 
+def test_names_of_files_need_not_be_utf8(tmp_path):
+    name = b"zw\xc3\xb6lf \xff.txt".decode("utf-8", "surrogateescape")
+    table = Table(heading="Files", columns=[Column("File")], rows=[[name]])
+    paths = report.write(tmp_path, "A run", {name: 1}, [table])
+    assert list(json.loads(paths["Report's numbers"].read_text(encoding="utf-8"))["facts"]) == [name]
+    assert "zwölf \\udcff.txt" in paths["Report"].read_text(encoding="utf-8")
+
+
 def test_hostile_text_is_only_text(write):
     data, text = write(HOSTILE, {HOSTILE: HOSTILE}, every_kind(HOSTILE))
     assert data["facts"] == {HOSTILE: HOSTILE}

@@ -54,6 +54,12 @@ def check_components(components: int, images: int) -> None:
         )
 
 
+def name(components: int, fitted: int, available: int) -> str:
+    """What a baseline is called that was fitted on so many of the training images."""
+    model = "Independent pixels" if components == 1 else f"Mixture of {components} Bernoulli distributions"
+    return model + (f", first {fitted:,} images" if fitted < available else "")
+
+
 def fit(images: np.ndarray, components: int, seed: int = 0) -> BernoulliMixture:
     """Fits by expectation maximisation (Bishop 2006, section 9.3.3) until it gains no more.
 

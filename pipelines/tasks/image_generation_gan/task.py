@@ -155,7 +155,7 @@ class Task(task.Task[Config, ImagePreprocessing]):
             pixels = mixture.sample(number, _MEASURED).reshape(-1, *images.shape[1:])
             return 255 * pixels.astype(np.uint8)
 
-        name = f"Mixture of {evaluation.mixture_components} Bernoulli distributions"
+        name = bernoulli.name(evaluation.mixture_components, len(images), len(splits["train"]))
         return found | {name: comparison.of_samples(drawn, minutes)}
 
     def signatures(self, preprocessing: ImagePreprocessing, models: Models) -> list[Signature]:

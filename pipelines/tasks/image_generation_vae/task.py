@@ -114,13 +114,13 @@ class Task(task.Task[Config, ImagePreprocessing]):
         """Models without a network: independent pixels, and a mixture of such models."""
         most, components = self.config.evaluation.mixture_images, self.config.evaluation.mixture_components
         train, test = binary.fixed_pixels(splits["train"], most), binary.fixed_pixels(splits["test"])
-        names = {"Independent pixels": 1, f"Mixture of {components} Bernoulli distributions": components}
         result = {}
-        for name, number in names.items():
+        for number in (1, components):
             start = time.monotonic()
             fitted = bernoulli.fit(train, number)
             minutes = (time.monotonic() - start) / 60
             nats = -fitted.log_probabilities(test)
+            name = bernoulli.name(number, len(train), len(splits["train"]))
             result[name] = {**_figures(preprocessing, splits["test"], nats), "minutes": minutes}
         return result
 

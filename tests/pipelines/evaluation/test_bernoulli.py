@@ -80,3 +80,15 @@ def test_samples_have_the_mixtures_means():
     # Pixels of one component go together: the covariance of the first and the last.
     assert np.cov(samples[:, 0], samples[:, 2])[0, 1] == pytest.approx(0.25 * 0.75 * 0.8 * -0.4, abs=0.02)
     np.testing.assert_array_equal(mixture.sample(4000, seed=0), samples)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((1, 50, 50), "Independent pixels"),
+        ((3, 50, 50), "Mixture of 3 Bernoulli distributions"),
+        ((3, 2000, 50000), "Mixture of 3 Bernoulli distributions, first 2,000 images"),
+    ],
+)
+def test_a_baseline_of_some_images_says_so(arguments, expected):
+    assert bernoulli.name(*arguments) == expected

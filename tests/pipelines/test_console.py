@@ -17,6 +17,7 @@ def clock(monkeypatch):
 
 def test_without_a_terminal_there_is_a_line_now_and_then(clock, capsys):
     with Progress("preparing train", "bytes", 4000) as progress:
+        progress.advance(0)
         for second in range(100):
             clock[0] = 100.0 + second
             progress.advance(10)
@@ -25,6 +26,27 @@ def test_without_a_terminal_there_is_a_line_now_and_then(clock, capsys):
         "preparing train: 15% of 4,000 bytes, 333 s left",
         "preparing train: 23% of 4,000 bytes, 306 s left",
     ]
+
+
+def test_what_was_done_before_tells_nothing_of_the_time_left(clock, capsys):
+    with Progress("preparing train", "bytes", 4000) as progress:
+        progress.advance(3000)
+        clock[0] += 40
+        progress.advance(100)
+        clock[0] += 40
+        progress.advance(100)
+    assert capsys.readouterr().out.splitlines() == [
+        "preparing train: 78% of 4,000 bytes, 360 s left",
+        "preparing train: 80% of 4,000 bytes, 320 s left",
+    ]
+
+
+def test_without_any_progress_the_time_left_is_unknown(clock, capsys):
+    with Progress("preparing train", "bytes", 4000) as progress:
+        progress.advance(2000)
+        clock[0] += 40
+        progress.advance(0)
+    assert capsys.readouterr().out == "preparing train: 50% of 4,000 bytes, time left unknown\n"
 
 
 def test_what_is_over_soon_is_not_told(clock, capsys):
@@ -36,6 +58,7 @@ def test_what_is_over_soon_is_not_told(clock, capsys):
 def test_more_than_there_should_be_is_all_of_it(clock, capsys):
     for total in (0, 5):
         with Progress("preparing train", "bytes", total) as progress:
+            progress.advance(0)
             clock[0] += 31
             progress.advance(7)
     lines = capsys.readouterr().out.splitlines()

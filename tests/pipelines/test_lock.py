@@ -38,13 +38,20 @@ def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path, holder):
         assert (tmp_path / "lock").read_text() == str(os.getpid())
 
 
-def test_a_second_process_may_wait(tmp_path, holder):
+def test_a_second_process_may_wait_and_says_for_whom(tmp_path, holder, capsys):
     end = threading.Timer(0.2, holder.kill)
     end.start()
     with locked(tmp_path, wait=True):
         assert holder.wait(10) == -signal.SIGKILL
         assert (tmp_path / "lock").read_text() == str(os.getpid())
     end.join()
+    assert capsys.readouterr().out == f"Waiting for process {holder.pid}, which is at work in {tmp_path}\n"
+
+
+def test_who_need_not_wait_says_nothing(tmp_path, capsys):
+    with locked(tmp_path, wait=True):
+        assert (tmp_path / "lock").read_text() == str(os.getpid())
+    assert capsys.readouterr().out == ""
 
 
 def test_a_lock_can_be_taken_again_and_again(tmp_path):

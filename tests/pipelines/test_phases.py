@@ -38,7 +38,7 @@ class Points(Arrays):
         super().__init__("points", splits)
         self.splits = splits
 
-    def learn(self):
+    def learn(self, progress):
         return Rounded(float(self.splits["train"]["x"].mean()))
 
     def load(self, folder):
@@ -75,7 +75,9 @@ def test_each_phase_needs_what_it_is_given_and_nothing_else(points, tmp_path):
     weights = {id(weight): weight for model in models.values() for weight in model.weights}
     assert results["parameters"] == sum(int(np.prod(weight.shape)) for weight in weights.values())
     histories = {name: history.read(stage(name) / "history.jsonl") for name in models}
-    written = phases.report(points, Finished(preprocessing, splits, models, results, histories), tmp_path / "node 3")
+    folders = {name: stage(name) for name in models}
+    finished = Finished(preprocessing, splits, models, results, histories, folders)
+    written = phases.report(points, finished, tmp_path / "node 3")
     assert json.loads(written["Report's numbers"].read_text())["facts"]["model"] == results["model"]
 
     points.splits["test"] = points.splits["train"]

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ikelos.pipelines.data import writing
+from ikelos.pipelines.data import preparation, writing
 from ikelos.pipelines.data.config import SPLITS
 from ikelos.pipelines.data.preparation import Preparation, Size, cache, prepare
-from ikelos.pipelines.data.store import Column
+from ikelos.pipelines.data.store import Column, Store
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.preprocessing import Preprocessing
 
@@ -41,7 +41,7 @@ class Numbers(Preparation):
     def identity(self):
         return self._splits
 
-    def learn(self):
+    def learn(self, progress):
         self._note("learned")
         return Greatest(max(self._splits["train"]))
 
@@ -113,11 +113,11 @@ def test_of_two_at_once_one_waits_for_the_other(monkeypatch):
     inside, begun = threading.Event(), threading.Event()
     learn = Numbers.learn
 
-    def slow(self):
+    def slow(self, progress):
         inside.set()
         assert begun.wait(10)
         time.sleep(0.1)  # the other one comes to the lock
-        return learn(self)
+        return learn(self, progress)
 
     monkeypatch.setattr(Numbers, "learn", slow)
     found = {}
@@ -148,6 +148,58 @@ def test_damage_in_prepared_data_is_found(tmp_path):
         prepare(Numbers(NUMBERS))
 
 
+@pytest.mark.parametrize("damage", ["changed", "gone", "more"])
+def test_damage_in_what_was_learned_is_found(damage):
+    folder = prepare(Numbers(NUMBERS)).folder
+    learned = folder / "preprocessing"
+    if damage == "gone":
+        (learned / "number").unlink()
+    else:
+        (learned / {"changed": "number", "more": "another"}[damage]).write_text("5")
+    with pytest.raises(UserError, match=rf"{learned} is damaged \(its SHA-256 sums are others\): delete {folder}\.$"):
+        prepare(Numbers(NUMBERS))
+
+
+class Changing(Numbers):
+    """Numbers that others change when so much has been done."""
+
+    def __init__(self, splits, change_after, change):
+        super().__init__(splits)
+        self._change_after, self._change = change_after, change
+
+    def _note(self, what):
+        super()._note(what)
+        if len(self.done) == self._change_after:
+            self._change(self._splits)
+
+
+@pytest.mark.parametrize("change_after", [1, 3, len(ALL)])
+def test_a_source_that_changes_while_it_is_prepared_is_refused_and_nothing_is_kept(change_after):
+    numbers = {split: list(values) for split, values in NUMBERS.items()}
+    changing = Changing(numbers, change_after, lambda splits: splits["test"].__setitem__(0, 2))
+    with pytest.raises(UserError, match=r"The data of some/numbers: all changed while it was prepared\. Start again"):
+        prepare(changing)
+    (unfinished,) = (cache() / "data").iterdir()
+    assert [path.name for path in unfinished.iterdir() if path.is_dir()] == []
+    # The same data again, and the changed one: both are read from the beginning.
+    for splits in (NUMBERS, numbers):
+        again = Numbers(splits)
+        test = prepare(again).splits["test"]
+        assert again.done == ALL
+        np.testing.assert_array_equal(test.array("share"), np.float32(splits["test"]) / 4)
+
+
+def test_a_source_that_vanishes_while_it_is_prepared_is_refused():
+    class Vanishing(Numbers):
+        def identity(self):
+            if self.done:
+                raise FileNotFoundError("numbers.txt")
+            return super().identity()
+
+    with pytest.raises(UserError, match="changed while it was prepared"):
+        prepare(Vanishing(NUMBERS))
+
+
 def test_the_folder_is_that_of_the_environment(monkeypatch):
     monkeypatch.setenv("HOME", "/home/somebody")
     for name, value, expected in [
@@ -172,7 +224,7 @@ def test_too_many_faulty_examples_are_one_error_that_names_them():
             "1: is -1",
             "3: is -3",
             "2 of 5 examples of the split 'test' are faulty (2 negative), more than the share "
-            f"data.source.allowed_faults={allowed:g}. Mend them, or leave them out: "
+            f"data.source.allowed_faults={allowed:g}. Fix them, or leave them out: "
             "--set data.source.allowed_faults=0.4",
         ], number
 
@@ -193,8 +245,18 @@ def test_the_share_that_is_advised_is_enough_and_one_that_a_recipe_takes():
         with pytest.raises(UserError) as caught:
             prepare(Numbers(numbers))
         assert len(prepare(Numbers(numbers, float(str(caught.value).rpartition("=")[2]))).splits["test"]) == others
-    with pytest.raises(UserError, match=r"3 of 3 examples .* are faulty .*=0. Mend them$"):
+    with pytest.raises(UserError, match=r"3 of 3 examples .* are faulty .*=0. Fix them$"):
         prepare(Numbers(NUMBERS | {"test": [-1, -1, -1]}))
+
+
+@pytest.mark.parametrize(("faulty", "every"), [(3, 10_000), (29, 100), (57, 100), (1, 3), (1, 7)])
+def test_the_share_that_is_advised_is_enough_for_any_number(faulty, every):
+    store = Store(Path(), {}, every - faulty, [], {"broken": faulty}, [])
+    with pytest.raises(UserError) as caught:
+        preparation._check_faults(Numbers(NUMBERS), "train", store)
+    advised = float(str(caught.value).rpartition("=")[2])
+    preparation._check_faults(Numbers(NUMBERS, advised), "train", store)
+    assert advised - faulty / every < 2e-4
 
 
 def test_many_faults_are_counted():

@@ -1,3 +1,4 @@
+import errno
 import json
 
 import numpy as np
@@ -77,6 +78,23 @@ def test_what_is_written_into_a_mapped_column_is_not_in_the_file(store_of):
     store = store_of({"x": np.arange(4)})
     store.array("x")[:] = 0
     np.testing.assert_array_equal(Store.open(store.folder).array("x"), range(4))
+
+
+def test_a_column_may_be_larger_than_all_memory(tmp_path):
+    with open("/proc/meminfo") as file:
+        kilobytes = dict(line.split()[:2] for line in file)
+    size = (int(kilobytes["MemTotal:"]) + int(kilobytes["SwapTotal:"])) * 1024 + (1 << 30)
+    path = tmp_path / "x.bin"
+    with path.open("wb") as file:
+        file.write(b"first")
+        try:
+            file.truncate(size)
+        except OSError as error:
+            if error.errno in (errno.EFBIG, errno.ENOSPC, errno.EINVAL):
+                pytest.skip(f"the file system has no files of {size} bytes")
+            raise
+    column = Store(tmp_path, {"x": Column("uint8")}, size, [], {}, []).array("x")
+    assert (column.shape, column[:5].tobytes(), column[-1]) == ((size,), b"first", 0)
 
 
 def test_names_need_not_be_utf8(store_of):

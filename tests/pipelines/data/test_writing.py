@@ -172,7 +172,6 @@ def test_many_faults_are_counted_and_some_named(tmp_path):
     with writing(tmp_path, COLUMNS, lambda _: None) as writer:
         for _ in range(30):
             writer.skip(name, "broken", "is broken")
-        assert writer.skipped == 30
         writer.finish()
     store = Store.open(tmp_path)
     assert (store.skipped, len(store.faults)) == ({"broken": 30}, 20)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ikelos.pipelines.data.order import WHOLE
+from ikelos.pipelines.data.order import WHOLE, Shard
 from ikelos.pipelines.evaluation import feature_network
 from ikelos.pipelines.lock import locked
 
@@ -100,6 +100,15 @@ def test_without_classes_views_of_one_image_are_found(self_supervised):
         self_supervised.predictions(images)
 
 
+def test_a_single_class_tells_nothing(network, tmp_path, monkeypatch):
+    few = {"steps": 1, "steps_per_epoch": 1, "checkpoint_every": 1}
+    monkeypatch.setattr(feature_network, "TRAINING", feature_network.TRAINING.model_copy(update=few))
+    found = network(tmp_path, classes=("bars",))
+    assert found.about["kind"] == "self-supervised"
+    with pytest.raises(ValueError, match="Only a classifier predicts classes"):
+        found.predictions(bars(2, 5)["image"])
+
+
 def test_the_loss_without_classes_is_nt_xent(stored, self_supervised):
     feed = feature_network._feed(stored(0, 64), stored(1, 6), SHAPE, "self-supervised")
     (batch,) = feed.validation
@@ -132,6 +141,21 @@ def test_a_step_has_the_same_batch_wherever_training_began(stored, kind):
     assert later["x"].shape == (32, *SHAPE)
     for name, values in third.items():
         np.testing.assert_array_equal(later[name], values)
+
+
+@pytest.mark.parametrize("kind", ["classifier", "self-supervised"])
+def test_the_shards_of_a_batch_are_the_batch(stored, kind):
+    feed = feature_network._feed(stored(0, 64), stored(1, 20), SHAPE, kind)
+    whole, *halves = (next(iter(feed.train(3, shard))) for shard in (WHOLE, Shard(0, 2), Shard(1, 2)))
+    if kind == "classifier":
+        for name, values in whole.items():
+            np.testing.assert_array_equal(np.concatenate([half[name] for half in halves]), values)
+        return
+    for name in ("id", "x"):
+        first, second = (np.concatenate([np.split(half[name], 2)[view] for half in halves]) for view in (0, 1))
+        np.testing.assert_array_equal(np.concatenate([first, second]), whole[name])
+    for half in halves:
+        np.testing.assert_array_equal(half["y"], [*range(8, 16), *range(8)])
 
 
 @pytest.mark.parametrize("kind", ["classifier", "self_supervised"])

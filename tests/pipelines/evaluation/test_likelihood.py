@@ -150,5 +150,14 @@ def test_costs_may_come_in_arrays_of_any_length(size):
 @pytest.mark.parametrize("number", [0, 1, 3])
 def test_documents_and_costs_must_match(number):
     documents = Ragged.of([np.array([5, 2])])
-    with pytest.raises(ValueError, match=r"`nll` must be of 2 tokens. Received: another number of them"):
+    found = number if number < 2 else "more"
+    with pytest.raises(ValueError, match=f"`nll` must be of 2 tokens. Received: {found}"):
         likelihood.likelihoods([np.zeros(number)], documents, [1], 0.0)
+
+
+def test_costs_behind_the_last_token_in_an_array_of_their_own_are_refused():
+    documents = Ragged.of([np.array([5, 2])])
+    with pytest.raises(ValueError, match=r"`nll` must be of 2 tokens. Received: more"):
+        likelihood.likelihoods([np.zeros(2), np.zeros(1)], documents, [1], 0.0)
+    (found,) = likelihood.likelihoods([np.ones(2), np.zeros(0)], documents, [1], 0.0)
+    assert found.nats == 2

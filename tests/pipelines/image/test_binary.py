@@ -23,6 +23,16 @@ def test_fixed_pixels_depend_on_the_id_alone():
         np.testing.assert_array_equal(binary.fixed(["a"], np.full_like(shades[:1], shade)), shade // 255)
 
 
+def test_a_name_that_is_not_utf8_has_fixed_pixels_too(store_of):
+    names = [b"\xff.png".decode("utf-8", "surrogateescape"), "a.png"]
+    store = store_of({"image": np.full([2, 8, 8, 1], 128, np.uint8)}, names)
+    pixels = binary.fixed(names, store.array("image"))
+    assert set(np.unique(pixels)) == {0, 1}
+    np.testing.assert_array_equal(binary.fixed_pixels(store), pixels)
+    (batch,) = binary.in_order(store, 2, 0)
+    np.testing.assert_array_equal(batch["x"], pixels)
+
+
 def batches(images, start, number, augmentation=MOVES, num_classes=0, size=5, shard=WHOLE):
     dataset = binary.training(images, augmentation, size, 0, start, shard, num_classes)
     return list(dataset.take(number).as_numpy_iterator())

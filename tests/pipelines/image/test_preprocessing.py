@@ -1,3 +1,5 @@
+import errno
+import pathlib
 import threading
 import time
 
@@ -73,10 +75,36 @@ def test_classes_that_are_numbers_are_sorted_as_numbers(folder):
     assert found.splits["train"].labels.tolist() == [1, 0]
 
 
-def test_a_class_that_training_lacks(folder):
-    write(folder / "test" / "cow" / "a.png", np.zeros(SHAPE))
-    with pytest.raises(UserError, match=r"test has the class 'cow' \(test/cow/a.png\), of which the training images"):
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_class_that_training_lacks_is_told_before_any_image_is_decoded(folder, monkeypatch, split):
+    write(folder / split / "cow" / "a.png", np.zeros(SHAPE))
+    monkeypatch.setattr(preprocessing, "pixels", None)
+    message = rf"{split} has the class 'cow' \({split}/cow/a.png\), of which the training images have none"
+    with pytest.raises(UserError, match=message):
         prepare(of_files())
+
+
+def test_what_is_learned_from_is_told(folder):
+    preparation, read = of_files(), []
+    preparation.learn(read.append)
+    assert sum(read) == preparation.size("train").number
+    assert len(read) == 2
+
+
+def test_a_file_that_cannot_be_read_ends_the_preparation_and_is_no_fault(folder, monkeypatch):
+    write(folder / "train" / "dog" / "b.png", np.zeros(SHAPE))
+    original = pathlib.Path.read_bytes
+
+    def read(path):
+        if path.name == "b.png":
+            raise OSError(errno.EIO, "Input/output error")
+        return original(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pathlib.Path, "read_bytes", read)
+        with pytest.raises(UserError, match=r"^train/dog/b.png can't be read: Input/output error$"):
+            prepare(of_files(allowed_faults=0.9))
+    assert len(prepare(of_files()).splits["train"]) == 3
 
 
 def test_both_formats_of_data_sets_give_the_same_store(toy_data_set):
@@ -128,23 +156,23 @@ def test_faults_are_named(folder):
     with pytest.raises(UserError) as caught:
         prepare(of_files(resize=False))
     assert str(caught.value).splitlines() == [
-        "train/cat/b.png: is no PNG, JPEG, GIF or BMP image",
+        "train/cat/b.png: is not a PNG, JPEG, GIF or BMP image",
         "train/dog/c.png: is 4 x 7, not 4 x 6 (data.source.resize=false)",
-        "2 of 4 examples of the split 'train' are faulty (1 no images, 1 of another size), more than the share "
-        "data.source.allowed_faults=0. Mend them, or leave them out: --set data.source.allowed_faults=0.5",
+        "2 of 4 examples of the split 'train' are faulty (1 not an image, 1 of another size), more than the share "
+        "data.source.allowed_faults=0. Fix them, or leave them out: --set data.source.allowed_faults=0.5",
     ]
     train = prepare(of_files(resize=False, allowed_faults=0.5)).splits["train"]
     assert list(train.ids) == ["train/cat/a.png", "train/dog/a.png"]
     assert train.labels.tolist() == [0, 1]
-    assert train.skipped == {"no images": 1, "of another size": 1}
+    assert train.skipped == {"not an image": 1, "of another size": 1}
 
 
 def test_the_example_is_the_first_image_that_can_be_taken(folder):
     (folder / "train" / "cat" / "a.png").write_text("not an image")
-    np.testing.assert_array_equal(of_files().learn().example, np.full(SHAPE, 20))
+    np.testing.assert_array_equal(of_files().learn(lambda _: None).example, np.full(SHAPE, 20))
     (folder / "train" / "dog" / "a.png").write_text("not an image")
     with pytest.raises(UserError, match="The split 'train' of images has no image that can be taken"):
-        of_files().learn()
+        of_files().learn(lambda _: None)
 
 
 class KilledError(Exception):
@@ -177,19 +205,19 @@ def test_one_that_was_killed_goes_on_and_ends_the_same(folder, monkeypatch, toy_
         def images(self, split, start=0, asked=asked, dies_at=dies_at):
             asked.append((split, start))
             for index, image in enumerate(original(self, split, start), start):
-                if index == dies_at and len(asked) == 3:  # the labels, the example, and now the images
+                if index == dies_at and len(asked) == 5:  # three splits' labels, the example, and now the images
                     raise KilledError
                 yield image
 
         with monkeypatch.context() as patch:
             patch.setattr(reading.Reader, "images", images)
             if data_set is not None:
-                asked.append("the data set tells its labels")
+                asked += ["the data set tells its labels"] * 3
             with pytest.raises(KilledError):
                 prepare(preparation)
             again = prepare(preparation)
         assert content(again.folder) == content(whole.folder)
-        split, start = asked[3]
+        split, start = asked[5]
         assert split == "train"
         assert dies_at - 4 <= start <= dies_at
         assert start or dies_at < 4

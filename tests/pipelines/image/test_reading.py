@@ -198,12 +198,16 @@ def test_images_that_cannot_be_taken_say_why(folder):
     write(folder / "large.png", np.zeros([4, 7, 1]))
     (folder / "cut.png").write_bytes(png(np.random.default_rng(0).integers(0, 256, SHAPE))[:-20])
     for content, kind, why in (
-        (folder / "x.png", "no images", "is no PNG, JPEG, GIF or BMP image"),
-        (b"", "no images", "is no PNG, JPEG, GIF or BMP image"),
-        (folder / "cut.png", "no images", "is no PNG, JPEG, GIF or BMP image"),
-        (folder / "gone.png", "unreadable", "can't be read: No such file or directory"),
+        (folder / "x.png", "not an image", "is not a PNG, JPEG, GIF or BMP image"),
+        (b"", "not an image", "is not a PNG, JPEG, GIF or BMP image"),
+        (folder / "cut.png", "not an image", "is not a PNG, JPEG, GIF or BMP image"),
         (folder / "large.png", "of another size", "is 4 x 7, not 4 x 6 (data.source.resize=false)"),
     ):
         with pytest.raises(FaultError) as caught:
             pixels(content, SHAPE, resize=False)
         assert (caught.value.kind, caught.value.why) == (kind, why)
+
+
+def test_a_file_that_cannot_be_read_now_is_an_error_and_no_fault(folder):
+    with pytest.raises(UserError, match=rf"^{folder}/gone.png can't be read: No such file or directory$"):
+        pixels(folder / "gone.png", SHAPE, resize=False)

@@ -2,7 +2,6 @@ import errno
 import gzip
 import io
 import os
-import pathlib
 import re
 
 import pytest
@@ -280,20 +279,25 @@ def test_characters_across_the_borders_of_pieces_are_no_fault(folder, monkeypatc
     assert fault(folder / "a.txt") is None
 
 
-def test_files_that_cannot_be_read_are_faults(folder):
+def test_files_that_cannot_be_unpacked_are_faults(folder):
     whole = gzip.compress(b"text" * 100)
     (folder / "cut.txt.gz").write_bytes(whole[:-10])
     (folder / "plain.txt.gz").write_bytes(b"not compressed")
     (folder / "odd.txt.gz").write_bytes(whole[:10] + b"\xff" * 9 + whole[19:])
     for name, why in (("cut", "ended before"), ("plain", "Not a gzipped file"), ("odd", "while decompressing|CRC")):
         kind, found = fault(folder / f"{name}.txt.gz")
-        assert kind == "unreadable"
-        assert re.search(f"^can't be read: .*({why})", found)
+        assert kind == "broken"
+        assert re.search(f"^can't be unpacked: .*({why})", found)
 
 
-def test_a_file_that_is_gone_is_a_fault():
-    kind, why = documents.fault(Document("a", pathlib.Path("/no/such/file").open, 1))
-    assert (kind, why) == ("unreadable", "can't be read: No such file or directory")
+@pytest.mark.parametrize("name", ["gone.txt", "gone.txt.gz"])
+def test_a_file_that_cannot_be_read_now_is_an_error_and_no_fault(folder, name):
+    hold_out(folder)
+    (folder / name).write_bytes(b"")
+    (document,) = Reader(files([name], "validation.txt", "test.txt")).documents("train")
+    (folder / name).unlink()
+    with pytest.raises(UserError, match=rf"^{name} can't be read: No such file or directory$"):
+        documents.fault(document)
 
 
 TEXTS = [

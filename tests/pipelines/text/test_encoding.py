@@ -1,4 +1,5 @@
 import gzip
+import shutil
 
 import numpy as np
 import pytest
@@ -6,9 +7,10 @@ import pytest
 from ikelos.pipelines.data import writing
 from ikelos.pipelines.data.preparation import prepare
 from ikelos.pipelines.errors import UserError
-from ikelos.pipelines.text import documents, vocabulary
+from ikelos.pipelines.text import documents
 from ikelos.pipelines.text.config import TextSource, Vocabulary
 from ikelos.pipelines.text.encoding import TextPreparation, thinned
+from ikelos.pipelines.text.vocabulary.character import CharacterVocabulary
 from ikelos.pipelines.text.vocabulary.special import END, SPECIAL, UNKNOWN
 
 CHARACTERS = Vocabulary(kind="character", size=None)
@@ -53,7 +55,7 @@ def test_empty_documents_are_left_out_and_are_no_fault(source):
 
 def test_large_vocabularies_have_larger_numbers(source, monkeypatch):
     preparation = TextPreparation(source({"a.txt": "abc"}), CHARACTERS)
-    learned = preparation.learn()
+    learned = preparation.learn(lambda _: None)
     assert preparation.columns(learned)["tokens"].dtype == "uint16"
     monkeypatch.setattr(learned.vocabulary, "size", (1 << 16) + 1)
     assert preparation.columns(learned)["tokens"].dtype == "uint32"
@@ -83,8 +85,7 @@ def test_documents_in_pieces_have_the_tokens_of_the_whole(source, monkeypatch, s
     assert train.skipped == {"not UTF-8": 1}
     for name, text, tokens in zip(texts, texts.values(), train.ragged("tokens"), strict=True):
         if settings.kind != "bpe" or name != "f.txt":  # pieces of a line may have other subwords
-            (expected,) = vocabulary.encode_documents(found.learned.vocabulary, [text])
-            np.testing.assert_array_equal(tokens, [*expected, END])
+            np.testing.assert_array_equal(tokens, [*found.learned.vocabulary.tokens(text), END])
 
 
 class KilledError(Exception):
@@ -92,18 +93,18 @@ class KilledError(Exception):
 
 
 class Encoder:
-    """Stands for `encode_documents`: notes how many characters each call had, and dies at one if it is to."""
+    """Stands for a vocabulary's `tokens`: notes how many characters each call had, and dies at one if it is to."""
 
     def __init__(self):
         self.characters = []
         self.dies_at = None
-        self._encode = vocabulary.encode_documents
+        self._tokens = CharacterVocabulary.tokens
 
-    def __call__(self, learned, texts):
-        self.characters.append(sum(map(len, texts)))
+    def tokens(self, learned, text):
+        self.characters.append(len(text))
         if len(self.characters) == self.dies_at:
             raise KilledError
-        return self._encode(learned, texts)
+        return self._tokens(learned, text)
 
     def begin(self, dies_at=None):
         self.characters, self.dies_at = [], dies_at
@@ -112,7 +113,7 @@ class Encoder:
 @pytest.fixture
 def encoder(monkeypatch):
     encoder = Encoder()
-    monkeypatch.setattr(vocabulary, "encode_documents", encoder)
+    monkeypatch.setattr(CharacterVocabulary, "tokens", lambda self, text: encoder.tokens(self, text))
     return encoder
 
 
@@ -154,6 +155,39 @@ def test_another_vocabulary_or_file_is_other_data_and_a_share_of_faults_is_not(s
     assert prepare(TextPreparation(source({"a.txt": "abcd"}), CHARACTERS)).folder not in folders.values()
 
 
+def test_the_same_paths_in_two_working_directories_are_other_data(source, tmp_path, monkeypatch):
+    first = source({"a.txt": "abc"})
+    found = [prepare(TextPreparation(first, CHARACTERS))]
+    shutil.copytree(tmp_path, tmp_path / "copy")  # with the same sizes and times
+    monkeypatch.chdir(tmp_path / "copy")
+    found.append(prepare(TextPreparation(first, CHARACTERS)))
+    assert found[0].folder != found[1].folder
+    assert found[0].splits["train"].sha256() == found[1].splits["train"].sha256()
+    assert list(found[0].splits["train"].ids) == list(found[1].splits["train"].ids) == ["train/a.txt"]
+
+
+def test_a_file_that_changes_while_it_is_prepared_is_refused(source, monkeypatch):
+    files = source({"a.txt": "abc"})
+    tokens = CharacterVocabulary.tokens
+
+    def change(learned, text):
+        with open("train/a.txt", "a") as file:
+            file.write("d")
+        return tokens(learned, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CharacterVocabulary, "tokens", change)
+        with pytest.raises(UserError, match="The data of texts changed while it was prepared"):
+            prepare(TextPreparation(files, CHARACTERS))
+    assert prepare(TextPreparation(files, CHARACTERS)).splits["train"].array("characters")[0] > 3
+
+
+def test_what_is_learned_from_is_told(source):
+    preparation, read = TextPreparation(source({"a.txt": "abc", "b.txt": "", "c.txt": b"\xff"}), CHARACTERS), []
+    preparation.learn(read.append)
+    assert sum(read) == preparation.size("train").number == 4
+
+
 def test_what_is_prepared_already_is_not_read(source, monkeypatch):
     files = source({"a.txt": "abc"})
     made = prepare(TextPreparation(files, CHARACTERS))
@@ -170,10 +204,10 @@ def test_faults_are_named(source):
         prepare(TextPreparation(files, CHARACTERS))
     assert str(caught.value).splitlines() == [
         "train/b.txt: is not valid UTF-8 at byte 5: invalid start byte",
-        "train/c.txt.gz: can't be read: Not a gzipped file (b'no')",
+        "train/c.txt.gz: can't be unpacked: Not a gzipped file (b'no')",
         "train/d.txt: is not valid UTF-8 at byte 4: unexpected end of data",
-        "3 of 4 examples of the split 'train' are faulty (2 not UTF-8, 1 unreadable), more than the share "
-        "data.source.allowed_faults=0. Mend them, or leave them out: --set data.source.allowed_faults=0.75",
+        "3 of 4 examples of the split 'train' are faulty (2 not UTF-8, 1 broken), more than the share "
+        "data.source.allowed_faults=0. Fix them, or leave them out: --set data.source.allowed_faults=0.75",
     ]
 
 

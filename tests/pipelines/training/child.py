@@ -90,6 +90,8 @@ def stage(**changes) -> dict:
         "validation": tf.data.Dataset.range(10**6, 10**6 + 2).map(batch),
         "unit": "tokens",
         "metric": Metric("loss", "nats"),
+        "trouble": None,
+        "trouble_patience": 0,
         "units_per_step": BATCH * LENGTH,
         "units": 1000 * BATCH * LENGTH,
         "samples": lambda model: [str(model(tf.zeros([1, LENGTH], tf.int32)).shape)],
@@ -104,7 +106,7 @@ def fit(parts: dict, training: PlainTraining, folder: Path) -> keras.Model:
         training=training,
         build=lambda _: parts["build"](),
         feed=lambda *_: feed,
-        **{name: parts[name] for name in ("name", "unit", "metric", "loss")},
+        **{name: parts[name] for name in ("name", "unit", "metric", "loss", "trouble", "trouble_patience")},
     )
     return fitting.fit(stage, feed, {}, folder)
 

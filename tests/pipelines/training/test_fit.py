@@ -389,6 +389,28 @@ def test_a_metric_that_the_model_has_not_is_named(tiny, tmp_path):
         tiny.fit(stage, tiny.training(), tmp_path)
 
 
+def test_trouble_that_lasts_stops_the_training_and_one_that_is_resumed_again(tiny, tmp_path):
+    def train(patience, trouble=lambda record: f"the loss is {record['loss']:.0f}, too much"):
+        parts = tiny.stage(trouble=trouble, trouble_patience=patience)
+        tiny.fit(parts, tiny.training(steps_per_epoch=4), tmp_path)
+
+    for step, epochs in ((8, 2), (12, 3)):
+        message = rf"^Step {step} of stage 'tiny', for {epochs} epochs: the loss is \d, too much\.$"
+        with pytest.raises(UserError, match=message):
+            train(patience=2)
+        assert history(tmp_path)[-1]["step"] == step
+    # An epoch without trouble ends the row; without patience, or with more of it, training goes on.
+    with pytest.raises(UserError, match="Step 20 of stage 'tiny', for 1 epochs"):
+        train(1, trouble=lambda record: "it is over" if record["step"] == 20 else None)
+
+
+@pytest.mark.parametrize("patience", [0, 6])
+def test_trouble_within_the_patience_is_borne(tiny, tmp_path, patience):
+    parts = tiny.stage(trouble=lambda record: "all is lost", trouble_patience=patience)
+    tiny.fit(parts, tiny.training(steps_per_epoch=4), tmp_path)
+    assert history(tmp_path)[-1]["step"] == 20
+
+
 def test_validation_that_counts_nothing_is_an_error(tiny, tmp_path):
     empty = tf.data.Dataset.range(1).map(lambda step: tiny.batch(step) | {"sample_weight": tf.zeros([4, 6])})
     with pytest.raises(ValueError, match="`validation` of stage 'tiny' must have examples that count"):

@@ -120,16 +120,12 @@ def test_save_and_load(fitted, tmp_path):
     assert json.loads((tmp_path / "vocabulary.json").read_text())["kind"] == fitted.kind
 
 
-def test_encode_documents(fitted, monkeypatch):
-    texts = [*TEXTS, "", "a", "", TEXTS[0]]
-    expected = [fitted.encode(tf.constant([text]))[0].numpy() for text in texts]
-    for batch_bytes in (1, 100, 10_000):
-        monkeypatch.setattr(vocabulary, "_BATCH_BYTES", batch_bytes)
-        found = vocabulary.encode_documents(fitted, texts)
-        assert [array.dtype for array in found] == [np.int32] * len(texts)
-        for one, other in zip(found, expected, strict=True):
-            np.testing.assert_array_equal(one, other)
-    assert vocabulary.encode_documents(fitted, []) == []
+@hypothesis.settings(max_examples=40)
+@hypothesis.given(text=ANY_TEXT | TRICKY_TEXT | st.sampled_from(TEXTS))
+def test_tokens_outside_of_a_graph_are_the_same(fitted, text):
+    found = fitted.tokens(text)
+    np.testing.assert_array_equal(found, fitted.encode(tf.constant([text.encode()]))[0])
+    assert found.dtype == np.int32
 
 
 def test_unknown_kind():

@@ -10,7 +10,7 @@ def test_mapped_data_and_a_copy_in_memory(load, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("sys.argv", ["data.py", "--smoke", "--folder", str(tmp_path)])
     data.main()
     printed = capsys.readouterr().out
-    assert "texts: 0.02 GB of 40 examples" in printed
+    assert "texts: 0.01 GB of 40 examples" in printed
     assert "images: 0.00 GB of 360 examples" in printed
     assert printed.count("of anonymous memory more than") == 2
     assert printed.count("ms, in memory") == 2

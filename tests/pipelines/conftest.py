@@ -48,6 +48,7 @@ TINY = {
         "model.max_width=4",
         "model.hidden_size=4",
         "model.r1_interval=2",
+        "model.conditional=false",
         "training.steps=6",
         "training.steps_per_epoch=3",
         "training.trouble_patience=0",

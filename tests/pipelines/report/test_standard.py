@@ -93,7 +93,7 @@ def build():
             "peak_memory_bytes": 1.26e9,
         }
         histories = {name: [STEP, EPOCH] for name in stages}
-        finished = task.Finished(None, None, {}, results, histories)
+        finished = task.Finished(None, None, {}, results, histories, {})
         return standard.build(Toy(config), parts, finished)
 
     return build

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -64,15 +65,52 @@ def test_the_discriminator_sees_images_in_the_range_of_the_generators(built):
     np.testing.assert_array_equal(np.concatenate([half["x"] for half in halves]), batch["x"])
 
 
-def test_a_discriminator_that_has_won_ends_the_run_with_advice(tiny, tmp_path):
+def test_a_discriminator_that_has_won_ends_the_run_with_advice(tiny, tmp_path, monkeypatch):
     # It alone learns, and fast.
-    recipe = tiny(
-        *("training.trouble_patience=2", "training.steps=60", "training.steps_per_epoch=15"),
+    overrides = [
+        *("training.steps=60", "training.steps_per_epoch=15"),
         *("training.optimizers.discriminator.learning_rate=0.05", "model.r1=1e-6", "model.augmentation=[]"),
         *("training.optimizers.generator.learning_rate=1e-9", "model.hidden_size=16", "model.discriminator_width=4"),
-    )
+    ]
     with pytest.raises(UserError, match=r"stage 'gan', for 2 epochs: the (discriminator has won|generator has coll)"):
-        runner.run(recipe, tmp_path / "run")
+        runner.run(tiny("training.trouble_patience=2", *overrides), tmp_path / "run")
+
+    # Who has more patience may go on.
+    def train(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner.phases, "train", train)
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(tiny("training.trouble_patience=0", *overrides), tmp_path / "run")
+    with pytest.raises(UserError, match=r"training\.steps is 60 there and 61 here"):
+        runner.run(tiny("training.trouble_patience=0", *overrides, "training.steps=61"), tmp_path / "run")
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_too_few_images_to_compare_end_the_run_before_training(prepared, split):
+    task, preprocessing, splits = prepared()
+    (stage,) = task.stages(preprocessing)
+
+    def feed(number):
+        return stage.feed(splits | {split: dataclasses.replace(splits[split], examples=number)}, {})
+
+    with pytest.raises(UserError, match=f"^{split} must have at least 8 images to be compared with. Received: 7$"):
+        feed(7)
+    assert feed(8).units_per_step == 8
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["evaluation.other_run={tmp_path}/none"], "evaluation.other_run: there is no export in {tmp_path}/none; "),
+        (["evaluation.mixture_components=49"], "mixture_components=49 is more than the 48 training images"),
+    ],
+)
+def test_a_baseline_that_cannot_be_had_ends_the_run_before_training(prepared, tmp_path, overrides, message):
+    task, preprocessing, splits = prepared(*(override.format(tmp_path=tmp_path) for override in overrides))
+    (stage,) = task.stages(preprocessing)
+    with pytest.raises(UserError, match=message.format(tmp_path=tmp_path)):
+        stage.feed(splits, {})
 
 
 def test_images_without_classes_are_measured_by_a_network_without(built):

@@ -135,8 +135,7 @@ def prepare(preparation: Preparation[Learned]) -> Prepared[Learned]:
                 _write(preparation, unfinished, identity)
                 _check_unchanged(preparation, unfinished, identity)
                 files.finish(unfinished, folder)
-    if _sums(folder / "preprocessing") != json.loads((folder / _LEARNED).read_text(encoding="utf-8")):
-        raise UserError(f"{folder / 'preprocessing'} is damaged (its SHA-256 sums are others): delete {folder}.")
+    _check_learned(folder)
     learned = preparation.load(folder / "preprocessing")
     splits = {split: Store.open(folder / split) for split in SPLITS}
     for split, store in splits.items():
@@ -152,7 +151,7 @@ def _check_unchanged(preparation: Preparation[Any], unfinished: Path, identity: 
     """Throws away what was written if the source changed meanwhile: it may be of two states of it."""
     try:
         unchanged = _identity(preparation) == identity
-    except FileNotFoundError:
+    except (FileNotFoundError, tf.errors.NotFoundError):
         unchanged = False
     if unchanged:
         return
@@ -195,6 +194,16 @@ def _write(preparation: Preparation[Learned], folder: Path, identity: str) -> No
 def _sums(folder: Path) -> dict[str, str]:
     """SHA-256 of each file of a folder."""
     return {path.name: sum_of(path, 0, path.stat().st_size) for path in sorted(folder.iterdir())}
+
+
+def _check_learned(folder: Path) -> None:
+    """Raises UserError if what the preprocessing wrote is not there as it was written."""
+    try:
+        whole = _sums(folder / "preprocessing") == json.loads((folder / _LEARNED).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        whole = False
+    if not whole:
+        raise UserError(f"{folder / 'preprocessing'} is damaged (its SHA-256 sums are others): delete {folder}.")
 
 
 def _check_faults(preparation: Preparation[Any], split: Split, store: Store) -> None:

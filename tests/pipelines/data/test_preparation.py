@@ -1,10 +1,12 @@
 import json
+import shutil
 import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from ikelos.pipelines.data import preparation, writing
 from ikelos.pipelines.data.config import SPLITS
@@ -148,14 +150,23 @@ def test_damage_in_prepared_data_is_found(tmp_path):
         prepare(Numbers(NUMBERS))
 
 
-@pytest.mark.parametrize("damage", ["changed", "gone", "more"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "preprocessing" / "number").write_text("5"),
+        lambda folder: (folder / "preprocessing" / "number").unlink(),
+        lambda folder: (folder / "preprocessing" / "another").write_text("5"),
+        lambda folder: (folder / "preprocessing" / "another").mkdir(),
+        lambda folder: shutil.rmtree(folder / "preprocessing"),
+        lambda folder: (folder / "preprocessing.json").write_text("{"),
+        lambda folder: (folder / "preprocessing.json").unlink(),
+    ],
+    ids=["changed", "gone", "more", "a folder", "all gone", "sums changed", "sums gone"],
+)
 def test_damage_in_what_was_learned_is_found(damage):
     folder = prepare(Numbers(NUMBERS)).folder
     learned = folder / "preprocessing"
-    if damage == "gone":
-        (learned / "number").unlink()
-    else:
-        (learned / {"changed": "number", "more": "another"}[damage]).write_text("5")
+    damage(folder)
     with pytest.raises(UserError, match=rf"{learned} is damaged \(its SHA-256 sums are others\): delete {folder}\.$"):
         prepare(Numbers(NUMBERS))
 
@@ -189,11 +200,12 @@ def test_a_source_that_changes_while_it_is_prepared_is_refused_and_nothing_is_ke
         np.testing.assert_array_equal(test.array("share"), np.float32(splits["test"]) / 4)
 
 
-def test_a_source_that_vanishes_while_it_is_prepared_is_refused():
+@pytest.mark.parametrize("error", [FileNotFoundError(), tf.errors.NotFoundError(None, None, "no such file")])
+def test_a_source_that_vanishes_while_it_is_prepared_is_refused(error):
     class Vanishing(Numbers):
         def identity(self):
             if self.done:
-                raise FileNotFoundError("numbers.txt")
+                raise error
             return super().identity()
 
     with pytest.raises(UserError, match="changed while it was prepared"):

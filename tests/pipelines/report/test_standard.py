@@ -176,7 +176,7 @@ def test_without_parts_there_is_no_table(build):
 def test_the_data_is_told_by_its_numbers(build):
     facts, sections = build()
     table = of(Table, sections)[1]
-    assert table.prose == ["As it is prepared; the sum tells it from any other."]
+    assert table.prose == ["The data as prepared; its checksum identifies it."]
     assert table.rows[0] == ["train", 1234, 5.26, "none", "0123456789abcdef"]
     assert [row[0] for row in table.rows] == ["train", "test"]
     assert facts["data"]["train"]["sha256"] == WHOLE["sha256"]

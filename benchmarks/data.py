@@ -10,6 +10,7 @@ a group of so many bytes. `--gigabytes 0.01 --steps 3` is a trial.
 import argparse
 import json
 import math
+import mmap
 import os
 import pathlib
 import re
@@ -134,14 +135,21 @@ class Copied:
 
     def array(self, name):
         """The column."""
-        return np.array(self._store.array(name))
+        return in_memory(self._store.array(name))
 
     def ragged(self, name):
         """The ragged column."""
         from ikelos.pipelines.data.store import Ragged
 
         ragged = self._store.ragged(name)
-        return Ragged(np.array(ragged.values), np.array(ragged.ends))
+        return Ragged(in_memory(ragged.values), in_memory(ragged.ends))
+
+
+def in_memory(values):
+    """A copy in anonymous memory, which TensorFlow shares as it shares a mapped file."""
+    copy = np.ndarray(values.shape, values.dtype, buffer=mmap.mmap(-1, max(values.nbytes, 1)))
+    copy[...] = values
+    return copy
 
 
 def train(model, batches, steps):

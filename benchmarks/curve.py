@@ -34,6 +34,7 @@ def ours(request):
     """Trains the recipe's model in this process; the points of its curve."""
     from ikelos.pipelines import phases, task
     from ikelos.pipelines import recipe as recipes
+    from ikelos.pipelines.data import preparation
     from ikelos.pipelines.training import history
 
     folder = pathlib.Path(request["folder"])
@@ -48,12 +49,10 @@ def ours(request):
         ]
         recipe = recipes.load("language_modeling", overrides)
         modeling = task.of_recipe(recipe)
-        splits = modeling.read()
-        words = modeling.fit(splits)
-        data = modeling.encode(words, splits)
+        prepared = preparation.prepare(modeling.preparation())
         for split in ("train", "validation"):
-            np.save(folder / f"{split}.npy", np.concatenate(data[split].tokens))
-        phases.train(modeling, words, data, lambda _: folder / name)
+            np.save(folder / f"{split}.npy", prepared.splits[split].ragged("tokens").values.astype(np.int32))
+        phases.train(modeling, prepared.learned, prepared.splits, lambda _: folder / name)
         records = history.read(folder / name / "history.jsonl")
         return (
             recipe.config,

@@ -53,7 +53,7 @@ TINY = {
         "training.steps_per_epoch=3",
         "training.trouble_patience=0",
         *(f"training.optimizers.{name}.warmup_steps=2" for name in ("generator", "discriminator")),
-        "evaluation={images: 12, batch_size: 5, mixture_components: 2, mixture_images: 20, other_run: null, "
+        "evaluation={images: 12, batch_size: 5, mixture_components: 2, mixture_images: 50, other_run: null, "
         "pictures: 3, peers: [{name: nobody, value: 30.0, minutes: null}]}",
     ],
     "image_generation_vae": [

@@ -15,7 +15,7 @@ from ikelos.pipelines.errors import UserError
         (["model.conditional=true", "data.source.label_feature=null"], "label_feature"),
         (["model.num_samples=2", "model.free_bits=1.0"], "num_samples=2, free_bits=1.0"),
         (["model.prior={kind: normal, num_components: 3}"], "num_components"),
-        (["evaluation.mixture_components=41"], "at most evaluation.mixture_images=40. Received: 41"),
+        (["evaluation.mixture_components=41"], "at most mixture_images=40. Received: mixture_components=41"),
     ],
 )
 def test_recipes_that_cannot_run_are_refused(tiny, overrides, message):

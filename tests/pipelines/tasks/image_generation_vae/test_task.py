@@ -30,7 +30,10 @@ def test_a_run_leaves_a_served_model_a_report_and_figures(tiny, tmp_path, condit
     results = json.loads((workdir / "evaluation.json").read_text())
     figures = results["model"]
     assert outcome["Result"].startswith(f"{figures['nats_per_image']:.2f} nats per image, ")
-    assert " active units on 12 held-out images (bound of 5 samples); Independent pixels: " in outcome["Result"]
+    assert (
+        " active units on 12 held-out images (bound of 5 samples); Independent pixels, first 40 images: "
+        in outcome["Result"]
+    )
     assert set(figures["classes"]) == {"lying", "standing"}
     assert figures["bits_per_pixel"] == pytest.approx(figures["nats_per_image"] / np.log(2) / 64)
     assert 0 <= figures["active_units"] <= 3
@@ -81,7 +84,10 @@ def test_baselines_are_measured_on_the_same_pixels(prepared):
     train, test = binary.fixed_pixels(splits["train"]), binary.fixed_pixels(splits["test"])
     assert len(train) == 48 > task.config.evaluation.mixture_images == 40
     results = task.baselines(preprocessing, splits)
-    assert list(results) == ["Independent pixels", "Mixture of 2 Bernoulli distributions"]
+    assert list(results) == [
+        "Independent pixels, first 40 images",
+        "Mixture of 2 Bernoulli distributions, first 40 images",
+    ]
     for components, figures in enumerate(results.values(), 1):
         fitted = bernoulli.fit(train[:40], components)
         expected = -fitted.log_probabilities(test).mean()

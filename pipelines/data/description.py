@@ -19,7 +19,8 @@ def describe(store: Store, class_names: Sequence[str]) -> dict[str, Any]:
         Also `lengths`, of each ragged column the least, the median and the greatest number of items and all together,
         and `classes`, the number of examples of each.
     """
-    lengths = {name: store.ragged(name).lengths for name, column in store.columns.items() if column.ragged}
+    told = [name for name, column in store.columns.items() if column.ragged and name != ID]
+    lengths = {name: store.ragged(name).lengths for name in told}
     counts = [] if store.labels is None else np.bincount(store.labels, minlength=len(class_names)).tolist()
     return store.facts() | {
         "lengths": {
@@ -30,7 +31,6 @@ def describe(store: Store, class_names: Sequence[str]) -> dict[str, Any]:
                 "sum": int(values.sum()),
             }
             for name, values in lengths.items()
-            if name != ID
         },
         "classes": dict(zip(class_names, counts, strict=True)) if counts else {},
     }

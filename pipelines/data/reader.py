@@ -4,22 +4,24 @@ import abc
 import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from ikelos.pipelines.data import sources
 from ikelos.pipelines.data.config import Source, Split
 from ikelos.pipelines.data.preparation import Size
 
+Section = TypeVar("Section", bound=Source)
 
-class Reader(abc.ABC):
+
+class Reader(abc.ABC, Generic[Section]):
     """What readers of texts and of images share."""
 
     suffixes: tuple[str, ...]
     """Of the files that can be read, with those of TFRecords."""
 
-    def __init__(self, source: Source):
+    def __init__(self, source: Section):
         """Takes the recipe's section."""
-        self._section = source
+        self._source = source
 
     @functools.cached_property
     def paths(self) -> Mapping[str, Sequence[str]]:
@@ -28,7 +30,7 @@ class Reader(abc.ABC):
         Raises:
             UserError: For a pattern without files, a file in two splits or with another suffix.
         """
-        return sources.files(self._section.files, self.suffixes) if self._section.files is not None else {}
+        return sources.files(self._source.files, self.suffixes) if self._source.files is not None else {}
 
     @functools.cached_property
     def builder(self) -> Any:
@@ -37,9 +39,9 @@ class Reader(abc.ABC):
         Raises:
             UserError: For an unknown data set, config or split, or a feature that it does not have.
         """
-        builder = sources.open_tfds(self._section)
+        builder = sources.open_tfds(self._source)
         self.check_features(builder.info.features)
-        return sources.prepared(self._section, builder)
+        return sources.prepared(self._source, builder)
 
     @abc.abstractmethod
     def check_features(self, features: Mapping[str, Any]) -> None:
@@ -47,16 +49,16 @@ class Reader(abc.ABC):
 
     def identity(self) -> Any:
         """What tells one state of the source from another, JSON; errors as of `paths` and `builder`."""
-        section = self._section.model_dump(mode="json", exclude={"allowed_faults"})
-        if self._section.files is not None:
+        section = self._source.model_dump(mode="json", exclude={"allowed_faults"})
+        if self._source.files is not None:
             return [section, sources.files_identity(self.paths)]
-        return [section, sources.tfds_identity(self._section, self.builder)]
+        return [section, sources.tfds_identity(self._source, self.builder)]
 
     def size(self, split: Split) -> Size:
         """How much there is to read of a split."""
-        if self._section.files is not None:
+        if self._source.files is not None:
             return Size(sum(map(os.path.getsize, self.paths[split])), "bytes")
-        return Size(sources.num_examples(self._section, self.builder, split), "examples")
+        return Size(sources.num_examples(self._source, self.builder, split), "examples")
 
     def in_files(self, split: Split, start: int) -> Iterator[tuple[str, Any]]:
         """The examples behind the first `start` in files: the path, and None; or of one in a TFRecord a name and its

@@ -43,13 +43,6 @@ def available() -> dict[str, str]:
     return {name: description for name, (_, description) in _OURS.items()}
 
 
-def place(source: Source, split: Split) -> str:
-    """A split as an error names it."""
-    if source.files is not None:
-        return f"files.{split}={list(getattr(source.files, split))}"
-    return f"split {getattr(source.splits, split)!r} of data set {source.tfds!r}"
-
-
 def open_tfds(source: Source) -> Any:
     """The builder of a data set, whose files need not be there yet.
 

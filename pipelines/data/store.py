@@ -276,4 +276,4 @@ def _is_mapped(values: np.ndarray) -> bool:
     base: Any = values
     while isinstance(base, np.ndarray):
         base = base.base
-    return isinstance(base.obj if isinstance(base, memoryview) else base, mmap.mmap)
+    return isinstance(base, mmap.mmap)

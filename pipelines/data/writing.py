@@ -52,12 +52,14 @@ class Writer:
         self._files = {name: (folder / name).open("ab") for name in self._names()}
         self._sums = {name: hashlib.sha256() for name in self._names()}
         self._new_bytes = 0
-        self._items = {name: 0 for name, column in self._columns.items() if column.ragged}
+        self._items = {
+            name: self._ends.get(f"{name}.bin", 0) // column.item_bytes
+            for name, column in self._columns.items()
+            if column.ragged
+        }
         if not self._parts:
             for name in self._items:
                 self._put(f"{name}.ends.bin", np.zeros(1, np.int64))
-        else:
-            self._items = {name: self._ends[f"{name}.bin"] // self._columns[name].item_bytes for name in self._items}
         progress(self._read)
 
     def extend(self, name: str, items: np.ndarray) -> None:
@@ -157,7 +159,7 @@ class Writer:
         }
         self._journal.write(json.dumps(part) + "\n")
         _to_disk(self._journal)
-        self._parts.append(json.loads(json.dumps(part)))
+        self._parts.append(part)
         self._sums = {name: hashlib.sha256() for name in self._files}
         self._new_bytes = 0
 

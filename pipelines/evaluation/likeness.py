@@ -84,8 +84,7 @@ class Comparison:
             gives.
         """
         features = self.network.features(images)
-        subset = max(min(_SUBSET, self.number // 2), 2)
-        kid = kernel_distance.between(features, self._reference, subset_size=subset)
+        kid = kernel_distance.between(features, self._reference, subset_size=min(_SUBSET, self.number // 2))
         both = precision_recall.between(features, self._reference)
         balance = {}
         if self._shares is not None:

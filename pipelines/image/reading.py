@@ -43,15 +43,10 @@ class Found:
     size: int
 
 
-class Reader(reader.Reader):
+class Reader(reader.Reader[ImageSource]):
     """Finds the images of a source."""
 
     suffixes = (".png", ".jpg", ".jpeg", *sources.TFRECORDS)
-
-    def __init__(self, source: ImageSource):
-        """Takes the recipe's section."""
-        super().__init__(source)
-        self._source = source
 
     def class_names(self) -> list[str] | None:
         """Those that a data set itself tells, in the order of its labels; None if there are none, or it tells none."""

@@ -50,15 +50,10 @@ class Piece:
     last: bool
 
 
-class Reader(reader.Reader):
+class Reader(reader.Reader[TextSource]):
     """Finds the documents of a source."""
 
     suffixes = (".txt", ".txt.gz", *sources.TFRECORDS)
-
-    def __init__(self, source: TextSource):
-        """Takes the recipe's section."""
-        super().__init__(source)
-        self._source = source
 
     def documents(self, split: Split, start: int = 0) -> Iterator[Document]:
         """The documents of a split behind the first `start`, in an order that is the same each time.

@@ -88,7 +88,13 @@ class Stage:
             )
 
 
-def feed(splits: Splits, training: Training, prepare: Callable[[Batch], Batch] = dict) -> Feed:
+def feed(
+    splits: Splits,
+    training: Training,
+    prepare: Callable[[Batch], Batch] = dict,
+    validation_batch_size: int | None = None,
+    samples: Callable[[Any], Samples] | None = None,
+) -> Feed:
     """A feed of the examples as they are.
 
     Args:
@@ -96,13 +102,16 @@ def feed(splits: Splits, training: Training, prepare: Callable[[Batch], Batch] =
         training: Batch size and seed.
         prepare: In the graph, from a batch as of `examples.batches` to an element of a `Feed`; by default the columns
             are `x` and so on already.
+        validation_batch_size: By default that of the training.
+        samples: As of `Feed`.
     """
     size, seed = training.batch_size, training.seed
     return Feed(
         train=lambda step, shard: examples.batches(splits["train"], size, seed, step, shard).map(prepare),
-        validation=examples.in_order(splits["validation"], size).map(prepare),
+        validation=examples.in_order(splits["validation"], validation_batch_size or size).map(prepare),
         units_per_step=size,
         units=len(splits["train"]),
+        samples=samples,
     )
 
 

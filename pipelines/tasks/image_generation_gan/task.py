@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from ikelos.layers import AdversarialModel
 from ikelos.pipelines import task
-from ikelos.pipelines.data import examples
 from ikelos.pipelines.data.examples import Batch
 from ikelos.pipelines.data.preparation import cache
 from ikelos.pipelines.data.store import Splits
@@ -25,7 +24,7 @@ from ikelos.pipelines.report.tiles import tiled
 from ikelos.pipelines.tasks.image_generation_gan import serving
 from ikelos.pipelines.tasks.image_generation_gan.config import Config
 from ikelos.pipelines.training.adversaries import trouble
-from ikelos.pipelines.training.stage import Feed, Models, Stage
+from ikelos.pipelines.training.stage import Feed, Models, Stage, feed
 from ikelos.serving import Signature
 
 STAGE = gan.NAME
@@ -69,15 +68,13 @@ class Task(task.Task[Config, ImagePreprocessing]):
         ]
 
     def _feed(self, preprocessing: ImagePreprocessing, splits: Splits) -> Feed:
-        train, training, told = splits["train"], self.config.training, len(self._classes(preprocessing))
-        size, prepare = training.batch_size, functools.partial(_prepared, told=told)
         self._check(splits)
-        return Feed(
-            train=lambda step, shard: examples.batches(train, size, training.seed, step, shard).map(prepare),
-            validation=examples.in_order(splits["validation"], self.config.evaluation.batch_size).map(prepare),
-            units_per_step=size,
-            units=len(train),
-            samples=lambda model: tiled(self._grid(preprocessing, model)),
+        return feed(
+            splits,
+            self.config.training,
+            functools.partial(_prepared, told=len(self._classes(preprocessing))),
+            self.config.evaluation.batch_size,
+            lambda model: tiled(self._grid(preprocessing, model)),
         )
 
     def _check(self, splits: Splits) -> None:

@@ -1,12 +1,12 @@
 """`ikelos data`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.markup import escape
 from rich.table import Table
 
+from ikelos.pipelines.cli.arguments import Overrides, Recipe
 from ikelos.pipelines.cli.quiet import load_runner
 from ikelos.pipelines.console import columns, console
 
@@ -20,14 +20,8 @@ _SHOWN = 200
 
 
 def data(
-    recipe: Annotated[
-        str,
-        typer.Argument(metavar="NAME|PATH", help="A recipe of `ikelos list`, or a YAML file.", show_default=False),
-    ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as data.source.tfds=font_letters."),
-    ] = None,
+    recipe: Recipe,
+    overrides: Overrides = None,
 ) -> None:
     """Prepare the data of a recipe, and describe it."""
     from ikelos.pipelines import recipe as recipes

@@ -7,6 +7,7 @@ import typer
 from rich.markup import escape
 
 from ikelos.pipelines.cli import folders
+from ikelos.pipelines.cli.arguments import Overrides, Recipe
 from ikelos.pipelines.cli.quiet import load_runner
 from ikelos.pipelines.console import console, print_written
 
@@ -21,14 +22,8 @@ EXAMPLE = (
 
 
 def run(
-    recipe: Annotated[
-        str,
-        typer.Argument(metavar="NAME|PATH", help="A recipe of `ikelos list`, or a YAML file.", show_default=False),
-    ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as training.steps=20; repeatable."),
-    ] = None,
+    recipe: Recipe,
+    overrides: Overrides = None,
     workdir: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Where to write.", show_default="runs/<name of the recipe>"),

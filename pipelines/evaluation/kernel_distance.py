@@ -5,6 +5,8 @@ import math
 
 import numpy as np
 
+from ikelos.pipelines.evaluation import feature_sets
+
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
@@ -42,12 +44,7 @@ def between(
         ValueError: If the sets are not of the same number of features, or a number is out of range: a subset must leave
             out some of the smaller set, as the standard error is told by what they leave out.
     """
-    features, reference = np.asarray(features, np.float64), np.asarray(reference, np.float64)
-    if features.ndim != 2 or reference.ndim != 2 or features.shape[1] != reference.shape[1]:
-        raise ValueError(
-            "`features` and `reference` must be [N,D] and [M,D]. "
-            f"Received: features.shape={features.shape}, reference.shape={reference.shape}"
-        )
+    features, reference = feature_sets.checked(features=features, reference=reference)
     smaller = min(len(features), len(reference))
     if not 2 <= subset_size < smaller:
         raise ValueError(

@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from ikelos.pipelines.evaluation import feature_sets
+
 _AT_ONCE = 250
 """Rows of a matrix of distances in memory together: of 10,000 columns 20 MB, several times."""
 
@@ -37,12 +39,7 @@ def between(samples: np.ndarray, real: np.ndarray, neighbours: int = 3) -> Preci
     Raises:
         ValueError: If the sets are not of the same number of features, or have too few for k neighbours.
     """
-    samples, real = np.asarray(samples, np.float64), np.asarray(real, np.float64)
-    if samples.ndim != 2 or real.ndim != 2 or samples.shape[1] != real.shape[1]:
-        raise ValueError(
-            "`samples` and `real` must be [N,D] and [M,D]. "
-            f"Received: samples.shape={samples.shape}, real.shape={real.shape}"
-        )
+    samples, real = feature_sets.checked(samples=samples, real=real)
     smaller = min(len(samples), len(real))
     if not 1 <= neighbours < smaller:
         raise ValueError(

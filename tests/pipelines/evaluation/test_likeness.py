@@ -1,6 +1,9 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
+from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.evaluation import class_balance, feature_network, frechet_distance, likeness, precision_recall
 
 
@@ -85,3 +88,10 @@ def test_the_network_is_of_the_training_and_validation_images(comparison, splits
     ((*stores, classes, shape, one, _), (*_, other, _)) = comparison.asked
     assert stores == [splits["train"], splits["validation"]]
     assert (classes, shape, one) == (("dark", "bright"), (4, 4, 1), other)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_too_few_images_to_compare_are_refused(splits, split):
+    likeness.check_number(splits | {split: dataclasses.replace(splits[split], examples=8)})
+    with pytest.raises(UserError, match=f"^{split} must have at least 8 images to be compared with. Received: 7$"):
+        likeness.check_number(splits | {split: dataclasses.replace(splits[split], examples=7)})

@@ -288,6 +288,7 @@ for name, description in recipe.names().items():
     recipe.load(name)
     assert description, name
 assert "tensorflow" not in sys.modules
+assert "keras" not in sys.modules
 assert "numpy" not in sys.modules
 print(*recipe.names())
 """

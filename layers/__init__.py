@@ -30,6 +30,9 @@ from ikelos.layers.models.adversarial_model import AdversarialModel
 from ikelos.layers.models.lstm_language_model import LSTMLanguageModel
 from ikelos.layers.models.transformer_language_model import TransformerLanguageModel
 from ikelos.layers.models.variational_autoencoder import VariationalAutoencoder
+from ikelos.layers.ngram.ngram_distribution import NgramDistribution
+from ikelos.layers.ngram.ngram_mixture import NgramMixture
+from ikelos.layers.ngram.suffix_copy import SuffixCopy
 from ikelos.layers.normalization.fused_rms_normalization import FusedRMSNormalization
 from ikelos.layers.position.alibi_bias import AlibiBias
 from ikelos.layers.position.learned_position_embedding import LearnedPositionEmbedding
@@ -74,6 +77,8 @@ __all__ = [
     "MultivariateNormalDiag",
     "MultivariateNormalTriL",
     "NegativeLogLikelihood",
+    "NgramDistribution",
+    "NgramMixture",
     "Normal",
     "OneHotCategorical",
     "PairwiseDiversity",
@@ -83,6 +88,7 @@ __all__ = [
     "SelfAttention",
     "SinusoidalPositionEmbedding",
     "StandardNormalPrior",
+    "SuffixCopy",
     "TransformerLanguageModel",
     "VampPrior",
     "VariationalAutoencoder",

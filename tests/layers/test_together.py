@@ -25,6 +25,9 @@ ELSEWHERE = {
     "VariationalAutoencoder": "a model with its own training",
     "LSTMLanguageModel": "a model",
     "TransformerLanguageModel": "a model",
+    "NgramDistribution": "for language models, and not for XLA",
+    "NgramMixture": "for language models, and not for XLA",
+    "SuffixCopy": "for language models",
 }
 
 

@@ -42,7 +42,7 @@ class Ngrams(Section):
     Attributes:
         order: Longest n-grams.
         most: Room for so many distinct n-grams, in 12 bytes each; if there are more, the longest are not counted.
-        tokens: Most tokens of the training documents that are counted; counting takes some 100 bytes of memory for each.
+        tokens: Most tokens of the training documents that are counted, which takes some 100 bytes of memory for each.
         longest_match: Tokens up to which a longer repetition within the context counts for more.
     """
 

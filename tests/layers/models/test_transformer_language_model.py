@@ -66,7 +66,7 @@ def test_files_keep_the_counts(counting, tokens, tmp_path):
 
 
 def test_a_transformer_alone_has_nothing_to_count():
-    with pytest.raises(ValueError, match="`ngram_order` must be at least 1 .* Received: ngram_order=0"):
+    with pytest.raises(ValueError, match=r"`ngram_order` must be at least 1 .* Received: ngram_order=0"):
         TransformerLanguageModel(**ARGUMENTS).adapt([np.array([1, 2])])
 
 

@@ -135,5 +135,5 @@ def test_refuses_sizes_that_cannot_be(documents):
     for name in ARGUMENTS:
         with pytest.raises(ValueError, match=f"`{name}` must be at least 1. Received: {name}=0"):
             NgramDistribution(**{**ARGUMENTS, name: 0})
-    with pytest.raises(ValueError, match="`num_ngrams` must be at least 12, .* Received: num_ngrams=5"):
+    with pytest.raises(ValueError, match=r"`num_ngrams` must be at least 12, .* Received: num_ngrams=5"):
         NgramDistribution(SIZE, ORDER, 5).adapt(documents)

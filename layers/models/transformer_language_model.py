@@ -24,11 +24,11 @@ class TransformerLanguageModel(keras.Model):
         hidden_size: Width of the feed-forward networks.
         num_key_value_heads: Key and value heads; as many as query heads when None.
         dropout: Share of each branch's outputs dropped in training.
-        ngram_order: Longest n-grams of the training text that are counted and mixed with what the Transformer predicts,
-            as is what repetitions in the context predict (`ikelos.layers.NgramMixture`); 0 for a Transformer alone.
-            `adapt` counts them, before the training. XLA can't compile a model with n-grams.
-        num_ngrams: Room for so many n-grams of all lengths together.
-        longest_match: Tokens up to which a longer repetition counts for more.
+        ngram_order: Length of the longest n-grams that are mixed into the predictions, together with repetitions in the
+            context (`ikelos.layers.NgramMixture`); 0 for a Transformer alone. Call `adapt` to count them before
+            training. XLA cannot compile a model with n-grams.
+        num_ngrams: Largest number of distinct n-grams, as in `ikelos.layers.NgramDistribution`.
+        longest_match: Number of tokens up to which longer repetitions get a weight of their own.
 
     Call arguments:
         tokens: int `[B,T]`.
@@ -121,10 +121,10 @@ class TransformerLanguageModel(keras.Model):
         """Counts the n-grams of the training text.
 
         Args:
-            documents: Sequence of int arrays `[T]` of ids in `[0, V)`; no n-gram reaches from one into the next.
+            documents: Sequence of int arrays `[T]` of ids in `[0, V)`. No n-gram spans two documents.
 
         Raises:
-            ValueError: If the model has no n-grams, or the documents are not as said.
+            ValueError: If the model has no n-grams, or as for `ikelos.layers.NgramDistribution.adapt`.
         """
         if self.mixture is None:
             raise ValueError("`ngram_order` must be at least 1 for a model to adapt. Received: ngram_order=0")

@@ -1,1 +1,1 @@
-"""Language modelling by counting: n-grams of the training text, and repetitions within the text at hand."""
+"""Language modelling by counting: n-grams of the training text, and repetitions within the current text."""

@@ -1,8 +1,8 @@
-"""Counts of all n-grams of some documents, in NumPy alone.
+"""Counts all n-grams of a list of documents, in NumPy.
 
-The counts are a trie, one sorted array of keys for each length: an n-gram is the integer `context * vocabulary_size +
-token`, where `context` is the place of its first n - 1 tokens among the n-grams of the length below. Nothing is
-hashed, so nothing collides.
+The counts form a trie with one sorted array of keys per length. An n-gram is the integer `context * vocabulary_size +
+token`, where `context` is the index of its first n - 1 tokens among the n-grams that are one token shorter. Nothing is
+hashed, so there are no collisions.
 """
 
 import dataclasses
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
-"""For lengths whose discounts can't be estimated, since one of the counts of counts is 0 (as for the shortest n-grams
-of a character model): the same as those of KenLM's `--discount_fallback`."""
+"""Used for lengths whose discounts cannot be estimated because one of the counts of counts is 0, as for the shortest
+n-grams of a character model. These are the values of KenLM's `--discount_fallback`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Level:
     Attributes:
         keys: int64 `[n-grams]`, sorted.
         occurrences: How often each occurs, int64 `[n-grams]`.
-        preceding: How many different tokens stand before each, int64 `[n-grams]`; None for the longest ones. The begin
-            of a document counts as a token.
+        preceding: Number of distinct tokens that precede each, int64 `[n-grams]`; None for the longest n-grams. The
+            start of a document counts as a token.
     """
 
     keys: np.ndarray
@@ -32,22 +32,21 @@ class Level:
 
 
 def count(documents: Sequence[np.ndarray], order: int, vocabulary_size: int, most: int | None = None) -> list[Level]:
-    """Counts the n-grams of `documents` up to a length.
-
-    On 4.9 million characters of plays, lengths up to 8 took 4.5 s on one core of AMD Zen 4, and 0.5 GB.
+    """Counts the n-grams of `documents` of lengths 1 to `order`.
 
     Args:
-        documents: Each int `[T]` of ids in `[0, vocabulary_size)`. No n-gram reaches from one into the next. The begin
-            of a document, as often as a context is long, is one more context: that behind the last of the length below.
-        order: The longest length.
+        documents: Integer arrays `[T]` of ids in `[0, V)`. No n-gram spans two documents. The start of a document is
+            one more context, whose index follows the last one of the level below.
+        order: Length of the longest n-grams.
         vocabulary_size: V.
-        most: If there are more n-grams than this, only those of the shorter lengths are counted; for all, None.
+        most: Largest number of distinct n-grams of all lengths together; lengths that exceed it are dropped, longest
+            first. None keeps all.
 
     Returns:
-        A level for each length, at least one.
+        One `Level` per length, at least one.
 
     Raises:
-        ValueError: If `order` is not positive, there are no documents, or one is not as said.
+        ValueError: If `order` is less than 1, `documents` is empty, or a document is not an array of ids as above.
     """
     if order < 1:
         raise ValueError(f"`order` must be at least 1. Received: order={order}")
@@ -76,10 +75,10 @@ def count(documents: Sequence[np.ndarray], order: int, vocabulary_size: int, mos
 
 
 def checked(document: np.ndarray, vocabulary_size: int) -> np.ndarray:
-    """A document as int64.
+    """Returns a document as int64.
 
     Raises:
-        ValueError: If it is not a non-empty one-dimensional array of ids in `[0, vocabulary_size)`.
+        ValueError: If it is not a non-empty one-dimensional array of ids in `[0, V)`.
     """
     document = np.asarray(document)
     if document.ndim != 1 or document.size == 0 or document.dtype.kind not in "iu":
@@ -96,10 +95,9 @@ def checked(document: np.ndarray, vocabulary_size: int) -> np.ndarray:
 
 
 def contexts(nodes: np.ndarray, length: int, size: int, starts: Sequence[int] | np.ndarray = (0,)) -> np.ndarray:
-    """The context of every token: the n-gram of the level below that ends before it, -1 if training had none.
+    """Returns the context of every token: the index of the shorter n-gram that ends before it, -1 if it is unknown.
 
-    The begin of a document, as many begin-of-text ids as the context is long, is an extra n-gram: `size`. Below the
-    first level there is one n-gram, the empty one, and no `nodes`.
+    The start of a document has index `size`. The first level has a single context, the empty one, and no `nodes`.
     """
     if not nodes.size:
         return np.zeros(length, np.int64)
@@ -110,7 +108,7 @@ def contexts(nodes: np.ndarray, length: int, size: int, starts: Sequence[int] | 
 
 
 def discounts(counts: np.ndarray) -> np.ndarray:
-    """What is taken from a count of 0, 1, 2, and 3 or more: float64 `[4]` (Chen and Goodman 1998, equation 26)."""
+    """Returns the discounts of counts of 0, 1, 2, and 3 or more, float64 `[4]` (Chen and Goodman 1998, eq. 26)."""
     once, twice, thrice, four_times = np.bincount(np.minimum(counts, 5), minlength=5)[1:5].tolist()
     if min(once, twice, thrice, four_times) > 0:
         rate = once / (once + 2 * twice)
@@ -125,9 +123,10 @@ def discounts(counts: np.ndarray) -> np.ndarray:
 
 
 def _unique(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """As `np.unique` with the index of one occurrence, the inverse and the counts; three times as fast.
+    """Returns what `np.unique` does: unique keys, the index of an occurrence of each, the inverse and the counts.
 
-    NumPy sorts stably to find the first occurrence; any will do here, and the unstable sort is vectorised.
+    `np.unique` sorts stably to find the first occurrence. Any occurrence will do here, and the unstable sort is
+    vectorised.
     """
     order = np.argsort(keys)
     ordered = keys[order]

@@ -1,4 +1,4 @@
-"""`NgramDistribution`: the next token by counts of what followed the last few ones in the training text."""
+"""`NgramDistribution`: predicts the next token from the n-grams of the training text."""
 
 import math
 
@@ -11,30 +11,31 @@ from ikelos.layers.ngram.counting import count, discounts
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class NgramDistribution(keras.layers.Layer):
-    """Probabilities of the next token by an interpolated n-gram model, as a layer of a network.
+    """Interpolated n-gram model of the next token, as a layer.
 
-    Interpolated modified Kneser-Ney smoothing (S. F. Chen and J. Goodman, "An Empirical Study of Smoothing Techniques
-    for Language Modeling", TR-10-98, Harvard, 1998, section 4): of each context the discounted counts, and what the
-    discounts leave goes to the context that is one token shorter.
+    Smoothed by interpolated modified Kneser-Ney (S. F. Chen and J. Goodman, "An Empirical Study of Smoothing
+    Techniques for Language Modeling", TR-10-98, Harvard, 1998, section 4): each context gives its discounted counts,
+    and the discounted mass goes to the context that is one token shorter.
 
-    The counts are weights that are not trained: `adapt` sets them, and they are saved and exported with the model.
-    Under `training=True` each prediction leaves out the occurrence that it predicts, or a network that learns from
-    these probabilities on the text that was counted would find them nearly always right. What follows the last token
-    of a window is not known there, so its probabilities are those of its shortest contexts, of at most one token.
+    The counts are non-trainable weights. `adapt` sets them, and they are saved and exported with the model.
 
-    The lookups have sizes that depend on the data: XLA can't compile them.
+    With `training=True` each prediction leaves out the occurrence that it predicts (leave-one-out). Otherwise a
+    network that trains on the counted text would learn to trust these probabilities too much. The token after the end
+    of a window is unknown, so the last prediction of each row then uses contexts of at most one token.
+
+    XLA cannot compile this layer, since the sizes of its lookups depend on the data.
 
     Args:
         vocabulary_size: Number of token ids, V.
-        order: Longest n-grams, N: the last N - 1 tokens decide.
-        num_ngrams: Room for so many distinct n-grams of all lengths together, in 12 bytes each. If a text has more,
-            its longest ones are not counted.
+        order: Length N of the longest n-grams: a prediction depends on the last N - 1 tokens.
+        num_ngrams: Largest number of distinct n-grams of all lengths together; the tables take 12 bytes for each. If
+            the text has more, the longest lengths are dropped.
 
     Call arguments:
-        tokens: int `[B,T]`. Before the first one nothing is known.
-        training: Whether the following tokens of the window are left out of the counts.
+        tokens: int `[B,T]`. Contexts do not extend to before the first token.
+        training: Whether to leave out the occurrences that are predicted.
 
-    Output shape: probabilities float32 `[B,T,V]` of what follows each token.
+    Output shape: `[B,T,V]` float32, the probabilities of the token that follows each token.
 
     Example:
 
@@ -55,15 +56,15 @@ class NgramDistribution(keras.layers.Layer):
         self.supports_jit = False
 
     def build(self, tokens_shape=None):
-        """Creates the tables, without any counts."""
+        """Creates the tables, empty."""
 
         def table(name, size, dtype="int32"):
             return self.add_weight(
                 shape=size, initializer="zeros", dtype=dtype, trainable=False, autocast=False, name=name
             )
 
-        # Node 0 is the empty context, and the others are n-grams, shorter ones first. What followed a context are the
-        # nodes from `first` of it to `first` of the next one. The last context is one that nothing followed.
+        # A trie. Node 0 is the empty context, the others are n-grams, shorter ones first. The children of node i, the
+        # n-grams that continue it by one token, are the nodes from `first[i]` to `first[i + 1]`, sorted by that token.
         self.following = table("following", (self.num_ngrams + 1,))
         self.counts = table("counts", (self.num_ngrams + 1,))
         self.first = table("first", (self.num_ngrams + 2,))
@@ -73,10 +74,11 @@ class NgramDistribution(keras.layers.Layer):
         """Counts the n-grams of the training text.
 
         Args:
-            documents: Sequence of int arrays `[T]` of ids in `[0, V)`; no n-gram reaches from one into the next.
+            documents: Sequence of int arrays `[T]` of ids in `[0, V)`. No n-gram spans two documents.
 
         Raises:
-            ValueError: If there are no documents, one is not as said, or `num_ngrams` is not enough for single tokens.
+            ValueError: If `documents` is empty, a document is not an array of ids as above, or `num_ngrams` is less
+                than the number of distinct tokens.
         """
         if not self.built:
             self.build()
@@ -92,8 +94,8 @@ class NgramDistribution(keras.layers.Layer):
         for n, level in enumerate(levels):
             counted = level.occurrences if level.preceding is None else level.preceding
             rates[n] = discounts(counted)
-            # Contexts that reach back to the begin of a document come last, and are none here: a window may begin
-            # anywhere.
+            # Contexts that include the start of a document come last in each level. They are dropped, since a window
+            # may start anywhere.
             kept = np.searchsorted(level.keys, contexts * self.vocabulary_size)
             following.append(level.keys[:kept] % self.vocabulary_size)
             counts.append(counted[:kept])
@@ -105,19 +107,19 @@ class NgramDistribution(keras.layers.Layer):
         self.discounts.assign(rates)
 
     def call(self, tokens, training=None):
-        """Probabilities `[B,T,V]` of what follows each of `tokens [B,T]`."""
+        """Returns the probabilities `[B,T,V]` of the token that follows each of `tokens` `[B,T]`."""
         return self.evidence(tokens, training)[0]
 
     def evidence(self, tokens, training=None):
-        """What is known of the next token.
+        """Returns the probabilities, and how far the counts of each context can be trusted.
 
         Args:
             tokens: int `[B,T]`.
-            training: As of the call.
+            training: As for the call.
 
         Returns:
-            Probabilities `[B,T,V]`, and of the contexts of 0 to N - 1 tokens how often each was counted and how much
-            of its probability goes to the shorter one, both `[B,T,N]`; all float32.
+            Three float32 tensors: the probabilities `[B,T,V]`; and for the contexts of 0 to N - 1 tokens the total
+            count of each and the probability mass that it passes to the shorter one, both `[B,T,N]`.
         """
         tokens = tf.cast(tokens, tf.int32)
         contexts = self.contexts(tokens)
@@ -127,41 +129,42 @@ class NgramDistribution(keras.layers.Layer):
             next_tokens = tf.concat([tokens[:, 1:], tf.fill([rows, 1], -1)], axis=1)
             short = [
                 *tf.unstack(contexts[:, -1:, :2], axis=-1),
-                *[tf.fill([rows, 1], self._nowhere)] * (self.order - 2),
+                *[tf.fill([rows, 1], self._unknown)] * (self.order - 2),
             ]
             contexts = tf.concat([contexts[:, :-1], tf.stack(short[: self.order], axis=-1)], axis=1)
         return self.following_probabilities(contexts, next_tokens)
 
     def contexts(self, tokens):
-        """The contexts of 0 to N - 1 tokens that end with each of `tokens [B,T]`: nodes, int32 `[B,T,N]`."""
+        """Returns the nodes, int32 `[B,T,N]`, of the contexts of 0 to N - 1 tokens that end at each of `tokens` `[B,T]`."""
         longer = tf.zeros_like(tokens)
         found = [longer]
         for n in range(1, self.order):
-            before = tf.pad(longer[:, :-1], [[0, 0], [1, 0]], constant_values=self._nowhere if n > 1 else 0)
+            before = tf.pad(longer[:, :-1], [[0, 0], [1, 0]], constant_values=self._unknown if n > 1 else 0)
             longer = self._child(before, tokens)
             found.append(longer)
         return tf.stack(found, axis=-1)
 
     def extended(self, contexts, tokens):
-        """The contexts `[B,N]` behind one more token a row, `[B]`."""
+        """Returns the nodes `[B,N]` of the contexts after one more token per row, `[B]`."""
         longer = self._child(contexts[:, :-1], tokens[:, None])
         return tf.concat([tf.zeros_like(longer[:, :1]) if self.order > 1 else contexts, longer], axis=1)
 
     def following_probabilities(self, contexts, next_tokens=None):
-        """What follows given contexts.
+        """Returns what `evidence` does, for given contexts.
 
         Args:
-            contexts: Nodes, int32 `[...,N]`, as of `contexts` and `extended`.
-            next_tokens: int32 `[...]`: the tokens that do follow, whose occurrences are left out of the counts.
+            contexts: Nodes, int32 `[...,N]`, as `contexts` and `extended` return them.
+            next_tokens: int32 `[...]`, the tokens that follow; one occurrence of each is left out of the counts. None
+                leaves out nothing.
 
         Returns:
-            As of `evidence`, `[...,V]` and twice `[...,N]`.
+            Tensors `[...,V]`, `[...,N]` and `[...,N]`.
         """
         shape = tf.shape(contexts)[:-1]
         rows, order, size = tf.reduce_prod(shape), self.order, self.vocabulary_size
         flat = tf.reshape(contexts, [-1])
         begin, end = tf.gather(self.first.value, flat), tf.gather(self.first.value, flat + 1)
-        # All that followed any of the contexts, one behind the other; `owner` is the place of the context of each.
+        # The children of all contexts in one list; `owner` is the index of the context of each.
         owner = tf.repeat(tf.range(rows * order), end - begin)
         offset = begin - tf.cumsum(end - begin, exclusive=True)
         nodes = tf.range(tf.size(owner)) + tf.gather(offset, owner)
@@ -177,7 +180,7 @@ class NgramDistribution(keras.layers.Layer):
         totals = tf.math.unsorted_segment_sum(counts, owner, rows * order)
         freed = tf.math.unsorted_segment_sum(discount, owner, rows * order)
         backoff = tf.reshape(tf.where(totals > 0, freed / tf.maximum(totals, 1.0), 1.0), [rows, order])
-        # What the longer contexts leave to each.
+        # The probability mass that the longer contexts pass on to each.
         left = tf.math.cumprod(backoff, axis=1, exclusive=True, reverse=True)
         share = (counts - discount) * tf.gather(tf.reshape(left, [-1]) / tf.maximum(totals, 1.0), owner)
         counted = tf.math.unsorted_segment_sum(share, row * size + tokens, rows * size)
@@ -190,12 +193,12 @@ class NgramDistribution(keras.layers.Layer):
         )
 
     @property
-    def _nowhere(self):
-        """A context that nothing followed."""
+    def _unknown(self):
+        """A node without children: the context that the training text does not have."""
         return self.num_ngrams
 
     def _child(self, contexts, tokens):
-        """The node of each context with one more token, by bisection; `_nowhere` if the training text had none."""
+        """Returns the child of each context for one more token, by binary search; `_unknown` if there is none."""
         low, end = tf.gather(self.first.value, contexts), tf.gather(self.first.value, contexts + 1)
         high = end
         for _ in range(math.ceil(math.log2(self.vocabulary_size + 1))):
@@ -203,14 +206,14 @@ class NgramDistribution(keras.layers.Layer):
             below = (tf.gather(self.following.value, tf.minimum(middle, self.num_ngrams)) < tokens) & (low < high)
             low, high = tf.where(below, middle + 1, low), tf.where(below, high, middle)
         found = tf.gather(self.following.value, tf.minimum(low, self.num_ngrams)) == tokens
-        return tf.where(found & (low < end), low, self._nowhere)
+        return tf.where(found & (low < end), low, self._unknown)
 
     def compute_output_shape(self, tokens_shape):
         """`[B,T,V]`."""
         return (*tokens_shape, self.vocabulary_size)
 
     def compute_output_spec(self, tokens, training=None):
-        """Float32 under every policy."""
+        """Returns the output's shape, and float32 under every policy."""
         return keras.KerasTensor(self.compute_output_shape(tokens.shape), dtype="float32")
 
     def get_config(self):
@@ -224,10 +227,10 @@ class NgramDistribution(keras.layers.Layer):
 
 
 def _left_out(own):
-    """How much one occurrence adds to the counts of itself behind contexts of 0 to N - 1 tokens, `[P,N]`.
+    """Returns how much smaller the counts of an n-gram of each length, `own` `[P,N]`, are without one occurrence.
 
-    `own [P,N]` are these counts, 0 where there are none. The longest n-gram occurred once less. A shorter one is
-    counted by the different tokens before it, so it loses one if the longer one never occurred elsewhere.
+    The longest n-gram loses one. The count of a shorter one is the number of distinct tokens that precede it, so it
+    loses one only if the longer n-gram has no other occurrence.
     """
     left_out, alone = [], tf.ones_like(own[:, 0])
     for n in reversed(range(own.shape[1])):

@@ -1,4 +1,4 @@
-"""`NgramMixture`: what counting knows of the next token, for a neural language model to start from."""
+"""`NgramMixture`: mixes n-grams and repetitions into the predictions of a neural language model."""
 
 from typing import NamedTuple
 
@@ -9,18 +9,18 @@ from ikelos.layers.ngram.ngram_distribution import NgramDistribution
 from ikelos.layers.ngram.suffix_copy import SuffixCopy
 
 _RARE = 5.0
-"""Nats: the network is not told of tokens that the n-grams find rarer than `exp(-5)`."""
+"""The network's input ignores tokens to which the n-gram model gives less than `exp(-5)`."""
 _SOURCES = (1.0, 0.0, -1.0)
-"""Where the gates of network, n-grams and copies start."""
+"""Initial logits of the weights of network, n-grams and copies."""
 
 
 class Evidence(NamedTuple):
-    """What counting knows of the next token.
+    """What n-grams and repetitions predict at each position.
 
     Attributes:
-        ngrams: Its probabilities by the training text, float32 `[B,T,V]`.
-        copies: Its probabilities by repetitions within the text at hand, which sum to less than 1, float32 `[B,T,V]`.
-        features: What the network is told of both, float32 `[B,T,F]`.
+        ngrams: Probabilities by `ikelos.layers.NgramDistribution`, float32 `[B,T,V]`.
+        copies: Probabilities by `ikelos.layers.SuffixCopy`, float32 `[B,T,V]`.
+        features: Input of the network that describes both, float32 `[B,T,F]`.
     """
 
     ngrams: tf.Tensor
@@ -30,31 +30,35 @@ class Evidence(NamedTuple):
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class NgramMixture(keras.layers.Layer):
-    """Mixes a network's prediction with those of an n-gram model and of repetitions in the text, token by token.
+    """Mixes the predictions of an n-gram model and of repetitions into those of a language model.
 
-    The network is told what both predict (`embed`), and its logits are added to the logarithm of the n-gram model's
-    probabilities, so that it learns what counting misses (H. Li et al. 2022, "Residual Learning of Neural Text
-    Generation with n-gram Language Model"). Of what it then makes of the next token, of what the n-gram model does, and
-    of what repetitions do, it takes the mean by weights that it gives them at each place (`mix`), as in pointer
-    sentinel mixtures (Merity et al. 2017). A model that is small or trained for minutes gains most.
+    1. `evidence` computes the probabilities of the next token by `ikelos.layers.NgramDistribution` and
+       `ikelos.layers.SuffixCopy`.
+    2. `embed` turns them into an input of the network.
+    3. `mix` adds the network's logits to the n-gram model's log-probabilities, so that the network learns a correction
+       (Li et al. 2022, "Residual Learning of Neural Text Generation with n-gram Language Model", section 3). The result
+       is a weighted mean of this corrected distribution, the n-gram model's and that of the repetitions. The weights
+       are a softmax of the hidden state, as in pointer sentinel mixtures (Merity et al. 2017, section 2).
+
+    It helps most where the network is small or is trained for minutes.
 
     Args:
         vocabulary_size: Number of token ids, V.
         size: Width of the network, D.
-        order: Longest n-grams, as in `ikelos.layers.NgramDistribution`.
-        num_ngrams: Room for so many n-grams, as there.
-        longest_match: As `longest` in `ikelos.layers.SuffixCopy`.
-        window: As there.
+        order: `order` of `ikelos.layers.NgramDistribution`.
+        num_ngrams: `num_ngrams` of `ikelos.layers.NgramDistribution`.
+        longest_match: `longest` of `ikelos.layers.SuffixCopy`.
+        window: `window` of `ikelos.layers.SuffixCopy`.
 
     Call arguments:
         tokens: int `[B,T]`.
-        training: Whether the n-grams leave out what they predict, as in `ikelos.layers.NgramDistribution`.
+        training: Whether the n-grams leave out the occurrences that they predict.
 
-    Output shape: float32 `[B,T,D]`, to be added to the network's embedding of each token.
+    Output shape: `[B,T,D]`, to be added to the network's token embeddings; what `embed` returns.
 
     Example:
 
-    A network of one layer, which predicts from the last token alone:
+    The network here is a single layer that sees the last token alone:
 
     >>> mixture = NgramMixture(vocabulary_size=5, size=8, order=3, num_ngrams=100, longest_match=4, window=16)
     >>> mixture.adapt([np.array([1, 2, 3, 1, 2, 3, 1, 2, 3, 4])])
@@ -97,33 +101,30 @@ class NgramMixture(keras.layers.Layer):
         self.gates.build((None, None, self.size))
 
     def adapt(self, documents):
-        """Counts the n-grams of the training text, as `NgramDistribution.adapt`."""
+        """Counts the n-grams of the training text; see `NgramDistribution.adapt`."""
         if not self.built:
             self.build()
         self.ngrams.adapt(documents)
 
     def call(self, tokens, training=None):
-        """What `embed` gives of each of `tokens [B,T]`."""
+        """Returns the input of the network, `[B,T,D]`, for `tokens` `[B,T]`."""
         return self.embed(self.evidence(tokens, training))
 
     def evidence(self, tokens, training=None):
-        """What is known of what follows each of `tokens [B,T]`."""
+        """Returns the `Evidence` at each of `tokens` `[B,T]`."""
         return self._evidence(self.ngrams.evidence(tokens, training), self.copies.evidence(tokens))
 
     def embed(self, evidence):
-        """What the network is told, `[B,T,D]`."""
+        """Returns the input of the network, `[B,T,D]`."""
         return self.input_embedding(evidence.features)
 
     def mix(self, logits, hidden, evidence):
-        """The mixture.
+        """Returns the log-probabilities of the mixture, float32 `[...,V]`.
 
         Args:
-            logits: Of the network, float32 `[...,V]`.
-            hidden: The states that they were made of, `[...,D]`.
-            evidence: Of the same places.
-
-        Returns:
-            Log-probabilities, float32 `[...,V]`.
+            logits: The network's, float32 `[...,V]`.
+            hidden: The hidden states from which the logits were computed, `[...,D]`.
+            evidence: At the same positions.
         """
         gates = self.gates(hidden)
         logits += (1.0 + gates[..., :1]) * tf.math.log(evidence.ngrams)
@@ -133,13 +134,13 @@ class NgramMixture(keras.layers.Layer):
         return tf.math.log(network * tf.nn.softmax(logits) + ngrams * evidence.ngrams + copies * evidence.copies)
 
     def start(self, tokens, lengths, capacity):
-        """The state behind prompts, to `advance` from; arguments as of `SuffixCopy.start`."""
+        """Returns the state after the prompts, to `advance` from; for the arguments see `SuffixCopy.start`."""
         contexts = self.ngrams.contexts(tf.cast(tokens, tf.int32))
         contexts = tf.gather(contexts, lengths - 1, axis=1, batch_dims=1)
         return contexts, self.copies.start(tokens, lengths, capacity)
 
     def advance(self, tokens, state):
-        """Reads one more token a row, int32 `[B]`; returns its evidence, T = 1, and the new state."""
+        """Reads one more token per row, int32 `[B]`; returns the evidence there, with T = 1, and the new state."""
         contexts, copying = state
         contexts = self.ngrams.extended(contexts, tokens)
         copied, copying = self.copies.advance(tokens, copying)
@@ -162,7 +163,7 @@ class NgramMixture(keras.layers.Layer):
         return (*tokens_shape, self.size)
 
     def compute_output_spec(self, tokens, training=None):
-        """In the compute dtype of the policy."""
+        """Returns the output's shape and the policy's compute dtype."""
         return keras.KerasTensor(self.compute_output_shape(tokens.shape), dtype=self.compute_dtype)
 
     def get_config(self):

@@ -1,4 +1,4 @@
-"""`SuffixCopy`: the next token by what followed the same tokens earlier in the same text."""
+"""`SuffixCopy`: predicts the next token from earlier occurrences of the last tokens in the same text."""
 
 import keras
 import tensorflow as tf
@@ -6,23 +6,25 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class SuffixCopy(keras.layers.Layer):
-    """Probabilities of the next token by what followed where the latest tokens occurred before.
+    """Predicts that what followed the last tokens before will follow them again.
 
-    Every earlier place votes for the token that followed it, by a learned strength for the number of tokens, up to
-    some longest one, that it has in common with the end of the text. Places with none don't vote, and a constant vote
-    is for nothing: in a text without repetitions all probability is left over. As a cache of the recent text (Grave
-    et al. 2017, "Improving Neural Language Models with a Continuous Cache"), but by the tokens themselves, as in the
-    longest matches of PPM* (Cleary et al. 1995): a small network need not learn to find names and phrases again.
+    Each earlier position votes for the token that followed it. Its vote has a learned weight for each number of tokens,
+    up to `longest`, that the text before it has in common with the end of the text; without a common token it does not
+    vote. The votes are divided by their sum plus 1, so that in a text without repetitions all probabilities are 0.
+    This is a cache of the recent text (Grave et al. 2017, "Improving Neural Language Models with a Continuous Cache",
+    section 3) that compares tokens instead of hidden states, as PPM does (Cleary and Witten 1984, "Data Compression
+    Using Adaptive Coding and Partial String Matching", section II). It spares a small network from learning to repeat
+    names and phrases.
 
     Args:
         vocabulary_size: Number of token ids, V.
-        longest: Tokens up to which longer matches are stronger.
-        window: How many tokens back places are looked at, that of the prediction included.
+        longest: Number of tokens up to which the weight depends on the length of a match.
+        window: Number of last positions that are considered, including the current one.
 
     Call arguments:
         tokens: int `[B,T]`.
 
-    Output shape: probabilities float32 `[B,T,V]` of what follows each token; they sum to less than 1.
+    Output shape: `[B,T,V]` float32, the probabilities of the token that follows each token; they sum to less than 1.
 
     Example:
 
@@ -41,31 +43,31 @@ class SuffixCopy(keras.layers.Layer):
         self.window = window
 
     def build(self, tokens_shape=None):
-        """Creates the strengths."""
+        """Creates the weights of the votes."""
 
-        def twice_as_strong_with_each_token(shape, dtype=None):
+        def doubling(shape, dtype=None):
             return tf.range(1, shape[0] + 1, dtype=tf.float32) * 0.7 - 2.0
 
-        self.log_strengths = self.add_weight(
-            shape=(self.longest,), initializer=twice_as_strong_with_each_token, autocast=False, name="log_strengths"
+        self.log_weights = self.add_weight(
+            shape=(self.longest,), initializer=doubling, autocast=False, name="log_weights"
         )
 
     def call(self, tokens):
-        """Probabilities `[B,T,V]` of what follows each of `tokens [B,T]`."""
+        """Returns the probabilities `[B,T,V]` of the token that follows each of `tokens` `[B,T]`."""
         return self.evidence(tokens)[0]
 
     def evidence(self, tokens):
-        """The probabilities `[B,T,V]`, and the length of each place's longest match, int32 `[B,T]`."""
+        """Returns the probabilities `[B,T,V]` and the length of the longest match at each position, int32 `[B,T]`."""
         tokens = tf.cast(tokens, tf.int32)
         return self._vote(self._matches(tokens), tf.range(tf.shape(tokens)[1]), tokens)
 
     def start(self, tokens, lengths, capacity):
-        """The state behind prompts, to `advance` from.
+        """Returns the state after the prompts, to `advance` from.
 
         Args:
             tokens: int `[B,P]`, padded at the end.
             lengths: int32 `[B]`, each at least 1.
-            capacity: Number of places to keep room for: P and one for each `advance`.
+            capacity: Number of positions to reserve: P plus one for each `advance`.
         """
         tokens = tf.cast(tokens, tf.int32)
         matches = tf.gather(self._matches(tokens), lengths - 1, axis=1, batch_dims=1)
@@ -76,7 +78,7 @@ class SuffixCopy(keras.layers.Layer):
         """Reads one more token a row, int32 `[B]`.
 
         Returns:
-            What `evidence` gives, of that place alone, `[B,1,V]` and `[B,1]`; and the new state.
+            What `evidence` returns for the new position, `[B,1,V]` and `[B,1]`; and the new state.
         """
         text, matches, last = state
         places = tf.range(tf.shape(text)[1])
@@ -88,7 +90,10 @@ class SuffixCopy(keras.layers.Layer):
         return self._vote(matches[:, None], last[:, None], text), (text, matches, last)
 
     def _matches(self, tokens):
-        """How many tokens up to each place of `tokens [B,T]` are those up to each earlier one: int32 `[B,T,T]`."""
+        """Returns the length of the match between each position of `tokens` `[B,T]` and each earlier one, `[B,T,T]`.
+
+        It is the number of tokens, at most `longest`, in which the texts that end at the two positions agree.
+        """
         places = tf.range(tf.shape(tokens)[1])
         equal = (tokens[:, :, None] == tokens[:, None, :]) & (places[:, None] > places)
         run, lengths = equal, tf.cast(equal, tf.int32)
@@ -98,10 +103,13 @@ class SuffixCopy(keras.layers.Layer):
         return lengths
 
     def _vote(self, matches, places, tokens):
-        """The evidence of places, int32 `[...,T]`, by how well the places of `tokens [B,S]` match: int32 `[B,T,S]`."""
+        """Returns what `evidence` does, for the positions `places` `[...,T]` of `tokens` `[B,S]`.
+
+        `matches` are the lengths of their matches, int32 `[B,T,S]`.
+        """
         matches = tf.where(places[..., None] - tf.range(tf.shape(tokens)[1]) < self.window, matches, 0)
-        strengths = tf.concat([[0.0], tf.exp(tf.cast(self.log_strengths.value, tf.float32))], axis=0)
-        votes = tf.gather(strengths, matches)
+        weights = tf.concat([[0.0], tf.exp(tf.cast(self.log_weights.value, tf.float32))], axis=0)
+        votes = tf.gather(weights, matches)
         next_tokens = tf.one_hot(tf.roll(tokens, -1, axis=1), self.vocabulary_size)
         total = 1.0 + tf.reduce_sum(votes, axis=-1, keepdims=True)
         return votes @ next_tokens / total, tf.reduce_max(matches, axis=-1)
@@ -111,7 +119,7 @@ class SuffixCopy(keras.layers.Layer):
         return (*tokens_shape, self.vocabulary_size)
 
     def compute_output_spec(self, tokens):
-        """Float32 under every policy."""
+        """Returns the output's shape, and float32 under every policy."""
         return keras.KerasTensor(self.compute_output_shape(tokens.shape), dtype="float32")
 
     def get_config(self):

@@ -37,13 +37,13 @@ class Data(Section):
 
 
 class Ngrams(Section):
-    """What is counted beside the network, as in `ikelos.layers.NgramMixture`.
+    """N-grams and repetitions, mixed into the network's predictions by `ikelos.layers.NgramMixture`.
 
     Attributes:
-        order: Longest n-grams.
-        most: Room for so many distinct n-grams, in 12 bytes each; if there are more, the longest are not counted.
-        tokens: Most tokens of the training documents that are counted, which takes some 100 bytes of memory for each.
-        longest_match: Tokens up to which a longer repetition within the context counts for more.
+        order: Length of the longest n-grams.
+        most: Largest number of distinct n-grams, 12 bytes each; if there are more, the longest lengths are dropped.
+        tokens: Number of training tokens that are counted at most; counting needs some 100 bytes of memory for each.
+        longest_match: Number of tokens up to which longer repetitions in the context get a weight of their own.
     """
 
     order: Positive
@@ -56,7 +56,7 @@ class Transformer(Section):
     """`ikelos.layers.TransformerLanguageModel`.
 
     Attributes:
-        ngrams: Mixed with the Transformer's predictions; null for a Transformer alone.
+        ngrams: N-grams that are mixed into the predictions; null for a Transformer alone.
     """
 
     architecture: Literal["transformer"]

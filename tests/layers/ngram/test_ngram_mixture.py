@@ -47,7 +47,7 @@ def test_is_the_weighted_mean_of_what_each_predicts(mixture, tokens):
 def test_no_gradient_moves_the_counts(mixture, tokens):
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(mixture(tokens, training=True) ** 2)
-    assert {variable.name for variable in mixture.trainable_variables} == {"kernel", "bias", "log_strengths"}
+    assert {variable.name for variable in mixture.trainable_variables} == {"kernel", "bias", "log_weights"}
     found = dict(
         zip(
             [v.path for v in mixture.trainable_variables], tape.gradient(loss, mixture.trainable_variables), strict=True
@@ -55,7 +55,7 @@ def test_no_gradient_moves_the_counts(mixture, tokens):
     )
     assert {path.split("/", 1)[1] for path, gradient in found.items() if gradient is not None} == {
         "embedding/kernel",
-        "copies/log_strengths",
+        "copies/log_weights",
     }
 
 

@@ -16,7 +16,7 @@ def tokens():
 def layer():
     layer = SuffixCopy(**ARGUMENTS)
     layer.build()
-    layer.log_strengths.assign([-1.0, 0.5, 2.0])
+    layer.log_weights.assign([-1.0, 0.5, 2.0])
     return layer
 
 

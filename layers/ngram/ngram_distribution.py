@@ -135,7 +135,7 @@ class NgramDistribution(keras.layers.Layer):
         return self.following_probabilities(contexts, next_tokens)
 
     def contexts(self, tokens):
-        """Returns the nodes, int32 `[B,T,N]`, of the contexts of 0 to N - 1 tokens that end at each of `tokens` `[B,T]`."""
+        """Returns the nodes, int32 `[B,T,N]`, of the contexts of 0 to N - 1 tokens that end at each token."""
         longer = tf.zeros_like(tokens)
         found = [longer]
         for n in range(1, self.order):

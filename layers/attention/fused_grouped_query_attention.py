@@ -13,9 +13,9 @@ class FusedGroupedQueryAttention(keras.layers.GroupQueryAttention):
     After Ainslie et al. 2023, https://arxiv.org/abs/2305.13245.
 
     Arguments, weights, weight files, masks and results are those of the stock layer, and each takes the other's
-    config. One result differs: a query that may attend to no key, because its own mask or those of all keys forbid it,
-    gets attention of 0. So it does in the stock layer with `dropout` or `return_attention_scores=True`; without, the
-    stock layer gives it the mean of all values.
+    config. So they are for a query that may attend to no key, because its own mask or those of all keys forbid it: the
+    mean of all values, those of padding too, and 0 with `dropout`. NaN and infinities at masked steps reach no other
+    step; in the stock layer they do.
 
     The keys and values of a group are not repeated for its queries. Padding masks, `use_causal_mask`, `sliding_window`
     and dropout take no memory for pairs of a query and a key. An `attention_mask` goes to the op as it is given, or
@@ -60,7 +60,7 @@ class FusedGroupedQueryAttention(keras.layers.GroupQueryAttention):
             "attention_mask": attention_mask,
             "use_causal_mask": use_causal_mask,
         }
-        if not fused.fits(self, inputs, return_attention_scores, training):
+        if not fused.fits(self, keras.layers.GroupQueryAttention, inputs, return_attention_scores, training):
             return super().call(
                 query, value, key=key, **masks, return_attention_scores=return_attention_scores, training=training
             )

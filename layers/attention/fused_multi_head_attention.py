@@ -13,9 +13,9 @@ class FusedMultiHeadAttention(keras.layers.MultiHeadAttention):
     After Vaswani et al. 2017, section 3.2.2, https://arxiv.org/abs/1706.03762.
 
     Arguments, weights, weight files, masks and results are those of the stock layer, and each takes the other's
-    config. One result differs: a query that may attend to no key, because its own mask or those of all keys forbid it,
-    gets attention of 0. So it does in the stock layer with `dropout` or `return_attention_scores=True`; without, the
-    stock layer gives it the mean of all values.
+    config. So they are for a query that may attend to no key, because its own mask or those of all keys forbid it: the
+    mean of all values, those of padding too, and 0 with `dropout`. NaN and infinities at masked steps reach no other
+    step; in the stock layer they do.
 
     Padding masks, `use_causal_mask`, `sliding_window` and dropout take no memory for pairs of a query and a key. An
     `attention_mask` goes to the op as it is given, or joined with the padding mask of the keys, then `[B,1,T,S]`. As in
@@ -62,7 +62,7 @@ class FusedMultiHeadAttention(keras.layers.MultiHeadAttention):
             "attention_mask": attention_mask,
             "use_causal_mask": use_causal_mask,
         }
-        if tuple(self.attention_axes) != (1,) or not fused.fits(self, inputs, return_attention_scores, training):
+        if tuple(self.attention_axes) != (1,) or not fused.fits(self, keras.layers.MultiHeadAttention, inputs, return_attention_scores, training):
             return super().call(
                 query, value, key=key, **masks, return_attention_scores=return_attention_scores, training=training
             )

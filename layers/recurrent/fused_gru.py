@@ -42,7 +42,7 @@ class FusedGRU(keras.layers.GRU):
             return super().inner_loop(sequences, initial_state, mask, training=training)
         outputs, hidden = kernels.gru(
             **fused.layer_arguments(self, sequences, initial_state[0], mask, training),
-            initial_state=initial_state[0],
+            initial_state=fused.of_rows(initial_state[0], sequences),
             reset_after=self.reset_after,
         )
         return fused.layer_results(outputs, [hidden], mask)

@@ -42,7 +42,7 @@ class FusedLSTM(keras.layers.LSTM):
             return super().inner_loop(sequences, initial_state, mask, training=training)
         outputs, states = kernels.lstm(
             **fused.layer_arguments(self, sequences, initial_state[0], mask, training),
-            initial_state=tuple(initial_state),
+            initial_state=tuple(fused.of_rows(state, sequences) for state in initial_state),
         )
         return fused.layer_results(outputs, states, mask)
 

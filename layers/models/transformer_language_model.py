@@ -142,7 +142,7 @@ class TransformerLanguageModel(keras.Model):
         """Reads one more token a row, int `[B]`; returns logits `[B,V]` and the new state."""
         caches, recent = state
         tokens = tokens[:, None]
-        hidden, caches = self._extend(self._embed(tokens, recent), caches, tf.ones_like(tokens[:, 0]))
+        hidden, caches = self._extend(self._embed(tokens, recent), caches)
         recent = tf.concat([recent, tokens], axis=1)[:, 1:]
         return self.head(self.norm(hidden[:, 0])), (caches, recent)
 
@@ -155,7 +155,7 @@ class TransformerLanguageModel(keras.Model):
         hidden = self.embedding(tokens)
         return hidden if self.ngram_embedding is None else hidden + self.ngram_embedding(tokens, previous=recent)
 
-    def _extend(self, hidden, caches, lengths):
+    def _extend(self, hidden, caches, lengths=None):
         extended = []
         for block, cache in zip(self.blocks, caches, strict=True):
             hidden, cache = block(hidden, cache=cache, lengths=lengths)

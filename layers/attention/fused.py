@@ -7,19 +7,24 @@ import tensorflow as tf
 
 from ikelos import kernels
 from ikelos.kernels.arguments import arithmetic
+from ikelos.kernels.reference.shapes import sizes
 from ikelos.layers.attention.padding import lengths_of
-from ikelos.layers.drop_in import own_methods, overrides
+from ikelos.layers.drop_in import overrides, own_methods
+
+STOCK = (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)
 
 
-def fits(layer, stock, inputs, return_attention_scores, training):
-    """Whether the op does what a layer, of the class `stock` or derived from it, is to do for the query, key and value
-    in `inputs`; otherwise the stock layer's own code must."""
+def fits(layer, inputs, masks, return_attention_scores, training):
+    """Whether the op does what a layer is to do for the query, key and value in `inputs`, with the arguments `masks`;
+    otherwise the stock layer's own code must."""
+    (stock,) = (stock for stock in STOCK if isinstance(layer, stock))
+    of_steps = [masks[name] for name in ("query_mask", "value_mask", "key_mask") if masks[name] is not None]
     # The op keeps no scores, and cannot drop them all.
-    ranks = [len(x.shape) for x in inputs]
     return (
         not return_attention_scores
         and not (training and layer.dropout >= 1)
-        and ranks == [3, 3, 3]
+        and all(len(x.shape) == 3 for x in inputs)
+        and all(len(mask.shape) == 2 for mask in of_steps)
         # Such as `_compute_attention`, which Keras leaves to subclasses, and the op does not call.
         and not overrides(layer, stock, own_methods(stock))
     )
@@ -43,7 +48,7 @@ def attend(
     """The outputs `[B,T,D]` of a layer for `query [B,T,D]`, `key [B,S,D]` and `value [B,S,D]`, by its own projections;
     the other arguments are those of its constructor and its `call`."""
     batch = keras.ops.shape(query)[0]
-    query_valid, key_valid = _joined([query_mask]), _joined([key_mask, value_mask])
+    query_valid, key_valid = _valid([query_mask], query), _valid([key_mask, value_mask], value)
     query, key, value = _finite(query, query_valid), _finite(key, key_valid), _finite(value, key_valid)
     mask = _joined([attention_mask])
     if mask is not None and len(mask.shape) == 3:
@@ -101,6 +106,16 @@ def _finite(x, valid):
     above.
     """
     return x if valid is None else tf.where(valid[..., None] | tf.math.is_finite(x), x, tf.zeros([], x.dtype))
+
+
+def _valid(masks, x):
+    """Which steps of `x [B,T,D]` all masks, each `[B,T]`, call real: boolean `[B,T]` or `[1,T]`; None if there is
+    none."""
+    valid = _joined(masks)
+    if valid is None or valid.shape[1] == x.shape[1] is not None:
+        return valid
+    # As in the stock layers, one step may stand for all.
+    return tf.broadcast_to(valid, [sizes(valid)[0], sizes(x)[1]])
 
 
 def _joined(masks):

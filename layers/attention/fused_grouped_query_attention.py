@@ -25,6 +25,8 @@ class FusedGroupedQueryAttention(keras.layers.GroupQueryAttention):
     `return_attention_scores=True`, and dropout of everything. There `flash_attention=True` is an error with TensorFlow,
     as in the stock layer, and so it is with `dropout`; the op is such an algorithm without being told.
 
+    So does a subclass that overrides a method of which the stock layer's `call` is made, such as `_compute_attention`.
+
     `ikelos.layers.convert` makes all stock layers of a model such ones, and back.
 
     Input shapes: query `[B,T,D]`, value `[B,S,D]`, key `[B,S,D]`. Output shape: `[B,T,D]`; with
@@ -60,7 +62,7 @@ class FusedGroupedQueryAttention(keras.layers.GroupQueryAttention):
             "attention_mask": attention_mask,
             "use_causal_mask": use_causal_mask,
         }
-        if not fused.fits(self, keras.layers.GroupQueryAttention, inputs, return_attention_scores, training):
+        if not fused.fits(self, inputs, masks, return_attention_scores, training):
             return super().call(
                 query, value, key=key, **masks, return_attention_scores=return_attention_scores, training=training
             )

@@ -27,6 +27,8 @@ class FusedMultiHeadAttention(keras.layers.MultiHeadAttention):
     dropout of everything. There `flash_attention=True` is an error with TensorFlow, as in the stock layer, and so it is
     with `dropout`; the op is such an algorithm without being told.
 
+    So does a subclass that overrides a method of which the stock layer's `call` is made, such as `_compute_attention`.
+
     `ikelos.layers.convert` makes all stock layers of a model such ones, and back.
 
     Input shapes: query `[B,T,D]`, value `[B,S,D]`, key `[B,S,D]`, whose D may differ. Output shape: `[B,T,D]`, the D
@@ -56,17 +58,18 @@ class FusedMultiHeadAttention(keras.layers.MultiHeadAttention):
         """Attends from `query` to `key` and `value`."""
         inputs = (query, value if key is None else key, value)
         masks = {
-            "query_mask": query_mask,
+            # The stock layer takes this one, never the argument.
+            "query_mask": getattr(query, "_keras_mask", None),
             "value_mask": value_mask,
             "key_mask": key_mask,
             "attention_mask": attention_mask,
             "use_causal_mask": use_causal_mask,
         }
-        if tuple(self.attention_axes) != (1,) or not fused.fits(self, keras.layers.MultiHeadAttention, inputs, return_attention_scores, training):
+        fits = fused.fits(self, inputs, masks, return_attention_scores, training)
+        if not fits or tuple(self.attention_axes) != (1,):
             return super().call(
                 query, value, key=key, **masks, return_attention_scores=return_attention_scores, training=training
             )
-        masks["query_mask"] = getattr(query, "_keras_mask", None)
         for x in inputs:
             # A layer that takes the same tensor after this one must find what the stock layer would have left.
             x._keras_mask = None

@@ -447,7 +447,7 @@ def test_within_a_graph_of_unknown_sizes(jit_compile, dropout, twins):
 
 def test_a_query_without_keys_gets_the_mean_of_all_values(twins):
     """In NumPy, for the heads of one query that an explicit mask forbids everything."""
-    stock, fused = twins()
+    _, fused = twins()
     kernel, output = fused._value_dense.kernel.numpy(), fused._output_dense.kernel.numpy()
     values = np.einsum("bsd,dkh->bskh", X.astype("float64"), kernel) + fused._value_dense.bias.numpy()
     means = np.repeat(values.mean(1), output.shape[0] // values.shape[2], axis=1)
@@ -531,6 +531,12 @@ def test_other_methods_of_a_subclass_leave_the_op(calls):
 def test_one_mask_for_all_rows(twins):
     stock, fused = twins()
     assert_close([fused(X, X, value_mask=VALID[:1])], [stock(X, X, value_mask=VALID[:1])], 1e-6)
+
+
+def test_one_step_of_a_mask_for_all(twins):
+    stock, fused = twins()
+    each = np.array([[True], [False]])
+    assert_close([fused(X, X, key_mask=each)], [stock(X, X, key_mask=each)], 1e-6)
 
 
 def test_dropout_differs_from_call_to_call_and_keeps_the_mean(twins):

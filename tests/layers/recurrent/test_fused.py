@@ -176,7 +176,7 @@ def test_one_initial_state_for_all_rows(training, pair_of_classes, inputs, mask)
         return fused(x, initial_state=state)
 
     assert_close(of_unknown_sizes(inputs, state), stock(inputs, initial_state=state))
-    with pytest.raises(ValueError, match="`initial_state.*Received: initial_state"):
+    with pytest.raises(ValueError, match=r"`initial_state.*Received: initial_state"):
         fused(inputs, initial_state=[np.ones([2, 6], "float32")] * len(state))
 
 

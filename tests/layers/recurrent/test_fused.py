@@ -279,6 +279,8 @@ def test_keeps_a_layers_promises(pair_of_classes, inputs, mask):
     arguments = ARGUMENTS | OWN_ARGUMENTS[pair_of_classes.op_name]
     given = {"units": 4, "return_sequences": True, "return_state": True, "use_bias": True}
     rest = {name: value for name, value in arguments.items() if name not in given}
+    # Keras 3.16 has recurrent layers drop the mask, and ours are as its own.
+    mask = mask if pair_of_classes.classes[0](4).supports_masking else None
     check_layer(fused, given, inputs, config_kwargs=rest | {"use_bias": False}, mask=mask)
     check_config(fused, arguments)
     # Hidden in the stock layer's signature.

@@ -25,8 +25,8 @@ class CrossAttention(ProjectedAttention):
         memory: `[B,S,M]`.
         cache: In place of `memory`, what `memory_cache` has made of it.
         memory_lengths: int `[B]`: how many positions of `memory` are real; padding stands at the end.
-        memory_mask: Boolean `[B,S]`, in place of `memory_lengths`: False for padding, wherever it stands, and
-            whatever, NaN too. None takes the Keras mask of `memory`.
+        memory_mask: Boolean `[B,S]`, in place of `memory_lengths`: False for padding, wherever it stands, which
+            may be NaN. None takes the Keras mask of `memory`.
 
     Output shape: `[B,T,D]`.
 

@@ -13,9 +13,9 @@ class FusedGroupedQueryAttention(keras.layers.GroupQueryAttention):
     After Ainslie et al. 2023, https://arxiv.org/abs/2305.13245.
 
     Arguments, weights, weight files, masks and results are those of the stock layer, and each takes the other's
-    config. So they are for a query that may attend to no key, because its own mask or those of all keys forbid it: the
-    mean of all values, those of padding too, and 0 with `dropout`. NaN and infinities at masked steps reach no other
-    step; in the stock layer they do.
+    config. A query that may attend to no key, because its own mask or those of all keys forbid it, gets what it gets
+    there: the mean of all values, those of padding too, and 0 if the layer has `dropout`. NaN or infinity at a masked
+    step reaches no other step, which in the stock layer it does.
 
     The keys and values of a group are not repeated for its queries. Padding masks, `use_causal_mask`, `sliding_window`
     and dropout take no memory for pairs of a query and a key. An `attention_mask` goes to the op as it is given, or

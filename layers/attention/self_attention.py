@@ -16,7 +16,7 @@ class SelfAttention(ProjectedAttention):
     """Self-attention (Vaswani et al. 2017, section 3.2.3) with grouped heads (Ainslie et al. 2023), to all tokens or to
     the past.
 
-    Padding, said by lengths or by a mask `[B,T]`, takes part in nothing, NaN neither: a row is what it is without it.
+    Padding, said by lengths or by a mask `[B,T]`, takes part in nothing, and may be NaN: a row is what it is without it.
     What stands at padding in the outputs means nothing.
 
     Args:
@@ -37,8 +37,8 @@ class SelfAttention(ProjectedAttention):
         cache: `KVCache` of the tokens before, from `empty_cache` or an earlier call; None starts at position 0 and
             returns no cache.
         lengths: int `[B]`: how many of the T inputs are real; padding stands at the end.
-        mask: Boolean `[B,T]`, in place of `lengths`: False for padding, wherever it stands; a `cache` takes what is
-            real alone. None takes the Keras mask of `inputs`.
+        mask: Boolean `[B,T]`, in place of `lengths`: False for padding, wherever it stands; a `cache` is
+            given nothing of it. None takes the Keras mask of `inputs`.
 
     Returns:
         `[B,T,D]`; with `cache`, a pair of it and the longer cache.

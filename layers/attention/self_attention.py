@@ -16,7 +16,7 @@ class SelfAttention(ProjectedAttention):
     """Self-attention (Vaswani et al. 2017, section 3.2.3) with grouped heads (Ainslie et al. 2023), to all tokens or to
     the past.
 
-    Padding, said by lengths or by a mask `[B,T]`, takes part in nothing, and may be NaN: a row is what it is without it.
+    Padding, said by lengths or by a mask `[B,T]`, takes part in nothing, and may be NaN: a row is what it is without.
     What stands at padding in the outputs means nothing.
 
     Args:

@@ -19,6 +19,7 @@ import json
 import os
 import pathlib
 import sys
+import types
 import warnings
 from collections.abc import Callable, Iterator
 
@@ -26,6 +27,8 @@ import tensorflow as tf
 
 LIBRARY_NAME = "libikelos.so"
 IMPLEMENTATIONS = ("native", "reference")
+# What the names of the modules begin with that trace a graph in order to save it.
+EXPORTERS = ("keras.src.export.", "tensorflow.python.saved_model.save")
 
 
 class LibraryError(RuntimeError):
@@ -35,7 +38,7 @@ class LibraryError(RuntimeError):
 @dataclasses.dataclass(frozen=True)
 class Choice:
     """Which implementation runs, `"native"` or `"reference"`, why, and whether it was asked for: by the op's
-    argument, the scope `use` or `IKELOS_KERNELS`."""
+    argument, the scope `use`, `IKELOS_KERNELS` or an export."""
 
     implementation: str
     reason: str
@@ -87,8 +90,10 @@ _scope: contextvars.ContextVar[str | None] = contextvars.ContextVar("ikelos_kern
 def use(implementation: str) -> Iterator[None]:
     """Makes every op traced in this scope, by this thread, run as `"native"` or as `"reference"`.
 
-    The choice is made when a graph is traced: a `tf.function` traced before keeps what it has. Export a model under
-    `use("reference")` to get a SavedModel of stock ops, which loads wherever TensorFlow does.
+    The choice is made when a graph is traced: a `tf.function` traced before keeps what it has. What is traced by
+    `keras.Model.export`, `keras.export.ExportArchive` or `tf.saved_model.save` runs as `"reference"` without being
+    told, so that the SavedModel has stock ops alone and loads wherever TensorFlow does. Trace a `tf.function` of your
+    own that is to be saved under `use("reference")`, if it is called before it is saved.
 
     Under `use("native")` an op that has no native kernel for its inputs raises ValueError.
 
@@ -156,6 +161,8 @@ def explain(
         return Choice("reference", f"asked for by the {by}", asked=True)
     if setting == "reference":
         return Choice("reference", "asked for by IKELOS_KERNELS=reference", asked=True)
+    if asked is None and _is_exported():
+        return Choice("reference", "this graph is for an export, which is to load without the library", asked=True)
     if op_name not in NATIVE_OPS:
         return Choice("reference", "no native kernel for this op")
     device_type = _device_type(device)
@@ -236,6 +243,18 @@ def _asked(implementation: str | None) -> str | None:
         _check_implementation(implementation)
         return implementation
     return _scope.get()
+
+
+def _is_exported() -> bool:
+    """Whether the graph that is traced now is for files that others load. Neither Keras nor TensorFlow tells."""
+    if tf.executing_eagerly():
+        return False
+    frame: types.FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith(EXPORTERS):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _device_type(device: str | None) -> str:

@@ -11,6 +11,7 @@ from ikelos.layers.adversarial.optimizers import Optimizers, prepared
 from ikelos.layers.adversarial.pairwise_diversity import PairwiseDiversity
 from ikelos.layers.adversarial.randomness import load_state, normal_latents, save_state
 from ikelos.layers.adversarial.training import evaluate, train
+from ikelos.layers.models.one_device import check_one_device
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
@@ -157,10 +158,7 @@ class AdversarialModel(keras.Model):
 
         Under `mixed_float16` the optimizers get Keras's `LossScaleOptimizer` around them.
         """
-        replicas = self.distribute_strategy.num_replicas_in_sync
-        if replicas > 1:
-            # Each would draw the same latents.
-            raise ValueError(f"`AdversarialModel` trains on one device. Received: a strategy of {replicas} replicas")
+        check_one_device(self)
         optimizers = prepared(
             scaled=self.dtype_policy.name == "mixed_float16",
             generator_optimizer=generator_optimizer,
@@ -208,6 +206,7 @@ class AdversarialModel(keras.Model):
 
     def train_step(self, data):
         """One update of the discriminator, and one of the generator if it is due."""
+        check_one_device(self)
         train(self, *unpacked(data, self.variable_dtype))
         return self.get_metrics_result()
 

@@ -169,7 +169,7 @@ class TransformerLanguageModel(keras.Model):
         evidence = ()
         if self.mixture is not None:
             evidence, counting = self.mixture.advance(tf.cast(tokens, tf.int32), counting)
-        hidden, caches = self._extend(self._embed(tokens[:, None], evidence), caches, tf.ones_like(tokens))
+        hidden, caches = self._extend(self._embed(tokens[:, None], evidence), caches)
         return self._logits(hidden, evidence)[:, 0], (caches, counting)
 
     def _evidence(self, tokens, training=None):
@@ -184,7 +184,7 @@ class TransformerLanguageModel(keras.Model):
         logits = self.head(hidden)
         return logits if self.mixture is None else self.mixture.mix(logits, hidden, evidence)
 
-    def _extend(self, hidden, caches, lengths):
+    def _extend(self, hidden, caches, lengths=None):
         extended = []
         for block, cache in zip(self.blocks, caches, strict=True):
             hidden, cache = block(hidden, cache=cache, lengths=lengths)

@@ -9,6 +9,7 @@ from ikelos.layers.distributions.distribution_layer import check_positive
 from ikelos.layers.distributions.kl_divergence import KLDivergence, kl_divergence, weighted_mean
 from ikelos.layers.distributions.vamp_prior import VampPrior
 from ikelos.layers.models.active_units import ActiveUnits
+from ikelos.layers.models.one_device import check_one_device
 
 _PARTS = ("encoder", "posterior", "prior", "decoder", "likelihood")
 
@@ -123,6 +124,7 @@ class VariationalAutoencoder(keras.Model):
                 "`loss`, `metrics` and `weighted_metrics` must be None: the model has its own. "
                 f"Received: loss={loss}, metrics={metrics}, weighted_metrics={weighted_metrics}"
             )
+        check_one_device(self)
         super().compile(optimizer, **kwargs)
 
     def compile_from_config(self, config):
@@ -206,11 +208,10 @@ class VariationalAutoencoder(keras.Model):
 
     def train_step(self, data):
         """One step on what `fit` reads. Keras's own would compute reconstructions that the loss has no use for."""
+        check_one_device(self)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
-            loss = self.compute_loss(x, y, None, sample_weight, training=True)
-            # The gradients of all replicas are added up.
-            loss = self.optimizer.scale_loss(loss / tf.distribute.get_strategy().num_replicas_in_sync)
+            loss = self.optimizer.scale_loss(self.compute_loss(x, y, None, sample_weight, training=True))
         self.optimizer.apply_gradients(
             zip(tape.gradient(loss, self.trainable_weights), self.trainable_weights, strict=True)
         )

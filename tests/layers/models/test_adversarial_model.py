@@ -478,7 +478,7 @@ def test_errors_of_training(samples):
     with pytest.raises(ValueError, match="must have an optimizer each"):
         model.compile(one, one)
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    with strategy.scope(), pytest.raises(ValueError, match=r"on one device. Received: a strategy of 2 replicas"):
+    with strategy.scope(), pytest.raises(ValueError, match=r"under MirroredStrategy of 2 replicas"):
         model.compile("sgd", "sgd")
     compiled(model, run_eagerly=True)
     with pytest.raises(ValueError, match="takes no weights of samples"):

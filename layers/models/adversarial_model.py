@@ -9,8 +9,9 @@ from ikelos.layers.adversarial.inputs import default_latent_size, generator_inpu
 from ikelos.layers.adversarial.moving_average import copy_of
 from ikelos.layers.adversarial.optimizers import Optimizers, prepared
 from ikelos.layers.adversarial.pairwise_diversity import PairwiseDiversity
-from ikelos.layers.adversarial.randomness import load_state, normal_latents, save_state
+from ikelos.layers.adversarial.randomness import normal_latents
 from ikelos.layers.adversarial.training import evaluate, train
+from ikelos.layers.random_state import load_random_state, save_random_state
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
@@ -217,16 +218,17 @@ class AdversarialModel(keras.Model):
         return {name: result for name, result in self.get_metrics_result().items() if name in self._validated}
 
     def save_own_variables(self, store):
-        """Keras's, with the random states that it leaves out."""
-        save_state(self, store)
+        """Saves what Keras saves, and the states of the random layers."""
+        super().save_own_variables(store)
+        save_random_state(self, store)
 
     def load_own_variables(self, store):
-        """Those that `save_own_variables` wrote.
+        """Loads what `save_own_variables` saved.
 
         Raises:
             ValueError: If the saved model had more or fewer random layers.
         """
-        load_state(self, store)
+        super().load_own_variables(load_random_state(self, store))
 
     def get_config(self):
         """The constructor's arguments."""

@@ -20,6 +20,34 @@ def check_positive(**options):
             raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
 
 
+def check_draw(num, seed):
+    """Refuses arguments of a method that draws samples; tensors are left to TensorFlow.
+
+    Args:
+        num: Number of samples.
+        seed: An int, two ints, or None.
+
+    Raises:
+        ValueError: If `num` is not a positive integer or `seed` is something else.
+    """
+    if not tf.is_tensor(num):
+        check_positive(num=num)
+    check_seed(seed)
+
+
+def check_seed(seed):
+    """Refuses a seed that is not an int, two ints or None, as a number or as a tensor.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    if seed is None:
+        return
+    seed_tensor = tf.convert_to_tensor(seed)
+    if not seed_tensor.dtype.is_integer or seed_tensor.shape not in ((), (2,)):
+        raise ValueError(f"`seed` must be an int or two ints. Received: seed={seed!r}")
+
+
 def is_integer(value):
     """Whether a value is an integer of Python or NumPy, and no bool."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
@@ -66,11 +94,14 @@ def weight(name, value):
 
 def serialized(value):
     """A `weight` as data that JSON can hold."""
-    return {_VARIABLE: float(value)} if is_variable(value) else value
+    if is_variable(value):
+        return {_VARIABLE: float(value), "is_keras": isinstance(value, keras.Variable)}
+    return value
 
 
 def deserialized(config):
-    """The `weight` of what `serialized` gave; a variable becomes a new `keras.Variable` with the same value."""
+    """The `weight` of what `serialized` gave; a variable becomes a new one of the same kind and value."""
     if isinstance(config, dict) and _VARIABLE in config:
-        return keras.Variable(config[_VARIABLE], trainable=False)
+        kind = keras.Variable if config["is_keras"] else tf.Variable
+        return kind(config[_VARIABLE], trainable=False)
     return config

@@ -25,7 +25,8 @@ def load_random_state(model, store):
         ValueError: If the saved model had more or fewer random layers.
     """
     states = _states(model)
-    saved = [name for name in store.keys() if name.startswith(_PREFIX)]  # noqa: SIM118: a store is no mapping
+    names = list(store.keys())
+    saved = [name for name in names if name.startswith(_PREFIX)]
     if len(saved) != len(states):
         raise ValueError(
             f"The file must have the states of {len(states)} random layers, such as dropout, because "
@@ -33,7 +34,7 @@ def load_random_state(model, store):
         )
     for place, state in enumerate(states):
         state.assign(store[f"{_PREFIX}{place}"])
-    return {name: store[name] for name in store.keys() if name not in saved}  # noqa: SIM118
+    return {name: store[name] for name in names if name not in saved}
 
 
 def _states(model):

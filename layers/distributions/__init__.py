@@ -43,16 +43,17 @@ Distribution layers, all of which also take `convert_to_tensor_fn="sample"` and 
 | `MultivariateNormalTriL` | `event_size` | E + E (E + 1) / 2 | finite |
 | `Categorical` | `num_classes, event_shape=()` | E num_classes, or maps | 0 to num_classes - 1 |
 | `OneHotCategorical` | `event_size` | E | one-hot vectors |
-| `Mixture` | `num_components, component_layer`; `params_size`: `num_components, component_params_size` | num_components (1 + those of a component) | those of a component |
+| `Mixture` | `num_components, component_layer` | num_components (1 + those of a component) | the component's |
 | `MixtureNormal` | `num_components, event_shape=()` | num_components (1 + 2 E) | finite |
-| `MixtureDiscretizedLogistic` | `num_components, event_shape=()`; the layer: `low=0.0, high=1.0, num_levels=256` | 3 E num_components, or maps | the levels |
+| `MixtureDiscretizedLogistic` | `num_components, event_shape=()` | 3 E num_components, or maps | the levels |
 
-"Maps": the parameters of an event with two or more axes may also have the shape `[...,*event_shape[:-1],channels]`, as
-a convolution gives them.
+`Mixture.params_size` takes the number of a component's parameters in place of the component, and
+`MixtureDiscretizedLogistic` also has the arguments `low=0.0, high=1.0, num_levels=256`. "Maps": the parameters of an
+event with two or more axes may also have the shape `[...,*event_shape[:-1],channels]`, as a convolution gives them.
 
 Values that a distribution cannot take (0 to 255 under `Bernoulli`, a fraction under `Poisson`, NaN) are refused by
-`log_prob`, `NegativeLogLikelihood`, priors and `ikelos.layers.VariationalAutoencoder`, and so are shapes that TensorFlow
-would broadcast. Methods of the `tfd` objects check nothing.
+`log_prob`, `NegativeLogLikelihood`, priors and `ikelos.layers.VariationalAutoencoder`, and so are shapes that
+TensorFlow would broadcast. Methods of the `tfd` objects check nothing.
 
 | prior | arguments |
 |---|---|

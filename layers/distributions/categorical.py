@@ -38,7 +38,6 @@ class Categorical(DistributionLayer):
     conversions = ("sample", "mode", "params")
 
     def __init__(self, num_classes, event_shape=(), convert_to_tensor_fn="sample", seed=None, **kwargs):
-        check_positive(num_classes=num_classes)
         size = Categorical.params_size(num_classes, event_shape)
         super().__init__(event_shape, size, convert_to_tensor_fn, seed, **kwargs)
         self.num_classes = num_classes
@@ -46,6 +45,7 @@ class Categorical(DistributionLayer):
     @staticmethod
     def params_size(num_classes, event_shape=()):
         """The number of parameters of one event."""
+        check_positive(num_classes=num_classes)
         return num_classes * event_size(event_shape)
 
     @property

@@ -5,7 +5,7 @@ import math
 import keras
 import tensorflow as tf
 
-from ikelos.layers.distributions.support import REAL, checked
+from ikelos.layers.distributions.support import REAL, checked, real_numbers
 from ikelos.layers.options import is_integer
 
 # Added to every scale, as in `tfp.layers.MultivariateNormalTriL`. Without it, log_prob overflows float32 where an
@@ -113,7 +113,7 @@ class DistributionLayer(keras.layers.Layer):
         Raises:
             ValueError: If the parameters have another shape.
         """
-        params = tf.cast(params, self.params_dtype)
+        params = real_numbers("params", params, self.params_dtype)
         return self.make_distribution(tf.ensure_shape(params, self._params_shape(params.shape)))
 
     def log_prob(self, params, values, name="values"):
@@ -217,4 +217,4 @@ class DistributionLayer(keras.layers.Layer):
                 if all(size in (None, wanted) for size, wanted in zip(shape[len(start) :], ending, strict=True)):
                     return (*start, *ending)
         wanted = f"[...,{self.num_params}]" + (f" or [...,{','.join(map(str, maps))}]" if maps else "")
-        raise ValueError(f"The parameters must have the shape {wanted}. Received: inputs.shape={shape}")
+        raise ValueError(f"`params` must have the shape {wanted}. Received: params.shape={shape}")

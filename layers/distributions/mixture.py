@@ -49,7 +49,6 @@ class Mixture(DistributionLayer):
     """
 
     def __init__(self, num_components, component_layer, convert_to_tensor_fn="sample", seed=None, **kwargs):
-        check_positive(num_components=num_components)
         if not isinstance(component_layer, DistributionLayer):
             raise ValueError(
                 f"`component_layer` must be a distribution layer. Received: component_layer={component_layer!r}"
@@ -63,6 +62,7 @@ class Mixture(DistributionLayer):
     @staticmethod
     def params_size(num_components, component_params_size):
         """The number of parameters of one event, given that of a component."""
+        check_positive(num_components=num_components, component_params_size=component_params_size)
         return num_components * (1 + component_params_size)
 
     @property

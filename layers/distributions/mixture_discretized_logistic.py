@@ -63,7 +63,6 @@ class MixtureDiscretizedLogistic(DistributionLayer):
         seed=None,
         **kwargs,
     ):
-        check_positive(num_components=num_components)
         if not (is_number(low) and is_number(high) and high > low):
             raise ValueError(f"`low` must be less than `high`. Received: low={low!r}, high={high!r}")
         if not is_integer(num_levels) or num_levels < 2:
@@ -78,6 +77,7 @@ class MixtureDiscretizedLogistic(DistributionLayer):
     @staticmethod
     def params_size(num_components, event_shape=()):
         """The number of parameters of one event."""
+        check_positive(num_components=num_components)
         return 3 * num_components * event_size(event_shape)
 
     @property

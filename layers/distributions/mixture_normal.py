@@ -37,7 +37,6 @@ class MixtureNormal(DistributionLayer):
     conversions = ("sample", "mean", "params")
 
     def __init__(self, num_components, event_shape=(), convert_to_tensor_fn="sample", seed=None, **kwargs):
-        check_positive(num_components=num_components)
         size = MixtureNormal.params_size(num_components, event_shape)
         super().__init__(event_shape, size, convert_to_tensor_fn, seed, **kwargs)
         self.num_components = num_components
@@ -45,6 +44,7 @@ class MixtureNormal(DistributionLayer):
     @staticmethod
     def params_size(num_components, event_shape=()):
         """The number of parameters of one event."""
+        check_positive(num_components=num_components)
         return num_components * (1 + 2 * event_size(event_shape))
 
     def get_config(self):

@@ -32,13 +32,13 @@ class MultivariateNormalDiag(DistributionLayer):
     """
 
     def __init__(self, event_size, convert_to_tensor_fn="sample", seed=None, **kwargs):
-        check_positive(event_size=event_size)
         size = MultivariateNormalDiag.params_size(event_size)
         super().__init__(event_size, size, convert_to_tensor_fn, seed, **kwargs)
 
     @staticmethod
     def params_size(event_size):
         """The number of parameters of one event."""
+        check_positive(event_size=event_size)
         return 2 * event_size
 
     def get_config(self):

@@ -37,13 +37,13 @@ class MultivariateNormalTriL(DistributionLayer):
     """
 
     def __init__(self, event_size, convert_to_tensor_fn="sample", seed=None, **kwargs):
-        check_positive(event_size=event_size)
         size = MultivariateNormalTriL.params_size(event_size)
         super().__init__(event_size, size, convert_to_tensor_fn, seed, **kwargs)
 
     @staticmethod
     def params_size(event_size):
         """The number of parameters of one event."""
+        check_positive(event_size=event_size)
         return event_size + event_size * (event_size + 1) // 2
 
     def get_config(self):

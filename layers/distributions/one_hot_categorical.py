@@ -35,13 +35,13 @@ class OneHotCategorical(DistributionLayer):
     support = ONE_HOT
 
     def __init__(self, event_size, convert_to_tensor_fn="sample", seed=None, **kwargs):
-        check_positive(event_size=event_size)
         size = OneHotCategorical.params_size(event_size)
         super().__init__(event_size, size, convert_to_tensor_fn, seed, **kwargs)
 
     @staticmethod
     def params_size(event_size):
         """The number of parameters of one event."""
+        check_positive(event_size=event_size)
         return event_size
 
     def get_config(self):

@@ -61,6 +61,25 @@ def levels(low, high, num_levels):
     return Support(f"one of {num_levels} evenly spaced values from {low} to {high}", contains, is_discrete=True)
 
 
+def real_numbers(name, values, dtype):
+    """Values as a tensor of a floating dtype.
+
+    Args:
+        name: What the error calls them.
+        values: Array or tensor.
+        dtype: The dtype.
+
+    Raises:
+        ValueError: If they are None, strings or complex numbers, whose imaginary part a cast would drop.
+    """
+    if values is None:
+        raise ValueError(f"`{name}` must be real numbers. Received: {name}=None")
+    values = tf.convert_to_tensor(values)
+    if not (values.dtype.is_floating or values.dtype.is_integer or values.dtype.is_bool):
+        raise ValueError(f"`{name}` must be real numbers. Received: {name}.dtype={values.dtype.name}")
+    return tf.cast(values, dtype)
+
+
 def checked(name, values, support, event_shape, dtype, batch_shape=None, batch_shape_tensor=None):
     """Converts values to `dtype`, after checking their shape and that they are in the support.
 
@@ -83,11 +102,8 @@ def checked(name, values, support, event_shape, dtype, batch_shape=None, batch_s
         ValueError: If the values have another shape or type, or in eager execution are outside the support.
         tf.errors.InvalidArgumentError: When the graph runs, if the values are outside the support.
     """
-    values = tf.convert_to_tensor(values)
-    if not (values.dtype.is_floating or values.dtype.is_integer or values.dtype.is_bool):
-        raise ValueError(f"`{name}` must be numbers. Received: {name}.dtype={values.dtype.name}")
+    values = real_numbers(name, values, dtype)
     check_shape(name, values.shape, event_shape, batch_shape)
-    values = tf.cast(values, dtype)
     inside = support.contains(values)
     message = f"`{name}` must be {support.description}. Received: a value of"
     # The largest of those outside.
@@ -129,5 +145,5 @@ def check_shape(name, shape, event_shape, batch_shape=None):
     )
     if not fits:
         sizes = ["...", *event_shape] if expected is None else expected.as_list()
-        wanted = ",".join("?" if size is None else str(size) for size in sizes)
+        wanted = ",".join("B" if size is None else str(size) for size in sizes)
         raise ValueError(f"`{name}` must have the shape [{wanted}]. Received: {name}.shape={shape}")

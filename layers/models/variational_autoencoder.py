@@ -16,8 +16,8 @@ from ikelos.layers.distributions.kl_divergence import (
 )
 from ikelos.layers.distributions.support import check_shape
 from ikelos.layers.distributions.vamp_prior import VampPrior
-from ikelos.layers.models.active_units import ActiveUnits
-from ikelos.layers.options import check_positive, is_variable, serialized
+from ikelos.layers.models.active_units import ActiveUnits, by_example
+from ikelos.layers.options import check_draw, check_positive, check_seed, is_variable, serialized
 from ikelos.layers.random_state import load_random_state, save_random_state
 
 _PARTS = ("encoder", "posterior", "prior", "decoder", "likelihood")
@@ -207,6 +207,7 @@ class VariationalAutoencoder(keras.Model):
             condition: `[num,...]`, for a model with a condition.
             seed: int, or int32 `[2]`; by default the next seed of the model.
         """
+        check_draw(num, seed)
         return self.decode(self.prior.distribution().sample(num, seed=self._seed(seed)), condition)
 
     def anomaly_score(self, inputs, num_samples=16, seed=None):
@@ -223,6 +224,7 @@ class VariationalAutoencoder(keras.Model):
             seed: int, or int32 `[2]`; by default the next seed of the model.
         """
         check_positive(num_samples=num_samples, samples_at_once=samples_at_once)
+        check_seed(seed)
         seed = self._seed(seed)
         images, condition = self._checked(inputs)
         posterior, prior = self._encoded(images, condition, training=False), self.prior.distribution()
@@ -255,7 +257,7 @@ class VariationalAutoencoder(keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The loss, with the regularization losses of the parts; `y` and `y_pred` are not used."""
         images, condition = self._checked(x)
-        return self._loss(images, condition, _by_example(sample_weight, images), training)
+        return self._loss(images, condition, by_example(sample_weight, images), training)
 
     def save_own_variables(self, store):
         """Saves what Keras saves, and the states of the random layers."""
@@ -319,7 +321,7 @@ class VariationalAutoencoder(keras.Model):
         images, condition = self._checked(x)
         if self.jit_compile and not tf.executing_eagerly():
             function = tf.function(function, jit_compile=True, autograph=False)
-        return function(images, condition, _by_example(sample_weight, images))
+        return function(images, condition, by_example(sample_weight, images))
 
     def _update(self, images, condition, sample_weight):
         with tf.GradientTape() as tape:
@@ -367,9 +369,11 @@ class VariationalAutoencoder(keras.Model):
         return self.likelihood.checked(images, "inputs", batch_shape=tf.TensorShape([None])), condition
 
     def _encoded(self, images, condition, training):
+        _check_condition("encoder", self.encoder, condition)
         return self.posterior.distribution(self.encoder(_joined(images, condition), training=training))
 
     def _decoded(self, latents, condition, training):
+        _check_condition("decoder", self.decoder, condition)
         return self.likelihood.distribution(self.decoder(_joined(latents, condition), training=training))
 
     def _nll(self, latents, images, condition, training):
@@ -405,6 +409,17 @@ def _check_network(name, network, family_name, family):
             ) from error
 
 
+def _check_condition(name, network, condition):
+    """Refuses a condition that a network would ignore, and a missing one."""
+    known = getattr(network, "inputs", None)
+    if known and (len(known) > 1) != (condition is not None):
+        must = "None" if len(known) == 1 else "given"
+        raise ValueError(
+            f"`condition` must be {must}, because `{name}` has {len(known)} input{'s' * (len(known) > 1)}. "
+            f"Received: condition={condition if condition is None else condition.shape}"
+        )
+
+
 def _are_paired(shape):
     return isinstance(shape[0], tuple | list)
 
@@ -421,20 +436,6 @@ def _pair(inputs):
 def _joined(values, condition):
     """The inputs of encoder or decoder."""
     return values if condition is None else (values, condition)
-
-
-def _by_example(sample_weight, images):
-    """Weights `[B]` from weights `[B]` or `[B,1]`, the shapes that Keras takes."""
-    if sample_weight is None:
-        return None
-    sample_weight = tf.convert_to_tensor(sample_weight)
-    shape = sample_weight.shape
-    if not any(shape.is_compatible_with([images.shape[0], *rest]) for rest in ([], [1])):
-        raise ValueError(
-            f"`sample_weight` must be [B] or [B,1] for B={images.shape[0]} examples. "
-            f"Received: sample_weight.shape={shape}"
-        )
-    return tf.reshape(sample_weight, tf.shape(images)[:1])
 
 
 def _logaddexp(a, b):

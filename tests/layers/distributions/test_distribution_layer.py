@@ -521,6 +521,28 @@ def test_maps_of_a_convolution_are_parted_by_their_place(name):
     np.testing.assert_array_equal(layer(maps), layer(flat))
 
 
+@pytest.mark.parametrize(
+    ("unknown", "shape"),
+    [
+        ([None, None], [4, 12]),
+        ([None, None, None], [4, 5, 12]),
+        ([None, None, None, None], [4, 5, 1, 12]),
+        ([None, None, None, 6], [4, 5, 2, 6]),  # a map of a network that takes images of any size
+        ([None, 2, None], [4, 2, 12]),
+    ],
+)
+def test_axes_of_parameters_that_only_the_running_graph_knows(unknown, shape):
+    layer = layers.Normal((2, 3), convert_to_tensor_fn="mean")
+    graph = tf.function(layer, input_signature=[tf.TensorSpec(unknown)])
+    params = np.random.default_rng(0).normal(size=shape).astype("float32")
+    assert graph.get_concrete_function().output_shapes[-2:] == (2, 3)
+    np.testing.assert_array_equal(graph(params), layer(params))
+    assert layer(keras.KerasTensor(unknown)).shape[-2:] == (2, 3)
+    if unknown[-1] is None:
+        with pytest.raises(tf.errors.InvalidArgumentError, match="not compatible with expected shape"):
+            graph(np.zeros([*shape[:-1], 5], "float32"))
+
+
 def test_batches_of_unknown_size_and_rank_two():
     layer = layers.Normal((2, 3), convert_to_tensor_fn="mean")
     inputs = keras.Input((None, 12))
@@ -531,24 +553,30 @@ def test_batches_of_unknown_size_and_rank_two():
 
 
 def test_errors_name_the_argument():
-    with pytest.raises(ValueError, match=r"the shape \[\.\.\.,6\]. Received: inputs.shape=\(4, 5\)"):
+    with pytest.raises(ValueError, match=r"the shape \[\.\.\.,6\]. Received: params.shape=\(4, 5\)"):
         layers.Normal(3)(np.zeros([4, 5]))
-    with pytest.raises(ValueError, match=r"\[\.\.\.,12\] or \[\.\.\.,2,6\]. Received: inputs.shape=\(4, 6\)"):
+    with pytest.raises(ValueError, match=r"\[\.\.\.,12\] or \[\.\.\.,2,6\]. Received: params.shape=\(4, 6\)"):
         layers.Normal((2, 3))(np.zeros([4, 6]))
     for shape in [(0,), (2, -1), ("a",), None, "ab", True, 2.0, np.zeros([2])]:
         with pytest.raises(ValueError, match=r"`event_shape` must be positive integers. Received: event_shape="):
             layers.Bernoulli(shape)
+    for params in (np.array([["a", "b"]]), np.array([[1j, 2]])):
+        with pytest.raises(ValueError, match=r"`params` must be real numbers. Received: params.dtype="):
+            layers.Normal(1).distribution(params)
     for layer in (layers.MultivariateNormalDiag, layers.MultivariateNormalTriL, layers.OneHotCategorical):
+        for size in (0, 2.5, "a", (2, 3)):
+            with pytest.raises(ValueError, match=r"`event_size` must be a positive integer. Received: event_size="):
+                layer.params_size(size)
         with pytest.raises(ValueError, match="Received: event_size=0"):
             layer(0)
+    with pytest.raises(ValueError, match=r"`component_params_size` must be a positive integer. Received: .*=<Normal"):
+        layers.Mixture.params_size(2, layers.Normal(2))
     with pytest.raises(ValueError, match="Received: num_classes=0"):
         layers.Categorical(0)
     for layer in (layers.MixtureNormal, layers.MixtureDiscretizedLogistic):
         with pytest.raises(ValueError, match="Received: num_components=0"):
             layer(0)
-    with pytest.raises(
-        ValueError, match=r"`component_layer` must be a distribution layer. Received: component_layer=3"
-    ):
+    with pytest.raises(ValueError, match=r"must be a distribution layer. Received: component_layer=3"):
         layers.Mixture(2, 3)
     with pytest.raises(ValueError, match=r"Received: low=1\.0, high=1\.0"):
         layers.MixtureDiscretizedLogistic(2, low=1.0)

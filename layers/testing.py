@@ -164,7 +164,7 @@ def check_config(layer_class, init_kwargs):
         AssertionError: If an argument is lost, is missing in `init_kwargs`, or has its default there.
         ValueError: If `layer_class` is not a subclass of `keras.layers.Layer`.
     """
-    if not (isinstance(layer_class, type) and issubclass(layer_class, keras.layers.Layer)):
+    if keras.layers.Layer not in getattr(layer_class, "__mro__", ()):
         raise ValueError(
             f"`layer_class` must be a subclass of keras.layers.Layer. Received: layer_class={layer_class!r}"
         )

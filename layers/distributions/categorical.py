@@ -41,17 +41,13 @@ class Categorical(DistributionLayer):
         size = Categorical.params_size(num_classes, event_shape)
         super().__init__(event_shape, size, convert_to_tensor_fn, seed, **kwargs)
         self.num_classes = num_classes
+        self.support = classes(num_classes)
 
     @staticmethod
     def params_size(num_classes, event_shape=()):
         """The number of parameters of one event."""
         check_positive(num_classes=num_classes)
         return num_classes * event_size(event_shape)
-
-    @property
-    def support(self):
-        """The class ids."""
-        return classes(self.num_classes)
 
     @property
     def value_dtype(self):

@@ -38,13 +38,9 @@ class LearnedPrior(Prior):
             raise ValueError(f"`family` must be a distribution layer. Received: family={family!r}")
         super().__init__(family.event_shape, **kwargs)
         self.family = family
+        self.support = family.support
         self.initializer = keras.initializers.get(initializer)
         self.params = self.add_weight(shape=(family.num_params,), initializer=self.initializer, name="params")
-
-    @property
-    def support(self):
-        """The values of the family."""
-        return self.family.support
 
     def distribution(self):
         """The `tfd.Distribution`."""

@@ -58,17 +58,13 @@ class Mixture(DistributionLayer):
         super().__init__(component_layer.event_shape, size, convert_to_tensor_fn, seed, **kwargs)
         self.num_components = num_components
         self.component_layer = component_layer
+        self.support = component_layer.support
 
     @staticmethod
     def params_size(num_components, component_params_size):
         """The number of parameters of one event, given that of a component."""
         check_positive(num_components=num_components, component_params_size=component_params_size)
         return num_components * (1 + component_params_size)
-
-    @property
-    def support(self):
-        """The values of the components."""
-        return self.component_layer.support
 
     @property
     def value_dtype(self):

@@ -73,17 +73,13 @@ class MixtureDiscretizedLogistic(DistributionLayer):
         self.low = low
         self.high = high
         self.num_levels = num_levels
+        self.support = levels(low, high, num_levels)
 
     @staticmethod
     def params_size(num_components, event_shape=()):
         """The number of parameters of one event."""
         check_positive(num_components=num_components)
         return 3 * num_components * event_size(event_shape)
-
-    @property
-    def support(self):
-        """The values on the grid."""
-        return levels(self.low, self.high, self.num_levels)
 
     def get_config(self):
         """The constructor's arguments."""

@@ -59,6 +59,7 @@ class VampPrior(Prior):
         super().__init__(posterior.event_shape, **kwargs)
         self.encoder = encoder
         self.posterior = posterior
+        self.support = posterior.support
         self.num_components = num_components
         self.pseudo_input_shape = shape_tuple(input_shape, "input_shape")
         self.initializer = keras.initializers.get(initializer)
@@ -69,11 +70,6 @@ class VampPrior(Prior):
         self.pseudo_inputs = self.add_weight(
             shape=shape, initializer=self.initializer, constraint=self.constraint, name="pseudo_inputs"
         )
-
-    @property
-    def support(self):
-        """The values of the posterior."""
-        return self.posterior.support
 
     def distribution(self):
         """The `tfd.Distribution`."""

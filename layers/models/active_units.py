@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from ikelos.layers.distributions.distribution_layer import shape_tuple
 from ikelos.layers.distributions.support import check_shape
+from ikelos.layers.models.autoencoder_inputs import by_example
 
 THRESHOLD = 0.01
 """Variance from which a unit is active (Burda et al. 2016, section 5.2)."""
@@ -74,21 +75,3 @@ class ActiveUnits(keras.metrics.Metric):
     def get_config(self):
         """The constructor's arguments."""
         return {**super().get_config(), "event_shape": self.event_shape}
-
-
-def by_example(sample_weight, examples):
-    """Weights `[B]` from weights `[B]` or `[B,1]`, the shapes that Keras takes; None remains None.
-
-    Raises:
-        ValueError: If they have another shape than that for the examples `[B,...]`.
-    """
-    if sample_weight is None:
-        return None
-    sample_weight = tf.convert_to_tensor(sample_weight)
-    shape = sample_weight.shape
-    if not any(shape.is_compatible_with([examples.shape[0], *rest]) for rest in ([], [1])):
-        raise ValueError(
-            f"`sample_weight` must be [B] or [B,1] for B={examples.shape[0]} examples. "
-            f"Received: sample_weight.shape={shape}"
-        )
-    return tf.reshape(sample_weight, tf.shape(examples)[:1])

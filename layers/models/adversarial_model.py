@@ -268,8 +268,8 @@ class AdversarialModel(keras.Model):
     @classmethod
     def from_config(cls, config):
         """A model from the constructor's arguments."""
-        parts = ("generator", "discriminator", "augmentation", "reconstruction_loss")
-        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in parts}
+        names = ("generator", "discriminator", "augmentation", "reconstruction_loss")
+        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in names}
         weights = {
             "penalties": {name: deserialized(weight) for name, weight in config["penalties"].items()},
             "reconstruction_weight": deserialized(config["reconstruction_weight"]),

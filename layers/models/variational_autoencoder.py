@@ -16,7 +16,15 @@ from ikelos.layers.distributions.kl_divergence import (
 )
 from ikelos.layers.distributions.support import check_shape
 from ikelos.layers.distributions.vamp_prior import VampPrior
-from ikelos.layers.models.active_units import ActiveUnits, by_example
+from ikelos.layers.models.active_units import ActiveUnits
+from ikelos.layers.models.autoencoder_inputs import (
+    are_paired,
+    by_example,
+    check_condition,
+    check_network,
+    joined,
+    pair,
+)
 from ikelos.layers.options import check_draw, check_positive, check_seed, is_variable, serialized
 from ikelos.layers.random_state import load_random_state, save_random_state
 
@@ -87,6 +95,8 @@ class VariationalAutoencoder(keras.Model):
     (TensorShape([3, 6]), TensorShape([8]))
     """
 
+    jit_compile: bool  # a property of Keras
+
     def __init__(
         self,
         encoder,
@@ -108,8 +118,8 @@ class VariationalAutoencoder(keras.Model):
             )
         if not isinstance(likelihood, DistributionLayer):
             raise ValueError(f"`likelihood` must be a distribution layer. Received: likelihood={likelihood!r}")
-        _check_network("encoder", encoder, "posterior", posterior)
-        _check_network("decoder", decoder, "likelihood", likelihood)
+        check_network("encoder", encoder, "posterior", posterior)
+        check_network("decoder", decoder, "likelihood", likelihood)
         if isinstance(prior, VampPrior) and not (prior.encoder is encoder and prior.posterior is posterior):
             raise ValueError(
                 "`prior` must have the model's own encoder and posterior if it is a VampPrior. "
@@ -139,7 +149,7 @@ class VariationalAutoencoder(keras.Model):
         if not self.encoder.built:
             self.encoder.build(input_shape)
         if not self.decoder.built:
-            self.decoder.build((latent_shape, input_shape[1]) if _are_paired(input_shape) else latent_shape)
+            self.decoder.build((latent_shape, input_shape[1]) if are_paired(input_shape) else latent_shape)
 
     def compile(self, optimizer="rmsprop", loss=None, metrics=None, weighted_metrics=None, **kwargs):
         """As `keras.Model.compile`, but without loss and metrics, because the model has its own.
@@ -187,11 +197,12 @@ class VariationalAutoencoder(keras.Model):
 
     def posterior_of(self, inputs):
         """The posterior of inputs as a `tfd.Distribution` with batch shape `[B]`."""
-        return self._encoded(*self._checked(inputs), training=False)
+        images, condition = self._checked(inputs)
+        return self._encoded(images, condition, training=False)
 
     def decode(self, latents, condition=None):
         """Means of the likelihood `[B,...]` given latent values `[B,Z]`."""
-        latents, condition = _pair((latents, condition))
+        latents, condition = pair((latents, condition))
         check_shape("latents", latents.shape, self.posterior.event_shape, tf.TensorShape([None]))
         return self._decoded(latents, condition, training=False).mean()
 
@@ -274,7 +285,7 @@ class VariationalAutoencoder(keras.Model):
 
     def compute_output_shape(self, input_shape):
         """`[B,*event_shape]` of the likelihood."""
-        images_shape = input_shape[0] if _are_paired(input_shape) else input_shape
+        images_shape = input_shape[0] if are_paired(input_shape) else input_shape
         return (images_shape[0], *self.likelihood.event_shape)
 
     def compute_output_spec(self, inputs, training=None):
@@ -309,7 +320,8 @@ class VariationalAutoencoder(keras.Model):
     @contextlib.contextmanager
     def _uncompiled(self):
         """Within it Keras leaves functions to TensorFlow."""
-        jit_compile, self.jit_compile = self.jit_compile, False
+        jit_compile = self.jit_compile
+        self.jit_compile = False
         try:
             yield
         finally:
@@ -340,7 +352,7 @@ class VariationalAutoencoder(keras.Model):
     def _loss(self, images, condition, sample_weight, training):
         """The loss of checked inputs, after updating the metrics."""
         if not self.built:  # Keras builds a model when it is called, but training calls its parts.
-            self.build(_joined(*(None if part is None else tuple(part.shape) for part in (images, condition))))
+            self.build(joined(*(None if part is None else tuple(part.shape) for part in (images, condition))))
         posterior, prior = self._encoded(images, condition, training), self.prior.distribution()
         latents = posterior.sample(self.num_samples, seed=self.posterior.next_seed())
         nll = self._nll(latents, images, condition, training)
@@ -365,16 +377,16 @@ class VariationalAutoencoder(keras.Model):
 
     def _checked(self, inputs):
         """Inputs, as values that the likelihood can take, and their condition."""
-        images, condition = _pair(inputs)
+        images, condition = pair(inputs)
         return self.likelihood.checked(images, "inputs", batch_shape=tf.TensorShape([None])), condition
 
     def _encoded(self, images, condition, training):
-        _check_condition("encoder", self.encoder, condition)
-        return self.posterior.distribution(self.encoder(_joined(images, condition), training=training))
+        check_condition("encoder", self.encoder, condition)
+        return self.posterior.distribution(self.encoder(joined(images, condition), training=training))
 
     def _decoded(self, latents, condition, training):
-        _check_condition("decoder", self.decoder, condition)
-        return self.likelihood.distribution(self.decoder(_joined(latents, condition), training=training))
+        check_condition("decoder", self.decoder, condition)
+        return self.likelihood.distribution(self.decoder(joined(latents, condition), training=training))
 
     def _nll(self, latents, images, condition, training):
         """Nats `[K,B]` of checked `images` given latent values `[K,B,Z]`."""
@@ -382,7 +394,7 @@ class VariationalAutoencoder(keras.Model):
         inputs = tf.reshape(latents, (-1, *self.posterior.event_shape))
         if condition is not None:
             condition = tf.tile(condition, [count] + [1] * (condition.shape.rank - 1))
-        params = self.decoder(_joined(inputs, condition), training=training)
+        params = self.decoder(joined(inputs, condition), training=training)
         likelihood = self.likelihood.distribution(tf.reshape(params, (count, -1, *params.shape[1:])))
         return -likelihood.log_prob(images)
 
@@ -392,50 +404,6 @@ class VariationalAutoencoder(keras.Model):
             return self.posterior.next_seed()
         seed = tf.cast(seed, tf.int32)
         return tf.stack([tf.zeros_like(seed), seed]) if seed.shape.rank == 0 else seed
-
-
-def _check_network(name, network, family_name, family):
-    """Refuses a network that is known not to give the parameters of its distribution layer."""
-    if not isinstance(network, keras.layers.Layer):
-        raise ValueError(f"`{name}` must be a Keras layer or model. Received: {name}={network!r}")
-    if isinstance(family, DistributionLayer) and getattr(network, "outputs", None):
-        shape = network.outputs[0].shape
-        try:
-            family.compute_output_shape(shape)
-        except ValueError as error:
-            raise ValueError(
-                f"`{name}` must output the parameters of `{family_name}`, [...,{family.num_params}]. "
-                f"Received: {name} with outputs of shape {shape}"
-            ) from error
-
-
-def _check_condition(name, network, condition):
-    """Refuses a condition that a network would ignore, and a missing one."""
-    known = getattr(network, "inputs", None)
-    if known and (len(known) > 1) != (condition is not None):
-        must = "None" if len(known) == 1 else "given"
-        raise ValueError(
-            f"`condition` must be {must}, because `{name}` has {len(known)} input{'s' * (len(known) > 1)}. "
-            f"Received: condition={condition if condition is None else condition.shape}"
-        )
-
-
-def _are_paired(shape):
-    return isinstance(shape[0], tuple | list)
-
-
-def _pair(inputs):
-    """Inputs and their condition, or None, as tensors: Keras does not take arrays and tensors together."""
-    inputs = inputs if isinstance(inputs, tuple | list) else (inputs, None)
-    if len(inputs) != 2:
-        raise ValueError(f"`inputs` must be a tensor or a pair (inputs, condition). Received: {len(inputs)} parts")
-    images, condition = inputs
-    return tf.convert_to_tensor(images), None if condition is None else tf.convert_to_tensor(condition)
-
-
-def _joined(values, condition):
-    """The inputs of encoder or decoder."""
-    return values if condition is None else (values, condition)
 
 
 def _logaddexp(a, b):

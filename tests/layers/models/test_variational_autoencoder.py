@@ -92,8 +92,11 @@ def test_with_the_exact_posterior_the_bound_is_the_log_likelihood(num_samples, a
 
 
 def test_the_bound_is_the_same_compiled():
+    """And NaN where XLA cannot raise the error for a value that the likelihood cannot take."""
     compiled = tf.function(linear().log_likelihood, jit_compile=True)
-    np.testing.assert_allclose(compiled(examples(20), 7, samples_at_once=3), log_likelihood(examples(20)), rtol=1e-4)
+    x, expected = examples(20), log_likelihood(examples(20))
+    x[3, 2], expected[3] = np.inf, np.nan
+    np.testing.assert_allclose(compiled(x, 7, samples_at_once=3), expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("arguments", [{"use_exact_kl": False}, {"num_samples": 4}])
@@ -317,6 +320,7 @@ def test_a_loaded_model_draws_what_the_saved_one_would_have(tmp_path, settings):
         model = VariationalAutoencoder(encoder, Normal(Z), StandardNormalPrior(Z), dense(Z, 2 * D), Normal(D))
         model.build((None, D))
         model.compile("adam", **settings)
+        model.optimizer.build(model.trainable_variables)
         return model
 
     x, model, other = examples(16), made(), made()
@@ -325,8 +329,6 @@ def test_a_loaded_model_draws_what_the_saved_one_would_have(tmp_path, settings):
     model.save_weights(tmp_path / "model.weights.h5")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     other.load_weights(tmp_path / "model.weights.h5")
-    # Weights alone hold no state of the optimizer.
-    other.optimizer.load_own_variables({str(i): v.numpy() for i, v in enumerate(model.optimizer.variables)})
     for each in (model, loaded, other):
         each.fit(x, batch_size=8, shuffle=False, verbose=0)
     for each in (loaded, other):
@@ -373,14 +375,6 @@ def test_methods_refuse_what_the_likelihood_cannot_take(plain, method):
             getattr(plain, method)(change(pictures(6)))
     with pytest.raises(ValueError, match=r"`latents` must have the shape \[B,2\]. Received: latents.shape=\(2,\)"):
         plain.decode(np.zeros([2]))
-
-
-def test_other_values_score_nan_in_functions_compiled_by_xla(plain):
-    score = tf.function(lambda x: plain.anomaly_score(x, num_samples=2, seed=1), jit_compile=True)
-    images = pictures(6)
-    np.testing.assert_allclose(score(images), plain.anomaly_score(images, num_samples=2, seed=1), rtol=0.5)
-    images[2, 1, 1] = 255
-    np.testing.assert_array_equal(np.isnan(score(images)), np.arange(6) == 2)
 
 
 @pytest.mark.parametrize("method", ["fit", "evaluate"])

@@ -133,21 +133,24 @@ class DistributionLayer(keras.layers.Layer):
                 check; the result for the event is then NaN.
         """
         distribution = self.distribution(params)
-        batch = {"batch_shape": distribution.batch_shape, "batch_shape_tensor": distribution.batch_shape_tensor()}
-        return distribution.log_prob(self.checked(values, name, **batch))
+        values = self.checked(values, name, distribution.batch_shape, distribution.batch_shape_tensor())
+        return distribution.log_prob(values)
 
-    def checked(self, values, name, **batch):
-        """Values `[...,*event_shape]` as the `tfd` object takes them, refused where they are not in the support.
+    def checked(self, values, name, batch_shape=None, batch_shape_tensor=None):
+        """Values `[...,*event_shape]` as the `tfd` object takes them, after the checks of `log_prob`.
 
         Args:
             values: The events.
             name: What error messages call them.
-            **batch: `batch_shape` and `batch_shape_tensor` of `support.checked`.
+            batch_shape: `tf.TensorShape` that the axes before the event must have; any when None.
+            batch_shape_tensor: The same shape as a tensor, for sizes that are not known before the graph runs.
 
         Raises:
             ValueError: As `log_prob`.
+            tf.errors.InvalidArgumentError: As `log_prob`.
         """
-        values = checked(name, values, self.support, self.event_shape, self.params_dtype, **batch)
+        shapes = (batch_shape, batch_shape_tensor)
+        values = checked(name, values, self.support, self.event_shape, self.params_dtype, *shapes)
         if self.value_dtype != "int32":
             return values
         # NaN, which marks a value outside under XLA, would become a valid id; the score of -1 is NaN.

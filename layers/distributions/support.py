@@ -1,6 +1,8 @@
 """The values that a distribution can take, and the checks that refuse all others."""
 
 import dataclasses
+import functools
+import re
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -21,8 +23,12 @@ class Support:
     is_discrete: bool = False
 
 
+# The message of an assertion, and the value.
+_ASSERTION = re.compile(r"assertion failed: \[(`\w+` must be .*)\] \[(.*)\]")
+
 REAL = Support("finite numbers", tf.math.is_finite)
-UNIT_INTERVAL = Support("numbers from 0 to 1", lambda x: (x >= 0) & (x <= 1))
+# Interpolation between pixels of 1 may round to a little more.
+UNIT_INTERVAL = Support("numbers from 0 to 1", lambda x: (x >= -1e-6) & (x <= 1 + 1e-6))
 # The log_prob of a value in between is the cross entropy, a common loss for grey images.
 BINARY = Support("0, 1 or probabilities between them", UNIT_INTERVAL.contains, is_discrete=True)
 COUNTS = Support(
@@ -122,6 +128,25 @@ def checked(name, values, support, event_shape, dtype, batch_shape=None, batch_s
         inside &= same
     with tf.control_dependencies(assertions):
         return tf.where(inside, values, tf.constant(float("nan"), values.dtype))
+
+
+def with_plain_errors(function):
+    """A function that raises the failed assertions of `checked` as a `ValueError` of one line.
+
+    TensorFlow puts the lines of code of the whole graph before an assertion's message.
+    """
+
+    @functools.wraps(function)
+    def called(*args):
+        try:
+            return function(*args)
+        except tf.errors.InvalidArgumentError as error:
+            found = _ASSERTION.search(error.message)
+            if found is None:
+                raise
+            raise ValueError(f"{found[1]} {found[2]}") from None
+
+    return called
 
 
 def check_shape(name, shape, event_shape, batch_shape=None):

@@ -14,7 +14,7 @@ from ikelos.layers.distributions.kl_divergence import (
     serialized_beta,
     weighted_mean,
 )
-from ikelos.layers.distributions.support import check_shape
+from ikelos.layers.distributions.support import check_shape, with_plain_errors
 from ikelos.layers.distributions.vamp_prior import VampPrior
 from ikelos.layers.models.active_units import ActiveUnits
 from ikelos.layers.models.autoencoder_inputs import (
@@ -71,11 +71,11 @@ class VariationalAutoencoder(keras.Model):
     Raises:
         ImportError: If TensorFlow Probability is not installed.
         ValueError: If an argument is not as described or the parts don't fit together. If `num_samples` is more than 1
-            together with `beta`, `free_bits` or `use_exact_kl`, which are options of the evidence lower bound. When
-            called or trained: if the shape of the inputs is not that of the likelihood's events; in eager execution
-            also if the likelihood cannot take one of the values.
-        tf.errors.InvalidArgumentError: In `fit`, `evaluate` and graphs, if the likelihood cannot take one of the values
-            of the inputs. In a function that you compile by XLA yourself, results are NaN instead.
+            together with `beta`, `free_bits` or `use_exact_kl`, which are options of the evidence lower bound. In
+            training, evaluation and the model's methods: if the inputs have another shape than the likelihood's events,
+            or values that the likelihood cannot take.
+        tf.errors.InvalidArgumentError: In `predict` and in graphs of your own, if the inputs have values that the
+            likelihood cannot take. In functions that you compile by XLA, results are NaN instead.
 
     Example:
 
@@ -172,13 +172,19 @@ class VariationalAutoencoder(keras.Model):
 
     def make_train_function(self, force=False):
         """As Keras's, but the step is compiled by XLA in `train_step`, after the check of its inputs."""
-        with self._uncompiled():
-            return super().make_train_function(force)
+        if self.train_function is None or force:
+            with self._uncompiled():
+                super().make_train_function(force)
+            self.train_function = with_plain_errors(self.train_function)
+        return self.train_function
 
     def make_test_function(self, force=False):
         """As Keras's, but the step is compiled by XLA in `test_step`, after the check of its inputs."""
-        with self._uncompiled():
-            return super().make_test_function(force)
+        if self.test_function is None or force:
+            with self._uncompiled():
+                super().make_test_function(force)
+            self.test_function = with_plain_errors(self.test_function)
+        return self.test_function
 
     def count_params(self):
         """The number of weights; known before the first call if encoder and decoder are built."""

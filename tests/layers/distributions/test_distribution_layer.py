@@ -229,7 +229,7 @@ def assert_close(actual, expected, terms=1):
 
 @ALL
 def test_density_and_moments(family):
-    for layer, arguments, params, values in generated(family, 12):
+    for layer, arguments, params, values in generated(family, 9):
         actual = layer.distribution(params)
         expected = family.expected(params.astype("float64"), **arguments)
         assert actual.batch_shape == params.shape[:-1]

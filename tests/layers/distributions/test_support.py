@@ -17,7 +17,7 @@ CASES = {
     "MultivariateNormalDiag": (layers.MultivariateNormalDiag(2), [1.0, -2.0], "finite numbers", [NAN]),
     "MultivariateNormalTriL": (layers.MultivariateNormalTriL(2), [1.0, -2.0], "finite numbers", [INF]),
     "MixtureNormal": (layers.MixtureNormal(3, 2), [1.0, -2.0], "finite numbers", [NAN, -INF]),
-    "Bernoulli": (layers.Bernoulli(2), [0.25, 1.0], "0, 1 or probabilities", [-0.01, 1.01, 255.0, NAN]),
+    "Bernoulli": (layers.Bernoulli(2), [0.25, 1 + 2**-23], "0, 1 or probabilities", [-0.01, 1.01, 255.0, NAN]),
     "ContinuousBernoulli": (layers.ContinuousBernoulli(2), [0.0, 0.5], "numbers from 0 to 1", [-1.0, 255.0, NAN]),
     "Poisson": (layers.Poisson(2), [0.0, 1000.0], "whole numbers of at least 0", [-1.0, 0.5, INF, NAN]),
     "Categorical": (layers.Categorical(3, 2), [0.0, 2.0], "whole numbers from 0 to 2", [-1.0, 3.0, 0.5, NAN]),

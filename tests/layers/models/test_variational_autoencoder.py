@@ -192,9 +192,8 @@ def test_a_schedule_of_the_weight_counts_training_steps():
     assert int(model.divergence.step) == 2
 
 
-@pytest.mark.parametrize("variable", [keras.Variable, tf.Variable])
-def test_a_variable_as_weight_is_annealed_and_kept(tmp_path, variable):
-    beta, x = variable(0.5), examples(16)
+def test_a_variable_as_weight_is_annealed_and_kept(tmp_path):
+    beta, x = keras.Variable(0.5), examples(16)
     model = linear(beta=beta)
     assert all(weight is not beta for weight in model.trainable_variables)
     model.compile(keras.optimizers.SGD(0.0), jit_compile=False)
@@ -311,15 +310,14 @@ def pictures(number=32):
     return (np.random.default_rng(0).random([number, 6, 6, 1]) < 0.3).astype("float32")
 
 
-@pytest.mark.parametrize("settings", [{"run_eagerly": True}, {"jit_compile": False}], ids=["eager", "graph"])
-def test_a_loaded_model_draws_what_the_saved_one_would_have(tmp_path, settings):
+def test_a_loaded_model_draws_what_the_saved_one_would_have(tmp_path):
     """The noise of the posterior and of dropout."""
 
     def made():
         encoder = keras.Sequential([keras.Input((D,)), keras.layers.Dropout(0.5), keras.layers.Dense(2 * Z)])
         model = VariationalAutoencoder(encoder, Normal(Z), StandardNormalPrior(Z), dense(Z, 2 * D), Normal(D))
         model.build((None, D))
-        model.compile("adam", **settings)
+        model.compile("adam", jit_compile=False)
         model.optimizer.build(model.trainable_variables)
         return model
 
@@ -338,9 +336,9 @@ def test_a_loaded_model_draws_what_the_saved_one_would_have(tmp_path, settings):
 
 
 REFUSED = [
-    (lambda x: 255 * x, r"`inputs` must be 0, 1 or probabilities between them.* a value of\]? \[?255"),
-    (lambda x: -x, r"`inputs` must be 0, 1 or probabilities between them.* a value of\]? \[?-1"),
-    (lambda x: x + np.float32("nan"), r"`inputs` must be 0, 1 or probabilities between them.* a value of\]? \[?nan"),
+    (lambda x: 255 * x, r"`inputs` must be 0, 1 or probabilities between them.* a value of 255"),
+    (lambda x: -x, r"`inputs` must be 0, 1 or probabilities between them.* a value of -1"),
+    (lambda x: x + np.float32("nan"), r"`inputs` must be 0, 1 or probabilities between them.* a value of nan"),
     (lambda x: x[..., 0], r"`inputs` must have the shape \[B,6,6,1\]. Received: inputs.shape="),
     (lambda x: x.reshape(6, 36), r"`inputs` must have the shape \[B,6,6,1\]"),
     (lambda x: x[:, None], r"`inputs` must have the shape \[B,6,6,1\]"),
@@ -362,7 +360,7 @@ def test_training_refuses_what_the_likelihood_cannot_take(plain, settings):
     images = pictures(6)
     for change, message in REFUSED:
         for method in (plain.fit, plain.evaluate):
-            with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match=message):
+            with pytest.raises(ValueError, match=f"^{message}"):
                 method(change(images), batch_size=6, verbose=0)
     for weight, expected in zip(plain.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weight, expected)
@@ -465,7 +463,7 @@ def small_flow(size):
 
 
 @pytest.mark.parametrize(
-    ("num_samples", "make_prior"), [pytest.param(1, StandardNormalPrior, marks=pytest.mark.slow), (3, small_flow)]
+    ("num_samples", "make_prior"), [(1, StandardNormalPrior), pytest.param(3, small_flow, marks=pytest.mark.slow)]
 )
 def test_trains_compiled_in_half_precision(num_samples, make_prior):
     keras.config.set_dtype_policy("mixed_bfloat16")

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from ikelos import layers
+from ikelos.layers.distributions import DistributionLayer, Support, event_size, scale_of
 from ikelos.layers.testing import check_layer
 
 tfd = tfp.distributions
@@ -485,6 +486,43 @@ def test_trains_compiled_by_xla_on_batches_of_unknown_size(name):
     model.compile("sgd", losses if layer.value_dtype == "int32" else [losses, "mse"], jit_compile=True)
     logs = model.fit(rng.normal(size=[5, 3]), targets, batch_size=3, verbose=0).history
     assert np.isfinite(logs["loss"]).all()
+
+
+@keras.saving.register_keras_serializable(package="ikelos_tests")
+class Gamma(DistributionLayer):
+    """A family of another project, as the documentation shows it."""
+
+    support = Support("positive numbers", lambda x: (x > 0) & (x < np.inf))
+
+    def __init__(self, event_shape=(), **kwargs):
+        super().__init__(event_shape, self.params_size(event_shape), **kwargs)
+
+    @staticmethod
+    def params_size(event_shape=()):
+        return 2 * event_size(event_shape)
+
+    def make_distribution(self, params):
+        concentration, rate = self.split(params, 2)
+        return tfd.Independent(tfd.Gamma(scale_of(concentration), scale_of(rate)), len(self.event_shape))
+
+    def get_config(self):
+        return {**super().get_config(), "event_shape": self.event_shape}
+
+
+def test_a_family_of_another_project():
+    params = np.random.default_rng(0).normal(size=[4, 6]).astype("float32")
+    values = np.random.default_rng(1).gamma(2.0, size=[4, 3]).astype("float32")
+    check_layer(Gamma, {"event_shape": 3, "convert_to_tensor_fn": "mean"}, params)
+    concentration, rate = np.split(softplus(params.astype("float64")) + 1e-5, 2, axis=1)
+    expected = tfd.Gamma(concentration, rate).log_prob(values.astype("float64")).numpy().sum(1)
+    loss = layers.NegativeLogLikelihood(Gamma(3), reduction=None)
+    np.testing.assert_allclose(loss(values, params), -expected, rtol=1e-5)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
+    np.testing.assert_array_equal(again(values, params), loss(values, params))
+    with pytest.raises(ValueError, match=r"`y_true` must be positive numbers. Received: a value of -1"):
+        loss(-np.ones([4, 3]), params)
+    mixed = np.concatenate([np.zeros([4, 2]), params, params], axis=1)
+    np.testing.assert_allclose(layers.Mixture(2, Gamma(3)).log_prob(mixed, values), expected, rtol=1e-5)
 
 
 def test_mixed_precision_computes_in_float32():

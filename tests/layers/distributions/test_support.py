@@ -28,7 +28,7 @@ CASES = {
         layers.MixtureDiscretizedLogistic(2, 2, low=-1.0, high=1.0),
         [-1.0, 1 / 255],
         r"one of 256 evenly spaced values from -1\.0 to 1\.0",
-        # A shade from 0 to 1 that lies between two levels from -1 to 1.
+        # An intensity from 0 to 1 that lies between two levels from -1 to 1.
         [-1.01, 1.01, 2 / 255, 127.0, NAN],
     ),
 }

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -95,7 +96,10 @@ class VariationalAutoencoder(keras.Model):
     (TensorShape([3, 6]), TensorShape([8]))
     """
 
-    jit_compile: bool  # a property of Keras
+    # Attributes of Keras.
+    jit_compile: bool
+    train_function: Callable | None
+    test_function: Callable | None
 
     def __init__(
         self,
@@ -274,7 +278,30 @@ class VariationalAutoencoder(keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The loss, with the regularization losses of the parts; `y` and `y_pred` are not used."""
         images, condition = self._checked(x)
-        return self._loss(images, condition, by_example(sample_weight, images), training)
+        sample_weight = by_example(sample_weight, images)
+        if not self.built:  # Keras builds a model when it is called, but training calls its parts.
+            self.build(joined(*(None if part is None else tuple(part.shape) for part in (images, condition))))
+        posterior, prior = self._encoded(images, condition, training), self.prior.distribution()
+        latents = posterior.sample(self.num_samples, seed=self.posterior.next_seed())
+        nll = self._nll(latents, images, condition, training)
+        if self.num_samples == 1:
+            (nll,) = tf.unstack(nll)
+            divergence = kl_divergence(posterior, prior, latents[0], self.divergence.use_exact_kl)
+            loss = weighted_mean(nll, sample_weight) + self.divergence.cost(divergence, 1, sample_weight, training)
+            divergence = tf.reduce_sum(divergence, axis=list(range(1, divergence.shape.rank)))
+        else:
+            divergence = kl_divergence(posterior, prior, latents, use_exact_kl=False)
+            bound = tf.reduce_logsumexp(-nll - divergence, axis=0) - math.log(self.num_samples)
+            loss = weighted_mean(-bound, sample_weight)
+            nll, divergence = tf.reduce_mean(nll, axis=0), tf.reduce_mean(divergence, axis=0)
+        loss += sum(self.losses)
+        self.loss_tracker.update_state(
+            loss, tf.shape(nll)[0] if sample_weight is None else tf.reduce_sum(sample_weight)
+        )
+        self.nll.update_state(nll, sample_weight)
+        self.kl.update_state(divergence, sample_weight)
+        self.active_units.update_state(posterior.mean(), sample_weight)
+        return loss
 
     def save_own_variables(self, store):
         """Saves what Keras saves, and the states of the random layers."""
@@ -315,7 +342,7 @@ class VariationalAutoencoder(keras.Model):
         """A model from the constructor's arguments."""
         parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in _PARTS}
         if isinstance(parts["prior"], VampPrior):
-            # It was read with an encoder and a posterior of its own.
+            # It was loaded with its own encoder and posterior.
             alone, shared = parts["prior"], {name: parts[name] for name in ("encoder", "posterior")}
             parts["prior"] = type(alone)(**{**alone.get_config(), **shared})
         return cls(**config | parts | deserialized_options(config))
@@ -334,16 +361,17 @@ class VariationalAutoencoder(keras.Model):
             self.jit_compile = jit_compile
 
     def _step(self, function, data):
-        """Calls a function of checked inputs, condition and weights; compiled by XLA, which would drop the check."""
-        x, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        images, condition = self._checked(x)
+        """Calls a function of inputs, targets and weights, compiled by XLA if the model is."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if self.jit_compile and not tf.executing_eagerly():
+            # XLA drops the check in `compute_loss`.
+            x = joined(*self._checked(x))
             function = tf.function(function, jit_compile=True, autograph=False)
-        return function(images, condition, by_example(sample_weight, images))
+        return function(x, y, sample_weight)
 
-    def _update(self, images, condition, sample_weight):
+    def _update(self, x, y, sample_weight):
         with tf.GradientTape() as tape:
-            loss = self._loss(images, condition, sample_weight, training=True)
+            loss = self.compute_loss(x, y, None, sample_weight, training=True)
             # The gradients of all replicas are added up.
             loss = self.optimizer.scale_loss(loss / tf.distribute.get_strategy().num_replicas_in_sync)
         self.optimizer.apply_gradients(
@@ -351,35 +379,9 @@ class VariationalAutoencoder(keras.Model):
         )
         return self.get_metrics_result()
 
-    def _evaluate(self, images, condition, sample_weight):
-        self._loss(images, condition, sample_weight, training=False)
+    def _evaluate(self, x, y, sample_weight):
+        self.compute_loss(x, y, None, sample_weight, training=False)
         return self.get_metrics_result()
-
-    def _loss(self, images, condition, sample_weight, training):
-        """The loss of checked inputs, after updating the metrics."""
-        if not self.built:  # Keras builds a model when it is called, but training calls its parts.
-            self.build(joined(*(None if part is None else tuple(part.shape) for part in (images, condition))))
-        posterior, prior = self._encoded(images, condition, training), self.prior.distribution()
-        latents = posterior.sample(self.num_samples, seed=self.posterior.next_seed())
-        nll = self._nll(latents, images, condition, training)
-        if self.num_samples == 1:
-            (nll,) = tf.unstack(nll)
-            divergence = kl_divergence(posterior, prior, latents[0], self.divergence.use_exact_kl)
-            loss = weighted_mean(nll, sample_weight) + self.divergence.cost(divergence, 1, sample_weight, training)
-            divergence = tf.reduce_sum(divergence, axis=list(range(1, divergence.shape.rank)))
-        else:
-            divergence = kl_divergence(posterior, prior, latents, use_exact_kl=False)
-            bound = tf.reduce_logsumexp(-nll - divergence, axis=0) - math.log(self.num_samples)
-            loss = weighted_mean(-bound, sample_weight)
-            nll, divergence = tf.reduce_mean(nll, axis=0), tf.reduce_mean(divergence, axis=0)
-        loss += sum(self.losses)
-        self.loss_tracker.update_state(
-            loss, tf.shape(nll)[0] if sample_weight is None else tf.reduce_sum(sample_weight)
-        )
-        self.nll.update_state(nll, sample_weight)
-        self.kl.update_state(divergence, sample_weight)
-        self.active_units.update_state(posterior.mean(), sample_weight)
-        return loss
 
     def _checked(self, inputs):
         """Inputs, as values that the likelihood can take, and their condition."""

@@ -14,6 +14,8 @@ from ikelos.layers.distributions.categorical import Categorical
 from ikelos.layers.distributions.continuous_bernoulli import ContinuousBernoulli
 from ikelos.layers.distributions.kl_divergence import KLDivergence
 from ikelos.layers.distributions.learned_prior import LearnedPrior
+from ikelos.layers.distributions.logistic import Logistic
+from ikelos.layers.distributions.mixture import Mixture
 from ikelos.layers.distributions.mixture_discretized_logistic import MixtureDiscretizedLogistic
 from ikelos.layers.distributions.mixture_normal import MixtureNormal
 from ikelos.layers.distributions.multivariate_normal_diag import MultivariateNormalDiag
@@ -21,6 +23,7 @@ from ikelos.layers.distributions.multivariate_normal_tril import MultivariateNor
 from ikelos.layers.distributions.negative_log_likelihood import NegativeLogLikelihood
 from ikelos.layers.distributions.normal import Normal
 from ikelos.layers.distributions.one_hot_categorical import OneHotCategorical
+from ikelos.layers.distributions.poisson import Poisson
 from ikelos.layers.distributions.real_nvp_prior import RealNVPPrior
 from ikelos.layers.distributions.standard_normal_prior import StandardNormalPrior
 from ikelos.layers.distributions.vamp_prior import VampPrior
@@ -73,6 +76,8 @@ __all__ = [
     "LSTMLanguageModel",
     "LearnedPositionEmbedding",
     "LearnedPrior",
+    "Logistic",
+    "Mixture",
     "MixtureDiscretizedLogistic",
     "MixtureNormal",
     "MultivariateNormalDiag",
@@ -83,6 +88,7 @@ __all__ = [
     "Normal",
     "OneHotCategorical",
     "PairwiseDiversity",
+    "Poisson",
     "RealNVPPrior",
     "RelativePositionBias",
     "RotaryEmbedding",

@@ -1,14 +1,14 @@
-"""`check_one_device`: that no strategy of `tf.distribute` has a hand in a training of ours."""
+"""`check_one_device`: refuses to train under a strategy of `tf.distribute`."""
 
 import keras
 import tensorflow as tf
 
 
 def check_one_device(model: keras.Model) -> None:
-    """For whoever trains by steps of their own.
+    """Checks that a model with a training step of its own is trained on a single device.
 
-    Under a strategy such a training goes on without an error, and is wrong: each replica draws the same noise,
-    gradients are clipped before they are added, and means of replicas weigh padding as if it were data.
+    Under a strategy the training would run without an error and be wrong: all replicas draw the same noise, gradients
+    are clipped before they are summed, and the mean over replicas counts padding as data.
 
     Raises:
         ValueError: If a strategy's scope is open, or was when the model was made.

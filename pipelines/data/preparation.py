@@ -29,7 +29,7 @@ from ikelos.pipelines.lock import locked
 from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.serving import files
 
-_VERSION = 1
+_VERSION = 2
 """Of the format of stores, and of how they are written: another one prepares everything anew."""
 
 _LEARNED = "preprocessing.json"

@@ -12,6 +12,7 @@ import tensorflow as tf
 from ikelos.pipelines.data import reader, sources
 from ikelos.pipelines.data.config import Split
 from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.image import decoding
 from ikelos.pipelines.image.config import ImageSource, Shape
 
 Label = str | int | None
@@ -104,7 +105,7 @@ class Reader(reader.Reader[ImageSource]):
 
 
 def pixels(content: pathlib.Path | bytes | np.ndarray, shape: Shape, resize: bool) -> np.ndarray:
-    """An image as uint8 `[H,W,C]`.
+    """An image as uint8 `[H,W,C]`, by the decoder that the exported model has too.
 
     Args:
         content: An image file's path or bytes, or pixels.
@@ -118,13 +119,13 @@ def pixels(content: pathlib.Path | bytes | np.ndarray, shape: Shape, resize: boo
     """
     if isinstance(content, pathlib.Path):
         content = _read(content)
-    found = content if isinstance(content, np.ndarray) else _decoded(content)
+    found = decoding.to_rgb(tf.constant(content)) if isinstance(content, np.ndarray) else _decoded(content)
     if found.shape[:2] != shape[:2] and not resize:
         height, width = found.shape[:2]
         raise FaultError(
             "of another size", f"is {height} x {width}, not {shape[0]} x {shape[1]} (data.source.resize=false)"
         )
-    return _fitted(found, shape)
+    return decoding.fit(found, shape).numpy()
 
 
 def _read(path):
@@ -135,11 +136,14 @@ def _read(path):
 
 
 def _decoded(content):
+    header = decoding.inspect(content)
+    if problem := header.problem.numpy().decode():
+        raise FaultError("not an image", f"is {problem}")
     try:
-        # In the file's own channels: asked for grey, TensorFlow refuses GIF, BMP and CMYK.
-        return tf.io.decode_image(content, expand_animations=False).numpy()
+        return decoding.decode(header)
     except tf.errors.InvalidArgumentError:
-        raise FaultError("not an image", "is not a PNG, JPEG, GIF or BMP image") from None
+        kind = decoding.FORMATS[int(header.format)]
+        raise FaultError("damaged", f"is a {kind} that is truncated or damaged") from None
 
 
 def _label(name, features, feature):
@@ -150,18 +154,3 @@ def _label(name, features, feature):
     if len(numbers) == 1:
         return numbers[0]
     return sources.one_bytes(name, features, feature).decode("utf-8", "replace")
-
-
-def _fitted(pixels, shape):
-    """An image of the shape that all have."""
-    if pixels.shape[2] == 4:
-        pixels = pixels[:, :, :3]
-    if pixels.shape[2] == 2:
-        pixels = pixels[:, :, :1]
-    if pixels.shape[2] != shape[2]:
-        convert = tf.image.rgb_to_grayscale if shape[2] == 1 else tf.image.grayscale_to_rgb
-        pixels = convert(tf.constant(pixels)).numpy()
-    if pixels.shape != tuple(shape):
-        resized = tf.image.resize(pixels, shape[:2], antialias=True)
-        pixels = tf.cast(tf.round(tf.clip_by_value(resized, 0, 255)), tf.uint8).numpy()
-    return pixels

@@ -156,7 +156,7 @@ def test_faults_are_named(folder):
     with pytest.raises(UserError) as caught:
         prepare(of_files(resize=False))
     assert str(caught.value).splitlines() == [
-        "train/cat/b.png: is not a PNG, JPEG, GIF or BMP image",
+        "train/cat/b.png: is text, not a PNG, JPEG, GIF, BMP or WebP image",
         "train/dog/c.png: is 4 x 7, not 4 x 6 (data.source.resize=false)",
         "2 of 4 examples of the split 'train' are faulty (1 not an image, 1 of another size), more than the share "
         "data.source.allowed_faults=0. Fix them, or leave them out: --set data.source.allowed_faults=0.5",

@@ -5,17 +5,15 @@ TensorFlow is imported when they are read.
 
 import contextlib
 import difflib
-import glob
-import hashlib
 import importlib
 import io
 import os
-import pathlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any
 
-from ikelos.pipelines.data.config import SPLITS, Patterns, Source, Split
+from ikelos.pipelines.data.config import SPLITS, Source, Split
+from ikelos.pipelines.data.patterns import printable
 from ikelos.pipelines.errors import UserError
 
 # Module and one line for each data set of our own; importing the module registers it with TensorFlow
@@ -104,7 +102,7 @@ def examples(
         found = iter(tfds.as_numpy(dataset.skip(start)))
     for index, example in enumerate(found, start):
         own = example.get("id")
-        yield own.decode() if isinstance(own, bytes) else f"{name}:{index}", example
+        yield own.decode("utf-8", "backslashreplace") if isinstance(own, bytes) else f"{name}:{index}", example
 
 
 def num_examples(source: Source, builder: Any, split: Split) -> int:
@@ -124,18 +122,6 @@ def tfds_identity(source: Source, builder: Any) -> Any:
         "written": tf.io.gfile.stat(info).mtime_nsec,
         "splits": {split: [name, num_examples(source, builder, split)] for split, name in names.items()},
     }
-
-
-def files_identity(paths: Mapping[str, Sequence[str]]) -> Any:
-    """What tells one state of files from another, JSON: a hash of where they are, their sizes and times, by split."""
-    sums = {}
-    for split, found in paths.items():
-        digest = hashlib.sha256()
-        for path in found:
-            state = os.stat(path)
-            digest.update(os.fsencode(f"{os.path.realpath(path)}\0{state.st_size}\0{state.st_mtime_ns}\0"))
-        sums[split] = {"files": len(found), "sha256": digest.hexdigest()}
-    return sums
 
 
 def _split_name(source, builder, split):
@@ -179,37 +165,13 @@ def prepared(source: Source, builder: Any) -> Any:
     return open_tfds(source)
 
 
-def files(patterns: Patterns, suffixes: tuple[str, ...]) -> dict[str, list[str]]:
-    """The files of each split, sorted; every pattern has some, and no file is in two splits.
-
-    Raises:
-        UserError: if it is not so, or a file has none of the suffixes.
-    """
-    found: dict[str, set[str]] = {split: set() for split in Patterns.model_fields}
-    splits_of: dict[str, str] = {}
-    for split in found:
-        for pattern in getattr(patterns, split):
-            matches = [path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)]
-            if not matches:
-                raise UserError(f"files.{split}: no file matches {pattern!r} in {pathlib.Path.cwd()}")
-            for path in matches:
-                if not path.endswith(suffixes):
-                    raise UserError(f"files.{split}: {path} has none of the known suffixes {', '.join(suffixes)}")
-                if splits_of.setdefault(os.path.realpath(path), split) != split:
-                    raise UserError(
-                        f"{path} is in two splits: files.{splits_of[os.path.realpath(path)]} and files.{split}"
-                    )
-                found[split].add(path)
-    return {split: sorted(paths) for split, paths in found.items()}
-
-
 def is_tfrecord(path: str) -> bool:
     """Whether a file holds `tf.train.Example`s."""
-    return path.endswith(TFRECORDS)
+    return path.lower().endswith(TFRECORDS)
 
 
 def records(path: str) -> Iterator[tuple[str, Any]]:
-    """The examples of a TFRecord: the path and the example's number as id, and its map of features.
+    """The examples of a TFRecord: the path, as `printable`, and the example's number as id, and its map of features.
 
     Raises:
         UserError: if the file is none.
@@ -217,12 +179,14 @@ def records(path: str) -> Iterator[tuple[str, Any]]:
     import tensorflow as tf
     from google.protobuf.message import DecodeError
 
-    found = tf.data.TFRecordDataset(path, compression_type="GZIP" if path.endswith(".gz") else "")
+    found = tf.data.TFRecordDataset(path, compression_type="GZIP" if path.lower().endswith(".gz") else "")
     try:
         for index, record in enumerate(found.as_numpy_iterator()):
-            yield f"{path}:{index}", tf.train.Example.FromString(record).features.feature
+            yield f"{printable(path)}:{index}", tf.train.Example.FromString(record).features.feature
     except (tf.errors.OpError, DecodeError) as error:
-        raise UserError(f"{path} can't be read as a TFRecord of tf.train.Example: {_first_line(error)}") from error
+        raise UserError(
+            f"{printable(path)} can't be read as a TFRecord of tf.train.Example: {_first_line(error)}"
+        ) from error
 
 
 def one_bytes(name: str, features: Any, feature: str) -> bytes:

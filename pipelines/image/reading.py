@@ -11,9 +11,10 @@ import tensorflow as tf
 
 from ikelos.pipelines.data import reader, sources
 from ikelos.pipelines.data.config import Split
+from ikelos.pipelines.data.patterns import printable
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.image import decoding
-from ikelos.pipelines.image.config import ImageSource, Shape
+from ikelos.pipelines.image.config import ImageSource, Shape, as_shape
 
 Label = str | int | None
 """The name or number of a class, None without classes."""
@@ -47,7 +48,7 @@ class Found:
 class Reader(reader.Reader[ImageSource]):
     """Finds the images of a source."""
 
-    suffixes = (".png", ".jpg", ".jpeg", *sources.TFRECORDS)
+    suffixes = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", *sources.TFRECORDS)
 
     def class_names(self) -> list[str] | None:
         """Those that a data set itself tells, in the order of its labels; None if there are none, or it tells none."""
@@ -67,8 +68,9 @@ class Reader(reader.Reader[ImageSource]):
         label = self._source.label_feature
         for name, features in self.in_files(split, start):
             if features is None:
-                folder = None if label is None else pathlib.Path(name).resolve().parent.name
-                yield Found(name, pathlib.Path(name), folder, os.path.getsize(name))
+                # The folder that it is listed in, wherever a link leads to.
+                folder = None if label is None else printable(os.path.basename(os.path.dirname(os.path.abspath(name))))
+                yield Found(printable(name), pathlib.Path(name), folder, os.path.getsize(name))
             else:
                 content = sources.one_bytes(name, features, self._source.image_feature)
                 yield Found(name, content, _label(name, features, label), len(content))
@@ -117,6 +119,7 @@ def pixels(content: pathlib.Path | bytes | np.ndarray, shape: Shape, resize: boo
         FaultError: If it is not an image, or has another size.
         UserError: If its file cannot be read now, which says nothing of the image.
     """
+    shape = as_shape(shape)
     if isinstance(content, pathlib.Path):
         content = _read(content)
     found = decoding.to_rgb(tf.constant(content)) if isinstance(content, np.ndarray) else _decoded(content)
@@ -132,7 +135,7 @@ def _read(path):
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path} can't be read: {error.strerror}") from None
+        raise UserError(f"{printable(str(path))} can't be read: {error.strerror}") from None
 
 
 def _decoded(content):
@@ -153,4 +156,4 @@ def _label(name, features, feature):
     numbers = list(features[feature].int64_list.value) if feature in features else []
     if len(numbers) == 1:
         return numbers[0]
-    return sources.one_bytes(name, features, feature).decode("utf-8", "replace")
+    return sources.one_bytes(name, features, feature).decode("utf-8", "backslashreplace")

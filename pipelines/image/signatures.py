@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from ikelos.pipelines.image import decoding
-from ikelos.pipelines.image.config import Shape
+from ikelos.pipelines.image.config import Shape, as_shape
 from ikelos.serving import Signature
 
 
@@ -22,6 +22,7 @@ class ImageSignatures:
         """Takes the names of the classes that the model is told, if any, an image to show, uint8 `[H,W,C]`, and whether
         files of another height or width are resized (`ImageSource.resize`) or refused.
         """
+        shape = as_shape(shape)
         self._shape, self._class_names, self._resize = shape, class_names, resize
         self._specs = {
             "image": tf.TensorSpec([None, *shape], tf.float32),
@@ -76,6 +77,8 @@ def decoded(files: tf.Tensor, shape: Shape, resize: bool) -> tf.Tensor:
     Raises:
         tf.errors.InvalidArgumentError: When it is run, for what is not an image or, unless `resize`, has another size.
     """
+
+    shape = as_shape(shape)
 
     def one(file):
         header = decoding.inspect(file)

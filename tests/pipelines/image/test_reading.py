@@ -110,6 +110,19 @@ def test_folders_are_classes(folder):
     assert [image.size for image in found] == sizes
 
 
+def test_the_class_of_a_link_is_the_folder_it_is_listed_in(folder):
+    fill(folder)
+    for split in SPLITS:
+        for name in ("cat", "dog"):
+            path = folder / split / name / "a.png"
+            path.rename(folder / f"{split}{name}.png")
+            path.symlink_to(folder / f"{split}{name}.png")
+    (folder / "train" / "cow").symlink_to(folder / "train" / "dog")
+    assert [(image.name, image.label) for image in of_files()] == [
+        (f"train/{name}/a.png", name) for name in ("cat", "cow", "dog")
+    ]
+
+
 def write_records(path, examples):
     def feature(value):
         if isinstance(value, int):
@@ -152,7 +165,7 @@ def test_reading_goes_on_behind_any_image(folder):
 def test_unknown_suffix(folder):
     fill(folder)
     (folder / "train" / "cat" / "x.tiff").write_text("")
-    with pytest.raises(UserError, match=r"train/cat/x.tiff has none of the known suffixes .png, .jpg, .jpeg, .tfrec"):
+    with pytest.raises(UserError, match=r"train/cat/x.tiff has none of the known suffixes .png, .jpg, .jpeg, .gif"):
         of_files()
 
 

@@ -3,6 +3,8 @@ import gzip
 import io
 import os
 import re
+import shutil
+import subprocess
 
 import pytest
 import tensorflow as tf
@@ -223,20 +225,59 @@ def test_patterns_are_of_each_split(folder):
     assert [read(source, split)[0][1] for split in SPLITS] == ["a", "b", "c"]
 
 
-def test_pattern_without_files(folder):
-    with pytest.raises(UserError, match=rf"files.train: no file matches 'none/\*.txt' in {folder}"):
-        of_files(folder, "none/*.txt")
+# One file that is divided
 
 
-def test_unknown_suffix(folder):
-    (folder / "a.csv").write_text("a")
-    with pytest.raises(UserError, match=r"files.train: a.csv has none of the known suffixes .txt, .txt.gz, .tfrecord"):
-        of_files(folder, "*.csv")
+def divided(folder, content, **shares):
+    """The texts of the splits of one file."""
+    (folder / "all.txt").write_bytes(content)
+    source = TextSource(files="all.txt", splits={"validation": 0.1, "test": 0.2} | shares)
+    found = Reader(source)
+    parts = {}
+    for split in SPLITS:
+        (document,) = found.documents(split)
+        assert (document.name, list(found.documents(split, 1))) == ("all.txt", [])
+        assert documents.fault(document) is None
+        parts[split] = "".join(piece.text for piece in documents.pieces(document))
+        assert found.size(split) == Size(document.size, "bytes")
+    return parts
 
 
-def test_file_in_two_splits(folder):
-    with pytest.raises(UserError, match=r"validation.txt is in two splits: files.train and files.validation"):
-        of_files(folder, "*.txt")
+@pytest.mark.parametrize("piece", [7, 1000])
+def test_one_file_is_divided_at_lines_near_the_shares(folder, monkeypatch, piece):
+    monkeypatch.setattr(documents, "PIECE_BYTES", piece)
+    content = "".join(f"line é {number}\n" for number in range(100))
+    parts = divided(folder, content.encode())
+    assert "".join(parts.values()) == content
+    for split, share in (("train", 0.7), ("validation", 0.1), ("test", 0.2)):
+        assert parts[split].startswith("line")
+        assert len(parts[split]) == pytest.approx(share * len(content), abs=len("line é 10\n"))
+    # A line that ends where a share does is the last one of it.
+    assert divided(folder, b"ab\n" * 10) == {"train": "ab\n" * 7, "validation": "ab\n", "test": "ab\n" * 2}
+
+
+def test_the_place_of_a_fault_in_a_part_is_that_in_the_file(folder):
+    content = b"line\n" * 90 + b"line \xff\n" + b"line\n" * 9
+    (folder / "all.txt").write_bytes(content)
+    source = TextSource(files="all.txt", splits={"validation": 0.1, "test": 0.2})
+    (document,) = Reader(source).documents("test")
+    assert documents.fault(document)[1].startswith(f"is not valid UTF-8 at byte {content.index(255)}:")
+
+
+@pytest.mark.parametrize("content", [b"", b"one line", b"one line\n", b"two\nlines", b"x" * 100 + b"\na\n"])
+def test_one_file_without_lines_for_each_split_is_refused(folder, content):
+    with pytest.raises(UserError, match=r"^all.txt must have lines for each split.*Received: \d+ bytes, splits="):
+        divided(folder, content)
+
+
+def test_several_files_are_shared_out(folder):
+    for number in range(50):
+        (folder / f"{number}.TXT").write_text(str(number))
+    source = TextSource(files="*", splits={"validation": 0.2, "test": 0.2})
+    found = {split: [text for _, text in read(source, split)] for split in SPLITS}
+    assert sorted((text for texts in found.values() for text in texts), key=int) == [
+        str(number) for number in range(50)
+    ]
 
 
 # Faults and pieces
@@ -271,6 +312,42 @@ def test_text_that_is_not_utf8_is_a_fault_at_its_byte(folder, monkeypatch, conte
     for name in ("a.txt", "b.txt.gz"):
         kind, why = fault(folder / name)
         assert (kind, why.partition(":")[0]) == ("not UTF-8", f"is not valid UTF-8 at byte {place}")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "why"),
+    [
+        ("latin1", "is not valid UTF-8 at byte 2: .*If it is latin1: iconv -f latin1 -t utf-8"),
+        ("utf-16", "is not valid UTF-8 at byte 0: .*If it is utf-16: iconv -f utf-16 -t utf-8"),
+        ("utf-16-le", "is no text: byte 1 is zero. If it is utf-16le: iconv -f utf-16le -t utf-8"),
+    ],
+)
+def test_another_encoding_is_told_with_the_command_that_mends_it(folder, encoding, why):
+    hold_out(folder)
+    path = folder / "my text.txt"
+    path.write_bytes("zwölf Boxkämpfer".encode(encoding))
+    (document,) = Reader(files([path.name], "validation.txt", "test.txt")).documents("train")
+    kind, told = documents.fault(document)
+    assert kind == "not UTF-8"
+    assert re.match(why + " 'my text.txt' > 'my text.utf-8.txt'$", told)
+    if shutil.which("iconv"):
+        subprocess.run(told.partition(": iconv")[2].join(["iconv", ""]), shell=True, check=True)
+        (document,) = Reader(files(["my text.utf-8.txt"], "validation.txt", "test.txt")).documents("train")
+        assert documents.fault(document) is None
+        assert "Boxkämpfer" in next(documents.pieces(document)).text
+
+
+@pytest.mark.parametrize("size", [5, 7, 100])
+@pytest.mark.parametrize("text", ["", "ab\ncd\nef\ngh", "a\ufeffb", "\ufeff", "ab\n\ufeffcd\n"])
+def test_a_byte_order_mark_is_no_text(monkeypatch, text, size):
+    monkeypatch.setattr(documents, "PIECE_BYTES", size)
+    content = text.encode("utf-8-sig")
+    document = Document("a", lambda: io.BytesIO(content), len(content))
+    assert documents.fault(document) is None
+    whole = list(documents.pieces(document))
+    assert "".join(piece.text for piece in whole) == text
+    for place, piece in enumerate(whole):
+        assert list(documents.pieces(document, piece.end)) == whole[place + 1 :]
 
 
 def test_characters_across_the_borders_of_pieces_are_no_fault(folder, monkeypatch):

@@ -5,11 +5,13 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from ikelos.pipelines.data import sources
 from ikelos.pipelines.data.preparation import Size
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text import documents
@@ -112,6 +114,9 @@ def test_any_data_set_by_name_in_either_format(toy_data_set, name, file_format):
         ),
         ({"tfds": "imdb_revews/plain_text"}, "Nearest in TensorFlow Datasets: imdb_reviews"),
         ({"tfds": "/somewhere"}, "Nearest in TensorFlow Datasets: none"),
+        ({"tfds": ""}, "unknown data set ''.*Nearest in TensorFlow Datasets: none"),
+        ({"tfds": "nobody:mnist"}, "'nobody:mnist' is not to be had: Namespace nobody not found"),
+        ({"tfds": "huggingface:mnist"}, "'huggingface:mnist' needs a package that is not installed: No module named"),
         ({"tfds": "imdb_reviews/fancy"}, "'imdb_reviews/fancy' .*configs: plain_text; versions: 1.0.0"),
         ({"tfds": "shakespeare_plays:9.9.9"}, "'shakespeare_plays:9.9.9' .*configs: none; versions: 1.0.0"),
         ({"text_feature": "words"}, "no text feature 'words'; its features: id, text; those of text: id, text"),
@@ -136,6 +141,84 @@ def test_data_dir_can_not_be_written(tmp_path):
     source = TextSource(tfds="shakespeare_plays", splits=SPLITS, data_dir=str(tmp_path / "file"))
     with pytest.raises(UserError, match=r"'shakespeare_plays' can't be prepared in .*file/shakespeare_plays"):
         Reader(source).identity()
+
+
+class Elsewhere(tfds.core.GeneratorBasedBuilder):
+    """A data set whose files are to be downloaded."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    URL = "http://nowhere.invalid/file"
+
+    def _info(self):
+        return self.dataset_info_from_configs(features=tfds.features.FeaturesDict({"text": tfds.features.Text()}))
+
+    def _split_generators(self, manager):
+        manager.download(self.URL)
+
+    def _generate_examples(self):
+        pass
+
+
+def test_without_a_network_one_line_says_so(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(sources, "_RETRIES", 1)
+    source = TextSource(tfds="elsewhere", splits=SPLITS, data_dir=str(tmp_path))
+    folder = tmp_path / "elsewhere" / "1.0.0"
+    with pytest.raises(
+        UserError, match=rf"^data set 'elsewhere' can't be prepared in {folder}: no connection to nowher"
+    ):
+        Reader(source).identity()
+    assert capfd.readouterr() == ("", f"Preparing data set elsewhere in {folder}\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), r"\[Errno 28\] No space left on device"),
+        (ImportError("\n\nNo module named 'apache_beam'\n"), "No module named 'apache_beam'"),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_what_a_data_set_raises_is_one_line(tmp_path, monkeypatch, error, reason):
+    def fail(builder):
+        raise error
+
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fail)
+    source = TextSource(tfds="shakespeare_plays", splits=SPLITS, data_dir=str(tmp_path))
+    with pytest.raises(UserError, match=f"can't be prepared in .*: {reason}$"):
+        Reader(source).identity()
+
+
+def test_a_long_preparation_says_how_far_it_is(tmp_path, monkeypatch, capsys):
+    told = threading.Event()
+
+    def download(builder):
+        folder = tmp_path / "downloads"
+        folder.mkdir()
+        (folder / "file").write_bytes(bytes(3_000_000))
+        assert told.wait(60)
+        raise OSError("broken off")
+
+    written = sources._bytes_in
+
+    def bytes_in(folders):
+        found = written(folders)
+        if found:
+            told.set()
+        return found
+
+    monkeypatch.setattr(sources, "_SECONDS_BETWEEN_LINES", 0.001)
+    monkeypatch.setattr(sources, "_bytes_in", bytes_in)
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", download)
+    source = TextSource(tfds="shakespeare_plays", splits=SPLITS, data_dir=str(tmp_path))
+    with pytest.raises(UserError, match="broken off"):
+        Reader(source).identity()
+    assert "Preparing data set shakespeare_plays: 3 MB so far\n" in capsys.readouterr().err
+
+
+def test_the_folder_of_a_data_set_is_one_too(toy_data_set):
+    folder = f"{toy_data_set()}/ikelos_toy/1.2.0"
+    found = read(TextSource(tfds=folder, splits=SPLITS), "test")
+    assert found == read(TextSource(tfds="ikelos_toy", splits=SPLITS, data_dir=toy_data_set()), "test")
 
 
 def test_two_processes_may_prepare_a_data_set_at_once(tmp_path, monkeypatch):

@@ -196,7 +196,7 @@ def _reason(error):
     import requests
 
     if isinstance(error, requests.exceptions.ConnectionError) and error.request is not None:
-        return f"no connection to {urllib.parse.urlsplit(error.request.url).netloc}"
+        return f"no connection to {urllib.parse.urlsplit(str(error.request.url)).netloc}"
     return _first_line(error) or type(error).__name__
 
 

@@ -83,7 +83,7 @@ class ImagePreparation(Preparation[ImagePreprocessing]):
                 for found in self._reader.images(split):
                     _number(split, found, numbers, told=False)
             names = [str(label) for label in sorted(labels, key=lambda label: (isinstance(label, str), label))]
-        faults = []
+        faults: list[str] = []
         for found in self._reader.images("train"):
             example = self._taken(found)
             if not isinstance(example, FaultError):

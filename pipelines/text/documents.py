@@ -76,7 +76,7 @@ class Reader(reader.Reader[TextSource]):
         if self.parts is not None:
             (path,), (first, end) = self.paths[split], self.parts[split]
             if not start:
-                yield Document(printable(path), lambda: _Part(path, first, end), end - first, first)
+                yield Document(printable(path), _part_opener(path, first, end), end - first, first)
             return
         for name, features in self.in_files(split, start):
             if features is None:
@@ -200,6 +200,10 @@ def _opening(content: bytes) -> Callable[[], BinaryIO]:
 def _opener(path: str) -> Callable[[], BinaryIO]:
     is_packed = path.lower().endswith(".gz")
     return lambda: gzip.open(path) if is_packed else open(path, "rb")  # type: ignore[return-value]
+
+
+def _part_opener(path: str, start: int, end: int) -> Callable[[], BinaryIO]:
+    return lambda: _Part(path, start, end)  # type: ignore[return-value]
 
 
 def _line_behind(file: BinaryIO, place: int) -> int:

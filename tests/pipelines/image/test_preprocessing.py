@@ -125,7 +125,9 @@ def test_an_image_of_no_class(toy_data_set, label, monkeypatch):
 
     monkeypatch.setattr(reading.sources, "examples", examples)
     source = ImageSource(tfds="ikelos_toy", splits=SPLITS, data_dir=toy_data_set())
-    message = f"train: image a has the label {label}, which is none of the 2 classes; `label_feature: null` takes"
+    message = (
+        f"train: image a has the label {label}, which is none of the 2 classes; `data.source.label_feature: null` takes"
+    )
     with pytest.raises(UserError, match=message):
         prepare(ImagePreparation(source, SHAPE))
     without = prepare(ImagePreparation(source.model_copy(update={"label_feature": None}), SHAPE))
@@ -187,8 +189,9 @@ def test_files_whose_names_are_not_utf8_are_prepared(folder):
     (folder / "train" / "dog" / "b.png").write_bytes(b"")
     found = prepare(of_files(allowed_faults=0.5))
     assert found.learned.class_names == ("\\xe9", "dog")
-    assert list(found.splits["test"].ids) == ["test/\\xe9/\\xff.png", "test/dog/a.png"]
-    np.testing.assert_array_equal(found.splits["test"].array("image")[0], np.full(SHAPE, 50))
+    assert list(found.splits["test"].ids) == ["test/dog/a.png", "test/\\xe9/\\xff.png"]
+    assert found.splits["test"].labels.tolist() == [1, 0]
+    np.testing.assert_array_equal(found.splits["test"].array("image")[1], np.full(SHAPE, 50))
 
 
 def test_images_in_one_folder_are_shared_out_and_have_its_class(folder):

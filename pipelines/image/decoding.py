@@ -7,37 +7,38 @@ Numbers are taken as sRGB: colour profiles and a PNG's gamma are ignored, as by 
 import tensorflow as tf
 
 from ikelos.pipelines.image.config import Shape
-from ikelos.pipelines.image.headers import ALL_FORMATS, FORMATS, Header, inspect
+from ikelos.pipelines.image.headers import ALL_FORMATS, FORMATS, inspect
 
-__all__ = ["ALL_FORMATS", "FORMATS", "Header", "decode", "fit", "inspect", "to_rgb"]
+__all__ = ["ALL_FORMATS", "FORMATS", "fit", "inspect", "read", "to_rgb"]
 
 # Of red, green and blue in grey, by ITU-R BT.601, in 65,536ths: Pillow's, to the last bit.
 _LUMA = (19595, 38470, 7471)
 
 
-@tf.function(
-    input_signature=[
-        Header(
-            format=tf.TensorSpec([], tf.int32),
-            problem=tf.TensorSpec([], tf.string),
-            orientation=tf.TensorSpec([], tf.int32),
-            transparent=tf.TensorSpec([], tf.bool),
-            content=tf.TensorSpec([], tf.string),
-        )
-    ],
-    autograph=False,
-)
-def decode(header: Header) -> tf.Tensor:
-    """The pixels of a file without a problem, uint8 `[H,W,3]`.
+@tf.function(autograph=False)
+def read(file: tf.Tensor, shape: Shape) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """What is in an image file, brought to a shape.
 
     Args:
-        header: As of `inspect`.
+        file: string, any bytes.
+        shape: H, W, C.
+
+    Returns:
+        What the file is instead of an image that can be taken, or nothing; the height and width of its image, int32
+        `[2]`; and the pixels, uint8 `[H,W,C]`.
 
     Raises:
-        tf.errors.InvalidArgumentError: If the file is truncated or damaged.
+        tf.errors.InvalidArgumentError: When it is run, if the file is truncated or damaged.
     """
+    header = inspect(file)
+    pixels = tf.cond(header.problem == "", lambda: _decoded(header), lambda: tf.zeros([1, 1, 3], tf.uint8))
+    pixels = tf.cond(header.orientation > 1, lambda: _upright(pixels, header.orientation), lambda: pixels)
+    return header.problem, tf.shape(pixels)[:2], fit(tf.ensure_shape(pixels, [None, None, 3]), shape)
+
+
+def _decoded(header):
     file = header.content
-    pixels = tf.switch_case(
+    return tf.switch_case(
         header.format,
         [
             lambda: _png(file, header.transparent),
@@ -47,7 +48,6 @@ def decode(header: Header) -> tf.Tensor:
             lambda: _webp(file),
         ],
     )
-    return _upright(tf.ensure_shape(pixels, [None, None, 3]), header.orientation)
 
 
 def to_rgb(pixels: tf.Tensor) -> tf.Tensor:
@@ -98,7 +98,7 @@ def _bmp(file):
         data = tf.io.decode_raw(file, tf.uint8)
         end, header = (tf.io.decode_raw(tf.strings.substr(file, place, 4), tf.int32)[0] for place in (10, 14))
         start = 14 + header
-        palette = tf.reshape(data[start : start + (end - start) // 4 * 4], [-1, 4])[:, 2::-1]
+        palette = tf.gather(tf.reshape(data[start : start + (end - start) // 4 * 4], [-1, 4]), [2, 1, 0], axis=1)
         return tf.gather(palette, tf.cast(found[..., 0], tf.int32))
 
     # The fourth byte of a pixel of 32 bits is nothing.

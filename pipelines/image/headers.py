@@ -12,14 +12,9 @@ import tensorflow as tf
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WebP")
 ALL_FORMATS = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 
-# What begins a file, at which place: of our formats in their order, and of others by what they are.
-_OURS = (
-    ((0, b"\x89PNG\r\n\x1a\n"),),
-    ((0, b"\xff\xd8\xff"),),
-    ((0, b"GIF8"),),
-    ((0, b"BM"),),
-    ((0, b"RIFF"), (8, b"WEBP")),
-)
+# The first bytes of a file of each, `?` for any.
+_MAGIC = (b"\x89PNG\r\n\x1a\n????", b"\xff\xd8\xff?????????", b"GIF8????????", b"BM??????????", b"RIFF????WEBP")
+# Those of others by what they are, and where they stand.
 _OTHERS = (
     (0, b"II*\0", "a TIFF image"),
     (0, b"MM\0*", "a TIFF image"),
@@ -60,7 +55,8 @@ def inspect(file: tf.Tensor) -> Header:
     """The header of a file, a string of any bytes."""
     size = tf.cast(tf.strings.length(file), tf.int64)
     data = tf.concat([tf.io.decode_raw(file, tf.uint8), tf.zeros([_PADDING], tf.uint8)], 0)
-    ours = tf.stack([tf.reduce_all([_stands(data, *magic) for magic in magics]) for magics in _OURS])
+    magic = tf.constant([list(bytes_) for bytes_ in _MAGIC], tf.uint8)
+    ours = tf.reduce_all((data[: len(_MAGIC[0])] == magic) | (magic == ord("?")), 1)
     number = tf.where(tf.reduce_any(ours), tf.argmax(ours, output_type=tf.int32), len(FORMATS))
     # Where Exif data begins, or 0; whether there are transparent pixels; the file; the problem.
     exif, transparent, content, problem = tf.switch_case(
@@ -76,6 +72,11 @@ def inspect(file: tf.Tensor) -> Header:
     )
     orientation = tf.cond(exif > 0, lambda: _orientation(data, exif, size), lambda: 1)
     return Header(number, problem, orientation, transparent, content)
+
+
+def _holds(file, names):
+    """Whether some bytes stand anywhere in a file: if not, there is no need to walk over it, which takes longer."""
+    return tf.strings.regex_full_match(file, rf"\C*({names})\C*")
 
 
 def _stands(data, place, magic):
@@ -108,9 +109,14 @@ def _either(condition, this, that):
     return tf.where(condition, tf.cast(this, tf.int64), tf.cast(that, tf.int64))
 
 
-def _loop(running, body, *start):
-    """`tf.while_loop` from numbers, int64, and booleans."""
-    return tf.while_loop(running, body, [value if value is False else tf.cast(value, tf.int64) for value in start])
+def _numbers(values):
+    return tf.constant(values, tf.int64)
+
+
+def _loop(running, body, ended, *start):
+    """`tf.while_loop` until `ended`, from numbers, int64, and booleans."""
+    start = [value if value is False else tf.cast(value, tf.int64) for value in start]
+    return tf.while_loop(lambda ended, *rest: ~ended & running(*rest), body, [ended, *start])[1:]
 
 
 def _orientation(data, start, size):
@@ -118,9 +124,12 @@ def _orientation(data, start, size):
     is_little = _bytes(data, start, 1)[0] == ord("I")
 
     def number(places, count):
-        powers = tf.constant([256**power for power in range(count)], tf.int64)
+        powers = [256**power for power in range(count)]
         places = tf.minimum(places[..., None] + tf.range(count, dtype=tf.int64), tf.size(data, tf.int64) - 1)
-        return tf.reduce_sum(tf.cast(tf.gather(data, places), tf.int64) * tf.where(is_little, powers, powers[::-1]), -1)
+        return tf.reduce_sum(
+            tf.cast(tf.gather(data, places), tf.int64) * tf.where(is_little, _numbers(powers), _numbers(powers[::-1])),
+            -1,
+        )
 
     table = start + number(start + 4, 4)
     count = tf.clip_by_value(number(table, 2), 0, tf.maximum(size - table - 2, 0) // 12)
@@ -133,16 +142,16 @@ def _orientation(data, start, size):
 def _png(file, data, size):
     """Walks over the chunks."""
 
-    def chunk(place, ended, exif, transparent, animated):
-        length, kind = _big(_bytes(data, place, 4)), _big(_bytes(data, place + 4, 4))
+    def chunk(_, place, exif, transparent, animated):
+        head = _bytes(data, place, 8)
+        length, kind = _big(head[:4]), _big(head[4:])
         exif = tf.where(kind == _tag(b"eXIf"), place + 8, exif)
         transparent |= kind == _tag(b"tRNS")
         animated |= kind == _tag(b"acTL")
-        return place + length + 12, kind == _tag(b"IEND"), exif, transparent, animated
+        return kind == _tag(b"IEND"), place + length + 12, exif, transparent, animated
 
-    _, _, exif, has_table, animated = _loop(
-        lambda place, ended, *_: (place + 12 <= size) & ~ended, chunk, 8, False, 0, False, False
-    )
+    ended = ~_holds(file, "tRNS|acTL|eXIf")
+    _, exif, has_table, animated = _loop(lambda place, *_: place + 12 <= size, chunk, ended, 8, 0, False, False)
     has_channel = data[25] & 4 != 0
     return exif, has_table | has_channel, file, tf.where(animated, "an animated PNG, which is not one image", "")
 
@@ -150,21 +159,21 @@ def _png(file, data, size):
 def _jpeg(file, data, size):
     """Walks over the segments before the image."""
 
-    def segment(place, ended, exif):
+    def segment(_, place, exif):
         head = _bytes(data, place, 10)
         is_filled = head[1] == 0xFF  # by a byte before the mark
         exif = tf.where((head[1] == 0xE1) & (_big(head[4:]) == _tag(b"Exif\0\0")), place + 10, exif)
         ended = (head[0] != 0xFF) | (head[1] == 0xDA) | (head[1] == 0xD9)
-        return place + _either(is_filled, 1, 2 + _big(head[2:4])), ended, exif
+        return ended, place + _either(is_filled, 1, 2 + _big(head[2:4])), exif
 
-    _, _, exif = _loop(lambda place, ended, _: (place + 4 <= size) & ~ended, segment, 2, False, 0)
+    _, exif = _loop(lambda place, _: place + 4 <= size, segment, ~_holds(file, r"Exif\x00\x00"), 2, 0)
     return exif, False, file, ""
 
 
 def _gif(file, data, size):
     """Walks over the blocks up to a second image; the transparent colour becomes white."""
 
-    def step(place, in_block, images, first, control):
+    def step(_, place, in_block, images, first, control):
         """Takes the beginning of a block, or a part of its data: the last one is empty."""
         head = _bytes(data, place, 10)
         is_image, is_extension = ~in_block & (head[0] == 0x2C), ~in_block & (head[0] == 0x21)
@@ -173,14 +182,12 @@ def _gif(file, data, size):
         length = _either(is_image, 11 + 3 * _colours(head[9]), _either(is_extension, 2, size))
         place += _either(in_block, 1 + head[0], length)
         in_block = tf.where(in_block, head[0] > 0, is_image | is_extension)
-        return place, in_block, images + tf.cast(is_image, tf.int64), first, control
+        images += tf.cast(is_image, tf.int64)
+        return images > 1, place, in_block, images, first, control
 
     canvas, flags = _bytes(data, 6, 4), _bytes(data, 10, 1)[0]
-    _, _, images, first, control = _loop(
-        lambda place, in_block, images, *_: (place < size) & (images < 2),
-        step,
-        *(13 + 3 * _colours(flags), False, 0, 0, 0),
-    )
+    start = (13 + 3 * _colours(flags), False, 0, 0, 0)
+    _, _, images, first, control = _loop(lambda place, *_: place < size, step, tf.constant(False), *start)
     image = _bytes(data, first, 10)
     fills = tf.reduce_all(image[1:9] == tf.concat([tf.zeros([4], tf.int64), canvas], 0))
     problem = tf.where(fills | (images == 0), "", "a GIF whose image does not fill it")
@@ -227,16 +234,17 @@ def _bmp(file, data):
 def _webp(file, data, size):
     """Walks over the chunks."""
 
-    def chunk(place, exif, animated):
+    def chunk(ended, place, exif, animated):
         head = _bytes(data, place, 14)
         kind, length = _big(head[:4]), _little(head[4:8])
         start = place + _either(_big(head[8:]) == _tag(b"Exif\0\0"), 14, 8)
         exif = tf.where(kind == _tag(b"EXIF"), start, exif)
         animated |= (kind == _tag(b"VP8X")) & (head[8] & 2 != 0)
         animated |= (kind == _tag(b"ANIM")) | (kind == _tag(b"ANMF"))
-        return place + 8 + length + length % 2, exif, animated
+        return ended, place + 8 + length + length % 2, exif, animated
 
-    _, exif, animated = _loop(lambda place, *_: place + 8 <= size, chunk, 12, 0, False)
+    ended = ~_holds(file, "VP8X|ANIM|ANMF|EXIF")
+    _, exif, animated = _loop(lambda place, *_: place + 8 <= size, chunk, ended, 12, 0, False)
     return exif, False, file, tf.where(animated, "an animated WebP, which is not one image", "")
 
 

@@ -122,13 +122,15 @@ def pixels(content: pathlib.Path | bytes | np.ndarray, shape: Shape, resize: boo
     shape = as_shape(shape)
     if isinstance(content, pathlib.Path):
         content = _read(content)
-    found = decoding.to_rgb(tf.constant(content)) if isinstance(content, np.ndarray) else _decoded(content)
-    if found.shape[:2] != shape[:2] and not resize:
-        height, width = found.shape[:2]
+    if isinstance(content, np.ndarray):
+        size, found = content.shape[:2], decoding.fit(decoding.to_rgb(tf.constant(content)), shape)
+    else:
+        size, found = _decoded(content, shape)
+    if size != shape[:2] and not resize:
         raise FaultError(
-            "of another size", f"is {height} x {width}, not {shape[0]} x {shape[1]} (data.source.resize=false)"
+            "of another size", f"is {size[0]} x {size[1]}, not {shape[0]} x {shape[1]} (data.source.resize=false)"
         )
-    return decoding.fit(found, shape).numpy()
+    return found.numpy()
 
 
 def _read(path):
@@ -138,15 +140,16 @@ def _read(path):
         raise UserError(f"{printable(str(path))} can't be read: {error.strerror}") from None
 
 
-def _decoded(content):
-    header = decoding.inspect(content)
-    if problem := header.problem.numpy().decode():
-        raise FaultError("not an image", f"is {problem}")
+def _decoded(content, shape):
+    """Height and width of a file's image, and its pixels in the shape."""
     try:
-        return decoding.decode(header)
+        problem, size, found = decoding.read(tf.constant(content), shape)
     except tf.errors.InvalidArgumentError:
-        kind = decoding.FORMATS[int(header.format)]
+        kind = decoding.FORMATS[int(decoding.inspect(content).format)]
         raise FaultError("damaged", f"is a {kind} that is truncated or damaged") from None
+    if why := problem.numpy().decode():
+        raise FaultError("not an image", f"is {why}")
+    return tuple(size.numpy().tolist()), found
 
 
 def _label(name, features, feature):

@@ -81,20 +81,16 @@ def decoded(files: tf.Tensor, shape: Shape, resize: bool) -> tf.Tensor:
     shape = as_shape(shape)
 
     def one(file):
-        header = decoding.inspect(file)
+        problem, size, pixels = decoding.read(file, shape)
         is_image = tf.debugging.Assert(
-            header.problem == "",
-            [f"`image_bytes` must be {decoding.ALL_FORMATS} files. Received:", header.problem],
+            problem == "", [f"`image_bytes` must be {decoding.ALL_FORMATS} files. Received:", problem]
         )
-        with tf.control_dependencies([is_image]):
-            pixels = decoding.decode(header._replace(content=tf.identity(header.content)))
-        size = tf.shape(pixels)[:2]
         fits = tf.debugging.Assert(
-            resize or tf.reduce_all(size == shape[:2]),
+            resize or tf.reduce_all((size == shape[:2]) | (problem != "")),
             [f"`image_bytes` must be images of {shape[0]} x {shape[1]}. Received:", size],
         )
-        with tf.control_dependencies([fits]):
-            return tf.cast(decoding.fit(tf.identity(pixels), shape), tf.float32) / 255
+        with tf.control_dependencies([is_image, fits]):
+            return tf.cast(pixels, tf.float32) / 255
 
     return tf.map_fn(one, files, fn_output_signature=tf.TensorSpec(shape, tf.float32))
 

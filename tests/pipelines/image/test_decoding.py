@@ -134,8 +134,12 @@ SHAPES = {channels: (SIDE, SIDE, channels) for channels in (1, 3)}
 @pytest.fixture(scope="module")
 def served():
     """What a server makes of files, as shades in 255ths."""
-    graph = tf.function(decoded)
-    return lambda files, channels: 255 * graph(tf.constant(files), SHAPES[channels], resize=True).numpy()
+    files = tf.TensorSpec([None], tf.string)
+    graphs = {
+        channels: tf.function(decoded).get_concrete_function(files, shape, resize=True)
+        for channels, shape in SHAPES.items()
+    }
+    return lambda files, channels: 255 * graphs[channels](files=tf.constant(files)).numpy()
 
 
 def on_white(file):

@@ -14,14 +14,13 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from rich.markup import escape
 
 import ikelos
 from ikelos import serving
 from ikelos.pipelines import phases
 from ikelos.pipelines import recipe as recipes
 from ikelos.pipelines import task as tasks
-from ikelos.pipelines.console import console
+from ikelos.pipelines.console import console, shown
 from ikelos.pipelines.data.store import Splits
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.lock import locked
@@ -226,4 +225,4 @@ def _export(current: _Run, models: dict[str, keras.Model]) -> Path:
 
 def _say(phase: str, text: str) -> None:
     """Tells that a phase begins that takes a while."""
-    console().print(f"[cyan]{phase}[/cyan]: {escape(text)}", soft_wrap=True)
+    console().print(f"[cyan]{phase}[/cyan]: {shown(text)}", soft_wrap=True)

@@ -39,7 +39,7 @@ def explain(error: BaseException) -> tuple[str, int]:
     The notes of an exception (`add_note`) say what was being done, where the exception names no path.
     """
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted", 128 + signal.SIGINT
+        return "Interrupted; run the same command again to go on.", 128 + signal.SIGINT
     if isinstance(error, Terminated):
         return str(error), 128 + error.signal
     if isinstance(error, NotFinite):

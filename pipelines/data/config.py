@@ -11,7 +11,13 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 class Splits(Section):
-    """TensorFlow Datasets' names of the three splits, slices allowed: `train[:95%]`."""
+    """TensorFlow Datasets' names of the three splits, slices allowed: `train[:95%]`.
+
+    Attributes:
+        train: What the model is trained on.
+        validation: What epochs are compared on.
+        test: What the figures of the report are measured on.
+    """
 
     train: str
     validation: str
@@ -23,6 +29,11 @@ class Patterns(Section):
 
     The suffix gives the format: `.txt` and `.txt.gz` hold one document each, in UTF-8; `.png`, `.jpg` and `.jpeg` one
     image each; `.tfrecord` and `.tfrecord.gz` hold one `tf.train.Example` for each document or image.
+
+    Attributes:
+        train: Of the files that the model is trained on, such as `[texts/train/*.txt]`.
+        validation: Of those that epochs are compared on.
+        test: Of those that the figures of the report are measured on.
     """
 
     train: tuple[str, ...]

@@ -1,7 +1,7 @@
 """An interpolated n-gram model over token ids: the baseline beside every language model.
 
 Interpolated modified Kneser-Ney smoothing (S. F. Chen and J. Goodman, "An Empirical Study of Smoothing
-Techniques for Language Modeling", TR-10-98, Harvard, 1998, section 4), in NumPy alone. One fit serves every
+Techniques for Language Modeling", TR-10-98, Harvard, 1998, section 4), computed by NumPy alone. One fit serves every
 order: what order n needs below its top level is what order n + 1 needs there too, so `NgramModel.truncated`
 costs nothing.
 
@@ -14,6 +14,8 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+
+from ikelos.pipelines.console import counted
 
 # Taken where a level has too few n-grams for its discounts to be estimated (one of the counts of counts is 0,
 # as at the lowest levels of a character model): the same ones as KenLM's `--discount_fallback`.
@@ -92,7 +94,7 @@ def fit(documents: Sequence[np.ndarray], order: int, vocabulary_size: int) -> Ng
 
     levels: list[_Level] = []
     nodes, size = np.empty(0, np.int64), 0
-    for _ in range(order):
+    for _ in counted(range(order), "counting n-grams", "orders", order):
         contexts = _contexts(nodes, tokens.size, size, starts)
         keys, first, found, counts = np.unique(
             contexts * vocabulary_size + tokens, return_index=True, return_inverse=True, return_counts=True
@@ -114,7 +116,8 @@ def best_order(model: NgramModel, validation: Sequence[np.ndarray]) -> tuple[int
     """The order that predicts `validation` documents best, and every order's mean cost in nats per token."""
     if not validation:
         raise ValueError("`validation` must hold at least one document. Received: none")
-    total = sum(model.log_probabilities_by_order(document).sum(axis=1) for document in validation)
+    documents = counted(validation, "choosing the order", "documents", len(validation))
+    total = sum(model.log_probabilities_by_order(document).sum(axis=1) for document in documents)
     costs = -total / sum(len(document) for document in validation)
     return int(np.argmin(costs)) + 1, costs.tolist()
 

@@ -17,6 +17,7 @@ import yaml
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.recipe import errors as recipe_errors
 from ikelos.pipelines.recipe import yaml12
+from ikelos.pipelines.recipe.keys import HEAD
 from ikelos.pipelines.recipe.sections import TaskConfig
 
 RECIPES: Traversable = importlib.resources.files("ikelos") / "tfx_configs"
@@ -62,24 +63,39 @@ def load(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     Args:
         name_or_path: The name of a recipe that comes with Ikelos, or (with a slash or the suffix `.yaml`) a
             file.
-        overrides: Texts such as `"training.steps=20"`; the part after `=` is YAML.
+        overrides: Texts such as `"training.steps=20"`; the part after `=` is YAML. With nothing behind it the key, and
+            all that is in it, is removed.
 
     Raises:
         UserError: One line per mistake, each with the file or the override, the key, and what was expected.
     """
     file = _find(name_or_path)
+    return _checked(file, _read(file), overrides)
+
+
+def text(name_or_path: str | Path) -> str:
+    """A recipe's file as it is, comments and all.
+
+    Raises:
+        UserError: As of `load`.
+    """
+    file = _find(name_or_path)
+    content = _read(file)
+    _checked(file, content, ())
+    return content
+
+
+def _checked(file: Traversable, content: str, overrides: Iterable[str]) -> Recipe:
     source = str(file)
-    try:
-        text = file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{source}: not a text file in UTF-8 ({error.reason})") from None
-    raw, lines = _parse(text, source)
-    written = _override(raw, overrides)
-    head = {key: raw.get(key) for key in ("task", "description")}
+    raw, lines = _parse(content, source)
+    written, absent = _override(raw, overrides)
+    head = {key: raw.get(key) for key in HEAD}
     task = _text(head["task"], "task", source)
     description = _text(head["description"], "description", source) if "description" in raw else ""
     config_class = _config_class(task, source)
     sections = {key: value for key, value in raw.items() if key not in head}
+    for path, override in absent.items():
+        recipe_errors.check_known(path, override, config_class, sections)
     try:
         # Strict JSON, unlike strict Python objects, takes a list where a tuple is asked for.
         config = config_class.model_validate_json(json.dumps(sections))
@@ -98,12 +114,12 @@ def load(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
 
 def dump(recipe: Recipe) -> str:
     """The recipe, overrides applied, as YAML that `load` reads back to an equal config."""
-    return yaml12.dumps(_plain(recipe))
+    return yaml12.dumps(plain(recipe))
 
 
 def difference(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:
     """The dotted keys in which two recipes differ, with both values (`ABSENT` where one has no such key)."""
-    first, second = (dict(leaves(_plain(recipe))) for recipe in (a, b))
+    first, second = (dict(leaves(plain(recipe))) for recipe in (a, b))
     keys = dict.fromkeys((*first, *second))
     values = {key: (first.get(key, ABSENT), second.get(key, ABSENT)) for key in keys}
     return {key: pair for key, pair in values.items() if pair[0] != pair[1]}
@@ -118,9 +134,19 @@ def leaves(value: Any, key: str = "") -> Iterable[tuple[str, Any]]:
         yield key, value
 
 
-def _plain(recipe: Recipe) -> dict[str, Any]:
+def plain(recipe: Recipe) -> dict[str, Any]:
+    """All values of a recipe, overrides and defaults included, as plain data."""
     head = {"task": recipe.task} | ({"description": recipe.description} if recipe.description else {})
     return head | recipe.config.model_dump(mode="json")
+
+
+def _read(file: Traversable) -> str:
+    try:
+        return file.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file} must be a text file in UTF-8. Received: {error.reason}") from None
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}") from None
 
 
 def _find(name_or_path: str | Path) -> Traversable:
@@ -161,26 +187,43 @@ def _yaml_problem(error: yaml.YAMLError) -> str:
     return f":{mark.line + 1}: {problem} (column {mark.column + 1})" if mark else f": {problem}"
 
 
-def _override(raw: dict[str, Any], overrides: Iterable[str]) -> dict[tuple[str, ...], str]:
-    """Sets the values in `raw`; gives the texts as they were written, by their key."""
-    written = {}
+def _override(
+    raw: dict[str, Any], overrides: Iterable[str]
+) -> tuple[dict[tuple[str, ...], str], dict[tuple[str, ...], str]]:
+    """Sets and removes values in `raw`; gives the texts as they were written, by their key.
+
+    Returns:
+        All texts, and those that remove what is not there.
+    """
+    written, absent = {}, {}
     for text in overrides:
         key, equals, value_text = text.partition("=")
         path = tuple(key.strip().split("."))
         if not equals or not all(path):
-            raise UserError(f"--set {text}: must be KEY=VALUE, such as training.steps=20")
+            raise UserError(f"--set must be KEY=VALUE, such as training.steps=20. Received: {text!r}")
         try:
             value, _ = yaml12.loads(value_text)
         except yaml.YAMLError as error:
             raise UserError(f"--set {text}: the value is not YAML{_yaml_problem(error)}") from None
+        removes = not value_text.strip()
         section = raw
         for depth, name in enumerate(path[:-1], start=1):
-            section = section.setdefault(name, {})
-            if not isinstance(section, dict):
+            inner = section.get(name)
+            if inner is None:
+                inner = {}
+                if not removes:
+                    section[name] = inner
+            if not isinstance(inner, dict):
                 raise UserError(f"--set {text}: {'.'.join(path[:depth])} is a value, not a section")
-        section[path[-1]] = value
+            section = inner
         written[path] = text
-    return written
+        if not removes:
+            section[path[-1]] = value
+        elif path[-1] in section:
+            del section[path[-1]]
+        else:
+            absent[path] = text
+    return written, absent
 
 
 def _text(value: Any, key: str, source: str) -> str:

@@ -111,8 +111,9 @@ def _train(
         stack.callback(history.close)
         board = Board(folder, history.records, training.profile_steps)
         stack.callback(board.close)
-        progress = Progress(stage.name, stage.unit, stage.metric, optimizers, state.step, training.steps)
-        stack.callback(progress.close)
+        progress = stack.enter_context(
+            Progress(stage.name, stage.unit, stage.metric, optimizers, state.step, training.steps)
+        )
         interruption = stack.enter_context(Interruption())
         run = Run(stage, feed, folder, model, optimizers, state, checkpoints, history, board, progress, interruption)
         try:

@@ -149,9 +149,9 @@ def test_a_terminal_shows_bars_below_what_is_printed_and_is_left_clean(terminal)
         console._display._bars.refresh()
     shown = terminal.getvalue()
     assert "evaluation [red]" in shown
-    assert "20 of 50 orders, of the n-gram model, 0 s left" in shown
+    assert "20 of 50 orders, of the n-gram model, " in shown
     assert "a line\n" in shown
-    assert shown.endswith("\x1b[2K")
+    assert "\x1b[2K" in shown[shown.rindex("left unknown") :]
     assert "\x1b[?25l" in shown  # the cursor hides
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
     assert console.console() is not console.console()

@@ -9,7 +9,7 @@ import ikelos
 from ikelos.pipelines import cli
 from ikelos.pipelines.cli import app, listing
 
-COMMANDS = ("list", "data", "run", "evaluate", "export", "predict", "doctor")
+COMMANDS = ("list", "recipe", "data", "run", "evaluate", "export", "predict", "doctor")
 
 
 def test_version(ikelos_command):
@@ -52,6 +52,8 @@ def test_wrong_usage_is_one_line(ikelos_command, arguments, line):
         (["--help"], 0),
         (["run", "--help"], 0),
         (["list"], 0),
+        (["recipe", "language_modeling"], 0),
+        (["recipe", "image_generation_vae", "--keys"], 0),
         (["run", "language_modelling"], 2),
         (["data", "language_modelling"], 2),
         (["run", "language_modeling", "--set", "training.stpes=3"], 2),

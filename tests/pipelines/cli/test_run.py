@@ -2,10 +2,12 @@ import errno
 import os
 import resource
 import signal
+from pathlib import Path
 
 import pytest
 
 from ikelos.pipelines.cli import folders
+from ikelos.pipelines.cli.written import serving_command
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.lock import locked
 from ikelos.pipelines.training.errors import Terminated
@@ -19,11 +21,12 @@ def test_a_run_gets_its_recipe_and_folder_and_says_where_it_wrote(ikelos_command
     assert (name, str(workdir)) == ("run", "runs/toy")
     assert (loaded.config.training.steps, loaded.config.training.seed) == (3, 7)
     assert "toy in runs/toy: Greets; one second" in result.out
-    written = result.out.partition("Written\n")[2]
+    written, _, served = result.out.partition("Written\n")[2].partition("\nServe it\n")
     assert [line.split() for line in written.splitlines()] == [
         ["Report", "runs/toy/report.html"],
         ["SavedModel", "runs/toy/export/1"],
     ]
+    assert served == f"{serving_command(Path('runs/toy/export'))}\n"
 
 
 def test_a_path_and_a_folder_may_be_given(ikelos_command, toy, runner, tmp_path):
@@ -45,10 +48,16 @@ def test_evaluate_and_export_take_the_folder_of_a_run(ikelos_command, runner, tm
 @pytest.mark.parametrize("command", ["evaluate", "export"])
 def test_a_folder_without_a_run_is_refused(ikelos_command, runner, tmp_path, command):
     missing = ikelos_command(command, tmp_path / "missing")
-    assert (missing.status, missing.err) == (2, f"Error: no such folder: {tmp_path}/missing\n")
+    assert (missing.status, missing.err) == (
+        2,
+        f"Error: WORKDIR must be the folder of a run. Received: {tmp_path}/missing, which is no folder\n",
+    )
     empty = ikelos_command(command, tmp_path)
     assert empty.status == 2
-    assert empty.err == f"Error: no run in {tmp_path}: it has no recipe.yaml. `ikelos run` makes one\n"
+    assert empty.err == (
+        f"Error: WORKDIR must be the folder of a run, as `ikelos run` makes it. Received: {tmp_path}, "
+        "without a recipe.yaml\n"
+    )
     assert runner.calls == []
 
 
@@ -69,7 +78,7 @@ BAD_RECIPES = {
     ),
     "not an assignment": (
         ["toy", "--set", "training.steps"],
-        "--set training.steps: must be KEY=VALUE, such as training.steps=20",
+        "--set must be KEY=VALUE, such as training.steps=20. Received: 'training.steps'",
     ),
 }
 
@@ -107,7 +116,10 @@ def test_every_mistake_has_its_own_line(ikelos_command, toy, runner):
 def test_a_file_in_the_way_of_the_folder_is_named(ikelos_command, toy, runner, tmp_path):
     (tmp_path / "file").write_text("")
     at = ikelos_command("run", "toy", "--workdir", tmp_path / "file")
-    assert (at.status, at.err) == (2, f"Error: cannot write to {tmp_path}/file: it is not a folder\n")
+    assert (at.status, at.err) == (
+        2,
+        f"Error: the run's folder must be a folder. Received: {tmp_path}/file, which is a file\n",
+    )
     below = ikelos_command("run", "toy", "--workdir", tmp_path / "file" / "x")
     assert below.status == 2
     assert below.err == (
@@ -168,7 +180,7 @@ def test_a_folder_at_work_is_refused_before_the_run(ikelos_process, tmp_path):
         (UserError("unknown data set 'x'"), "unknown data set 'x'", 2),
         (OSError(errno.ENOSPC, "No space left on device"), "the disk is full (in there)", 1),
         (PermissionError(errno.EACCES, "Permission denied", "there/lock"), "permission denied: there/lock", 1),
-        (KeyboardInterrupt(), "interrupted", 130),
+        (KeyboardInterrupt(), "Interrupted; run the same command again to go on.", 130),
         (
             Terminated(signal.SIGTERM, 3, 9),
             "Stopped by SIGTERM at step 3 of 9; the same command continues from there.",

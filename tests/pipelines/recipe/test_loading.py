@@ -247,9 +247,7 @@ def test_what_may_be_left_out_may_be_removed_where_it_is_not():
 
 def test_a_section_may_take_the_place_of_null():
     overrides = ["data.source={tfds: null, splits: null, files: null}", "data.source.splits.train=a"]
-    assert mistake("image_generation_gan", *overrides).splitlines()[0] == (
-        "--set data.source.splits.train=a: missing key data.source.splits.validation"
-    )
+    assert "missing key data.source.splits.validation" in mistake("image_generation_gan", *overrides)
 
 
 SWITCHES = {

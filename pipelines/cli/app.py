@@ -61,8 +61,8 @@ def execute(arguments: list[str]) -> int:
         interrupted.append(number)
         raise KeyboardInterrupt
 
+    before = signal.signal(signal.SIGINT, note)
     try:
-        signal.signal(signal.SIGINT, note)
         # Not `command.main`, which treats interruptions and usage errors differently in each version.
         with typer.main.get_command(app).make_context("ikelos", arguments) as context:
             context.command.invoke(context)
@@ -90,7 +90,7 @@ def execute(arguments: list[str]) -> int:
             _give_up_output()  # A full disk, which is what the error was.
         return status
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, before)
     return 0
 
 

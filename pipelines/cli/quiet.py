@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from types import ModuleType
 
-from ikelos.pipelines.console import printable
+from ikelos.pipelines.console import Progress, printable
 
 # What C++ writes before its log is set up, which no environment variable silences: information and warnings; and as
 # errors that there is no GPU (303), that a library of CUDA is there twice, or that oneDNN leaves an op to Eigen.
@@ -74,7 +74,8 @@ def _pass_on(read: int) -> None:
 
 def load_runner() -> ModuleType:
     """Imports the runner, and with it TensorFlow, whose Python then tells of errors alone."""
-    from ikelos.pipelines import runner
+    with Progress("loading TensorFlow"):
+        from ikelos.pipelines import runner
 
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") not in ("0", "1"):
         for name in ("absl", "tensorflow"):

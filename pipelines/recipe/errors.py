@@ -25,10 +25,10 @@ _EXPECTED = {
     "list_type": "a list",
     "dict_type": "a section of keys and values",
     "model_type": "a section of keys and values",
-    "greater_than": "greater than {gt:g}",
-    "greater_than_equal": "at least {ge:g}",
-    "less_than": "less than {lt:g}",
-    "less_than_equal": "at most {le:g}",
+    "greater_than": "greater than {gt:.10g}",
+    "greater_than_equal": "at least {ge:.10g}",
+    "less_than": "less than {lt:.10g}",
+    "less_than_equal": "at most {le:.10g}",
     "literal_error": "{expected}",
     "union_tag_invalid": "one of {expected_tags}",
     "too_short": "a list of at least {min_length} items",
@@ -126,6 +126,8 @@ def _unknown(path: Keys, guess: str | None, valid: list[str]) -> str:
     if guess:
         return f"unknown key {_dotted(path)}; the nearest valid key is {guess}"
     section = _names(path[:-1])
+    while section and section not in valid:
+        section = section.rpartition(".")[0]
     siblings = [key.rpartition(".")[2] for key in valid if key.rpartition(".")[0] == section]
     return f"unknown key {_dotted(path)}; valid here: {', '.join(siblings)}"
 
@@ -158,7 +160,7 @@ def explain(
         told = any(path[:-1] == chosen[:-1] for chosen in switched) and path not in overrides
         if told and item["type"] in ("missing", "extra_forbidden"):
             continue
-        override = _culprit(item, path, overrides)
+        override = _culprit(item, path, overrides) or _maker(path, overrides, raw)
         where = f"--set {overrides[override]}" if override else _in_file(source, path, lines)
         if item["type"] in ("missing", "union_tag_not_found"):
             missing.append((_names(path), f"{where}: missing key {_dotted(path)}"))
@@ -230,6 +232,15 @@ def _culprit(error: Mapping[str, Any], path: Keys, overrides: dict[tuple[str, ..
         # A rule of a whole section: its message names the keys.
         near = [key for key in near if key[-1] in str(error["ctx"]["error"])]
     return near[-1] if near else None
+
+
+def _maker(path: Keys, overrides: dict[tuple[str, ...], str], raw: Any) -> tuple[str, ...] | None:
+    """The override that made the section of a key, if all that the section holds is by overrides."""
+    for name in path[:-1]:
+        raw = raw.get(name, {}) if isinstance(raw, Mapping) else {}
+    made = [key for key in overrides if len(key) >= len(path) > 1 and key[: len(path) - 1] == path[:-1]]
+    names = {key[len(path) - 1] for key in made}
+    return made[0] if made and isinstance(raw, Mapping) and set(raw) <= names else None
 
 
 def _in_file(source: str, path: Keys, lines: dict[Keys, int]) -> str:

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic.fields import FieldInfo
 
+from ikelos.pipelines.recipe.sections import LARGEST
+
 ITEM = "[]"
 """Ends the name of a list whose items have keys of their own."""
 
@@ -112,9 +114,8 @@ def _kind(annotation: Any, metadata: Any = ()) -> str:
         return f"[{', '.join(map(_kind, arguments))}]"
     if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
         return "section"
-    bounds = [
-        f"{sign} {getattr(bound, name)}" for bound in metadata for name, sign in _BOUNDS.items() if hasattr(bound, name)
-    ]
+    found = [(sign, getattr(bound, name, None)) for bound in metadata for name, sign in _BOUNDS.items()]
+    bounds = [f"{sign} {value}" for sign, value in found if value not in (None, LARGEST)]
     return " ".join([_TYPES[annotation], " and ".join(bounds)]).strip()
 
 

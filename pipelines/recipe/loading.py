@@ -22,6 +22,8 @@ from ikelos.pipelines.recipe.sections import TaskConfig
 
 RECIPES: Traversable = importlib.resources.files("ikelos") / "tfx_configs"
 TASKS = "ikelos.pipelines.tasks"
+_SHOWN = 100
+"""Characters of an override in an error."""
 ABSENT = "(absent)"
 """What `difference` gives for a key that only the other recipe has."""
 
@@ -89,11 +91,11 @@ def _checked(file: Traversable, content: str, overrides: Iterable[str]) -> Recip
     source = str(file)
     raw, lines = _parse(content, source)
     written, absent = _override(raw, overrides)
-    head = {key: raw.get(key) for key in HEAD}
-    task = _text(head["task"], "task", source)
-    description = _text(head["description"], "description", source) if "description" in raw else ""
-    config_class = _config_class(task, source)
-    sections = {key: value for key, value in raw.items() if key not in head}
+    where = {key: f"--set {written[(key,)]}" if (key,) in written else source for key in HEAD}
+    task = _text(raw.get("task"), "task", where["task"])
+    description = _text(raw["description"], "description", where["description"]) if "description" in raw else ""
+    config_class = _config_class(task, where["task"])
+    sections = {key: value for key, value in raw.items() if key not in HEAD}
     for path, override in absent.items():
         recipe_errors.check_known(path, override, config_class, sections)
     try:
@@ -154,19 +156,22 @@ def _find(name_or_path: str | Path) -> Traversable:
     if isinstance(name_or_path, Path) or "/" in text or text.endswith((".yaml", ".yml")):
         path = Path(name_or_path).expanduser()
         if path.is_dir():
-            raise UserError(f"{text} is a folder, not a recipe")
+            raise UserError(f"a recipe must be a YAML file. Received: {text}, a folder")
         if not path.exists():
-            raise UserError(f"no such recipe file: {text}")
+            raise UserError(f"a recipe must be a YAML file. Received: {text}, which is not there")
         return path
     known = names()
     if text not in known:
-        raise UserError(f"unknown recipe {text}" + _choices(text, known, "recipes"))
+        raise UserError(
+            f"a recipe must be one of {', '.join(known)}, or the path of a YAML file. Received: {_guessed(text, known)}"
+        )
     return RECIPES / f"{text}.yaml"
 
 
-def _choices(name: str, known: Iterable[str], what: str) -> str:
-    close = difflib.get_close_matches(name, known := list(known), n=1)
-    return (f"; did you mean {close[0]}?" if close else ";") + f" {what}: {', '.join(known) or 'none'}"
+def _guessed(name: str, known: Iterable[str]) -> str:
+    """A wrong name, and the right one that is near it."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"{name!r} (did you mean {close[0]}?)" if close else repr(name)
 
 
 def _parse(text: str, source: str) -> tuple[dict[str, Any], dict[yaml12.Keys, int]]:
@@ -198,13 +203,14 @@ def _override(
     written, absent = {}, {}
     for text in overrides:
         key, equals, value_text = text.partition("=")
+        shown = text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
         path = tuple(key.strip().split("."))
         if not equals or not all(path):
-            raise UserError(f"--set must be KEY=VALUE, such as training.steps=20. Received: {text!r}")
+            raise UserError(f"--set must be KEY=VALUE, such as training.steps=20. Received: {shown!r}")
         try:
             value, _ = yaml12.loads(value_text)
         except yaml.YAMLError as error:
-            raise UserError(f"--set {text}: the value is not YAML{_yaml_problem(error)}") from None
+            raise UserError(f"--set {shown}: the value is not YAML{_yaml_problem(error)}") from None
         removes = not value_text.strip()
         section = raw
         for depth, name in enumerate(path[:-1], start=1):
@@ -214,15 +220,15 @@ def _override(
                 if not removes:
                     section[name] = inner
             if not isinstance(inner, dict):
-                raise UserError(f"--set {text}: {'.'.join(path[:depth])} is a value, not a section")
+                raise UserError(f"--set {shown}: {'.'.join(path[:depth])} is a value, not a section")
             section = inner
-        written[path] = text
+        written[path] = shown
         if not removes:
             section[path[-1]] = value
         elif path[-1] in section:
             del section[path[-1]]
         else:
-            absent[path] = text
+            absent[path] = shown
     return written, absent
 
 
@@ -238,5 +244,5 @@ def _config_class(task: str, source: str) -> type[TaskConfig]:
     package = importlib.import_module(TASKS)
     known = sorted(module.name for module in pkgutil.iter_modules(package.__path__) if module.ispkg)
     if task not in known:
-        raise UserError(f"{source}: unknown task {task}" + _choices(task, known, "tasks"))
+        raise UserError(f"{source}: task must be one of {', '.join(known)}. Received: {_guessed(task, known)}")
     return importlib.import_module(f"{TASKS}.{task}.config").Config

@@ -10,8 +10,11 @@ from typing import Annotated, ClassVar, Literal, Self
 import pydantic
 from pydantic import Field
 
-Positive = Annotated[int, Field(gt=0)]
-NonNegative = Annotated[int, Field(ge=0)]
+LARGEST = 2**31 - 1
+"""Of all integers: the product of two of them, such as step and batch size, is counted in 64 bits."""
+
+Positive = Annotated[int, Field(gt=0, le=LARGEST)]
+NonNegative = Annotated[int, Field(ge=0, le=LARGEST)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -106,7 +109,7 @@ class Training(Section):
 
     steps: Positive
     batch_size: Positive
-    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    seed: NonNegative
     steps_per_epoch: Positive
     optimizers: Optimizers
     ema_momentum: BelowOne

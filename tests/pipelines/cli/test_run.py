@@ -158,6 +158,30 @@ def test_a_disk_that_takes_no_byte_is_found_before_the_run(ikelos_process):
     assert result.err == "Error: cannot write to the folder there: the file would be larger than allowed\n"
 
 
+def test_a_folder_that_is_not_utf8_is_refused_before_the_run(ikelos_command, toy, runner):
+    result = ikelos_command("run", "toy", "--workdir", os.fsdecode(b"a\xff"))
+    assert result.status == 2
+    assert result.err == "Error: the folder's path must be UTF-8, as TensorFlow takes no other. Received: a\\udcff\n"
+    assert (runner.calls, os.listdir()) == ([], [])
+
+
+@pytest.mark.parametrize("name", ["[red] a", "a*b?", "back\\slash", "new\nline", "-x", "é 漢", "a:b,c"])
+def test_a_folder_may_have_any_other_name(ikelos_command, toy, runner, name):
+    result = ikelos_command("run", "toy", f"--workdir={name}")
+    assert (result.status, result.err) == (0, "")
+    assert str(runner.calls[0][2]) == name
+
+
+@pytest.mark.parametrize("name", ["stages", "report", "export"])
+def test_what_lies_in_the_folder_must_be_writable_before_the_run(ikelos_command, toy, runner, monkeypatch, name):
+    os.makedirs("there")
+    Path("there", name).write_text("")
+    refused = ikelos_command("run", "toy", "--workdir", "there")
+    assert refused.status == 2
+    assert refused.err == (f"Error: cannot write to the folder there/{name}: a file stands where a folder is needed\n")
+    assert runner.calls == []
+
+
 def test_the_probe_leaves_only_the_lock_behind(tmp_path):
     folders.prepare(tmp_path / "a")
     assert os.listdir(tmp_path / "a") == ["lock"]

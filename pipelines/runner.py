@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,7 +80,7 @@ def run(recipe: Recipe, workdir: Path) -> Outcome:
             else:
                 _say("export", f"of these weights is there already, as version {version.name}")
             outcome["SavedModel"] = version
-        return outcome | {"TensorBoard": f"tensorboard --logdir {_stages_folder(workdir)}"}
+        return outcome | {"TensorBoard": f"tensorboard --logdir {shlex.quote(str(_stages_folder(workdir)))}"}
 
 
 def describe(recipe: Recipe) -> phases.Description:

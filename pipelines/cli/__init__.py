@@ -9,6 +9,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+INTERRUPTED = "Interrupted; run the same command again to go on."
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line.
@@ -33,10 +35,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "--debug" not in given:
         # Read by TensorFlow's C++ when it is loaded: errors only.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        return _execute(given, filtering=arguments is None)
+    except KeyboardInterrupt:  # before `execute` takes care of it: imports take their time
+        print(f"Error: {INTERRUPTED}", file=sys.stderr)
+        return 130
+
+
+def _execute(given: list[str], filtering: bool) -> int:
     from ikelos.pipelines.cli import app, quiet
 
     # Whoever asked for the log gets all of it.
-    if arguments is not None or os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") in ("0", "1"):
+    if not filtering or os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") in ("0", "1"):
         return app.execute(given)
     with quiet.filtered():
         return app.execute(given)

@@ -1,6 +1,7 @@
 """Checks of folders that are made before anything slow is imported."""
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,15 +19,10 @@ def prepare(workdir: Path) -> None:
             cannot take), or another process is at work in it.
     """
     _check_name(workdir)
-    if workdir.exists() and not workdir.is_dir():
-        raise UserError(f"the run's folder must be a folder. Received: {workdir}, which is a file")
     _try_to_write(workdir)
     for name in ("stages", "report", "export"):
-        folder = workdir / name
-        if folder.exists() and not folder.is_dir():
-            raise UserError(f"cannot write to the folder {folder}: a file stands where a folder is needed")
-        if folder.is_dir():
-            _try_to_write(folder)
+        if os.path.lexists(workdir / name):
+            _try_to_write(workdir / name)
     with locked(workdir):
         pass
 
@@ -43,6 +39,8 @@ def _try_to_write(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"\0" * 4096)
+    except FileExistsError:
+        raise UserError(f"{folder} must be a folder to write to. Received: a file") from None
     except OSError as error:
         raise UserError(f"cannot write to the folder {folder}: {reason(error)}") from error
 
@@ -51,14 +49,18 @@ def check_run(workdir: Path) -> None:
     """Checks that a run was made in this folder.
 
     Raises:
-        UserError: The folder or its recipe is missing.
+        UserError: The folder or its recipe is missing, or the recipe is none.
     """
+    # Not at the top, for the sake of `ikelos --help`: pydantic takes longer to import than all the rest.
+    from ikelos.pipelines import recipe as recipes
+
     if not workdir.is_dir():
         raise UserError(f"WORKDIR must be the folder of a run. Received: {workdir}, which is no folder")
     if not (workdir / "recipe.yaml").is_file():
         raise UserError(
             f"WORKDIR must be the folder of a run, as `ikelos run` makes it. Received: {workdir}, without a recipe.yaml"
         )
+    recipes.load(workdir / "recipe.yaml")
 
 
 @contextlib.contextmanager

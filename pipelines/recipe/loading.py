@@ -178,7 +178,8 @@ def _parse(text: str, source: str) -> tuple[dict[str, Any], dict[yaml12.Keys, in
     try:
         raw, lines = yaml12.loads(text)
     except yaml.YAMLError as error:
-        raise UserError(f"{source}{_yaml_problem(error)}") from None
+        line, problem = _yaml_problem(error)
+        raise UserError(f"{source}{line}: must be YAML. Received: {problem}") from None
     if not isinstance(raw, dict):
         raise UserError(
             f"{source}: a recipe must be sections of keys and values. Received: {recipe_errors.received(raw)}"
@@ -186,10 +187,11 @@ def _parse(text: str, source: str) -> tuple[dict[str, Any], dict[yaml12.Keys, in
     return raw, lines
 
 
-def _yaml_problem(error: yaml.YAMLError) -> str:
+def _yaml_problem(error: yaml.YAMLError) -> tuple[str, str]:
+    """On which line, `:3` or nothing, and what it is."""
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or " ".join(str(error).split())
-    return f":{mark.line + 1}: {problem} (column {mark.column + 1})" if mark else f": {problem}"
+    return (f":{mark.line + 1}", f"{problem} (column {mark.column + 1})") if mark else ("", problem)
 
 
 def _override(
@@ -210,7 +212,7 @@ def _override(
         try:
             value, _ = yaml12.loads(value_text)
         except yaml.YAMLError as error:
-            raise UserError(f"--set {shown}: the value is not YAML{_yaml_problem(error)}") from None
+            raise UserError(f"--set {shown}: the value must be YAML. Received: {_yaml_problem(error)[1]}") from None
         removes = not value_text.strip()
         section = raw
         for depth, name in enumerate(path[:-1], start=1):

@@ -104,6 +104,7 @@ def _train(
     checkpoints: Checkpoints,
 ) -> None:
     training = stage.training
+    checkpoints.check_room(variables(model, optimizers))
     if not checkpoints.steps():  # so that there is a good one from the first step on
         checkpoints.save(variables(model, optimizers), state)
     history = History(folder / "history.jsonl", state.step, state.epochs)

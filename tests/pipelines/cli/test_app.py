@@ -110,6 +110,18 @@ def test_an_interruption_is_one_line_whatever_it_came_out_of_the_library_as(
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_an_interruption_of_the_first_imports_is_one_line_too(ikelos_process):
+    interrupt = """
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer.main":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupts())"""
+    result = ikelos_process("list", before=interrupt)
+    assert (result.status, result.out) == (130, "")
+    assert result.err == "Error: Interrupted; run the same command again to go on.\n"
+
+
 @pytest.mark.parametrize("command", [["list"], ["run", "language_modeling", "--workdir", "there"]])
 def test_a_closed_standard_output_is_one_line(ikelos_process, tmp_path, command):
     result = ikelos_process(*command, preexec_fn=lambda: os.close(1), capture_output=False, stderr=-1)

@@ -1,6 +1,7 @@
 import errno
 import os
 import resource
+import shutil
 import signal
 from pathlib import Path
 
@@ -37,12 +38,21 @@ def test_a_path_and_a_folder_may_be_given(ikelos_command, toy, runner, tmp_path)
 
 
 @pytest.mark.parametrize("command", ["evaluate", "export"])
-def test_evaluate_and_export_take_the_folder_of_a_run(ikelos_command, runner, tmp_path, command):
-    (tmp_path / "recipe.yaml").write_text("task: greeting\n")
+def test_evaluate_and_export_take_the_folder_of_a_run(ikelos_command, toy, runner, tmp_path, command):
+    shutil.copy(toy / "toy.yaml", tmp_path / "recipe.yaml")
     result = ikelos_command(command, tmp_path)
     assert (result.status, result.err) == (0, "")
     assert runner.calls == [(command, tmp_path)]
     assert "Report  report.html" in result.out
+
+
+@pytest.mark.parametrize("command", ["evaluate", "export"])
+def test_a_damaged_recipe_of_a_run_is_found_before_all_else(ikelos_command, toy, runner, tmp_path, command):
+    (tmp_path / "recipe.yaml").write_text("task: greeting\n")
+    result = ikelos_command(command, tmp_path)
+    assert result.status == 2
+    assert f"Error: {tmp_path}/recipe.yaml: missing key model\n" in result.err
+    assert runner.calls == []
 
 
 @pytest.mark.parametrize("command", ["evaluate", "export"])
@@ -62,8 +72,11 @@ def test_a_folder_without_a_run_is_refused(ikelos_command, runner, tmp_path, com
 
 
 BAD_RECIPES = {
-    "unknown recipe": (["toyy"], "unknown recipe toyy; did you mean toy? recipes: toy, toy_fast"),
-    "missing path": (["a/toy.yaml"], "no such recipe file: a/toy.yaml"),
+    "unknown recipe": (
+        ["toyy"],
+        "a recipe must be one of toy, toy_fast, or the path of a YAML file. Received: 'toyy' (did you mean toy?)",
+    ),
+    "missing path": (["a/toy.yaml"], "a recipe must be a YAML file. Received: a/toy.yaml, which is not there"),
     "unknown key": (
         ["toy", "--set", "training.stepz=3"],
         "--set training.stepz=3: unknown key training.stepz; the nearest valid key is training.steps",
@@ -95,8 +108,12 @@ def test_a_bad_recipe_is_one_line_and_leaves_nothing_behind(ikelos_command, toy,
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("task: [\n", "Error: bad.yaml:2: expected the node content, but found '<stream end>' (column 1)\n"),
-        ("task: a\ntask: b\n", "Error: bad.yaml:2: duplicate key 'task' (column 1)\n"),
+        (
+            "task: [\n",
+            "Error: bad.yaml:2: must be YAML. Received: "
+            "expected the node content, but found '<stream end>' (column 1)\n",
+        ),
+        ("task: a\ntask: b\n", "Error: bad.yaml:2: must be YAML. Received: duplicate key 'task' (column 1)\n"),
         ("just text\n", 'Error: bad.yaml: a recipe must be sections of keys and values. Received: "just text"\n'),
     ],
 )
@@ -118,7 +135,7 @@ def test_a_file_in_the_way_of_the_folder_is_named(ikelos_command, toy, runner, t
     at = ikelos_command("run", "toy", "--workdir", tmp_path / "file")
     assert (at.status, at.err) == (
         2,
-        f"Error: the run's folder must be a folder. Received: {tmp_path}/file, which is a file\n",
+        f"Error: {tmp_path}/file must be a folder to write to. Received: a file\n",
     )
     below = ikelos_command("run", "toy", "--workdir", tmp_path / "file" / "x")
     assert below.status == 2
@@ -178,7 +195,7 @@ def test_what_lies_in_the_folder_must_be_writable_before_the_run(ikelos_command,
     Path("there", name).write_text("")
     refused = ikelos_command("run", "toy", "--workdir", "there")
     assert refused.status == 2
-    assert refused.err == (f"Error: cannot write to the folder there/{name}: a file stands where a folder is needed\n")
+    assert refused.err == f"Error: there/{name} must be a folder to write to. Received: a file\n"
     assert runner.calls == []
 
 

@@ -181,18 +181,18 @@ IN_FILE = {
     "unknown task": (
         "task: greeting",
         "task: greetings",
-        "FILE: unknown task greetings; did you mean greeting? tasks: greeting, points",
+        "FILE: task must be one of greeting, points. Received: 'greetings' (did you mean greeting?)",
     ),
     "task is no text": ("task: greeting", "task: 3", "FILE: task must be text. Received: 3"),
     "duplicate key": (
         "  batch_size: 4",
         "  batch_size: 4\n  steps: 4",
-        "FILE:16: duplicate key 'steps' (column 3)",
+        "FILE:16: must be YAML. Received: duplicate key 'steps' (column 3)",
     ),
     "syntax": (
         "[macbeth, hamlet]",
         "[macbeth, hamlet",
-        "FILE:9: expected ',' or ']', but got ':' (column 6)",
+        "FILE:9: must be YAML. Received: expected ',' or ']', but got ':' (column 6)",
     ),
 }
 
@@ -212,10 +212,15 @@ IN_OVERRIDE = {
     "training.steps=null": "training.steps must be an integer. Received: null",
     "training.steps=": "missing key training.steps",
     "training= ": "missing key training",
+    "task=": "missing key task",
+    "task=greetings": "task must be one of greeting, points. Received: 'greetings' (did you mean greeting?)",
+    "description=3": "description must be text. Received: 3",
+    "a.b.c=1": "unknown key a.b.c; valid here: task, description, evaluation, export, data, model, training",
+    "training.steps=2147483648": "training.steps must be at most 2147483647. Received: 2147483648",
     "training.stepz=": "unknown key training.stepz; the nearest valid key is training.steps",
     "training.steps=0": "training.steps must be greater than 0. Received: 0",
     "training.steps.x=0": "training.steps is a value, not a section",
-    "training.steps=[1": "the value is not YAML:1: expected ',' or ']', but got '<stream end>' (column 3)",
+    "training.steps=[1": "the value must be YAML. Received: expected ',' or ']', but got '<stream end>' (column 3)",
     "training.profile_steps=[7, 3]": "training: `profile_steps` must be a first and a last step, "
     "in this order. Received: profile_steps=[7, 3]",
 }
@@ -243,6 +248,20 @@ def test_nothing_behind_the_sign_removes_a_key_or_a_section(toy):
 def test_what_may_be_left_out_may_be_removed_where_it_is_not():
     given = recipe.load("image_generation_vae", ["data.source.data_dir=", "data.source.files.train="])
     assert given.raw == recipe.load("image_generation_vae").raw
+
+
+def test_a_section_that_an_override_begins_lacks_its_keys_by_the_override():
+    with pytest.raises(UserError) as caught:
+        recipe.load("language_modeling", ["data.source.files.train=[a]"])
+    assert str(caught.value).splitlines() == [
+        f"--set data.source.files.train=[a]: missing key data.source.files.{split}" for split in ("validation", "test")
+    ]
+
+
+def test_an_override_is_told_in_short(toy):
+    assert mistake("toy", "training.steps=" + 200 * "x").startswith(
+        f"--set training.steps={82 * 'x'}...: training.steps"
+    )
 
 
 def test_a_section_may_take_the_place_of_null():
@@ -310,14 +329,17 @@ def test_every_mistake_is_told_at_once(edited):
     ]
 
 
+NO_RECIPE = "a recipe must be one of toy, toy_fast, or the path of a YAML file. Received: "
+
+
 def test_an_unknown_recipe_lists_those_there_are(toy):
-    assert mistake("toy_fats") == "unknown recipe toy_fats; did you mean toy_fast? recipes: toy, toy_fast"
-    assert mistake("zzz") == "unknown recipe zzz; recipes: toy, toy_fast"
+    assert mistake("toy_fats") == NO_RECIPE + "'toy_fats' (did you mean toy_fast?)"
+    assert mistake("zzz") == NO_RECIPE + "'zzz'"
 
 
 def test_a_path_that_is_no_recipe_is_named(toy):
-    assert mistake("missing/toy.yaml") == "no such recipe file: missing/toy.yaml"
-    assert mistake(f"{toy}/") == f"{toy}/ is a folder, not a recipe"
+    assert mistake("missing/toy.yaml") == "a recipe must be a YAML file. Received: missing/toy.yaml, which is not there"
+    assert mistake(f"{toy}/") == f"a recipe must be a YAML file. Received: {toy}/, a folder"
     (toy / "list.yaml").write_text("- 1\n")
     assert mistake(toy / "list.yaml") == (
         f"{toy}/list.yaml: a recipe must be sections of keys and values. Received: [1]"

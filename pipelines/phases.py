@@ -14,6 +14,7 @@ from typing import Any
 import keras
 
 from ikelos import serving
+from ikelos.pipelines.console import Progress
 from ikelos.pipelines.data import description, fingerprint, preparation
 from ikelos.pipelines.data.order import WHOLE
 from ikelos.pipelines.data.store import Splits
@@ -50,9 +51,10 @@ class Description:
 
 def prepare(task: AnyTask, folder: Path) -> Splits:
     """Prepares the data, or finds it prepared, and copies into a folder what was learned from it, and its sums."""
-    prepared = preparation.prepare(task.preparation())
-    shutil.copytree(prepared.folder / "preprocessing", folder, dirs_exist_ok=True)
-    fingerprint.write(folder, {name: split.sha256() for name, split in prepared.splits.items()})
+    with Progress("data"):
+        prepared = preparation.prepare(task.preparation())
+        shutil.copytree(prepared.folder / "preprocessing", folder, dirs_exist_ok=True)
+        fingerprint.write(folder, {name: split.sha256() for name, split in prepared.splits.items()})
     return prepared.splits
 
 
@@ -84,8 +86,9 @@ def read(task: AnyTask, folder: Path) -> Splits:
     Raises:
         UserError: If it is another now.
     """
-    splits = preparation.prepare(task.preparation()).splits
-    fingerprint.check(folder, {name: split.sha256() for name, split in splits.items()})
+    with Progress("data"):
+        splits = preparation.prepare(task.preparation()).splits
+        fingerprint.check(folder, {name: split.sha256() for name, split in splits.items()})
     return splits
 
 
@@ -121,30 +124,38 @@ def restore(
 def evaluate(task: AnyTask, preprocessing: Preprocessing, splits: Splits, models: Models) -> dict[str, Any]:
     """Measures model and baselines on the held-out data, and the machine."""
     start = time.monotonic()
-    return {
-        "model": task.evaluate(preprocessing, splits, models),
-        "baselines": task.baselines(preprocessing, splits),
-        "data": {name: split.facts() for name, split in splits.items()},
-        "parameters": _parameters(models),
-        "evaluation_seconds": time.monotonic() - start,
-        "machine": machine.describe(),
-        "peak_memory_bytes": machine.peak_memory_bytes(),
-    }
+    with Progress("evaluation"):
+        return {
+            "model": task.evaluate(preprocessing, splits, models),
+            "baselines": task.baselines(preprocessing, splits),
+            "data": {name: split.facts() for name, split in splits.items()},
+            "parameters": _parameters(models),
+            "evaluation_seconds": time.monotonic() - start,
+            "machine": machine.describe(),
+            "peak_memory_bytes": machine.peak_memory_bytes(),
+        }
 
 
 def report(task: AnyTask, finished: Finished[Any], folder: Path) -> dict[str, Path]:
     """Writes the report into a folder; returns its files, named for people."""
-    stages = task.stages(finished.preprocessing)
-    facts, sections = standard.build(task, stages, finished)
-    written = page.write(folder, task.title, facts, sections)
-    files.sync_tree(folder)
+    with Progress("report"):
+        stages = task.stages(finished.preprocessing)
+        facts, sections = standard.build(task, stages, finished)
+        written = page.write(folder, task.title, facts, sections)
+        files.sync_tree(folder)
     return written
 
 
 def export(task: AnyTask, preprocessing: Preprocessing, models: Models, base: Path, provenance: dict[str, Any]) -> Path:
     """Writes the next version of a served model, checked; no data is read."""
     signatures = task.signatures(preprocessing, models)
-    return serving.export(base, [preprocessing, dict(models)], signatures, provenance=provenance)
+    with Progress("export", "steps", serving.export_steps(signatures)) as progress:
+
+        def begin(step: str) -> None:
+            progress.advance(1 if progress.note else 0)
+            progress.note = step
+
+        return serving.export(base, [preprocessing, dict(models)], signatures, provenance, begin)
 
 
 def _parameters(models: Models) -> int:

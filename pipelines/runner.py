@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,14 +15,13 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from rich.markup import escape
 
 import ikelos
 from ikelos import serving
 from ikelos.pipelines import phases
 from ikelos.pipelines import recipe as recipes
 from ikelos.pipelines import task as tasks
-from ikelos.pipelines.console import console
+from ikelos.pipelines.console import console, shown
 from ikelos.pipelines.data.store import Splits
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.lock import locked
@@ -80,7 +80,7 @@ def run(recipe: Recipe, workdir: Path) -> Outcome:
             else:
                 _say("export", f"of these weights is there already, as version {version.name}")
             outcome["SavedModel"] = version
-        return outcome | {"TensorBoard": f"tensorboard --logdir {_stages_folder(workdir)}"}
+        return outcome | {"TensorBoard": f"tensorboard --logdir {shlex.quote(str(_stages_folder(workdir)))}"}
 
 
 def describe(recipe: Recipe) -> phases.Description:
@@ -226,4 +226,4 @@ def _export(current: _Run, models: dict[str, keras.Model]) -> Path:
 
 def _say(phase: str, text: str) -> None:
     """Tells that a phase begins that takes a while."""
-    console().print(f"[cyan]{phase}[/cyan]: {escape(text)}", soft_wrap=True)
+    console().print(f"[cyan]{phase}[/cyan]: {shown(text)}", soft_wrap=True)

@@ -1,13 +1,9 @@
 """`ikelos evaluate`."""
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from ikelos.pipelines.cli import folders
+from ikelos.pipelines.cli.arguments import RunFolder
 from ikelos.pipelines.cli.quiet import load_runner
-from ikelos.pipelines.console import print_written
+from ikelos.pipelines.cli.written import print_written
 
 EXAMPLE = (
     "Example: [bold]ikelos evaluate runs/language_modeling[/bold]"
@@ -15,9 +11,7 @@ EXAMPLE = (
 )
 
 
-def evaluate(
-    workdir: Annotated[Path, typer.Argument(metavar="WORKDIR", help="The folder of a run.", show_default=False)],
-) -> None:
+def evaluate(workdir: RunFolder) -> None:
     """Evaluate the model of a run again, beside its baselines."""
     folders.check_run(workdir)
     folders.prepare(workdir)

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from ikelos.pipelines.cli import folders
-from ikelos.pipelines.cli.arguments import Overrides, Recipe
+from ikelos.pipelines.cli.arguments import Overrides, Recipe, path
 from ikelos.pipelines.cli.quiet import load_runner
-from ikelos.pipelines.console import console, print_written
+from ikelos.pipelines.cli.written import print_written
+from ikelos.pipelines.console import console, shown
 
 EXAMPLE = (
     "Example: [bold]ikelos run language_modeling --set training.steps=20 --workdir runs/small[/bold]"
@@ -26,7 +26,7 @@ def run(
     overrides: Overrides = None,
     workdir: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Where to write.", show_default="runs/<name of the recipe>"),
+        typer.Option(metavar="FOLDER", help="Where to write.", show_default="runs/<name of the recipe>", parser=path),
     ] = None,
 ) -> None:
     """Run a recipe: prepare the data, train, evaluate, export, report."""
@@ -36,7 +36,7 @@ def run(
     loaded = recipes.load(recipe, overrides or [])
     folder = workdir or Path("runs") / loaded.name
     folders.prepare(folder)
-    console().print(f"[bold]{escape(loaded.name)}[/bold] in {escape(str(folder))}: {escape(loaded.description)}")
+    console().print(f"[bold]{shown(loaded.name)}[/bold] in {shown(folder)}: {shown(loaded.description)}")
     with folders.named(folder):
         written = load_runner().run(loaded, folder)
     print_written(written)

@@ -10,8 +10,11 @@ from typing import Annotated, ClassVar, Literal, Self
 import pydantic
 from pydantic import Field
 
-Positive = Annotated[int, Field(gt=0)]
-NonNegative = Annotated[int, Field(ge=0)]
+LARGEST = 2**31 - 1
+"""Of all integers: the product of two of them, such as step and batch size, is counted in 64 bits."""
+
+Positive = Annotated[int, Field(gt=0, le=LARGEST)]
+NonNegative = Annotated[int, Field(ge=0, le=LARGEST)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -33,7 +36,7 @@ class Optimizer(Section):
     """How one optimizer moves its weights.
 
     Attributes:
-        kind: `"adamw"` or `"muon"`.
+        kind: AdamW, or Muon for matrices and AdamW for all other weights.
         learning_rate: The peak, reached after `warmup_steps` of linear growth.
         warmup_steps: 0 starts at the peak. May exceed the stage's steps (a short trial of a long recipe): the run then
             ends on the way up.
@@ -63,13 +66,22 @@ class Optimizers(Section):
 
 
 class OneOptimizer(Optimizers):
-    """One optimizer for all weights."""
+    """One optimizer for all weights.
+
+    Attributes:
+        model: It.
+    """
 
     model: Optimizer
 
 
 class AdversarialOptimizers(Optimizers):
-    """An optimizer each for the networks of `ikelos.layers.AdversarialModel`."""
+    """An optimizer each for the networks of `ikelos.layers.AdversarialModel`.
+
+    Attributes:
+        generator: The generator's.
+        discriminator: The discriminator's.
+    """
 
     generator: Optimizer
     discriminator: Optimizer
@@ -79,12 +91,12 @@ class Training(Section):
     """How a stage is trained. A stage with several optimizers declares its own subclass of `optimizers`.
 
     Attributes:
-        steps: Training steps of the whole run.
+        steps: Training steps in all.
         batch_size: Examples (or packed windows) in a step.
         seed: Of the initial weights, the order of the data and the dropout.
         steps_per_epoch: Steps between two validations; an epoch is only that.
-        optimizers: By name.
-        ema_momentum: Of the moving average of the weights; 0 disables.
+        optimizers: One for each part of the model that has its own.
+        ema_momentum: Of the moving average of the weights, which is what is evaluated and exported; 0 disables.
         early_stop_patience: Epochs without a better validation figure before the run stops; 0 disables.
         checkpoint_every: Steps between two checkpoints.
         deterministic: Bitwise repeatable, and slower.
@@ -97,7 +109,7 @@ class Training(Section):
 
     steps: Positive
     batch_size: Positive
-    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    seed: NonNegative
     steps_per_epoch: Positive
     optimizers: Optimizers
     ema_momentum: BelowOne
@@ -145,8 +157,8 @@ class Peer(Section):
     """A figure to stand beside ours in the report: another model's.
 
     Attributes:
-        name: Of the model, and of what it was trained and measured on.
-        value: Of the task's first metric.
+        name: What model it is, and what it was trained and measured on.
+        value: Its figure of the task's first metric.
         minutes: What its training took, null if nobody knows.
     """
 

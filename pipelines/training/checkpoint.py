@@ -4,7 +4,9 @@ import dataclasses
 import hashlib
 import io
 import json
+import math
 import re
+import shutil
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +18,10 @@ from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.training.errors import NotFinite
 from ikelos.pipelines.training.state import State
 from ikelos.serving import files
+
+
+_MOST = 4
+"""Files at once: the newest two, the best, and the one that is being written."""
 
 
 class Checkpoints:
@@ -41,6 +47,21 @@ class Checkpoints:
     def steps(self) -> list[int]:
         """The steps there are files of, in order."""
         return sorted(int(path.stem.removeprefix("step-")) for path in self._folder.glob("step-*.npz"))
+
+    def check_room(self, variables: Sequence[keras.Variable]) -> None:
+        """Finds out before a training whether its files will fit on the disk.
+
+        Raises:
+            UserError: They will not.
+        """
+        size = sum(math.prod(v.shape) * np.dtype(keras.backend.standardize_dtype(v.dtype)).itemsize for v in variables)
+        needed = size * max(_MOST - len(self.steps()), 1)
+        free = shutil.disk_usage(self._folder).free
+        if free < needed:
+            raise UserError(
+                f"The disk of {self._folder} must have {needed / 1e6:,.0f} MB free for the checkpoints. "
+                f"Received: {free / 1e6:,.0f} MB"
+            )
 
     def save(self, variables: Sequence[keras.Variable], state: State) -> None:
         """Writes the file of `state.step`, then removes those that nobody needs any more.

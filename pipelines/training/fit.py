@@ -113,6 +113,7 @@ def _train(
     checkpoints: Checkpoints,
 ) -> None:
     training = stage.training
+    checkpoints.check_room(variables(model, optimizers))
     if not checkpoints.steps():  # so that there is a good one from the first step on
         checkpoints.save(variables(model, optimizers), state)
     history = History(folder / "history.jsonl", state.step, state.epochs)
@@ -120,8 +121,9 @@ def _train(
         stack.callback(history.close)
         board = Board(folder, history.records, training.profile_steps)
         stack.callback(board.close)
-        progress = Progress(stage.name, stage.unit, stage.metric, optimizers, state.step, training.steps)
-        stack.callback(progress.close)
+        progress = stack.enter_context(
+            Progress(stage.name, stage.unit, stage.metric, optimizers, state.step, training.steps)
+        )
         interruption = stack.enter_context(Interruption())
         run = Run(stage, feed, folder, model, optimizers, state, checkpoints, history, board, progress, interruption)
         try:

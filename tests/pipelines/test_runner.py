@@ -66,7 +66,7 @@ def test_a_run_leaves_a_served_model_a_report_and_figures(points, tmp_path, monk
 
 
 def test_a_folder_without_a_run_says_so(tmp_path):
-    with pytest.raises(UserError, match=r"no such recipe file: .*/recipe\.yaml"):
+    with pytest.raises(UserError, match=r"a recipe must be a YAML file\. Received: .*/recipe\.yaml"):
         runner.evaluate(tmp_path)
 
 

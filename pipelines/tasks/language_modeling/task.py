@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from ikelos.layers import LSTMLanguageModel, TransformerLanguageModel
 from ikelos.pipelines import task
+from ikelos.pipelines.console import counted
 from ikelos.pipelines.data.config import SPLITS
 from ikelos.pipelines.data.store import Ragged, Splits, Store
 from ikelos.pipelines.evaluation import likelihood, ngram
@@ -134,7 +135,8 @@ class Task(task.Task[Config, TextPreprocessing]):
         order, _ = ngram.best_order(model, validation.head(most))
         minutes = (time.monotonic() - start) / 60
         chosen = model.truncated(order)
-        nll = (-chosen.log_probabilities(tokens) for tokens in test)
+        documents = counted(test, "the n-gram model's likelihood", "documents", len(test))
+        nll = (-chosen.log_probabilities(tokens) for tokens in documents)
         figures = _figures(preprocessing, splits["test"], nll)
         of = f", first {most:,} tokens" if len(train.values) > most else ""
         return {f"Interpolated Kneser-Ney {order}-gram{of}": {**figures, "order": order, "minutes": minutes}}

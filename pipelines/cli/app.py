@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import ikelos
-from ikelos.pipelines.cli import data, doctor, evaluate, export, failures, listing, predict, run
+from ikelos.pipelines.cli import compare, data, doctor, evaluate, export, failures, listing, predict, run
 
 # Typer's usage errors are click's: an own copy of click in new versions, the package in old ones.
 UsageError: Any = typer.BadParameter.__base__
@@ -25,6 +25,7 @@ app.command("list", epilog=listing.EXAMPLE)(listing.list_)
 app.command("data", epilog=data.EXAMPLE)(data.data)
 app.command("run", epilog=run.EXAMPLE)(run.run)
 app.command("evaluate", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
+app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
 app.command("export", epilog=export.EXAMPLE)(export.export)
 app.command("predict", epilog=predict.EXAMPLE)(predict.predict)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)

@@ -31,6 +31,14 @@ def muted() -> Iterator[None]:
         yield
 
 
+def load_comparison() -> ModuleType:
+    """Imports the comparison of runs, and with it TensorFlow, in silence."""
+    load_runner()
+    from ikelos.pipelines import comparison
+
+    return comparison
+
+
 def load_runner() -> ModuleType:
     """Imports the runner, and with it TensorFlow, in silence."""
     with muted():

@@ -120,7 +120,7 @@ def latent_space(
             heading="One latent value at a time",
             prose=[f"{moved}: those {ROWS} that vary most."],
             images=pictures.traversals(decode, means, ROWS, COLUMNS, classes),
-            alt="Rows of images, each showing how one latent value changes a digit or letter.",
+            alt="Rows of images, each showing how one latent value changes an image.",
         ),
     ]
 

@@ -145,7 +145,7 @@ def explain(
         lines: The line of each key in the file.
         overrides: The `--set` arguments as they were written, by their key.
     """
-    valid = ["task", "description", *valid_keys(config, raw)]
+    valid = ["task", "description", "from", *valid_keys(config, raw)]
     missing, others, meant = [], [], set()
     for item in error.errors(include_url=False):
         path = _path(item["loc"], raw)

@@ -21,6 +21,8 @@ from ikelos.pipelines.recipe.sections import TaskConfig
 
 RECIPES: Traversable = importlib.resources.files("ikelos") / "tfx_configs"
 TASKS = "ikelos.pipelines.tasks"
+HEAD = ("task", "description", "from")
+"""The keys of a recipe that are not sections of its task's config."""
 ABSENT = "(absent)"
 """What `difference` gives for a key that only the other recipe has."""
 
@@ -32,7 +34,9 @@ class Recipe:
     Attributes:
         name: The file's name without its suffix.
         task: The folder of the task under `ikelos.pipelines.tasks`.
-        description: One line: what it does, how long it takes, the metric to expect. May be empty.
+        description: One line: what it does, how long it takes, the metric to expect. Empty with overrides, of which it
+            knows nothing, and where the file has none.
+        start: The folder of the run whose weights and preprocessing it begins with, its key `from`; None for none.
         source: Where it was read from.
         config: The task's `Config`, frozen.
         raw: The plain data, after the overrides.
@@ -41,6 +45,7 @@ class Recipe:
     name: str
     task: str
     description: str
+    start: str | None
     source: str
     config: TaskConfig
     raw: dict[str, Any]
@@ -75,9 +80,11 @@ def load(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
         raise UserError(f"{source}: not a text file in UTF-8 ({error.reason})") from None
     raw, lines = _parse(text, source)
     written = _override(raw, overrides)
-    head = {key: raw.get(key) for key in ("task", "description")}
+    head = {key: raw.get(key) for key in HEAD}
     task = _text(head["task"], "task", source)
-    description = _text(head["description"], "description", source) if "description" in raw else ""
+    told = "description" in raw and (not written or ("description",) in written)
+    description = _text(head["description"], "description", source) if told else ""
+    start = None if head["from"] is None else _text(head["from"], "from", source)
     config_class = _config_class(task, source)
     sections = {key: value for key, value in raw.items() if key not in head}
     try:
@@ -90,6 +97,7 @@ def load(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
         name=file.name.removesuffix(".yaml"),
         task=task,
         description=" ".join(description.split()),
+        start=start,
         source=source,
         config=config,
         raw=raw,
@@ -101,12 +109,12 @@ def dump(recipe: Recipe) -> str:
     return yaml12.dumps(_plain(recipe))
 
 
-def difference(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:
-    """The dotted keys in which two recipes differ, with both values (`ABSENT` where one has no such key)."""
-    first, second = (dict(leaves(_plain(recipe))) for recipe in (a, b))
-    keys = dict.fromkeys((*first, *second))
-    values = {key: (first.get(key, ABSENT), second.get(key, ABSENT)) for key in keys}
-    return {key: pair for key, pair in values.items() if pair[0] != pair[1]}
+def difference(*recipes: Recipe) -> dict[str, tuple[Any, ...]]:
+    """The dotted keys in which recipes differ, with the value of each (`ABSENT` where one has no such key)."""
+    found = [dict(leaves(_plain(recipe))) for recipe in recipes]
+    keys = dict.fromkeys(key for values in found for key in values)
+    values = {key: tuple(values.get(key, ABSENT) for values in found) for key in keys}
+    return {key: given for key, given in values.items() if any(value != given[0] for value in given)}
 
 
 def leaves(value: Any, key: str = "") -> Iterable[tuple[str, Any]]:
@@ -120,6 +128,7 @@ def leaves(value: Any, key: str = "") -> Iterable[tuple[str, Any]]:
 
 def _plain(recipe: Recipe) -> dict[str, Any]:
     head = {"task": recipe.task} | ({"description": recipe.description} if recipe.description else {})
+    head |= {"from": recipe.start} if recipe.start else {}
     return head | recipe.config.model_dump(mode="json")
 
 

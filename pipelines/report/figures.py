@@ -108,6 +108,26 @@ def training_curves(history: Sequence[dict[str, Any]], clip_norms: Mapping[str, 
     return figure
 
 
+def validation_curves(runs: Mapping[str, Sequence[dict[str, Any]]], metric: Metric) -> Figure:
+    """What the validation of several runs gave, over their steps.
+
+    Args:
+        runs: by its name, the records of a run's epochs; at least one.
+        metric: of the validation.
+    """
+    looks = itertools.product(("-", "--", ":"), (LIGHT[name] for name in _COLOURS))
+    with style():
+        figure = Figure(figsize=(6.6, 3.4 + 0.25 * len(runs)), layout="constrained")
+        axes = figure.subplots()
+        for (name, epochs), (line, colour) in zip(runs.items(), itertools.cycle(looks)):
+            at, values = _column(epochs, "step"), _column(epochs, f"validation_{metric.name}")
+            axes.plot(at, values, line, color=colour, marker="o", markersize=4, label=_plain(name))
+        _name(axes, f"Validation: {metric.unit}", columns=1)
+        axes.set_xlabel("step")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    return figure
+
+
 @dataclasses.dataclass(frozen=True)
 class Panel:
     """One curve of `epoch_curves`: the record's key, what it is, and the highest value there can be, if any."""
@@ -162,7 +182,7 @@ def comparison(bars: Sequence[Bar], metric: Metric) -> Figure:
                 weight=weight,
                 fontsize=10,
             )
-        axes.set_yticks(range(len(bars)), [textwrap.fill(bar.label, 24) for bar in bars], fontsize=10)
+        axes.set_yticks(range(len(bars)), [textwrap.fill(_plain(bar.label), 24) for bar in bars], fontsize=10)
         for label, bar in zip(axes.get_yticklabels(), bars, strict=True):
             label.set(color=LIGHT["ink"], weight="bold" if bar.kind == "ours" else "normal")
         axes.invert_yaxis()
@@ -288,6 +308,12 @@ def _draw_minutes(axes: Axes, history: Sequence[dict[str, Any]]) -> None:
 
 def _column(records: Sequence[dict[str, Any]], key: str) -> np.ndarray:
     return np.array([record[key] for record in records], np.float64)
+
+
+def _plain(name: str) -> str:
+    """A name for matplotlib to draw as it is: not a formula between dollars, not hidden for an underscore in front."""
+    text = name.encode("utf-8", "backslashreplace").decode().replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
 
 
 def _minutes(minutes: float) -> str:

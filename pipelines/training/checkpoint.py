@@ -49,7 +49,7 @@ class Checkpoints:
             NotFinite: A variable holds a NaN or an infinity; nothing is written.
             OSError: The disk is full, or the folder cannot be written.
         """
-        arrays = {name: variable.numpy() for name, variable in _named(variables).items()}
+        arrays = {name: variable.numpy() for name, variable in named(variables).items()}
         for name, array in arrays.items():
             if not np.isfinite(array).all():
                 raise NotFinite(f"Step {state.step}: the variable {name!r} is not finite. {self.last_good()}")
@@ -98,9 +98,9 @@ class Checkpoints:
                     f"{path} was made with {name}={was}. Received: {name}={self._settings.get(name)}. "
                     "Continue with the same settings, or use another folder."
                 )
-        named = _named(variables)
-        _verify(path, named, arrays)
-        for name, variable in named.items():
+        found = named(variables)
+        _verify(path, found, arrays)
+        for name, variable in found.items():
             variable.assign(arrays[name].view(keras.backend.standardize_dtype(variable.dtype)))
         return State(**about["state"])
 
@@ -112,6 +112,14 @@ class Checkpoints:
 def exists(folder: Path) -> bool:
     """Whether a folder of checkpoints has any."""
     return any(folder.glob("step-*.npz"))
+
+
+def planned(folder: Path) -> int | None:
+    """How many steps the training was to take, by the newest file that is whole; None if there is none."""
+    for path in sorted(folder.glob("step-*.npz"), reverse=True):
+        if (arrays := _read(path)) is not None:
+            return json.loads(arrays["about"].tobytes())["state"]["planned"]
+    return None
 
 
 def newest(folder: Path) -> Path:
@@ -126,8 +134,8 @@ def fingerprint(folder: Path) -> dict[str, str]:
         return {"file": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
-def _named(variables: Sequence[keras.Variable]) -> dict[str, keras.Variable]:
-    """Each variable under a name that is the same in each process.
+def named(variables: Sequence[keras.Variable]) -> dict[str, keras.Variable]:
+    """Each variable under a name that is the same in every process.
 
     Keras numbers layers by what else the process has built (`dense_3`), so the numbers are left out and
     the place in the list put in front.

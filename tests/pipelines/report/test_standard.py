@@ -119,7 +119,7 @@ def test_the_headline_shows_metrics_and_their_price(build):
         ("1.500", "nats per word", "best baseline: 2.500"),
         ("50%", "share right", ""),
         ("1.5 min", "of training", "on a machine with 100 GFLOP/s"),
-        ("0.00 M", "tokens seen", "12 steps"),
+        ("1,800", "tokens seen", "12 steps"),
         ("1.00 M", "parameters", ""),
     ]
 
@@ -149,7 +149,7 @@ def test_without_baselines_there_are_none(build):
 def test_several_stages_are_told_apart(build):
     facts, sections = build(stages=("first", "second_one"))
     assert [section.heading for section in of(Picture, sections)[1:]] == ["Training: first", "Training: second one"]
-    assert [tile.value for tile in of(Headline, sections)[0].tiles[2:]] == ["3.0 min", "0.00 M", "0.00 M", "2.00 M"]
+    assert [tile.value for tile in of(Headline, sections)[0].tiles[2:]] == ["3.0 min", "1,800", "1,800", "2.00 M"]
     assert set(facts["training"]) == {"first", "second_one"}
 
 

@@ -139,20 +139,28 @@ def train(
         start: Another run, whose weights new models begin with.
 
     Raises:
-        UserError: If a stage is given more steps on which a later one was trained already; as `training.fit.fit`.
+        UserError: As of `check_steps` and `training.fit.fit`.
     """
+    check_steps(task, preprocessing, folder_of)
     models: dict[str, keras.Model] = {}
-    stages = task.stages(preprocessing)
-    for stage, later in itertools.pairwise(stages):
+    for stage in task.stages(preprocessing):
+        models[stage.name] = training.fit(stage, splits, models, folder_of(stage.name), start)
+    return models
+
+
+def check_steps(task: AnyTask, preprocessing: Preprocessing, folder_of: Callable[[str], Path]) -> None:
+    """Looks whether a recipe with other steps than before may go on in the stages' folders.
+
+    Raises:
+        UserError: If a stage is given more steps and a later one was already trained on its model.
+    """
+    for stage, later in itertools.pairwise(task.stages(preprocessing)):
         planned = checkpoint.planned(folder_of(stage.name) / "checkpoints")
         if checkpoint.exists(folder_of(later.name) / "checkpoints") and planned != stage.training.steps:
             raise UserError(
-                f"the steps of stage {stage.name!r} must stay {planned}, as stage {later.name!r} was trained on its "
-                f"model. Received: steps={stage.training.steps}"
+                f"`steps` of stage {stage.name!r} must be {planned}, as stage {later.name!r} was trained on its model. "
+                f"Received: steps={stage.training.steps}"
             )
-    for stage in stages:
-        models[stage.name] = training.fit(stage, splits, models, folder_of(stage.name), start)
-    return models
 
 
 def fingerprints(stages: Iterable[str], checkpoints_of: Callable[[str], Path]) -> dict[str, dict[str, str]]:

@@ -182,6 +182,7 @@ def _prepare(recipe: Recipe, folder: Folder) -> tuple[_Run, Splits]:
     """Prepares the data, unless it is prepared, and takes over what was learned from it before the model."""
     task = tasks.of_recipe(recipe)
     if folder.preprocessing.is_dir():
+        phases.check_steps(task, phases.load(task, folder.preprocessing), folder.stage)
         _say("data", "prepares it, unless it is prepared")
         splits = phases.read(task, folder.preprocessing, _taken_over(folder))
         files.write(folder.recipe, recipes.dump(recipe))
@@ -211,13 +212,22 @@ def _starting_run(recipe: Recipe) -> trained.Run:
     """The run that `from` names.
 
     Raises:
-        UserError: If it is not finished, or of another task.
+        UserError: If it is not finished, or of another task or architecture.
     """
     before = trained.load(Path(str(recipe.start)))
     if before.recipe.task != recipe.task:
         raise UserError(
             f"`from` must be a run of the task {recipe.task}. Received: from={recipe.start}, a run of the task "
             f"{before.recipe.task}"
+        )
+    others = [
+        f"{key} is {_told(there)} there and {_told(here)} here"
+        for key, (there, here) in recipes.difference(before.recipe, recipe).items()
+        if key.startswith("model.") and key not in recipe.config.TUNABLE
+    ]
+    if others:
+        raise UserError(
+            f"`from` must be a run of the same architecture: {', '.join(others)}. Received: from={recipe.start}"
         )
     return before
 

@@ -191,5 +191,8 @@ def trainings(section: Section, prefix: str = "") -> Iterator[tuple[str, Trainin
 class TaskConfig(Section):
     """What every task's `Config` has. All its other sections decide what the trained weights are."""
 
+    TUNABLE: ClassVar[tuple[str, ...]] = ()
+    """Dotted keys of the section `model` that may differ from those of the run whose weights a model begins with."""
+
     evaluation: Evaluation
     export: Export

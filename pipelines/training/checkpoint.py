@@ -49,7 +49,7 @@ class Checkpoints:
             NotFinite: A variable holds a NaN or an infinity; nothing is written.
             OSError: The disk is full, or the folder cannot be written.
         """
-        arrays = {name: variable.numpy() for name, variable in named(variables).items()}
+        arrays = {name: variable.numpy() for name, variable in _named(variables).items()}
         for name, array in arrays.items():
             if not np.isfinite(array).all():
                 raise NotFinite(f"Step {state.step}: the variable {name!r} is not finite. {self.last_good()}")
@@ -98,7 +98,7 @@ class Checkpoints:
                     f"{path} was made with {name}={was}. Received: {name}={self._settings.get(name)}. "
                     "Continue with the same settings, or use another folder."
                 )
-        found = named(variables)
+        found = _named(variables)
         _verify(path, found, arrays)
         for name, variable in found.items():
             variable.assign(arrays[name].view(keras.backend.standardize_dtype(variable.dtype)))
@@ -134,7 +134,7 @@ def fingerprint(folder: Path) -> dict[str, str]:
         return {"file": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
-def named(variables: Sequence[keras.Variable]) -> dict[str, keras.Variable]:
+def _named(variables: Sequence[keras.Variable]) -> dict[str, keras.Variable]:
     """Each variable under a name that is the same in every process.
 
     Keras numbers layers by what else the process has built (`dense_3`), so the numbers are left out and

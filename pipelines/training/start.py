@@ -1,12 +1,12 @@
 """The weights of another run, for a stage to begin with."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 
 import keras
 
 from ikelos.pipelines.errors import UserError
-from ikelos.pipelines.training.checkpoint import named
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,17 +24,20 @@ class Start:
     def copy_to(self, model: keras.Model, stage: str) -> None:
         """Gives a new model the weights of the run's; counters, which are integers, stay as they are.
 
+        Weights are told by their order: Keras names them otherwise in a model that it has loaded.
+
         Raises:
             UserError: If the two have other weights.
         """
-        weights, found = named(model.weights), named(self.load(stage).weights)
-        for name in sorted(weights.keys() | found.keys()):
-            here, there = (list(kept[name].shape) if name in kept else "absent" for kept in (weights, found))
-            if here != there:
+        pairs = list(itertools.zip_longest(model.weights, self.load(stage).weights))
+        for here, there in pairs:
+            shapes = ["absent" if weight is None else str(list(weight.shape)) for weight in (here, there)]
+            if shapes[0] != shapes[1]:
+                path = (there if here is None else here).path
                 raise UserError(
-                    f"`from` must be a run of the same architecture: its stage {stage!r} has the weight "
-                    f"{name.partition('/')[2]!r} {there}, which is {here} here. Received: from={self.run}"
+                    f"`from` must be a run of the same architecture: in stage {stage!r}, {path} is {shapes[1]} there "
+                    f"and {shapes[0]} here. Received: from={self.run}"
                 )
-        for name, weight in weights.items():
-            if keras.backend.is_float_dtype(weight.dtype):
-                weight.assign(found[name])
+        for here, there in pairs:
+            if keras.backend.is_float_dtype(here.dtype):
+                here.assign(there)

@@ -92,6 +92,8 @@ class Export(sections.Export):
 class Config(TaskConfig):
     """The recipe of language modelling."""
 
+    TUNABLE = ("model.context", "model.dropout")
+
     data: Data
     model: Annotated[Transformer | LSTM, Field(discriminator="architecture")]
     training: PlainTraining

@@ -295,7 +295,7 @@ def test_the_run_to_begin_with_is_text_and_comes_back(toy, tmp_path):
     (tmp_path / "dumped.yaml").write_text(recipe.dump(loaded))
     assert recipe.load(tmp_path / "dumped.yaml").start == loaded.start == "runs/a"
     assert recipe.difference(recipe.load("toy", ["training.seed=0"]), loaded) == {"from": (recipe.ABSENT, "runs/a")}
-    with pytest.raises(UserError, match="from must be text. Received: 3"):
+    with pytest.raises(UserError, match=r"from must be text\. Received: 3"):
         recipe.load("toy", ["from=3"])
 
 

@@ -118,7 +118,7 @@ def latent_space(
         ),
         Images(
             heading="One latent value at a time",
-            prose=[f"{moved}: those {ROWS} that vary most."],
+            prose=[f"{moved}: those {min(ROWS, means.shape[1])} that vary most."],
             images=pictures.traversals(decode, means, ROWS, COLUMNS, classes),
             alt="Rows of images, each showing how one latent value changes an image.",
         ),

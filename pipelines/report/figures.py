@@ -98,8 +98,10 @@ def training_curves(history: Sequence[dict[str, Any]], clip_norms: Mapping[str, 
                 _column(steps, "step"),
                 _column(steps, key(name, "learning_rate")),
                 color=LIGHT["third" if name == MODEL else colour],
+                marker=_mark(steps),
             )
-        rate.set_ylim(bottom=0)
+        if steps:
+            rate.set_ylim(bottom=0)
         rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0), useMathText=True)
         rate.set_xlabel("step")
         rate.set_xlim(0, 1.01 * max(record["step"] for record in history))
@@ -175,7 +177,7 @@ def comparison(bars: Sequence[Bar], metric: Metric) -> Figure:
             minutes = "" if bar.minutes is None else f"  {_minutes(bar.minutes)}"
             axes.annotate(
                 f"{metric.text(bar.value)}{minutes}",
-                (bar.value, place),
+                (max(bar.value, 0.0), place),  # beside a bar to the left of 0 its words would lie upon it
                 xytext=(5, 0),
                 textcoords="offset points",
                 va="center",
@@ -187,7 +189,7 @@ def comparison(bars: Sequence[Bar], metric: Metric) -> Figure:
             label.set(color=LIGHT["ink"], weight="bold" if bar.kind == "ours" else "normal")
         axes.invert_yaxis()
         lowest = min(0.0, *(bar.value for bar in bars))
-        axes.set_xlim(1.32 * lowest, longest * 1.32)  # Room for the words behind the longest bar.
+        axes.set_xlim(1.05 * lowest, longest * 1.32)  # Room for the words behind the longest bar.
         axes.set_xlabel(f"{metric.unit} ({metric.better} is better)")
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False)  # Every bar says its value.
@@ -227,7 +229,7 @@ def _draw_loss(axes: Axes, steps: list, epochs: list, names: Iterable[str], metr
     for colour, name in zip(itertools.cycle(_OPTIMIZERS), names, strict=False):
         shown.append(_column(steps, key(name, "loss")))
         label = "training" if name == MODEL else name
-        axes.plot(_column(steps, "step"), shown[-1], color=LIGHT[colour], label=label)
+        axes.plot(_column(steps, "step"), shown[-1], color=LIGHT[colour], label=label, marker=_mark(steps))
     if metric.name == "loss":
         shown += _draw_validation(axes, epochs, metric)
     # The first steps of a fresh model would squeeze everything after them into the bottom of the picture.
@@ -244,7 +246,8 @@ def _draw_gradient_norms(axes: Axes, steps: list, clip_norms: Mapping[str, float
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
-    for colour, (name, clip_norm) in zip(itertools.cycle(_OPTIMIZERS), clip_norms.items(), strict=False):
+    drawn = clip_norms if steps else {}
+    for colour, (name, clip_norm) in zip(itertools.cycle(_OPTIMIZERS), drawn.items(), strict=False):
         _draw_gradient_norm(axes, steps, name, clip_norm, colour)
     _name(axes, "Gradient norm", columns=4 if MODEL in clip_norms else 2)
 
@@ -308,6 +311,11 @@ def _draw_minutes(axes: Axes, history: Sequence[dict[str, Any]]) -> None:
 
 def _column(records: Sequence[dict[str, Any]], key: str) -> np.ndarray:
     return np.array([record[key] for record in records], np.float64)
+
+
+def _mark(records: Sequence[dict[str, Any]]) -> str:
+    """A curve of one point is no line."""
+    return "o" if len(records) == 1 else ""
 
 
 def _plain(name: str) -> str:

@@ -27,6 +27,8 @@ ONE_OPTIMIZER = [
     "training.optimizers.model.weight_decay=0.1",
     "training.ema_momentum=0.9",
 ]
+# What makes the toy task that can run shorter still.
+SHORT = ["judge.steps=4", "judge.steps_per_epoch=2", "maker.steps=4", "maker.steps_per_epoch=2"]
 # What makes a packaged recipe one of seconds, with every kind of thing in it that its own has.
 TINY = {
     "language_modeling": [
@@ -138,6 +140,26 @@ def toy(tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "TASKS", "toy_tasks")
     monkeypatch.setattr(loading, "RECIPES", tmp_path / "recipes")
     return tmp_path / "recipes"
+
+
+@pytest.fixture
+def points(toy):
+    """Loads the recipe of the toy task that can run, shortened; takes overrides."""
+    return lambda *overrides: recipes.load(toy.parent / "points.yaml", [*SHORT, *overrides])
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """The folder of a finished run of the toy task that can run; not to be changed."""
+    from ikelos.pipelines import runner
+
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IKELOS_CACHE", str(folder / "cache"))
+        patch.syspath_prepend(TOY)
+        patch.setattr(loading, "TASKS", "toy_tasks")
+        runner.run(recipes.load(TOY / "points.yaml", SHORT), folder / "run")
+    return folder / "run"
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 import functools
+import json
 import pathlib
 import shutil
+import zipfile
 
 import keras
 import numpy as np
@@ -174,6 +176,26 @@ def shrunk(tmp_path):
         path = tmp_path / "tiny.yaml"
         path.write_text(recipes.dump(small))
         return recipes.load(path, overrides)
+
+    return load
+
+
+@pytest.fixture
+def saved():
+    """Loads a `.keras` file, all of whose classes must be known after `import ikelos.layers`."""
+
+    def modules(config):
+        if isinstance(config, dict):
+            yield from [config["module"]] if "module" in config and "class_name" in config else []
+            config = list(config.values())
+        for value in config if isinstance(config, list) else []:
+            yield from modules(value)
+
+    def load(path):
+        with zipfile.ZipFile(path) as file:
+            found = set(modules(json.loads(file.read("config.json"))))
+        assert {name for name in found if name and not name.startswith(("keras", "builtins", "ikelos.layers"))} == set()
+        return keras.models.load_model(path)
 
     return load
 

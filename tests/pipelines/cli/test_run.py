@@ -1,11 +1,13 @@
 import errno
 import os
+import pathlib
 import resource
 import signal
+import types
 
 import pytest
 
-from ikelos.pipelines.cli import folders
+from ikelos.pipelines.cli import compare, folders, run
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.lock import locked
 from ikelos.pipelines.training.errors import Terminated
@@ -51,6 +53,29 @@ def test_a_folder_without_a_run_is_refused(ikelos_command, runner, tmp_path, com
     assert empty.status == 2
     assert empty.err == f"Error: no run in {tmp_path}: it has no recipe.yaml. `ikelos run` makes one\n"
     assert runner.calls == []
+
+
+def test_each_seed_has_a_folder_and_all_are_compared(ikelos_command, toy, runner, monkeypatch):
+    shown = []
+    monkeypatch.setattr(compare, "show", lambda comparison: shown.append(comparison))
+    monkeypatch.setattr(run, "load_comparison", lambda: types.SimpleNamespace(compare=lambda *given: given))
+    result = ikelos_command("run", "toy", "--seeds", "0, 1,12", "--set", "training.steps=3", "--workdir", "there")
+    assert (result.status, result.err) == (0, "")
+    folders_of = [pathlib.Path("there", f"seed-{seed}") for seed in (0, 1, 12)]
+    assert [call[2] for call in runner.calls] == folders_of
+    assert [call[1].config.training.seed for call in runner.calls] == [0, 1, 12]
+    assert {call[1].config.training.steps for call in runner.calls} == {3}
+    assert shown == [(folders_of, pathlib.Path("there", "comparison"))]
+
+
+@pytest.mark.parametrize("seeds", ["", "0,", "1,1", "-1", "a", "0;1"])
+def test_seeds_are_whole_numbers_each_once(ikelos_command, toy, runner, seeds):
+    result = ikelos_command("run", "toy", "--seeds", seeds)
+    assert (result.status, runner.calls) == (2, [])
+    assert result.err == (
+        f"Error: `--seeds` must be whole numbers, each once, such as 0,1,2. Received: --seeds {seeds}\n"
+    )
+    assert os.listdir() == []
 
 
 BAD_RECIPES = {

@@ -1,5 +1,6 @@
 """The commands joined into one program, and every failure turned into a line and an exit status."""
 
+import io
 import os
 import sys
 import traceback
@@ -51,6 +52,9 @@ def _global_options(
 
 def execute(arguments: list[str]) -> int:
     """Runs the command that `arguments` name; gives the exit status. Only `--debug` shows a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # A file's name need not be text of the terminal's encoding.
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
     try:

@@ -26,7 +26,7 @@ def served(task, preprocessing, model):
 )
 def test_a_run_leaves_a_served_model_a_report_and_figures(tiny, tmp_path, saved, conditional, overrides):
     workdir = tmp_path / "run"
-    outcome = runner.run(tiny(*overrides, "evaluation.pictures=2"), workdir)
+    outcome = runner.run(tiny(*overrides, "model.num_blocks=0", "model.prior.num_couplings=1"), workdir)
     results = json.loads((workdir / "evaluation.json").read_text())
     figures = results["model"]
     assert outcome["Result"].startswith(f"{figures['nats_per_image']:.2f} nats per image, ")

@@ -16,7 +16,7 @@ from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.recipe import Recipe
 from ikelos.pipelines.recipe.sections import trainings
 from ikelos.pipelines.report import figures, page
-from ikelos.pipelines.report.sections import Column, Picture, Section, Table, Value
+from ikelos.pipelines.report.sections import Column, Picture, Section, Table
 from ikelos.pipelines.training import history
 from ikelos.pipelines.training.history import Record
 
@@ -151,22 +151,26 @@ def _sections(comparison: Comparison, runs: Sequence[_Run]) -> Iterator[Section]
         columns=[Column("Key"), *(Column(name) for name in names)],
         rows=[[key, *map(_written, values)] for key, values in comparison.differences.items()],
     )
+    apart = any(key.startswith("data.") for key in comparison.differences)
     for stage, (metric, _) in runs[0].stages.items():
         curves = {run.name: run.stages[stage][1] for run in runs}
         yield Picture(
+            prose=["Of other data or preprocessing each: these curves are in units of their own."] if apart else [],
             heading="Validation" if len(runs[0].stages) == 1 else f"Validation: {stage.replace('_', ' ')}",
             figure=figures.validation_curves(curves, metric),
             alt=f"{metric.unit} of the validation data over the training steps of each run.",
         )
 
 
-def rows(comparison: Comparison) -> Iterator[tuple[Value, ...]]:
-    """The table of figures: a row for each run, and with a spread two more."""
+def rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
+    """The table of figures as people read it: a row for each run, and with a spread two more."""
     for name, values in comparison.figures.items():
-        yield name, *(values[metric.name] for metric in comparison.metrics)
+        yield name, *(metric.text(values[metric.name]) for metric in comparison.metrics)
     if comparison.spread:
-        yield "mean", *(comparison.spread[metric.name].mean for metric in comparison.metrics)
-        yield "standard deviation", *(comparison.spread[metric.name].deviation for metric in comparison.metrics)
+        # Whole numbers have a mean that is none.
+        finer = [dataclasses.replace(m, format=",.1f") if m.format.endswith("d") else m for m in comparison.metrics]
+        yield "mean", *(metric.text(comparison.spread[metric.name].mean) for metric in finer)
+        yield "standard deviation", *(metric.text(comparison.spread[metric.name].deviation) for metric in finer)
 
 
 def _written(value: Any) -> str:

@@ -42,9 +42,8 @@ def show(comparison: "Comparison") -> None:
     table.add_column("")
     for metric in comparison.metrics:
         table.add_column(metric.unit, justify="right")
-    for name, *values in load_comparison().rows(comparison):
-        pairs = zip(comparison.metrics, values, strict=True)
-        table.add_row(escape(str(name)), *(metric.text(value) for metric, value in pairs))
+    for row in load_comparison().rows(comparison):
+        table.add_row(*map(escape, row))
     out.print(table)
     if not comparison.same_data:
         out.print("They were measured on different test data, so these figures are no race.")

@@ -145,7 +145,10 @@ class Task(task.Task[Config, TextPreprocessing]):
             f"once, in windows of {figures['context']} tokens of which {figures['stride']} are counted, so from at "
             f"least {figures['context'] - figures['stride']} tokens before it where there are so many. The n-gram "
             "model was fitted on the same training text; its order was chosen on the validation text."
-            + (" The peers' figures and minutes were measured elsewhere." if self.peers else ""),
+            + (" The peers' figures and minutes were measured elsewhere." if self.peers else "")
+            + (
+                f" {unknown:,} tokens were unknown to the vocabulary." if (unknown := figures["unknown_tokens"]) else ""
+            ),
         ]
 
     def details(self, finished: task.Finished[TextPreprocessing]) -> list[Section]:

@@ -135,6 +135,25 @@ def test_our_figure_stands_beside_baselines_and_peers(build):
     assert training.prose == ["1,800 tokens seen, 1.5 passes over the training data, 20 tokens a second."]
 
 
+def test_how_a_training_began_and_was_continued_is_told():
+    stage = Stage("only", types.SimpleNamespace(optimizers=[]), None, None, "tokens", Metric("loss", "nats"))
+    longer = {"event": "longer", "step": 12, "epoch": 1, "seconds": 90.0, "planned": 12, "steps": 1200}
+    last = EPOCH | {"step": 1200, "epoch": 2}
+    start = {"run": "runs/a", "checkpoints": {"only": {"file": "step.npz", "sha256": "0123456789abcdef" * 4}}}
+    # A kill at that moment leaves the record twice.
+    section = standard.training_section(stage, [STEP, EPOCH, longer, longer, last], named=False, start=start)
+    assert section.prose[1:] == [
+        "It began with the weights of the run runs/a, whose checkpoint's SHA-256 begins with 0123456789abcdef.",
+        "At step 12 it was given 1,200 steps in place of 12: from there on the learning rate is that of a schedule of "
+        "1,200 steps.",
+    ]
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0"), (3824, "3,824"), (999_999, "999,999"), (1_250_000, "1.25 M")])
+def test_few_are_told_as_they_are(number, text):
+    assert standard._count(number) == text
+
+
 def test_without_baselines_there_are_none(build):
     _, sections = build(baselines=False)
     assert of(Headline, sections)[0].tiles[0].note == ""

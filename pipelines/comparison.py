@@ -106,8 +106,9 @@ def compare(runs: Sequence[Path], folder: Path) -> Comparison:
 
 def _read(path: Path) -> _Run:
     folder = Folder(path)
-    if not folder.recipe.is_file() or not folder.evaluation.is_file():
-        raise UserError(f"no evaluated run in {path}. `ikelos run` makes one, or goes on with it")
+    folder.check()
+    if not folder.evaluation.is_file():
+        raise UserError(f"the run in {path} is not evaluated. Run its recipe in the same folder to continue it")
     recipe = recipes.load(folder.recipe)
     task = tasks.of_recipe(recipe)
     stages = {

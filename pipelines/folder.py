@@ -3,6 +3,8 @@
 import dataclasses
 from pathlib import Path
 
+from ikelos.pipelines.errors import UserError
+
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
@@ -13,6 +15,17 @@ class Folder:
     """
 
     path: Path
+
+    def check(self) -> None:
+        """Looks whether a run was made in it.
+
+        Raises:
+            UserError: The folder or its recipe is missing.
+        """
+        if not self.path.is_dir():
+            raise UserError(f"no such folder: {self.path}")
+        if not self.recipe.is_file():
+            raise UserError(f"no run in {self.path}: it has no {self.recipe.name}. `ikelos run` makes one")
 
     @property
     def recipe(self) -> Path:

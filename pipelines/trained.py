@@ -52,8 +52,7 @@ def load(path: Path) -> Run:
         UserError: If there is none, or it was continued and has not come to its end.
     """
     folder = Folder(path)
-    if not folder.recipe.is_file():
-        raise UserError(f"no run in {path}: it has no {folder.recipe.name}. `ikelos run` makes one")
+    folder.check()
     recipe = recipes.load(folder.recipe)
     task = tasks.of_recipe(recipe)
     if not folder.models.is_dir():

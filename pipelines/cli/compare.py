@@ -7,10 +7,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ikelos.pipelines.cli import folders
 from ikelos.pipelines.cli.quiet import load_comparison
 from ikelos.pipelines.console import columns, console, print_written
 from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.folder import Folder
 
 if TYPE_CHECKING:
     from ikelos.pipelines.comparison import Comparison
@@ -22,7 +22,7 @@ EXAMPLE = (
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="WORKDIR...", help="Folders of runs.", show_default=False)],
+    runs: Annotated[list[Path], typer.Argument(metavar="WORKDIR", help="Folders of runs.", show_default=False)],
     folder: Annotated[Path, typer.Option("--output", metavar="FOLDER", help="Where to write the page.")] = Path(
         "comparison"
     ),
@@ -31,7 +31,7 @@ def compare(
     if len(runs) < 2:
         raise UserError(f"`ikelos compare` must be given two runs or more. Received: {len(runs)}")
     for workdir in runs:
-        folders.check_run(workdir)
+        Folder(workdir).check()
     show(load_comparison().compare(runs, folder))
 
 

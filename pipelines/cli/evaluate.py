@@ -9,6 +9,7 @@ from ikelos.pipelines.cli import folders
 from ikelos.pipelines.cli.arguments import Overrides
 from ikelos.pipelines.cli.quiet import load_runner
 from ikelos.pipelines.console import print_written
+from ikelos.pipelines.folder import Folder
 
 EXAMPLE = (
     "Example: [bold]ikelos evaluate runs/image_generation_vae --set data.source.tfds=font_letters[/bold]"
@@ -22,7 +23,7 @@ def evaluate(
     overrides: Overrides = None,
 ) -> None:
     """Evaluate the model of a finished run, on its own or on other data, beside its baselines."""
-    folders.check_run(workdir)
+    Folder(workdir).check()
     folders.prepare(workdir)
     with folders.named(workdir):
         written = load_runner().evaluate(workdir, overrides or [])

@@ -8,6 +8,7 @@ import typer
 from ikelos.pipelines.cli import folders
 from ikelos.pipelines.cli.quiet import load_runner
 from ikelos.pipelines.console import print_written
+from ikelos.pipelines.folder import Folder
 
 EXAMPLE = (
     "Example: [bold]ikelos export runs/language_modeling[/bold]"
@@ -19,7 +20,7 @@ def export(
     workdir: Annotated[Path, typer.Argument(metavar="WORKDIR", help="The folder of a run.", show_default=False)],
 ) -> None:
     """Export the model of a run as a SavedModel that TensorFlow Serving loads."""
-    folders.check_run(workdir)
+    Folder(workdir).check()
     folders.prepare(workdir)
     with folders.named(workdir):
         written = load_runner().export(workdir)

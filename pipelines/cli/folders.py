@@ -29,18 +29,6 @@ def prepare(workdir: Path) -> None:
         pass
 
 
-def check_run(workdir: Path) -> None:
-    """Checks that a run was made in this folder.
-
-    Raises:
-        UserError: The folder or its recipe is missing.
-    """
-    if not workdir.is_dir():
-        raise UserError(f"no such folder: {workdir}")
-    if not (workdir / "recipe.yaml").is_file():
-        raise UserError(f"no run in {workdir}: it has no recipe.yaml. `ikelos run` makes one")
-
-
 @contextlib.contextmanager
 def named(workdir: Path) -> Iterator[None]:
     """Notes the folder on any exception: a failed write to an open file does not say to which."""

@@ -177,7 +177,7 @@ def data_table(results: dict[str, Any]) -> Table:
         columns=[
             Column("Split"),
             Column("Examples", ",d"),
-            Column("MB", ",.1f"),
+            Column("Size", "s"),
             Column("Left out"),
             Column("SHA-256"),
         ],
@@ -185,7 +185,7 @@ def data_table(results: dict[str, Any]) -> Table:
             [
                 name,
                 split["examples"],
-                split["bytes"] / 1e6,
+                _size(split["bytes"]),
                 ", ".join(f"{number:,} {kind}" for kind, number in split["skipped"].items()) or "none",
                 split["sha256"][:16],
             ]
@@ -218,6 +218,13 @@ def _title(words: str) -> str:
 def _count(number: int) -> str:
     """Small numbers as they are, others in millions."""
     return f"{number:,}" if number < 1e6 else f"{number / 1e6:.2f} M"
+
+
+def _size(number: int) -> str:
+    """Bytes as people read them."""
+    if number < 1e6:
+        return f"{number / 1e3:,.1f} kB"
+    return f"{number / 1e6:,.1f} MB"
 
 
 def _gflops(results):

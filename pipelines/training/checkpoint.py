@@ -95,8 +95,8 @@ class Checkpoints:
         for name, was in about["settings"].items():
             if was != self._settings.get(name):
                 raise UserError(
-                    f"{path} was made with {name}={was}. Received: {name}={self._settings.get(name)}. "
-                    "Continue with the same settings, or use another folder."
+                    f"`{name}` must be {was}, as in {path}. Received: {name}={self._settings.get(name)}. Continue with "
+                    "the same settings, or use another folder."
                 )
         found = _named(variables)
         _verify(path, found, arrays)

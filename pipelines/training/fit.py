@@ -62,7 +62,7 @@ def fit(stage: Stage, splits: Splits, models: Models, folder: Path, start: Start
             start.copy_to(model, stage.name)
 
     model, optimizers, state, checkpoints = _restored(stage, models, folder, None if feed is None else initialize)
-    if not state.finished or state.planned < stage.training.steps:
+    if not state.finished:
         _train(stage, feed or stage.feed(splits, models), folder, model, optimizers, state, checkpoints)
     return _final(model, optimizers, state, checkpoints)
 
@@ -74,7 +74,7 @@ def restore(stage: Stage, models: Models, folder: Path) -> keras.Model:
         UserError: The stage was not trained to its end, or as for `fit`.
     """
     model, optimizers, state, checkpoints = _restored(stage, models, folder)
-    if not state.finished or state.planned < stage.training.steps:
+    if not state.finished:
         raise UserError(
             f"The training in {folder} is not finished: it is at step {state.step} of {stage.training.steps}. "
             "Run its recipe in the same folder to continue it."
@@ -104,6 +104,7 @@ def _restored(
         raise UserError(
             f"`steps` must be at least {state.planned}, as before in {folder}. Received: steps={training.steps}"
         )
+    state.finished &= state.planned == training.steps
     return model, optimizers, state, checkpoints
 
 
@@ -136,7 +137,7 @@ def _train(
             )
             record = {"event": "longer", "step": state.step, "epoch": state.epochs, "seconds": state.seconds}
             history.append(record | {"planned": state.planned, "steps": training.steps})
-            state.planned, state.finished, state.wait = training.steps, False, 0
+            state.planned, state.wait = training.steps, 0
             checkpoints.save(variables(model, optimizers), state)
         elif not checkpoints.steps():  # so that there is a good one from the first step on
             checkpoints.save(variables(model, optimizers), state)

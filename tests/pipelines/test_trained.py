@@ -26,8 +26,10 @@ def test_a_run_comes_back_with_the_weights_that_were_evaluated(toy, finished):
 
 
 def test_a_folder_without_a_finished_run_says_so(toy, finished, tmp_path):
-    with pytest.raises(UserError, match=r"^no run in .*/none: it has no recipe\.yaml"):
+    with pytest.raises(UserError, match=r"^no such folder: .*/none$"):
         pipelines.load(tmp_path / "none")
+    with pytest.raises(UserError, match=r"^no run in .*: it has no recipe\.yaml\. `ikelos run` makes one$"):
+        pipelines.load(tmp_path)
     run = shutil.copytree(finished, tmp_path / "run")
     shutil.rmtree(run / "models")
     with pytest.raises(UserError, match=r"^the run in .*/run is not finished\."):

@@ -1,12 +1,15 @@
 import errno
+import io
 import os
 import pathlib
 import resource
 import signal
+import sys
 import types
 
 import pytest
 
+from ikelos.pipelines import cli
 from ikelos.pipelines.cli import compare, folders, run
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.lock import locked
@@ -34,6 +37,19 @@ def test_a_path_and_a_folder_may_be_given(ikelos_command, toy, runner, tmp_path)
     assert runner.calls[0][1].name == "toy_fast"
     assert "b: Greets; one second; 0.5 nats per greeting." in result.out
     assert runner.calls[0][2] == tmp_path / "a" / "b"
+
+
+def test_a_folder_whose_name_is_no_text_is_told_in_escapes(toy, runner, tmp_path, monkeypatch):
+    name = os.fsdecode(b"\xff [bold]$x$")
+    runner.outcome = {"Report": pathlib.Path(name, "report.html")}
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict")
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    assert cli.main(["run", "toy", "--workdir", name]) == 0
+    printed = out.buffer.getvalue().decode()
+    assert printed.startswith("toy in \\udcff [bold]$x$: Greets")
+    assert "\\udcff [bold]$x$/report.html" in printed
 
 
 @pytest.mark.parametrize("command", ["evaluate", "export"])

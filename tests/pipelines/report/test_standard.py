@@ -196,7 +196,7 @@ def test_the_data_is_told_by_its_numbers(build):
     facts, sections = build()
     table = of(Table, sections)[1]
     assert table.prose == ["The data as prepared; its checksum identifies it."]
-    assert table.rows[0] == ["train", 1234, 5.26, "none", "0123456789abcdef"]
+    assert table.rows[0] == ["train", 1234, "5.3 MB", "none", "0123456789abcdef"]
     assert [row[0] for row in table.rows] == ["train", "test"]
     assert facts["data"]["train"]["sha256"] == WHOLE["sha256"]
 

@@ -150,7 +150,8 @@ def test_a_finished_run_trains_nothing(tiny, tmp_path):
     for value, expected in zip(tiny.variables(again), tiny.variables(first), strict=True):
         np.testing.assert_array_equal(value, expected)
     with pytest.raises(
-        UserError, match=r"made with optimizers.model.learning_rate=0.03. Received: optimizers.model.learning_rate=0.1"
+        UserError,
+        match=r"^`optimizers.model.learning_rate` must be 0.03, as in .*Received: optimizers.model.learning_rate=0.1\.",
     ):
         tiny.fit(tiny.stage(), tiny.training(steps=6, learning_rate=0.1), tmp_path)
 

@@ -105,8 +105,14 @@ def test_a_discriminator_that_has_won_ends_the_run_with_advice(tiny, tmp_path, m
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["evaluation.other_run={tmp_path}/none"], "evaluation.other_run: there is no export in {tmp_path}/none; "),
-        (["evaluation.mixture_components=49"], "mixture_components=49 is more than the 48 training images"),
+        (
+            ["evaluation.other_run={tmp_path}/none"],
+            "must be the folder of a run with an export, .*Received: evaluation.other_run={tmp_path}/none$",
+        ),
+        (
+            ["evaluation.mixture_components=49"],
+            "must be at most the number of training images, 48. Received: evaluation.mixture_components=49$",
+        ),
     ],
 )
 def test_a_baseline_that_cannot_be_had_ends_the_run_before_training(prepared, tmp_path, overrides, message):
@@ -120,7 +126,7 @@ def test_too_few_images_to_compare_end_the_run_before_training(prepared):
     task, preprocessing, splits = prepared()
     (stage,) = task.stages(preprocessing)
     assert stage.feed(splits, {}).units_per_step == 8
-    with pytest.raises(UserError, match=r"^test must have at least 8 images"):
+    with pytest.raises(UserError, match=r"^`test` must have at least 8 images"):
         stage.feed(splits | {"test": dataclasses.replace(splits["test"], examples=7)}, {})
 
 

@@ -83,7 +83,7 @@ def test_losses_count_no_padding(prepared, store_of, tmp_path):
 OTHERS = re.compile("shakespeare|hamlet|romeo|nanogpt|to be, or not", re.IGNORECASE)
 
 
-def test_an_lstm_of_subwords_is_trained_reported_and_served(tiny, tmp_path, saved):
+def test_an_lstm_of_subwords_is_trained_reported_and_served(tiny, tmp_path):
     lstm = "model={architecture: lstm, context: 16, num_layers: 1, size: 16, dropout: 0.0}"
     subwords = "data.vocabulary={kind: bpe, size: 290}"
     as_shipped = ("evaluation.peers=null", "evaluation.samples.prompts=null")
@@ -95,9 +95,8 @@ def test_an_lstm_of_subwords_is_trained_reported_and_served(tiny, tmp_path, save
     assert np.isfinite(scored["log_likelihood"]).all()
     # What Keras loads says the same.
     run = pipelines.load(tmp_path / "run")
-    model = saved(tmp_path / "run" / "models" / "language_model.keras")
     tokens = run.preprocessing.vocabulary.encode(["the cat"]).to_tensor()
-    logits = model(tf.pad(tokens, [[0, 0], [1, 0]], constant_values=BEGIN))
+    logits = run.model(tf.pad(tokens, [[0, 0], [1, 0]], constant_values=BEGIN))
     following = scored["next_token_log_probabilities"][0]
     np.testing.assert_allclose(tf.nn.log_softmax(logits[0, -1]), following, rtol=1e-4, atol=1e-5)
     written["text"][0].decode()

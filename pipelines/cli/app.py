@@ -1,5 +1,6 @@
 """The commands joined into one program, and every failure turned into a line and an exit status."""
 
+import io
 import os
 import signal
 import sys
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 import ikelos
-from ikelos.pipelines.cli import data, doctor, evaluate, export, failures, listing, predict, recipe, run
+from ikelos.pipelines.cli import compare, data, doctor, evaluate, export, failures, listing, predict, recipe, run
 from ikelos.pipelines.console import printable
 
 # Typer's usage errors are click's: an own copy of click in new versions, the package in old ones.
@@ -28,6 +29,7 @@ app.command("recipe", epilog=recipe.EXAMPLE)(recipe.recipe)
 app.command("data", epilog=data.EXAMPLE)(data.data)
 app.command("run", epilog=run.EXAMPLE)(run.run)
 app.command("evaluate", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
+app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
 app.command("export", epilog=export.EXAMPLE)(export.export)
 app.command("predict", epilog=predict.EXAMPLE)(predict.predict)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
@@ -53,6 +55,9 @@ def _global_options(
 
 def execute(arguments: list[str]) -> int:
     """Runs the command that `arguments` name; gives the exit status. Only `--debug` shows a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # A file's name need not be text of the terminal's encoding.
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
     interrupted = []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ikelos.pipelines.cli.failures import reason
 from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.folder import Folder
 from ikelos.pipelines.lock import locked
 
 
@@ -49,18 +50,14 @@ def check_run(workdir: Path) -> None:
     """Checks that a run was made in this folder.
 
     Raises:
-        UserError: The folder or its recipe is missing, or the recipe is none.
+        UserError: The folder or its recipe is missing, or the recipe is invalid.
     """
     # Not at the top, for the sake of `ikelos --help`: pydantic takes longer to import than all the rest.
     from ikelos.pipelines import recipe as recipes
 
-    if not workdir.is_dir():
-        raise UserError(f"WORKDIR must be the folder of a run. Received: {workdir}, which is no folder")
-    if not (workdir / "recipe.yaml").is_file():
-        raise UserError(
-            f"WORKDIR must be the folder of a run, as `ikelos run` makes it. Received: {workdir}, without a recipe.yaml"
-        )
-    recipes.load(workdir / "recipe.yaml")
+    folder = Folder(workdir)
+    folder.check()
+    recipes.load(folder.recipe)
 
 
 @contextlib.contextmanager

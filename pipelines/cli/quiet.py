@@ -72,6 +72,14 @@ def _pass_on(read: int) -> None:
         os._exit(0)
 
 
+def load_comparison() -> ModuleType:
+    """Imports the comparison of runs, and with it TensorFlow, in silence."""
+    load_runner()
+    from ikelos.pipelines import comparison
+
+    return comparison
+
+
 def load_runner() -> ModuleType:
     """Imports the runner, and with it TensorFlow, whose Python then tells of errors alone."""
     with Progress("loading TensorFlow"):

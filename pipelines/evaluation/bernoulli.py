@@ -50,8 +50,8 @@ def check_components(components: int, images: int) -> None:
     """
     if components > images:
         raise UserError(
-            f"evaluation.mixture_components={components} is more than the {images} training images; "
-            f"--set evaluation.mixture_components={images} or fewer"
+            f"`evaluation.mixture_components` must be at most the number of training images, {images}. "
+            f"Received: evaluation.mixture_components={components}"
         )
 
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ikelos.layers.ngram.counting import checked, contexts, count, discounts
+from ikelos.pipelines.console import Progress, counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +81,9 @@ def fit(documents: Sequence[np.ndarray], order: int, vocabulary_size: int) -> Ng
     """
     levels: list[_Level] = []
     contexts_size = 1
-    for level in count(documents, order, vocabulary_size):
+    with Progress("counting n-grams"):
+        counts = count(documents, order, vocabulary_size)
+    for level in counts:
         of = level.keys // vocabulary_size
         top = _smooth(of, level.occurrences, contexts_size)
         lower = top if level.preceding is None else _smooth(of, level.preceding, contexts_size)

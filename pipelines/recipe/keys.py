@@ -19,6 +19,7 @@ ITEM = "[]"
 HEAD = {
     "task": "Which task of `ikelos.pipelines.tasks` the recipe is for.",
     "description": "One line: what it does, how long it takes, the metric to expect. May be left out.",
+    "from": "The folder of a finished run whose weights and preprocessing this one begins with. May be left out.",
 }
 _TYPES = {int: "integer", float: "number", bool: "true or false", str: "text"}
 _BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}

@@ -35,7 +35,9 @@ class Recipe:
     Attributes:
         name: The file's name without its suffix.
         task: The folder of the task under `ikelos.pipelines.tasks`.
-        description: One line: what it does, how long it takes, the metric to expect. May be empty.
+        description: One line: what it does, how long it takes, the metric to expect. Empty with overrides, of which it
+            knows nothing, and where the file has none.
+        start: The folder of the run whose weights and preprocessing it begins with, its key `from`; None for none.
         source: Where it was read from.
         config: The task's `Config`, frozen.
         raw: The plain data, after the overrides.
@@ -44,6 +46,7 @@ class Recipe:
     name: str
     task: str
     description: str
+    start: str | None
     source: str
     config: TaskConfig
     raw: dict[str, Any]
@@ -93,7 +96,9 @@ def _checked(file: Traversable, content: str, overrides: Iterable[str]) -> Recip
     written, absent = _override(raw, overrides)
     where = {key: f"--set {written[(key,)]}" if (key,) in written else source for key in HEAD}
     task = _text(raw.get("task"), "task", where["task"])
-    description = _text(raw["description"], "description", where["description"]) if "description" in raw else ""
+    described = "description" in raw and (not written or ("description",) in written)
+    description = _text(raw["description"], "description", where["description"]) if described else ""
+    start = None if raw.get("from") is None else _text(raw["from"], "from", where["from"])
     config_class = _config_class(task, where["task"])
     sections = {key: value for key, value in raw.items() if key not in HEAD}
     for path, override in absent.items():
@@ -108,6 +113,7 @@ def _checked(file: Traversable, content: str, overrides: Iterable[str]) -> Recip
         name=file.name.removesuffix(".yaml"),
         task=task,
         description=" ".join(description.split()),
+        start=start,
         source=source,
         config=config,
         raw=raw,
@@ -119,12 +125,12 @@ def dump(recipe: Recipe) -> str:
     return yaml12.dumps(plain(recipe))
 
 
-def difference(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:
-    """The dotted keys in which two recipes differ, with both values (`ABSENT` where one has no such key)."""
-    first, second = (dict(leaves(plain(recipe))) for recipe in (a, b))
-    keys = dict.fromkeys((*first, *second))
-    values = {key: (first.get(key, ABSENT), second.get(key, ABSENT)) for key in keys}
-    return {key: pair for key, pair in values.items() if pair[0] != pair[1]}
+def difference(*recipes: Recipe) -> dict[str, tuple[Any, ...]]:
+    """The dotted keys in which recipes differ, with the value of each (`ABSENT` where one has no such key)."""
+    found = [dict(leaves(plain(recipe))) for recipe in recipes]
+    keys = dict.fromkeys(key for values in found for key in values)
+    values = {key: tuple(values.get(key, ABSENT) for values in found) for key in keys}
+    return {key: given for key, given in values.items() if any(value != given[0] for value in given)}
 
 
 def leaves(value: Any, key: str = "") -> Iterable[tuple[str, Any]]:
@@ -139,6 +145,7 @@ def leaves(value: Any, key: str = "") -> Iterable[tuple[str, Any]]:
 def plain(recipe: Recipe) -> dict[str, Any]:
     """All values of a recipe, overrides and defaults included, as plain data."""
     head = {"task": recipe.task} | ({"description": recipe.description} if recipe.description else {})
+    head |= {"from": recipe.start} if recipe.start else {}
     return head | recipe.config.model_dump(mode="json")
 
 

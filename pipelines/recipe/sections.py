@@ -1,10 +1,11 @@
 """The sections that every recipe shares, as frozen, strictly typed pydantic models.
 
 Numbers have no defaults here: they stand in the recipe, which is the only place to look for them. A task's
-`Config(TaskConfig)` lists its sections as fields; the recipe's top-level keys `task` and `description` are not
-among them, `ikelos.pipelines.recipe` takes them off first.
+`Config(TaskConfig)` lists its sections as fields; the recipe's top-level keys `task`, `description` and `from` are
+not among them, `ikelos.pipelines.recipe` takes them off first.
 """
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal, Self
 
 import pydantic
@@ -91,7 +92,8 @@ class Training(Section):
     """How a stage is trained. A stage with several optimizers declares its own subclass of `optimizers`.
 
     Attributes:
-        steps: Training steps in all.
+        steps: Training steps of the whole run. A run that is continued may be given more: it goes on to them, with the
+            learning rate that a schedule of all steps has from there on (see `training.fit.fit`).
         batch_size: Examples (or packed windows) in a step.
         seed: Of the initial weights, the order of the data and the dropout.
         steps_per_epoch: Steps between two validations; an epoch is only that.
@@ -106,6 +108,8 @@ class Training(Section):
 
     FREE: ClassVar[tuple[str, ...]] = ("checkpoint_every", "profile_steps")
     """What may differ when a run is continued: the weights do not depend on it."""
+    GROWING: ClassVar[tuple[str, ...]] = ("steps",)
+    """What may be greater when a run is continued."""
 
     steps: Positive
     batch_size: Positive
@@ -171,10 +175,10 @@ class Evaluation(Section):
     """How the trained model is measured and shown.
 
     Attributes:
-        peers: Other models' figures.
+        peers: Other models' figures on the same data; null for those known of the data set, if any.
     """
 
-    peers: tuple[Peer, ...]
+    peers: tuple[Peer, ...] | None
 
 
 class Export(Section):
@@ -187,8 +191,20 @@ class Export(Section):
     enabled: bool
 
 
+def trainings(section: Section, prefix: str = "") -> Iterator[tuple[str, Training]]:
+    """The training sections of a config, each with its dotted key."""
+    for name, value in section:
+        if isinstance(value, Training):
+            yield f"{prefix}{name}", value
+        elif isinstance(value, Section):
+            yield from trainings(value, f"{prefix}{name}.")
+
+
 class TaskConfig(Section):
     """What every task's `Config` has. All its other sections decide what the trained weights are."""
+
+    TUNABLE: ClassVar[tuple[str, ...]] = ()
+    """Dotted keys of the section `model` that may differ from those of the run whose weights a model begins with."""
 
     evaluation: Evaluation
     export: Export

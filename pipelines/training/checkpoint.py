@@ -19,7 +19,6 @@ from ikelos.pipelines.training.errors import NotFinite
 from ikelos.pipelines.training.state import State
 from ikelos.serving import files
 
-
 _MOST = 4
 """Files at once: the newest two, the best, and the one that is being written."""
 
@@ -116,12 +115,12 @@ class Checkpoints:
         for name, was in about["settings"].items():
             if was != self._settings.get(name):
                 raise UserError(
-                    f"{path} was made with {name}={was}. Received: {name}={self._settings.get(name)}. "
-                    "Continue with the same settings, or use another folder."
+                    f"`{name}` must be {was}, as in {path}. Received: {name}={self._settings.get(name)}. Continue with "
+                    "the same settings, or use another folder."
                 )
-        named = _named(variables)
-        _verify(path, named, arrays)
-        for name, variable in named.items():
+        found = _named(variables)
+        _verify(path, found, arrays)
+        for name, variable in found.items():
             variable.assign(arrays[name].view(keras.backend.standardize_dtype(variable.dtype)))
         return State(**about["state"])
 
@@ -133,6 +132,14 @@ class Checkpoints:
 def exists(folder: Path) -> bool:
     """Whether a folder of checkpoints has any."""
     return any(folder.glob("step-*.npz"))
+
+
+def planned(folder: Path) -> int | None:
+    """How many steps the training was to take, by the newest file that is whole; None if there is none."""
+    for path in sorted(folder.glob("step-*.npz"), reverse=True):
+        if (arrays := _read(path)) is not None:
+            return json.loads(arrays["about"].tobytes())["state"]["planned"]
+    return None
 
 
 def newest(folder: Path) -> Path:
@@ -148,7 +155,7 @@ def fingerprint(folder: Path) -> dict[str, str]:
 
 
 def _named(variables: Sequence[keras.Variable]) -> dict[str, keras.Variable]:
-    """Each variable under a name that is the same in each process.
+    """Each variable under a name that is the same in every process.
 
     Keras numbers layers by what else the process has built (`dense_3`), so the numbers are left out and
     the place in the list put in front.

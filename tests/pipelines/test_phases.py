@@ -116,6 +116,16 @@ def test_texts_and_images_are_shown(shrunk, monkeypatch):
     assert images.splits["train"]["classes"] == {"lying": 24, "standing": 24}
 
 
+def test_a_model_that_is_told_classes_begins_with_no_others(shrunk, tmp_path):
+    task = tasks.of_recipe(shrunk("image_generation_vae", "model.conditional=true"))
+    phases.prepare(task, tmp_path / "before")
+    phases.prepare(task, tmp_path / "same", tmp_path / "before")
+    (tmp_path / "before" / "classes.json").write_text('["standing", "lying"]')
+    with pytest.raises(UserError, match=r"that the model was told, standing, lying\. Received: lying, standing$"):
+        phases.prepare(task, tmp_path / "other", tmp_path / "before")
+    assert not (tmp_path / "other").exists()
+
+
 def test_parameters_that_stages_share_count_once():
     inner = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
     outer = keras.Sequential([keras.Input((2,)), inner, keras.layers.Dense(1)])

@@ -130,6 +130,8 @@ class Config(TaskConfig):
         model: A Transformer or an LSTM.
     """
 
+    TUNABLE = ("model.context", "model.dropout")
+
     data: Data
     model: Annotated[Transformer | LSTM, Field(discriminator="architecture")]
     training: PlainTraining

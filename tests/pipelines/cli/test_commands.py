@@ -49,10 +49,23 @@ def test_from_a_recipe_to_predictions(ikelos_command, tiny, tmp_path):
     facts = json.loads((run / "report" / "report.json").read_text())["facts"]
     assert facts["training"]["language_model"]["tokens"] == 6 * 8 * 16
 
-    # Asked for, evaluation gives the same figures; neither it nor an export trains.
+    # Neither an evaluation nor an export trains.
     history = (run / "stages" / "language_model" / "history.jsonl").read_text()
-    evaluated = ikelos_command("evaluate", "runs/small")
-    assert (evaluated.status, evaluated.out.splitlines()[-1]) == (0, result)
+    # On other data, in the tokens that the model knows, and beside the run.
+    (tmp_path / "other.txt").write_text("the cow sat on the mat.")
+    other = {
+        split: [f"{tmp_path}/other.txt" if split == "test" else f"{tmp_path}/data/{split}.txt"]
+        for split in ("train", "validation", "test")
+    }
+    evaluated = ikelos_command("evaluate", "runs/small", "--set", f"data.source={{files: {other}}}")
+    assert (evaluated.status, evaluated.err) == (0, "")
+    assert " on 23 held-out characters; " in evaluated.out.splitlines()[-1]
+    assert len(list((run / "evaluations").iterdir())) == 1
+    refused = ikelos_command("evaluate", "runs/small", "--set", "data.vocabulary.kind=byte")
+    assert refused.err == (
+        "Error: `data.vocabulary.kind` must be character, as in the run in runs/small. Received: "
+        "data.vocabulary.kind=byte\n"
+    )
     # Neither export nor prediction needs the data.
     shutil.rmtree(tmp_path / "data")
     assert ikelos_command("evaluate", "runs/small").status == 2

@@ -3,11 +3,12 @@ import os
 import resource
 import shutil
 import signal
+import types
 from pathlib import Path
 
 import pytest
 
-from ikelos.pipelines.cli import folders
+from ikelos.pipelines.cli import compare, folders, run
 from ikelos.pipelines.cli.written import serving_command
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.lock import locked
@@ -21,7 +22,7 @@ def test_a_run_gets_its_recipe_and_folder_and_says_where_it_wrote(ikelos_command
     [(name, loaded, workdir)] = runner.calls
     assert (name, str(workdir)) == ("run", "runs/toy")
     assert (loaded.config.training.steps, loaded.config.training.seed) == (3, 7)
-    assert "toy in runs/toy: Greets; one second" in result.out
+    assert "toy in runs/toy\n" in result.out  # what the description says is not true of these steps
     written, _, served = result.out.partition("Written\n")[2].partition("\nServe it\n")
     assert [line.split() for line in written.splitlines()] == [
         ["Report", "runs/toy/report.html"],
@@ -34,6 +35,7 @@ def test_a_path_and_a_folder_may_be_given(ikelos_command, toy, runner, tmp_path)
     result = ikelos_command("run", toy / "toy_fast.yaml", "--workdir", tmp_path / "a" / "b")
     assert result.status == 0
     assert runner.calls[0][1].name == "toy_fast"
+    assert "b: Greets; one second; 0.5 nats per greeting." in result.out
     assert runner.calls[0][2] == tmp_path / "a" / "b"
 
 
@@ -42,7 +44,7 @@ def test_evaluate_and_export_take_the_folder_of_a_run(ikelos_command, toy, runne
     shutil.copy(toy / "toy.yaml", tmp_path / "recipe.yaml")
     result = ikelos_command(command, tmp_path)
     assert (result.status, result.err) == (0, "")
-    assert runner.calls == [(command, tmp_path)]
+    assert runner.calls[0][:2] == (command, tmp_path)
     assert "Report  report.html" in result.out
 
 
@@ -69,6 +71,29 @@ def test_a_folder_without_a_run_is_refused(ikelos_command, runner, tmp_path, com
         "without a recipe.yaml\n"
     )
     assert runner.calls == []
+
+
+def test_each_seed_has_a_folder_and_all_are_compared(ikelos_command, toy, runner, monkeypatch):
+    shown = []
+    monkeypatch.setattr(compare, "show", lambda comparison: shown.append(comparison))
+    monkeypatch.setattr(run, "load_comparison", lambda: types.SimpleNamespace(compare=lambda *given: given))
+    result = ikelos_command("run", "toy", "--seeds", "0, 1,12", "--set", "training.steps=3", "--workdir", "there")
+    assert (result.status, result.err) == (0, "")
+    folders_of = [Path("there", f"seed-{seed}") for seed in (0, 1, 12)]
+    assert [call[2] for call in runner.calls] == folders_of
+    assert [call[1].config.training.seed for call in runner.calls] == [0, 1, 12]
+    assert {call[1].config.training.steps for call in runner.calls} == {3}
+    assert shown == [(folders_of, Path("there", "comparison"))]
+
+
+@pytest.mark.parametrize("seeds", ["", "0,", "1,1", "-1", "a", "0;1"])
+def test_seeds_are_whole_numbers_each_once(ikelos_command, toy, runner, seeds):
+    result = ikelos_command("run", "toy", "--seeds", seeds)
+    assert (result.status, runner.calls) == (2, [])
+    assert result.err == (
+        f"Error: `--seeds` must be whole numbers, each once, such as 0,1,2. Received: --seeds {seeds}\n"
+    )
+    assert os.listdir() == []
 
 
 BAD_RECIPES = {

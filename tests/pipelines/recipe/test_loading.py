@@ -367,7 +367,7 @@ def test_dump_is_read_back(toy):
 
 
 def test_difference_gives_dotted_keys_and_both_values(toy):
-    a = recipe.load("toy")
+    a = recipe.load("toy", ["training.steps=100"])
     b = recipe.load("toy", ["training.steps=7", "data.held_out=[]", "model={kind: attentive, heads: 2}"])
     assert recipe.difference(a, a) == {}
     assert recipe.difference(a, b) == {
@@ -377,6 +377,25 @@ def test_difference_gives_dotted_keys_and_both_values(toy):
         "model.units": (8, recipe.ABSENT),
         "model.heads": (recipe.ABSENT, 2),
     }
+    c = recipe.load("toy", ["training.steps=7"])
+    assert recipe.difference(a, b, c)["training.steps"] == (100, 7, 7)
+    assert recipe.difference(a, c, a) == {"training.steps": (100, 7, 100)}
+
+
+def test_a_description_is_of_the_file_as_it_stands(toy):
+    assert recipe.load("toy", ["training.steps=7"]).description == ""
+    assert recipe.load("toy", ["training.steps=7", "description=Mine."]).description == "Mine."
+
+
+def test_the_run_to_begin_with_is_text_and_comes_back(toy, tmp_path):
+    assert recipe.load("toy").start is None
+    assert recipe.load("toy", ["from=null"]).start is None
+    loaded = recipe.load("toy", ["from=runs/a"])
+    (tmp_path / "dumped.yaml").write_text(recipe.dump(loaded))
+    assert recipe.load(tmp_path / "dumped.yaml").start == loaded.start == "runs/a"
+    assert recipe.difference(recipe.load("toy", ["training.seed=0"]), loaded) == {"from": (recipe.ABSENT, "runs/a")}
+    with pytest.raises(UserError, match=r"from must be text\. Received: 3"):
+        recipe.load("toy", ["from=3"])
 
 
 def test_every_packaged_recipe_is_valid_and_described_without_tensorflow():

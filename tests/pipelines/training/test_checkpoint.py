@@ -157,7 +157,7 @@ def test_another_model_is_an_error(tiny, make, checkpoints):
 
 def test_other_settings_are_an_error(make, checkpoints, tmp_path):
     checkpoints.save(every(make()), State(step=1))
-    with pytest.raises(UserError, match=r"was made with steps=20. Received: steps=30"):
+    with pytest.raises(UserError, match=r"^`steps` must be 20, as in .*npz\. Received: steps=30\."):
         Checkpoints(tmp_path, {"steps": 30}).restore(every(make()))
 
 

@@ -55,7 +55,18 @@ def test_links_lead_somewhere(page):
     assert missing == []
 
 
-def test_the_readmes_examples_run():
-    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) >= 7
-    exec("".join(blocks), {})  # each goes on from those before it
+# The Python blocks of the README and the guides.
+EXAMPLES = {
+    f"{page.stem}-{i}": block
+    for page in [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+    for i, block in enumerate(re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL))
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_each_example_runs_alone(name):
+    exec(EXAMPLES[name], {})
+
+
+def test_the_readme_has_examples():
+    assert sum(name.startswith("README-") for name in EXAMPLES) >= 2

@@ -1,4 +1,4 @@
-"""Standard error held back, also from C++ code, which writes to the file descriptor and not to `sys.stderr`."""
+"""Suppresses standard error, also that of C++ code, which writes to the file descriptor and not to `sys.stderr`."""
 
 import contextlib
 import os
@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 
 @contextlib.contextmanager
 def silenced(passes: Callable[[bytes], bool] | None = None) -> Iterator[None]:
-    """Holds back what the process writes to standard error, and at the end writes the lines that may pass.
+    """Context manager that holds back what the process writes to standard error, and at the end writes selected lines.
 
     Args:
-        passes: whether a line, with its end, is written after all; without it, none is.
+        passes: Whether a line, including its end, is written after all; None for none.
     """
     sys.stderr.flush()
-    # Where no line passes, none need be kept, and no temporary folder need be there.
+    # Without `passes` nothing needs to be kept, so this also works without a temporary folder.
     with open(os.devnull, "r+b") if passes is None else tempfile.TemporaryFile() as held:
         terminal = os.dup(2)
         os.dup2(held.fileno(), 2)

@@ -120,9 +120,13 @@ def test_strings_are_freed(typed):
 @pytest.mark.parametrize(
     ("signature", "inputs", "message"),
     [
-        ("absent", {}, r"signature must be one of \['serving_default', 'shout', 'tokens'\]. Received: 'absent'"),
-        ("shout", {"text": ["a"]}, r"'shout' takes the inputs \['text', 'times'\]. Received: \['text'\]"),
-        ("tokens", {"text": ["a"], "x": [1]}, r"takes the inputs \['text'\]. Received: \['text', 'x'\]"),
+        (
+            "absent",
+            {},
+            r"`signature` must be one of \['serving_default', 'shout', 'tokens'\]. Received: signature='absent'",
+        ),
+        ("shout", {"text": ["a"]}, r"'shout' must get the inputs \['text', 'times'\]. Received: \['text'\]"),
+        ("tokens", {"text": ["a"], "x": [1]}, r"must get the inputs \['text'\]. Received: \['text', 'x'\]"),
         ("shout", {"text": ["a"], "times": [0.5]}, "'shout': input 'times' must hold int32"),
         ("shout", {"text": ["a"], "times": np.array([1])}, "input 'times' must have dtype int32.*int64"),
         ("shout", {"text": [1], "times": [1]}, "input 'text' must hold str or bytes"),
@@ -144,7 +148,7 @@ def test_tensorflows_own_errors(model, typed):
 
 
 def test_unreadable_models(version, tmp_path):
-    with pytest.raises(StockError, match=f"path must be the folder of a SavedModel.*{tmp_path}"):
+    with pytest.raises(StockError, match=f"`path` must be the folder of a SavedModel.*{tmp_path}"):
         StockModel(tmp_path)
     broken = shutil.copytree(version, tmp_path / "broken")
     (broken / "variables" / "variables.data-00000-of-00001").unlink()

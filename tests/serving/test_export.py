@@ -106,7 +106,7 @@ def test_a_model_that_fails_on_its_example_is_no_failing_disk(tmp_path):
     [
         (lambda x: x, "Signature 'f': `function` must return a dict of tensors"),
         (lambda x: {}, "Signature 'f': `function` must return a dict of tensors"),
-        (lambda x: {"a b": x}, "'f': output 'a b' must be named"),
+        (lambda x: {"a b": x}, "'f': output 'a b' must have a name of letters"),
         (lambda x: {"y": [1.0]}, "'f': output 'y' must be a dense tensor"),
         (lambda x: {"y": tf.RaggedTensor.from_row_splits(x, [0, 2])}, "output 'y' must be a dense tensor"),
         (lambda x: {"y": tf.sparse.from_dense(x)}, "output 'y' must be a dense tensor"),

@@ -25,13 +25,13 @@ def test_example_arrays():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"name": "a b"}, "name must be letters.*name='a b'"),
-        ({"name": ""}, "name must be letters"),
+        ({"name": "a b"}, "`name` must consist of letters.*name='a b'"),
+        ({"name": ""}, "`name` must consist of letters"),
         ({"function": 3}, "'generate': `function` must be callable. Received: function=3"),
         ({"doc": "two\nlines"}, "`doc` must be one line"),
         ({"doc": " "}, "`doc` must be one line"),
         ({"inputs": {}}, "`inputs` must have at least one"),
-        ({"inputs": {"a-b": TEXT}}, "an input's name must be letters.*Received: 'a-b'"),
+        ({"inputs": {"a-b": TEXT}}, "the name of an input must consist of letters.*Received: 'a-b'"),
         ({"inputs": {"a": "text"}}, "input 'a' must be a tf.TensorSpec. Received: 'text'"),
         ({"inputs": {"a": tf.TensorSpec([None], tf.complex64)}}, "input 'a' must have one of.*complex64"),
         ({"inputs": {"a": tf.TensorSpec([], tf.int32)}}, r"input 'a' must be batch-first.*shape \(\)"),
@@ -41,7 +41,7 @@ def test_example_arrays():
         ({"example": {"prompt": ["a"], "seed": [0.5]}}, "example of input 'seed' must hold int32"),
         ({"example": {"prompt": ["a"], "seed": [[1]]}}, "example of input 'seed' must have shape"),
         ({"example": {"prompt": ["a"], "seed": [1, 2]}}, "same number of rows.*'prompt': 1, 'seed': 2"),
-        ({"example": {"prompt": [], "seed": []}}, "same number of rows, at least one"),
+        ({"example": {"prompt": [], "seed": []}}, "same number of rows for each input, at least one"),
     ],
 )
 def test_refuses(change, message):

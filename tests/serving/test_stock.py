@@ -142,7 +142,7 @@ def test_bad_input(model, signature, inputs, message):
 def test_tensorflows_own_errors(model, typed):
     with pytest.raises(StockError, match=r"[Ii]ncompatible shapes|must match|[Ss]hape"):
         model.run("shout", {"text": ["a", "b", "c"], "times": [1, 2]})
-    with pytest.raises(StockError, match="input 'unused' must have one of the dtypes float32, .*Received: DataType 6"):
+    with pytest.raises(StockError, match=r"input 'unused' must have one of the dtypes float32, .*Received: DataType 6"):
         typed.run("checked", {"n": 1, "unused": [1]})
     model.run("tokens", {"text": ["still alive"]})
 

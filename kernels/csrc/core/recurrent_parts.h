@@ -100,8 +100,7 @@ struct RecurrentState {
   // What else the gradient needs after each step: cell states, or GRU's hidden states. [panels,
   // total, lanes], null if there will be no gradient.
   float* history;
-  float*
-      cells;  // kLstm: cell states before the first step, finally the last. [panels, rows, lanes]
+  float* cells;      // kLstm: the current cell states, [panels, rows, lanes]
   float* hidden[2];  // hidden states before a step and after it, in turn: [rows, wide]
   // The same times recurrent_dropout_mask, [kSlots, rows, wide] each; null without it.
   float* masked[2];
@@ -137,8 +136,7 @@ struct RecurrentGradState {
   const float* moments;     // as saved
   float* scales;            // [panels, kScales, lanes]
   float* hidden_grads;      // of a step's hidden states: [panels, rows, lanes]
-  float* tanh_input_grads;  // kLstm: of the arguments of the tanh of cell states, [panels, total,
-                            // lanes]
+  float* tanh_input_grads;  // kLstm: of the arguments of the cells' tanh, [panels, total, lanes]
 };
 
 struct RecurrentForward {

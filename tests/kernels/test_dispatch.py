@@ -50,7 +50,7 @@ def test_explain_native():
     ("arguments", "text"),
     [
         ({"dtype": "float64"}, "reference: the native kernel takes float32 and bfloat16, not float64"),
-        ({"shape": ()}, "reference: the native kernel takes at least one axis, not a scalar"),
+        ({"shape": ()}, "reference: the native kernel takes tensors with at least one axis, not scalars"),
         ({"device": "/device:GPU:1"}, "reference: the native kernels run on CPU, not on GPU"),
         ({"implementation": "reference"}, "reference: requested by the argument implementation"),
         ({"op_name": "juggle"}, "reference: no native kernel for this op"),

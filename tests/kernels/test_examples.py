@@ -1,19 +1,16 @@
 import doctest
 import importlib
-import pkgutil
 
 import pytest
 import tensorflow as tf
 
 from ikelos import kernels
 
-MODULES = [module.name for module in pkgutil.walk_packages(kernels.__path__, "ikelos.kernels.")]
 
-
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", ["attention", "dispatch", "recurrent", "rms_norm"])
 def test_examples_in_docstrings(name):
-    result = doctest.testmod(importlib.import_module(name), extraglobs={"kernels": kernels, "tf": tf})
-    assert result.failed == 0
+    module = importlib.import_module(f"ikelos.kernels.{name}")
+    assert doctest.testmod(module, extraglobs={"kernels": kernels, "tf": tf}).failed == 0
 
 
 @pytest.mark.parametrize("name", ["attention", "explain", "gru", "lstm", "rms_norm", "use"])

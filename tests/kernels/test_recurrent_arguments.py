@@ -93,8 +93,8 @@ OF_ONE = [
         "`initial_state` must have shape [2, 5]. Received: initial_state.shape=(3, 5)",
     ),
     ("gru", {"recurrent_dropout_mask": ones(2, 4, 5)}, "must have shape [2, 3, 5]"),
-    ("gru", norm("gru", cell_scale=ones(5)), "`layer_norm.cell_scale` is of LSTM alone. Received: "),
-    ("gru", norm("gru") | {"reset_after": False, "bias": None}, "`layer_norm` of GRU needs `reset_after`"),
+    ("gru", norm("gru", cell_scale=ones(5)), "`layer_norm.cell_scale` must be None for GRU. Received: "),
+    ("gru", norm("gru") | {"reset_after": False, "bias": None}, "`reset_after` must be True with `layer_norm`"),
 ]
 CASES = [(op_name, *case) for op_name in ("lstm", "gru") for case in OF_BOTH] + OF_ONE
 

@@ -18,6 +18,19 @@ def tensor(name: str, x) -> tf.Tensor:
         raise ValueError(f"`{name}` must be a tensor. Received: {name}={x!r}") from error
 
 
+# The dtypes that the ops compute with. TensorFlow has more floating types, of 8 bits and fewer.
+FLOATING = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
+
+
+def check_floating(name: str, x: tf.Tensor) -> None:
+    """Raises unless `x` has one of the dtypes in `FLOATING`."""
+    if x.dtype not in FLOATING:
+        raise ValueError(
+            f"`{name}` must be of a floating type, one of {', '.join(dtype.name for dtype in FLOATING)}. "
+            f"Received: {name}.dtype={x.dtype.name}"
+        )
+
+
 def lengths(name: str, x, batch: int | None, highest: int | None) -> tf.Tensor | None:
     """Lengths as int32 `[B]`, checked to lie within 0 and `highest` as far as both are known."""
     if x is None:

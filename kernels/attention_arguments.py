@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ikelos.kernels.arguments import check_range, integers, is_integer, number, tensor
+from ikelos.kernels.arguments import check_floating, check_range, integers, is_integer, number, tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,9 +32,10 @@ def tensors(query, key, value) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     for name, x in (("query", query), ("key", key), ("value", value)):
         if x.shape.rank != 4:
             raise ValueError(f"`{name}` must have rank 4, [batch, time, heads, size]. Received: {name}.shape={x.shape}")
-        if not x.dtype.is_floating or x.dtype != query.dtype:
+        check_floating(name, x)
+        if x.dtype != query.dtype:
             raise ValueError(
-                f"`{name}` must be of a floating type, the same as `query`. "
+                f"`{name}` must have the dtype of `query`. "
                 f"Received: {name}.dtype={x.dtype.name}, query.dtype={query.dtype.name}"
             )
     if not key.shape[:3].is_compatible_with(value.shape[:3]):
@@ -68,8 +69,8 @@ def pairwise(name: str, x, sizes: list[int | None], dtype: tf.DType) -> tf.Tenso
     x = tensor(name, x)
     if dtype.is_bool and not x.dtype.is_bool:
         raise ValueError(f"`{name}` must be boolean. Received: {name}.dtype={x.dtype.name}")
-    if dtype.is_floating and not x.dtype.is_floating:
-        raise ValueError(f"`{name}` must be of a floating type. Received: {name}.dtype={x.dtype.name}")
+    if dtype.is_floating:
+        check_floating(name, x)
     fits = x.shape.rank is not None and x.shape.rank <= 4
     if not fits or any(
         size not in (None, 1, wanted) and wanted is not None
@@ -117,8 +118,7 @@ def slopes(x, num_heads: int) -> tf.Tensor | None:
     if x is None:
         return None
     x = tensor("alibi_slopes", x)
-    if not x.dtype.is_floating:
-        raise ValueError(f"`alibi_slopes` must be of a floating type. Received: alibi_slopes.dtype={x.dtype.name}")
+    check_floating("alibi_slopes", x)
     if x.shape.rank != 1 or not x.shape.is_compatible_with([num_heads]):
         raise ValueError(
             f"`alibi_slopes` must have shape [heads], here [{num_heads}]. Received: alibi_slopes.shape={x.shape}"

@@ -19,6 +19,7 @@ import json
 import os
 import pathlib
 import sys
+import types
 import warnings
 from collections.abc import Callable, Iterator
 
@@ -26,6 +27,8 @@ import tensorflow as tf
 
 LIBRARY_NAME = "libikelos.so"
 IMPLEMENTATIONS = ("native", "reference")
+# Beginnings of the names of the modules that trace a graph in order to save it.
+EXPORTERS = ("keras.src.export.", "tensorflow.python.saved_model.save")
 
 
 class LibraryError(RuntimeError):
@@ -39,7 +42,7 @@ class Choice:
     Attributes:
         implementation: `"native"` or `"reference"`.
         reason: One line for people.
-        requested: Whether the op's argument, the scope `use` or `IKELOS_KERNELS` requested it.
+        requested: Whether the op's argument, the scope `use`, `IKELOS_KERNELS` or an export requested it.
     """
 
     implementation: str
@@ -92,9 +95,12 @@ _scope: contextvars.ContextVar[str | None] = contextvars.ContextVar("ikelos_kern
 def use(implementation: str) -> Iterator[None]:
     """Context manager in which every op that this thread traces runs as `"native"` or as `"reference"`.
 
-    The choice is made at trace time, so a `tf.function` that was traced before keeps its own. Export a model under
-    `use("reference")` to get a SavedModel of stock ops, which loads wherever TensorFlow does. Under `use("native")` an
-    op that has no native kernel for its inputs raises ValueError.
+    The choice is made at trace time, so a `tf.function` that was traced before keeps its own. Whatever
+    `keras.Model.export`, `keras.export.ExportArchive` or `tf.saved_model.save` trace runs as `"reference"` by itself,
+    so the SavedModel contains stock ops only and loads wherever TensorFlow does. A `tf.function` of your own that is
+    called before it is saved must be traced under `use("reference")`.
+
+    Under `use("native")` an op that has no native kernel for its inputs raises ValueError.
 
     Args:
         implementation: `"native"` or `"reference"`.
@@ -179,6 +185,8 @@ def explain(
         return Choice("reference", f"requested by the {by}", requested=True)
     if setting == "reference":
         return Choice("reference", "requested by IKELOS_KERNELS=reference", requested=True)
+    if requested is None and _is_exported():
+        return Choice("reference", "this graph is exported and must load without the library", requested=True)
     if op_name not in NATIVE_OPS:
         return Choice("reference", "no native kernel for this op")
     device_type = _device_type(device)
@@ -260,6 +268,18 @@ def _requested(implementation: str | None) -> str | None:
         _check_implementation(implementation)
         return implementation
     return _scope.get()
+
+
+def _is_exported() -> bool:
+    """Whether the current graph is traced for an export, which neither Keras nor TensorFlow tells."""
+    if tf.executing_eagerly():
+        return False
+    frame: types.FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith(EXPORTERS):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _device_type(device: str | None) -> str:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from ikelos.kernels.arguments import lengths, number, tensor
+from ikelos.kernels.arguments import check_floating, lengths, number, tensor
 
 GATES = {"lstm": 4, "gru": 3}
 STATES = {"lstm": ("initial_hidden", "initial_cell"), "gru": ("initial_hidden",)}  # of the native op
@@ -70,8 +70,7 @@ def operands(
 ) -> Operands:
     """The tensors, with dtypes and known shapes checked against each other; `reset_after` is None for LSTM."""
     inputs = tensor("inputs", inputs)
-    if not inputs.dtype.is_floating:
-        raise ValueError(f"`inputs` must be of a floating type. Received: inputs.dtype={inputs.dtype.name}")
+    check_floating("inputs", inputs)
     if inputs.shape.rank != 3:
         raise ValueError(f"`inputs` must have rank 3, [batch, time, features]. Received: inputs.shape={inputs.shape}")
     recurrent_kernel = tensor("recurrent_kernel", recurrent_kernel)

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from ikelos.kernels import dispatch
+from ikelos.kernels.arguments import check_floating
 from ikelos.kernels.gradients import second_gradients
 from ikelos.kernels.reference import rms_norm as reference
 
@@ -46,8 +47,7 @@ def rms_norm(x, scale, epsilon: float = 1e-6, implementation: str | None = None)
 
 
 def _validate(x: tf.Tensor, scale: tf.Tensor, epsilon: float) -> None:
-    if not x.dtype.is_floating:
-        raise ValueError(f"`x` must be of a floating type. Received: x.dtype={x.dtype.name}")
+    check_floating("x", x)
     if x.shape.rank == 0:
         raise ValueError("`x` must have at least one axis. Received: x.shape=()")
     expected = x.shape[-1:] if x.shape.rank else tf.TensorShape([None])

@@ -1,5 +1,6 @@
 """Keras 3 layers, small models and in-graph decoding."""
 
+from ikelos.layers import backend  # noqa: F401  Before all that takes the backend for granted.
 from ikelos.layers.adversarial.differentiable_augmentation import DifferentiableAugmentation
 from ikelos.layers.adversarial.pairwise_diversity import PairwiseDiversity
 from ikelos.layers.attention.cross_attention import CrossAttention
@@ -13,6 +14,8 @@ from ikelos.layers.distributions.categorical import Categorical
 from ikelos.layers.distributions.continuous_bernoulli import ContinuousBernoulli
 from ikelos.layers.distributions.kl_divergence import KLDivergence
 from ikelos.layers.distributions.learned_prior import LearnedPrior
+from ikelos.layers.distributions.logistic import Logistic
+from ikelos.layers.distributions.mixture import Mixture
 from ikelos.layers.distributions.mixture_discretized_logistic import MixtureDiscretizedLogistic
 from ikelos.layers.distributions.mixture_normal import MixtureNormal
 from ikelos.layers.distributions.multivariate_normal_diag import MultivariateNormalDiag
@@ -20,6 +23,7 @@ from ikelos.layers.distributions.multivariate_normal_tril import MultivariateNor
 from ikelos.layers.distributions.negative_log_likelihood import NegativeLogLikelihood
 from ikelos.layers.distributions.normal import Normal
 from ikelos.layers.distributions.one_hot_categorical import OneHotCategorical
+from ikelos.layers.distributions.poisson import Poisson
 from ikelos.layers.distributions.real_nvp_prior import RealNVPPrior
 from ikelos.layers.distributions.standard_normal_prior import StandardNormalPrior
 from ikelos.layers.distributions.vamp_prior import VampPrior
@@ -30,6 +34,9 @@ from ikelos.layers.models.adversarial_model import AdversarialModel
 from ikelos.layers.models.lstm_language_model import LSTMLanguageModel
 from ikelos.layers.models.transformer_language_model import TransformerLanguageModel
 from ikelos.layers.models.variational_autoencoder import VariationalAutoencoder
+from ikelos.layers.ngram.ngram_distribution import NgramDistribution
+from ikelos.layers.ngram.ngram_mixture import NgramMixture
+from ikelos.layers.ngram.suffix_copy import SuffixCopy
 from ikelos.layers.normalization.fused_rms_normalization import FusedRMSNormalization
 from ikelos.layers.position.alibi_bias import AlibiBias
 from ikelos.layers.position.learned_position_embedding import LearnedPositionEmbedding
@@ -69,20 +76,26 @@ __all__ = [
     "LSTMLanguageModel",
     "LearnedPositionEmbedding",
     "LearnedPrior",
+    "Logistic",
+    "Mixture",
     "MixtureDiscretizedLogistic",
     "MixtureNormal",
     "MultivariateNormalDiag",
     "MultivariateNormalTriL",
     "NegativeLogLikelihood",
+    "NgramDistribution",
+    "NgramMixture",
     "Normal",
     "OneHotCategorical",
     "PairwiseDiversity",
+    "Poisson",
     "RealNVPPrior",
     "RelativePositionBias",
     "RotaryEmbedding",
     "SelfAttention",
     "SinusoidalPositionEmbedding",
     "StandardNormalPrior",
+    "SuffixCopy",
     "TransformerLanguageModel",
     "VampPrior",
     "VariationalAutoencoder",

@@ -1,5 +1,8 @@
-"""`drop_in`: what makes a subclass of a stock Keras layer stand in for it."""
+"""`drop_in`: what makes a subclass of a stock Keras layer stand in for it; `overrides`: when it must not."""
 
+import functools
+import inspect
+from collections.abc import Iterable
 from typing import TypeVar
 
 import keras
@@ -19,3 +22,17 @@ def drop_in(layer_class: FusedLayer) -> FusedLayer:
     keras.saving.register_keras_serializable(package="ikelos", name=layer_class.__name__)(layer_class)
     layer_class.__name__ = stock.__name__
     return layer_class
+
+
+def overrides(layer: keras.layers.Layer, stock: type, names: Iterable[str]) -> bool:
+    """Whether a method of the class `stock` among `names` is another one in `layer`: of a subclass or of the object
+    itself. Who takes the place of code that calls such a method must leave the layer to that code."""
+    return any(getattr(getattr(layer, name), "__func__", None) is not getattr(stock, name) for name in names)
+
+
+@functools.cache
+def own_methods(stock: type) -> tuple[str, ...]:
+    """The methods of the class `stock`, a layer, that are not for calls from outside and that not every layer has: what
+    its `call` is made of."""
+    methods = dict(inspect.getmembers(stock, inspect.isfunction))
+    return tuple(name for name in methods if name.startswith("_") and not hasattr(keras.layers.Layer, name))

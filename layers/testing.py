@@ -1,37 +1,37 @@
-"""`check_layer`: what every Keras 3 layer owes its users, checked in one call.
+"""`check_layer`: checks in one call that a Keras 3 layer does what its users expect of any layer.
 
-For layers of any project, in any test framework. It needs Keras on TensorFlow and no more, draws nothing at random
-beyond the layer's initial weights, and takes some seconds, most of them for the export. With pytest:
+It works for layers of any project and in any test framework. It needs only Keras on TensorFlow, uses no random numbers
+except for the layer's initial weights, and takes a few seconds, mostly for the export. With pytest:
 
     def test_keeps_the_contract_of_keras():
         check_layer(MyLayer, {"units": 4, "activation": "tanh"}, inputs=np.ones([2, 5, 3], "float32"))
 
-With unittest, whose output then has the same message:
+With unittest, which reports the same message:
 
     class MyLayerTest(unittest.TestCase):
         def test_keeps_the_contract_of_keras(self):
             check_layer(MyLayer, {"units": 4, "activation": "tanh"}, inputs=np.ones([2, 5, 3], "float32"))
 
-The promises, in the order in which they are checked, and what a user loses without each. A broken one raises
+The checks, in their order, with what goes wrong for users of a layer that fails. A failed check raises
 `AssertionError` with a message that names it.
 
-- Config: every argument of the constructor is in `get_config`, as data that JSON can hold, and comes back by
-  `from_config`. Else a saved model is loaded as another one.
-- Shapes and dtypes: outputs have the shape that `compute_output_shape` tells and the policy's compute dtype, and are
-  finite. Else a functional model can't be built, or computes in another precision than asked for.
-- Gradients: each trainable weight gets one, and so do the inputs if they are floats; all are finite. Else something
-  never learns, and no error says so.
-- Masks, where a `mask` is given: the layer passes it on, and what is masked changes no valid output. Else padding
-  leaks into results, which then hang on how a batch was padded.
-- Compilation: under `jit_compile=True` outputs are equal.
-- Files: outputs are equal when loaded from a `.keras` file and from an exported SavedModel. Else weights or settings
-  are lost on the way to a server.
-- Mixed precision: under the policy `mixed_bfloat16` outputs are equal up to that type's precision.
+- Config: every argument of the constructor is in `get_config`, as data that JSON can hold, and `from_config` takes it
+  back. Otherwise a saved model is loaded as a different one.
+- Shapes and dtypes: outputs have the shape from `compute_output_shape` and the compute dtype of the policy, and are
+  finite. Otherwise a functional model can't be built, or computes in another precision than requested.
+- Gradients: each trainable weight has one, and so have the inputs if they are floats; all are finite. Otherwise a
+  weight silently never learns.
+- Masks, if a `mask` is given: the layer passes it on, and masked inputs do not change valid outputs. Otherwise results
+  depend on how a batch was padded.
+- Compilation: outputs are equal under `jit_compile=True`.
+- Files: outputs are equal when the layer is loaded from a `.keras` file and from an exported SavedModel. Otherwise a
+  server loses weights or settings.
+- Mixed precision: outputs under the policy `mixed_bfloat16` are equal up to the precision of that type.
 
 Example:
 
-A layer of another project, which subtracts from each step the mean over the valid steps. It is registered, since
-else Keras could not load it from a file.
+A layer of another project, which subtracts the mean over the valid steps from each step. It is registered, because
+otherwise Keras could not load it from a file.
 
 >>> import keras
 >>> import numpy as np
@@ -59,7 +59,7 @@ else Keras could not load it from a file.
 >>> mask = np.array([[True, True, True, False, False], [True, True, True, True, True]])
 >>> check_layer(Centred, {"factor": 2.0}, inputs, mask=mask)
 
-One that forgets an argument, and one that forgets the mask:
+A layer that leaves out an argument of its config, and a layer that ignores the mask:
 
 >>> class Forgetful(Centred):
 ...     def get_config(self):
@@ -86,7 +86,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-# Half of a bfloat16's last place, relative to the largest output, for each of a layer's few roundings.
+# Half a unit in the last place of bfloat16, relative to the largest output, for each of the few roundings of a layer.
 _BFLOAT16_TOLERANCE = 8 * 2.0**-8
 
 
@@ -103,29 +103,32 @@ def check_layer(
 ):
     """Checks a layer's config, shapes, dtypes, gradients, masks, compilation and files.
 
-    What is promised in each is told at the top of this module.
+    The documentation of this module describes each check.
 
     Args:
         layer_class: A subclass of `keras.layers.Layer`, registered with Keras.
         init_kwargs: Arguments of the constructor for a layer without randomness outside training.
         inputs: Array `[B,...]`, the first argument of `call`.
-        config_kwargs: A value for each argument in the constructor's signature that `init_kwargs` leaves out.
-            They are used for the check of the config alone.
+        config_kwargs: A value, other than the default, for each argument of the constructor that is not in
+            `init_kwargs`. Only the check of the config uses them.
         call_kwargs: Further tensor arguments of `call`, as arrays `[B,...]` by name.
-        mask: bool array `[B,T]` with true and false in it, for a layer that supports masks; not checked when
-            None. It is attached to `inputs` `[B,T,...]` as Keras does. Outputs `[B,T,...]` must carry it on, and
-            be the same where it is true whatever stands in the inputs where it is false; other outputs, such as
-            a last state, must be the same for all rows that have a valid step. T must not be the size of
-            another axis of outputs.
-        output_dtype: The outputs' dtype where the layer fixes it; the policy's compute dtype when None.
+        mask: bool array `[B,T]` with both values, for a layer that supports masks; None to skip this check. It is
+            attached to `inputs` `[B,T,...]` as Keras does it. Outputs `[B,T,...]` must have the same mask, and where it
+            is true they must not depend on inputs where it is false; other outputs, such as a last state, must not
+            depend on these in any row with a valid step. T must not be the size of another axis of outputs.
+        output_dtype: Dtype of the outputs, if the layer fixes it; by default the compute dtype of the policy.
         tolerance: Largest difference between equal outputs, relative to the largest output.
 
     Raises:
-        AssertionError: If the layer breaks a promise.
+        AssertionError: If a check fails.
+        ValueError: If `layer_class` is not a subclass of `keras.layers.Layer` or `inputs` have no batch axis.
     """
     check_config(layer_class, {**init_kwargs, **(config_kwargs or {})})
     arguments = {"inputs": inputs, **(call_kwargs or {})}
     arguments = {name: tf.convert_to_tensor(x) for name, x in arguments.items()}
+    for name, x in arguments.items():
+        if x.shape.rank == 0:
+            raise ValueError(f"`{name}` must have the shape [B,...]. Received: {name}.shape={x.shape}")
 
     layer = layer_class(**init_kwargs, dtype="float32")
     model = _model(layer, arguments)
@@ -154,12 +157,17 @@ def check_config(layer_class, init_kwargs):
 
     Args:
         layer_class: A subclass of `keras.layers.Layer`.
-        init_kwargs: A value for every argument in the constructor's signature, different from its default.
-            Arguments that `**kwargs` hides may be given too.
+        init_kwargs: A value for every argument of the constructor, different from its default. Arguments that the
+            constructor takes in `**kwargs` may be given too.
 
     Raises:
-        AssertionError: If an argument is lost, or `init_kwargs` leaves one out or at its default.
+        AssertionError: If an argument is lost, is missing in `init_kwargs`, or has its default there.
+        ValueError: If `layer_class` is not a subclass of `keras.layers.Layer`.
     """
+    if keras.layers.Layer not in getattr(layer_class, "__mro__", ()):
+        raise ValueError(
+            f"`layer_class` must be a subclass of keras.layers.Layer. Received: layer_class={layer_class!r}"
+        )
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     parameters = inspect.signature(layer_class).parameters
     missing = [name for name, p in parameters.items() if p.kind in named and name not in init_kwargs]
@@ -182,7 +190,7 @@ def check_config(layer_class, init_kwargs):
 
 
 def _model(layer, arguments):
-    """A functional model of the layer alone; its output shapes are those the layer foretells."""
+    """A functional model of the layer only; its output shapes are those from `compute_output_shape`."""
     symbols = {name: keras.Input(x.shape[1:], dtype=x.dtype.name, name=name) for name, x in arguments.items()}
     further = {name: x for name, x in symbols.items() if name != "inputs"}
     return keras.Model(symbols, layer(symbols["inputs"], **further))
@@ -193,7 +201,7 @@ def _check_outputs(model, arguments, dtype):
     for symbol, output in zip(tf.nest.flatten(model.output), tf.nest.flatten(outputs), strict=True):
         assert output.dtype == dtype, f"Expected outputs of dtype {dtype}. Received: {output.dtype.name}"
         assert output.shape.is_compatible_with(symbol.shape), (
-            f"compute_output_shape() tells {symbol.shape}. Received: outputs of shape {output.shape}"
+            f"compute_output_shape() gives {symbol.shape}. Received: outputs of shape {output.shape}"
         )
         assert np.isfinite(tf.cast(output, tf.float32)).all(), "Expected finite outputs"
     return outputs
@@ -203,7 +211,7 @@ def _check_gradients(model, arguments):
     floats = [x for x in arguments.values() if x.dtype.is_floating]
     with tf.GradientTape() as tape:
         tape.watch(floats)
-        # A plain sum would have no gradient through a softmax.
+        # A plain sum would have a gradient of 0 through a softmax.
         loss = sum(tf.reduce_sum(tf.square(x)) for x in tf.nest.flatten(model(arguments)))
     names = [weight.path for weight in model.trainable_variables] + ["inputs"] * len(floats)
     weights = [weight.value for weight in model.trainable_variables]
@@ -217,7 +225,7 @@ def _check_mask(layer, arguments, mask, tolerance):
     assert layer.supports_masking, "`supports_masking` is False: Keras drops the mask at this layer"
 
     def call(inputs):
-        # A tensor of its own for each call, since the mask is attached to it.
+        # A new tensor for each call, because the mask is attached to it.
         inputs = tf.identity(inputs)
         inputs._keras_mask = tf.constant(mask)
         return tf.nest.flatten(layer(inputs, **{name: x for name, x in arguments.items() if name != "inputs"}))
@@ -239,7 +247,7 @@ def _check_mask(layer, arguments, mask, tolerance):
 
 
 def _changed_where_false(inputs, mask):
-    """Other floats; or, of integers and booleans, those of the step before, which the layer can take too."""
+    """Other floats; or the integers or bools of the step before, which are valid inputs too."""
     mask = mask.reshape(mask.shape + (1,) * (len(inputs.shape) - 2))
     others = 1 - 2 * inputs if inputs.dtype.is_floating else tf.roll(inputs, 1, axis=1)
     changed = tf.where(mask, inputs, others)

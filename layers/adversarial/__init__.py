@@ -1,14 +1,14 @@
-"""Adversarial training: losses, penalties on the gradient, augmentation, averages, and what to watch.
+"""Adversarial training: losses, gradient penalties, augmentation, moving averages and a metric.
 
-`ikelos.layers.AdversarialModel` puts them together; each is of use in a training loop of one's own:
+`ikelos.layers.AdversarialModel` uses all of them. Each can also be used in another training loop:
 
-- `losses.LOSSES`: by name, the pair of losses of the discriminator's and the generator's scores, with their equations.
-- `penalties.PENALTIES`: by name, functions `(discriminator, real, fake, seed)` for a discriminator's loss.
-- `DifferentiableAugmentation(policy, seed)`: for what the discriminator sees.
+- `losses.LOSSES`: the losses of both networks by name, with their equations.
+- `penalties.PENALTIES`: functions `(discriminator, real, fake, seed)` by name, terms of the discriminator's loss.
+- `DifferentiableAugmentation(policy, seed)`: a layer for the samples that the discriminator sees.
 - `moving_average.copy_of(generator)` and `update_average(average, generator, momentum, num_updates)`.
 - `PairwiseDiversity()`: a metric that falls to 0 when the generator collapses.
 
-Spectral normalisation is Keras's layer, around any layer of the discriminator:
+For spectral normalization, put Keras's layer around any layer of the discriminator:
 
 >>> from ikelos.layers import AdversarialModel
 >>> normalised = keras.layers.SpectralNormalization(keras.layers.Conv2D(4, 3, activation="leaky_relu"))

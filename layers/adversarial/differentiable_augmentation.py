@@ -1,4 +1,4 @@
-"""`DifferentiableAugmentation`: random changes of images that gradients pass through."""
+"""`DifferentiableAugmentation`: random changes of images with gradients."""
 
 import keras
 import tensorflow as tf
@@ -10,24 +10,25 @@ from ikelos.layers.adversarial.precision import wide
 class DifferentiableAugmentation(keras.layers.Layer):
     """Changes each image at random in training, and lets gradients through (Zhao et al. 2020, section 3.2).
 
-    For both what is real and what is generated, whenever the discriminator looks at it: then it cannot learn the few
-    real images by heart, and the generator does not learn to make changed ones. In inference images pass unchanged.
+    It is applied to all images that the discriminator sees, real and generated. So the discriminator cannot memorize a
+    small number of real images, and the generator does not learn to make augmented images. In inference images stay
+    unchanged.
 
-    Each image has changes of its own. Values of images are taken to lie around 0, as in `[-1, 1]`; what moves in
-    at the borders and what is cut out is 0. Values are not clipped.
+    Each image is changed in its own way. Intensities are expected around 0, from -1 to 1: pixels that move in at the
+    borders and pixels that are cut out become 0. Intensities are not clipped.
 
     Args:
-        policy: Names of the changes, in their order:
-            `"color"`: adds to the brightness, from -0.5 to 0.5; multiplies the saturation, the distance of channels
-            from their mean, by 0 to 2; multiplies the contrast, the distance from the image's mean, by 0.5 to 1.5.
+        policy: Names of the changes, in the order in which they are made:
+            `"color"`: adds -0.5 to 0.5 to the brightness; multiplies the saturation, the distance of the channels from
+            their mean, by 0 to 2; multiplies the contrast, the distance from the mean of the image, by 0.5 to 1.5.
             `"translation"`: moves by whole pixels, at most an eighth of the height and of the width.
             `"cutout"`: cuts out a rectangle of half the height and half the width around any pixel.
         seed: int for the same changes in the same order; by default they differ from run to run.
 
-    Input shape: `[B,height,width,channels]`. Output shape: the same.
+    Input shape: `[B,height,width,channels]`, floats. Output shape: the same.
 
     Raises:
-        ValueError: If `policy` has another name or the inputs another number of axes.
+        ValueError: If `policy` has an unknown name; when called, if the inputs have another rank or are not floats.
 
     Example:
 
@@ -38,22 +39,25 @@ class DifferentiableAugmentation(keras.layers.Layer):
 
     def __init__(self, policy=("color", "translation", "cutout"), seed=None, **kwargs):
         super().__init__(**kwargs)
-        unknown = [name for name in policy if name not in _POLICIES]
-        if isinstance(policy, str) or unknown:
-            raise ValueError(f"`policy` must be a sequence of names among {list(_POLICIES)}. Received: policy={policy}")
+        if not isinstance(policy, tuple | list) or any(name not in _POLICIES for name in policy):
+            raise ValueError(
+                f"`policy` must be a sequence of names among {list(_POLICIES)}. Received: policy={policy!r}"
+            )
         self.policy = tuple(policy)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, inputs, training=False):
-        """The changed images."""
+        """The changed images; in inference the inputs."""
         if len(inputs.shape) != 4:
             raise ValueError(
                 f"`inputs` must have the shape [B,height,width,channels]. Received: inputs.shape={inputs.shape}"
             )
+        if not tf.as_dtype(inputs.dtype).is_floating:
+            raise ValueError(f"`inputs` must be floats around 0. Received: inputs.dtype={inputs.dtype}")
         if not training:
             return inputs
-        # float32 under half-precision policies too: bfloat16 has too few values for the positions.
+        # In float32 also under half-precision policies, because bfloat16 has too few values for the positions.
         shape = (len(self.policy), tf.shape(inputs)[0], 3)
         draws = keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
         for index, name in enumerate(self.policy):
@@ -61,7 +65,7 @@ class DifferentiableAugmentation(keras.layers.Layer):
         return inputs
 
     def compute_output_shape(self, input_shape):
-        """The inputs' shape."""
+        """The shape of the inputs."""
         return input_shape
 
     def get_config(self):
@@ -70,7 +74,7 @@ class DifferentiableAugmentation(keras.layers.Layer):
 
 
 def change_color(images, brightness, saturation, contrast):
-    """`images` plus `brightness`, then with the distances from the mean scaled; all three are `[B]`."""
+    """Adds `brightness`, then multiplies the distances from the means by `saturation` and `contrast`, all `[B]`."""
     brightness, saturation, contrast = (x[:, None, None, None] for x in (brightness, saturation, contrast))
     changed = wide(images) + tf.cast(brightness, wide(images).dtype)
     for factor, axes in ((saturation, [3]), (contrast, [1, 2, 3])):
@@ -80,7 +84,7 @@ def change_color(images, brightness, saturation, contrast):
 
 
 def translate(images, down, right):
-    """`images` moved by `down` and `right` pixels, int32 `[B]`, zeros moving in."""
+    """Images moved by `down` and `right` pixels, int32 `[B]`, with zeros at the borders."""
     for axis, shift in ((1, down), (2, right)):
         size = tf.shape(images)[axis]
         source = tf.range(size) - shift[:, None]
@@ -90,7 +94,7 @@ def translate(images, down, right):
 
 
 def cut_out(images, row, column):
-    """`images` with zeros in a rectangle of half their size, its middle at `row` and `column`, int32 `[B]`."""
+    """Images with zeros in a rectangle of half their size with the center `row`, `column`, int32 `[B]`."""
     inside = True
     for axis, middle in ((1, row), (2, column)):
         size = tf.shape(images)[axis]
@@ -117,14 +121,14 @@ def _random_translation(images, draws):
 
 
 def _random_cutout(images, draws):
-    # For an even length one position more, so that both borders are cut as often.
+    # One position more for an even length, so that both borders are cut equally often.
     sizes = [tf.shape(images)[axis] for axis in (1, 2)]
     row, column = (_integers(draws[:, i], sizes[i] + 1 - (sizes[i] + 1) // 2 % 2) for i in range(2))
     return cut_out(images, row, column)
 
 
 def _integers(draws, number):
-    """Draws from 0 to 1 as integers from 0 to `number - 1`."""
+    """Uniform draws from 0 to 1 as integers from 0 to `number - 1`."""
     return tf.cast(draws * tf.cast(number, tf.float32), tf.int32)
 
 

@@ -1,36 +1,49 @@
-"""What the networks of adversarial training are called with."""
+"""The inputs of the networks in adversarial training, and their checks."""
 
 import keras
 import tensorflow as tf
 
 
 def unpacked(data, dtype):
-    """Real samples, as `dtype`, and condition, which may be None, of a batch of `fit`."""
+    """Real samples, cast to `dtype`, and the condition or None, from a batch of `fit`."""
     real, condition, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     if sample_weight is not None:
-        raise ValueError(f"`fit` takes no weights of samples. Received: sample_weight={sample_weight}")
+        raise ValueError(f"`sample_weight` must be None. Received: sample_weight={sample_weight}")
     return tf.cast(real, dtype), condition
 
 
-def generator_inputs(generator, latents, condition, latent_size):
-    """The generator's inputs: latents and conditions, or with a `latent_size` of 0 the conditions alone.
+def check_samples(real, fake):
+    """Refuses real samples that do not have the shape of generated ones, because losses would broadcast them.
 
     Raises:
-        ValueError: If the first of them is missing, or `check_inputs` refuses them.
+        ValueError: If the static shapes differ.
+    """
+    if not real.shape.is_compatible_with(fake.shape):
+        raise ValueError(
+            f"`samples` must have the shape of the generator's outputs, {fake.shape}. "
+            f"Received: samples.shape={real.shape}"
+        )
+
+
+def generator_inputs(generator, latents, condition, latent_size):
+    """The inputs of the generator: latents and conditions, or only the conditions if `latent_size` is 0.
+
+    Raises:
+        ValueError: If the latents or, without latents, the conditions are missing; and as `check_inputs`.
     """
     name, first = ("latents", latents) if latent_size else ("condition", condition)
     if first is None:
-        raise ValueError(f"`{name}` must be given where latent_size={latent_size}. Received: {name}=None")
+        raise ValueError(f"`{name}` must be given if latent_size={latent_size}. Received: {name}=None")
     inputs = _joined(name, first, condition) if latent_size else condition
     check_inputs("generator", generator, inputs)
     return inputs
 
 
 def discriminator_inputs(discriminator, samples, condition):
-    """The discriminator's inputs: samples and the conditions that it is to see, None for none.
+    """The inputs of the discriminator: samples and the conditions that it gets, or None.
 
     Raises:
-        ValueError: As `check_inputs` does.
+        ValueError: As `check_inputs`.
     """
     inputs = _joined("samples", samples, condition)
     check_inputs("discriminator", discriminator, inputs)
@@ -38,22 +51,22 @@ def discriminator_inputs(discriminator, samples, condition):
 
 
 def check_inputs(role, network, inputs):
-    """Refuses others than the network was built with: in number or, of a dict, by their names.
+    """Refuses inputs whose number, or whose names in a dict, are not those that a network was built with.
 
-    A subclassed network, which does not tell its inputs, is left to judge by itself.
+    The inputs of a subclassed network are not known, and not checked.
 
     Args:
         role: `"generator"` or `"discriminator"`, for the error.
         network: Model or layer.
-        inputs: What it is to be called with.
+        inputs: The inputs for its call.
 
     Raises:
-        ValueError: If there are others.
+        ValueError: If the inputs are others.
     """
     known = getattr(network, "inputs", None)
     if not known:
         return
-    # Of a model made of a dict of inputs, its keys; `Sequential` has no `input` before it was called.
+    # The keys, if the model was made with a dict of inputs. `Sequential` has no `input` before its first call.
     structure = getattr(network, "input", None)
     names = list(structure) if isinstance(structure, dict) else [x.name for x in known]
     given = list(inputs) if isinstance(inputs, dict) else tf.nest.flatten(inputs)
@@ -72,10 +85,10 @@ def check_inputs(role, network, inputs):
 
 
 def _joined(name, first, condition):
-    """A network's inputs: its first one, called `name`, and the conditions."""
+    """The inputs of a network: the first one, called `name`, and the conditions."""
     if condition is None:
         return first
-    # Keras takes no arrays beside tensors.
+    # Keras does not take arrays and tensors together.
     condition = tf.nest.map_structure(tf.convert_to_tensor, condition)
     if isinstance(condition, dict):
         return {name: first, **condition}
@@ -83,12 +96,12 @@ def _joined(name, first, condition):
 
 
 def default_latent_size(generator):
-    """The last axis of the generator's input called `latents`, or of its first."""
+    """The size of the last axis of the generator's input called `latents`, or of its first input."""
     inputs = getattr(generator, "inputs", None) or []
     latents = [x.shape for x in inputs if x.name == "latents"] or [x.shape for x in inputs[:1]]
     if not latents or len(latents[0]) != 2 or latents[0][1] is None:
         raise ValueError(
-            "`latent_size` must be given, 0 for a generator without latents, where the generator tells no shape [B,Z]. "
+            "`latent_size` must be given (0 without latents), because the generator has no known input of shape [B,Z]. "
             f"Received: generator={generator} with inputs of the shapes {[x.shape for x in inputs]}"
         )
     return latents[0][1]

@@ -1,4 +1,4 @@
-"""The losses of adversarial training: a table of pairs of functions of the discriminator's scores."""
+"""The losses of adversarial training by name, as functions of the discriminator's scores."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,15 +11,15 @@ _mean = tf.reduce_mean
 
 
 class AdversarialLoss(NamedTuple):
-    """What each network minimises, as functions of the discriminator's scores.
+    """The losses that the two networks minimize.
 
-    Scores are logits of any shape, `[B]`, `[B,1]` or a map of patches; losses are means over all of them,
-    scalars, in float32 under half-precision policies too.
+    Scores are logits of any shape, `[B]`, `[B,1]` or a map of patches. Losses are means over all scores: scalars, in
+    float32 also under half-precision policies.
 
     Attributes:
-        discriminator: Function of the scores of real and of generated samples.
+        discriminator: Function of the scores of real samples and of generated samples.
         generator: Function of the scores of generated samples.
-        threshold: Function of both scores; the discriminator takes what scores higher for real.
+        threshold: Function of the same two scores; the discriminator classifies higher scores as real.
     """
 
     discriminator: Callable
@@ -40,12 +40,13 @@ def _midpoint(real, fake):
     return (_mean(wide(real)) + _mean(wide(fake))) / 2
 
 
-# With D = sigmoid(score), x real, y generated, and means E over the batch. Each discriminator minimises:
+# With D = sigmoid(score), x real, y generated and E the mean over the batch. The discriminator minimizes the first
+# expression and the generator the second.
 LOSSES = {
-    # Goodfellow et al. 2014, equation 1: -E log D(x) - E log(1 - D(y)), log 4 where real and generated are alike;
-    # the generator E log(1 - D(y)), which has no slope left while the discriminator is sure.
+    # Goodfellow et al. 2014, equation 1: -E log D(x) - E log(1 - D(y)), which is log 4 if real and generated samples
+    # are alike; the generator E log(1 - D(y)), whose gradient vanishes while the discriminator is sure.
     "min_max": AdversarialLoss(_cross_entropy, lambda fake: -_mean(tf.nn.softplus(wide(fake))), _zero),
-    # The same, section 3: the same discriminator; the generator -E log D(y).
+    # Section 3 there: the same for the discriminator; the generator -E log D(y).
     "non_saturating": AdversarialLoss(_cross_entropy, lambda fake: _mean(tf.nn.softplus(-wide(fake))), _zero),
     # Lim & Ye 2017; Miyato et al. 2018, equations 16 and 17: E max(0, 1 - score(x)) + E max(0, 1 + score(y));
     # the generator -E score(y).
@@ -54,8 +55,8 @@ LOSSES = {
         lambda fake: -_mean(wide(fake)),
         _zero,
     ),
-    # Arjovsky et al. 2017, equation 2: E score(y) - E score(x), minus the distance once the critic is optimal; the
-    # generator -E score(y). Only the scores' difference means something, so the threshold lies between their means.
+    # Arjovsky et al. 2017, equation 2: E score(y) - E score(x), the negative distance if the critic is optimal; the
+    # generator -E score(y). Only differences of scores have a meaning, so the threshold lies between their means.
     "wasserstein": AdversarialLoss(
         lambda real, fake: _mean(wide(fake)) - _mean(wide(real)), lambda fake: -_mean(wide(fake)), _midpoint
     ),

@@ -1,20 +1,20 @@
-"""The moving average of a network's weights, as a network of its own."""
+"""The moving average of the weights of a network, as another network."""
 
 import keras
 import tensorflow as tf
 
 
 def copy_of(network):
-    """A second network with equal weights, which is not trained.
+    """A second network with equal weights, which is not trainable.
 
     Args:
         network: A built `keras.Model` or layer with `get_config`.
 
     Raises:
-        ValueError: If what its config gives is another network.
+        ValueError: If the network from its config has other weights.
     """
     if type(network).__module__.startswith("keras."):
-        # Takes layers that are not registered, too; a subclass of `Sequential` would lose its own `call`.
+        # This also takes layers that are not registered, but a subclass of `Sequential` would lose its own `call`.
         copy = keras.models.clone_model(network)
     else:
         copy = type(network).from_config(network.get_config())
@@ -23,7 +23,7 @@ def copy_of(network):
     shapes = [[weight.shape for weight in part.weights] for part in (network, copy)]
     if shapes[0] != shapes[1]:
         raise ValueError(
-            f"`{network.name}.get_config()` must give a network of the same weights. "
+            f"`{network.name}.get_config()` must give a network with the same weights. "
             f"Received: {len(shapes[0])} weights, and {len(shapes[1])} from the config"
         )
     copy.set_weights(network.get_weights())
@@ -34,15 +34,15 @@ def copy_of(network):
 def update_average(average, network, momentum, num_updates):
     """Moves the weights of `average` towards those of `network`, in place.
 
-    The momentum rises to its value as `(1 + num_updates) / (10 + num_updates)`, so that the first random
-    weights are soon forgotten. Weights that are not trained, such as the statistics of batch normalisation, are
-    copied: they are averages already, or must not be averaged.
+    The momentum is at most `(1 + num_updates) / (10 + num_updates)`, so that the random initial weights are soon
+    forgotten. Weights that are not trainable, such as the statistics of batch normalization, are copied: they are
+    averages already, or must not be averaged.
 
     Args:
-        average: What `copy_of(network)` gave.
+        average: The result of `copy_of(network)`.
         network: The network in training.
-        momentum: Share of the average that stays at each update, from 0 to less than 1.
-        num_updates: int scalar, number of earlier updates.
+        momentum: Fraction of the average that stays at each update, from 0 to less than 1.
+        num_updates: int scalar, the number of earlier updates.
     """
     early = tf.cast(1 + num_updates, tf.float32) / tf.cast(10 + num_updates, tf.float32)
     momentum = tf.minimum(early, momentum)

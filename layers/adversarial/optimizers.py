@@ -1,34 +1,34 @@
-"""The optimizers of adversarial training: one for each network."""
+"""The optimizers of adversarial training, one for each network."""
 
 import keras
 
 
 class Optimizers:
-    """What Keras's callbacks find as `model.optimizer` where there is more than one.
+    """The object that Keras's callbacks find as `model.optimizer`, which stands for both optimizers.
 
-    As of `keras.optimizers.MultiOptimizer`, they ask for `optimizers` and treat each by itself. That class itself
-    would move all weights in one step.
+    As with `keras.optimizers.MultiOptimizer`, callbacks read `optimizers` and treat each separately. That class itself
+    cannot be used, because it updates all weights in one step.
 
     Attributes:
-        optimizers: Of the generator and of the discriminator.
-        iterations: How many batches the model has met, int64 scalar; an optimizer may rest.
+        optimizers: The optimizers of the generator and of the discriminator.
+        iterations: Number of batches so far, int64 scalar; not every batch is an update for both optimizers.
     """
 
     built = True
 
     def __init__(self, optimizers, iterations):
-        # A loss scale around an optimizer is none of the callbacks' business.
+        # Callbacks need the optimizer inside a loss scale.
         self.optimizers = [getattr(optimizer, "inner_optimizer", optimizer) for optimizer in optimizers]
         self.iterations = iterations
 
     @property
     def variables(self):
-        """Those of both, for the sizes in `model.summary`."""
+        """The variables of both optimizers, which `model.summary` counts."""
         return [variable for optimizer in self.optimizers for variable in optimizer.variables]
 
     @property
     def learning_rate(self):
-        """Not available: each optimizer has its own.
+        """Not available, because each optimizer has its own.
 
         Raises:
             AttributeError: Always.
@@ -40,21 +40,24 @@ class Optimizers:
 
 
 def prepared(scaled, **optimizers):
-    """Keras optimizers of what `compile` got, in their order, each under the name of its argument.
+    """The optimizers from the arguments of `compile`, each renamed to its argument.
 
     Args:
-        scaled: Whether each must scale its loss, as the narrow range of float16 needs.
-        **optimizers: Two, by the names of their arguments.
+        scaled: Whether to wrap each in a loss scale, which the narrow range of float16 needs.
+        **optimizers: Optimizers as `keras.optimizers.get` takes them, by the names of their arguments.
+
+    Returns:
+        A list in the same order.
 
     Raises:
-        ValueError: If both are one.
+        ValueError: If two arguments are the same optimizer.
     """
     made = {name: keras.optimizers.get(optimizer) for name, optimizer in optimizers.items()}
     if len({id(optimizer) for optimizer in made.values()}) < len(made):
         received = ", ".join(f"{name}={optimizer}" for name, optimizer in optimizers.items())
-        raise ValueError(f"The networks must have an optimizer each. Received: {received}")
+        raise ValueError(f"`{'` and `'.join(made)}` must be two optimizers. Received: {received}")
     for name, optimizer in made.items():
-        # Callbacks log the rate by this name, and two of one class would share it.
+        # Callbacks log the learning rate by this name, which two optimizers of one class would share.
         getattr(optimizer, "inner_optimizer", optimizer).name = name
     return [_scaling(optimizer) if scaled else optimizer for optimizer in made.values()]
 

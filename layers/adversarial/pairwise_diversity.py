@@ -1,4 +1,4 @@
-"""`PairwiseDiversity`: how different generated samples are from each other."""
+"""`PairwiseDiversity`: how much generated samples differ from each other."""
 
 import keras
 import tensorflow as tf
@@ -6,17 +6,20 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class PairwiseDiversity(keras.metrics.Metric):
-    """The mean distance of two generated samples of a batch, relative to that of two real ones.
+    """The mean distance between two generated samples of a batch, divided by that between two real samples.
 
-    1: as diverse as the data. 0: all samples of a batch are alike, the generator has collapsed. The distance is
-    Euclidean, over all values of a sample; all pairs of a batch count, and all batches since the last reset. It
-    compares no generated sample with a real one: noise is diverse too.
+    1 means that the generated samples are as diverse as the data; 0 means that all are alike, because the generator has
+    collapsed. The distance is Euclidean, over all values of a sample. All pairs of a batch and all batches since the
+    last reset count. Generated samples are not compared with real ones, so noise is diverse too.
 
     Call arguments of `update_state`:
         real: Real samples, `[B,...]`.
-        fake: As many generated ones, `[B,...]`.
+        fake: As many generated samples, `[B,...]`.
 
-    Result: float32 scalar; NaN where no two real samples differ, as in batches of one.
+    Result: float32 scalar; NaN if no two real samples differ, as in batches of one.
+
+    Raises:
+        ValueError: In `update_state`, if the two have different shapes or no batch axis.
 
     Example:
 
@@ -33,21 +36,26 @@ class PairwiseDiversity(keras.metrics.Metric):
 
     def update_state(self, real, fake):
         """Adds the pairs of a batch."""
+        real, fake = tf.convert_to_tensor(real), tf.convert_to_tensor(fake)
+        if real.shape.rank == 0:
+            raise ValueError(f"`real` must have the shape [B,...]. Received: real.shape={real.shape}")
+        if not real.shape.is_compatible_with(fake.shape):
+            raise ValueError(f"`fake` must have the shape of `real`, {real.shape}. Received: fake.shape={fake.shape}")
         self.real.assign_add(_total_distance(real))
         self.fake.assign_add(_total_distance(fake))
 
     def result(self):
-        """The relative distance."""
-        return self.fake / self.real
+        """The quotient of the mean distances."""
+        return tf.where(self.real > 0, self.fake / self.real, float("nan"))
 
 
 def _total_distance(samples):
-    """The sum of the distances of all pairs of samples `[B,...]`."""
+    """The sum of the distances between all pairs of samples `[B,...]`."""
     rows = tf.cast(tf.reshape(samples, [tf.shape(samples)[0], -1]), tf.float32)
-    # From the first row: of equal samples nothing is left, not even rounding.
+    # Relative to the first row: equal samples become 0 exactly, without rounding errors.
     rows -= rows[:1]
     squares = tf.reduce_sum(rows**2, axis=1)
     distances = squares[:, None] + squares - 2 * tf.matmul(rows, rows, transpose_b=True)
-    # The root makes much of what rounding leaves between a row and itself.
+    # The root would enlarge the rounding error of the distance between a row and itself.
     distances = tf.linalg.set_diag(tf.maximum(distances, 0), tf.zeros_like(squares))
     return tf.reduce_sum(tf.sqrt(distances))

@@ -1,4 +1,4 @@
-"""The penalties on a discriminator's gradient: a table of functions."""
+"""Penalties on the gradient of a discriminator, by name."""
 
 import tensorflow as tf
 
@@ -12,7 +12,7 @@ def gradient_penalty(discriminator, real, fake, seed):
         discriminator: Function from samples `[B,...]` to scores `[B,...]`.
         real: Real samples, `[B,...]`.
         fake: Generated samples of the same shape.
-        seed: int `[2]`, for where between a real and a generated sample each gradient is taken.
+        seed: int `[2]`, for the random points between real and generated samples.
 
     Returns:
         A scalar.
@@ -20,7 +20,7 @@ def gradient_penalty(discriminator, real, fake, seed):
     shape = tf.concat([tf.shape(real)[:1], tf.ones([len(real.shape) - 1], tf.int32)], axis=0)
     share = tf.random.stateless_uniform(shape, seed, dtype=real.dtype)
     squares = _squared_gradients(discriminator, share * real + (1 - share) * fake)
-    # Without the constant the root's own gradient would be infinite at 0.
+    # Without the constant, the gradient of the root would be infinite at 0.
     return tf.reduce_mean((tf.sqrt(squares + 1e-12) - 1) ** 2)
 
 
@@ -38,16 +38,17 @@ PENALTIES = {"gradient_penalty": gradient_penalty, "r1": r1, "r2": r2}
 
 
 def weighted_penalties(weights, discriminator, real, fake, seed):
-    """Each penalty that has a weight, times it: scalars by name. The other arguments are `gradient_penalty`'s."""
-    return {name: weight * PENALTIES[name](discriminator, real, fake, seed) for name, weight in weights.items()}
+    """Weighted penalties, scalars by name; `weights` are by name, the other arguments as in `gradient_penalty`."""
+    penalties = {name: PENALTIES[name](discriminator, real, fake, seed) for name in weights}
+    return {name: tf.cast(weights[name], penalty.dtype) * penalty for name, penalty in penalties.items()}
 
 
 def _squared_gradients(discriminator, samples):
-    """The squared length of each sample's gradient, `[B]`; the score of a sample is the mean of its patches'."""
+    """The squared norm of each sample's gradient, `[B]`; the score of a sample is the mean over its patches."""
     with tf.GradientTape() as tape:
         tape.watch(samples)
         scores = wide(discriminator(samples))
-        # The sum over samples: if none sees the others, each one's gradient is that of its own score.
+        # If the score of a sample does not depend on the others, the gradient of the sum is that of its own score.
         total = tf.reduce_sum(tf.reduce_mean(tf.reshape(scores, [tf.shape(scores)[0], -1]), axis=1))
     gradients = wide(tape.gradient(total, samples))
     return tf.reduce_sum(gradients**2, axis=list(range(1, len(gradients.shape))))

@@ -1,9 +1,9 @@
-"""What a batch does to an `AdversarialModel`, as functions of the model: its updates and its logs."""
+"""The updates and logs of an `AdversarialModel` for one batch, as functions of the model."""
 
 import keras
 import tensorflow as tf
 
-from ikelos.layers.adversarial.inputs import discriminator_inputs, generator_inputs
+from ikelos.layers.adversarial.inputs import check_samples, discriminator_inputs, generator_inputs
 from ikelos.layers.adversarial.losses import LOSSES
 from ikelos.layers.adversarial.moving_average import update_average
 from ikelos.layers.adversarial.penalties import weighted_penalties
@@ -18,7 +18,7 @@ from ikelos.layers.adversarial.randomness import (
 
 
 def train(model, real, condition):
-    """One update of the discriminator, and one of the generator if it is due."""
+    """One update of the discriminator, and of the generator if it is its turn."""
     _update_discriminator(model, real, condition)
     every = model.discriminator_steps
     _when(every == 1 or model.step % every == every - 1, lambda: _update_generator(model, real, condition))
@@ -26,8 +26,8 @@ def train(model, real, condition):
 
 
 def evaluate(model, real, condition):
-    """Logs what a batch tells of the averaged generator, without penalties and augmentation."""
-    # Batches are counted by what they logged: the same latents in each validation.
+    """Logs one batch of validation: of the averaged generator, without penalties and augmentation."""
+    # The number of logged batches is the index, so that each validation has the same latents.
     index = tf.cast(model.means["generator_loss"].count, tf.int64)
     seed = step_seed(model.seed, index, FOR_EVALUATION)
     fake = _fakes(model, model.ema_generator, real, condition, seed, training=False)
@@ -46,7 +46,7 @@ def _update_discriminator(model, real, condition):
         fake_scores = _scores(model, fake_seen, condition, training=True)
         losses = [*losses, *model.discriminator.losses]
         loss, accuracy = _log_discriminator(model, real, fake, real_scores, fake_scores)
-        # Half of both calls' own losses: those of weights are in both.
+        # Half of the losses that the layers added in both calls: those of weights were added twice.
         loss += _total(model, losses) / 2 + _penalty(model, real_seen, fake_seen, condition)
         loss = model.discriminator_optimizer.scale_loss(loss)
     weights = model.discriminator.trainable_variables
@@ -73,7 +73,7 @@ def _update_generator(model, real, condition):
 
 
 def _penalty(model, real, fake, condition):
-    """The weighted penalties, if they are due."""
+    """The weighted penalties, or 0 in steps where they do not count."""
 
     def scores(samples):
         with keras.StatelessScope():
@@ -92,7 +92,7 @@ def _penalty(model, real, fake, condition):
 
 
 def _log_discriminator(model, real, fake, real_scores, fake_scores):
-    """Logs what a batch tells of the discriminator; returns its loss and its accuracy."""
+    """Logs the discriminator's part of a batch; returns its loss and its accuracy."""
     functions = LOSSES[model.loss]
     loss = functions.discriminator(real_scores, fake_scores)
     threshold = functions.threshold(real_scores, fake_scores)
@@ -104,14 +104,14 @@ def _log_discriminator(model, real, fake, real_scores, fake_scores):
 
 
 def _log_generator(model, real, fake, scores):
-    """Logs what a batch tells of the generator; returns its loss, with that of reconstruction."""
+    """Logs the generator's part of a batch; returns its loss, including the reconstruction loss."""
     loss = LOSSES[model.loss].generator(scores)
     _log(model, generator_loss=loss)
     if model.reconstruction_loss is None:
         return loss
     distance = tf.reduce_mean(tf.cast(model.reconstruction_loss(real, fake), loss.dtype))
     _log(model, reconstruction_loss=distance)
-    return loss + model.reconstruction_weight * distance
+    return loss + tf.cast(model.reconstruction_weight, loss.dtype) * distance
 
 
 def _log(model, **values):
@@ -120,10 +120,12 @@ def _log(model, **values):
 
 
 def _fakes(model, generator, real, condition, seed, training):
-    """As many generated samples as real ones."""
+    """Generated samples, as many as real ones."""
     latents = normal_latents(tf.shape(real)[0], model.latent_size, seed)
     inputs = generator_inputs(generator, latents, condition, model.latent_size)
-    return _cast(model, generator(inputs, training=training))
+    fake = _cast(model, generator(inputs, training=training))
+    check_samples(real, fake)
+    return fake
 
 
 def _scores(model, samples, condition, training):
@@ -141,17 +143,17 @@ def _seed(model, use):
 
 
 def _total(model, losses):
-    """The sum of the losses that a network's layers added."""
+    """The sum of the losses that the layers of a network added."""
     return sum(_cast(model, loss) for loss in losses)
 
 
 def _cast(model, x):
-    """What a network gives, in the precision of samples, scores and losses: float32 in mixed precision."""
+    """A network's output in the precision of samples, scores and losses, which is float32 in mixed precision."""
     return tf.cast(x, model.variable_dtype)
 
 
 def _when(condition, function):
-    """Calls `function` if `condition`, a bool or a tensor, holds."""
+    """Calls `function` if `condition`, a bool or a bool tensor, is true."""
     if condition is True:
         function()
     else:

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from ikelos.layers.attention.kv_cache import KVCache
-from ikelos.layers.attention.padding import padding
+from ikelos.layers.attention.padding import packed, padding, without_padding
 from ikelos.layers.attention.projected_attention import ProjectedAttention
 
 
@@ -21,12 +21,12 @@ class CrossAttention(ProjectedAttention):
         output_initializer: Of the output projection.
 
     Call arguments:
-        inputs: `[B,T,D]`, D a multiple of N.
+        inputs: `[B,T,D]`, D a multiple of N. What a Keras mask of it calls padding counts as 0.
         memory: `[B,S,M]`.
         cache: In place of `memory`, what `memory_cache` has made of it.
         memory_lengths: int `[B]`: how many positions of `memory` are real; padding stands at the end.
-        memory_mask: Boolean `[B,S]`, in place of `memory_lengths`: False for padding, wherever it stands. None takes
-            the Keras mask of `memory`.
+        memory_mask: Boolean `[B,S]`, in place of `memory_lengths`: False for padding, wherever it stands, which
+            may be NaN. None takes the Keras mask of `memory`.
 
     Output shape: `[B,T,D]`.
 
@@ -73,9 +73,11 @@ class CrossAttention(ProjectedAttention):
             )
         if cache is None:
             lengths, mask = padding(memory, memory_lengths, memory_mask, prefix="memory_")
+            memory = without_padding(memory, lengths, mask)
             key, value = (self._heads(layer, memory) for layer in (self.key, self.value))
         else:
             (key, value, lengths), mask = cache, None
+        inputs = without_padding(inputs, *padding(inputs))
         return self._attend(self._heads(self.query, inputs), key, value, mask, key_value_seq_lengths=lengths)
 
     def memory_cache(self, memory, memory_lengths=None, memory_mask=None):
@@ -86,11 +88,10 @@ class CrossAttention(ProjectedAttention):
         """
         self._check_built("memory_cache")
         lengths, mask = padding(memory, memory_lengths, memory_mask, prefix="memory_")
+        memory = without_padding(memory, lengths, mask)
         if mask is not None:
-            # Keys have no order here. The real ones go to the front, and a length says how many they are.
-            order = tf.argsort(tf.cast(mask, tf.int32), direction="DESCENDING")
-            memory = tf.gather(memory, order, batch_dims=1)
-            lengths = tf.math.count_nonzero(mask, axis=1, dtype=tf.int32)
+            # Keys have no order here.
+            memory, lengths, _ = packed(memory, mask)
         if lengths is None:
             lengths = tf.fill(tf.shape(memory)[:1], tf.shape(memory)[1])
         return KVCache(self._heads(self.key, memory), self._heads(self.value, memory), lengths)

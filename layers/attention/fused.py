@@ -6,15 +6,28 @@ import keras
 import tensorflow as tf
 
 from ikelos import kernels
+from ikelos.kernels.arguments import arithmetic
+from ikelos.kernels.reference.shapes import sizes
 from ikelos.layers.attention.padding import lengths_of
+from ikelos.layers.drop_in import overrides, own_methods
+
+STOCK = (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)
 
 
-def fits(layer, inputs, return_attention_scores, training):
-    """Whether the op does what a layer is to do for the query, key and value in `inputs`; otherwise the stock layer's
-    own code must."""
+def fits(layer, inputs, masks, return_attention_scores, training):
+    """Whether the op does what a layer is to do for the query, key and value in `inputs`, with the arguments `masks`;
+    otherwise the stock layer's own code must."""
+    (stock,) = (stock for stock in STOCK if isinstance(layer, stock))
+    of_steps = [masks[name] for name in ("query_mask", "value_mask", "key_mask") if masks[name] is not None]
     # The op keeps no scores, and cannot drop them all.
-    ranks = [len(x.shape) for x in inputs]
-    return not return_attention_scores and not (training and layer.dropout >= 1) and ranks == [3, 3, 3]
+    return (
+        not return_attention_scores
+        and not (training and layer.dropout >= 1)
+        and all(len(x.shape) == 3 for x in inputs)
+        and all(len(mask.shape) == 2 for mask in of_steps)
+        # Such as `_compute_attention`, which Keras leaves to subclasses, and the op does not call.
+        and not overrides(layer, stock, own_methods(stock))
+    )
 
 
 def attend(
@@ -35,7 +48,8 @@ def attend(
     """The outputs `[B,T,D]` of a layer for `query [B,T,D]`, `key [B,S,D]` and `value [B,S,D]`, by its own projections;
     the other arguments are those of its constructor and its `call`."""
     batch = keras.ops.shape(query)[0]
-    query_valid, key_valid = _joined([query_mask]), _joined([key_mask, value_mask])
+    query_valid, key_valid = _valid([query_mask], query), _valid([key_mask, value_mask], value)
+    query, key, value = _finite(query, query_valid), _finite(key, key_valid), _finite(value, key_valid)
     mask = _joined([attention_mask])
     if mask is not None and len(mask.shape) == 3:
         mask = mask[:, None]
@@ -45,23 +59,63 @@ def attend(
     dropout = {}
     if training and layer.dropout > 0:
         dropout = {"dropout_rate": layer.dropout, "dropout_seed": layer._dropout_layer.seed_generator.next()}
+    values = layer._value_dense(value)
+    hides = not (query_valid is None and mask is None and sliding_window is None)
     attended = kernels.attention(
         layer._query_dense(query),
         layer._key_dense(key),
-        layer._value_dense(value),
+        values,
         mask=mask,
         is_causal=use_causal_mask,
         # A mask alone is applied to logits that are there; beyond a length none is computed.
         query_seq_lengths=_lengths(query_valid, batch),
         key_value_seq_lengths=_lengths(key_valid, batch),
         local_window_size=None if sliding_window is None else sliding_window - 1,
+        return_residual=hides,
         **dropout,
     )
-    if query_valid is not None:
-        attended = tf.where(query_valid[:, :, None, None], attended, tf.zeros([], attended.dtype))
+    if hides:
+        attended, residual = attended
+        without_keys = tf.equal(residual, -float("inf"))
+        if query_valid is not None:
+            without_keys |= ~query_valid[:, :, None]
+        attended = tf.where(without_keys[..., None], _without_keys(layer, values, attended), attended)
     if use_gate:
         attended *= layer._gate_dense(query)
     return layer._output_dense(attended)
+
+
+def _without_keys(layer, values, attended):
+    """What the stock layer gives a query that may attend to no key, for `values [B,S,K,E]` and `attended [B,T,N,E]`:
+    broadcastable to the latter."""
+    if layer.dropout > 0:
+        # It computes the weights by a softmax that sets those of forbidden pairs to 0.
+        return tf.zeros([], attended.dtype)
+    # By one that takes a large negative logit for each of them: then all keys weigh the same, those of padding too.
+    wide = tf.cast(values, arithmetic(values.dtype))
+    mean = tf.math.divide_no_nan(
+        tf.reduce_sum(wide, axis=1, keepdims=True), tf.cast(keras.ops.shape(values)[1], wide.dtype)
+    )
+    return tf.repeat(tf.cast(mean, attended.dtype), attended.shape[2] // values.shape[2], axis=2)
+
+
+def _finite(x, valid):
+    """`x [B,T,D]` with 0 for NaN and infinities where it is not `valid`, `[B,T]` or `[1,T]`; None is valid everywhere.
+
+    The stock layers let them spread to all steps. The numbers that are finite there stay: they are part of the mean
+    above.
+    """
+    return x if valid is None else tf.where(valid[..., None] | tf.math.is_finite(x), x, tf.zeros([], x.dtype))
+
+
+def _valid(masks, x):
+    """Which steps of `x [B,T,D]` all masks, each `[B,T]`, call real: boolean `[B,T]` or `[1,T]`; None if there is
+    none."""
+    valid = _joined(masks)
+    if valid is None or valid.shape[1] == x.shape[1] is not None:
+        return valid
+    # As in the stock layers, one step may stand for all.
+    return tf.broadcast_to(valid, [sizes(valid)[0], sizes(x)[1]])
 
 
 def _joined(masks):

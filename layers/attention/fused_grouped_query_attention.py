@@ -13,9 +13,9 @@ class FusedGroupedQueryAttention(keras.layers.GroupQueryAttention):
     After Ainslie et al. 2023, https://arxiv.org/abs/2305.13245.
 
     Arguments, weights, weight files, masks and results are those of the stock layer, and each takes the other's
-    config. One result differs: a query that may attend to no key, because its own mask or those of all keys forbid it,
-    gets attention of 0. So it does in the stock layer with `dropout` or `return_attention_scores=True`; without, the
-    stock layer gives it the mean of all values.
+    config. A query that may attend to no key, because its own mask or those of all keys forbid it, gets what it gets
+    there: the mean of all values, those of padding too, and 0 if the layer has `dropout`. NaN or infinity at a masked
+    step reaches no other step, which in the stock layer it does.
 
     The keys and values of a group are not repeated for its queries. Padding masks, `use_causal_mask`, `sliding_window`
     and dropout take no memory for pairs of a query and a key. An `attention_mask` goes to the op as it is given, or
@@ -24,6 +24,8 @@ class FusedGroupedQueryAttention(keras.layers.GroupQueryAttention):
     What the op does not do runs the stock layer's own code, which makes arrays `[B,N,T,S]`:
     `return_attention_scores=True`, and dropout of everything. There `flash_attention=True` is an error with TensorFlow,
     as in the stock layer, and so it is with `dropout`; the op is such an algorithm without being told.
+
+    So does a subclass that overrides a method of which the stock layer's `call` is made, such as `_compute_attention`.
 
     `ikelos.layers.convert` makes all stock layers of a model such ones, and back.
 
@@ -60,7 +62,7 @@ class FusedGroupedQueryAttention(keras.layers.GroupQueryAttention):
             "attention_mask": attention_mask,
             "use_causal_mask": use_causal_mask,
         }
-        if not fused.fits(self, inputs, return_attention_scores, training):
+        if not fused.fits(self, inputs, masks, return_attention_scores, training):
             return super().call(
                 query, value, key=key, **masks, return_attention_scores=return_attention_scores, training=training
             )

@@ -13,9 +13,9 @@ class FusedMultiHeadAttention(keras.layers.MultiHeadAttention):
     After Vaswani et al. 2017, section 3.2.2, https://arxiv.org/abs/1706.03762.
 
     Arguments, weights, weight files, masks and results are those of the stock layer, and each takes the other's
-    config. One result differs: a query that may attend to no key, because its own mask or those of all keys forbid it,
-    gets attention of 0. So it does in the stock layer with `dropout` or `return_attention_scores=True`; without, the
-    stock layer gives it the mean of all values.
+    config. A query that may attend to no key, because its own mask or those of all keys forbid it, gets what it gets
+    there: the mean of all values, those of padding too, and 0 if the layer has `dropout`. NaN or infinity at a masked
+    step reaches no other step, which in the stock layer it does.
 
     Padding masks, `use_causal_mask`, `sliding_window` and dropout take no memory for pairs of a query and a key. An
     `attention_mask` goes to the op as it is given, or joined with the padding mask of the keys, then `[B,1,T,S]`. As in
@@ -26,6 +26,8 @@ class FusedMultiHeadAttention(keras.layers.MultiHeadAttention):
     `return_attention_scores=True`, inputs of another rank than three, `attention_axes` other than the axis of time, and
     dropout of everything. There `flash_attention=True` is an error with TensorFlow, as in the stock layer, and so it is
     with `dropout`; the op is such an algorithm without being told.
+
+    So does a subclass that overrides a method of which the stock layer's `call` is made, such as `_compute_attention`.
 
     `ikelos.layers.convert` makes all stock layers of a model such ones, and back.
 
@@ -56,17 +58,18 @@ class FusedMultiHeadAttention(keras.layers.MultiHeadAttention):
         """Attends from `query` to `key` and `value`."""
         inputs = (query, value if key is None else key, value)
         masks = {
-            "query_mask": query_mask,
+            # The stock layer takes this one, never the argument.
+            "query_mask": getattr(query, "_keras_mask", None),
             "value_mask": value_mask,
             "key_mask": key_mask,
             "attention_mask": attention_mask,
             "use_causal_mask": use_causal_mask,
         }
-        if tuple(self.attention_axes) != (1,) or not fused.fits(self, inputs, return_attention_scores, training):
+        fits = fused.fits(self, inputs, masks, return_attention_scores, training)
+        if not fits or tuple(self.attention_axes) != (1,):
             return super().call(
                 query, value, key=key, **masks, return_attention_scores=return_attention_scores, training=training
             )
-        masks["query_mask"] = getattr(query, "_keras_mask", None)
         for x in inputs:
             # A layer that takes the same tensor after this one must find what the stock layer would have left.
             x._keras_mask = None

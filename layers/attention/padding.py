@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from ikelos.kernels import arguments
+from ikelos.kernels.reference.shapes import sizes
 
 
 def padding(x, lengths=None, mask=None, prefix=""):
@@ -36,6 +37,26 @@ def padding(x, lengths=None, mask=None, prefix=""):
         )
     mask = tf.broadcast_to(mask, tf.shape(x)[:2])
     return lengths_of(mask), mask
+
+
+def without_padding(x, lengths, mask):
+    """`x [B,T,...]` with 0 where `padding` has found padding. Its weight is 0, and 0 times NaN is NaN: in a row that
+    attends to it, and in the gradients of all that it went through."""
+    if lengths is None:
+        return x
+    valid = tf.sequence_mask(lengths, tf.shape(x)[1]) if mask is None else mask
+    return tf.where(tf.reshape(valid, [*sizes(x)[:2], *[1] * (len(x.shape) - 2)]), x, tf.zeros([], x.dtype))
+
+
+def packed(x, mask):
+    """`x [B,T,...]` with what `mask [B,T]` calls real at the front, in its order; how many that is, int32 `[B]`; and
+    `unpacked`, which puts an array `[B,T,...]` of such an order back into that of `x`."""
+    order = tf.argsort(tf.cast(mask, tf.int32), direction="DESCENDING", stable=True)
+
+    def unpacked(y):
+        return tf.gather(y, tf.argsort(order), batch_dims=1)
+
+    return tf.gather(x, order, batch_dims=1), tf.math.count_nonzero(mask, axis=1, dtype=tf.int32), unpacked
 
 
 def lengths_of(mask):

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from ikelos.layers.attention.kv_cache import KVCache
-from ikelos.layers.attention.padding import padding
+from ikelos.layers.attention.padding import packed, padding, without_padding
 from ikelos.layers.attention.projected_attention import ProjectedAttention
 from ikelos.layers.position.alibi_bias import AlibiBias
 from ikelos.layers.position.relative_position_bias import RelativePositionBias
@@ -16,8 +16,8 @@ class SelfAttention(ProjectedAttention):
     """Self-attention (Vaswani et al. 2017, section 3.2.3) with grouped heads (Ainslie et al. 2023), to all tokens or to
     the past.
 
-    Padding, said by lengths or by a mask `[B,T]`, takes part in nothing: a row is what it is without it. What stands
-    at padding in the outputs means nothing.
+    Padding, said by lengths or by a mask `[B,T]`, takes part in nothing, and may be NaN: a row is what it is without.
+    What stands at padding in the outputs means nothing.
 
     Args:
         num_heads: Query heads, N.
@@ -37,8 +37,8 @@ class SelfAttention(ProjectedAttention):
         cache: `KVCache` of the tokens before, from `empty_cache` or an earlier call; None starts at position 0 and
             returns no cache.
         lengths: int `[B]`: how many of the T inputs are real; padding stands at the end.
-        mask: Boolean `[B,T]`, in place of `lengths`: False for padding, wherever it stands; with `cache` at the
-            end, and the next call overwrites what it left in the cache. None takes the Keras mask of `inputs`.
+        mask: Boolean `[B,T]`, in place of `lengths`: False for padding, wherever it stands; a `cache` is
+            given nothing of it. None takes the Keras mask of `inputs`.
 
     Returns:
         `[B,T,D]`; with `cache`, a pair of it and the longer cache.
@@ -108,6 +108,12 @@ class SelfAttention(ProjectedAttention):
     def call(self, inputs, cache=None, lengths=None, mask=None):
         """Attends from `inputs [B,T,D]` to itself and to what the cache holds."""
         lengths, mask = padding(inputs, lengths, mask)
+        inputs = without_padding(inputs, lengths, mask)
+        unpacked = None
+        if cache is not None and mask is not None:
+            # A cache has no holes. What is at the end, the next call overwrites.
+            inputs, lengths, unpacked = packed(inputs, mask)
+            mask = None
         query, key, value = (self._heads(layer, inputs) for layer in (self.query, self.key, self.value))
         steps = keras.ops.shape(inputs)[1]
         positions = tf.range(steps) if cache is None else cache.positions(steps)
@@ -134,7 +140,9 @@ class SelfAttention(ProjectedAttention):
         if self.window is not None and (key.shape[1] is None or key.shape[1] > self.window):
             options["local_window_size"] = (self.window - 1, 0 if self.is_causal else self.window - 1)
         outputs = self._attend(query, key, value, is_causal=self.is_causal, **options)
-        return outputs if cache is None else (outputs, cache)
+        if cache is None:
+            return outputs
+        return outputs if unpacked is None else unpacked(outputs), cache
 
     def empty_cache(self, batch_size, capacity):
         """A `KVCache` that fits this layer.

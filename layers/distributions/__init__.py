@@ -1,20 +1,23 @@
 """Distributions for Keras 3: what `tfp.layers` does for Keras 2, with tensors between layers.
 
-`tfp.layers` passes `tfd` objects from layer to layer, which Keras 3 cannot. Here only tensors pass, and a layer hands
-out the `tfd` object (TensorFlow Probability's) of given parameters on demand. Four concepts:
+`tfp.layers` passes `tfd` objects (distributions of TensorFlow Probability) from layer to layer, which Keras 3 does not
+allow. Here layers pass only tensors, and give the `tfd` object for given parameters on request. There are four
+concepts:
 
 - A **distribution layer** turns parameters `[...,params_size]` into a tensor: a sample, the mean, the mode or the
-  parameters themselves (`convert_to_tensor_fn="sample" | "mean" | "mode" | "params"`). It has
-  `params_size(...)`, static, for the layer before it; `distribution(params)`, the `tfd` object in float32;
-  `event_shape`, `num_params`, and `next_seed()` for the object's own `sample`. Arguments and parameters are
-  those of `tfp.layers`, so that weights trained with it keep their meaning (scales have 1e-5 added).
-- A **prior** has weights instead of inputs: `distribution()`, `event_shape`; called as a layer it gives `log_prob`.
-- `KLDivergence(posterior, prior)` is the latent layer of a variational autoencoder: parameters in, sample out, and the
-  divergence added to the loss. `kl_divergence(posterior, prior, sample)` gives it for `tfd` objects, `[...]`, or
-  `[...,*event_shape]` where it is a sum over the values of an event.
+  parameters themselves (`convert_to_tensor_fn="sample" | "mean" | "mode" | "params"`). It has a static method
+  `params_size(...)` for the size of the layer before it; `distribution(params)`, the `tfd` object in float32;
+  `log_prob(params, values)`, which checks the values; `event_shape`, `num_params`, `support`; and `next_seed()` for the
+  `sample` method of the `tfd` object. Arguments and parameters are those of `tfp.layers`, so weights trained with it
+  keep their meaning, except that 1e-5 is added to all scales.
+- A **prior** has weights instead of inputs. It has `distribution()`, `event_shape` and `support`; called as a layer, it
+  gives the `log_prob` of its inputs.
+- `KLDivergence(posterior, prior)` is the latent layer of a variational autoencoder: it takes parameters, returns a
+  sample and adds the divergence to the loss. The function `kl_divergence(posterior, prior, sample)` gives the
+  divergence of two `tfd` objects.
 - `NegativeLogLikelihood(distribution_layer)` is the loss of a model that outputs parameters.
 
-So the negative evidence lower bound is the loss of an ordinary model:
+With these, the negative evidence lower bound is the loss of an ordinary model:
 
 >>> from ikelos.layers.distributions import Bernoulli, KLDivergence, NegativeLogLikelihood, Normal, StandardNormalPrior
 >>> pixels = Bernoulli((28, 28))
@@ -29,19 +32,28 @@ So the negative evidence lower bound is the loss of an ordinary model:
 >>> pixels.distribution(model(keras.ops.zeros((2, 28, 28)))).mean().shape
 TensorShape([2, 28, 28])
 
-Signatures; all distribution layers also take `convert_to_tensor_fn="sample"` and `seed=None`:
+Distribution layers, all of which also take `convert_to_tensor_fn="sample"` and `seed=None`:
 
-| distribution layer | arguments, also those of `params_size` | parameters of an event of E values |
-|---|---|---|
-| `Normal`, `Bernoulli`, `ContinuousBernoulli` | `event_shape=()` | 2 E, E, E; or maps |
-| `MultivariateNormalDiag`, `MultivariateNormalTriL` | `event_size` | 2 E; E + E (E + 1) / 2 |
-| `Categorical` | `num_classes, event_shape=()` | E num_classes; or maps |
-| `OneHotCategorical` | `event_size` | E |
-| `MixtureNormal` | `num_components, event_shape=()` | num_components (1 + 2 E) |
-| `MixtureDiscretizedLogistic` | `num_components, event_shape=()` | 3 E num_components; or maps |
+| distribution layer | arguments of the layer and of `params_size` | parameters of an event of E values | values |
+|---|---|---|---|
+| `Normal`, `Logistic` | `event_shape=()` | 2 E, or maps | finite |
+| `Bernoulli`, `ContinuousBernoulli` | `event_shape=()` | E, or maps | 0 to 1 |
+| `Poisson` | `event_shape=()` | E, or maps | 0, 1, 2, ... |
+| `MultivariateNormalDiag` | `event_size` | 2 E | finite |
+| `MultivariateNormalTriL` | `event_size` | E + E (E + 1) / 2 | finite |
+| `Categorical` | `num_classes, event_shape=()` | E num_classes, or maps | 0 to num_classes - 1 |
+| `OneHotCategorical` | `event_size` | E | one-hot vectors |
+| `Mixture` | `num_components, component_layer` | num_components (1 + those of a component) | the component's |
+| `MixtureNormal` | `num_components, event_shape=()` | num_components (1 + 2 E) | finite |
+| `MixtureDiscretizedLogistic` | `num_components, event_shape=()` | 3 E num_components, or maps | the levels |
 
-`MixtureDiscretizedLogistic` also has `low=0.0, high=1.0, num_levels=256`. "Maps": of an event with two axes or more the
-parameters may also be `[...,*event_shape[:-1],channels]`, as a convolution gives them.
+`Mixture.params_size` takes the number of a component's parameters in place of the component, and
+`MixtureDiscretizedLogistic` also has the arguments `low=0.0, high=1.0, num_levels=256`. "Maps": the parameters of an
+event with two or more axes may also have the shape `[...,*event_shape[:-1],channels]`, as a convolution gives them.
+
+Values that a distribution cannot take (0 to 255 under `Bernoulli`, a fraction under `Poisson`, NaN) are refused by
+`log_prob`, `NegativeLogLikelihood`, priors and `ikelos.layers.VariationalAutoencoder`, and so are shapes that
+TensorFlow would broadcast. Methods of the `tfd` objects check nothing.
 
 | prior | arguments |
 |---|---|
@@ -50,20 +62,53 @@ parameters may also be `[...,*event_shape[:-1],channels]`, as a convolution give
 | `VampPrior` | `encoder, posterior, num_components, input_shape, initializer="random_uniform", constraint=None` |
 | `RealNVPPrior` | `event_size, num_couplings=4, hidden_units=(64, 64), activation="relu"` |
 
-`KLDivergence(posterior, prior, beta=1.0, free_bits=0.0, use_exact_kl=None)`,
-`NegativeLogLikelihood(distribution, reduction="sum_over_batch_size")`,
-`VectorQuantizer(num_embeddings, embedding_dim, commitment_cost=0.25, decay=0.99, epsilon=1e-5)` with `encode(inputs)`,
-`decode(ids)`, `codebook()`.
+Further layers: `KLDivergence(posterior, prior, beta=1.0, free_bits=0.0, use_exact_kl=None)`,
+`NegativeLogLikelihood(distribution, reduction="sum_over_batch_size")` and
+`VectorQuantizer(num_embeddings, embedding_dim, commitment_cost=0.25, decay=0.99, epsilon=1e-5)`, which has
+`encode(inputs)`, `decode(ids)` and `codebook()`.
+
+Any other distribution of TensorFlow Probability, for which `tfp.layers` has `DistributionLambda`, is a subclass of
+`DistributionLayer`. As such it is saved by name and not as code, and works wherever the distribution layers do:
+
+>>> import tensorflow_probability as tfp
+>>> from ikelos.layers.distributions import DistributionLayer, Support, event_size, scale_of
+>>> @keras.saving.register_keras_serializable(package="my_project")
+... class Gamma(DistributionLayer):
+...     support = Support("positive numbers", lambda x: (x > 0) & (x < float("inf")))
+...
+...     def __init__(self, event_shape=(), **kwargs):
+...         super().__init__(event_shape, self.params_size(event_shape), **kwargs)
+...
+...     @staticmethod
+...     def params_size(event_shape=()):
+...         return 2 * event_size(event_shape)
+...
+...     def make_distribution(self, params):
+...         concentration, rate = self.split(params, 2)
+...         gamma = tfp.distributions.Gamma(scale_of(concentration), scale_of(rate))
+...         return tfp.distributions.Independent(gamma, len(self.event_shape))
+...
+...     def get_config(self):
+...         return {**super().get_config(), "event_shape": self.event_shape}
+>>> waiting_times = NegativeLogLikelihood(Gamma(3))
+>>> round(float(waiting_times(keras.ops.ones((2, 3)), keras.ops.zeros((2, Gamma.params_size(3))))), 4)
+3.6494
+>>> waiting_times(-keras.ops.ones((2, 3)), keras.ops.zeros((2, 6)))
+Traceback (most recent call last):
+ValueError: `y_true` must be positive numbers. Received: a value of -1
 
 All but `VectorQuantizer` need TensorFlow Probability (`pip install 'ikelos[probability]'`), which is imported when the
-first of them is made.
+first of them is created.
 """
 
 from ikelos.layers.distributions.bernoulli import Bernoulli
 from ikelos.layers.distributions.categorical import Categorical
 from ikelos.layers.distributions.continuous_bernoulli import ContinuousBernoulli
+from ikelos.layers.distributions.distribution_layer import DistributionLayer, event_size, scale_of
 from ikelos.layers.distributions.kl_divergence import KLDivergence, kl_divergence
 from ikelos.layers.distributions.learned_prior import LearnedPrior
+from ikelos.layers.distributions.logistic import Logistic
+from ikelos.layers.distributions.mixture import Mixture
 from ikelos.layers.distributions.mixture_discretized_logistic import MixtureDiscretizedLogistic
 from ikelos.layers.distributions.mixture_normal import MixtureNormal
 from ikelos.layers.distributions.multivariate_normal_diag import MultivariateNormalDiag
@@ -71,8 +116,11 @@ from ikelos.layers.distributions.multivariate_normal_tril import MultivariateNor
 from ikelos.layers.distributions.negative_log_likelihood import NegativeLogLikelihood
 from ikelos.layers.distributions.normal import Normal
 from ikelos.layers.distributions.one_hot_categorical import OneHotCategorical
+from ikelos.layers.distributions.poisson import Poisson
+from ikelos.layers.distributions.prior import Prior
 from ikelos.layers.distributions.real_nvp_prior import RealNVPPrior
 from ikelos.layers.distributions.standard_normal_prior import StandardNormalPrior
+from ikelos.layers.distributions.support import Support
 from ikelos.layers.distributions.vamp_prior import VampPrior
 from ikelos.layers.distributions.vector_quantizer import VectorQuantizer
 
@@ -80,8 +128,11 @@ __all__ = [
     "Bernoulli",
     "Categorical",
     "ContinuousBernoulli",
+    "DistributionLayer",
     "KLDivergence",
     "LearnedPrior",
+    "Logistic",
+    "Mixture",
     "MixtureDiscretizedLogistic",
     "MixtureNormal",
     "MultivariateNormalDiag",
@@ -89,9 +140,14 @@ __all__ = [
     "NegativeLogLikelihood",
     "Normal",
     "OneHotCategorical",
+    "Poisson",
+    "Prior",
     "RealNVPPrior",
     "StandardNormalPrior",
+    "Support",
     "VampPrior",
     "VectorQuantizer",
+    "event_size",
     "kl_divergence",
+    "scale_of",
 ]

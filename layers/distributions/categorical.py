@@ -2,20 +2,23 @@
 
 import keras
 
-from ikelos.layers.distributions.distribution_layer import DistributionLayer, check_positive, event_size, probability
+from ikelos.layers.distributions.distribution_layer import DistributionLayer, event_size, probability
+from ikelos.layers.distributions.support import classes
+from ikelos.layers.options import check_positive
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class Categorical(DistributionLayer):
     """Independent distributions of class ids from 0 to `num_classes - 1`.
 
-    Parameters: logits, those of one id side by side. Samples are int32 and have no gradient; a mean is not defined.
+    The parameters are logits; the logits of one id are next to each other. Samples are int32 and have no gradient. The
+    mean of class ids is not defined.
 
     Args:
         num_classes: Number of classes, V.
         event_shape: Shape of one event; () for a single id.
         convert_to_tensor_fn: What `call` returns: "sample" or "mode", or "params", the parameters in float32.
-        seed: Seed of the samples.
+        seed: Seed of the samples, an int.
 
     Input shape: `[...,params_size]`, or maps `[...,*event_shape[:-1],event_shape[-1]*V]`.
 
@@ -23,7 +26,7 @@ class Categorical(DistributionLayer):
 
     Raises:
         ImportError: If TensorFlow Probability is not installed.
-        ValueError: If an argument or the inputs' shape is another.
+        ValueError: If an argument or the shape of the inputs is not as described.
 
     Example:
 
@@ -32,29 +35,31 @@ class Categorical(DistributionLayer):
     array([1], dtype=int32)
     """
 
+    conversions = ("sample", "mode", "params")
+
     def __init__(self, num_classes, event_shape=(), convert_to_tensor_fn="sample", seed=None, **kwargs):
-        check_positive(num_classes=num_classes)
-        if convert_to_tensor_fn == "mean":
-            raise ValueError("Class ids have no mean. Received: convert_to_tensor_fn='mean'")
         size = Categorical.params_size(num_classes, event_shape)
         super().__init__(event_shape, size, convert_to_tensor_fn, seed, **kwargs)
         self.num_classes = num_classes
+        self.support = classes(num_classes)
 
     @staticmethod
     def params_size(num_classes, event_shape=()):
         """The number of parameters of one event."""
+        check_positive(num_classes=num_classes)
         return num_classes * event_size(event_shape)
 
     @property
     def value_dtype(self):
-        """The dtype of samples."""
+        """Dtype of samples."""
         return "int32"
 
     def get_config(self):
         """The constructor's arguments."""
         return {**super().get_config(), "num_classes": self.num_classes, "event_shape": self.event_shape}
 
-    def _distribution(self, params):
+    def make_distribution(self, params):
+        """The `tfd.Distribution` of logits."""
         tfd = probability().distributions
-        (logits,) = self._split(params, 1, (self.num_classes,))
+        (logits,) = self.split(params, 1, (self.num_classes,))
         return tfd.Independent(tfd.Categorical(logits), len(self.event_shape))

@@ -3,19 +3,21 @@
 import keras
 
 from ikelos.layers.distributions.distribution_layer import DistributionLayer, event_size, probability
+from ikelos.layers.distributions.support import UNIT_INTERVAL
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class ContinuousBernoulli(DistributionLayer):
     """Independent continuous Bernoulli distributions of values from 0 to 1 (Loaiza-Ganem & Cunningham 2019).
 
-    Parameters: logits. The density is that of `Bernoulli` for values between 0 and 1, with the constant that makes
-    it integrate to 1. Samples are reparameterised. The gradient of the variance is finite up to logits of +-88.
+    The parameters are logits. The density is `exp(log_prob)` of `Bernoulli`, normalized so that it integrates to 1 over
+    the values from 0 to 1. Samples are reparameterized. The gradient of the variance is finite for logits up to 88 in
+    absolute value.
 
     Args:
-        event_shape: Shape of one event.
+        event_shape: Shape of one event; an int is the size of a vector.
         convert_to_tensor_fn: What `call` returns: "sample", "mean" or "mode", or "params", the parameters in float32.
-        seed: Seed of the samples.
+        seed: Seed of the samples, an int.
 
     Input shape: `[...,params_size]` or maps `[...,*event_shape]`.
 
@@ -23,7 +25,7 @@ class ContinuousBernoulli(DistributionLayer):
 
     Raises:
         ImportError: If TensorFlow Probability is not installed.
-        ValueError: If the inputs' shape is another.
+        ValueError: If an argument or the shape of the inputs is not as described.
 
     Example:
 
@@ -31,6 +33,8 @@ class ContinuousBernoulli(DistributionLayer):
     >>> layer(keras.ops.zeros((1, 2))).numpy()
     array([[0.5, 0.5]], dtype=float32)
     """
+
+    support = UNIT_INTERVAL
 
     def __init__(self, event_shape=(), convert_to_tensor_fn="sample", seed=None, **kwargs):
         size = ContinuousBernoulli.params_size(event_shape)
@@ -45,7 +49,8 @@ class ContinuousBernoulli(DistributionLayer):
         """The constructor's arguments."""
         return {**super().get_config(), "event_shape": self.event_shape}
 
-    def _distribution(self, params):
+    def make_distribution(self, params):
+        """The `tfd.Distribution` of logits."""
         tfd = probability().distributions
-        (logits,) = self._split(params, 1)
+        (logits,) = self.split(params, 1)
         return tfd.Independent(tfd.ContinuousBernoulli(logits, dtype=params.dtype), len(self.event_shape))

@@ -1,4 +1,4 @@
-"""The `tfd` object of `MixtureDiscretizedLogistic`; imports TensorFlow Probability, so is imported late."""
+"""The `tfd` object of `MixtureDiscretizedLogistic`. Imported late, because it needs TensorFlow Probability."""
 
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
@@ -8,7 +8,8 @@ from tensorflow_probability import util
 class DiscretizedLogistic(tfd.Distribution):
     """A logistic distribution rounded to `num_levels` values evenly spaced from `low` to `high`.
 
-    A level has the probability of all that rounds to it; the first and the last that of all below and above too.
+    The probability of a level is that of all values that round to it; for the first and the last level also that of
+    all values below and above.
     """
 
     def __init__(self, loc, scale, low, high, num_levels, name="DiscretizedLogistic"):
@@ -41,8 +42,8 @@ class DiscretizedLogistic(tfd.Distribution):
         return self._low + self._step * tf.clip_by_value(level, 0.0, self._num_levels - 1.0)
 
     def _log_prob(self, value):
-        # With sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)) nothing cancels. The difference of
-        # two cdfs, or of their logs as in tfd.QuantizedDistribution, loses a level's probability of 1e-4 to 3 digits.
+        # In sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)) nothing cancels. The difference of two
+        # cdfs, or of their logs as in tfd.QuantizedDistribution, has only 3 correct digits for a probability of 1e-4.
         above = (value + self._step / 2 - self._loc) / self._scale
         below = (value - self._step / 2 - self._loc) / self._scale
         width = self._step / self._scale

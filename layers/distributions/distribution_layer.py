@@ -1,19 +1,20 @@
-"""`DistributionLayer`: what all layers have in common whose inputs are a distribution's parameters."""
+"""`DistributionLayer`: the base of all layers whose inputs are the parameters of a distribution."""
 
 import math
 
 import keras
 import tensorflow as tf
 
-# Added to every scale, as `tfp.layers.MultivariateNormalTriL` adds it: without it log_prob overflows float32 where a
-# network's output of -50 makes a scale of 2e-22.
-SMALLEST_SCALE = 1e-5
+from ikelos.layers.distributions.support import REAL, checked, real_numbers
+from ikelos.layers.options import is_integer
 
-_CONVERSIONS = ("sample", "mean", "mode", "params")
+# Added to every scale, as in `tfp.layers.MultivariateNormalTriL`. Without it, log_prob overflows float32 where an
+# output of -50 makes a scale of 2e-22.
+SMALLEST_SCALE = 1e-5
 
 
 def probability():
-    """The module `tensorflow_probability`, imported late: the other layers do without it."""
+    """The module `tensorflow_probability`, imported late because the other layers do without it."""
     try:
         import tensorflow_probability
     except ImportError as error:
@@ -24,58 +25,67 @@ def probability():
 
 
 def event_size(event_shape):
-    """The number of values in an event, whose shape may be given as an int."""
+    """The number of values in an event."""
     return math.prod(shape_tuple(event_shape))
 
 
-def shape_tuple(event_shape):
-    """An event's shape, or size, as a tuple of ints."""
-    shape = (event_shape,) if isinstance(event_shape, int) else tuple(event_shape)
-    if not all(isinstance(size, int) and size > 0 for size in shape):
-        raise ValueError(f"`event_shape` must be positive integers. Received: event_shape={event_shape}")
-    return shape
+def shape_tuple(shape, name="event_shape"):
+    """The shape of an event as a tuple of ints; an int is the shape of a vector.
 
-
-def check_positive(**arguments):
-    """Raises an error that names the argument unless all are positive integers."""
-    for name, value in arguments.items():
-        if not isinstance(value, int) or value <= 0:
-            raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value}")
+    Raises:
+        ValueError: If it is neither a positive integer nor a sequence of them.
+    """
+    sizes = (shape,) if is_integer(shape) else shape
+    if not (isinstance(sizes, tuple | list | tf.TensorShape) and all(is_integer(n) and n > 0 for n in sizes)):
+        raise ValueError(f"`{name}` must be positive integers. Received: {name}={shape!r}")
+    return tuple(int(size) for size in sizes)
 
 
 def scale_of(params):
-    """Positive scales for unbounded parameters, as tfp.layers has them: softplus."""
+    """Positive scales from unbounded parameters: softplus, as in `tfp.layers`."""
     return tf.math.softplus(params) + SMALLEST_SCALE
 
 
 class DistributionLayer(keras.layers.Layer):
-    """Base of the layers that take a distribution's parameters and return a tensor.
+    """Base of the layers that turn the parameters of a distribution into a tensor.
 
-    A subclass has a static `params_size(...)` and `_distribution(params)`, and gives this constructor the shape of
-    an event and the number of parameters.
+    A subclass has `params_size(...)`, a static method, and `make_distribution(params)`. It gives this constructor the
+    shape of an event and the number of parameters. If not all finite numbers are possible values, it also has
+    `support`; if some conversions are not defined, `conversions`.
 
-    Parameters are `[...,params_size]`, as in tfp.layers. Where a subclass parts them by value (`_split`) they may
-    also be maps of the event's own shape, but for more channels, as a convolution gives them: `[...,28,28,2]` for
-    a normal distribution of events `[28,28,1]`.
+    Parameters have the shape `[...,params_size]`, as in `tfp.layers`. In a subclass that takes them apart with `split`
+    they may also be maps `[...,*event_shape[:-1],channels]`, as a convolution gives them: `[...,28,28,2]` for a normal
+    distribution of events `[28,28,1]`.
 
-    All is computed in float32 under half-precision policies: bfloat16 has no more than 8 bits for a log_prob in the
-    hundreds of nats.
+    Everything is computed in float32 under half-precision policies, because bfloat16 has 8 bits only, too few for a
+    log_prob of hundreds of nats.
 
     Args:
-        event_shape: Shape of one event.
+        event_shape: Shape of one event; an int is the size of a vector.
         num_params: Number of parameters of one event.
-        convert_to_tensor_fn: What `call` returns: "sample", "mean" or "mode", in the policy's compute dtype, or
-            "params", the parameters in float32.
-        seed: Seed of the samples.
+        convert_to_tensor_fn: What `call` returns. "sample", "mean" or "mode" have the policy's compute dtype; "params"
+            are the parameters in float32.
+        seed: Seed of the samples, an int.
+
+    Attributes:
+        support: `Support`, the values that the distribution can take.
+        conversions: The names that `convert_to_tensor_fn` can be.
+
+    Raises:
+        ImportError: If TensorFlow Probability is not installed.
+        ValueError: If an argument has another value than described.
     """
+
+    support = REAL
+    conversions: tuple[str, ...] = ("sample", "mean", "mode", "params")
 
     def __init__(self, event_shape, num_params, convert_to_tensor_fn="sample", seed=None, **kwargs):
         probability()
-        # Parameters that come in float32 shall not be rounded to the compute dtype.
+        # Without autocast, float32 parameters are not rounded to the compute dtype.
         super().__init__(autocast=False, **kwargs)
-        if convert_to_tensor_fn not in _CONVERSIONS:
+        if convert_to_tensor_fn not in self.conversions:
             raise ValueError(
-                f"`convert_to_tensor_fn` must be one of {_CONVERSIONS}. "
+                f"`convert_to_tensor_fn` must be one of {self.conversions}. "
                 f"Received: convert_to_tensor_fn={convert_to_tensor_fn!r}"
             )
         self.event_shape = shape_tuple(event_shape)
@@ -87,19 +97,64 @@ class DistributionLayer(keras.layers.Layer):
 
     @property
     def value_dtype(self):
-        """The dtype of samples."""
+        """Dtype of what `call` returns, except for "params"."""
         return self.compute_dtype
 
     @property
     def params_dtype(self):
-        """The dtype that parameters and all that is computed of them have."""
+        """Dtype of the parameters and of everything that is computed from them."""
         return "float64" if self.compute_dtype == "float64" else "float32"
 
     def distribution(self, params):
-        """The `tfd.Distribution` with these parameters, `[...,params_size]`; its batch shape is `[...]`."""
-        params = tf.cast(params, self.params_dtype)
-        self._batch_shape(params.shape)
-        return self._distribution(params)
+        """The `tfd.Distribution` with the parameters `[...,params_size]`; its batch shape is `[...]`.
+
+        Its own methods don't check the values that they are given; `log_prob` of this layer does.
+
+        Raises:
+            ValueError: If the parameters have another shape.
+        """
+        params = real_numbers("params", params, self.params_dtype)
+        return self.make_distribution(tf.ensure_shape(params, self._params_shape(params.shape)))
+
+    def log_prob(self, params, values, name="values"):
+        """The log-probability, or log-density, of one event for each event of parameters.
+
+        Args:
+            params: Parameters `[...,params_size]`.
+            values: Events `[...,*event_shape]`.
+            name: What error messages call the values.
+
+        Returns:
+            Nats `[...]`, in float32 or float64.
+
+        Raises:
+            ValueError: If a shape is wrong or, in eager execution, a value is not in the support.
+            tf.errors.InvalidArgumentError: When a graph runs, if a value is not in the support. XLA drops this
+                check; the result for the event is then NaN.
+        """
+        distribution = self.distribution(params)
+        values = self.checked(values, name, distribution.batch_shape, distribution.batch_shape_tensor())
+        return distribution.log_prob(values)
+
+    def checked(self, values, name, batch_shape=None, batch_shape_tensor=None):
+        """Values `[...,*event_shape]` as the `tfd` object takes them, after the checks of `log_prob`.
+
+        Args:
+            values: The events.
+            name: What error messages call them.
+            batch_shape: `tf.TensorShape` that the axes before the event must have; any when None.
+            batch_shape_tensor: The same shape as a tensor, for sizes that are not known before the graph runs.
+
+        Raises:
+            ValueError: As `log_prob`.
+            tf.errors.InvalidArgumentError: As `log_prob`.
+        """
+        shapes = (batch_shape, batch_shape_tensor)
+        values = checked(name, values, self.support, self.event_shape, self.params_dtype, *shapes)
+        if self.value_dtype != "int32":
+            return values
+        # NaN, which marks a value outside under XLA, would become a valid id; the score of -1 is NaN.
+        return tf.where(tf.math.is_nan(values), -1, tf.cast(values, tf.int32))
 
     def next_seed(self):
         """The next seed for a method of a `tfd.Distribution`, int32 `[2]`."""
@@ -118,12 +173,12 @@ class DistributionLayer(keras.layers.Layer):
         return tf.cast(values, self.value_dtype)
 
     def compute_output_shape(self, input_shape):
-        """`[...,*event_shape]`; with "params" the inputs' shape."""
-        batch_shape = self._batch_shape(input_shape)
-        return tuple(input_shape) if self.convert_to_tensor_fn == "params" else (*batch_shape, *self.event_shape)
+        """`[...,*event_shape]`; with "params" the shape of the inputs."""
+        input_shape = self._params_shape(input_shape)
+        return input_shape if self.convert_to_tensor_fn == "params" else (*self._batch(input_shape), *self.event_shape)
 
     def compute_output_spec(self, inputs):
-        """The output's shape and dtype."""
+        """Shape and dtype of the output."""
         dtype = self.params_dtype if self.convert_to_tensor_fn == "params" else self.value_dtype
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=dtype)
 
@@ -131,34 +186,38 @@ class DistributionLayer(keras.layers.Layer):
         """The constructor's arguments that all subclasses have."""
         return {**super().get_config(), "convert_to_tensor_fn": self.convert_to_tensor_fn, "seed": self.seed}
 
-    def _distribution(self, params):
+    def make_distribution(self, params):
+        """The `tfd.Distribution` with the parameters, which have the right shape and dtype; for subclasses."""
         raise NotImplementedError
 
+    def split(self, params, number, each=()):
+        """Splits parameters into `number` tensors `[...,*event_shape,*each]`; for subclasses."""
+        shape = tf.concat([self._batch(tf.shape(params), params.shape), [*self.event_shape, *each]], axis=0)
+        return [tf.reshape(part, shape) for part in tf.split(params, number, axis=-1)]
+
     def _map_shape(self):
-        """The shape of parameters as maps; None where they can only be flat."""
+        """The shape of one event's parameters as a map; None if they can only be flat."""
         if len(self.event_shape) < 2:
             return None
         *spatial, channels = self.event_shape
         return (*spatial, channels * self.num_params // event_size(self.event_shape))
 
-    def _are_maps(self, params_shape):
+    def _are_maps(self, shape):
         maps = self._map_shape()
-        return maps is not None and tuple(params_shape[-len(maps) :]) == maps
+        return maps is not None and tuple(shape[-len(maps) :]) == maps
 
-    def _batch_shape(self, params_shape):
-        if self._are_maps(params_shape):
-            return tuple(params_shape[: -len(self.event_shape)])
-        if len(params_shape) == 0 or params_shape[-1] != self.num_params:
-            maps = self._map_shape()
-            raise ValueError(
-                f"The parameters must have the shape [...,{self.num_params}]"
-                + (f" or [...,{','.join(map(str, maps))}]" if maps else "")
-                + f". Received: inputs.shape={tuple(params_shape)}"
-            )
-        return tuple(params_shape[:-1])
+    def _batch(self, shape, static_shape=None):
+        """The part of a checked shape that comes before the parameters of one event."""
+        return shape[: -len(self.event_shape)] if self._are_maps(static_shape or shape) else shape[:-1]
 
-    def _split(self, params, number, each=()):
-        """Parts parameters in `number` tensors `[...,*event_shape,*each]`."""
-        batch = tf.shape(params)[: -len(self.event_shape)] if self._are_maps(params.shape) else tf.shape(params)[:-1]
-        shape = tf.concat([batch, tf.constant([*self.event_shape, *each], tf.int32)], axis=0)
-        return [tf.reshape(part, shape) for part in tf.split(params, number, axis=-1)]
+    def _params_shape(self, shape):
+        """The parameters' shape with the sizes that they must have in place of unknown ones."""
+        shape, maps = None if tf.TensorShape(shape).rank is None else tuple(shape), self._map_shape()
+        for ending in filter(None, [maps, (self.num_params,)]):
+            # An unknown last axis holds flat parameters: a convolution knows its channels.
+            if shape and len(shape) >= len(ending) and (shape[-1] is not None or ending is not maps):
+                start = shape[: len(shape) - len(ending)]
+                if all(size in (None, wanted) for size, wanted in zip(shape[len(start) :], ending, strict=True)):
+                    return (*start, *ending)
+        wanted = f"[...,{self.num_params}]" + (f" or [...,{','.join(map(str, maps))}]" if maps else "")
+        raise ValueError(f"`params` must have the shape {wanted}. Received: params.shape={shape}")

@@ -1,39 +1,44 @@
-"""`KLDivergence`: samples a posterior and adds its distance from a prior to the loss."""
+"""`KLDivergence`: samples from a posterior and adds its divergence from a prior to the loss."""
 
 import math
 
 import keras
 import tensorflow as tf
 
-from ikelos.layers.distributions.distribution_layer import probability
+from ikelos.layers.distributions.distribution_layer import DistributionLayer, probability
+from ikelos.layers.distributions.prior import Prior
+from ikelos.layers.distributions.support import REAL
+from ikelos.layers.options import deserialized, is_variable, serialized, weight
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class KLDivergence(keras.layers.Layer):
     """Draws the latent sample of a variational autoencoder and adds KL(posterior, prior) to the loss.
 
-    What is added (`add_loss`) is `beta` times the mean over all axes before the event of the divergence, in nats per
-    event (Kingma & Welling 2014, equation 3; `beta`: Higgins et al. 2017). With `NegativeLogLikelihood` it makes the
-    loss the negative evidence lower bound, if all latent values of an example are one event.
+    The layer adds (`add_loss`) `beta` times the divergence in nats per event, averaged over all axes before the event
+    (Kingma & Welling 2014, equation 3; `beta`: Higgins et al. 2017). If all latent values of an example are one event,
+    this and `NegativeLogLikelihood` make the loss the negative evidence lower bound.
 
     Args:
         posterior: The distribution layer of the parameters, such as `Normal(Z)`, with
             `convert_to_tensor_fn="sample"`.
-        prior: The prior layer, such as `StandardNormalPrior(Z)`.
-        beta: Weight, a number or a `keras.optimizers.schedules` object of the training step, in which this layer
-            counts its own calls in training: `PolynomialDecay(0.0, 1000, 1.0)` is a warm-up over 1000 steps
-            (Sønderby et al. 2016, section 2.3). Evaluation uses the weight that the training has reached.
-        free_bits: Nats per event that cost nothing (Kingma et al. 2016, appendix C.8). If the divergence is a sum
-            over the values of an event, as between independent normals, each value has its equal share of them.
-        use_exact_kl: True for what TensorFlow Probability knows in closed form, False for an estimate from the sample
-            that the layer returns; by default exact where it is known.
+        prior: The prior, such as `StandardNormalPrior(Z)`.
+        beta: Weight of the divergence. A number; or a `keras.Variable` or `tf.Variable`, which a callback can change
+            (`beta.assign(0.5)`) and which a saved model keeps; or a `keras.optimizers.schedules` object, called with
+            the number of training calls of this layer: `PolynomialDecay(0.0, 1000, 1.0)` raises the weight to 1 over
+            1000 steps (Sønderby et al. 2016, section 2.3). Evaluation uses the weight that training has reached.
+        free_bits: Nats per event that cost nothing (Kingma et al. 2016, appendix C.8), a number or a variable. If the
+            divergence is a sum over the values of an event, as between independent normal distributions, each value has
+            an equal share.
+        use_exact_kl: True for the closed form of TensorFlow Probability, False for an estimate from the sample that the
+            layer returns. By default the closed form where there is one.
 
     Input shape: parameters `[...,params_size]`. Output shape: the sample `[...,*event_shape]`.
 
     Raises:
         ImportError: If TensorFlow Probability is not installed.
-        NotImplementedError: If `use_exact_kl=True` and it is not known.
-        ValueError: If an argument is another.
+        NotImplementedError: If `use_exact_kl=True` and there is no closed form.
+        ValueError: If an argument is not as described, or the prior does not have all values of the posterior.
 
     Example:
 
@@ -47,29 +52,20 @@ class KLDivergence(keras.layers.Layer):
 
     def __init__(self, posterior, prior, beta=1.0, free_bits=0.0, use_exact_kl=None, **kwargs):
         super().__init__(autocast=False, **kwargs)
-        if posterior.convert_to_tensor_fn != "sample":
-            raise ValueError(
-                "`posterior` must give samples. "
-                f"Received: posterior.convert_to_tensor_fn={posterior.convert_to_tensor_fn!r}"
-            )
-        if posterior.event_shape != prior.event_shape:
-            raise ValueError(
-                "`posterior` and `prior` must have the same events. Received: "
-                f"posterior.event_shape={posterior.event_shape}, prior.event_shape={prior.event_shape}"
-            )
-        if free_bits < 0:
-            raise ValueError(f"`free_bits` must not be negative. Received: free_bits={free_bits}")
+        _check_pair(posterior, prior)
+        if use_exact_kl not in (None, True, False):
+            raise ValueError(f"`use_exact_kl` must be True, False or None. Received: use_exact_kl={use_exact_kl!r}")
         self.posterior = posterior
         self.prior = prior
-        self.beta = beta
-        self.free_bits = free_bits
+        self.beta = beta if callable(beta) else weight("beta", beta)
+        self.free_bits = weight("free_bits", free_bits)
         self.use_exact_kl = use_exact_kl
         self.step = None
         if callable(beta):
             self.step = self.add_weight(
                 name="step", dtype="int64", initializer="zeros", trainable=False, aggregation="only_first_replica"
             )
-        self.built = True  # as its parts are
+        self.built = True  # posterior and prior are
 
     def call(self, inputs, training=False):
         """A sample of the posterior with the parameters `inputs`."""
@@ -80,19 +76,22 @@ class KLDivergence(keras.layers.Layer):
         return tf.cast(sample, self.compute_dtype)
 
     def cost(self, divergence, batch_axes, sample_weight=None, training=False):
-        """What is added to the loss, for models with a loss of their own.
+        """The term of the loss, for models that compute their loss themselves.
 
         Args:
-            divergence: As `kl_divergence` gives it.
-            batch_axes: The number of its first axes that are no part of an event.
-            sample_weight: For the mean over these axes; their shape.
-            training: Whether to count the step.
+            divergence: Nats, as from the function `kl_divergence`.
+            batch_axes: Number of its first axes that are not part of an event.
+            sample_weight: Weights for the mean over these axes, of their shape.
+            training: Whether to count a training step.
+
+        Returns:
+            A scalar.
         """
         means = weighted_mean(divergence, sample_weight, batch_axes)
-        # Without free bits nothing is cut off: an estimate of a sample may be below 0, and their mean is unbiased.
-        if self.free_bits:
-            means = tf.maximum(means, self.free_bits / math.prod(means.shape))
-        cost = self.weight() * tf.reduce_sum(means)
+        # Without free bits nothing is cut off: the estimate from one sample may be below 0, and its mean is unbiased.
+        if is_variable(self.free_bits) or self.free_bits > 0:
+            means = tf.maximum(means, tf.cast(self.free_bits, means.dtype) / math.prod(means.shape))
+        cost = tf.cast(self.weight(), means.dtype) * tf.reduce_sum(means)
         if self.step is not None and training:
             self.step.assign_add(1)
         return cost
@@ -111,20 +110,34 @@ class KLDivergence(keras.layers.Layer):
             **super().get_config(),
             "posterior": keras.saving.serialize_keras_object(self.posterior),
             "prior": keras.saving.serialize_keras_object(self.prior),
-            "beta": keras.saving.serialize_keras_object(self.beta),
-            "free_bits": self.free_bits,
+            "beta": serialized_beta(self.beta),
+            "free_bits": serialized(self.free_bits),
             "use_exact_kl": self.use_exact_kl,
         }
 
     @classmethod
     def from_config(cls, config):
-        """A layer with the config's posterior, prior and beta."""
-        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in ("posterior", "prior", "beta")}
-        return cls(**{**config, **parts})
+        """A layer from the constructor's arguments."""
+        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in ("posterior", "prior")}
+        return cls(**config | parts | deserialized_options(config))
+
+
+def serialized_beta(beta):
+    """A weight or schedule as data that JSON can hold."""
+    return keras.saving.serialize_keras_object(beta) if callable(beta) else serialized(beta)
+
+
+def deserialized_options(config):
+    """`beta` and `free_bits` of a config, by name."""
+    beta = deserialized(config["beta"])
+    return {
+        "beta": keras.saving.deserialize_keras_object(beta) if isinstance(beta, dict) else beta,
+        "free_bits": deserialized(config["free_bits"]),
+    }
 
 
 def weighted_mean(values, weights=None, axes=1):
-    """The mean over the first axes, which are those of the weights; 0 where all weights are."""
+    """The mean over the first axes, which the weights have too; 0 if all weights are 0."""
     over = list(range(axes))
     if weights is None:
         return tf.reduce_mean(values, axis=over)
@@ -134,17 +147,37 @@ def weighted_mean(values, weights=None, axes=1):
 
 
 def kl_divergence(posterior, prior, sample, use_exact_kl=None):
-    """The divergence of two `tfd` distributions, in nats, by the values of an event where it is a sum over them.
+    """The divergence of two `tfd` distributions, in nats.
 
     Args:
-        posterior: With batch shape `[...]`.
-        prior: Without batch shape.
-        sample: Of the posterior, `[...,*event_shape]`, for the estimate.
+        posterior: `tfd.Distribution` with batch shape `[...]`.
+        prior: `tfd.Distribution` with batch shape () and the same event shape.
+        sample: Sample of the posterior, `[...,*event_shape]` or with more axes before these, for the estimate.
         use_exact_kl: As in `KLDivergence`.
 
     Returns:
-        `[...,*event_shape]` if both are independent distributions whose divergence is known, `[...]` otherwise.
+        `[...,*event_shape]` if both distributions are independent over the values of an event and there is a closed
+        form; the sum over these axes is the divergence. Otherwise `[...]`.
+
+    Raises:
+        NotImplementedError: If `use_exact_kl=True` and there is no closed form.
+        ValueError: If the distributions or the sample don't fit together.
     """
+    tfd = probability().distributions
+    for name, distribution in {"posterior": posterior, "prior": prior}.items():
+        if not isinstance(distribution, tfd.Distribution):
+            raise ValueError(f"`{name}` must be a tfd.Distribution. Received: {name}={distribution!r}")
+    # Anything else would be broadcast.
+    if prior.batch_shape.rank != 0 or not prior.event_shape.is_compatible_with(posterior.event_shape):
+        raise ValueError(
+            f"`prior` must have the batch shape () and the event shape {posterior.event_shape} of `posterior`. "
+            f"Received: prior.batch_shape={prior.batch_shape}, prior.event_shape={prior.event_shape}"
+        )
+    sample, expected = tf.convert_to_tensor(sample), posterior.batch_shape + posterior.event_shape
+    if sample.shape.rank < expected.rank or not sample.shape[sample.shape.rank - expected.rank :].is_compatible_with(
+        expected
+    ):
+        raise ValueError(f"`sample` must have the shape {expected}. Received: sample.shape={sample.shape}")
     if use_exact_kl is not False:
         try:
             return _exact(posterior, prior)
@@ -152,6 +185,30 @@ def kl_divergence(posterior, prior, sample, use_exact_kl=None):
             if use_exact_kl:
                 raise
     return posterior.log_prob(sample) - prior.log_prob(sample)
+
+
+def _check_pair(posterior, prior):
+    if not isinstance(posterior, DistributionLayer):
+        raise ValueError(f"`posterior` must be a distribution layer. Received: posterior={posterior!r}")
+    if not isinstance(prior, Prior):
+        raise ValueError(f"`prior` must be a prior, such as StandardNormalPrior. Received: prior={prior!r}")
+    if posterior.convert_to_tensor_fn != "sample":
+        raise ValueError(
+            '`posterior` must have convert_to_tensor_fn="sample". '
+            f"Received: posterior.convert_to_tensor_fn={posterior.convert_to_tensor_fn!r}"
+        )
+    if posterior.event_shape != prior.event_shape:
+        raise ValueError(
+            "`posterior` and `prior` must have the same event shape. Received: "
+            f"posterior.event_shape={posterior.event_shape}, prior.event_shape={prior.event_shape}"
+        )
+    # The difference between the log of a probability and that of a density means nothing.
+    covered = prior.support == posterior.support or (prior.support == REAL and not posterior.support.is_discrete)
+    if not covered:
+        raise ValueError(
+            f"`prior` must have the values of `posterior`, {posterior.support.description}. "
+            f"Received: prior with {prior.support.description}"
+        )
 
 
 def _exact(posterior, prior):
@@ -165,7 +222,7 @@ def _exact(posterior, prior):
 
 
 def _multivariate(distribution):
-    """Independent normals as one of the family of multivariate normals, of which alone divergences are known."""
+    """Independent normal distributions as a multivariate one; closed forms are known within one family only."""
     tfd = probability().distributions
     if not isinstance(distribution, tfd.Independent) or len(distribution.event_shape) != 1:
         return distribution

@@ -2,6 +2,7 @@
 
 import keras
 
+from ikelos.layers.distributions.distribution_layer import DistributionLayer
 from ikelos.layers.distributions.prior import Prior
 
 
@@ -9,16 +10,20 @@ from ikelos.layers.distributions.prior import Prior
 class LearnedPrior(Prior):
     """The distribution of any distribution layer, with its parameters as weights.
 
-    A mixture of normals, for example, or the probabilities of classes. The weights are one vector `params`.
+    For example, a mixture of normal distributions, or the probabilities of classes. The weights are one vector,
+    `params`.
 
     Args:
         family: The distribution layer, such as `MixtureNormal(10, 8)`.
-        initializer: For the parameters. Components that start alike stay alike.
+        initializer: Initializer of the parameters. It should be random for a mixture: components that start with equal
+            parameters stay equal.
 
-    Input shape: `[...,*event_shape]`. Output shape: `[...]`, the inputs' `log_prob` in nats.
+    Input shape: `[...,*event_shape]`. Output shape: `[...]`, the `log_prob` of the inputs in nats.
 
     Raises:
         ImportError: If TensorFlow Probability is not installed.
+        ValueError: If `family` is no distribution layer. When called: if the inputs have another shape or values that
+            the distribution cannot take.
 
     Example:
 
@@ -29,8 +34,11 @@ class LearnedPrior(Prior):
     """
 
     def __init__(self, family, initializer="random_normal", **kwargs):
+        if not isinstance(family, DistributionLayer):
+            raise ValueError(f"`family` must be a distribution layer. Received: family={family!r}")
         super().__init__(family.event_shape, **kwargs)
         self.family = family
+        self.support = family.support
         self.initializer = keras.initializers.get(initializer)
         self.params = self.add_weight(shape=(family.num_params,), initializer=self.initializer, name="params")
 
@@ -50,3 +58,6 @@ class LearnedPrior(Prior):
     def from_config(cls, config):
         """A prior with the config's family."""
         return cls(**{**config, "family": keras.saving.deserialize_keras_object(config["family"])})
+
+    def _checked(self, inputs):
+        return self.family.checked(inputs, "inputs")

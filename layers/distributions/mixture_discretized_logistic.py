@@ -5,9 +5,11 @@ import math
 import keras
 import tensorflow as tf
 
-from ikelos.layers.distributions.distribution_layer import DistributionLayer, check_positive, event_size, probability
+from ikelos.layers.distributions.distribution_layer import DistributionLayer, event_size, probability
+from ikelos.layers.distributions.support import levels
+from ikelos.layers.options import check_positive, is_integer, is_number
 
-# The least scale of PixelCNN++, in halves of the range of values.
+# The smallest scale of PixelCNN++, in units of half the range.
 _SMALLEST_SCALE = math.exp(-7)
 
 
@@ -15,20 +17,22 @@ _SMALLEST_SCALE = math.exp(-7)
 class MixtureDiscretizedLogistic(DistributionLayer):
     """Independent mixtures of logistic distributions of values on a grid (Salimans et al. 2017, section 2.1).
 
-    For images of 8 bits, scaled to [0, 1]. Each value has a mixture of its own; that channels depend on each other
-    within a pixel (section 2.2) is left out. Parameters: the logits of all components, then all locations, then all
-    scales before softplus, those of one value side by side; locations and scales count in halves of the range from
-    its middle, so that parameters of 0 are a broad start. `log_prob` is the log of a probability.
+    For images of 8 bits, scaled to values from 0 to 1. Each value has its own mixture; the dependence between the
+    channels of a pixel (section 2.2) is left out. `log_prob` is the log of a probability.
+
+    The parameters are the logits of all components, then all locations, then all scales before softplus; those of one
+    value are next to each other. Locations and scales are in units of half the range, and locations are relative to the
+    middle of the range, so that parameters of 0 are a broad start.
 
     Args:
         num_components: Number of components.
-        event_shape: Shape of one event.
-        low: The least value.
-        high: The largest value.
-        num_levels: Number of values, evenly spaced, the least and the largest with them.
-        convert_to_tensor_fn: What `call` returns: "sample" or "mean", or "params", the parameters in float32.
-            Samples have no gradient.
-        seed: Seed of the samples.
+        event_shape: Shape of one event; an int is the size of a vector.
+        low: Lowest value.
+        high: Highest value.
+        num_levels: Number of values, evenly spaced, including the lowest and the highest.
+        convert_to_tensor_fn: What `call` returns: "sample" or "mean", or "params", the parameters in float32. Samples
+            have no gradient.
+        seed: Seed of the samples, an int.
 
     Input shape: `[...,params_size]`, or maps `[...,*event_shape[:-1],3*num_components*event_shape[-1]]`.
 
@@ -36,7 +40,7 @@ class MixtureDiscretizedLogistic(DistributionLayer):
 
     Raises:
         ImportError: If TensorFlow Probability is not installed.
-        ValueError: If an argument or the inputs' shape is another.
+        ValueError: If an argument or the shape of the inputs is not as described.
 
     Example:
 
@@ -45,6 +49,8 @@ class MixtureDiscretizedLogistic(DistributionLayer):
     >>> images.shape
     TensorShape([2, 28, 28, 1])
     """
+
+    conversions = ("sample", "mean", "params")
 
     def __init__(
         self,
@@ -57,23 +63,22 @@ class MixtureDiscretizedLogistic(DistributionLayer):
         seed=None,
         **kwargs,
     ):
-        check_positive(num_components=num_components)
-        if not high > low:
-            raise ValueError(f"`high` must be more than `low`. Received: low={low}, high={high}")
-        if num_levels < 2:
-            raise ValueError(f"`num_levels` must be at least 2. Received: num_levels={num_levels}")
-        if convert_to_tensor_fn == "mode":
-            raise ValueError("The mode of a mixture is not known. Received: convert_to_tensor_fn='mode'")
+        if not (is_number(low) and is_number(high) and high > low):
+            raise ValueError(f"`low` must be less than `high`. Received: low={low!r}, high={high!r}")
+        if not is_integer(num_levels) or num_levels < 2:
+            raise ValueError(f"`num_levels` must be an integer of at least 2. Received: num_levels={num_levels!r}")
         size = MixtureDiscretizedLogistic.params_size(num_components, event_shape)
         super().__init__(event_shape, size, convert_to_tensor_fn, seed, **kwargs)
         self.num_components = num_components
         self.low = low
         self.high = high
         self.num_levels = num_levels
+        self.support = levels(low, high, num_levels)
 
     @staticmethod
     def params_size(num_components, event_shape=()):
         """The number of parameters of one event."""
+        check_positive(num_components=num_components)
         return 3 * num_components * event_size(event_shape)
 
     def get_config(self):
@@ -87,11 +92,12 @@ class MixtureDiscretizedLogistic(DistributionLayer):
             "num_levels": self.num_levels,
         }
 
-    def _distribution(self, params):
+    def make_distribution(self, params):
+        """The `tfd.Distribution` of logits, locations and scales."""
         tfd = probability().distributions
         from ikelos.layers.distributions.discretized_logistic import DiscretizedLogistic
 
-        logits, loc, scale = self._split(params, 3, (self.num_components,))
+        logits, loc, scale = self.split(params, 3, (self.num_components,))
         half = (self.high - self.low) / 2
         components = DiscretizedLogistic(
             self.low + half * (1 + loc),

@@ -2,26 +2,27 @@
 
 import keras
 
-from ikelos.layers.distributions.distribution_layer import DistributionLayer, check_positive, probability, scale_of
+from ikelos.layers.distributions.distribution_layer import DistributionLayer, probability, scale_of
+from ikelos.layers.options import check_positive
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class MultivariateNormalDiag(DistributionLayer):
     """A normal distribution of vectors with a diagonal covariance.
 
-    Parameters, and numbers, are those of `Normal(event_size)`; the `tfd` object is one of the multivariate normal
-    family, and has `covariance`.
+    Parameters and results are those of `Normal(event_size)`. The `tfd` object is a multivariate normal distribution,
+    with methods such as `covariance`.
 
     Args:
         event_size: Size of the vectors, Z.
         convert_to_tensor_fn: What `call` returns: "sample", "mean" or "mode", or "params", the parameters in float32.
-        seed: Seed of the samples.
+        seed: Seed of the samples, an int.
 
     Input shape: `[...,2*Z]`. Output shape: `[...,Z]`.
 
     Raises:
         ImportError: If TensorFlow Probability is not installed.
-        ValueError: If `event_size` or the inputs' shape is another.
+        ValueError: If an argument or the shape of the inputs is not as described.
 
     Example:
 
@@ -31,19 +32,20 @@ class MultivariateNormalDiag(DistributionLayer):
     """
 
     def __init__(self, event_size, convert_to_tensor_fn="sample", seed=None, **kwargs):
-        check_positive(event_size=event_size)
         size = MultivariateNormalDiag.params_size(event_size)
         super().__init__(event_size, size, convert_to_tensor_fn, seed, **kwargs)
 
     @staticmethod
     def params_size(event_size):
         """The number of parameters of one event."""
+        check_positive(event_size=event_size)
         return 2 * event_size
 
     def get_config(self):
         """The constructor's arguments."""
         return {**super().get_config(), "event_size": self.event_shape[0]}
 
-    def _distribution(self, params):
-        loc, scale = self._split(params, 2)
+    def make_distribution(self, params):
+        """The `tfd.Distribution` of locations and scales."""
+        loc, scale = self.split(params, 2)
         return probability().distributions.MultivariateNormalDiag(loc, scale_of(scale))

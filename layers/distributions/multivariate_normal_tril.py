@@ -3,28 +3,29 @@
 import keras
 import tensorflow as tf
 
-from ikelos.layers.distributions.distribution_layer import DistributionLayer, check_positive, probability, scale_of
+from ikelos.layers.distributions.distribution_layer import DistributionLayer, probability, scale_of
+from ikelos.layers.options import check_positive
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class MultivariateNormalTriL(DistributionLayer):
-    """A normal distribution of vectors with a full covariance, as `tfp.layers.MultivariateNormalTriL` has it.
+    """A normal distribution of vectors with a full covariance, as in `tfp.layers.MultivariateNormalTriL`.
 
-    Parameters: the location, then the lower triangle of the covariance's Cholesky factor in the order of
-    `tfp.math.fill_triangular`, its diagonal before softplus. To the diagonal 1e-5 is added. The density overflows
-    float32 where the rest of the triangle is far larger than the diagonal: the power Z - 1 of their ratio shall stay
-    below 1e18.
+    The parameters are the location, then the lower triangle of the Cholesky factor of the covariance, in the order of
+    `tfp.math.fill_triangular`, with its diagonal before softplus. 1e-5 is added to the diagonal. The density overflows
+    float32 if the entries below the diagonal are far larger than those on it: their ratio to the power of Z - 1 must
+    stay below 1e18.
 
     Args:
         event_size: Size of the vectors, Z.
         convert_to_tensor_fn: What `call` returns: "sample", "mean" or "mode", or "params", the parameters in float32.
-        seed: Seed of the samples.
+        seed: Seed of the samples, an int.
 
     Input shape: `[...,Z+Z*(Z+1)/2]`. Output shape: `[...,Z]`.
 
     Raises:
         ImportError: If TensorFlow Probability is not installed.
-        ValueError: If `event_size` or the inputs' shape is another.
+        ValueError: If an argument or the shape of the inputs is not as described.
 
     Example:
 
@@ -36,20 +37,21 @@ class MultivariateNormalTriL(DistributionLayer):
     """
 
     def __init__(self, event_size, convert_to_tensor_fn="sample", seed=None, **kwargs):
-        check_positive(event_size=event_size)
         size = MultivariateNormalTriL.params_size(event_size)
         super().__init__(event_size, size, convert_to_tensor_fn, seed, **kwargs)
 
     @staticmethod
     def params_size(event_size):
         """The number of parameters of one event."""
+        check_positive(event_size=event_size)
         return event_size + event_size * (event_size + 1) // 2
 
     def get_config(self):
         """The constructor's arguments."""
         return {**super().get_config(), "event_size": self.event_shape[0]}
 
-    def _distribution(self, params):
+    def make_distribution(self, params):
+        """The `tfd.Distribution` of locations and scales."""
         tfp = probability()
         (size,) = self.event_shape
         lower = tfp.math.fill_triangular(params[..., size:])

@@ -1,27 +1,32 @@
-"""`NegativeLogLikelihood`: a loss for the parameters of any distribution."""
+"""`NegativeLogLikelihood`: the loss of a model that outputs the parameters of a distribution."""
 
 import keras
-import tensorflow as tf
+
+from ikelos.layers.distributions.distribution_layer import DistributionLayer
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class NegativeLogLikelihood(keras.losses.Loss):
-    """`-log_prob` of the targets, for a model whose outputs are a distribution's parameters.
+    """`-log_prob` of the targets under the distribution whose parameters the model outputs.
 
     Args:
-        distribution: The distribution layer, such as `Bernoulli((28, 28))`; only its `distribution(params)` is used.
+        distribution: The distribution layer, such as `Bernoulli((28, 28))`. The loss uses its `log_prob` only, so the
+            layer need not be part of the model.
         reduction: As in all Keras losses; by default the mean over all events.
         name: Name of the loss.
-        dtype: Dtype of the computation; by default float32 under half-precision policies too.
+        dtype: Dtype of the computation; by default float32, also under half-precision policies.
 
     Call arguments:
-        y_true: `[...,*event_shape]`.
+        y_true: Events `[...,*event_shape]`.
         y_pred: Parameters `[...,params_size]`.
 
     Output: nats per event.
 
     Raises:
-        ValueError: If the targets' shape is not that of the events.
+        ValueError: If `distribution` is no distribution layer; if the shape of `y_true` is not that of the events; in
+            eager execution also if a value is not one that the distribution can take.
+        tf.errors.InvalidArgumentError: In `fit` and `evaluate`, if a value is not one that the distribution can take.
+            A model compiled by XLA (`jit_compile=True`) cannot raise this; its loss is NaN instead.
 
     Example:
 
@@ -39,16 +44,13 @@ class NegativeLogLikelihood(keras.losses.Loss):
         dtype=None,
     ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
+        if not isinstance(distribution, DistributionLayer):
+            raise ValueError(f"`distribution` must be a distribution layer. Received: distribution={distribution!r}")
         self.distribution = distribution
 
     def call(self, y_true, y_pred):
         """Nats of each event, `[...]`."""
-        distribution = self.distribution.distribution(y_pred)
-        expected = distribution.batch_shape + distribution.event_shape
-        # Broadcasting would give a loss of all pairs.
-        if len(y_true.shape) != len(expected) or not expected.is_compatible_with(y_true.shape):
-            raise ValueError(f"`y_true` must have the shape {expected}. Received: y_true.shape={y_true.shape}")
-        return -distribution.log_prob(tf.cast(y_true, distribution.dtype))
+        return -self.distribution.log_prob(y_pred, y_true, name="y_true")
 
     def get_config(self):
         """The constructor's arguments."""

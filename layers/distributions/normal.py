@@ -7,14 +7,14 @@ from ikelos.layers.distributions.distribution_layer import DistributionLayer, ev
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class Normal(DistributionLayer):
-    """Independent normal distributions, as `tfp.layers.IndependentNormal` has them.
+    """Independent normal distributions, as in `tfp.layers.IndependentNormal`.
 
-    Parameters: all locations, then all scales before softplus. To the scales 1e-5 is added.
+    The parameters are all locations, then all scales before softplus. 1e-5 is added to each scale.
 
     Args:
-        event_shape: Shape of one event.
+        event_shape: Shape of one event; an int is the size of a vector.
         convert_to_tensor_fn: What `call` returns: "sample", "mean" or "mode", or "params", the parameters in float32.
-        seed: Seed of the samples.
+        seed: Seed of the samples, an int.
 
     Input shape: `[...,params_size]`, or maps `[...,*event_shape[:-1],2*event_shape[-1]]`.
 
@@ -22,7 +22,7 @@ class Normal(DistributionLayer):
 
     Raises:
         ImportError: If TensorFlow Probability is not installed.
-        ValueError: If the inputs' shape is another.
+        ValueError: If an argument or the shape of the inputs is not as described.
 
     Example:
 
@@ -30,7 +30,7 @@ class Normal(DistributionLayer):
     >>> params = keras.ops.zeros((2, Normal.params_size(3)))
     >>> layer(params).shape
     TensorShape([2, 3])
-    >>> layer.distribution(params).log_prob([0.0, 0.0, 0.0]).shape
+    >>> layer.log_prob(params, keras.ops.zeros((2, 3))).shape
     TensorShape([2])
     """
 
@@ -46,7 +46,8 @@ class Normal(DistributionLayer):
         """The constructor's arguments."""
         return {**super().get_config(), "event_shape": self.event_shape}
 
-    def _distribution(self, params):
+    def make_distribution(self, params):
+        """The `tfd.Distribution` of locations and scales."""
         tfd = probability().distributions
-        loc, scale = self._split(params, 2)
+        loc, scale = self.split(params, 2)
         return tfd.Independent(tfd.Normal(loc, scale_of(scale)), len(self.event_shape))

@@ -2,25 +2,28 @@
 
 import keras
 
-from ikelos.layers.distributions.distribution_layer import DistributionLayer, check_positive, probability
+from ikelos.layers.distributions.distribution_layer import DistributionLayer, probability
+from ikelos.layers.distributions.support import ONE_HOT
+from ikelos.layers.options import check_positive
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class OneHotCategorical(DistributionLayer):
-    """The distribution of one class as a one-hot vector, as `tfp.layers.OneHotCategorical` has it.
+    """The distribution of one class as a one-hot vector, as in `tfp.layers.OneHotCategorical`.
 
-    Parameters: logits. Samples have no gradient.
+    The parameters are logits. Samples have no gradient. The `log_prob` of probabilities that sum to 1 is the negative
+    cross entropy.
 
     Args:
         event_size: Number of classes, V.
         convert_to_tensor_fn: What `call` returns: "sample", "mean" or "mode", or "params", the parameters in float32.
-        seed: Seed of the samples.
+        seed: Seed of the samples, an int.
 
     Input shape: `[...,V]`. Output shape: `[...,V]`.
 
     Raises:
         ImportError: If TensorFlow Probability is not installed.
-        ValueError: If `event_size` or the inputs' shape is another.
+        ValueError: If an argument or the shape of the inputs is not as described.
 
     Example:
 
@@ -29,19 +32,22 @@ class OneHotCategorical(DistributionLayer):
     array([[0., 1., 0.]], dtype=float32)
     """
 
+    support = ONE_HOT
+
     def __init__(self, event_size, convert_to_tensor_fn="sample", seed=None, **kwargs):
-        check_positive(event_size=event_size)
         size = OneHotCategorical.params_size(event_size)
         super().__init__(event_size, size, convert_to_tensor_fn, seed, **kwargs)
 
     @staticmethod
     def params_size(event_size):
         """The number of parameters of one event."""
+        check_positive(event_size=event_size)
         return event_size
 
     def get_config(self):
         """The constructor's arguments."""
         return {**super().get_config(), "event_size": self.event_shape[0]}
 
-    def _distribution(self, params):
+    def make_distribution(self, params):
+        """The `tfd.Distribution` of logits."""
         return probability().distributions.OneHotCategorical(params, dtype=params.dtype)

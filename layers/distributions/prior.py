@@ -1,48 +1,59 @@
-"""`Prior`: what all priors have in common."""
+"""`Prior`: the base of all priors."""
 
 import keras
 import tensorflow as tf
 
 from ikelos.layers.distributions.distribution_layer import probability, shape_tuple
+from ikelos.layers.distributions.support import REAL, check_shape, checked
 
 
 class Prior(keras.layers.Layer):
-    """Base of the distributions that have their own weights and no inputs.
+    """Base of the distributions that have weights of their own instead of inputs.
 
-    A subclass has `distribution()`. Called as a layer, a prior gives the `log_prob` of its inputs in float32, or
-    float64 if that is the policy.
+    A subclass has `distribution()` and, if not all finite numbers are possible values, `support`. Called as a layer, a
+    prior gives the `log_prob` of its inputs, in float32, or in float64 under that policy.
 
     Args:
-        event_shape: Shape of one event.
+        event_shape: Shape of one event; an int is the size of a vector.
+
+    Attributes:
+        support: `Support`, the values that the distribution can take.
+
+    Raises:
+        ImportError: If TensorFlow Probability is not installed.
+        ValueError: If `event_shape` is not made of positive integers. When called: if the inputs have another shape or
+            values that the distribution cannot take.
     """
+
+    support = REAL
 
     def __init__(self, event_shape, **kwargs):
         probability()
         super().__init__(autocast=False, **kwargs)
         self.event_shape = shape_tuple(event_shape)
-        self.built = True  # subclasses make their weights in the constructor: there are no inputs to wait for
+        self.built = True  # subclasses make their weights in the constructor, because they need no inputs for that
 
     @property
     def params_dtype(self):
-        """The dtype of the distribution."""
+        """Dtype of the distribution."""
         return "float64" if self.compute_dtype == "float64" else "float32"
 
     def distribution(self):
-        """The `tfd.Distribution`, without a batch shape."""
+        """The `tfd.Distribution`, whose batch shape is ()."""
         raise NotImplementedError
 
     def call(self, inputs):
         """The `log_prob` `[...]` of `inputs [...,*event_shape]`, in nats."""
-        return self.distribution().log_prob(tf.cast(inputs, self.params_dtype))
+        return self.distribution().log_prob(self._checked(inputs))
 
     def compute_output_shape(self, input_shape):
         """`[...]`."""
-        batch = len(input_shape) - len(self.event_shape)
-        if batch < 0 or tuple(input_shape[batch:]) != self.event_shape:
-            expected = ",".join(map(str, self.event_shape))
-            raise ValueError(f"`inputs` must have the shape [...,{expected}]. Received: inputs.shape={input_shape}")
-        return tuple(input_shape[:batch])
+        check_shape("inputs", tf.TensorShape(input_shape), self.event_shape)
+        return tuple(input_shape[: len(input_shape) - len(self.event_shape)])
 
     def compute_output_spec(self, inputs):
-        """The output's shape and dtype."""
+        """Shape and dtype of the output."""
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=self.params_dtype)
+
+    def _checked(self, inputs):
+        return checked("inputs", inputs, self.support, self.event_shape, self.params_dtype)

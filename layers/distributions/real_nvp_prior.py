@@ -1,34 +1,35 @@
-"""`RealNVPPrior`: a normal distribution, bent by learned couplings."""
+"""`RealNVPPrior`: a normal distribution, transformed by learned couplings."""
 
 import keras
 import tensorflow as tf
 
-from ikelos.layers.distributions.distribution_layer import check_positive, probability
+from ikelos.layers.distributions.distribution_layer import probability, shape_tuple
 from ikelos.layers.distributions.prior import Prior
+from ikelos.layers.options import check_positive
 
-# A coupling scales by no more than exp(3) and no less than exp(-3), so that no step of training can overflow.
+# A coupling scales by exp(-3) to exp(3), so that no training step can overflow.
 _LARGEST_LOG_SCALE = 3.0
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class RealNVPPrior(Prior):
-    """A standard normal distribution of vectors, bent by affine couplings (Dinh et al. 2017, section 3).
+    """A standard normal distribution of vectors, transformed by affine couplings (Dinh et al. 2017, section 3).
 
-    Each coupling (`tfp.bijectors.RealNVP`) leaves one half of the vector as it is, and a network of it shifts and
-    scales the other half; the halves take turns. Density and samples cost one pass each. The networks' last layers
-    start at 0: the prior starts as the standard normal distribution.
+    Each coupling (`tfp.bijectors.RealNVP`) leaves one half of the vector as it is and shifts and scales the other half
+    by what a network makes of the first; the halves take turns. Densities and samples cost one pass each. The last
+    layers of the networks start at 0, so that the prior starts as the standard normal distribution.
 
     Args:
-        event_size: Size of the vectors, Z.
+        event_size: Size of the vectors, Z, at least 2.
         num_couplings: Number of couplings.
         hidden_units: Units of the hidden layers of each network.
         activation: Activation of the hidden layers.
 
-    Input shape: `[...,Z]`. Output shape: `[...]`, the inputs' `log_prob` in nats.
+    Input shape: `[...,Z]`. Output shape: `[...]`, the `log_prob` of the inputs in nats.
 
     Raises:
         ImportError: If TensorFlow Probability is not installed.
-        ValueError: If `event_size` is less than 2 or another number not positive.
+        ValueError: If an argument is not as described. When called: if the inputs have another shape or are not finite.
 
     Example:
 
@@ -43,9 +44,9 @@ class RealNVPPrior(Prior):
             raise ValueError(f"`event_size` must be at least 2, to have halves. Received: event_size={event_size}")
         super().__init__(event_size, **kwargs)
         self.num_couplings = num_couplings
-        self.hidden_units = tuple(hidden_units)
+        self.hidden_units = shape_tuple(hidden_units, "hidden_units")
         self.activation = keras.activations.get(activation)
-        # The size of the half that is left as it is: of the first values, or where negative of the last.
+        # The size of the half that stays as it is: of the first values or, where negative, of the last ones.
         self._kept = [event_size // 2 if i % 2 == 0 else -(event_size // 2) for i in range(num_couplings)]
         self.networks = [self._network(event_size // 2, event_size - event_size // 2) for _ in self._kept]
 

@@ -12,12 +12,14 @@ class StandardNormalPrior(Prior):
     """Independent normal distributions of mean 0 and variance 1: the prior of Kingma & Welling 2014.
 
     Args:
-        event_shape: Shape of one event, or its size Z.
+        event_shape: Shape of one event; an int is the size of a vector, Z.
 
-    Input shape: `[...,*event_shape]`. Output shape: `[...]`, the inputs' `log_prob` in nats.
+    Input shape: `[...,*event_shape]`. Output shape: `[...]`, the `log_prob` of the inputs in nats.
 
     Raises:
         ImportError: If TensorFlow Probability is not installed.
+        ValueError: If `event_shape` is not made of positive integers. When called: if the inputs have another shape or
+            are not finite.
 
     Example:
 

@@ -3,31 +3,34 @@
 import keras
 import tensorflow as tf
 
-from ikelos.layers.distributions.distribution_layer import check_positive, probability
+from ikelos.layers.distributions.distribution_layer import DistributionLayer, probability, shape_tuple
 from ikelos.layers.distributions.prior import Prior
+from ikelos.layers.options import check_positive
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class VampPrior(Prior):
     """The mixture of a model's own posteriors of learned pseudo-inputs (Tomczak & Welling 2018, equation 9).
 
-    Give it the same encoder and posterior that the model uses: both are shared, also in saved files, though not in what
-    `keras.models.clone_model` makes, whose prior has an encoder of its own. The encoder is called as at inference,
-    without dropout.
+    Give it the encoder and the posterior that the model uses. Both are then shared, in saved files too, but not in what
+    `keras.models.clone_model` makes of a functional model, where the prior gets its own copy of the encoder. The
+    encoder runs as in inference, without dropout.
 
     Args:
-        encoder: Layer or model from inputs `[B,*input_shape]` to the posterior's parameters.
-        posterior: The distribution layer of those parameters, such as `Normal(Z)`.
+        encoder: Layer or model from inputs `[B,*input_shape]` to the parameters of the posterior.
+        posterior: The distribution layer of these parameters, such as `Normal(Z)`.
         num_components: Number of pseudo-inputs.
-        input_shape: Shape of one of the encoder's inputs.
-        initializer: For the pseudo-inputs. The paper also begins with examples: `prior.pseudo_inputs.assign(...)`.
-        constraint: For the pseudo-inputs, to hold them in the range of the data.
+        input_shape: Shape of one input of the encoder.
+        initializer: Initializer of the pseudo-inputs. To start from examples, as the paper also does, call
+            `prior.pseudo_inputs.assign(examples)`.
+        constraint: Constraint of the pseudo-inputs, which can keep them in the range of the data.
 
-    Input shape: `[...,*event_shape]`. Output shape: `[...]`, the inputs' `log_prob` in nats.
+    Input shape: `[...,*event_shape]`. Output shape: `[...]`, the `log_prob` of the inputs in nats.
 
     Raises:
         ImportError: If TensorFlow Probability is not installed.
-        ValueError: If `num_components` is not positive.
+        ValueError: If an argument is not as described. When called: if the inputs have another shape or values that the
+            distribution cannot take.
 
     Example:
 
@@ -49,11 +52,16 @@ class VampPrior(Prior):
         **kwargs,
     ):
         check_positive(num_components=num_components)
+        if not isinstance(encoder, keras.layers.Layer):
+            raise ValueError(f"`encoder` must be a Keras layer or model. Received: encoder={encoder!r}")
+        if not isinstance(posterior, DistributionLayer):
+            raise ValueError(f"`posterior` must be a distribution layer. Received: posterior={posterior!r}")
         super().__init__(posterior.event_shape, **kwargs)
         self.encoder = encoder
         self.posterior = posterior
+        self.support = posterior.support
         self.num_components = num_components
-        self.pseudo_input_shape = tuple(input_shape)
+        self.pseudo_input_shape = shape_tuple(input_shape, "input_shape")
         self.initializer = keras.initializers.get(initializer)
         self.constraint = keras.constraints.get(constraint)
         shape = (num_components, *self.pseudo_input_shape)
@@ -87,3 +95,6 @@ class VampPrior(Prior):
         """A prior with the config's encoder and posterior."""
         parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in ("encoder", "posterior")}
         return cls(**{**config, **parts})
+
+    def _checked(self, inputs):
+        return self.posterior.checked(inputs, "inputs")

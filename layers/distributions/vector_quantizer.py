@@ -3,31 +3,36 @@
 import keras
 import tensorflow as tf
 
-from ikelos.layers.distributions.distribution_layer import check_positive
+from ikelos.layers.distributions.support import REAL, checked, classes
+from ikelos.layers.options import check_positive, deserialized, is_number, serialized, weight
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class VectorQuantizer(keras.layers.Layer):
     """Replaces vectors by the nearest code of a codebook (van den Oord et al. 2017, section 3, appendix A.1).
 
-    The gradient passes straight through to the inputs. The codebook has no gradient: in training each code moves to
-    the running mean of the vectors that chose it. `commitment_cost` times the squared distance, the mean over all
-    values, is added to the loss, so that the inputs stay near their codes.
+    The gradient passes straight through to the inputs. The codebook has no gradient: in training, each code moves to
+    the running mean of the vectors nearest to it. The mean squared distance between inputs and codes, times
+    `commitment_cost`, is added to the loss, so that the inputs stay near their codes.
 
-    Logs of `fit` have `perplexity`, 2 to the power of the entropy in bits of how often the codes were chosen
-    in the last `1 / (1 - decay)` batches of training: `num_embeddings` if all are as often, 1 if one is always.
+    The logs of `fit` have `perplexity`, the exponential of the entropy of how often each code was chosen in about the
+    last `1 / (1 - decay)` training batches: `num_embeddings` if all are chosen equally often, 1 if it is always the
+    same.
 
     Args:
         num_embeddings: Number of codes.
         embedding_dim: Size of a code, D.
-        commitment_cost: Weight of the commitment loss, the paper's beta.
-        decay: Decay of the running means, a step, from 0 to less than 1.
-        epsilon: Added to how often each code was chosen, against division by 0.
+        commitment_cost: Weight of the commitment loss, the paper's beta: a number, or a `keras.Variable` or
+            `tf.Variable`, which a callback can change.
+        decay: Decay of the running means per step, from 0 to less than 1.
+        epsilon: Added to the count of each code, against division by 0.
 
     Input shape: `[...,D]`. Output shape: `[...,D]`.
 
     Raises:
-        ValueError: If an argument or the inputs' last axis is another.
+        ValueError: If an argument is not as described. When called: if the last axis of the inputs is not D; in eager
+            execution also if an input is not finite.
+        tf.errors.InvalidArgumentError: When a graph runs, if an input is not finite.
 
     Example:
 
@@ -40,11 +45,13 @@ class VectorQuantizer(keras.layers.Layer):
     def __init__(self, num_embeddings, embedding_dim, commitment_cost=0.25, decay=0.99, epsilon=1e-5, **kwargs):
         super().__init__(autocast=False, **kwargs)
         check_positive(num_embeddings=num_embeddings, embedding_dim=embedding_dim)
-        if not 0 <= decay < 1:
-            raise ValueError(f"`decay` must be at least 0 and less than 1. Received: decay={decay}")
+        if not is_number(decay) or not 0 <= decay < 1:
+            raise ValueError(f"`decay` must be a number from 0 to less than 1. Received: decay={decay!r}")
+        if not is_number(epsilon) or epsilon <= 0:
+            raise ValueError(f"`epsilon` must be a positive number. Received: epsilon={epsilon!r}")
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
-        self.commitment_cost = commitment_cost
+        self.commitment_cost = weight("commitment_cost", commitment_cost)
         self.decay = decay
         self.epsilon = epsilon
         running = {"trainable": False, "aggregation": "mean"}
@@ -57,36 +64,40 @@ class VectorQuantizer(keras.layers.Layer):
     def codebook(self):
         """The codes, `[num_embeddings,D]`."""
         total = tf.reduce_sum(self.counts)
-        # As in the paper's code: the smoothed counts have the same sum.
+        # As in the paper's code: smoothing leaves the sum of the counts as it is.
         smooth = (self.counts + self.epsilon) / (total + self.num_embeddings * self.epsilon) * total
         return self.sums / smooth[:, None]
 
     def encode(self, inputs):
         """The ids of the nearest codes, int32 `[...]`."""
-        vectors = tf.cast(inputs, self.sums.dtype)
-        codes = self.codebook()
-        # The square of the inputs is the same for all codes.
-        products = tf.tensordot(vectors, codes, axes=[[-1], [1]])
-        return tf.argmin(tf.reduce_sum(codes**2, axis=-1) - 2 * products, axis=-1, output_type=tf.int32)
+        return self._nearest(self._vectors(inputs))
 
     def decode(self, ids):
-        """The codes of ids, `[...,D]`."""
-        return tf.gather(self.codebook(), ids)
+        """The codes with the given ids, `[...,D]`."""
+        places = checked("ids", ids, classes(self.num_embeddings), (), self.sums.dtype)
+        codes = tf.gather(self.codebook(), tf.cast(places, tf.int32))
+        # NaN marks an id that XLA could not refuse.
+        return tf.where(tf.math.is_nan(places)[..., None], places[..., None], codes)
 
     def call(self, inputs, training=False):
         """The nearest codes."""
-        if inputs.shape[-1] != self.embedding_dim:
-            raise ValueError(
-                f"The last axis of `inputs` must be embedding_dim={self.embedding_dim}. "
-                f"Received: inputs.shape={inputs.shape}"
-            )
-        vectors = tf.cast(inputs, self.sums.dtype)
-        ids = self.encode(inputs)
-        codes = tf.stop_gradient(self.decode(ids))
-        self.add_loss(self.commitment_cost * tf.reduce_mean((vectors - codes) ** 2))
+        vectors = self._vectors(inputs)
+        ids = self._nearest(vectors)
+        codes = tf.stop_gradient(tf.gather(self.codebook(), ids))
+        distance = tf.reduce_mean((vectors - codes) ** 2)
+        self.add_loss(tf.cast(self.commitment_cost, distance.dtype) * distance)
         if training:
             self._update(tf.stop_gradient(vectors), ids)
         return tf.cast(vectors + tf.stop_gradient(codes - vectors), self.compute_dtype)
+
+    def _vectors(self, inputs):
+        return checked("inputs", inputs, REAL, (self.embedding_dim,), self.sums.dtype)
+
+    def _nearest(self, vectors):
+        codes = self.codebook()
+        # The square of a vector is the same for all codes.
+        products = tf.tensordot(vectors, codes, axes=[[-1], [1]])
+        return tf.argmin(tf.reduce_sum(codes**2, axis=-1) - 2 * products, axis=-1, output_type=tf.int32)
 
     def _update(self, vectors, ids):
         vectors = tf.reshape(vectors, [-1, self.embedding_dim])
@@ -96,12 +107,12 @@ class VectorQuantizer(keras.layers.Layer):
         self.sums.assign(self.decay * self.sums + (1 - self.decay) * sums)
 
     def _shares(self):
-        """How often each code was chosen, as shares of 1."""
+        """The share of each code among all that were chosen."""
         return self.counts / tf.reduce_sum(self.counts)
 
     def compute_output_shape(self, input_shape):
-        """The inputs' shape."""
-        return input_shape
+        """The shape of the inputs."""
+        return tuple(input_shape)
 
     def get_config(self):
         """The constructor's arguments."""
@@ -109,16 +120,21 @@ class VectorQuantizer(keras.layers.Layer):
             **super().get_config(),
             "num_embeddings": self.num_embeddings,
             "embedding_dim": self.embedding_dim,
-            "commitment_cost": self.commitment_cost,
+            "commitment_cost": serialized(self.commitment_cost),
             "decay": self.decay,
             "epsilon": self.epsilon,
         }
+
+    @classmethod
+    def from_config(cls, config):
+        """A layer from the constructor's arguments."""
+        return cls(**config | {"commitment_cost": deserialized(config["commitment_cost"])})
 
 
 class CodebookPerplexity(keras.metrics.Metric):
     """The perplexity of shares that a layer keeps.
 
-    It has no variables of its own: nothing is assigned where a model only predicts, nothing reset between epochs.
+    It has no variables of its own, so that prediction assigns nothing and nothing is reset between epochs.
     """
 
     def __init__(self, shares, name="perplexity"):
@@ -126,7 +142,7 @@ class CodebookPerplexity(keras.metrics.Metric):
         self._shares = shares
 
     def update_state(self):
-        """Nothing: the layer keeps the shares."""
+        """Does nothing: the layer keeps the shares."""
 
     def result(self):
         """The exponential of the entropy of the shares."""

@@ -4,21 +4,24 @@ import random
 
 import keras
 
-from ikelos.layers.adversarial.arguments import check_built, check_options, warn_of_mixed_samples
+from ikelos.layers.adversarial.arguments import check_networks, check_options, warn_of_mixed_samples
 from ikelos.layers.adversarial.inputs import default_latent_size, generator_inputs, unpacked
 from ikelos.layers.adversarial.moving_average import copy_of
 from ikelos.layers.adversarial.optimizers import Optimizers, prepared
 from ikelos.layers.adversarial.pairwise_diversity import PairwiseDiversity
-from ikelos.layers.adversarial.randomness import load_state, normal_latents, save_state
+from ikelos.layers.adversarial.randomness import normal_latents
 from ikelos.layers.adversarial.training import evaluate, train
+from ikelos.layers.models.one_device import check_one_device
+from ikelos.layers.options import check_draw, deserialized, serialized
+from ikelos.layers.random_state import load_random_state, save_random_state
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class AdversarialModel(keras.Model):
     """Trains a generator against a discriminator (Goodfellow et al. 2014, algorithm 1).
 
-    `fit(samples)`, or `fit(samples, conditions)`: `samples [B,...]` is what the generator learns to make, of its
-    outputs' shape and range. Networks are called with:
+    Call `fit(samples)` or `fit(samples, conditions)`, where `samples [B,...]` are what the generator learns to make;
+    they must have the shape and the range of its outputs. The networks are called with:
 
     | | generator | discriminator |
     |---|---|---|
@@ -27,55 +30,60 @@ class AdversarialModel(keras.Model):
     | with several, as a tuple or list | `[latents, *conditions]` | `[samples, *conditions]` |
     | with several, as a dict | `{"latents": latents, **conditions}` | `{"samples": samples, **conditions}` |
 
-    With `latent_size=0` the generator gets the conditions alone: what it turns into samples, such as images of another
-    style or of lower resolution. Latents are normal, a function of `seed` and `step` (under XLA another one). The
-    discriminator gives scores (logits, no sigmoid), `[B]`, `[B,1]` or a map of patches.
+    With `latent_size=0` the generator gets the conditions only, which it turns into samples, such as images of another
+    style or of higher resolution. Latents are standard normal, a function of `seed` and `step` (a different one under
+    XLA). The discriminator gives scores, which are logits without a sigmoid: `[B]`, `[B,1]` or a map of patches.
 
-    Each batch is one update of the discriminator; each `discriminator_steps`-th one of the generator follows. What a
-    network keeps beside its weights (statistics of batch normalisation, Keras's `SpectralNormalization`) changes in
-    its own updates alone.
+    Each batch is one update of the discriminator; after every `discriminator_steps`-th one, the generator is updated
+    too. The state that a network keeps beside its weights (statistics of batch normalization, Keras's
+    `SpectralNormalization`) changes only in the network's own updates.
 
-    `ema_generator` is the moving average of the generator, which makes all samples outside training: `sample`,
-    `generate`, the model's own call and `predict`, validation. Export it: `model.ema_generator.export(path)`.
+    `ema_generator` is the moving average of the generator. It makes all samples outside training: in `sample`,
+    `generate`, calls of the model, `predict` and validation. Export it: `model.ema_generator.export(path)`.
 
-    Each optimizer takes a rate or a schedule, which goes by its own updates. Keras's callbacks find both in
-    `model.optimizer`, as with `keras.optimizers.MultiOptimizer`, and treat each by itself: `ReduceLROnPlateau`
-    multiplies both rates; `LearningRateScheduler` asks its function for each, given its present rate. Logs have
-    `learning_rate_generator_optimizer` and `learning_rate_discriminator_optimizer` then. An optimizer with a schedule
-    refuses them, with Keras's error.
+    Each optimizer takes a learning rate or a schedule, which counts the updates of this optimizer. Keras's callbacks
+    find both optimizers in `model.optimizer`, as with `keras.optimizers.MultiOptimizer`, and treat them separately:
+    `ReduceLROnPlateau` multiplies both learning rates; `LearningRateScheduler` calls its function for each, with the
+    present rate. The logs then have `learning_rate_generator_optimizer` and `learning_rate_discriminator_optimizer`.
+    With a schedule, these callbacks fail with Keras's error.
 
-    Files of the model or of its weights hold the state of dropout and augmentation and the step, so that a loaded model
-    goes on with the random numbers that it would have had.
+    Files of the model or of its weights hold the step and the states of dropout and augmentation: a loaded model trains
+    on with the random numbers that the saved one would have drawn.
 
-    Logs: `generator_loss` and `discriminator_loss` without penalties; `real_accuracy` and `fake_accuracy`, the share
-    of samples that the discriminator tells rightly; `diversity`, see `PairwiseDiversity`; the weighted penalties by
-    name, the mean of the steps where they count; `reconstruction_loss`, unweighted; `discriminator_updates`, the share
-    that was not paused. Validation takes the same latents each time, without penalties and augmentation.
+    The logs have `generator_loss` and `discriminator_loss`, without penalties; `real_accuracy` and `fake_accuracy`, the
+    fractions of samples that the discriminator classifies correctly; `diversity`, see `PairwiseDiversity`; the weighted
+    penalties by name, averaged over the steps in which they count; `reconstruction_loss`, without its weight; and
+    `discriminator_updates`, the fraction of batches in which the discriminator was updated. Validation uses the same
+    latents each time, and neither penalties nor augmentation.
 
     Args:
         generator: Built model or layer with `get_config`.
         discriminator: Built model or layer.
-        loss: `"min_max"`, `"non_saturating"`, `"hinge"`, `"wasserstein"` (needs the gradient penalty or spectral
-            normalisation) or `"least_squares"`; equations in `layers/adversarial/losses.py`.
-        latent_size: Z. By default the last axis of the generator's input called `latents`, else of its first.
+        loss: `"min_max"`, `"non_saturating"`, `"hinge"`, `"wasserstein"` (which needs the gradient penalty or spectral
+            normalization) or `"least_squares"`; equations in `layers/adversarial/losses.py`.
+        latent_size: Size of the latents, Z. By default the last axis of the generator's input called `latents`, or of
+            its first input.
         discriminator_sees_condition: Whether the discriminator gets the conditions too.
-        augmentation: Layer that changes all that the discriminator sees in training, such as
+        augmentation: Layer through which the discriminator sees all samples in training, such as
             `DifferentiableAugmentation()`.
         penalties: Weights by name: `"gradient_penalty"`, `"r1"`, `"r2"`; equations in
-            `layers/adversarial/penalties.py`. The discriminator must score each sample alone: no batch normalisation.
-        penalty_interval: Every how many steps penalties count, as many times (Karras et al. 2020, appendix B).
-        reconstruction_loss: Keras loss of generated samples against the real ones of the same conditions, added to
-            the generator's (Isola et al. 2017, equation 4).
-        reconstruction_weight: Its weight.
-        discriminator_steps: Updates of the discriminator, each on a new batch, for one of the generator.
-        max_discriminator_accuracy: The discriminator pauses on batches of which it tells a greater share rightly, real
-            and generated together. 1: it never does.
-        ema_momentum: Of the moving average, after a warm-up; 0 to follow the generator.
-        seed: int for the latents; by default drawn at random. Files of weights alone do not hold it.
+            `layers/adversarial/penalties.py`. A weight is a number, or a `keras.Variable` or `tf.Variable`, which a
+            callback can change and a saved model keeps. The discriminator must score each sample independently of the
+            others, so without batch normalization.
+        penalty_interval: Number of steps from one use of the penalties to the next; their weights are multiplied by it
+            (Karras et al. 2020, appendix B).
+        reconstruction_loss: Keras loss between the real samples and those generated for the same conditions, added to
+            the generator's loss (Isola et al. 2017, equation 4).
+        reconstruction_weight: Its weight, a number or a variable.
+        discriminator_steps: Number of updates of the discriminator, each on a new batch, for one of the generator.
+        max_discriminator_accuracy: The discriminator is not updated on batches of which it classifies a larger
+            fraction correctly, real and generated samples together. With 1 it always is.
+        ema_momentum: Momentum of the moving average, after a warm-up; with 0 it equals the generator.
+        seed: int for the latents, by default random. Files of weights do not hold it.
 
     Raises:
-        ValueError: If an argument is another, or a network is not built; in `fit`, `sample` and `generate`, if the
-            conditions are not those that a functional or sequential network has inputs for.
+        ValueError: If an argument is not as described or a network is not built; in `fit`, `sample` and `generate`, if
+            the conditions are not those that a functional or sequential network has inputs for.
 
     Example:
 
@@ -108,16 +116,19 @@ class AdversarialModel(keras.Model):
     ):
         super().__init__(**kwargs)
         penalties = {} if penalties is None else penalties
-        check_built(generator=generator, discriminator=discriminator)
+        check_networks(generator=generator, discriminator=discriminator)
         latent_size = default_latent_size(generator) if latent_size is None else latent_size
         check_options(
             loss=loss,
             latent_size=latent_size,
             penalties=penalties,
             penalty_interval=penalty_interval,
+            reconstruction_weight=reconstruction_weight,
             discriminator_steps=discriminator_steps,
             max_discriminator_accuracy=max_discriminator_accuracy,
             ema_momentum=ema_momentum,
+            seed=seed,
+            augmentation=augmentation,
         )
         warn_of_mixed_samples(discriminator, penalties)
         self.generator = generator
@@ -153,14 +164,14 @@ class AdversarialModel(keras.Model):
         steps_per_execution=1,
         jit_compile="auto",
     ):
-        """Gives each network its optimizer; the other arguments are Keras's.
+        """Sets the optimizer of each network; the other arguments are those of `keras.Model.compile`.
 
-        Under `mixed_float16` the optimizers get Keras's `LossScaleOptimizer` around them.
+        Under `mixed_float16` the optimizers are wrapped in Keras's `LossScaleOptimizer`.
+
+        Raises:
+            ValueError: If both networks have the same optimizer, or a `tf.distribute` strategy is in use.
         """
-        replicas = self.distribute_strategy.num_replicas_in_sync
-        if replicas > 1:
-            # Each would draw the same latents.
-            raise ValueError(f"`AdversarialModel` trains on one device. Received: a strategy of {replicas} replicas")
+        check_one_device(self)
         optimizers = prepared(
             scaled=self.dtype_policy.name == "mixed_float16",
             generator_optimizer=generator_optimizer,
@@ -186,47 +197,52 @@ class AdversarialModel(keras.Model):
         return {name: keras.saving.serialize_keras_object(x) for name, x in optimizers.items()} | self._compile_settings
 
     def compile_from_config(self, config):
-        """Compiles as `get_compile_config` tells."""
+        """Compiles the model with the result of `get_compile_config`."""
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     @property
     def metrics(self):
-        """Keras's, without its `loss`: there are two."""
+        """The metrics in the logs: those of Keras without `loss`, because there are two losses."""
         return [metric for metric in super().metrics if metric.name != "loss"]
 
     def call(self, inputs):
-        """Samples from the generator's inputs."""
+        """Samples `[B,...]` from the inputs of the generator."""
         return self.ema_generator(inputs, training=False)
 
     def generate(self, latents=None, condition=None):
-        """Samples from `latents [B,Z]`, unless `latent_size=0`, and from `condition`, in the forms of `fit`."""
+        """Samples `[B,...]` from `latents [B,Z]` (none if `latent_size=0`) and `condition`, in the forms of `fit`."""
         return self(generator_inputs(self.generator, latents, condition, self.latent_size))
 
     def sample(self, num, seed, condition=None):
-        """`num` samples, a function of the int `seed`, and of `condition` for as many rows."""
+        """Samples `[num,...]`, a function of the int `seed` and of `condition`, which has `num` rows."""
+        check_draw(num, seed)
+        if seed is None:
+            raise ValueError("`seed` must be an int. Received: seed=None")
         return self.generate(normal_latents(num, self.latent_size, [seed, 0]), condition)
 
     def train_step(self, data):
-        """One update of the discriminator, and one of the generator if it is due."""
+        """One update of the discriminator, and of the generator if it is its turn."""
+        check_one_device(self)
         train(self, *unpacked(data, self.variable_dtype))
         return self.get_metrics_result()
 
     def test_step(self, data):
-        """The logs of a batch, without penalties and augmentation."""
+        """The logs of one batch, without penalties and augmentation."""
         evaluate(self, *unpacked(data, self.variable_dtype))
         return {name: result for name, result in self.get_metrics_result().items() if name in self._validated}
 
     def save_own_variables(self, store):
-        """Keras's, with the random states that it leaves out."""
-        save_state(self, store)
+        """Saves what Keras saves, and the states of the random layers."""
+        super().save_own_variables(store)
+        save_random_state(self, store)
 
     def load_own_variables(self, store):
-        """Those that `save_own_variables` wrote.
+        """Loads what `save_own_variables` saved.
 
         Raises:
             ValueError: If the saved model had more or fewer random layers.
         """
-        load_state(self, store)
+        super().load_own_variables(load_random_state(self, store))
 
     def get_config(self):
         """The constructor's arguments."""
@@ -238,10 +254,10 @@ class AdversarialModel(keras.Model):
             "latent_size": self.latent_size,
             "discriminator_sees_condition": self.discriminator_sees_condition,
             "augmentation": keras.saving.serialize_keras_object(self.augmentation),
-            "penalties": dict(self.penalties),
+            "penalties": {name: serialized(weight) for name, weight in self.penalties.items()},
             "penalty_interval": self.penalty_interval,
             "reconstruction_loss": keras.saving.serialize_keras_object(self.reconstruction_loss),
-            "reconstruction_weight": self.reconstruction_weight,
+            "reconstruction_weight": serialized(self.reconstruction_weight),
             "discriminator_steps": self.discriminator_steps,
             "max_discriminator_accuracy": self.max_discriminator_accuracy,
             "ema_momentum": self.ema_momentum,
@@ -250,6 +266,11 @@ class AdversarialModel(keras.Model):
 
     @classmethod
     def from_config(cls, config):
-        """A model with the config's networks."""
-        parts = ("generator", "discriminator", "augmentation", "reconstruction_loss")
-        return cls(**config | {name: keras.saving.deserialize_keras_object(config[name]) for name in parts})
+        """A model from the constructor's arguments."""
+        names = ("generator", "discriminator", "augmentation", "reconstruction_loss")
+        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in names}
+        weights = {
+            "penalties": {name: deserialized(weight) for name, weight in config["penalties"].items()},
+            "reconstruction_weight": deserialized(config["reconstruction_weight"]),
+        }
+        return cls(**config | parts | weights)

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from ikelos.layers.embedding.hashed_ngram_embedding import HashedNgramEmbedding
+from ikelos.layers.ngram.ngram_mixture import NgramMixture
 from ikelos.layers.normalization.fused_rms_normalization import FusedRMSNormalization
 from ikelos.layers.transformer.decoder_block import DecoderBlock
 
@@ -24,14 +24,16 @@ class TransformerLanguageModel(keras.Model):
         hidden_size: Width of the feed-forward networks.
         num_key_value_heads: Key and value heads; as many as query heads when None.
         dropout: Share of each branch's outputs dropped in training.
-        ngram_orders: Lengths of the n-grams whose embeddings are added to the token's, as in
-            `ikelos.layers.HashedNgramEmbedding`; none when empty.
-        ngram_buckets: Rows of each order's table.
+        ngram_order: Length of the longest n-grams that are mixed into the predictions, together with repetitions in the
+            context (`ikelos.layers.NgramMixture`); 0 for a Transformer alone. Call `adapt` to count them before
+            training. XLA cannot compile a model with n-grams.
+        num_ngrams: Largest number of distinct n-grams, as in `ikelos.layers.NgramDistribution`.
+        longest_match: Number of tokens up to which longer repetitions get a weight of their own.
 
     Call arguments:
         tokens: int `[B,T]`.
 
-    Output shape: logits `[B,T,V]`, float32 under every dtype policy.
+    Output shape: logits `[B,T,V]`, float32 under every dtype policy; with n-grams, log-probabilities.
 
     Example:
 
@@ -50,8 +52,9 @@ class TransformerLanguageModel(keras.Model):
         hidden_size,
         num_key_value_heads=None,
         dropout=0.0,
-        ngram_orders=(),
-        ngram_buckets=16384,
+        ngram_order=0,
+        num_ngrams=4_000_000,
+        longest_match=24,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -63,18 +66,22 @@ class TransformerLanguageModel(keras.Model):
         self.hidden_size = hidden_size
         self.num_key_value_heads = num_key_value_heads
         self.dropout = dropout
-        self.ngram_orders = tuple(ngram_orders)
-        self.ngram_buckets = ngram_buckets
-        self.ngram_embedding = None
-        if self.ngram_orders:
-            self.ngram_embedding = HashedNgramEmbedding(
-                ngram_buckets,
+        self.ngram_order = ngram_order
+        self.num_ngrams = num_ngrams
+        self.longest_match = longest_match
+        self.mixture = None
+        if ngram_order:
+            self.mixture = NgramMixture(
+                vocabulary_size,
                 size,
-                self.ngram_orders,
-                embeddings_initializer=_normal(0.02),
-                name="ngram_embedding",
+                ngram_order,
+                num_ngrams,
+                longest_match,
+                window=context,
+                name="mixture",
                 dtype=self.dtype_policy,
             )
+            self.supports_jit = False
         self.embedding = keras.layers.Embedding(
             vocabulary_size,
             size,
@@ -104,18 +111,34 @@ class TransformerLanguageModel(keras.Model):
     def build(self, input_shape):
         """Creates the weights."""
         self.embedding.build(input_shape)
-        if self.ngram_embedding is not None:
-            self.ngram_embedding.build(input_shape)
+        if self.mixture is not None:
+            self.mixture.build(input_shape)
         hidden_shape = (*input_shape, self.size)
         for part in (*self.blocks, self.norm, self.head):
             part.build(hidden_shape)
 
+    def adapt(self, documents):
+        """Counts the n-grams of the training text.
+
+        Args:
+            documents: Sequence of int arrays `[T]` of ids in `[0, V)`. No n-gram spans two documents.
+
+        Raises:
+            ValueError: If the model has no n-grams, or as for `ikelos.layers.NgramDistribution.adapt`.
+        """
+        if self.mixture is None:
+            raise ValueError("`ngram_order` must be at least 1 for a model to adapt. Received: ngram_order=0")
+        if not self.built:
+            self.build((None, None))
+        self.mixture.adapt(documents)
+
     def call(self, tokens, training=None):
         """Logits `[B,T,V]` of each next token."""
-        hidden = self._embed(tokens)
+        evidence = self._evidence(tokens, training)
+        hidden = self._embed(tokens, evidence)
         for block in self.blocks:
             hidden = block(hidden, training=training)
-        return self.head(self.norm(hidden))
+        return self._logits(hidden, evidence)
 
     def start(self, tokens, lengths, capacity):
         """Reads prompts.
@@ -131,31 +154,37 @@ class TransformerLanguageModel(keras.Model):
         if not self.built:
             self.build((None, None))
         caches = [block.empty_cache(tf.shape(tokens)[0], capacity) for block in self.blocks]
-        tokens = tf.pad(tokens, [[0, 0], [self._memory, 0]])
-        hidden, caches = self._extend(self._embed(tokens)[:, self._memory :], caches, lengths)
-        last = tf.gather(hidden, lengths - 1, axis=1, batch_dims=1)
-        # The last tokens of each prompt, for the n-grams of the next one.
-        recent = tf.gather(tokens, lengths[:, None] + tf.range(self._memory), axis=1, batch_dims=1)
-        return self.head(self.norm(last)), (caches, recent)
+        evidence = self._evidence(tokens)
+        hidden, caches = self._extend(self._embed(tokens, evidence), caches, lengths)
+
+        def last(x):
+            return tf.gather(x, lengths - 1, axis=1, batch_dims=1)
+
+        counting = () if self.mixture is None else self.mixture.start(tokens, lengths, capacity)
+        return self._logits(last(hidden), tf.nest.map_structure(last, evidence)), (caches, counting)
 
     def advance(self, tokens, state):
         """Reads one more token a row, int `[B]`; returns logits `[B,V]` and the new state."""
-        caches, recent = state
-        tokens = tokens[:, None]
-        hidden, caches = self._extend(self._embed(tokens, recent), caches, tf.ones_like(tokens[:, 0]))
-        recent = tf.concat([recent, tokens], axis=1)[:, 1:]
-        return self.head(self.norm(hidden[:, 0])), (caches, recent)
+        caches, counting = state
+        evidence = ()
+        if self.mixture is not None:
+            evidence, counting = self.mixture.advance(tf.cast(tokens, tf.int32), counting)
+        hidden, caches = self._extend(self._embed(tokens[:, None], evidence), caches)
+        return self._logits(hidden, evidence)[:, 0], (caches, counting)
 
-    @property
-    def _memory(self):
-        """How many tokens before a token its n-grams need."""
-        return max(self.ngram_orders, default=1) - 1
+    def _evidence(self, tokens, training=None):
+        return () if self.mixture is None else self.mixture.evidence(tokens, training)
 
-    def _embed(self, tokens, recent=None):
+    def _embed(self, tokens, evidence):
         hidden = self.embedding(tokens)
-        return hidden if self.ngram_embedding is None else hidden + self.ngram_embedding(tokens, previous=recent)
+        return hidden if self.mixture is None else hidden + self.mixture.embed(evidence)
 
-    def _extend(self, hidden, caches, lengths):
+    def _logits(self, hidden, evidence):
+        hidden = self.norm(hidden)
+        logits = self.head(hidden)
+        return logits if self.mixture is None else self.mixture.mix(logits, hidden, evidence)
+
+    def _extend(self, hidden, caches, lengths=None):
         extended = []
         for block, cache in zip(self.blocks, caches, strict=True):
             hidden, cache = block(hidden, cache=cache, lengths=lengths)
@@ -178,8 +207,9 @@ class TransformerLanguageModel(keras.Model):
             "hidden_size": self.hidden_size,
             "num_key_value_heads": self.num_key_value_heads,
             "dropout": self.dropout,
-            "ngram_orders": self.ngram_orders,
-            "ngram_buckets": self.ngram_buckets,
+            "ngram_order": self.ngram_order,
+            "num_ngrams": self.num_ngrams,
+            "longest_match": self.longest_match,
         }
 
 

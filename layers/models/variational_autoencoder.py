@@ -1,14 +1,34 @@
 """`VariationalAutoencoder`: encoder, posterior, prior, decoder and likelihood as one model with its own loss."""
 
+import contextlib
 import math
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
-from ikelos.layers.distributions.distribution_layer import check_positive
-from ikelos.layers.distributions.kl_divergence import KLDivergence, kl_divergence, weighted_mean
+from ikelos.layers.distributions.distribution_layer import DistributionLayer
+from ikelos.layers.distributions.kl_divergence import (
+    KLDivergence,
+    deserialized_options,
+    kl_divergence,
+    serialized_beta,
+    weighted_mean,
+)
+from ikelos.layers.distributions.support import check_shape, with_plain_errors
 from ikelos.layers.distributions.vamp_prior import VampPrior
 from ikelos.layers.models.active_units import ActiveUnits
+from ikelos.layers.models.one_device import check_one_device
+from ikelos.layers.models.autoencoder_inputs import (
+    are_paired,
+    by_example,
+    check_condition,
+    check_network,
+    joined,
+    pair,
+)
+from ikelos.layers.options import check_draw, check_positive, check_seed, is_variable, serialized
+from ikelos.layers.random_state import load_random_state, save_random_state
 
 _PARTS = ("encoder", "posterior", "prior", "decoder", "likelihood")
 
@@ -17,36 +37,47 @@ _PARTS = ("encoder", "posterior", "prior", "decoder", "likelihood")
 class VariationalAutoencoder(keras.Model):
     """A latent variable model and its approximate posterior, trained together (Kingma & Welling 2014).
 
-    The loss is its own: `compile("adam")`, then `fit(images)`. With one sample it is the negative evidence lower bound
-    (equation 3 there), with more the negative importance-weighted bound (Burda et al. 2016, equation 8), as mean over
-    the examples weighted by `sample_weight`. `y` is not used, but without any Keras drops the weights. Logged are
-    `loss`, its parts `nll` (reconstruction) and `kl` in nats per example, and `active_units`, how many latent values
-    the model uses (section 5.2 there): 0 is a collapsed posterior.
+    The model has its own loss: `compile("adam")`, then `fit(images)`. With one sample the loss is the negative evidence
+    lower bound (equation 3 there), with more samples the negative importance-weighted bound (Burda et al. 2016,
+    equation 8); it is the mean over the examples, weighted by `sample_weight`. `y` is not used, but Keras drops the
+    weights if there is none. The logs have `loss`; its parts `nll` (reconstruction) and `kl`, in nats per example; and
+    `active_units`, the number of latent values that the model uses (section 5.2 there), which is 0 if the posterior has
+    collapsed.
 
-    With a condition, such as classes, all inputs are pairs `(inputs, condition)`, and so are the encoder's and the
-    decoder's: `(latents, condition)`.
+    With a condition, such as classes, all inputs are pairs `(inputs, condition)`. The encoder is called with the same
+    pairs and the decoder with `(latents, condition)`.
+
+    Inputs must be values that the likelihood can take: 0 to 1 for `Bernoulli`. Others are refused, in training and in
+    each method, before they are encoded.
+
+    Files of the model or of its weights hold the states of its random layers: a loaded model trains on with the noise
+    that the saved one would have drawn.
 
     Args:
-        encoder: Layer or model from inputs `[B,...]` to the posterior's parameters.
+        encoder: Layer or model from inputs `[B,...]` to the parameters of the posterior.
         posterior: The distribution layer of the latent values, such as `Normal(Z)`.
-        prior: The prior layer, such as `StandardNormalPrior(Z)`. A `VampPrior` must be of this encoder and posterior,
-            and stays so in clones and loaded files.
-        decoder: Layer or model from latent values `[B,Z]` to the likelihood's parameters.
+        prior: The prior, such as `StandardNormalPrior(Z)`. A `VampPrior` must have this encoder and this posterior, and
+            shares them in clones and loaded files too.
+        decoder: Layer or model from latent values `[B,Z]` to the parameters of the likelihood.
         likelihood: The distribution layer of the inputs, such as `Bernoulli((28, 28, 1))`.
-        num_samples: Samples of the posterior for each example of a training step, K.
-        beta: Weight of the divergence, a number or a schedule, as in `KLDivergence`.
+        num_samples: Number of samples of the posterior for each example of a training step, K.
+        beta: Weight of the divergence: a number, a variable or a schedule, as in `KLDivergence`.
         free_bits: Nats that cost nothing, as in `KLDivergence`.
         use_exact_kl: As in `KLDivergence`.
 
     Call arguments:
         inputs: `[B,...]`, or the pair.
 
-    Output shape: reconstructions `[B,...]`, float32 under half-precision policies too.
+    Output shape: reconstructions `[B,...]`, in float32 also under half-precision policies.
 
     Raises:
         ImportError: If TensorFlow Probability is not installed.
-        ValueError: If parts don't fit together, or more than one sample shall have a weight, free bits or an exact
-            divergence: these belong to the evidence lower bound.
+        ValueError: If an argument is not as described or the parts don't fit together. If `num_samples` is more than 1
+            together with `beta`, `free_bits` or `use_exact_kl`, which are options of the evidence lower bound. In
+            training, evaluation and the model's methods: if the inputs have another shape than the likelihood's events,
+            or values that the likelihood cannot take.
+        tf.errors.InvalidArgumentError: In `predict` and in graphs of your own, if the inputs have values that the
+            likelihood cannot take. In functions that you compile by XLA, results are NaN instead.
 
     Example:
 
@@ -66,6 +97,11 @@ class VariationalAutoencoder(keras.Model):
     (TensorShape([3, 6]), TensorShape([8]))
     """
 
+    # Attributes of Keras.
+    jit_compile: bool
+    train_function: Callable | None
+    test_function: Callable | None
+
     def __init__(
         self,
         encoder,
@@ -80,14 +116,18 @@ class VariationalAutoencoder(keras.Model):
         **kwargs,
     ):
         check_positive(num_samples=num_samples)
-        if num_samples > 1 and (beta != 1 or free_bits or use_exact_kl):
+        if num_samples > 1 and (is_variable(beta) or beta != 1 or is_variable(free_bits) or free_bits or use_exact_kl):
             raise ValueError(
-                "`num_samples` must be 1 with a beta, free_bits or use_exact_kl of one's own. "
+                "`num_samples` must be 1 with another beta, free_bits or use_exact_kl than the default. "
                 f"Received: num_samples={num_samples}, beta={beta}, free_bits={free_bits}, use_exact_kl={use_exact_kl}"
             )
+        if not isinstance(likelihood, DistributionLayer):
+            raise ValueError(f"`likelihood` must be a distribution layer. Received: likelihood={likelihood!r}")
+        check_network("encoder", encoder, "posterior", posterior)
+        check_network("decoder", decoder, "likelihood", likelihood)
         if isinstance(prior, VampPrior) and not (prior.encoder is encoder and prior.posterior is posterior):
             raise ValueError(
-                "A VampPrior must have the model's own encoder and posterior. "
+                "`prior` must have the model's own encoder and posterior if it is a VampPrior. "
                 f"Received: prior.encoder={prior.encoder.name!r}, encoder={encoder.name!r}"
             )
         super().__init__(**kwargs)
@@ -105,72 +145,96 @@ class VariationalAutoencoder(keras.Model):
 
     @property
     def metrics(self):
-        """What is logged."""
+        """The metrics in the logs."""
         return [self.loss_tracker, self.nll, self.kl, self.active_units]
 
     def build(self, input_shape):
-        """Builds encoder and decoder if they are not."""
+        """Builds encoder and decoder if they are not built."""
         latent_shape = (None, *self.posterior.event_shape)
         if not self.encoder.built:
             self.encoder.build(input_shape)
         if not self.decoder.built:
-            self.decoder.build((latent_shape, input_shape[1]) if _are_paired(input_shape) else latent_shape)
+            self.decoder.build((latent_shape, input_shape[1]) if are_paired(input_shape) else latent_shape)
 
     def compile(self, optimizer="rmsprop", loss=None, metrics=None, weighted_metrics=None, **kwargs):
-        """As `keras.Model.compile`, but without loss and metrics, which are the model's own."""
+        """As `keras.Model.compile`, but without loss and metrics, because the model has its own.
+
+        Raises:
+            ValueError: If one is given.
+        """
         if loss is not None or metrics or weighted_metrics:
             raise ValueError(
                 "`loss`, `metrics` and `weighted_metrics` must be None: the model has its own. "
                 f"Received: loss={loss}, metrics={metrics}, weighted_metrics={weighted_metrics}"
             )
+        check_one_device(self)
         super().compile(optimizer, **kwargs)
 
     def compile_from_config(self, config):
-        """Compiles as a saved model was, which Keras leaves to whoever overrides `compile`."""
+        """Compiles the model as the saved one was. Keras leaves that to classes that override `compile`."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self._parts_are_built():
             self.optimizer.build(self.trainable_variables)
 
+    def make_train_function(self, force=False):
+        """As Keras's, but the step is compiled by XLA in `train_step`, after the check of its inputs."""
+        if self.train_function is None or force:
+            with self._uncompiled():
+                super().make_train_function(force)
+            self.train_function = with_plain_errors(self.train_function)
+        return self.train_function
+
+    def make_test_function(self, force=False):
+        """As Keras's, but the step is compiled by XLA in `test_step`, after the check of its inputs."""
+        if self.test_function is None or force:
+            with self._uncompiled():
+                super().make_test_function(force)
+            self.test_function = with_plain_errors(self.test_function)
+        return self.test_function
+
     def count_params(self):
-        """The number of weights, also before the first call if encoder and decoder are built."""
+        """The number of weights; known before the first call if encoder and decoder are built."""
         if not self._parts_are_built():
             return super().count_params()
         return sum(math.prod(weight.shape) for weight in self.weights)
 
     def call(self, inputs, training=None):
-        """Reconstructions, as `reconstruct`."""
-        _, condition = _pair(inputs)
-        return self._decoded(self._encoded(inputs, training).mean(), condition, training).mean()
+        """Reconstructions `[B,...]`: means of the likelihood, given means of the posterior."""
+        images, condition = self._checked(inputs)
+        return self._decoded(self._encoded(images, condition, training).mean(), condition, training).mean()
 
     def encode(self, inputs):
-        """Means of the posterior `[B,Z]`; `posterior_of` has all of it."""
+        """Means of the posterior `[B,Z]`; `posterior_of` gives the whole distribution."""
         return self.posterior_of(inputs).mean()
 
     def posterior_of(self, inputs):
-        """The posterior of inputs as `tfd.Distribution` with batch shape `[B]`."""
-        return self._encoded(inputs, training=False)
+        """The posterior of inputs as a `tfd.Distribution` with batch shape `[B]`."""
+        images, condition = self._checked(inputs)
+        return self._encoded(images, condition, training=False)
 
     def decode(self, latents, condition=None):
-        """Means of the likelihood `[B,...]` of latent values `[B,Z]`."""
-        latents, condition = _pair((latents, condition))
+        """Means of the likelihood `[B,...]` given latent values `[B,Z]`."""
+        latents, condition = pair((latents, condition))
+        check_shape("latents", latents.shape, self.posterior.event_shape, tf.TensorShape([None]))
         return self._decoded(latents, condition, training=False).mean()
 
     def reconstruct(self, inputs):
-        """What is decoded of the posterior's means `[B,...]`."""
+        """The model's output in inference, `[B,...]`."""
         return self(inputs, training=False)
 
     def sample(self, num, condition=None, seed=None):
-        """Means of the likelihood `[num,...]` of latent values drawn from the prior.
+        """Means of the likelihood `[num,...]` given latent values drawn from the prior.
 
         Args:
             num: Number of samples.
-            condition: `[num,...]` for a model with one.
-            seed: int, or int32 `[2]`; by default the next one.
+            condition: `[num,...]`, for a model with a condition.
+            seed: int, or int32 `[2]`; by default the next seed of the model.
         """
+        check_draw(num, seed)
         return self.decode(self.prior.distribution().sample(num, seed=self._seed(seed)), condition)
 
     def anomaly_score(self, inputs, num_samples=16, seed=None):
-        """Negative `log_likelihood`, nats `[B]`: the higher, the less the model expected the input."""
+        """The negative `log_likelihood`, nats `[B]`: the higher it is, the less the model expected the input."""
         return -self.log_likelihood(inputs, num_samples, seed=seed)
 
     def log_likelihood(self, inputs, num_samples, samples_at_once=20, seed=None):
@@ -178,14 +242,15 @@ class VariationalAutoencoder(keras.Model):
 
         Args:
             inputs: `[B,...]`, or the pair.
-            num_samples: Samples of the posterior, K; the bound rises with K to the log-likelihood itself.
-            samples_at_once: So many are decoded together: memory holds `samples_at_once * B` examples.
-            seed: int, or int32 `[2]`; by default the next one.
+            num_samples: Number of samples of the posterior, K. The bound rises with K to the log-likelihood.
+            samples_at_once: Number of samples that are decoded together; memory holds `samples_at_once * B` examples.
+            seed: int, or int32 `[2]`; by default the next seed of the model.
         """
         check_positive(num_samples=num_samples, samples_at_once=samples_at_once)
+        check_seed(seed)
         seed = self._seed(seed)
-        images, condition = _pair(inputs)
-        posterior, prior = self._encoded(inputs, training=False), self.prior.distribution()
+        images, condition = self._checked(inputs)
+        posterior, prior = self._encoded(images, condition, training=False), self.prior.distribution()
 
         def log_sum(number, chunk):
             """Logarithm of the sum of `number` weights, `[B]`."""
@@ -194,7 +259,7 @@ class VariationalAutoencoder(keras.Model):
             return tf.reduce_logsumexp(prior.log_prob(latents) - posterior.log_prob(latents) - nll, axis=0)
 
         chunks, rest = divmod(num_samples, samples_at_once)
-        # What does not fill a chunk comes before the loop, whose sum can then begin with a finite number.
+        # What does not fill a chunk comes before the loop, so that its sum begins with a finite number.
         first = rest or samples_at_once
         _, total = tf.while_loop(
             lambda chunk, _: chunk < chunks + (rest > 0),
@@ -205,30 +270,21 @@ class VariationalAutoencoder(keras.Model):
         return total - math.log(num_samples)
 
     def train_step(self, data):
-        """One step on what `fit` reads. Keras's own would compute reconstructions that the loss has no use for."""
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        with tf.GradientTape() as tape:
-            loss = self.compute_loss(x, y, None, sample_weight, training=True)
-            # The gradients of all replicas are added up.
-            loss = self.optimizer.scale_loss(loss / tf.distribute.get_strategy().num_replicas_in_sync)
-        self.optimizer.apply_gradients(
-            zip(tape.gradient(loss, self.trainable_weights), self.trainable_weights, strict=True)
-        )
-        return self.get_metrics_result()
+        """One training step. Keras's own would compute reconstructions that the loss does not use."""
+        check_one_device(self)
+        return self._step(self._update, data)
 
     def test_step(self, data):
         """One step of `evaluate`."""
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        self.compute_loss(x, y, None, sample_weight, training=False)
-        return self.get_metrics_result()
+        return self._step(self._evaluate, data)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The loss, with that of the parts' regularisers; `y` and `y_pred` are not used."""
-        images, condition = _pair(x)
-        if not self.built:  # Training calls the parts, not the model, whose call Keras waits for.
-            self.build(_joined(*(None if part is None else tuple(part.shape) for part in (images, condition))))
-        sample_weight = _by_example(sample_weight)
-        posterior, prior = self._encoded(x, training), self.prior.distribution()
+        """The loss, with the regularization losses of the parts; `y` and `y_pred` are not used."""
+        images, condition = self._checked(x)
+        sample_weight = by_example(sample_weight, images)
+        if not self.built:  # Keras builds a model when it is called, but training calls its parts.
+            self.build(joined(*(None if part is None else tuple(part.shape) for part in (images, condition))))
+        posterior, prior = self._encoded(images, condition, training), self.prior.distribution()
         latents = posterior.sample(self.num_samples, seed=self.posterior.next_seed())
         nll = self._nll(latents, images, condition, training)
         if self.num_samples == 1:
@@ -250,13 +306,26 @@ class VariationalAutoencoder(keras.Model):
         self.active_units.update_state(posterior.mean(), sample_weight)
         return loss
 
+    def save_own_variables(self, store):
+        """Saves what Keras saves, and the states of the random layers."""
+        super().save_own_variables(store)
+        save_random_state(self, store)
+
+    def load_own_variables(self, store):
+        """Loads what `save_own_variables` saved.
+
+        Raises:
+            ValueError: If the saved model had more or fewer random layers.
+        """
+        super().load_own_variables(load_random_state(self, store))
+
     def compute_output_shape(self, input_shape):
         """`[B,*event_shape]` of the likelihood."""
-        images_shape = input_shape[0] if _are_paired(input_shape) else input_shape
+        images_shape = input_shape[0] if are_paired(input_shape) else input_shape
         return (images_shape[0], *self.likelihood.event_shape)
 
     def compute_output_spec(self, inputs, training=None):
-        """The reconstructions' shape and dtype."""
+        """Shape and dtype of the reconstructions."""
         shape = self.compute_output_shape(keras.tree.map_structure(lambda x: x.shape, inputs))
         return keras.KerasTensor(shape, dtype=self.likelihood.params_dtype)
 
@@ -266,75 +335,84 @@ class VariationalAutoencoder(keras.Model):
             **super().get_config(),
             **{name: keras.saving.serialize_keras_object(getattr(self, name)) for name in _PARTS},
             "num_samples": self.num_samples,
-            "beta": keras.saving.serialize_keras_object(self.divergence.beta),
-            "free_bits": self.divergence.free_bits,
+            "beta": serialized_beta(self.divergence.beta),
+            "free_bits": serialized(self.divergence.free_bits),
             "use_exact_kl": self.divergence.use_exact_kl,
         }
 
     @classmethod
     def from_config(cls, config):
-        """A model with the config's parts."""
-        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in (*_PARTS, "beta")}
+        """A model from the constructor's arguments."""
+        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in _PARTS}
         if isinstance(parts["prior"], VampPrior):
-            # Alone, it was read with an encoder of its own.
+            # It was loaded with its own encoder and posterior.
             alone, shared = parts["prior"], {name: parts[name] for name in ("encoder", "posterior")}
             parts["prior"] = type(alone)(**{**alone.get_config(), **shared})
-        return cls(**{**config, **parts})
+        return cls(**config | parts | deserialized_options(config))
 
     def _parts_are_built(self):
         return self.encoder.built and self.decoder.built
 
-    def _encoded(self, inputs, training):
-        return self.posterior.distribution(self.encoder(_joined(*_pair(inputs)), training=training))
+    @contextlib.contextmanager
+    def _uncompiled(self):
+        """Within it Keras leaves functions to TensorFlow."""
+        jit_compile = self.jit_compile
+        self.jit_compile = False
+        try:
+            yield
+        finally:
+            self.jit_compile = jit_compile
+
+    def _step(self, function, data):
+        """Calls a function of inputs, targets and weights, compiled by XLA if the model is."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if self.jit_compile and not tf.executing_eagerly():
+            # XLA drops the check in `compute_loss`.
+            x = joined(*self._checked(x))
+            function = tf.function(function, jit_compile=True, autograph=False)
+        return function(x, y, sample_weight)
+
+    def _update(self, x, y, sample_weight):
+        with tf.GradientTape() as tape:
+            loss = self.optimizer.scale_loss(self.compute_loss(x, y, None, sample_weight, training=True))
+        self.optimizer.apply_gradients(
+            zip(tape.gradient(loss, self.trainable_weights), self.trainable_weights, strict=True)
+        )
+        return self.get_metrics_result()
+
+    def _evaluate(self, x, y, sample_weight):
+        self.compute_loss(x, y, None, sample_weight, training=False)
+        return self.get_metrics_result()
+
+    def _checked(self, inputs):
+        """Inputs, as values that the likelihood can take, and their condition."""
+        images, condition = pair(inputs)
+        return self.likelihood.checked(images, "inputs", batch_shape=tf.TensorShape([None])), condition
+
+    def _encoded(self, images, condition, training):
+        check_condition("encoder", self.encoder, condition)
+        return self.posterior.distribution(self.encoder(joined(images, condition), training=training))
 
     def _decoded(self, latents, condition, training):
-        return self.likelihood.distribution(self.decoder(_joined(latents, condition), training=training))
+        check_condition("decoder", self.decoder, condition)
+        return self.likelihood.distribution(self.decoder(joined(latents, condition), training=training))
 
     def _nll(self, latents, images, condition, training):
-        """Nats `[K,B]` that `images` cost given latent values `[K,B,Z]`."""
+        """Nats `[K,B]` of checked `images` given latent values `[K,B,Z]`."""
         count = latents.shape[0]
         inputs = tf.reshape(latents, (-1, *self.posterior.event_shape))
         if condition is not None:
             condition = tf.tile(condition, [count] + [1] * (condition.shape.rank - 1))
-        params = self.decoder(_joined(inputs, condition), training=training)
+        params = self.decoder(joined(inputs, condition), training=training)
         likelihood = self.likelihood.distribution(tf.reshape(params, (count, -1, *params.shape[1:])))
-        return -likelihood.log_prob(tf.cast(images, likelihood.dtype))
+        return -likelihood.log_prob(images)
 
     def _seed(self, seed):
-        """What a `tfd.Distribution` takes as seed, int32 `[2]`."""
+        """A seed for a `tfd.Distribution`, int32 `[2]`."""
         if seed is None:
             return self.posterior.next_seed()
         seed = tf.cast(seed, tf.int32)
         return tf.stack([tf.zeros_like(seed), seed]) if seed.shape.rank == 0 else seed
-
-
-def _are_paired(shape):
-    return isinstance(shape[0], tuple | list)
-
-
-def _pair(inputs):
-    """Inputs and their condition, None if there is none, as tensors: Keras's layers take no mixture."""
-    inputs = inputs if isinstance(inputs, tuple | list) else (inputs, None)
-    if len(inputs) != 2:
-        raise ValueError(f"`inputs` must be a tensor or a pair (inputs, condition). Received: {len(inputs)} parts")
-    images, condition = inputs
-    return tf.convert_to_tensor(images), None if condition is None else tf.convert_to_tensor(condition)
-
-
-def _joined(values, condition):
-    """What encoder or decoder takes."""
-    return values if condition is None else (values, condition)
-
-
-def _by_example(sample_weight):
-    """Weights `[B]`, also of `[B,1]`, which Keras takes too."""
-    if sample_weight is None:
-        return None
-    sample_weight = tf.convert_to_tensor(sample_weight)
-    shape = tuple(sample_weight.shape)
-    if len(shape) != 1 and shape[1:] != (1,):
-        raise ValueError(f"`sample_weight` must be [B] or [B,1]. Received: sample_weight.shape={shape}")
-    return tf.reshape(sample_weight, [-1])
 
 
 def _logaddexp(a, b):

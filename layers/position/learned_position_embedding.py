@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from ikelos.kernels.arguments import arithmetic
-from ikelos.layers.position.positions import positions_of
+from ikelos.layers.position.positions import check_axes, positions_of
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
@@ -22,7 +22,8 @@ class LearnedPositionEmbedding(keras.layers.Layer):
     Output shape: `[B,T,D]`.
 
     Raises:
-        ValueError: If `max_length` is below 1, T is known to be above it, or `positions` are no integers.
+        ValueError: If `max_length` is below 1, T is known to be above it, `positions` are no integers, or a
+            shape is not as above.
         tf.errors.InvalidArgumentError: If a position without a vector comes while the graph runs, on TensorFlow's CPU
             kernels. Compiled by XLA it gets the nearest position's vector, on a GPU zeros.
 
@@ -56,6 +57,7 @@ class LearnedPositionEmbedding(keras.layers.Layer):
 
     def call(self, inputs, positions=None):
         """Adds to `inputs [B,T,D]` the vectors of `positions`."""
+        check_axes(inputs, "BTD")
         if positions is None and inputs.shape[1] is not None and inputs.shape[1] > self.max_length:
             raise ValueError(
                 f"`inputs` must have at most `max_length`={self.max_length} positions. "

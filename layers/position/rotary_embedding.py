@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from ikelos.layers.position import rotary_scaling
-from ikelos.layers.position.positions import integer_positions, wave_angles
+from ikelos.layers.position.positions import check_axes, positions_of, wave_angles
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
@@ -45,8 +45,8 @@ class RotaryEmbedding(keras.layers.Layer):
     Output shape: `[B,T,N,H]`.
 
     Raises:
-        ValueError: If `max_wavelength` is not positive, `scaling` is none of the above, H is odd or `positions`
-            are no integers.
+        ValueError: If `max_wavelength` is not positive, `scaling` is none of the above, H is odd, `positions` are
+            no integers, or a shape is not as above.
 
     Example:
 
@@ -70,11 +70,12 @@ class RotaryEmbedding(keras.layers.Layer):
 
     def call(self, inputs, positions):
         """Rotates `inputs [B,T,N,H]` by `positions`."""
+        check_axes(inputs, "BTNH")
         size = inputs.shape[-1]
         if size % 2:
             raise ValueError(f"The last axis of `inputs` must be even. Received: inputs.shape={inputs.shape}")
         frequencies = rotary_scaling.frequencies(size, self.max_wavelength, self.scaling)
-        angles = wave_angles(integer_positions("positions", positions), frequencies, inputs.dtype)[..., None, :]
+        angles = wave_angles(positions_of(inputs, positions), frequencies, inputs.dtype)[..., None, :]
         magnitude = rotary_scaling.magnitude(self.scaling)
         sine, cosine = magnitude * tf.sin(angles), magnitude * tf.cos(angles)
         first, second = tf.split(tf.cast(inputs, angles.dtype), 2, axis=-1)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ikelos.layers.position.positions import positions_of, wave_angles
+from ikelos.layers.position.positions import check_axes, positions_of, wave_angles
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
@@ -25,7 +25,8 @@ class SinusoidalPositionEmbedding(keras.layers.Layer):
     Output shape: `[B,T,D]`.
 
     Raises:
-        ValueError: If `max_wavelength` is not positive, D is odd or `positions` are no integers.
+        ValueError: If `max_wavelength` is not positive, D is odd, `positions` are no integers, or a shape
+            is not as above.
 
     Example:
 
@@ -44,6 +45,7 @@ class SinusoidalPositionEmbedding(keras.layers.Layer):
 
     def call(self, inputs, positions=None):
         """Adds to `inputs [B,T,D]` the embeddings of `positions`."""
+        check_axes(inputs, "BTD")
         size = inputs.shape[-1]
         if size % 2:
             raise ValueError(f"The last axis of `inputs` must be even. Received: inputs.shape={inputs.shape}")

@@ -18,7 +18,9 @@ class FusedGRU(keras.layers.GRU):
     `unroll=True`, `use_cudnn=True`, and `dropout` in training with `implementation=1`, which `recurrent_dropout`
     implies. So does `use_cudnn="auto"` where there is a GPU, for sequences without a mask: there cuDNN takes the whole
     sequence at once. XLA cannot compile cuDNN, and a graph with it needs a GPU; `ikelos.kernels.use("reference")` and
-    `use_cudnn=False` keep the op.
+    `use_cudnn=False` keep the op. A `cell` whose `call` is not the stock cell's runs by the stock layer's own code too.
+
+    NaN or infinity at a masked step reaches no other step and no gradient; in the stock layer it reaches the gradients.
 
     Called without `training=True` the native kernel keeps nothing for the gradient, to be faster; a gradient that is
     taken all the same is right, and works the sequence through once more.
@@ -42,7 +44,7 @@ class FusedGRU(keras.layers.GRU):
             return super().inner_loop(sequences, initial_state, mask, training=training)
         outputs, hidden = kernels.gru(
             **fused.layer_arguments(self, sequences, initial_state[0], mask, training),
-            initial_state=initial_state[0],
+            initial_state=fused.of_rows(initial_state[0], sequences),
             reset_after=self.reset_after,
         )
         return fused.layer_results(outputs, [hidden], mask)

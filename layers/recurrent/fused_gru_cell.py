@@ -32,10 +32,10 @@ class FusedGRUCell(keras.layers.GRUCell):
 
     def call(self, inputs, states, training=False):
         """Takes one step."""
-        if not fused.step_fits(self, "gru", training):
+        if not fused.step_fits(self, "gru", inputs, training):
             return super().call(inputs, states, training=training)
         in_list = isinstance(states, list | tuple)
-        before = states[0] if in_list else states
+        before = fused.of_rows(states[0] if in_list else states, inputs)
         _, hidden = kernels.gru(
             **fused.step_arguments(self, inputs), initial_state=before, reset_after=self.reset_after
         )

@@ -32,9 +32,10 @@ class FusedLSTMCell(keras.layers.LSTMCell):
 
     def call(self, inputs, states, training=False):
         """Takes one step."""
-        if not fused.step_fits(self, "lstm", training):
+        if not fused.step_fits(self, "lstm", inputs, training):
             return super().call(inputs, states, training=training)
-        _, (hidden, cell) = kernels.lstm(**fused.step_arguments(self, inputs), initial_state=tuple(states))
+        states = tuple(fused.of_rows(state, inputs) for state in states)
+        _, (hidden, cell) = kernels.lstm(**fused.step_arguments(self, inputs), initial_state=states)
         return hidden, [hidden, cell]
 
     def get_config(self):

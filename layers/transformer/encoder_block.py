@@ -49,5 +49,6 @@ class EncoderBlock(TransformerBlock):
 
     def call(self, inputs, lengths=None, mask=None, training=None):
         """Maps `inputs [B,T,D]` to the same shape."""
-        attended = self.attention(self._enter(self.attention_norm, inputs), lengths=lengths, mask=mask)
+        inputs, told = self._without_padding(inputs, lengths, mask)
+        attended = self.attention(self._enter(self.attention_norm, inputs), **told)
         return self._feed(self._leave(self.attention_norm, inputs, attended, training), training)

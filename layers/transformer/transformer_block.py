@@ -2,6 +2,7 @@
 
 import keras
 
+from ikelos.layers.attention.padding import padding, without_padding
 from ikelos.layers.attention.self_attention import SelfAttention
 from ikelos.layers.normalization.fused_rms_normalization import FusedRMSNormalization
 from ikelos.layers.transformer.feed_forward import FeedForward
@@ -60,6 +61,12 @@ class TransformerBlock(keras.layers.Layer):
 
     def _norm(self, name):
         return NORMALIZATIONS[self.normalization](epsilon=1e-6, name=name, dtype=self.dtype_policy)
+
+    def _without_padding(self, inputs, lengths, mask):
+        """`inputs [B,T,D]` with 0 at padding, and how to tell `SelfAttention` of it."""
+        lengths, mask = padding(inputs, lengths, mask)
+        told = {"lengths": lengths} if mask is None else {"mask": mask}
+        return without_padding(inputs, lengths, mask), told
 
     def _enter(self, norm, stream):
         """What a branch begins with, of the residual stream `[B,T,D]`."""

@@ -44,7 +44,7 @@ def doctor(
 ) -> None:
     """Show versions, this machine, which kernels load (or why not) and what will run where."""
     with muted():
-        found = {"versions": versions(), "machine": machine(), "kernels": kernels()}
+        found = {"versions": versions(), "machine": machine(), "keras": keras_settings(), "kernels": kernels()}
     if as_json:
         print(json.dumps(found, indent=2))
         return
@@ -85,6 +85,21 @@ def machine() -> dict[str, str]:
         "memory": f"{_gigabytes(memory.available)} free of {_gigabytes(memory.total)}",
         "disk": f"{_gigabytes(disk.free)} free of {_gigabytes(disk.total)} at {Path.cwd()}",
         "GPUs": ", ".join(_gpus()) or "none",
+    }
+
+
+def keras_settings() -> dict[str, str]:
+    """What the environment or the file keras.json set for all of Keras."""
+    try:
+        import ikelos.layers  # noqa: F401
+    except ImportError as error:  # as it is on another backend
+        return {"backend": f"fails: {error}"}
+    import keras
+
+    return {
+        "backend": keras.config.backend(),
+        "image data format": keras.config.image_data_format(),
+        "floatx": keras.config.floatx(),
     }
 
 

@@ -34,6 +34,8 @@ def muted() -> Iterator[None]:
 def load_runner() -> ModuleType:
     """Imports the runner, and with it TensorFlow, in silence."""
     with muted():
+        # First: it says so where Keras runs on another backend.
+        import ikelos.layers  # noqa: F401
         from ikelos.pipelines import runner
 
         if "tensorflow" in sys.modules:

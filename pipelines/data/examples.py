@@ -1,5 +1,7 @@
 """Examples taken by index, as tf.data sets whose order is a pure function of (seed, step, shard)."""
 
+import operator
+
 import tensorflow as tf
 
 from ikelos.pipelines.data.order import WHOLE, Shard, by_step, check_order, check_positive, endless, key, shuffled
@@ -25,6 +27,7 @@ def batches(store: Store, batch_size: int, seed: int, start_step: int, shard: Sh
     Raises:
         UserError: If a number is out of range.
     """
+    batch_size, seed, start_step = map(operator.index, (batch_size, seed, start_step))
     check_positive(batch_size=batch_size)
     check_order(seed, start_step)
     count = len(store)
@@ -40,6 +43,7 @@ def batches(store: Store, batch_size: int, seed: int, start_step: int, shard: Sh
 
 def in_order(store: Store, batch_size: int) -> tf.data.Dataset:
     """Finite batches of every example once, as `batches`, with `draw` as `id`; the last one may have fewer."""
+    batch_size = operator.index(batch_size)
     check_positive(batch_size=batch_size)
     count = len(store)
     take = _taking(store)

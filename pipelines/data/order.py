@@ -1,6 +1,7 @@
 """Orders without state: which examples a step takes is a pure function of the seed, the step and the shard."""
 
 import dataclasses
+import operator
 
 import tensorflow as tf
 
@@ -28,6 +29,8 @@ class Shard:
     count: int = 1
 
     def __post_init__(self):
+        for name in ("index", "count"):
+            object.__setattr__(self, name, operator.index(getattr(self, name)))
         if not 0 <= self.index < self.count:
             raise ValueError(f"`index` must be from 0 to {self.count - 1}. Received: index={self.index}")
 

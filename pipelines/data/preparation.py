@@ -29,7 +29,7 @@ from ikelos.pipelines.lock import locked
 from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.serving import files
 
-_VERSION = 1
+_VERSION = 2
 """Of the format of stores, and of how they are written: another one prepares everything anew."""
 
 _LEARNED = "preprocessing.json"
@@ -138,8 +138,7 @@ def prepare(preparation: Preparation[Learned]) -> Prepared[Learned]:
     _check_learned(folder)
     learned = preparation.load(folder / "preprocessing")
     splits = {split: Store.open(folder / split) for split in SPLITS}
-    for split, store in splits.items():
-        _check_faults(preparation, split, store)
+    _check_faults(preparation, splits)
     return Prepared(folder, learned, splits)
 
 
@@ -206,8 +205,15 @@ def _check_learned(folder: Path) -> None:
         raise UserError(f"{folder / 'preprocessing'} is damaged (its SHA-256 sums are others): delete {folder}.")
 
 
-def _check_faults(preparation: Preparation[Any], split: Split, store: Store) -> None:
-    """Raises UserError if more of a split is faulty than allowed."""
+def _check_faults(preparation: Preparation[Any], splits: Splits) -> None:
+    """Raises UserError if more of a split is faulty than allowed, with the faults of all such splits."""
+    lines = [line for split, store in splits.items() for line in _faults(preparation, split, store)]
+    if lines:
+        raise UserError("\n".join(lines))
+
+
+def _faults(preparation: Preparation[Any], split: Split, store: Store) -> list[str]:
+    """The faults of a split of which more is faulty than allowed, or that is empty; else none."""
     faulty = sum(store.skipped.values())
     every = faulty + len(store)
     if faulty and faulty / every > preparation.allowed_faults:
@@ -215,12 +221,10 @@ def _check_faults(preparation: Preparation[Any], split: Split, store: Store) -> 
         hidden = faulty - len(store.faults)
         needed = math.ceil(1e4 * faulty / every) / 1e4
         advice = f", or leave them out: --set data.source.allowed_faults={needed:g}" if needed < 1 else ""
-        lines = [
+        return [
             *store.faults,
             *([f"... and {hidden} more"] if hidden else []),
             f"{faulty} of {every} examples of the split {split!r} are faulty ({kinds}), more than the share "
             f"data.source.allowed_faults={preparation.allowed_faults:g}. Fix them{advice}",
         ]
-        raise UserError("\n".join(lines))
-    if not len(store):
-        raise UserError(f"The split {split!r} of {preparation.name} has no examples.")
+    return [] if len(store) else [f"The split {split!r} of {preparation.name} has no examples."]

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
-from ikelos.pipelines.data import sources
+from ikelos.pipelines.data import patterns, sources
 from ikelos.pipelines.data.config import Source, Split
 from ikelos.pipelines.data.preparation import Size
 
@@ -17,20 +17,22 @@ class Reader(abc.ABC, Generic[Section]):
     """What readers of texts and of images share."""
 
     suffixes: tuple[str, ...]
-    """Of the files that can be read, with those of TFRecords."""
+    """Of the files that can be read, in lower case, with those of TFRecords."""
+    divisible: tuple[str, ...] = ()
+    """Of files of which one alone is divided into the three splits."""
 
     def __init__(self, source: Section):
         """Takes the recipe's section."""
         self._source = source
 
     @functools.cached_property
-    def paths(self) -> Mapping[str, Sequence[str]]:
+    def paths(self) -> Mapping[Split, Sequence[str]]:
         """The files of each split; none of a data set.
 
         Raises:
-            UserError: For a pattern without files, a file in two splits or with another suffix.
+            UserError: As of `patterns.by_split`.
         """
-        return sources.files(self._source.files, self.suffixes) if self._source.files is not None else {}
+        return {} if self._source.files is None else patterns.by_split(self._source, self.suffixes, self.divisible)
 
     @functools.cached_property
     def builder(self) -> Any:
@@ -51,7 +53,7 @@ class Reader(abc.ABC, Generic[Section]):
         """What tells one state of the source from another, JSON; errors as of `paths` and `builder`."""
         section = self._source.model_dump(mode="json", exclude={"allowed_faults"})
         if self._source.files is not None:
-            return [section, sources.files_identity(self.paths)]
+            return [section, patterns.identity(self.paths)]
         return [section, sources.tfds_identity(self._source, self.builder)]
 
     def size(self, split: Split) -> Size:

@@ -5,17 +5,19 @@ TensorFlow is imported when they are read.
 
 import contextlib
 import difflib
-import glob
-import hashlib
 import importlib
 import io
+import logging
 import os
 import pathlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+import urllib.parse
+from collections.abc import Iterator
 from typing import Any
 
-from ikelos.pipelines.data.config import SPLITS, Patterns, Source, Split
+from ikelos.pipelines.data.config import SPLITS, Source, Split
+from ikelos.pipelines.data.patterns import printable
 from ikelos.pipelines.errors import UserError
 
 # Module and one line for each data set of our own; importing the module registers it with TensorFlow
@@ -35,6 +37,9 @@ _OURS = {
     ),
 }
 
+_RETRIES = 5
+"""Of a download: 6 s until it is given up."""
+_SECONDS_BETWEEN_LINES = 30.0
 TFRECORDS = (".tfrecord", ".tfrecord.gz")
 
 
@@ -47,30 +52,45 @@ def open_tfds(source: Source) -> Any:
     """The builder of a data set, whose files need not be there yet.
 
     Raises:
-        UserError: for an unknown data set, config or version.
+        UserError: For an unknown data set, config or version, or one that needs a package that is not there.
     """
     import tensorflow_datasets as tfds
 
     name = str(source.tfds)
     for module, _ in _OURS.values():
         importlib.import_module(module)
-    known = set(tfds.list_builders(with_community_datasets=False))
-    base = name.partition("/")[0].partition(":")[0]
-    if base not in known:
-        nearest = ", ".join(difflib.get_close_matches(base, sorted(known - _OURS.keys()), n=5, cutoff=0.5))
-        raise UserError(
-            f"unknown data set {name!r}. Ikelos has: {', '.join(_OURS)}. "
-            f"Nearest in TensorFlow Datasets: {nearest or 'none'}"
-        )
+    folder = os.path.expanduser(name)
     try:
-        return tfds.builder(name, data_dir=source.data_dir)
+        with _quiet(), contextlib.redirect_stderr(io.StringIO()):
+            if os.path.isfile(os.path.join(folder, "dataset_info.json")):
+                return tfds.builder_from_directory(folder)
+            return tfds.builder(name, data_dir=source.data_dir)
+    except ImportError as error:
+        raise UserError(f"data set {name!r} needs a package that is not installed: {_first_line(error)}") from error
     except (ValueError, AssertionError) as error:
+        raise UserError(_unknown(name, error)) from error
+
+
+def _unknown(name, error):
+    """Why there is no such data set, and what there is."""
+    import tensorflow_datasets as tfds
+
+    known = set(tfds.list_builders(with_community_datasets=False))
+    base, _, rest = name.partition("/")[0].partition(":")
+    if base in known:
         builder = tfds.builder_cls(base)
         known_versions = {config.version for config in builder.builder_configs.values()}
         known_versions |= {builder.VERSION, *builder.SUPPORTED_VERSIONS}
         configs = ", ".join(sorted(builder.builder_configs)) or "none"
         versions = ", ".join(sorted(str(version) for version in known_versions if version is not None))
-        raise UserError(f"data set {name!r} is not to be had; configs: {configs}; versions: {versions}") from error
+        return f"data set {name!r} is not to be had; configs: {configs}; versions: {versions}"
+    if rest[:1].isalpha():  # of a community
+        return f"data set {name!r} is not to be had: {_first_line(error)}"
+    nearest = ", ".join(difflib.get_close_matches(base, sorted(known - _OURS.keys()), n=5, cutoff=0.5))
+    return (
+        f"unknown data set {name!r}. Ikelos has: {', '.join(_OURS)}. "
+        f"Nearest in TensorFlow Datasets: {nearest or 'none'}"
+    )
 
 
 def examples(
@@ -104,7 +124,7 @@ def examples(
         found = iter(tfds.as_numpy(dataset.skip(start)))
     for index, example in enumerate(found, start):
         own = example.get("id")
-        yield own.decode() if isinstance(own, bytes) else f"{name}:{index}", example
+        yield own.decode("utf-8", "backslashreplace") if isinstance(own, bytes) else f"{name}:{index}", example
 
 
 def num_examples(source: Source, builder: Any, split: Split) -> int:
@@ -126,18 +146,6 @@ def tfds_identity(source: Source, builder: Any) -> Any:
     }
 
 
-def files_identity(paths: Mapping[str, Sequence[str]]) -> Any:
-    """What tells one state of files from another, JSON: a hash of where they are, their sizes and times, by split."""
-    sums = {}
-    for split, found in paths.items():
-        digest = hashlib.sha256()
-        for path in found:
-            state = os.stat(path)
-            digest.update(os.fsencode(f"{os.path.realpath(path)}\0{state.st_size}\0{state.st_mtime_ns}\0"))
-        sums[split] = {"files": len(found), "sha256": digest.hexdigest()}
-    return sums
-
-
 def _split_name(source, builder, split):
     name = getattr(source.splits, split)
     try:
@@ -155,61 +163,101 @@ def prepared(source: Source, builder: Any) -> Any:
     download.
 
     Says so on standard error, where TensorFlow Datasets draws its progress too: only in a terminal, as it would fill a
-    log with lines.
+    log with lines. Elsewhere a line now and then says how much there is.
+
+    Raises:
+        UserError: If it can't be, in one line.
     """
-    import tensorflow as tf
     import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download import downloader
 
     if sys.stderr.isatty():
         tfds.enable_progress_bar()
     else:
         tfds.disable_progress_bar()
+    # Each time it waits twice as long: with 10, those of TensorFlow Datasets, 204 s where there is no network.
+    downloader.MAX_RETRIES = _RETRIES
     try:
         if builder.is_prepared():
             return builder
         print(f"Preparing data set {builder.name} in {builder.data_dir}", file=sys.stderr, flush=True)
-        with contextlib.redirect_stdout(io.StringIO()):
+        with _quiet(), _progress(builder):
             builder.download_and_prepare()
-    except (OSError, AssertionError, tf.errors.OpError, tfds.download.DownloadError) as error:
+    except Exception as error:  # of the data set's own code, which may raise anything
         # Of two processes that prepare a data set at once, the slower cannot put its files where the other's are.
         if not open_tfds(source).is_prepared():
             raise UserError(
-                f"data set {builder.name!r} can't be prepared in {builder.data_dir}: {_first_line(error)}"
+                f"data set {builder.name!r} can't be prepared in {builder.data_dir}: {_reason(error)}"
             ) from error
     return open_tfds(source)
 
 
-def files(patterns: Patterns, suffixes: tuple[str, ...]) -> dict[str, list[str]]:
-    """The files of each split, sorted; every pattern has some, and no file is in two splits.
+def _reason(error):
+    import requests
 
-    Raises:
-        UserError: if it is not so, or a file has none of the suffixes.
-    """
-    found: dict[str, set[str]] = {split: set() for split in Patterns.model_fields}
-    splits_of: dict[str, str] = {}
-    for split in found:
-        for pattern in getattr(patterns, split):
-            matches = [path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)]
-            if not matches:
-                raise UserError(f"files.{split}: no file matches {pattern!r} in {pathlib.Path.cwd()}")
-            for path in matches:
-                if not path.endswith(suffixes):
-                    raise UserError(f"files.{split}: {path} has none of the known suffixes {', '.join(suffixes)}")
-                if splits_of.setdefault(os.path.realpath(path), split) != split:
-                    raise UserError(
-                        f"{path} is in two splits: files.{splits_of[os.path.realpath(path)]} and files.{split}"
-                    )
-                found[split].add(path)
-    return {split: sorted(paths) for split, paths in found.items()}
+    if isinstance(error, requests.exceptions.ConnectionError) and error.request is not None:
+        return f"no connection to {urllib.parse.urlsplit(str(error.request.url)).netloc}"
+    return _first_line(error) or type(error).__name__
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Holds back what TensorFlow Datasets and what it calls say of their work."""
+    loggers = [logging.getLogger(name) for name in ("absl", "urllib3")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _progress(builder: Any) -> Iterator[None]:
+    """Says outside a terminal, now and then, how much has been downloaded and written."""
+    if sys.stderr.isatty():
+        yield
+        return
+    # The data set's folder lies below that of all data sets, by its name, its config and its version.
+    folder = pathlib.Path(str(builder.data_dir))
+    places = [folder.parents[len(builder.info.full_name.split("/")) - 1] / "downloads", folder.parent]
+    before, done = _bytes_in(places), threading.Event()
+
+    def tell():
+        while not done.wait(_SECONDS_BETWEEN_LINES):
+            written = (_bytes_in(places) - before) / 1e6
+            print(f"Preparing data set {builder.name}: {written:,.0f} MB so far", file=sys.stderr, flush=True)
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _bytes_in(folders):
+    """Of all files below; those that vanish meanwhile are not counted."""
+    total = 0
+    for place in folders:
+        for folder, _, names in os.walk(place):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    total += os.lstat(os.path.join(folder, name)).st_size
+    return total
 
 
 def is_tfrecord(path: str) -> bool:
     """Whether a file holds `tf.train.Example`s."""
-    return path.endswith(TFRECORDS)
+    return path.lower().endswith(TFRECORDS)
 
 
 def records(path: str) -> Iterator[tuple[str, Any]]:
-    """The examples of a TFRecord: the path and the example's number as id, and its map of features.
+    """The examples of a TFRecord: the path, as `printable`, and the example's number as id, and its map of features.
 
     Raises:
         UserError: if the file is none.
@@ -217,12 +265,14 @@ def records(path: str) -> Iterator[tuple[str, Any]]:
     import tensorflow as tf
     from google.protobuf.message import DecodeError
 
-    found = tf.data.TFRecordDataset(path, compression_type="GZIP" if path.endswith(".gz") else "")
+    found = tf.data.TFRecordDataset(path, compression_type="GZIP" if path.lower().endswith(".gz") else "")
     try:
         for index, record in enumerate(found.as_numpy_iterator()):
-            yield f"{path}:{index}", tf.train.Example.FromString(record).features.feature
+            yield f"{printable(path)}:{index}", tf.train.Example.FromString(record).features.feature
     except (tf.errors.OpError, DecodeError) as error:
-        raise UserError(f"{path} can't be read as a TFRecord of tf.train.Example: {_first_line(error)}") from error
+        raise UserError(
+            f"{printable(path)} can't be read as a TFRecord of tf.train.Example: {_first_line(error)}"
+        ) from error
 
 
 def one_bytes(name: str, features: Any, feature: str) -> bytes:

@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import json
 import mmap
+import operator
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,9 @@ class Column:
     dtype: str
     shape: tuple[int, ...] = ()
     ragged: bool = False
+
+    def __post_init__(self):
+        object.__setattr__(self, "shape", tuple(map(operator.index, self.shape)))  # JSON has no numbers of NumPy
 
     @property
     def item_bytes(self) -> int:
@@ -106,7 +110,7 @@ class Ids(Sequence[str]):
 
     def __getitem__(self, index):
         """One name."""
-        return self.texts[index].tobytes().decode("utf-8", "surrogateescape")  # a file's name need not be UTF-8
+        return self.texts[index].tobytes().decode("utf-8")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -77,7 +77,7 @@ class Writer:
         if missing:
             raise ValueError(f"an example must have a value in every column. Received: none in {', '.join(missing)}")
         self._examples += 1
-        for key, value in {ID: np.frombuffer(name.encode("utf-8", "surrogateescape"), np.uint8), **values}.items():
+        for key, value in {ID: np.frombuffer(name.encode("utf-8"), np.uint8), **values}.items():
             column = self._columns[key]
             if column.ragged:
                 self.extend(key, value)
@@ -92,8 +92,7 @@ class Writer:
         """Leaves a faulty example out and notes it."""
         self._skipped[kind] += 1
         if len(self._faults) < _NAMED:
-            # A file's name need not be UTF-8, and this is for people.
-            self._faults.append(f"{name}: {why}".encode(errors="backslashreplace").decode())
+            self._faults.append(f"{name}: {why}")
 
     def read(self, cursor: Cursor, size: int) -> None:
         """Notes that the source was read up to `cursor`, `size` further than before; ends a part if it is long."""

@@ -23,7 +23,7 @@ from ikelos.pipelines.data.examples import Batch
 from ikelos.pipelines.data.store import Store
 from ikelos.pipelines.image.augmentation import moved
 from ikelos.pipelines.image.config import Augmentation, Shape
-from ikelos.pipelines.image.networks import activated, residual_blocks
+from ikelos.pipelines.image.networks import activated, convolution, flattened, residual_blocks
 from ikelos.pipelines.lock import locked
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.recipe.sections import OneOptimizer, Optimizer, PlainTraining
@@ -189,13 +189,13 @@ def load_or_train(
 def _build(shape: Shape, num_classes: int) -> keras.Model:
     """From images to logits: of the classes `[B,num_classes]`, or of the other views `[B,B]`."""
     images = keras.Input(shape, name="images")
-    hidden = keras.layers.Conv2D(_WIDTH, 5, strides=2, padding="same")(images)
+    hidden = convolution(_WIDTH, 5, strides=2)(images)
     while max(hidden.shape[1:3]) > _LARGEST_RESOLUTION:
-        hidden = keras.layers.Conv2D(_WIDTH, 3, strides=2, padding="same")(activated(hidden))
+        hidden = convolution(_WIDTH, 3, strides=2)(activated(hidden))
     hidden = activated(residual_blocks(hidden, 1, dropout=0.0))
-    hidden = keras.layers.Conv2D(_SIZE, 3, strides=2, padding="same")(hidden)
+    hidden = convolution(_SIZE, 3, strides=2)(hidden)
     hidden = activated(residual_blocks(hidden, 1, dropout=0.0))
-    hidden = keras.layers.Dropout(_DROPOUT)(keras.layers.Flatten()(hidden))
+    hidden = keras.layers.Dropout(_DROPOUT)(flattened()(hidden))
     features = keras.layers.Dense(_SIZE, activation="leaky_relu", name="features")(hidden)
     if num_classes:
         return keras.Model(images, keras.layers.Dense(num_classes)(features))

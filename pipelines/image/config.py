@@ -1,6 +1,8 @@
 """Sections of recipes of image tasks. Imports nothing heavy."""
 
-from typing import Annotated, Literal, Self
+import operator
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self, SupportsIndex
 
 import pydantic
 from pydantic import Field
@@ -18,6 +20,18 @@ from ikelos.pipelines.recipe.sections import (
 
 Shape = tuple[int, int, int]
 """H, W, C of images, of which C is 1 or 3."""
+
+
+def as_shape(shape: Sequence[SupportsIndex]) -> Shape:
+    """A shape whose sizes may be NumPy's.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    sizes = tuple(map(operator.index, shape))
+    if len(sizes) != 3 or min(sizes) < 1 or sizes[2] not in (1, 3):
+        raise ValueError(f"`shape` must be a height, a width, and 1 or 3 channels. Received: shape={list(sizes)}")
+    return sizes[0], sizes[1], sizes[2]
 
 
 class ImageSource(Source):

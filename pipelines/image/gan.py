@@ -7,7 +7,14 @@ import tensorflow as tf
 
 from ikelos import layers
 from ikelos.pipelines.image.config import GAN, Shape, halvings
-from ikelos.pipelines.image.networks import activated, doubled, residual_blocks, with_classes
+from ikelos.pipelines.image.networks import (
+    activated,
+    convolution,
+    doubled,
+    flattened,
+    residual_blocks,
+    with_classes,
+)
 
 NAME = "gan"
 
@@ -62,10 +69,10 @@ def _discriminator(settings, shape, num_classes):
     images = keras.Input(shape, name="samples")
     hidden, size = images, 5
     for width in _widths(settings, settings.discriminator_width, shape):
-        hidden = keras.layers.Conv2D(width, size, strides=2, padding="same")(hidden)
+        hidden = convolution(width, size, strides=2)(hidden)
         hidden = _leaky(residual_blocks(hidden, settings.num_blocks, dropout=0.0))
         size = 3
-    features = _leaky(keras.layers.Dense(settings.hidden_size)(keras.layers.Flatten()(hidden)))
+    features = _leaky(keras.layers.Dense(settings.hidden_size)(flattened()(hidden)))
     score = keras.layers.Dense(1)(features)
     if not num_classes:
         return keras.Model(images, score, name="discriminator")

@@ -1,6 +1,12 @@
 """Parts of convolutional networks, as functions from Keras tensors to Keras tensors."""
 
+import functools
+
 import keras
+
+# Images are `[B,H,W,C]`, whatever keras.json says.
+convolution = functools.partial(keras.layers.Conv2D, padding="same", data_format="channels_last")
+flattened = functools.partial(keras.layers.Flatten, data_format="channels_last")
 
 
 def residual_blocks(inputs: keras.KerasTensor, count: int, dropout: float) -> keras.KerasTensor:
@@ -13,9 +19,9 @@ def residual_blocks(inputs: keras.KerasTensor, count: int, dropout: float) -> ke
     """
     channels = inputs.shape[-1]
     for _ in range(count):
-        hidden = keras.layers.Conv2D(channels, 3, padding="same", activation="relu")(activated(inputs))
+        hidden = convolution(channels, 3, activation="relu")(activated(inputs))
         hidden = keras.layers.Dropout(dropout)(hidden)
-        hidden = keras.layers.Conv2D(channels, 3, padding="same", kernel_initializer="zeros")(hidden)
+        hidden = convolution(channels, 3, kernel_initializer="zeros")(hidden)
         inputs = keras.layers.Add()([inputs, hidden])
     return inputs
 
@@ -36,7 +42,7 @@ def doubled(inputs: keras.KerasTensor, channels: int, size: int) -> keras.KerasT
         size: Of the convolution's kernel.
     """
     height, width = inputs.shape[1:3]
-    hidden = keras.layers.Conv2D(4 * channels, size, padding="same")(inputs)
+    hidden = convolution(4 * channels, size)(inputs)
     hidden = keras.layers.Reshape((height, width, 2, 2, channels))(hidden)
     hidden = keras.layers.Permute((1, 3, 2, 4, 5))(hidden)
     return keras.layers.Reshape((2 * height, 2 * width, channels))(hidden)

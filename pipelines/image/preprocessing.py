@@ -15,7 +15,7 @@ from ikelos.pipelines.data.preparation import Preparation, Size
 from ikelos.pipelines.data.store import Column, Store
 from ikelos.pipelines.data.writing import Writer
 from ikelos.pipelines.errors import UserError
-from ikelos.pipelines.image.config import ImageSource, Shape
+from ikelos.pipelines.image.config import ImageSource, Shape, as_shape
 from ikelos.pipelines.image.reading import FaultError, Found, Reader, pixels
 from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.pipelines.report.tiles import tiled
@@ -24,6 +24,8 @@ _SHOWN = (4, 12)
 """Rows and columns of the images that are shown."""
 _HELD_OUT: tuple[Split, ...] = ("validation", "test")
 _DECODERS = 2
+_NAMED = 20
+"""Faults that are told by name where no image can be taken."""
 _WAITING = 64
 """Images that are decoded, or wait for it, at once."""
 
@@ -57,7 +59,7 @@ class ImagePreparation(Preparation[ImagePreprocessing]):
     def __init__(self, source: ImageSource, shape: Shape):
         self.name = source.tfds or "images"
         self.allowed_faults = source.allowed_faults
-        self._source, self._shape = source, shape
+        self._source, self._shape = source, as_shape(shape)
         self._reader = Reader(source)
 
     def identity(self) -> Any:
@@ -81,11 +83,14 @@ class ImagePreparation(Preparation[ImagePreprocessing]):
                 for found in self._reader.images(split):
                     _number(split, found, numbers, told=False)
             names = [str(label) for label in sorted(labels, key=lambda label: (isinstance(label, str), label))]
+        faults: list[str] = []
         for found in self._reader.images("train"):
             example = self._taken(found)
             if not isinstance(example, FaultError):
                 return ImagePreprocessing(tuple(names or ()), example)
-        raise UserError(f"The split 'train' of {self.name} has no image that can be taken.")
+            if len(faults) < _NAMED:
+                faults.append(f"{found.name}: {example.why}\n")
+        raise UserError("".join(faults) + f"The split 'train' of {self.name} has no image that can be taken.")
 
     def load(self, folder: Path) -> ImagePreprocessing:
         """Reads them."""
@@ -140,13 +145,15 @@ def _number(split: Split, found: Found, numbers: Mapping[str, int], told: bool) 
     if not told:
         if str(found.label) not in numbers:
             raise UserError(
-                f"{split} has the class {str(found.label)!r} ({found.name}), of which the training images have none"
+                f"{split} has the class {str(found.label)!r} ({found.name}), of which the training images have none. "
+                "The class of an image file is the name of its folder; `data.source.label_feature: null` takes images "
+                "without classes"
             )
         return numbers[str(found.label)]
     if found.label not in range(len(numbers)):  # Data sets mark images without a class by -1.
         raise UserError(
             f"{split}: image {found.name} has the label {found.label}, which is none of the {len(numbers)} classes; "
-            "`label_feature: null` takes images without classes"
+            "`data.source.label_feature: null` takes images without classes"
         )
     return found.label  # type: ignore[return-value]  # a data set's labels are numbers
 

@@ -11,8 +11,10 @@ import tensorflow as tf
 
 from ikelos.pipelines.data import reader, sources
 from ikelos.pipelines.data.config import Split
+from ikelos.pipelines.data.patterns import printable
 from ikelos.pipelines.errors import UserError
-from ikelos.pipelines.image.config import ImageSource, Shape
+from ikelos.pipelines.image import decoding
+from ikelos.pipelines.image.config import ImageSource, Shape, as_shape
 
 Label = str | int | None
 """The name or number of a class, None without classes."""
@@ -46,7 +48,7 @@ class Found:
 class Reader(reader.Reader[ImageSource]):
     """Finds the images of a source."""
 
-    suffixes = (".png", ".jpg", ".jpeg", *sources.TFRECORDS)
+    suffixes = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", *sources.TFRECORDS)
 
     def class_names(self) -> list[str] | None:
         """Those that a data set itself tells, in the order of its labels; None if there are none, or it tells none."""
@@ -66,8 +68,9 @@ class Reader(reader.Reader[ImageSource]):
         label = self._source.label_feature
         for name, features in self.in_files(split, start):
             if features is None:
-                folder = None if label is None else pathlib.Path(name).resolve().parent.name
-                yield Found(name, pathlib.Path(name), folder, os.path.getsize(name))
+                # The folder that it is listed in, wherever a link leads to.
+                folder = None if label is None else printable(os.path.basename(os.path.dirname(os.path.abspath(name))))
+                yield Found(printable(name), pathlib.Path(name), folder, os.path.getsize(name))
             else:
                 content = sources.one_bytes(name, features, self._source.image_feature)
                 yield Found(name, content, _label(name, features, label), len(content))
@@ -104,7 +107,7 @@ class Reader(reader.Reader[ImageSource]):
 
 
 def pixels(content: pathlib.Path | bytes | np.ndarray, shape: Shape, resize: bool) -> np.ndarray:
-    """An image as uint8 `[H,W,C]`.
+    """An image as uint8 `[H,W,C]`, by the decoder that the exported model has too.
 
     Args:
         content: An image file's path or bytes, or pixels.
@@ -116,30 +119,37 @@ def pixels(content: pathlib.Path | bytes | np.ndarray, shape: Shape, resize: boo
         FaultError: If it is not an image, or has another size.
         UserError: If its file cannot be read now, which says nothing of the image.
     """
+    shape = as_shape(shape)
     if isinstance(content, pathlib.Path):
         content = _read(content)
-    found = content if isinstance(content, np.ndarray) else _decoded(content)
-    if found.shape[:2] != shape[:2] and not resize:
-        height, width = found.shape[:2]
+    if isinstance(content, np.ndarray):
+        size, found = content.shape[:2], decoding.fit(decoding.to_rgb(tf.constant(content)), shape)
+    else:
+        size, found = _decoded(content, shape)
+    if size != shape[:2] and not resize:
         raise FaultError(
-            "of another size", f"is {height} x {width}, not {shape[0]} x {shape[1]} (data.source.resize=false)"
+            "of another size", f"is {size[0]} x {size[1]}, not {shape[0]} x {shape[1]} (data.source.resize=false)"
         )
-    return _fitted(found, shape)
+    return found.numpy()
 
 
 def _read(path):
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path} can't be read: {error.strerror}") from None
+        raise UserError(f"{printable(str(path))} can't be read: {error.strerror}") from None
 
 
-def _decoded(content):
+def _decoded(content, shape):
+    """Height and width of a file's image, and its pixels in the shape."""
     try:
-        # In the file's own channels: asked for grey, TensorFlow refuses GIF, BMP and CMYK.
-        return tf.io.decode_image(content, expand_animations=False).numpy()
+        problem, size, found = decoding.read(tf.constant(content), shape)
     except tf.errors.InvalidArgumentError:
-        raise FaultError("not an image", "is not a PNG, JPEG, GIF or BMP image") from None
+        kind = decoding.FORMATS[int(decoding.inspect(content).format)]
+        raise FaultError("damaged", f"is a {kind} that is truncated or damaged") from None
+    if why := problem.numpy().decode():
+        raise FaultError("not an image", f"is {why}")
+    return tuple(size.numpy().tolist()), found
 
 
 def _label(name, features, feature):
@@ -149,19 +159,4 @@ def _label(name, features, feature):
     numbers = list(features[feature].int64_list.value) if feature in features else []
     if len(numbers) == 1:
         return numbers[0]
-    return sources.one_bytes(name, features, feature).decode("utf-8", "replace")
-
-
-def _fitted(pixels, shape):
-    """An image of the shape that all have."""
-    if pixels.shape[2] == 4:
-        pixels = pixels[:, :, :3]
-    if pixels.shape[2] == 2:
-        pixels = pixels[:, :, :1]
-    if pixels.shape[2] != shape[2]:
-        convert = tf.image.rgb_to_grayscale if shape[2] == 1 else tf.image.grayscale_to_rgb
-        pixels = convert(tf.constant(pixels)).numpy()
-    if pixels.shape != tuple(shape):
-        resized = tf.image.resize(pixels, shape[:2], antialias=True)
-        pixels = tf.cast(tf.round(tf.clip_by_value(resized, 0, 255)), tf.uint8).numpy()
-    return pixels
+    return sources.one_bytes(name, features, feature).decode("utf-8", "backslashreplace")

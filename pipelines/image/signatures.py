@@ -1,4 +1,4 @@
-"""Images in and out of a graph: as numbers, and as PNG and JPEG files."""
+"""Images in and out of a graph: as numbers, and as files."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ikelos.pipelines.image import decoding
+from ikelos.pipelines.image.config import Shape, as_shape
 from ikelos.serving import Signature
 
 
@@ -16,11 +18,12 @@ class ImageSignatures:
     `[B,Z]`; `seed` int64 `[B]`; `label` int64 `[B]`, the class's number, which all take whose model is told classes.
     """
 
-    def __init__(
-        self, shape: tuple[int, int, int], latent_size: int, class_names: tuple[str, ...], example: np.ndarray
-    ):
-        """Takes the names of the classes that the model is told, if any, and an image to show, uint8 `[H,W,C]`."""
-        self._shape, self._class_names = shape, class_names
+    def __init__(self, shape: Shape, latent_size: int, class_names: tuple[str, ...], example: np.ndarray, resize: bool):
+        """Takes the names of the classes that the model is told, if any, an image to show, uint8 `[H,W,C]`, and whether
+        files of another height or width are resized (`ImageSource.resize`) or refused.
+        """
+        shape = as_shape(shape)
+        self._shape, self._class_names, self._resize = shape, class_names, resize
         self._specs = {
             "image": tf.TensorSpec([None, *shape], tf.float32),
             "image_bytes": tf.TensorSpec([None], tf.string),
@@ -43,10 +46,10 @@ class ImageSignatures:
         return Signature(name, function, specs, {key: self._examples[key] for key in names}, doc)
 
     def of_files(self, name: str, function: Callable[..., dict[str, tf.Tensor]], inputs: tuple[str, ...], doc: str):
-        """As `make`, with PNG or JPEG files in `image_bytes` in place of `image`."""
+        """As `make`, with image files in `image_bytes` in place of `image`."""
 
         def from_files(image_bytes, **others):
-            return function(image=decoded(image_bytes, self._shape), **others)
+            return function(image=decoded(image_bytes, self._shape, self._resize), **others)
 
         return self.make(name, from_files, tuple("image_bytes" if key == "image" else key for key in inputs), doc)
 
@@ -63,14 +66,31 @@ class ImageSignatures:
             return tf.one_hot(label, count)
 
 
-def decoded(files: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
-    """Shades float32 `[B,H,W,C]` from 0 to 1 of PNG or JPEG files, brought to the shape as a data set's images."""
+def decoded(files: tf.Tensor, shape: Shape, resize: bool) -> tf.Tensor:
+    """Shades float32 `[B,H,W,C]` from 0 to 1 of image files, brought to the shape as the training images were.
+
+    Args:
+        files: string `[B]`.
+        shape: Of an image.
+        resize: Whether images of another height or width are resized, or refused.
+
+    Raises:
+        tf.errors.InvalidArgumentError: When it is run, for what is not an image or, unless `resize`, has another size.
+    """
+
+    shape = as_shape(shape)
 
     def one(file):
-        pixels = tf.io.decode_image(file, channels=shape[2], expand_animations=False)
-        pixels = tf.ensure_shape(pixels, [None, None, shape[2]])
-        resized = tf.image.resize(pixels, shape[:2], antialias=True)
-        return tf.round(tf.clip_by_value(resized, 0, 255)) / 255
+        problem, size, pixels = decoding.read(file, shape)
+        is_image = tf.debugging.Assert(
+            problem == "", [f"`image_bytes` must be {decoding.ALL_FORMATS} files. Received:", problem]
+        )
+        fits = tf.debugging.Assert(
+            resize or tf.reduce_all((size == shape[:2]) | (problem != "")),
+            [f"`image_bytes` must be images of {shape[0]} x {shape[1]}. Received:", size],
+        )
+        with tf.control_dependencies([is_image, fits]):
+            return tf.cast(pixels, tf.float32) / 255
 
     return tf.map_fn(one, files, fn_output_signature=tf.TensorSpec(shape, tf.float32))
 

@@ -5,7 +5,14 @@ import numpy as np
 
 from ikelos import layers
 from ikelos.pipelines.image.config import VAE, Shape
-from ikelos.pipelines.image.networks import activated, doubled, residual_blocks, with_classes
+from ikelos.pipelines.image.networks import (
+    activated,
+    convolution,
+    doubled,
+    flattened,
+    residual_blocks,
+    with_classes,
+)
 
 NAME = "vae"
 
@@ -57,11 +64,11 @@ def _prior(settings, shape, encoder, posterior):
 
 def _encoder(settings, shape, num_classes):
     images = keras.Input(shape, name="images")
-    hidden = keras.layers.Conv2D(settings.width, 5, strides=2, padding="same")(images)
+    hidden = convolution(settings.width, 5, strides=2)(images)
     hidden = activated(residual_blocks(hidden, settings.num_blocks, settings.dropout))
-    hidden = keras.layers.Conv2D(2 * settings.width, 3, strides=2, padding="same")(hidden)
+    hidden = convolution(2 * settings.width, 3, strides=2)(hidden)
     hidden = activated(residual_blocks(hidden, settings.num_blocks, settings.dropout))
-    inputs, hidden = with_classes(images, keras.layers.Flatten()(hidden), num_classes)
+    inputs, hidden = with_classes(images, flattened()(hidden), num_classes)
     hidden = keras.layers.Dense(settings.hidden_size, activation="relu")(hidden)
     params = keras.layers.Dense(layers.Normal.params_size(settings.latent_size))(hidden)
     return keras.Model(inputs, params, name="encoder")

@@ -5,15 +5,19 @@ TensorFlow is imported when they are read.
 
 import codecs
 import dataclasses
+import functools
 import gzip
 import io
 import os
+import shlex
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 from ikelos.pipelines.data import reader, sources
-from ikelos.pipelines.data.config import Split
+from ikelos.pipelines.data.config import Shares, Split
+from ikelos.pipelines.data.patterns import printable
+from ikelos.pipelines.data.preparation import Size
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text.config import TextSource
 
@@ -28,11 +32,13 @@ class Document:
         name: A stable id: the data set's own feature `id`, the file's path, or a number behind these.
         open: Opens its bytes.
         size: How much of the source it is, in the units of `Reader.size`.
+        start: The byte of a file at which it begins.
     """
 
     name: str
     open: Callable[[], BinaryIO]
     size: int
+    start: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +60,7 @@ class Reader(reader.Reader[TextSource]):
     """Finds the documents of a source."""
 
     suffixes = (".txt", ".txt.gz", *sources.TFRECORDS)
+    divisible = (".txt",)
 
     def documents(self, split: Split, start: int = 0) -> Iterator[Document]:
         """The documents of a split behind the first `start`, in an order that is the same each time.
@@ -66,12 +73,45 @@ class Reader(reader.Reader[TextSource]):
             for name, example in sources.examples(self._source, self.builder, split, start):
                 yield Document(name, _opening(example[feature]), 1)
             return
+        if self.parts is not None:
+            (path,), (first, end) = self.paths[split], self.parts[split]
+            if not start:
+                yield Document(printable(path), _part_opener(path, first, end), end - first, first)
+            return
         for name, features in self.in_files(split, start):
             if features is None:
-                yield Document(name, _opener(name), os.path.getsize(name))
+                yield Document(printable(name), _opener(name), os.path.getsize(name))
             else:
                 content = sources.one_bytes(name, features, feature)
                 yield Document(name, _opening(content), len(content))
+
+    @functools.cached_property
+    def parts(self) -> Mapping[Split, tuple[int, int]] | None:
+        """First byte, and that behind the last, of each split in the one file that is divided; None of other sources.
+
+        A part begins with a line; the validation text and the test text are at the end.
+        """
+        if not isinstance(self._source.splits, Shares) or self.paths["train"] != self.paths["test"]:
+            return None
+        (path,), shares = self.paths["train"], self._source.splits
+        size = os.path.getsize(path)
+        with open(path, "rb") as file:
+            validation, test = (
+                _line_behind(file, int(size * (1 - share))) for share in (shares.validation + shares.test, shares.test)
+            )
+        if not 0 < validation < test < size:
+            raise UserError(
+                f"{printable(path)} must have lines for each split: one file is divided at the ends of lines. "
+                f"Received: {size} bytes, splits={shares.model_dump()}"
+            )
+        return {"train": (0, validation), "validation": (validation, test), "test": (test, size)}
+
+    def size(self, split: Split) -> Size:
+        """How much there is to read of a split."""
+        if self.parts is None:
+            return super().size(split)
+        first, end = self.parts[split]
+        return Size(end - first, "bytes")
 
     def check_features(self, features: Mapping[str, Any]) -> None:
         """The text must be there, and be one."""
@@ -92,17 +132,23 @@ def fault(document: Document) -> tuple[str, str] | None:
     Raises:
         UserError: If its file cannot be read now, which says nothing of the text.
     """
-    decoder, begin = codecs.getincrementaldecoder("utf-8")(), 0
+    decoder, begin, first = codecs.getincrementaldecoder("utf-8")(), document.start, b""
     try:
         with document.open() as file:
             while block := file.read(PIECE_BYTES):
+                first = first or block[:2]
                 kept = len(decoder.getstate()[0])
-                decoder.decode(block)
+                zero = block.find(b"\0")
+                decoder.decode(block if zero < 0 else block[:zero])
+                if zero >= 0:
+                    return "not UTF-8", f"is no text: byte {begin + zero} is zero{_mended(document, 'utf-16le')}"
                 begin += len(block)
             kept = len(decoder.getstate()[0])
             decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
-        return "not UTF-8", f"is not valid UTF-8 at byte {begin - kept + error.start}: {error.reason}"
+        encoding = "utf-16" if first in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "latin1"
+        place = f"byte {begin - kept + error.start}"
+        return "not UTF-8", f"is not valid UTF-8 at {place}: {error.reason}{_mended(document, encoding)}"
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         return "broken", f"can't be unpacked: {error}"
     except OSError as error:
@@ -110,12 +156,24 @@ def fault(document: Document) -> tuple[str, str] | None:
     return None
 
 
+def _mended(document: Document, encoding: str) -> str:
+    """The command that makes UTF-8 of a file that has an encoding."""
+    name = document.name
+    if not name.lower().endswith(Reader.divisible):
+        return ""
+    paths = f"{shlex.quote(name)} > {shlex.quote(name[:-4] + '.utf-8.txt')}"
+    return f". If it is {encoding}: iconv -f {encoding} -t utf-8 {paths}"
+
+
 def pieces(document: Document, start: int = 0) -> Iterator[Piece]:
     """The text of a document without fault behind its first `start` bytes, where a piece ended; none if it is empty.
 
-    Where a piece ends depends on nothing but where it begins, so that who goes on behind one finds the same pieces.
+    Where a piece ends depends on nothing but where it begins, so that who goes on behind one finds the same pieces. A
+    byte-order mark at the beginning is no text; line ends stay as they are.
     """
     with document.open() as file:
+        if start == 0 and file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8:
+            start = len(codecs.BOM_UTF8)
         file.seek(start)
         text = file.read(PIECE_BYTES + 1)
         while len(text) > PIECE_BYTES:
@@ -140,4 +198,40 @@ def _opening(content: bytes) -> Callable[[], BinaryIO]:
 
 
 def _opener(path: str) -> Callable[[], BinaryIO]:
-    return lambda: gzip.open(path) if path.endswith(".gz") else open(path, "rb")  # type: ignore[return-value]
+    is_packed = path.lower().endswith(".gz")
+    return lambda: gzip.open(path) if is_packed else open(path, "rb")  # type: ignore[return-value]
+
+
+def _part_opener(path: str, start: int, end: int) -> Callable[[], BinaryIO]:
+    return lambda: _Part(path, start, end)  # type: ignore[return-value]
+
+
+def _line_behind(file: BinaryIO, place: int) -> int:
+    """Where the first line begins that does so at a byte or behind it."""
+    file.seek(max(place - 1, 0))
+    while line := file.readline(PIECE_BYTES):
+        if line.endswith(b"\n"):
+            break
+    return file.tell()
+
+
+class _Part(io.RawIOBase):
+    """A file's bytes from `start` to before `end`."""
+
+    def __init__(self, path: str, start: int, end: int):
+        self._file, self._start, self._end = io.BufferedReader(io.FileIO(path)), start, end
+        self.seek(0)
+
+    def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
+        """From its own beginning."""
+        return self._file.seek(self._start + place) - self._start
+
+    def read(self, size: int = -1) -> bytes:
+        """At most so many bytes."""
+        left = self._end - self._file.tell()
+        return self._file.read(left if size < 0 else min(size, left))
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+        super().close()

@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from ikelos.layers.models.one_device import check_one_device
 from ikelos.pipelines import recipe
 from ikelos.pipelines.data.order import WHOLE
 from ikelos.pipelines.data.store import Splits
@@ -42,7 +43,9 @@ def fit(stage: Stage, splits: Splits, models: Models, folder: Path) -> keras.Mod
     Raises:
         NotFinite: The loss, a gradient or a weight became NaN or infinite.
         Terminated: SIGTERM or SIGINT came; the step under way was finished and everything saved.
-        UserError: A checkpoint is of another model or other settings, or cannot be read; the data ended.
+        UserError: A checkpoint is of another model or other settings, or cannot be read; the data ended; `floatx` of
+            Keras is not float32.
+        ValueError: The scope of a strategy of `tf.distribute` is open.
         OSError: The disk is full, or the folder cannot be written.
     """
     feed = None if checkpoint.exists(folder / "checkpoints") else stage.feed(splits, models)
@@ -76,7 +79,13 @@ def _restored(
         tf.config.experimental.enable_op_determinism()
     # Here, so that the weights depend on the seed alone, not on what was drawn before in this process.
     keras.utils.set_random_seed(training.seed)
+    if keras.config.floatx() != "float32":
+        raise UserError(
+            "`floatx` of Keras, in the file keras.json, must be 'float32': the numbers in recipes are for it. "
+            f"Received: floatx={keras.config.floatx()!r}"
+        )
     model = stage.build(models)
+    check_one_device(model)
     if initialize is not None:
         initialize(model)
     optimizers = build(training, model)

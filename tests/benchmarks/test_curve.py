@@ -16,7 +16,7 @@ def test_the_recipe(run_here, tmp_path):
         "--set",
         f"data.source={{files: {{{files}}}}}",
         "--set",
-        f"model={tiny}ngram_orders: [], ngram_buckets: 0}}",
+        f"model={tiny}ngrams: null}}",
         "--set",
         "evaluation.stride=16",
         "--json",

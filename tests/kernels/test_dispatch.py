@@ -7,8 +7,11 @@ import sys
 import threading
 import warnings
 
+import keras
+import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from ikelos import kernels
 from ikelos.kernels import dispatch
@@ -253,3 +256,37 @@ def test_the_library_may_be_loaded_after_xla_and_autograph_has_nothing_to_say_of
     result = subprocess.run([sys.executable, script], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "AutoGraph" not in result.stderr
+
+
+@tf.function(input_signature=[tf.TensorSpec([None, 5])])
+def normalized(x):
+    return kernels.rms_norm(x, tf.ones([5]))
+
+
+class Normalizing(keras.layers.Layer):
+    def call(self, x):
+        return kernels.rms_norm(x, tf.ones([5]), implementation=self.name if self.name == "native" else None)
+
+
+def ops_of(folder):
+    saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    graph = saved.meta_graphs[0].graph_def
+    nodes = [graph.node, *(function.node_def for function in graph.library.function)]
+    return {node.op for part in nodes for node in part}
+
+
+def test_an_export_has_stock_operations_unless_told(tmp_path):
+    assert kernels.explain("rms_norm").implementation == "native"
+    model = keras.Sequential([keras.Input((5,)), Normalizing()])
+    model.predict(np.ones([1, 5]), verbose=0)  # Whatever was traced before.
+    model.export(tmp_path / "keras", verbose=False)
+    module = tf.Module()
+    module.normalized = normalized
+    tf.saved_model.save(module, tmp_path / "tensorflow")
+    for folder in ("keras", "tensorflow"):
+        assert "Rsqrt" in ops_of(tmp_path / folder)
+        assert "IkelosRmsNorm" not in ops_of(tmp_path / folder)
+    told = keras.Sequential([keras.Input((5,)), Normalizing(name="native")])
+    told.export(tmp_path / "told", verbose=False)
+    assert "IkelosRmsNorm" in ops_of(tmp_path / "told")
+    assert not kernels.explain("rms_norm").requested

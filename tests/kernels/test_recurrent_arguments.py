@@ -35,7 +35,10 @@ def norm(op_name, **changes):
 
 OF_BOTH = [
     ({"inputs": ones(2, 3)}, "`inputs` must have rank 3, [batch, time, features]. Received: inputs.shape=(2, 3)"),
-    ({"inputs": ones(2, 4, 3, dtype="int32")}, "`inputs` must be of a floating type. Received: inputs.dtype=int32"),
+    (
+        {"inputs": ones(2, 4, 3, dtype="int32")},
+        "`inputs` must be of a floating type, one of float16, bfloat16, float32, float64. Received: inputs.dtype=int32",
+    ),
     ({"kernel": None}, "`kernel` must be a tensor. Received: kernel=None"),
     ({"recurrent_kernel": ones(20)}, "a known number of rows, at least 1. Received: recurrent_kernel.shape=(20,)"),
     ({"recurrent_kernel": ones(0, 0)}, "at least 1. Received: recurrent_kernel.shape=(0, 0)"),

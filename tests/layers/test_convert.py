@@ -192,6 +192,22 @@ def test_leaves_subclasses_and_cells_alone():
     assert type(model.layers[2].layers[1].cell) is keras.layers.GRUCell
 
 
+def test_what_an_object_overrides_stays():
+    class Doubled(keras.layers.LSTMCell):
+        def call(self, inputs, states, training=False):
+            return super().call(2 * inputs, states, training=training)
+
+    attention, recurrent = keras.layers.MultiHeadAttention(2, 2), keras.layers.LSTM(3)
+    attention._compute_attention = lambda query, *rest, **more: (2 * query, None)
+    recurrent.cell = Doubled(3)
+    inputs = keras.Input((6, 3))
+    model = keras.Model(inputs, recurrent(attention(inputs, inputs)))
+    before = model(INPUTS)
+    convert(model)
+    assert (type(attention), type(recurrent)) == (FusedMultiHeadAttention, FusedLSTM)
+    np.testing.assert_array_equal(model(INPUTS), before)
+
+
 @pytest.mark.parametrize("fused", FUSED, ids=[fused.__qualname__ for fused in FUSED])
 def test_twins_differ_in_methods_alone(fused):
     """Else an object could not change from one class to the other."""

@@ -55,7 +55,7 @@ def test_a_good_layer_passes():
         ({"get_config": lambda self: {"units": self.units}}, "leaves out `factor`"),
         ({"__init__": other_init}, r"Received: `factor`=2\.0"),
         ({"from_config": classmethod(lambda cls, config: cls(factor=config["factor"]))}, "changes `units`=4 to 3"),
-        ({"compute_output_shape": lambda self, shape: shape}, r"tells \(None, 3\). Received: .*\(2, 4\)"),
+        ({"compute_output_shape": lambda self, shape: shape}, r"gives \(None, 3\). Received: .*\(2, 4\)"),
         ({"call": lambda self, x: tf.cast(Scaled.call(self, x), tf.float16)}, "dtype float32. Received: float16"),
         ({"call": lambda self, x: Scaled.call(self, tf.stop_gradient(x))}, "`inputs` gets no gradient"),
         ({"call": lambda self, x: x @ tf.stop_gradient(self.kernel.value)}, "kernel` gets no gradient"),
@@ -75,6 +75,15 @@ def test_a_good_layer_passes():
 def test_a_broken_promise_is_named(methods, message):
     with pytest.raises(AssertionError, match=message):
         check_layer(broken(**methods), {"factor": 2.0, "units": 4}, INPUTS)
+
+
+def test_other_things_than_classes_and_batches_are_refused():
+    with pytest.raises(
+        ValueError, match=r"`layer_class` must be a subclass of keras.layers.Layer. Received: .*=<Scaled"
+    ):
+        check_layer(Scaled(), {"factor": 2.0, "units": 4}, INPUTS)
+    with pytest.raises(ValueError, match=r"`inputs` must have the shape \[B,...\]. Received: inputs.shape=\(\)"):
+        check_layer(Scaled, {"factor": 2.0, "units": 4}, 1.0)
 
 
 def test_an_argument_left_out_is_named():

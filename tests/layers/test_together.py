@@ -25,6 +25,9 @@ ELSEWHERE = {
     "VariationalAutoencoder": "a model with its own training",
     "LSTMLanguageModel": "a model",
     "TransformerLanguageModel": "a model",
+    "NgramDistribution": "for language models, and not for XLA",
+    "NgramMixture": "for language models, and not for XLA",
+    "SuffixCopy": "for language models",
 }
 
 
@@ -65,12 +68,15 @@ FAMILIES = {
     "Bernoulli": (4,),
     "Categorical": (3, 2),
     "ContinuousBernoulli": (4,),
+    "Logistic": (3,),
+    "Mixture": (2, layers.Logistic(3)),
     "MixtureDiscretizedLogistic": (2, (2, 2)),
     "MixtureNormal": (2, 3),
     "MultivariateNormalDiag": (3,),
     "MultivariateNormalTriL": (3,),
     "Normal": (3,),
     "OneHotCategorical": (3,),
+    "Poisson": (3,),
 }
 
 
@@ -80,8 +86,8 @@ def distribution_model():
     outputs = {}
     for name, arguments in FAMILIES.items():
         family = getattr(layers, name)
-        params = keras.layers.Dense(family.params_size(*arguments))(x)
-        outputs[name] = family(*arguments, convert_to_tensor_fn="params")(params)
+        layer = family(*arguments, convert_to_tensor_fn="params")
+        outputs[name] = layer(keras.layers.Dense(layer.num_params)(x))
     z = keras.layers.Dense(Z)(x)
     encoder = keras.Sequential([keras.Input((5,)), keras.layers.Dense(layers.Normal.params_size(Z))])
     priors = {

@@ -127,7 +127,13 @@ class Task(task.Task[Config, ImagePreprocessing]):
     def signatures(self, preprocessing: ImagePreprocessing, models: Models) -> list[Signature]:
         """Scores, latent values, reconstructions and new images."""
         shape, latent_size = self.config.data.shape, self.config.model.latent_size
-        makes = ImageSignatures(shape, latent_size, self._classes(preprocessing), preprocessing.example)
+        makes = ImageSignatures(
+            shape,
+            latent_size,
+            self._classes(preprocessing),
+            preprocessing.example,
+            resize=self.config.data.source.resize,
+        )
         return serving.signatures(models[STAGE], makes)
 
     def about_result(self, results: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ import pydantic
 from pydantic import Field
 
 from ikelos.pipelines.recipe import sections
-from ikelos.pipelines.recipe.sections import BelowOne, NonNegative, PlainTraining, Positive, Section, TaskConfig
+from ikelos.pipelines.recipe.sections import BelowOne, PlainTraining, Positive, Section, TaskConfig
 from ikelos.pipelines.text.config import Samples, TextSource, Vocabulary
 
 
@@ -36,8 +36,28 @@ class Data(Section):
         return self
 
 
+class Ngrams(Section):
+    """N-grams and repetitions, mixed into the network's predictions by `ikelos.layers.NgramMixture`.
+
+    Attributes:
+        order: Length of the longest n-grams.
+        most: Largest number of distinct n-grams, 12 bytes each; if there are more, the longest lengths are dropped.
+        tokens: Number of training tokens that are counted at most; counting needs some 100 bytes of memory for each.
+        longest_match: Number of tokens up to which longer repetitions in the context get a weight of their own.
+    """
+
+    order: Positive
+    most: Positive
+    tokens: Positive
+    longest_match: Positive
+
+
 class Transformer(Section):
-    """`ikelos.layers.TransformerLanguageModel`."""
+    """`ikelos.layers.TransformerLanguageModel`.
+
+    Attributes:
+        ngrams: N-grams that are mixed into the predictions; null for a Transformer alone.
+    """
 
     architecture: Literal["transformer"]
     context: Positive
@@ -46,8 +66,7 @@ class Transformer(Section):
     num_heads: Positive
     hidden_size: Positive
     dropout: BelowOne
-    ngram_orders: tuple[Positive, ...]
-    ngram_buckets: NonNegative
+    ngrams: Ngrams | None
 
 
 class LSTM(Section):
@@ -111,14 +130,11 @@ class Config(TaskConfig):
                 f"the last of `data.buckets` must be model.context={context}. "
                 f"Received: data.buckets={list(self.data.buckets)}"
             )
-        if isinstance(self.model, Transformer) and self.model.ngram_orders:
-            if self.model.size % len(self.model.ngram_orders):
-                raise ValueError(
-                    "`model.size` must be a multiple of the number of model.ngram_orders. "
-                    f"Received: model.size={self.model.size}, model.ngram_orders={list(self.model.ngram_orders)}"
-                )
-            if not self.model.ngram_buckets:
-                raise ValueError("`model.ngram_buckets` must be positive with model.ngram_orders. Received: 0")
+        if isinstance(self.model, Transformer) and self.model.ngrams and self.training.jit_compile:
+            raise ValueError(
+                "`training.jit_compile` must be false with model.ngrams: XLA cannot compile their lookups. "
+                "Received: training.jit_compile=true"
+            )
         if isinstance(self.model, Transformer) and self.model.size % (2 * self.model.num_heads):
             raise ValueError(
                 "`model.size` must be a multiple of twice model.num_heads (rotary positions turn pairs of features). "

@@ -15,7 +15,7 @@ from ikelos.pipelines.data.store import Ragged, Splits, Store
 from ikelos.pipelines.evaluation import likelihood, ngram
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.report.sections import Section, Surprisal
-from ikelos.pipelines.tasks.language_modeling.config import Config
+from ikelos.pipelines.tasks.language_modeling.config import Config, Ngrams, Transformer
 from ikelos.pipelines.text import samples, signatures, windows
 from ikelos.pipelines.text.encoding import TextPreparation, TextPreprocessing
 from ikelos.pipelines.training.stage import Feed, Models, Stage
@@ -45,7 +45,8 @@ class Task(task.Task[Config, TextPreprocessing]):
     def model_name(self) -> str:
         """Of our model, beside baselines and peers."""
         model = self.config.model
-        return f"Ikelos {model.architecture}, {model.num_layers} layers, {model.size} wide"
+        mixed = f", with {self._ngrams.order}-grams" if self._ngrams else ""
+        return f"Ikelos {model.architecture}, {model.num_layers} layers, {model.size} wide{mixed}"
 
     def preparation(self) -> TextPreparation:
         """Documents as tokens."""
@@ -67,11 +68,22 @@ class Task(task.Task[Config, TextPreprocessing]):
 
     def build(self, preprocessing: TextPreprocessing) -> keras.Model:
         """The untrained model."""
-        settings = self.config.model.model_dump(exclude={"architecture"})
+        settings = self.config.model.model_dump(exclude={"architecture", "ngrams"})
+        if self._ngrams:
+            settings |= {
+                "ngram_order": self._ngrams.order,
+                "num_ngrams": self._ngrams.most,
+                "longest_match": self._ngrams.longest_match,
+            }
         classes = {"transformer": TransformerLanguageModel, "lstm": LSTMLanguageModel}
         model = classes[self.config.model.architecture](preprocessing.vocabulary.size, **settings, name=STAGE)
         model.build((None, self.config.model.context))
         return model
+
+    @property
+    def _ngrams(self) -> Ngrams | None:
+        model = self.config.model
+        return model.ngrams if isinstance(model, Transformer) else None
 
     def _feed(self, preprocessing: TextPreprocessing, splits: Splits) -> Feed:
         context, training = self.config.model.context, self.config.training
@@ -96,7 +108,12 @@ class Task(task.Task[Config, TextPreprocessing]):
             units_per_step=round(row * training.batch_size),
             units=len(train.values),
             samples=lambda model: self._write_samples(preprocessing, model),
+            initialize=lambda model: self._count(model, train),
         )
+
+    def _count(self, model: keras.Model, train: Ragged) -> None:
+        if self._ngrams:
+            model.adapt(train.head(self._ngrams.tokens))
 
     def evaluate(self, preprocessing: TextPreprocessing, splits: Splits, models: Models) -> task.Figures:
         """Likelihood of the test split, whole and by document."""

@@ -117,9 +117,11 @@ def test_half_precision_keeps_its_dtype(images):
 
 
 def test_errors(images):
-    with pytest.raises(ValueError, match=r"`policy` must be a sequence of names among .* Received: policy=color"):
+    with pytest.raises(ValueError, match=r"`policy` must be a sequence of names among .* Received: policy='color'"):
         DifferentiableAugmentation("color")
     with pytest.raises(ValueError, match=r"Received: policy=\('colour',\)"):
         DifferentiableAugmentation(("colour",))
     with pytest.raises(ValueError, match=r"must have the shape \[B,height,width,channels\]. Received: .*\(7, 6, 3\)"):
         DifferentiableAugmentation()(keras.ops.ones((7, 6, 3)))
+    with pytest.raises(ValueError, match=r"`inputs` must be floats around 0. Received: inputs.dtype=.*uint8"):
+        DifferentiableAugmentation()(images.astype("uint8"))

@@ -47,8 +47,18 @@ def test_is_the_ratio_of_sums_over_all_pairs_and_batches(images):
 
 def test_without_pairs_there_is_none(images):
     assert np.isnan(diversity((images[:1], images[:1])))
+    assert np.isnan(diversity((np.ones([3, 2]), np.random.default_rng(0).normal(size=[3, 2]))))
     # Nor does a batch of one change that of others.
     assert diversity((images, images), (images[:1], images[:1])) == 1
+
+
+def test_other_shapes_are_refused(images):
+    with pytest.raises(
+        ValueError, match=r"`fake` must have the shape of `real`, \(6, 5, 4, 3\). Received: .*\(5, 5, 4, 3\)"
+    ):
+        diversity((images, images[:5]))
+    with pytest.raises(ValueError, match=r"`real` must have the shape \[B,...\]. Received: real.shape=\(\)"):
+        diversity((1.0, 2.0))
 
 
 def test_under_xla_in_half_precision_and_reset(images):

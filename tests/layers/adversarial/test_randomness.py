@@ -41,5 +41,5 @@ def test_a_loaded_model_draws_what_the_saved_one_would_have(images, tmp_path, se
 def test_weights_of_a_model_with_fewer_random_layers_are_refused(tmp_path):
     adversaries(augmentation=False).save_weights(tmp_path / "model.weights.h5")
     # Dropout of the generator, of its average and of the discriminator.
-    with pytest.raises(ValueError, match=r"must have 4 states of random layers.* Received: 3"):
+    with pytest.raises(ValueError, match=r"must have the states of 4 random layers, .* Received: 3"):
         adversaries().load_weights(tmp_path / "model.weights.h5")

@@ -68,6 +68,27 @@ def test_lengths_are_a_mask(implementation):
     np.testing.assert_allclose(layer(X, cache=cache), expected, rtol=0, atol=1e-6)
 
 
+def test_what_is_not_finite_at_padding_reaches_nothing(implementation):
+    """Of the memory, with and without a cache, and of the inputs."""
+    layer, real = CrossAttention(4, 2), MASK[:, :4]
+    layer.build(X.shape, MEMORY.shape)
+    found = []
+    for filling in (0.0, np.nan):
+        x = carrying_mask(np.where(real[..., None], X, filling).astype("float32"), real)
+        memory = tf.constant(np.where(MASK[..., None], MEMORY, filling), "float32")
+        with tf.GradientTape() as tape:
+            tape.watch([x, memory])
+            outputs = [
+                layer(x, memory, memory_mask=MASK)[real],
+                layer(x, cache=layer.memory_cache(memory, memory_mask=MASK))[real],
+            ]
+            loss = sum(tf.reduce_sum(tf.sin(y)) for y in outputs)
+        weights = [weight.value for weight in layer.trainable_variables]
+        found.append([*outputs, *tape.gradient(loss, [x, memory, *weights])])
+    for actual, expected in zip(*found, strict=True):
+        np.testing.assert_array_equal(actual, expected)
+
+
 def test_a_cache_of_a_whole_memory(implementation):
     layer = CrossAttention(4)
     expected = layer(X, MEMORY)

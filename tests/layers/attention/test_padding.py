@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ikelos.layers.attention.padding import lengths_of, padding
+from ikelos.layers.attention.padding import lengths_of, packed, padding, without_padding
 
 X = tf.zeros([2, 4, 3])
 MASK = np.array([[1, 0, 1, 0], [0, 0, 0, 0]], "int32")
@@ -44,6 +44,28 @@ def test_lengths_of_numpy_are_int32():
     lengths, _ = padding(X, np.array([4, 0]))
     assert lengths.dtype == tf.int32
     np.testing.assert_array_equal(lengths, [4, 0])
+
+
+@pytest.mark.parametrize("shape", [[2, 4], [2, 4, 3], [2, 4, 3, 2]])
+def test_padding_becomes_0(shape):
+    x = np.random.default_rng(0).normal(size=shape).astype("float32")
+    hidden = MASK == 0
+    expected = np.where(hidden.reshape([2, 4] + [1] * (len(shape) - 2)), np.float32(0), x)
+    x[hidden] = np.nan
+    np.testing.assert_array_equal(without_padding(x, *padding(x, mask=MASK)), expected)
+    by_lengths = without_padding(x, *padding(x, lengths=np.array([1, 0])))
+    expected[0, 1:], expected[1] = 0, 0
+    np.testing.assert_array_equal(by_lengths, expected)
+    assert without_padding(x, None, None) is x
+
+
+def test_what_is_real_is_packed_in_its_order():
+    x = np.arange(8).reshape(2, 4)
+    mask = np.array([[0, 1, 0, 1], [1, 1, 1, 0]], bool)
+    front, lengths, unpacked = packed(x, mask)
+    np.testing.assert_array_equal(front, [[1, 3, 0, 2], [4, 5, 6, 7]])
+    np.testing.assert_array_equal(lengths, [2, 3])
+    np.testing.assert_array_equal(unpacked(front), x)
 
 
 @pytest.mark.parametrize(

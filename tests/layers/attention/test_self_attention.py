@@ -221,6 +221,47 @@ def test_a_cache_of_rows_of_unequal_length(position, window, by, implementation)
         np.testing.assert_allclose(outputs[:, 0], expected, rtol=0, atol=2e-6)
 
 
+@pytest.mark.parametrize(("position", "window"), [("rotary", None), ("relative", 3)])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_cache_takes_what_is_real_wherever_it_stands(jit_compile, position, window):
+    x = normal(4, 6, 16)
+    mask = np.array([[0, 0, 1, 1, 1, 1], [1, 0, 0, 1, 0, 1], [1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0]], bool)
+    layer = SelfAttention(4, 2, is_causal=True, window=window, position=POSITIONS[position](4))
+    layer.build(x.shape)
+
+    @tf.function(jit_compile=jit_compile)
+    def extended(x, mask, cache):
+        return layer(x, cache=cache, mask=mask)
+
+    prompt = np.where(mask[..., None], x, np.nan)
+    outputs, cache = extended(prompt, mask, layer.empty_cache(4, 12))
+    np.testing.assert_array_equal(cache.length, [4, 3, 6, 0])
+    # Another such piece, whose padding stands elsewhere, behind it.
+    more, cache = extended(prompt[:, ::-1], mask[:, ::-1], cache)
+    np.testing.assert_array_equal(cache.length, [8, 6, 12, 0])
+    for b in range(4):
+        real = np.concatenate([x[b, mask[b]], x[b, ::-1][mask[b, ::-1]]])[None]
+        found = np.concatenate([outputs[b][mask[b]], more[b][mask[b, ::-1]]])
+        np.testing.assert_allclose(found, layer(real)[0] if len(real[0]) else found, rtol=0, atol=5e-6)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("by", ["mask", "lengths"])
+def test_what_is_not_finite_at_padding_reaches_nothing(by, bad, implementation):
+    layer, lengths = SelfAttention(4, 2, position=None, use_bias=True), np.array([4, 6])
+    mask = np.arange(6) < lengths[:, None] if by == "lengths" else np.array([[1, 1, 0, 1, 1, 0], [1] * 6], bool)
+    found = []
+    for filling in (0.0, bad):
+        x = tf.constant(np.where(mask[..., None], normal(2, 6, 16), filling), "float32")
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            outputs = layer(x, **{by: lengths if by == "lengths" else mask})[mask]
+            loss = tf.reduce_sum(tf.sin(outputs))
+        found.append([outputs, *tape.gradient(loss, [x, *(weight.value for weight in layer.trainable_variables)])])
+    for actual, expected in zip(*found, strict=True):
+        np.testing.assert_array_equal(actual, expected)
+
+
 @pytest.mark.parametrize("is_causal", [False, True])
 def test_padding_makes_no_array_of_pairs(is_causal):
     steps = 59

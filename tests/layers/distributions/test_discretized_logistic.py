@@ -58,7 +58,7 @@ def test_samples(case):
     distribution = DiscretizedLogistic(loc, scale, *case)
     samples = distribution.sample(20_000, seed=(1, 2)).numpy()
     levels, expected = probabilities(loc.astype("float64"), scale.astype("float64"), *case)
-    nearest = np.abs(samples[..., None] - levels).argmin(-1)
+    nearest = np.rint((samples - case[0]) / (case[1] - case[0]) * (case[2] - 1)).astype(int)
     np.testing.assert_allclose(samples, levels[nearest], rtol=0, atol=1e-6 * (case[1] - case[0]))
     shares = np.stack([np.bincount(x, minlength=case[2]) for x in nearest.T]) / 20_000
     # 6 standard deviations of a share, the least for a probability of 0.
@@ -82,10 +82,10 @@ def test_keeps_the_precision_of_small_probabilities():
 def test_gradients_are_finite(scale):
     loc = tf.constant([[-50.0], [-1.0], [0.0], [0.3], [1.0], [50.0]])
     scale = tf.constant(scale)
-    values = np.linspace(0, 1, 256, dtype="float32")
+    values = np.linspace(0, 1, 32, dtype="float32")
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([loc, scale])
-        distribution = DiscretizedLogistic(loc, scale, 0.0, 1.0, 256)
+        distribution = DiscretizedLogistic(loc, scale, 0.0, 1.0, 32)
         results = [distribution.log_prob(values), distribution.mean(), distribution.variance()]
     for result in results:
         assert np.isfinite(result).all()

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from ikelos import layers
+from ikelos.layers.distributions import DistributionLayer, Support, event_size, scale_of
 from ikelos.layers.testing import check_layer
 
 tfd = tfp.distributions
@@ -54,6 +55,16 @@ def continuous_bernoulli(params, event_shape=()):
     return tfd.Independent(tfd.ContinuousBernoulli(logits, dtype=tf.float64), len(event_shape))
 
 
+def logistic(params, event_shape=()):
+    loc, scale = parts(params, 2, *event_shape)
+    return tfd.Independent(tfd.Logistic(loc, softplus(scale) + 1e-5), len(event_shape))
+
+
+def poisson(params, event_shape=()):
+    (log_rate,) = parts(params, 1, *event_shape)
+    return tfd.Independent(tfd.Poisson(log_rate=log_rate), len(event_shape))
+
+
 def categorical(params, num_classes, event_shape=()):
     (logits,) = parts(params, 1, *event_shape, num_classes)
     return tfd.Independent(tfd.Categorical(logits), len(event_shape))
@@ -69,7 +80,16 @@ def mixture_normal(params, num_components, event_shape=()):
     return tfd.MixtureSameFamily(tfd.Categorical(logits), normal(components, event_shape))
 
 
-def mixture_discretized_logistic(params, num_components, event_shape=(), num_levels=256):
+def mixture(params, num_components, component_layer):
+    logits, rest = np.split(params, [num_components], axis=-1)
+    components = rest.reshape(*rest.shape[:-1], num_components, -1)
+    family = FAMILIES[type(component_layer).__name__]
+    return tfd.MixtureSameFamily(
+        tfd.Categorical(logits), family.expected(components, event_shape=component_layer.event_shape)
+    )
+
+
+def mixture_discretized_logistic(params, num_components, event_shape=(), num_levels=256, low=0.0, high=1.0):
     logits, loc, scale = parts(params, 3, *event_shape, num_components)
     loc = (num_levels - 1) * (0.5 + loc / 2)
     scale = (num_levels - 1) * (softplus(scale) + np.exp(-7)) / 2
@@ -100,7 +120,7 @@ class Family:
     without: tuple = ()  # conversions that are not defined
 
     def params(self, rng, arguments, batch=()):
-        size = self.layer.params_size(**{k: v for k, v in arguments.items() if k != "num_levels"})
+        size = self.layer(**arguments).num_params
         return rng.normal(size=[*batch, size], scale=2).astype("float32")
 
 
@@ -114,6 +134,24 @@ def bits(rng, shape, **_):
 
 def fractions(rng, shape, **_):
     return rng.random(shape)
+
+
+def counts(rng, shape, **_):
+    return rng.poisson(2.0, shape).astype("float64")
+
+
+def levels(rng, shape, num_levels=256, low=0.0, high=1.0, **_):
+    return low + (high - low) * rng.integers(0, num_levels, shape) / (num_levels - 1)
+
+
+def logistic_or_poisson(rng):
+    """Components of either kind, one with a single axis and one of which all maps have one place."""
+    component = [layers.Logistic(2), layers.Poisson((1, 3)), layers.Logistic()][int(rng.integers(3))]
+    return {"num_components": int(rng.integers(1, 4)), "component_layer": component}
+
+
+def of_components(rng, shape, component_layer, **_):
+    return FAMILIES[type(component_layer).__name__].values(rng, shape)
 
 
 FAMILIES = {
@@ -134,6 +172,8 @@ FAMILIES = {
     ),
     "Bernoulli": Family(layers.Bernoulli, bernoulli, shapes, bits),
     "ContinuousBernoulli": Family(layers.ContinuousBernoulli, continuous_bernoulli, shapes, fractions),
+    "Logistic": Family(layers.Logistic, logistic, shapes, reals, divergence=False),
+    "Poisson": Family(layers.Poisson, poisson, shapes, counts, divergence=False),
     "Categorical": Family(
         layers.Categorical,
         categorical,
@@ -156,11 +196,12 @@ FAMILIES = {
         divergence=False,
         without=("mode",),
     ),
+    "Mixture": Family(layers.Mixture, mixture, logistic_or_poisson, of_components, divergence=False, without=("mode",)),
     "MixtureDiscretizedLogistic": Family(
         layers.MixtureDiscretizedLogistic,
         mixture_discretized_logistic,
         lambda rng: {**shapes(rng), "num_components": int(rng.integers(1, 5)), "num_levels": int(rng.integers(2, 40))},
-        lambda rng, shape, num_levels=256, **_: rng.integers(0, num_levels, shape) / (num_levels - 1),
+        levels,
         moments=(),  # TensorFlow Probability has none: test_discretized_logistic.py
         divergence=False,
         without=("mode",),
@@ -189,7 +230,7 @@ def assert_close(actual, expected, terms=1):
 
 @ALL
 def test_density_and_moments(family):
-    for layer, arguments, params, values in generated(family, 12):
+    for layer, arguments, params, values in generated(family, 9):
         actual = layer.distribution(params)
         expected = family.expected(params.astype("float64"), **arguments)
         assert actual.batch_shape == params.shape[:-1]
@@ -235,6 +276,8 @@ def test_samples_have_the_distributions_mean(family):
         (layers.Normal, {"event_shape": (2, 3)}, tfp.layers.IndependentNormal),
         (layers.MultivariateNormalTriL, {"event_size": 3}, tfp.layers.MultivariateNormalTriL),
         (layers.Bernoulli, {"event_shape": (2, 3)}, tfp.layers.IndependentBernoulli),
+        (layers.Logistic, {"event_shape": (2, 3)}, tfp.layers.IndependentLogistic),
+        (layers.Poisson, {"event_shape": (2, 3)}, tfp.layers.IndependentPoisson),
         (layers.OneHotCategorical, {"event_size": 4}, tfp.layers.OneHotCategorical),
         (layers.MixtureNormal, {"num_components": 3, "event_shape": (2,)}, tfp.layers.MixtureNormal),
     ],
@@ -247,6 +290,39 @@ def test_parameters_mean_what_they_mean_in_tfp_layers(layer, arguments, referenc
     # Scales have 1e-5 added, relative to scales of 0.1 and more.
     np.testing.assert_allclose(actual.mean(), expected.mean(), rtol=1e-6)
     np.testing.assert_allclose(actual.variance(), expected.variance(), rtol=3e-4)
+
+
+def test_mixture_has_the_parameters_of_tfp_layers():
+    size = layers.Mixture.params_size(3, layers.Poisson.params_size(2))
+    assert size == tfp.layers.MixtureSameFamily.params_size(3, tfp.layers.IndependentPoisson.params_size(2))
+    params = tf.constant(np.random.default_rng(4).normal(size=[5, size]), tf.float32)
+    actual = layers.Mixture(3, layers.Poisson(2)).distribution(params)
+    logits, log_rates = params[:, :3], tf.reshape(params[:, 3:], [5, 3, 2])
+    expected = tfd.MixtureSameFamily(
+        tfd.Categorical(logits), tfp.layers.IndependentPoisson.new(tf.reshape(log_rates, [5, 3, 2]), (2,))
+    )
+    values = np.random.default_rng(5).poisson(2.0, [5, 2]).astype("float32")
+    np.testing.assert_allclose(actual.log_prob(values), expected.log_prob(values), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "component",
+    [layers.Bernoulli(2), layers.MultivariateNormalTriL(2), layers.OneHotCategorical(3), layers.MixtureNormal(2, 2)],
+    ids=lambda layer: layer.name,
+)
+def test_mixtures_of_every_family(component):
+    """Of probabilities and not of their logarithms, by hand."""
+    mixture_layer = layers.Mixture(2, component)
+    rng = np.random.default_rng(6)
+    params = rng.normal(size=[4, mixture_layer.num_params]).astype("float32")
+    values = component.distribution(rng.normal(size=[4, component.num_params])).sample(seed=(0, 1))
+    weights = np.exp(params[:, :2].astype("float64"))
+    weights /= weights.sum(1, keepdims=True)
+    parameters = np.split(params[:, 2:], 2, axis=1)
+    density = sum(
+        weight * np.exp(component.log_prob(x, values)) for weight, x in zip(weights.T, parameters, strict=True)
+    )
+    np.testing.assert_allclose(mixture_layer.log_prob(params, values), np.log(density), rtol=1e-4)
 
 
 EDGES = {
@@ -262,9 +338,7 @@ EDGES = {
 def test_gradients_are_finite_at_the_edges(family, edge):
     """Scales near 0, logits of +-50, equal logits."""
     rng = np.random.default_rng(5)
-    arguments = {"event_shape": (3,), **family.arguments(rng)}
-    if "event_size" in arguments:
-        del arguments["event_shape"]
+    arguments = family.arguments(rng)
     layer = family.layer(**arguments)
     params = edge(rng, [4, layer.num_params])
     if family.layer is layers.MultivariateNormalTriL:
@@ -298,6 +372,9 @@ CONTRACTS = {
     "MultivariateNormalTriL": {"event_size": 3},
     "Bernoulli": {"event_shape": (2, 3)},
     "ContinuousBernoulli": {"event_shape": (2, 3)},
+    "Logistic": {"event_shape": (2, 3)},
+    "Poisson": {"event_shape": (2, 3)},
+    "Mixture": {"num_components": 2, "component_layer": layers.Logistic((2, 3))},
     "Categorical": {"num_classes": 4, "event_shape": (2, 3)},
     "OneHotCategorical": {"event_size": 3},
     "MixtureNormal": {"num_components": 2, "event_shape": (2, 3)},
@@ -411,6 +488,43 @@ def test_trains_compiled_by_xla_on_batches_of_unknown_size(name):
     assert np.isfinite(logs["loss"]).all()
 
 
+@keras.saving.register_keras_serializable(package="ikelos_tests")
+class Gamma(DistributionLayer):
+    """A family of another project, as the documentation shows it."""
+
+    support = Support("positive numbers", lambda x: (x > 0) & (x < np.inf))
+
+    def __init__(self, event_shape=(), **kwargs):
+        super().__init__(event_shape, self.params_size(event_shape), **kwargs)
+
+    @staticmethod
+    def params_size(event_shape=()):
+        return 2 * event_size(event_shape)
+
+    def make_distribution(self, params):
+        concentration, rate = self.split(params, 2)
+        return tfd.Independent(tfd.Gamma(scale_of(concentration), scale_of(rate)), len(self.event_shape))
+
+    def get_config(self):
+        return {**super().get_config(), "event_shape": self.event_shape}
+
+
+def test_a_family_of_another_project():
+    params = np.random.default_rng(0).normal(size=[4, 6]).astype("float32")
+    values = np.random.default_rng(1).gamma(2.0, size=[4, 3]).astype("float32")
+    check_layer(Gamma, {"event_shape": 3, "convert_to_tensor_fn": "mean"}, params)
+    concentration, rate = np.split(softplus(params.astype("float64")) + 1e-5, 2, axis=1)
+    expected = tfd.Gamma(concentration, rate).log_prob(values.astype("float64")).numpy().sum(1)
+    loss = layers.NegativeLogLikelihood(Gamma(3), reduction=None)
+    np.testing.assert_allclose(loss(values, params), -expected, rtol=1e-5)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
+    np.testing.assert_array_equal(again(values, params), loss(values, params))
+    with pytest.raises(ValueError, match=r"`y_true` must be positive numbers. Received: a value of -1"):
+        loss(-np.ones([4, 3]), params)
+    mixed = np.concatenate([np.zeros([4, 2]), params, params], axis=1)
+    np.testing.assert_allclose(layers.Mixture(2, Gamma(3)).log_prob(mixed, values), expected, rtol=1e-5)
+
+
 def test_mixed_precision_computes_in_float32():
     """In bfloat16 the log_prob of 784 pixels would be off by a nat and more."""
     params = np.random.default_rng(8).normal(size=[3, 784]).astype("float32")
@@ -424,6 +538,8 @@ MAPPED = {
     "Normal": (2, ()),
     "Bernoulli": (1, ()),
     "ContinuousBernoulli": (1, ()),
+    "Logistic": (2, ()),
+    "Poisson": (1, ()),
     "Categorical": (1, (4,)),
     "MixtureDiscretizedLogistic": (3, (2,)),
 }
@@ -443,6 +559,28 @@ def test_maps_of_a_convolution_are_parted_by_their_place(name):
     np.testing.assert_array_equal(layer(maps), layer(flat))
 
 
+@pytest.mark.parametrize(
+    ("unknown", "shape"),
+    [
+        ([None, None], [4, 12]),
+        ([None, None, None], [4, 5, 12]),
+        ([None, None, None, None], [4, 5, 1, 12]),
+        ([None, None, None, 6], [4, 5, 2, 6]),  # a map of a network that takes images of any size
+        ([None, 2, None], [4, 2, 12]),
+    ],
+)
+def test_axes_of_parameters_that_only_the_running_graph_knows(unknown, shape):
+    layer = layers.Normal((2, 3), convert_to_tensor_fn="mean")
+    graph = tf.function(layer, input_signature=[tf.TensorSpec(unknown)])
+    params = np.random.default_rng(0).normal(size=shape).astype("float32")
+    assert graph.get_concrete_function().output_shapes[-2:] == (2, 3)
+    np.testing.assert_array_equal(graph(params), layer(params))
+    assert layer(keras.KerasTensor(unknown)).shape[-2:] == (2, 3)
+    if unknown[-1] is None:
+        with pytest.raises(tf.errors.InvalidArgumentError, match="not compatible with expected shape"):
+            graph(np.zeros([*shape[:-1], 5], "float32"))
+
+
 def test_batches_of_unknown_size_and_rank_two():
     layer = layers.Normal((2, 3), convert_to_tensor_fn="mean")
     inputs = keras.Input((None, 12))
@@ -453,21 +591,31 @@ def test_batches_of_unknown_size_and_rank_two():
 
 
 def test_errors_name_the_argument():
-    with pytest.raises(ValueError, match=r"the shape \[\.\.\.,6\]. Received: inputs.shape=\(4, 5\)"):
+    with pytest.raises(ValueError, match=r"the shape \[\.\.\.,6\]. Received: params.shape=\(4, 5\)"):
         layers.Normal(3)(np.zeros([4, 5]))
-    with pytest.raises(ValueError, match=r"\[\.\.\.,12\] or \[\.\.\.,2,6\]. Received: inputs.shape=\(4, 6\)"):
+    with pytest.raises(ValueError, match=r"\[\.\.\.,12\] or \[\.\.\.,2,6\]. Received: params.shape=\(4, 6\)"):
         layers.Normal((2, 3))(np.zeros([4, 6]))
-    for shape in [(0,), (2, -1), ("a",)]:
-        with pytest.raises(ValueError, match=r"`event_shape` must be positive integers. Received: event_shape=\("):
+    for shape in [(0,), (2, -1), ("a",), None, "ab", True, 2.0, np.zeros([2])]:
+        with pytest.raises(ValueError, match=r"`event_shape` must be positive integers. Received: event_shape="):
             layers.Bernoulli(shape)
+    for params in (np.array([["a", "b"]]), np.array([[1j, 2]])):
+        with pytest.raises(ValueError, match=r"`params` must be real numbers. Received: params.dtype="):
+            layers.Normal(1).distribution(params)
     for layer in (layers.MultivariateNormalDiag, layers.MultivariateNormalTriL, layers.OneHotCategorical):
+        for size in (0, 2.5, "a", (2, 3)):
+            with pytest.raises(ValueError, match=r"`event_size` must be a positive integer. Received: event_size="):
+                layer.params_size(size)
         with pytest.raises(ValueError, match="Received: event_size=0"):
             layer(0)
+    with pytest.raises(ValueError, match=r"`component_params_size` must be a positive integer. Received: .*=<Normal"):
+        layers.Mixture.params_size(2, layers.Normal(2))
     with pytest.raises(ValueError, match="Received: num_classes=0"):
         layers.Categorical(0)
     for layer in (layers.MixtureNormal, layers.MixtureDiscretizedLogistic):
         with pytest.raises(ValueError, match="Received: num_components=0"):
             layer(0)
+    with pytest.raises(ValueError, match=r"must be a distribution layer. Received: component_layer=3"):
+        layers.Mixture(2, 3)
     with pytest.raises(ValueError, match=r"Received: low=1\.0, high=1\.0"):
         layers.MixtureDiscretizedLogistic(2, low=1.0)
     with pytest.raises(ValueError, match="Received: num_levels=1"):

@@ -6,6 +6,7 @@ import tensorflow_probability as tfp
 
 from ikelos import layers
 from ikelos.layers import KLDivergence, LearnedPrior, MixtureNormal, Normal, RealNVPPrior, StandardNormalPrior
+from ikelos.layers.distributions import kl_divergence
 from ikelos.layers.testing import check_layer
 
 tfd = tfp.distributions
@@ -204,3 +205,68 @@ def test_errors_name_the_argument():
         KLDivergence(Normal(3), StandardNormalPrior(2))
     with pytest.raises(ValueError, match="Received: free_bits=-1"):
         KLDivergence(Normal(3), StandardNormalPrior(3), free_bits=-1)
+    for name, value in {"beta": "large", "free_bits": float("nan"), "use_exact_kl": "yes"}.items():
+        with pytest.raises(ValueError, match=f"`{name}` must be .*Received: {name}="):
+            KLDivergence(Normal(3), StandardNormalPrior(3), **{name: value})
+    with pytest.raises(ValueError, match=r"`beta` must be .* a scalar floating-point variable"):
+        KLDivergence(Normal(3), StandardNormalPrior(3), beta=tf.Variable([1.0, 2.0]))
+    with pytest.raises(ValueError, match=r"`posterior` must be a distribution layer. Received: posterior=<class"):
+        KLDivergence(Normal, StandardNormalPrior(3))
+    with pytest.raises(ValueError, match=r"`prior` must be a prior, .* Received: prior=<Normal"):
+        KLDivergence(Normal(3), Normal(3))
+
+
+@pytest.mark.parametrize(
+    ("posterior", "prior"),
+    [
+        (Normal(2), LearnedPrior(layers.ContinuousBernoulli(2))),  # values outside 0 to 1 have no density
+        (layers.Bernoulli(2), StandardNormalPrior(2)),  # a probability and a density
+        (layers.Bernoulli(2), LearnedPrior(layers.ContinuousBernoulli(2))),
+        (layers.Categorical(3, 2), LearnedPrior(layers.Categorical(4, 2))),
+    ],
+    ids=lambda layer: layer.name,
+)
+def test_priors_without_the_values_of_the_posterior_are_refused(posterior, prior):
+    with pytest.raises(ValueError, match=r"`prior` must have the values of `posterior`, .* Received: prior with"):
+        KLDivergence(posterior, prior)
+
+
+def test_a_density_on_part_of_the_reals_has_a_divergence_from_one_on_all():
+    layer = KLDivergence(layers.ContinuousBernoulli(2), StandardNormalPrior(2))
+    loss, sample = loss_of(layer, np.zeros([4, 2], "float32"))
+    # At logits of 0 the posterior is uniform, so that log q is 0.
+    assert loss == pytest.approx(-tfd.Normal(0.0, 1.0).log_prob(sample).numpy().sum(-1).mean(), rel=1e-5)
+
+
+def test_variables_as_weights(tmp_path):
+    params, full = normal_params(), divergences(normal_params()).sum(-1).mean()
+    beta, free = keras.Variable(2.0), tf.Variable(0.0)
+    layer = KLDivergence(Normal(3), StandardNormalPrior(3), beta=beta, free_bits=free, name="latent")
+    model = keras.Sequential([keras.Input((6,)), layer])
+    assert model.trainable_variables == []
+    assert loss_of(layer, params)[0] == pytest.approx(2 * full, rel=1e-6)
+    beta.assign(0.5)
+    free.assign(100.0)
+    assert loss_of(layer, params)[0] == pytest.approx(50)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras").get_layer("latent")
+    assert loss_of(again, params)[0] == pytest.approx(50)
+    again.free_bits.assign(0.0)
+    assert loss_of(again, params)[0] == pytest.approx(full / 2, rel=1e-6)
+
+
+def test_distributions_that_would_be_broadcast_are_refused():
+    posterior, prior = tfd.MultivariateNormalDiag(tf.zeros([4, 3])), tfd.MultivariateNormalDiag(tf.zeros([3]))
+    sample = tf.zeros([4, 3])
+    np.testing.assert_array_equal(kl_divergence(posterior, prior, sample), np.zeros(4))
+    assert kl_divergence(posterior, prior, tf.zeros([7, 4, 3]), use_exact_kl=False).shape == (7, 4)
+    with pytest.raises(
+        ValueError, match=r"`prior` must have the batch shape \(\) .* Received: prior.batch_shape=\(4,\)"
+    ):
+        kl_divergence(posterior, posterior, sample)
+    with pytest.raises(ValueError, match=r"`prior` must have .* Received: .*prior.event_shape=\(1,\)"):
+        kl_divergence(posterior, tfd.MultivariateNormalDiag(tf.zeros([1])), sample)
+    with pytest.raises(ValueError, match=r"`sample` must have the shape \(4, 3\). Received: sample.shape=\(4, 1\)"):
+        kl_divergence(posterior, prior, tf.zeros([4, 1]))
+    with pytest.raises(ValueError, match=r"`prior` must be a tfd.Distribution. Received: prior=<StandardNormalPrior"):
+        kl_divergence(posterior, StandardNormalPrior(3), sample)

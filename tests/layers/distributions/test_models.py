@@ -12,6 +12,8 @@ from ikelos.layers import (
     ContinuousBernoulli,
     KLDivergence,
     LearnedPrior,
+    Logistic,
+    Mixture,
     MixtureDiscretizedLogistic,
     MixtureNormal,
     MultivariateNormalDiag,
@@ -19,6 +21,7 @@ from ikelos.layers import (
     NegativeLogLikelihood,
     Normal,
     OneHotCategorical,
+    Poisson,
     RealNVPPrior,
     StandardNormalPrior,
     VampPrior,
@@ -135,6 +138,9 @@ def everything():
         ContinuousBernoulli(2, seed=1)(params(ContinuousBernoulli, 2)),
         OneHotCategorical(3, "mean", seed=1)(params(OneHotCategorical, 3)),
         MixtureNormal(3, 2, seed=1)(params(MixtureNormal, 3, 2)),
+        Mixture(2, Logistic(2, seed=1), seed=1)(params(Mixture, 2, Logistic.params_size(2))),
+        Logistic(2, seed=1)(params(Logistic, 2)),
+        Poisson(2, "mean", seed=1)(params(Poisson, 2)),
         MixtureDiscretizedLogistic(2, 2, convert_to_tensor_fn="mean", num_levels=4, seed=1)(
             params(MixtureDiscretizedLogistic, 2, 2)
         ),
@@ -179,11 +185,11 @@ def test_all_layers_train_clone_save_and_export(jit_compile, tmp_path):
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     assert again.loss.distribution.num_classes == 4
-    np.testing.assert_allclose(again(x), expected, rtol=0, atol=0.03)
+    np.testing.assert_allclose(again(x), expected, rtol=2.0**-7, atol=0.03)
     rewind(model)
     model.export(tmp_path / "exported", verbose=False)
     exported = tf.saved_model.load(tmp_path / "exported")
-    np.testing.assert_allclose(exported.serve(x), expected, rtol=0, atol=0.03)
+    np.testing.assert_allclose(exported.serve(x), expected, rtol=2.0**-7, atol=0.03)
 
 
 def rewind(model):
@@ -196,4 +202,5 @@ def rewind(model):
 def test_everything_is_everything():
     """So that a new layer finds its way into the test above."""
     used = {type(layer).__name__ for layer in everything()._flatten_layers()}
-    assert {*layers.distributions.__all__} - used == {"NegativeLogLikelihood", "kl_divergence"}
+    of_layers = {name for name in layers.distributions.__all__ if name in layers.__all__}
+    assert of_layers - used == {"NegativeLogLikelihood"}

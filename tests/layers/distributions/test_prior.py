@@ -28,7 +28,7 @@ PRIORS = {
     ),
     "RealNVPPrior": lambda: (
         RealNVPPrior,
-        {"event_size": 2, "num_couplings": 3, "hidden_units": (8,), "activation": "tanh"},
+        {"event_size": 2, "num_couplings": 2, "hidden_units": (8,), "activation": "tanh"},
         {},
     ),
 }
@@ -46,7 +46,7 @@ def scattered(prior):
 def test_keeps_a_layers_promises(name):
     layer, arguments, others = PRIORS[name]()
     inputs = np.random.default_rng(0).normal(size=[4, 2]).astype("float32")
-    # The vampires' encoder is a network of its own, and rounds to bfloat16 if that is its policy; here it is not.
+    # The encoder of the VampPrior has a policy of its own, float32 here, so that it does not round to bfloat16.
     check_layer(layer, arguments, inputs, config_kwargs=others, output_dtype="float32")
 
 

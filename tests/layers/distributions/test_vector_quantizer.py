@@ -113,5 +113,30 @@ def test_errors_name_the_argument():
             VectorQuantizer(**{"num_embeddings": 2, "embedding_dim": 2, name: 0})
     with pytest.raises(ValueError, match="Received: decay=1"):
         VectorQuantizer(2, 2, decay=1)
-    with pytest.raises(ValueError, match=r"must be embedding_dim=2. Received: inputs.shape=\(4, 3\)"):
+    with pytest.raises(ValueError, match=r"`inputs` must have the shape \[...,2\]. Received: inputs.shape=\(4, 3\)"):
         VectorQuantizer(2, 2)(np.zeros([4, 3]))
+    layer = VectorQuantizer(2, 2)
+    for call in (layer, layer.encode):
+        with pytest.raises(ValueError, match=r"`inputs` must be finite numbers. Received: a value of nan"):
+            call(np.full([4, 2], np.nan))
+    for ids in ([0, 2], [-1], [0.5]):
+        with pytest.raises(ValueError, match=r"`ids` must be whole numbers from 0 to 1. Received: a value of"):
+            layer.decode(ids)
+    np.testing.assert_array_equal(
+        np.isnan(tf.function(layer.decode, jit_compile=True)([[0, 2]])[0, :, 0]), [False, True]
+    )
+    for name, value in {"decay": "a", "epsilon": 0, "commitment_cost": -1.0}.items():
+        with pytest.raises(ValueError, match=f"`{name}` must be .*Received: {name}="):
+            VectorQuantizer(2, 2, **{name: value})
+
+
+def test_the_commitment_cost_may_be_a_variable(tmp_path):
+    cost, x = keras.Variable(0.5), vectors(4, 3)
+    model = keras.Sequential([keras.Input((3,)), VectorQuantizer(5, 3, commitment_cost=cost)])
+    model(x)
+    (half,) = model.losses
+    cost.assign(1.0)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    again(x)
+    np.testing.assert_allclose(again.losses, [2 * half], rtol=1e-6)

@@ -14,6 +14,10 @@ MADE_WITHOUT = {
     "VampPrior",
     "LearnedPrior",
     "VectorQuantizer",
+    "Support",
+    "event_size",
+    "scale_of",
+    "Mixture",
     "kl_divergence",
 }
 
@@ -26,11 +30,13 @@ def _absent(monkeypatch):
 
 ARGUMENTS = {
     "Categorical": [3],
+    "DistributionLayer": [2, 4],
     "MixtureDiscretizedLogistic": [2],
     "MixtureNormal": [2],
     "MultivariateNormalDiag": [2],
     "MultivariateNormalTriL": [2],
     "OneHotCategorical": [2],
+    "Prior": [2],
     "RealNVPPrior": [2],
     "StandardNormalPrior": [2],
 }
@@ -40,7 +46,7 @@ ARGUMENTS = {
 @pytest.mark.parametrize("name", sorted(set(distributions.__all__) - MADE_WITHOUT))
 def test_the_error_names_the_extra(name):
     with pytest.raises(ImportError, match=r"pip install 'ikelos\[probability\]'"):
-        getattr(layers, name)(*ARGUMENTS.get(name, []))
+        getattr(distributions, name)(*ARGUMENTS.get(name, []))
 
 
 @pytest.mark.usefixtures("_absent")

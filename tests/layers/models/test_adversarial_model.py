@@ -324,7 +324,7 @@ def test_generator_without_latents(samples):
     expected = kernel - 0.1 * 0.5 * 2 * samples.T @ errors / errors.size
     np.testing.assert_allclose(model.generator.get_weights()[0], expected, rtol=1e-4, atol=1e-6)
     assert model.sample(32, seed=1, condition=samples).shape == (32, 2)
-    with pytest.raises(ValueError, match=r"`condition` must be given where latent_size=0. Received: condition=None"):
+    with pytest.raises(ValueError, match=r"`condition` must be given if latent_size=0. Received: condition=None"):
         model.train_on_batch(samples)
 
 
@@ -444,26 +444,68 @@ def test_logs_show_a_collapse():
     assert logs["diversity"] < 0.1
 
 
+def test_samples_that_would_be_broadcast_are_refused():
+    """Images without their channel axis: the reconstruction loss would compare all pairs."""
+    generator = network((3,), linear(16), keras.layers.Reshape((4, 4, 1)))
+    discriminator = network((4, 4, 1), keras.layers.Flatten(), linear(1))
+    model = compiled(AdversarialModel(generator, discriminator, reconstruction_loss="mse", seed=1))
+    message = r"`samples` must have the shape of the generator's outputs, \(4, 4, 4, 1\). Received: .*\(4, 4, 4\)"
+    for method in (model.train_on_batch, model.test_on_batch):
+        with pytest.raises(ValueError, match=message):
+            method(np.zeros([4, 4, 4], "float32"))
+
+
+def test_weights_may_be_variables(samples, tmp_path):
+    penalty, weight = keras.Variable(0.5), tf.Variable(2.0)
+    arguments = {"penalties": {"r1": penalty}, "reconstruction_loss": "mse", "reconstruction_weight": weight}
+    model = compiled(small(**arguments), (0.0, 0.0), run_eagerly=True)
+    first = model.train_on_batch(samples, return_dict=True)
+    penalty.assign(1.5)
+    second = model.train_on_batch(samples, return_dict=True)
+    # Spectral normalization changes the discriminator a little.
+    assert second["r1"] / first["r1"] == pytest.approx(3, rel=0.1)
+    assert all(variable is not penalty for variable in model.trainable_variables)
+    weight.assign(3.0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert float(loaded.penalties["r1"]) == 1.5
+    assert float(loaded.reconstruction_weight) == 3
+    loaded.reconstruction_weight.assign(4.0)
+
+
 def test_warns_of_penalties_with_batch_normalisation():
     nested = network((2,), network((2,), keras.layers.BatchNormalization()), linear(1))
-    with pytest.warns(UserWarning, match="mixes with the others'. Received: penalties={'r2': 1.0}"):
+    with pytest.warns(UserWarning, match="depends on the other samples too. Received: penalties={'r2': 1.0}"):
         AdversarialModel(network((3,), linear(2)), nested, penalties={"r2": 1.0})
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"loss": "bce"}, r"`loss` must be of \['min_max', .*\]. Received: loss=\['bce'\]"),
-        ({"penalties": {"r3": 1.0}}, r"`penalties` must be of .* Received: penalties=\['r3'\]"),
+        ({"loss": "bce"}, r"`loss` must be one of \['min_max', .*\]. Received: loss='bce'"),
+        ({"loss": ["hinge"]}, r"`loss` must be one of .* Received: loss=\['hinge'\]"),
+        ({"penalties": {"r3": 1.0}}, r"`penalties` must be one of .* Received: penalties='r3'"),
+        ({"penalties": {"r1": -1.0}}, r"`penalties\['r1'\]` must be a number of at least 0.* Received: .*=-1.0"),
+        ({"reconstruction_weight": float("nan")}, "`reconstruction_weight` must be a number of at least 0.*=nan"),
+        ({"augmentation": "flip"}, "`augmentation` must be a Keras layer or None. Received: augmentation='flip'"),
+        ({"seed": "a"}, "`seed` must be an integer or None. Received: seed='a'"),
+        ({"latent_size": 3.0}, "`latent_size` must be an integer of at least 0. Received: latent_size=3.0"),
+        (
+            {"discriminator": "critic"},
+            "`discriminator` must be a Keras model or layer. Received: discriminator='critic'",
+        ),
         ({"penalties": ["r1"]}, r"`penalties` must be a dict of weights by name. Received: penalties=\['r1'\]"),
-        ({"latent_size": -1}, "`latent_size` must be at least 0. Received: latent_size=-1"),
-        ({"penalty_interval": 0}, "`penalty_interval` must be at least 1. Received: penalty_interval=0"),
-        ({"discriminator_steps": 0}, "`discriminator_steps` must be at least 1. Received: discriminator_steps=0"),
+        ({"latent_size": -1}, "`latent_size` must be an integer of at least 0. Received: latent_size=-1"),
+        ({"penalty_interval": 0}, "`penalty_interval` must be an integer of at least 1. Received: penalty_interval=0"),
+        (
+            {"discriminator_steps": 0},
+            "`discriminator_steps` must be an integer of at least 1. Received: discriminator_steps=0",
+        ),
         ({"max_discriminator_accuracy": 2}, "from 0 to 1. Received: max_discriminator_accuracy=2"),
-        ({"ema_momentum": 1.0}, "at least 0 and less than 1. Received: ema_momentum=1.0"),
+        ({"ema_momentum": 1.0}, "from 0 to less than 1. Received: ema_momentum=1.0"),
         ({"generator": keras.Sequential([keras.layers.Dense(2)])}, "`generator` must be built"),
-        ({"generator": network((4, 4, 1), linear(2))}, r"`latent_size` must be given, 0 .*\(None, 4, 4, 1\)"),
-        ({"generator": network((None,), keras.layers.Identity())}, r"`latent_size` must be given, 0 .*\(None, None\)"),
+        ({"generator": network((4, 4, 1), linear(2))}, r"`latent_size` must be given .*\(None, 4, 4, 1\)"),
+        ({"generator": network((None,), keras.layers.Identity())}, r"`latent_size` must be given .*\(None, None\)"),
     ],
 )
 def test_errors(arguments, message):
@@ -475,13 +517,21 @@ def test_errors(arguments, message):
 def test_errors_of_training(samples):
     model = small()
     one = keras.optimizers.SGD()
-    with pytest.raises(ValueError, match="must have an optimizer each"):
+    with pytest.raises(ValueError, match="must be two optimizers"):
         model.compile(one, one)
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    with strategy.scope(), pytest.raises(ValueError, match=r"on one device. Received: a strategy of 2 replicas"):
+    with strategy.scope(), pytest.raises(ValueError, match=r"under MirroredStrategy of 2 replicas"):
         model.compile("sgd", "sgd")
     compiled(model, run_eagerly=True)
-    with pytest.raises(ValueError, match="takes no weights of samples"):
+    with pytest.raises(ValueError, match="`sample_weight` must be None"):
         model.train_on_batch(samples, sample_weight=np.ones(32))
-    with pytest.raises(ValueError, match=r"`latents` must be given where latent_size=3. Received: latents=None"):
+    with pytest.raises(ValueError, match=r"`latents` must be given if latent_size=3. Received: latents=None"):
         model.generate()
+    for num, seed, message in (
+        (-1, 1, "`num` must be a positive integer. Received: num=-1"),
+        (2.5, 1, "`num` must be a positive integer. Received: num=2.5"),
+        (2, 1.5, "`seed` must be an int or two ints. Received: seed=1.5"),
+        (2, None, "`seed` must be an int. Received: seed=None"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.sample(num, seed=seed)

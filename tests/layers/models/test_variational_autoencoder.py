@@ -1,5 +1,7 @@
 """Most are about a linear Gaussian model, whose likelihood and posterior are known (Tipping & Bishop 1999)."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -90,8 +92,11 @@ def test_with_the_exact_posterior_the_bound_is_the_log_likelihood(num_samples, a
 
 
 def test_the_bound_is_the_same_compiled():
+    """And NaN where XLA cannot raise the error for a value that the likelihood cannot take."""
     compiled = tf.function(linear().log_likelihood, jit_compile=True)
-    np.testing.assert_allclose(compiled(examples(20), 7, samples_at_once=3), log_likelihood(examples(20)), rtol=1e-4)
+    x, expected = examples(20), log_likelihood(examples(20))
+    x[3, 2], expected[3] = np.inf, np.nan
+    np.testing.assert_allclose(compiled(x, 7, samples_at_once=3), expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("arguments", [{"use_exact_kl": False}, {"num_samples": 4}])
@@ -154,8 +159,11 @@ def test_weights_may_be_a_column():
     assert column == pytest.approx(row, rel=1e-5)
     assert row == pytest.approx(-np.average(log_likelihood(x), weights=weight), rel=1e-4)
     for shape in ([30, 5], []):
-        with pytest.raises(ValueError, match=r"`sample_weight` must be \[B\] or \[B,1\]. Received: .*shape=\("):
+        with pytest.raises(ValueError, match=r"`sample_weight` must be \[B\] or \[B,1\] for B=30 .*shape=\("):
             linear().compute_loss(x, x, None, np.ones(shape))
+    # One weight would count for all.
+    with pytest.raises(ValueError, match=r"for B=30 examples. Received: sample_weight.shape=\(1,\)"):
+        linear().compute_loss(x, x, None, np.ones([1]))
 
 
 def test_weight_and_free_bits_are_those_of_kl_divergence():
@@ -182,6 +190,25 @@ def test_a_schedule_of_the_weight_counts_training_steps():
     assert first["loss"] == pytest.approx(first["nll"], rel=1e-5)
     model.fit(examples(16), batch_size=8, verbose=0)
     assert int(model.divergence.step) == 2
+
+
+def test_a_variable_as_weight_is_annealed_and_kept(tmp_path):
+    beta, x = keras.Variable(0.5), examples(16)
+    model = linear(beta=beta)
+    assert all(weight is not beta for weight in model.trainable_variables)
+    model.compile(keras.optimizers.SGD(0.0), jit_compile=False)
+    anneal = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: beta.assign(epoch))
+    logs = model.fit(x, epochs=3, callbacks=[anneal], verbose=0).history
+    expected = np.array(logs["nll"]) + np.arange(3) * np.array(logs["kl"])
+    np.testing.assert_allclose(logs["loss"], expected, rtol=1e-5)
+    assert model.divergence.beta is beta
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    logs = again.evaluate(x, verbose=0, return_dict=True)
+    assert logs["loss"] == pytest.approx(logs["nll"] + 2 * logs["kl"], rel=1e-5)
+    again.divergence.beta.assign(0.0)
+    logs = again.evaluate(x, verbose=0, return_dict=True)
+    assert logs["loss"] == pytest.approx(logs["nll"], rel=1e-5)
 
 
 def test_collapse_is_seen():
@@ -283,6 +310,90 @@ def pictures(number=32):
     return (np.random.default_rng(0).random([number, 6, 6, 1]) < 0.3).astype("float32")
 
 
+def test_a_loaded_model_draws_what_the_saved_one_would_have(tmp_path):
+    """The noise of the posterior and of dropout."""
+
+    def made():
+        encoder = keras.Sequential([keras.Input((D,)), keras.layers.Dropout(0.5), keras.layers.Dense(2 * Z)])
+        model = VariationalAutoencoder(encoder, Normal(Z), StandardNormalPrior(Z), dense(Z, 2 * D), Normal(D))
+        model.build((None, D))
+        model.compile("adam", jit_compile=False)
+        model.optimizer.build(model.trainable_variables)
+        return model
+
+    x, model, other = examples(16), made(), made()
+    model.fit(x, batch_size=8, verbose=0)
+    model.save(tmp_path / "model.keras")
+    model.save_weights(tmp_path / "model.weights.h5")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    other.load_weights(tmp_path / "model.weights.h5")
+    for each in (model, loaded, other):
+        each.fit(x, batch_size=8, shuffle=False, verbose=0)
+    for each in (loaded, other):
+        for value, expected in zip(each.get_weights(), model.get_weights(), strict=True):
+            np.testing.assert_array_equal(value, expected)
+        np.testing.assert_array_equal(each.sample(2, seed=1), model.sample(2, seed=1))
+
+
+REFUSED = [
+    (lambda x: 255 * x, r"`inputs` must be 0, 1 or probabilities between them.* a value of 255"),
+    (lambda x: -x, r"`inputs` must be 0, 1 or probabilities between them.* a value of -1"),
+    (lambda x: x + np.float32("nan"), r"`inputs` must be 0, 1 or probabilities between them.* a value of nan"),
+    (lambda x: x[..., 0], r"`inputs` must have the shape \[B,6,6,1\]. Received: inputs.shape="),
+    (lambda x: x.reshape(6, 36), r"`inputs` must have the shape \[B,6,6,1\]"),
+    (lambda x: x[:, None], r"`inputs` must have the shape \[B,6,6,1\]"),
+]
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """A model of pictures of dense networks, not compiled."""
+    encoder = keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(4)])
+    return VariationalAutoencoder(encoder, Normal(2), StandardNormalPrior(2), dense(2, 36), Bernoulli((6, 6, 1)))
+
+
+@pytest.mark.parametrize("settings", [{"run_eagerly": True}, {"jit_compile": False}, {"jit_compile": True}])
+def test_training_refuses_what_the_likelihood_cannot_take(plain, settings):
+    """As many examples as rows, so that images without their channel axis would be scored as all pairs."""
+    plain.compile("sgd", **settings)
+    before = plain.get_weights()
+    images = pictures(6)
+    for change, message in REFUSED:
+        for method in (plain.fit, plain.evaluate):
+            with pytest.raises(ValueError, match=f"^{message}"):
+                method(change(images), batch_size=6, verbose=0)
+    for weight, expected in zip(plain.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, expected)
+
+
+@pytest.mark.parametrize("method", ["anomaly_score", "encode", "posterior_of", "reconstruct", "compute_loss"])
+def test_methods_refuse_what_the_likelihood_cannot_take(plain, method):
+    for change, message in REFUSED:
+        with pytest.raises(ValueError, match=message):
+            getattr(plain, method)(change(pictures(6)))
+    with pytest.raises(ValueError, match=r"`latents` must have the shape \[B,2\]. Received: latents.shape=\(2,\)"):
+        plain.decode(np.zeros([2]))
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate"])
+def test_steps_are_compiled_by_xla_where_asked_for(method):
+    class Interpreted(keras.layers.Layer):
+        """What XLA cannot compile."""
+
+        def call(self, inputs):
+            return tf.ensure_shape(tf.numpy_function(lambda x: x, [inputs], inputs.dtype), inputs.shape)
+
+        def compute_output_shape(self, input_shape):
+            return input_shape
+
+    encoder = keras.Sequential([keras.Input((D,)), Interpreted(), keras.layers.Dense(2 * Z)])
+    model = VariationalAutoencoder(encoder, Normal(Z), StandardNormalPrior(Z), dense(Z, 2 * D), Normal(D))
+    model.compile("sgd", jit_compile=True)
+    assert model.jit_compile
+    with pytest.raises(tf.errors.OpError, match=r"EagerPyFunc|PyFunc|compil"):
+        getattr(model, method)(examples(4), verbose=0)
+
+
 @pytest.mark.parametrize("copy", ["loaded", "cloned"])
 def test_a_vamp_prior_keeps_the_models_encoder(tmp_path, copy):
     model = of_pictures()
@@ -352,7 +463,7 @@ def small_flow(size):
 
 
 @pytest.mark.parametrize(
-    ("num_samples", "make_prior"), [pytest.param(1, StandardNormalPrior, marks=pytest.mark.slow), (3, small_flow)]
+    ("num_samples", "make_prior"), [(1, StandardNormalPrior), pytest.param(3, small_flow, marks=pytest.mark.slow)]
 )
 def test_trains_compiled_in_half_precision(num_samples, make_prior):
     keras.config.set_dtype_policy("mixed_bfloat16")
@@ -403,11 +514,53 @@ def test_errors_name_the_argument():
         of_pictures(num_samples=0)
     with pytest.raises(ValueError, match="Received: num_samples=2, beta="):
         of_pictures(num_samples=2, beta=0.5)
+    with pytest.raises(ValueError, match="Received: num_samples=2, beta=<"):
+        of_pictures(num_samples=2, beta=keras.Variable(1.0))
+    with pytest.raises(
+        ValueError, match=r"`beta` must be a number of at least 0, or a scalar .* Received: beta='large'"
+    ):
+        of_pictures(beta="large")
+    parts = {name: getattr(model, name) for name in ("encoder", "posterior", "prior", "decoder", "likelihood")}
+    for name, message in {
+        "encoder": "a Keras layer or model",
+        "posterior": "a distribution layer",
+        "prior": "a prior",
+        "decoder": "a Keras layer or model",
+        "likelihood": "a distribution layer",
+    }.items():
+        with pytest.raises(ValueError, match=f"`{name}` must be {message}.* Received: {name}=7"):
+            VariationalAutoencoder(**parts | {"prior": StandardNormalPrior(3), name: 7})
+    with pytest.raises(
+        ValueError, match=r"`decoder` must output the parameters of `likelihood`, \[...,36\].*\(None, 9\)"
+    ):
+        VariationalAutoencoder(**parts | {"decoder": dense(3, 9)})
     with pytest.raises(ValueError, match="own encoder and posterior"):
-        VariationalAutoencoder(model.decoder, model.posterior, model.prior, model.decoder, model.likelihood)
+        VariationalAutoencoder(dense(36, 6), model.posterior, model.prior, model.decoder, model.likelihood)
     with pytest.raises(ValueError, match="Received: loss=mse"):
         model.compile("adam", loss="mse")
     with pytest.raises(ValueError, match=r"a pair \(inputs, condition\). Received: 3 parts"):
         model.encode((pictures(),) * 3)
     with pytest.raises(ValueError, match="Received: samples_at_once=0"):
         model.log_likelihood(pictures(), 5, samples_at_once=0)
+    for num, seed, message in (
+        (0, 1, "`num` must be a positive integer. Received: num=0"),
+        (2.5, 1, "`num` must be a positive integer. Received: num=2.5"),
+        (2, 1.5, "`seed` must be an int or two ints. Received: seed=1.5"),
+        (2, [1, 2, 3], "`seed` must be an int or two ints. Received: seed=[1, 2, 3]"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            model.sample(num, seed=seed)
+    with pytest.raises(ValueError, match=r"`seed` must be an int or two ints\. Received: seed=0\.5"):
+        model.anomaly_score(pictures(), seed=0.5)
+
+
+def test_conditions_that_a_network_would_ignore_or_miss_are_refused():
+    model, with_condition = linear(), conditional()
+    message = r"`condition` must be None, because `{}` has 1 input. Received: condition=\(2, 3\)"
+    with pytest.raises(ValueError, match=message.format("decoder")):
+        model.sample(2, condition=np.zeros([2, 3]))
+    with pytest.raises(ValueError, match=message.format("encoder")):
+        model.encode((examples(2), np.zeros([2, 3])))
+    for call in (lambda: with_condition.sample(2), lambda: with_condition.encode(np.zeros([2, 1]))):
+        with pytest.raises(ValueError, match=r"`condition` must be given, because `.*` has 2 inputs. .*condition=None"):
+            call()

@@ -42,13 +42,13 @@ EXCEPTIONS = {
     "Bidirectional makes its layers from configs, and the stock ones then have implementation=2, which draws other "
     "dropout masks": _has_other_dropout,
 }
-# Which configurations are errors in the stock layers and in ours, by the reason, and the error's type.
+# Which configurations may be errors in the stock layers, and then in ours, by the reason, and the error's type.
 ERRORS = {
     "with implementation=1 the stock layer takes the gates' dropout masks for one, before it tries cuDNN": (
         _is_error_of_dropout,
         tf.errors.InvalidArgumentError,
     ),
-    "Bidirectional cannot count the masks of kept states": (_is_error_of_masks, TypeError),
+    "Bidirectional of Keras 3.15 cannot count the masks of kept states": (_is_error_of_masks, TypeError),
 }
 
 
@@ -207,9 +207,12 @@ def test_agrees_with_keras(op_name, index, tmp_path):
     expected_layer = wrapped(stock, given)
     Holder(expected_layer).save_weights(tmp_path / "stock.weights.h5")
     weights = expected_layer.get_weights()
-    error = next((error for is_error, error in ERRORS.values() if is_error(given)), None)
-    with pytest.raises(error) if error else contextlib.nullcontext():
+    error = next((error for is_error, error in ERRORS.values() if is_error(given)), ())
+    try:
         expected = seen(expected_layer, given)
+        error = ()
+    except error:
+        pass
 
     for implementation in ("native", "reference"):
         more = {name: given["layer"][name] for name in MORE_IN_CONFIGS}

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from ikelos import kernels
 from ikelos.layers.testing import check_config, check_layer
@@ -60,6 +61,10 @@ ARGUMENTS = {
     "use_cudnn": False,
 }
 OWN_ARGUMENTS = {"lstm": {"unit_forget_bias": False}, "gru": {"reset_after": False}}
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
 @pytest.fixture(params=["lstm", "gru"])
@@ -124,6 +129,97 @@ def test_takes_a_mask_of_floats_as_the_stock_layer_does(pair_of_classes, inputs,
     assert_close(fused(inputs, mask=mask.astype("float32")), stock(inputs, mask=mask))
 
 
+@pytest.mark.parametrize(
+    ("how", "shape"),
+    [("eager", [1, 6]), ("eager", [3, 6, 1]), ("eager", [1, 6, 1]), ("graph", [3, 6, 1]), ("xla", [1, 6, 1])],
+)
+def test_takes_a_mask_of_each_shape_that_the_stock_layer_takes(how, shape, pair_of_classes, inputs, mask):
+    """In a graph of unknown sizes too, where the stock layer is no help: it loses the number of rows."""
+    mask = np.broadcast_to(mask[:1] if shape[0] == 1 else mask, shape[:2]).reshape(shape)
+    stock, fused = pair_of_classes.pair(return_sequences=True)
+    expected = stock(inputs, mask=np.broadcast_to(mask.reshape(shape[:2]), [3, 6]))
+    call = lambda x, mask: fused(x, mask=mask)  # noqa: E731
+    if how != "eager":
+        signature = [tf.TensorSpec([None, None, 5]), tf.TensorSpec([None, None, *shape[2:]], tf.bool)]
+        call = tf.function(call, input_signature=signature, jit_compile=how == "xla")
+    pair_of_classes.calls.clear()
+    assert_close(call(tf.constant(inputs), tf.constant(mask)), expected)
+    assert "stock" not in pair_of_classes.calls
+
+
+def test_a_mask_of_anything_but_steps_is_left_to_the_stock_layer(pair_of_classes, inputs):
+    stock, fused = pair_of_classes.pair(return_sequences=True)
+    by_unit = np.random.default_rng(2).random([3, 6, 6]) < 0.6
+    pair_of_classes.calls.clear()
+    assert_close(fused(inputs, mask=by_unit), stock(inputs, mask=by_unit))
+    assert pair_of_classes.calls == ["stock", "stock"]
+
+
+def test_one_masked_step_does_not_pass_for_all(pair_of_classes, inputs):
+    _, fused = pair_of_classes.pair()
+    for mask in (np.ones([3, 1], bool), np.ones([1, 1, 1], bool)):
+        with pytest.raises(ValueError, match=r"`mask` must have shape \[3, 6\].*Received: mask.shape=\(3, 1\)"):
+            fused(inputs, mask=mask)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_one_initial_state_for_all_rows(training, pair_of_classes, inputs, mask):
+    stock, fused = pair_of_classes.pair(recurrent_dropout=0.4, seed=5)
+    state = [normal(1, 6, seed=i) for i in range(len(stock.state_size))]
+    pair_of_classes.calls.clear()
+    actual = fused(inputs, initial_state=state, mask=mask, training=training)
+    assert "stock" not in pair_of_classes.calls
+    assert_close(actual, stock(inputs, initial_state=state, mask=mask, training=training))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 6, 5]), [tf.TensorSpec([None, 6])] * len(state)])
+    def of_unknown_sizes(x, state):
+        return fused(x, initial_state=state)
+
+    assert_close(of_unknown_sizes(inputs, state), stock(inputs, initial_state=state))
+    with pytest.raises(ValueError, match=r"`initial_state.*Received: initial_state"):
+        fused(inputs, initial_state=[np.ones([2, 6], "float32")] * len(state))
+
+
+@pytest.mark.parametrize("implementation", ["native", "reference"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_at_masked_steps_reaches_no_other(bad, implementation, pair_of_classes, inputs, mask):
+    """In the stock layers' gradients it does."""
+    _, fused = pair_of_classes.pair(return_sequences=True, return_state=True, go_backwards=True)
+    found = []
+    for filling in (0.0, bad):
+        x = tf.constant(np.where(mask[..., None], inputs, filling), "float32")
+        with kernels.use(implementation), tf.GradientTape() as tape:
+            tape.watch(x)
+            results = tf.nest.flatten(fused(x, mask=mask))
+            loss = sum(tf.reduce_sum(tf.sin(y)) for y in results)
+        found.append(results + tape.gradient(loss, [x, *(weight.value for weight in fused.trainable_variables)]))
+    for actual, expected in zip(*found, strict=True):
+        np.testing.assert_array_equal(actual, expected)
+
+
+def test_another_cell_is_run_by_the_stock_layer(pair_of_classes, inputs):
+    """A subclass of the stock cell, and another function on the same object."""
+    cell_class = type(pair_of_classes.classes[0](6).cell)
+
+    class Doubled(cell_class):
+        def call(self, inputs, states, training=False):
+            return super().call(2 * inputs, states, training=training)
+
+    def with_subclass(layer):
+        layer.cell.__class__ = Doubled
+
+    def with_function(layer):
+        layer.cell.call = lambda inputs, states, training=False: cell_class.call(layer.cell, 2 * inputs, states)
+
+    for change in (with_subclass, with_function):
+        stock, fused = pair_of_classes.pair()
+        expected = stock(2 * inputs)
+        change(fused)
+        pair_of_classes.calls.clear()
+        assert_close(fused(inputs), expected)
+        assert pair_of_classes.calls == ["stock"]
+
+
 def test_weight_files_and_variable_paths_are_the_stock_layers(pair_of_classes, tmp_path):
     """Also where layers of both kinds are numbered by their class."""
 
@@ -183,6 +279,8 @@ def test_keeps_a_layers_promises(pair_of_classes, inputs, mask):
     arguments = ARGUMENTS | OWN_ARGUMENTS[pair_of_classes.op_name]
     given = {"units": 4, "return_sequences": True, "return_state": True, "use_bias": True}
     rest = {name: value for name, value in arguments.items() if name not in given}
+    # Keras 3.16 has recurrent layers drop the mask, and ours are as its own.
+    mask = mask if pair_of_classes.classes[0](4).supports_masking else None
     check_layer(fused, given, inputs, config_kwargs=rest | {"use_bias": False}, mask=mask)
     check_config(fused, arguments)
     # Hidden in the stock layer's signature.

@@ -132,6 +132,14 @@ def test_a_state_outside_a_list(inputs):
     assert_close(fused(inputs[:, 0], state), stock(inputs[:, 0], state))
 
 
+def test_one_state_for_all_rows(op_name, op_calls, inputs):
+    stock, fused = pair(op_name, {})
+    states = [np.full([1, 6], 0.3, "float32")] * len(tf.nest.flatten(stock.state_size))
+    outputs = [tf.nest.flatten(cell(inputs[:, 0], states)) for cell in (fused, stock)]
+    assert op_calls
+    assert_close(*outputs)
+
+
 def test_config(op_name):
     stock, fused, _ = CELLS[op_name]
     arguments = {

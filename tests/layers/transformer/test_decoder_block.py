@@ -83,6 +83,17 @@ def test_a_cache_gives_what_one_call_gives(window):
     np.testing.assert_allclose(tf.concat([first, rest], axis=1), whole, rtol=0, atol=2e-6)
 
 
+def test_a_prompt_padded_before_goes_into_a_cache_as_without_padding():
+    x, memory = normal(1, 7, 8), normal(1, 4, 6)
+    mask = np.array([[0, 0, 0, 1, 1, 1, 1]], bool)
+    block = DecoderBlock(2, 12)
+    whole = block(x[:, 3:], memory)
+    outputs, cache = block(x[:, :6], cache=block.empty_cache(1, 10, memory), mask=mask[:, :6])
+    last, cache = block(x[:, 6:], cache=cache)
+    np.testing.assert_allclose(tf.concat([outputs[:, 3:], last], axis=1), whole, rtol=0, atol=5e-6)
+    np.testing.assert_array_equal(cache[0].length, [4])
+
+
 def test_a_memory_is_given_where_there_is_one():
     x, memory = normal(1, 3, 8), normal(1, 4, 6)
     with pytest.raises(ValueError, match="`empty_cache` needs a built layer"):

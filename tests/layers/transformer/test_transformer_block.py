@@ -257,3 +257,27 @@ def test_errors_name_the_argument(block_class):
             block_class(**{"num_heads": 2, "hidden_size": 8} | arguments)
     with pytest.raises(ValueError, match="expected ndim=3, found ndim=2"):
         block_class(2, 8)(normal(5, SIZE))
+
+
+@pytest.mark.parametrize("normalize_first", [True, False])
+@pytest.mark.parametrize("block_class", [EncoderBlock, DecoderBlock])
+def test_what_is_not_finite_at_padding_reaches_nothing(block_class, normalize_first):
+    """In two blocks, with the gradients of all weights; where a decoder has a memory, at padding of either."""
+    crosses, real = block_class is DecoderBlock, np.array([[1, 1, 0, 1, 0], [0, 1, 1, 1, 1]], bool)
+    memory_real = np.array([[0, 1, 1, 0], [1, 1, 1, 0]], bool)
+    blocks = [scattered(block_class(HEADS, HIDDEN, normalize_first=normalize_first), MEMORY_SIZE if crosses else None)]
+    blocks.append(scattered(block_class(HEADS, HIDDEN, normalization="layer", activation="gelu"), *[SIZE] * crosses))
+    found = []
+    for filling in (0.0, np.nan):
+        x = tf.constant(np.where(real[..., None], normal(2, 5, SIZE), filling), "float32")
+        memory = tf.constant(np.where(memory_real[..., None], normal(2, 4, MEMORY_SIZE), filling), "float32")
+        with tf.GradientTape() as tape:
+            tape.watch([x, memory])
+            hidden = blocks[0](x, *[memory] * crosses, mask=real, **{"memory_mask": memory_real} if crosses else {})
+            hidden = blocks[1](hidden, *[hidden] * crosses, mask=real, **{"memory_mask": real} if crosses else {})
+            loss = tf.reduce_sum(tf.sin(hidden[real]))
+        sources = [x, *[memory] * crosses, *(weight.value for block in blocks for weight in block.trainable_variables)]
+        found.append([hidden, *tape.gradient(loss, sources)])
+    for actual, expected in zip(*found, strict=True):
+        assert np.isfinite(expected).all()
+        np.testing.assert_array_equal(actual, expected)

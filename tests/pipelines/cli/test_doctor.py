@@ -1,4 +1,5 @@
 import json
+import sys
 import types
 
 import keras
@@ -18,6 +19,7 @@ def test_json_tells_versions_machine_and_kernels(ikelos_command):
     assert found["versions"]["keras"] == keras.__version__
     assert found["versions"]["ikelos"] == ikelos.__version__
     assert set(found["machine"]) == {"processor", "cores", "memory", "disk", "GPUs"}
+    assert found["keras"] == {"backend": "tensorflow", "image data format": "channels_last", "floatx": "float32"}
     assert {f"{op} on CPU" for op in doctor.OPS} <= set(found["kernels"])
 
 
@@ -27,9 +29,15 @@ def test_text_has_the_same_lines(ikelos_command):
     assert [line for line in result.out.splitlines() if not line.startswith(" ")] == [
         "Versions",
         "Machine",
+        "Keras",
         "Kernels",
     ]
     assert f"tensorflow-text         {doctor.versions()['tensorflow-text']}" in result.out
+
+
+def test_another_backend_of_keras_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ikelos.layers", None)
+    assert doctor.keras_settings()["backend"].startswith("fails: ")
 
 
 def test_every_op_is_explained():

@@ -100,3 +100,15 @@ def test_a_large_column_stays_on_the_disk(tmp_path):
         for batch in keras_batches(dataset.map(lambda batch: {"x": batch["x"]})).take(5):
             assert not batch.numpy().any()
     assert own_bytes() - before < 50e6 < count * size / 4
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
+def test_sizes_may_be_of_numpy(seven, kind):
+    found = take(batches(seven, kind(4), kind(3), kind(1), Shard(kind(1), kind(2))), 2)
+    expected = take(batches(seven, 4, 3, 1, Shard(1, 2)), 2)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one["id"], other["id"])
+    assert [len(batch["id"]) for batch in in_order(seven, kind(4))] == [4, 3]
+    assert Column("uint8", (kind(2),)).shape == (2,)
+    with pytest.raises(TypeError):
+        in_order(seven, 2.0)

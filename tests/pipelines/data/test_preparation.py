@@ -241,6 +241,20 @@ def test_too_many_faulty_examples_are_one_error_that_names_them():
         ], number
 
 
+def test_faults_of_all_splits_are_told_at_once():
+    with pytest.raises(UserError) as caught:
+        prepare(Numbers({"train": [1, -2], "validation": [], "test": [-3, 4]}))
+    assert str(caught.value).splitlines() == [
+        "1: is -2",
+        "1 of 2 examples of the split 'train' are faulty (1 negative), more than the share "
+        "data.source.allowed_faults=0. Fix them, or leave them out: --set data.source.allowed_faults=0.5",
+        "The split 'validation' of some/numbers: all has no examples.",
+        "0: is -3",
+        "1 of 2 examples of the split 'test' are faulty (1 negative), more than the share "
+        "data.source.allowed_faults=0. Fix them, or leave them out: --set data.source.allowed_faults=0.5",
+    ]
+
+
 def test_faulty_examples_within_the_share_are_left_out_and_no_other_data():
     with pytest.raises(UserError):
         prepare(Numbers(FAULTY))
@@ -265,9 +279,9 @@ def test_the_share_that_is_advised_is_enough_and_one_that_a_recipe_takes():
 def test_the_share_that_is_advised_is_enough_for_any_number(faulty, every):
     store = Store(Path(), {}, every - faulty, [], {"broken": faulty}, [])
     with pytest.raises(UserError) as caught:
-        preparation._check_faults(Numbers(NUMBERS), "train", store)
+        preparation._check_faults(Numbers(NUMBERS), {"train": store})
     advised = float(str(caught.value).rpartition("=")[2])
-    preparation._check_faults(Numbers(NUMBERS, advised), "train", store)
+    preparation._check_faults(Numbers(NUMBERS, advised), {"train": store})
     assert advised - faulty / every < 2e-4
 
 

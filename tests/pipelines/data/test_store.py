@@ -97,8 +97,8 @@ def test_a_column_may_be_larger_than_all_memory(tmp_path):
     assert (column.shape, column[:5].tobytes(), column[-1]) == ((size,), b"first", 0)
 
 
-def test_names_need_not_be_utf8(store_of):
-    names = ["", "a/b.txt", "zwölf 🎲", b"\xff\xfe.png".decode("utf-8", "surrogateescape")]
+def test_names_are_any_text(store_of):
+    names = ["", "a/b.txt", "zwölf 🎲", "\\xff.png"]
     store = store_of({"x": np.arange(4)}, names)
     assert list(store.ids) == names
     assert store.ids[-1] == names[-1]

@@ -1,4 +1,5 @@
 import errno
+import os
 import pathlib
 import threading
 import time
@@ -39,7 +40,7 @@ def of_files(shape=SHAPE, **changes):
 
 def test_names_and_example_come_back(tmp_path):
     example = np.arange(24, dtype=np.uint8).reshape(SHAPE)
-    names = ("lying", b"\xff".decode("utf-8", "surrogateescape"))
+    names = ("lying", "zwölf", "\\xff")
     ImagePreprocessing(names, example).save(tmp_path)
     again = of_files().load(tmp_path)
     assert again.class_names == names
@@ -79,7 +80,7 @@ def test_classes_that_are_numbers_are_sorted_as_numbers(folder):
 def test_a_class_that_training_lacks_is_told_before_any_image_is_decoded(folder, monkeypatch, split):
     write(folder / split / "cow" / "a.png", np.zeros(SHAPE))
     monkeypatch.setattr(preprocessing, "pixels", None)
-    message = rf"{split} has the class 'cow' \({split}/cow/a.png\), of which the training images have none"
+    message = rf"{split} has the class 'cow' \({split}/cow/a.png\), .* `data.source.label_feature: null` takes"
     with pytest.raises(UserError, match=message):
         prepare(of_files())
 
@@ -124,7 +125,9 @@ def test_an_image_of_no_class(toy_data_set, label, monkeypatch):
 
     monkeypatch.setattr(reading.sources, "examples", examples)
     source = ImageSource(tfds="ikelos_toy", splits=SPLITS, data_dir=toy_data_set())
-    message = f"train: image a has the label {label}, which is none of the 2 classes; `label_feature: null` takes"
+    message = (
+        f"train: image a has the label {label}, which is none of the 2 classes; `data.source.label_feature: null` takes"
+    )
     with pytest.raises(UserError, match=message):
         prepare(ImagePreparation(source, SHAPE))
     without = prepare(ImagePreparation(source.model_copy(update={"label_feature": None}), SHAPE))
@@ -156,7 +159,7 @@ def test_faults_are_named(folder):
     with pytest.raises(UserError) as caught:
         prepare(of_files(resize=False))
     assert str(caught.value).splitlines() == [
-        "train/cat/b.png: is not a PNG, JPEG, GIF or BMP image",
+        "train/cat/b.png: is text, not a PNG, JPEG, GIF, BMP or WebP image",
         "train/dog/c.png: is 4 x 7, not 4 x 6 (data.source.resize=false)",
         "2 of 4 examples of the split 'train' are faulty (1 not an image, 1 of another size), more than the share "
         "data.source.allowed_faults=0. Fix them, or leave them out: --set data.source.allowed_faults=0.5",
@@ -171,8 +174,42 @@ def test_the_example_is_the_first_image_that_can_be_taken(folder):
     (folder / "train" / "cat" / "a.png").write_text("not an image")
     np.testing.assert_array_equal(of_files().learn(lambda _: None).example, np.full(SHAPE, 20))
     (folder / "train" / "dog" / "a.png").write_text("not an image")
-    with pytest.raises(UserError, match="The split 'train' of images has no image that can be taken"):
+    with pytest.raises(UserError) as caught:
         of_files().learn(lambda _: None)
+    assert str(caught.value).splitlines() == [
+        *(f"train/{name}/a.png: is text, not a PNG, JPEG, GIF, BMP or WebP image" for name in ("cat", "dog")),
+        "The split 'train' of images has no image that can be taken.",
+    ]
+
+
+def test_files_whose_names_are_not_utf8_are_prepared(folder):
+    for split in SPLITS:
+        os.rename(os.fsencode(folder / split / "cat" / "a.png"), os.fsencode(folder / split / "cat") + b"/\xff.png")
+        os.rename(os.fsencode(folder / split / "cat"), os.fsencode(folder / split) + b"/\xe9")
+    (folder / "train" / "dog" / "b.png").write_bytes(b"")
+    found = prepare(of_files(allowed_faults=0.5))
+    assert found.learned.class_names == ("\\xe9", "dog")
+    assert list(found.splits["test"].ids) == ["test/dog/a.png", "test/\\xe9/\\xff.png"]
+    assert found.splits["test"].labels.tolist() == [1, 0]
+    np.testing.assert_array_equal(found.splits["test"].array("image")[1], np.full(SHAPE, 50))
+
+
+def test_images_in_one_folder_are_shared_out_and_have_its_class(folder):
+    for index in range(40):
+        write(folder / "photos" / f"{index}.PNG", np.full(SHAPE, index))
+    found = prepare(ImagePreparation(ImageSource(files="photos", splits={"validation": 0.2, "test": 0.2}), SHAPE))
+    assert found.learned.class_names == ("photos",)
+    assert sorted(name for store in found.splits.values() for name in store.ids) == sorted(
+        f"photos/{index}.PNG" for index in range(40)
+    )
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
+def test_sizes_may_be_of_numpy(folder, kind):
+    source = of_files()._source
+    assert prepare(ImagePreparation(source, tuple(map(kind, SHAPE)))).folder == prepare(of_files()).folder
+    with pytest.raises(ValueError, match=r"`shape` must be a height, .*\. Received: shape=\[4, 6, 2\]"):
+        ImagePreparation(source, (4, 6, 2))
 
 
 class KilledError(Exception):

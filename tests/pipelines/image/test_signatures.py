@@ -10,7 +10,7 @@ SHAPE = (4, 6, 1)
 @pytest.fixture
 def signatures():
     def make(*class_names):
-        return ImageSignatures(SHAPE, 2, class_names, np.full(SHAPE, 51, np.uint8))
+        return ImageSignatures(SHAPE, 2, class_names, np.full(SHAPE, 51, np.uint8), resize=True)
 
     return make
 
@@ -31,7 +31,7 @@ def test_files_are_the_images_that_they_hold(signatures):
 
 def test_files_of_other_sizes_and_channels_are_brought_to_the_shape():
     large = tf.io.encode_jpeg(np.full([12, 18, 3], 100, np.uint8))
-    shades = decoded(tf.stack([large, tf.io.encode_png(np.full([2, 2, 1], 100, np.uint8))]), SHAPE)
+    shades = decoded(tf.stack([large, tf.io.encode_png(np.full([2, 2, 1], 100, np.uint8))]), SHAPE, resize=True)
     np.testing.assert_allclose(shades, np.full([2, *SHAPE], 100 / 255), atol=0.005)
 
 

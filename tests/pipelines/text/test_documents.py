@@ -3,11 +3,15 @@ import gzip
 import io
 import os
 import re
+import shutil
+import subprocess
+import threading
 
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from ikelos.pipelines.data import sources
 from ikelos.pipelines.data.preparation import Size
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text import documents
@@ -110,6 +114,9 @@ def test_any_data_set_by_name_in_either_format(toy_data_set, name, file_format):
         ),
         ({"tfds": "imdb_revews/plain_text"}, "Nearest in TensorFlow Datasets: imdb_reviews"),
         ({"tfds": "/somewhere"}, "Nearest in TensorFlow Datasets: none"),
+        ({"tfds": ""}, "unknown data set ''.*Nearest in TensorFlow Datasets: none"),
+        ({"tfds": "nobody:mnist"}, "'nobody:mnist' is not to be had: Namespace nobody not found"),
+        ({"tfds": "huggingface:mnist"}, "'huggingface:mnist' needs a package that is not installed: No module named"),
         ({"tfds": "imdb_reviews/fancy"}, "'imdb_reviews/fancy' .*configs: plain_text; versions: 1.0.0"),
         ({"tfds": "shakespeare_plays:9.9.9"}, "'shakespeare_plays:9.9.9' .*configs: none; versions: 1.0.0"),
         ({"text_feature": "words"}, "no text feature 'words'; its features: id, text; those of text: id, text"),
@@ -134,6 +141,84 @@ def test_data_dir_can_not_be_written(tmp_path):
     source = TextSource(tfds="shakespeare_plays", splits=SPLITS, data_dir=str(tmp_path / "file"))
     with pytest.raises(UserError, match=r"'shakespeare_plays' can't be prepared in .*file/shakespeare_plays"):
         Reader(source).identity()
+
+
+class Elsewhere(tfds.core.GeneratorBasedBuilder):
+    """A data set whose files are to be downloaded."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    URL = "http://nowhere.invalid/file"
+
+    def _info(self):
+        return self.dataset_info_from_configs(features=tfds.features.FeaturesDict({"text": tfds.features.Text()}))
+
+    def _split_generators(self, manager):
+        manager.download(self.URL)
+
+    def _generate_examples(self):
+        pass
+
+
+def test_without_a_network_one_line_says_so(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(sources, "_RETRIES", 1)
+    source = TextSource(tfds="elsewhere", splits=SPLITS, data_dir=str(tmp_path))
+    folder = tmp_path / "elsewhere" / "1.0.0"
+    with pytest.raises(
+        UserError, match=rf"^data set 'elsewhere' can't be prepared in {folder}: no connection to nowher"
+    ):
+        Reader(source).identity()
+    assert capfd.readouterr() == ("", f"Preparing data set elsewhere in {folder}\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), r"\[Errno 28\] No space left on device"),
+        (ImportError("\n\nNo module named 'apache_beam'\n"), "No module named 'apache_beam'"),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_what_a_data_set_raises_is_one_line(tmp_path, monkeypatch, error, reason):
+    def fail(builder):
+        raise error
+
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fail)
+    source = TextSource(tfds="shakespeare_plays", splits=SPLITS, data_dir=str(tmp_path))
+    with pytest.raises(UserError, match=f"can't be prepared in .*: {reason}$"):
+        Reader(source).identity()
+
+
+def test_a_long_preparation_says_how_far_it_is(tmp_path, monkeypatch, capsys):
+    told = threading.Event()
+
+    def download(builder):
+        folder = tmp_path / "downloads"
+        folder.mkdir()
+        (folder / "file").write_bytes(bytes(3_000_000))
+        assert told.wait(60)
+        raise OSError("broken off")
+
+    written = sources._bytes_in
+
+    def bytes_in(folders):
+        found = written(folders)
+        if found:
+            told.set()
+        return found
+
+    monkeypatch.setattr(sources, "_SECONDS_BETWEEN_LINES", 0.001)
+    monkeypatch.setattr(sources, "_bytes_in", bytes_in)
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", download)
+    source = TextSource(tfds="shakespeare_plays", splits=SPLITS, data_dir=str(tmp_path))
+    with pytest.raises(UserError, match="broken off"):
+        Reader(source).identity()
+    assert "Preparing data set shakespeare_plays: 3 MB so far\n" in capsys.readouterr().err
+
+
+def test_the_folder_of_a_data_set_is_one_too(toy_data_set):
+    folder = f"{toy_data_set()}/ikelos_toy/1.2.0"
+    found = read(TextSource(tfds=folder, splits=SPLITS), "test")
+    assert found == read(TextSource(tfds="ikelos_toy", splits=SPLITS, data_dir=toy_data_set()), "test")
 
 
 def test_two_processes_may_prepare_a_data_set_at_once(tmp_path, monkeypatch):
@@ -223,20 +308,59 @@ def test_patterns_are_of_each_split(folder):
     assert [read(source, split)[0][1] for split in SPLITS] == ["a", "b", "c"]
 
 
-def test_pattern_without_files(folder):
-    with pytest.raises(UserError, match=rf"files.train: no file matches 'none/\*.txt' in {folder}"):
-        of_files(folder, "none/*.txt")
+# One file that is divided
 
 
-def test_unknown_suffix(folder):
-    (folder / "a.csv").write_text("a")
-    with pytest.raises(UserError, match=r"files.train: a.csv has none of the known suffixes .txt, .txt.gz, .tfrecord"):
-        of_files(folder, "*.csv")
+def divided(folder, content, **shares):
+    """The texts of the splits of one file."""
+    (folder / "all.txt").write_bytes(content)
+    source = TextSource(files="all.txt", splits={"validation": 0.1, "test": 0.2} | shares)
+    found = Reader(source)
+    parts = {}
+    for split in SPLITS:
+        (document,) = found.documents(split)
+        assert (document.name, list(found.documents(split, 1))) == ("all.txt", [])
+        assert documents.fault(document) is None
+        parts[split] = "".join(piece.text for piece in documents.pieces(document))
+        assert found.size(split) == Size(document.size, "bytes")
+    return parts
 
 
-def test_file_in_two_splits(folder):
-    with pytest.raises(UserError, match=r"validation.txt is in two splits: files.train and files.validation"):
-        of_files(folder, "*.txt")
+@pytest.mark.parametrize("piece", [7, 1000])
+def test_one_file_is_divided_at_lines_near_the_shares(folder, monkeypatch, piece):
+    monkeypatch.setattr(documents, "PIECE_BYTES", piece)
+    content = "".join(f"line é {number}\n" for number in range(100))
+    parts = divided(folder, content.encode())
+    assert "".join(parts.values()) == content
+    for split, share in (("train", 0.7), ("validation", 0.1), ("test", 0.2)):
+        assert parts[split].startswith("line")
+        assert len(parts[split]) == pytest.approx(share * len(content), abs=len("line é 10\n"))
+    # A line that ends where a share does is the last one of it.
+    assert divided(folder, b"ab\n" * 10) == {"train": "ab\n" * 7, "validation": "ab\n", "test": "ab\n" * 2}
+
+
+def test_the_place_of_a_fault_in_a_part_is_that_in_the_file(folder):
+    content = b"line\n" * 90 + b"line \xff\n" + b"line\n" * 9
+    (folder / "all.txt").write_bytes(content)
+    source = TextSource(files="all.txt", splits={"validation": 0.1, "test": 0.2})
+    (document,) = Reader(source).documents("test")
+    assert documents.fault(document)[1].startswith(f"is not valid UTF-8 at byte {content.index(255)}:")
+
+
+@pytest.mark.parametrize("content", [b"", b"one line", b"one line\n", b"two\nlines", b"x" * 100 + b"\na\n"])
+def test_one_file_without_lines_for_each_split_is_refused(folder, content):
+    with pytest.raises(UserError, match=r"^all.txt must have lines for each split.*Received: \d+ bytes, splits="):
+        divided(folder, content)
+
+
+def test_several_files_are_shared_out(folder):
+    for number in range(50):
+        (folder / f"{number}.TXT").write_text(str(number))
+    source = TextSource(files="*", splits={"validation": 0.2, "test": 0.2})
+    found = {split: [text for _, text in read(source, split)] for split in SPLITS}
+    assert sorted((text for texts in found.values() for text in texts), key=int) == [
+        str(number) for number in range(50)
+    ]
 
 
 # Faults and pieces
@@ -271,6 +395,42 @@ def test_text_that_is_not_utf8_is_a_fault_at_its_byte(folder, monkeypatch, conte
     for name in ("a.txt", "b.txt.gz"):
         kind, why = fault(folder / name)
         assert (kind, why.partition(":")[0]) == ("not UTF-8", f"is not valid UTF-8 at byte {place}")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "why"),
+    [
+        ("latin1", "is not valid UTF-8 at byte 2: .*If it is latin1: iconv -f latin1 -t utf-8"),
+        ("utf-16", "is not valid UTF-8 at byte 0: .*If it is utf-16: iconv -f utf-16 -t utf-8"),
+        ("utf-16-le", "is no text: byte 1 is zero. If it is utf-16le: iconv -f utf-16le -t utf-8"),
+    ],
+)
+def test_another_encoding_is_told_with_the_command_that_mends_it(folder, encoding, why):
+    hold_out(folder)
+    path = folder / "my text.txt"
+    path.write_bytes("zwölf Boxkämpfer".encode(encoding))
+    (document,) = Reader(files([path.name], "validation.txt", "test.txt")).documents("train")
+    kind, told = documents.fault(document)
+    assert kind == "not UTF-8"
+    assert re.match(why + " 'my text.txt' > 'my text.utf-8.txt'$", told)
+    if shutil.which("iconv"):
+        subprocess.run(told.partition(": iconv")[2].join(["iconv", ""]), shell=True, check=True)
+        (document,) = Reader(files(["my text.utf-8.txt"], "validation.txt", "test.txt")).documents("train")
+        assert documents.fault(document) is None
+        assert "Boxkämpfer" in next(documents.pieces(document)).text
+
+
+@pytest.mark.parametrize("size", [5, 7, 100])
+@pytest.mark.parametrize("text", ["", "ab\ncd\nef\ngh", "a\ufeffb", "\ufeff", "ab\n\ufeffcd\n"])
+def test_a_byte_order_mark_is_no_text(monkeypatch, text, size):
+    monkeypatch.setattr(documents, "PIECE_BYTES", size)
+    content = text.encode("utf-8-sig")
+    document = Document("a", lambda: io.BytesIO(content), len(content))
+    assert documents.fault(document) is None
+    whole = list(documents.pieces(document))
+    assert "".join(piece.text for piece in whole) == text
+    for place, piece in enumerate(whole):
+        assert list(documents.pieces(document, piece.end)) == whole[place + 1 :]
 
 
 def test_characters_across_the_borders_of_pieces_are_no_fault(folder, monkeypatch):

@@ -203,9 +203,11 @@ def test_faults_are_named(source):
     with pytest.raises(UserError) as caught:
         prepare(TextPreparation(files, CHARACTERS))
     assert str(caught.value).splitlines() == [
-        "train/b.txt: is not valid UTF-8 at byte 5: invalid start byte",
+        "train/b.txt: is not valid UTF-8 at byte 5: invalid start byte. "
+        "If it is latin1: iconv -f latin1 -t utf-8 train/b.txt > train/b.utf-8.txt",
         "train/c.txt.gz: can't be unpacked: Not a gzipped file (b'no')",
-        "train/d.txt: is not valid UTF-8 at byte 4: unexpected end of data",
+        "train/d.txt: is not valid UTF-8 at byte 4: unexpected end of data. "
+        "If it is latin1: iconv -f latin1 -t utf-8 train/d.txt > train/d.utf-8.txt",
         "3 of 4 examples of the split 'train' are faulty (2 not UTF-8, 1 broken), more than the share "
         "data.source.allowed_faults=0. Fix them, or leave them out: --set data.source.allowed_faults=0.75",
     ]

@@ -154,6 +154,18 @@ def test_a_finished_run_trains_nothing(tiny, tmp_path):
         tiny.fit(tiny.stage(), tiny.training(steps=6, learning_rate=0.1), tmp_path)
 
 
+def test_a_strategy_and_another_floatx_are_refused(tiny, tmp_path):
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+    with strategy.scope(), pytest.raises(ValueError, match=r"outside of the scope of any strategy.*OneDeviceStrategy"):
+        tiny.fit(tiny.stage(), tiny.training(), tmp_path)
+    keras.config.set_floatx("float64")
+    try:
+        with pytest.raises(UserError, match=r"`floatx` of Keras.*must be 'float32'.*Received: floatx='float64'"):
+            tiny.fit(tiny.stage(), tiny.training(), tmp_path)
+    finally:
+        keras.config.set_floatx("float32")
+
+
 def test_data_that_ends_early_is_an_error(tiny, tmp_path):
     short = tiny.stage(train=lambda start, shard: tf.data.Dataset.range(start, 4).map(tiny.batch))
     message = r"data of stage 'tiny' ended at step 4 of 20"

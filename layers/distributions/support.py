@@ -1,0 +1,174 @@
+"""The values that a distribution can take, and the checks that refuse all others."""
+
+import dataclasses
+import functools
+import re
+from collections.abc import Callable
+
+import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Support:
+    """The values that a distribution can take.
+
+    Attributes:
+        description: The values in words, for error messages: "numbers from 0 to 1".
+        contains: Function from float values `[...,*event_shape]` to bools of the same shape. It must be False for NaN.
+        is_discrete: Whether the distribution gives probabilities to single values, and not densities.
+    """
+
+    description: str
+    contains: Callable[[tf.Tensor], tf.Tensor] = dataclasses.field(compare=False, repr=False)
+    is_discrete: bool = False
+
+
+# The message of an assertion, and the value.
+_ASSERTION = re.compile(r"assertion failed: \[(`\w+` must be .*)\] \[(.*)\]")
+
+REAL = Support("finite numbers", tf.math.is_finite)
+# Interpolation between pixels of 1 may round to a little more.
+UNIT_INTERVAL = Support("numbers from 0 to 1", lambda x: (x >= -1e-6) & (x <= 1 + 1e-6))
+# The log_prob of a value in between is the cross entropy, a common loss for grey images.
+BINARY = Support("0, 1 or probabilities between them", UNIT_INTERVAL.contains, is_discrete=True)
+COUNTS = Support(
+    "whole numbers of at least 0", lambda x: (x >= 0) & (x == tf.round(x)) & tf.math.is_finite(x), is_discrete=True
+)
+
+
+def _sums_to_one(x):
+    return tf.abs(tf.reduce_sum(x, axis=-1, keepdims=True) - 1) < 1e-3
+
+
+ONE_HOT = Support(
+    "one-hot vectors, or probabilities that sum to 1",
+    lambda x: UNIT_INTERVAL.contains(x) & _sums_to_one(x),
+    is_discrete=True,
+)
+
+
+def classes(num_classes):
+    """Class ids from 0 to `num_classes - 1`."""
+    return Support(
+        f"whole numbers from 0 to {num_classes - 1}",
+        lambda x: COUNTS.contains(x) & (x < num_classes),
+        is_discrete=True,
+    )
+
+
+def levels(low, high, num_levels):
+    """`num_levels` evenly spaced values from `low` to `high`."""
+
+    def contains(x):
+        level = (x - low) / (high - low) * (num_levels - 1)
+        # A hundredth of a step allows for rounding, also of 16-bit levels in float32.
+        return (tf.abs(level - tf.round(level)) < 0.01) & (level > -0.5) & (level < num_levels - 0.5)
+
+    return Support(f"one of {num_levels} evenly spaced values from {low} to {high}", contains, is_discrete=True)
+
+
+def real_numbers(name, values, dtype):
+    """Values as a tensor of a floating dtype.
+
+    Args:
+        name: What the error calls them.
+        values: Array or tensor.
+        dtype: The dtype.
+
+    Raises:
+        ValueError: If they are None, strings or complex numbers, whose imaginary part a cast would drop.
+    """
+    if values is None:
+        raise ValueError(f"`{name}` must be real numbers. Received: {name}=None")
+    values = tf.convert_to_tensor(values)
+    if not (values.dtype.is_floating or values.dtype.is_integer or values.dtype.is_bool):
+        raise ValueError(f"`{name}` must be real numbers. Received: {name}.dtype={values.dtype.name}")
+    return tf.cast(values, dtype)
+
+
+def checked(name, values, support, event_shape, dtype, batch_shape=None, batch_shape_tensor=None):
+    """Converts values to `dtype`, after checking their shape and that they are in the support.
+
+    Static shapes are checked at once, and so are the values in eager execution. In a graph an assertion checks the
+    values. XLA drops assertions, so values outside the support also become NaN, and with them every score.
+
+    Args:
+        name: What error messages call the values.
+        values: `[...,*event_shape]`, numbers or bools.
+        support: `Support` of the distribution.
+        event_shape: Shape of one event.
+        dtype: Floating dtype of the result.
+        batch_shape: `tf.TensorShape` that the axes before the event must have; any when None.
+        batch_shape_tensor: The same shape as a tensor, for sizes that are not known before the graph runs.
+
+    Returns:
+        The values.
+
+    Raises:
+        ValueError: If the values have another shape or type, or in eager execution are outside the support.
+        tf.errors.InvalidArgumentError: When the graph runs, if the values are outside the support.
+    """
+    values = real_numbers(name, values, dtype)
+    check_shape(name, values.shape, event_shape, batch_shape)
+    inside = support.contains(values)
+    message = f"`{name}` must be {support.description}. Received: a value of"
+    # The largest of those outside.
+    received = tf.reduce_max(tf.where(inside, values.dtype.min, values))
+    if tf.executing_eagerly():
+        if not tf.reduce_all(inside):
+            raise ValueError(f"{message} {float(received):g}")
+        return values
+    # Not `tf.debugging.Assert`, whose conditional would let TensorFlow warn of a loop that it does not optimize.
+    assertions = [tf.raw_ops.Assert(condition=tf.reduce_all(inside), data=[message, received])]
+    if batch_shape_tensor is not None:
+        shape, expected = tf.shape(values), tf.concat([batch_shape_tensor, event_shape], axis=0)
+        same = tf.reduce_all(shape == expected)
+        data = [f"`{name}` must have the shape", expected, f". Received: {name}.shape=", shape]
+        assertions.append(tf.raw_ops.Assert(condition=same, data=data))
+        inside &= same
+    with tf.control_dependencies(assertions):
+        return tf.where(inside, values, tf.constant(float("nan"), values.dtype))
+
+
+def with_plain_errors(function):
+    """A function that raises the failed assertions of `checked` as a `ValueError` of one line.
+
+    TensorFlow puts the lines of code of the whole graph before an assertion's message.
+    """
+
+    @functools.wraps(function)
+    def called(*args):
+        try:
+            return function(*args)
+        except tf.errors.InvalidArgumentError as error:
+            found = _ASSERTION.search(error.message)
+            if found is None:
+                raise
+            raise ValueError(f"{found[1]} {found[2]}") from None
+
+    return called
+
+
+def check_shape(name, shape, event_shape, batch_shape=None):
+    """Refuses a static shape that is not `[...,*event_shape]`.
+
+    Args:
+        name: What the error calls the tensor.
+        shape: `tf.TensorShape`.
+        event_shape: Shape of one event.
+        batch_shape: `tf.TensorShape` that the axes before the event must have; any when None.
+
+    Raises:
+        ValueError: If it is another.
+    """
+    event_rank = len(event_shape)
+    expected = None if batch_shape is None else batch_shape.concatenate(event_shape)
+    fits = shape.rank is not None and (
+        shape.rank >= event_rank and shape[shape.rank - event_rank :].is_compatible_with(event_shape)
+        if expected is None
+        else shape.rank == expected.rank and shape.is_compatible_with(expected)
+    )
+    if not fits:
+        sizes = ["...", *event_shape] if expected is None else expected.as_list()
+        wanted = ",".join("B" if size is None else str(size) for size in sizes)
+        raise ValueError(f"`{name}` must have the shape [{wanted}]. Received: {name}.shape={shape}")

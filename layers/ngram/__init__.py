@@ -1,0 +1,1 @@
+"""Language modelling by counting: n-grams of the training text, and repetitions within the current text."""

@@ -1,0 +1,117 @@
+"""The files of each split: what their patterns match, by split, or shared out by the hash of their names."""
+
+import glob
+import hashlib
+import os
+import pathlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ikelos.pipelines.data.config import SPLITS, Patterns, Shares, Source, Split
+from ikelos.pipelines.errors import UserError
+
+_OF_SYSTEMS = frozenset({"thumbs.db", "desktop.ini"})
+"""Files that systems put into folders of other files; hidden ones no pattern matches."""
+
+
+def printable(name: str) -> str:
+    """A file's name, in which bytes that are not UTF-8 are written as `\\xff`: it may be printed, saved and sent."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def by_split(source: Source, suffixes: tuple[str, ...], divisible: tuple[str, ...] = ()) -> dict[Split, list[str]]:
+    """The files of each split, sorted; every pattern has some, and no file is in two splits.
+
+    Args:
+        source: One of files.
+        suffixes: Those that files may have, in lower case.
+        divisible: Suffixes of a file that, alone, is in all splits: its reader divides it.
+
+    Raises:
+        UserError: If a pattern matches nothing, a file has none of the suffixes or is in two splits, or a split would
+            be empty.
+    """
+    if isinstance(source.files, Patterns):
+        of = source.files
+        found = {split: _matches(f"files.{split}", getattr(of, split), suffixes) for split in SPLITS}
+        _check_disjoint(found)
+        return found
+    assert source.files is not None
+    assert isinstance(source.splits, Shares)
+    paths = _matches("files", [source.files] if isinstance(source.files, str) else source.files, suffixes)
+    if len(paths) == 1 and paths[0].lower().endswith(divisible):
+        return dict.fromkeys(SPLITS, paths)
+    shared: dict[Split, list[str]] = {split: [] for split in SPLITS}
+    for path in paths:
+        shared[_split_of(path, source.splits)].append(path)
+    for split, some in shared.items():
+        if not some:
+            raise UserError(
+                f"files: the share of {split} must be enough for one of {len(paths)} files; a file's split is drawn by "
+                f"the hash of its name. Give larger `splits`, or name the files of each split (files.{split}). "
+                f"Received: splits={source.splits.model_dump()}"
+            )
+    return shared
+
+
+def identity(paths: Mapping[Split, Sequence[str]]) -> Any:
+    """What tells one state of files from another, JSON: a hash of where they are, their sizes and times, by split."""
+    sums = {}
+    for split, found in paths.items():
+        digest = hashlib.sha256()
+        for path in found:
+            state = os.stat(path)
+            places = f"{os.path.abspath(path)}\0{os.path.realpath(path)}"
+            digest.update(os.fsencode(f"{places}\0{state.st_size}\0{state.st_mtime_ns}\0"))
+        sums[split] = {"files": len(found), "sha256": digest.hexdigest()}
+    return sums
+
+
+def _matches(key: str, patterns: Iterable[str], suffixes: tuple[str, ...]) -> list[str]:
+    found = set()
+    for pattern in patterns:
+        paths = _files(os.path.expanduser(pattern))
+        if not paths:
+            advice = "; braces are not expanded: write a list of patterns" if re.search(r"\{.*,.*\}", pattern) else ""
+            folder = printable(str(pathlib.Path.cwd()))
+            raise UserError(f"{key}: no file matches {pattern!r} in {folder}{advice}")
+        found.update(paths)
+    for path in sorted(found):
+        if not path.lower().endswith(suffixes):
+            raise UserError(
+                f"{key}: {printable(path)} has none of the known suffixes {', '.join(suffixes)}; a pattern that ends "
+                f"with one, such as **/*{suffixes[0]}, leaves other files out"
+            )
+    return sorted(found)
+
+
+def _files(pattern: str) -> list[str]:
+    """Those that a pattern matches; of a folder, all in it."""
+    if os.path.isdir(pattern):
+        pattern = os.path.join(glob.escape(pattern), "**")
+    # A name with brackets is first of all a name, as in a shell.
+    paths = [pattern] if os.path.isfile(pattern) else glob.glob(pattern, recursive=True)
+    return [path for path in paths if os.path.isfile(path) and os.path.basename(path).lower() not in _OF_SYSTEMS]
+
+
+def _check_disjoint(found: Mapping[Split, Iterable[str]]) -> None:
+    """A file must not be in two splits, under whatever name."""
+    splits_of: dict[str, Split] = {}
+    for split, paths in found.items():
+        for path in paths:
+            first = splits_of.setdefault(os.path.realpath(path), split)
+            if first != split:
+                raise UserError(f"{printable(path)} is in two splits: files.{first} and files.{split}")
+
+
+def _split_of(path: str, shares: Shares) -> Split:
+    """Drawn by the names of a file and of its folder: it stays the same whatever other files there are, and wherever
+    the folder is moved.
+    """
+    folder, name = os.path.split(os.path.abspath(path))
+    key = os.fsencode(f"{os.path.basename(folder)}/{name}")
+    drawn = int.from_bytes(hashlib.sha256(key).digest()[:8], "big") / 2**64
+    if drawn < shares.test:
+        return "test"
+    return "validation" if drawn < shares.test + shares.validation else "train"

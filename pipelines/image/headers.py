@@ -1,0 +1,258 @@
+"""What the bytes of an image file say before they are decoded, read in the graph: its format, how it is to be held, and
+why it cannot be taken.
+
+TensorFlow's decoders leave this to their callers. They ignore how a camera was held (Exif) and where a GIF is
+transparent, take a BMP's palette indices for shades, and write past the end of an animated WebP's pixels.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WebP")
+ALL_FORMATS = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+
+# The first bytes of a file of each, `?` for any.
+_MAGIC = (b"\x89PNG\r\n\x1a\n????", b"\xff\xd8\xff?????????", b"GIF8????????", b"BM??????????", b"RIFF????WEBP")
+# Those of others by what they are, and where they stand.
+_OTHERS = (
+    (0, b"II*\0", "a TIFF image"),
+    (0, b"MM\0*", "a TIFF image"),
+    (4, b"ftyp", "a HEIC, AVIF or video file"),
+    (0, b"\xff\x0a", "a JPEG XL image"),
+    (0, b"\0\0\0\x0cJXL ", "a JPEG XL image"),
+    (0, b"8BPS", "a Photoshop file"),
+    (0, b"%PDF", "a PDF file"),
+    (0, b"version https://git-lfs", "a pointer of Git LFS, whose file has not been fetched"),
+)
+_TEXT = r"[\t\n\r -~]+"
+_PADDING = 64
+"""Zeros that are put behind a file, at least as many as are looked at from any place."""
+_ORIENTATION = 0x0112
+"""Exif's tag."""
+
+
+class Header(NamedTuple):
+    """What is known of a file; each a scalar tensor.
+
+    Attributes:
+        format: int32, its place in `FORMATS`, or behind them.
+        problem: What it is instead of an image that can be taken, or nothing.
+        orientation: int32, Exif's: from 1, upright, to 8.
+        transparent: Whether a PNG has transparent pixels.
+        content: The file; of a GIF with the transparent colour white.
+    """
+
+    format: tf.Tensor
+    problem: tf.Tensor
+    orientation: tf.Tensor
+    transparent: tf.Tensor
+    content: tf.Tensor
+
+
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+def inspect(file: tf.Tensor) -> Header:
+    """The header of a file, a string of any bytes."""
+    size = tf.cast(tf.strings.length(file), tf.int64)
+    data = tf.concat([tf.io.decode_raw(file, tf.uint8), tf.zeros([_PADDING], tf.uint8)], 0)
+    magic = tf.constant([list(bytes_) for bytes_ in _MAGIC], tf.uint8)
+    ours = tf.reduce_all((data[: len(_MAGIC[0])] == magic) | (magic == ord("?")), 1)
+    number = tf.where(tf.reduce_any(ours), tf.argmax(ours, output_type=tf.int32), len(FORMATS))
+    # Where Exif data begins, or 0; whether there are transparent pixels; the file; the problem.
+    exif, transparent, content, problem = tf.switch_case(
+        number,
+        [
+            lambda: _png(file, data, size),
+            lambda: _jpeg(file, data, size),
+            lambda: _gif(file, data, size),
+            lambda: _bmp(file, data),
+            lambda: _webp(file, data, size),
+            lambda: _other(file, data),
+        ],
+    )
+    orientation = tf.cond(exif > 0, lambda: _orientation(data, exif, size), lambda: 1)
+    return Header(number, problem, orientation, transparent, content)
+
+
+def _holds(file, names):
+    """Whether some bytes stand anywhere in a file: if not, there is no need to walk over it, which takes longer."""
+    return tf.strings.regex_full_match(file, rf"\C*({names})\C*")
+
+
+def _stands(data, place, magic):
+    """Whether these bytes stand at a place."""
+    return tf.reduce_all(data[place : place + len(magic)] == list(magic))
+
+
+def _bytes(data, place, count):
+    """Some bytes, int64; zeros behind the end."""
+    place = tf.minimum(tf.cast(place, tf.int64), tf.size(data, tf.int64) - count)
+    return tf.cast(tf.slice(data, [place], [count]), tf.int64)
+
+
+def _big(digits):
+    """The number whose digits are these bytes, the highest first."""
+    return tf.reduce_sum(digits * [256**power for power in reversed(range(digits.shape[0]))])
+
+
+def _little(digits):
+    """The number whose digits are these bytes, the lowest first."""
+    return tf.reduce_sum(digits * [256**power for power in range(digits.shape[0])])
+
+
+def _tag(name):
+    return int.from_bytes(name, "big")
+
+
+def _either(condition, this, that):
+    """One of two numbers, int64."""
+    return tf.where(condition, tf.cast(this, tf.int64), tf.cast(that, tf.int64))
+
+
+def _numbers(values):
+    return tf.constant(values, tf.int64)
+
+
+def _loop(running, body, ended, *start):
+    """`tf.while_loop` until `ended`, from numbers, int64, and booleans."""
+    start = [value if value is False else tf.cast(value, tf.int64) for value in start]
+    return tf.while_loop(lambda ended, *rest: ~ended & running(*rest), body, [ended, *start])[1:]
+
+
+def _orientation(data, start, size):
+    """The orientation in Exif data, which begins with the mark of its byte order."""
+    is_little = _bytes(data, start, 1)[0] == ord("I")
+
+    def number(places, count):
+        powers = [256**power for power in range(count)]
+        places = tf.minimum(places[..., None] + tf.range(count, dtype=tf.int64), tf.size(data, tf.int64) - 1)
+        return tf.reduce_sum(
+            tf.cast(tf.gather(data, places), tf.int64) * tf.where(is_little, _numbers(powers), _numbers(powers[::-1])),
+            -1,
+        )
+
+    table = start + number(start + 4, 4)
+    count = tf.clip_by_value(number(table, 2), 0, tf.maximum(size - table - 2, 0) // 12)
+    entries = table + 2 + 12 * tf.range(count)
+    values = number(entries + 8, 2)
+    fits = (number(entries, 2) == _ORIENTATION) & (values <= 8)
+    return tf.cast(tf.reduce_max(tf.concat([[1], tf.where(fits, values, 1)], 0)), tf.int32)
+
+
+def _png(file, data, size):
+    """Walks over the chunks."""
+
+    def chunk(_, place, exif, transparent, animated):
+        head = _bytes(data, place, 8)
+        length, kind = _big(head[:4]), _big(head[4:])
+        exif = tf.where(kind == _tag(b"eXIf"), place + 8, exif)
+        transparent |= kind == _tag(b"tRNS")
+        animated |= kind == _tag(b"acTL")
+        return kind == _tag(b"IEND"), place + length + 12, exif, transparent, animated
+
+    ended = ~_holds(file, "tRNS|acTL|eXIf")
+    _, exif, has_table, animated = _loop(lambda place, *_: place + 12 <= size, chunk, ended, 8, 0, False, False)
+    has_channel = data[25] & 4 != 0
+    return exif, has_table | has_channel, file, tf.where(animated, "an animated PNG, which is not one image", "")
+
+
+def _jpeg(file, data, size):
+    """Walks over the segments before the image."""
+
+    def segment(_, place, exif):
+        head = _bytes(data, place, 10)
+        is_filled = head[1] == 0xFF  # by a byte before the mark
+        exif = tf.where((head[1] == 0xE1) & (_big(head[4:]) == _tag(b"Exif\0\0")), place + 10, exif)
+        ended = (head[0] != 0xFF) | (head[1] == 0xDA) | (head[1] == 0xD9)
+        return ended, place + _either(is_filled, 1, 2 + _big(head[2:4])), exif
+
+    _, exif = _loop(lambda place, _: place + 4 <= size, segment, ~_holds(file, r"Exif\x00\x00"), 2, 0)
+    return exif, False, file, ""
+
+
+def _gif(file, data, size):
+    """Walks over the blocks up to a second image; the transparent colour becomes white."""
+
+    def step(_, place, in_block, images, first, control):
+        """Takes the beginning of a block, or a part of its data: the last one is empty."""
+        head = _bytes(data, place, 10)
+        is_image, is_extension = ~in_block & (head[0] == 0x2C), ~in_block & (head[0] == 0x21)
+        first = _either(is_image & (images == 0), place, first)
+        control = _either(is_extension & (head[1] == 0xF9) & (images == 0), place + 3, control)
+        length = _either(is_image, 11 + 3 * _colours(head[9]), _either(is_extension, 2, size))
+        place += _either(in_block, 1 + head[0], length)
+        in_block = tf.where(in_block, head[0] > 0, is_image | is_extension)
+        images += tf.cast(is_image, tf.int64)
+        return images > 1, place, in_block, images, first, control
+
+    canvas, flags = _bytes(data, 6, 4), _bytes(data, 10, 1)[0]
+    start = (13 + 3 * _colours(flags), False, 0, 0, 0)
+    _, _, images, first, control = _loop(lambda place, *_: place < size, step, tf.constant(False), *start)
+    image = _bytes(data, first, 10)
+    fills = tf.reduce_all(image[1:9] == tf.concat([tf.zeros([4], tf.int64), canvas], 0))
+    problem = tf.where(fills | (images == 0), "", "a GIF whose image does not fill it")
+    problem = tf.where(images > 1, "an animated GIF, which is not one image", problem)
+
+    own = _colours(image[9])
+    table, colours = _either(own > 0, first + 10, 13), _either(own > 0, own, _colours(flags))
+    transparency = _bytes(data, control, 4)  # bit 0 of the first: whether there is; the last one: which colour
+    is_transparent = (control > 0) & (transparency[0] & 1 != 0)
+    file = _replaced(file, is_transparent, control, b"\0")
+    white = is_transparent & (transparency[3] < colours)
+    return (
+        tf.constant(0, tf.int64),
+        False,
+        _replaced(file, white, table + 3 * transparency[3], b"\xff\xff\xff"),
+        problem,
+    )
+
+
+def _colours(flags):
+    """How many there are in a GIF's table, by the byte that says whether there is one."""
+    return _either(flags & 0x80 != 0, 2 ** ((flags & 7) + 1), 0)
+
+
+def _replaced(file, when, place, new):
+    """A file with other bytes at a place, if `when` is true and it has so many."""
+    place = tf.cast(place, tf.int32)
+
+    def replaced():
+        return tf.strings.substr(file, 0, place) + new + tf.strings.substr(file, place + len(new), 2**31 - 1)
+
+    return tf.cond(when & (place + len(new) < tf.strings.length(file)), replaced, lambda: file)
+
+
+def _bmp(file, data):
+    """What is taken is what is not compressed, in 8 bits with a palette, in 24 or in 32."""
+    header, bits, compression = (_little(_bytes(data, place, 4)) for place in (14, 28, 30))
+    bits &= 0xFFFF
+    taken = (header >= 40) & (compression == 0) & tf.reduce_any(bits == [8, 24, 32])
+    kind = tf.strings.format("a BMP with {} bits a pixel and compression {}", [bits, compression])
+    return tf.constant(0, tf.int64), False, file, tf.where(taken, "", kind + ", not one with 8, 24 or 32 bits and none")
+
+
+def _webp(file, data, size):
+    """Walks over the chunks."""
+
+    def chunk(ended, place, exif, animated):
+        head = _bytes(data, place, 14)
+        kind, length = _big(head[:4]), _little(head[4:8])
+        start = place + _either(_big(head[8:]) == _tag(b"Exif\0\0"), 14, 8)
+        exif = tf.where(kind == _tag(b"EXIF"), start, exif)
+        animated |= (kind == _tag(b"VP8X")) & (head[8] & 2 != 0)
+        animated |= (kind == _tag(b"ANIM")) | (kind == _tag(b"ANMF"))
+        return ended, place + 8 + length + length % 2, exif, animated
+
+    ended = ~_holds(file, "VP8X|ANIM|ANMF|EXIF")
+    _, exif, animated = _loop(lambda place, *_: place + 8 <= size, chunk, ended, 12, 0, False)
+    return exif, False, file, tf.where(animated, "an animated WebP, which is not one image", "")
+
+
+def _other(file, data):
+    """What it is."""
+    is_text = tf.strings.regex_full_match(tf.strings.substr(file, 0, 512), _TEXT)
+    found = tf.where(is_text, "text", "a file of another kind")
+    for place, magic, name in _OTHERS:
+        found = tf.where(_stands(data, place, magic), name, found)
+    found = tf.where(tf.strings.length(file) == 0, "empty", found)
+    return tf.constant(0, tf.int64), False, file, found + f", not a {ALL_FORMATS} image"

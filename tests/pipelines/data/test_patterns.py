@@ -1,0 +1,138 @@
+import os
+
+import numpy as np
+import pytest
+
+from ikelos.pipelines.data import patterns
+from ikelos.pipelines.data.config import SPLITS, Source
+from ikelos.pipelines.errors import UserError
+
+SUFFIXES = (".png", ".jpg")
+
+
+@pytest.fixture
+def touch(tmp_path, monkeypatch):
+    """Makes empty files in the working directory, which is empty at first."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(*names):
+        for name in names:
+            path = tmp_path / os.fsdecode(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"")
+        return tmp_path
+
+    return make
+
+
+def training(*given, **others):
+    """The training files of patterns."""
+    files = {"train": given, "validation": ("held/validation.png",), "test": ("held/test.png",)} | others
+    return patterns.by_split(Source(files=files), SUFFIXES)["train"]
+
+
+@pytest.fixture
+def held(touch):
+    touch("held/validation.png", "held/test.png")
+    return touch
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("in/*", ["in/B.JPG", "in/a.png", "in/x[1].png"]),
+        ("in/*.png", ["in/a.png", "in/x[1].png"]),
+        ("in/?.png", ["in/a.png"]),
+        ("in/[ab].png", ["in/a.png"]),
+        ("in/x[1].png", ["in/x[1].png"]),  # the name of a file, as in a shell
+        ("in/**/*.png", ["in/a.png", "in/deep/er/c.png", "in/x[1].png"]),
+        ("in", ["in/B.JPG", "in/a.png", "in/deep/er/c.png", "in/x[1].png"]),
+        ("in/", ["in/B.JPG", "in/a.png", "in/deep/er/c.png", "in/x[1].png"]),
+        ("~/in/*.JPG", ["{home}/in/B.JPG"]),
+        ("in/.a.png", ["in/.a.png"]),  # a hidden file that is named
+    ],
+)
+def test_patterns_mean_what_they_mean_in_a_shell(held, monkeypatch, pattern, found):
+    home = held("in/a.png", "in/B.JPG", "in/x[1].png", "in/deep/er/c.png", "in/.a.png", "in/.hidden/d.png")
+    held("in/Thumbs.db", "in/.DS_Store", "in/deep/desktop.ini", "in/._a.png")
+    monkeypatch.setenv("HOME", str(home))
+    assert training(pattern) == sorted(name.format(home=home) for name in found)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("none/*.png", r"files.train: no file matches 'none/\*.png' in {here}$"),
+        (
+            "in/{{a,b}}.png",
+            r"no file matches 'in/{{a,b}}.png' in {here}; braces are not expanded: write a list of patterns",
+        ),
+        ("in/*.tiff", r"files.train: in/c.tiff has none of the known suffixes .png, .jpg; a pattern .* \*\*/\*.png"),
+        ("held/*.png", r"held/validation.png is in two splits: files.train and files.validation"),
+    ],
+)
+def test_refuses(held, pattern, message):
+    here = held("in/a.png", "in/c.tiff")
+    with pytest.raises(UserError, match=message.format(here=here)):
+        training(pattern.format())
+
+
+def test_a_link_to_a_file_of_another_split_is_in_two_splits(held):
+    held("in/a.png").joinpath("in/b.png").symlink_to("../held/test.png")
+    with pytest.raises(UserError, match=r"is in two splits"):
+        training("in/*")
+
+
+def shared(files, suffixes=SUFFIXES, **shares):
+    source = Source(files=files, splits={"validation": 0.1, "test": 0.2} | shares)
+    found = patterns.by_split(source, suffixes, divisible=(".txt",))
+    return {path: split for split, paths in found.items() for path in paths}
+
+
+def test_a_file_stays_in_its_split(touch):
+    names = [f"data/{kind}/{number}.png" for kind in ("cat", "dog") for number in range(100)]
+    here = touch(*names[:60], *names[150:])
+    before = shared("data")
+    touch(*names, "data/cow/1.png")
+    after = shared(("data/cat/*.png", "data"))
+    assert before.items() <= after.items()
+    # Wherever the folder is, whatever the other share is, and whatever the working directory.
+    (here / "data").rename(here / "moved")
+    moved = shared(f"{here}/moved/**/*.png")
+    assert {os.path.relpath(path, here / "moved"): split for path, split in moved.items()} == {
+        os.path.relpath(path, "data"): split for path, split in after.items()
+    }
+    more = shared("moved", validation=0.5)
+    assert {path for path, split in more.items() if split == "test"} == {
+        path.replace("data", "moved") for path, split in after.items() if split == "test"
+    }
+    assert all(more[path.replace("data", "moved")] != "train" for path in after if after[path] != "train")
+
+
+def test_the_shares_are_those_that_were_asked_for(touch):
+    touch(*(f"data/{number}.png" for number in range(1000)))
+    splits = list(shared("data").values())
+    counts = np.array([splits.count(split) for split in SPLITS])
+    # Within four deviations of a draw.
+    np.testing.assert_array_less(np.abs(counts - [700, 100, 200]), 4 * np.sqrt([210, 90, 160]))
+
+
+def test_too_few_files_for_a_split_are_refused(touch):
+    touch("data/a.png", "data/b.png")
+    with pytest.raises(
+        UserError, match=r"^files: the share of \w+ must be enough for one of 2 files.*Received: splits="
+    ):
+        shared("data")
+
+
+def test_one_file_that_can_be_divided_is_in_all_splits(touch):
+    touch("a.TXT")
+    source = Source(files="a.TXT", splits={"validation": 0.1, "test": 0.2})
+    assert patterns.by_split(source, (".txt",), (".txt",)) == {split: ["a.TXT"] for split in SPLITS}
+    with pytest.raises(UserError, match="must be enough for one of 1 files"):
+        patterns.by_split(source, (".txt",))
+
+
+def test_names_are_printable():
+    assert patterns.printable("zwölf.png") == "zwölf.png"
+    assert patterns.printable(os.fsdecode(b"a\xff.png")) == "a\\xff.png"

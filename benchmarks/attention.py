@@ -3,18 +3,18 @@
     python benchmarks/attention.py [--quick] [--torch-python PATH] [--json PATH] [--plot PATH]
     python benchmarks/attention.py --cases 'causal T=S=2048' --peers PyTorch
 
-`compare.py` explains the options and the table. All of it takes about 25 minutes, `--quick` less than 4.
+`compare.py` explains the options and the table. A full run takes about 25 minutes, `--quick` less than 4.
 
-Inputs are `[B,T,N,H]`, N = 8, in a `tf.function`. Keras computes what its `MultiHeadAttention` does,
-`keras.ops.dot_product_attention`; PyTorch runs `scaled_dot_product_attention` on the layout it likes best, `[B,N,T,H]`.
-Useful FLOPs are 4 B N T S H forward and 2.5 times that backward, half of it causal, and of lengths only the pairs
-within them. With lengths, the peers are given a mask of the keys alone, and ours skips queries beyond theirs too.
-Decoding is one call, and 64 in a row, each with the query and the output of the last as its query: TensorFlow runs such
-a loop as one graph, PyTorch from Python. Beside "Ikelos under XLA" stands the difference where a call is too short for
-the goal.
+Inputs are `[B,T,N,H]`, N = 8, in a `tf.function`. Keras runs `keras.ops.dot_product_attention`, as its
+`MultiHeadAttention` does; PyTorch runs `scaled_dot_product_attention` on its fastest layout, `[B,N,T,H]`. Useful FLOPs
+are 4 B N T S H forward and 2.5 times that backward, half of it if causal, and with lengths only those of the pairs
+within them. With lengths, the peers get a mask of the keys only, while ours also skips queries beyond their lengths.
+Decoding is one call, or 64 in a row, each of which adds the last output to its query: TensorFlow runs such a loop as
+one graph, PyTorch from Python. If a call is too short for the goal, the row "Ikelos under XLA" shows the difference in
+time.
 
-B*N is 8 and 64; where a call would do more than 3e11 FLOPs, a second and a half of two cores, 32 or 16 instead of 64.
-Keras is left out where its arrays may not fit into memory. The table says what was left out.
+B*N is 8 and 64; if a call would do more than 3e11 FLOPs, a second and a half on two cores, it is 32 or 16 instead of
+64. Keras is left out if its arrays may not fit into memory. The table says what was left out.
 """
 
 import compare
@@ -35,7 +35,7 @@ XLA_TIME, XLA_BATCH = 2048, 1
 
 
 def arguments(batch, queries, keys, size=64, **others):
-    """Of a case: everything that `inputs` and the contenders ask for."""
+    """The arguments of a case, for `inputs` and the contenders."""
     defaults = {"causal": False, "backward": False, "lengths": False, "repeat": 1, "dtype": "float32"}
     return {"batch": batch, "queries": queries, "keys": keys, "size": size, **defaults, **others}
 
@@ -53,7 +53,7 @@ def inputs(case):
 
 
 def _meeting(case, lengths):
-    """Bool `[B,T]`: the queries that meet a key."""
+    """Bool `[B,T]`: the queries that see a key."""
     return (np.arange(case["queries"]) < lengths[0][:, None]) & (lengths[1] > 0)[:, None]
 
 

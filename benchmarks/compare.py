@@ -1,6 +1,6 @@
-"""What the benchmarks that compare times share: interleaved runs, the table, the JSON file, the picture.
+"""Helpers of the benchmarks that compare times: interleaved runs, the table, the JSON file, the chart.
 
-Clocks drift by a factor of two within minutes, so contenders take turns, in an order drawn anew each round, and a ratio
+Clocks drift by a factor of two within minutes, so contenders take turns, in a new random order each round, and a ratio
 is the median of the rounds' ratios. The rate of a matrix product (sgemm) is measured in the same rounds, that of the
 fastest framework among the contenders. Before a case is timed, each contender's results are checked against ours.
 
@@ -8,15 +8,15 @@ fastest framework among the contenders. Before a case is timed, each contender's
 
     --quick             fewer cases and rounds: a first look, in minutes
     --smoke             the smallest case, to see that everything runs; its times mean nothing
-    --cases PATTERN     only cases whose name has this in it (a regular expression)
-    --peers PATTERN     only peers whose name has this in it
+    --cases PATTERN     only cases whose name contains a match of this regular expression
+    --peers PATTERN     only peers whose name contains a match
     --threads N         for every contender; 2 unless given
     --torch-python PATH an interpreter with PyTorch; this one unless given, if it has it
     --json PATH         a list of {"case", "ours_ms", "peer", "peer_ms", "ratio"}
     --plot PATH         the ratios as a picture
 
-A ratio is the peer's time by ours: above 1, ours is faster. The peer `sgemm` is what as many useful FLOPs take at the
-rate of a matrix product, so that its ratio is the fraction of that rate.
+A ratio is the peer's time divided by ours: above 1, ours is faster. The peer `sgemm` is the time of as many useful
+FLOPs at the rate of a matrix product, so its ratio is the fraction of that rate that ours reaches.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Models of other people before and after `model = ikelos.layers.convert(model)`.
+"""Keras models before and after `model = ikelos.layers.convert(model)`.
 
     python benchmarks/convert.py [--quick] [--cases PATTERN] [--json PATH] [--plot PATH]
 
@@ -49,7 +49,7 @@ def build(case):
 
 
 def contender(converted):
-    """With or without the one line."""
+    """A contender: the model as it is or converted."""
 
     def prepare(case):
         model, x, y = build(case)
@@ -91,7 +91,7 @@ def cases(effort):
 
 
 def largest_difference(case):
-    """What converting a model changes in its outputs."""
+    """The largest difference between the outputs of a model before and after conversion."""
     from ikelos.layers import convert
 
     model, x, _ = build(case)

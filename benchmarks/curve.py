@@ -44,7 +44,7 @@ def ours(request):
             *request["set"],
             f"training.steps={steps}",
             f"training.steps_per_epoch={max(1, steps // validations)}",
-            # Text that nobody reads, written after each validation.
+            # The text samples after each validation are not needed here.
             "evaluation.samples.length=1",
         ]
         recipe = recipes.load("language_modeling", overrides)

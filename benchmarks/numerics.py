@@ -1,11 +1,11 @@
-"""How exact the kernels are: `ikelos.kernels.attention`, `lstm` and `gru` in each dtype against float64.
+"""The accuracy of `ikelos.kernels.attention`, `lstm` and `gru` in each dtype, compared with float64.
 
     python benchmarks/numerics.py [--smoke] [OP ...]
 
-For each dtype and option: the largest error of the results and of the gradients by all that has one, as a part of the
-largest value, in units of the dtype's epsilon (float32: 2^-23, bfloat16: 2^-7, float16: 2^-10). Behind it is the same
-for plain TensorFlow with every step in that dtype, where that is quickly written. The exact values are those of the
-reference in float64, which `tests/kernels` holds against formulas. `kernels/NUMERICS.md` shows the tables.
+For each dtype and option: the largest error of the results and of all gradients, relative to the largest value, in
+units of the dtype's epsilon (float32: 2^-23, bfloat16: 2^-7, float16: 2^-10). It is followed by the error of plain
+TensorFlow with every step in that dtype, for options that are simple to write. The exact values are those of the
+reference in float64, which `tests/kernels` compares with formulas. `kernels/NUMERICS.md` shows the tables.
 
 `--smoke` takes tiny sizes, to see that everything runs.
 """

@@ -1,15 +1,15 @@
-"""Position encodings beside each other and beside none, on three tasks in which order is all.
+"""Compares position encodings with each other and with none, on three tasks that depend on order only.
 
     python benchmarks/positions.py [--quick] [--seeds N] [--json PATH]
 
-A small encoder, which sees all tokens at once, says one token for each token of a sequence of distinct ones:
+A small encoder, which sees all tokens at once, predicts one token for each token of a sequence of distinct ones:
 
-    shift    the token 3 places before
+    shift    the token 3 positions earlier
     nearest  the nearest token of the other kind, even or odd
-    reverse  the token in the mirrored place
+    reverse  the token at the mirrored position
 
-Without positions all it could do is to guess among the tokens that it might be: that is the column `guess`, exact.
-Each model is trained on sequences of one length, and tested on new ones of that length and of twice as many.
+Without positions it could only guess among the possible tokens; the column `guess` is the exact accuracy of that. Each
+model is trained on sequences of one length, and tested on new ones of that length and of twice that length.
 Accuracies are shares of the tokens that have an answer, over 1024 sequences; mean and range over the seeds. `--quick`
 is one seed of one task on short sequences. `--json` writes a list of {"task", "encoding", "seed", "length", "accuracy",
 "guess"}.
@@ -81,8 +81,8 @@ def reverse(tokens):
     return np.tile(answers, [len(tokens), 1]), np.full(tokens.shape, tokens.shape[1] - 1)
 
 
-# From tokens [B,T] to the places [B,T] of the answers, -1 for none, and how many places each could be for all that one
-# knows without positions.
+# From tokens [B,T] to the positions [B,T] of the answers, -1 for none, and the number of positions among which each
+# could be, as far as can be known without positions.
 TASKS = {"shift": shift, "nearest": nearest, "reverse": reverse}
 
 
@@ -161,7 +161,7 @@ def make_model(encoding, effort, seed):
 
 
 def trainer(model, steps):
-    """A function that trains the model from where it stands on `[steps * BATCH, T]`. One graph with all steps, which
+    """A function that continues the training of the model on `[steps * BATCH, T]`. One graph with all steps, which
     serves all tasks and seeds: building one takes as long as a third of a training."""
     rate = keras.optimizers.schedules.CosineDecay(0.0, steps, warmup_target=LEARNING_RATE, warmup_steps=steps // 10)
     optimizer = keras.optimizers.Adam(rate)

@@ -50,13 +50,13 @@ GOALS = {
 
 
 def arguments(cell, batch, time, units, **others):
-    """Of a case: everything that `inputs` and the contenders ask for."""
+    """The arguments of a case, for `inputs` and the contenders."""
     defaults = {"reset_after": True, "backward": False, "lengths": False, "repeat": 1, "dtype": "float32"}
     return {"cell": cell, "batch": batch, "time": time, "units": units, **defaults, **others}
 
 
 def inputs(case):
-    """What goes in, by name: arrays in Keras's layout, and `lengths`, int32 `[B]` or None."""
+    """The inputs by name: arrays in Keras's layout, and `lengths`, int32 `[B]` or None."""
     draw = np.random.default_rng(0)
     batch, time, units, gates = case["batch"], case["time"], case["units"], GATES[case["cell"]]
     biases = [2] if case["cell"] == "gru" and case["reset_after"] else []
@@ -245,7 +245,7 @@ def whole(cell, batch, units, backward, time=TIME, **others):
 
 
 def streaming(cell, units, repeat):
-    """Step by step, from state to state."""
+    """One step per call, with the states passed on."""
     return case("streaming", arguments(cell, 1, 1, units, repeat=repeat))
 
 

@@ -1,4 +1,4 @@
-"""Whether two runs of one recipe ended with the same weights, bit by bit: for changes that should change none.
+"""Whether two runs of one recipe ended with the same weights, bit by bit: a check of changes that should change none.
 
     ikelos run RECIPE --workdir before --set training.deterministic=true --set training.steps=20   # on each commit
     python benchmarks/same_weights.py before after

@@ -1,4 +1,4 @@
-"""Language models in PyTorch, as peers of ours. In the interpreter that runs this there is no TensorFlow."""
+"""Language models in PyTorch to compare with. The interpreter that runs this has no TensorFlow."""
 
 import numpy as np
 import torch

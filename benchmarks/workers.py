@@ -35,7 +35,7 @@ class Contender:
         prepare: From a case's arguments to a pair: `call()`, which is timed, and `results()`, which makes the same call
             and gives what came out as arrays that are the same for every contender. Imports its framework itself.
         framework: `"tensorflow"`, `"torch"` or `"numpy"`: what its process imports.
-        about: What to say of it besides the framework's versions, or None.
+        about: A remark in addition to the framework's versions, or None.
     """
 
     prepare: Callable[[dict[str, Any]], Prepared]
@@ -71,7 +71,7 @@ class Worker:
         return self._ask("prepare", arguments)
 
     def release(self) -> None:
-        """Lets go of the case's memory."""
+        """Frees the case's memory."""
         self._ask("release")
 
     def seconds(self) -> float:

@@ -1,4 +1,4 @@
-"""The native ops of Ikelos: one public function per op, and which implementation of it runs."""
+"""The ops of Ikelos, one public function each, and the choice of the implementation that runs them."""
 
 from ikelos.kernels.attention import attention
 from ikelos.kernels.dispatch import Choice, LibraryError, explain, status, use

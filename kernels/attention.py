@@ -11,7 +11,7 @@ from ikelos.kernels.reference import attention as reference
 from ikelos.kernels.reference import attention_plain
 
 
-# It has no control flow on tensors, and AutoGraph would warn of what it cannot convert.
+# There is no control flow on tensors in it, and AutoGraph would warn about code that it cannot convert.
 @tf.autograph.experimental.do_not_convert
 def attention(
     query: tf.Tensor,
@@ -36,61 +36,67 @@ def attention(
     2023).
 
     `softmax(query @ key * scale + bias) @ value`. Argument names and meanings are those of
-    `jax.nn.dot_product_attention`; `query_offset`, `alibi_slopes`, `dropout_rate` and `dropout_seed` are ours.
-    Arithmetic is in float32 for half-precision inputs, rounded once at the end. A query without any allowed key, or
-    beyond `query_seq_lengths`, gives 0, and its gradients are 0. Differentiable by `query`, `key`, `value` and `bias`,
-    any number of times.
+    `jax.nn.dot_product_attention`; `query_offset`, `alibi_slopes`, `dropout_rate` and `dropout_seed` are additions.
+    Half-precision inputs are computed in float32 and rounded once at the end. A query that is masked from every key,
+    or lies beyond `query_seq_lengths`, has output 0 and gradient 0. Differentiable any number of times, with respect to
+    `query`, `key`, `value` and `bias`.
 
-    The native kernel never makes an array of all pairs `[B,N,T,S]`, neither forward nor backward. The reference makes
-    several up to 2^25 pairs (with an unknown batch size, of one row), and beyond that takes the keys in blocks. The
-    second derivative, rarely needed, makes several in both.
+    The native kernel never allocates an array of all pairs `[B,N,T,S]`, neither forward nor backward. The reference
+    does so up to 2^25 pairs (counted for one row if the batch size is unknown) and processes the keys in blocks beyond
+    that. Second derivatives, which are rarely needed, allocate several such arrays in both.
 
-    Ranks, heads, H and E must be known when a graph is traced; the batch size and the lengths T and S need not be.
+    Ranks, head counts, H and E must be known at trace time; the batch size and the lengths T and S need not be.
 
-    What stands at forbidden positions of `key` and `value` must be finite: its weight is 0, and 0 times NaN is NaN.
-    What is beyond `key_value_seq_lengths` the native kernel never reads, and it may be anything; for the reference it
-    must be finite too.
+    Masked positions of `key` and `value` must be finite: their weight is 0, and 0 times NaN is NaN. Positions beyond
+    `key_value_seq_lengths` are never read by the native kernel and may hold anything; the reference needs finite values
+    there too.
 
     Args:
         query: `[B,T,N,H]`, floating, H at least 1.
         key: `[B,S,K,H]`, where K divides N.
         value: `[B,S,K,E]`.
-        bias: Added to the scaled logits, broadcastable to `[B,N,T,S]`, cast to the query's dtype. -1e30 or less, as
-            -inf, forbids a pair as `mask` does; NaN does not. In float16 -inf begins at -65520: a bias of -1e9 forbids
-            there, and in the other types it only makes a weight of 0 beside larger logits. Its gradient has the shape
-            it was given in.
-        mask: Boolean, broadcastable to `[B,N,T,S]`; False forbids a pair.
-        scale: Factor of the logits; `1 / sqrt(H)` when None.
-        is_causal: Query t sees keys up to `query_offset + t` (top-left aligned).
-        query_seq_lengths: int `[B]`, number of valid queries of each row, within 0 and T. Out of range, where only a
-            running graph knows it, is an error natively and the nearest bound in the reference.
-        key_value_seq_lengths: int `[B]`, number of valid keys of each row, within 0 and S, likewise. The native kernel
-            skips the rest, the reference gives it the weight 0.
-        local_window_size: `(left, right)`: a query sees keys at most that far from its position `query_offset
-            + t`; one integer is both sides.
-        query_offset: Position of the first query among the keys, an integer or int `[B]`, within int32. Inside a graph,
-            one that is not, of a wider type, is taken for the nearest that is.
-        alibi_slopes: Floating `[N]`: `slope * |query_offset + t - s|` is taken from the logits (Press et al. 2022).
-            They get no gradient.
-        dropout_rate: Share of the softmax's weights that are set to 0, at least 0 and below 1; the others are
-            divided by what is left of 1.
-        dropout_seed: int `[2]`, needed with a rate above 0. It decides, with the indices of a weight, whether that is
-            dropped: the same ones in the gradient, in both implementations and on every device.
-        return_residual: Whether to return the residual too, which is differentiable; dropout leaves it alone.
+        bias: Added to the scaled logits, broadcastable to `[B,N,T,S]`, cast to the query's dtype. A value of -1e30 or
+            less, such as -inf, masks its pair as `mask` does; NaN does not. In float16 every value below -65520 is
+            -inf, so a bias of -1e9 masks there, while in other dtypes it only makes the weight underflow next to larger
+            logits. The gradient has the shape of `bias` as given.
+        mask: Boolean, broadcastable to `[B,N,T,S]`; False excludes a pair.
+        scale: Factor of the logits; `1 / sqrt(H)` if None.
+        is_causal: Whether query t sees only keys up to `query_offset + t` (top-left aligned).
+        query_seq_lengths: int `[B]`, number of valid queries of each row, from 0 to T. If only the running graph knows
+            a length that is out of range, native raises an error and the reference clips it.
+        key_value_seq_lengths: int `[B]`, number of valid keys of each row, from 0 to S, checked in the same way. The
+            native kernel skips the other keys, the reference gives them weight 0.
+        local_window_size: `(left, right)`: how far from its position `query_offset + t` a query sees keys on either
+            side; one integer for both sides.
+        query_offset: Position of the first query among the keys, an integer or int `[B]`, within int32. Values of wider
+            dtypes that only the running graph knows are clipped to int32.
+        alibi_slopes: Floating `[N]`: `slope * |query_offset + t - s|` is subtracted from the logits (Press et al.
+            2022). They get no gradient.
+        dropout_rate: Share of the attention weights that is set to 0, at least 0 and below 1; the others are divided
+            by `1 - dropout_rate`.
+        dropout_seed: int `[2]`, required if the rate is above 0. Whether a weight is dropped depends on the seed and
+            the weight's indices alone, so it is the same in the gradient, in both implementations and on every device.
+        return_residual: Whether to return the residual as well. It is differentiable and not affected by dropout.
         implementation: `"native"` (float32, bfloat16 and float16 on CPU, H and E up to 256), `"reference"` (plain
-            TensorFlow), or None for the choice of the scope `ikelos.kernels.use`, and outside any for native where
+            TensorFlow), or None for the choice of the scope `ikelos.kernels.use`; outside of any scope, native where
             there is a kernel.
 
     Returns:
-        `[B,T,N,E]` in the query's dtype; with `return_residual` a pair of it and the logarithm of the sum of the
-        exponentials of each query's logits, `[B,T,N]`, -inf for a query without any allowed key or beyond its length,
-        in float32, or float64 for float64 inputs.
+        The output `[B,T,N,E]` in the query's dtype. With `return_residual` a pair of it and the residual `[B,T,N]`,
+        the logsumexp of each query's logits, in float32, or float64 for float64 inputs. It is -inf for a query that is
+        masked from every key or lies beyond its length.
 
     Raises:
-        ValueError: If ranks, heads, sizes or dtypes do not fit, a number is out of its range, or there is no kernel
-            of the implementation asked for; the message names the argument.
-        ikelos.kernels.LibraryError: If native is asked for and the library cannot be loaded.
-        tf.errors.InvalidArgumentError: If shapes or lengths unknown until the graph runs are not right then.
+        ValueError: If ranks, heads, sizes or dtypes do not match, a number is out of range, or the requested
+            implementation has no kernel for these inputs; the message names the argument.
+        ikelos.kernels.LibraryError: If native was requested and the library cannot be loaded.
+        tf.errors.InvalidArgumentError: If shapes or lengths that are unknown at trace time turn out to be invalid.
+
+    Example:
+        >>> query = tf.random.normal([2, 10, 8, 64])
+        >>> key, value = tf.random.normal([2, 2, 16, 2, 64])  # four query heads share a key-value head
+        >>> kernels.attention(query, key, value, key_value_seq_lengths=[16, 9]).shape
+        TensorShape([2, 10, 8, 64])
     """
     query, key, value = arguments.tensors(query, key, value)
     batch = query.shape[:1].merge_with(key.shape[:1]).merge_with(value.shape[:1])[0]
@@ -127,64 +133,72 @@ def attention(
     return (output, residual) if return_residual else output
 
 
-# The op's inputs after query, key and value, in its order, each a list of one tensor or none; and its attributes.
-LISTS = ("bias", "mask", "query_seq_lengths", "key_value_seq_lengths", "query_offset", "alibi_slopes", "dropout_seed")
-NUMBERS = ("scale", "is_causal", "window_left", "window_right", "dropout_rate")
+# The op's inputs after query, key and value, in its order, each a list of at most one tensor; and its attributes.
+OPTIONAL_INPUTS = (
+    "bias",
+    "mask",
+    "query_seq_lengths",
+    "key_value_seq_lengths",
+    "query_offset",
+    "alibi_slopes",
+    "dropout_seed",
+)
+ATTRIBUTES = ("scale", "is_causal", "window_left", "window_right", "dropout_rate")
 
 
 def _native(
     query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bias: tf.Tensor | None, options: Options
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    given = {name: bias if name == "bias" else getattr(options, name) for name in LISTS}
+    optional = {name: bias if name == "bias" else getattr(options, name) for name in OPTIONAL_INPUTS}
     return dispatch.library().ikelos_attention(
         query=query,
         key=key,
         value=value,
-        **{name: [] if x is None else [x] for name, x in given.items()},
-        **{name: getattr(options, name) for name in NUMBERS},
+        **{name: [] if x is None else [x] for name, x in optional.items()},
+        **{name: getattr(options, name) for name in ATTRIBUTES},
     )
 
 
-def _lists_of(op) -> tuple[list[tf.Tensor], dict[str, list[tf.Tensor]], list[tf.Tensor]]:
-    """An op's inputs query, key and value; those of `LISTS`; and those after them."""
-    inputs, lists = list(op.inputs), {}
-    first, inputs = inputs[:3], inputs[3:]
-    for name in LISTS:
+def _split_inputs(op) -> tuple[list[tf.Tensor], dict[str, list[tf.Tensor]], list[tf.Tensor]]:
+    """An op's query, key and value; its `OPTIONAL_INPUTS` by name; and the inputs after these."""
+    inputs, optional = list(op.inputs), {}
+    query_key_value, inputs = inputs[:3], inputs[3:]
+    for name in OPTIONAL_INPUTS:
         count = op.get_attr(f"num_{name}")
-        lists[name], inputs = inputs[:count], inputs[count:]
-    return first, lists, inputs
+        optional[name], inputs = inputs[:count], inputs[count:]
+    return query_key_value, optional, inputs
 
 
 @tf.RegisterGradient("IkelosAttention")
 def _gradient(op, *output_grads):
-    (query, key, value), lists, _ = _lists_of(op)
+    (query, key, value), optional, _ = _split_inputs(op)
     output, residual = op.outputs
     output_grad, residual_grad = (dense(grad, x) for grad, x in zip(output_grads, op.outputs, strict=True))
-    by_query, by_key, by_value, by_bias = dispatch.library().ikelos_attention_grad(
+    query_grad, key_grad, value_grad, bias_grad = dispatch.library().ikelos_attention_grad(
         query=query,
         key=key,
         value=value,
-        **lists,
+        **optional,
         output=output,
         residual=residual,
         output_grad=output_grad,
         residual_grad=residual_grad,
-        **{name: op.get_attr(name) for name in NUMBERS},
+        **{name: op.get_attr(name) for name in ATTRIBUTES},
     )
-    by_lists = by_bias + [None] * (len(op.inputs) - 3 - len(by_bias))
-    return [by_query, by_key, by_value, *by_lists]
+    without_gradient = [None] * (len(op.inputs) - 3 - len(bias_grad))
+    return [query_grad, key_grad, value_grad, *bias_grad, *without_gradient]
 
 
 @tf.RegisterGradient("IkelosAttentionGrad")
 def _second_gradient(op, *upstream):
-    # Second derivatives are rare (gradient penalties), so they, and all beyond, are those of the reference. It computes
-    # output and residual from the query, key, value and bias, so all that flows through the op's inputs of those names
-    # is in the gradients by these.
-    (query, key, value), lists, (_, _, output_grad, residual_grad) = _lists_of(op)
-    given = {name: x[0] for name, x in lists.items() if x and name != "bias"}
-    options = Options(**{name: op.get_attr(name) for name in NUMBERS}, **given)
-    inputs = [query, key, value, *lists["bias"]]
-    by_first = [dense(grad, x) for grad, x in zip(upstream, inputs, strict=True)]
-    gradients = attention_plain.second_gradients(inputs, options, [output_grad, residual_grad], by_first)
-    rest = [None] * (len(op.inputs) - len(inputs) - 2)
-    return [*gradients[: len(inputs)], *rest, *gradients[len(inputs) :]]
+    # Second derivatives are rare (gradient penalties), so they and all higher ones are taken from the reference. There
+    # output and residual are computed from query, key, value and bias, so the gradients with respect to these already
+    # include the paths through the op's inputs `output` and `residual`.
+    (query, key, value), optional, (_, _, output_grad, residual_grad) = _split_inputs(op)
+    tensors = {name: x[0] for name, x in optional.items() if x and name != "bias"}
+    options = Options(**{name: op.get_attr(name) for name in ATTRIBUTES}, **tensors)
+    inputs = [query, key, value, *optional["bias"]]
+    upstream = [dense(grad, x) for grad, x in zip(upstream, inputs, strict=True)]
+    gradients = attention_plain.second_gradients(inputs, options, [output_grad, residual_grad], upstream)
+    without_gradient = [None] * (len(op.inputs) - len(inputs) - 2)
+    return [*gradients[: len(inputs)], *without_gradient, *gradients[len(inputs) :]]

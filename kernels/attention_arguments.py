@@ -1,4 +1,4 @@
-"""What `ikelos.kernels.attention` takes: checks, and the forms that both implementations take."""
+"""The arguments of `ikelos.kernels.attention`, checked and in the form that both implementations take."""
 
 import dataclasses
 from typing import Any
@@ -11,12 +11,11 @@ from ikelos.kernels.arguments import check_floating, check_range, integers, is_i
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """The arguments of attention that have no gradient, checked, in the forms and by the names of the native op's; None
-    where there is no such thing."""
+    """The checked arguments that get no gradient, in the form and under the names of the native op; None if absent."""
 
     scale: float
     is_causal: bool = False
-    window_left: int = -1  # how far a query sees; -1 is without limit
+    window_left: int = -1  # how far a query sees; -1 for no limit
     window_right: int = -1
     mask: tf.Tensor | None = None  # bool, rank 4
     query_seq_lengths: tf.Tensor | None = None  # int32 [B]
@@ -28,7 +27,7 @@ class Options:
 
 
 def tensors(query, key, value) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The three as tensors that fit each other."""
+    """The three as tensors whose ranks, dtypes and shapes match."""
     query, key, value = (tensor(name, x) for name, x in (("query", query), ("key", key), ("value", value)))
     for name, x in (("query", query), ("key", key), ("value", value)):
         if x.shape.rank != 4:
@@ -36,36 +35,35 @@ def tensors(query, key, value) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         check_floating(name, x)
         if x.dtype != query.dtype:
             raise ValueError(
-                f"`{name}` must be of the type of `query`. "
+                f"`{name}` must have the dtype of `query`. "
                 f"Received: {name}.dtype={x.dtype.name}, query.dtype={query.dtype.name}"
             )
     if not key.shape[:3].is_compatible_with(value.shape[:3]):
         raise ValueError(
-            "`key` and `value` must have one batch size, length and number of heads. "
+            "`key` and `value` must have the same batch size, length and number of heads. "
             f"Received: key.shape={key.shape}, value.shape={value.shape}"
         )
     for name, x in (("key", key), ("value", value)):
         if not x.shape[:1].is_compatible_with(query.shape[:1]):
             raise ValueError(
-                f"`query` and `{name}` must have one batch size. "
+                f"`query` and `{name}` must have the same batch size. "
                 f"Received: query.shape={query.shape}, {name}.shape={x.shape}"
             )
     received = f"Received: query.shape={query.shape}, key.shape={key.shape}, value.shape={value.shape}"
     if None in (*query.shape[2:], *key.shape[2:], *value.shape[2:]):
-        raise ValueError(f"The number of heads and their size must be known when the graph is traced. {received}")
+        raise ValueError(f"The number of heads and the head size must be known at trace time. {received}")
     if query.shape[3] != key.shape[3]:
-        raise ValueError(f"`query` and `key` must have one head size. {received}")
+        raise ValueError(f"`query` and `key` must have the same head size. {received}")
     if query.shape[3] == 0:
         raise ValueError(f"The head size of `query` and `key` must be at least 1. {received}")
-    # No query heads are fine, of no key heads too.
+    # Zero query heads are valid, also with zero key heads.
     if query.shape[2] % key.shape[2] if key.shape[2] else query.shape[2]:
         raise ValueError(f"The number of query heads must be a multiple of the number of key-value heads. {received}")
     return query, key, value
 
 
 def pairwise(name: str, x, sizes: list[int | None], dtype: tf.DType) -> tf.Tensor | None:
-    """`x`, of rank 4, if it is broadcastable to `sizes`, which are B, N, T and S as far as they are known; a
-    floating `x` is cast to `dtype`."""
+    """`x` with rank 4, checked to be broadcastable to `sizes` (B, N, T and S, None if unknown) and cast to `dtype`."""
     if x is None:
         return None
     x = tensor(name, x)
@@ -87,10 +85,10 @@ def pairwise(name: str, x, sizes: list[int | None], dtype: tf.DType) -> tf.Tenso
 
 
 def offset(x, batch: int | None, query: tf.Tensor) -> tf.Tensor | None:
-    """int32 `[B]`; None if it is the integer 0."""
+    """The query offset as int32 `[B]`, None for the integer 0."""
     lowest, highest = -(2**31), 2**31 - 1
     if is_integer(x):
-        # Before TensorFlow sees it, which has no type for some.
+        # Before it becomes a tensor: TensorFlow has no dtype for very large integers.
         check_range("query_offset", x, lowest, highest)
         if x == 0:
             return None
@@ -98,49 +96,49 @@ def offset(x, batch: int | None, query: tf.Tensor) -> tf.Tensor | None:
     return tf.fill(tf.shape(query)[:1] if batch is None else [batch], x) if x.shape.rank == 0 else x
 
 
-def window(given: int | tuple[int, int] | None) -> tuple[int, int]:
-    """How far a query sees to the left and to the right; -1 is without limit."""
-    if given is None:
+def window(size: int | tuple[int, int] | None) -> tuple[int, int]:
+    """How far a query sees to the left and to the right; -1 for no limit."""
+    if size is None:
         return -1, -1
-    sides: Any = (given, given) if is_integer(given) else given
+    sides: Any = (size, size) if is_integer(size) else size
     if (
         not isinstance(sides, list | tuple)
         or len(sides) != 2
         or not all(is_integer(side) and side >= 0 for side in sides)
     ):
         raise ValueError(
-            f"`local_window_size` must be one or two integers, at least 0. Received: local_window_size={given}"
+            f"`local_window_size` must be one or two integers, at least 0. Received: local_window_size={size}"
         )
-    # Beyond any position: sums with one must not overflow int64.
+    # Farther than any position, and small enough that adding a position does not overflow int64.
     return min(int(sides[0]), 2**62), min(int(sides[1]), 2**62)
 
 
 def slopes(x, num_heads: int) -> tf.Tensor | None:
-    """float32 `[N]`."""
+    """The ALiBi slopes as float32 `[N]`."""
     if x is None:
         return None
     x = tensor("alibi_slopes", x)
     check_floating("alibi_slopes", x)
     if x.shape.rank != 1 or not x.shape.is_compatible_with([num_heads]):
         raise ValueError(
-            f"`alibi_slopes` must be of shape [heads], here [{num_heads}]. Received: alibi_slopes.shape={x.shape}"
+            f"`alibi_slopes` must have shape [heads], here [{num_heads}]. Received: alibi_slopes.shape={x.shape}"
         )
     return tf.cast(x, tf.float32)
 
 
 def dropout(rate: float, seed) -> tuple[float, tf.Tensor | None]:
-    """The rate as a float32, which the native op takes, and int32 `[2]`, None if nothing is dropped."""
+    """The rate rounded to float32, as the native op takes it, and the seed as int32 `[2]`, None without dropout."""
     rate = float(np.float32(number("dropout_rate", rate)))
     if not 0 <= rate < 1:
         raise ValueError(f"`dropout_rate` must be at least 0 and below 1. Received: dropout_rate={rate}")
     if rate == 0:
         return 0.0, None
     if seed is None:
-        raise ValueError(f"`dropout_seed` must be given with a dropout rate. Received: dropout_rate={rate}")
+        raise ValueError(f"`dropout_seed` must be given if `dropout_rate` is above 0. Received: dropout_rate={rate}")
     seed = tensor("dropout_seed", seed)
     if not seed.dtype.is_integer:
         raise ValueError(f"`dropout_seed` must hold integers. Received: dropout_seed.dtype={seed.dtype.name}")
     if not seed.shape.is_compatible_with([2]):
-        raise ValueError(f"`dropout_seed` must be of shape [2]. Received: dropout_seed.shape={seed.shape}")
+        raise ValueError(f"`dropout_seed` must have shape [2]. Received: dropout_seed.shape={seed.shape}")
     # Modulo 2^32: Keras's seeds are uint32.
     return rate, tf.cast(tf.ensure_shape(seed, [2]), tf.int32)

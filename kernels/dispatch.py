@@ -1,11 +1,11 @@
 """Chooses, at trace time, between an op's native kernel and its plain TensorFlow reference.
 
-The native kernels are in one shared library, built with the package (`IKELOS_BUILD_NATIVE=0` leaves it out) and loaded
-the first time an op could use it. Custom ops are tied to the TensorFlow they were built for, so a library built for
-another is never opened: one warning says so, and every op runs as its reference.
+The native kernels are in one shared library, built with the package (unless `IKELOS_BUILD_NATIVE=0`) and loaded the
+first time that an op could use it. Custom ops work only with the TensorFlow release that they were built for, so a
+library built for another is never opened: one warning says so, and every op runs its reference.
 
-The environment variable `IKELOS_KERNELS` changes that for a process: `reference` never loads the library, `native`
-makes it an error if it cannot be loaded.
+The environment variable `IKELOS_KERNELS` changes this for a process: with `reference` the library is never loaded, with
+`native` it is an error if it cannot be loaded.
 """
 
 import contextlib
@@ -27,45 +27,50 @@ import tensorflow as tf
 
 LIBRARY_NAME = "libikelos.so"
 IMPLEMENTATIONS = ("native", "reference")
-# What the names of the modules begin with that trace a graph in order to save it.
+# Beginnings of the names of the modules that trace a graph in order to save it.
 EXPORTERS = ("keras.src.export.", "tensorflow.python.saved_model.save")
 
 
 class LibraryError(RuntimeError):
-    """The native kernels were asked for and their library cannot be loaded."""
+    """The native kernels were requested, but their library cannot be loaded."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """Which implementation runs, `"native"` or `"reference"`, why, and whether it was asked for: by the op's
-    argument, the scope `use`, `IKELOS_KERNELS` or an export."""
+    """The implementation that runs an op, and why.
+
+    Attributes:
+        implementation: `"native"` or `"reference"`.
+        reason: One line for people.
+        requested: Whether the op's argument, the scope `use`, `IKELOS_KERNELS` or an export requested it.
+    """
 
     implementation: str
     reason: str
-    asked: bool = False
+    requested: bool = False
 
     def __str__(self) -> str:
         return f"{self.implementation}: {self.reason}"
 
 
-def _rms_norm_obstacle(dtype: tf.DType, shape: tf.TensorShape) -> str | None:
+def _rms_norm_limit(dtype: tf.DType, shape: tf.TensorShape) -> str | None:
     if dtype not in (tf.float32, tf.bfloat16):
         return f"the native kernel takes float32 and bfloat16, not {dtype.name}"
     if shape.rank == 0:
-        return "the native kernel takes at least one axis, not a scalar"
+        return "the native kernel takes tensors with at least one axis, not scalars"
     return None
 
 
-def _type_obstacle(dtype: tf.DType, shape: tf.TensorShape) -> str | None:
+def _dtype_limit(dtype: tf.DType, shape: tf.TensorShape) -> str | None:
     if dtype not in (tf.float32, tf.bfloat16, tf.float16):
         return f"the native kernel takes float32, bfloat16 and float16, not {dtype.name}"
     return None
 
 
-def _attention_obstacle(dtype: tf.DType, shape: tf.TensorShape, value_size: int | None = None) -> str | None:
-    obstacle = _type_obstacle(dtype, shape)
-    if obstacle is not None:
-        return obstacle
+def _attention_limit(dtype: tf.DType, shape: tf.TensorShape, value_size: int | None = None) -> str | None:
+    limit = _dtype_limit(dtype, shape)
+    if limit is not None:
+        return limit
     size = shape[3] if shape.rank == 4 else None
     if size is not None and size > 256:
         return f"the native kernel takes a head size of at most 256, not {size}"
@@ -74,13 +79,13 @@ def _attention_obstacle(dtype: tf.DType, shape: tf.TensorShape, value_size: int 
     return None
 
 
-# For each op with a native kernel, what keeps it from running (None: nothing) for the dtype and shape of its main
-# input, and for other sizes that matter to it, by name.
+# For each op with a native kernel, a function that says why the kernel cannot run (None if it can), given the dtype and
+# shape of the op's main input and, by name, the other sizes that decide it.
 NATIVE_OPS: dict[str, Callable[..., str | None]] = {
-    "attention": _attention_obstacle,
-    "gru": _type_obstacle,
-    "lstm": _type_obstacle,
-    "rms_norm": _rms_norm_obstacle,
+    "attention": _attention_limit,
+    "gru": _dtype_limit,
+    "lstm": _dtype_limit,
+    "rms_norm": _rms_norm_limit,
 }
 
 _scope: contextvars.ContextVar[str | None] = contextvars.ContextVar("ikelos_kernels", default=None)
@@ -88,17 +93,25 @@ _scope: contextvars.ContextVar[str | None] = contextvars.ContextVar("ikelos_kern
 
 @contextlib.contextmanager
 def use(implementation: str) -> Iterator[None]:
-    """Makes every op traced in this scope, by this thread, run as `"native"` or as `"reference"`.
+    """Context manager in which every op that this thread traces runs as `"native"` or as `"reference"`.
 
-    The choice is made when a graph is traced: a `tf.function` traced before keeps what it has. What is traced by
-    `keras.Model.export`, `keras.export.ExportArchive` or `tf.saved_model.save` runs as `"reference"` without being
-    told, so that the SavedModel has stock ops alone and loads wherever TensorFlow does. Trace a `tf.function` of your
-    own that is to be saved under `use("reference")`, if it is called before it is saved.
+    The choice is made at trace time, so a `tf.function` that was traced before keeps its own. Whatever
+    `keras.Model.export`, `keras.export.ExportArchive` or `tf.saved_model.save` trace runs as `"reference"` by itself,
+    so the SavedModel contains stock ops only and loads wherever TensorFlow does. A `tf.function` of your own that is
+    called before it is saved must be traced under `use("reference")`.
 
     Under `use("native")` an op that has no native kernel for its inputs raises ValueError.
 
+    Args:
+        implementation: `"native"` or `"reference"`.
+
     Raises:
         ValueError: If `implementation` is neither.
+
+    Example:
+        >>> with kernels.use("reference"):
+        ...     print(kernels.explain("rms_norm"))
+        reference: requested by the scope kernels.use
     """
     _check_implementation(implementation)
     token = _scope.set(implementation)
@@ -111,20 +124,27 @@ def use(implementation: str) -> Iterator[None]:
 def choose(
     op_name: str, implementation: str | None, *, dtype, shape=None, device: str | None = None, **sizes: int | None
 ) -> str:
-    """The implementation of `op_name` to trace, `"native"` or `"reference"`; each op asks this once.
+    """The implementation of `op_name` to trace, `"native"` or `"reference"`.
 
-    `implementation` is what the caller of the op asked for; None leaves it to the scope `use`, and outside any to
-    native wherever it can run. `dtype`, `shape` and `device` are those of the op's main input; `sizes` are others that
-    the op's kernel asks for.
+    Args:
+        op_name: An op of `ikelos.kernels`.
+        implementation: The op's argument; None for the choice of the scope `use`, and outside of any scope for native
+            where there is a kernel.
+        dtype: Dtype of the op's main input.
+        shape: Shape of the op's main input.
+        device: Device of the op's main input.
+        **sizes: Other sizes that the function in `NATIVE_OPS` takes.
 
     Raises:
-        ValueError: If native was asked for, by argument or scope, and there is no kernel for such an input.
-        LibraryError: If native was asked for, by argument, scope or `IKELOS_KERNELS=native`, and the library cannot
-            be loaded.
+        ValueError: If the argument or the scope requests native and there is no kernel for such an input.
+        LibraryError: If the argument, the scope or `IKELOS_KERNELS=native` requests native and the library cannot be
+            loaded.
     """
     choice = explain(op_name, dtype, shape, device, implementation, **sizes)
-    if choice.implementation != "native" and _asked(implementation) == "native":
-        raise ValueError(f"implementation: {op_name} cannot run as 'native': {choice.reason}")
+    if choice.implementation != "native" and _requested(implementation) == "native":
+        raise ValueError(
+            f"`implementation` must not be 'native' for {op_name}: {choice.reason}. Received: implementation='native'"
+        )
     return choice.implementation
 
 
@@ -140,42 +160,46 @@ def explain(
 
     Args:
         op_name: An op of `ikelos.kernels`, such as `"rms_norm"`.
-        dtype: Of the op's main input.
-        shape: Of the op's main input, as far as it is known.
-        device: Such as `"CPU"` or `"/device:GPU:0"`; None for TensorFlow's default device.
-        implementation: As given to the op.
-        **sizes: Other sizes the choice may hang on: of `"attention"`, `value_size`, that of a value.
+        dtype: Dtype of the op's main input.
+        shape: Shape of the op's main input, as far as it is known.
+        device: A device such as `"CPU"` or `"/device:GPU:0"`; None for TensorFlow's default device.
+        implementation: The op's argument of the same name.
+        **sizes: Other sizes that decide the choice: for `"attention"`, `value_size`, the E of its values.
 
     Returns:
-        A `Choice`; printed, it reads `native: ...` or `reference: ...`.
+        A `Choice`, which prints as `native: ...` or `reference: ...`.
 
     Raises:
-        ValueError: If `implementation` or `IKELOS_KERNELS` is neither `"native"` nor `"reference"`, or the choice does
-            not hang on a size given.
-        LibraryError: If native is asked for and the library cannot be loaded.
+        ValueError: If `implementation` or `IKELOS_KERNELS` is neither `"native"` nor `"reference"`, or the op has no
+            such size.
+        LibraryError: If native was requested and the library cannot be loaded.
+
+    Example:
+        >>> print(kernels.explain("rms_norm", dtype="float16"))
+        reference: the native kernel takes float32 and bfloat16, not float16
     """
-    asked, setting = _asked(implementation), _setting()
+    requested, setting = _requested(implementation), _environment_setting()
     _check_sizes(op_name, sizes)
-    if asked == "reference":
+    if requested == "reference":
         by = "argument implementation" if implementation else "scope kernels.use"
-        return Choice("reference", f"asked for by the {by}", asked=True)
+        return Choice("reference", f"requested by the {by}", requested=True)
     if setting == "reference":
-        return Choice("reference", "asked for by IKELOS_KERNELS=reference", asked=True)
-    if asked is None and _is_exported():
-        return Choice("reference", "this graph is for an export, which is to load without the library", asked=True)
+        return Choice("reference", "requested by IKELOS_KERNELS=reference", requested=True)
+    if requested is None and _is_exported():
+        return Choice("reference", "this graph is exported and must load without the library", requested=True)
     if op_name not in NATIVE_OPS:
         return Choice("reference", "no native kernel for this op")
     device_type = _device_type(device)
     if device_type != "CPU":
         return Choice("reference", f"the native kernels run on CPU, not on {device_type}")
-    obstacle = NATIVE_OPS[op_name](tf.as_dtype(dtype), tf.TensorShape(shape), **sizes)
-    if obstacle is not None:
-        return Choice("reference", obstacle)
+    limit = NATIVE_OPS[op_name](tf.as_dtype(dtype), tf.TensorShape(shape), **sizes)
+    if limit is not None:
+        return Choice("reference", limit)
     loaded = _load()
     if loaded.ops is not None:
         reason = f"{loaded.isa} kernels built for TensorFlow {tf.__version__}"
-        return Choice("native", reason, asked="native" in (asked, setting))
-    if "native" in (asked, setting):
+        return Choice("native", reason, requested="native" in (requested, setting))
+    if "native" in (requested, setting):
         raise LibraryError(f"The native kernels cannot be loaded: {loaded.reason}")
     if loaded.path is not None:
         _warn_once(loaded.reason)
@@ -183,17 +207,18 @@ def explain(
 
 
 def status() -> dict[str, object]:
-    """What there is to say of the library, for a report: a dict of plain values. Loads it, if an op would.
+    """The state of the native library, which is loaded if an op would load it.
 
-    Keys: `setting`, the value of IKELOS_KERNELS or None; `path` of the library, None if there is none; `built_for` and
-    `running`, TensorFlow versions; `loaded`; `isa`, the instruction set chosen, None if not loaded; `reason`, why it
-    is not loaded, None if it is.
+    Returns:
+        A dict of plain values: `setting`, the value of `IKELOS_KERNELS` or None; `path` of the library or None;
+        `built_for` and `running`, TensorFlow versions; `loaded`; `isa`, the instruction set in use or None; `reason`,
+        why the library is not loaded, or None.
     """
-    path, setting = _find_library(), _setting()
+    path, setting = _find_library(), _environment_setting()
     report = {
         "setting": setting,
         "path": str(path) if path else None,
-        "built_for": _built_for(path).get("version") if path else None,
+        "built_for": _recorded_tensorflow(path).get("version") if path else None,
         "running": tf.__version__,
     }
     if setting == "reference":
@@ -217,28 +242,28 @@ def library():
 def _check_implementation(implementation: str) -> None:
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(
-            f"implementation: expected 'native' or 'reference'. Received: implementation={implementation!r}"
+            f"`implementation` must be 'native', 'reference' or None. Received: implementation={implementation!r}"
         )
 
 
 def _check_sizes(op_name: str, sizes: dict[str, int | None]) -> None:
-    """After dtype and shape, the parameters of what tells an obstacle are the sizes."""
+    """Raises if the op's function in `NATIVE_OPS` has no parameter of that name after dtype and shape."""
     known = list(inspect.signature(NATIVE_OPS[op_name]).parameters)[2:] if op_name in NATIVE_OPS else []
     for name, size in sizes.items():
         if name not in known:
-            expected = f"sizes of {op_name}, which are {', '.join(known)}" if known else f"no sizes for {op_name}"
-            raise ValueError(f"sizes: expected {expected}. Received: {name}={size}")
+            expected = ", ".join(known) or "none"
+            raise ValueError(f"`sizes` of {op_name} must be among: {expected}. Received: {name}={size}")
 
 
-def _setting() -> str | None:
+def _environment_setting() -> str | None:
     setting = os.environ.get("IKELOS_KERNELS") or None
     if setting is not None and setting not in IMPLEMENTATIONS:
-        raise ValueError(f"IKELOS_KERNELS: expected 'native' or 'reference'. Received: IKELOS_KERNELS={setting!r}")
+        raise ValueError(f"`IKELOS_KERNELS` must be 'native' or 'reference'. Received: IKELOS_KERNELS={setting!r}")
     return setting
 
 
-def _asked(implementation: str | None) -> str | None:
-    """What the argument asks for, or else the scope."""
+def _requested(implementation: str | None) -> str | None:
+    """The implementation that the argument requests, or else the scope."""
     if implementation is not None:
         _check_implementation(implementation)
         return implementation
@@ -246,7 +271,7 @@ def _asked(implementation: str | None) -> str | None:
 
 
 def _is_exported() -> bool:
-    """Whether the graph that is traced now is for files that others load. Neither Keras nor TensorFlow tells."""
+    """Whether the current graph is traced for an export, which neither Keras nor TensorFlow tells."""
     if tf.executing_eagerly():
         return False
     frame: types.FrameType | None = sys._getframe()
@@ -258,7 +283,7 @@ def _is_exported() -> bool:
 
 
 def _device_type(device: str | None) -> str:
-    """`"CPU"` of a device name; where there is none, that of TensorFlow's default device."""
+    """The type, such as `"CPU"`, of a device; of TensorFlow's default device if `device` does not say."""
     named = tf.DeviceSpec.from_string(device).device_type if device else None
     if named is not None:
         return named
@@ -281,10 +306,10 @@ def _load() -> _Library:
     path = _find_library()
     if path is None:
         return _Library(None, reason=f"this installation has no {LIBRARY_NAME} (see IKELOS_BUILD_NATIVE)")
-    built, running = _built_for(path), _running()
-    # Compared before the library is opened: one for another ABI may crash the process as it opens.
+    built, running = _recorded_tensorflow(path), _running_tensorflow()
+    # Compared before the library is opened, because opening one for another ABI may crash the process.
     if built != running:
-        reason = f"{path} was built for {_describe(built)}, and this is {_describe(running)}"
+        reason = f"{path} was built for {_describe_tensorflow(built)}, and this is {_describe_tensorflow(running)}"
         return _Library(path, reason=reason)
     try:
         ops = tf.load_op_library(str(path))
@@ -298,16 +323,16 @@ def _load() -> _Library:
 @functools.cache
 def _warn_once(reason: str) -> None:
     warnings.warn(
-        f"Ikelos runs without its native kernels, slower: {reason}. Reinstall ikelos beside this TensorFlow, or set "
-        "IKELOS_KERNELS=reference to say that this is meant.",
+        f"Ikelos runs without its native kernels and is slower: {reason}. Reinstall ikelos for this TensorFlow, or set "
+        "IKELOS_KERNELS=reference to silence this warning.",
         RuntimeWarning,
         stacklevel=2,
     )
 
 
 def _find_library() -> pathlib.Path | None:
-    # Beside this file in a wheel. In an editable install the sources are elsewhere: then the package's search path
-    # has both places, and so have the records of the installation.
+    # A wheel has the library next to this file. An editable install has it in site-packages, which is on the package's
+    # search path and in the records of the installation.
     folders = [pathlib.Path(folder) for folder in sys.modules[__package__].__path__]
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         distribution = importlib.metadata.distribution("ikelos")
@@ -318,16 +343,16 @@ def _find_library() -> pathlib.Path | None:
     return None
 
 
-def _built_for(path: pathlib.Path) -> dict[str, object]:
-    """What `csrc/describe_tensorflow.py` wrote beside the library when it was built."""
+def _recorded_tensorflow(path: pathlib.Path) -> dict[str, object]:
+    """The TensorFlow that the library was built for, as `csrc/describe_tensorflow.py` recorded it next to it."""
     try:
         record = json.loads(path.with_suffix(".json").read_text())
     except (OSError, ValueError):
         return {}
-    return {key: record.get(key) for key in _running()}
+    return {key: record.get(key) for key in _running_tensorflow()}
 
 
-def _running() -> dict[str, object]:
+def _running_tensorflow() -> dict[str, object]:
     return {
         "version": tf.__version__,
         "git_version": tf.version.GIT_VERSION,
@@ -335,7 +360,7 @@ def _running() -> dict[str, object]:
     }
 
 
-def _describe(tensorflow: dict[str, object]) -> str:
+def _describe_tensorflow(tensorflow: dict[str, object]) -> str:
     if not tensorflow:
-        return "an unknown TensorFlow (no record beside it)"
+        return "an unknown TensorFlow (there is no record next to it)"
     return "TensorFlow {version} ({git_version}, C++11 ABI {cxx11_abi})".format(**tensorflow)

@@ -11,7 +11,7 @@ from ikelos.kernels.recurrent_arguments import STATES, LayerNorm, Operands, Opti
 from ikelos.kernels.reference import recurrent as reference
 
 
-# It has no control flow on tensors, and AutoGraph would warn of what it cannot convert.
+# There is no control flow on tensors in it, and AutoGraph would warn about code that it cannot convert.
 @tf.autograph.experimental.do_not_convert
 def lstm(
     inputs: tf.Tensor,
@@ -31,46 +31,53 @@ def lstm(
 ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
     """LSTM over a whole sequence (Hochreiter & Schmidhuber 1997; forget gate of Gers et al. 2000).
 
-    Weights are laid out as in `keras.layers.LSTM`: gates in the order input, forget, candidate, output. The
-    gates' activation is the logistic sigmoid, the others are tanh. Arithmetic is in float32 for half-precision inputs,
-    also of the states from step to step; the results are rounded once at the end. Differentiable by `inputs`, `kernel`,
-    `recurrent_kernel`, `bias`, `initial_state` and the tensors of `layer_norm`, any number of times; but XLA cannot
-    compile the second derivative, which is the reference's.
+    Weights are laid out as in `keras.layers.LSTM`: gates in the order input, forget, candidate, output. The gates use
+    the logistic sigmoid, candidate and output tanh. Half-precision inputs are computed in float32, the states between
+    steps too, and results are rounded once at the end. Differentiable any number of times, with respect to `inputs`,
+    `kernel`, `recurrent_kernel`, `bias`, `initial_state` and the tensors of `layer_norm`; XLA, though, cannot compile
+    the second derivative, which is the reference's.
 
-    A step of a row is valid if it is below the row's length and its mask is true; the others leave the states as they
-    are. What stands there in `inputs` must be finite all the same: its weight is 0, and 0 times NaN is NaN.
+    A step of a row is valid if it lies within the row's length and its mask is true. Invalid steps leave the states
+    unchanged. Their `inputs` must still be finite: their weight is 0, and 0 times NaN is NaN.
 
-    U must be known when a graph is traced; B, T and D need not be, and may be 0.
+    U must be known at trace time; B, T and D need not be, and may be 0.
 
     Args:
         inputs: `[B,T,D]`, floating.
-        kernel: `[D,4U]`, of the type of `inputs`, as all floating arguments.
+        kernel: `[D,4U]`, in the dtype of `inputs`, as all floating arguments.
         recurrent_kernel: `[U,4U]`.
         bias: `[4U]` or None.
         initial_state: Hidden state and cell state, each `[B,U]`; None for zeros.
-        sequence_lengths: int `[B]`, number of steps of each row, within 0 and T. Out of range, where only a running
-            graph knows it, is an error natively and the nearest bound in the reference.
-        mask: Boolean or int `[B,T]`.
-        go_backwards: Whether to work from the last step to the first. Outputs are in the order of the work;
-            `sequence_lengths` and `mask` are by position in `inputs`, so that a short row begins with invalid steps.
-        zero_output_for_mask: Whether invalid steps put out 0. Otherwise they repeat the last valid step's output, 0
-            before the first.
-        recurrent_dropout_mask: Factors of the hidden state where it enters a gate's product with `recurrent_kernel`,
-            `[B,4,U]`, or `[B,U]` for all gates; the same at all steps (Gal & Ghahramani 2016). It gets no gradient.
-        layer_norm: The scales of normalised gates, a `ikelos.kernels.LayerNorm`; None for plain gates.
-        save_for_gradient: Whether the native kernel keeps what the gradient needs. Without, it takes less memory and
-            time, and a gradient that is asked for all the same works the sequence through once more.
-        implementation: `"native"` (float32, bfloat16 and float16 on CPU), `"reference"` (plain TensorFlow), or None
-            for the choice of the scope `ikelos.kernels.use`, and outside any for native where there is a kernel.
+        sequence_lengths: int `[B]`, number of steps of each row, from 0 to T. If only the running graph knows a length
+            that is out of range, native raises an error and the reference clips it.
+        mask: Boolean or int `[B,T]`; False marks an invalid step.
+        go_backwards: Whether to process the steps from last to first. Outputs are in processing order, while
+            `sequence_lengths` and `mask` follow the order of `inputs`, so a short row starts with invalid steps.
+        zero_output_for_mask: Whether the output of an invalid step is 0. Otherwise it repeats that of the last valid
+            step, or is 0 before the first.
+        recurrent_dropout_mask: Factors `[B,4,U]`, or `[B,U]` for all gates, that multiply the hidden state before its
+            product with `recurrent_kernel`; the same at every step (Gal & Ghahramani 2016). They get no gradient.
+        layer_norm: The scales of normalised gates, an `ikelos.kernels.LayerNorm`; None for plain gates.
+        save_for_gradient: Whether the native kernel keeps what the gradient needs. False takes less memory and time; a
+            gradient is still available, and runs the forward pass once more.
+        implementation: `"native"` (float32, bfloat16 and float16 on CPU), `"reference"` (plain TensorFlow), or None for
+            the choice of the scope `ikelos.kernels.use`; outside of any scope, native where there is a kernel.
 
     Returns:
-        The hidden states `[B,T,U]`, and the hidden and cell states after the last valid step, each `[B,U]`.
+        The hidden states `[B,T,U]`, and a pair of the hidden and the cell state after the last valid step, each
+        `[B,U]`.
 
     Raises:
-        ValueError: If ranks, sizes or dtypes do not fit, a number is out of its range, or there is no kernel
-            of the implementation asked for; the message names the argument.
-        ikelos.kernels.LibraryError: If native is asked for and the library cannot be loaded.
-        tf.errors.InvalidArgumentError: If shapes or lengths unknown until the graph runs are not right then.
+        ValueError: If ranks, sizes or dtypes do not match, a number is out of range, or the requested implementation
+            has no kernel for these inputs; the message names the argument.
+        ikelos.kernels.LibraryError: If native was requested and the library cannot be loaded.
+        tf.errors.InvalidArgumentError: If shapes or lengths that are unknown at trace time turn out to be invalid.
+
+    Example:
+        >>> kernel, recurrent_kernel, bias = tf.ones([8, 64]), tf.ones([16, 64]), tf.zeros([64])
+        >>> outputs, (hidden, cell) = kernels.lstm(tf.ones([2, 5, 8]), kernel, recurrent_kernel, bias)
+        >>> outputs.shape, cell.shape
+        (TensorShape([2, 5, 16]), TensorShape([2, 16]))
     """
     operands = arguments.operands("lstm", inputs, kernel, recurrent_kernel, bias, initial_state, layer_norm)
     options = arguments.options(
@@ -106,24 +113,26 @@ def gru(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """GRU over a whole sequence (Cho et al. 2014, https://arxiv.org/abs/1406.1078).
 
-    Weights are laid out as in `keras.layers.GRU`: gates in the order update, reset, candidate. All else is as in
-    `ikelos.kernels.lstm`, but for one state instead of two.
+    Weights are laid out as in `keras.layers.GRU`: gates in the order update, reset, candidate. Everything else is as in
+    `ikelos.kernels.lstm`, with one state instead of two.
 
     Args:
         inputs: `[B,T,D]`, floating.
-        kernel: `[D,3U]`, of the type of `inputs`, as all floating arguments.
+        kernel: `[D,3U]`, in the dtype of `inputs`, as all floating arguments.
         recurrent_kernel: `[U,3U]`.
-        bias: `[3U]`, with `reset_after` `[2,3U]` (of the inputs' product and of the hidden state's); or None.
+        bias: `[3U]`, with `reset_after` `[2,3U]` (for the product with `kernel` and for that with
+            `recurrent_kernel`); or None.
         initial_state: Hidden state `[B,U]`; None for zeros.
-        reset_after: Whether the reset gate is applied after the candidate's product of the hidden state with
-            `recurrent_kernel`, as cuDNN does and Keras by default, or before.
+        reset_after: Whether the candidate's reset gate is applied after the product with `recurrent_kernel`, as in
+            cuDNN and by default in Keras, or to the hidden state before it.
         sequence_lengths: As in `lstm`.
         mask: As in `lstm`.
         go_backwards: As in `lstm`.
         zero_output_for_mask: As in `lstm`.
         recurrent_dropout_mask: As in `lstm`, `[B,3,U]` or `[B,U]`. Without `reset_after` the candidate's factors and
-            its reset gate both multiply the hidden state. What the update gate keeps of the hidden state is not masked.
-        layer_norm: As in `lstm`, without a scale and an offset of the cell state. It needs `reset_after`.
+            the reset gate both multiply the hidden state. The part of the hidden state that the update gate keeps is
+            not masked.
+        layer_norm: As in `lstm`, without scale and offset of a cell state. Requires `reset_after`.
         save_for_gradient: As in `lstm`.
         implementation: As in `lstm`.
 
@@ -134,6 +143,11 @@ def gru(
         ValueError: As `lstm`.
         ikelos.kernels.LibraryError: As `lstm`.
         tf.errors.InvalidArgumentError: As `lstm`.
+
+    Example:
+        >>> outputs, hidden = kernels.gru(tf.ones([2, 5, 8]), tf.ones([8, 48]), tf.ones([16, 48]))
+        >>> outputs.shape, hidden.shape
+        (TensorShape([2, 5, 16]), TensorShape([2, 16]))
     """
     reset_after = bool(reset_after)
     operands = arguments.operands("gru", inputs, kernel, recurrent_kernel, bias, initial_state, layer_norm, reset_after)
@@ -150,8 +164,8 @@ def gru(
     return _run("gru", operands, options, save_for_gradient, implementation)
 
 
-# In the op's order of inputs: which of them there are is told by lists of one tensor or none.
-LISTS = ("sequence_lengths", "mask", "recurrent_dropout_mask")
+# Inputs of the op, in its order, each a list of at most one tensor.
+OPTIONAL_INPUTS = ("sequence_lengths", "mask", "recurrent_dropout_mask")
 ATTRIBUTES = {
     "lstm": ("go_backwards", "zero_output_for_mask", "epsilon"),
     "gru": ("go_backwards", "zero_output_for_mask", "epsilon", "reset_after"),
@@ -172,80 +186,80 @@ def _run(op_name: str, operands: Operands, options: Options, save_for_gradient: 
 
 
 def _forward(op_name: str, operands: Operands, options: Options, save_for_gradient: bool):
-    """The native op's outputs; the last is what it saved."""
+    """The native op's outputs; the last is what it saved for the gradient."""
     op = getattr(dispatch.library(), f"ikelos_{op_name}")
-    return op(**_named(op_name, operands, options), save_for_gradient=bool(save_for_gradient))
+    return op(**_op_arguments(op_name, operands, options), save_for_gradient=bool(save_for_gradient))
 
 
-def _named(op_name: str, operands: Operands, options: Options) -> dict[str, object]:
-    """The native op's inputs and attributes, also those of its gradient."""
-    lists = {name: getattr(options, name) for name in LISTS}
+def _op_arguments(op_name: str, operands: Operands, options: Options) -> dict[str, object]:
+    """The inputs and attributes that the native op and its gradient have in common."""
+    optional = {name: getattr(options, name) for name in OPTIONAL_INPUTS}
     return {
         "inputs": operands.inputs,
         "kernel": operands.kernel,
         "recurrent_kernel": operands.recurrent_kernel,
         **dict(zip(STATES[op_name], operands.initial_state, strict=True)),
         "bias": list(operands.bias),
-        **{name: [] if x is None else [x] for name, x in lists.items()},
+        **{name: [] if x is None else [x] for name, x in optional.items()},
         "layer_norm": list(operands.layer_norm),
         **{name: getattr(options, name) for name in ATTRIBUTES[op_name]},
     }
 
 
-def _read(op_name: str, op) -> tuple[Operands, Options, list[tf.Tensor]]:
-    """What `_named` was given, and the inputs after it."""
-    rest = list(op.inputs)
+def _operands_of(op_name: str, op) -> tuple[Operands, Options, list[tf.Tensor]]:
+    """The operands and options that an op was called with, and its inputs after these."""
+    remaining = list(op.inputs)
 
     def take(count):
-        taken = tuple(rest[:count])
-        del rest[:count]
+        taken = tuple(remaining[:count])
+        del remaining[:count]
         return taken
 
     inputs, kernel, recurrent_kernel = take(3)
     state, bias = take(len(STATES[op_name])), take(op.get_attr("num_bias"))
-    lists = {name: take(op.get_attr(f"num_{name}")) for name in LISTS}
+    optional = {name: take(op.get_attr(f"num_{name}")) for name in OPTIONAL_INPUTS}
     operands = Operands(inputs, kernel, recurrent_kernel, state, bias, take(op.get_attr("num_layer_norm")))
-    given = {name: x[0] for name, x in lists.items() if x}
-    return operands, Options(**given, **{name: op.get_attr(name) for name in ATTRIBUTES[op_name]}), rest
+    tensors = {name: x[0] for name, x in optional.items() if x}
+    return operands, Options(**tensors, **{name: op.get_attr(name) for name in ATTRIBUTES[op_name]}), remaining
 
 
-def _in_order_of_inputs(by_operands: list, operands: Operands, options: Options) -> list:
-    """Gradients by the op's inputs of those by the operands, which are in the same order but for what has none."""
-    last = len(by_operands) - len(operands.layer_norm)
-    without = [None for name in LISTS if getattr(options, name) is not None]
-    return by_operands[:last] + without + by_operands[last:]
+def _insert_missing_gradients(operand_grads: list, operands: Operands, options: Options) -> list:
+    """Gradients of the op's inputs, from those of the operands: None for the optional inputs, which have none."""
+    last = len(operand_grads) - len(operands.layer_norm)
+    without_gradient = [None for name in OPTIONAL_INPUTS if getattr(options, name) is not None]
+    return operand_grads[:last] + without_gradient + operand_grads[last:]
 
 
 def _gradient(op_name: str, op, *output_grads):
-    operands, options, _ = _read(op_name, op)
-    # Of what was saved there is no gradient: nobody else sees it.
-    by_results = [dense(grad, x) for grad, x in zip(output_grads[:-1], op.outputs[:-1], strict=True)]
+    operands, options, _ = _operands_of(op_name, op)
+    # The last output is private to this gradient, so no gradient comes back through it.
+    result_grads = [dense(grad, x) for grad, x in zip(output_grads[:-1], op.outputs[:-1], strict=True)]
     outputs, saved = op.outputs[0], op.outputs[-1]
     if not op.get_attr("save_for_gradient"):
         outputs, *_, saved = _forward(op_name, operands, options, save_for_gradient=True)
-    by_operands = getattr(dispatch.library(), f"ikelos_{op_name}_grad")(
-        **_named(op_name, operands, options),
+    operand_grads = getattr(dispatch.library(), f"ikelos_{op_name}_grad")(
+        **_op_arguments(op_name, operands, options),
         outputs=outputs,
         saved=saved,
-        **dict(zip(("outputs_grad", "hidden_grad", "cell_grad"), by_results, strict=False)),
+        **dict(zip(("outputs_grad", "hidden_grad", "cell_grad"), result_grads, strict=False)),
     )
-    return _in_order_of_inputs(tf.nest.flatten(list(by_operands)), operands, options)
+    return _insert_missing_gradients(tf.nest.flatten(list(operand_grads)), operands, options)
 
 
 def _second_gradient(op_name: str, op, *upstream):
-    # Second derivatives are rare (gradient penalties), so they, and all beyond, are those of the reference. It computes
-    # the outputs and what was saved from the operands, so all that flows through the op's inputs of those names is in
-    # the gradients by these.
-    operands, options, (_, _, *output_grads) = _read(op_name, op)
+    # Second derivatives are rare (gradient penalties), so they and all higher ones are taken from the reference. There
+    # everything is computed from the operands, so the gradients with respect to these already include the paths through
+    # the op's inputs `outputs` and `saved`.
+    operands, options, (_, _, *output_grads) = _operands_of(op_name, op)
     inputs = tf.nest.flatten(operands)
-    found = second_gradients(
+    gradients = second_gradients(
         lambda *inputs: getattr(reference, op_name)(tf.nest.pack_sequence_as(operands, inputs), options),
         inputs,
         output_grads,
         [dense(grad, x) for grad, x in zip(upstream, inputs, strict=True)],
     )
-    by_operands = _in_order_of_inputs(found[: len(inputs)], operands, options)
-    return [*by_operands, None, None, *found[len(inputs) :]]
+    operand_grads = _insert_missing_gradients(gradients[: len(inputs)], operands, options)
+    return [*operand_grads, None, None, *gradients[len(inputs) :]]
 
 
 for _op_name, _type in (("lstm", "IkelosLstm"), ("gru", "IkelosGru")):

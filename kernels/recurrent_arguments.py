@@ -1,4 +1,4 @@
-"""What `ikelos.kernels.lstm` and `gru` take: checks, and the forms that both implementations take."""
+"""The arguments of `ikelos.kernels.lstm` and `gru`, checked and in the form that both implementations take."""
 
 import dataclasses
 from typing import NamedTuple
@@ -14,16 +14,16 @@ STATES = {"lstm": ("initial_hidden", "initial_cell"), "gru": ("initial_hidden",)
 class LayerNorm(NamedTuple):
     """Scales of normalised gates (Ba et al. 2016, https://arxiv.org/abs/1607.06450, supplement), for `lstm` and `gru`.
 
-    The products of a step's inputs with `kernel` and of its hidden state with `recurrent_kernel` are each brought to
-    mean 0 and variance 1 over all G gates of U units (G is 4 for LSTM, 3 for GRU) and multiplied by a scale, before the
-    biases are added. An LSTM's cell state likewise, over its U units, where it enters the output, and an offset is
-    added.
+    In each step, the product of the inputs with `kernel` and that of the hidden state with `recurrent_kernel` are
+    normalised separately, to mean 0 and variance 1 over all G gates of U units (G is 4 for LSTM, 3 for GRU), and
+    multiplied by a scale, before the biases are added. For the output, an LSTM's cell state is normalised over its U
+    units, multiplied by a scale and shifted by an offset.
 
     Attributes:
-        kernel_scale: `[G*U]`, of the type of the op's inputs, as the others.
+        kernel_scale: `[G*U]`, in the dtype of the op's inputs, as the others.
         recurrent_scale: `[G*U]`.
-        cell_scale: `[U]`, of LSTM alone.
-        cell_offset: `[U]`, of LSTM alone.
+        cell_scale: `[U]`, for LSTM only.
+        cell_offset: `[U]`, for LSTM only.
         epsilon: Added to the variances, at least 0. The default is that of `keras.layers.LayerNormalization`.
     """
 
@@ -35,25 +35,24 @@ class LayerNorm(NamedTuple):
 
 
 class Operands(NamedTuple):
-    """The arguments that have a gradient, checked, in the order of the native op's inputs: flat, they are tensors."""
+    """The checked arguments that have a gradient, in the order of the native op's inputs."""
 
     inputs: tf.Tensor
     kernel: tf.Tensor
     recurrent_kernel: tf.Tensor
-    initial_state: tuple[tf.Tensor, ...]  # hidden and, of LSTM, cell
+    initial_state: tuple[tf.Tensor, ...]  # the hidden and, for LSTM, the cell state
     bias: tuple[tf.Tensor, ...]  # one or none
-    layer_norm: tuple[tf.Tensor, ...]  # kernel and recurrent scale and, of LSTM, cell scale and offset; or none
+    layer_norm: tuple[tf.Tensor, ...]  # kernel and recurrent scale, for LSTM cell scale and offset; or none
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """The arguments without a gradient, checked, in the forms and by the names of the native op's; None where there is
-    no such thing."""
+    """The checked arguments that get no gradient, in the form and under the names of the native op; None if absent."""
 
     go_backwards: bool = False
     zero_output_for_mask: bool = False
     epsilon: float = 0.0
-    reset_after: bool | None = None  # of GRU alone
+    reset_after: bool | None = None  # for GRU only
     sequence_lengths: tf.Tensor | None = None  # int32 [B]
     mask: tf.Tensor | None = None  # bool [B,T]
     recurrent_dropout_mask: tf.Tensor | None = None  # [B,G,U]
@@ -69,7 +68,7 @@ def operands(
     layer_norm: LayerNorm | None,
     reset_after: bool | None = None,
 ) -> Operands:
-    """The tensors, which fit each other as far as their shapes are known; `reset_after` is None for LSTM."""
+    """The tensors, with dtypes and known shapes checked against each other; `reset_after` is None for LSTM."""
     inputs = tensor("inputs", inputs)
     check_floating("inputs", inputs)
     if inputs.shape.rank != 3:
@@ -83,22 +82,24 @@ def operands(
         )
     columns = GATES[op_name] * units
     state = _initial_state(op_name, inputs, initial_state, units)
-    # Without it everywhere, a loop cannot tell that its state keeps its shape.
+    # Every tensor gets the batch size that any of them knows: a while loop needs states whose static shape is stable.
     batches = [x.shape[0] for x in (inputs, *state.values()) if x.shape.rank]
     batch = next((size for size in batches if size is not None), None)
     dtype = inputs.dtype
     return Operands(
-        inputs=_shaped("inputs", inputs, [batch, None, None]),
-        kernel=_fitting("kernel", kernel, dtype, [inputs.shape[2], columns]),
-        recurrent_kernel=_fitting("recurrent_kernel", recurrent_kernel, dtype, [units, columns]),
-        initial_state=tuple(_fitting(name, x, dtype, [batch, units]) for name, x in state.items()),
-        bias=() if bias is None else (_fitting("bias", bias, dtype, [2, columns] if reset_after else [columns]),),
+        inputs=_ensure_shape("inputs", inputs, [batch, None, None]),
+        kernel=_checked_tensor("kernel", kernel, dtype, [inputs.shape[2], columns]),
+        recurrent_kernel=_checked_tensor("recurrent_kernel", recurrent_kernel, dtype, [units, columns]),
+        initial_state=tuple(_checked_tensor(name, x, dtype, [batch, units]) for name, x in state.items()),
+        bias=()
+        if bias is None
+        else (_checked_tensor("bias", bias, dtype, [2, columns] if reset_after else [columns]),),
         layer_norm=() if layer_norm is None else _layer_norm(op_name, layer_norm, dtype, units, reset_after),
     )
 
 
 def options(
-    given: Operands,
+    tensors: Operands,
     *,
     sequence_lengths,
     mask,
@@ -108,8 +109,8 @@ def options(
     layer_norm: LayerNorm | None,
     reset_after: bool | None = None,
 ) -> Options:
-    """The rest, which fits `given` as far as shapes are known."""
-    batch, steps, _ = given.inputs.shape
+    """The other arguments, with known shapes checked against those of `tensors`."""
+    batch, steps, _ = tensors.inputs.shape
     return Options(
         go_backwards=bool(go_backwards),
         zero_output_for_mask=bool(zero_output_for_mask),
@@ -117,61 +118,63 @@ def options(
         reset_after=reset_after,
         sequence_lengths=lengths("sequence_lengths", sequence_lengths, batch, steps),
         mask=_mask(mask, [batch, steps]),
-        recurrent_dropout_mask=_recurrent_dropout_mask(recurrent_dropout_mask, given),
+        recurrent_dropout_mask=_recurrent_dropout_mask(recurrent_dropout_mask, tensors),
     )
 
 
-def _fitting(name: str, x, dtype: tf.DType, shape: list[int | None]) -> tf.Tensor:
-    """`x` as a tensor of `dtype`, that of `inputs`, and of `shape` as far as it is known."""
+def _checked_tensor(name: str, x, dtype: tf.DType, shape: list[int | None]) -> tf.Tensor:
+    """`x` as a tensor, checked to have the dtype of `inputs` and, as far as it is known, `shape`."""
     x = tensor(name, x)
     if x.dtype != dtype:
         raise ValueError(
-            f"`{name}` must be of the type of `inputs`. "
+            f"`{name}` must have the dtype of `inputs`. "
             f"Received: {name}.dtype={x.dtype.name}, inputs.dtype={dtype.name}"
         )
-    return _shaped(name, x, shape)
+    return _ensure_shape(name, x, shape)
 
 
-def _shaped(name: str, x: tf.Tensor, shape: list[int | None]) -> tf.Tensor:
+def _ensure_shape(name: str, x: tf.Tensor, shape: list[int | None]) -> tf.Tensor:
     if not x.shape.is_compatible_with(shape):
         raise ValueError(f"`{name}` must have shape {shape}. Received: {name}.shape={x.shape}")
     return x if x.shape.is_fully_defined() else tf.ensure_shape(x, shape)
 
 
-def _initial_state(op_name: str, inputs: tf.Tensor, given, units: int) -> dict[str, tf.Tensor]:
-    """By the name in errors; zeros if there is none."""
+def _initial_state(op_name: str, inputs: tf.Tensor, initial_state, units: int) -> dict[str, tf.Tensor]:
+    """The initial states by their names in error messages; zeros if None was given."""
     count = len(STATES[op_name])
-    if given is None:
+    if initial_state is None:
         batch = tf.shape(inputs)[0] if inputs.shape[0] is None else inputs.shape[0]
         return {f"initial_state[{i}]": tf.zeros([batch, units], inputs.dtype) for i in range(count)}
     if count == 1:
-        return {"initial_state": tensor("initial_state", given)}
-    if not isinstance(given, list | tuple) or len(given) != count:
-        raise ValueError(f"`initial_state` must be a pair, hidden and cell state. Received: initial_state={given!r}")
+        return {"initial_state": tensor("initial_state", initial_state)}
+    if not isinstance(initial_state, list | tuple) or len(initial_state) != count:
+        raise ValueError(
+            f"`initial_state` must be a pair, hidden and cell state. Received: initial_state={initial_state!r}"
+        )
     names = [f"initial_state[{i}]" for i in range(count)]
-    return {name: tensor(name, x) for name, x in zip(names, given, strict=True)}
+    return {name: tensor(name, x) for name, x in zip(names, initial_state, strict=True)}
 
 
 def _layer_norm(
-    op_name: str, given: LayerNorm, dtype: tf.DType, units: int, reset_after: bool | None
+    op_name: str, layer_norm: LayerNorm, dtype: tf.DType, units: int, reset_after: bool | None
 ) -> tuple[tf.Tensor, ...]:
-    if not isinstance(given, LayerNorm):
-        raise ValueError(f"`layer_norm` must be an ikelos.kernels.LayerNorm. Received: layer_norm={given!r}")
+    if not isinstance(layer_norm, LayerNorm):
+        raise ValueError(f"`layer_norm` must be an ikelos.kernels.LayerNorm. Received: layer_norm={layer_norm!r}")
     if reset_after is False:
         raise ValueError(
-            "`layer_norm` of GRU needs `reset_after`: without, the candidate has a product of its own. "
-            "Received: reset_after=False"
+            "`reset_after` must be True with `layer_norm`, because without it the candidate's product cannot be "
+            "normalised together with that of the gates. Received: reset_after=False"
         )
-    columns, found = GATES[op_name] * units, []
+    columns, tensors = GATES[op_name] * units, []
     for name in ("kernel_scale", "recurrent_scale", "cell_scale", "cell_offset"):
-        x, of_cell = getattr(given, name), name.startswith("cell")
+        x, of_cell = getattr(layer_norm, name), name.startswith("cell")
         wanted = op_name == "lstm" or not of_cell
         if wanted != (x is not None):
-            expected = "must be given" if wanted else "is of LSTM alone"
+            expected = "must be a tensor" if wanted else "must be None for GRU"
             raise ValueError(f"`layer_norm.{name}` {expected}. Received: layer_norm.{name}={x}")
         if wanted:
-            found.append(_fitting(f"layer_norm.{name}", x, dtype, [units if of_cell else columns]))
-    return tuple(found)
+            tensors.append(_checked_tensor(f"layer_norm.{name}", x, dtype, [units if of_cell else columns]))
+    return tuple(tensors)
 
 
 def _epsilon(x: float) -> float:
@@ -181,23 +184,23 @@ def _epsilon(x: float) -> float:
 
 
 def _mask(x, shape: list[int | None]) -> tf.Tensor | None:
-    """Boolean `[B,T]`."""
+    """The mask as boolean `[B,T]`."""
     if x is None:
         return None
     x = tensor("mask", x)
     if not (x.dtype.is_bool or x.dtype.is_integer):
         raise ValueError(f"`mask` must be boolean or hold integers. Received: mask.dtype={x.dtype.name}")
-    return tf.cast(_shaped("mask", x, shape), tf.bool)
+    return tf.cast(_ensure_shape("mask", x, shape), tf.bool)
 
 
-def _recurrent_dropout_mask(x, given: Operands) -> tf.Tensor | None:
-    """`[B,G,U]`."""
+def _recurrent_dropout_mask(x, tensors: Operands) -> tf.Tensor | None:
+    """The mask as `[B,G,U]`."""
     if x is None:
         return None
-    units, columns = given.recurrent_kernel.shape
+    units, columns = tensors.recurrent_kernel.shape
     gates = columns // units
     x = tensor("recurrent_dropout_mask", x)
-    of_all = x.shape.rank == 2
-    shape = [given.inputs.shape[0], units] if of_all else [given.inputs.shape[0], gates, units]
-    x = _fitting("recurrent_dropout_mask", x, given.inputs.dtype, shape)
-    return tf.repeat(x[:, None], gates, axis=1) if of_all else x
+    shared = x.shape.rank == 2
+    shape = [tensors.inputs.shape[0], units] if shared else [tensors.inputs.shape[0], gates, units]
+    x = _checked_tensor("recurrent_dropout_mask", x, tensors.inputs.dtype, shape)
+    return tf.repeat(x[:, None], gates, axis=1) if shared else x

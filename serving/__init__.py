@@ -1,4 +1,4 @@
-"""Export of trained models to TensorFlow Serving, and the check that a stock server can run them.
+"""Export of trained models to TensorFlow Serving, with a check that a stock server can run them.
 
 Importing this package does not import TensorFlow.
 """
@@ -23,8 +23,7 @@ __all__ = [
 
 
 def __getattr__(name):
-    # check.py is also run by `python -m`, which warns about a module that its own package has imported
-    # already.
+    # Imported late, because `python -m ikelos.serving.check` would warn if the package had imported it already.
     if name in ("CheckFailed", "stock_check"):
         from ikelos.serving import check
 

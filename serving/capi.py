@@ -1,4 +1,4 @@
-"""TensorFlow's C API by ctypes: what a server links against, reached without the Python package.
+"""TensorFlow's C API through ctypes, without the Python package.
 
 https://github.com/tensorflow/tensorflow/blob/v2.21.0/tensorflow/c/c_api.h
 """
@@ -20,11 +20,11 @@ _Release = ctypes.CFUNCTYPE(None, _POINTER, _SIZE, _POINTER)
 
 
 class StockError(RuntimeError):
-    """TensorFlow could not load or run a model; the message is TensorFlow's own."""
+    """TensorFlow cannot load or run a model; the message is TensorFlow's own."""
 
 
 class Buffer(ctypes.Structure):
-    """TF_Buffer: bytes and their number."""
+    """TF_Buffer: bytes and their length."""
 
     _fields_ = [("data", _POINTER), ("length", _SIZE), ("deallocator", _POINTER)]
 
@@ -37,7 +37,7 @@ class Output(ctypes.Structure):
 
 _OUTPUTS, _TENSORS = ctypes.POINTER(Output), ctypes.POINTER(_POINTER)
 _DIMS = ctypes.POINTER(ctypes.c_int64)
-_PROTOTYPES = {  # name: (what it returns, what it takes)
+_PROTOTYPES = {  # name: (return type, argument types)
     "TF_NewStatus": (_POINTER, []),
     "TF_DeleteStatus": (None, [_POINTER]),
     "TF_GetCode": (_INT, [_POINTER]),
@@ -84,19 +84,18 @@ _PROTOTYPES = {  # name: (what it returns, what it takes)
 def library() -> ctypes.CDLL:
     """The C API of the installed TensorFlow, with TF Text's ops registered if tensorflow-text is installed.
 
-    These are the ops of a stock TensorFlow Serving, as long as the process has loaded no op library of its
-    own.
+    These are the ops of a stock TensorFlow Serving, unless the process has loaded other op libraries.
 
     Raises:
-        StockError: TensorFlow is not installed, or a library does not load.
+        StockError: If TensorFlow is not installed, or a library does not load.
     """
-    # TensorFlow reads the level once, when it first has something to say. 2 leaves errors only.
+    # TensorFlow reads the level once, before its first message. 2 leaves errors only.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     folder = _package_folder("tensorflow")
     if folder is None:
         raise StockError("The package tensorflow is not installed")
     try:
-        with silenced():  # it says three lines about itself while it loads, at any level
+        with silenced():  # it logs three lines while it loads, at any level
             ctypes.CDLL(str(folder / "libtensorflow_framework.so.2"))
             api = ctypes.CDLL(str(folder / "libtensorflow_cc.so.2"))
     except OSError as error:
@@ -107,13 +106,13 @@ def library() -> ctypes.CDLL:
     text = _package_folder("tensorflow_text")
     for path in sorted((text / "python" / "ops").glob("*.so")) if text else []:
         with Status(api) as status:
-            # The handle is given back, the ops stay: TensorFlow never unloads a library.
+            # Only the handle is deleted: TensorFlow never unloads a library, so the ops stay.
             api.TF_DeleteLibraryHandle(api.TF_LoadLibrary(os.fsencode(path), status.pointer))
     return api
 
 
 class Status:
-    """A TF_Status for one call or a few: `with Status(api) as status:` raises what it holds at the end."""
+    """A TF_Status as a context manager, which raises StockError at the end if a call set an error."""
 
     def __init__(self, api: ctypes.CDLL):
         self._api = api
@@ -130,7 +129,7 @@ class Status:
 
 
 def to_tensor(api: ctypes.CDLL, array: np.ndarray, dtype: str) -> int:
-    """A new TF_Tensor with a copy of the array, strings as bytes objects. The caller deletes it."""
+    """A new TF_Tensor with a copy of the array, strings from bytes objects. The caller must delete it."""
     number = DTYPES[dtype][0]
     sizes = (ctypes.c_int64 * array.ndim)(*array.shape)
     if dtype == "string":
@@ -141,7 +140,7 @@ def to_tensor(api: ctypes.CDLL, array: np.ndarray, dtype: str) -> int:
 
 
 def from_tensor(api: ctypes.CDLL, tensor: int, name: str) -> np.ndarray:
-    """A copy of the output `name`, strings as an object array of bytes. The tensor stays the caller's."""
+    """A copy of the output `name`, strings as an object array of bytes. The caller still owns the tensor."""
     number = api.TF_TensorType(tensor)
     if number not in DTYPE_NAMES:
         raise StockError(
@@ -159,8 +158,8 @@ def from_tensor(api: ctypes.CDLL, tensor: int, name: str) -> np.ndarray:
     return array
 
 
-# Memory of string tensors that TensorFlow still uses, by address. TF_DeleteTensor would free the array of
-# strings but not their text, so the memory is ours and `_release` frees both.
+# Memory of string tensors that TensorFlow still uses, by address. TF_DeleteTensor would free the array of strings but
+# not their contents, so Python owns the memory and `_release` frees both.
 _in_use: dict[int, ctypes.Array] = {}
 
 
@@ -183,6 +182,6 @@ def _string_tensor(api: ctypes.CDLL, array: np.ndarray, number: int, sizes: ctyp
 
 
 def _package_folder(name: str) -> pathlib.Path | None:
-    # find_spec of a top-level package runs none of its code.
+    # find_spec of a top-level package does not run its code.
     spec = importlib.util.find_spec(name)
     return pathlib.Path(spec.origin).parent if spec and spec.origin else None

@@ -1,7 +1,7 @@
-"""The stock check: does an exported version load and answer on a server that knows nothing of Ikelos?
+"""The stock check: whether an exported version loads and runs on a server without Ikelos.
 
-`python -m ikelos.serving.check export/3` runs it by hand: it prints the report as JSON and ends with status
-0, or prints what is wrong and ends with status 1.
+`python -m ikelos.serving.check export/3` runs it from the command line: it prints a report as JSON and exits with 0, or
+prints what is wrong and exits with 1.
 """
 
 import json
@@ -15,37 +15,37 @@ import numpy as np
 from ikelos.serving.examples import read_examples, read_expected
 from ikelos.serving.stock import StockError, StockModel
 
-# The graph that a server optimises for itself may add in another order than the one Python ran, so floats may
-# differ by some rounding errors: |difference| <= TOLERANCE_ULPS * eps * (1 + |expected|), about 1.2e-4 in
-# float32. Anything else is compared exactly.
+# A server optimises the graph and may add in another order than Python did, so floats may differ by some rounding
+# errors: |difference| <= TOLERANCE_ULPS * eps * (1 + |expected|), about 1.2e-4 in float32. Everything else is compared
+# exactly.
 TOLERANCE_ULPS = 1024
-# Far more than loading and one batch of examples take: a model that is still at it would hang a server too.
+# Far more than loading and one batch of examples take: a model that needs longer would hang a server too.
 TIMEOUT_SECONDS = 600
 
 
 class CheckFailed(Exception):  # noqa: N818, the message reads "CheckFailed: Signature ..."
-    """A version does not load, run or answer on a stock server as it did in Python."""
+    """A version does not load on a stock server, or does not give the outputs that it gave in Python."""
 
 
 def stock_check(path: str | os.PathLike, timeout: float = TIMEOUT_SECONDS) -> dict:
     """Loads and runs every signature of a version in a fresh process without Python TensorFlow.
 
-    The process has the ops of TensorFlow and of TF Text and nothing else, as a stock TensorFlow Serving does.
-    Each signature runs on its example, and its outputs are compared with those that Python gave when the
-    version was written.
+    The process has the ops of TensorFlow and of TF Text only, like a stock TensorFlow Serving. Each signature runs
+    on its example, and its outputs are compared with those that Python gave when the version was written.
 
     Args:
-        path: the folder of a version that `ikelos.serving.export` wrote.
-        timeout: seconds until the process is ended and the check has failed.
+        path: Folder of a version that `ikelos.serving.export` wrote.
+        timeout: Seconds after which the process is ended and the check fails.
 
     Returns:
-        `{signature: {output: the biggest difference from Python's answer}}`, 0.0 for what was compared
+        `{signature: {output: largest difference from Python's output}}`, with 0.0 for outputs that were compared
         exactly.
 
     Raises:
-        CheckFailed: with the signature, the output and the biggest difference, or TensorFlow's message.
+        CheckFailed: If the version does not load, or an output differs; the message names the signature, the output
+            and the largest difference, or is TensorFlow's.
     """
-    # -P: the current folder must not hide an installed package.
+    # -P, so that no file in the current folder hides an installed package.
     command = [sys.executable, "-P", "-m", "ikelos.serving.check", os.fspath(path)]
     try:
         child = subprocess.run(
@@ -61,7 +61,7 @@ def stock_check(path: str | os.PathLike, timeout: float = TIMEOUT_SECONDS) -> di
 
 
 def run_check(path: pathlib.Path) -> dict:
-    """Does the work of `stock_check` within this process, which must never have imported tensorflow."""
+    """`stock_check` in this process, which must not have imported tensorflow."""
     try:
         examples, expected = read_examples(path), read_expected(path)
     except FileNotFoundError as error:
@@ -77,8 +77,8 @@ def run_check(path: pathlib.Path) -> dict:
                 for name, example in examples.items()
             }
     except StockError as error:
-        raise CheckFailed(f"A stock server can't load {path}: {error}") from error
-    # Python TensorFlow would have brought along whatever op libraries had been loaded through it.
+        raise CheckFailed(f"A stock server cannot load {path}: {error}") from error
+    # With Python TensorFlow, op libraries that were loaded through it would be available too.
     if "tensorflow" in sys.modules:
         raise CheckFailed("The check must run in a process that does not import tensorflow")
     return report
@@ -98,7 +98,7 @@ def _compare(name: str, outputs: dict[str, np.ndarray], expected: dict[str, np.n
 
 
 def _difference(label: str, received: np.ndarray, expected: np.ndarray) -> float:
-    """The biggest difference between two arrays; CheckFailed if it is more than the tolerance."""
+    """The largest difference between two arrays; raises CheckFailed if it exceeds the tolerance."""
     if received.dtype != expected.dtype or received.shape != expected.shape:
         raise CheckFailed(
             f"{label}: expected {expected.dtype} of shape {expected.shape}. "
@@ -117,15 +117,15 @@ def _difference(label: str, received: np.ndarray, expected: np.ndarray) -> float
     tolerance = TOLERANCE_ULPS * np.finfo(expected.dtype).eps
     with np.errstate(invalid="ignore"):
         differences = np.abs(received - expected)
-    same = (received == expected) | (np.isnan(received) & np.isnan(expected))
-    differences = np.where(same, 0, differences)  # inf - inf and nan - nan are nan
-    biggest = float(np.max(differences, initial=0.0))
+    equal = (received == expected) | (np.isnan(received) & np.isnan(expected))
+    differences = np.where(equal, 0, differences)  # inf - inf and nan - nan are nan
+    largest = float(np.max(differences, initial=0.0))
     if not np.allclose(received, expected, rtol=tolerance, atol=tolerance, equal_nan=True):
         raise CheckFailed(
-            f"{label}: differs from Python's answer by up to {biggest:.3g}, "
+            f"{label}: differs from Python's answer by up to {largest:.3g}, "
             f"more than {tolerance:.3g} * (1 + |expected|)"
         )
-    return biggest
+    return largest
 
 
 def main() -> int:

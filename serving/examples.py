@@ -1,6 +1,6 @@
-"""What an exported version says about itself: an example of every signature, and Python's answer to it.
+"""The files in an exported version with an example of every signature and the outputs that Python gave for it.
 
-Both are JSON files in `assets.extra/`, the folder of a SavedModel that TensorFlow leaves to others.
+Both are JSON in `assets.extra/`, the folder of a SavedModel that TensorFlow leaves to other tools.
 """
 
 import base64
@@ -23,8 +23,8 @@ Outputs = dict[str, dict[str, np.ndarray]]  # signature -> output -> array
 def write_examples(version: pathlib.Path, signatures: Iterable[Signature], expected: Outputs) -> None:
     """Writes both files into the folder of a version.
 
-    The examples are `{signature: {"doc": ..., "inputs": {...}}}`, with the inputs as TF Serving's REST API
-    takes them in `{"signature_name": ..., "inputs": {...}}`: text as it is, other bytes as `{"b64": ...}`.
+    The examples are `{signature: {"doc": ..., "inputs": {...}}}`, with the inputs in the form of TensorFlow Serving's
+    REST API: text as it is, other bytes as `{"b64": ...}`.
     """
     examples = {
         signature.name: {
@@ -33,18 +33,18 @@ def write_examples(version: pathlib.Path, signatures: Iterable[Signature], expec
         }
         for signature in signatures
     }
-    answers = {name: {output: _pack(array) for output, array in outputs.items()} for name, outputs in expected.items()}
+    packed = {name: {output: _pack(array) for output, array in outputs.items()} for name, outputs in expected.items()}
     folder = version / EXTRA
     folder.mkdir(exist_ok=True)
     (folder / _EXAMPLES).write_text(json.dumps(examples, indent=1, ensure_ascii=False), encoding="utf-8")
-    (folder / _EXPECTED).write_text(json.dumps(answers), encoding="utf-8")
+    (folder / _EXPECTED).write_text(json.dumps(packed), encoding="utf-8")
 
 
 def read_examples(version: pathlib.Path) -> dict[str, dict]:
     """The examples of a version: `{signature: {"doc": str, "inputs": {input: nested lists}}}`.
 
     Raises:
-        FileNotFoundError: the version was not written by `ikelos.serving.export`.
+        FileNotFoundError: If the version was not written by `ikelos.serving.export`.
     """
     examples = json.loads((version / EXTRA / _EXAMPLES).read_text(encoding="utf-8"))
     for example in examples.values():
@@ -53,17 +53,17 @@ def read_examples(version: pathlib.Path) -> dict[str, dict]:
 
 
 def read_expected(version: pathlib.Path) -> Outputs:
-    """What the Python side answered to the examples, bit for bit.
+    """The outputs that Python gave for the examples, bit for bit.
 
     Raises:
-        FileNotFoundError: the version was not written by `ikelos.serving.export`.
+        FileNotFoundError: If the version was not written by `ikelos.serving.export`.
     """
-    answers = json.loads((version / EXTRA / _EXPECTED).read_text(encoding="utf-8"))
-    return {name: {output: _unpack(packed) for output, packed in outputs.items()} for name, outputs in answers.items()}
+    expected = json.loads((version / EXTRA / _EXPECTED).read_text(encoding="utf-8"))
+    return {name: {output: _unpack(packed) for output, packed in outputs.items()} for name, outputs in expected.items()}
 
 
 def _pack(array: np.ndarray) -> dict:
-    """An array as JSON that keeps every bit; strings are object arrays of bytes."""
+    """An array, strings as an object array of bytes, as JSON without loss."""
     if array.dtype == object:
         return {
             "dtype": "string",

@@ -1,4 +1,4 @@
-"""Export: a trained model as the next version of a TF Serving base path."""
+"""Export of a trained model as the next version in a TensorFlow Serving base path."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ def export(
 ) -> pathlib.Path:
     """Writes a SavedModel that a stock TensorFlow Serving loads, as the next version of a base path.
 
-    The functions are traced on the reference path of the kernels, so that the graph has ops of TensorFlow and
-    TF Text only; the stock check then proves it. The version appears whole, by one rename: a server that
-    polls the base path, or a crash at any moment, never sees a part of it. Only what the signatures use is
-    saved: no optimizer, no metrics.
+    The functions are traced with the reference kernels, so that the graph contains only ops of TensorFlow and
+    TF Text; the stock check then verifies this. The version appears in one rename: neither a server that polls
+    the base path nor a crash at any moment leaves a partial version. Only what the signatures use is saved: no
+    optimizer, no metrics.
 
     Args:
-        base_path: the folder with the versions `1`, `2`, ...; made if it isn't there.
-        trackable: what the functions use: a Keras model, a tf.Module, or a list or dict of such, with their
-            lookup tables and tokenizers.
-        signatures: what the version offers, one of them preferably called `serving_default`.
-        provenance: JSON that says what the version was made from, kept for `read_provenance`.
-        begin: is told of each of the `export_steps` when it begins, in a few words.
+        base_path: Folder with the versions `1`, `2`, ...; created if it does not exist.
+        trackable: Everything that the functions use: a Keras model, a tf.Module, or a list or dict of these, with
+            their lookup tables and tokenizers.
+        signatures: The signatures of the version, one of them preferably called `serving_default`.
+        provenance: JSON data that says what the version was made from, for `read_provenance`.
+        begin: Called with a few words when each of the `export_steps` begins.
 
     Returns:
         The folder of the new version.
 
     Raises:
-        ValueError: two signatures have one name, or a function uses what `trackable` doesn't hold or returns
-            something else than a dict of named, batch-first, dense tensors.
-        tf.errors.OpError: a function fails on its own example.
-        CheckFailed: the version does not run on a stock server as it does here. It gets no number.
-        OSError: something can't be written. Nothing is left behind.
+        ValueError: If two signatures have the same name, or a function uses something that `trackable` does not
+            contain or does not return a dict of named, batch-first, dense tensors.
+        tf.errors.OpError: If a function fails on its own example.
+        CheckFailed: If the version does not run on a stock server as it does here. It gets no number.
+        OSError: If something cannot be written. Nothing is left behind.
     """
     import tensorflow as tf
 
@@ -56,7 +56,7 @@ def export(
 
     names = [signature.name for signature in signatures]
     if not names or len(set(names)) != len(names):
-        raise ValueError(f"signatures must have different names, at least one. Received: {names}")
+        raise ValueError(f"`signatures` must be at least one, with different names. Received: names={names}")
     functions = {}
     for signature in signatures:
         begin(f"tracing {signature.name}")
@@ -69,10 +69,10 @@ def export(
         try:
             tf.saved_model.save(module, str(version), signatures=functions)
         except tf.errors.OpError as error:
-            raise OSError(f"Can't write the model into {base}: {error.message}") from error
-        # After saving: a function with a state must not have moved it on.
+            raise OSError(f"The model cannot be written into {base}: {error.message}") from error
+        # After saving, since running a function may change its state.
         begin("running the examples")
-        write_examples(version, signatures, _answers(signatures, functions))
+        write_examples(version, signatures, _run_examples(signatures, functions))
         write_warmup(version, signatures)
         if provenance is not None:
             write_provenance(version, provenance)
@@ -106,11 +106,11 @@ def _check_outputs(name: str, outputs: object) -> None:
     import tensorflow as tf
 
     if not isinstance(outputs, dict) or not outputs:
-        raise ValueError(f"Signature {name!r}: function must return a dict of tensors. Received: {outputs!r}")
+        raise ValueError(f"Signature {name!r}: `function` must return a dict of tensors. Received: {outputs!r}")
     for key, tensor in outputs.items():
         label = f"Signature {name!r}: output {key!r}"
         if not is_name(key):
-            raise ValueError(f"{label} must be named by letters, digits and _, a letter first")
+            raise ValueError(f"{label} must have a name of letters, digits and _, with a letter first")
         if not isinstance(tensor, tf.Tensor):
             raise ValueError(f"{label} must be a dense tensor. Received: {tensor!r}")
         if tensor.dtype.name not in DTYPES:
@@ -120,9 +120,9 @@ def _check_outputs(name: str, outputs: object) -> None:
 
 
 def _servable(trackable: object, functions: dict) -> tf.Module:
-    """A module with the variables and tables that the functions use, and nothing else that `trackable` holds.
+    """A module with the variables and tables of `trackable` that the functions use.
 
-    Saving `trackable` itself would save a compiled Keras model's optimizer too: twice the size of the
+    Saving `trackable` itself would also save the optimizer of a compiled Keras model, at twice the size of the
     weights.
     """
     import tensorflow as tf
@@ -138,16 +138,18 @@ def _servable(trackable: object, functions: dict) -> tf.Module:
             if tensor.dtype != tf.resource:
                 continue
             if id(tensor) not in resources:
-                raise ValueError(f"Signature {name!r}: its function uses a table that trackable doesn't hold: {tensor}")
+                raise ValueError(
+                    f"Signature {name!r}: `trackable` must contain every table that it uses. Missing: {tensor}"
+                )
             module.used.append(resources[id(tensor)])
     return module
 
 
-def _answers(signatures: Sequence[Signature], functions: dict) -> Outputs:
-    """What the traced functions give for the examples, for the stock check to compare with."""
+def _run_examples(signatures: Sequence[Signature], functions: dict) -> Outputs:
+    """The outputs of the traced functions for their examples, which the stock check compares with."""
     import tensorflow as tf
 
-    answers = {}
+    expected = {}
     for signature in signatures:
         arrays = signature.example_arrays()
         rows = len(next(iter(arrays.values())))
@@ -159,5 +161,5 @@ def _answers(signatures: Sequence[Signature], functions: dict) -> Outputs:
                     f"Signature {signature.name!r}: output {name!r} must have a row for each of the "
                     f"{rows} rows of the example. Received: shape {array.shape}"
                 )
-        answers[signature.name] = outputs
-    return answers
+        expected[signature.name] = outputs
+    return expected

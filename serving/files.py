@@ -1,4 +1,4 @@
-"""Files and folders that are whole whenever they are there, even after a power cut."""
+"""Files and folders that exist completely or not at all, even after a power cut."""
 
 import contextlib
 import os
@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 UNFINISHED = ".unfinished"
-"""Ends the name of what is still being written; what a kill leaves of it is nobody's."""
+"""Ends the name of a file or folder that is still being written; one that a killed process left may be removed."""
 
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[BinaryIO]:
-    """A new file that takes the place of `path` at the end, when all of it is on the disk.
+    """Context manager of a new file that replaces `path` at the end, when all of it is on the disk.
 
     Raises:
-        OSError: It cannot be written; the note on it names `path`. What was there before is there still.
+        OSError: If it cannot be written, with a note that names `path`. The old file is unchanged.
     """
     unfinished = path.with_name(path.name + UNFINISHED)
     try:
@@ -33,20 +33,20 @@ def writing(path: Path) -> Iterator[BinaryIO]:
 
 
 def write(path: Path, text: str) -> None:
-    """Writes a whole text file, in UTF-8, or none; errors as of `writing`."""
+    """Writes a text file in UTF-8, completely or not at all; errors are those of `writing`."""
     with writing(path) as file:
         file.write(text.encode())
 
 
 def finish(unfinished: Path, folder: Path) -> None:
-    """Gives a folder its name when everything in it is on the disk."""
+    """Renames the folder `unfinished` to `folder`, after everything in it is on the disk."""
     sync_tree(unfinished)
     os.replace(unfinished, folder)
     sync(folder.parent)
 
 
 def sync_tree(folder: Path) -> None:
-    """Brings a folder and all in it to the disk."""
+    """Flushes a folder and everything in it to the disk."""
     for path, _, names in os.walk(folder, topdown=False):
         for name in names:
             sync(Path(path, name))
@@ -54,7 +54,7 @@ def sync_tree(folder: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Brings a file, or a folder's list of names, to the disk."""
+    """Flushes a file, or a folder's list of names, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,8 +1,7 @@
-"""Versions appear in a TF Serving base path whole or not at all.
+"""Publishes versions in a TensorFlow Serving base path, completely or not at all.
 
-A server that polls a base path loads whatever folder has an integer for a name. So a version is written under
-a name that is not one, brought to disk, and renamed: within one file system a rename either happened or did
-not.
+A server that polls a base path loads every folder whose name is an integer. So a version is written under another name,
+flushed to disk, and renamed, which is atomic within one file system.
 """
 
 import contextlib
@@ -18,20 +17,20 @@ from ikelos.serving import files
 
 _PREFIX = ".incoming-"
 _LOCK = "lock"
-# What renaming a folder onto an existing name gives: another exporter was faster, or the name is a file's.
-_TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
+# Errors of renaming a folder to a name that exists: another exporter was faster, or there is a file of that name.
+_NAME_EXISTS = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 
 
 @contextlib.contextmanager
 def incoming(base: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A new temporary folder in the base path for one version, removed at the end.
+    """Context manager of a new temporary folder in the base path for one version, which is removed at the end.
 
-    Makes the base path if it isn't there, and removes what earlier exporters left when they were killed.
-    Whether one lives is told by a lock on a file in its folder, which dies with it: a process id says nothing
-    across containers, or once it has been given to another process.
+    Creates the base path if it does not exist, and removes the folders that killed exporters left. A live exporter
+    holds a lock on a file in its folder, which its death releases; a process id would mean nothing across containers,
+    or after it has been reused.
 
     Raises:
-        OSError: a folder can't be made or locked.
+        OSError: If a folder cannot be created or locked.
     """
     _make_folder(base)
     for leftover in sorted(base.glob(f"{_PREFIX}*")):
@@ -40,7 +39,7 @@ def incoming(base: pathlib.Path) -> Iterator[pathlib.Path]:
             shutil.rmtree(leftover, ignore_errors=True)
             os.close(lock)
     lock = None
-    while lock is None:  # None if another exporter took the folder for a leftover before it was locked
+    while lock is None:  # None if another exporter removed the folder as a leftover before it was locked
         folder = base / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
         folder.mkdir()
         lock = _lock(folder, wait=True)
@@ -52,15 +51,15 @@ def incoming(base: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def publish(folder: pathlib.Path, base: pathlib.Path) -> pathlib.Path:
-    """Brings `folder` to disk and renames it to the next version of the base path.
+    """Flushes `folder` to disk and renames it to the next version of the base path.
 
     Returns:
-        The version's folder, numbered one above the highest there is. Exporters that run at the same time
-        each get a number of their own.
+        The version's folder, whose number is one above the highest. Exporters that run at the same time get different
+        numbers.
 
     Raises:
-        OSError: something can't be written. Unless only the last step failed (bringing the base path to
-            disk), no version has appeared.
+        OSError: If something cannot be written. Unless only the last step failed (flushing the base path), no version
+            has appeared.
     """
     files.sync_tree(folder)
     while True:
@@ -69,7 +68,7 @@ def publish(folder: pathlib.Path, base: pathlib.Path) -> pathlib.Path:
         try:
             os.rename(folder, version)
         except OSError as error:
-            if error.errno not in _TAKEN:
+            if error.errno not in _NAME_EXISTS:
                 raise
             continue
         files.sync(base)
@@ -79,9 +78,8 @@ def publish(folder: pathlib.Path, base: pathlib.Path) -> pathlib.Path:
 def newest(base: pathlib.Path) -> pathlib.Path | None:
     """The newest version in a base path, None if there is none or no base path.
 
-    As TensorFlow Serving sees it: whatever has a number for a name is a version, without a look inside, and the
-    highest number is the newest. One that holds no model is a server's failure to load, not a reason to serve an
-    older one.
+    As for TensorFlow Serving, every name that is a number is a version, whatever it contains, and the highest number is
+    the newest. If that contains no model, a server fails to load it rather than serve an older one.
     """
     names = os.listdir(base) if base.is_dir() else []
     numbered = [base / name for name in names if name.isascii() and name.isdigit()]
@@ -97,7 +95,7 @@ def _make_folder(path: pathlib.Path) -> None:
 
 
 def _lock(folder: pathlib.Path, wait: bool) -> int | None:
-    """Locks a temporary folder for this process; None if another holds it or has removed it."""
+    """Locks a temporary folder for this process; None if another process holds the lock or removed the folder."""
     path = folder / _LOCK
     try:
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -105,7 +103,7 @@ def _lock(folder: pathlib.Path, wait: bool) -> int | None:
         return None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        # While this one waited, another exporter may have held the lock to remove the folder.
+        # While this process waited, another exporter may have held the lock to remove the folder.
         if os.stat(path).st_ino == os.fstat(lock).st_ino:
             return lock
     except (BlockingIOError, FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Where a version comes from: a small JSON file beside its examples, in the exporter's own terms."""
+"""The provenance of a version: a small JSON file next to its examples, with contents that the exporter chooses."""
 
 import json
 import pathlib
@@ -10,11 +10,11 @@ _FILE = "ikelos_provenance.json"
 
 
 def write_provenance(version: pathlib.Path, provenance: dict[str, Any]) -> None:
-    """Writes the file into the folder of a version, which has its examples already."""
+    """Writes the file into the folder of a version, after its examples."""
     (version / EXTRA / _FILE).write_text(json.dumps(provenance, indent=1), encoding="utf-8")
 
 
 def read_provenance(version: pathlib.Path) -> dict[str, Any] | None:
-    """What `ikelos.serving.export` was given as `provenance`, None if nothing."""
+    """The `provenance` that `ikelos.serving.export` was given, or None."""
     path = version / EXTRA / _FILE
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

@@ -1,4 +1,4 @@
-"""Text and other bytes in TensorFlow Serving's REST API: JSON has text alone, a string tensor holds either.
+"""Text and bytes in TensorFlow Serving's REST API: a string tensor holds any bytes, JSON only text.
 
 https://www.tensorflow.org/tfx/serving/api_rest#encoding_binary_values
 """
@@ -9,19 +9,19 @@ from typing import Any
 
 
 def holds_bytes(name: str) -> bool:
-    """Whether an input or output holds bytes that are not text: TensorFlow Serving goes by its name."""
+    """Whether an input or output holds bytes that are not text, which TensorFlow Serving infers from its name."""
     return name.endswith("_bytes")
 
 
 def to_request(value: Any) -> Any:
-    """Nested lists as a request takes them, under any name: text as it is, other bytes as `{"b64": ...}`."""
-    return _to_json(value, _text_if_it_is)
+    """Nested lists in the form of a request: text as it is, other bytes as `{"b64": ...}`."""
+    return _to_json(value, _text_or_base64)
 
 
 def to_response(name: str, value: Any) -> Any:
-    """Nested lists as a response gives the output `name`: its bytes are text, or `{"b64": ...}` by `holds_bytes`.
+    """Nested lists in the form of a response: bytes of the output `name` as text or, by `holds_bytes`, `{"b64": ...}`.
 
-    In text, what is not UTF-8 becomes U+FFFD.
+    Bytes that are not UTF-8 become U+FFFD in text.
     """
     return _to_json(value, _base64 if holds_bytes(name) else _text)
 
@@ -30,7 +30,7 @@ def from_json(value: Any) -> Any:
     """Nested lists of JSON with `{"b64": ...}` as bytes.
 
     Raises:
-        ValueError: an object is something else.
+        ValueError: If an object is anything else.
     """
     if isinstance(value, list):
         return [from_json(item) for item in value]
@@ -48,7 +48,7 @@ def _to_json(value: Any, convert: Callable[[bytes], str | dict]) -> Any:
     return convert(value) if isinstance(value, bytes) else value
 
 
-def _text_if_it_is(value: bytes) -> str | dict:
+def _text_or_base64(value: bytes) -> str | dict:
     try:
         return value.decode()
     except UnicodeDecodeError:

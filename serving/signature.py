@@ -1,4 +1,4 @@
-"""A signature: one named function of a served model."""
+"""Signatures, the named functions of a served model."""
 
 from __future__ import annotations
 
@@ -19,24 +19,22 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """A named function of batch-first tensors that the exported model offers to its server.
+    """A named function of batch-first tensors that an exported model provides.
 
-    Every row of an output depends on the same row of the inputs, and on nothing else that is drawn or kept: a
-    seed is an input. Otherwise neither batching on the server nor the stock check could work. An output that
-    holds bytes rather than text has a name that ends in `_bytes`, TF Serving's own rule for sending it as
-    base64.
+    Every row of an output must depend only on the same row of the inputs, not on random numbers or a state: a seed is
+    an input. Otherwise neither batching on the server nor the stock check would work. The name of an output that
+    contains bytes which are not text must end in `_bytes`; TensorFlow Serving then sends it as base64.
 
     Attributes:
-        name: the signature's name. TensorFlow Serving uses `serving_default` when a request names none.
-        function: takes the tensors of `inputs` as keywords, returns a dict of dense tensors with first axis
-            `B`.
-        inputs: a `tf.TensorSpec` for every input; its shape is `[None, ...]`.
-        example: one small batch of values for every input (nested lists; text as str): what the stock check
-            runs, what warms the server up, and what a user is shown.
-        doc: one line for users.
+        name: Name of the signature. TensorFlow Serving uses `serving_default` if a request names none.
+        function: Takes the tensors of `inputs` as keywords and returns a dict of dense tensors with first axis `B`.
+        inputs: A `tf.TensorSpec` of shape `[None, ...]` for every input.
+        example: A small batch of values for every input (nested lists; text as str), for the stock check, the server's
+            warm-up, and users.
+        doc: One line for users.
 
     Raises:
-        ValueError: one of these does not hold; the message names the signature and the input.
+        ValueError: If one of these is invalid; the message names the signature and the input.
     """
 
     name: str
@@ -48,26 +46,26 @@ class Signature:
     def __post_init__(self):
         if not is_name(self.name):
             raise ValueError(
-                f"A signature's name must be letters, digits and _, a letter first. Received: name={self.name!r}"
+                f"`name` must consist of letters, digits and _, with a letter first. Received: name={self.name!r}"
             )
         label = f"Signature {self.name!r}"
         if not callable(self.function):
-            raise ValueError(f"{label}: function must be callable. Received: {self.function!r}")
+            raise ValueError(f"{label}: `function` must be callable. Received: function={self.function!r}")
         if not self.doc.strip() or "\n" in self.doc:
-            raise ValueError(f"{label}: doc must be one line of text. Received: doc={self.doc!r}")
+            raise ValueError(f"{label}: `doc` must be one line of text. Received: doc={self.doc!r}")
         if not self.inputs:
-            raise ValueError(f"{label}: inputs must name at least one input. Received: inputs={self.inputs!r}")
+            raise ValueError(f"{label}: `inputs` must have at least one input. Received: inputs={self.inputs!r}")
         for name, spec in self.inputs.items():
             _check_input(label, name, spec)
         if set(self.example) != set(self.inputs):
             raise ValueError(
-                f"{label}: example must have a value for each of {sorted(self.inputs)}. "
+                f"{label}: `example` must have a value for each of {sorted(self.inputs)}. "
                 f"Received: {sorted(self.example)}"
             )
         self.example_arrays()
 
     def example_arrays(self) -> dict[str, np.ndarray]:
-        """The example as arrays of the inputs' dtypes, all with the same number of rows `B` >= 1."""
+        """The example as arrays of the inputs' dtypes, all with the same number of rows, at least 1."""
         arrays = {}
         for name, spec in self.inputs.items():
             label = f"Signature {self.name!r}: example of input {name!r}"
@@ -75,20 +73,23 @@ class Signature:
         rows = {name: len(array) for name, array in arrays.items()}
         if len(set(rows.values())) != 1 or 0 in rows.values():
             raise ValueError(
-                f"Signature {self.name!r}: the example's inputs must have the same number of rows, "
+                f"Signature {self.name!r}: `example` must have the same number of rows for each input, "
                 f"at least one. Received: {rows}"
             )
         return arrays
 
 
 def is_name(name: object) -> bool:
-    """Whether `name` may name a signature, an input or an output."""
+    """Whether `name` is a valid name of a signature, an input or an output."""
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
 def _check_input(label: str, name: str, spec: tf.TensorSpec) -> None:
     if not is_name(name):
-        raise ValueError(f"{label}: an input's name must be letters, digits and _, a letter first. Received: {name!r}")
+        raise ValueError(
+            f"{label}: the name of an input must consist of letters, digits and _, with a letter first. "
+            f"Received: {name!r}"
+        )
     if not hasattr(spec, "shape") or not hasattr(spec, "dtype"):
         raise ValueError(f"{label}: input {name!r} must be a tf.TensorSpec. Received: {spec!r}")
     if spec.dtype.name not in DTYPES:

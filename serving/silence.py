@@ -1,4 +1,4 @@
-"""Standard error held back, also from C++ code, which writes to the file descriptor and not to `sys.stderr`."""
+"""Suppresses standard error, also that of C++ code, which writes to the file descriptor and not to `sys.stderr`."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def silenced() -> Iterator[None]:
-    """Drops what the process writes to standard error."""
+    """Context manager that drops what the process writes to standard error."""
     sys.stderr.flush()
     terminal = os.dup(2)
     with open(os.devnull, "wb") as nowhere:

@@ -1,4 +1,4 @@
-"""A SavedModel run as a stock server runs it: TensorFlow's C library alone, none of its Python."""
+"""Runs a SavedModel as a stock server does, in TensorFlow's C library without its Python package."""
 
 import contextlib
 import ctypes
@@ -22,33 +22,35 @@ _SIGNATURE_SIDES = {"inputs": 1, "outputs": 2}
 _TENSOR_NAME, _TENSOR_DTYPE, _TENSOR_SHAPE = 1, 2, 3
 _SHAPE_DIM, _SHAPE_UNKNOWN_RANK = 2, 3
 _DIM_SIZE = 1
-# A ConfigProto with device_count {"GPU": 0}: the process may share its machine with one that holds the GPU's
-# memory.
+# A ConfigProto with device_count {"GPU": 0}, since another process on the machine may hold the GPU's memory.
 _CPU_ONLY = write_bytes(1, write_bytes(1, "GPU") + bytes([2 << 3 | VARINT, 0]))
 
 
 class StockModel:
-    """A SavedModel loaded by the function that TensorFlow Serving uses, on the CPU.
+    """A SavedModel, loaded on the CPU by the function that TensorFlow Serving uses.
 
-    The ops at hand are those of TensorFlow and of TF Text, if it is installed, plus whatever op library this
-    process has loaded otherwise: only in a fresh process (see `stock_check`) does loading prove that a stock
-    server can load it too.
+    The available ops are those of TensorFlow, of TF Text if it is installed, and of any op library that this process
+    has loaded. So only in a fresh process (see `stock_check`) does loading prove that a stock server can load it too.
 
-    >>> with StockModel("export/3") as model:
-    ...     model.run("serving_default", {"text": ["Now is the winter"]})
+    Args:
+        path: Folder of the SavedModel.
 
     Attributes:
-        signatures: name -> `{"inputs": {name: (dtype, shape)}, "outputs": {name: (dtype, shape)}}`, where
-            dtype is TensorFlow's name and shape a tuple with `None` for any size, or `None` for any rank.
+        signatures: `{name: {"inputs": {name: (dtype, shape)}, "outputs": {name: (dtype, shape)}}}`, where dtype is
+            TensorFlow's name and shape a tuple with None for any size, or None for any rank.
 
     Raises:
-        StockError: there is no SavedModel at `path`, or TensorFlow can't load it; with TensorFlow's message.
+        StockError: If there is no SavedModel at `path`, or TensorFlow cannot load it; with TensorFlow's message.
+
+    Example:
+        >>> with StockModel("export/3") as model:
+        ...     model.run("serving_default", {"text": ["Now is the winter"]})
     """
 
     def __init__(self, path: str | os.PathLike):
         path = pathlib.Path(path)
         if not (path / "saved_model.pb").is_file():
-            raise StockError(f"path must be the folder of a SavedModel, with a saved_model.pb. Received: {path}")
+            raise StockError(f"`path` must be the folder of a SavedModel, with a saved_model.pb. Received: path={path}")
         self._api = library()
         self._graph = self._api.TF_NewGraph()
         buffer = self._api.TF_NewBuffer()
@@ -76,29 +78,30 @@ class StockModel:
         """Runs one signature on one batch.
 
         Args:
-            signature: a key of `signatures`.
-            inputs: a value for every input: an array of its dtype, or nested lists; text as str or bytes.
+            signature: A key of `signatures`.
+            inputs: A value for every input: an array of its dtype, or nested lists; text as str or bytes.
 
         Returns:
-            Every output by name; strings are object arrays of bytes.
+            The outputs by name; strings are object arrays of bytes.
 
         Raises:
-            ValueError: the signature or an input is unknown or missing, or has another dtype or shape.
-            StockError: TensorFlow failed while running, or the model has been closed.
+            ValueError: If the signature is unknown, or an input is unknown, missing or of another dtype or shape.
+            StockError: If TensorFlow fails while it runs the model, or the model has been closed.
         """
         if not self._finalizer.alive:
             raise StockError("The model has been closed")
         if signature not in self._tensors:
-            raise ValueError(f"signature must be one of {sorted(self._tensors)}. Received: {signature!r}")
+            raise ValueError(f"`signature` must be one of {sorted(self._tensors)}. Received: signature={signature!r}")
         sides = self._tensors[signature]
         if set(inputs) != set(sides["inputs"]):
             raise ValueError(
-                f"Signature {signature!r} takes the inputs {sorted(sides['inputs'])}. Received: {sorted(inputs)}"
+                f"Signature {signature!r} must get the inputs {sorted(sides['inputs'])}. Received: {sorted(inputs)}"
             )
         for name, (_, dtype, _) in sides["inputs"].items():
             if dtype not in DTYPES:
                 raise StockError(
-                    f"Signature {signature!r}: input {name!r} has the dtype {dtype}, not in {list(DTYPES)}"
+                    f"Signature {signature!r}: input {name!r} must have one of the dtypes {', '.join(DTYPES)}. "
+                    f"Received: {dtype}"
                 )
         arrays = {
             name: to_array(f"Signature {signature!r}: input {name!r}", inputs[name], dtype, shape)
@@ -107,7 +110,7 @@ class StockModel:
         return self._run(sides, arrays)
 
     def close(self) -> None:
-        """Frees the model's memory; it can't run any more. A second call does nothing."""
+        """Frees the model's memory, after which it cannot run. Calling it again does nothing."""
         self._finalizer()
 
     def __enter__(self):
@@ -129,29 +132,29 @@ class StockModel:
         api, names = self._api, list(sides["outputs"])
         feeds = [self._endpoint(sides["inputs"][name][0]) for name in arrays]
         fetches = [self._endpoint(sides["outputs"][name][0]) for name in names]
-        given = (ctypes.c_void_p * len(feeds))(
+        feed_values = (ctypes.c_void_p * len(feeds))(
             *(to_tensor(api, array, sides["inputs"][name][1]) for name, array in arrays.items())
         )
-        received = (ctypes.c_void_p * len(fetches))()
+        fetch_values = (ctypes.c_void_p * len(fetches))()
         try:
             with Status(api) as status:
                 api.TF_SessionRun(
                     self._session,
                     None,
                     (Output * len(feeds))(*feeds),
-                    given,
+                    feed_values,
                     len(feeds),
                     (Output * len(fetches))(*fetches),
-                    received,
+                    fetch_values,
                     len(fetches),
                     None,
                     0,
                     None,
                     status.pointer,
                 )
-            return {name: from_tensor(api, tensor, name) for name, tensor in zip(names, received, strict=True)}
+            return {name: from_tensor(api, tensor, name) for name, tensor in zip(names, fetch_values, strict=True)}
         finally:
-            for tensor in (*given, *received):
+            for tensor in (*feed_values, *fetch_values):
                 if tensor:
                     api.TF_DeleteTensor(tensor)
 
@@ -183,18 +186,18 @@ def _release(api, session, graph) -> None:
 
 
 def _read_signatures(meta_graph: bytes) -> dict[str, dict[str, dict[str, tuple]]]:
-    """The signatures of a serialised MetaGraphDef: name -> side -> key -> (tensor's name, dtype, shape)."""
-    found = {}
+    """The signatures of a serialised MetaGraphDef: `{name: {side: {key: (tensor's name, dtype, shape)}}}`."""
+    signatures = {}
     for name, definition in Message(meta_graph).map(_META_SIGNATURES).items():
-        if name.startswith("__saved_model"):  # TensorFlow's own, for initialisation: takes and gives nothing
+        if name.startswith("__saved_model"):  # TensorFlow's own, for initialisation, without inputs and outputs
             continue
         signature = Message(definition)
-        found[name] = {
-            # By name, as the file has them in any order.
+        signatures[name] = {
+            # By name, since the file has them in any order.
             side: {key: _read_tensor(info) for key, info in sorted(signature.map(number).items())}
             for side, number in _SIGNATURE_SIDES.items()
         }
-    return found
+    return signatures
 
 
 def _read_tensor(info: bytes) -> tuple[str, str, tuple[int | None, ...] | None]:

@@ -1,9 +1,9 @@
-"""Values at the door of a served model: what may enter an input, as one numpy array."""
+"""Converts the values of a request into arrays for the inputs of a served model."""
 
 import numpy as np
 
-# TensorFlow's name of a dtype -> (its number in the DataType enumeration, numpy's dtype). Strings are arrays
-# of bytes objects.
+# By TensorFlow's name of a dtype: its number in the DataType enumeration and NumPy's dtype. Strings are object arrays
+# of bytes.
 DTYPES: dict[str, tuple[int, np.dtype]] = {
     "float32": (1, np.dtype("float32")),
     "float64": (2, np.dtype("float64")),
@@ -15,54 +15,54 @@ DTYPES: dict[str, tuple[int, np.dtype]] = {
 }
 DTYPE_NAMES: dict[int, str] = {number: name for name, (number, _) in DTYPES.items()}
 
-# Kinds of Python numbers (numpy's letters) that a list may hold for an input of each kind.
-_KINDS_TAKEN = {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}
+# For an input of each kind (NumPy's letters), the kinds of numbers that a list may contain.
+_KINDS_ACCEPTED = {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}
 
 
 def to_array(label: str, value: object, dtype: str, shape: tuple[int | None, ...] | None) -> np.ndarray:
-    """Turns `value` into the array that an input takes, or says why it can't be one.
+    """Converts `value` into an array for an input.
 
     Args:
-        label: how the message calls the value, such as `signature 'generate', input 'text'`.
-        value: an array of exactly that dtype, or nested lists of Python values. Strings are str (sent as
-            UTF-8) or bytes.
+        label: What messages call the value, such as `signature 'generate', input 'text'`.
+        value: An array of exactly that dtype, or nested lists of Python values. Strings are str (encoded as UTF-8) or
+            bytes.
         dtype: TensorFlow's name of the dtype, one of `DTYPES`.
-        shape: the sizes asked for, `None` for any size; `None` in place of the tuple for any rank.
+        shape: The required sizes, None for any size; None in place of the tuple for any rank.
 
     Returns:
         An array of that dtype in C order; for strings an object array of bytes.
 
     Raises:
-        ValueError: the value has another dtype, rank or size, or a number that the dtype can't hold.
+        ValueError: If the value has another dtype, rank or size, or a number that the dtype cannot represent.
     """
     try:
         array = _strings(label, value) if dtype == "string" else _numbers(label, value, dtype)
     except ValueError as error:
         if str(error).startswith(label):
             raise
-        raise ValueError(f"{label} must be a full rectangle of {dtype} values ({error})") from error
-    if shape is not None and not _fits(array.shape, shape):
+        raise ValueError(f"{label} must be {dtype} values in lists of equal lengths ({error})") from error
+    if shape is not None and not _matches(array.shape, shape):
         raise ValueError(f"{label} must have shape {shape_text(shape)}. Received: shape {array.shape}")
     return array
 
 
 def shape_text(shape: tuple[int | None, ...] | None) -> str:
-    """A shape for a message: `(any, 128)`, or `of any rank`."""
+    """A shape for messages, such as `(any, 128)` or `of any rank`."""
     if shape is None:
         return "of any rank"
     sizes = ", ".join("any" if size is None else str(size) for size in shape)
     return f"({sizes},)" if len(shape) == 1 else f"({sizes})"
 
 
-def _fits(sizes: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:
+def _matches(sizes: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:
     pairs = zip(sizes, shape, strict=False)
-    return len(sizes) == len(shape) and all(wanted in (None, size) for size, wanted in pairs)
+    return len(sizes) == len(shape) and all(required in (None, size) for size, required in pairs)
 
 
 def _strings(label: str, value: object) -> np.ndarray:
-    given = np.asarray(value, dtype=object)
-    array = np.empty(given.shape, dtype=object)
-    for index, item in enumerate(given.flat):
+    items = np.asarray(value, dtype=object)
+    array = np.empty(items.shape, dtype=object)
+    for index, item in enumerate(items.flat):
         if not isinstance(item, str | bytes):
             raise ValueError(f"{label} must hold str or bytes. Received: {item!r} ({type(item).__name__})")
         array.flat[index] = item.encode() if isinstance(item, str) else item
@@ -70,17 +70,17 @@ def _strings(label: str, value: object) -> np.ndarray:
 
 
 def _numbers(label: str, value: object, dtype: str) -> np.ndarray:
-    wanted = DTYPES[dtype][1]
-    given = np.asarray(value)
+    target = DTYPES[dtype][1]
+    source = np.asarray(value)
     if isinstance(value, np.ndarray | np.generic):
-        if given.dtype != wanted:
-            raise ValueError(f"{label} must have dtype {dtype}. Received: dtype {given.dtype}")
-    elif given.size and given.dtype.kind not in _KINDS_TAKEN[wanted.kind]:
-        raise ValueError(f"{label} must hold {dtype} values. Received: values of dtype {given.dtype}")
+        if source.dtype != target:
+            raise ValueError(f"{label} must have dtype {dtype}. Received: dtype {source.dtype}")
+    elif source.size and source.dtype.kind not in _KINDS_ACCEPTED[target.kind]:
+        raise ValueError(f"{label} must hold {dtype} values. Received: values of dtype {source.dtype}")
     with np.errstate(over="ignore"):
-        array = given.astype(wanted, order="C")
-    # A number that does not fit comes back as another integer or as infinity.
-    kept = np.isfinite(array) == np.isfinite(given) if wanted.kind == "f" else array == given
-    if given.size and not np.all(kept):
-        raise ValueError(f"{label} must fit into {dtype}. Received: {given[~kept].flat[0]}")
+        array = source.astype(target, order="C")
+    # A number that does not fit becomes another integer or infinity.
+    exact = np.isfinite(array) == np.isfinite(source) if target.kind == "f" else array == source
+    if source.size and not np.all(exact):
+        raise ValueError(f"{label} must fit into {dtype}. Received: {source[~exact].flat[0]}")
     return array

@@ -1,4 +1,4 @@
-"""Warm-up requests: what TensorFlow Serving runs on a version before it sends users to it."""
+"""Warm-up requests, which TensorFlow Serving runs on a version before it serves users."""
 
 import pathlib
 from collections.abc import Iterable
@@ -14,11 +14,10 @@ _MODEL_SIGNATURE = 3
 
 
 def write_warmup(version: pathlib.Path, signatures: Iterable[Signature]) -> None:
-    """Writes `assets.extra/tf_serving_warmup_requests`: the example of every signature as a PredictionLog
-    record.
+    """Writes `assets.extra/tf_serving_warmup_requests`, the example of every signature as a PredictionLog record.
 
-    See https://www.tensorflow.org/tfx/serving/saved_model_warmup. The message classes come with the package
-    tensorflow-serving-api, which pins TensorFlow; four nested fields need no classes.
+    See https://www.tensorflow.org/tfx/serving/saved_model_warmup. The four nested fields are encoded by hand, because
+    their message classes are in the package tensorflow-serving-api, which pins TensorFlow.
     """
     import tensorflow as tf
 

@@ -1,6 +1,6 @@
-"""The protocol-buffer wire format, as little of it as signatures and warm-up requests need.
+"""The part of the protocol-buffer wire format that signatures and warm-up requests need.
 
-TensorFlow's generated message classes come with `import tensorflow`, which the stock check must do without.
+The stock check cannot use TensorFlow's generated message classes, since it must not import tensorflow.
 See https://protobuf.dev/programming-guides/encoding/.
 """
 
@@ -8,10 +8,10 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
 class Message:
-    """The fields of one message, given its bytes. Of a field that is there twice the last value counts.
+    """The fields of a message, parsed from its bytes. If a field occurs twice, the last value counts.
 
     Raises:
-        ValueError: the bytes end within a field, or use the old group encoding.
+        ValueError: If the bytes end within a field, or use the old group encoding.
     """
 
     def __init__(self, data: bytes):
@@ -24,21 +24,21 @@ class Message:
             if kind == VARINT:
                 self._integers[number], position = _read_varint(data, position)
             elif kind in (FIXED64, FIXED32):
-                raw, position = _take(data, position, 8 if kind == FIXED64 else 4)
+                raw, position = _read_bytes(data, position, 8 if kind == FIXED64 else 4)
                 self._integers[number] = int.from_bytes(raw, "little")
             elif kind == BYTES:
                 size, position = _read_varint(data, position)
-                raw, position = _take(data, position, size)
+                raw, position = _read_bytes(data, position, size)
                 self._payloads.setdefault(number, []).append(raw)
             else:
                 raise ValueError(f"Field {number} must have wire type 0, 1, 2 or 5. Received: {kind}")
 
     def integer(self, number: int) -> int:
-        """A varint or fixed-width field as an unsigned integer, 0 if it isn't there."""
+        """A varint or fixed-width field as an unsigned integer, 0 if absent."""
         return self._integers.get(number, 0)
 
     def payload(self, number: int) -> bytes:
-        """A string, bytes or message field, empty if it isn't there."""
+        """A string, bytes or message field, empty if absent."""
         return self._payloads.get(number, [b""])[-1]
 
     def payloads(self, number: int) -> list[bytes]:
@@ -89,7 +89,7 @@ def _write_varint(value: int) -> bytes:
     return bytes(output)
 
 
-def _take(data: bytes, position: int, size: int) -> tuple[bytes, int]:
+def _read_bytes(data: bytes, position: int, size: int) -> tuple[bytes, int]:
     if position + size > len(data):
         raise ValueError(f"The message ends within a field of {size} bytes, at byte {position}")
     return data[position : position + size], position + size

@@ -13,6 +13,9 @@ from ikelos.layers import decoding, distributions, testing
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 REFERENCE = sorted(DOCS.glob("reference/*.md"))
+PAGES = sorted(
+    page for pattern in ("*.md", "kernels/*.md", "serving/*.md", "docs/**/*.md") for page in ROOT.glob(pattern)
+)
 
 
 def documented():
@@ -48,14 +51,25 @@ def test_every_page_is_in_the_navigation():
     assert sorted(listed) == sorted(str(page.relative_to(DOCS)) for page in DOCS.glob("**/*.md"))
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.glob("**/*.md")], ids=str)
+@pytest.mark.parametrize("page", PAGES, ids=str)
 def test_links_lead_somewhere(page):
     links = re.findall(r"\]\(([^)#\s]+)", page.read_text())
     missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
     assert missing == []
 
 
-def test_the_readmes_examples_run():
-    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) >= 7
-    exec("".join(blocks), {})  # each goes on from those before it
+# The Python blocks of the README, the guides and the recipe of a native op.
+EXAMPLES = {
+    f"{page.relative_to(ROOT)}-{i}": block
+    for page in [ROOT / "README.md", ROOT / "kernels" / "README.md", *sorted(DOCS.glob("*.md"))]
+    for i, block in enumerate(re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL))
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_each_example_runs_alone(name):
+    exec(EXAMPLES[name], {})
+
+
+def test_the_readme_has_examples():
+    assert sum(name.startswith("README.md-") for name in EXAMPLES) >= 2

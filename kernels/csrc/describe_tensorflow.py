@@ -1,4 +1,4 @@
-"""Prints, as JSON, the TensorFlow this interpreter has: for CMake, which keeps what `dispatch.py` reads."""
+"""Prints this interpreter's TensorFlow as JSON, for CMake and for the record that `dispatch.py` reads."""
 
 import json
 import os

@@ -1,2 +1,1 @@
-"""Each op in plain TensorFlow, one file an op: its meaning, the portable graph, and the oracle of the
-tests."""
+"""Each op in plain TensorFlow: its definition, its portable implementation, and what tests compare the kernel with."""

@@ -1,4 +1,4 @@
-"""What attention makes of each pair of a query and a key, for all keys at once or a block of them."""
+"""Logits, masks and dropout of query-key pairs, for all keys at once or for one block of them."""
 
 import functools
 from collections.abc import Sequence
@@ -6,89 +6,95 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from ikelos.kernels.attention_arguments import Options
-from ikelos.kernels.reference import dropout
+from ikelos.kernels.reference import dropout as attention_dropout
 from ikelos.kernels.reference.shapes import sizes
 
-# A bias of this or less forbids its pair, and the logits of forbidden pairs are about it: exp() of it is exactly 0,
-# and unlike -inf it makes no NaN of a row without any allowed pair.
-FORBIDDEN = -1e30
+# A bias of this value or less masks its pair, and masked pairs get about this logit: its exp() is exactly 0, and unlike
+# -inf it gives no NaN in a row in which every pair is masked.
+MASKED_LOGIT = -1e30
 
 
 class Queries:
-    """The queries `[B,T,N,H]`, ready to meet keys."""
+    """Scaled queries `[B,T,N,H]` with their positions, from which logits are computed block by block."""
 
     def __init__(self, query: tf.Tensor, num_key_heads: int, options: Options):
         self.options = options
         self.batch, self.count, self.heads, _ = sizes(query)
         self.key_heads = num_key_heads
-        self.scaled = self.grouped(query * tf.constant(options.scale, query.dtype))
+        self.scaled = self.group_heads(query * tf.constant(options.scale, query.dtype))
         self.positions = tf.range(self.count, dtype=tf.int64)[:, None]
         if options.query_offset is not None:
-            # Wider than int32, where an offset and a window could overflow.
+            # In int64, because an offset plus a window could overflow int32.
             self.positions += tf.cast(options.query_offset, tf.int64)[:, None, None, None]
         if options.dropout_seed is not None:
-            self.words = dropout.row_words(options.dropout_seed, self.batch, self.heads, self.count)
+            self.words = attention_dropout.row_words(options.dropout_seed, self.batch, self.heads, self.count)
 
-    def grouped(self, x: tf.Tensor) -> tf.Tensor:
-        """`[B,T,N,X]` as `[B,K,N/K*T,X]`: the heads that share a key head one after another, so that keys are never
+    def group_heads(self, x: tf.Tensor) -> tf.Tensor:
+        """`[B,T,N,X]` as `[B,K,N/K*T,X]`: the query heads that share a key head become rows, so keys are never
         repeated."""
         rows = self.heads // max(self.key_heads, 1) * self.count
         return tf.reshape(tf.transpose(x, [0, 2, 1, 3]), [self.batch, self.key_heads, rows, sizes(x)[3]])
 
-    def grouped_pairs(self, x: tf.Tensor) -> tf.Tensor:
+    def group_pairs(self, x: tf.Tensor) -> tf.Tensor:
         """`[B,N,T,s]` as `[B,K,N/K*T,s]`."""
         rows = self.heads // max(self.key_heads, 1) * self.count
         return tf.reshape(x, [self.batch, self.key_heads, rows, sizes(x)[3]])
 
-    def by_head(self, x: tf.Tensor) -> tf.Tensor:
+    def ungroup(self, x: tf.Tensor) -> tf.Tensor:
         """`[B,K,N/K*T,X]` as `[B,N,T,X]`."""
         return tf.reshape(x, [self.batch, self.heads, self.count, sizes(x)[3]])
 
     def logits(
         self, key: tf.Tensor, bias: tf.Tensor | None, mask: tf.Tensor | None, keys: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Logits `[B,N,T,s]` of `key`, `[B,K,s,H]`, and which pairs are allowed: bool, broadcastable to the same, None
-        if all are. Those of forbidden pairs mean nothing.
+        """The logits of some keys, and which pairs are allowed; the logits of other pairs are meaningless.
 
-        `bias` and `mask` are broadcastable to the logits; `keys`, int32 `[s]`, are the keys' positions.
+        Args:
+            key: `[B,K,s,H]`.
+            bias: Broadcastable to `[B,N,T,s]`, or None.
+            mask: Boolean, broadcastable to `[B,N,T,s]`, or None.
+            keys: Positions of the keys, int32 `[s]`.
+
+        Returns:
+            Logits `[B,N,T,s]`, and a boolean broadcastable to them, None if every pair is allowed.
         """
         dtype, options = key.dtype, self.options
-        logits = self.by_head(tf.matmul(self.scaled, key, transpose_b=True))
+        logits = self.ungroup(tf.matmul(self.scaled, key, transpose_b=True))
         conditions = []
         if bias is not None:
-            # Not `bias > FORBIDDEN`, which would hide a NaN.
-            conditions.append(~(bias <= FORBIDDEN))
+            # Not `bias > MASKED_LOGIT`, which would hide a NaN.
+            conditions.append(~(bias <= MASKED_LOGIT))
             logits += tf.where(conditions[0], bias, tf.zeros([], dtype))
         if options.alibi_slopes is not None:
-            # No gradient, in the native kernel neither: slopes are constants of the model.
+            # Slopes are constants of the model and get no gradient, as in the native kernel.
             slopes = tf.cast(tf.stop_gradient(options.alibi_slopes), dtype)[:, None, None]
-            logits -= slopes * tf.cast(tf.abs(_clipped(self.positions, -(2**30), 2**30) - keys), dtype)
+            logits -= slopes * tf.cast(tf.abs(_clip(self.positions, -(2**30), 2**30) - keys), dtype)
         if mask is not None:
             conditions.append(mask)
         if options.key_value_seq_lengths is not None:
             conditions.append(keys < options.key_value_seq_lengths[:, None, None, None])
-        # One comparison of int32 for each pair: the limits are clipped to where keys can be.
+        # Limits are clipped to possible key positions, so that one int32 comparison per pair suffices.
         if options.window_left >= 0:
-            conditions.append(keys >= _clipped(self.positions - options.window_left, -1))
+            conditions.append(keys >= _clip(self.positions - options.window_left, -1))
         if options.is_causal or options.window_right >= 0:
             right = 0 if options.is_causal else options.window_right
-            conditions.append(keys <= _clipped(self.positions + right, -1))
+            conditions.append(keys <= _clip(self.positions + right, -1))
         return logits, functools.reduce(tf.logical_and, conditions) if conditions else None
 
-    def dropped(self, weights: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
-        """`[B,N,T,s]` after dropout."""
+    def dropout(self, weights: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
+        """The weights `[B,N,T,s]` of the keys at positions `keys`, after dropout."""
         if self.options.dropout_seed is None:
             return weights
         rate = self.options.dropout_rate
-        kept = dropout.keep(self.words, rate, keys)
+        kept = attention_dropout.keep(self.words, rate, keys)
         return tf.where(kept, weights / tf.constant(1 - rate, weights.dtype), tf.zeros([], weights.dtype))
 
 
-def unpacked(inputs: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor | None]:
-    """Query, key, value and the bias, None if there is none among the inputs that have a gradient."""
+def unpack(inputs: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor | None]:
+    """Query, key, value and bias, None if `inputs` has only three."""
     query, key, value, *bias = inputs
     return query, key, value, bias[0] if bias else None
 
 
-def _clipped(positions: tf.Tensor, lowest: int, highest: int = 2**31 - 1) -> tf.Tensor:
+def _clip(positions: tf.Tensor, lowest: int, highest: int = 2**31 - 1) -> tf.Tensor:
     return tf.cast(tf.clip_by_value(positions, lowest, highest), tf.int32)

@@ -1,11 +1,11 @@
-"""Attention with all logits `[B,N,T,S]` at once, and its second gradient."""
+"""Attention with all logits `[B,N,T,S]` at once, and its second derivative."""
 
 import tensorflow as tf
 
 from ikelos.kernels import gradients
 from ikelos.kernels.arguments import arithmetic
 from ikelos.kernels.attention_arguments import Options
-from ikelos.kernels.reference.attention_pairs import FORBIDDEN, Queries, unpacked
+from ikelos.kernels.reference.attention_pairs import MASKED_LOGIT, Queries, unpack
 from ikelos.kernels.reference.shapes import sizes
 
 
@@ -17,23 +17,23 @@ def attend(
     options: Options,
     with_residual: bool = True,
 ) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """The output `[B,T,N,E]` and, if wanted, the residual `[B,T,N]`."""
-    given, dtype = query.dtype, arithmetic(query.dtype)
+    """The output `[B,T,N,E]` and, if `with_residual`, the residual `[B,T,N]`."""
+    output_dtype, dtype = query.dtype, arithmetic(query.dtype)
     query, key, value, bias = (None if x is None else tf.cast(x, dtype) for x in (query, key, value, bias))
     num_keys, key_heads = sizes(key)[1:3]
     queries, keys = Queries(query, key_heads, options), tf.range(num_keys)
     logits, allowed = queries.logits(tf.transpose(key, [0, 2, 1, 3]), bias, options.mask, keys)
     if allowed is not None:
-        # A sum and not a select: its gradient is free.
-        logits += tf.where(allowed, tf.zeros([], dtype), tf.constant(FORBIDDEN, dtype))
-    weights = queries.dropped(tf.nn.softmax(logits), keys)
-    attended = queries.by_head(tf.matmul(queries.grouped_pairs(weights), tf.transpose(value, [0, 2, 1, 3])))
+        # An addition instead of a select, since its gradient costs nothing.
+        logits += tf.where(allowed, tf.zeros([], dtype), tf.constant(MASKED_LOGIT, dtype))
+    weights = queries.dropout(tf.nn.softmax(logits), keys)
+    attended = queries.ungroup(tf.matmul(queries.group_pairs(weights), tf.transpose(value, [0, 2, 1, 3])))
     output = tf.transpose(attended, [0, 2, 1, 3])
-    # Of use to few, and another pass over all logits.
+    # Computed on request only: it is another pass over all logits.
     residual = tf.transpose(tf.reduce_logsumexp(logits, axis=-1), [0, 2, 1]) if with_residual else None
-    # Rows are zeroed in the results: the weights are larger, and the gradient is the same.
+    # Invalid rows are zeroed in the output and not in the weights, which are larger; the gradient is the same.
     valid = []
-    if allowed is not None and not (bias is None and _always_meets_keys(options, query.shape[1], key.shape[1])):
+    if allowed is not None and not (bias is None and _every_query_sees_a_key(options, query.shape[1], key.shape[1])):
         seen = tf.reduce_any(allowed[(None,) * (4 - allowed.shape.rank)], axis=-1)
         valid.append(tf.transpose(seen, [0, 2, 1]))
     if options.query_seq_lengths is not None:
@@ -42,19 +42,19 @@ def attend(
         output *= tf.cast(condition, dtype)[..., None]
         if residual is not None:
             residual = tf.where(condition, residual, tf.constant(float("-inf"), dtype))
-    return tf.cast(output, given), residual
+    return tf.cast(output, output_dtype), residual
 
 
 def second_gradients(inputs, options: Options, output_grads, upstream) -> list[tf.Tensor | None]:
-    """Gradients by `inputs` (query, key, value and, if there is one, bias) and by `output_grads` (those by output and
-    residual), given those by the first gradients, `upstream`."""
-    return gradients.second_gradients(
-        lambda *inputs: attend(*unpacked(inputs), options), inputs, output_grads, upstream
-    )
+    """`ikelos.kernels.gradients.second_gradients` of attention.
+
+    `inputs` are query, key, value and possibly bias; `output_grads` the gradients of output and residual.
+    """
+    return gradients.second_gradients(lambda *inputs: attend(*unpack(inputs), options), inputs, output_grads, upstream)
 
 
-def _always_meets_keys(options: Options, num_queries: int | None, num_keys: int | None) -> bool:
-    """Whether it is known that the options leave no query without a key."""
+def _every_query_sees_a_key(options: Options, num_queries: int | None, num_keys: int | None) -> bool:
+    """Whether it is certain at trace time that no query is masked from every key."""
     if any(x is not None for x in (options.query_offset, options.mask, options.key_value_seq_lengths)):
         return False
     if options.window_left < 0:

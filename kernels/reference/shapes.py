@@ -1,4 +1,4 @@
-"""Sizes of tensors."""
+"""Static and dynamic shapes of tensors."""
 
 from collections.abc import Collection
 
@@ -6,29 +6,33 @@ import tensorflow as tf
 
 
 def sizes(x: tf.Tensor) -> list[int | tf.Tensor]:
-    """The shape of `x`: ints where they are known when traced, so that static shapes are kept, and tensors
-    elsewhere."""
+    """The shape of `x`, with an int for each size that is known at trace time and a scalar tensor for the others."""
     dynamic = tf.shape(x)
     return [dynamic[axis] if known is None else known for axis, known in enumerate(x.shape)]
 
 
 def assertions(
-    given: dict[str, tuple[tf.Tensor | None, str]], right: dict[str, int | tf.Tensor], broadcast: Collection[str] = ()
+    arguments: dict[str, tuple[tf.Tensor | None, str]],
+    axis_sizes: dict[str, int | tf.Tensor],
+    broadcastable: Collection[str] = (),
 ) -> list[tf.Operation]:
-    """That sizes which were unknown when traced fit, where broadcasting would take one for any. XLA leaves assertions
-    out.
+    """Assertions of the sizes that are unknown at trace time. XLA ignores them.
 
-    `given` has by name each tensor and a letter for each of its axes, `right` the sizes by letter. Axes of those named
-    in `broadcast` may be 1.
+    They are needed where broadcasting would accept a size of 1 for any other.
+
+    Args:
+        arguments: Each tensor, or None, by its name, with a letter for each of its axes.
+        axis_sizes: The expected sizes by letter.
+        broadcastable: Names of the tensors whose axes may also be 1.
     """
     found = []
-    for name, (x, letters) in given.items():
+    for name, (x, letters) in arguments.items():
         for axis, letter in enumerate(letters if x is not None else ""):
-            size, expected = sizes(x)[axis], right[letter]
-            if isinstance(size, int) and (isinstance(expected, int) or (name in broadcast and size == 1)):
+            size, expected = sizes(x)[axis], axis_sizes[letter]
+            if isinstance(size, int) and (isinstance(expected, int) or (name in broadcastable and size == 1)):
                 continue
-            message = f"{name}: axis {axis} must be {letter}"
-            if name in broadcast:
+            message = f"axis {axis} of `{name}` must be {letter}"
+            if name in broadcastable:
                 message, expected = f"{message} or 1", tf.where(tf.equal(size, 1), 1, expected)
             found.append(tf.debugging.assert_equal(size, expected, message))
     return found

@@ -119,4 +119,4 @@ def _left_to_cudnn(op_name, dtype):
     choice = kernels.explain(op_name, dtype)
     # Who asks for the reference wants stock operations that run everywhere, as in an export. Masked steps are
     # left out by the caller: cuDNN puts out 0 there instead of the last output.
-    return choice.implementation == "reference" and not choice.asked and bool(tf.config.list_logical_devices("GPU"))
+    return choice.implementation == "reference" and not choice.requested and bool(tf.config.list_logical_devices("GPU"))

@@ -26,7 +26,7 @@ def attend(request, monkeypatch):
     """The op in one implementation; of the reference, both ways it has, the second with small blocks."""
     if request.param == "streaming":
         monkeypatch.setattr(attention_streaming, "BLOCK", 8)
-        monkeypatch.setattr(reference, "PAIRS_AT_ONCE", 0)
+        monkeypatch.setattr(reference, "MOST_LOGITS_AT_ONCE", 0)
     implementation = "native" if request.param == "native" else "reference"
     return functools.partial(kernels.attention, implementation=implementation)
 
@@ -181,7 +181,7 @@ def test_each_option_alone(name, sizes, attend, attention_oracle):
 
 
 def features(seed, attend):
-    """What a combination has that a fault could hang on."""
+    """The features of a combination that could trigger a fault."""
     sizes, options = combination(seed)
     given = {name: name in options for name in [*OPTIONS, "dropout_rate"]}
     return {"attend": attend, **dict(zip("BTSNKHE", sizes, strict=True)), **given}
@@ -243,7 +243,7 @@ def test_one_trace_for_all_sizes(jit_compile, attend, attention_oracle):
         return *outputs, *tape.gradient(outputs[0], [query, key, bias])
 
     sizes = [(2, 5, 7, (2, 4, 5, 7)), (1, 3, 29, (1, 4, 1, 1)), (3, 3, 24, (1, 4, 3, 24)), (2, 1, 1, (1, 4, 1, 1))]
-    # XLA compiles each anew, for seconds.
+    # XLA compiles each again, which takes seconds.
     for batch, queries, keys, bias_shape in sizes[:2] if jit_compile else sizes:
         query, key, bias = normal(batch, queries, 4, 8), normal(batch, keys, 2, 8), normal(*bias_shape)
         lengths, seed = np.minimum(np.arange(1, batch + 1), keys).astype("int32"), np.array([1, -2], "int32")
@@ -364,7 +364,7 @@ def test_second_gradients(jit_compile, attend):
     ours = tf.function(penalty, jit_compile=jit_compile)(attend, tf.float32, inputs, weights)
     plain = functools.partial(kernels.attention, implementation="reference")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reference, "PAIRS_AT_ONCE", 2**40)
+        patch.setattr(reference, "MOST_LOGITS_AT_ONCE", 2**40)
         theirs = penalty(plain, tf.float64, inputs, weights)
     for a, b in zip(ours, theirs, strict=True):
         # Several levels of sums of up to 60 terms, with some cancellation.
@@ -523,7 +523,7 @@ def test_empty_axes_of_unknown_size(jit_compile, attend):
         [tf.TensorSpec([None] * 4), tf.TensorSpec([None] * 3)],
     ]
     run = tf.function(functools.partial(causal_gradients, attend), jit_compile=jit_compile, input_signature=signature)
-    # XLA compiles each anew.
+    # XLA compiles each again.
     for empty, bias_axes in [("B", "S"), ("T", ""), ("S", "S"), ("B and S", "BNTS")]:
         assert_empty_axes_give_nothing(run, empty, bias_axes)
 
@@ -657,7 +657,7 @@ def test_sizes_beyond_the_native_kernel_are_the_references(size, value_size, att
     outputs = kernels.attention(*inputs)
     expected = attention_oracle(*inputs)
     attention_oracle.assert_within(outputs, expected.output, expected.output_bound)
-    with pytest.raises(ValueError, match=f"attention cannot run as 'native': .*{size if size > 256 else value_size}"):
+    with pytest.raises(ValueError, match=f"must not be 'native' for attention: .*{size if size > 256 else value_size}"):
         kernels.attention(*inputs, implementation="native")
 
 

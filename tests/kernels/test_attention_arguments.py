@@ -19,22 +19,25 @@ F32 = "float32"
             r"`query` must be of a floating type, .*query.dtype=int64",
         ),
         ({"key": np.ones([2, 3, 2, 4], "float64")}, "Received: key.dtype=float64, query.dtype=float32"),
-        ({"value": np.ones([2, 4, 2, 4], F32)}, r"one batch size, length and .*Received: key.shape=\(2, 3, 2, 4\)"),
+        (
+            {"value": np.ones([2, 4, 2, 4], F32)},
+            r"the same batch size, length and .*Received: key.shape=\(2, 3, 2, 4\)",
+        ),
         ({"value": np.ones([2, 3, 1, 4], F32)}, r"Received: .*, value.shape=\(2, 3, 1, 4\)"),
         ({"query": np.ones([2, 3, 3, 4], F32)}, r"a multiple .* Received: query.shape=\(2, 3, 3, 4\)"),
         ({x: np.ones([2, 3, 0, 4], F32) for x in ("key", "value")}, r"a multiple .*key.shape=\(2, 3, 0, 4\)"),
-        ({"query": np.ones([2, 3, 4, 5], F32)}, r"one head size. Received: query.shape=\(2, 3, 4, 5\)"),
+        ({"query": np.ones([2, 3, 4, 5], F32)}, r"the same head size. Received: query.shape=\(2, 3, 4, 5\)"),
         ({x: np.ones([2, 3, 2, 0], F32) for x in ("query", "key")}, r"at least 1.*query.shape=\(2, 3, 2, 0\)"),
-        ({"query": np.ones([3, 3, 2, 4], F32)}, r"`query` and `key` must have one batch size"),
+        ({"query": np.ones([3, 3, 2, 4], F32)}, r"`query` and `key` must have the same batch size"),
         ({"query": np.ones([1, 3, 2, 4], F32)}, r"Received: query.shape=\(1, 3, 2, 4\), key.shape=\(2, 3, 2, 4\)"),
         ({"bias": np.ones([2, 1, 3, 4])}, r"here \[2, 2, 3, 3\]. Received: bias.shape=\(2, 1, 3, 4\)"),
         ({"bias": np.ones([1, 1, 1, 1, 3])}, r"Received: bias.shape=\(1, 1, 1, 1, 3\)"),
         ({"bias": np.ones([3, 3], int)}, "`bias` must be of a floating type, one of .* Received: bias.dtype=int64"),
         ({"mask": np.ones([5, 3], bool)}, r"Received: mask.shape=\(5, 3\)"),
         ({"mask": np.ones([3, 3], F32)}, "`mask` must be boolean. Received: mask.dtype=float32"),
-        ({"scale": float("nan")}, "`scale` must be a finite number as float32. Received: scale=nan"),
-        ({"scale": "1"}, "`scale` must be a finite number as float32. Received: scale=1"),
-        ({"scale": 1e39}, r"`scale` must be a finite number as float32. Received: scale=1e\+39"),
+        ({"scale": float("nan")}, "`scale` must be a number that is finite in float32. Received: scale=nan"),
+        ({"scale": "1"}, "`scale` must be a number that is finite in float32. Received: scale=1"),
+        ({"scale": 1e39}, r"`scale` must be a number that is finite in float32. Received: scale=1e\+39"),
         ({"scale": True}, "Received: scale=True"),
         ({"query_seq_lengths": 3}, r"here \[2\]. Received: query_seq_lengths.shape=\(\)"),
         ({"query_seq_lengths": [1, 4]}, r"`query_seq_lengths` must be within 0 and 3. Received: .*\[1, 4\]"),
@@ -55,13 +58,16 @@ F32 = "float32"
         ({"local_window_size": (-1, 0)}, r"Received: local_window_size=\(-1, 0\)"),
         ({"local_window_size": (1, 2.5)}, r"Received: local_window_size=\(1, 2.5\)"),
         ({"local_window_size": (1, 2, 3)}, r"Received: local_window_size=\(1, 2, 3\)"),
-        ({"alibi_slopes": [0.5]}, r"of shape \[heads\], here \[2\]. Received: alibi_slopes.shape=\(1,\)"),
+        ({"alibi_slopes": [0.5]}, r"have shape \[heads\], here \[2\]. Received: alibi_slopes.shape=\(1,\)"),
         ({"alibi_slopes": [1, 2]}, "`alibi_slopes` must be of a floating type, .*: alibi_slopes.dtype=int32"),
         ({"dropout_rate": 1.0, "dropout_seed": [1, 2]}, "at least 0 and below 1. Received: dropout_rate=1.0"),
         # As a float32 it is 1.
         ({"dropout_rate": 1 - 1e-12, "dropout_seed": [1, 2]}, "Received: dropout_rate=1.0"),
         ({"dropout_rate": -0.5, "dropout_seed": [1, 2]}, "Received: dropout_rate=-0.5"),
-        ({"dropout_rate": 0.5}, "`dropout_seed` must be given with a dropout rate. Received: dropout_rate=0.5"),
+        (
+            {"dropout_rate": 0.5},
+            "`dropout_seed` must be given if `dropout_rate` is above 0. Received: dropout_rate=0.5",
+        ),
         ({"dropout_rate": 0.5, "dropout_seed": 1}, r"Received: dropout_seed.shape=\(\)"),
         ({"dropout_rate": 0.5, "dropout_seed": [0.0, 1.0]}, "Received: dropout_seed.dtype=float32"),
         ({"implementation": "fast"}, "implementation='fast'"),
@@ -84,7 +90,7 @@ def test_heads_must_be_known_when_traced():
     def attend(x):
         return kernels.attention(x, x, x)
 
-    with pytest.raises(ValueError, match=r"must be known when the graph is traced.*query.shape=\(2, 3, None, 4\)"):
+    with pytest.raises(ValueError, match=r"must be known at trace time.*query.shape=\(2, 3, None, 4\)"):
         attend.get_concrete_function()
 
 

@@ -34,7 +34,7 @@ def foreign_library(monkeypatch, tmp_path):
     """A library that says it was built for another TensorFlow. Opening it would fail: it is no library."""
     path = tmp_path / dispatch.LIBRARY_NAME
     path.write_bytes(b"no library")
-    path.with_suffix(".json").write_text(json.dumps(dispatch._running() | {"version": "2.20.0"}))
+    path.with_suffix(".json").write_text(json.dumps(dispatch._running_tensorflow() | {"version": "2.20.0"}))
     monkeypatch.setattr(dispatch, "_find_library", lambda: path)
     return path
 
@@ -53,9 +53,9 @@ def test_explain_native():
     ("arguments", "text"),
     [
         ({"dtype": "float64"}, "reference: the native kernel takes float32 and bfloat16, not float64"),
-        ({"shape": ()}, "reference: the native kernel takes at least one axis, not a scalar"),
+        ({"shape": ()}, "reference: the native kernel takes tensors with at least one axis, not scalars"),
         ({"device": "/device:GPU:1"}, "reference: the native kernels run on CPU, not on GPU"),
-        ({"implementation": "reference"}, "reference: asked for by the argument implementation"),
+        ({"implementation": "reference"}, "reference: requested by the argument implementation"),
         ({"op_name": "juggle"}, "reference: no native kernel for this op"),
         (
             {"op_name": "gru", "dtype": "float64"},
@@ -67,25 +67,25 @@ def test_explain_reference(arguments, text):
     assert str(kernels.explain(**{"op_name": "rms_norm"} | arguments)) == text
 
 
-def test_a_choice_tells_whether_it_was_asked_for(monkeypatch):
-    assert not kernels.explain("rms_norm").asked
-    assert not kernels.explain("rms_norm", "float64").asked
+def test_a_choice_tells_whether_it_was_requested(monkeypatch):
+    assert not kernels.explain("rms_norm").requested
+    assert not kernels.explain("rms_norm", "float64").requested
     for implementation in dispatch.IMPLEMENTATIONS:
-        assert kernels.explain("rms_norm", implementation=implementation).asked
+        assert kernels.explain("rms_norm", implementation=implementation).requested
         with kernels.use(implementation):
-            assert kernels.explain("rms_norm").asked
+            assert kernels.explain("rms_norm").requested
     for implementation in dispatch.IMPLEMENTATIONS:
         monkeypatch.setenv("IKELOS_KERNELS", implementation)
-        assert kernels.explain("rms_norm").asked
+        assert kernels.explain("rms_norm").requested
         # What has no native kernel is not native for the asking.
-        assert kernels.explain("juggle").asked == (implementation == "reference")
+        assert kernels.explain("juggle").requested == (implementation == "reference")
 
 
 @pytest.mark.parametrize(
     ("op_name", "message"),
     [
-        ("attention", "expected sizes of attention, which are value_size. Received: valuesize=3"),
-        ("rms_norm", "expected no sizes for rms_norm. Received: valuesize=3"),
+        ("attention", "`sizes` of attention must be among: value_size. Received: valuesize=3"),
+        ("rms_norm", "`sizes` of rms_norm must be among: none. Received: valuesize=3"),
     ],
 )
 def test_explain_knows_its_sizes(op_name, message):
@@ -96,7 +96,7 @@ def test_explain_knows_its_sizes(op_name, message):
 def test_scope():
     assert kernels.explain("rms_norm").implementation == "native"
     with kernels.use("reference"):
-        assert str(kernels.explain("rms_norm")) == "reference: asked for by the scope kernels.use"
+        assert str(kernels.explain("rms_norm")) == "reference: requested by the scope kernels.use"
         with kernels.use("native"):
             assert kernels.explain("rms_norm").implementation == "native"
         assert kernels.explain("rms_norm").implementation == "reference"
@@ -128,22 +128,23 @@ def test_scope_decides_when_the_graph_is_traced():
 
 @pytest.mark.parametrize("implementation", ["fast", ""])
 def test_implementation_must_be_one_of_two(implementation):
-    message = f"implementation: expected 'native' or 'reference'. Received: implementation='{implementation}'"
+    message = f"`implementation` must be 'native', 'reference' or None. Received: implementation='{implementation}'"
     with pytest.raises(ValueError, match=message):
         rms_norm(implementation=implementation)
     with pytest.raises(ValueError, match=message), kernels.use(implementation):
         pass
 
 
-def test_native_asked_for_where_there_is_none():
+def test_native_is_refused_where_there_is_no_kernel():
     message = (
-        "implementation: rms_norm cannot run as 'native': the native kernel takes float32 and bfloat16, not float16"
+        "`implementation` must not be 'native' for rms_norm: the native kernel takes float32 and bfloat16, not "
+        "float16. Received: implementation='native'"
     )
     with pytest.raises(ValueError, match=message):
         rms_norm(tf.float16, implementation="native")
     with pytest.raises(ValueError, match=message), kernels.use("native"):
         rms_norm(tf.float16)
-    with pytest.raises(ValueError, match="juggle cannot run as 'native': no native kernel for this op"):
+    with pytest.raises(ValueError, match="must not be 'native' for juggle: no native kernel for this op"):
         dispatch.choose("juggle", "native", dtype="float32")
 
 
@@ -164,7 +165,7 @@ def test_a_library_without_a_record_is_refused(foreign_library):
 
 
 def test_a_library_that_does_not_open_is_refused(foreign_library):
-    foreign_library.with_suffix(".json").write_text(json.dumps(dispatch._running()))
+    foreign_library.with_suffix(".json").write_text(json.dumps(dispatch._running_tensorflow()))
     with pytest.warns(RuntimeWarning, match="invalid ELF header|file too short"):
         assert dispatch.choose("rms_norm", None, dtype="float32") == "reference"
 
@@ -178,7 +179,7 @@ def test_a_missing_library_needs_no_warning(monkeypatch):
     assert kernels.status()["path"] is None
 
 
-def test_a_refused_library_is_an_error_where_native_is_asked_for(foreign_library, monkeypatch):
+def test_a_refused_library_is_an_error_if_native_is_requested(foreign_library, monkeypatch):
     message = "The native kernels cannot be loaded: .*2.20.0"
     with pytest.raises(kernels.LibraryError, match=message):
         rms_norm(implementation="native")
@@ -193,9 +194,9 @@ def test_environment_reference_never_loads_the_library(monkeypatch):
     monkeypatch.setenv("IKELOS_KERNELS", "reference")
     monkeypatch.setattr(dispatch, "_load", lambda: pytest.fail("the library was loaded"))
     rms_norm()
-    assert str(kernels.explain("rms_norm")) == "reference: asked for by IKELOS_KERNELS=reference"
+    assert str(kernels.explain("rms_norm")) == "reference: requested by IKELOS_KERNELS=reference"
     assert kernels.status()["reason"] == "IKELOS_KERNELS=reference"
-    with pytest.raises(ValueError, match="cannot run as 'native': asked for by IKELOS_KERNELS=reference"):
+    with pytest.raises(ValueError, match="must not be 'native' for rms_norm: requested by IKELOS_KERNELS=reference"):
         rms_norm(implementation="native")
 
 
@@ -207,7 +208,7 @@ def test_environment_native_leaves_ops_without_a_kernel_alone(monkeypatch):
 
 def test_environment_must_be_one_of_two(monkeypatch):
     monkeypatch.setenv("IKELOS_KERNELS", "fast")
-    with pytest.raises(ValueError, match=r"IKELOS_KERNELS: expected 'native' or 'reference'.*'fast'"):
+    with pytest.raises(ValueError, match=r"`IKELOS_KERNELS` must be 'native' or 'reference'.*'fast'"):
         rms_norm()
 
 
@@ -288,4 +289,4 @@ def test_an_export_has_stock_operations_unless_told(tmp_path):
     told = keras.Sequential([keras.Input((5,)), Normalizing(name="native")])
     told.export(tmp_path / "told", verbose=False)
     assert "IkelosRmsNorm" in ops_of(tmp_path / "told")
-    assert not kernels.explain("rms_norm").asked
+    assert not kernels.explain("rms_norm").requested

@@ -170,7 +170,7 @@ def assert_close(actual, expected, tolerance):
 
 
 def features(op_name, index, implementation):
-    """What a configuration has that a fault could hang on."""
+    """The features of a configuration that could trigger a fault."""
     given, options, _ = configuration(op_name, index)
     batch, steps, features = given["inputs"].shape
     return {

@@ -63,7 +63,7 @@ OF_ONE = [
     (
         "lstm",
         {"kernel": ones(3, 20, dtype="float64")},
-        "`kernel` must be of the type of `inputs`. Received: kernel.dtype=float64, inputs.dtype=float32",
+        "`kernel` must have the dtype of `inputs`. Received: kernel.dtype=float64, inputs.dtype=float32",
     ),
     ("lstm", {"recurrent_kernel": ones(5, 15)}, "`recurrent_kernel` must have shape [5, 20]"),
     ("lstm", {"bias": ones(2, 20)}, "`bias` must have shape [20]. Received: bias.shape=(2, 20)"),
@@ -78,7 +78,7 @@ OF_ONE = [
     (
         "lstm",
         norm("lstm", cell_offset=None),
-        "`layer_norm.cell_offset` must be given. Received: layer_norm.cell_offset=None",
+        "`layer_norm.cell_offset` must be a tensor. Received: layer_norm.cell_offset=None",
     ),
     (
         "lstm",
@@ -86,7 +86,7 @@ OF_ONE = [
         "Received: layer_norm.recurrent_scale.dtype=float64",
     ),
     ("lstm", norm("lstm", epsilon=-1.0), "`layer_norm.epsilon` must be at least 0. Received: layer_norm.epsilon=-1.0"),
-    ("lstm", norm("lstm", epsilon=float("nan")), "`layer_norm.epsilon` must be a finite number as float32"),
+    ("lstm", norm("lstm", epsilon=float("nan")), "`layer_norm.epsilon` must be a number that is finite in float32"),
     ("gru", {"kernel": ones(3, 20)}, "`kernel` must have shape [3, 15]. Received: kernel.shape=(3, 20)"),
     ("gru", {"bias": ones(15)}, "`bias` must have shape [2, 15]. Received: bias.shape=(15,)"),
     ("gru", {"reset_after": False}, "`bias` must have shape [15]. Received: bias.shape=(2, 15)"),
@@ -96,8 +96,8 @@ OF_ONE = [
         "`initial_state` must have shape [2, 5]. Received: initial_state.shape=(3, 5)",
     ),
     ("gru", {"recurrent_dropout_mask": ones(2, 4, 5)}, "must have shape [2, 3, 5]"),
-    ("gru", norm("gru", cell_scale=ones(5)), "`layer_norm.cell_scale` is of LSTM alone. Received: "),
-    ("gru", norm("gru") | {"reset_after": False, "bias": None}, "`layer_norm` of GRU needs `reset_after`"),
+    ("gru", norm("gru", cell_scale=ones(5)), "`layer_norm.cell_scale` must be None for GRU. Received: "),
+    ("gru", norm("gru") | {"reset_after": False, "bias": None}, "`reset_after` must be True with `layer_norm`"),
 ]
 CASES = [(op_name, *case) for op_name in ("lstm", "gru") for case in OF_BOTH] + OF_ONE
 

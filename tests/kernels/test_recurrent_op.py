@@ -76,42 +76,42 @@ def with_shape(inputs, name, shape):
 
 
 BAD_SHAPES = [
-    ("lstm", "inputs", (2, 3), r"inputs: expected shape \[B, T, D\]. Received: inputs of shape \[2,3\]"),
+    ("lstm", "inputs", (2, 3), r"`inputs` must have shape \[B, T, D\]. Received: inputs.shape=\[2,3\]"),
     (
         "lstm",
         "kernel",
         (6, 16),
-        r"kernel: .*D = 5 as in inputs.*kernel of shape \[6,16\] and inputs of shape \[2,3,5\]",
+        r"`kernel` must .*D = 5 as in `inputs`.*kernel.shape=\[6,16\], inputs.shape=\[2,3,5\]",
     ),
-    ("lstm", "kernel", (5, 18), r"kernel: expected shape \[D, 4 \* U\]. Received: kernel of shape \[5,18\]"),
-    ("lstm", "kernel", (5, 0), r"kernel: expected at least one unit, U.*kernel of shape \[5,0\]"),
+    ("lstm", "kernel", (5, 18), r"`kernel` must have shape \[D, 4 \* U\]. Received: kernel.shape=\[5,18\]"),
+    ("lstm", "kernel", (5, 0), r"`kernel` must have at least one unit, U.*kernel.shape=\[5,0\]"),
     (
         "lstm",
         "recurrent_kernel",
         (3, 16),
-        r"recurrent_kernel: .*\[U, 4 \* U\], U = 4 as in kernel.*\[3,16\] and kernel",
+        r"`recurrent_kernel` must .*\[U, 4 \* U\], where U = 4 as in `kernel`.*\[3,16\], kernel",
     ),
-    ("lstm", "recurrent_kernel", (4, 20), r"recurrent_kernel: .*U = 4 as in kernel.*\[4,20\]"),
-    ("lstm", "initial_hidden", (1, 4), r"initial_hidden: .*B = 2 as in inputs.*\[1,4\]"),
-    ("lstm", "initial_cell", (2, 3), r"initial_cell: .*U = 4 as in kernel.*\[2,3\]"),
-    ("lstm", "bias", (2, 16), r"bias: expected shape \[4 \* U\].*\[2,16\]"),
-    ("lstm", "sequence_lengths", (3,), r"sequence_lengths: .*B = 2.*\[3\]"),
-    ("lstm", "mask", (2, 1), r"mask: expected shape \[B, T\], T = 3.*\[2,1\]"),
-    ("lstm", "recurrent_dropout_mask", (2, 3, 4), r"recurrent_dropout_mask: expected shape \[B, 4, U\].*\[2,3,4\]"),
-    ("lstm", "layer_norm.1", (4,), r"layer_norm.recurrent_scale: .*\[4 \* U\], U = 4.*\[4\]"),
-    ("lstm", "layer_norm.3", (16,), r"layer_norm.cell_offset: expected shape \[U\], U = 4.*\[16\]"),
-    ("gru", "kernel", (5, 16), r"kernel: expected shape \[D, 3 \* U\]. Received: kernel of shape \[5,16\]"),
-    ("gru", "bias", (2, 12), r"bias: expected shape \[3 \* U\].*\[2,12\]"),
-    ("gru", "recurrent_dropout_mask", (2, 4, 4), r"recurrent_dropout_mask: expected shape \[B, 3, U\].*\[2,4,4\]"),
-    ("gru_reset_after", "bias", (12,), r"bias: expected shape \[2, 3 \* U\].*\[12\]"),
-    ("gru_reset_after", "bias", (1, 12), r"bias: expected shape \[2, 3 \* U\].*\[1,12\]"),
+    ("lstm", "recurrent_kernel", (4, 20), r"`recurrent_kernel` must .*U = 4 as in `kernel`.*\[4,20\]"),
+    ("lstm", "initial_hidden", (1, 4), r"`initial_hidden` must .*B = 2 as in `inputs`.*\[1,4\]"),
+    ("lstm", "initial_cell", (2, 3), r"`initial_cell` must .*U = 4 as in `kernel`.*\[2,3\]"),
+    ("lstm", "bias", (2, 16), r"`bias` must have shape \[4 \* U\].*\[2,16\]"),
+    ("lstm", "sequence_lengths", (3,), r"`sequence_lengths` must .*B = 2.*\[3\]"),
+    ("lstm", "mask", (2, 1), r"`mask` must have shape \[B, T\], where T = 3.*\[2,1\]"),
+    ("lstm", "recurrent_dropout_mask", (2, 3, 4), r"`recurrent_dropout_mask` must have shape \[B, 4, U\].*\[2,3,4\]"),
+    ("lstm", "layer_norm.1", (4,), r"`layer_norm.recurrent_scale` must .*\[4 \* U\], where U = 4.*\[4\]"),
+    ("lstm", "layer_norm.3", (16,), r"`layer_norm.cell_offset` must have shape \[U\], where U = 4.*\[16\]"),
+    ("gru", "kernel", (5, 16), r"`kernel` must have shape \[D, 3 \* U\]. Received: kernel.shape=\[5,16\]"),
+    ("gru", "bias", (2, 12), r"`bias` must have shape \[3 \* U\].*\[2,12\]"),
+    ("gru", "recurrent_dropout_mask", (2, 4, 4), r"`recurrent_dropout_mask` must have shape \[B, 3, U\].*\[2,4,4\]"),
+    ("gru_reset_after", "bias", (12,), r"`bias` must have shape \[2, 3 \* U\].*\[12\]"),
+    ("gru_reset_after", "bias", (1, 12), r"`bias` must have shape \[2, 3 \* U\].*\[1,12\]"),
 ]
 BAD_GRADIENT_SHAPES = [
-    ("lstm", "outputs", (2, 3, 5), r"outputs: .*U = 4 as in kernel.*\[2,3,5\]"),
-    ("lstm", "saved", (0,), r"saved: expected [1-9]\d* floats, as with save_for_gradient=true. .*saved of shape \[0\]"),
-    ("lstm", "outputs_grad", (2, 4, 4), r"outputs_grad: .*T = 3 as in inputs.*\[2,4,4\]"),
-    ("lstm", "cell_grad", (4,), r"cell_grad: expected shape \[B, U\].*\[4\]"),
-    ("gru", "hidden_grad", (3, 4), r"hidden_grad: .*B = 2 as in inputs.*\[3,4\]"),
+    ("lstm", "outputs", (2, 3, 5), r"`outputs` must .*U = 4 as in `kernel`.*\[2,3,5\]"),
+    ("lstm", "saved", (0,), r"`saved` must have [1-9]\d* floats, as with save_for_gradient=true. .*saved.shape=\[0\]"),
+    ("lstm", "outputs_grad", (2, 4, 4), r"`outputs_grad` must .*T = 3 as in `inputs`.*\[2,4,4\]"),
+    ("lstm", "cell_grad", (4,), r"`cell_grad` must have shape \[B, U\].*\[4\]"),
+    ("gru", "hidden_grad", (3, 4), r"`hidden_grad` must .*B = 2 as in `inputs`.*\[3,4\]"),
 ]
 
 
@@ -136,9 +136,9 @@ def test_shapes_of_the_gradient(cell, name, shape, message, call):
 @pytest.mark.parametrize(
     ("lengths", "message"),
     [
-        ([3, 4], r"sequence_lengths: expected lengths of 0 to T = 3. Received: sequence_lengths\[1\] = 4"),
-        ([-1, 3], r"sequence_lengths\[0\] = -1"),
-        ([2**31 - 1, 0], r"sequence_lengths\[0\] = 2147483647"),
+        ([3, 4], r"`sequence_lengths` must be within 0 and T = 3. Received: sequence_lengths\[1\]=4"),
+        ([-1, 3], r"sequence_lengths\[0\]=-1"),
+        ([2**31 - 1, 0], r"sequence_lengths\[0\]=2147483647"),
     ],
 )
 def test_lengths(cell, of_gradient, lengths, message, call):
@@ -154,10 +154,14 @@ def test_lengths(cell, of_gradient, lengths, message, call):
 @pytest.mark.parametrize(
     ("cell", "changes", "message"),
     [
-        ("lstm", {"epsilon": -0.5}, "epsilon: expected a finite number >= 0. Received: epsilon=-0.5"),
+        ("lstm", {"epsilon": -0.5}, "`epsilon` must be finite and at least 0. Received: epsilon=-0.5"),
         ("gru", {"epsilon": float("inf")}, "epsilon=inf"),
         ("lstm", {"epsilon": float("nan")}, "epsilon=nan"),
-        ("gru_reset_after", {"reset_after": False}, "layer_norm: .*reset_after=false.*num_layer_norm=2"),
+        (
+            "gru_reset_after",
+            {"reset_after": False},
+            "`num_layer_norm` must be 0 with reset_after=false.*num_layer_norm=2",
+        ),
     ],
 )
 def test_attributes(cell, changes, message, of_gradient, call):
@@ -171,7 +175,7 @@ def test_attributes(cell, changes, message, of_gradient, call):
 @pytest.mark.parametrize("name", ["bias", "sequence_lengths", "mask", "recurrent_dropout_mask"])
 def test_two_of_a_kind(name, call):
     inputs = inputs_of("lstm")
-    with refused(f"{name}: expected none or one.*num_{name}=2"):
+    with refused(f"`num_{name}` must be 0 or 1.*num_{name}=2"):
         call(op_of("lstm"), inputs | {name: inputs[name] * 2}, {})
 
 
@@ -301,7 +305,7 @@ def address(x):
 
 
 def moved_by_an_update(variables):
-    """Which: an update copies what somebody else refers to, and writes in place otherwise."""
+    """Whether each variable got new memory: an update copies memory that has other references, else writes in place."""
     before = [address(x) for x in variables]
     for x in variables:
         x.assign_add(tf.ones_like(x))

@@ -155,12 +155,12 @@ def test_the_graph_shows_which_implementation_ran():
 @pytest.mark.parametrize(
     ("x", "scale", "epsilon", "message"),
     [
-        (tf.ones([]), tf.ones([1]), 0.0, r"x: expected at least one axis.*shape \(\)"),
+        (tf.ones([]), tf.ones([1]), 0.0, r"`x` must have at least one axis.*shape=\(\)"),
         (tf.ones([2, 5], tf.int32), tf.ones([5]), 0.0, "`x` must be of a floating type, one of .*int32"),
-        (tf.ones([2, 5]), tf.ones([1]), 0.0, r"scale: expected shape \[D\].*\(1,\).*\(2, 5\)"),
-        (tf.ones([2, 5]), tf.ones([5, 1]), 0.0, r"scale: expected shape \[D\].*\(5, 1\).*\(2, 5\)"),
-        (tf.ones([2, 5]), tf.ones([5]), -1.0, "epsilon: expected a number >= 0.*-1.0"),
-        (tf.ones([2, 5]), tf.ones([5]), float("nan"), "epsilon: expected a number >= 0.*nan"),
+        (tf.ones([2, 5]), tf.ones([1]), 0.0, r"`scale` must have shape \[D\].*\(1,\).*\(2, 5\)"),
+        (tf.ones([2, 5]), tf.ones([5, 1]), 0.0, r"`scale` must have shape \[D\].*\(5, 1\).*\(2, 5\)"),
+        (tf.ones([2, 5]), tf.ones([5]), -1.0, "`epsilon` must be at least 0.*-1.0"),
+        (tf.ones([2, 5]), tf.ones([5]), float("nan"), "`epsilon` must be at least 0.*nan"),
     ],
 )
 def test_errors_name_the_argument(x, scale, epsilon, message, implementation):
@@ -173,10 +173,10 @@ GOOD = {"x": (2, 5), "scale": (5,), "rstd": (2,), "dy": (2, 5)}
 
 WHEN = ["eager", "traced", "shapes known late", "compiled", "compiled, shapes known late"]
 BAD_X_AND_SCALE = [
-    ("x", (), "x: expected at least one axis"),
-    ("scale", (), r"scale: expected shape \[D\].*\[\].*\[2,5\]"),
-    ("scale", (1,), r"scale: expected shape \[D\].*\[1\].*\[2,5\]"),
-    ("scale", (5, 1), r"scale: expected shape \[D\].*\[5,1\].*\[2,5\]"),
+    ("x", (), "`x` must have at least one axis"),
+    ("scale", (), r"`scale` must have shape \[D\].*\[\].*\[2,5\]"),
+    ("scale", (1,), r"`scale` must have shape \[D\].*\[1\].*\[2,5\]"),
+    ("scale", (5, 1), r"`scale` must have shape \[D\].*\[5,1\].*\[2,5\]"),
 ]
 
 
@@ -203,8 +203,8 @@ def test_the_op_checks_shapes_whenever_it_learns_them(argument, shape, message, 
     ("argument", "shape", "message"),
     [
         *BAD_X_AND_SCALE,
-        ("rstd", (2, 1), r"rstd: expected the shape of x without its last axis.*\[2,1\].*\[2,5\]"),
-        ("dy", (2, 4), r"dy: expected the shape of x.*\[2,4\].*\[2,5\]"),
+        ("rstd", (2, 1), r"`rstd` must have the shape of `x` without its last axis.*\[2,1\].*\[2,5\]"),
+        ("dy", (2, 4), r"`dy` must have the shape of `x`.*\[2,4\].*\[2,5\]"),
     ],
 )
 def test_the_gradient_op_checks_shapes_whenever_it_learns_them(argument, shape, message, when):
@@ -226,7 +226,7 @@ def test_shapes_that_fit_are_taken_whenever_they_are_known(when):
 
 
 def test_the_op_refuses_a_negative_epsilon():
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"epsilon: expected a number >= 0.*-1"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"`epsilon` must be at least 0.*-1"):
         library().ikelos_rms_norm(x=tf.ones([2, 5]), scale=tf.ones([5]), epsilon=-1.0)
 
 

@@ -8,7 +8,7 @@
     python tests/mutation/mutants.py compare OLD.json NEW.json
 
 Run it by the Python of `.venv`, whose editable install is of this checkout; `reach` needs Python 3.12. What is drawn
-hangs on the seed and the source of the room alone. `run` changes the source in place and puts it back, builds what is
+depends only on the seed and the source of the room. `run` changes the source in place and puts it back, builds what is
 C++ in the folder of the installation, and goes on where it was stopped. `reach` sees no code that runs in another
 process, so the test file that mirrors a source file is always run, first of all.
 """

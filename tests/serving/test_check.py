@@ -34,7 +34,7 @@ def test_an_op_that_a_stock_server_lacks(copy):
     graph = (copy / "saved_model.pb").read_bytes()
     assert b"Softplus" in graph
     (copy / "saved_model.pb").write_bytes(graph.replace(b"Softplus", b"Hardplus"))
-    with pytest.raises(CheckFailed, match=r"can't load .*copy: Op type not registered 'Hardplus'"):
+    with pytest.raises(CheckFailed, match=r"cannot load .*copy: Op type not registered 'Hardplus'"):
         stock_check(copy)
 
 

@@ -104,9 +104,9 @@ def test_a_model_that_fails_on_its_example_is_no_failing_disk(tmp_path):
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda x: x, "Signature 'f': function must return a dict of tensors"),
-        (lambda x: {}, "Signature 'f': function must return a dict of tensors"),
-        (lambda x: {"a b": x}, "'f': output 'a b' must be named"),
+        (lambda x: x, "Signature 'f': `function` must return a dict of tensors"),
+        (lambda x: {}, "Signature 'f': `function` must return a dict of tensors"),
+        (lambda x: {"a b": x}, "'f': output 'a b' must have a name of letters"),
         (lambda x: {"y": [1.0]}, "'f': output 'y' must be a dense tensor"),
         (lambda x: {"y": tf.RaggedTensor.from_row_splits(x, [0, 2])}, "output 'y' must be a dense tensor"),
         (lambda x: {"y": tf.sparse.from_dense(x)}, "output 'y' must be a dense tensor"),
@@ -125,14 +125,14 @@ def test_functions_that_can_not_be_served(tmp_path, unchecked, function, message
 def test_names_must_differ(tmp_path):
     same = signature(lambda x: {"y": x})
     for signatures in ([], [same, same]):
-        with pytest.raises(ValueError, match="signatures must have different names"):
+        with pytest.raises(ValueError, match="`signatures` must be at least one, with different names"):
             export(tmp_path, [], signatures)
 
 
 def test_a_table_that_trackable_does_not_hold(tmp_path):
     lookup = keras.layers.StringLookup(vocabulary=["1.0"])
     ids = signature(lambda x: {"id": lookup(tf.strings.as_string(x))}, "ids")
-    with pytest.raises(ValueError, match="Signature 'ids': its function uses a table that trackable"):
+    with pytest.raises(ValueError, match="Signature 'ids': `trackable` must contain every table that it uses"):
         export(tmp_path, [], [ids])
 
 

@@ -135,9 +135,13 @@ def test_strings_are_freed(typed):
 @pytest.mark.parametrize(
     ("signature", "inputs", "message"),
     [
-        ("absent", {}, r"signature must be one of \['serving_default', 'shout', 'tokens'\]. Received: 'absent'"),
-        ("shout", {"text": ["a"]}, r"'shout' takes the inputs \['text', 'times'\]. Received: \['text'\]"),
-        ("tokens", {"text": ["a"], "x": [1]}, r"takes the inputs \['text'\]. Received: \['text', 'x'\]"),
+        (
+            "absent",
+            {},
+            r"`signature` must be one of \['serving_default', 'shout', 'tokens'\]. Received: signature='absent'",
+        ),
+        ("shout", {"text": ["a"]}, r"'shout' must get the inputs \['text', 'times'\]. Received: \['text'\]"),
+        ("tokens", {"text": ["a"], "x": [1]}, r"must get the inputs \['text'\]. Received: \['text', 'x'\]"),
         ("shout", {"text": ["a"], "times": [0.5]}, "'shout': input 'times' must hold int32"),
         ("shout", {"text": ["a"], "times": np.array([1])}, "input 'times' must have dtype int32.*int64"),
         ("shout", {"text": [1], "times": [1]}, "input 'text' must hold str or bytes"),
@@ -153,13 +157,13 @@ def test_bad_input(model, signature, inputs, message):
 def test_tensorflows_own_errors(model, typed):
     with pytest.raises(StockError, match=r"[Ii]ncompatible shapes|must match|[Ss]hape"):
         model.run("shout", {"text": ["a", "b", "c"], "times": [1, 2]})
-    with pytest.raises(StockError, match="input 'unused' has the dtype DataType 6"):
+    with pytest.raises(StockError, match=r"input 'unused' must have one of the dtypes float32, .*Received: DataType 6"):
         typed.run("checked", {"n": 1, "unused": [1]})
     model.run("tokens", {"text": ["still alive"]})
 
 
 def test_unreadable_models(version, tmp_path):
-    with pytest.raises(StockError, match=f"path must be the folder of a SavedModel.*{tmp_path}"):
+    with pytest.raises(StockError, match=f"`path` must be the folder of a SavedModel.*{tmp_path}"):
         StockModel(tmp_path)
     broken = shutil.copytree(version, tmp_path / "broken")
     (broken / "variables" / "variables.data-00000-of-00001").unlink()

@@ -1,4 +1,4 @@
-// Cuts attention into tasks, by its sizes alone.
+// Splits attention into tasks, by its sizes alone.
 #include "core/attention.h"
 
 #include <algorithm>
@@ -10,19 +10,19 @@
 namespace ikelos {
 namespace {
 
-// Fewer tasks than this leave threads of common machines without work. More of them cost packing
-// the same keys more often, or, in the gradient, memory.
+// With fewer tasks than this, some threads of common machines have no work. With more, the same
+// keys are packed more often or, in the gradient, more memory is needed.
 constexpr int64_t kTasks = 16;
 
-// Queries times heads per task. Each task reads the keys anew, and mostly waits for them: 192 rows
-// cost a tenth of the time at T = 2048, 768 rows a fortieth.
+// Rows (queries times heads) per task. Each task reads all keys again and mostly waits for them:
+// 192 rows cost a tenth of the time at T = 2048, 768 rows a fortieth.
 constexpr int64_t kTaskRows = 768;
 constexpr int64_t kFewestTaskRows = 48;
 
-// Floats of these sums, where there is more than one chunk: 32 MB.
+// Floats of the query-gradient sums, at most, if there are several chunks: 32 MB.
 constexpr int64_t kMostSums = int64_t{1} << 23;
 
-// Keys per task of decoding, at least: some 10 microseconds of work.
+// Keys per decoding task, at least: some 10 microseconds of work.
 constexpr int64_t kDecodePart = 128;
 
 bool IsDecoding(const AttentionProblem& p) {
@@ -56,7 +56,7 @@ int64_t QueriesPerTask(const AttentionProblem& p) {
     rows /= 2;
   }
   const int64_t most = std::max(kQueryGroup, rows / heads);
-  // Tasks of one size rather than a small last one.
+  // Tasks of equal size instead of a small last one.
   const int64_t even = CeilDiv(p.queries, CeilDiv(p.queries, most));
   return CeilDiv(even, kQueryGroup) * kQueryGroup;
 }
@@ -65,8 +65,8 @@ int64_t QuerySums(const AttentionProblem& p) {
   return p.batch * p.heads * p.queries * CeilDiv(p.size, kSumColumns) * kSumColumns;
 }
 
-// Chunks of keys, each of which has sums for the gradient by query of its own: as many as make
-// enough tasks, while their memory stays below kMostSums.
+// Number of chunks of keys, each with its own sums of the query gradient: enough for kTasks tasks,
+// as long as the sums take at most kMostSums.
 int64_t BackwardChunks(const AttentionProblem& p) {
   const int64_t heads = std::max<int64_t>(1, p.batch * p.key_heads);
   const int64_t chunks = std::min(CeilDiv(kTasks, heads), CeilDiv(p.keys, BackwardKeys(p)));
@@ -89,8 +89,7 @@ void Attention(const AttentionProblem& p, void* output, float* residual, Isa isa
   const int64_t step = QueriesPerTask(p);
   const int64_t steps = CeilDiv(p.queries, step);
   const int64_t scratch = blocks.forward_scratch(p, step);
-  // Later queries first: under a causal band they have more to do, and what is left for the end
-  // should be small.
+  // Later queries first: under a causal mask they take longer, and the last tasks should be short.
   parallel_for(p.batch * p.key_heads * steps, [&](int64_t task) {
     const int64_t first = (steps - 1 - task % steps) * step;
     const int64_t head = task / steps;

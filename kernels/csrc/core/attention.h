@@ -7,18 +7,18 @@
 //   output[b, t, n, e] = sum_s softmax_s(logits)[b, n, t, s] * value[b, s, n / (N / K), e]
 //   residual[b, t, n]  = log(sum_s exp(logits[b, n, t, s]))
 //
-// over the pairs that are allowed; a pair is forbidden if its mask is 0, its bias is -1e30 or less,
-// it lies outside the band given by is_causal and the window, or beyond a length. A query without
-// an allowed key, or beyond its length, has output 0 and residual -infinity, and gradient 0. No
-// array of T * S elements is ever made: softmax is taken block by block (Milakov and Gimelshein
-// 2018; Dao et al. 2022), and the gradient computes the weights again from the residual.
+// over the allowed pairs. A pair is masked if its mask is 0, its bias is -1e30 or less, or it lies
+// outside the band of is_causal and the window or beyond a length. A query that is masked from
+// every key, or lies beyond its length, has output 0, residual -infinity and gradient 0. No array
+// of T * S elements is ever allocated: the softmax is computed block by block (Milakov and
+// Gimelshein 2018; Dao et al. 2022), and the gradient recomputes the weights from the residual.
 //
-// Keys and values beyond a length are never read. At other forbidden pairs they must be finite,
-// since their weight is 0 and 0 * NaN is NaN; so must queries and output gradients be for the
+// Keys and values beyond a length are never read. At other masked pairs they must be finite,
+// because their weight is 0 and 0 * NaN is NaN; so must queries and output gradients, for the
 // gradients of keys that they do not see.
 //
-// Arithmetic is in float32 whatever the storage, rounded once at the end. Results don't depend on
-// parallel_for.
+// Arithmetic is in float32 whatever the storage, and rounded once at the end. Results don't depend
+// on parallel_for.
 #ifndef IKELOS_CORE_ATTENTION_H_
 #define IKELOS_CORE_ATTENTION_H_
 
@@ -32,13 +32,13 @@ namespace ikelos {
 
 constexpr int64_t kMostSize = 256;
 
-// Steps in elements between neighbours along an axis; the last axis is dense.
+// Strides in elements; the last axis is dense.
 struct RowStrides {
   int64_t batch, position, head;
 };
 
-// The same for what is broadcast to [B, N, T, S]: 0 along an axis of which it has only one element;
-// that of the keys is 0 or 1.
+// Strides of an array that is broadcast to [B, N, T, S]: 0 along an axis of size 1; that of the
+// keys is 0 or 1.
 struct PairStrides {
   int64_t batch, head, query, key;
 };
@@ -58,7 +58,7 @@ struct AttentionProblem {
   const void* value;  // [B, S, K, E]
   RowStrides query_strides, key_strides, value_strides;
 
-  // What follows may be null: then there is no such thing.
+  // What follows may be null if absent.
   const void* bias;
   PairStrides bias_strides;
   const uint8_t* mask;  // 0 or 1
@@ -69,12 +69,12 @@ struct AttentionProblem {
   const float* alibi_slopes;     // [N]
 
   float scale;
-  bool is_causal;        // forbids s > t + query_offsets[b]
-  int64_t window_left;   // forbids s < t + query_offsets[b] - window_left; -1: no limit
-  int64_t window_right;  // forbids s > t + query_offsets[b] + window_right; -1: no limit
+  bool is_causal;        // masks s > t + query_offsets[b]
+  int64_t window_left;   // masks s < t + query_offsets[b] - window_left; -1: no limit
+  int64_t window_right;  // masks s > t + query_offsets[b] + window_right; -1: no limit
 
-  // Weights are dropped (set to 0, the others divided by 1 - rate) by a hash of the seed and the
-  // pair's indices, the same in the gradient: see dropout.h.
+  // Dropped weights become 0, the others are divided by 1 - rate. A hash of the seed and the pair's
+  // indices decides, the same way in the gradient: see dropout.h.
   float dropout_rate;  // within [0, 1)
   uint32_t seed[2];
 };
@@ -83,10 +83,11 @@ struct AttentionProblem {
 void Attention(const AttentionProblem& problem, void* output, float* residual, Isa isa,
                const ParallelFor& parallel_for);
 
-// Dense arrays: what Attention gave, the gradients by it (by the residual: null for 0), and where
-// to put the gradients by query [B, T, N, H], key [B, S, K, H], value [B, S, K, E] and bias (null:
-// not wanted), summed to the sizes bias_grad_sizes [B or 1, N or 1, T or 1, S or 1] of the bias as
-// it was given. The mask, lengths, offsets and slopes have no gradient.
+// Dense arrays: the results of Attention, their gradients (null for a residual gradient of 0), and
+// the gradients to write, of query [B, T, N, H], key [B, S, K, H], value [B, S, K, E] and bias
+// (null if not wanted). The bias gradient is summed to the sizes of the bias as given,
+// bias_grad_sizes: [B or 1, N or 1, T or 1, S or 1]. Mask, lengths, offsets and slopes have no
+// gradient.
 struct AttentionGradients {
   const void* output;
   const float* residual;
@@ -99,8 +100,8 @@ struct AttentionGradients {
   int64_t bias_grad_sizes[4];
 };
 
-// How many floats of scratch memory AttentionGrad needs: about B * T * N * (H + 2), or up to 32 MB
-// if that is less.
+// Floats of scratch memory that AttentionGrad needs: about B * T * N * (H + 2), or up to 32 MB if
+// that is less.
 int64_t AttentionGradScratch(const AttentionProblem& problem);
 
 void AttentionGrad(const AttentionProblem& problem, const AttentionGradients& gradients,

@@ -1,12 +1,12 @@
-// The gradient of attention over blocks of keys: compiled once per instruction set.
+// The gradient of attention, in blocks of keys. Compiled once per instruction set.
 //
-// With weights W = softmax(logits) and the loss's gradients dO by the output and dR by the
+// With weights W = softmax(logits) and the loss's gradients dO of the output and dR of the
 // residual, for each query
 //   delta    = sum_e output * dO - dR
 //   dlogits  = W * (dO value^T - delta)
 //   dvalue   = W^T dO,   dkey = scale * dlogits^T query,   dquery = scale * dlogits key
-// (Dao et al. 2022, appendix B.4). W is made again from the residual; with dropout, the kept
-// weights over 1 - rate stand in dvalue, and the same factors multiply dO value^T.
+// (Dao et al. 2022, appendix B.4). W is recomputed from the residual. With dropout, dvalue takes
+// the kept weights over 1 - rate, and the same factors multiply dO value^T.
 #include "core/attention_blocks.h"
 #include "core/attention_scores.h"
 #include "core/attention_tables.h"
@@ -16,7 +16,7 @@ namespace ikelos {
 namespace IKELOS_ISA {
 namespace {
 
-// Queries a block, so that the two tiles and all else stay in the second-level cache.
+// Queries per block, so that the two tiles and everything else stay in the second-level cache.
 constexpr int64_t kQueries = 96;
 
 static_assert(kQueryGroup == kGroup && kSumColumns % kLanes == 0, "what attention.cc counts with");
@@ -28,7 +28,7 @@ struct Memory {
   float *keys, *key_panels, *values, *value_panels;  // a block of keys: rows, and transposed
   float *key_sums, *value_sums;                      // its gradients
   float *queries, *output_grads;  // a block of queries, times scale * log2(e); rows of dO
-  float *weights, *slopes;        // [kQueries, most_keys]: W after dropout, dlogits
+  float *weights, *logit_grads;   // [kQueries, most_keys]: W after dropout, dlogits
 };
 
 Memory LayOut(const AttentionProblem& p, Scratch& scratch) {
@@ -45,11 +45,11 @@ Memory LayOut(const AttentionProblem& p, Scratch& scratch) {
   m.queries = scratch.Take(kQueries * m.row_columns);
   m.output_grads = scratch.Take(kQueries * m.value_columns);
   m.weights = scratch.Take(kQueries * m.most_keys);
-  m.slopes = scratch.Take(kQueries * m.most_keys);
+  m.logit_grads = scratch.Take(kQueries * m.most_keys);
   return m;
 }
 
-// Those beyond the batch row's length are left out, whatever stands there: nothing reads on past
+// Positions beyond the batch row's length are left out, whatever they hold: nothing reads past
 // them.
 void PackKeys(const AttentionProblem& p, int64_t batch, int64_t key_head, const Keys& block,
               const Memory& m) {
@@ -76,17 +76,17 @@ void PackQueries(const AttentionProblem& p, const AttentionGradients& gradients,
            1.0f, m.output_grads, m.value_columns, padded);
 }
 
-// One row of weights and dlogits, from the row's logits (in `weights`) and its products of dO with
-// the values (in `slopes`). `guarded` where pairs may be forbidden: their weight is 0 even if the
-// residual or delta is NaN.
+// Computes one row of weights and dlogits from the row's logits (in `weights`) and its products of
+// dO with the values (in `logit_grads`). With `guarded`, pairs may be masked: their weight is 0
+// even if the residual or delta is NaN.
 template <bool guarded, bool dropping>
 void WeighAndSlopeRow(const Dropout& dropout, const DropoutRow& dropout_row, int64_t first_key,
                       int64_t columns, Floats residual, Floats delta, float* weights,
-                      float* slopes) {
+                      float* logit_grads) {
   for (int64_t j = 0; j < columns; j += kLanes) {
     const Floats logits = Load(weights + j);
     Floats weight = Exp2(logits - residual);
-    Floats product = Load(slopes + j);
+    Floats product = Load(logit_grads + j);
     Floats kept = weight;
     if constexpr (dropping) {
       product = dropout.Apply(product, dropout_row, first_key + j);
@@ -98,14 +98,14 @@ void WeighAndSlopeRow(const Dropout& dropout, const DropoutRow& dropout_row, int
       slope = logits == -kInfinity ? Floats{} : slope;
     }
     Store(kept, weights + j);
-    Store(slope, slopes + j);
+    Store(slope, logit_grads + j);
   }
 }
 
-// The same for a group of queries. Rows behind its last query get 0.
+// The same for a group of queries. Rows after its last query get 0.
 void WeighAndSlope(const AttentionProblem& p, const Dropout& dropout, const Queries& q,
                    const Keys& keys, const float* residuals, const float* deltas, float* weights,
-                   float* slopes, int64_t row) {
+                   float* logit_grads, int64_t row) {
   const int64_t columns = RoundUp(keys.end - keys.begin, kLanes);
   const bool guarded = FinishScores(p, q, keys, weights, row);
   const bool dropping = p.dropout_rate > 0;
@@ -114,17 +114,17 @@ void WeighAndSlope(const AttentionProblem& p, const Dropout& dropout, const Quer
                : (guarded ? WeighAndSlopeRow<true, false> : WeighAndSlopeRow<false, false>);
   for (int64_t i = 0; i < q.count; ++i) {
     row_of(dropout, DropoutRowOf(p, q, i), keys.begin, columns, Broadcast(residuals[i]),
-           Broadcast(deltas[i]), weights + i * row, slopes + i * row);
+           Broadcast(deltas[i]), weights + i * row, logit_grads + i * row);
   }
   for (int64_t i = q.count; i < kGroup; ++i) {
     std::memset(weights + i * row, 0, static_cast<size_t>(columns) * sizeof(float));
-    std::memset(slopes + i * row, 0, static_cast<size_t>(columns) * sizeof(float));
+    std::memset(logit_grads + i * row, 0, static_cast<size_t>(columns) * sizeof(float));
   }
 }
 
-// Fills the rows of the two tiles that belong to the group of `q`, whose first row in the block is
-// `row`. Returns the keys for which it did, from the start of a panel on; none if the queries see
-// none of the block.
+// Fills the rows of the two tiles for the group of `q`, whose first row in the block is `row`.
+// Returns the keys it filled, from the start of a panel on; none if the queries see none of the
+// block.
 Keys FillTiles(const AttentionProblem& p, const Dropout& dropout, const Queries& q, int64_t row,
                const Keys& block, const float* residuals, const float* deltas, const Memory& m) {
   const Keys keys = PanelsSeen(p, q, block);
@@ -134,14 +134,14 @@ Keys FillTiles(const AttentionProblem& p, const Dropout& dropout, const Queries&
   const int64_t skipped = keys.begin - block.begin;
   const int64_t columns = RoundUp(keys.end - keys.begin, kLanes);
   float* const weights = m.weights + row * m.most_keys + skipped;
-  float* const slopes = m.slopes + row * m.most_keys + skipped;
+  float* const logit_grads = m.logit_grads + row * m.most_keys + skipped;
   Gemm<Into::kNew>(m.queries + row * m.row_columns, m.row_columns, 1,
                    m.key_panels + skipped * p.size, kPanel, kPanel * p.size, weights, m.most_keys,
                    nullptr, p.size, columns);
   Gemm<Into::kNew>(m.output_grads + row * m.value_columns, m.value_columns, 1,
-                   m.value_panels + skipped * p.value_size, kPanel, kPanel * p.value_size, slopes,
-                   m.most_keys, nullptr, p.value_size, columns);
-  WeighAndSlope(p, dropout, q, keys, residuals, deltas, weights, slopes, m.most_keys);
+                   m.value_panels + skipped * p.value_size, kPanel, kPanel * p.value_size,
+                   logit_grads, m.most_keys, nullptr, p.value_size, columns);
+  WeighAndSlope(p, dropout, q, keys, residuals, deltas, weights, logit_grads, m.most_keys);
   return keys;
 }
 
@@ -151,13 +151,12 @@ bool Misses(const AttentionProblem& p, const Queries& q, const Keys& block) {
   return any.end <= block.begin || any.begin >= block.end || any.begin >= any.end;
 }
 
-// Sets the tiles to 0 for keys that some of the queries don't see, where FillTiles will leave them
-// out.
+// Sets the tiles to 0 for keys that some of the queries don't see and FillTiles will skip.
 void ClearTiles(const Queries& q, const Keys& block, const Memory& m) {
   const auto bytes = static_cast<size_t>(RoundUp(block.end - block.begin, kGroup)) * sizeof(float);
   for (int64_t i = 0; i < RoundUp(q.count, kGroup); ++i) {
     std::memset(m.weights + i * m.most_keys, 0, bytes);
-    std::memset(m.slopes + i * m.most_keys, 0, bytes);
+    std::memset(m.logit_grads + i * m.most_keys, 0, bytes);
   }
 }
 
@@ -204,7 +203,7 @@ void Backward(const AttentionProblem& p, const AttentionGradients& gradients, in
   const int64_t valid = NumQueries(p, batch);
   const int64_t sum_columns = RoundUp(p.size, kSumColumns);
   const Dropout dropout(p);
-  if (p.queries > 0) {  // else there is no memory to clear
+  if (p.queries > 0) {  // otherwise there is no memory to clear
     std::memset(query_sums, 0,
                 static_cast<size_t>(heads * p.queries * sum_columns) * sizeof(float));
   }
@@ -242,7 +241,7 @@ void Backward(const AttentionProblem& p, const AttentionGradients& gradients, in
             continue;
           }
           const int64_t skipped = keys.begin - block.begin;
-          // The accumulator has no rows for a group that is not whole.
+          // The accumulator has no rows for the rest of a partial group.
           float* const sums = query_sums + (g * p.queries + first + i) * sum_columns;
           float spare[kGroup * kMostSize];
           const bool whole = group.count == kGroup;
@@ -250,7 +249,7 @@ void Backward(const AttentionProblem& p, const AttentionGradients& gradients, in
             std::memcpy(spare, sums,
                         static_cast<size_t>(group.count * sum_columns) * sizeof(float));
           }
-          Gemm<Into::kSum>(m.slopes + i * m.most_keys + skipped, m.most_keys, 1,
+          Gemm<Into::kSum>(m.logit_grads + i * m.most_keys + skipped, m.most_keys, 1,
                            m.keys + skipped * m.row_columns, m.row_columns, kPanel,
                            whole ? sums : spare, sum_columns, nullptr, keys.end - keys.begin,
                            m.row_columns);
@@ -274,7 +273,7 @@ void Backward(const AttentionProblem& p, const AttentionGradients& gradients, in
                            m.output_grads + from * m.value_columns, m.value_columns, kPanel,
                            m.value_sums + k * kGroup * m.value_columns, m.value_columns, nullptr,
                            depth, m.value_columns);
-          Gemm<Into::kSum>(m.slopes + from * m.most_keys + k * kGroup, 1, m.most_keys,
+          Gemm<Into::kSum>(m.logit_grads + from * m.most_keys + k * kGroup, 1, m.most_keys,
                            m.queries + from * m.row_columns, m.row_columns, kPanel,
                            m.key_sums + k * kGroup * m.row_columns, m.row_columns, nullptr, depth,
                            m.row_columns);
@@ -315,8 +314,8 @@ int64_t BiasScratch(const AttentionProblem& p) {
   return BackwardScratch(p) + kBiasTile * kBiasTile;
 }
 
-// A bias that several pairs share has the sum of their gradients, so this goes over all pairs of
-// its tile: in a fixed order, by one thread: a bias of one element is one task.
+// Elements of the bias that several pairs share get the sum of their gradients. So this visits all
+// pairs of its tile, in a fixed order on one thread: a bias of one element is one task.
 void BiasGrad(const AttentionProblem& p, const AttentionGradients& gradients, int64_t batch,
               int64_t head, int64_t query, int64_t key, const float* residuals, const float* deltas,
               float* scratch) {
@@ -353,10 +352,10 @@ void BiasGrad(const AttentionProblem& p, const AttentionGradients& gradients, in
                                         deltas + terms + first + i, m);
             for (int64_t r = 0; r < group.count; ++r) {
               float* const target = sums + (one_query ? 0 : first + i + r - query) * kBiasTile;
-              const float* const slopes = m.slopes + (i + r) * m.most_keys;
+              const float* const logit_grads = m.logit_grads + (i + r) * m.most_keys;
               Floats sum = {};
               for (int64_t s = keys.begin; s < keys.end; s += kLanes) {
-                const Floats part = LoadPart(slopes + s - block.begin, keys.end - s);
+                const Floats part = LoadPart(logit_grads + s - block.begin, keys.end - s);
                 if (one_key) {
                   sum += part;
                 } else {

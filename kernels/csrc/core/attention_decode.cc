@@ -1,9 +1,9 @@
-// Attention of few queries to many keys, as in decoding: compiled once per instruction set.
+// Attention of a few queries to many keys, as in decoding. Compiled once per instruction set.
 //
-// Each key and value is used a few times only, so nothing is packed: what counts is to read the
-// cache once, in the order it lies in memory, position by position with all heads. From main memory
-// that came to 23 GB/s a core, where 16 positions at a time, head by head, came to 17, 4 positions
-// to 9, and one head after the other to 7.
+// Each key and value is used only a few times, so nothing is packed. What counts is to read the
+// cache once, in the order of memory, position by position with all heads: from main memory that
+// reached 23 GB/s a core, where 16 positions at a time, head by head, reached 17, 4 positions 9,
+// and one head after the other 7.
 #include "core/attention_blocks.h"
 #include "core/attention_scores.h"
 #include "core/attention_tables.h"
@@ -16,15 +16,15 @@ namespace {
 // Keys whose logits are held at a time.
 constexpr int64_t kChunk = 128;
 
-// Products whose lanes are added up together.
+// Products whose lanes are summed together.
 constexpr int64_t kTogether = 4;
 
-// Rows are queries, in the order in which their keys lie in memory: [N, T], with T as far as it is
-// valid.
+// Rows are queries, in the order in which their keys lie in memory: [N, T], with the valid part of
+// T only.
 struct Memory {
   int64_t row_columns, value_columns;  // H and E rounded up to kLanes
   float *queries, *scores, *sums;      // [rows, row_columns], [rows, kChunk], [rows, value_columns]
-  float *largest, *totals;             // [rows]
+  float *row_max, *row_sum;            // [rows]
   int64_t *key_offsets, *value_offsets;  // [rows]: of the row's head, from the start of a position
 };
 
@@ -36,15 +36,15 @@ Memory LayOut(const AttentionProblem& p, Scratch& scratch) {
   m.queries = scratch.Take(rows * m.row_columns);
   m.scores = scratch.Take(rows * kChunk);
   m.sums = scratch.Take(rows * m.value_columns);
-  m.largest = scratch.Take(rows);
-  m.totals = scratch.Take(rows);
+  m.row_max = scratch.Take(rows);
+  m.row_sum = scratch.Take(rows);
   m.key_offsets = reinterpret_cast<int64_t*>(scratch.Take(2 * rows));
   m.value_offsets = reinterpret_cast<int64_t*>(scratch.Take(2 * rows));
   return m;
 }
 
-// Adds two rows into one: lanes whose number has the bit `width` hold sums of the lower row's
-// pairs, the others of the upper's.
+// Adds two rows into one: lanes whose index has the bit `width` hold sums of pairs of the lower
+// row, the others of the upper one.
 template <int width>
 inline Floats Fold(Floats upper, Floats lower) {
   return LowRuns<width>(upper, lower) + HighRuns<width>(upper, lower);
@@ -63,8 +63,8 @@ inline Floats SumOfEach(const Floats* rows) {
   return sums;
 }
 
-// Calls f(number of vectors, column where they begin) for `columns`, a multiple of kLanes: for four
-// vectors at a time, and the rest.
+// Calls f(number of vectors, first column) for `columns`, a multiple of kLanes: for four vectors at
+// a time, then the rest.
 template <int count>
 struct Vectors {
   static constexpr int kCount = count;
@@ -80,7 +80,7 @@ inline void ForVectors(int64_t columns, const F& f) {
   }
 }
 
-// Products of kTogether queries, `row_columns` apart, with keys of their own.
+// Products of kTogether queries, `row_columns` apart, each with its own key.
 template <typename T>
 inline Floats Products(const float* queries, int64_t row_columns, const T* position,
                        const int64_t* offsets, int64_t size) {
@@ -121,12 +121,12 @@ inline void AddScaled(const T* value, float weight, int64_t size, float* sums) {
   }
 }
 
-// Turns a row of scores into weights; returns what the sums so far are to be multiplied by.
-inline float Weigh(float* scores, int64_t columns, float* largest, float* total) {
-  const float before = *largest;
-  *largest = Largest(scores, columns, before);
-  const float factor = Exp2(Broadcast(before - *largest))[0];
-  *total = *total * factor + ToWeights(scores, columns, *largest);
+// Turns a row of scores into weights; returns the factor for the sums so far.
+inline float Weigh(float* scores, int64_t columns, float* row_max, float* row_sum) {
+  const float before = *row_max;
+  *row_max = RowMax(scores, columns, before);
+  const float factor = Exp2(Broadcast(before - *row_max))[0];
+  *row_sum = *row_sum * factor + ToWeights(scores, columns, *row_max);
   return factor;
 }
 
@@ -153,11 +153,11 @@ void Decode(const AttentionProblem& p, int64_t batch, int64_t begin, int64_t end
     for (int64_t row = n * valid; row < (n + 1) * valid; ++row) {
       m.key_offsets[row] = n / heads * p.key_strides.head;
       m.value_offsets[row] = n / heads * p.value_strides.head;
-      m.largest[row] = -__FLT_MAX__;
-      m.totals[row] = 0;
+      m.row_max[row] = -__FLT_MAX__;
+      m.row_sum[row] = 0;
     }
   }
-  // Rows up to a multiple of kTogether are computed along.
+  // Rows up to a multiple of kTogether are padding and are computed too.
   for (int64_t row = rows; row < RoundUp(rows, kTogether); ++row) {
     m.key_offsets[row] = 0;
     std::memset(m.queries + row * m.row_columns, 0,
@@ -187,7 +187,8 @@ void Decode(const AttentionProblem& p, int64_t batch, int64_t begin, int64_t end
         const Queries q = {batch, n, t, 1};
         float* const scores = m.scores + row * kChunk;
         FinishScores(p, q, keys, scores, kChunk);
-        const float factor = Weigh(scores, RoundUp(count, kLanes), m.largest + row, m.totals + row);
+        const float factor =
+            Weigh(scores, RoundUp(count, kLanes), m.row_max + row, m.row_sum + row);
         if (p.dropout_rate > 0) {
           Drop(p, dropout, q, keys, scores, kChunk);
         }
@@ -221,8 +222,8 @@ void Decode(const AttentionProblem& p, int64_t batch, int64_t begin, int64_t end
       } else {
         std::memset(partial, 0, static_cast<size_t>(p.value_size) * sizeof(float));
       }
-      partial[p.value_size] = t < valid ? m.largest[row] : -__FLT_MAX__;
-      partial[p.value_size + 1] = t < valid ? m.totals[row] : 0.0f;
+      partial[p.value_size] = t < valid ? m.row_max[row] : -__FLT_MAX__;
+      partial[p.value_size + 1] = t < valid ? m.row_sum[row] : 0.0f;
     }
   }
 }
@@ -235,27 +236,27 @@ void Join(const AttentionProblem& p, int64_t batch, const float* partials, int64
     for (int64_t i = 0; i < rows; ++i) {
       const float* const first = partials + i * row_size;
       const auto part = [&](int64_t k) { return first + k * rows * row_size; };
-      float largest = -__FLT_MAX__;
+      float row_max = -__FLT_MAX__;
       for (int64_t k = 0; k < parts; ++k) {
         const float candidate = part(k)[p.value_size];
-        largest = largest > candidate ? largest : candidate;
+        row_max = row_max > candidate ? row_max : candidate;
       }
       float factors[kMostDecodeParts];
-      float total = 0;
+      float row_sum = 0;
       for (int64_t k = 0; k < parts; ++k) {
-        factors[k] = Exp2(Broadcast(part(k)[p.value_size] - largest))[0];
-        total += part(k)[p.value_size + 1] * factors[k];
+        factors[k] = Exp2(Broadcast(part(k)[p.value_size] - row_max))[0];
+        row_sum += part(k)[p.value_size + 1] * factors[k];
       }
       const int64_t row = batch * rows + i;
-      residual[row] = Residual(largest, total);
-      const float inverse = total == 0 ? 0 : 1 / total;
+      residual[row] = Residual(row_max, row_sum);
+      const float inverse = row_sum == 0 ? 0 : 1 / row_sum;
       for (int64_t e = 0; e < p.value_size; e += kLanes) {
         const int64_t left = p.value_size - e;
         Floats sum = {};
         for (int64_t k = 0; k < parts; ++k) {
           sum += LoadPart(part(k) + e, left) * factors[k];
         }
-        StorePart(total == 0 ? Floats{} : sum * inverse, out + row * p.value_size + e, left);
+        StorePart(row_sum == 0 ? Floats{} : sum * inverse, out + row * p.value_size + e, left);
       }
     }
   });

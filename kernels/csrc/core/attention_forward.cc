@@ -1,4 +1,4 @@
-// Forward attention over blocks of queries: compiled once per instruction set.
+// The forward pass of attention, in blocks of queries. Compiled once per instruction set.
 #include "core/attention_blocks.h"
 #include "core/attention_scores.h"
 #include "core/attention_tables.h"
@@ -8,16 +8,16 @@ namespace ikelos {
 namespace IKELOS_ISA {
 namespace {
 
-// Keys and values are packed by blocks of this many keys, which stay in the second-level cache with
-// the queries. 192 is a multiple of all panels and groups.
+// Keys and values are packed in blocks of this many keys, which stay in the second-level cache
+// together with the queries. 192 is a multiple of the size of every panel and group.
 constexpr int64_t kKeys = 192;
 
-// One call's memory. Rows are the queries of a block, head after head, each head's padded to whole
-// groups.
+// The memory of one call. Rows are the queries of a block, head after head, each head padded to
+// whole groups.
 struct Memory {
   int64_t row_columns, value_columns;  // H and E rounded up to kLanes
   float *queries, *sums;               // [rows, row_columns], [rows, value_columns]
-  float *largest, *totals;             // [rows]: of the logits, and of the weights
+  float *row_max, *row_sum;            // [rows]: maximum of the logits, sum of the weights
   float *keys, *panels;                // [kKeys, row_columns], and transposed
   float* values;                       // [kKeys, value_columns]
   float* scores;                       // [kGroup, kKeys]
@@ -30,8 +30,8 @@ Memory LayOut(const AttentionProblem& p, int64_t queries, Scratch& scratch) {
   const int64_t rows = p.heads / p.key_heads * RoundUp(queries, kGroup);
   m.queries = scratch.Take(rows * m.row_columns);
   m.sums = scratch.Take(rows * m.value_columns);
-  m.largest = scratch.Take(rows);
-  m.totals = scratch.Take(rows);
+  m.row_max = scratch.Take(rows);
+  m.row_sum = scratch.Take(rows);
   m.keys = scratch.Take(kKeys * m.row_columns);
   m.panels = scratch.Take(kKeys * m.row_columns);
   m.values = scratch.Take(kKeys * m.value_columns);
@@ -39,9 +39,9 @@ Memory LayOut(const AttentionProblem& p, int64_t queries, Scratch& scratch) {
   return m;
 }
 
-// Turns the group's scores over `columns` columns into weights, and sets what the sums so far are
-// to be multiplied by.
-inline void Weigh(float* scores, int64_t columns, float* largest, float* totals, float* factors) {
+// Turns the group's scores over `columns` columns into weights, and sets the factors for the sums
+// so far.
+inline void Weigh(float* scores, int64_t columns, float* row_max, float* row_sum, float* factors) {
   float change[kLanes];
   for (int first = 0; first < kGroup; first += kLanes) {
     const int count = kGroup - first < kLanes ? kGroup - first : kLanes;
@@ -49,9 +49,9 @@ inline void Weigh(float* scores, int64_t columns, float* largest, float* totals,
       change[i] = 0;
     }
     for (int i = 0; i < count; ++i) {
-      const float before = largest[first + i];
-      largest[first + i] = Largest(scores + (first + i) * kKeys, columns, before);
-      change[i] = before - largest[first + i];
+      const float before = row_max[first + i];
+      row_max[first + i] = RowMax(scores + (first + i) * kKeys, columns, before);
+      change[i] = before - row_max[first + i];
     }
     float scaled[kLanes];
     Store(Exp2(Load(change)), scaled);
@@ -60,7 +60,7 @@ inline void Weigh(float* scores, int64_t columns, float* largest, float* totals,
     }
   }
   for (int i = 0; i < kGroup; ++i) {
-    totals[i] = totals[i] * factors[i] + ToWeights(scores + i * kKeys, columns, largest[i]);
+    row_sum[i] = row_sum[i] * factors[i] + ToWeights(scores + i * kKeys, columns, row_max[i]);
   }
 }
 
@@ -87,8 +87,8 @@ void Forward(const AttentionProblem& p, int64_t batch, int64_t key_head, int64_t
   }
   std::memset(m.sums, 0, static_cast<size_t>(heads * padded * m.value_columns) * sizeof(float));
   for (int64_t i = 0; i < heads * padded; ++i) {
-    m.largest[i] = -__FLT_MAX__;
-    m.totals[i] = 0;
+    m.row_max[i] = -__FLT_MAX__;
+    m.row_sum[i] = 0;
   }
 
   const Keys all = valid == 0 ? Keys{0, 0} : KeysOfAny(p, {batch, 0, first, valid});
@@ -115,7 +115,7 @@ void Forward(const AttentionProblem& p, int64_t batch, int64_t key_head, int64_t
                          nullptr, p.size, columns);
         FinishScores(p, q, keys, m.scores, kKeys);
         float factors[kGroup];
-        Weigh(m.scores, columns, m.largest + row, m.totals + row, factors);
+        Weigh(m.scores, columns, m.row_max + row, m.row_sum + row, factors);
         if (p.dropout_rate > 0) {
           Drop(p, dropout, q, keys, m.scores, kKeys);
         }
@@ -130,13 +130,14 @@ void Forward(const AttentionProblem& p, int64_t batch, int64_t key_head, int64_t
     const int64_t head = key_head * heads + g;
     for (int64_t i = 0; i < count; ++i) {
       const int64_t row = g * padded + i;
-      const float total = i < valid ? m.totals[row] : 0.0f;
-      residual[(batch * p.queries + first + i) * p.heads + head] = Residual(m.largest[row], total);
-      m.totals[row] = total == 0 ? 0.0f : 1 / total;
+      const float row_sum = i < valid ? m.row_sum[row] : 0.0f;
+      residual[(batch * p.queries + first + i) * p.heads + head] =
+          Residual(m.row_max[row], row_sum);
+      m.row_sum[row] = row_sum == 0 ? 0.0f : 1 / row_sum;
     }
     WithStorage(p.storage, output, [&](auto* out) {
-      StoreRows(m.sums + g * padded * m.value_columns, m.value_columns, m.totals + g * padded, 1.0f,
-                out + ((batch * p.queries + first) * p.heads + head) * p.value_size,
+      StoreRows(m.sums + g * padded * m.value_columns, m.value_columns, m.row_sum + g * padded,
+                1.0f, out + ((batch * p.queries + first) * p.heads + head) * p.value_size,
                 p.heads * p.value_size, count, p.value_size);
     });
   }

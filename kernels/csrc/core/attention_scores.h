@@ -1,5 +1,6 @@
-// What stands between the logits and their softmax: bias, slopes, masks, the band, dropout. Applied
-// to tiles that are in the first-level cache. Per-ISA sources only: see simd.h.
+// What happens to logits before the softmax (bias, ALiBi slopes, masks, the band) and to weights
+// after it (dropout). Applied to tiles that are in the first-level cache. Per-ISA sources only: see
+// simd.h.
 #ifndef IKELOS_CORE_ATTENTION_SCORES_H_
 #define IKELOS_CORE_ATTENTION_SCORES_H_
 
@@ -10,11 +11,11 @@
 namespace ikelos {
 namespace IKELOS_ISA {
 
-// Logits are kept in units of log(2), for 2^x is cheaper than e^x.
+// Logits are kept in units of log(2), because 2^x is cheaper than e^x.
 constexpr float kLog2E = 1.44269504f;
 constexpr float kLn2 = 0.693147181f;
 constexpr float kInfinity = __builtin_inff();
-constexpr float kForbiddenBias = -1e30f;
+constexpr float kMaskedBias = -1e30f;
 
 // Consecutive queries of one head.
 struct Queries {
@@ -37,9 +38,9 @@ inline int64_t NumKeys(const AttentionProblem& p, int64_t batch) {
   return p.key_lengths == nullptr ? p.keys : p.key_lengths[batch];
 }
 
-// The keys that the band and the lengths leave to a query. Both ends never fall from one query to
-// the next, so the ends for the first and the last of several queries say it for all. The limits
-// may be any 64-bit numbers: no sum overflows.
+// The keys that the band and the lengths leave to a query. Neither end decreases from one query to
+// the next, so those of the first and the last of several queries bound them all. The limits may be
+// any 64-bit numbers: no sum overflows.
 inline Keys KeysOf(const AttentionProblem& p, int64_t batch, int64_t query) {
   const int64_t keys = NumKeys(p, batch);
   const int64_t position = query + (p.query_offsets == nullptr ? 0 : p.query_offsets[batch]);
@@ -80,8 +81,8 @@ inline void PackRows(Storage storage, const void* array, const RowStrides& strid
   });
 }
 
-// Those of a block's keys that any of the queries sees, from the start of a panel on, so that whole
-// panels are multiplied; none from the block's begin on if they see none.
+// The keys of a block that any of the queries sees, from the start of a panel on, so that whole
+// panels are multiplied; an empty range at the begin of the block if they see none.
 inline Keys PanelsSeen(const AttentionProblem& p, const Queries& q, const Keys& block) {
   const Keys seen = KeysOfAny(p, q);
   const Keys keys = {block.begin + Max(0, seen.begin - block.begin) / kPanel * kPanel,
@@ -99,9 +100,9 @@ inline void AddBias(const T* bias, const PairStrides& strides, const Queries& q,
     for (int64_t j = 0; j < count; j += kLanes) {
       const Floats added =
           strides.key == 0 ? Broadcast(LoadPart(bias, 1)[0]) : LoadPart(bias + j, count - j);
-      // Not by added > kForbiddenBias, which would hide a NaN.
+      // Not `added > kMaskedBias`, which would hide a NaN.
       const Floats sum = Load(scores + j) + added * kLog2E;
-      Store(added <= kForbiddenBias ? Broadcast(-kInfinity) : sum, scores + j);
+      Store(added <= kMaskedBias ? Broadcast(-kInfinity) : sum, scores + j);
     }
   }
 }
@@ -153,8 +154,8 @@ inline void AddSlopes(const AttentionProblem& p, const Queries& q, const Keys& k
   }
 }
 
-// Forbids what each query does not see of the keys, and all of the tile's `columns` columns behind
-// them.
+// Masks the keys that each query does not see, and the columns of the tile after them, up to
+// `columns`.
 inline void ApplyBand(const AttentionProblem& p, const Queries& q, const Keys& keys,
                       int64_t columns, float* scores, int64_t row) {
   for (int64_t i = 0; i < q.count; ++i, scores += row) {
@@ -170,9 +171,9 @@ inline void ApplyBand(const AttentionProblem& p, const Queries& q, const Keys& k
   }
 }
 
-// Turns the products of a tile into logits (in units of log(2)), -infinity where a pair is
-// forbidden. Columns run from keys.begin; those from keys.end up to the next multiple of kLanes are
-// forbidden too. Returns whether any of the pairs may be forbidden.
+// Turns the products of a tile into logits (in units of log(2)), -infinity where a pair is masked.
+// Columns run from keys.begin; those from keys.end up to the next multiple of kLanes are masked
+// too. Returns whether any of the pairs may be masked.
 inline bool FinishScores(const AttentionProblem& p, const Queries& q, const Keys& keys,
                          float* scores, int64_t row) {
   if (p.bias != nullptr) {
@@ -193,7 +194,7 @@ inline bool FinishScores(const AttentionProblem& p, const Queries& q, const Keys
   return cut || p.bias != nullptr || p.mask != nullptr;
 }
 
-// Sets what is dropped to 0, and multiplies the rest by 1 / (1 - rate).
+// Sets dropped weights to 0 and multiplies the others by 1 / (1 - rate).
 struct Dropout {
   uint32_t threshold;
   float factor;
@@ -201,7 +202,7 @@ struct Dropout {
   explicit Dropout(const AttentionProblem& p)
       : threshold(DropoutThreshold(p.dropout_rate)), factor(1.0f / (1.0f - p.dropout_rate)) {}
 
-  // For values of kLanes keys from `key` on.
+  // For the values of kLanes keys from `key` on.
   Floats Apply(Floats values, const DropoutRow& row, int64_t key) const {
     Words x;
     for (int i = 0; i < kLanes; ++i) {
@@ -214,7 +215,7 @@ struct Dropout {
     x ^= x >> 15;
     x *= 0x846ca68bU;
     x ^= x >> 16;
-    // 24 bits: compared as signed integers, for which there are instructions everywhere.
+    // 24 bits, compared as signed integers, which every instruction set can do.
     const Integers bits = BitCast<Integers>(x >> 8);
     return bits >= static_cast<int32_t>(threshold) ? values * factor : Floats{};
   }

@@ -1,4 +1,4 @@
-// One instruction set's parts of attention, under one name.
+// Defines one instruction set's AttentionBlocks.
 #include "core/attention_tables.h"
 
 namespace ikelos {

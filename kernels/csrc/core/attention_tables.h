@@ -1,4 +1,4 @@
-// The functions behind each instruction set's AttentionBlocks. Per-ISA sources only.
+// The functions in each instruction set's AttentionBlocks. Per-ISA sources only.
 #ifndef IKELOS_CORE_ATTENTION_TABLES_H_
 #define IKELOS_CORE_ATTENTION_TABLES_H_
 

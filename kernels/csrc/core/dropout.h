@@ -1,6 +1,6 @@
-// Which attention weights dropout keeps: a hash of the seed and the weight's indices, so that the
-// gradient and any other implementation find the same without storing anything. All arithmetic is
-// modulo 2^32.
+// Which attention weights dropout keeps: a hash of the seed and the weight's indices decides, so
+// the gradient and any other implementation make the same decision without storing anything. All
+// arithmetic is modulo 2^32.
 //
 //   head       = Mix(seed[0] + 0x9e3779b9 * (b * N + n + 1))
 //   row.first  = Mix(head ^ (0x85ebca6b * (t + 1)))
@@ -10,8 +10,8 @@
 //   kept      <=> (x >> 8) >= round(rate * 2^24)
 //
 // Mix is the finaliser "lowbias32" by C. Wellons (https://nullprogram.com/blog/2018/07/31/), found
-// by search for few biases; the last two lines are its rounds with the row's second word put
-// between them.
+// by a search for low bias; the last lines are its rounds with the row's second word mixed in
+// between.
 #ifndef IKELOS_CORE_DROPOUT_H_
 #define IKELOS_CORE_DROPOUT_H_
 
@@ -23,7 +23,7 @@ struct DropoutRow {
   uint32_t first, second;
 };
 
-// static: each per-ISA source must have its own copy (see simd.h).
+// static, because each per-ISA source must have its own copy (see simd.h).
 static inline uint32_t Mix(uint32_t x) {
   x ^= x >> 16;
   x *= 0x7feb352dU;

@@ -1,5 +1,5 @@
-// The matrix multiplication that kernels are made of: a few rows times a panel, held in registers.
-// Per-ISA sources only: see simd.h.
+// The matrix product that the kernels are built from: a few rows times a panel, with all sums in
+// registers. Per-ISA sources only: see simd.h.
 #ifndef IKELOS_CORE_GEMM_H_
 #define IKELOS_CORE_GEMM_H_
 
@@ -8,19 +8,19 @@
 namespace ikelos {
 namespace IKELOS_ISA {
 
-// Rows are multiplied in groups of this many. Of the shapes tried on Zen 4, 6 rows by 4 vectors
-// came nearest to the processor's peak (111 of 112 GFLOP/s a core, 12 by 2: 101): fewest loads for
-// each multiplication that still leave room for all accumulators. Narrower panels take all 12 rows
-// at once, to have enough sums in flight.
+// Rows are multiplied in groups of this size. Of the shapes tried on Zen 4, 6 rows by 4 vectors
+// came closest to the processor's peak (111 of 112 GFLOP/s a core, 12 by 2: 101), because it needs
+// the fewest loads per multiplication that leave room for all accumulators. Narrower panels take
+// all 12 rows at once, to have enough sums in flight.
 constexpr int kGroup = 12;
 #if defined(__AVX512F__)
 constexpr int kPanelVectors = 4;
 #else
-constexpr int kPanelVectors = 2;  // 16 registers hold 6 x 2 sums
+constexpr int kPanelVectors = 2;  // 6 x 2 sums fit into 16 registers
 #endif
 constexpr int kPanel = kPanelVectors * kLanes;
 
-// What c holds before: nothing, sums to be added to, or sums to be multiplied by a factor per row
+// What c contains before the call: nothing, sums to add to, or sums to multiply by a factor per row
 // first.
 enum class Into { kNew, kSum, kScaledSum };
 
@@ -88,9 +88,8 @@ inline void GemmGroup(const float* a, int64_t a_row, int64_t a_step, const float
   }
 }
 
-// For kGroup rows and `columns` columns, a multiple of kLanes. b is cut into panels of kPanel
-// columns, each `panel_step` elements behind the one before it; within a panel rows are `b_row`
-// elements apart.
+// For kGroup rows and `columns` columns, a multiple of kLanes. b consists of panels of kPanel
+// columns, `panel_step` elements apart; the rows of a panel are `b_row` elements apart.
 template <Into into>
 inline void Gemm(const float* a, int64_t a_row, int64_t a_step, const float* b, int64_t b_row,
                  int64_t panel_step, float* c, int64_t c_row, const float* factors, int64_t depth,

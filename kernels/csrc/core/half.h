@@ -16,7 +16,7 @@ struct Float16 {
   uint16_t bits;
 };
 
-// What the elements of an array are.
+// How the elements of an array are stored.
 enum class Storage { kFloat32, kBFloat16, kFloat16 };
 
 }  // namespace ikelos

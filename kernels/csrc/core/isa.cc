@@ -17,8 +17,8 @@ const char* IsaName(Isa isa) {
 std::vector<Isa> SupportedIsas() {
   std::vector<Isa> supported = {Isa::kPortable};
 #ifdef IKELOS_X86
-  // __builtin_cpu_supports asks cpuid, and xgetbv for whether the operating system saves the wide
-  // registers. The features asked for are those the files are compiled with (see CMakeLists.txt).
+  // __builtin_cpu_supports checks cpuid and, by xgetbv, that the operating system saves the wide
+  // registers. The features are those that the files are compiled with (see CMakeLists.txt).
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     supported.push_back(Isa::kAvx2);
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

@@ -1,4 +1,4 @@
-// Which instruction set a kernel runs with: found once, at run time.
+// The instruction set that a kernel runs with, found once at run time.
 #ifndef IKELOS_CORE_ISA_H_
 #define IKELOS_CORE_ISA_H_
 
@@ -6,13 +6,13 @@
 
 namespace ikelos {
 
-// In order of preference. Every kernel source is compiled once for each.
+// In order of preference, best last. Every kernel source is compiled once for each.
 enum class Isa { kPortable, kAvx2, kAvx512 };
 
 // "portable", "avx2" or "avx512".
 const char* IsaName(Isa isa);
 
-// The instruction sets this processor and operating system can run, the best one last.
+// The instruction sets that this processor and operating system can run, best last.
 std::vector<Isa> SupportedIsas();
 
 // The last of SupportedIsas(), found at the first call.
@@ -20,7 +20,7 @@ Isa BestIsa();
 
 }  // namespace ikelos
 
-// What the per-ISA sources call `name`, in the namespace of an instruction set.
+// `name` as defined by the per-ISA sources for an instruction set.
 #ifdef IKELOS_X86
 #define IKELOS_PICK(isa, name)                    \
   ((isa) == ::ikelos::Isa::kAvx512 ? avx512::name \

@@ -1,4 +1,4 @@
-// Copies of rows in the forms that gemm.h reads fastest. Per-ISA sources only: see simd.h.
+// Copies rows into the layouts that gemm.h reads fastest. Per-ISA sources only: see simd.h.
 #ifndef IKELOS_CORE_PACK_H_
 #define IKELOS_CORE_PACK_H_
 
@@ -7,7 +7,7 @@
 namespace ikelos {
 namespace IKELOS_ISA {
 
-// Hands out parts of a task's memory, each on a cache line of its own. Without a start it only
+// Hands out parts of a task's memory, each aligned to a cache line. Without a start address it only
 // counts.
 struct Scratch {
   float* start;
@@ -22,7 +22,7 @@ struct Scratch {
 
 inline int64_t RoundUp(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
 
-// Calls f with `data` as a pointer to what is stored there.
+// Calls f with `data` as a pointer to the stored type.
 template <typename F>
 inline void WithStorage(Storage storage, const void* data, const F& f) {
   switch (storage) {
@@ -47,8 +47,8 @@ inline void WithStorage(Storage storage, void* data, const F& f) {
   }
 }
 
-// LoadPart and StorePart from an element on of an array in any storage. Whole vectors of floats,
-// the most frequent, without a call.
+// LoadPart and StorePart from some element of an array in any storage on. Whole vectors of floats,
+// the most frequent case, take no call.
 __attribute__((noinline)) inline Floats LoadAny(Storage storage, const void* array, int64_t at,
                                                 int64_t count) {
   Floats values = {};
@@ -91,7 +91,7 @@ inline void CopyRows(const T* source, int64_t row_stride, int64_t rows, int64_t 
 }
 
 // target[i * row_stride + :] = source[i, :] * factors[i] * factor (without factors: times `factor`
-// alone). Where a factor is 0 the result is, whatever the source holds.
+// alone). Where a factor is 0 the result is 0, whatever the source holds.
 template <typename T>
 inline void StoreRows(const float* source, int64_t source_columns, const float* factors,
                       float factor, T* target, int64_t row_stride, int64_t rows, int64_t columns) {
@@ -104,7 +104,7 @@ inline void StoreRows(const float* source, int64_t source_columns, const float* 
   }
 }
 
-// Exchanges half of what two rows hold: one step of transposing kLanes rows of kLanes.
+// Exchanges half of the contents of two rows: one step of transposing kLanes rows of kLanes.
 template <int width>
 inline void ExchangeRuns(Floats* rows) {
 #pragma GCC unroll 16

@@ -10,9 +10,8 @@
 namespace ikelos {
 namespace {
 
-// Shared by the caller and its helpers. A helper the pool starts late finds no index left and
-// touches only this, which is why it is owned by shared_ptr: the caller may have returned long
-// before.
+// Shared by the caller and its helpers. A helper that the pool starts late finds no index left and
+// touches only this, so a shared_ptr owns it: the caller may have returned long before.
 struct Work {
   const int64_t count;
   const std::function<void(int64_t)>* task;

@@ -1,5 +1,5 @@
-// Cuts recurrent layers into tasks. What a task computes depends on no other task of its kind, so
-// the number of threads may decide how many there are.
+// Splits recurrent layers into tasks. The result of a task depends on no other task of its kind, so
+// the number of tasks may depend on the number of threads.
 #include "core/recurrent.h"
 
 #include <algorithm>
@@ -14,26 +14,26 @@
 namespace ikelos {
 namespace {
 
-// The widest vector has so many floats: with it all arrays are at their largest.
+// Floats in the widest vector, with which every array is at its largest.
 constexpr int64_t kMostLanes = 16;
 
-// Forward, inputs are multiplied for a block of steps at once, as few as have so many rows: enough
-// for the kernel's memory to cost little, few enough for their products to be in a near cache still
-// when their steps come.
+// In the forward pass, inputs are multiplied for a block of steps at once: the fewest steps that
+// have this many rows, enough to amortise reading the kernel, and few enough for the products to be
+// in a near cache still when their steps come.
 constexpr int64_t kBlockRows = 96;
-// Rows whose gradients by the inputs are found in one task.
+// Rows whose input gradients are computed in one task.
 constexpr int64_t kInputsGradRows = 96;
 // Rows and panels of weights whose gradients are summed in one task: the sums take 400 KB with
 // AVX-512.
 constexpr int64_t kGradRows = 192;
 constexpr int64_t kGradPanels = 8;
-// Work for which it pays to have another thread in each step: about a microsecond.
+// Work from which one more thread per step pays: about a microsecond.
 constexpr int64_t kLaneFlops = 100000;
 
 int64_t ElementSize(Storage storage) { return storage == Storage::kFloat32 ? 4 : 2; }
 
-// Hands out parts of memory, each on a cache line of its own. Without a start it only counts. (What
-// pack.h has for that is compiled once per instruction set, for none of which this file is.)
+// Hands out parts of memory, each aligned to a cache line. Without a start address it only counts.
+// (pack.h has the same for per-ISA sources, which this file is not.)
 class Memory {
  public:
   explicit Memory(float* start) : start_(start) {}
@@ -50,8 +50,8 @@ class Memory {
   int64_t used_ = 0;
 };
 
-// Where the parts of what is saved begin, behind the gates, and where all of it ends. `total`:
-// steps that arrays have room for.
+// Where the parts of the saved array begin, after the gates, and where it ends. `total`: the number
+// of steps that the arrays have room for.
 struct SavedParts {
   int64_t history, products, recurrent_products, moments, end;
 
@@ -118,15 +118,15 @@ void LayOut(const RecurrentProblem& p, const RecurrentSizes& sizes, int64_t tota
     state->recurrent_grads = scratch.Take(sizes.wide * total * kSlots);
     state->scales = scratch.Take(kScales * sizes.wide);
     state->hidden_grads = scratch.Take(rows);
-    state->shown_grads = IsGru(p.cell) ? nullptr : scratch.Take(sizes.wide * total);
+    state->tanh_input_grads = IsGru(p.cell) ? nullptr : scratch.Take(sizes.wide * total);
   }
 }
 
-// How a step's work is shared: runs of panels, and where there are threads left, of rows.
+// How the work of a step is divided: into runs of panels and, if there are threads left, of rows.
 struct Lanes {
   int64_t panels, rows;
 
-  // `depth`: of a step's products.
+  // `depth`: the number of terms in a sum of a step's products.
   Lanes(const RecurrentProblem& p, int64_t depth, int64_t panels_to_share, int64_t threads) {
     const int64_t flops = 2 * p.batch * p.units * depth * NumGates(p.cell);
     const int64_t useful = std::max<int64_t>(1, std::min(threads, flops / kLaneFlops));
@@ -135,7 +135,7 @@ struct Lanes {
   }
   int64_t count() const { return panels * rows; }
 
-  // As many, each with all panels of some rows.
+  // The same number of lanes, each with all panels of some rows.
   Lanes OfRows() const {
     Lanes lanes = *this;
     lanes.panels = 1;
@@ -143,7 +143,7 @@ struct Lanes {
     return lanes;
   }
 
-  // Calls f(first panel, last, first row, last) with a lane's share.
+  // Calls f(first panel, last panel, first row, last row) for a lane's share.
   template <typename F>
   void Share(int64_t lane, int64_t all_panels, int64_t all_rows, const F& f) const {
     const int64_t i = lane % panels, j = lane / panels;
@@ -156,14 +156,14 @@ int64_t Phases(const RecurrentProblem& p) {
   return p.cell == RecurrentCell::kGru || Normalises(p) ? 2 : 1;
 }
 
-// What the lanes do together: a phase of a step, or one of those before a block's first step.
+// What the lanes do together: a phase of a step, or one of the phases before a block's first step.
 struct Work {
   static constexpr int64_t kGather = -2, kProject = -1;
 
   int64_t step, phase, rows;
 };
 
-// All of it, in order.
+// All work, in order.
 struct Plan {
   std::vector<Work> works;
   std::vector<int64_t> block;  // as in RecurrentState
@@ -187,7 +187,7 @@ struct Plan {
   }
 };
 
-// What the recurrent kernel's gradient is made of: runs of slots that are products of the same.
+// The parts of the recurrent kernel's gradient: runs of slots that multiply the same factor.
 std::vector<Slots> RecurrentRuns(const RecurrentProblem& p) {
   const Slots all = RecurrentSlots(p.cell);
   std::vector<Slots> runs;
@@ -241,7 +241,7 @@ void WeightGradients(const RecurrentGradState& state, const RecurrentBackward& p
       }
     }
   };
-  // That of normalised gates is with their scales.
+  // The bias gradient of normalised gates is computed together with that of their scales.
   const int64_t bias = state.gradients->bias_grad == nullptr || Normalises(p) ? 0 : 1;
   add(parts.kernel_grad, InputSlots(p.cell), p.features + bias);
   for (const Slots& slots : RecurrentRuns(p)) {
@@ -250,7 +250,7 @@ void WeightGradients(const RecurrentGradState& state, const RecurrentBackward& p
   }
   const auto count = static_cast<int64_t>(tasks.size());
   const int64_t total = state.sequences->total;
-  // The small ones last.
+  // Short tasks last.
   parallel_for(count + CeilDiv(total, kInputsGradRows), [&](int64_t i) {
     if (i < count) {
       const Task& task = tasks[static_cast<size_t>(i)];
@@ -312,7 +312,7 @@ void Recurrent(const RecurrentProblem& p, const float* packed, const RecurrentRe
   Memory memory(scratch);
   LayOut(p, sizes, sequences.total, results.saved, memory, &state);
 
-  // All bits 0 are a 0 in every storage.
+  // Zero bits are the number 0 in every storage.
   const int64_t row_bytes = p.units * ElementSize(p.storage);
   for (const int64_t row : owned.empty_outputs) {
     std::memset(static_cast<char*>(results.outputs) + row * row_bytes, 0,
@@ -407,7 +407,7 @@ void RecurrentGrad(const RecurrentProblem& p, const RecurrentGradients& gradient
   const Lanes lanes(p, p.units, sizes.unit_groups, parallel_for.num_threads);
   const Lanes of_rows = lanes.OfRows();
   const int64_t phases = Phases(p), last_step = sequences.steps - 1;
-  // One more step than there are, less the phase that it does not have.
+  // One step more than there are, for the initial states, without its last phases.
   RunSteps((sequences.steps + 1) * phases - (phases - 1), lanes.count(),
            [&](int64_t i, int64_t lane) {
              const int64_t step = last_step - i / phases, phase = i % phases;

@@ -11,24 +11,25 @@
 
 namespace ikelos {
 
-// Gates in the order of Keras's weights. kLstm: input, forget, candidate, output. GRU: update,
-// reset, candidate, whose recurrent part is tanh(x W + (r * h) R) with the reset gate before the
-// product (kGru), tanh(x W + r * (h R + recurrent bias)) with it after (kGruResetAfter).
+// Gates are in the order of Keras's weights. kLstm: input, forget, candidate, output. GRU: update,
+// reset, candidate; the candidate's recurrent part is tanh(x W + (r * h) R) with the reset gate
+// before the product (kGru), tanh(x W + r * (h R + recurrent bias)) with it after (kGruResetAfter).
 enum class RecurrentCell { kLstm, kGru, kGruResetAfter };
 
 inline int64_t NumGates(RecurrentCell cell) { return cell == RecurrentCell::kLstm ? 4 : 3; }
 
-// Arithmetic is in float32 whatever the storage, and rounded once at the end: so are the states
-// from step to step. The gradient by the recurrent kernel alone takes hidden states as the outputs
-// hold them. Results don't depend on parallel_for.
+// Arithmetic is in float32 whatever the storage, for the states between steps too, and rounded once
+// at the end. Only the gradient of the recurrent kernel uses hidden states as rounded in the
+// outputs. Results don't depend on parallel_for.
 //
-// All arrays are dense and row-major. A step of a row is valid if it is below the row's length and
-// its mask is not 0; the others leave the states as they are.
+// All arrays are dense and row-major. A step of a row is valid if it lies within the row's length
+// and its mask is not 0; invalid steps leave the states unchanged.
 struct RecurrentProblem {
   int64_t batch, steps, features, units;  // B, T, D, U; U is at least 1
   RecurrentCell cell;
-  Storage storage;    // of all arrays but lengths and mask
-  bool go_backwards;  // from the last step to the first; outputs are in the order of the work
+  Storage storage;  // of all arrays but lengths and mask
+  bool
+      go_backwards;  // process the steps from last to first; outputs are in the order of processing
   bool zero_output_for_mask;     // what invalid steps put out: 0, or (false) the last valid step's
                                  // output again, 0 before the first
   const void* inputs;            // [B, T, D]
@@ -39,13 +40,14 @@ struct RecurrentProblem {
   const void* initial_cell;      // [B, U], kLstm only
   const int32_t* lengths;        // [B], each within [0, T]; or null: T
   const uint8_t* mask;           // [B, T]; or null: all valid
-  // Factors of the hidden state where it enters a gate's recurrent product, [B, G, U]; or null: 1.
+  // Factors [B, G, U] of the hidden state before its product with a gate's recurrent kernel; or
+  // null: 1.
   const void* recurrent_dropout_mask;
 
-  // Normalised gates (Ba et al. 2016, supplement): with all of these (the last two kLstm only) the
-  // products x W and h R are each normalised over the G * U gates of a step, to mean 0 and variance
-  // 1, and multiplied by a scale, before biases are added; the cell state likewise over U, where it
-  // enters the output. Not for kGru, whose candidate has a product of its own.
+  // Normalised gates (Ba et al. 2016, supplement), if these are given (the last two for kLstm
+  // only): the products x W and h R are each normalised over the G * U gates of a step, to mean 0
+  // and variance 1, and multiplied by a scale, before biases are added. For the output, the cell
+  // state is likewise normalised over U. Not for kGru, whose candidate has a separate product.
   const void* kernel_scale;     // [G * U]; or null: not normalised
   const void* recurrent_scale;  // [G * U]
   const void* cell_scale;       // [U]
@@ -57,12 +59,13 @@ struct RecurrentResults {
   void* outputs;  // [B, T, U]
   void* hidden;   // [B, U], after the last valid step
   void* cell;     // [B, U], kLstm only
-  float* saved;  // RecurrentSaved(problem) floats for the gradient; or null: none will be asked for
+  float*
+      saved;  // RecurrentSaved(problem) floats for the gradient; or null: it will not be computed
 };
 
-// Gradients of a scalar by the results, and where to write those by what the results came from.
+// Gradients of a scalar with respect to the results, and where to write those of the arguments.
 struct RecurrentGradients {
-  const void* outputs;  // what Recurrent gave
+  const void* outputs;  // as Recurrent wrote them
   const float* saved;
   const void* outputs_grad;  // [B, T, U]
   const void* hidden_grad;   // [B, U]
@@ -79,14 +82,14 @@ struct RecurrentGradients {
   void* cell_offset_grad;
 };
 
-// Weights in the order in which the products read them. They may be kept from call to call while
-// kernel, recurrent kernel and bias do not change.
+// Weights in the order in which the products read them. They may be reused from call to call as
+// long as kernel, recurrent kernel and bias do not change.
 int64_t RecurrentPacked(const RecurrentProblem& problem);  // floats
 void PackRecurrent(const RecurrentProblem& problem, float* packed, Isa isa,
                    const ParallelFor& parallel_for);
 
-// How many floats each array has: by sizes, cell, storage, and by which of the optional arrays
-// there are, not by what is in them.
+// The number of floats in each array. It depends on sizes, cell, storage and which of the optional
+// arrays are given, not on what they contain.
 int64_t RecurrentSaved(const RecurrentProblem& problem);
 int64_t RecurrentScratch(const RecurrentProblem& problem, bool saves);
 int64_t RecurrentGradScratch(const RecurrentProblem& problem);

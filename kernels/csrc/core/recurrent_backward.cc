@@ -1,4 +1,4 @@
-// Recurrent layers backward, for one instruction set.
+// The backward pass of recurrent layers, for one instruction set.
 #include "core/pack.h"
 #include "core/recurrent_backward_panel.h"
 #include "core/recurrent_parts.h"
@@ -10,8 +10,8 @@ namespace {
 
 constexpr int64_t kGroupColumns = kSlots * kLanes;
 
-// Rows of the inputs that are multiplied at once for the gradients by weights: with a panel's
-// gradients they stay in the second-level cache.
+// Input rows that are multiplied at once for the weight gradients: with a panel's gradients they
+// stay in the second-level cache.
 constexpr int64_t kDepth = 256;
 
 // --- transposed weights --------------------------------------------------------------------------
@@ -45,7 +45,7 @@ void Transpose(const RecurrentProblem& p, const void* weights, int64_t rows, int
 
 // --- steps ---------------------------------------------------------------------------------------
 
-// kGru: by the product of the reset gate and the hidden state.
+// kGru: takes the gradient of the product of reset gate and hidden state.
 inline void GruResetBack(const BackwardPanel& panel, int64_t row, Floats product_grad) {
   const Floats reset = panel.Gate(row, 2);
   if (panel.p.recurrent_dropout_mask != nullptr) {
@@ -55,7 +55,7 @@ inline void GruResetBack(const BackwardPanel& panel, int64_t row, Floats product
   Store(Load(panel.Carry(row)) + product_grad * reset, panel.Carry(row));
 }
 
-// Adds products of gradients of a step with transposed weights.
+// Adds the products of a step's gradients with transposed weights.
 template <int rows, int vectors>
 inline void AddProduct(const RecurrentGradState& state, int64_t step, int64_t row, int64_t group,
                        const Slots& slots, const float* transposed, bool masked,
@@ -90,9 +90,9 @@ inline void AddProduct(const RecurrentGradState& state, int64_t step, int64_t ro
   }
 }
 
-// What later steps, or at a row's end the final state, say of its hidden state goes on to the
-// gates.
-inline void Spread(const BackwardPanel& panel, int64_t row, Floats hidden_grad) {
+// Passes the gradient of a row's hidden state, from later steps or at the row's end from the final
+// state, on to the gates.
+inline void BackpropagateToGates(const BackwardPanel& panel, int64_t row, Floats hidden_grad) {
   const bool is_gru = IsGru(panel.p.cell);
   if (is_gru && !panel.IsLast(row)) {
     hidden_grad += Load(panel.Carry(row));
@@ -131,7 +131,7 @@ __attribute__((noinline)) void StepTile(const RecurrentGradState& state, int64_t
     const BackwardPanel panel(state, step, group * kSlots + v);
     for (int i = 0; i < rows; ++i) {
       if (phase == 0) {
-        Spread(panel, row + i, sums[i][v]);
+        BackpropagateToGates(panel, row + i, sums[i][v]);
       } else {
         GruResetBack(panel, row + i, sums[i][v]);
       }
@@ -142,7 +142,7 @@ __attribute__((noinline)) void StepTile(const RecurrentGradState& state, int64_t
 template <int vectors>
 void StepGroup(const RecurrentGradState& state, int64_t step, int64_t phase, int64_t group,
                int64_t first, int64_t last) {
-  // Rows that end here have no later step whose gradients could be multiplied.
+  // Rows that end at this step have no later step with gradients to multiply.
   const int64_t going = phase == 0 ? state.sequences->Active(step + 1) : last;
   const int64_t ended = going < first ? first : going < last ? going : last;
   ForTiles<kTileRows<kSlots>>(first, ended, [&](auto rows, int64_t row) {
@@ -151,7 +151,7 @@ void StepGroup(const RecurrentGradState& state, int64_t step, int64_t phase, int
   for (int64_t v = 0; v < vectors; ++v) {
     const BackwardPanel panel(state, step, group * kSlots + v);
     for (int64_t row = ended; row < last; ++row) {
-      Spread(panel, row, panel.OfState(state.gradients->hidden_grad, row));
+      BackpropagateToGates(panel, row, panel.OfState(state.gradients->hidden_grad, row));
     }
   }
 }
@@ -183,7 +183,8 @@ void Start(const RecurrentGradState& state, int64_t row) {
   }
 }
 
-// --- gradients by inputs and weights -------------------------------------------------------------
+// --- gradients of inputs and weights
+// --------------------------------------------------------------
 
 template <int rows, int vectors>
 __attribute__((noinline)) void InputsTile(const RecurrentGradState& state, int64_t first,
@@ -217,7 +218,7 @@ void InputsGrad(const RecurrentGradState& state, int64_t first, int64_t count) {
             });
 }
 
-// Adds products of `count` columns of a [depth, a_step] and a panel's gradients b to sums [count,
+// Adds products of `count` columns of a [depth, a_step] with a panel's gradients b to sums [count,
 // c_row].
 template <int vectors>
 void AddOuter(const float* a, int64_t a_step, int64_t count, const float* b, int64_t depth,
@@ -232,9 +233,9 @@ int64_t WeightsScratch(const RecurrentProblem&, int64_t count, int64_t panels) {
   return kDepth * RoundUp(count, kLanes) + count * panels * kSlots * kLanes;
 }
 
-// The sum over all steps of outer products of what `read(step, row, target)` gives, `count` floats,
-// and `grads` (as the state's) of some slots of panels begin <= panel < end; then calls
-// write(row, slot, panel, sum) for each vector of it.
+// The sum over all steps of outer products of the `count` floats that `read(step, row, target)`
+// writes with `grads` (as in the state) of some slots of panels begin <= panel < end. Calls
+// write(row, slot, panel, sum) for each vector of the sum.
 template <typename Read, typename Write>
 void OuterProducts(const RecurrentGradState& state, const float* grads, const Slots& slots,
                    int64_t count, int64_t begin, int64_t end, float* scratch, const Read& read,
@@ -270,7 +271,7 @@ void OuterProducts(const RecurrentGradState& state, const float* grads, const Sl
   }
 }
 
-// Writes one vector of a row of weights' gradients; behind the last row comes the bias.
+// Writes one vector of a row of weight gradients; the row after the last is the bias.
 void WriteGrad(const RecurrentProblem& p, void* weights_grad, int64_t rows, void* bias_grad,
                int64_t row, int64_t slot, int64_t panel, Floats sum) {
   const int64_t column = GateOf(p.cell, slot) * p.units + panel * kLanes;
@@ -279,7 +280,7 @@ void WriteGrad(const RecurrentProblem& p, void* weights_grad, int64_t rows, void
             (is_bias ? 0 : row * NumGates(p.cell) * p.units) + column, p.units - panel * kLanes);
 }
 
-// Copies `count` columns from `first` on of a row [size], with a 1 behind its last element.
+// Copies `count` columns from `first` on of a row [size] that is followed by a 1.
 template <typename T>
 inline void CopyWithOne(const T* row, int64_t size, int64_t first, int64_t count, float* target) {
   const int64_t present = size - first < count ? size - first : count;
@@ -308,7 +309,7 @@ void KernelGrad(const RecurrentGradState& state, const Slots& slots, int64_t fir
   });
 }
 
-// Multiplies hidden states by what stands between them and a slot's product.
+// Multiplies hidden states by the dropout mask and reset gate that they have in a slot's product.
 inline void ScaleHidden(const RecurrentGradState& state, const Slots& slots, int64_t step,
                         int64_t row, int64_t first, int64_t count, float* hidden) {
   const RecurrentProblem& p = *state.problem;
@@ -332,7 +333,7 @@ void RecurrentWeightsGrad(const RecurrentGradState& state, const Slots& slots, i
                           int64_t count, int64_t begin, int64_t end, float* scratch) {
   const RecurrentProblem& p = *state.problem;
   const Sequences& sequences = *state.sequences;
-  // The second row of kGruResetAfter's bias, of which alone there is a row behind the last.
+  // The second row of kGruResetAfter's bias; no other bias is a row after the last one here.
   char* const bias = static_cast<char*>(state.gradients->bias_grad);
   WithStorage(p.storage, p.initial_hidden, [&](const auto* initial) {
     const auto* outputs = static_cast<decltype(initial)>(state.gradients->outputs);

@@ -1,5 +1,5 @@
-// A panel of units in a step backward: from its new states to its gates. Per-ISA sources only: see
-// simd.h.
+// The backward pass of one step for a panel of units: from its new states to its gates. Per-ISA
+// sources only: see simd.h.
 #ifndef IKELOS_CORE_RECURRENT_BACKWARD_PANEL_H_
 #define IKELOS_CORE_RECURRENT_BACKWARD_PANEL_H_
 
@@ -10,7 +10,7 @@
 namespace ikelos {
 namespace IKELOS_ISA {
 
-// What a step has to do with one vector of units: a panel.
+// What a step reads and writes for one vector of units, a panel.
 struct BackwardPanel {
   const RecurrentGradState& state;
   const RecurrentProblem& p;
@@ -35,7 +35,7 @@ struct BackwardPanel {
   void StoreGrad(int64_t row, int64_t slot, Floats grad) const {
     Store(grad, state.grads + (At(step, row) * kSlots + slot) * kLanes);
   }
-  // After the step, and before it.
+  // The state after the step, and before it.
   Floats After(int64_t row) const { return Load(state.history + At(step, row) * kLanes); }
   Floats Before(int64_t row) const {
     return Load(step > 0 ? state.history + At(step - 1, row) * kLanes
@@ -45,7 +45,7 @@ struct BackwardPanel {
   float* HiddenGrad(int64_t row) const {
     return state.hidden_grads + (index * sequences.rows + row) * kLanes;
   }
-  // No later step has anything to say of the row.
+  // Whether this is the row's last step, so that no later one has a gradient for it.
   bool IsLast(int64_t row) const { return step + 1 == sequences.length[row]; }
 
   Floats OfState(const void* states, int64_t row) const {
@@ -59,7 +59,7 @@ struct BackwardPanel {
     return LoadPart(p.storage, p.recurrent_dropout_mask, of_row * p.units + first_unit, left);
   }
 
-  // What comes by the outputs, which may stand there more than once.
+  // The gradient of the outputs, in which a step may be repeated.
   Floats OutputGrad(int64_t row) const {
     const int64_t at = sequences.first[step] + row;
     Floats sum = {};
@@ -73,21 +73,22 @@ struct BackwardPanel {
 inline Floats SigmoidSlope(Floats value) { return value * (1.0f - value); }
 inline Floats TanhSlope(Floats value) { return 1.0f - value * value; }
 
-// From the hidden state to what its tanh, `shown`, was taken of, whose gradient it returns.
+// From the gradient of the hidden state to that of the argument of its tanh, whose value is
+// `tanh_cell`.
 inline Floats LstmOutputBack(const BackwardPanel& panel, int64_t row, Floats hidden_grad,
-                             Floats shown) {
+                             Floats tanh_cell) {
   const Floats output = panel.Gate(row, 3);
-  panel.StoreGrad(row, 3, hidden_grad * shown * SigmoidSlope(output));
-  return hidden_grad * output * TanhSlope(shown);
+  panel.StoreGrad(row, 3, hidden_grad * tanh_cell * SigmoidSlope(output));
+  return hidden_grad * output * TanhSlope(tanh_cell);
 }
 
-// `shown_grad`: what the step's hidden state says of the cell state.
-inline void LstmCellBack(const BackwardPanel& panel, int64_t row, Floats shown_grad) {
+// `output_path_grad`: the gradient of the cell state through the step's hidden state.
+inline void LstmCellBack(const BackwardPanel& panel, int64_t row, Floats output_path_grad) {
   const Floats input = panel.Gate(row, 0), forget = panel.Gate(row, 1);
   const Floats candidate = panel.Gate(row, 2);
   const Floats later = panel.IsLast(row) ? panel.OfState(panel.state.gradients->cell_grad, row)
                                          : Load(panel.Carry(row));
-  const Floats cell_grad = later + shown_grad;
+  const Floats cell_grad = later + output_path_grad;
   panel.StoreGrad(row, 0, cell_grad * candidate * SigmoidSlope(input));
   panel.StoreGrad(row, 1, cell_grad * panel.Before(row) * SigmoidSlope(forget));
   panel.StoreGrad(row, 2, cell_grad * input * TanhSlope(candidate));
@@ -96,13 +97,13 @@ inline void LstmCellBack(const BackwardPanel& panel, int64_t row, Floats shown_g
 
 inline void GruBack(const BackwardPanel& panel, int64_t row, Floats hidden_grad) {
   const Floats candidate = panel.Gate(row, 0), update = panel.Gate(row, 1);
-  const Floats by_candidate = hidden_grad * (1.0f - update) * TanhSlope(candidate);
-  panel.StoreGrad(row, 0, by_candidate);
+  const Floats candidate_grad = hidden_grad * (1.0f - update) * TanhSlope(candidate);
+  panel.StoreGrad(row, 0, candidate_grad);
   panel.StoreGrad(row, 1, hidden_grad * (panel.Before(row) - candidate) * SigmoidSlope(update));
   if (panel.p.cell == RecurrentCell::kGruResetAfter) {
     const Floats reset = panel.Gate(row, 2);
-    panel.StoreGrad(row, 2, by_candidate * panel.Gate(row, 3) * SigmoidSlope(reset));
-    panel.StoreGrad(row, 3, by_candidate * reset);
+    panel.StoreGrad(row, 2, candidate_grad * panel.Gate(row, 3) * SigmoidSlope(reset));
+    panel.StoreGrad(row, 3, candidate_grad * reset);
   }
   Store(hidden_grad * update, panel.Carry(row));
 }

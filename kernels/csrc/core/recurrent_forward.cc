@@ -1,5 +1,5 @@
-// Recurrent layers forward, for one instruction set: packs weights, multiplies inputs, and takes
-// tiles of rows and units through a step.
+// The forward pass of recurrent layers, for one instruction set: packs weights, multiplies inputs,
+// and computes a step for tiles of rows and units.
 #include "core/activations.h"
 #include "core/pack.h"
 #include "core/recurrent_forward_panel.h"
@@ -26,7 +26,7 @@ float* PackSlots(const RecurrentProblem& p, const void* weights, int64_t depth, 
   return target;
 }
 
-// One vector for each slot. Where a gate's two products are only ever added, so are its two biases.
+// One vector for each slot. Where a gate's two products are only added up, its two biases are too.
 void PackBias(const RecurrentProblem& p, int64_t panel, float* target) {
   const int64_t first = panel * kLanes, left = p.units - first;
   const bool after = p.cell == RecurrentCell::kGruResetAfter;
@@ -108,8 +108,8 @@ void Project(const RecurrentState& state, int64_t step, int64_t begin, int64_t e
 
 // --- steps --------------------------------------------------------------------------------------
 
-// Asks for what AddInputs and Finish will touch, some microseconds before they do: a step's outputs
-// are in no near cache, nor are its gates where a block has many rows, and no prefetcher finds
+// Prefetches what AddInputs and Finish will touch some microseconds later: a step's outputs are in
+// no near cache, nor are its gates in a block with many rows, and no hardware prefetcher finds
 // their pattern.
 template <int rows>
 inline void Prefetch(const ForwardPanel& panel, int64_t row) {

@@ -1,4 +1,4 @@
-// A panel of units in a step forward, and what its new states are handed on to. Per-ISA sources
+// A step of the forward pass for a panel of units, and where its new states go. Per-ISA sources
 // only: see simd.h.
 #ifndef IKELOS_CORE_RECURRENT_FORWARD_PANEL_H_
 #define IKELOS_CORE_RECURRENT_FORWARD_PANEL_H_
@@ -23,7 +23,7 @@ struct PanelWeights {
   }
 };
 
-// A panel of units in a step.
+// What a step reads and writes for one vector of units, a panel.
 struct ForwardPanel {
   const RecurrentState& state;
   const RecurrentProblem& p;
@@ -63,7 +63,7 @@ struct ForwardPanel {
 };
 
 // Adds the products of hidden states with the recurrent kernel. With a dropout mask each slot has
-// hidden states of its own.
+// its own masked hidden states.
 template <int rows, int vectors>
 inline void AddRecurrent(const ForwardPanel& panel, int64_t row, int64_t slot,
                          Floats (&sums)[rows][vectors]) {
@@ -83,7 +83,7 @@ inline void AddRecurrent(const ForwardPanel& panel, int64_t row, int64_t slot,
   }
 }
 
-// Writes a row's hidden state where the next step, or with `into` 0 the first one, reads it.
+// Writes a row's hidden state where the next step reads it, or with `into` 0 the first step.
 inline void StoreHidden(const RecurrentState& state, int64_t into, int64_t row, int64_t panel,
                         Floats hidden) {
   const RecurrentProblem& p = *state.problem;
@@ -101,7 +101,7 @@ inline void StoreHidden(const RecurrentState& state, int64_t into, int64_t row, 
   }
 }
 
-// Hands a row's new hidden state on: to the outputs, the next step, and the final states.
+// Passes a row's new hidden state on to the outputs, the next step and the final states.
 inline void Finish(const ForwardPanel& panel, int64_t row, Floats hidden, Floats cell) {
   const RecurrentProblem& p = panel.p;
   const RecurrentState& state = panel.state;
@@ -123,7 +123,7 @@ inline void Finish(const ForwardPanel& panel, int64_t row, Floats hidden, Floats
   StoreHidden(state, next, row, panel.index, hidden);
 }
 
-// New cell state of an LSTM, kept with what it is made of if there will be a gradient.
+// The new cell state of an LSTM, kept together with its gates if there will be a gradient.
 inline Floats LstmCell(const ForwardPanel& panel, int64_t row, Floats input, Floats forget,
                        Floats candidate) {
   const bool saves = panel.state.history != nullptr;
@@ -139,7 +139,7 @@ inline Floats LstmCell(const ForwardPanel& panel, int64_t row, Floats input, Flo
   return cell;
 }
 
-// New hidden state of a GRU, kept for the gradient if there will be one.
+// The new hidden state of a GRU, kept if there will be a gradient.
 inline void FinishGru(const ForwardPanel& panel, int64_t row, Floats update, Floats candidate) {
   const Floats before = Load(panel.hidden + row * panel.wide + panel.first_unit);
   const Floats hidden = candidate + update * (before - candidate);

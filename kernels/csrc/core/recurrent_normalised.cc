@@ -1,5 +1,5 @@
-// Recurrent layers with normalised gates, for one instruction set: what takes all units of a row at
-// once, in a step forward and backward, and the gradients by scales.
+// Recurrent layers with normalised gates, for one instruction set: the parts of a step, forward and
+// backward, that need all units of a row, and the gradients of the scales.
 #include "core/activations.h"
 #include "core/recurrent_backward_panel.h"
 #include "core/recurrent_forward_panel.h"
@@ -12,24 +12,24 @@ namespace {
 
 constexpr int64_t kVectors = kSlots * kLanes;  // floats of a panel's gates, and of their products
 
-// Rows whose products are measured before the first is worked on further, panel by panel: they stay
-// in the second-level cache.
+// Rows whose moments are computed, panel by panel, before the first one is processed further: they
+// stay in the second-level cache.
 constexpr int64_t kRows = 8;
 
 // --- normalisation ------------------------------------------------------------------------------
 
-// Mean and 1 / deviation.
+// Mean and 1 / standard deviation.
 struct Moments {
-  float mean, by;
+  float mean, inverse_deviation;
 };
 
 inline Moments LoadMoments(const float* moments) { return {moments[0], moments[1]}; }
 inline void StoreMoments(Moments values, float* moments) {
   moments[0] = values.mean;
-  moments[1] = values.by;
+  moments[1] = values.inverse_deviation;
 }
 
-// Lanes beyond the last unit have no part in a row: 0.
+// `values` with 0 in the lanes beyond the last unit.
 inline Floats Units(Floats values, int64_t left) {
   if (left >= kLanes) {
     return values;
@@ -42,7 +42,7 @@ inline Floats Units(Floats values, int64_t left) {
 }
 
 inline Floats Normalised(Floats values, Moments moments, int64_t left) {
-  return Units((values - moments.mean) * moments.by, left);
+  return Units((values - moments.mean) * moments.inverse_deviation, left);
 }
 
 template <int count>
@@ -54,7 +54,7 @@ inline float SumAll(const Floats (&sums)[count]) {
   return Sum(sum);
 }
 
-// Of a row's vectors, `count` of each panel, whose first are `panel_step` floats apart. Lanes
+// The moments of a row's `count` vectors in each panel; panels are `panel_step` floats apart. Lanes
 // beyond the last unit hold 0.
 template <int count>
 Moments Measure(const RecurrentProblem& p, const float* row, int64_t panel_step) {
@@ -78,22 +78,24 @@ Moments Measure(const RecurrentProblem& p, const float* row, int64_t panel_step)
   return {mean, 1.0f / __builtin_sqrtf(SumAll(squares) / size + p.epsilon)};
 }
 
-// Sums over a row that its gradient loses: by normalised values, and times those.
-struct Lost {
-  float mean, along;
+// The components that normalisation removes from a row's gradient: its mean, and its mean product
+// with the normalised values.
+struct Removed {
+  float mean, correlation;
 };
 
-// Lanes beyond the last unit may come out as anything finite: the weights they meet are 0.
-inline Floats NormalisedBack(Floats grad, Floats normalised, Lost lost, float by) {
-  return (grad - lost.mean - normalised * lost.along) * by;
+// Lanes beyond the last unit may get any finite value: their weights are 0.
+inline Floats NormalisedBack(Floats grad, Floats normalised, Removed removed,
+                             float inverse_deviation) {
+  return (grad - removed.mean - normalised * removed.correlation) * inverse_deviation;
 }
 
-// From gradients by what is scaled of a row's products to those by the products, which may take the
-// same place; `count` vectors of each panel. All arrays but the scales [panels, kScales, lanes] are
-// [panels, total, kSlots, lanes].
+// From the gradients of a row's scaled, normalised products to those of the products, which may be
+// written to the same place; `count` vectors in each panel. Scales are [panels, kScales, lanes],
+// all other arrays [panels, total, kSlots, lanes].
 template <int count>
 void ProductsBack(const RecurrentGradState& state, const float* grads, const float* normalised,
-                  const float* scales, float by, float* products_grad) {
+                  const float* scales, float inverse_deviation, float* products_grad) {
   const int64_t units = state.problem->units, panel_step = state.sequences->total * kVectors;
   const float size = static_cast<float>(count * units);
   Floats sums[count] = {}, products[count] = {};
@@ -105,12 +107,13 @@ void ProductsBack(const RecurrentGradState& state, const float* grads, const flo
       products[v] += grad * Load(normalised + at);
     }
   }
-  const Lost lost = {SumAll(sums) / size, SumAll(products) / size};
+  const Removed removed = {SumAll(sums) / size, SumAll(products) / size};
   for (int64_t q = 0; q * kLanes < units; ++q) {
     for (int v = 0; v < count; ++v) {
       const int64_t at = q * panel_step + v * kLanes;
       const Floats grad = Load(grads + at) * Load(scales + (q * kScales + v) * kLanes);
-      Store(NormalisedBack(grad, Load(normalised + at), lost, by), products_grad + at);
+      Store(NormalisedBack(grad, Load(normalised + at), removed, inverse_deviation),
+            products_grad + at);
     }
   }
 }
@@ -123,7 +126,7 @@ constexpr int kRecurrentFirst = is_gru ? 1 : 0;
 template <bool is_gru>
 constexpr int kRecurrentCount = kSlots - kRecurrentFirst<is_gru>;
 
-// Where a panel's scales are.
+// Where the scales of a panel are.
 constexpr int64_t kOfRecurrent = kSlots, kOfCell = 2 * kSlots, kOffset = 2 * kSlots + 1;
 
 void Pack(const RecurrentProblem& p, int64_t panel, float* scales) {
@@ -143,8 +146,8 @@ void Pack(const RecurrentProblem& p, int64_t panel, float* scales) {
 
 // --- forward ------------------------------------------------------------------------------------
 
-// What there is of all steps if a gradient will be asked for, else of one alone: where a step's
-// first row is, and how many there are of a panel.
+// Where a step's rows are in arrays that hold all steps if there will be a gradient, and else one
+// step: its first row, and the number of rows per panel.
 struct Kept {
   int64_t first, rows;
 
@@ -178,8 +181,8 @@ void Products(const ForwardPanel& panel, int64_t first, int64_t last) {
   });
 }
 
-// What the activations are taken of, in the order of the slots; leaves normalised products behind
-// where a gradient will ask for them.
+// The arguments of the activations, in the order of the slots. Leaves the normalised products in
+// memory if there will be a gradient.
 template <bool is_gru>
 inline void GateSums(const ForwardPanel& panel, const Kept& kept, int64_t row,
                      Floats (&sums)[kSlots]) {
@@ -216,14 +219,14 @@ void LstmGates(const ForwardPanel& panel, const Kept& kept, int64_t row) {
 }
 
 // From a row's cell states to its hidden states.
-void LstmShow(const ForwardPanel& panel, const Kept& kept, const float* cells, int64_t row) {
+void LstmHidden(const ForwardPanel& panel, const Kept& kept, const float* cells, int64_t row) {
   const float* scales = panel.state.scales + panel.index * kScales * kLanes;
   const Moments moments = LoadMoments(panel.state.moments + kept.At(0, row) * kMoments + 4);
   const Floats cell = Load(cells + kept.At(panel.index, row) * kLanes);
-  const Floats shown =
+  const Floats tanh_cell =
       Tanh(Normalised(cell, moments, panel.left) * Load(scales + kOfCell * kLanes) +
            Load(scales + kOffset * kLanes));
-  Finish(panel, row, Load(panel.Gate(row, 3)) * shown, cell);
+  Finish(panel, row, Load(panel.Gate(row, 3)) * tanh_cell, cell);
 }
 
 void GruGates(const ForwardPanel& panel, const Kept& kept, int64_t row) {
@@ -280,7 +283,7 @@ void Rows(const RecurrentState& state, const RecurrentResults& results, int64_t 
                    state.moments + kept.At(0, row) * kMoments + 4);
     }
     ForPanels(state, results, step, first, last,
-              [&](const ForwardPanel& panel, int64_t row) { LstmShow(panel, kept, cells, row); });
+              [&](const ForwardPanel& panel, int64_t row) { LstmHidden(panel, kept, cells, row); });
   }
 }
 
@@ -316,20 +319,21 @@ void LstmRowBack(const RecurrentGradState& state, int64_t step, int64_t row) {
     const float* scales = state.scales + q * kScales * kLanes;
     const Floats scale = Load(scales + kOfCell * kLanes);
     const Floats normalised = Normalised(panel.After(row), moments, panel.left);
-    const Floats shown = Tanh(normalised * scale + Load(scales + kOffset * kLanes));
-    const Floats shown_grad = LstmOutputBack(panel, row, Load(panel.HiddenGrad(row)), shown);
-    Store(shown_grad, state.shown_grads + panel.At(step, row) * kLanes);
-    sum += shown_grad * scale;
-    products += shown_grad * scale * normalised;
+    const Floats tanh_cell = Tanh(normalised * scale + Load(scales + kOffset * kLanes));
+    const Floats output_path_grad =
+        LstmOutputBack(panel, row, Load(panel.HiddenGrad(row)), tanh_cell);
+    Store(output_path_grad, state.tanh_input_grads + panel.At(step, row) * kLanes);
+    sum += output_path_grad * scale;
+    products += output_path_grad * scale * normalised;
   }
   const float size = static_cast<float>(p.units);
-  const Lost lost = {Sum(sum) / size, Sum(products) / size};
+  const Removed removed = {Sum(sum) / size, Sum(products) / size};
   for (int64_t q = 0; q * kLanes < p.units; ++q) {
     const BackwardPanel panel(state, step, q);
     const Floats scale = Load(state.scales + (q * kScales + kOfCell) * kLanes);
     const Floats normalised = Normalised(panel.After(row), moments, panel.left);
-    const Floats grad = Load(state.shown_grads + panel.At(step, row) * kLanes) * scale;
-    LstmCellBack(panel, row, NormalisedBack(grad, normalised, lost, moments.by));
+    const Floats grad = Load(state.tanh_input_grads + panel.At(step, row) * kLanes) * scale;
+    LstmCellBack(panel, row, NormalisedBack(grad, normalised, removed, moments.inverse_deviation));
   }
 }
 
@@ -345,10 +349,11 @@ void RowBack(const RecurrentGradState& state, int64_t step, int64_t row) {
   }
   constexpr int64_t slot = kRecurrentFirst<is_gru>;
   const int64_t index = state.sequences->first[step] + row, at = index * kVectors + slot * kLanes;
-  ProductsBack<kRecurrentCount<is_gru>>(state, state.grads + at, state.recurrent_products + at,
-                                        state.scales + (kOfRecurrent + slot) * kLanes,
-                                        LoadMoments(state.moments + index * kMoments + 2).by,
-                                        state.recurrent_grads + at);
+  ProductsBack<kRecurrentCount<is_gru>>(
+      state, state.grads + at, state.recurrent_products + at,
+      state.scales + (kOfRecurrent + slot) * kLanes,
+      LoadMoments(state.moments + index * kMoments + 2).inverse_deviation,
+      state.recurrent_grads + at);
 }
 
 void Back(const RecurrentGradState& state, int64_t step, int64_t first, int64_t last) {
@@ -363,7 +368,7 @@ void ProductsGradOf(const RecurrentGradState& state, int64_t first, int64_t coun
   for (int64_t i = first; i < first + count; ++i) {
     const int64_t at = i * kVectors;
     ProductsBack<kInputCount<is_gru>>(state, state.grads + at, state.products + at, state.scales,
-                                      LoadMoments(state.moments + i * kMoments).by,
+                                      LoadMoments(state.moments + i * kMoments).inverse_deviation,
                                       state.grads + at);
   }
 }
@@ -378,17 +383,17 @@ void GateScalesGrad(const RecurrentGradState& state, int64_t panel) {
   const RecurrentProblem& p = *state.problem;
   const RecurrentGradients& gradients = *state.gradients;
   const int64_t total = state.sequences->total, of_panel = panel * total * kVectors;
-  Floats sums[kSlots] = {}, by_inputs[kSlots] = {}, by_hidden[kSlots] = {};
+  Floats sums[kSlots] = {}, kernel_scale_grad[kSlots] = {}, recurrent_scale_grad[kSlots] = {};
   for (int64_t at = of_panel; at < of_panel + total * kVectors; at += kVectors) {
 #pragma GCC unroll 4
     for (int s = 0; s < kSlots; ++s) {
       const Floats grad = Load(state.grads + at + s * kLanes);
       sums[s] += grad;
       if (s < kInputCount<is_gru>) {
-        by_inputs[s] += grad * Load(state.products + at + s * kLanes);
+        kernel_scale_grad[s] += grad * Load(state.products + at + s * kLanes);
       }
       if (s >= kRecurrentFirst<is_gru>) {
-        by_hidden[s] += grad * Load(state.recurrent_products + at + s * kLanes);
+        recurrent_scale_grad[s] += grad * Load(state.recurrent_products + at + s * kLanes);
       }
     }
   }
@@ -396,13 +401,13 @@ void GateScalesGrad(const RecurrentGradState& state, int64_t panel) {
   for (int s = 0; s < kSlots; ++s) {
     const int64_t column = GateOf(p.cell, s) * p.units + first;
     if (s < kInputCount<is_gru>) {
-      StorePart(p.storage, by_inputs[s], gradients.kernel_scale_grad, column, left);
+      StorePart(p.storage, kernel_scale_grad[s], gradients.kernel_scale_grad, column, left);
       if (gradients.bias_grad != nullptr) {
         StorePart(p.storage, sums[s], gradients.bias_grad, column, left);
       }
     }
     if (s >= kRecurrentFirst<is_gru>) {
-      StorePart(p.storage, by_hidden[s], gradients.recurrent_scale_grad, column, left);
+      StorePart(p.storage, recurrent_scale_grad[s], gradients.recurrent_scale_grad, column, left);
       if (is_gru && gradients.bias_grad != nullptr) {
         StorePart(p.storage, sums[s], gradients.bias_grad, 3 * p.units + column, left);
       }
@@ -417,7 +422,7 @@ void CellScalesGrad(const RecurrentGradState& state, int64_t panel) {
   for (int64_t i = 0; i < total; ++i) {
     const int64_t at = (panel * total + i) * kLanes;
     const Moments moments = LoadMoments(state.moments + i * kMoments + 4);
-    const Floats grad = Load(state.shown_grads + at);
+    const Floats grad = Load(state.tanh_input_grads + at);
     sum += grad;
     products += grad * Normalised(Load(state.history + at), moments, left);
   }

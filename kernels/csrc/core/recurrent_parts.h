@@ -1,4 +1,4 @@
-// The parts of recurrent layers that are compiled once per instruction set: each a task for one
+// The parts of recurrent layers that are compiled once per instruction set. Each runs on one
 // thread.
 #ifndef IKELOS_CORE_RECURRENT_PARTS_H_
 #define IKELOS_CORE_RECURRENT_PARTS_H_
@@ -11,13 +11,13 @@
 
 namespace ikelos {
 
-// Units are worked on in panels of as many as a vector has lanes. Of each panel and step four
-// vectors are kept side by side, so that all of a unit's gates are at hand at once:
+// Units are processed in panels of one vector. For each panel and step, four vectors are stored
+// side by side, so that all gates of a unit are together:
 //
 //   kLstm:           input, forget, candidate, output
 //   GRU:             candidate, update, reset, and (kGruResetAfter) the candidate's recurrent part
 //
-// The products with the kernel and the recurrent kernel each give a run of these.
+// The products with the kernel and with the recurrent kernel each give a run of these slots.
 constexpr int64_t kSlots = 4;
 
 struct Slots {
@@ -28,7 +28,8 @@ inline Slots InputSlots(RecurrentCell cell) {
   return {0, cell == RecurrentCell::kLstm ? kSlots : 3};
 }
 
-// Of the product of the hidden state with the recurrent kernel. That of kGru's candidate is apart.
+// The slots of the product of the hidden state with the recurrent kernel; kGru's candidate has its
+// own product.
 inline Slots RecurrentSlots(RecurrentCell cell) {
   switch (cell) {
     case RecurrentCell::kLstm:
@@ -41,7 +42,7 @@ inline Slots RecurrentSlots(RecurrentCell cell) {
   return {1, 3};
 }
 
-// Which of the weights' gates is in a slot.
+// The gate, in the order of the weights, that a slot holds.
 inline int64_t GateOf(RecurrentCell cell, int64_t slot) {
   if (cell == RecurrentCell::kLstm) {
     return slot;
@@ -54,10 +55,10 @@ inline bool IsGru(RecurrentCell cell) { return cell != RecurrentCell::kLstm; }
 
 inline bool Normalises(const RecurrentProblem& p) { return p.kernel_scale != nullptr; }
 
-// Of what normalised gates measure, mean and 1 / deviation: the products of a step with the kernel,
-// with the recurrent kernel, and the cell state.
+// Moments of normalised gates, mean and 1 / standard deviation: of a step's products with the
+// kernel, with the recurrent kernel, and of the cell state.
 constexpr int64_t kMoments = 6;
-// Vectors of a panel: what normalised products with the kernel are multiplied by, those with the
+// Vectors of a panel: the scales of normalised products with the kernel, those of products with the
 // recurrent kernel, and the cell state's scale and offset.
 constexpr int64_t kScales = 2 * kSlots + 2;
 
@@ -76,8 +77,8 @@ struct RecurrentSizes {
         unit_groups(CeilDiv(panels, kSlots)),
         feature_groups(CeilDiv(p.features, kSlots * lanes)) {}
 
-  // Floats that a panel's weights take: rows of the kernel [D, slots], of the recurrent kernel [U,
-  // slots], of that for kGru's candidate [U, 1], and the biases [slots], a vector each.
+  // Floats of a panel's weights: rows of the kernel [D, slots], of the recurrent kernel [U, slots],
+  // of kGru's recurrent kernel for the candidate [U, 1], and the biases [slots], a vector each.
   int64_t PackedPanel(const RecurrentProblem& p) const {
     const int64_t apart = p.cell == RecurrentCell::kGru ? 1 : 0;
     return lanes * (p.features * InputSlots(p.cell).count +
@@ -93,23 +94,24 @@ struct RecurrentState {
   const float* packed;   // [panels, PackedPanel]
   const int64_t* block;  // [steps]: number of the first row of the block that the step is in
   float* inputs;         // of a block: [rows, features], each row begins a vector
-  int64_t gate_rows;     // of all steps if a gradient will be asked for, else of the largest block
+  int64_t gate_rows;     // of all steps if there will be a gradient, else of the largest block
   float* products;       // with the kernel: [panels, gate_rows, kSlots, lanes]
   float* gates;  // as products, and mostly the same array: the activations, if they are needed
-  // After each step, what the gradient needs besides: cell states, or GRU's hidden states. [panels,
-  // total, lanes], null if no gradient will be asked for.
+  // What else the gradient needs after each step: cell states, or GRU's hidden states. [panels,
+  // total, lanes], null if there will be no gradient.
   float* history;
-  float* cells;  // kLstm: cell states before the first step, later the last. [panels, rows, lanes]
+  float* cells;      // kLstm: the current cell states, [panels, rows, lanes]
   float* hidden[2];  // hidden states before a step and after it, in turn: [rows, wide]
   // The same times recurrent_dropout_mask, [kSlots, rows, wide] each; null without it.
   float* masked[2];
   float* reset;  // kGru: reset gate times hidden state (masked), [rows, wide]
-  // Normalised gates only. The first two are of all steps if there will be a gradient, else of one.
+  // Normalised gates only. The first two are for all steps if there will be a gradient, else for
+  // one.
   float* recurrent_products;  // [panels, total or rows, kSlots, lanes]
   float* moments;             // [total or rows, kMoments]
   float* scales;              // [panels, kScales, lanes]
 
-  // Where in products and gates a step's first row is.
+  // The first row of a step in products and gates.
   int64_t GateRow(int64_t panel, int64_t step) const {
     return panel * gate_rows + sequences->first[step] - (history == nullptr ? block[step] : 0);
   }
@@ -125,31 +127,31 @@ struct RecurrentGradState {
   float* kernel;         // transposed: [feature_groups, panels, input slots, lanes; kSlots * lanes]
   float* recurrent;  // transposed: [unit_groups, panels, recurrent slots, lanes; kSlots * lanes]
   float* candidate;  // kGru: the same of the candidate, one slot
-  float* grads;      // by what the activations were taken of: as gates
-  float* recurrent_grads;  // by products with the recurrent kernel: mostly the same array
-  float* carry;            // what a step hands to the one before besides: [panels, rows, lanes]
+  float* grads;      // of the arguments of the activations, laid out as gates
+  float* recurrent_grads;  // of the products with the recurrent kernel: mostly the same array
+  float* carry;  // other gradients that a step passes to the step before: [panels, rows, lanes]
   // Normalised gates only.
   const float* products;  // as saved, as is the next
   const float* recurrent_products;
-  const float* moments;  // as saved
-  float* scales;         // [panels, kScales, lanes]
-  float* hidden_grads;   // by a step's hidden states: [panels, rows, lanes]
-  float* shown_grads;    // kLstm: by what the hidden state is the tanh of, [panels, total, lanes]
+  const float* moments;     // as saved
+  float* scales;            // [panels, kScales, lanes]
+  float* hidden_grads;      // of a step's hidden states: [panels, rows, lanes]
+  float* tanh_input_grads;  // kLstm: of the arguments of the cells' tanh, [panels, total, lanes]
 };
 
 struct RecurrentForward {
   int64_t lanes;
 
   void (*pack)(const RecurrentProblem&, int64_t panel, float* packed);
-  // Initial states of a row in the order of the work.
+  // Sets the initial states of a row, in processing order.
   void (*start)(const RecurrentState&, int64_t row);
-  // Inputs of rows first <= row < last of the block that begins with a step, and their products
-  // with the kernel, of panels begin <= panel < end.
+  // Gathers the inputs of rows first <= row < last of the block that begins with a step, and
+  // computes their products with the kernel, for panels begin <= panel < end.
   void (*gather)(const RecurrentState&, int64_t step, int64_t first, int64_t last);
   void (*project)(const RecurrentState&, int64_t step, int64_t begin, int64_t end, int64_t first,
                   int64_t last);
-  // Units of panels begin <= panel < end, rows first <= row < last, in a step. kGru's has two
-  // phases: 0 up to the reset gate, 1 from there.
+  // Computes a step for units of panels begin <= panel < end and rows first <= row < last. kGru's
+  // has two phases: 0 up to the reset gate, 1 from there on.
   void (*step)(const RecurrentState&, const RecurrentResults&, int64_t step, int64_t phase,
                int64_t begin, int64_t end, int64_t first, int64_t last);
 };
@@ -157,20 +159,20 @@ struct RecurrentForward {
 struct RecurrentBackward {
   int64_t lanes;
 
-  // One group of kSlots vectors of columns of the transposed kernel or recurrent kernel, which has
-  // `rows` rows.
+  // Packs one group of kSlots vectors of columns of the transposed kernel or recurrent kernel,
+  // which has `rows` rows.
   void (*transpose)(const RecurrentProblem&, const void* weights, int64_t rows, int64_t group,
                     const Slots& slots, float* transposed);
-  // History before the first step, of a row in the order of the work.
+  // Sets the history before the first step, for a row in processing order.
   void (*start)(const RecurrentGradState&, int64_t row);
   // As in RecurrentForward, from the last step to the first and once more, with step -1, for the
   // initial states; for groups of kSlots panels. Phase 1 of kGru is that of its reset gate.
   void (*step)(const RecurrentGradState&, int64_t step, int64_t phase, int64_t begin, int64_t end,
                int64_t first, int64_t last);
-  // Gradients by the inputs of steps first <= i < first + count.
+  // Gradients of the inputs of steps first <= i < first + count.
   void (*inputs_grad)(const RecurrentGradState&, int64_t first, int64_t count);
-  // Gradients by rows first <= row < first + count of the kernel or the recurrent kernel, for a run
-  // of its slots, of panels begin <= panel < end. The row behind the last is the bias.
+  // Gradients of rows first <= row < first + count of the kernel or the recurrent kernel, for a run
+  // of its slots and panels begin <= panel < end. The row after the last is the bias.
   int64_t (*weights_scratch)(const RecurrentProblem&, int64_t count, int64_t panels);
   void (*kernel_grad)(const RecurrentGradState&, const Slots& slots, int64_t first, int64_t count,
                       int64_t begin, int64_t end, float* scratch);
@@ -178,19 +180,20 @@ struct RecurrentBackward {
                          int64_t count, int64_t begin, int64_t end, float* scratch);
 };
 
-// What normalised gates take instead, or besides: all panels of a row at once.
+// The parts that normalised gates use in place of these or in addition: all panels of a row at
+// once.
 struct RecurrentNormalised {
   void (*pack)(const RecurrentProblem&, int64_t panel, float* scales);
-  // In place of RecurrentForward's. Phase 0 is the product with the recurrent kernel; 1 takes all
-  // panels.
+  // In place of RecurrentForward's. Phase 0 is the product with the recurrent kernel; phase 1 needs
+  // all panels.
   void (*step)(const RecurrentState&, const RecurrentResults&, int64_t step, int64_t phase,
                int64_t begin, int64_t end, int64_t first, int64_t last);
-  // From hidden_grads to the gradients by the gates and by their products with the recurrent
-  // kernel, of rows first <= row < last.
+  // From hidden_grads to the gradients of the gates and of their products with the recurrent
+  // kernel, for rows first <= row < last.
   void (*back)(const RecurrentGradState&, int64_t step, int64_t first, int64_t last);
-  // Gradients by a panel's scales, offsets and biases, from those by its gates.
+  // Gradients of a panel's scales, offsets and biases, from those of its gates.
   void (*scales_grad)(const RecurrentGradState&, int64_t panel);
-  // Turns gradients by the gates of steps first <= i < first + count into those by their products
+  // Turns gradients of the gates of steps first <= i < first + count into those of their products
   // with the kernel.
   void (*products_grad)(const RecurrentGradState&, int64_t first, int64_t count);
 };

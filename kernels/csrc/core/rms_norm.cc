@@ -7,12 +7,12 @@
 namespace ikelos {
 namespace {
 
-// Elements in a task: some microseconds of work, so that waking a thread pays, and a row is cut
-// from its neighbours only where there is enough of both.
+// Elements per task: some microseconds of work, so that waking a thread pays. Rows are split among
+// tasks only if there are enough elements.
 constexpr int64_t kTaskElements = 16384;
 
-// The gradient keeps one partial dscale per task, so their number is bounded, whatever the number
-// of rows.
+// The gradient keeps one partial dscale per task, so their number is bounded whatever the number of
+// rows.
 constexpr int64_t kMaxGradTasks = 128;
 
 int64_t RowsPerTask(int64_t columns) {

@@ -22,12 +22,13 @@ template <typename T>
 void RmsNorm(const T* x, const T* scale, T* y, float* rstd, int64_t rows, int64_t columns,
              float epsilon, Isa isa, const ParallelFor& parallel_for);
 
-// How many floats of scratch memory RmsNormGrad needs.
+// Floats of scratch memory that RmsNormGrad needs.
 int64_t RmsNormGradScratch(int64_t rows, int64_t columns);
 
-// Given dy and what RmsNorm returned in rstd:
-//   dx[i, j] = rstd[i] * (g[i, j] - n[i, j] * mean_k g[i, k] n[i, k]),  n = x * rstd,  g = dy *
-//   scale dscale[j] = sum_i dy[i, j] n[i, j]
+// Given dy and the rstd that RmsNorm returned:
+//   dx[i, j]  = rstd[i] * (g[i, j] - n[i, j] * mean_k g[i, k] n[i, k])
+//   dscale[j] = sum_i dy[i, j] n[i, j]
+// with n = x * rstd and g = dy * scale.
 template <typename T>
 void RmsNormGrad(const T* x, const T* scale, const float* rstd, const T* dy, T* dx, T* dscale,
                  float* scratch, int64_t rows, int64_t columns, Isa isa,

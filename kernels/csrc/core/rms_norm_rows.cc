@@ -1,4 +1,4 @@
-// Compiled once per instruction set; see simd.h for what may not be used here.
+// Compiled once per instruction set; see simd.h for what is not allowed here.
 #include "core/rms_norm_rows.h"
 
 #include "core/simd.h"

@@ -8,7 +8,7 @@ namespace ikelos {
 OwnedSequences::OwnedSequences(const RecurrentProblem& p) {
   const auto batch = static_cast<size_t>(p.batch);
   const int64_t steps = p.steps;
-  // The valid steps of each row of the batch, in the order of the work.
+  // The valid steps of each row of the batch, in processing order.
   std::vector<std::vector<int64_t>> valid(batch);
   for (size_t b = 0; b < batch; ++b) {
     const int64_t length = p.lengths == nullptr ? steps : p.lengths[b];

@@ -1,4 +1,4 @@
-// The valid steps of sequences of different lengths, in an order in which they can be worked on
+// The valid steps of sequences of different lengths, in an order in which they can be processed
 // together.
 #ifndef IKELOS_CORE_SEQUENCES_H_
 #define IKELOS_CORE_SEQUENCES_H_
@@ -11,7 +11,7 @@
 namespace ikelos {
 
 // Rows are ordered by their number of valid steps, longest first, so those that have an s-th valid
-// step are the first few: their steps are numbered one behind the other, then those of the next s.
+// step are the first few. Their s-th steps are numbered consecutively, followed by those of s + 1.
 // Invalid steps have no number and cost nothing.
 struct Sequences {
   int64_t rows;           // all rows, B
@@ -22,14 +22,14 @@ struct Sequences {
   const int64_t* first;   // [steps + 1]: number of the first row's s-th step; at the end, total
   // [total]: indices of rows [U] or [D] in arrays [B, T, ...].
   const int64_t* input;       // what the step reads
-  const int64_t* output;      // where its output stands first
-  const int64_t* output_end;  // and the end of the run of its repetitions
+  const int64_t* output;      // where its output is written first
+  const int64_t* output_end;  // and the end of the range in which it is repeated
 
   int64_t Active(int64_t step) const { return step < steps ? first[step + 1] - first[step] : 0; }
 };
 
-// Holds the arrays of a Sequences, and what stands before a row's first valid step: indices of rows
-// [U] of the outputs that are 0.
+// Owns the arrays of a Sequences, and the indices of the rows [U] of the outputs before a batch
+// row's first valid step, which are 0.
 struct OwnedSequences {
   explicit OwnedSequences(const RecurrentProblem& problem);
   OwnedSequences(const OwnedSequences&) = delete;

@@ -37,7 +37,7 @@ inline To BitCast(const From& from) {
   return to;
 }
 
-// Less 0, not plus 0: that is not the same for -0, and would be an instruction.
+// Less 0 and not plus 0, which differs for -0 and would be an instruction.
 inline Floats Broadcast(float value) { return value - Floats{}; }
 
 inline Floats Load(const float* source) {
@@ -61,7 +61,7 @@ inline Floats Load(const Float16* source) {
   const Words words = __builtin_convertvector(halves, Words);
   const Words bits = (words & 0x7fff) << 13;  // exponent and mantissa where float32 has them
   const Words normal = bits + (112 << 23);
-  // By conversion, since the processor may be told to take subnormal operands for 0.
+  // By conversion, since the processor may be set to treat subnormal operands as 0.
   const Words subnormal =
       BitCast<Words>(__builtin_convertvector(BitCast<Integers>(words & 0x7fff), Floats) * 0x1p-24f);
   const Words magnitude =
@@ -82,7 +82,7 @@ inline void Store(Floats values, BFloat16* target) {
   std::memcpy(target, &halves, sizeof(halves));
 }
 
-// Rounds to nearest, ties to even; beyond the largest finite number to infinity.
+// Rounds to nearest, ties to even; numbers beyond the largest finite one become infinity.
 inline void Store(Floats values, Float16* target) {
   const Words words = BitCast<Words>(values);
   const Words magnitude = words & 0x7fffffff;
@@ -96,7 +96,7 @@ inline void Store(Floats values, Float16* target) {
   std::memcpy(target, &halves, sizeof(halves));
 }
 
-// The first `count` elements, 0 behind them.
+// The first `count` elements, followed by 0.
 template <typename T>
 inline Floats LoadPart(const T* source, int64_t count) {
   if (count >= kLanes) {
@@ -117,7 +117,7 @@ inline void StorePart(Floats values, T* target, int64_t count) {
   std::memcpy(target, elements, static_cast<size_t>(count) * sizeof(T));
 }
 
-// The same for one value, for what is left at the end of a row.
+// The same for one value, for the rest of a row.
 inline float LoadOne(const float* source) { return *source; }
 inline float LoadOne(const BFloat16* source) {
   const uint32_t word = static_cast<uint32_t>(source->bits) << 16;
@@ -135,8 +135,8 @@ inline void StoreOne(float value, BFloat16* target) {
   target->bits = static_cast<uint16_t>(is_nan ? (word >> 16) | 0x40 : rounded);
 }
 
-// Of two rows, runs of `width` lanes in turn: those whose lanes' number lacks the bit `width`, of
-// the upper row and the lower, and those whose number has it.
+// Interleaves two rows in runs of `width` lanes: first those whose lane index lacks the bit
+// `width`, of the upper row and the lower, then those whose index has it.
 template <int width>
 inline Floats LowRuns(Floats upper, Floats lower) {
   Integers lanes;

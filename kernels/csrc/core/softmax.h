@@ -1,19 +1,19 @@
-// Softmax of a row in parts, by its largest logit and its sum of weights so far. Per-ISA sources
-// only: see simd.h.
+// The softmax of a row in parts, with a running maximum of the logits and sum of the weights.
+// Per-ISA sources only: see simd.h.
 #ifndef IKELOS_CORE_SOFTMAX_H_
 #define IKELOS_CORE_SOFTMAX_H_
 
 #include "core/attention_scores.h"
 #include "core/exp2.h"
 
-// Not by <cmath>, whose inline functions the linker would share between instruction sets.
+// Not from <cmath>, whose inline functions the linker would share between instruction sets.
 extern "C" float logf(float);
 
 namespace ikelos {
 namespace IKELOS_ISA {
 
-// Of `least` and `columns` (a multiple of kLanes) logits.
-inline float Largest(const float* logits, int64_t columns, float least) {
+// The maximum of `least` and `columns` logits, a multiple of kLanes.
+inline float RowMax(const float* logits, int64_t columns, float least) {
   Floats most = Broadcast(least);
   for (int64_t j = 0; j < columns; j += kLanes) {
     most = Max(most, Load(logits + j));
@@ -21,21 +21,21 @@ inline float Largest(const float* logits, int64_t columns, float least) {
   return Max(most);
 }
 
-// Turns logits into weights beside `largest`; returns their sum.
-inline float ToWeights(float* logits, int64_t columns, float largest) {
-  const Floats most = Broadcast(largest);
-  Floats total = {};
+// Turns logits into weights relative to `row_max`; returns their sum.
+inline float ToWeights(float* logits, int64_t columns, float row_max) {
+  const Floats most = Broadcast(row_max);
+  Floats row_sum = {};
   for (int64_t j = 0; j < columns; j += kLanes) {
     const Floats weights = Exp2(Load(logits + j) - most);
-    total += weights;
+    row_sum += weights;
     Store(weights, logits + j);
   }
-  return Sum(total);
+  return Sum(row_sum);
 }
 
-// The logarithm of the sum of a row's exponentials; without any allowed key its total is 0.
-inline float Residual(float largest, float total) {
-  return total == 0 ? -kInfinity : largest * kLn2 + logf(total);
+// The logarithm of the sum of a row's exponentials; the sum is 0 if the row sees no key.
+inline float Residual(float row_max, float row_sum) {
+  return row_sum == 0 ? -kInfinity : row_max * kLn2 + logf(row_sum);
 }
 
 }  // namespace IKELOS_ISA

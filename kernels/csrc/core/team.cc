@@ -7,9 +7,9 @@
 namespace ikelos {
 namespace {
 
-// On a cache line of its own, since each belongs to another thread most of the time.
+// On a cache line of its own, since another thread mostly owns each of them.
 struct alignas(64) Lane {
-  std::atomic<int64_t> next{0};  // the first step that nobody has begun
+  std::atomic<int64_t> next{0};  // the first step that no thread has begun
 };
 
 // Tells the processor that this thread only waits.
@@ -19,7 +19,8 @@ inline void Pause() {
 #endif
 }
 
-// Some 50 microseconds: longer than most steps of others, shorter than being scheduled again takes.
+// Some 50 microseconds: longer than most steps of other threads, shorter than being scheduled
+// again.
 constexpr int kSpins = 2000;
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Cuts rows into tiles whose sums fit into registers. Per-ISA sources only: see simd.h.
+// Splits rows into tiles whose sums fit into registers. Per-ISA sources only: see simd.h.
 #ifndef IKELOS_CORE_TILES_H_
 #define IKELOS_CORE_TILES_H_
 
@@ -7,7 +7,7 @@
 namespace ikelos {
 namespace IKELOS_ISA {
 
-// Rows of a tile of so many vectors: with AVX-512 24 of 32 registers hold sums, else 12 of 16.
+// Rows of a tile of this many vectors: with AVX-512, 24 of 32 registers hold sums, else 12 of 16.
 template <int vectors>
 constexpr int kTileRows = vectors == 1 ? kGroup : kGroup * kPanelVectors / 2 / vectors;
 
@@ -16,7 +16,7 @@ struct Count {
   static constexpr int value = n;
 };
 
-// f(Count<rows>, first) for `rows` of 1 to most.
+// Calls f(Count<rows>, first) for `rows` of 1 to most.
 template <int most, typename F>
 inline void WithCount(int64_t rows, int64_t first, const F& f) {
   if (rows == most) {
@@ -26,8 +26,8 @@ inline void WithCount(int64_t rows, int64_t first, const F& f) {
   }
 }
 
-// The same for first <= row < last, in tiles of about one size: a small last one would cost as much
-// as a full one where the panel's memory is what takes the time.
+// The same for first <= row < last, in tiles of about equal size: where reading the panel takes the
+// time, a small last tile would cost as much as a full one.
 template <int most, typename F>
 inline void ForTiles(int64_t first, int64_t last, const F& f) {
   const int64_t count = last - first, tiles = (count + most - 1) / most;

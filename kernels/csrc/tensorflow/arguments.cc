@@ -36,8 +36,8 @@ absl::InlinedVector<Axis, 4> Parse(std::string_view axes) {
   return parsed;
 }
 
-// "[B or 1, N or 1, T or 1, S or 1]", "[D, 4 * U]"
-std::string Expected(std::string_view axes) {
+// Such as "[B or 1, N or 1, T or 1, S or 1]" and "[D, 4 * U]".
+std::string ShapeText(std::string_view axes) {
   return absl::StrCat("[",
                       absl::StrJoin(Parse(axes), ", ",
                                     [](std::string* text, const Axis& axis) {
@@ -53,14 +53,14 @@ std::string Expected(std::string_view axes) {
                       "]");
 }
 
-// Learns the sizes of axes from one input.
+// Checks the shape of one input and infers the sizes of axes from it.
 absl::Status ReadShape(int row, Arguments* arguments) {
   const Shape& shape = arguments->shapes[row];
   const Input& input = arguments->table[row];
   const absl::InlinedVector<Axis, 4> axes = Parse(input.axes);
   if (shape.size() != axes.size()) {
-    return Invalid(input.name, ": expected shape ", Expected(input.axes),
-                   ". Received: ", arguments->Received(row), row == 0 ? "" : " and ",
+    return Invalid("`", input.name, "` must have shape ", ShapeText(input.axes),
+                   ". Received: ", arguments->Received(row), row == 0 ? "" : ", ",
                    row == 0 ? "" : arguments->Received(0));
   }
   for (size_t i = 0; i < axes.size(); ++i) {
@@ -68,7 +68,7 @@ absl::Status ReadShape(int row, Arguments* arguments) {
       continue;
     }
     if (axes[i].letter ? shape[i] % axes[i].factor != 0 : shape[i] != axes[i].factor) {
-      return Invalid(input.name, ": expected shape ", Expected(input.axes),
+      return Invalid("`", input.name, "` must have shape ", ShapeText(input.axes),
                      ". Received: ", arguments->Received(row));
     }
     if (!axes[i].letter) {
@@ -81,10 +81,10 @@ absl::Status ReadShape(int row, Arguments* arguments) {
       size = received;
       source = row;
     } else if (size != received) {
-      return Invalid(input.name, ": expected shape ", Expected(input.axes), ", ",
-                     std::string(1, axes[i].letter), " = ", size, " as in ",
-                     arguments->table[source].name, ". Received: ", arguments->Received(row),
-                     " and ", arguments->Received(source));
+      return Invalid("`", input.name, "` must have shape ", ShapeText(input.axes), ", where ",
+                     std::string(1, axes[i].letter), " = ", size, " as in `",
+                     arguments->table[source].name, "`. Received: ", arguments->Received(row), ", ",
+                     arguments->Received(source));
     }
   }
   return absl::OkStatus();
@@ -102,7 +102,7 @@ Shape Arguments::ShapeOf(std::string_view axes) const {
 }
 
 std::string Arguments::Received(int row) const {
-  return absl::StrCat(table[row].name, " of shape [",
+  return absl::StrCat(table[row].name, ".shape=[",
                       absl::StrJoin(shapes[row], ",",
                                     [](std::string* text, int64_t size) {
                                       absl::StrAppend(text,
@@ -114,8 +114,8 @@ std::string Arguments::Received(int row) const {
 absl::Status ReadInputs(absl::Span<const Input> table, const std::vector<int>& rows,
                         Storage storage, const std::vector<InputArray>& inputs,
                         Arguments* arguments) {
-  // An array without elements may have no address, nor has any while XLA compiles, but null means
-  // that there is none.
+  // Null means "not given", but the address of an array without elements may be null too, and while
+  // XLA compiles there are no addresses.
   alignas(8) static const char kNowhere[8] = {};
   arguments->table = table;
   arguments->rows = rows;
@@ -125,7 +125,7 @@ absl::Status ReadInputs(absl::Span<const Input> table, const std::vector<int>& r
   std::fill(std::begin(arguments->sizes), std::end(arguments->sizes), kUnknown);
   std::fill(std::begin(arguments->sources), std::end(arguments->sources), 0);
   if (rows.size() != inputs.size()) {
-    return Invalid("expected ", rows.size(), " inputs. Received: ", inputs.size());
+    return Invalid("The number of inputs must be ", rows.size(), ". Received: ", inputs.size());
   }
   for (size_t i = 0; i < rows.size(); ++i) {
     arguments->data[rows[i]] = inputs[i].data ? inputs[i].data : kNowhere;
@@ -142,7 +142,7 @@ absl::Status CheckNoneOrOne(const char* name, int64_t count) {
   if (count == 0 || count == 1) {
     return absl::OkStatus();
   }
-  return Invalid(name, ": expected none or one. Received: num_", name, "=", count);
+  return Invalid("`num_", name, "` must be 0 or 1. Received: num_", name, "=", count);
 }
 
 absl::Status CheckLengths(const Arguments& arguments, int row, char axis) {
@@ -154,8 +154,8 @@ absl::Status CheckLengths(const Arguments& arguments, int row, char axis) {
   const int64_t limit = arguments.Size(axis);
   for (int64_t b = 0; b < arguments.shapes[row][0]; ++b) {
     if (lengths[b] < 0 || lengths[b] > limit) {
-      return Invalid(name, ": expected lengths of 0 to ", std::string(1, axis), " = ", limit,
-                     ". Received: ", name, "[", b, "] = ", lengths[b]);
+      return Invalid("`", name, "` must be within 0 and ", std::string(1, axis), " = ", limit,
+                     ". Received: ", name, "[", b, "]=", lengths[b]);
     }
   }
   return absl::OkStatus();

@@ -13,14 +13,14 @@ enum AttentionInput {
   kQuery,
   kKey,
   kValue,
-  kBias,  // the first of those of which there are none or one
+  kBias,  // the first optional input
   kMask,
   kQueryLengths,
   kKeyLengths,
   kQueryOffset,
   kAlibiSlopes,
-  kDropoutSeed,  // the last of those
-  kOutput,       // from here on: of the gradient alone
+  kDropoutSeed,  // the last optional input
+  kOutput,       // from here on: only for the gradient
   kResidual,
   kOutputGrad,
   kResidualGrad,
@@ -51,7 +51,7 @@ absl::Status CheckLastAxes(const Arguments& arguments) {
     const int64_t size = arguments.Size(axis);
     if (size != kUnknown && (size < 1 || size > kMostSize)) {
       const int source = arguments.Source(axis);
-      return Invalid(kTable[source].name, ": expected a last axis of 1 to ", kMostSize,
+      return Invalid("`", kTable[source].name, "` must have a last axis of 1 to ", kMostSize,
                      " elements. Received: ", arguments.Received(source));
     }
   }
@@ -64,14 +64,15 @@ absl::Status CheckSizes(const Arguments& arguments) {
   const int64_t key_heads = arguments.Size('K');
   if (heads != kUnknown && key_heads != kUnknown &&
       (key_heads == 0 ? heads != 0 : heads % key_heads != 0)) {
-    return Invalid("key: expected a number of heads, K, that divides that of query, N = ", heads,
-                   ". Received: ", arguments.Received(kKey), " and ", arguments.Received(kQuery));
+    return Invalid(
+        "`key` must have a number of heads, K, that divides that of `query`, N = ", heads,
+        ". Received: ", arguments.Received(kKey), ", ", arguments.Received(kQuery));
   }
   if (!ProductFits({batch, queries, heads, keys}) ||
       !ProductFits({batch, queries, heads, kMaxFactor}) ||
       !ProductFits({batch, keys, key_heads, kMaxFactor})) {
-    return Invalid("query: expected sizes whose products fit 64 bits. Received: ",
-                   arguments.Received(kQuery), " and ", arguments.Received(kKey));
+    return Invalid("`query` and `key` must have sizes whose products fit 64 bits. Received: ",
+                   arguments.Received(kQuery), ", ", arguments.Received(kKey));
   }
   return absl::OkStatus();
 }
@@ -139,24 +140,25 @@ absl::Status AttentionOp<kIsGradient>::CheckAttributes(const Attributes& attribu
     }
   }
   if (!std::isfinite(attributes.scale)) {
-    return Invalid("scale: expected a finite number. Received: scale=", attributes.scale);
+    return Invalid("`scale` must be finite. Received: scale=", attributes.scale);
   }
   if (attributes.window_left < -1) {
-    return Invalid("window_left: expected a number >= -1. Received: window_left=",
+    return Invalid("`window_left` must be at least -1. Received: window_left=",
                    attributes.window_left);
   }
   if (attributes.window_right < -1) {
-    return Invalid("window_right: expected a number >= -1. Received: window_right=",
+    return Invalid("`window_right` must be at least -1. Received: window_right=",
                    attributes.window_right);
   }
   if (!(attributes.dropout_rate >= 0 && attributes.dropout_rate < 1)) {
-    return Invalid("dropout_rate: expected a number within [0, 1). Received: dropout_rate=",
+    return Invalid("`dropout_rate` must be at least 0 and below 1. Received: dropout_rate=",
                    attributes.dropout_rate);
   }
   const int64_t seeds = attributes.counts[kDropoutSeed - kBias];
   if ((attributes.dropout_rate > 0) != (seeds == 1)) {
-    return Invalid("dropout_seed: expected one if dropout_rate > 0, else none. Received: ",
-                   "num_dropout_seed=", seeds, " and dropout_rate=", attributes.dropout_rate);
+    return Invalid(
+        "`num_dropout_seed` must be 1 if `dropout_rate` is above 0, and else 0. Received: ",
+        "num_dropout_seed=", seeds, ", dropout_rate=", attributes.dropout_rate);
   }
   return absl::OkStatus();
 }
@@ -176,7 +178,7 @@ absl::Status AttentionOp<kIsGradient>::ReadArguments(const Attributes& attribute
   }
   arguments->attributes = attributes;
   const absl::Status status = ReadInputs(kTable, rows, storage, inputs, arguments);
-  // A size that cannot be is likely to contradict another as well: name it, not the other.
+  // An impossible size probably contradicts another one as well: report the impossible one.
   if (absl::Status last_axes = CheckLastAxes(*arguments); !last_axes.ok()) {
     return last_axes;
   }

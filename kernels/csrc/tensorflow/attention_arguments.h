@@ -1,4 +1,4 @@
-// IkelosAttention and IkelosAttentionGrad, for the templates that arguments.h names.
+// IkelosAttention and IkelosAttentionGrad as ops for the templates that arguments.h names.
 #ifndef IKELOS_TENSORFLOW_ATTENTION_ARGUMENTS_H_
 #define IKELOS_TENSORFLOW_ATTENTION_ARGUMENTS_H_
 
@@ -15,7 +15,7 @@
 
 namespace ikelos {
 
-// The inputs of which there are none or one, in order.
+// The optional inputs, in order.
 inline constexpr const char* kAttentionCounts[] = {
     "num_bias",         "num_mask",         "num_query_seq_lengths", "num_key_value_seq_lengths",
     "num_query_offset", "num_alibi_slopes", "num_dropout_seed"};

@@ -1,4 +1,4 @@
-// What XLA calls at run time.
+// The handlers that compiled programs call.
 #include "tensorflow/attention_arguments.h"
 #include "tensorflow/ffi_handler.h"
 

@@ -1,4 +1,4 @@
-// TensorFlow's view of attention: the two ops and their CPU kernels.
+// Attention in TensorFlow: the two ops and their CPU kernels.
 #include "tensorflow/attention_arguments.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/op_kernel.h"
@@ -36,7 +36,7 @@ REGISTER_OP("IkelosAttention")
     .Output("output: T")
     .Output("residual: float")
     .SetShapeFn(InferShapes<AttentionOp<false>>)
-    .Doc("Scaled dot-product attention, and the logarithm of the sum of its logits' exponentials.");
+    .Doc("Scaled dot-product attention, and the logsumexp of its logits.");
 
 REGISTER_OP("IkelosAttentionGrad")
     .IKELOS_ATTENTION_INPUTS  //
@@ -49,7 +49,7 @@ REGISTER_OP("IkelosAttentionGrad")
     .Output("value_grad: T")
     .Output("bias_grad: num_bias * T")
     .SetShapeFn(InferShapes<AttentionOp<true>>)
-    .Doc("The gradient of IkelosAttention, given those by its outputs.");
+    .Doc("The gradients of the inputs of IkelosAttention, given those of its outputs.");
 #undef IKELOS_ATTENTION_INPUTS
 
 IKELOS_REGISTER_KERNEL("IkelosAttention", CoreKernel<AttentionOp<false>>);

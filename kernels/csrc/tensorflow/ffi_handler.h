@@ -1,4 +1,4 @@
-// What XLA calls at run time for an op of arguments.h.
+// The handler, for compiled programs, of an op of arguments.h.
 #ifndef IKELOS_TENSORFLOW_FFI_HANDLER_H_
 #define IKELOS_TENSORFLOW_FFI_HANDLER_H_
 
@@ -44,12 +44,11 @@ inline xla::ffi::ErrorOr<Storage> StorageOf(xla::ffi::DataType type) {
       return Storage::kFloat16;
     default:
       return xla::ffi::Unexpected(xla::ffi::Error::InvalidArgument(
-          "the first input: expected float32, bfloat16 or float16"));
+          "The first input must be of dtype float32, bfloat16 or float16"));
   }
 }
 
-// All that fits no parameter list is read from what remains: how many arguments there are depends
-// on the attributes.
+// Reads the inputs, whose number depends on the attributes.
 inline auto BindAll() {
   return xla::ffi::Ffi::Bind().Ctx<xla::ffi::ThreadPool>().Attrs().RemainingArgs().RemainingRets();
 }
@@ -95,7 +94,7 @@ xla::ffi::Error CoreHandler(xla::ffi::ThreadPool pool, xla::ffi::Dictionary dict
   }
   for (size_t i = 0; i < types.size(); ++i) {
     const Input& input = arguments.table[arguments.rows[i]];
-    if (error = ExpectType(input.name, types[i], TypeOf(input.elements, types[0]));
+    if (error = CheckType(input.name, types[i], TypeOf(input.elements, types[0]));
         error.failure()) {
       return error;
     }
@@ -109,7 +108,7 @@ xla::ffi::Error CoreHandler(xla::ffi::ThreadPool pool, xla::ffi::Dictionary dict
   if (const int64_t scratch = Op::Scratch(arguments); scratch > 0) {
     expected.push_back({{scratch}, Elements::kFloat32});
   }
-  if (error = ExpectElements("results", returns.size(), expected.size()); error.failure()) {
+  if (error = CheckElements("results", returns.size(), expected.size()); error.failure()) {
     return error;
   }
   std::vector<void*> results;
@@ -123,11 +122,11 @@ xla::ffi::Error CoreHandler(xla::ffi::ThreadPool pool, xla::ffi::Dictionary dict
     for (const int64_t size : expected[i].shape) {
       elements *= static_cast<size_t>(size);
     }
-    if (error = ExpectType(name, (*buffer)->element_type(), TypeOf(expected[i].elements, types[0]));
+    if (error = CheckType(name, (*buffer)->element_type(), TypeOf(expected[i].elements, types[0]));
         error.failure()) {
       return error;
     }
-    if (error = ExpectElements(name, (*buffer)->element_count(), elements); error.failure()) {
+    if (error = CheckElements(name, (*buffer)->element_count(), elements); error.failure()) {
       return error;
     }
     results.push_back((*buffer)->untyped_data());

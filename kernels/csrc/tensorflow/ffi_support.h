@@ -1,4 +1,4 @@
-// What the XLA handlers share. XLA's headers here are its small, stable part: C structs, no MLIR,
+// Helpers of the XLA handlers. XLA's headers here are its small, stable part: C structs, no MLIR,
 // no protobuf.
 #ifndef IKELOS_TENSORFLOW_FFI_SUPPORT_H_
 #define IKELOS_TENSORFLOW_FFI_SUPPORT_H_
@@ -14,32 +14,31 @@
 
 namespace ikelos {
 
-// XLA's executable hands over the intra-op pool of TensorFlow. The pool outlives the call it is
-// used in.
+// XLA's executable passes TensorFlow's intra-op pool on, which outlives the call.
 inline ParallelFor XlaPool(xla::ffi::ThreadPool& pool) {
   return OnPool(pool.num_threads(),
                 [&pool](std::function<void()> work) { pool.Schedule(std::move(work)); });
 }
 
-// The lowerings check the shapes of what they emit. This is the last line before raw pointers, for
-// a program that came here some other way.
-inline xla::ffi::Error ExpectElements(const std::string& name, size_t received, size_t expected) {
+// The lowerings check the shapes of what they emit. This is the last check before raw pointers are
+// used, for programs that come from elsewhere.
+inline xla::ffi::Error CheckElements(const std::string& name, size_t received, size_t expected) {
   if (received == expected) {
     return xla::ffi::Error::Success();
   }
-  return xla::ffi::Error::InvalidArgument(name + ": expected " + std::to_string(expected) +
+  return xla::ffi::Error::InvalidArgument("`" + name + "` must have " + std::to_string(expected) +
                                           " elements. Received: " + std::to_string(received));
 }
 
-// Types by the numbers of XLA_FFI_DataType.
-inline xla::ffi::Error ExpectType(const std::string& name, xla::ffi::DataType received,
-                                  xla::ffi::DataType expected) {
+// Types are given by their numbers in XLA_FFI_DataType.
+inline xla::ffi::Error CheckType(const std::string& name, xla::ffi::DataType received,
+                                 xla::ffi::DataType expected) {
   if (received == expected) {
     return xla::ffi::Error::Success();
   }
   return xla::ffi::Error::InvalidArgument(
-      name + ": expected dtype " + std::to_string(static_cast<int>(expected)) +
-      ". Received: dtype " + std::to_string(static_cast<int>(received)));
+      "`" + name + "` must be of XLA type " + std::to_string(static_cast<int>(expected)) +
+      ". Received: " + std::to_string(static_cast<int>(received)));
 }
 
 }  // namespace ikelos

@@ -1,4 +1,4 @@
-// The threads of the CPU kernels: TensorFlow's.
+// The threads of the CPU kernels, which are TensorFlow's.
 #ifndef IKELOS_TENSORFLOW_INTRA_OP_POOL_H_
 #define IKELOS_TENSORFLOW_INTRA_OP_POOL_H_
 

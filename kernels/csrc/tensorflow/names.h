@@ -1,4 +1,4 @@
-// The names under which XLA finds our handlers: the lowering emits them, the handlers register as
+// The names under which XLA finds the handlers: the lowerings emit them, the handlers register
 // them.
 #ifndef IKELOS_TENSORFLOW_NAMES_H_
 #define IKELOS_TENSORFLOW_NAMES_H_

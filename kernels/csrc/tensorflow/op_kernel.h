@@ -1,4 +1,4 @@
-// TensorFlow's view of an op of arguments.h: its shape function and its CPU kernel.
+// The shape function and the CPU kernel of an op of arguments.h.
 #ifndef IKELOS_TENSORFLOW_OP_KERNEL_H_
 #define IKELOS_TENSORFLOW_OP_KERNEL_H_
 
@@ -14,8 +14,8 @@
 
 namespace ikelos {
 
-// From all that has GetAttr. T, which the op's registration limits to the three storages, is not
-// one of Op::Attributes, since XLA's handler learns it from the arrays.
+// Reads the attributes from anything that has GetAttr. T, which the op's registration limits to the
+// three storages, is not one of Op::Attributes, since XLA's handler infers it from the arrays.
 template <typename Op, typename Context>
 absl::Status ReadAttributes(const Context* context, typename Op::Attributes* attributes,
                             Storage* storage) {

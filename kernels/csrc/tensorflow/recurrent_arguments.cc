@@ -12,16 +12,16 @@ enum RecurrentInput {
   kKernel,
   kRecurrentKernel,
   kInitialHidden,
-  kInitialCell,  // of the LSTM alone, as all that is of the cell state
-  kBias,         // the first of those of which there are none or one
+  kInitialCell,  // only for the LSTM, as everything else of the cell state
+  kBias,         // the first optional input
   kLengths,
   kMask,
-  kDropoutMask,  // the last of those
+  kDropoutMask,  // the last optional input
   kKernelScale,  // from here to kCellOffset: layer_norm
   kRecurrentScale,
   kCellScale,
   kCellOffset,
-  kOutputs,  // from here on: of the gradient alone
+  kOutputs,  // from here on: only for the gradient
   kSaved,
   kOutputsGrad,
   kHiddenGrad,
@@ -34,7 +34,7 @@ struct Table {
   Input inputs[kRecurrentInputs];
 };
 
-// S is a number of floats, as the core counts them.
+// S is the number of floats that RecurrentSaved counts.
 constexpr Table TableOf(std::string_view inputs_to_gates, std::string_view units_to_gates,
                         std::string_view gates, std::string_view bias,
                         std::string_view gates_by_unit) {
@@ -75,8 +75,7 @@ const Table& TableOf(RecurrentCell cell) {
   return kGruResetAfterTable;
 }
 
-// Whether the op has the row of the table at all, and if it is one of several that may be left out,
-// was given it.
+// Whether the op has the table's row and, if the input is optional, was given it.
 bool IsGiven(int row, const RecurrentAttributes& attributes, bool is_lstm, bool is_gradient) {
   if (row == kInitialCell || row == kCellGrad) {
     return is_lstm && (is_gradient || row != kCellGrad);
@@ -104,8 +103,8 @@ absl::Status CheckUnits(const Arguments& arguments) {
     return absl::OkStatus();
   }
   const int source = arguments.Source('U');
-  return Invalid(arguments.table[source].name,
-                 ": expected at least one unit, U. Received: ", arguments.Received(source));
+  return Invalid("`", arguments.table[source].name,
+                 "` must have at least one unit, U. Received: ", arguments.Received(source));
 }
 
 absl::Status CheckSizes(const RecurrentArguments& arguments) {
@@ -114,21 +113,20 @@ absl::Status CheckSizes(const RecurrentArguments& arguments) {
   if (!ProductFits({batch, steps, features, kMaxFactor}) ||
       !ProductFits({batch, steps, units, kMaxFactor}) ||
       !ProductFits({features, units, kMaxFactor}) || !ProductFits({units, units, kMaxFactor})) {
-    return Invalid("inputs: expected sizes whose products fit 64 bits. Received: ",
-                   arguments.Received(kInputs), " and ", arguments.Received(kKernel));
+    return Invalid("`inputs` and `kernel` must have sizes whose products fit 64 bits. Received: ",
+                   arguments.Received(kInputs), ", ", arguments.Received(kKernel));
   }
   if (arguments.Has(kSaved) && AreKnown(arguments, "BTDUS")) {
     if (const int64_t expected = RecurrentSaved(ProblemOf(arguments));
         arguments.Size('S') != expected) {
-      return Invalid("saved: expected ", expected, " floats, as with save_for_gradient=true. ",
-                     "Received: ", arguments.Received(kSaved), " and ",
-                     arguments.Received(kInputs));
+      return Invalid("`saved` must have ", expected, " floats, as with save_for_gradient=true. ",
+                     "Received: ", arguments.Received(kSaved), ", ", arguments.Received(kInputs));
     }
   }
   return absl::OkStatus();
 }
 
-// Where the packed weights end and the core's scratch memory begins: on a cache line.
+// The size of the packed weights, up to a cache line: the core's scratch memory begins there.
 int64_t PackedFloats(const RecurrentProblem& problem) {
   return CeilDiv(RecurrentPacked(problem), 16) * 16;
 }
@@ -176,7 +174,7 @@ RecurrentProblem ProblemOf(const RecurrentArguments& arguments) {
 void RunPacked(const RecurrentArguments& arguments, const RecurrentProblem& problem,
                const float* packed, const std::vector<void*>& results, float* scratch,
                const ParallelFor& parallel_for) {
-  // With no rows or steps nothing is saved, but to the core null means that it need not save.
+  // Without rows or steps nothing is saved, but for the core a null pointer would mean not to save.
   static float nowhere[1];
   RecurrentResults core{};
   core.outputs = results[0];
@@ -199,15 +197,15 @@ absl::Status RecurrentOp<kIsLstm, kIsGradient>::CheckAttributes(const Attributes
   }
   constexpr int kScales = kIsLstm ? 4 : 2;
   if (attributes.num_layer_norm != 0 && attributes.num_layer_norm != kScales) {
-    return Invalid("layer_norm: expected none or ", kScales,
+    return Invalid("`num_layer_norm` must be 0 or ", kScales,
                    ". Received: num_layer_norm=", attributes.num_layer_norm);
   }
   if (!kIsLstm && attributes.num_layer_norm != 0 && !attributes.reset_after) {
-    return Invalid("layer_norm: expected none with reset_after=false. Received: num_layer_norm=",
+    return Invalid("`num_layer_norm` must be 0 with reset_after=false. Received: num_layer_norm=",
                    attributes.num_layer_norm);
   }
   if (!(std::isfinite(attributes.epsilon) && attributes.epsilon >= 0)) {
-    return Invalid("epsilon: expected a finite number >= 0. Received: epsilon=",
+    return Invalid("`epsilon` must be finite and at least 0. Received: epsilon=",
                    attributes.epsilon);
   }
   return absl::OkStatus();
@@ -233,7 +231,7 @@ absl::Status RecurrentOp<kIsLstm, kIsGradient>::ReadArguments(const Attributes& 
                                              : RecurrentCell::kGru;
   const absl::Status status =
       ReadInputs(TableOf(arguments->cell).inputs, rows, storage, inputs, arguments);
-  // A size that cannot be is likely to contradict another as well: name it, not the other.
+  // An impossible size probably contradicts another one as well: report the impossible one.
   if (absl::Status units = CheckUnits(*arguments); !units.ok()) {
     return units;
   }
@@ -252,7 +250,7 @@ std::vector<Result> RecurrentOp<kIsLstm, kIsGradient>::Results(const Arguments& 
     results.push_back({arguments.ShapeOf(arguments.table[row].axes), Elements::kStored});
   };
   if constexpr (kIsGradient) {
-    // As the inputs that have a gradient.
+    // In the order of the inputs that have a gradient.
     for (const int row : arguments.rows) {
       if (row <= kBias || (kKernelScale <= row && row <= kCellOffset)) {
         add(row);

@@ -1,4 +1,4 @@
-// IkelosLstm, IkelosGru and their gradients, for the templates that arguments.h names.
+// IkelosLstm, IkelosGru and their gradients as ops for the templates that arguments.h names.
 #ifndef IKELOS_TENSORFLOW_RECURRENT_ARGUMENTS_H_
 #define IKELOS_TENSORFLOW_RECURRENT_ARGUMENTS_H_
 
@@ -15,7 +15,7 @@
 
 namespace ikelos {
 
-// The inputs of which there are none or one, in order.
+// The optional inputs, in order.
 inline constexpr const char* kRecurrentCounts[] = {"num_bias", "num_sequence_lengths", "num_mask",
                                                    "num_recurrent_dropout_mask"};
 
@@ -25,7 +25,7 @@ struct RecurrentAttributes {
   bool go_backwards;
   bool zero_output_for_mask;
   bool save_for_gradient = false;  // the gradient has no such attribute
-  bool reset_after = false;        // of the GRU alone
+  bool reset_after = false;        // for the GRU only
   float epsilon;
 };
 
@@ -73,9 +73,9 @@ using GruGradOp = RecurrentOp<false, true>;
 using LstmOp = RecurrentOp<true, false>;
 using LstmGradOp = RecurrentOp<true, true>;
 
-// For who keeps packed weights from call to call: the op's inputs that they are made of, and the
-// forward ops' call of the core without the packing, with the scratch memory that the core asks
-// for.
+// For kernels that keep packed weights from call to call: the inputs that the weights are packed
+// from, and the forward ops' call of the core without packing, with the scratch memory that the
+// core needs.
 std::vector<int> WeightInputs(const RecurrentArguments& arguments);
 RecurrentProblem ProblemOf(const RecurrentArguments& arguments);
 void RunPacked(const RecurrentArguments& arguments, const RecurrentProblem& problem,

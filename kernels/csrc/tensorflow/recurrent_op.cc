@@ -1,4 +1,4 @@
-// TensorFlow's view of recurrent layers: the four ops and their CPU kernels.
+// Recurrent layers in TensorFlow: the four ops and their CPU kernels.
 #include <algorithm>
 #include <iterator>
 #include <memory>
@@ -50,7 +50,7 @@ REGISTER_OP("IkelosLstm")
     .Output("cell: T")
     .Output("saved: float")
     .SetShapeFn(InferShapes<LstmOp>)
-    .Doc("An LSTM over whole sequences, and what its gradient needs.");
+    .Doc("An LSTM over whole sequences, and the values that its gradient needs.");
 
 REGISTER_OP("IkelosLstmGrad")
     .IKELOS_RECURRENT_ATTRIBUTES    //
@@ -70,7 +70,7 @@ REGISTER_OP("IkelosLstmGrad")
     .Output("bias_grad: num_bias * T")
     .Output("layer_norm_grad: num_layer_norm * T")
     .SetShapeFn(InferShapes<LstmGradOp>)
-    .Doc("The gradient of IkelosLstm, given those by its outputs.");
+    .Doc("The gradients of the inputs of IkelosLstm, given those of its outputs.");
 
 REGISTER_OP("IkelosGru")
     .IKELOS_RECURRENT_ATTRIBUTES  //
@@ -82,7 +82,7 @@ REGISTER_OP("IkelosGru")
     .Output("hidden: T")
     .Output("saved: float")
     .SetShapeFn(InferShapes<GruOp>)
-    .Doc("A GRU over whole sequences, and what its gradient needs.");
+    .Doc("A GRU over whole sequences, and the values that its gradient needs.");
 
 REGISTER_OP("IkelosGruGrad")
     .IKELOS_RECURRENT_ATTRIBUTES  //
@@ -100,17 +100,17 @@ REGISTER_OP("IkelosGruGrad")
     .Output("bias_grad: num_bias * T")
     .Output("layer_norm_grad: num_layer_norm * T")
     .SetShapeFn(InferShapes<GruGradOp>)
-    .Doc("The gradient of IkelosGru, given those by its outputs.");
+    .Doc("The gradients of the inputs of IkelosGru, given those of its outputs.");
 #undef IKELOS_RECURRENT_ATTRIBUTES
 #undef IKELOS_RECURRENT_FIRST_INPUTS
 #undef IKELOS_RECURRENT_LAST_INPUTS
 
-// Whether the contents of a tensor stay as they are for as long as somebody holds a reference to
-// it. TensorFlow writes only to buffers that nobody else refers to: a kernel that works in place
-// asks for that, and a variable is copied before it is updated otherwise (resource_var.h:
-// copy-on-write). But it can wrap memory of somebody else, of a NumPy array given to a raw op or of
-// what came by DLPack, and that may change at any time. Such a buffer says that it does not own its
-// memory; a slice of one does not, so its root is asked.
+// Whether a tensor's contents stay unchanged as long as somebody holds a reference to it.
+// TensorFlow writes only to buffers without other references: kernels that work in place check
+// this, and a variable is copied before an update otherwise (resource_var.h: copy-on-write). But a
+// buffer can wrap foreign memory, of a NumPy array given to a raw op or from DLPack, which may
+// change at any time. Such a buffer says that it does not own its memory; a slice says nothing, so
+// its root is asked.
 bool IsImmutable(tf::Tensor& tensor) {
   tf::TensorBuffer* buffer = tf::DMAHelper::buffer(&tensor);
   return buffer == nullptr || buffer->root_buffer()->OwnsMemory();
@@ -121,9 +121,9 @@ bool IsSame(const tf::Tensor& a, const tf::Tensor& b) {
   return a.data() == b.data() && a.shape() == b.shape() && a.dtype() == b.dtype();
 }
 
-// Weights as the core reads them, and the tensors they came from. These references keep the weights
-// from changing and their memory from being used for other weights: so tensors at the same address
-// have the same contents.
+// Weights as the core reads them, and the tensors they were packed from. References to these keep
+// the weights from changing and their memory from being reused, so tensors at the same address have
+// the same contents.
 struct PackedWeights {
   RecurrentCell cell;
   std::vector<tf::Tensor> weights;  // kernel, recurrent kernel and, if there is one, bias
@@ -135,9 +135,9 @@ struct PackedWeights {
   }
 };
 
-// What the process's kernels have packed, by the address of the recurrent kernel. A graph may have
-// a node for each of many steps, or there may be many graphs of a model: packed weights of each
-// would not fit into any cache. It does not keep them itself.
+// The weights that the kernels of this process have packed, by the address of the recurrent kernel.
+// A graph may have a node for each of many steps, and a model many graphs: separate packed weights
+// would not fit into any cache. The map does not keep the weights alive.
 class PackedOfAll {
  public:
   static PackedOfAll& Instance() {
@@ -170,8 +170,8 @@ class PackedOfAll {
 };
 
 // The forward op. Packing takes longer than one step of a small batch, so in inference, where
-// weights stay, it keeps what it took last. Where a gradient will follow it does not: the weights
-// are about to change, and a reference to a variable's buffer would cost a copy of it at each
+// weights stay the same, the kernel keeps the last packed weights. In training it does not: the
+// weights are about to change, and a reference to a variable's buffer would cost a copy at each
 // update.
 template <typename Op>
 class RecurrentKernel : public CoreKernel<Op> {
@@ -182,8 +182,8 @@ class RecurrentKernel : public CoreKernel<Op> {
   absl::Status Run(tf::OpKernelContext* context, const RecurrentArguments& arguments,
                    const std::vector<void*>& results) override {
     std::vector<tf::Tensor> weights;
-    // Sessions alone have this state, and run graphs that may have variables of TensorFlow 1: those
-    // are updated in place whoever refers to them.
+    // Only sessions have this state. Their graphs may have variables of TensorFlow 1, which are
+    // updated in place whoever refers to them.
     const bool in_session = context->session_state() != nullptr;
     bool may_keep = !arguments.attributes.save_for_gradient && !in_session;
     for (const int input : WeightInputs(arguments)) {
@@ -220,7 +220,7 @@ class RecurrentKernel : public CoreKernel<Op> {
     return absl::OkStatus();
   }
 
-  // A kernel may compute several calls at once; each goes on with the weights it has got here.
+  // A kernel may compute several calls at once; each one uses the weights that it got here.
   std::shared_ptr<const PackedWeights> Kept() {
     const std::lock_guard<std::mutex> lock(mutex_);
     return kept_;

@@ -1,5 +1,5 @@
-// What XLA calls at run time. These headers are the small, stable part of XLA: C structs, no MLIR,
-// no protobuf.
+// The handlers that compiled programs call. These headers are the small, stable part of XLA: C
+// structs, no MLIR, no protobuf.
 #include <cstddef>
 #include <cstdint>
 
@@ -19,8 +19,8 @@ template <typename T>
 ffi::Error Forward(float epsilon, ffi::ThreadPool& pool, const ffi::AnyBuffer& x,
                    const ffi::AnyBuffer& scale, ffi::AnyBuffer& y, ffi::Buffer<ffi::F32>& rstd) {
   const size_t elements = rstd.element_count() * scale.element_count();
-  for (const ffi::Error& error : {ExpectElements("x", x.element_count(), elements),
-                                  ExpectElements("y", y.element_count(), elements)}) {
+  for (const ffi::Error& error : {CheckElements("x", x.element_count(), elements),
+                                  CheckElements("y", y.element_count(), elements)}) {
     if (error.failure()) {
       return error;
     }
@@ -40,7 +40,7 @@ ffi::Error RmsNormHandler(float epsilon, ffi::ThreadPool pool, ffi::AnyBuffer x,
   if (x.element_type() == ffi::BF16) {
     return Forward<BFloat16>(epsilon, pool, x, scale, *y, *rstd);
   }
-  return ffi::Error::InvalidArgument("x: expected float32 or bfloat16");
+  return ffi::Error::InvalidArgument("`x` must be of dtype float32 or bfloat16");
 }
 
 template <typename T>
@@ -52,11 +52,11 @@ ffi::Error Backward(ffi::ThreadPool& pool, const ffi::AnyBuffer& x, const ffi::A
   const size_t elements = rstd.element_count() * scale.element_count();
   const auto scratch_elements = static_cast<size_t>(RmsNormGradScratch(rows, columns));
   for (const ffi::Error& error :
-       {ExpectElements("x", x.element_count(), elements),
-        ExpectElements("dy", dy.element_count(), elements),
-        ExpectElements("dx", dx.element_count(), elements),
-        ExpectElements("dscale", dscale.element_count(), scale.element_count()),
-        ExpectElements("scratch", scratch.element_count(), scratch_elements)}) {
+       {CheckElements("x", x.element_count(), elements),
+        CheckElements("dy", dy.element_count(), elements),
+        CheckElements("dx", dx.element_count(), elements),
+        CheckElements("dscale", dscale.element_count(), scale.element_count()),
+        CheckElements("scratch", scratch.element_count(), scratch_elements)}) {
     if (error.failure()) {
       return error;
     }
@@ -78,7 +78,7 @@ ffi::Error RmsNormGradHandler(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBu
   if (x.element_type() == ffi::BF16) {
     return Backward<BFloat16>(pool, x, scale, rstd, dy, *dx, *dscale, *scratch);
   }
-  return ffi::Error::InvalidArgument("x: expected float32 or bfloat16");
+  return ffi::Error::InvalidArgument("`x` must be of dtype float32 or bfloat16");
 }
 
 XLA_FFI_DEFINE_HANDLER(kRmsNormHandler, RmsNormHandler,

@@ -1,4 +1,4 @@
-// TensorFlow's view of RMS normalisation: the two ops, their shapes, their CPU kernels.
+// RMS normalisation in TensorFlow: the two ops, their shape functions, their CPU kernels.
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "core/rms_norm.h"
@@ -26,7 +26,7 @@ absl::Status Invalid(const Parts&... parts) {
   return absl::InvalidArgumentError(absl::StrCat(parts...));
 }
 
-// Storage of a bfloat16 tensor is that of the core's type.
+// The core's type with the same storage as a TensorFlow type.
 template <typename T>
 struct Stored {
   using type = T;
@@ -37,18 +37,19 @@ struct Stored<Eigen::bfloat16> {
 };
 static_assert(sizeof(Eigen::bfloat16) == sizeof(BFloat16));
 
-// x [..., D], scale [D] -> the shape of rstd, [...].
+// Sets `rows` to the shape of rstd, [...], for x [..., D] and scale [D].
 absl::Status MergeRowShape(InferenceContext* c, ShapeHandle x, ShapeHandle scale,
                            ShapeHandle* rows) {
   ShapeHandle vector;
   DimensionHandle columns;
   if (!c->WithRankAtLeast(x, 1, &x).ok()) {
-    return Invalid("x: expected at least one axis. Received: x of shape ", c->DebugString(x));
+    return Invalid("`x` must have at least one axis. Received: x.shape=", c->DebugString(x));
   }
   if (!c->WithRank(scale, 1, &vector).ok() ||
       !c->Merge(c->Dim(x, -1), c->Dim(vector, 0), &columns).ok()) {
-    return Invalid("scale: expected shape [D], D the last axis of x. Received: scale of shape ",
-                   c->DebugString(scale), " and x of shape ", c->DebugString(x));
+    return Invalid(
+        "`scale` must have shape [D], where D is the last axis of `x`. Received: scale.shape=",
+        c->DebugString(scale), ", x.shape=", c->DebugString(x));
   }
   return c->Subshape(x, 0, -1, rows);
 }
@@ -65,12 +66,12 @@ absl::Status RmsNormGradShape(InferenceContext* c) {
   ShapeHandle rows, merged;
   TF_RETURN_IF_ERROR(MergeRowShape(c, c->input(0), c->input(1), &rows));
   if (c->RankKnown(rows) && !c->Merge(rows, c->input(2), &merged).ok()) {
-    return Invalid("rstd: expected the shape of x without its last axis. Received: rstd of shape ",
-                   c->DebugString(c->input(2)), " and x of shape ", c->DebugString(c->input(0)));
+    return Invalid("`rstd` must have the shape of `x` without its last axis. Received: rstd.shape=",
+                   c->DebugString(c->input(2)), ", x.shape=", c->DebugString(c->input(0)));
   }
   if (!c->Merge(c->input(0), c->input(3), &merged).ok()) {
-    return Invalid("dy: expected the shape of x. Received: dy of shape ",
-                   c->DebugString(c->input(3)), " and x of shape ", c->DebugString(c->input(0)));
+    return Invalid("`dy` must have the shape of `x`. Received: dy.shape=",
+                   c->DebugString(c->input(3)), ", x.shape=", c->DebugString(c->input(0)));
   }
   c->set_output(0, merged);
   c->set_output(1, c->input(1));
@@ -98,9 +99,8 @@ REGISTER_OP("IkelosRmsNormGrad")
     .Output("dscale: T")
     .SetShapeFn(RmsNormGradShape)
     .Doc(
-        "The gradient of IkelosRmsNorm by x and scale, given that by y. rstd holds all this needs "
-        "of "
-        "epsilon, which is kept for the second derivative.");
+        "The gradients of x and scale, given that of y. Only the second derivative needs epsilon, "
+        "which is otherwise contained in rstd.");
 
 template <typename T>
 class RmsNormOp : public tf::OpKernel {
@@ -108,7 +108,7 @@ class RmsNormOp : public tf::OpKernel {
   explicit RmsNormOp(OpKernelConstruction* construction) : OpKernel(construction) {
     OP_REQUIRES_OK(construction, construction->GetAttr("epsilon", &epsilon_));
     OP_REQUIRES(construction, epsilon_ >= 0,
-                Invalid("epsilon: expected a number >= 0. Received: epsilon=", epsilon_));
+                Invalid("`epsilon` must be at least 0. Received: epsilon=", epsilon_));
   }
 
   void Compute(OpKernelContext* context) override {

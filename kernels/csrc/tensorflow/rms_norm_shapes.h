@@ -1,5 +1,5 @@
-// The shapes the two ops take, for all who learn them late: a graph may leave shapes unknown to the
-// shape functions until it runs (CPU kernels) or is compiled (XLA lowerings).
+// Shape checks for the CPU kernels and the XLA lowerings of the two ops: the shape functions may
+// not know the shapes, which become known when the graph runs or is compiled.
 #ifndef IKELOS_TENSORFLOW_RMS_NORM_SHAPES_H_
 #define IKELOS_TENSORFLOW_RMS_NORM_SHAPES_H_
 
@@ -16,26 +16,26 @@ inline tensorflow::TensorShape WithoutLastAxis(const tensorflow::TensorShape& sh
   return rows;
 }
 
-// InvalidArgument if `fits` is false, naming what does not fit.
-inline absl::Status Expect(bool fits, const char* name, const char* expected,
-                           const tensorflow::TensorShape& received,
-                           const tensorflow::TensorShape& x) {
-  if (fits) {
+// InvalidArgument that names the argument if its shape is not `valid`.
+inline absl::Status CheckShape(bool valid, const char* name, const char* expected,
+                               const tensorflow::TensorShape& received,
+                               const tensorflow::TensorShape& x) {
+  if (valid) {
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(
-      absl::StrCat(name, ": expected ", expected, ". Received: ", name, " of shape ",
-                   received.DebugString(), " and x of shape ", x.DebugString()));
+      absl::StrCat("`", name, "` must have ", expected, ". Received: ", name,
+                   ".shape=", received.DebugString(), ", x.shape=", x.DebugString()));
 }
 
 inline absl::Status ValidateShapes(const tensorflow::TensorShape& x,
                                    const tensorflow::TensorShape& scale) {
   if (x.dims() < 1) {
     return absl::InvalidArgumentError(
-        absl::StrCat("x: expected at least one axis. Received: x of shape ", x.DebugString()));
+        absl::StrCat("`x` must have at least one axis. Received: x.shape=", x.DebugString()));
   }
-  return Expect(scale.dims() == 1 && scale.dim_size(0) == x.dim_size(x.dims() - 1), "scale",
-                "shape [D], D the last axis of x", scale, x);
+  return CheckShape(scale.dims() == 1 && scale.dim_size(0) == x.dim_size(x.dims() - 1), "scale",
+                    "shape [D], where D is the last axis of `x`", scale, x);
 }
 
 inline absl::Status ValidateGradShapes(const tensorflow::TensorShape& x,
@@ -44,11 +44,11 @@ inline absl::Status ValidateGradShapes(const tensorflow::TensorShape& x,
                                        const tensorflow::TensorShape& dy) {
   absl::Status status = ValidateShapes(x, scale);
   if (status.ok()) {
-    status =
-        Expect(rstd == WithoutLastAxis(x), "rstd", "the shape of x without its last axis", rstd, x);
+    status = CheckShape(rstd == WithoutLastAxis(x), "rstd",
+                        "the shape of `x` without its last axis", rstd, x);
   }
   if (status.ok()) {
-    status = Expect(dy == x, "dy", "the shape of x", dy, x);
+    status = CheckShape(dy == x, "dy", "the shape of `x`", dy, x);
   }
   return status;
 }

@@ -1,5 +1,5 @@
-// How each op becomes XLA: one custom call to its handler. All ops share this file because the
-// headers below take most of a minute to compile, and each op needs only some lines of them.
+// The lowering of each op to XLA: one custom call to its handler. All ops share this file because
+// the headers below take most of a minute to compile, and each op needs only some lines of them.
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -35,12 +35,12 @@ tf::TensorShape TensorShapeOf(const xla::Shape& shape) {
 }
 
 // A float attribute must be printed as a float ("1.0e-06 : f32"): the handler's decoder takes "1"
-// for an integer and refuses it. Nine digits are enough to give back every float32.
+// for an integer and rejects it. Nine digits suffice to restore every float32.
 std::string Attribute(float value) { return absl::StrFormat("%.8e : f32", value); }
 std::string Attribute(int64_t value) { return absl::StrCat(value, " : i64"); }
 std::string Attribute(bool value) { return value ? "true" : "false"; }
 
-// Of all inputs, in row-major layout.
+// The shapes of all inputs, in row-major layout.
 absl::StatusOr<std::vector<xla::Shape>> InputShapes(XlaOpKernelContext* context) {
   std::vector<xla::Shape> shapes;
   for (int i = 0; i < context->num_inputs(); ++i) {
@@ -53,11 +53,11 @@ absl::StatusOr<std::vector<xla::Shape>> InputShapes(XlaOpKernelContext* context)
   return shapes;
 }
 
-// Calls `target` with all inputs of the op. `results` are the shapes of the op's outputs, then
-// those of any scratch memory: asked for as one more result, it is planned with all other buffers
+// Calls `target` with all inputs of the op. `results` are the shapes of the op's outputs, followed
+// by those of scratch memory: as additional results, XLA plans it together with all other buffers
 // of the program. (ffi::ScratchAllocator finds no allocator when TensorFlow runs the program.)
 // `attributes` is an MLIR dictionary. The layouts are stated because layout assignment, left alone,
-// may hand a transposed operand over as it lies in memory.
+// may pass a transposed operand as it lies in memory.
 void EmitCall(XlaOpKernelContext* context, const std::string& target,
               const std::vector<xla::Shape>& inputs, const std::vector<xla::Shape>& results,
               const std::string& attributes) {
@@ -75,9 +75,8 @@ void EmitCall(XlaOpKernelContext* context, const std::string& target,
   }
 }
 
-// Each Compile checks the shapes itself: all are known by now, but where they were not when the
-// graph was traced, nobody has asked the shape functions again, and the call would run past its
-// buffers.
+// Each Compile checks the shapes itself. All are known by now, but the shape functions are not
+// called again for those that were unknown at trace time, and the call would run past its buffers.
 
 class RmsNormLowering : public tf::XlaOpKernel {
  public:
@@ -85,7 +84,7 @@ class RmsNormLowering : public tf::XlaOpKernel {
     OP_REQUIRES_OK(construction, construction->GetAttr("epsilon", &epsilon_));
     OP_REQUIRES(construction, epsilon_ >= 0,
                 absl::InvalidArgumentError(
-                    absl::StrCat("epsilon: expected a number >= 0. Received: epsilon=", epsilon_)));
+                    absl::StrCat("`epsilon` must be at least 0. Received: epsilon=", epsilon_)));
   }
 
   void Compile(XlaOpKernelContext* context) override {
@@ -161,9 +160,9 @@ class CoreLowering : public tf::XlaOpKernel {
   Storage storage_;
 };
 
-// Not REGISTER_XLA_OP, which only notes the op in a list that TensorFlow turns into kernels once,
-// at the first compilation of the process: a library loaded after that would be too late. These are
-// the kernels that would come of it, for the one XLA device there are handlers for.
+// Not REGISTER_XLA_OP, which only adds the op to a list that TensorFlow turns into kernels once, at
+// the first compilation of the process: a library loaded after that would be too late. These are
+// the kernels that would result, for the one XLA device that has handlers.
 constexpr char kDevice[] = "XLA_CPU_JIT";
 REGISTER_KERNEL_BUILDER(Name("IkelosAttention").Device(kDevice), CoreLowering<AttentionOp<false>>);
 REGISTER_KERNEL_BUILDER(Name("IkelosAttentionGrad").Device(kDevice),

@@ -1,4 +1,4 @@
-// Arrays of a test call, and comparing them with what an oracle says.
+// Arrays of a test call, and their comparison with an oracle.
 #ifndef IKELOS_TESTS_ARRAY_H_
 #define IKELOS_TESTS_ARRAY_H_
 
@@ -14,9 +14,9 @@ namespace ikelos {
 // "float32", "bfloat16" or "float16".
 const char* StorageName(Storage storage);
 
-// Elements of a storage type, all NaN until set: so whatever a kernel reads but should not, or
-// fails to write, shows. Exactly as long as said, for AddressSanitizer, unless guard bytes follow,
-// which nothing may change. The first element is aligned to no more than its size.
+// Elements of a storage type, all NaN until set, so that reading or not writing the wrong ones
+// shows. Exactly as long as needed, for AddressSanitizer, unless guard bytes follow, which nothing
+// may change. The first element is aligned to no more than its size.
 class Array {
  public:
   Array() = default;
@@ -44,17 +44,16 @@ class Array {
   std::vector<uint8_t> bytes_;
 };
 
-// Gathers what is wrong with the results of a call.
+// Collects what is wrong with the results of a call.
 class Comparison {
  public:
   // *worst becomes the largest error found, in tolerances, if it was smaller.
   explicit Comparison(double* worst) : worst_(worst) { problems_.precision(9); }
 
-  // Where the formulas give no number, an output must not be finite, and a gradient may be
-  // anything.
+  // Where the formulas give no number, an output must not be finite; a gradient may be anything.
   void Add(const char* name, const Array& array, const std::vector<Number>& numbers,
            bool is_gradient);
-  // For its guard alone.
+  // Checks the guard only.
   void AddMemory(const char* name, const Array& array);
 
   std::string problems() const { return problems_.str(); }  // "" if nothing is wrong

@@ -8,7 +8,7 @@
 namespace ikelos {
 namespace {
 
-// Lays out [batch, positions, heads, size] and returns how many elements it spans.
+// Sets the strides of [batch, positions, heads, size] and returns the number of elements spanned.
 int64_t LayOut(const CaseOptions& o, int64_t positions, int64_t heads, int64_t size,
                RowStrides* strides) {
   if (o.batch * positions * heads == 0) {
@@ -23,7 +23,7 @@ int64_t LayOut(const CaseOptions& o, int64_t positions, int64_t heads, int64_t s
   return At(*strides, o.batch - 1, positions - 1, heads - 1) + size;
 }
 
-// The same for what is broadcast to [B, N, T, S].
+// The same for an array that is broadcast to [B, N, T, S].
 int64_t LayOutPairs(const CaseOptions& o, const PairAxes& axes, PairStrides* strides,
                     int64_t sizes[4]) {
   sizes[0] = axes.batch ? o.batch : 1;

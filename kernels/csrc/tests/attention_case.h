@@ -1,4 +1,4 @@
-// One call of attention and its gradient on random numbers: made from options, run, and compared
+// One call of attention and its gradient with random numbers: made from options, run, and compared
 // with the oracle.
 #ifndef IKELOS_TESTS_ATTENTION_CASE_H_
 #define IKELOS_TESTS_ATTENTION_CASE_H_
@@ -38,7 +38,7 @@ struct CaseOptions {
   bool residual_grad = true;
   double magnitude = 1;     // of query, key and bias
   int64_t guard_bytes = 0;  // behind each array
-  uint32_t numbers = 1;     // what random numbers to fill with
+  uint32_t numbers = 1;     // seed of the random numbers
 };
 
 std::string Describe(const CaseOptions& options);
@@ -50,7 +50,7 @@ struct CaseResults {
   bool SameBits(const CaseResults& other) const;
 };
 
-// Numbers may be changed between making and running. Positions beyond a length hold NaN.
+// Numbers may be changed between construction and run. Positions beyond a length hold NaN.
 struct AttentionCase {
   explicit AttentionCase(const CaseOptions& options);
   AttentionCase(const AttentionCase&) = delete;  // problem points into the arrays

@@ -113,7 +113,7 @@ AttentionNumbers AttentionOracle(const AttentionProblem& p, const void* output_g
 
     std::vector<int64_t> allowed;
     std::vector<Number> logits;
-    double largest = -kInfinity;
+    double row_max = -kInfinity;
     for (int64_t s = 0; s < S; ++s) {
       if (!Allowed(p, b, n, t, s)) {
         continue;
@@ -136,7 +136,7 @@ AttentionNumbers AttentionOracle(const AttentionProblem& p, const void* output_g
       }
       allowed.push_back(s);
       logits.push_back(logit);
-      largest = std::max(largest, logit.value);
+      row_max = std::max(row_max, logit.value);
     }
     if (allowed.empty()) {
       return;
@@ -144,9 +144,9 @@ AttentionNumbers AttentionOracle(const AttentionProblem& p, const void* output_g
 
     Sum exponentials;
     for (const Number& logit : logits) {
-      exponentials.Add(Exp(logit - Number{largest, 0}));
+      exponentials.Add(Exp(logit - Number{row_max, 0}));
     }
-    const Number residual = Number{largest, 0} + Log(exponentials.Total());
+    const Number residual = Number{row_max, 0} + Log(exponentials.Total());
     residuals[row] = residual;
 
     // Weights after softmax, and after dropout.
@@ -166,7 +166,8 @@ AttentionNumbers AttentionOracle(const AttentionProblem& p, const void* output_g
       }
     }
 
-    // What all pairs of the row subtract: sum_e output_grad * output, of the output as stored.
+    // What is subtracted from all pairs of the row: sum_e output_grad * output, with the output as
+    // stored.
     Sum products;
     for (int64_t e = 0; e < E; ++e) {
       Number o = output[row * static_cast<size_t>(E) + static_cast<size_t>(e)].Total();

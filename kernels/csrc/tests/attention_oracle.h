@@ -1,5 +1,5 @@
-// Attention and its gradients in double, by plain loops from the formulas in core/attention.h, with
-// a bound on how far float32 arithmetic may be off.
+// Attention and its gradients in double, by plain loops over the formulas of core/attention.h, with
+// a bound on the error that float32 arithmetic may make.
 #ifndef IKELOS_TESTS_ATTENTION_ORACLE_H_
 #define IKELOS_TESTS_ATTENTION_ORACLE_H_
 

@@ -1,4 +1,4 @@
-// What the tests of functions of one float share.
+// Helpers of the tests of functions of one float.
 #ifndef IKELOS_TESTS_FUNCTION_SWEEP_H_
 #define IKELOS_TESTS_FUNCTION_SWEEP_H_
 
@@ -26,8 +26,8 @@ inline uint32_t ToBits(float value) {
   return bits;
 }
 
-// The distance from the right value, in units of the last place of a float32 of that size; those of
-// subnormal numbers are all the same.
+// The distance from the right value, in units in the last place of a float32 of that size;
+// subnormal numbers share one unit.
 inline double Ulps(double exact, float y) {
   int exponent;
   std::frexp(exact, &exponent);
@@ -40,7 +40,7 @@ struct Sweep {
   float least = 0, most = 0;  // of all results
 };
 
-// Over every step-th number from `first` to `last`, of which one sign are those between.
+// Over every step-th number from `first` to `last`, which have the same sign.
 inline Sweep SweepFunction(FunctionValues values, const std::function<double(double)>& exact,
                            float first, float last, uint32_t step) {
   const uint64_t last_bits = ToBits(last);
@@ -66,8 +66,7 @@ inline Sweep SweepFunction(FunctionValues values, const std::function<double(dou
   return sweep;
 }
 
-// The step between bit patterns that the program is called with; by default a prime, for a second's
-// work.
+// The step between bit patterns, from the command line; by default a prime, for a second of work.
 inline uint32_t StepOf(int argc, char** argv) {
   return static_cast<uint32_t>(argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 997);
 }

@@ -1,4 +1,4 @@
-// core/exp2.h and core/activations.h are for per-ISA sources only: this is how a test reaches them.
+// Makes core/exp2.h and core/activations.h, which are for per-ISA sources only, available to tests.
 #ifndef IKELOS_TESTS_FUNCTION_VALUES_H_
 #define IKELOS_TESTS_FUNCTION_VALUES_H_
 

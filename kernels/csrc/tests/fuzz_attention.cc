@@ -10,7 +10,7 @@
 namespace ikelos {
 namespace {
 
-// Mostly few, since the oracle's time grows with their product; if `large`, more than the few
+// Mostly small, since the oracle's time grows with their product; with `large`, more than the few
 // hundred that kernels take at a time.
 int64_t Length(Random& random, bool large) {
   if (random.OneIn(40)) {
@@ -118,16 +118,16 @@ CaseOptions Options(Random& random) {
   return o;
 }
 
-// A few numbers that are no ordinary ones.
+// Replaces a few numbers by NaN, infinities and the like.
 void SpoilBias(Random& random, AttentionCase* c) {
   if (c->bias.size() == 0 || !random.OneIn(4)) {
     return;
   }
   const double infinity = std::numeric_limits<double>::infinity();
-  const std::vector<double> forbidding = {-infinity, -3e38, -1e31};
+  const std::vector<double> masking = {-infinity, -3e38, -1e31};
   const std::vector<double> all = {
       -infinity, -3e38, -9e29, -1e4, 1e4, 1e29, infinity, std::numeric_limits<double>::quiet_NaN()};
-  const std::vector<double> values = random.OneIn(2) ? forbidding : all;
+  const std::vector<double> values = random.OneIn(2) ? masking : all;
   for (int64_t i = 1 + random.Below(c->bias.size()); i > 0; --i) {
     c->bias.Set(random.Below(c->bias.size()), random.OneOf(values));
   }

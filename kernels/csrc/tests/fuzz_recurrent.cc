@@ -9,7 +9,7 @@
 namespace ikelos {
 namespace {
 
-// Mostly few, since the oracle's time grows with their product.
+// Mostly small, since the oracle's time grows with their product.
 int64_t Size(Random& random, const std::vector<int64_t>& edges) {
   if (random.OneIn(6)) {
     return random.OneOf(edges);
@@ -24,8 +24,8 @@ RecurrentOptions Options(Random& random) {
   o.storage = random.OneOf<Storage>({Storage::kFloat32, Storage::kBFloat16, Storage::kFloat16});
   do {
     o.batch = Size(random, {0, 12, 13, 16, 17, 31, 32, 33, 61, 100});
-    // Not many: after a long decay the errors of all units are the same early one, which the
-    // oracle's bounds take for independent.
+    // Not many: after a long decay the errors of all units come from the same early one, while the
+    // oracle's bounds take them for independent.
     o.steps = Size(random, {0, 1, 1, 12});
     o.features = Size(random, {0, 15, 16, 17, 32, 33, 63, 64, 65, 130});
     o.units = Size(random, {15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 100, 129});

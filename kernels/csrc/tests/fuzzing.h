@@ -1,4 +1,4 @@
-// What the fuzzers share.
+// Helpers of the fuzzers.
 #ifndef IKELOS_TESTS_FUZZING_H_
 #define IKELOS_TESTS_FUZZING_H_
 
@@ -13,7 +13,7 @@
 #include "core/isa.h"
 #include "tests/testing.h"
 
-// The sanitizers' own; absent without one.
+// Defined by the sanitizers, and null without one.
 extern "C" __attribute__((weak)) void __sanitizer_set_death_callback(void (*callback)());
 
 namespace ikelos {
@@ -35,8 +35,8 @@ class Random {
   std::mt19937_64 generator_;
 };
 
-// What is wrong with the results of a case on one instruction set, "" if nothing:
-// `compare(results)` says it of those of one thread, and the threads of `pool` must give the same.
+// What is wrong with a case on one instruction set, or "": `compare(results)` says it for one
+// thread, and the threads of `pool` must give the same results.
 template <typename Case, typename Compare>
 std::string RunAndCompare(const Case& c, Random& random, ThreadPool& pool, const Compare& compare) {
   const Isa isa = random.OneOf(SupportedIsas());
@@ -49,13 +49,13 @@ std::string RunAndCompare(const Case& c, Random& random, ThreadPool& pool, const
                           : std::string(IsaName(isa)) + " " + Describe(c.options) + ": " + problems;
 }
 
-// Makes a random call; returns what is wrong with it, or "". *worst: as of Comparison.
+// Makes a random call; returns what is wrong with it, or "". *worst: see Comparison.
 using OneCall = std::function<std::string(Random& random, ThreadPool& pool, double* worst)>;
 
 inline unsigned long current_seed = 0;
 
-// The main function of `fuzz_NAME COUNT [SEED]`. Call i is made from SEED + i alone, so `fuzz_NAME
-// 1 SEED` repeats one that failed.
+// The main function of `fuzz_NAME COUNT [SEED]`. Call i depends on SEED + i only, so `fuzz_NAME 1
+// SEED` repeats a failed one.
 inline int Fuzz(int argc, char** argv, const OneCall& one_call) {
   if (argc < 2) {
     std::printf("usage: %s COUNT [SEED]\n", argv[0]);

@@ -1,4 +1,4 @@
-// One call of a recurrent layer and its gradient on random numbers: made from options, run, and
+// One call of a recurrent layer and its gradient with random numbers: made from options, run, and
 // compared with the oracle.
 #ifndef IKELOS_TESTS_RECURRENT_CASE_H_
 #define IKELOS_TESTS_RECURRENT_CASE_H_
@@ -28,7 +28,7 @@ struct RecurrentOptions {
   double magnitude = 1;            // of inputs and bias
   double recurrent_magnitude = 1;  // of the recurrent kernel: see RecurrentCase
   int64_t guard_bytes = 0;         // behind each array
-  uint32_t numbers = 1;            // what random numbers to fill with
+  uint32_t numbers = 1;            // seed of the random numbers
 };
 
 std::string Describe(const RecurrentOptions& options);
@@ -39,16 +39,16 @@ struct RecurrentCaseResults {
   Array inputs_grad, kernel_grad, recurrent_kernel_grad, bias_grad;
   Array initial_hidden_grad, initial_cell_grad;
   Array kernel_scale_grad, recurrent_scale_grad, cell_scale_grad, cell_offset_grad;
-  Array packed, saved, scratch, plain_scratch, grad_scratch;  // for their guards alone
+  Array packed, saved, scratch, plain_scratch, grad_scratch;  // to check their guards
 
   bool SameBits(const RecurrentCaseResults& other) const;
 };
 
-// Numbers may be changed between making and running. What the definitions do not ask for holds NaN:
-// inputs of invalid steps, and gradients by outputs that are always 0.
+// Numbers may be changed between construction and run. What the definitions do not use holds NaN:
+// inputs of invalid steps, and gradients of outputs that are always 0.
 //
-// Weights of the recurrent kernel are so small that errors hardly grow from step to step: bounds on
-// them stay close to what they bound.
+// The weights of the recurrent kernel are so small that errors hardly grow from step to step, so
+// their bounds stay tight.
 struct RecurrentCase {
   explicit RecurrentCase(const RecurrentOptions& options);
   RecurrentCase(const RecurrentCase&) = delete;  // problem points into the arrays

@@ -10,11 +10,11 @@ namespace {
 
 using Numbers = std::vector<Rounded>;
 
-// By what the results of sigmoid and tanh are, their slopes.
+// Slopes of sigmoid and tanh from their values.
 Rounded SigmoidSlope(Rounded s) { return s * (Exactly(1) - s); }
 Rounded TanhSlope(Rounded t) { return Exactly(1) - t * t; }
 
-// z * h + (1 - z) * c. Kernels may compute it as c + z * (h - c).
+// z * h + (1 - z) * c, which kernels may compute as c + z * (h - c).
 Rounded Mix(Rounded z, Rounded h, Rounded c) {
   Rounded mixed = z * h + (Exactly(1) - z) * c;
   mixed.variance += Square(kStep * (std::fabs(h.value) + std::fabs(c.value)));
@@ -105,7 +105,7 @@ class Oracle {
     return LoadAll(p.storage, array, size);
   }
   double Bias(int64_t at) const { return bias.empty() ? 0 : bias[at]; }
-  // The factor of the k-th hidden unit where it enters a gate.
+  // The dropout factor of the k-th hidden unit for a gate.
   Rounded Mask(int64_t b, int64_t gate, int64_t k) const {
     return Exactly(dropout_mask.empty() ? 1 : dropout_mask[(b * G + gate) * U + k]);
   }
@@ -121,7 +121,7 @@ class Oracle {
     }
   }
 
-  // `states` are what is multiplied with the recurrent kernel.
+  // `states` are multiplied with the recurrent kernel.
   void AddRecurrentProduct(const Numbers& states, int64_t gu, Total* sum) const {
     for (int64_t k = 0; k < U; ++k) {
       sum->Add(Term(states[k], recurrent_kernel[k * G * U + gu]));
@@ -145,7 +145,7 @@ class Oracle {
     return states;
   }
 
-  // What r * h is, masked: what the candidate of kGru sees.
+  // r * h, masked: the states in the product of kGru's candidate.
   Numbers ResetStates(int64_t b, const Step& step, const Numbers& hidden) const {
     Numbers states = Masked(b, 2, hidden);
     for (int64_t k = 0; k < U; ++k) {
@@ -154,8 +154,8 @@ class Oracle {
     return states;
   }
 
-  // The gates of a step before sigmoid and tanh, which kGru's candidate is not yet part of, and the
-  // candidate of kGruResetAfter only in `recurrent_part`.
+  // The gates of a step before sigmoid and tanh, without kGru's candidate, and with
+  // kGruResetAfter's only in `recurrent_part`.
   Numbers GateSums(int64_t b, Step* step) const {
     Numbers input_part, recurrent_part, together;
     const int64_t recurrent_bias = p.cell == RecurrentCell::kGruResetAfter ? G * U : -1;
@@ -206,14 +206,14 @@ class Oracle {
     return together;
   }
 
-  // Fills the step in from its position and the states before it, which become those after it.
+  // Computes a step from its position and the states before it, which become those after it.
   void Forward(int64_t b, Step* step, Numbers* hidden, Numbers* cell) const {
     step->hidden = *hidden;
     step->cell = *cell;
     Numbers sums = GateSums(b, step);
     Numbers& gates = step->gates;
     gates.resize(G * U);
-    const int64_t candidate = 2;  // of all cells
+    const int64_t candidate = 2;  // of all cell types
     for (int64_t gu = 0; gu < G * U; ++gu) {
       if (gu / U != candidate) {
         gates[gu] = Sigmoid(sums[gu]);
@@ -259,10 +259,10 @@ class Oracle {
     }
   }
 
-  // From the gradients by the states after a step to those by the states before it.
+  // From the gradients of the states after a step to those of the states before it.
   void Backward(int64_t b, const Step& step, Numbers* dhidden, Numbers* dcell) {
     const Numbers& gates = step.gates;
-    // By the two parts of what sigmoid and tanh are taken of.
+    // Gradients of the two parts of the arguments of sigmoid and tanh.
     Numbers dinput(G * U), drecurrent(G * U);
     Numbers dprevious(U);
     std::vector<Total> from_gates(U);
@@ -344,7 +344,7 @@ class Oracle {
       }
       inputs_grad[row * D + d] = sum.Result();
     }
-    // kGru's candidate is done already.
+    // kGru's candidate is already done.
     const int64_t products = p.cell == RecurrentCell::kGru ? 2 : G;
     for (int64_t g = 0; g < products; ++g) {
       const Numbers states = Masked(b, g, AsPutOut(step.hidden));
@@ -397,7 +397,7 @@ class Oracle {
         dcell.push_back(Exactly(cell_grad[b * U + u]));
       }
     }
-    // By the outputs of a step and of those that repeat it.
+    // Gradients of the output of a step and of the steps that repeat it.
     std::vector<Total> from_outputs(U);
     for (int64_t s = T - 1; s >= 0; --s) {
       if (!is_valid[s] && p.zero_output_for_mask) {

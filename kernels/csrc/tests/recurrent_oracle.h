@@ -1,5 +1,5 @@
-// LSTM, GRU and their gradients in double, by plain loops from the definitions in core/recurrent.h,
-// with how far float32 arithmetic may be off.
+// LSTM, GRU and their gradients in double, by plain loops over the definitions of core/recurrent.h,
+// with a bound on the error that float32 arithmetic may make.
 #ifndef IKELOS_TESTS_RECURRENT_ORACLE_H_
 #define IKELOS_TESTS_RECURRENT_ORACLE_H_
 
@@ -19,7 +19,7 @@ struct RecurrentNumbers {
   std::vector<Number> kernel_scale_grad, recurrent_scale_grad, cell_scale_grad, cell_offset_grad;
 };
 
-// `cell_grad` is not read but for kLstm.
+// `cell_grad` is read for kLstm only.
 RecurrentNumbers RecurrentOracle(const RecurrentProblem& problem, const void* outputs_grad,
                                  const void* hidden_grad, const void* cell_grad);
 

@@ -5,10 +5,10 @@
 namespace ikelos {
 namespace {
 
-// So many deviations is the largest error allowed.
+// The largest error allowed, in standard deviations.
 constexpr double kDeviations = 10;
 
-// For increasing f with values around 1 at most.
+// For increasing f with values up to about 1.
 template <typename F>
 Rounded Increasing(const F& f, Rounded x) {
   const double value = f(x.value), deviation = std::sqrt(x.variance);
@@ -24,7 +24,7 @@ double Mean(const std::vector<double>& values) {
   return sum / static_cast<double>(values.size());
 }
 
-// What rounding adds to the variance of a mean of `count` numbers of that mean magnitude.
+// The variance that rounding adds to a mean of `count` numbers of that mean magnitude.
 double MeanVariance(size_t count, double magnitude) {
   return (static_cast<double>(count) + 4) * Square(2 * 0x1p-24 * magnitude);
 }
@@ -95,7 +95,7 @@ Normalised Normalise(const std::vector<Rounded>& values, double epsilon) {
     result.values.push_back({x, 0});
   }
   result.by = {by, 0};
-  // Errors pass on as gradients do, since the derivative is symmetric; rounding adds its own.
+  // Errors pass through as gradients do, since the derivative is symmetric; rounding adds its own.
   std::vector<Rounded> errors;
   for (Rounded value : values) {
     errors.push_back({0, value.variance});

@@ -1,4 +1,4 @@
-// Numbers in double that know how far float32 arithmetic is likely to be off.
+// Numbers in double that carry the likely error of float32 arithmetic.
 #ifndef IKELOS_TESTS_ROUNDED_H_
 #define IKELOS_TESTS_ROUNDED_H_
 
@@ -10,9 +10,9 @@
 
 namespace ikelos {
 
-// A number, and the variance of the error that float32 arithmetic makes in it, as if roundings were
-// independent (probabilistic error analysis: Higham & Mary 2019). Bounds that hold whatever the
-// roundings are, as attention has them, would grow with every step until they say nothing.
+// A number, and the variance of the error that float32 arithmetic makes in it if roundings are
+// independent (probabilistic error analysis: Higham & Mary 2019). Worst-case bounds, which
+// attention uses, would grow with every step until they are useless.
 struct Rounded {
   double value = 0;
   double variance = 0;
@@ -33,7 +33,7 @@ inline Rounded operator*(Rounded a, Rounded b) {
                      Square(kStep * value) + Square(kTiny)};
 }
 
-// A sum in any order; counts the roundings of products that are its terms.
+// A sum in any order, including the rounding of its terms, which are products.
 class Total {
  public:
   void Add(Rounded term) {
@@ -52,29 +52,29 @@ class Total {
 
 inline Rounded Exactly(double value) { return {value, 0}; }
 
-// A product to be added to a sum, which counts its rounding.
+// A term of a sum: a product, whose rounding the sum includes.
 inline Rounded Term(Rounded a, double b) {
   return {a.value * b, a.variance * Square(b) + Square(kTiny)};
 }
 
-// What rounding adds is twice kStep, since the kernels' polynomials are a few units in the last
-// place off (test_activations.cc).
+// Rounding counts as twice kStep, since the kernels' polynomials are off by a few units in the last
+// place (test_activations.cc).
 Rounded Sigmoid(Rounded x);
 Rounded Tanh(Rounded x);
 
 struct Normalised {
   std::vector<Rounded> values;  // mean 0, variance 1
-  Rounded by;                   // what was multiplied with
+  Rounded by;                   // the factor 1 / standard deviation
 };
 
 Normalised Normalise(const std::vector<Rounded>& values, double epsilon);
 
-// The gradient by what was normalised: takes from `values` that of the direction of all being equal
-// and that of the normalised values, and multiplies. Errors cancel as values do.
+// The gradient of what was normalised: removes from `values` the component along the vector of ones
+// and that along the normalised values, and multiplies. Errors cancel as values do.
 std::vector<Rounded> NormaliseGrad(const std::vector<Rounded>& values,
                                    const Normalised& normalised);
 
-// With bounds on the errors, of which rounding to the storage is one.
+// The errors as bounds, including that of rounding to the storage.
 std::vector<Number> Bounded(const std::vector<Rounded>& numbers, Storage storage);
 std::vector<Number> Bounded(const std::vector<Total>& totals, Storage storage);
 

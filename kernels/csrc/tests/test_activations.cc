@@ -1,5 +1,5 @@
-// The errors of Sigmoid and Tanh against double, over evenly chosen float32 numbers.
-// `test_activations 1` takes each of them (minutes an instruction set); the number is the step
+// The errors of Sigmoid and Tanh compared with double, over evenly spaced float32 numbers.
+// `test_activations 1` tests all of them (some minutes per instruction set); the number is the step
 // between bit patterns.
 #include <cmath>
 #include <cstdio>
@@ -23,7 +23,7 @@ struct Function {
   const char* name;
   FunctionValues values;
   double (*exact)(double);
-  float lowest;  // below this the result is no normal number
+  float lowest;  // below this the result is subnormal or 0
   double ulps;
   float least, most;
 };

@@ -1,5 +1,5 @@
 // Tests of attention and its gradient for every instruction set of this machine, without
-// TensorFlow. Prints what fails; exits 1 if any does.
+// TensorFlow. Prints what fails, and then exits with 1.
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -212,7 +212,7 @@ void Decoding(Isa isa) {
   }
 }
 
-// Empty arrays, and the sums that are then 0.
+// Empty arrays, and sums over them, which are 0.
 void EmptyAxes(Isa isa) {
   for (Option option : {None, BiasOfQueries, BiasOfKeys, MaskOfKeys, Dropout}) {
     for (CaseOptions o : {Sized(0, 5, 7, 2, 1, 3, 5), Sized(2, 0, 7, 2, 1, 3, 5),
@@ -223,9 +223,10 @@ void EmptyAxes(Isa isa) {
   }
 }
 
-// --- rows without an allowed key, and bad numbers ------------------------------------------------
+// --- rows that see no key, and NaN
+// -----------------------------------------------------------------
 
-// Every way to forbid all keys of a query, among others that have some.
+// Every way to mask all keys of a query, next to queries that see some.
 void FullyMaskedRows(Isa isa) {
   for (Storage storage : kStorages) {
     CaseOptions o = Sized(2, 37, 70, 2, 1, 16, 16);
@@ -243,7 +244,7 @@ void FullyMaskedRows(Isa isa) {
     }
     if (storage != Storage::kFloat16) {
       by_bias.bias.Set(40, -3e38);
-      by_bias.bias.Set(41, -9e29);  // allowed, just
+      by_bias.bias.Set(41, -9e29);  // just not masked
     }
     RunAndCompare(by_bias, isa);
 
@@ -254,7 +255,7 @@ void FullyMaskedRows(Isa isa) {
   }
 }
 
-// Only the row of the bad number is affected, and all of it.
+// NaN affects its own row only, and all of it.
 void NaNStaysInItsRow(Isa isa) {
   for (Storage storage : kStorages) {
     CaseOptions o = Sized(2, 37, 70, 2, 1, 16, 17);
@@ -287,11 +288,11 @@ void NaNStaysInItsRow(Isa isa) {
     in_bias.bias.Set(((b * 2 + n) * 37 + t) * 70 + 33, kNaN);
     check(in_bias, row, "the bias");
 
-    // What is forbidden is not looked at.
+    // Masked values are not looked at.
     o.is_causal = true;
-    AttentionCase forbidden(o);
-    forbidden.bias.Set(((b * 2 + n) * 37 + t) * 70 + 33, kNaN);
-    check(forbidden, -1, "a forbidden bias");
+    AttentionCase masked(o);
+    masked.bias.Set(((b * 2 + n) * 37 + t) * 70 + 33, kNaN);
+    check(masked, -1, "a masked bias");
   }
 }
 
@@ -321,7 +322,7 @@ void ExtremeOffsetsAndWindows(Isa isa) {
   }
 }
 
-// Memory of which only touched pages exist.
+// Memory in which only touched pages exist.
 class SparseMemory {
  public:
   explicit SparseMemory(size_t bytes)
@@ -342,10 +343,10 @@ class SparseMemory {
   void* const memory_;
 };
 
-// Each axis in turn has a stride with which the index of an element needs more than 32 bits.
+// Each axis in turn gets a stride for which element indices need more than 32 bits.
 void StridesBeyondInt32(Isa isa) {
   const int64_t huge = (int64_t{1} << 31) + 5;
-  // Few queries, which are decoded, and more.
+  // Few queries, which take the decoding kernel, and more.
   for (const auto& [queries, storage] : std::vector<std::pair<int64_t, Storage>>{
            {3, Storage::kFloat32}, {5, Storage::kFloat32}, {5, Storage::kBFloat16}}) {
     CaseOptions o = Sized(2, queries, 4, 4, 2, 16, 16);
@@ -391,10 +392,10 @@ void StridesBeyondInt32(Isa isa) {
   }
 }
 
-// More keys than int32 counts, of which a window looks at the last few. The oracle gets these few.
+// More keys than int32 can count, of which a window leaves the last few. The oracle gets these few.
 void KeysBeyondInt32(Isa isa) {
   constexpr int64_t kBefore = int64_t{std::numeric_limits<int32_t>::max()} - 5;
-  for (int64_t queries : {1, 5}) {  // decoded, and not
+  for (int64_t queries : {1, 5}) {  // decoding, and not
     CaseOptions o = Sized(1, queries, 12, 2, 1, 8, 8);
     o.storage = Storage::kBFloat16;
     o.is_causal = true;
@@ -421,7 +422,7 @@ void KeysBeyondInt32(Isa isa) {
 
 // --- dropout -------------------------------------------------------------------------------------
 
-// With equal logits and one-hot values, each output and each gradient by a value is one weight.
+// With equal logits and one-hot values, each output and each value gradient is one weight.
 void DropsWhatTheSpecificationSays(Isa isa) {
   CaseOptions o = Sized(2, 50, 67, 3, 3, 4, 67);
   o.magnitude = 0;

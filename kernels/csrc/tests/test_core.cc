@@ -1,5 +1,5 @@
-// Tests of core/ for every instruction set of this machine, without TensorFlow. Prints what fails;
-// exits 1 if any does.
+// Tests of core/ for every instruction set of this machine, without TensorFlow. Prints what fails,
+// and then exits with 1.
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -28,7 +28,7 @@ template <>
 float FromFloat(float value) {
   return value;
 }
-// Truncates: the inputs need only be some bfloat16 numbers.
+// Truncates, since the inputs may be any bfloat16 numbers.
 template <>
 BFloat16 FromFloat(float value) {
   uint32_t word;
@@ -36,7 +36,7 @@ BFloat16 FromFloat(float value) {
   return {static_cast<uint16_t>(word >> 16)};
 }
 
-// Half the distance between neighbouring numbers, relative: what one rounding costs at most.
+// Half the relative distance between neighbouring numbers: the largest error of one rounding.
 template <typename T>
 constexpr double kRounding = 0;
 template <>
@@ -44,8 +44,8 @@ constexpr double kRounding<float> = 1.0 / (1 << 24);
 template <>
 constexpr double kRounding<BFloat16> = 1.0 / (1 << 8);
 
-// All arrays of one problem. Every array is followed by a guard value that no kernel may change,
-// and x starts one element in, so that it is aligned to no more than its type.
+// All arrays of one problem. A guard value that no kernel may change follows each array, and x
+// starts at its second element, so that it is aligned to no more than its type.
 template <typename T>
 struct Problem {
   int64_t rows, columns;
@@ -89,9 +89,9 @@ struct Problem {
   }
 };
 
-// Against the same formulas in double. Each tolerance is a bound on the roundings: `row_depth` and
+// Compares with the same formulas in double. Each tolerance bounds the roundings: `row_depth` and
 // `column_depth` are the longest chains of additions (4 sums of 4 lanes at least, 128 partial sums
-// at most), the rest are single ones.
+// at most), the others are single roundings.
 template <typename T>
 void CompareWithDouble(Isa isa, int64_t rows, int64_t columns) {
   const std::string name = std::string(IsaName(isa)) + (sizeof(T) == 4 ? " float " : " bf16 ") +
@@ -149,7 +149,7 @@ void CompareWithDouble(Isa isa, int64_t rows, int64_t columns) {
          name + ": dscale is off by " + std::to_string(worst_dscale) + " tolerances");
 }
 
-// 3001 rows are more than 128 tasks' worth, 97 columns no multiple of any vector.
+// 3001 rows are more than 128 tasks' worth; 97 columns are a multiple of no vector.
 void SameForAnyNumberOfThreads(Isa isa) {
   Problem<float> expected(3001, 97);
   expected.Run(isa, kSerial);
@@ -164,8 +164,8 @@ void SameForAnyNumberOfThreads(Isa isa) {
   }
 }
 
-// Round to nearest, ties to even, and the values that rounding bits blindly would break: a sum of
-// two rows, as the gradient by scale is with x = rstd = 1, is exact in float32 and then rounded.
+// Rounds to nearest, ties to even, with the values that a blind rounding of bits would break: a sum
+// of two rows, such as the scale gradient with x = rstd = 1, is exact in float32 and then rounded.
 void RoundsToNearestEven(Isa isa) {
   const auto rounded_sum = [&](float a, float b) {
     const BFloat16 one = FromFloat<BFloat16>(1);

@@ -1,5 +1,5 @@
-// The error of Exp2 against 2^x in double, over evenly chosen float32 numbers from -126 to 0.
-// `test_exp2 1` takes each of them (a minute an instruction set); the number is the step between
+// The error of Exp2 compared with 2^x in double, over evenly spaced float32 numbers from -126 to 0.
+// `test_exp2 1` tests all of them (a minute per instruction set); the number is the step between
 // bit patterns.
 #include <cmath>
 #include <cstdio>

@@ -1,6 +1,5 @@
 // Tests of the recurrent layers and their gradients for every instruction set of this machine,
-// without TensorFlow, and of the oracle that they are compared with. Prints what fails; exits 1 if
-// any does.
+// without TensorFlow, and of the oracle. Prints what fails, and then exits with 1.
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -186,7 +185,7 @@ void EachOption() {
   }
 }
 
-// Around the edges of vectors and tiles.
+// Sizes around the edges of vectors and tiles.
 void EachSize() {
   for (RecurrentCell cell : kCells) {
     for (int64_t units : {1, 7, 8, 15, 16, 17, 31, 33, 59, 64, 100, 130}) {
@@ -208,7 +207,7 @@ void EachSize() {
   }
 }
 
-// Empty arrays, and the sums that are then 0.
+// Empty arrays, and sums over them, which are 0.
 void EmptyAxes() {
   for (RecurrentCell cell : kCells) {
     for (const RecurrentOptions& o : {Sized(0, 5, 3, 17), Sized(3, 0, 3, 17), Sized(3, 5, 0, 17),
@@ -221,7 +220,7 @@ void EmptyAxes() {
 
 // --- states --------------------------------------------------------------------------------------
 
-// A step a call, with the states handed on and the weights packed once, is the whole sequence.
+// Step by step, with the states passed on and the weights packed once, gives the whole sequence.
 void StepsAreTheSequence() {
   for (RecurrentCell cell : kCells) {
     for (int64_t batch : {1, 6}) {
@@ -262,7 +261,7 @@ void StepsAreTheSequence() {
 
 // --- bad numbers ---------------------------------------------------------------------------------
 
-// A NaN among the inputs of a row spoils that row from there on, and no other.
+// A NaN in the inputs of a row affects that row from there on, and no other.
 void NaNStaysInItsRow(Option option) {
   for (RecurrentCell cell : kCells) {
     for (Storage storage : kStorages) {
@@ -322,7 +321,7 @@ void SameForAnyNumberOfThreads() {
   }
 }
 
-// A pool may start its helpers when the caller has done all the work itself.
+// A pool may start its helpers after the caller has done all the work itself.
 void HelpersMayBeLate() {
   for (RecurrentCell cell : kCells) {
     const RecurrentCase c(With(Sized(13, 5, 5, 59), cell, {Lengths}));

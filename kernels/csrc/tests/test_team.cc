@@ -1,4 +1,4 @@
-// Tests of core/team.h. Prints what fails; exits 1 if any does.
+// Tests of core/team.h. Prints what fails, and then exits with 1.
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -12,8 +12,8 @@
 namespace ikelos {
 namespace {
 
-// What the lanes of all steps write, without a lock: each adds up what all lanes of the step before
-// have written, which the thread sanitizer watches.
+// The lanes of all steps write here without a lock: each adds up what all lanes of the step before
+// wrote, under the eyes of the thread sanitizer.
 class Work {
  public:
   Work(int64_t steps, int64_t lanes)
@@ -27,7 +27,7 @@ class Work {
     values_[step * lanes_ + lane] = sum % 1000003;
     ++runs_[step * lanes_ + lane];
   }
-  // Each task has run once, and what it read was ready.
+  // Each task ran once, and its input was ready.
   bool IsDone() const {
     Work again(static_cast<int64_t>(values_.size()) / lanes_, lanes_);
     for (int64_t i = 0; i < static_cast<int64_t>(values_.size()); ++i) {
@@ -84,7 +84,7 @@ void HelpersAfterTheEnd() {
   }
 }
 
-// Helpers that come while the work goes on, one every 100 steps.
+// Helpers that arrive during the work, one every 100 steps.
 void HelpersInTheMiddle() {
   constexpr int64_t kManySteps = 600, kSomeLanes = 5;
   Work work(kManySteps, kSomeLanes);

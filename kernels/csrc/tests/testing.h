@@ -1,4 +1,4 @@
-// What the test programs share.
+// Helpers of the test programs.
 #ifndef IKELOS_TESTS_TESTING_H_
 #define IKELOS_TESTS_TESTING_H_
 
@@ -28,7 +28,7 @@ inline void Expect(bool condition, const std::string& what) {
   std::printf("FAILED: %s\n", what.c_str());
 }
 
-// What main returns.
+// The exit status of main.
 inline int Verdict() {
   std::printf(failures == 0 ? "all passed\n" : "%d failed\n", failures);
   return failures == 0 ? 0 : 1;

@@ -39,13 +39,13 @@ def test_no_tensor_of_all_pairs(monkeypatch):
     specs = [tf.TensorSpec(shape) for shape in ((1, queries, heads, 8), (1, keys, 1, 8), (1, heads, 1, keys))]
     pairs = heads * queries * keys
     assert largest_tensor(tf.function(step).get_concrete_function(*specs)) == pairs
-    monkeypatch.setattr(reference, "PAIRS_AT_ONCE", pairs - 1)
+    monkeypatch.setattr(reference, "MOST_LOGITS_AT_ONCE", pairs - 1)
     largest = largest_tensor(tf.function(step).get_concrete_function(*specs))
     assert largest == pairs * attention_streaming.BLOCK // keys
 
 
 @pytest.mark.parametrize(
-    ("batch", "queries", "keys", "streams"),
+    ("batch", "queries", "keys", "blocks"),
     [
         (1, 2048, 2048, False),
         (1, 2049, 2048, True),
@@ -63,8 +63,8 @@ def test_no_tensor_of_all_pairs(monkeypatch):
         (1, 1, None, True),
     ],
 )
-def test_streams_where_pairs_are_many_or_unknown(batch, queries, keys, streams):
-    assert reference._streams(batch, 8, queries, keys) == streams
+def test_many_or_unknown_keys_are_processed_in_blocks(batch, queries, keys, blocks):
+    assert reference._needs_blocks(batch, 8, queries, keys) == blocks
 
 
 def test_an_unknown_number_of_queries_takes_many_keys_in_blocks():
@@ -83,7 +83,7 @@ def test_blocks_change_roundings_only(monkeypatch):
         tf.constant(rng.normal(size=shape), tf.float32) for shape in ((1, 5, 2, 8), (1, 700, 1, 8), (1, 2, 1, 700))
     ]
     whole = step(*inputs)
-    monkeypatch.setattr(reference, "PAIRS_AT_ONCE", 0)
+    monkeypatch.setattr(reference, "MOST_LOGITS_AT_ONCE", 0)
     for ours, theirs in zip(step(*inputs), whole, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-5)
 

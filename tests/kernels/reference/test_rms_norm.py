@@ -31,5 +31,5 @@ def test_scale_of_another_size_is_not_broadcast():
         lambda x, scale: rms_norm(x, scale, 1e-6),
         input_signature=[tf.TensorSpec([None, None]), tf.TensorSpec([None])],
     )
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"scale: expected shape \[D\]"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"`scale` must have shape \[D\]"):
         traced(tf.ones([2, 5]), tf.ones([1]))

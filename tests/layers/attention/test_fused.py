@@ -271,7 +271,7 @@ def calls(monkeypatch):
 
 
 def features(kind, index):
-    """What a case has that a fault could hang on."""
+    """The features of a case that could trigger a fault."""
     case = generate(kind, index)
     no_matter = ("name", "seed", "head_dim", "num_query_heads", "num_heads", "key_dim")
     of_constructor = {name: bool(value) for name, value in case.constructor.items() if name not in no_matter}

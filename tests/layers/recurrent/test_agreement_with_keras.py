@@ -181,7 +181,7 @@ def assert_agree(actual, expected, given):
 
 
 def features(op_name, index):
-    """What a configuration has that a fault could hang on."""
+    """The features of a configuration that could trigger a fault."""
     given = configuration(op_name, index)
     drawn_alike = ("name", "units", "seed", "kernel_initializer", "recurrent_initializer", "bias_initializer")
     layer = {name: value for name, value in given["layer"].items() if name not in drawn_alike}

@@ -115,8 +115,8 @@ def _numbers(values):
 
 def _loop(running, body, ended, *start):
     """`tf.while_loop` until `ended`, from numbers, int64, and booleans."""
-    start = [value if value is False else tf.cast(value, tf.int64) for value in start]
-    return tf.while_loop(lambda ended, *rest: ~ended & running(*rest), body, [ended, *start])[1:]
+    begin = [value if value is False else tf.cast(value, tf.int64) for value in start]
+    return tf.while_loop(lambda ended, *rest: ~ended & running(*rest), body, [ended, *begin])[1:]
 
 
 def _orientation(data, start, size):

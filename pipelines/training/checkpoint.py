@@ -19,7 +19,6 @@ from ikelos.pipelines.training.errors import NotFinite
 from ikelos.pipelines.training.state import State
 from ikelos.serving import files
 
-
 _MOST = 4
 """Files at once: the newest two, the best, and the one that is being written."""
 

@@ -18,7 +18,8 @@ from ikelos.pipelines.console import Progress, printable
 # tf.data, which makes one op into another, leaves an attribute behind.
 _NOISE = re.compile(
     rb"WARNING: All log messages before absl::InitializeLog|[IW]\d{4} \d\d:\d\d:"
-    rb"|E\d{4} .*(cuInit.*\(303\)|Unable to register cu\w+ (factory|plugin)|oneDNN supports DT_|NodeDef mentions attribute use_unbounded_threadpool )"
+    rb"|E\d{4} .*(cuInit.*\(303\)|Unable to register cu\w+ (factory|plugin)|oneDNN supports DT_)"
+    rb"|E\d{4} .*NodeDef mentions attribute use_unbounded_threadpool "
     rb"|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IW] "
     rb"|To enable the following instructions: "
 )

@@ -41,9 +41,10 @@ def locked(workdir: Path, *, wait: bool = False) -> Iterator[None]:
         if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
             raise _no_lock(path) from None
         raise UserError(f"Cannot write to the folder {workdir}: {error.strerror}.") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _no_lock(path)
     with open(descriptor, "r+b") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise _no_lock(path)
         process = _process(file.read(_LONGEST + 1), path)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -92,7 +92,7 @@ def predict(
         example = examples.get(signature, {"inputs": {}, "doc": ""})
         values = gather(inputs, given or [], file, example["inputs"])
         try:
-            found = loaded.run(signature, values)
+            found = loaded.run(signature, dict(values))
         except StockError as error:  # it has loaded, so it is these inputs that it can't work on
             raise UserError(f"signature {signature}: {_complaint(str(error))}") from error
     saved = {} if save is None else _save(save, found)

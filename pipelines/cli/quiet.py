@@ -14,10 +14,12 @@ from types import ModuleType
 from ikelos.pipelines.console import Progress, printable
 
 # What C++ writes before its log is set up, which no environment variable silences: information and warnings; and as
-# errors that there is no GPU (303), that a library of CUDA is there twice, or that oneDNN leaves an op to Eigen.
+# errors that there is no GPU (303), that a library of CUDA is there twice, that oneDNN leaves an op to Eigen, or that
+# tf.data, which makes one op into another, leaves an attribute behind.
 _NOISE = re.compile(
     rb"WARNING: All log messages before absl::InitializeLog|[IW]\d{4} \d\d:\d\d:"
     rb"|E\d{4} .*(cuInit.*\(303\)|Unable to register cu\w+ (factory|plugin)|oneDNN supports DT_)"
+    rb"|E\d{4} .*NodeDef mentions attribute use_unbounded_threadpool "
     rb"|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IW] "
     rb"|To enable the following instructions: "
 )

@@ -197,7 +197,8 @@ def _switch(
 
     Such as `model.architecture=lstm`; None if `path` is no such key, or the section's keys are those it needs.
     """
-    field, section, members = None, raw, [config]
+    field, members = None, [config]
+    section: Any = raw
     for name in path[:-1]:
         field = next((member.model_fields[name] for member in members if name in member.model_fields), None)
         section = section.get(name)

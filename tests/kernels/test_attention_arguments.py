@@ -177,6 +177,6 @@ def test_the_native_kernel_never_reads_beyond_the_lengths():
 def test_the_native_op_refuses_lengths_out_of_range_inside_graphs():
     x = tf.ones([2, 3, 2, 4])
     attend = tf.function(lambda n: kernels.attention(x, x, x, key_value_seq_lengths=n, implementation="native"))
-    message = r"key_value_seq_lengths: expected lengths of 0 to S = 3.*key_value_seq_lengths\[1\] = 4"
+    message = r"`key_value_seq_lengths` must be within 0 and S = 3.*key_value_seq_lengths\[1\]=4"
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         attend(tf.constant([2, 4]))

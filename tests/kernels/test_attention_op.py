@@ -75,9 +75,9 @@ def test_shapes_of_the_gradient(name, shape, message, call):
     ("name", "values", "message"),
     [
         ("query_seq_lengths", [3, 4], r"`query_seq_lengths` must .*T = 3.*query_seq_lengths\[1\]=4"),
-        ("query_seq_lengths", [-1, 3], r"query_seq_lengths\[0\] = -1"),
+        ("query_seq_lengths", [-1, 3], r"query_seq_lengths\[0\]=-1"),
         ("key_value_seq_lengths", [2**31 - 1, 0], r"`key_value_seq_lengths` must .*S = 6.*\[0\]=2147483647"),
-        ("key_value_seq_lengths", [0, -(2**31)], r"key_value_seq_lengths\[1\] = -2147483648"),
+        ("key_value_seq_lengths", [0, -(2**31)], r"key_value_seq_lengths\[1\]=-2147483648"),
     ],
 )
 def test_lengths(name, values, message, of_gradient, call):

@@ -184,7 +184,7 @@ def test_two_of_a_kind(name, call):
 def test_number_of_scales(cell, right, wrong, call):
     inputs = inputs_of(cell)
     inputs["layer_norm"] = inputs["layer_norm"][:wrong]
-    with refused(f"layer_norm: expected none or {right}. Received: num_layer_norm={wrong}"):
+    with refused(f"`num_layer_norm` must be 0 or {right}. Received: num_layer_norm={wrong}"):
         call(op_of(cell), inputs, attributes_of(cell))
 
 

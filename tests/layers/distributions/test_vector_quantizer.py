@@ -122,9 +122,7 @@ def test_errors_name_the_argument():
     for ids in ([0, 2], [-1], [0.5]):
         with pytest.raises(ValueError, match=r"`ids` must be whole numbers from 0 to 1. Received: a value of"):
             layer.decode(ids)
-    np.testing.assert_array_equal(
-        np.isnan(tf.function(layer.decode, jit_compile=True)([[0, 2]])[0, :, 0]), [False, True]
-    )
+    assert np.isnan(tf.function(layer.decode, jit_compile=True)([[0, 2]])).all()
     for name, value in {"decay": "a", "epsilon": 0, "commitment_cost": -1.0}.items():
         with pytest.raises(ValueError, match=f"`{name}` must be .*Received: {name}="):
             VectorQuantizer(2, 2, **{name: value})

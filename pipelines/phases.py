@@ -71,10 +71,10 @@ def prepare(task: AnyTask, folder: Path, start: Path | None = None) -> Splits:
     return prepared.splits
 
 
-def describe(task: AnyTask) -> Description:
-    """Prepares the data, or finds it prepared, and looks at it."""
+def describe(task: AnyTask, start: Path | None = None) -> Description:
+    """Prepares the data, or finds it prepared, and looks at it; `start` as of `prepare`."""
     preparing = task.preparation()
-    prepared = preparation.prepare(preparing)
+    prepared = _prepared(task, start)
     names = preparing.class_names(prepared.learned)
     feed = task.stages(prepared.learned)[0].feed(prepared.splits, {})
     batches = iter(feed.train(0, WHOLE))

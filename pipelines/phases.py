@@ -79,10 +79,10 @@ def describe(task: AnyTask, start: Path | None = None) -> Description:
     feed = task.stages(prepared.learned)[0].feed(prepared.splits, {})
     batches = iter(feed.train(0, WHOLE))
     next(batches)  # makes the graph
-    start = time.monotonic()
+    begun = time.monotonic()
     for _ in range(_TIMED_BATCHES):
         next(batches)
-    seconds = (time.monotonic() - start) / _TIMED_BATCHES
+    seconds = (time.monotonic() - begun) / _TIMED_BATCHES
     shown = preparing.show(prepared.learned, prepared.splits["train"])
     return Description(
         folder=prepared.folder,

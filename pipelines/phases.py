@@ -73,18 +73,18 @@ def prepare(task: AnyTask, folder: Path, start: Path | None = None) -> Splits:
     return prepared.splits
 
 
-def describe(task: AnyTask) -> Description:
-    """Prepares the data, or finds it prepared, and looks at it."""
+def describe(task: AnyTask, start: Path | None = None) -> Description:
+    """Prepares the data, or finds it prepared, and looks at it; `start` as of `prepare`."""
     preparing = task.preparation()
-    prepared = preparation.prepare(preparing)
+    prepared = _prepared(task, start)
     names = preparing.class_names(prepared.learned)
     feed = task.stages(prepared.learned)[0].feed(prepared.splits, {})
     batches = iter(feed.train(0, WHOLE))
     next(batches)  # makes the graph
-    start = time.monotonic()
+    begun = time.monotonic()
     for _ in range(_TIMED_BATCHES):
         next(batches)
-    seconds = (time.monotonic() - start) / _TIMED_BATCHES
+    seconds = (time.monotonic() - begun) / _TIMED_BATCHES
     shown = preparing.show(prepared.learned, prepared.splits["train"])
     return Description(
         folder=prepared.folder,

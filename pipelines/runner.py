@@ -94,7 +94,8 @@ def run(recipe: Recipe, workdir: Path) -> Outcome:
 
 def describe(recipe: Recipe) -> phases.Description:
     """Prepares the data of a recipe, unless it is prepared, and looks at it."""
-    return phases.describe(tasks.of_recipe(recipe))
+    start = None if recipe.start is None else _starting_run(recipe).folder.preprocessing
+    return phases.describe(tasks.of_recipe(recipe), start)
 
 
 def evaluate(workdir: Path, overrides: Sequence[str] = ()) -> Outcome:

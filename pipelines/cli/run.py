@@ -36,7 +36,8 @@ def run(
     loaded = recipes.load(recipe, overrides or [])
     folder = workdir or Path("runs") / loaded.name
     folders.prepare(folder)
-    console().print(f"[bold]{shown(loaded.name)}[/bold] in {shown(folder)}: {shown(loaded.description)}")
+    title = f"[bold]{shown(loaded.name)}[/bold] in {shown(folder)}"
+    console().print(f"{title}: {shown(loaded.description)}", soft_wrap=True)
     with folders.named(folder):
         written = load_runner().run(loaded, folder)
     print_written(written)

@@ -110,8 +110,9 @@ def test_each_phase_needs_what_it_is_given_and_nothing_else(points, tmp_path, sh
         assert served.run("serving_default", {"point": [[0.0, 1.0]]})["scores"].shape == (1, 2)
 
     names = [line.partition(":")[0] for line in shown]
-    told = ["learning from train", "preparing train", "preparing validation", "preparing test", "data", "data"]
-    assert names == [*told, "judge", "maker", "evaluation", "report", "data", "export"]
+    prepared = ["learning from train", "preparing train", "preparing validation", "preparing test", "data"]
+    # What has changed is prepared anew before it is refused.
+    assert names == [*prepared, "data", "judge", "maker", "evaluation", "report", *prepared, "export"]
     judge, export = (shown[names.index(name)] for name in ("judge", "export"))
     assert re.fullmatch(r"judge: 2 of 2 steps, .*validation \d\.\d{4}.*, 0 s left", judge)
     assert re.fullmatch(r"export: 3 of 4 steps, stock check, .* left", export)

@@ -119,9 +119,9 @@ def _signal_at(step: int, number: int) -> None:
     """Sends itself a signal after a step, before anything of it is saved."""
     original = progress.Progress.advance
 
-    def spy(self, number_of_steps=1):
-        original(self, number_of_steps)
-        if self.done == step:
+    def spy(self, steps=1):
+        original(self, steps)
+        if self.done == step and steps == 1:  # after a step, not where an earlier run had come to
             os.kill(os.getpid(), number)
 
     progress.Progress.advance = spy

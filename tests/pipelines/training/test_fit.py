@@ -2,6 +2,7 @@ import json
 import math
 import os
 import random
+import re
 import shutil
 import signal
 import time
@@ -12,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 from ikelos.layers import AdversarialModel
+from ikelos.pipelines import console
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.recipe.sections import AdversarialOptimizers
@@ -512,8 +514,13 @@ def test_an_optimizer_that_rests_counts_its_updates_alone(tiny, tmp_path):
     assert (sums["generator"]["updates_before"], sums["discriminator"]["updates_before"]) == (5, 20)
 
 
-def test_the_terminal_speaks_of_the_stages_unit(tiny, tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+def test_the_terminal_speaks_of_the_stages_unit(tiny, tmp_path, monkeypatch):
+    told, remove = [], console._display.remove
+
+    def end(progress):
+        told.append(progress.text())
+        remove(progress)
+
+    monkeypatch.setattr(console._display, "remove", end)
     tiny.fit(tiny.stage(unit="images", samples=None), tiny.training(steps=10, steps_per_epoch=10), tmp_path)
-    assert "images/s" in capsys.readouterr().out
+    assert re.fullmatch(r"10 of 10 steps, loss [\d.]+, validation [\d.]+, [\d,]+ images/s, 0 s left", *told)

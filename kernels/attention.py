@@ -198,7 +198,7 @@ def _second_gradient(op, *upstream):
     tensors = {name: x[0] for name, x in optional.items() if x and name != "bias"}
     options = Options(**{name: op.get_attr(name) for name in ATTRIBUTES}, **tensors)
     inputs = [query, key, value, *optional["bias"]]
-    upstream = [dense(grad, x) for grad, x in zip(upstream, inputs, strict=True)]
-    gradients = attention_plain.second_gradients(inputs, options, [output_grad, residual_grad], upstream)
+    dense_upstream = [dense(grad, x) for grad, x in zip(upstream, inputs, strict=True)]
+    gradients = attention_plain.second_gradients(inputs, options, [output_grad, residual_grad], dense_upstream)
     without_gradient = [None] * (len(op.inputs) - len(inputs) - 2)
     return [*gradients[: len(inputs)], *without_gradient, *gradients[len(inputs) :]]

@@ -1,1 +1,41 @@
 """Data, tasks, training, evaluation, reports and the command line."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ikelos.pipelines.trained import Run
+
+
+def load(run: str | PathLike[str]) -> Run:
+    """Loads the models and the preprocessing of a finished run.
+
+    Reads no data and writes nothing.
+
+    Args:
+        run: The folder of the run.
+
+    Returns:
+        `model` (of the last stage) and `models` (by stage), with the weights that were evaluated; `preprocessing`,
+        `recipe`, `task` and `figures`.
+
+    Raises:
+        UserError: If there is no run in the folder, or it is not finished.
+
+    Example:
+
+    ```python
+    from ikelos import pipelines
+
+    run = pipelines.load("runs/language_modeling")
+    tokens = run.preprocessing.vocabulary.encode(["To be, or"]).to_tensor()
+    logits = run.model(tokens)  # [B, T, V]
+    print(run.figures["model"]["nats_per_character"])
+    ```
+    """
+    from ikelos.pipelines import trained  # imports TensorFlow, which the command line's --help need not wait for
+
+    return trained.load(Path(run))

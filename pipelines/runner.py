@@ -1,39 +1,45 @@
 """Runs a recipe from its data to a served model: the local caller of the phases.
 
-Knows where everything lies in a run's folder, what is done already, and how to go on. Knows no task.
+Knows what is done already in a run's folder, and how to go on. Knows no task.
 """
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
+import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
-from rich.markup import escape
 
 import ikelos
 from ikelos import serving
-from ikelos.pipelines import phases
+from ikelos.pipelines import phases, trained
 from ikelos.pipelines import recipe as recipes
 from ikelos.pipelines import task as tasks
-from ikelos.pipelines.console import console
+from ikelos.pipelines.console import console, shown
 from ikelos.pipelines.data.store import Splits
 from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.folder import Folder
 from ikelos.pipelines.lock import locked
 from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.pipelines.recipe import Recipe
-from ikelos.pipelines.recipe.sections import Section, Training
+from ikelos.pipelines.recipe.sections import trainings
 from ikelos.pipelines.task import Finished, Task
-from ikelos.pipelines.training import checkpoint, history
+from ikelos.pipelines.training import history
+from ikelos.pipelines.training.start import Start
 from ikelos.serving import files
 
 Outcome = dict[str, Path | str]
 """What the command line prints at the end: names, and where something lies or what came out."""
+
+_AFTER_TRAINING = ("description", "evaluation", "export")
+"""Sections of a recipe on which the weights do not depend."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +47,7 @@ class _Run:
     """A recipe in its folder, with what was learned before the model."""
 
     recipe: Recipe
-    workdir: Path
+    folder: Folder
     task: Task[Any, Any]
     preprocessing: Preprocessing
 
@@ -50,7 +56,8 @@ def run(recipe: Recipe, workdir: Path) -> Outcome:
     """Trains, evaluates, reports and exports; goes on where an earlier run of the same recipe was ended.
 
     What was made already of the same weights, by the same recipe and versions of Ikelos and TensorFlow, is not
-    made again: a finished run repeated writes nothing new. `evaluate` and `export` make theirs anew.
+    made again: a finished run repeated writes nothing new. With more training steps than before it goes on to them.
+    With `from` in the recipe, it begins with the weights of another run.
 
     Args:
         recipe: What to run.
@@ -62,25 +69,27 @@ def run(recipe: Recipe, workdir: Path) -> Outcome:
     Raises:
         UserError: If `workdir` holds a run of another recipe, or another process is at work in it.
     """
+    folder = Folder(workdir)
     with locked(workdir):
-        _check_same_run(recipe, workdir)
-        current, splits = _prepare(recipe, workdir)
-        models = phases.train(current.task, current.preprocessing, splits, _stages_folder(workdir).joinpath)
+        _check_same_run(recipe, folder)
+        current, splits = _prepare(recipe, folder)
+        models = phases.train(current.task, current.preprocessing, splits, folder.stage, _start(recipe, folder))
+        _save(current, models)
         provenance = _provenance(current)
-        results = _earlier_results(workdir, provenance)
+        results = _earlier_results(folder, provenance)
         if results is None:
             results = _evaluate(current, splits, models)
         else:
             _say("evaluation", "of these weights is there already")
         outcome = _outcome(current, results)
         if recipe.config.export.enabled:
-            version = serving.newest(workdir / "export")
+            version = serving.newest(folder.export)
             if version is None or serving.read_provenance(version) != provenance:
                 version = _export(current, models)
             else:
                 _say("export", f"of these weights is there already, as version {version.name}")
             outcome["SavedModel"] = version
-        return outcome | {"TensorBoard": f"tensorboard --logdir {_stages_folder(workdir)}"}
+        return outcome | {"TensorBoard": f"tensorboard --logdir {shlex.quote(str(folder.stages))}"}
 
 
 def describe(recipe: Recipe) -> phases.Description:
@@ -88,142 +97,228 @@ def describe(recipe: Recipe) -> phases.Description:
     return phases.describe(tasks.of_recipe(recipe))
 
 
-def evaluate(workdir: Path) -> Outcome:
-    """Evaluates the trained model of a run again and writes its report anew."""
-    with _trained(workdir) as (current, models):
+def evaluate(workdir: Path, overrides: Sequence[str] = ()) -> Outcome:
+    """Evaluates the trained model of a run, on other data too; writes nothing but one file of figures.
+
+    The baselines are fitted on the training split of the data that is evaluated on.
+
+    Args:
+        workdir: The folder of the run.
+        overrides: Of keys of its recipe: those of `data.source` and `evaluation`, such as
+            `"data.source.tfds=font_letters"`.
+
+    Returns:
+        The result, and the file with all figures.
+
+    Raises:
+        UserError: If the run is not finished, another key is overridden, or the model cannot be used with the data.
+    """
+    folder = Folder(workdir)
+    recipe = recipes.load(folder.recipe, overrides)
+    changes = recipes.difference(recipes.load(folder.recipe), recipe)
+    for key, (there, here) in changes.items():
+        if not key.startswith(("data.source", "evaluation.", "description")):
+            raise UserError(_must_stay(key, _told(there), here, folder))
+    with _trained(recipe, folder) as (current, models):
         _say("data", "prepares it, unless it is prepared")
-        splits = phases.read(current.task, _preprocessing_folder(workdir))
-        return _outcome(current, _evaluate(current, splits, models))
+        preprocessing = current.preprocessing
+        if any(key.startswith("data.source") for key in changes):
+            preprocessing, splits = phases.read_other(current.task, folder.preprocessing)
+        else:
+            splits = phases.read(current.task, folder.preprocessing, _taken_over(folder))
+        _say("evaluation", "of the model and the baselines on the held-out data")
+        results = phases.evaluate(current.task, preprocessing, splits, models)
+        results |= {"provenance": _provenance(current), "recipe": recipe.config.model_dump(mode="json")}
+        path = folder.evaluations / f"{_sha256(recipe)[:12]}.json"
+        path.parent.mkdir(exist_ok=True)
+        files.write(path, json.dumps(results, indent=2) + "\n")
+        return {"Result": current.task.headline(results), "Evaluation": path}
 
 
 def export(workdir: Path) -> Outcome:
     """Exports the trained model of a run as the next version; its data need not be there any more."""
-    with _trained(workdir) as (current, models):
+    folder = Folder(workdir)
+    with _trained(recipes.load(folder.recipe), folder) as (current, models):
         return {"SavedModel": _export(current, models)}
 
 
 @contextlib.contextmanager
-def _trained(workdir: Path) -> Iterator[tuple[_Run, dict[str, keras.Model]]]:
+def _trained(recipe: Recipe, folder: Folder) -> Iterator[tuple[_Run, dict[str, keras.Model]]]:
     """A run whose stages are all trained, and its models."""
-    recipe = recipes.load(workdir / "recipe.yaml")
-    with locked(workdir):
-        folder = _preprocessing_folder(workdir)
-        if not folder.is_dir():
-            raise UserError(f"The run in {workdir} has not begun to train: run its recipe in the same folder.")
+    with locked(folder.path):
+        if not folder.preprocessing.is_dir():
+            raise UserError(f"The run in {folder.path} has not begun to train: run its recipe in the same folder.")
         task = tasks.of_recipe(recipe)
-        preprocessing, models = phases.restore(task, folder, _stages_folder(workdir).joinpath)
-        yield _Run(recipe, workdir, task, preprocessing), models
+        preprocessing, models = phases.restore(task, folder.preprocessing, folder.stage)
+        yield _Run(recipe, folder, task, preprocessing), models
 
 
-def _check_same_run(recipe: Recipe, workdir: Path) -> None:
-    """Refuses to go on with a run whose weights another recipe decided."""
-    path = workdir / "recipe.yaml"
-    if not path.is_file():
+def _check_same_run(recipe: Recipe, folder: Folder) -> None:
+    """Refuses to go on with a run whose weights another recipe decided; more steps than before are none."""
+    if not folder.recipe.is_file():
         return
-    free = set(_free(recipe.config))
-    trained = {
-        key: values
-        for key, values in recipes.difference(recipes.load(path), recipe).items()
-        if key.split(".")[0] not in ("description", "evaluation", "export") and key not in free
-    }
-    if trained:
-        key, (there, here) = next(iter(trained.items()))
-        more = f" and {len(trained) - 1} more" if len(trained) > 1 else ""
-        raise UserError(
-            f"{workdir} holds a run of another recipe: {key} is {there} there and {here} here{more}. "
-            "Choose another --workdir, or delete that one."
-        )
+    sections = list(trainings(recipe.config))
+    free = {f"{key}.{name}" for key, section in sections for name in section.FREE}
+    growing = {f"{key}.{name}" for key, section in sections for name in section.GROWING}
+    lines = []
+    for key, (there, here) in recipes.difference(recipes.load(folder.recipe), recipe).items():
+        if key.split(".")[0] in _AFTER_TRAINING or key in free or (key in growing and here > there):
+            continue
+        lines.append(_must_stay(key, f"at least {there}" if key in growing else _told(there), here, folder))
+    if lines:
+        raise UserError("\n".join([*lines, "Choose another --workdir, or delete that one."]))
 
 
-def _free(section: Section, prefix: str = "") -> Iterator[str]:
-    """The dotted keys of all training sections on which the weights do not depend."""
-    if isinstance(section, Training):
-        yield from (f"{prefix}{name}" for name in section.FREE)
-    for name, value in section:
-        if isinstance(value, Section):
-            yield from _free(value, f"{prefix}{name}.")
+def _must_stay(key: str, expected: str, here: Any, folder: Folder) -> str:
+    return f"`{key}` must be {expected}, as in the run in {folder.path}. Received: {key}={_told(here)}"
 
 
-def _preprocessing_folder(workdir: Path) -> Path:
-    return workdir / "preprocessing"
+def _told(value: Any) -> str:
+    """A value of a recipe as it is written there."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _stages_folder(workdir: Path) -> Path:
-    """Where the stages are trained, each in the folder of its name."""
-    return workdir / "stages"
-
-
-def _prepare(recipe: Recipe, workdir: Path) -> tuple[_Run, Splits]:
+def _prepare(recipe: Recipe, folder: Folder) -> tuple[_Run, Splits]:
     """Prepares the data, unless it is prepared, and takes over what was learned from it before the model."""
     task = tasks.of_recipe(recipe)
-    folder = _preprocessing_folder(workdir)
-    _say("data", "prepares it, unless it is prepared")
-    if folder.is_dir():
-        splits = phases.read(task, folder)
-        files.write(workdir / "recipe.yaml", recipes.dump(recipe))
+    if folder.preprocessing.is_dir():
+        phases.check_steps(task, phases.load(task, folder.preprocessing), folder.stage)
+        _say("data", "prepares it, unless it is prepared")
+        splits = phases.read(task, folder.preprocessing, _taken_over(folder))
+        files.write(folder.recipe, recipes.dump(recipe))
     else:
+        before = None if recipe.start is None else _starting_run(recipe)
+        _say("data", "prepares it, unless it is prepared")
         # Under another name until it is whole: a folder called `preprocessing` is a finished one.
-        unfinished = folder.with_name(folder.name + files.UNFINISHED)
+        unfinished = folder.preprocessing.with_name(folder.preprocessing.name + files.UNFINISHED)
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
-        splits = phases.prepare(task, unfinished)
+        splits = phases.prepare(task, unfinished, None if before is None else before.folder.preprocessing)
+        if before is not None:
+            about = {"run": str(before.folder.path), "checkpoints": before.checkpoints}
+            files.write(unfinished / folder.start.name, json.dumps(about, indent=2) + "\n")
         # Between the two: a recipe whose data is not found leaves none behind, and preprocessing never lacks its own.
-        files.write(workdir / "recipe.yaml", recipes.dump(recipe))
-        files.finish(unfinished, folder)
-    return _Run(recipe, workdir, task, phases.load(task, folder)), splits
+        files.write(folder.recipe, recipes.dump(recipe))
+        files.finish(unfinished, folder.preprocessing)
+    return _Run(recipe, folder, task, phases.load(task, folder.preprocessing)), splits
+
+
+def _taken_over(folder: Folder) -> Path | None:
+    """Where the preprocessing lies that a run took over: its own copy, as the other run may be gone."""
+    return folder.preprocessing if folder.start.is_file() else None
+
+
+def _starting_run(recipe: Recipe) -> trained.Run:
+    """The run that `from` names.
+
+    Raises:
+        UserError: If it is not finished, or of another task or architecture.
+    """
+    before = trained.load(Path(str(recipe.start)))
+    if before.recipe.task != recipe.task:
+        raise UserError(
+            f"`from` must be a run of the task {recipe.task}. Received: from={recipe.start}, a run of the task "
+            f"{before.recipe.task}"
+        )
+    others = [
+        f"{key} is {_told(there)} there and {_told(here)} here"
+        for key, (there, here) in recipes.difference(before.recipe, recipe).items()
+        if key.startswith("model.") and key not in recipe.config.TUNABLE
+    ]
+    if others:
+        raise UserError(
+            f"`from` must be a run of the same architecture: {', '.join(others)}. Received: from={recipe.start}"
+        )
+    return before
+
+
+def _start(recipe: Recipe, folder: Folder) -> Start | None:
+    """What new models begin with; the other run is loaded only if there is one."""
+    if recipe.start is None:
+        return None
+
+    @functools.cache
+    def models() -> dict[str, keras.Model]:
+        before = _starting_run(recipe)
+        if before.checkpoints != json.loads(folder.start.read_text(encoding="utf-8"))["checkpoints"]:
+            raise UserError(f"the run in {recipe.start} (`from`) has been trained further since this one began with it")
+        return before.models
+
+    return Start(recipe.start, lambda stage: models()[stage])
+
+
+def _save(current: _Run, models: dict[str, keras.Model]) -> None:
+    """Writes the models as Keras's files, unless they are there."""
+    folder = current.folder
+    checkpoints = phases.fingerprints(models, folder.checkpoints)
+    if folder.models.is_dir() and phases.saved_from(folder.models) == checkpoints:
+        return
+    unfinished = folder.models.with_name(folder.models.name + files.UNFINISHED)
+    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.rmtree(folder.models, ignore_errors=True)
+    unfinished.mkdir()
+    phases.save_models(current.task, current.preprocessing, models, unfinished, checkpoints)
+    files.finish(unfinished, folder.models)
 
 
 def _provenance(current: _Run) -> dict[str, Any]:
     """What the results and exports of a finished run depend on."""
-    stages, folder = current.task.stages(current.preprocessing), _stages_folder(current.workdir)
+    stages = [stage.name for stage in current.task.stages(current.preprocessing)]
     return {
-        "recipe": hashlib.sha256(recipes.dump(current.recipe).encode()).hexdigest(),
-        "checkpoints": {stage.name: checkpoint.fingerprint(folder / stage.name / "checkpoints") for stage in stages},
+        "recipe": _sha256(current.recipe),
+        "checkpoints": phases.fingerprints(stages, current.folder.checkpoints),
         "ikelos": ikelos.__version__,
         "tensorflow": tf.__version__,
     }
 
 
-def _earlier_results(workdir: Path, provenance: dict[str, Any]) -> dict[str, Any] | None:
+def _sha256(recipe: Recipe) -> str:
+    return hashlib.sha256(recipes.dump(recipe).encode()).hexdigest()
+
+
+def _earlier_results(folder: Folder, provenance: dict[str, Any]) -> dict[str, Any] | None:
     """What `evaluation.json` holds, None if it is of something else or its report is gone."""
-    path = workdir / "evaluation.json"
-    if not (path.is_file() and all(page.is_file() for page in _pages(workdir).values())):
+    if not (folder.evaluation.is_file() and all(page.is_file() for page in _pages(folder).values())):
         return None
-    results = json.loads(path.read_text(encoding="utf-8"))
+    results = json.loads(folder.evaluation.read_text(encoding="utf-8"))
     return results if results.get("provenance") == provenance else None
 
 
 def _evaluate(current: _Run, splits: Splits, models: dict[str, keras.Model]) -> dict[str, Any]:
+    folder = current.folder
     _say("evaluation", "of the model and the baselines on the held-out data")
     results = phases.evaluate(current.task, current.preprocessing, splits, models)
     results["provenance"] = _provenance(current)
-    folder = current.workdir / "report"
-    _say("report", f"in {folder}")
-    folders = {name: _stages_folder(current.workdir) / name for name in models}
-    histories = {name: history.read(path / "history.jsonl") for name, path in folders.items()}
-    phases.report(current.task, Finished(current.preprocessing, splits, models, results, histories, folders), folder)
+    if folder.start.is_file():
+        results["from"] = json.loads(folder.start.read_text(encoding="utf-8"))
+    _say("report", f"in {folder.report}")
+    folders = {name: folder.stage(name) for name in models}
+    histories = {name: history.read(folder.history(name)) for name in models}
+    finished = Finished(current.preprocessing, splits, models, results, histories, folders)
+    phases.report(current.task, finished, folder.report)
     # Last: figures that stand there have their report.
-    files.write(current.workdir / "evaluation.json", json.dumps(results, indent=2) + "\n")
+    files.write(folder.evaluation, json.dumps(results, indent=2) + "\n")
     return results
 
 
 def _outcome(current: _Run, results: dict[str, Any]) -> Outcome:
     return {
         "Result": current.task.headline(results),
-        "Evaluation": current.workdir / "evaluation.json",
-        **_pages(current.workdir),
+        "Evaluation": current.folder.evaluation,
+        **_pages(current.folder),
+        "Keras models": current.folder.models,
     }
 
 
-def _pages(workdir: Path) -> dict[str, Path]:
-    return {"Report": workdir / "report" / "report.html", "Report's numbers": workdir / "report" / "report.json"}
+def _pages(folder: Folder) -> dict[str, Path]:
+    return {"Report": folder.report / "report.html", "Report's numbers": folder.report / "report.json"}
 
 
 def _export(current: _Run, models: dict[str, keras.Model]) -> Path:
     _say("export", "of a SavedModel, and its stock check")
-    return phases.export(current.task, current.preprocessing, models, current.workdir / "export", _provenance(current))
+    return phases.export(current.task, current.preprocessing, models, current.folder.export, _provenance(current))
 
 
 def _say(phase: str, text: str) -> None:
     """Tells that a phase begins that takes a while."""
-    console().print(f"[cyan]{phase}[/cyan]: {escape(text)}", soft_wrap=True)
+    console().print(f"[cyan]{phase}[/cyan]: {shown(text)}", soft_wrap=True)

@@ -12,7 +12,7 @@ from ikelos.pipelines.data.store import Splits
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.pipelines.recipe import Recipe, loading
-from ikelos.pipelines.recipe.sections import TaskConfig
+from ikelos.pipelines.recipe.sections import Peer, TaskConfig
 from ikelos.pipelines.report.sections import Section
 from ikelos.pipelines.training.history import Record
 from ikelos.pipelines.training.stage import Models, Stage
@@ -85,6 +85,16 @@ class Task(abc.ABC, Generic[Config, Learned]):
     def preparation(self) -> Preparation[Learned]:
         """How the source becomes examples, and what is learned from them before the model."""
 
+    def check_preprocessing(self, preprocessing: Learned, trained_with: Learned) -> None:
+        """Refuses preprocessing with which a model that was trained with other would silently be wrong.
+
+        For a model that is taken to other data, to be trained further or evaluated. `Preparation.taking_over` has
+        taken over what it depends on by then, so that by default all is well.
+
+        Raises:
+            UserError: If it would.
+        """
+
     @abc.abstractmethod
     def stages(self, preprocessing: Learned) -> Sequence[Stage]:
         """What is trained, in this order. No data is read for it."""
@@ -110,6 +120,17 @@ class Task(abc.ABC, Generic[Config, Learned]):
     def model_name(self) -> str:
         """Of our model, beside baselines and peers."""
         return "Ikelos, this recipe"
+
+    @property
+    def peers(self) -> Sequence[Peer]:
+        """Other models' figures of the first metric: those that the recipe states, else those known of the data."""
+        stated = self.config.evaluation.peers
+        return self.known_peers if stated is None else stated
+
+    @property
+    def known_peers(self) -> Sequence[Peer]:
+        """Other models' figures of the first metric on the recipe's data, and on no other."""
+        return ()
 
     def about_comparison(self, results: Mapping[str, Any]) -> list[str]:
         """Paragraphs that say how model and baselines were measured."""

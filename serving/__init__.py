@@ -3,7 +3,7 @@
 Importing this package does not import TensorFlow.
 """
 
-from ikelos.serving.export import export
+from ikelos.serving.export import export, export_steps
 from ikelos.serving.incoming import newest
 from ikelos.serving.provenance import read_provenance
 from ikelos.serving.signature import Signature
@@ -15,6 +15,7 @@ __all__ = [
     "StockError",
     "StockModel",
     "export",
+    "export_steps",
     "newest",
     "read_provenance",
     "stock_check",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ikelos.serving.examples import Outputs, write_examples
@@ -23,6 +23,7 @@ def export(
     trackable: object,
     signatures: Sequence[Signature],
     provenance: dict[str, Any] | None = None,
+    begin: Callable[[str], None] = lambda step: None,
 ) -> pathlib.Path:
     """Writes a SavedModel that a stock TensorFlow Serving loads, as the next version of a base path.
 
@@ -37,6 +38,7 @@ def export(
             their lookup tables and tokenizers.
         signatures: The signatures of the version, one of them preferably called `serving_default`.
         provenance: JSON data that says what the version was made from, for `read_provenance`.
+        begin: Called with a few words when each of the `export_steps` begins.
 
     Returns:
         The folder of the new version.
@@ -55,22 +57,33 @@ def export(
     names = [signature.name for signature in signatures]
     if not names or len(set(names)) != len(names):
         raise ValueError(f"`signatures` must be at least one, with different names. Received: names={names}")
-    functions = {signature.name: _trace(signature) for signature in signatures}
+    functions = {}
+    for signature in signatures:
+        begin(f"tracing {signature.name}")
+        functions[signature.name] = _trace(signature)
     module = _servable(trackable, functions)
     base = pathlib.Path(base_path)
     with incoming(base) as folder:
         version = folder / "version"
+        begin("saving")
         try:
             tf.saved_model.save(module, str(version), signatures=functions)
         except tf.errors.OpError as error:
             raise OSError(f"The model cannot be written into {base}: {error.message}") from error
         # After saving, since running a function may change its state.
+        begin("running the examples")
         write_examples(version, signatures, _run_examples(signatures, functions))
         write_warmup(version, signatures)
         if provenance is not None:
             write_provenance(version, provenance)
+        begin("stock check")
         stock_check(version)
         return publish(version, base)
+
+
+def export_steps(signatures: Sequence[Signature]) -> int:
+    """How many steps an export of these signatures takes: a trace of each, saving, their examples, the stock check."""
+    return len(signatures) + 3
 
 
 def _trace(signature: Signature) -> tf.types.experimental.ConcreteFunction:

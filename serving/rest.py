@@ -39,7 +39,7 @@ def from_json(value: Any) -> Any:
     try:
         return base64.b64decode(value["b64"], validate=True)
     except (KeyError, TypeError, ValueError):
-        raise ValueError('an object must be {"b64": "..."} in base64') from None
+        raise ValueError(f'an object must be {{"b64": "..."}} in base64. Received: {value}') from None
 
 
 def _to_json(value: Any, convert: Callable[[bytes], str | dict]) -> Any:

@@ -1,9 +1,12 @@
 """Runs a SavedModel as a stock server does, in TensorFlow's C library without its Python package."""
 
+import contextlib
 import ctypes
 import os
 import pathlib
+import tempfile
 import weakref
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -120,9 +123,9 @@ class StockModel:
         tags = (ctypes.c_char_p * 1)(b"serve")
         with Status(self._api) as status:
             self._api.TF_SetConfig(options, _CPU_ONLY, len(_CPU_ONLY), status.pointer)
-        with Status(self._api) as status:
+        with _without_patterns(path) as plain, Status(self._api) as status:
             return self._api.TF_LoadSessionFromSavedModel(
-                options, None, os.fsencode(path), tags, 1, self._graph, buffer, status.pointer
+                options, None, os.fsencode(plain), tags, 1, self._graph, buffer, status.pointer
             )
 
     def _run(self, sides: dict, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -163,6 +166,18 @@ class StockModel:
         return Output(pointer, int(index or 0))
 
 
+@contextlib.contextmanager
+def _without_patterns(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """The same folder by a path that TensorFlow, which takes it for a pattern, does not misread: `[a]` would be `a`."""
+    if not set(str(path)) & set("*?[\\"):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = pathlib.Path(folder, "model")
+        link.symlink_to(path.absolute())
+        yield link
+
+
 def _release(api, session, graph) -> None:
     with Status(api) as status:
         api.TF_CloseSession(session, status.pointer)
@@ -178,7 +193,8 @@ def _read_signatures(meta_graph: bytes) -> dict[str, dict[str, dict[str, tuple]]
             continue
         signature = Message(definition)
         signatures[name] = {
-            side: {key: _read_tensor(info) for key, info in signature.map(number).items()}
+            # By name, since the file has them in any order.
+            side: {key: _read_tensor(info) for key, info in sorted(signature.map(number).items())}
             for side, number in _SIGNATURE_SIDES.items()
         }
     return signatures

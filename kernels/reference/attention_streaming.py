@@ -191,7 +191,8 @@ def _backward(query, key, value, bias, options: Options, outputs, output_grads) 
     query_grad = tf.transpose(queries.ungroup(query_grad * tf.constant(options.scale, dtype)), [0, 2, 1, 3])
     gradients = [query_grad, *(_merge_blocks(*x) for x in block_grads[:2])]
     if bias is not None:
-        gradients.append(_merge_bias_blocks(*block_grads[2], bias))
+        stack, rest = block_grads[2]
+        gradients.append(_merge_bias_blocks(stack, rest, bias))
     return gradients
 
 

@@ -130,7 +130,7 @@ class DistributionLayer(keras.layers.Layer):
         Raises:
             ValueError: If a shape is wrong or, in eager execution, a value is not in the support.
             tf.errors.InvalidArgumentError: When a graph runs, if a value is not in the support. XLA drops this
-                check; the result for the event is then NaN.
+                check; the results are then NaN.
         """
         distribution = self.distribution(params)
         values = self.checked(values, name, distribution.batch_shape, distribution.batch_shape_tensor())

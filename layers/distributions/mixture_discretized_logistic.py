@@ -18,7 +18,8 @@ class MixtureDiscretizedLogistic(DistributionLayer):
     """Independent mixtures of logistic distributions of values on a grid (Salimans et al. 2017, section 2.1).
 
     For images of 8 bits, scaled to values from 0 to 1. Each value has its own mixture; the dependence between the
-    channels of a pixel (section 2.2) is left out. `log_prob` is the log of a probability.
+    channels of a pixel (section 2.2) is left out. `log_prob` is the log of a probability. Values off the grid have
+    none and are refused: round images after resizing them.
 
     The parameters are the logits of all components, then all locations, then all scales before softplus; those of one
     value are next to each other. Locations and scales are in units of half the range, and locations are relative to the

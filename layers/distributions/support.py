@@ -16,21 +16,24 @@ class Support:
         description: The values in words, for error messages: "numbers from 0 to 1".
         contains: Function from float values `[...,*event_shape]` to bools of the same shape. It must be False for NaN.
         is_discrete: Whether the distribution gives probabilities to single values, and not densities.
+        is_interval: Whether all values between two possible ones are possible too, so that looking at the lowest and
+            the highest value is enough.
     """
 
     description: str
     contains: Callable[[tf.Tensor], tf.Tensor] = dataclasses.field(compare=False, repr=False)
     is_discrete: bool = False
+    is_interval: bool = False
 
 
 # The message of an assertion, and the value.
 _ASSERTION = re.compile(r"assertion failed: \[(`\w+` must be .*)\] \[(.*)\]")
 
-REAL = Support("finite numbers", tf.math.is_finite)
+REAL = Support("finite numbers", tf.math.is_finite, is_interval=True)
 # Interpolation between pixels of 1 may round to a little more.
-UNIT_INTERVAL = Support("numbers from 0 to 1", lambda x: (x >= -1e-6) & (x <= 1 + 1e-6))
+UNIT_INTERVAL = Support("numbers from 0 to 1", lambda x: (x >= -1e-6) & (x <= 1 + 1e-6), is_interval=True)
 # The log_prob of a value in between is the cross entropy, a common loss for grey images.
-BINARY = Support("0, 1 or probabilities between them", UNIT_INTERVAL.contains, is_discrete=True)
+BINARY = Support("0, 1 or probabilities between them", UNIT_INTERVAL.contains, is_discrete=True, is_interval=True)
 COUNTS = Support(
     "whole numbers of at least 0", lambda x: (x >= 0) & (x == tf.round(x)) & tf.math.is_finite(x), is_discrete=True
 )
@@ -90,7 +93,8 @@ def checked(name, values, support, event_shape, dtype, batch_shape=None, batch_s
     """Converts values to `dtype`, after checking their shape and that they are in the support.
 
     Static shapes are checked at once, and so are the values in eager execution. In a graph an assertion checks the
-    values. XLA drops assertions, so values outside the support also become NaN, and with them every score.
+    values. XLA drops assertions, so all values also become NaN if one is outside the support, and with them every
+    score. Images cost three passes: the lowest value, the highest, and a sum that makes NaN.
 
     Args:
         name: What error messages call the values.
@@ -110,24 +114,26 @@ def checked(name, values, support, event_shape, dtype, batch_shape=None, batch_s
     """
     values = real_numbers(name, values, dtype)
     check_shape(name, values.shape, event_shape, batch_shape)
-    inside = support.contains(values)
+    # The lowest and the highest value are NaN if one is.
+    decisive = tf.stack([tf.reduce_min(values), tf.reduce_max(values)]) if support.is_interval else values
+    inside = support.contains(decisive)
+    allowed = tf.reduce_all(inside) | (tf.size(values) == 0)
     message = f"`{name}` must be {support.description}. Received: a value of"
-    # The largest of those outside.
-    received = tf.reduce_max(tf.where(inside, values.dtype.min, values))
+    received = tf.reduce_max(tf.where(inside, values.dtype.min, decisive))
     if tf.executing_eagerly():
-        if not tf.reduce_all(inside):
+        if not allowed:
             raise ValueError(f"{message} {float(received):g}")
         return values
     # Not `tf.debugging.Assert`, whose conditional would let TensorFlow warn of a loop that it does not optimize.
-    assertions = [tf.raw_ops.Assert(condition=tf.reduce_all(inside), data=[message, received])]
+    assertions = [tf.raw_ops.Assert(condition=allowed, data=[message, received])]
     if batch_shape_tensor is not None:
         shape, expected = tf.shape(values), tf.concat([batch_shape_tensor, event_shape], axis=0)
         same = tf.reduce_all(shape == expected)
         data = [f"`{name}` must have the shape", expected, f". Received: {name}.shape=", shape]
         assertions.append(tf.raw_ops.Assert(condition=same, data=data))
-        inside &= same
+        allowed &= same
     with tf.control_dependencies(assertions):
-        return tf.where(inside, values, tf.constant(float("nan"), values.dtype))
+        return values + tf.where(allowed, tf.zeros([], values.dtype), float("nan"))
 
 
 def with_plain_errors(function):

@@ -9,6 +9,15 @@ from ikelos.layers.options import check_positive
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
+class UnitInterval(keras.constraints.Constraint):
+    """Holds pseudo-inputs in the range of images."""
+
+    def __call__(self, w):
+        """The nearest values between 0 and 1."""
+        return keras.ops.clip(w, 0.0, 1.0)
+
+
+@keras.saving.register_keras_serializable(package="ikelos")
 class VampPrior(Prior):
     """The mixture of a model's own posteriors of learned pseudo-inputs (Tomczak & Welling 2018, equation 9).
 

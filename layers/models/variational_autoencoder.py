@@ -18,7 +18,6 @@ from ikelos.layers.distributions.kl_divergence import (
 from ikelos.layers.distributions.support import check_shape, with_plain_errors
 from ikelos.layers.distributions.vamp_prior import VampPrior
 from ikelos.layers.models.active_units import ActiveUnits
-from ikelos.layers.models.one_device import check_one_device
 from ikelos.layers.models.autoencoder_inputs import (
     are_paired,
     by_example,
@@ -27,6 +26,7 @@ from ikelos.layers.models.autoencoder_inputs import (
     joined,
     pair,
 )
+from ikelos.layers.models.one_device import check_one_device
 from ikelos.layers.options import check_draw, check_positive, check_seed, is_variable, serialized
 from ikelos.layers.random_state import load_random_state, save_random_state
 

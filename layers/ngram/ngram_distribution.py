@@ -88,7 +88,7 @@ class NgramDistribution(keras.layers.Layer):
                 f"`num_ngrams` must be at least {levels[0].keys.size}, the number of distinct tokens. "
                 f"Received: num_ngrams={self.num_ngrams}"
             )
-        following, counts, first = [[0]], [[0]], []
+        following, counts, first = [np.zeros(1, np.int64)], [np.zeros(1, np.int64)], []
         nodes, contexts = 1, 1
         rates = np.zeros((self.order, 4), np.float32)
         for n, level in enumerate(levels):

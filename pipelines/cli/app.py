@@ -1,6 +1,8 @@
 """The commands joined into one program, and every failure turned into a line and an exit status."""
 
+import io
 import os
+import signal
 import sys
 import traceback
 from typing import Annotated, Any
@@ -8,7 +10,8 @@ from typing import Annotated, Any
 import typer
 
 import ikelos
-from ikelos.pipelines.cli import data, doctor, evaluate, export, failures, listing, predict, run
+from ikelos.pipelines.cli import compare, data, doctor, evaluate, export, failures, listing, predict, recipe, run
+from ikelos.pipelines.console import printable
 
 # Typer's usage errors are click's: an own copy of click in new versions, the package in old ones.
 UsageError: Any = typer.BadParameter.__base__
@@ -22,9 +25,11 @@ app = typer.Typer(
     epilog="Exit status: 0 done, 1 the run failed, 2 bad input, 130 interrupted, 143 ended by SIGTERM.",
 )
 app.command("list", epilog=listing.EXAMPLE)(listing.list_)
+app.command("recipe", epilog=recipe.EXAMPLE)(recipe.recipe)
 app.command("data", epilog=data.EXAMPLE)(data.data)
 app.command("run", epilog=run.EXAMPLE)(run.run)
 app.command("evaluate", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
+app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
 app.command("export", epilog=export.EXAMPLE)(export.export)
 app.command("predict", epilog=predict.EXAMPLE)(predict.predict)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
@@ -50,8 +55,18 @@ def _global_options(
 
 def execute(arguments: list[str]) -> int:
     """Runs the command that `arguments` name; gives the exit status. Only `--debug` shows a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # A file's name need not be text of the terminal's encoding.
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
+    interrupted = []
+
+    def note(number, frame):
+        interrupted.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, note)
     try:
         # Not `command.main`, which treats interruptions and usage errors differently in each version.
         with typer.main.get_command(app).make_context("ikelos", arguments) as context:
@@ -63,7 +78,7 @@ def execute(arguments: list[str]) -> int:
         where = error.ctx.command_path if error.ctx else "ikelos"
         message = error.format_message()
         end = "" if message.endswith((".", "?")) else "."
-        print(f"Error: {message}{end} See `{where} --help`.", file=sys.stderr)
+        _complain(f"{message}{end} See `{where} --help`.")
         return 2
     except BrokenPipeError:
         _give_up_output()  # The reader, `head` for one, has seen enough.
@@ -71,15 +86,22 @@ def execute(arguments: list[str]) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             traceback.print_exc()
-        message, status = failures.explain(error)
-        for line in message.splitlines():
-            print(f"Error: {line}", file=sys.stderr)
+        # An interruption comes out of C++ code, which it went through, as an error of that.
+        message, status = failures.explain(KeyboardInterrupt() if interrupted else error)
+        _complain(message)
         try:
             sys.stdout.flush()
         except OSError:
             _give_up_output()  # A full disk, which is what the error was.
         return status
+    finally:
+        signal.signal(signal.SIGINT, before)
     return 0
+
+
+def _complain(message: str) -> None:
+    for line in message.split("\n"):
+        print(f"Error: {printable(line)}", file=sys.stderr)
 
 
 def _give_up_output() -> None:

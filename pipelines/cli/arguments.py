@@ -1,8 +1,21 @@
 """Arguments that commands share."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+def path(text: str) -> Path:
+    """A path as it was written; an empty one, which Python takes for the current folder, is a variable that is not set.
+
+    Raises:
+        BadParameter: It is empty.
+    """
+    if not text:
+        raise typer.BadParameter("must be a path. Received: ''")
+    return Path(text)
+
 
 Recipe = Annotated[
     str,
@@ -10,5 +23,13 @@ Recipe = Annotated[
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as training.steps=20; repeatable."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a key (`ikelos recipe NAME --keys` lists them), such as training.steps=20; a value is YAML, and "
+        "KEY= alone removes the key. Repeatable.",
+    ),
+]
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="WORKDIR", help="The folder of a run.", show_default=False, parser=path)
 ]

@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from ikelos.pipelines.cli.arguments import Overrides, Recipe
 from ikelos.pipelines.cli.quiet import load_runner
-from ikelos.pipelines.console import columns, console
+from ikelos.pipelines.console import columns, console, shown
 
 EXAMPLE = (
     "Example: [bold]ikelos data language_modeling[/bold]"
@@ -39,11 +38,11 @@ def data(
     if faults:
         out.print("\n[bold]Left out[/bold]")
         for fault in faults:
-            out.print(f"  {escape(fault)}", soft_wrap=True)
+            out.print(f"  {shown(fault)}", soft_wrap=True)
     if found.texts:
         out.print("\n[bold]The first texts[/bold]")
         for text in found.texts:
-            out.print(f"  {escape(repr(text[:_SHOWN]))}", soft_wrap=True)
+            out.print(f"  {shown(repr(text[:_SHOWN]))}", soft_wrap=True)
     out.print("\n[bold]Prepared[/bold]")
     written: dict[str, Path | str] = {"Folder": found.folder}
     if found.picture is not None:

@@ -13,7 +13,6 @@ from typing import Annotated
 import typer
 
 import ikelos
-from ikelos.pipelines.cli.quiet import muted
 from ikelos.pipelines.console import columns, console
 
 EXAMPLE = (
@@ -43,8 +42,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")] = False,
 ) -> None:
     """Show versions, this machine, which kernels load (or why not) and what will run where."""
-    with muted():
-        found = {"versions": versions(), "machine": machine(), "keras": keras_settings(), "kernels": kernels()}
+    found = {"versions": versions(), "machine": machine(), "keras": keras_settings(), "kernels": kernels()}
     if as_json:
         print(json.dumps(found, indent=2))
         return

@@ -1,26 +1,21 @@
 """`ikelos evaluate`."""
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from ikelos.pipelines.cli import folders
+from ikelos.pipelines.cli.arguments import Overrides, RunFolder
 from ikelos.pipelines.cli.quiet import load_runner
-from ikelos.pipelines.console import print_written
+from ikelos.pipelines.cli.written import print_written
 
 EXAMPLE = (
-    "Example: [bold]ikelos evaluate runs/language_modeling[/bold]"
-    "\n\nWrites WORKDIR/evaluation.json and WORKDIR/report/."
+    "Example: [bold]ikelos evaluate runs/image_generation_vae --set data.source.tfds=font_letters[/bold]"
+    "\n\nWrites the figures to WORKDIR/evaluations/, a file for each data and settings, and nothing else of the run. "
+    "--set takes keys of data.source and evaluation. Baselines are fitted on the training split of the same data."
 )
 
 
-def evaluate(
-    workdir: Annotated[Path, typer.Argument(metavar="WORKDIR", help="The folder of a run.", show_default=False)],
-) -> None:
-    """Evaluate the model of a run again, beside its baselines."""
+def evaluate(workdir: RunFolder, overrides: Overrides = None) -> None:
+    """Evaluate the model of a finished run, on its own or on other data, beside its baselines."""
     folders.check_run(workdir)
     folders.prepare(workdir)
     with folders.named(workdir):
-        written = load_runner().evaluate(workdir)
+        written = load_runner().evaluate(workdir, overrides or [])
     print_written(written)

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 
+from ikelos.pipelines.cli import INTERRUPTED
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.training.errors import NotFinite, Terminated
 
@@ -21,6 +22,7 @@ _OS_ERRORS = {
     errno.ENOTDIR: "a file stands where a folder is needed",
     errno.EISDIR: "a folder stands where a file is needed",
     errno.EEXIST: "it exists already",
+    errno.ENAMETOOLONG: "the name is too long",
 }
 
 
@@ -39,7 +41,7 @@ def explain(error: BaseException) -> tuple[str, int]:
     The notes of an exception (`add_note`) say what was being done, where the exception names no path.
     """
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted", 128 + signal.SIGINT
+        return INTERRUPTED, 128 + signal.SIGINT
     if isinstance(error, Terminated):
         return str(error), 128 + error.signal
     if isinstance(error, NotFinite):

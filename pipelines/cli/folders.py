@@ -1,44 +1,63 @@
 """Checks of folders that are made before anything slow is imported."""
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from ikelos.pipelines.cli.failures import reason
 from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.folder import Folder
 from ikelos.pipelines.lock import locked
 
 
 def prepare(workdir: Path) -> None:
-    """Makes the folder if need be, tries to write to it, and to lock it as the runner will.
+    """Makes the folder if need be, tries to write to it and to what earlier runs made in it, and to lock it.
 
     Raises:
-        UserError: It cannot be made or written (no permission, a file in the way, a full disk), or another
-            process is at work in it.
+        UserError: It cannot be made or written (no permission, a file in the way, a full disk, a name that TensorFlow
+            cannot take), or another process is at work in it.
     """
-    if workdir.exists() and not workdir.is_dir():
-        raise UserError(f"cannot write to {workdir}: it is not a folder")
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=workdir) as probe:
-            probe.write(b"\0" * 4096)
-    except OSError as error:
-        raise UserError(f"cannot write to the folder {workdir}: {reason(error)}") from error
+    _check_name(workdir)
+    _try_to_write(workdir)
+    for name in ("stages", "report", "export"):
+        if os.path.lexists(workdir / name):
+            _try_to_write(workdir / name)
     with locked(workdir):
         pass
+
+
+def _check_name(workdir: Path) -> None:
+    try:
+        str(workdir.absolute()).encode()
+    except UnicodeEncodeError:
+        raise UserError(f"the folder's path must be UTF-8, as TensorFlow takes no other. Received: {workdir}") from None
+
+
+def _try_to_write(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"\0" * 4096)
+    except FileExistsError:
+        raise UserError(f"{folder} must be a folder to write to. Received: a file") from None
+    except OSError as error:
+        raise UserError(f"cannot write to the folder {folder}: {reason(error)}") from error
 
 
 def check_run(workdir: Path) -> None:
     """Checks that a run was made in this folder.
 
     Raises:
-        UserError: The folder or its recipe is missing.
+        UserError: The folder or its recipe is missing, or the recipe is invalid.
     """
-    if not workdir.is_dir():
-        raise UserError(f"no such folder: {workdir}")
-    if not (workdir / "recipe.yaml").is_file():
-        raise UserError(f"no run in {workdir}: it has no recipe.yaml. `ikelos run` makes one")
+    # Not at the top, for the sake of `ikelos --help`: pydantic takes longer to import than all the rest.
+    from ikelos.pipelines import recipe as recipes
+
+    folder = Folder(workdir)
+    folder.check()
+    recipes.load(folder.recipe)
 
 
 @contextlib.contextmanager

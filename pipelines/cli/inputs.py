@@ -1,6 +1,7 @@
 """The inputs of a signature from the command line, a file and the model's own examples."""
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ from typing import Any
 import numpy as np
 import yaml
 
+from ikelos.pipelines.cli.failures import reason
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.recipe import yaml12
+from ikelos.pipelines.recipe.errors import received
 from ikelos.serving.rest import from_json, holds_bytes
 from ikelos.serving.values import shape_text, to_array
 
@@ -41,21 +44,22 @@ def gather(
     for text in given:
         name, equals, written = text.partition("=")
         if not equals:
-            raise UserError(f"--input {text}: must be NAME=VALUE")
+            raise UserError(f"--input must be NAME=VALUE. Received: {text!r}")
         _check_known(f"--input {text}", name, specs)
         if name in label and label[name] != "--input":
-            raise UserError(f"--input {text}: {name} is also given by {file}")
+            raise UserError(f"{name} must be given once. Received: --input {text}, and a value in {file}")
         label[name] = "--input"
         values.setdefault(name, []).append(_parse(text, name, written, *specs[name]))
     for name, (dtype, shape) in specs.items():
         if name not in values:
             if name not in examples:
-                raise UserError(f"missing input: --input {name}=VALUE ({dtype}, shape {shape_text(shape)})")
+                wanted = f"{dtype}, shape {shape_text(shape)}"
+                raise UserError(f"{name} must be given, as --input {name}=VALUE ({wanted}). Received: no value")
             values[name], label[name] = examples[name][:1], "the example"
     arrays = {}
     for name, value in values.items():
         if not value:
-            raise UserError(f"{label[name]}: input {name} has no value")
+            raise UserError(f"{label[name]}: input {name} must have a value at least. Received: []")
         try:
             arrays[name] = to_array(f"{label[name]}: input {name}", value, *specs[name])
         except ValueError as error:
@@ -66,13 +70,14 @@ def gather(
 def _check_known(where: str, name: str, specs: Specs) -> None:
     if name not in specs:
         known = ", ".join(f"{key} ({dtype})" for key, (dtype, _) in specs.items())
-        raise UserError(f"{where}: unknown input {name}; inputs: {known}")
+        raise UserError(f"{where}: an input must be one of {known}. Received: {name}")
 
 
 def _parse(text: str, name: str, value: str, dtype: str, shape: tuple[int | None, ...] | None) -> Any:
     """One row from its text: a string as it is, numbers and lists as YAML, for bytes what the named file holds."""
     if dtype == "string" and shape is not None and len(shape) == 1:
-        return _content(text, Path(value)) if holds_bytes(name) else value
+        # What is not UTF-8 comes from the shell as halves of characters, and is handed on as it was.
+        return _content(text, Path(value)) if holds_bytes(name) else os.fsencode(value)
     row_shape = None if shape is None else shape[1:]
     try:
         row, _ = yaml12.loads(value)
@@ -87,18 +92,20 @@ def _content(text: str, file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise UserError(f"--input {text}: cannot read {file}: {error.strerror}") from None
+        raise UserError(f"--input {text}: cannot read {file}: {reason(error)}") from None
 
 
 def _read(file: Path) -> dict[str, list]:
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise UserError(f"{file} must be JSON. Received: lists too deep inside each other") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: not JSON: {error}") from None
+        raise UserError(f"{file} must be JSON. Received: {error}") from None
     except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}") from None
+        raise UserError(f"--json {file}: cannot read it: {reason(error)}") from None
     if not isinstance(values, dict) or not all(isinstance(value, list) for value in values.values()):
-        raise UserError(f'{file}: must be {{"name": [value, ...], ...}}')
+        raise UserError(f'{file} must be {{"name": [value, ...], ...}}. Received: {received(values)}')
     try:
         return {name: from_json(value) for name, value in values.items()}
     except ValueError as error:
@@ -110,5 +117,5 @@ def _same_rows(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     most = max(rows.values(), default=0)
     for name, count in rows.items():
         if count not in (1, most):
-            raise UserError(f"input {name} has {count} values, where others have {most}: give one, or {most}")
+            raise UserError(f"input {name} must have 1 value, or {most} as others have. Received: {count}")
     return {name: np.repeat(array, most // rows[name], axis=0) for name, array in arrays.items()}

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from ikelos.pipelines.cli.quiet import muted
-from ikelos.pipelines.console import columns, console
+from ikelos.pipelines.cli.arguments import path
+from ikelos.pipelines.cli.failures import reason
+from ikelos.pipelines.console import columns, console, shown
 from ikelos.pipelines.errors import UserError
 
 EXAMPLE = (
@@ -37,12 +37,13 @@ class Format(enum.StrEnum):
 
 
 def predict(
-    path: Annotated[
+    model: Annotated[
         Path,
         typer.Argument(
             metavar="PATH",
             help="A SavedModel, a folder of its versions, or the folder of a run.",
             show_default=False,
+            parser=path,
         ),
     ],
     signature: Annotated[str, typer.Option(metavar="NAME", help="Which function of the model.")] = "serving_default",
@@ -51,15 +52,16 @@ def predict(
         typer.Option("--input", metavar="NAME=VALUE", help="One input; several of one name make a batch."),
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help='Inputs as {"name": \\[value, ...]}.')
+        Path | None, typer.Option("--json", metavar="FILE", help='Inputs as {"name": \\[value, ...]}.', parser=path)
     ] = None,
     output: Annotated[Format, typer.Option(help="For people or for machines.")] = Format.TEXT,
     save: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Where to write outputs of bytes, such as pictures.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where to write outputs of bytes, such as pictures.", parser=path),
     ] = None,
 ) -> None:
     """Run an exported model on inputs, without a server."""
-    version = find_version(path)
+    version = find_version(model)
     # numpy and TensorFlow's library, which a wrong path need not wait for.
     from ikelos.pipelines.cli.inputs import gather
     from ikelos.serving import rest
@@ -70,34 +72,41 @@ def predict(
         examples = read_examples(version)
     except FileNotFoundError:  # not an export of ours: every input must be given
         examples = {}
-    with muted(), StockModel(version) as model:
-        if signature not in model.signatures:
-            raise UserError(f"unknown signature {signature}; signatures: {', '.join(sorted(model.signatures))}")
-        example = examples.get(signature, {"inputs": {}, "doc": ""})
-        if save is not None and not any(rest.holds_bytes(name) for name in model.signatures[signature]["outputs"]):
-            names = ", ".join(model.signatures[signature]["outputs"])
+    try:
+        loaded = StockModel(version)
+    except StockError as error:
+        problem = _complaint(str(error))
+        raise UserError(
+            f"{version} must be a SavedModel of TensorFlow's and TF Text's ops. Received: {problem}"
+        ) from error
+    with loaded:
+        if signature not in loaded.signatures:
+            names = ", ".join(sorted(loaded.signatures))
+            raise UserError(f"--signature must be one of {names}. Received: {signature}")
+        inputs, outputs = (loaded.signatures[signature][side] for side in ("inputs", "outputs"))
+        if save is not None and not any(rest.holds_bytes(name) for name in outputs):
             raise UserError(
-                f"--save {save}: signature {signature} has no output of bytes (NAME_bytes); outputs: {names}"
+                f"--save must come with a signature that has an output of bytes, NAME_bytes. "
+                f"Received: --signature {signature}, whose outputs are {', '.join(outputs)}"
             )
-        inputs = gather(model.signatures[signature]["inputs"], given or [], file, example["inputs"])
+        example = examples.get(signature, {"inputs": {}, "doc": ""})
+        values = gather(inputs, given or [], file, example["inputs"])
         try:
-            outputs = model.run(signature, inputs)
+            found = loaded.run(signature, dict(values))
         except StockError as error:  # it has loaded, so it is these inputs that it can't work on
             raise UserError(f"signature {signature}: {_complaint(str(error))}") from error
-    saved = {} if save is None else _save(save, outputs)
+    saved = {} if save is None else _save(save, found)
     if output is Format.JSON:
-        print(json.dumps({name: rest.to_response(name, array.tolist()) for name, array in outputs.items()}))
+        print(json.dumps({name: rest.to_response(name, array.tolist()) for name, array in found.items()}))
         return
     out = console()
-    title = "  ".join(text for text in (escape(signature), escape(example["doc"])) if text)
-    out.print(f"[bold]{title}[/bold]  [dim]{escape(str(version))}[/dim]", soft_wrap=True)
-    rows = len(next(iter(outputs.values())))
+    title = "  ".join(text for text in (shown(signature), shown(example["doc"])) if text)
+    out.print(f"[bold]{title}[/bold]  [dim]{shown(version)}[/dim]", soft_wrap=True)
+    rows = len(next(iter(found.values())))
     for row in range(rows):
         if rows > 1:
             out.print(f"\n[bold]row {row + 1}[/bold]")
-        out.print(
-            columns({name: _readable(name, array[row], saved.get((name, row))) for name, array in outputs.items()})
-        )
+        out.print(columns({name: _readable(name, array[row], saved.get((name, row))) for name, array in found.items()}))
 
 
 def find_version(path: Path) -> Path:
@@ -107,7 +116,9 @@ def find_version(path: Path) -> Path:
         UserError: There is none.
     """
     if not path.is_dir():
-        raise UserError(f"no such folder: {path}")
+        raise UserError(
+            f"PATH must be a SavedModel's folder, or one that holds it. Received: {path}, which is no folder"
+        )
     if (path / "saved_model.pb").is_file():
         return path
     # Not at the top, for the sake of `ikelos --help`: it brings numpy.
@@ -118,8 +129,8 @@ def find_version(path: Path) -> Path:
         if version is not None and (version / "saved_model.pb").is_file():
             return version
     raise UserError(
-        f"no exported model in {path}: neither saved_model.pb, nor VERSION/saved_model.pb, nor "
-        "export/VERSION/saved_model.pb, where VERSION is the highest number there"
+        "PATH must hold saved_model.pb, VERSION/saved_model.pb or export/VERSION/saved_model.pb, where VERSION is the "
+        f"highest number there. Received: {path}"
     )
 
 
@@ -148,7 +159,7 @@ def _save(folder: Path, outputs: dict[str, Any]) -> dict[tuple[str, int], Path]:
         for (name, row), path in saved.items():
             path.write_bytes(outputs[name][row])
     except OSError as error:
-        raise UserError(f"--save {folder}: cannot write {error.filename}: {error.strerror}") from None
+        raise UserError(f"--save {folder}: cannot write {error.filename}: {reason(error)}") from None
     return saved
 
 

@@ -1,44 +1,100 @@
-"""TensorFlow imported without what it tells everybody on every start."""
+"""What TensorFlow and its libraries tell everybody on every start, kept from standard error."""
 
 import contextlib
+import logging
 import os
 import re
+import signal
 import sys
+import time
+import warnings
 from collections.abc import Iterator
 from types import ModuleType
 
-# What it writes before its log is set up, which no environment variable silences: information and warnings; and
-# as errors that CUDA's library is not installed (303), or that oneDNN leaves an op to Eigen.
+from ikelos.pipelines.console import Progress, printable
+
+# What C++ writes before its log is set up, which no environment variable silences: information and warnings; and as
+# errors that there is no GPU (303), that a library of CUDA is there twice, that oneDNN leaves an op to Eigen, or that
+# tf.data, which makes one op into another, leaves an attribute behind.
 _NOISE = re.compile(
     rb"WARNING: All log messages before absl::InitializeLog|[IW]\d{4} \d\d:\d\d:"
-    rb"|E\d{4} .*(cuInit.*\(303\)|oneDNN supports DT_)"
+    rb"|E\d{4} .*(cuInit.*\(303\)|Unable to register cu\w+ (factory|plugin)|oneDNN supports DT_)"
+    rb"|E\d{4} .*NodeDef mentions attribute use_unbounded_threadpool "
+    rb"|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IW] "
+    rb"|To enable the following instructions: "
 )
+_LONGEST_WAIT = 2.0
+"""Seconds; a child that outlives the command may hold standard error open."""
 
 
 @contextlib.contextmanager
-def muted() -> Iterator[None]:
-    """Holds back what C++ code writes to standard error, and passes it on at the end without the noise.
+def filtered() -> Iterator[None]:
+    """Passes on what this process and its children write to standard error, line by line, but for the noise.
 
-    Does nothing where the user asked for the log: with `--debug`, or TF_CPP_MIN_LOG_LEVEL below 2.
+    Another process does it, so that the last words before a crash pass too. Call it before there are threads.
     """
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") in ("0", "1"):
-        yield
-        return
-    # Not at the top, for the sake of `ikelos --help`: it brings numpy.
-    from ikelos.serving.silence import silenced
+    sys.stderr.flush()
+    sys.stdout.flush()
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(write)
+        _pass_on(read)
+    os.close(read)
+    kept = os.dup(2)
+    os.dup2(write, 2)
+    os.close(write)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        end = time.monotonic() + _LONGEST_WAIT
+        while os.waitpid(child, os.WNOHANG) == (0, 0) and time.monotonic() < end:
+            time.sleep(0.001)
 
-    with silenced(lambda line: not _NOISE.match(line)):
-        yield
+
+def _pass_on(read: int) -> None:
+    """Reads to the end and ends the process: nothing of the command may run in it."""
+    try:
+        # It ends when all who write have ended, and never before.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_IGN)
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1):  # who reads standard output waits for its end
+            os.dup2(nowhere, descriptor)
+        with open(read, "rb") as lines:
+            for line in lines:
+                if not _NOISE.match(line):
+                    os.write(2, line)
+    finally:
+        os._exit(0)
+
+
+def load_comparison() -> ModuleType:
+    """Imports the comparison of runs, and with it TensorFlow, in silence."""
+    load_runner()
+    from ikelos.pipelines import comparison
+
+    return comparison
 
 
 def load_runner() -> ModuleType:
-    """Imports the runner, and with it TensorFlow, in silence."""
-    with muted():
+    """Imports the runner, and with it TensorFlow, whose Python then tells of errors alone."""
+    with Progress("loading TensorFlow"):
         # First: it says so where Keras runs on another backend.
         import ikelos.layers  # noqa: F401
         from ikelos.pipelines import runner
 
-        if "tensorflow" in sys.modules:
-            # TensorFlow looks for a GPU when it is first asked for one, and complains if it has no driver.
-            sys.modules["tensorflow"].config.list_physical_devices()
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") not in ("0", "1"):
+        for name in ("absl", "tensorflow"):
+            logging.getLogger(name).setLevel(logging.ERROR)
     return runner
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    """Prints a warning of Python as a line for people, without the line of code that it came from."""
+    print(f"Warning: {printable(' '.join(str(message).split()))}", file=sys.stderr)

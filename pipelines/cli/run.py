@@ -4,20 +4,21 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from ikelos.pipelines.cli import folders
-from ikelos.pipelines.cli.arguments import Overrides, Recipe
-from ikelos.pipelines.cli.quiet import load_runner
-from ikelos.pipelines.console import console, print_written
+from ikelos.pipelines.cli import compare, folders
+from ikelos.pipelines.cli.arguments import Overrides, Recipe, path
+from ikelos.pipelines.cli.quiet import load_comparison, load_runner
+from ikelos.pipelines.cli.written import print_written
+from ikelos.pipelines.console import console, shown
+from ikelos.pipelines.errors import UserError
 
 EXAMPLE = (
     "Example: [bold]ikelos run language_modeling --set training.steps=20 --workdir runs/small[/bold]"
     "\n\nThe same command continues a run that was ended, from its last checkpoint. "
-    "Of a finished one it does what is missing, and nothing twice: [bold]ikelos evaluate[/bold] and "
-    "[bold]ikelos export[/bold] do these again."
-    "\n\nWrites to its folder: recipe.yaml, preprocessing/, stages/ (checkpoints, TensorBoard), evaluation.json, "
-    "report/report.html and export/VERSION/."
+    "Of a finished one it does what is missing, and nothing twice; with more training steps it goes on to them. "
+    "--set from=runs/small begins with the weights of another run."
+    "\n\nWrites to its folder: recipe.yaml, preprocessing/, stages/ (checkpoints, TensorBoard), models/ (for Keras), "
+    "evaluation.json, report/report.html and export/VERSION/. With --seeds, a run in seed-N/ for each, and comparison/."
 )
 
 
@@ -26,7 +27,10 @@ def run(
     overrides: Overrides = None,
     workdir: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Where to write.", show_default="runs/<name of the recipe>"),
+        typer.Option(metavar="FOLDER", help="Where to write.", show_default="runs/<name of the recipe>", parser=path),
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(metavar="N,N,...", help="Run it with each of these seeds, one after the other.")
     ] = None,
 ) -> None:
     """Run a recipe: prepare the data, train, evaluate, export, report."""
@@ -35,8 +39,37 @@ def run(
 
     loaded = recipes.load(recipe, overrides or [])
     folder = workdir or Path("runs") / loaded.name
-    folders.prepare(folder)
-    console().print(f"[bold]{escape(loaded.name)}[/bold] in {escape(str(folder))}: {escape(loaded.description)}")
-    with folders.named(folder):
-        written = load_runner().run(loaded, folder)
-    print_written(written)
+    numbers = [] if seeds is None else _numbers(seeds)
+    # Before the first of them begins, all are checked.
+    runs = {
+        folder / f"seed-{seed}": recipes.load(recipe, [*(overrides or []), *_seeding(loaded, seed)]) for seed in numbers
+    }
+    runs = runs or {folder: loaded}
+    for place in runs:
+        folders.prepare(place)
+    about = f": {shown(loaded.description)}" if loaded.description else ""
+    console().print(f"[bold]{shown(loaded.name)}[/bold] in {shown(folder)}{about}", soft_wrap=True)
+    for place, seeded in runs.items():
+        if numbers:
+            console().print(f"\n[bold]{shown(place.name)}[/bold]")
+        with folders.named(place):
+            written = load_runner().run(seeded, place)
+        print_written(written)
+    if len(numbers) > 1:
+        console().print("\n[bold]All seeds[/bold]")
+        compare.show(load_comparison().compare(list(runs), folder / "comparison"))
+
+
+def _numbers(seeds: str) -> list[int]:
+    """The seeds of a text such as `0,1,2`."""
+    numbers = [int(text) if text.strip().isdecimal() else -1 for text in seeds.split(",")]
+    if min(numbers) < 0 or len(set(numbers)) < len(numbers):
+        raise UserError(f"`--seeds` must be whole numbers, each once, such as 0,1,2. Received: --seeds {seeds}")
+    return numbers
+
+
+def _seeding(loaded, seed: int) -> list[str]:
+    """Overrides that give every stage of a recipe a seed."""
+    from ikelos.pipelines.recipe.sections import trainings
+
+    return [f"{key}.seed={seed}" for key, _ in trainings(loaded.config)]

@@ -13,7 +13,13 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 class Splits(Section):
-    """TensorFlow Datasets' names of the three splits, slices allowed: `train[:95%]`."""
+    """TensorFlow Datasets' names of the three splits, slices allowed: `train[:95%]`.
+
+    Attributes:
+        train: What the model is trained on.
+        validation: What epochs are compared on.
+        test: What the figures of the report are measured on.
+    """
 
     train: str
     validation: str
@@ -25,6 +31,10 @@ class Shares(Section):
 
     A file's split is drawn by the hash of its name and its folder's, so that it stays the same whatever other files
     come. One text file alone is divided: its end is the test text, and what comes before that the validation text.
+
+    Attributes:
+        validation: Of the files that epochs are compared on.
+        test: Of those that the figures of the report are measured on.
     """
 
     validation: Annotated[float, Field(gt=0, lt=1)]
@@ -41,7 +51,13 @@ class Shares(Section):
 
 
 class Patterns(Section):
-    """File patterns of the three splits, as of `Source.files`."""
+    """File patterns of the three splits, as of `Source.files`.
+
+    Attributes:
+        train: Of the files that the model is trained on, such as `[texts/train/*.txt]`.
+        validation: Of those that epochs are compared on.
+        test: Of those that the figures of the report are measured on.
+    """
 
     train: tuple[str, ...]
     validation: tuple[str, ...]

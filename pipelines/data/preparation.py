@@ -76,6 +76,13 @@ class Preparation(abc.ABC, Generic[Learned]):
     def load(self, folder: Path) -> Learned:
         """Reads what the preprocessing saved; no data is read."""
 
+    def taking_over(self, folder: Path) -> "Preparation[Learned]":
+        """The same, with as much of the preprocessing in a folder as a model trained with it depends on.
+
+        By default nothing: what is learned is learned anew.
+        """
+        return self
+
     @abc.abstractmethod
     def columns(self, learned: Learned) -> Mapping[str, Column]:
         """Those of the stores, without `id`."""

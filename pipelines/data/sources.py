@@ -59,15 +59,20 @@ def open_tfds(source: Source) -> Any:
     name = str(source.tfds)
     for module, _ in _OURS.values():
         importlib.import_module(module)
-    folder = os.path.expanduser(name)
+    is_folder = name.startswith(("/", "./", "../", "~"))
     try:
         with _quiet(), contextlib.redirect_stderr(io.StringIO()):
-            if os.path.isfile(os.path.join(folder, "dataset_info.json")):
-                return tfds.builder_from_directory(folder)
+            if is_folder:
+                return tfds.builder_from_directory(os.path.expanduser(name))
             return tfds.builder(name, data_dir=source.data_dir)
     except ImportError as error:
         raise UserError(f"data set {name!r} needs a package that is not installed: {_first_line(error)}") from error
-    except (ValueError, AssertionError) as error:
+    except (ValueError, AssertionError, OSError) as error:
+        if is_folder:
+            raise UserError(
+                "`tfds` must be a name, or the folder of a prepared data set, such as mnist/3.0.1, with its "
+                f"dataset_info.json. Received: tfds={name} ({_first_line(error)})"
+            ) from error
         raise UserError(_unknown(name, error)) from error
 
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from ikelos.pipelines.console import counted
 from ikelos.pipelines.errors import UserError
 
 # Pixels that were never white in training may be so in a test image: each component sees one image more, the mean of
@@ -49,8 +50,8 @@ def check_components(components: int, images: int) -> None:
     """
     if components > images:
         raise UserError(
-            f"evaluation.mixture_components={components} is more than the {images} training images; "
-            f"--set evaluation.mixture_components={images} or fewer"
+            f"`evaluation.mixture_components` must be at most the number of training images, {images}. "
+            f"Received: evaluation.mixture_components={components}"
         )
 
 
@@ -80,7 +81,7 @@ def fit(images: np.ndarray, components: int, seed: int = 0) -> BernoulliMixture:
     mean = images.mean(0)
     model = BernoulliMixture(np.full(components, 1 / components), 0.25 + 0.25 * (images[chosen] + mean))
     before = -np.inf
-    for _ in range(_MOST_ROUNDS):
+    for _ in counted(range(_MOST_ROUNDS), f"fitting {components} components", "rounds at most", _MOST_ROUNDS):
         joint = model._joint(images)
         likelihood = np.logaddexp.reduce(joint, axis=1)
         if likelihood.mean() - before < _LEAST_GAIN:

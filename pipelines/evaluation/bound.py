@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from ikelos.layers import VariationalAutoencoder
+from ikelos.pipelines.console import counted
 
 
 def costs(
@@ -34,7 +35,8 @@ def costs(
         lambda x, seed: model.log_likelihood(x, num_samples, samples_at_once, seed=seed),
         input_signature=[dataset.element_spec["x"], tf.TensorSpec([], tf.int32)],
     )
-    nats = np.concatenate([-bound(batch["x"], tf.constant(i)) for i, batch in enumerate(dataset)], dtype=np.float64)
+    batches = counted(dataset, "the model's likelihood", "batches", int(dataset.cardinality()))
+    nats = np.concatenate([-bound(batch["x"], tf.constant(i)) for i, batch in enumerate(batches)], dtype=np.float64)
     if not np.isfinite(nats).all():
         place = int(np.argmin(np.isfinite(nats)))
         raise FloatingPointError(f"The model's likelihood of example {ids[place]} is {-nats[place]}.")

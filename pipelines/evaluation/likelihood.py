@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ikelos.pipelines.console import counted
 from ikelos.pipelines.data.store import Ragged
 from ikelos.pipelines.text.vocabulary.special import UNKNOWN
 
@@ -63,23 +64,23 @@ def token_nll(model: keras.Model, dataset: tf.data.Dataset, total: int) -> Itera
         logits = tf.cast(model(x, training=False), tf.float32)
         return tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits)
 
-    counted = 0
-    for batch in dataset:
+    done = 0
+    for batch in counted(dataset, "the model's likelihood", "batches", int(dataset.cardinality())):
         row, column = np.nonzero(batch["sample_weight"].numpy())
         place = batch["id"].numpy()[row] + column
-        if not np.array_equal(place, np.arange(counted, counted + len(place))):
+        if not np.array_equal(place, np.arange(done, done + len(place))):
             raise ValueError(
                 "`dataset` must count each token once and in order, as windows.strided does. "
-                f"Received: tokens {place} behind {counted} others"
+                f"Received: tokens {place} behind {done} others"
             )
         costs = nll(batch["x"], batch["y"]).numpy()[row, column].astype(np.float64)
         if not np.isfinite(costs).all():
             first = int(np.argmin(np.isfinite(costs)))
-            raise FloatingPointError(f"The model's likelihood of token {counted + first} of {total} is {costs[first]}.")
-        counted += len(place)
+            raise FloatingPointError(f"The model's likelihood of token {done + first} of {total} is {costs[first]}.")
+        done += len(place)
         yield costs
-    if counted != total:
-        raise ValueError(f"`dataset` must count each token once. Received: {counted} of {total} tokens")
+    if done != total:
+        raise ValueError(f"`dataset` must count each token once. Received: {done} of {total} tokens")
 
 
 def likelihoods(

@@ -39,7 +39,7 @@ def check_number(splits: Splits) -> None:
     """
     for name, number in (("train", len(splits["train"])), ("test", len(splits["test"]))):
         if number < LEAST:
-            raise UserError(f"{name} must have at least {LEAST} images to be compared with. Received: {number}")
+            raise UserError(f"`{name}` must have at least {LEAST} images to compare with. Received: {number}")
 
 
 class Comparison:

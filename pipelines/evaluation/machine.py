@@ -1,5 +1,6 @@
 """The machine a figure was measured on: minutes mean nothing without it."""
 
+import functools
 import os
 import pathlib
 import platform
@@ -17,7 +18,7 @@ _SECONDS = 1.5  # a slow machine repeats less often
 
 
 def describe() -> dict[str, str | int | float]:
-    """The machine as plain values for a JSON file; takes about a second, most of it `sgemm_gflops`."""
+    """The machine as plain values for a JSON file; the first call takes about a second."""
     return {
         "cpu": cpu_model(),
         "cores": usable_cores(),
@@ -30,8 +31,12 @@ def describe() -> dict[str, str | int | float]:
     }
 
 
+@functools.cache
 def sgemm_gflops() -> float:
-    """GFLOP/s of TensorFlow's float32 product of 2048 x 2048 matrices on the default device: the median."""
+    """GFLOP/s of TensorFlow's float32 product of 2048 x 2048 matrices on the default device: the median.
+
+    Measured once in a process, however many runs it makes.
+    """
     values = tf.random.stateless_uniform([_SIZE, _SIZE], seed=[0, 0])
     multiply = tf.function(lambda a, b: tf.linalg.matmul(a, b)[0, 0])
     float(multiply(values, values))  # Traces, starts the threads, brings the pages in.

@@ -103,20 +103,29 @@ def check_classes(conditional: bool, source: ImageSource) -> None:
 
 
 class NormalPrior(Section):
-    """`ikelos.layers.StandardNormalPrior`."""
+    """`ikelos.layers.StandardNormalPrior`: nothing to learn."""
 
     kind: Literal["normal"]
 
 
 class VampPrior(Section):
-    """`ikelos.layers.VampPrior`; it begins with training images as pseudo-inputs."""
+    """`ikelos.layers.VampPrior`: a mixture of the posteriors of learned images, which begin as training images.
+
+    Attributes:
+        num_components: How many learned images.
+    """
 
     kind: Literal["vamp"]
     num_components: Positive
 
 
 class FlowPrior(Section):
-    """`ikelos.layers.RealNVPPrior`."""
+    """`ikelos.layers.RealNVPPrior`: a normal distribution, moved by invertible networks.
+
+    Attributes:
+        num_couplings: How many such networks, one behind the other.
+        hidden_units: Width of each hidden layer of such a network.
+    """
 
     kind: Literal["flow"]
     num_couplings: Positive
@@ -127,7 +136,7 @@ class VAE(Section):
     """A convolutional `ikelos.layers.VariationalAutoencoder`.
 
     Attributes:
-        latent_size: Z.
+        latent_size: Latent values of an image.
         width: Channels at half the resolution; at a quarter there are twice as many.
         num_blocks: Residual blocks at each of these resolutions, in the encoder and in the decoder.
         hidden_size: Width of the dense layers between the convolutions and the latent values.
@@ -184,7 +193,7 @@ class GAN(Section):
     """A convolutional `ikelos.layers.AdversarialModel`.
 
     Attributes:
-        latent_size: Z.
+        latent_size: Random numbers that an image is made from.
         generator_width: Channels of the generator at half the resolution; at each lower one there are twice as many.
         discriminator_width: The same of the discriminator.
         max_width: Most channels of both, at any resolution.

@@ -55,7 +55,7 @@ def inspect(file: tf.Tensor) -> Header:
     """The header of a file, a string of any bytes."""
     size = tf.cast(tf.strings.length(file), tf.int64)
     data = tf.concat([tf.io.decode_raw(file, tf.uint8), tf.zeros([_PADDING], tf.uint8)], 0)
-    magic = tf.constant([list(bytes_) for bytes_ in _MAGIC], tf.uint8)
+    magic = tf.constant([list(first) for first in _MAGIC], tf.uint8)
     ours = tf.reduce_all((data[: len(_MAGIC[0])] == magic) | (magic == ord("?")), 1)
     number = tf.where(tf.reduce_any(ours), tf.argmax(ours, output_type=tf.int32), len(FORMATS))
     # Where Exif data begins, or 0; whether there are transparent pixels; the file; the problem.
@@ -115,8 +115,8 @@ def _numbers(values):
 
 def _loop(running, body, ended, *start):
     """`tf.while_loop` until `ended`, from numbers, int64, and booleans."""
-    start = [value if value is False else tf.cast(value, tf.int64) for value in start]
-    return tf.while_loop(lambda ended, *rest: ~ended & running(*rest), body, [ended, *start])[1:]
+    begin = [value if value is False else tf.cast(value, tf.int64) for value in start]
+    return tf.while_loop(lambda ended, *rest: ~ended & running(*rest), body, [ended, *begin])[1:]
 
 
 def _orientation(data, start, size):
@@ -199,12 +199,8 @@ def _gif(file, data, size):
     is_transparent = (control > 0) & (transparency[0] & 1 != 0)
     file = _replaced(file, is_transparent, control, b"\0")
     white = is_transparent & (transparency[3] < colours)
-    return (
-        tf.constant(0, tf.int64),
-        False,
-        _replaced(file, white, table + 3 * transparency[3], b"\xff\xff\xff"),
-        problem,
-    )
+    file = _replaced(file, white, table + 3 * transparency[3], b"\xff\xff\xff")
+    return tf.constant(0, tf.int64), False, file, problem
 
 
 def _colours(flags):

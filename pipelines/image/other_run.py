@@ -29,14 +29,23 @@ def sampler(workdir: Path, labels: np.ndarray | None, shape: Shape, batch_size: 
     """
     version = serving.newest(workdir / "export")
     if version is None:
-        raise UserError(f"evaluation.other_run: there is no export in {workdir}; `ikelos export` makes one of a run")
+        raise UserError(
+            "`evaluation.other_run` must be the folder of a run with an export, which `ikelos export` makes. "
+            f"Received: evaluation.other_run={workdir}"
+        )
     loaded = tf.saved_model.load(str(version))
     if _SIGNATURE not in loaded.signatures:
-        raise UserError(f"evaluation.other_run: the model in {version} has no signature {_SIGNATURE!r}")
+        raise UserError(
+            f"`evaluation.other_run` must have exported the signature {_SIGNATURE!r}. Received: "
+            f"evaluation.other_run={workdir}, with {', '.join(sorted(loaded.signatures))}"
+        )
     function = loaded.signatures[_SIGNATURE]
     takes_label = "label" in function.structured_input_signature[1]
     if takes_label and labels is None:
-        raise UserError(f"evaluation.other_run: the model in {version} is told classes, and this run has none")
+        raise UserError(
+            "`evaluation.other_run` must be a run whose model is told no classes, as this data has none. Received: "
+            f"evaluation.other_run={workdir}"
+        )
 
     def make(start: int, count: int) -> tf.Tensor:
         label = {}
@@ -45,8 +54,8 @@ def sampler(workdir: Path, labels: np.ndarray | None, shape: Shape, batch_size: 
         images = function(seed=tf.range(start, start + count, dtype=tf.int64), **label)["image"]
         if images.shape[1:] != shape:
             raise UserError(
-                f"evaluation.other_run: images of the model in {version} must have the shape {list(shape)}. "
-                f"Received: {images.shape[1:]}"
+                f"`evaluation.other_run` must make images of the shape {list(shape)}. Received: "
+                f"evaluation.other_run={workdir}, whose images are {list(images.shape[1:])}"
             )
         return images
 

@@ -140,6 +140,19 @@ class ImagePreparation(Preparation[ImagePreprocessing]):
             return fault
 
 
+def check_told_classes(told: bool, now: ImagePreprocessing, trained_with: ImagePreprocessing) -> None:
+    """Refuses images of other classes than those that a model was told in its training.
+
+    Raises:
+        UserError: If a model that is `told` classes would take one for another.
+    """
+    if told and now.class_names != trained_with.class_names:
+        raise UserError(
+            f"the classes of `data.source` must be those that the model was told, "
+            f"{', '.join(trained_with.class_names)}. Received: {', '.join(now.class_names) or 'none'}"
+        )
+
+
 def _number(split: Split, found: Found, numbers: Mapping[str, int], told: bool) -> int:
     """The index of an image's class: its label, if the data set has told the classes, else that of its name."""
     if not told:

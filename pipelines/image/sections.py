@@ -118,9 +118,9 @@ def latent_space(
         ),
         Images(
             heading="One latent value at a time",
-            prose=[f"{moved}: those {ROWS} that vary most."],
+            prose=[f"{moved}: those {min(ROWS, means.shape[1])} that vary most."],
             images=pictures.traversals(decode, means, ROWS, COLUMNS, classes),
-            alt="Rows of images, each showing how one latent value changes a digit or letter.",
+            alt="Rows of images, each showing how one latent value changes an image.",
         ),
     ]
 

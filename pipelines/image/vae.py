@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from ikelos import layers
+from ikelos.layers.distributions.vamp_prior import UnitInterval
 from ikelos.pipelines.image.config import VAE, Shape
 from ikelos.pipelines.image.networks import (
     activated,
@@ -15,15 +16,6 @@ from ikelos.pipelines.image.networks import (
 )
 
 NAME = "vae"
-
-
-@keras.saving.register_keras_serializable(package="ikelos")
-class UnitInterval(keras.constraints.Constraint):
-    """Holds pseudo-inputs in the range of the images."""
-
-    def __call__(self, w):
-        """The nearest values between 0 and 1."""
-        return keras.ops.clip(w, 0.0, 1.0)
 
 
 def build(settings: VAE, shape: Shape, num_classes: int) -> layers.VariationalAutoencoder:

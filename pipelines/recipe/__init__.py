@@ -1,5 +1,6 @@
 """Recipes: YAML files that hold every number of a run. Read, overridden and checked without TensorFlow."""
 
-from ikelos.pipelines.recipe.loading import ABSENT, Recipe, difference, dump, leaves, load, names
+from ikelos.pipelines.recipe.keys import Key, keys
+from ikelos.pipelines.recipe.loading import ABSENT, Recipe, difference, dump, leaves, load, names, plain, text
 
-__all__ = ["ABSENT", "Recipe", "difference", "dump", "leaves", "load", "names"]
+__all__ = ["ABSENT", "Key", "Recipe", "difference", "dump", "keys", "leaves", "load", "names", "plain", "text"]

@@ -3,11 +3,15 @@
 import difflib
 import json
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import pydantic
+from pydantic.fields import FieldInfo
 
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.recipe import yaml12
+from ikelos.pipelines.recipe.keys import HEAD, alternatives, models
 from ikelos.pipelines.recipe.yaml12 import Keys
 
 _EXPECTED = {
@@ -21,10 +25,10 @@ _EXPECTED = {
     "list_type": "a list",
     "dict_type": "a section of keys and values",
     "model_type": "a section of keys and values",
-    "greater_than": "greater than {gt:g}",
-    "greater_than_equal": "at least {ge:g}",
-    "less_than": "less than {lt:g}",
-    "less_than_equal": "at most {le:g}",
+    "greater_than": "greater than {gt:.10g}",
+    "greater_than_equal": "at least {ge:.10g}",
+    "less_than": "less than {lt:.10g}",
+    "less_than_equal": "at most {le:.10g}",
     "literal_error": "{expected}",
     "union_tag_invalid": "one of {expected_tags}",
     "too_short": "a list of at least {min_length} items",
@@ -50,13 +54,6 @@ def nearest(key: str, valid: Iterable[str]) -> str | None:
     return next((siblings[close] for close in difflib.get_close_matches(name, siblings, n=1)), None)
 
 
-def _models(annotation: Any) -> Iterator[type[pydantic.BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
-        yield annotation
-    for argument in typing.get_args(annotation):
-        yield from _models(argument)
-
-
 def _agrees(model: type[pydantic.BaseModel], raw: Mapping[str, Any]) -> bool:
     """Whether `raw` may be meant for this member of a union: its choices are among the member's."""
     fields = {name: model.model_fields[name].annotation for name in raw if name in model.model_fields}
@@ -74,10 +71,15 @@ def valid_keys(config: type[pydantic.BaseModel], raw: Mapping[str, Any]) -> list
         keys[name] = None
         section = raw.get(name)
         section = section if isinstance(section, Mapping) else {}
-        models = list(_models(field.annotation))
-        for model in [model for model in models if _agrees(model, section)] or models:
+        for model in _meant(field, section):
             keys.update(dict.fromkeys(f"{name}.{key}" for key in valid_keys(model, section)))
     return list(keys)
+
+
+def _meant(field: FieldInfo, raw: Any) -> list[type[pydantic.BaseModel]]:
+    """The members of a field's union that agree with `raw`, or all if none does."""
+    members = list(models(field.annotation))
+    return [member for member in members if isinstance(raw, Mapping) and _agrees(member, raw)] or members
 
 
 def received(value: Any) -> str:
@@ -107,7 +109,8 @@ def _expectation(error: Mapping[str, Any]) -> str:
         expected = _EXPECTED[error["type"]].format(**error.get("ctx", {}))
     else:
         expected = error["msg"].removeprefix("Input should be ")
-    return f" must be {expected}. Received: {received(error['input'])}"
+    given = error["ctx"]["tag"] if error["type"] == "union_tag_invalid" else error["input"]
+    return f" must be {expected}. Received: {received(given)}"
 
 
 def _dotted(path: Keys) -> str:
@@ -123,6 +126,8 @@ def _unknown(path: Keys, guess: str | None, valid: list[str]) -> str:
     if guess:
         return f"unknown key {_dotted(path)}; the nearest valid key is {guess}"
     section = _names(path[:-1])
+    while section and section not in valid:
+        section = section.rpartition(".")[0]
     siblings = [key.rpartition(".")[2] for key in valid if key.rpartition(".")[0] == section]
     return f"unknown key {_dotted(path)}; valid here: {', '.join(siblings)}"
 
@@ -145,13 +150,17 @@ def explain(
         lines: The line of each key in the file.
         overrides: The `--set` arguments as they were written, by their key.
     """
-    valid = ["task", "description", *valid_keys(config, raw)]
-    missing, others, meant = [], [], set()
+    valid = [*HEAD, *valid_keys(config, raw)]
+    switched = {path: text for path in overrides for text in [_switch(path, overrides, config, raw)] if text}
+    missing, others, meant = [], list(switched.values()), set()
     for item in error.errors(include_url=False):
         path = _path(item["loc"], raw)
-        if item["type"] == "union_tag_not_found":
+        if item["type"] in ("union_tag_not_found", "union_tag_invalid"):
             path = (*path, item["ctx"]["discriminator"].strip("'"))
-        override = _culprit(item, path, overrides)
+        told = any(path[:-1] == chosen[:-1] for chosen in switched) and path not in overrides
+        if told and item["type"] in ("missing", "extra_forbidden"):
+            continue
+        override = _culprit(item, path, overrides) or _maker(path, overrides, raw)
         where = f"--set {overrides[override]}" if override else _in_file(source, path, lines)
         if item["type"] in ("missing", "union_tag_not_found"):
             missing.append((_names(path), f"{where}: missing key {_dotted(path)}"))
@@ -167,6 +176,54 @@ def explain(
     return "\n".join(others + [line for key, line in missing if key not in meant])
 
 
+def check_known(path: tuple[str, ...], override: str, config: type[pydantic.BaseModel], raw: Mapping[str, Any]) -> None:
+    """Refuses an override that removes a key which no recipe of this config has.
+
+    Raises:
+        UserError: It does.
+    """
+    valid, key = [*HEAD, *valid_keys(config, raw)], ".".join(path)
+    if key not in valid:
+        raise UserError(f"--set {override}: {_unknown(path, nearest(key, valid), valid)}")
+
+
+def _switch(
+    path: tuple[str, ...],
+    overrides: Mapping[tuple[str, ...], str],
+    config: type[pydantic.BaseModel],
+    raw: Mapping[str, Any],
+) -> str | None:
+    """What to say if an override makes a section another one by its discriminator, whose keys are others.
+
+    Such as `model.architecture=lstm`; None if `path` is no such key, or the section's keys are those it needs.
+    """
+    field, members = None, [config]
+    section: Any = raw
+    for name in path[:-1]:
+        field = next((member.model_fields[name] for member in members if name in member.model_fields), None)
+        section = section.get(name)
+        if field is None or not isinstance(section, Mapping):
+            return None
+        members = _meant(field, section)
+    if field is None or field.discriminator != path[-1]:
+        return None
+    member = next((member for value, member in alternatives(field).items() if value == section.get(path[-1])), None)
+    if member is None:
+        return None
+    needed = [name for name, of in member.model_fields.items() if of.is_required() and name not in section]
+    superfluous = [name for name in section if name not in member.model_fields and (*path[:-1], name) not in overrides]
+    if not needed and not superfluous:
+        return None
+    what = [f"without {', '.join(needed)}"] if needed else []
+    what += [f"with {', '.join(superfluous)}"] if superfluous else []
+    name, keys = ".".join(path[:-1]), [name for name in member.model_fields if name in section or name in needed]
+    whole = ", ".join(f"{key}: {yaml12.inline(section[key]) if key in section else '...'}" for key in keys)
+    return (
+        f"--set {overrides[path]}: {name} must have the keys {', '.join(member.model_fields)}. "
+        f"Received: it {' and '.join(what)}. Write all of it: --set '{name}={{{whole}}}'"
+    )
+
+
 def _culprit(error: Mapping[str, Any], path: Keys, overrides: dict[tuple[str, ...], str]) -> tuple[str, ...] | None:
     """The override that made the mistake, or None if the file did."""
     near = [key for key in overrides if path[: len(key)] == key]
@@ -176,6 +233,15 @@ def _culprit(error: Mapping[str, Any], path: Keys, overrides: dict[tuple[str, ..
         # A rule of a whole section: its message names the keys.
         near = [key for key in near if key[-1] in str(error["ctx"]["error"])]
     return near[-1] if near else None
+
+
+def _maker(path: Keys, overrides: dict[tuple[str, ...], str], raw: Any) -> tuple[str, ...] | None:
+    """The override that made the section of a key, if all that the section holds is by overrides."""
+    for name in path[:-1]:
+        raw = raw.get(name, {}) if isinstance(raw, Mapping) else {}
+    made = [key for key in overrides if len(key) >= len(path) > 1 and key[: len(path) - 1] == path[:-1]]
+    names = {key[len(path) - 1] for key in made}
+    return made[0] if made and isinstance(raw, Mapping) and set(raw) <= names else None
 
 
 def _in_file(source: str, path: Keys, lines: dict[Keys, int]) -> str:

@@ -17,10 +17,13 @@ import yaml
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.recipe import errors as recipe_errors
 from ikelos.pipelines.recipe import yaml12
+from ikelos.pipelines.recipe.keys import HEAD
 from ikelos.pipelines.recipe.sections import TaskConfig
 
 RECIPES: Traversable = importlib.resources.files("ikelos") / "tfx_configs"
 TASKS = "ikelos.pipelines.tasks"
+_SHOWN = 100
+"""Characters of an override in an error."""
 ABSENT = "(absent)"
 """What `difference` gives for a key that only the other recipe has."""
 
@@ -32,7 +35,9 @@ class Recipe:
     Attributes:
         name: The file's name without its suffix.
         task: The folder of the task under `ikelos.pipelines.tasks`.
-        description: One line: what it does, how long it takes, the metric to expect. May be empty.
+        description: One line: what it does, how long it takes, the metric to expect. Empty with overrides, of which it
+            knows nothing, and where the file has none.
+        start: The folder of the run whose weights and preprocessing it begins with, its key `from`; None for none.
         source: Where it was read from.
         config: The task's `Config`, frozen.
         raw: The plain data, after the overrides.
@@ -41,6 +46,7 @@ class Recipe:
     name: str
     task: str
     description: str
+    start: str | None
     source: str
     config: TaskConfig
     raw: dict[str, Any]
@@ -62,24 +68,41 @@ def load(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     Args:
         name_or_path: The name of a recipe that comes with Ikelos, or (with a slash or the suffix `.yaml`) a
             file.
-        overrides: Texts such as `"training.steps=20"`; the part after `=` is YAML.
+        overrides: Texts such as `"training.steps=20"`; the part after `=` is YAML. With nothing behind it the key, and
+            all that is in it, is removed.
 
     Raises:
         UserError: One line per mistake, each with the file or the override, the key, and what was expected.
     """
     file = _find(name_or_path)
+    return _checked(file, _read(file), overrides)
+
+
+def text(name_or_path: str | Path) -> str:
+    """A recipe's file as it is, comments and all.
+
+    Raises:
+        UserError: As of `load`.
+    """
+    file = _find(name_or_path)
+    content = _read(file)
+    _checked(file, content, ())
+    return content
+
+
+def _checked(file: Traversable, content: str, overrides: Iterable[str]) -> Recipe:
     source = str(file)
-    try:
-        text = file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{source}: not a text file in UTF-8 ({error.reason})") from None
-    raw, lines = _parse(text, source)
-    written = _override(raw, overrides)
-    head = {key: raw.get(key) for key in ("task", "description")}
-    task = _text(head["task"], "task", source)
-    description = _text(head["description"], "description", source) if "description" in raw else ""
-    config_class = _config_class(task, source)
-    sections = {key: value for key, value in raw.items() if key not in head}
+    raw, lines = _parse(content, source)
+    written, absent = _override(raw, overrides)
+    where = {key: f"--set {written[(key,)]}" if (key,) in written else source for key in HEAD}
+    task = _text(raw.get("task"), "task", where["task"])
+    described = "description" in raw and (not written or ("description",) in written)
+    description = _text(raw["description"], "description", where["description"]) if described else ""
+    start = None if raw.get("from") is None else _text(raw["from"], "from", where["from"])
+    config_class = _config_class(task, where["task"])
+    sections = {key: value for key, value in raw.items() if key not in HEAD}
+    for path, override in absent.items():
+        recipe_errors.check_known(path, override, config_class, sections)
     try:
         # Strict JSON, unlike strict Python objects, takes a list where a tuple is asked for.
         config = config_class.model_validate_json(json.dumps(sections))
@@ -90,6 +113,7 @@ def load(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
         name=file.name.removesuffix(".yaml"),
         task=task,
         description=" ".join(description.split()),
+        start=start,
         source=source,
         config=config,
         raw=raw,
@@ -98,15 +122,15 @@ def load(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
 
 def dump(recipe: Recipe) -> str:
     """The recipe, overrides applied, as YAML that `load` reads back to an equal config."""
-    return yaml12.dumps(_plain(recipe))
+    return yaml12.dumps(plain(recipe))
 
 
-def difference(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:
-    """The dotted keys in which two recipes differ, with both values (`ABSENT` where one has no such key)."""
-    first, second = (dict(leaves(_plain(recipe))) for recipe in (a, b))
-    keys = dict.fromkeys((*first, *second))
-    values = {key: (first.get(key, ABSENT), second.get(key, ABSENT)) for key in keys}
-    return {key: pair for key, pair in values.items() if pair[0] != pair[1]}
+def difference(*recipes: Recipe) -> dict[str, tuple[Any, ...]]:
+    """The dotted keys in which recipes differ, with the value of each (`ABSENT` where one has no such key)."""
+    found = [dict(leaves(plain(recipe))) for recipe in recipes]
+    keys = dict.fromkeys(key for values in found for key in values)
+    values = {key: tuple(values.get(key, ABSENT) for values in found) for key in keys}
+    return {key: given for key, given in values.items() if any(value != given[0] for value in given)}
 
 
 def leaves(value: Any, key: str = "") -> Iterable[tuple[str, Any]]:
@@ -118,9 +142,20 @@ def leaves(value: Any, key: str = "") -> Iterable[tuple[str, Any]]:
         yield key, value
 
 
-def _plain(recipe: Recipe) -> dict[str, Any]:
+def plain(recipe: Recipe) -> dict[str, Any]:
+    """All values of a recipe, overrides and defaults included, as plain data."""
     head = {"task": recipe.task} | ({"description": recipe.description} if recipe.description else {})
+    head |= {"from": recipe.start} if recipe.start else {}
     return head | recipe.config.model_dump(mode="json")
+
+
+def _read(file: Traversable) -> str:
+    try:
+        return file.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file} must be a text file in UTF-8. Received: {error.reason}") from None
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}") from None
 
 
 def _find(name_or_path: str | Path) -> Traversable:
@@ -128,26 +163,30 @@ def _find(name_or_path: str | Path) -> Traversable:
     if isinstance(name_or_path, Path) or "/" in text or text.endswith((".yaml", ".yml")):
         path = Path(name_or_path).expanduser()
         if path.is_dir():
-            raise UserError(f"{text} is a folder, not a recipe")
+            raise UserError(f"a recipe must be a YAML file. Received: {text}, a folder")
         if not path.exists():
-            raise UserError(f"no such recipe file: {text}")
+            raise UserError(f"a recipe must be a YAML file. Received: {text}, which is not there")
         return path
     known = names()
     if text not in known:
-        raise UserError(f"unknown recipe {text}" + _choices(text, known, "recipes"))
+        raise UserError(
+            f"a recipe must be one of {', '.join(known)}, or the path of a YAML file. Received: {_guessed(text, known)}"
+        )
     return RECIPES / f"{text}.yaml"
 
 
-def _choices(name: str, known: Iterable[str], what: str) -> str:
-    close = difflib.get_close_matches(name, known := list(known), n=1)
-    return (f"; did you mean {close[0]}?" if close else ";") + f" {what}: {', '.join(known) or 'none'}"
+def _guessed(name: str, known: Iterable[str]) -> str:
+    """A wrong name, and the right one that is near it."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"{name!r} (did you mean {close[0]}?)" if close else repr(name)
 
 
 def _parse(text: str, source: str) -> tuple[dict[str, Any], dict[yaml12.Keys, int]]:
     try:
         raw, lines = yaml12.loads(text)
     except yaml.YAMLError as error:
-        raise UserError(f"{source}{_yaml_problem(error)}") from None
+        line, problem = _yaml_problem(error)
+        raise UserError(f"{source}{line}: must be YAML. Received: {problem}") from None
     if not isinstance(raw, dict):
         raise UserError(
             f"{source}: a recipe must be sections of keys and values. Received: {recipe_errors.received(raw)}"
@@ -155,32 +194,51 @@ def _parse(text: str, source: str) -> tuple[dict[str, Any], dict[yaml12.Keys, in
     return raw, lines
 
 
-def _yaml_problem(error: yaml.YAMLError) -> str:
+def _yaml_problem(error: yaml.YAMLError) -> tuple[str, str]:
+    """On which line, `:3` or nothing, and what it is."""
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or " ".join(str(error).split())
-    return f":{mark.line + 1}: {problem} (column {mark.column + 1})" if mark else f": {problem}"
+    return (f":{mark.line + 1}", f"{problem} (column {mark.column + 1})") if mark else ("", problem)
 
 
-def _override(raw: dict[str, Any], overrides: Iterable[str]) -> dict[tuple[str, ...], str]:
-    """Sets the values in `raw`; gives the texts as they were written, by their key."""
-    written = {}
+def _override(
+    raw: dict[str, Any], overrides: Iterable[str]
+) -> tuple[dict[tuple[str, ...], str], dict[tuple[str, ...], str]]:
+    """Sets and removes values in `raw`; gives the texts as they were written, by their key.
+
+    Returns:
+        All texts, and those that remove what is not there.
+    """
+    written, absent = {}, {}
     for text in overrides:
         key, equals, value_text = text.partition("=")
+        shown = text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
         path = tuple(key.strip().split("."))
         if not equals or not all(path):
-            raise UserError(f"--set {text}: must be KEY=VALUE, such as training.steps=20")
+            raise UserError(f"--set must be KEY=VALUE, such as training.steps=20. Received: {shown!r}")
         try:
             value, _ = yaml12.loads(value_text)
         except yaml.YAMLError as error:
-            raise UserError(f"--set {text}: the value is not YAML{_yaml_problem(error)}") from None
+            raise UserError(f"--set {shown}: the value must be YAML. Received: {_yaml_problem(error)[1]}") from None
+        removes = not value_text.strip()
         section = raw
         for depth, name in enumerate(path[:-1], start=1):
-            section = section.setdefault(name, {})
-            if not isinstance(section, dict):
-                raise UserError(f"--set {text}: {'.'.join(path[:depth])} is a value, not a section")
-        section[path[-1]] = value
-        written[path] = text
-    return written
+            inner = section.get(name)
+            if inner is None:
+                inner = {}
+                if not removes:
+                    section[name] = inner
+            if not isinstance(inner, dict):
+                raise UserError(f"--set {shown}: {'.'.join(path[:depth])} is a value, not a section")
+            section = inner
+        written[path] = shown
+        if not removes:
+            section[path[-1]] = value
+        elif path[-1] in section:
+            del section[path[-1]]
+        else:
+            absent[path] = shown
+    return written, absent
 
 
 def _text(value: Any, key: str, source: str) -> str:
@@ -195,5 +253,5 @@ def _config_class(task: str, source: str) -> type[TaskConfig]:
     package = importlib.import_module(TASKS)
     known = sorted(module.name for module in pkgutil.iter_modules(package.__path__) if module.ispkg)
     if task not in known:
-        raise UserError(f"{source}: unknown task {task}" + _choices(task, known, "tasks"))
+        raise UserError(f"{source}: task must be one of {', '.join(known)}. Received: {_guessed(task, known)}")
     return importlib.import_module(f"{TASKS}.{task}.config").Config

@@ -1,17 +1,21 @@
 """The sections that every recipe shares, as frozen, strictly typed pydantic models.
 
 Numbers have no defaults here: they stand in the recipe, which is the only place to look for them. A task's
-`Config(TaskConfig)` lists its sections as fields; the recipe's top-level keys `task` and `description` are not
-among them, `ikelos.pipelines.recipe` takes them off first.
+`Config(TaskConfig)` lists its sections as fields; the recipe's top-level keys `task`, `description` and `from` are
+not among them, `ikelos.pipelines.recipe` takes them off first.
 """
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal, Self
 
 import pydantic
 from pydantic import Field
 
-Positive = Annotated[int, Field(gt=0)]
-NonNegative = Annotated[int, Field(ge=0)]
+LARGEST = 2**31 - 1
+"""Of all integers: the product of two of them, such as step and batch size, is counted in 64 bits."""
+
+Positive = Annotated[int, Field(gt=0, le=LARGEST)]
+NonNegative = Annotated[int, Field(ge=0, le=LARGEST)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -33,7 +37,7 @@ class Optimizer(Section):
     """How one optimizer moves its weights.
 
     Attributes:
-        kind: `"adamw"` or `"muon"`.
+        kind: AdamW, or Muon for matrices and AdamW for all other weights.
         learning_rate: The peak, reached after `warmup_steps` of linear growth.
         warmup_steps: 0 starts at the peak. May exceed the stage's steps (a short trial of a long recipe): the run then
             ends on the way up.
@@ -63,13 +67,22 @@ class Optimizers(Section):
 
 
 class OneOptimizer(Optimizers):
-    """One optimizer for all weights."""
+    """One optimizer for all weights.
+
+    Attributes:
+        model: It.
+    """
 
     model: Optimizer
 
 
 class AdversarialOptimizers(Optimizers):
-    """An optimizer each for the networks of `ikelos.layers.AdversarialModel`."""
+    """An optimizer each for the networks of `ikelos.layers.AdversarialModel`.
+
+    Attributes:
+        generator: The generator's.
+        discriminator: The discriminator's.
+    """
 
     generator: Optimizer
     discriminator: Optimizer
@@ -79,12 +92,13 @@ class Training(Section):
     """How a stage is trained. A stage with several optimizers declares its own subclass of `optimizers`.
 
     Attributes:
-        steps: Training steps of the whole run.
+        steps: Training steps of the whole run. A run that is continued may be given more: it goes on to them, with the
+            learning rate that a schedule of all steps has from there on (see `training.fit.fit`).
         batch_size: Examples (or packed windows) in a step.
         seed: Of the initial weights, the order of the data and the dropout.
         steps_per_epoch: Steps between two validations; an epoch is only that.
-        optimizers: By name.
-        ema_momentum: Of the moving average of the weights; 0 disables.
+        optimizers: One for each part of the model that has its own.
+        ema_momentum: Of the moving average of the weights, which is what is evaluated and exported; 0 disables.
         early_stop_patience: Epochs without a better validation figure before the run stops; 0 disables.
         checkpoint_every: Steps between two checkpoints.
         deterministic: Bitwise repeatable, and slower.
@@ -94,10 +108,12 @@ class Training(Section):
 
     FREE: ClassVar[tuple[str, ...]] = ("checkpoint_every", "profile_steps")
     """What may differ when a run is continued: the weights do not depend on it."""
+    GROWING: ClassVar[tuple[str, ...]] = ("steps",)
+    """What may be greater when a run is continued."""
 
     steps: Positive
     batch_size: Positive
-    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    seed: NonNegative
     steps_per_epoch: Positive
     optimizers: Optimizers
     ema_momentum: BelowOne
@@ -145,8 +161,8 @@ class Peer(Section):
     """A figure to stand beside ours in the report: another model's.
 
     Attributes:
-        name: Of the model, and of what it was trained and measured on.
-        value: Of the task's first metric.
+        name: What model it is, and what it was trained and measured on.
+        value: Its figure of the task's first metric.
         minutes: What its training took, null if nobody knows.
     """
 
@@ -159,10 +175,10 @@ class Evaluation(Section):
     """How the trained model is measured and shown.
 
     Attributes:
-        peers: Other models' figures.
+        peers: Other models' figures on the same data; null for those known of the data set, if any.
     """
 
-    peers: tuple[Peer, ...]
+    peers: tuple[Peer, ...] | None
 
 
 class Export(Section):
@@ -175,8 +191,20 @@ class Export(Section):
     enabled: bool
 
 
+def trainings(section: Section, prefix: str = "") -> Iterator[tuple[str, Training]]:
+    """The training sections of a config, each with its dotted key."""
+    for name, value in section:
+        if isinstance(value, Training):
+            yield f"{prefix}{name}", value
+        elif isinstance(value, Section):
+            yield from trainings(value, f"{prefix}{name}.")
+
+
 class TaskConfig(Section):
     """What every task's `Config` has. All its other sections decide what the trained weights are."""
+
+    TUNABLE: ClassVar[tuple[str, ...]] = ()
+    """Dotted keys of the section `model` that may differ from those of the run whose weights a model begins with."""
 
     evaluation: Evaluation
     export: Export

@@ -30,13 +30,27 @@ def _add_resolvers(cls: type[yaml.SafeLoader] | type[yaml.SafeDumper]) -> None:
         cls.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(f"(?:{pattern})\\Z"), first)
 
 
+_DEEPEST = 50
+"""Lists and sections inside each other: all that reads them calls itself for each."""
+
+
 class _Loader(yaml.SafeLoader):
+    def __init__(self, stream: str):
+        super().__init__(stream)
+        self._depth = 0
+
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         # An alias makes a value that changes in two places, or contains itself.
+        mark = self.peek_event().start_mark
         if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark
             raise yaml.MarkedYAMLError(problem="aliases are not allowed, write the value out", problem_mark=mark)
-        return super().compose_node(parent, index)
+        if self._depth == _DEEPEST:
+            problem = f"values must be nested at most {_DEEPEST} deep"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 class _Dumper(yaml.SafeDumper):
@@ -52,7 +66,11 @@ _add_resolvers(_Dumper)
 
 def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int:
     text = node.value
-    return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+    try:
+        return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+    except ValueError:  # Python reads no number of more than some thousand digits
+        problem = f"an integer of {len(text):,} digits is too long"
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
 
 
 def _construct_float(loader: _Loader, node: yaml.ScalarNode) -> float:
@@ -113,6 +131,14 @@ def loads(text: str) -> tuple[Any, dict[Keys, int]]:
         return (None if node is None else loader.construct_document(node)), lines
     finally:
         loader.dispose()
+
+
+def inline(value: Any) -> str:
+    """As `dumps`, on one line: `{kind: adamw, betas: [0.9, 0.99]}`."""
+    text = yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=math.inf, default_flow_style=True
+    )
+    return text.removesuffix("\n").removesuffix("\n...")
 
 
 def dumps(value: Any) -> str:

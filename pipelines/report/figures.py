@@ -98,13 +98,35 @@ def training_curves(history: Sequence[dict[str, Any]], clip_norms: Mapping[str, 
                 _column(steps, "step"),
                 _column(steps, key(name, "learning_rate")),
                 color=LIGHT["third" if name == MODEL else colour],
+                marker=_mark(steps),
             )
-        rate.set_ylim(bottom=0)
+        if steps:
+            rate.set_ylim(bottom=0)
         rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0), useMathText=True)
         rate.set_xlabel("step")
         rate.set_xlim(0, 1.01 * max(record["step"] for record in history))
         rate.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         _draw_minutes(rate, history)
+    return figure
+
+
+def validation_curves(runs: Mapping[str, Sequence[dict[str, Any]]], metric: Metric) -> Figure:
+    """What the validation of several runs gave, over their steps.
+
+    Args:
+        runs: by its name, the records of a run's epochs; at least one.
+        metric: of the validation.
+    """
+    looks = itertools.product(("-", "--", ":"), (LIGHT[name] for name in _COLOURS))
+    with style():
+        figure = Figure(figsize=(6.6, 3.4 + 0.25 * len(runs)), layout="constrained")
+        axes = figure.subplots()
+        for (name, epochs), (line, colour) in zip(runs.items(), itertools.cycle(looks)):
+            at, values = _column(epochs, "step"), _column(epochs, f"validation_{metric.name}")
+            axes.plot(at, values, line, color=colour, marker="o", markersize=4, label=_plain(name))
+        _name(axes, f"Validation: {metric.unit}", columns=1)
+        axes.set_xlabel("step")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     return figure
 
 
@@ -155,19 +177,19 @@ def comparison(bars: Sequence[Bar], metric: Metric) -> Figure:
             minutes = "" if bar.minutes is None else f"  {_minutes(bar.minutes)}"
             axes.annotate(
                 f"{metric.text(bar.value)}{minutes}",
-                (bar.value, place),
+                (max(bar.value, 0.0), place),  # beside a bar to the left of 0 its words would lie upon it
                 xytext=(5, 0),
                 textcoords="offset points",
                 va="center",
                 weight=weight,
                 fontsize=10,
             )
-        axes.set_yticks(range(len(bars)), [textwrap.fill(bar.label, 24) for bar in bars], fontsize=10)
+        axes.set_yticks(range(len(bars)), [textwrap.fill(_plain(bar.label), 24) for bar in bars], fontsize=10)
         for label, bar in zip(axes.get_yticklabels(), bars, strict=True):
             label.set(color=LIGHT["ink"], weight="bold" if bar.kind == "ours" else "normal")
         axes.invert_yaxis()
         lowest = min(0.0, *(bar.value for bar in bars))
-        axes.set_xlim(1.32 * lowest, longest * 1.32)  # Room for the words behind the longest bar.
+        axes.set_xlim(1.05 * lowest, longest * 1.32)  # Room for the words behind the longest bar.
         axes.set_xlabel(f"{metric.unit} ({metric.better} is better)")
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False)  # Every bar says its value.
@@ -207,7 +229,7 @@ def _draw_loss(axes: Axes, steps: list, epochs: list, names: Iterable[str], metr
     for colour, name in zip(itertools.cycle(_OPTIMIZERS), names, strict=False):
         shown.append(_column(steps, key(name, "loss")))
         label = "training" if name == MODEL else name
-        axes.plot(_column(steps, "step"), shown[-1], color=LIGHT[colour], label=label)
+        axes.plot(_column(steps, "step"), shown[-1], color=LIGHT[colour], label=label, marker=_mark(steps))
     if metric.name == "loss":
         shown += _draw_validation(axes, epochs, metric)
     # The first steps of a fresh model would squeeze everything after them into the bottom of the picture.
@@ -224,7 +246,8 @@ def _draw_gradient_norms(axes: Axes, steps: list, clip_norms: Mapping[str, float
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
-    for colour, (name, clip_norm) in zip(itertools.cycle(_OPTIMIZERS), clip_norms.items(), strict=False):
+    drawn = clip_norms if steps else {}
+    for colour, (name, clip_norm) in zip(itertools.cycle(_OPTIMIZERS), drawn.items(), strict=False):
         _draw_gradient_norm(axes, steps, name, clip_norm, colour)
     _name(axes, "Gradient norm", columns=4 if MODEL in clip_norms else 2)
 
@@ -288,6 +311,17 @@ def _draw_minutes(axes: Axes, history: Sequence[dict[str, Any]]) -> None:
 
 def _column(records: Sequence[dict[str, Any]], key: str) -> np.ndarray:
     return np.array([record[key] for record in records], np.float64)
+
+
+def _mark(records: Sequence[dict[str, Any]]) -> str:
+    """A curve of one point is no line."""
+    return "o" if len(records) == 1 else ""
+
+
+def _plain(name: str) -> str:
+    """A name for matplotlib to draw as it is: not a formula between dollars, not hidden for an underscore in front."""
+    text = name.encode("utf-8", "backslashreplace").decode().replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
 
 
 def _minutes(minutes: float) -> str:

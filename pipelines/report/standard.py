@@ -21,7 +21,7 @@ def build(
     facts = {
         **finished.results,
         "training": training,
-        "peers": [peer.model_dump() for peer in task.config.evaluation.peers],
+        "peers": [peer.model_dump() for peer in task.peers],
         "recipe": task.config.model_dump(mode="json"),
     }
     minutes = sum(values["minutes"] for values in training.values())
@@ -30,7 +30,10 @@ def build(
         *task.showcase(finished),
         comparison(task, finished.results, minutes),
         *breakdown(task, finished.results),
-        *(training_section(stage, finished.histories[stage.name], len(stages) > 1) for stage in stages),
+        *(
+            training_section(stage, finished.histories[stage.name], len(stages) > 1, finished.results.get("from"))
+            for stage in stages
+        ),
         *task.details(finished),
         data_table(finished.results),
         machine_table(finished.results),
@@ -65,13 +68,13 @@ def headline(
             Tile(f"{minutes:.1f} min", "of training", f"on a machine with {_gflops(results)}"),
             *(
                 Tile(
-                    f"{training[stage.name][stage.unit] / 1e6:.2f} M",
+                    _count(training[stage.name][stage.unit]),
                     f"{stage.unit} seen" + (f" by {stage.name}" if len(stages) > 1 else ""),
                     f"{training[stage.name]['steps']:,} steps",
                 )
                 for stage in stages
             ),
-            Tile(f"{results['parameters'] / 1e6:.2f} M", "parameters"),
+            Tile(_count(results["parameters"]), "parameters"),
         ]
     )
 
@@ -85,11 +88,11 @@ def comparison(task: Task[Any, Any], results: dict[str, Any], minutes: float) ->
             figures.Bar(name, values[metric.name], values["minutes"], "baseline")
             for name, values in results["baselines"].items()
         ),
-        *(figures.Bar(peer.name, peer.value, peer.minutes, "peer") for peer in task.config.evaluation.peers),
+        *(figures.Bar(peer.name, peer.value, peer.minutes, "peer") for peer in task.peers),
     ]
     told = "; ".join(f"{bar.label} {metric.text(bar.value)}" for bar in bars)
     return Picture(
-        heading="Against baselines and peers",
+        heading="Against baselines and peers" if task.peers else "Against baselines",
         prose=task.about_comparison(results),
         figure=figures.comparison(bars, metric),
         alt=f"{_title(metric.unit)}: {told}",
@@ -127,14 +130,32 @@ def breakdown(task: Task[Any, Any], results: dict[str, Any]) -> Iterator[Table]:
     )
 
 
-def training_section(stage: Stage, history: Sequence[dict[str, Any]], named: bool) -> Picture:
-    """How a stage's training went; `named` where there are several."""
+def training_section(
+    stage: Stage, history: Sequence[dict[str, Any]], named: bool, start: dict[str, Any] | None = None
+) -> Picture:
+    """How a stage's training went; `named` where there are several. `start` is the run that it began with, if any."""
     facts = training_facts(stage, history)
+    began = (
+        [
+            f"It began with the weights of the run {start['run']}, whose checkpoint's SHA-256 begins with "
+            f"{start['checkpoints'][stage.name]['sha256'][:16]}."
+        ]
+        if start
+        else []
+    )
+    # Once each, though a kill at that moment may have left it twice.
+    longer = {record["step"]: record for record in history if record["event"] == "longer"}.values()
     return Picture(
         heading=f"Training: {stage.name.replace('_', ' ')}" if named else "Training",
         prose=[
             f"{facts[stage.unit]:,} {stage.unit} seen, {facts['passes']:.1f} passes over the training data, "
-            f"{facts[f'{stage.unit}_per_second']:,.0f} {stage.unit} a second."
+            f"{facts[f'{stage.unit}_per_second']:,.0f} {stage.unit} a second.",
+            *began,
+            *(
+                f"At step {record['step']:,} it was given {record['steps']:,} steps in place of {record['planned']:,}: "
+                f"from there on the learning rate is that of a schedule of {record['steps']:,} steps."
+                for record in longer
+            ),
         ],
         figure=figures.training_curves(
             history, {name: settings.clip_norm for name, settings in stage.training.optimizers}, stage.metric
@@ -156,7 +177,7 @@ def data_table(results: dict[str, Any]) -> Table:
         columns=[
             Column("Split"),
             Column("Examples", ",d"),
-            Column("MB", ",.1f"),
+            Column("Size", "s"),
             Column("Left out"),
             Column("SHA-256"),
         ],
@@ -164,7 +185,7 @@ def data_table(results: dict[str, Any]) -> Table:
             [
                 name,
                 split["examples"],
-                split["bytes"] / 1e6,
+                _size(split["bytes"]),
                 ", ".join(f"{number:,} {kind}" for kind, number in split["skipped"].items()) or "none",
                 split["sha256"][:16],
             ]
@@ -192,6 +213,18 @@ def machine_table(results: dict[str, Any]) -> Table:
 def _title(words: str) -> str:
     """With a capital at the beginning, and nothing else changed: BLEU stays BLEU."""
     return words[:1].upper() + words[1:]
+
+
+def _count(number: int) -> str:
+    """Small numbers as they are, others in millions."""
+    return f"{number:,}" if number < 1e6 else f"{number / 1e6:.2f} M"
+
+
+def _size(number: int) -> str:
+    """Bytes as people read them."""
+    if number < 1e6:
+        return f"{number / 1e3:,.1f} kB"
+    return f"{number / 1e6:,.1f} MB"
 
 
 def _gflops(results):

@@ -44,14 +44,15 @@ class Samples(Section):
     """The texts that a model writes for the report and, each epoch, for TensorBoard.
 
     Attributes:
-        prompts: What each sample begins with; may be empty.
+        prompts: What each sample begins with; may be empty. Null for those known of the data set, else no text, and the
+            beginning of the validation text.
         length: Tokens to add.
         temperature: 0 takes the likeliest token.
         top_k: 0 takes all tokens.
         top_p: 1 takes all tokens.
     """
 
-    prompts: tuple[str, ...]
+    prompts: tuple[str, ...] | None
     length: Positive
     temperature: NonNegativeFloat
     top_k: NonNegative

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ikelos.pipelines.data import fingerprint
 from ikelos.pipelines.data.config import Split
 from ikelos.pipelines.data.preparation import Preparation, Size
 from ikelos.pipelines.data.store import Column, Store
 from ikelos.pipelines.data.writing import Writer
+from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.pipelines.text import config, documents, vocabulary
 from ikelos.pipelines.text.documents import Piece, Reader
@@ -22,18 +24,28 @@ from ikelos.pipelines.text.vocabulary.special import END
 _MOST_LEARNED_FROM = 1 << 26
 """Characters of text that subwords are learned from: SentencePiece holds them all in memory, several times."""
 _SHOWN, _SHOWN_TOKENS = 3, 200
+_EXAMPLE = 40
+"""Characters of an example, at most."""
+_EXAMPLE_FILE = "example.txt"
 
 
 class TextPreprocessing(Preprocessing):
-    """A vocabulary, fitted on the training documents."""
+    """A vocabulary, fitted on the training documents, and a text to show.
 
-    def __init__(self, vocabulary: Vocabulary):
+    Attributes:
+        vocabulary: What turns text to tokens and back.
+        example: The first words of the validation text.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, example: str):
         super().__init__(name="preprocessing")
         self.vocabulary = vocabulary
+        self.example = example
 
     def save(self, folder: Path) -> None:
-        """Writes the vocabulary's files."""
+        """Writes the vocabulary's files and `example.txt`."""
         self.vocabulary.save(folder)
+        (folder / _EXAMPLE_FILE).write_bytes(self.example.encode())
 
 
 class TextPreparation(Preparation[TextPreprocessing]):
@@ -44,26 +56,49 @@ class TextPreparation(Preparation[TextPreprocessing]):
     of their characters.
     """
 
-    def __init__(self, source: config.TextSource, settings: config.Vocabulary):
+    def __init__(self, source: config.TextSource, settings: config.Vocabulary, taken: Path | None = None):
+        """`taken` is a folder with a vocabulary, which is taken as it is."""
         self.name = source.tfds or "texts"
         self.allowed_faults = source.allowed_faults
-        self._settings = settings
+        self._source, self._settings, self._taken = source, settings, taken
         self._reader = Reader(source)
 
     def identity(self) -> Any:
-        """The vocabulary's settings and the documents."""
-        return [self._settings.model_dump(mode="json"), self._reader.identity()]
+        """The vocabulary's settings, or sum if it is taken; the documents; how long an example is."""
+        words: Any = self._settings.model_dump(mode="json")
+        if self._taken is not None:
+            content = [path.read_bytes() for path in sorted(self._taken.glob(f"{vocabulary.FILES}.*"))]
+            words = fingerprint.sha256(content)
+        return [words, self._reader.identity(), _EXAMPLE]
+
+    def taking_over(self, folder: Path) -> "TextPreparation":
+        """With the vocabulary in a folder: the tokens of its model.
+
+        Raises:
+            UserError: If the settings ask for another vocabulary.
+        """
+        taken, asked = vocabulary.load(folder), self._settings
+        if taken.kind != asked.kind or (asked.size is not None and taken.size > asked.size):
+            raise UserError(
+                f"`data.vocabulary` must be that of the run: kind={taken.kind}, size={taken.size}. "
+                f"Received: kind={asked.kind}, size={'null' if asked.size is None else asked.size}"
+            )
+        return TextPreparation(self._source, asked, folder)
 
     def learn(self, progress: Callable[[int], None]) -> TextPreprocessing:
-        """Fits the vocabulary."""
+        """Fits the vocabulary, unless one is taken, and looks at the beginning of the validation text."""
+        beginnings = (beginning(item.piece.text) for item in self._items("validation") if item.piece)
+        example = next(filter(None, beginnings), "")
+        if self._taken is not None:
+            return TextPreprocessing(vocabulary.load(self._taken), example)
         texts: Iterable[str] = self._texts(progress)
         if self._settings.kind in ("bpe", "unigram"):
             texts = thinned(texts, _MOST_LEARNED_FROM)
-        return TextPreprocessing(vocabulary.fit(self._settings.kind, texts, self._settings.size))
+        return TextPreprocessing(vocabulary.fit(self._settings.kind, texts, self._settings.size), example)
 
     def load(self, folder: Path) -> TextPreprocessing:
-        """Reads the vocabulary."""
-        return TextPreprocessing(vocabulary.load(folder))
+        """Reads them."""
+        return TextPreprocessing(vocabulary.load(folder), (folder / _EXAMPLE_FILE).read_bytes().decode())
 
     def columns(self, learned: TextPreprocessing) -> Mapping[str, Column]:
         """Tokens and the number of characters."""
@@ -127,6 +162,16 @@ class _Item:
     piece: Piece | None
     fault: tuple[str, str] | None
     read: int
+
+
+def beginning(text: str) -> str:
+    """The first whole words of a text, with the space behind them; of one long word, a part."""
+    text = text.lstrip()
+    if len(text) <= _EXAMPLE:
+        return text
+    words = text[:_EXAMPLE].rstrip()
+    end = max((place for place, character in enumerate(words, 1) if character.isspace()), default=0)
+    return words[:end] or words
 
 
 def thinned(texts: Iterable[str], most: int) -> list[str]:

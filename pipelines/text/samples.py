@@ -14,28 +14,28 @@ from ikelos.pipelines.text.vocabulary import Vocabulary
 _continue_text = tf.function(continue_text)
 
 
-def write(settings: Samples, vocabulary: Vocabulary, model: keras.Model) -> list[str]:
-    """Each of the recipe's prompts with what the model writes behind it; the seed is the prompt's place."""
-    count = len(settings.prompts)
+def write(settings: Samples, prompts: Sequence[str], vocabulary: Vocabulary, model: keras.Model) -> list[str]:
+    """Each prompt with what the model writes behind it; the seed is the prompt's place."""
+    count = len(prompts)
     if not count:
         return []
     text = _continue_text(
         model,
         vocabulary,
         settings.length,
-        tf.constant(settings.prompts),
+        tf.constant(prompts),
         tf.fill([count], settings.length),
         tf.fill([count], settings.temperature),
         tf.fill([count], settings.top_k),
         tf.fill([count], settings.top_p),
         tf.range(count, dtype=tf.int64),
     )
-    return [prompt + new.decode() for prompt, new in zip(settings.prompts, text.numpy(), strict=True)]
+    return [prompt + new.decode() for prompt, new in zip(prompts, text.numpy(), strict=True)]
 
 
-def section(settings: Samples, texts: Sequence[str]) -> list[sections.Section]:
-    """The report's section of what `write` gave; none where the recipe has no prompts."""
-    if not settings.prompts:
+def section(settings: Samples, prompts: Sequence[str], texts: Sequence[str]) -> list[sections.Section]:
+    """The report's section of what `write` gave; none without prompts."""
+    if not prompts:
         return []
     return [
         sections.Samples(
@@ -46,7 +46,7 @@ def section(settings: Samples, texts: Sequence[str]) -> list[sections.Section]:
             ],
             samples=[
                 sections.Sample(f"seed {seed}", prompt, text.removeprefix(prompt))
-                for seed, (prompt, text) in enumerate(zip(settings.prompts, texts, strict=True))
+                for seed, (prompt, text) in enumerate(zip(prompts, texts, strict=True))
             ],
         )
     ]

@@ -28,7 +28,9 @@ class Board:
             self.draw(record)
 
     def draw(self, record: Record) -> None:
-        """Adds a record's numbers as curves, its samples as text and its picture as an image."""
+        """Adds a record's numbers as curves, its samples as text and its picture as an image; "longer" has none."""
+        if record["event"] == "longer":
+            return
         with self._writer.as_default(step=record["step"]):
             for name, value in record.items():
                 if name == "samples":

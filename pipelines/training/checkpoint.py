@@ -4,7 +4,9 @@ import dataclasses
 import hashlib
 import io
 import json
+import math
 import re
+import shutil
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +18,9 @@ from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.training.errors import NotFinite
 from ikelos.pipelines.training.state import State
 from ikelos.serving import files
+
+_MOST = 4
+"""Files at once: the newest two, the best, and the one that is being written."""
 
 
 class Checkpoints:
@@ -41,6 +46,21 @@ class Checkpoints:
     def steps(self) -> list[int]:
         """The steps there are files of, in order."""
         return sorted(int(path.stem.removeprefix("step-")) for path in self._folder.glob("step-*.npz"))
+
+    def check_room(self, variables: Sequence[keras.Variable]) -> None:
+        """Finds out before a training whether its files will fit on the disk.
+
+        Raises:
+            UserError: They will not.
+        """
+        size = sum(math.prod(v.shape) * np.dtype(keras.backend.standardize_dtype(v.dtype)).itemsize for v in variables)
+        needed = size * max(_MOST - len(self.steps()), 1)
+        free = shutil.disk_usage(self._folder).free
+        if free < needed:
+            raise UserError(
+                f"The disk of {self._folder} must have {needed / 1e6:,.0f} MB free for the checkpoints. "
+                f"Received: {free / 1e6:,.0f} MB"
+            )
 
     def save(self, variables: Sequence[keras.Variable], state: State) -> None:
         """Writes the file of `state.step`, then removes those that nobody needs any more.
@@ -95,12 +115,12 @@ class Checkpoints:
         for name, was in about["settings"].items():
             if was != self._settings.get(name):
                 raise UserError(
-                    f"{path} was made with {name}={was}. Received: {name}={self._settings.get(name)}. "
-                    "Continue with the same settings, or use another folder."
+                    f"`{name}` must be {was}, as in {path}. Received: {name}={self._settings.get(name)}. Continue with "
+                    "the same settings, or use another folder."
                 )
-        named = _named(variables)
-        _verify(path, named, arrays)
-        for name, variable in named.items():
+        found = _named(variables)
+        _verify(path, found, arrays)
+        for name, variable in found.items():
             variable.assign(arrays[name].view(keras.backend.standardize_dtype(variable.dtype)))
         return State(**about["state"])
 
@@ -112,6 +132,14 @@ class Checkpoints:
 def exists(folder: Path) -> bool:
     """Whether a folder of checkpoints has any."""
     return any(folder.glob("step-*.npz"))
+
+
+def planned(folder: Path) -> int | None:
+    """How many steps the training was to take, by the newest file that is whole; None if there is none."""
+    for path in sorted(folder.glob("step-*.npz"), reverse=True):
+        if (arrays := _read(path)) is not None:
+            return json.loads(arrays["about"].tobytes())["state"]["planned"]
+    return None
 
 
 def newest(folder: Path) -> Path:
@@ -127,7 +155,7 @@ def fingerprint(folder: Path) -> dict[str, str]:
 
 
 def _named(variables: Sequence[keras.Variable]) -> dict[str, keras.Variable]:
-    """Each variable under a name that is the same in each process.
+    """Each variable under a name that is the same in every process.
 
     Keras numbers layers by what else the process has built (`dense_3`), so the numbers are left out and
     the place in the list put in front.

@@ -39,7 +39,7 @@ def finish_epoch(run: Run) -> None:
             f"Step {state.step}: the validation {name} is {validation[f'validation_{name}']}. "
             f"{run.checkpoints.last_good()}"
         )
-    state.epochs += 1
+    state.epochs, state.validated = state.epochs + 1, state.step
     units = state.step * run.feed.units_per_step
     record = {
         "event": "epoch",

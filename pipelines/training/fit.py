@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from ikelos.layers.models.one_device import check_one_device
 from ikelos.pipelines import recipe
+from ikelos.pipelines.console import console
 from ikelos.pipelines.data.order import WHOLE
 from ikelos.pipelines.data.store import Splits
 from ikelos.pipelines.errors import UserError
@@ -22,11 +23,12 @@ from ikelos.pipelines.training.interruption import Interrupted, Interruption
 from ikelos.pipelines.training.optimizers import Optimizers, build, compile_model, use_averages, variables
 from ikelos.pipelines.training.progress import Progress
 from ikelos.pipelines.training.stage import Feed, Models, Stage, keras_batches
+from ikelos.pipelines.training.start import Start
 from ikelos.pipelines.training.state import State
 from ikelos.pipelines.training.steps import Run, Steps
 
 
-def fit(stage: Stage, splits: Splits, models: Models, folder: Path) -> keras.Model:
+def fit(stage: Stage, splits: Splits, models: Models, folder: Path, start: Start | None = None) -> keras.Model:
     """Trains the stage with `keras.Model.fit` and returns the model with its averaged weights.
 
     Everything is kept in `folder`: `checkpoints/`, `history.jsonl`, `pictures/`, `tensorboard/`. Called again after a
@@ -34,22 +36,34 @@ def fit(stage: Stage, splits: Splits, models: Models, folder: Path) -> keras.Mod
     an unbroken run, bit by bit if `training.deterministic`. Called again after its end, it trains
     nothing. With early stopping, the weights are those of the best epoch.
 
+    A training that is given more steps than before, finished or not, goes on to them. From there on the learning rate
+    is that of the schedule of all steps: behind the end of the old one it rises at once to where a training of this
+    length has it, and falls again to its last value. So the weights are not those of an unbroken run of as many steps.
+
     Args:
         stage: What is trained, and how.
         splits: On what; its feed is made only if there is something to train.
         models: Those of the stages before.
         folder: The stage's own.
+        start: Another run, whose weights a new model begins with.
 
     Raises:
         NotFinite: The loss, a gradient or a weight became NaN or infinite.
         Terminated: SIGTERM or SIGINT came; the step under way was finished and everything saved.
-        UserError: A checkpoint is of another model or other settings, or cannot be read; the data ended; `floatx` of
-            Keras is not float32.
+        UserError: A checkpoint is of another model or other settings, or of a longer training, or cannot be read;
+            the run to start from has another architecture; the data ended; `floatx` of Keras is not float32.
         ValueError: The scope of a strategy of `tf.distribute` is open.
         OSError: The disk is full, or the folder cannot be written.
     """
     feed = None if checkpoint.exists(folder / "checkpoints") else stage.feed(splits, models)
-    model, optimizers, state, checkpoints = _restored(stage, models, folder, feed.initialize if feed else None)
+
+    def initialize(model):
+        if feed is not None and feed.initialize is not None:
+            feed.initialize(model)
+        if start is not None:
+            start.copy_to(model, stage.name)
+
+    model, optimizers, state, checkpoints = _restored(stage, models, folder, None if feed is None else initialize)
     if not state.finished:
         _train(stage, feed or stage.feed(splits, models), folder, model, optimizers, state, checkpoints)
     return _final(model, optimizers, state, checkpoints)
@@ -90,9 +104,16 @@ def _restored(
         initialize(model)
     optimizers = build(training, model)
     compile_model(model, optimizers, stage.loss, training.jit_compile)
-    settings = dict(recipe.leaves(training.model_dump(mode="json", exclude=set(training.FREE))))
+    settings = dict(recipe.leaves(training.model_dump(mode="json", exclude={*training.FREE, *training.GROWING})))
     checkpoints = Checkpoints(folder / "checkpoints", settings)
-    return model, optimizers, checkpoints.restore(variables(model, optimizers)), checkpoints
+    state = checkpoints.restore(variables(model, optimizers))
+    state.planned = state.planned or training.steps
+    if state.planned > training.steps:
+        raise UserError(
+            f"`steps` must be at least {state.planned}, as before in {folder}. Received: steps={training.steps}"
+        )
+    state.finished &= state.planned == training.steps
+    return model, optimizers, state, checkpoints
 
 
 def _final(model: keras.Model, optimizers: Optimizers, state: State, checkpoints: Checkpoints) -> keras.Model:
@@ -113,15 +134,27 @@ def _train(
     checkpoints: Checkpoints,
 ) -> None:
     training = stage.training
-    if not checkpoints.steps():  # so that there is a good one from the first step on
-        checkpoints.save(variables(model, optimizers), state)
+    checkpoints.check_room(variables(model, optimizers))
     history = History(folder / "history.jsonl", state.step, state.epochs)
     with contextlib.ExitStack() as stack:
         stack.callback(history.close)
+        if state.planned < training.steps:
+            console().print(
+                f"{stage.name}: was to end at step {state.planned}, goes on to {training.steps} with the learning "
+                f"rate of a schedule of {training.steps} steps",
+                soft_wrap=True,
+            )
+            record = {"event": "longer", "step": state.step, "epoch": state.epochs, "seconds": state.seconds}
+            history.append(record | {"planned": state.planned, "steps": training.steps})
+            state.planned, state.wait = training.steps, 0
+            checkpoints.save(variables(model, optimizers), state)
+        elif not checkpoints.steps():  # so that there is a good one from the first step on
+            checkpoints.save(variables(model, optimizers), state)
         board = Board(folder, history.records, training.profile_steps)
         stack.callback(board.close)
-        progress = Progress(stage.name, stage.unit, stage.metric, optimizers, state.step, training.steps)
-        stack.callback(progress.close)
+        progress = stack.enter_context(
+            Progress(stage.name, stage.unit, stage.metric, optimizers, state.step, training.steps)
+        )
         interruption = stack.enter_context(Interruption())
         run = Run(stage, feed, folder, model, optimizers, state, checkpoints, history, board, progress, interruption)
         try:
@@ -141,7 +174,7 @@ def _train_epoch(run: Run) -> None:
     case: it is only shorter, and ends on the same step.
     """
     state, training = run.state, run.stage.training
-    end = min((state.epochs + 1) * training.steps_per_epoch, training.steps)
+    end = min((state.validated // training.steps_per_epoch + 1) * training.steps_per_epoch, training.steps)
     if state.step == end:  # stopped by a signal between the last step and the end of the validation
         return
     run.model.fit(

@@ -19,7 +19,7 @@ def key(optimizer: str, what: str) -> str:
 
 
 class History:
-    """Appends records to `history.jsonl`, each a dict with `"event"` ("step" or "epoch") and `"step"`.
+    """Appends records to `history.jsonl`, each a dict with `"event"` ("step", "epoch" or "longer") and `"step"`.
 
     A run that goes back to a checkpoint first drops what it wrote after it, so each step stands there once.
 

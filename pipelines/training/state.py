@@ -21,6 +21,8 @@ class State:
     Attributes:
         step: Finished steps.
         epochs: Finished epochs: trained, validated and written down.
+        validated: The step that the last finished epoch ended with.
+        planned: Steps that the training is to take; a run that is continued may be given more.
         finished: Whether nothing is left to train.
         seconds: Spent in training steps.
         window_steps: Steps since the last line of the history.
@@ -34,6 +36,8 @@ class State:
 
     step: int = 0
     epochs: int = 0
+    validated: int = 0
+    planned: int = 0
     finished: bool = False
     seconds: float = 0.0
     window_steps: int = 0

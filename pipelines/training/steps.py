@@ -80,7 +80,7 @@ class Steps(keras.callbacks.Callback):
         run, state = self._run, self._run.state
         self._count()
         run.board.after(state.step)
-        run.progress.step(state.step)
+        run.progress.advance()
         if state.step % LOG_EVERY == 0:
             run.record(_step_record(run))
         if state.step % run.stage.training.checkpoint_every == 0 and state.step != self._end:

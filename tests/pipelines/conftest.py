@@ -1,6 +1,8 @@
 import functools
+import json
 import pathlib
 import shutil
+import zipfile
 
 import keras
 import numpy as np
@@ -27,6 +29,8 @@ ONE_OPTIMIZER = [
     "training.optimizers.model.weight_decay=0.1",
     "training.ema_momentum=0.9",
 ]
+# What makes the toy task that can run shorter still.
+SHORT = ["judge.steps=4", "judge.steps_per_epoch=2", "maker.steps=4", "maker.steps_per_epoch=2"]
 # What makes a packaged recipe one of seconds, with every kind of thing in it that its own has.
 TINY = {
     "language_modeling": [
@@ -141,6 +145,26 @@ def toy(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def points(toy):
+    """Loads the recipe of the toy task that can run, shortened; takes overrides."""
+    return lambda *overrides: recipes.load(toy.parent / "points.yaml", [*SHORT, *overrides])
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """The folder of a finished run of the toy task that can run; not to be changed."""
+    from ikelos.pipelines import runner
+
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IKELOS_CACHE", str(folder / "cache"))
+        patch.syspath_prepend(TOY)
+        patch.setattr(loading, "TASKS", "toy_tasks")
+        runner.run(recipes.load(TOY / "points.yaml", SHORT), folder / "run")
+    return folder / "run"
+
+
+@pytest.fixture
 def shrunk(tmp_path):
     """Loads a packaged recipe made so small that it runs in seconds, on files of its own; takes overrides."""
 
@@ -152,6 +176,26 @@ def shrunk(tmp_path):
         path = tmp_path / "tiny.yaml"
         path.write_text(recipes.dump(small))
         return recipes.load(path, overrides)
+
+    return load
+
+
+@pytest.fixture
+def saved():
+    """Loads a `.keras` file, all of whose classes must be known after `import ikelos.layers`."""
+
+    def modules(config):
+        if isinstance(config, dict):
+            yield from [config["module"]] if "module" in config and "class_name" in config else []
+            config = list(config.values())
+        for value in config if isinstance(config, list) else []:
+            yield from modules(value)
+
+    def load(path):
+        with zipfile.ZipFile(path) as file:
+            found = set(modules(json.loads(file.read("config.json"))))
+        assert {name for name in found if name and not name.startswith(("keras", "builtins", "ikelos.layers"))} == set()
+        return keras.models.load_model(path)
 
     return load
 

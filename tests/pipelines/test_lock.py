@@ -60,6 +60,37 @@ def test_a_lock_can_be_taken_again_and_again(tmp_path):
             pass
 
 
+def test_the_lock_is_never_another_file(tmp_path):
+    other, path = tmp_path / "other", tmp_path / "lock"
+    other.write_text("precious")
+
+    def refused():
+        with (
+            pytest.raises(UserError, match=r"lock must be the lock of a run, .*Received: something else"),
+            locked(tmp_path),
+        ):
+            pass
+        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+
+    path.symlink_to(other)
+    refused()
+    path.symlink_to(tmp_path / "nowhere")
+    refused()
+    os.link(other, path)
+    refused()
+    path.mkdir()
+    refused()
+    os.mkfifo(path)
+    refused()
+    path.write_text("9" * 30)
+    refused()
+    assert other.read_text() == "precious"
+    assert not (tmp_path / "nowhere").exists()
+    path.write_text("")  # killed before it wrote its number
+    with locked(tmp_path):
+        assert path.read_text() == str(os.getpid())
+
+
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     message = r"Cannot write to the folder .*/file/run: Not a directory"

@@ -1,6 +1,7 @@
 """The phases in folders that know nothing of each other, as a scheduler's nodes have them."""
 
 import json
+import re
 import shutil
 
 import keras
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ikelos.pipelines import phases
+from ikelos.pipelines import console, phases
 from ikelos.pipelines import recipe as recipes
 from ikelos.pipelines import task as tasks
 from ikelos.pipelines.data import preparation
@@ -55,7 +56,21 @@ def points(toy):
     return task
 
 
-def test_each_phase_needs_what_it_is_given_and_nothing_else(points, tmp_path):
+@pytest.fixture
+def shown(monkeypatch):
+    """What was in progress, each as it was last told: of what is inside something else, both."""
+    ended = []
+    remove = console._display.remove
+
+    def end(progress):
+        ended.append(f"{progress.name}: {progress.text()}")
+        remove(progress)
+
+    monkeypatch.setattr(console._display, "remove", end)
+    return ended
+
+
+def test_each_phase_needs_what_it_is_given_and_nothing_else(points, tmp_path, shown):
     learned = tmp_path / "node 1"
     splits = phases.prepare(points, learned)
     np.testing.assert_array_equal(splits["test"].array("x"), points.splits["test"]["x"])
@@ -94,6 +109,13 @@ def test_each_phase_needs_what_it_is_given_and_nothing_else(points, tmp_path):
     with StockModel(version) as served:
         assert served.run("serving_default", {"point": [[0.0, 1.0]]})["scores"].shape == (1, 2)
 
+    names = [line.partition(":")[0] for line in shown]
+    told = ["learning from train", "preparing train", "preparing validation", "preparing test", "data", "data"]
+    assert names == [*told, "judge", "maker", "evaluation", "report", "data", "export"]
+    judge, export = (shown[names.index(name)] for name in ("judge", "export"))
+    assert re.fullmatch(r"judge: 2 of 2 steps, .*validation \d\.\d{4}.*, 0 s left", judge)
+    assert re.fullmatch(r"export: 3 of 4 steps, stock check, .* left", export)
+
 
 def test_data_is_described(points, monkeypatch):
     monkeypatch.setattr(phases, "_TIMED_BATCHES", 2)
@@ -114,6 +136,16 @@ def test_texts_and_images_are_shown(shrunk, monkeypatch):
     assert images.picture.parent == images.folder
     assert tf.io.decode_png(images.picture.read_bytes()).shape[2] == 1
     assert images.splits["train"]["classes"] == {"lying": 24, "standing": 24}
+
+
+def test_a_model_that_is_told_classes_begins_with_no_others(shrunk, tmp_path):
+    task = tasks.of_recipe(shrunk("image_generation_vae", "model.conditional=true"))
+    phases.prepare(task, tmp_path / "before")
+    phases.prepare(task, tmp_path / "same", tmp_path / "before")
+    (tmp_path / "before" / "classes.json").write_text('["standing", "lying"]')
+    with pytest.raises(UserError, match=r"that the model was told, standing, lying\. Received: lying, standing$"):
+        phases.prepare(task, tmp_path / "other", tmp_path / "before")
+    assert not (tmp_path / "other").exists()
 
 
 def test_parameters_that_stages_share_count_once():

@@ -1,12 +1,13 @@
 import json
 import os
 import shutil
+import types
 
 import numpy as np
 import pytest
 
 from ikelos.pipelines import recipe as recipes
-from ikelos.pipelines import runner
+from ikelos.pipelines import runner, trained
 from ikelos.pipelines.data import preparation
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text import documents
@@ -14,59 +15,149 @@ from ikelos.serving import StockModel
 
 
 @pytest.fixture
-def points(toy):
-    """Loads the recipe of the toy task that can run, shortened; takes overrides."""
-    short = ["judge.steps=4", "judge.steps_per_epoch=2", "maker.steps=4", "maker.steps_per_epoch=2"]
-    return lambda *overrides: recipes.load(toy.parent / "points.yaml", [*short, *overrides])
+def run(finished, tmp_path):
+    """A copy of a finished run of the toy task, to be changed."""
+    return shutil.copytree(finished, tmp_path / "run")
 
 
 def stop(*_):
     raise KeyboardInterrupt
 
 
-def test_a_run_leaves_a_served_model_a_report_and_figures(points, tmp_path, monkeypatch):
-    workdir = tmp_path / "run"
-    outcome = runner.run(points(), workdir)
-    for name in ("Evaluation", "Report", "Report's numbers", "SavedModel"):
-        assert os.path.exists(outcome[name])
-    figures = json.loads((workdir / "evaluation.json").read_text())
-    report = json.loads((workdir / "report" / "report.json").read_text())
+def test_a_run_leaves_a_served_model_a_report_and_figures(points, run, monkeypatch):
+    figures = json.loads((run / "evaluation.json").read_text())
+    report = json.loads((run / "report" / "report.json").read_text())
     assert report["facts"]["model"] == figures["model"]
-    assert outcome["Result"] == f"{figures['model']['accuracy']:.1%} share as asked for on 64 held-out points"
-    assert f"{figures['model']['accuracy']:.1%}" in (workdir / "report" / "report.html").read_text()
-    with StockModel(workdir / "export" / "1") as model:
+    page = (run / "report" / "report.html").read_text()
+    assert f"{figures['model']['accuracy']:.1%}" in page
+    with StockModel(run / "export" / "1") as model:
         got = model.run("serving_default", {"point": [[0.0, 1.0]]})
     assert np.isfinite(got["scores"]).all()
 
     # The same command again does nothing, not even with the model; without its report it evaluates again.
     evaluations = []
-    with monkeypatch.context() as patch:
-        patch.setattr(runner.phases, "train", lambda *_: {})
-        patch.setattr(runner, "_evaluate", lambda *_: evaluations.append(1) or figures)
-        assert runner.run(points(), workdir) == outcome
-        assert evaluations == []
-        report_page = outcome["Report"].read_text()
-        outcome["Report"].unlink()
-        assert runner.run(points(), workdir) == outcome
-        assert evaluations == [1]
-        outcome["Report"].write_text(report_page)
+    monkeypatch.setattr(runner.phases, "train", lambda *_: {})
+    monkeypatch.setattr(runner, "_save", lambda *_: None)
+    monkeypatch.setattr(runner, "_evaluate", lambda *_: evaluations.append(1) or figures)
+    outcome = runner.run(points(), run)
+    assert outcome["Result"] == f"{figures['model']['accuracy']:.1%} share as asked for on 64 held-out points"
+    for name in ("Evaluation", "Report", "Report's numbers", "Keras models", "SavedModel"):
+        assert os.path.exists(outcome[name])
+    assert evaluations == []
+    outcome["Report"].unlink()
+    assert runner.run(points(), run) == outcome
+    assert evaluations == [1]
+    outcome["Report"].write_text(page)
     # Nor does it need the prepared data, which is prepared once more.
     shutil.rmtree(preparation.cache())
-    assert runner.run(points(), workdir) == outcome
+    assert runner.run(points(), run) == outcome
     assert preparation.cache().is_dir()
-    assert [path.name for path in (workdir / "export").iterdir()] == ["1"]
+    assert [path.name for path in (run / "export").iterdir()] == ["1"]
 
-    # A stage's own settings decide the weights, wherever they stand; when a checkpoint is written does not.
-    with pytest.raises(UserError, match=r"maker\.seed is 0 there and 1 here"):
-        runner.run(points("maker.seed=1"), workdir)
-    # What comes after the training may change.
+
+def test_what_comes_after_the_training_may_change_and_a_folders_name_be_anything(points, run):
+    run = run.rename(run.with_name(os.fsdecode(b"\xff $x_{$ <b>")))
     changed = points("maker.checkpoint_every=2", "evaluation.peers=[]", "export.enabled=false")
-    assert "SavedModel" not in runner.run(changed, workdir)
-    assert json.loads((workdir / "report" / "report.json").read_text())["facts"]["peers"] == []
+    assert "SavedModel" not in runner.run(changed, run)
+    assert json.loads((run / "report" / "report.json").read_text())["facts"]["peers"] == []
+
+
+def test_other_keys_are_named_with_both_values(points, run):
+    before = (run / "recipe.yaml").read_text()
+    changes = ["maker.seed=1", "judge.steps=3", "judge.optimizers.model.kind=muon"]
+    with pytest.raises(UserError) as caught:
+        runner.run(points(*changes), run)
+    assert str(caught.value).splitlines() == [
+        f"`judge.steps` must be at least 4, as in the run in {run}. Received: judge.steps=3",
+        f"`judge.optimizers.model.kind` must be adamw, as in the run in {run}. "
+        "Received: judge.optimizers.model.kind=muon",
+        f"`maker.seed` must be 0, as in the run in {run}. Received: maker.seed=1",
+        "Choose another --workdir, or delete that one.",
+    ]
+    # What a later stage was trained on must not change under it.
+    with pytest.raises(UserError, match=r"`steps` of stage 'judge' must be 4, as stage 'maker' .*Received: steps=5"):
+        runner.run(points("judge.steps=5"), run)
+    assert (run / "recipe.yaml").read_text() == before
+
+
+def test_a_finished_run_goes_on_to_more_steps(points, run):
+    def weights():
+        return trained.load(run).model.get_weights()
+
+    before = weights()
+    longer = points("maker.steps=6", "export.enabled=false")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "_save", stop)
+        with pytest.raises(KeyboardInterrupt):
+            runner.run(longer, run)
+    # What lies there is of fewer steps, which nobody is told is the run's model.
+    with pytest.raises(UserError, match="was continued and is not finished"):
+        trained.load(run)
+    runner.run(longer, run)
+    assert any((a != b).any() for a, b in zip(weights(), before, strict=True))
+    report = json.loads((run / "report" / "report.json").read_text())
+    training = next(section for section in report["sections"] if section["heading"] == "Training: maker")
+    assert training["prose"][1].startswith("At step 4 it was given 6 steps in place of 4: ")
+    assert report["facts"]["training"]["maker"]["steps"] == 6
+    with pytest.raises(UserError, match=r"`maker\.steps` must be at least 6, .*\. Received: maker\.steps=4"):
+        runner.run(points(), run)
+
+
+def test_a_run_begins_with_the_weights_of_another(points, finished, tmp_path):
+    still = [f"{stage}.learning_rate=1e-12" for stage in ("judge.optimizers.model", "maker.optimizers.generator")]
+    still += ["judge.ema_momentum=0", "maker.optimizers.discriminator.learning_rate=1e-12", "export.enabled=false"]
+    runner.run(points(f"from={finished}", *still), tmp_path / "run")
+    before, after = trained.load(finished), trained.load(tmp_path / "run")
+    for name, model in before.models.items():
+        for weight, copied in zip(model.weights, after.models[name].weights, strict=True):
+            np.testing.assert_allclose(copied, weight, rtol=1e-5, atol=1e-7)
+    assert before.model.step.numpy() == after.model.step.numpy() == 2  # the best; counted from 0 again
+    assert after.figures["from"] == {"run": str(finished), "checkpoints": before.checkpoints}
+    report = json.loads((tmp_path / "run" / "report" / "report.json").read_text())
+    training = next(section for section in report["sections"] if section["heading"] == "Training: judge")
+    sha256 = before.checkpoints["judge"]["sha256"][:16]
+    assert training["prose"][1] == (
+        f"It began with the weights of the run {finished}, whose checkpoint's SHA-256 begins with {sha256}."
+    )
+
+
+def test_a_run_to_begin_with_must_be_finished_and_alike(points, finished, tmp_path, monkeypatch):
+    with pytest.raises(UserError, match=rf"^no such folder: {tmp_path}/none$"):
+        runner.run(points(f"from={tmp_path}/none"), tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["lock"]
+    monkeypatch.setattr(runner.trained, "load", lambda _: types.SimpleNamespace(recipe=points()))
+    with pytest.raises(UserError, match=r"^`from` must be a run of the task greeting\. Received: from=a, .* points$"):
+        runner._starting_run(recipes.load("toy", ["from=a"]))
+    recurrent = recipes.load("toy", ["training.steps=3"])
+    monkeypatch.setattr(runner.trained, "load", lambda _: types.SimpleNamespace(recipe=recurrent))
+    with pytest.raises(
+        UserError,
+        match=r"^`from` must be a run of the same architecture: model\.units is 8 there and 9 "
+        r"here\. Received: from=a$",
+    ):
+        runner._starting_run(recipes.load("toy", ["from=a", "model.units=9"]))
+    assert runner._starting_run(recipes.load("toy", ["from=a", "training.steps=5"])).recipe is recurrent
+
+
+def test_an_evaluation_afterwards_leaves_a_file_of_figures_and_nothing_else(points, run):
+    def contents():
+        return {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != "lock"}
+
+    before = contents()
+    outcome = runner.evaluate(run, ["evaluation.peers=[]"])
+    added = contents().keys() - before.keys()
+    assert added == {outcome["Evaluation"]}
+    assert outcome["Evaluation"].parent == run / "evaluations"
+    assert {path: content for path, content in contents().items() if path not in added} == before
+    figures = json.loads(outcome["Evaluation"].read_text())
+    assert figures["model"] == json.loads((run / "evaluation.json").read_text())["model"]
+    assert figures["recipe"]["evaluation"]["peers"] == []
+    with pytest.raises(UserError, match=r"^`maker\.steps` must be 4, as in .*\. Received: maker\.steps=9$"):
+        runner.evaluate(run, ["maker.steps=9"])
 
 
 def test_a_folder_without_a_run_says_so(tmp_path):
-    with pytest.raises(UserError, match=r"no such recipe file: .*/recipe\.yaml"):
+    with pytest.raises(UserError, match=r"a recipe must be a YAML file\. Received: .*/recipe\.yaml"):
         runner.evaluate(tmp_path)
 
 
@@ -124,5 +215,5 @@ def test_runs_with_the_same_data_read_it_once(tiny, tmp_path, monkeypatch):
     for workdir, seed in (("one", 1), ("one", 1), ("two", 2)):
         with pytest.raises(KeyboardInterrupt):
             runner.run(recipes.load(path, [f"training.seed={seed}"]), tmp_path / workdir)
-    # First for the vocabulary.
-    assert read == ["train", "train", "validation", "test"]
+    # First for the example and the vocabulary.
+    assert read == ["validation", "train", "train", "validation", "test"]

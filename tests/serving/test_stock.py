@@ -48,6 +48,21 @@ def typed(tmp_path_factory):
         yield model
 
 
+@pytest.mark.parametrize("name", ["[red] a", "back\\slash", "a*b?", "[!a]", "é ,:"])
+def test_the_folder_may_have_a_name_that_tensorflow_takes_for_a_pattern(version, tmp_path, name):
+    (tmp_path / name).symlink_to(version)
+    with StockModel(tmp_path / name) as model:
+        assert model.run("serving_default", {"words": ["to"]})["scores"].shape == (1, 3)
+
+
+def test_inputs_and_outputs_are_in_the_order_of_their_names(typed, model):
+    assert list(model.signatures["shout"]["outputs"]) == ["length", "text"]
+    assert list(model.run("shout", {"text": ["a"], "times": [1]})) == ["length", "text"]
+    for sides in typed.signatures.values():
+        for side in sides.values():
+            assert list(side) == sorted(side)
+
+
 def test_signatures(model):
     assert model.signatures == {
         "serving_default": {

@@ -55,6 +55,10 @@ class Evaluation(ImageEvaluation):
 class Config(TaskConfig):
     """The recipe of image generation by adversaries."""
 
+    TUNABLE = tuple(
+        f"model.{key}" for key in ("loss", "r1", "r1_interval", "augmentation", "ema_momentum", "discriminator_steps")
+    )
+
     data: Data
     model: GAN
     training: Training

@@ -30,5 +30,5 @@ def signatures(model: AdversarialModel, images: ImageSignatures) -> list[Signatu
         images.make("sample", sample, ("seed",), f"{new}, {out}"),
         images.make("decode", decode, ("latents",), f"The image of each row of latent values, {out}"),
         images.make("discriminate", discriminate, ("image",), f"Of shades from 0 to 1, {opinion}."),
-        images.of_files("discriminate_bytes", discriminate, ("image",), f"Of PNG or JPEG files, {opinion}."),
+        images.of_files("discriminate_bytes", discriminate, ("image",), f"Of image files, {opinion}."),
     ]

@@ -16,7 +16,7 @@ from ikelos.pipelines.data.preparation import cache
 from ikelos.pipelines.data.store import Splits
 from ikelos.pipelines.evaluation import bernoulli, likeness
 from ikelos.pipelines.image import gan, other_run, pictures, sections
-from ikelos.pipelines.image.preprocessing import ImagePreparation, ImagePreprocessing
+from ikelos.pipelines.image.preprocessing import ImagePreparation, ImagePreprocessing, check_told_classes
 from ikelos.pipelines.image.signatures import ImageSignatures
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.report.sections import Section
@@ -94,6 +94,10 @@ class Task(task.Task[Config, ImagePreprocessing]):
             return gan.shades(model.sample(number, _SHOWN, condition))
 
         return pictures.grid(sample, self.config.evaluation.pictures, len(self._classes(preprocessing)))
+
+    def check_preprocessing(self, preprocessing: ImagePreprocessing, trained_with: ImagePreprocessing) -> None:
+        """The number of a class must mean what it did."""
+        check_told_classes(self.config.model.conditional, preprocessing, trained_with)
 
     def evaluate(self, preprocessing: ImagePreprocessing, splits: Splits, models: Models) -> task.Figures:
         """How like the test images as many samples are, and how near the training images."""

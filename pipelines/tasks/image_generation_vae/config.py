@@ -43,6 +43,8 @@ class Evaluation(ImageEvaluation):
 class Config(TaskConfig):
     """The recipe of image generation."""
 
+    TUNABLE = ("model.dropout", "model.num_samples", "model.free_bits")
+
     data: Data
     model: VAE
     training: PlainTraining

@@ -44,7 +44,7 @@ def signatures(model: VariationalAutoencoder, images: ImageSignatures) -> list[S
     rated = "how unexpected each image is: the negative bound of its log-likelihood in nats, pixels drawn by its shades"
     latent = "the posterior's means and deviations of each image, its pixels rounded to 0 and 1"
     rebuilt = "what the model makes of each image: the probability that a pixel is white"
-    shades, files = "Of shades from 0 to 1", "Of PNG or JPEG files"
+    shades, files = "Of shades from 0 to 1", "Of image files"
     out = "as shades from 0 to 1 and as PNG file."
     return [
         images.of_files("serving_default", score, ("image", "seed"), f"{files}, {rated}."),

@@ -2,19 +2,21 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from ikelos.pipelines import task
+from ikelos.pipelines.data import known
 from ikelos.pipelines.data.store import Splits, Store
 from ikelos.pipelines.evaluation import bernoulli, bound, by_class
 from ikelos.pipelines.image import binary, pictures, sections, vae
-from ikelos.pipelines.image.preprocessing import ImagePreparation, ImagePreprocessing
+from ikelos.pipelines.image.preprocessing import ImagePreparation, ImagePreprocessing, check_told_classes
 from ikelos.pipelines.image.signatures import ImageSignatures
 from ikelos.pipelines.metric import Metric
+from ikelos.pipelines.recipe.sections import Peer
 from ikelos.pipelines.report.sections import Section
 from ikelos.pipelines.report.tiles import tiled
 from ikelos.pipelines.tasks.image_generation_vae import serving
@@ -44,6 +46,12 @@ class Task(task.Task[Config, ImagePreprocessing]):
     def title(self) -> str:
         """Of the report."""
         return f"Variational autoencoder: {self.config.data.source.tfds or 'files'}"
+
+    @property
+    def known_peers(self) -> Sequence[Peer]:
+        """Those of the data set, if its images are of the shape that they are figures of."""
+        found = known.of(self.config.data.source)
+        return found.peers.get(self.metrics[0].name, ()) if found.shape == self.config.data.shape else ()
 
     def preparation(self) -> ImagePreparation:
         """Images in shades."""
@@ -85,6 +93,10 @@ class Task(task.Task[Config, ImagePreprocessing]):
             self.config.evaluation.pictures,
             len(self._classes(preprocessing)),
         )
+
+    def check_preprocessing(self, preprocessing: ImagePreprocessing, trained_with: ImagePreprocessing) -> None:
+        """The number of a class must mean what it did."""
+        check_told_classes(self.config.model.conditional, preprocessing, trained_with)
 
     def evaluate(self, preprocessing: ImagePreprocessing, splits: Splits, models: Models) -> task.Figures:
         """The bound of the test images' log-likelihood, whole and by class, and what the loss is made of.
@@ -151,8 +163,10 @@ class Task(task.Task[Config, ImagePreprocessing]):
             "probability s / 255: drawn once for the test and for those without a network, while the model saw "
             "training images drawn anew each time."
         ]
-        if peers := self.config.evaluation.peers:
-            told = " and ".join(f"{first.difference(ours[first.name], peer.value)} from {peer.name}" for peer in peers)
+        if self.peers:
+            told = " and ".join(
+                f"{first.difference(ours[first.name], peer.value)} from {peer.name}" for peer in self.peers
+            )
             paragraphs.append(
                 f"Published figures are of other training and test images, and so no fair race: this run is {told}."
             )

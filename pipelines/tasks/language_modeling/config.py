@@ -53,9 +53,16 @@ class Ngrams(Section):
 
 
 class Transformer(Section):
-    """`ikelos.layers.TransformerLanguageModel`.
+    """`ikelos.layers.TransformerLanguageModel`: decoder blocks with rotary positions.
 
     Attributes:
+        architecture: `transformer`.
+        context: Tokens of a training window, and the most that the model sees at once.
+        num_layers: Decoder blocks, one behind the other.
+        size: Features of a token.
+        num_heads: Attention heads of a block.
+        hidden_size: Width of a block's feed-forward layer.
+        dropout: Share of the outputs of a block's attention and feed-forward layer dropped in training.
         ngrams: N-grams that are mixed into the predictions; null for a Transformer alone.
     """
 
@@ -70,7 +77,15 @@ class Transformer(Section):
 
 
 class LSTM(Section):
-    """`ikelos.layers.LSTMLanguageModel`."""
+    """`ikelos.layers.LSTMLanguageModel`: LSTM layers.
+
+    Attributes:
+        architecture: `lstm`.
+        context: Tokens of a training window.
+        num_layers: LSTM layers, one behind the other.
+        size: Units of a layer, and features of a token.
+        dropout: Share of each layer's inputs, and of the last one's outputs, dropped in training.
+    """
 
     architecture: Literal["lstm"]
     context: Positive
@@ -109,7 +124,13 @@ class Export(sections.Export):
 
 
 class Config(TaskConfig):
-    """The recipe of language modelling."""
+    """The recipe of language modelling.
+
+    Attributes:
+        model: A Transformer or an LSTM.
+    """
+
+    TUNABLE = ("model.context", "model.dropout")
 
     data: Data
     model: Annotated[Transformer | LSTM, Field(discriminator="architecture")]

@@ -1,7 +1,7 @@
 """Language modelling, from documents to a served model."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -10,10 +10,13 @@ import tensorflow as tf
 
 from ikelos.layers import LSTMLanguageModel, TransformerLanguageModel
 from ikelos.pipelines import task
+from ikelos.pipelines.console import Progress, counted
+from ikelos.pipelines.data import known
 from ikelos.pipelines.data.config import SPLITS
 from ikelos.pipelines.data.store import Ragged, Splits, Store
 from ikelos.pipelines.evaluation import likelihood, ngram
 from ikelos.pipelines.metric import Metric
+from ikelos.pipelines.recipe.sections import Peer
 from ikelos.pipelines.report.sections import Section, Surprisal
 from ikelos.pipelines.tasks.language_modeling.config import Config, Ngrams, Transformer
 from ikelos.pipelines.text import samples, signatures, windows
@@ -47,6 +50,11 @@ class Task(task.Task[Config, TextPreprocessing]):
         model = self.config.model
         mixed = f", with {self._ngrams.order}-grams" if self._ngrams else ""
         return f"Ikelos {model.architecture}, {model.num_layers} layers, {model.size} wide{mixed}"
+
+    @property
+    def known_peers(self) -> Sequence[Peer]:
+        """Those of the data set, whatever the tokens are: they count by character."""
+        return known.of(self.config.data.source).peers.get(self.metrics[0].name, ())
 
     def preparation(self) -> TextPreparation:
         """Documents as tokens."""
@@ -113,7 +121,8 @@ class Task(task.Task[Config, TextPreprocessing]):
 
     def _count(self, model: keras.Model, train: Ragged) -> None:
         if self._ngrams:
-            model.adapt(train.head(self._ngrams.tokens))
+            with Progress("counting n-grams"):
+                model.adapt(train.head(self._ngrams.tokens))
 
     def evaluate(self, preprocessing: TextPreprocessing, splits: Splits, models: Models) -> task.Figures:
         """Likelihood of the test split, whole and by document."""
@@ -134,7 +143,8 @@ class Task(task.Task[Config, TextPreprocessing]):
         order, _ = ngram.best_order(model, validation.head(most))
         minutes = (time.monotonic() - start) / 60
         chosen = model.truncated(order)
-        nll = (-chosen.log_probabilities(tokens) for tokens in test)
+        documents = counted(test, "the n-gram model's likelihood", "documents", len(test))
+        nll = (-chosen.log_probabilities(tokens) for tokens in documents)
         figures = _figures(preprocessing, splits["test"], nll)
         of = f", first {most:,} tokens" if len(train.values) > most else ""
         return {f"Interpolated Kneser-Ney {order}-gram{of}": {**figures, "order": order, "minutes": minutes}}
@@ -143,10 +153,8 @@ class Task(task.Task[Config, TextPreprocessing]):
         """The likelihood of a text and what follows it, and writing on from a prompt."""
         words, model = preprocessing.vocabulary, models[STAGE]
         return [
-            signatures.score(
-                "serving_default", words, model, self.config.evaluation.stride, "To be, or not to be, that is the "
-            ),
-            signatures.generate("generate", words, model, self.config.export.max_length, "To be, or not"),
+            signatures.score("serving_default", words, model, self.config.evaluation.stride, preprocessing.example),
+            signatures.generate("generate", words, model, self.config.export.max_length, preprocessing.example),
         ]
 
     def about_comparison(self, results: Mapping[str, Any]) -> list[str]:
@@ -156,17 +164,23 @@ class Task(task.Task[Config, TextPreprocessing]):
             f"Cost of a character of the held-out text ({figures['characters']:,} characters). Each is predicted "
             f"once, in windows of {figures['context']} tokens of which {figures['stride']} are counted, so from at "
             f"least {figures['context'] - figures['stride']} tokens before it where there are so many. The n-gram "
-            "model was fitted on the same training text; its order was chosen on the validation text. The peers' "
-            "figures and minutes are those that the recipe names.",
+            "model was fitted on the same training text; its order was chosen on the validation text."
+            + (" The peers' figures and minutes were measured elsewhere." if self.peers else "")
+            + (
+                f" {unknown:,} tokens were unknown to the vocabulary." if (unknown := figures["unknown_tokens"]) else ""
+            ),
         ]
 
     def details(self, finished: task.Finished[TextPreprocessing]) -> list[Section]:
         """What the model writes, and what surprises it."""
         model, test = finished.models[STAGE], finished.splits["test"]
+        prompts = self._prompts(finished.preprocessing)
         passage = test.ragged("tokens")[0][:_PASSAGE].astype(np.int32)
         pieces = finished.preprocessing.vocabulary.decode(tf.reshape(passage, [-1, 1])).numpy()
         return [
-            *samples.section(self.config.evaluation.samples, self._write_samples(finished.preprocessing, model)),
+            *samples.section(
+                self.config.evaluation.samples, prompts, self._write_samples(finished.preprocessing, model)
+            ),
             Surprisal(
                 heading="Where it is surprised",
                 prose=[f"The beginning of “{test.ids[0]}”, which it never saw, shaded by what each token cost."],
@@ -182,7 +196,15 @@ class Task(task.Task[Config, TextPreprocessing]):
         return likelihood.token_nll(model, dataset, int(tokens.ends[-1]))
 
     def _write_samples(self, preprocessing: TextPreprocessing, model: keras.Model) -> list[str]:
-        return samples.write(self.config.evaluation.samples, preprocessing.vocabulary, model)
+        prompts = self._prompts(preprocessing)
+        return samples.write(self.config.evaluation.samples, prompts, preprocessing.vocabulary, model)
+
+    def _prompts(self, preprocessing: TextPreprocessing) -> tuple[str, ...]:
+        """Those of the recipe, else of the data set, else none and the beginning of the validation text."""
+        stated = self.config.evaluation.samples.prompts
+        if stated is not None:
+            return stated
+        return known.of(self.config.data.source).prompts or ("", preprocessing.example)
 
 
 def _figures(preprocessing: TextPreprocessing, split: Store, nll: Iterable[np.ndarray]) -> task.Figures:

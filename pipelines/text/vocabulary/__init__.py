@@ -18,6 +18,9 @@ from ikelos.pipelines.text.vocabulary.sentencepiece import SentencePieceVocabula
 
 Vocabulary = CharacterVocabulary | ByteVocabulary | SentencePieceVocabulary
 
+FILES = "vocabulary"
+"""How the names of all files begin that `save` writes, up to a dot."""
+
 _CLASSES: dict[str, type[Vocabulary]] = {
     "character": CharacterVocabulary,
     "byte": ByteVocabulary,

@@ -221,8 +221,9 @@ def test_a_cache_of_rows_of_unequal_length(position, window, by, implementation)
         np.testing.assert_allclose(outputs[:, 0], expected, rtol=0, atol=2e-6)
 
 
-@pytest.mark.parametrize(("position", "window"), [("rotary", None), ("relative", 3)])
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    ("jit_compile", "position", "window"), [(False, "rotary", None), (True, "relative", 3), (False, "alibi", 4)]
+)
 def test_a_cache_takes_what_is_real_wherever_it_stands(jit_compile, position, window):
     x = normal(4, 6, 16)
     mask = np.array([[0, 0, 1, 1, 1, 1], [1, 0, 0, 1, 0, 1], [1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0]], bool)

@@ -94,9 +94,10 @@ def test_with_the_exact_posterior_the_bound_is_the_log_likelihood(num_samples, a
 def test_the_bound_is_the_same_compiled():
     """And NaN where XLA cannot raise the error for a value that the likelihood cannot take."""
     compiled = tf.function(linear().log_likelihood, jit_compile=True)
-    x, expected = examples(20), log_likelihood(examples(20))
-    x[3, 2], expected[3] = np.inf, np.nan
-    np.testing.assert_allclose(compiled(x, 7, samples_at_once=3), expected, rtol=1e-4)
+    x = examples(20)
+    np.testing.assert_allclose(compiled(x, 7, samples_at_once=3), log_likelihood(x), rtol=1e-4)
+    x[3, 2] = np.inf
+    assert np.isnan(compiled(x, 7, samples_at_once=3)).all()
 
 
 @pytest.mark.parametrize("arguments", [{"use_exact_kl": False}, {"num_samples": 4}])

@@ -36,14 +36,14 @@ def ikelos_command(capsys, monkeypatch, tmp_path):
 
 @pytest.fixture
 def ikelos_process(tmp_path):
-    """Runs `ikelos ...` in a process of its own; `after` is Python that runs there at the end."""
+    """Runs `ikelos ...` in a process of its own; `before` and `after` are Python that runs there first and last."""
 
-    def call(*arguments, after="", **options):
-        script = f"import sys; from ikelos.pipelines.cli import main; status = main()\n{after}\nsys.exit(status)"
-        done = subprocess.run(
-            [sys.executable, "-c", script, *map(str, arguments)],
-            **{"capture_output": True, "text": True, "check": False, "cwd": tmp_path, "timeout": 120} | options,
-        )
+    def call(*arguments, before="", after="", **options):
+        run = "from ikelos.pipelines.cli import main; status = main()"
+        script = f"import sys\n{before}\n{run}\n{after}\nsys.exit(status)"
+        usual = {"capture_output": True, "text": True, "errors": "surrogateescape", "cwd": tmp_path, "timeout": 120}
+        command = [sys.executable, "-c", script, *map(str, arguments)]
+        done = subprocess.run(command, check=False, **usual | options)
         return Result(done.returncode, done.stdout, done.stderr)
 
     return call

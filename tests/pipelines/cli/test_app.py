@@ -1,5 +1,7 @@
 import importlib.util
 import os
+import re
+import signal
 import sys
 import types
 
@@ -9,7 +11,7 @@ import ikelos
 from ikelos.pipelines import cli
 from ikelos.pipelines.cli import app, listing
 
-COMMANDS = ("list", "data", "run", "evaluate", "export", "predict", "doctor")
+COMMANDS = ("list", "recipe", "data", "run", "evaluate", "export", "predict", "doctor")
 
 
 def test_version(ikelos_command):
@@ -52,6 +54,8 @@ def test_wrong_usage_is_one_line(ikelos_command, arguments, line):
         (["--help"], 0),
         (["run", "--help"], 0),
         (["list"], 0),
+        (["recipe", "language_modeling"], 0),
+        (["recipe", "image_generation_vae", "--keys"], 0),
         (["run", "language_modelling"], 2),
         (["data", "language_modelling"], 2),
         (["run", "language_modeling", "--set", "training.stpes=3"], 2),
@@ -87,6 +91,94 @@ def test_tensorflow_logs_errors_only_unless_asked_for_more(ikelos_command, monke
         monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", before)
     assert ikelos_command(*arguments).status == 0
     assert os.environ.get("TF_CPP_MIN_LOG_LEVEL") == after
+
+
+@pytest.mark.parametrize("came_out", [KeyboardInterrupt, ValueError, SystemError])
+def test_an_interruption_is_one_line_whatever_it_came_out_of_the_library_as(
+    ikelos_command, toy, runner, monkeypatch, came_out
+):
+    def work(*arguments):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise came_out("pybind11::error_already_set") from None
+
+    monkeypatch.setattr(runner, "run", work)
+    before = signal.getsignal(signal.SIGINT)
+    result = ikelos_command("run", "toy")
+    assert (result.status, result.err) == (130, "Error: Interrupted; run the same command again to go on.\n")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_interruption_of_the_first_imports_is_one_line_too(ikelos_process):
+    interrupt = """
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer.main":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupts())"""
+    result = ikelos_process("list", before=interrupt)
+    assert (result.status, result.out) == (130, "")
+    assert result.err == "Error: Interrupted; run the same command again to go on.\n"
+
+
+@pytest.mark.parametrize("command", [["list"], ["run", "language_modeling", "--workdir", "there"]])
+def test_a_closed_standard_output_is_one_line(ikelos_process, tmp_path, command):
+    result = ikelos_process(*command, preexec_fn=lambda: os.close(1), capture_output=False, stderr=-1)
+    assert result.status == 1
+    assert result.err == "Error: standard output must be open; it may be /dev/null. Received: a closed one\n"
+    assert os.listdir(tmp_path) == ["cache"] or os.listdir(tmp_path) == []
+
+
+def test_a_closed_standard_error_is_not_taken_by_a_file_of_the_run(ikelos_process):
+    looks = "import os; print(os.path.realpath('/proc/self/fd/0'), os.path.realpath('/proc/self/fd/2'))"
+
+    def close():
+        os.close(0)
+        os.close(2)
+
+    result = ikelos_process("list", after=looks, preexec_fn=close, capture_output=False, stdout=-1)
+    assert result.status == 0
+    assert result.out.splitlines()[-1] == "/dev/null /dev/null"
+
+
+def test_nothing_that_a_recipe_says_reaches_the_terminal_as_a_command(ikelos_command, toy, runner):
+    path = toy / "red.yaml"
+    text = (
+        (toy / "toy.yaml")
+        .read_text()
+        .replace("Greets;", r'"Greets \x1b[31m \u202e [red];')
+        .replace("greeting.", 'greeting."')
+    )
+    path.write_text(text)
+    runner.outcome = {"Report": "a\x1b[0m", "Result": "b\x9b"}
+    for arguments in (
+        ["list"],
+        ["run", path],
+        ["recipe", path, "--keys"],
+        ["run", path, "--set", "model.kind=\x1b[31m"],
+    ):
+        result = ikelos_command(*arguments)
+        assert not re.search("[\x1b\x9b\u202e]", result.out + result.err)
+    assert r"\x1b" in result.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "toy", "--workdir", ""],
+        ["evaluate", ""],
+        ["export", ""],
+        ["predict", ""],
+        ["predict", "x", "--save", ""],
+        ["predict", "x", "--json", ""],
+    ],
+)
+def test_an_empty_path_is_not_the_current_folder(ikelos_command, toy, runner, arguments):
+    result = ikelos_command(*arguments)
+    assert (result.status, runner.calls, os.listdir()) == (2, [], [])
+    assert "must be a path. Received: ''" in result.err
+    assert result.err.count("\n") == 1
 
 
 def test_a_reader_that_stops_reading_is_no_error(ikelos_process):

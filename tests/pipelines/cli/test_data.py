@@ -66,5 +66,8 @@ def test_the_first_texts_and_images_are_shown(ikelos_command, toy, described):
 def test_a_bad_recipe_is_one_line(ikelos_command, toy, runner):
     result = ikelos_command("data", "toyy")
     assert (result.status, result.out) == (2, "")
-    assert result.err == "Error: unknown recipe toyy; did you mean toy? recipes: toy, toy_fast\n"
+    assert result.err == (
+        "Error: a recipe must be one of toy, toy_fast, or the path of a YAML file. "
+        "Received: 'toyy' (did you mean toy?)\n"
+    )
     assert runner.calls == []

@@ -27,7 +27,7 @@ AGAIN = "; run again with --debug for the traceback"
 CASES = [
     (UserError("unknown key"), "unknown key", 2),
     (NotFinite("the loss is NaN at step 3"), "the loss is NaN at step 3", 1),
-    (KeyboardInterrupt(), "interrupted", 130),
+    (KeyboardInterrupt(), "Interrupted; run the same command again to go on.", 130),
     (
         Terminated(signal.SIGTERM, 3, 9),
         "Stopped by SIGTERM at step 3 of 9; the same command continues from there.",

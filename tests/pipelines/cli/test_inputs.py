@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -40,6 +41,10 @@ def test_values_are_read_by_their_dtype():
     assert arrays["mask"].tolist() == [[1.0, 0.5]]
 
 
+def test_text_that_is_not_utf8_is_handed_on_as_it_was():
+    assert gather(SPECS, [os.fsdecode(b"prompt=a\xff")], None, EXAMPLES)["prompt"].tolist() == [b"a\xff"]
+
+
 def test_several_values_make_a_batch_and_single_ones_are_repeated():
     arrays = gather(SPECS, ["prompt=a", "prompt=é", "length=2"], None, EXAMPLES)
     assert arrays["prompt"].tolist() == [b"a", "é".encode()]
@@ -59,11 +64,11 @@ def test_a_file_gives_whole_columns(tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["length"], "--input length: must be NAME=VALUE"),
+        (["length"], "--input must be NAME=VALUE. Received: 'length'"),
         (
             ["lenght=3"],
-            "--input lenght=3: unknown input lenght; inputs: prompt (string), length (int32), "
-            "temperature (float32), greedy (bool), mask (float32)",
+            "--input lenght=3: an input must be one of prompt (string), length (int32), "
+            "temperature (float32), greedy (bool), mask (float32). Received: lenght",
         ),
         (["length=3.5"], "--input length=3.5: must be int32. Received: '3.5'"),
         (["length=3000000000"], "--input length=3000000000: must be int32. Received: '3000000000'"),
@@ -74,7 +79,7 @@ def test_a_file_gives_whole_columns(tmp_path):
         (["mask=[1, 2, 3]"], "--input mask=[1, 2, 3]: must be float32 of shape (2,). Received: '[1, 2, 3]'"),
         (
             ["prompt=a", "prompt=b", "length=1", "length=2", "length=3"],
-            "input prompt has 2 values, where others have 3: give one, or 3",
+            "input prompt must have 1 value, or 3 as others have. Received: 2",
         ),
     ],
 )
@@ -87,20 +92,31 @@ def test_a_bad_value_is_one_line(given, message):
 def test_an_input_that_nobody_gives_is_named():
     with pytest.raises(UserError) as caught:
         gather({"mask": ("float32", (None, 2))}, [], None, {})
-    assert str(caught.value) == "missing input: --input mask=VALUE (float32, shape (any, 2))"
+    assert (
+        str(caught.value) == "mask must be given, as --input mask=VALUE (float32, shape (any, 2)). Received: no value"
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "given", "message"),
     [
-        (None, [], "cannot read FILE: No such file or directory"),
-        ("{", [], "FILE: not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
-        ("[1]", [], 'FILE: must be {"name": [value, ...], ...}'),
-        ('{"prompt": "a"}', [], 'FILE: must be {"name": [value, ...], ...}'),
-        ('{"prompts": ["a"]}', [], "FILE: unknown input prompts; inputs: prompt (string)"),
+        (None, [], "--json FILE: cannot read it: no such file or folder"),
+        (
+            "{",
+            [],
+            "FILE must be JSON. Received: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
+        ),
+        ("[" * 100_000, [], "FILE must be JSON. Received: lists too deep inside each other"),
+        ("[1]", [], 'FILE must be {"name": [value, ...], ...}. Received: [1]'),
+        ('{"prompt": "a"}', [], 'FILE must be {"name": [value, ...], ...}. Received: {"prompt": "a"}'),
+        ('{"prompts": ["a"]}', [], "FILE: an input must be one of prompt (string). Received: prompts"),
         ('{"prompt": [1]}', [], "FILE: input prompt must hold str or bytes. Received: 1 (int)"),
-        ('{"prompt": ["a"]}', ["prompt=b"], "--input prompt=b: prompt is also given by FILE"),
-        ('{"prompt": []}', [], "FILE: input prompt has no value"),
+        (
+            '{"prompt": ["a"]}',
+            ["prompt=b"],
+            "prompt must be given once. Received: --input prompt=b, and a value in FILE",
+        ),
+        ('{"prompt": []}', [], "FILE: input prompt must have a value at least. Received: []"),
     ],
 )
 def test_a_bad_file_is_one_line(tmp_path, text, given, message):

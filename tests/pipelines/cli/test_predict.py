@@ -132,14 +132,14 @@ def test_a_file_of_inputs(ikelos_command, model, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--signature", "generat"], "unknown signature generat; signatures: generate, serving_default"),
-        (["--input", "txt=a"], "--input txt=a: unknown input txt; inputs: text (string)"),
-        ([], "missing input: --input text=VALUE (string, shape (any,))"),
+        (["--signature", "generat"], "--signature must be one of generate, serving_default. Received: generat"),
+        (["--input", "txt=a"], "--input txt=a: an input must be one of text (string). Received: txt"),
+        ([], "text must be given, as --input text=VALUE (string, shape (any,)). Received: no value"),
         (
             ["--signature", "generate", "--input", "length=long"],
             "--input length=long: must be int32. Received: 'long'",
         ),
-        (["--json", "no.json"], "cannot read no.json: No such file or directory"),
+        (["--json", "no.json"], "--json no.json: cannot read it: no such file or folder"),
     ],
 )
 def test_bad_input_is_one_line(ikelos_command, model, arguments, line):
@@ -169,16 +169,18 @@ def test_a_newest_version_without_a_model_is_not_passed_over(tmp_path):
     make_version(tmp_path / "export" / "9")
     (tmp_path / "export" / "10").mkdir()
     for path in (tmp_path, tmp_path / "export"):
-        with pytest.raises(UserError, match=r"no exported model in .*, where VERSION is the highest number there$"):
+        with pytest.raises(
+            UserError, match=r"PATH must hold .*, where VERSION is the highest number there\. Received: "
+        ):
             find_version(path)
     assert find_version(tmp_path / "export" / "9") == tmp_path / "export" / "9"
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
     (tmp_path / "export" / "1").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"no exported model in .*: neither saved_model.pb, nor VERSION/"):
+    with pytest.raises(UserError, match=r"PATH must hold saved_model.pb, VERSION/saved_model.pb or "):
         find_version(tmp_path)
-    with pytest.raises(UserError, match=r"no such folder: .*/missing"):
+    with pytest.raises(UserError, match=r"PATH must be .*/missing, which is no folder"):
         find_version(tmp_path / "missing")
 
 
@@ -237,24 +239,28 @@ def test_bytes_in_a_file_of_inputs_are_base64(ikelos_command, model, tmp_path, m
     for wrong in ('{"b64": "?"}', '{"base64": "/wA="}'):
         (tmp_path / "inputs.json").write_text(f'{{"image_bytes": [{wrong}]}}')
         result = ikelos_command("predict", model, "--json", tmp_path / "inputs.json")
-        assert result.err == f'Error: {tmp_path}/inputs.json: an object must be {{"b64": "..."}} in base64\n'
+        assert result.err == (
+            f'Error: {tmp_path}/inputs.json: an object must be {{"b64": "..."}} in base64. '
+            f"Received: {json.loads(wrong)}\n"
+        )
 
 
 def test_files_that_can_not_be_read_or_written(ikelos_command, model, tmp_path, monkeypatch):
     monkeypatch.setattr(stock, "StockModel", Copier)
     result = ikelos_command("predict", model, "--input", "image_bytes=no.png")
-    assert result.err == "Error: --input image_bytes=no.png: cannot read no.png: No such file or directory\n"
+    assert result.err == "Error: --input image_bytes=no.png: cannot read no.png: no such file or folder\n"
     (tmp_path / "a.png").write_bytes(PNG)
     result = ikelos_command("predict", model, "--input", f"image_bytes={tmp_path}/a.png", "--save", tmp_path / "a.png")
     assert result.status == 2
-    assert result.err == f"Error: --save {tmp_path}/a.png: cannot write {tmp_path}/a.png: File exists\n"
+    assert result.err == f"Error: --save {tmp_path}/a.png: cannot write {tmp_path}/a.png: it exists already\n"
 
 
 def test_save_needs_an_output_of_bytes(ikelos_command, model, tmp_path):
     result = ikelos_command("predict", model, "--signature", "generate", "--save", tmp_path / "out")
     assert result.status == 2
     assert result.err == (
-        f"Error: --save {tmp_path}/out: signature generate has no output of bytes (NAME_bytes); outputs: text\n"
+        "Error: --save must come with a signature that has an output of bytes, NAME_bytes. "
+        "Received: --signature generate, whose outputs are text\n"
     )
     assert not (tmp_path / "out").exists()
 

@@ -93,5 +93,5 @@ def test_the_network_is_of_the_training_and_validation_images(comparison, splits
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_too_few_images_to_compare_are_refused(splits, split):
     likeness.check_number(splits | {split: dataclasses.replace(splits[split], examples=8)})
-    with pytest.raises(UserError, match=f"^{split} must have at least 8 images to be compared with. Received: 7$"):
+    with pytest.raises(UserError, match=rf"^`{split}` must have at least 8 images to compare with\. Received: 7$"):
         likeness.check_number(splits | {split: dataclasses.replace(splits[split], examples=7)})

@@ -19,7 +19,7 @@ def test_describes_this_machine():
 def test_rate_counts_two_operations_per_product(monkeypatch):
     ticks = iter(np.arange(100) * 0.25)
     monkeypatch.setattr(machine.time, "perf_counter", lambda: next(ticks))
-    assert machine.sgemm_gflops() == 2 * 2048**3 / 0.25 / 1e9
+    assert machine.sgemm_gflops.__wrapped__() == 2 * 2048**3 / 0.25 / 1e9
 
 
 def test_peak_memory_grows_with_what_is_held():

@@ -53,6 +53,27 @@ def bmp_of_32_bits(fourth):
     return b"BM" + struct.pack("<IHHI", 54 + rows.size, 0, 0, 54) + info + rows.tobytes()
 
 
+def with_own_palette(gif):
+    """A GIF whose palette is the image's instead of the file's."""
+    size = 2 << (gif[10] & 7)
+    palette, rest = gif[13 : 13 + 3 * size], gif[13 + 3 * size :]
+    image = rest.index(b",\0\0\0\0")
+    head = rest[: image + 9] + bytes([rest[image + 9] | 0x80 | (gif[10] & 7)])
+    return gif[:10] + b"\0" + gif[11:13] + head + palette + rest[image + 10 :]
+
+
+def with_segments(jpeg):
+    """A JPEG with other data of applications and a byte that fills up before its Exif data."""
+    return jpeg[:2] + b"\xff\xe1\0\x0ahttp://x" + b"\xff\xed\0\x04\xff\xe1" + b"\xff" + jpeg[2:]
+
+
+def with_exif_at_the_end(png):
+    """A PNG whose Exif data stands behind the pixels."""
+    start = png.index(b"eXIf") - 4
+    end = start + 12 + struct.unpack(">I", png[start : start + 4])[0]
+    return png[:start] + png[end:-12] + png[start:end] + png[-12:]
+
+
 def taken():
     """Files that are images, by name."""
     palette = RGBA.convert("RGB").quantize(7, dither=Image.Dither.NONE)
@@ -73,17 +94,20 @@ def taken():
         "PNG cHRM": with_chunk(b"cHRM", struct.pack(">8I", 31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000)),
         "PNG with a profile": saved(RGBA.convert("RGB"), "PNG", icc_profile=profile),
         "PNG with Exif": saved(RGBA, "PNG", **held(6)),
+        "PNG with Exif at the end": with_exif_at_the_end(saved(RGBA, "PNG", **held(8))),
         "JPEG L": saved(SLOPE.convert("L"), "JPEG"),
         "JPEG RGB": saved(SLOPE, "JPEG", quality=95),
         "JPEG RGB 4:4:4": saved(SLOPE, "JPEG", subsampling=0),
         "JPEG progressive": saved(SLOPE, "JPEG", progressive=True),
         "JPEG CMYK": saved(SLOPE.convert("CMYK"), "JPEG", quality=95),
         "JPEG with a profile": saved(SLOPE, "JPEG", icc_profile=profile),
+        "JPEG with more segments": with_segments(saved(SLOPE, "JPEG", **held(6))),
         "JPEG with something behind it": saved(SLOPE, "JPEG") + b"of a camera",
         "GIF L": saved(RGBA.convert("L"), "GIF"),
         "GIF RGB": saved(RGBA.convert("RGB"), "GIF"),
         "GIF interlaced": saved(RGBA.convert("L"), "GIF", interlace=1),
         "GIF transparent": saved(palette, "GIF", **transparency),
+        "GIF transparent, the image's palette": with_own_palette(saved(palette, "GIF", **transparency)),
         "GIF with a comment": saved(palette, "GIF", comment=b"drawn by hand " * 50, **transparency),
         "BMP 8 bits, a palette": saved(palette, "BMP"),
         "BMP L": saved(RGBA.convert("L"), "BMP"),

@@ -47,9 +47,12 @@ def test_a_model_that_is_told_classes_is_asked_for_those_of_the_training_images(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (None, r"evaluation.other_run: there is no export in .*`ikelos export`"),
-        ({"name": "other"}, "has no signature 'sample'"),
-        ({"label": True}, "is told classes, and this run has none"),
+        (None, r"^`evaluation.other_run` must be .*`ikelos export` makes\. Received: evaluation\.other_run=/"),
+        (
+            {"name": "other"},
+            r"must have exported the signature 'sample'\. Received: evaluation\.other_run=/.*, with other$",
+        ),
+        ({"label": True}, r"must be a run whose model is told no classes, as this data has none\. Received: "),
     ],
 )
 def test_what_gives_no_samples_is_refused(export, tmp_path, arguments, message):
@@ -59,5 +62,7 @@ def test_what_gives_no_samples_is_refused(export, tmp_path, arguments, message):
 
 
 def test_images_of_another_shape_are_refused(export):
-    with pytest.raises(UserError, match=r"must have the shape \[28, 28, 1\]. Received: \(1, 1, 1\)"):
+    with pytest.raises(
+        UserError, match=r"make images of the shape \[28, 28, 1\]\. Received: .*images are \[1, 1, 1\]$"
+    ):
         other_run.sampler(export(), None, (28, 28, 1), 3)(1)

@@ -34,6 +34,14 @@ def test_pseudo_inputs_begin_as_training_images(bars, settings):
     assert float(tf.reduce_max(model.prior.constraint(model.prior.pseudo_inputs))) == 1
 
 
+def test_pseudo_inputs_are_saved_with_what_holds_them_in_range(settings, saved, tmp_path):
+    model = vae.build(settings("vamp"), SHAPE, 0)
+    model.save(tmp_path / "vae.keras")
+    again = saved(tmp_path / "vae.keras")
+    np.testing.assert_array_equal(again.prior.pseudo_inputs, model.prior.pseudo_inputs)
+    assert float(again.prior.constraint(tf.constant(2.0))) == 1
+
+
 def test_a_conditional_model_draws_by_class(models):
     drawn = models[2].decode(tf.zeros([2, 3]), tf.one_hot([0, 1], 2))
     assert drawn.shape == (2, 8, 8, 1)

@@ -105,7 +105,7 @@ IN_FILE = {
     "wrong tag": (
         "  kind: recurrent",
         "  kind: quantum",
-        'FILE:9: model must be one of \'recurrent\', \'attentive\'. Received: {"kind": "quantum", "units": 8}',
+        "FILE:10: model.kind must be one of 'recurrent', 'attentive'. Received: \"quantum\"",
     ),
     "text for an integer": (
         "  batch_size: 4",
@@ -181,18 +181,18 @@ IN_FILE = {
     "unknown task": (
         "task: greeting",
         "task: greetings",
-        "FILE: unknown task greetings; did you mean greeting? tasks: greeting, points",
+        "FILE: task must be one of greeting, points. Received: 'greetings' (did you mean greeting?)",
     ),
     "task is no text": ("task: greeting", "task: 3", "FILE: task must be text. Received: 3"),
     "duplicate key": (
         "  batch_size: 4",
         "  batch_size: 4\n  steps: 4",
-        "FILE:16: duplicate key 'steps' (column 3)",
+        "FILE:16: must be YAML. Received: duplicate key 'steps' (column 3)",
     ),
     "syntax": (
         "[macbeth, hamlet]",
         "[macbeth, hamlet",
-        "FILE:9: expected ',' or ']', but got ':' (column 6)",
+        "FILE:9: must be YAML. Received: expected ',' or ']', but got ':' (column 6)",
     ),
 }
 
@@ -209,13 +209,18 @@ IN_OVERRIDE = {
     "trainng.steps=20": "unknown key trainng.steps; the nearest valid key is training.steps",
     "steps=20": "unknown key steps; the nearest valid key is training.steps",
     "training.steps=many": 'training.steps must be an integer. Received: "many"',
-    "training.steps=": "training.steps must be an integer. Received: null",
+    "training.steps=null": "training.steps must be an integer. Received: null",
+    "training.steps=": "missing key training.steps",
+    "training= ": "missing key training",
+    "task=": "missing key task",
+    "task=greetings": "task must be one of greeting, points. Received: 'greetings' (did you mean greeting?)",
+    "description=3": "description must be text. Received: 3",
+    "a.b.c=1": "unknown key a.b.c; valid here: task, description, evaluation, export, data, model, training",
+    "training.steps=2147483648": "training.steps must be at most 2147483647. Received: 2147483648",
+    "training.stepz=": "unknown key training.stepz; the nearest valid key is training.steps",
     "training.steps=0": "training.steps must be greater than 0. Received: 0",
     "training.steps.x=0": "training.steps is a value, not a section",
-    "training.steps=[1": "the value is not YAML:1: expected ',' or ']', but got '<stream end>' (column 3)",
-    "training.steps": "must be KEY=VALUE, such as training.steps=20",
-    "=3": "must be KEY=VALUE, such as training.steps=20",
-    "training.=3": "must be KEY=VALUE, such as training.steps=20",
+    "training.steps=[1": "the value must be YAML. Received: expected ',' or ']', but got '<stream end>' (column 3)",
     "training.profile_steps=[7, 3]": "training: `profile_steps` must be a first and a last step, "
     "in this order. Received: profile_steps=[7, 3]",
 }
@@ -224,6 +229,94 @@ IN_OVERRIDE = {
 @pytest.mark.parametrize("override", IN_OVERRIDE)
 def test_a_mistake_in_an_override_is_one_line(toy, override):
     assert mistake("toy", override) == f"--set {override}: {IN_OVERRIDE[override]}"
+
+
+@pytest.mark.parametrize("override", ["training.steps", "=3", "training.=3", ""])
+def test_what_is_no_override_is_one_line(toy, override):
+    expected = f"--set must be KEY=VALUE, such as training.steps=20. Received: {override!r}"
+    assert mistake("toy", override) == expected
+
+
+def test_nothing_behind_the_sign_removes_a_key_or_a_section(toy):
+    assert "description" not in recipe.load("toy", ["description="]).raw
+    overrides = ["model=", "model.kind=attentive", "model.heads=2", "data.held_out=", "data.held_out=[lear]"]
+    loaded = recipe.load("toy", overrides)
+    assert loaded.raw["model"] == {"kind": "attentive", "heads": 2}
+    assert loaded.config.data.held_out == ("lear",)
+
+
+def test_what_may_be_left_out_may_be_removed_where_it_is_not():
+    given = recipe.load("image_generation_vae", ["data.source.data_dir=", "data.source.files.train="])
+    assert given.raw == recipe.load("image_generation_vae").raw
+
+
+def test_a_section_that_an_override_begins_lacks_its_keys_by_the_override():
+    with pytest.raises(UserError) as caught:
+        recipe.load("language_modeling", ["data.source.files.train=[a]"])
+    assert str(caught.value).splitlines() == [
+        f"--set data.source.files.train=[a]: missing key data.source.files.{split}" for split in ("validation", "test")
+    ]
+
+
+def test_an_override_is_told_in_short(toy):
+    assert mistake("toy", "training.steps=" + 200 * "x").startswith(
+        f"--set training.steps={82 * 'x'}...: training.steps"
+    )
+
+
+def test_a_section_may_take_the_place_of_null():
+    overrides = ["data.source={tfds: null, splits: null, files: null}", "data.source.splits.train=a"]
+    assert "missing key data.source.splits.validation" in mistake("image_generation_gan", *overrides)
+
+
+SWITCHES = {
+    ("toy", "model.kind=attentive"): "model must have the keys kind, heads. Received: it without heads and with "
+    "units. Write all of it: --set 'model={kind: attentive, heads: ...}'",
+    ("language_modeling", "model.architecture=lstm"): "model must have the keys architecture, context, num_layers, "
+    "size, dropout. Received: it with num_heads, hidden_size, ngram_orders, ngram_buckets. Write all of it: "
+    "--set 'model={architecture: lstm, context: 128, num_layers: 4, size: 256, dropout: 0.0}'",
+    ("image_generation_vae", "model.prior.kind=vamp"): "model.prior must have the keys kind, num_components. Received: "
+    "it without num_components and with num_couplings, hidden_units. Write all of it: "
+    "--set 'model.prior={kind: vamp, num_components: ...}'",
+}
+
+
+@pytest.mark.parametrize(("name", "override"), SWITCHES)
+def test_another_choice_with_the_keys_of_the_old_one_is_one_line(request, name, override):
+    if name == "toy":
+        request.getfixturevalue("toy")
+    assert mistake(name, override) == f"--set {override}: {SWITCHES[name, override]}"
+
+
+def test_another_choice_with_its_own_keys_is_taken(toy):
+    removed = recipe.load("toy", ["model.kind=attentive", "model.units=", "model.heads=3"])
+    assert removed.config == recipe.load("toy", ["model={kind: attentive, heads: 3}"]).config
+
+
+def test_keys_that_are_given_for_another_choice_and_are_none_of_it_have_their_own_lines(toy):
+    assert mistake("toy", "model.kind=attentive", "model.heads=0", "model.width=3").splitlines() == [
+        "--set model.kind=attentive: model must have the keys kind, heads. Received: it with units. Write all of it: "
+        "--set 'model={kind: attentive, heads: 0}'",
+        "--set model.heads=0: model.heads must be greater than 0. Received: 0",
+        "--set model.width=3: unknown key model.width; valid here: kind, heads",
+    ]
+
+
+def test_a_recipe_is_read_as_it_is(toy):
+    assert recipe.text("toy") == (toy / "toy.yaml").read_text()
+    (toy / "dos.yaml").write_bytes((toy / "toy.yaml").read_bytes().replace(b"\n", b"\r\n"))
+    assert recipe.text(toy / "dos.yaml").count("\r\n") == (toy / "toy.yaml").read_text().count("\n")
+    (toy / "bad.yaml").write_text("task: 3")
+    with pytest.raises(UserError, match="must be text"):
+        recipe.text(toy / "bad.yaml")
+
+
+def test_a_file_that_cannot_be_read_is_named(toy, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(type(toy), "read_bytes", refuse)
+    assert mistake(f"{toy}/toy.yaml") == f"cannot read {toy}/toy.yaml: Permission denied"
 
 
 def test_every_mistake_is_told_at_once(edited):
@@ -236,20 +329,26 @@ def test_every_mistake_is_told_at_once(edited):
     ]
 
 
+NO_RECIPE = "a recipe must be one of toy, toy_fast, or the path of a YAML file. Received: "
+
+
 def test_an_unknown_recipe_lists_those_there_are(toy):
-    assert mistake("toy_fats") == "unknown recipe toy_fats; did you mean toy_fast? recipes: toy, toy_fast"
-    assert mistake("zzz") == "unknown recipe zzz; recipes: toy, toy_fast"
+    assert mistake("toy_fats") == NO_RECIPE + "'toy_fats' (did you mean toy_fast?)"
+    assert mistake("zzz") == NO_RECIPE + "'zzz'"
 
 
 def test_a_path_that_is_no_recipe_is_named(toy):
-    assert mistake("missing/toy.yaml") == "no such recipe file: missing/toy.yaml"
-    assert mistake(f"{toy}/") == f"{toy}/ is a folder, not a recipe"
+    assert mistake("missing/toy.yaml") == "a recipe must be a YAML file. Received: missing/toy.yaml, which is not there"
+    assert mistake(f"{toy}/") == f"a recipe must be a YAML file. Received: {toy}/, a folder"
     (toy / "list.yaml").write_text("- 1\n")
     assert mistake(toy / "list.yaml") == (
         f"{toy}/list.yaml: a recipe must be sections of keys and values. Received: [1]"
     )
     (toy / "latin.yaml").write_bytes("task: ä".encode("latin-1"))
-    assert mistake(toy / "latin.yaml") == f"{toy}/latin.yaml: not a text file in UTF-8 (unexpected end of data)"
+    assert (
+        mistake(toy / "latin.yaml")
+        == f"{toy}/latin.yaml must be a text file in UTF-8. Received: unexpected end of data"
+    )
 
 
 def test_names_gives_one_line_of_each(toy):
@@ -268,7 +367,7 @@ def test_dump_is_read_back(toy):
 
 
 def test_difference_gives_dotted_keys_and_both_values(toy):
-    a = recipe.load("toy")
+    a = recipe.load("toy", ["training.steps=100"])
     b = recipe.load("toy", ["training.steps=7", "data.held_out=[]", "model={kind: attentive, heads: 2}"])
     assert recipe.difference(a, a) == {}
     assert recipe.difference(a, b) == {
@@ -278,6 +377,25 @@ def test_difference_gives_dotted_keys_and_both_values(toy):
         "model.units": (8, recipe.ABSENT),
         "model.heads": (recipe.ABSENT, 2),
     }
+    c = recipe.load("toy", ["training.steps=7"])
+    assert recipe.difference(a, b, c)["training.steps"] == (100, 7, 7)
+    assert recipe.difference(a, c, a) == {"training.steps": (100, 7, 100)}
+
+
+def test_a_description_is_of_the_file_as_it_stands(toy):
+    assert recipe.load("toy", ["training.steps=7"]).description == ""
+    assert recipe.load("toy", ["training.steps=7", "description=Mine."]).description == "Mine."
+
+
+def test_the_run_to_begin_with_is_text_and_comes_back(toy, tmp_path):
+    assert recipe.load("toy").start is None
+    assert recipe.load("toy", ["from=null"]).start is None
+    loaded = recipe.load("toy", ["from=runs/a"])
+    (tmp_path / "dumped.yaml").write_text(recipe.dump(loaded))
+    assert recipe.load(tmp_path / "dumped.yaml").start == loaded.start == "runs/a"
+    assert recipe.difference(recipe.load("toy", ["training.seed=0"]), loaded) == {"from": (recipe.ABSENT, "runs/a")}
+    with pytest.raises(UserError, match=r"from must be text\. Received: 3"):
+        recipe.load("toy", ["from=3"])
 
 
 def test_every_packaged_recipe_is_valid_and_described_without_tensorflow():

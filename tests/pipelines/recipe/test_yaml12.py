@@ -62,6 +62,9 @@ def test_keys_are_text_and_their_lines_are_known():
         ("a: !!set {x}", "explicit tags are not allowed"),
         ("? [1, 2]\n: 3", "a key must be plain text"),
         ("a: [1", "expected ',' or ']'"),
+        ("a: " + 5000 * "[", "values must be nested at most 50 deep"),
+        ("".join(n * " " + "a:\n" for n in range(60)), "values must be nested at most 50 deep"),
+        ("a: " + 5000 * "9", "an integer of 5,000 digits is too long"),
         ("a: 1\n--- \nb: 2", "expected a single document"),
     ],
 )
@@ -79,6 +82,19 @@ plain = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abe013._-~ ", max_size=5), inner, max_size=3),
     max_leaves=5,
 )
+
+
+def test_values_may_be_nested():
+    value, _ = yaml12.loads(48 * "[" + "{a: 1}" + 48 * "]")
+    assert value[0][0][0]
+
+
+@given(plain)
+def test_inline_is_one_line_that_is_read_back(value):
+    text = yaml12.inline(value)
+    assert "\n" not in text
+    read, _ = yaml12.loads(text)
+    assert read == value
 
 
 @given(plain)

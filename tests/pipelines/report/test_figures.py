@@ -81,6 +81,34 @@ def test_comparison_has_a_bar_for_each_model_the_best_on_top():
     ]
 
 
+ODD = {"runs/$a_{b$": "runs/$a_{b$", "_hidden": " _hidden", "\udcff": "\\udcff", "$x$": "$x$"}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_names_are_drawn_as_they_are(name):
+    for figure in (
+        figures.comparison([Bar(name, -2.0, None, "baseline")], NATS),
+        figures.validation_curves({name: [{"step": 1, "validation_loss": 2.0}]}, LOSS),
+    ):
+        figure.savefig(io.BytesIO(), format="svg")
+    (legend,) = figure.axes[0].get_legend().get_texts()
+    assert legend.get_text().replace(r"\$", "$") == ODD[name]
+
+
+def test_the_words_of_a_bar_below_zero_do_not_lie_on_it():
+    (axes,) = figures.comparison([Bar("ours", -3.0, None, "ours"), Bar("other", 1.0, None, "baseline")], NATS).axes
+    assert {text.get_text(): text.xy[0] for text in axes.texts} == {"-3.000": 0.0, "1.000": 1.0}
+
+
+def test_curves_of_runs_are_told_apart_by_more_than_colour():
+    epochs = [{"step": step, "validation_loss": 3.0 - step} for step in (1, 2)]
+    (axes,) = figures.validation_curves({f"run {n}": epochs for n in range(8)}, LOSS).axes
+    looks = [(line.get_color(), line.get_linestyle()) for line in axes.get_lines()]
+    assert len(set(looks)) == 8
+    assert axes.get_title(loc="left") == "Validation: nats per token"
+    assert axes.get_lines()[3].get_ydata().tolist() == [2.0, 1.0]
+
+
 def test_comparison_tells_ours_baselines_and_peers_apart_by_more_than_colour():
     figure = figures.comparison(BARS, NATS)
     ours, peer, baseline, _ = figure.axes[0].patches

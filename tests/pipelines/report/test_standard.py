@@ -119,7 +119,7 @@ def test_the_headline_shows_metrics_and_their_price(build):
         ("1.500", "nats per word", "best baseline: 2.500"),
         ("50%", "share right", ""),
         ("1.5 min", "of training", "on a machine with 100 GFLOP/s"),
-        ("0.00 M", "tokens seen", "12 steps"),
+        ("1,800", "tokens seen", "12 steps"),
         ("1.00 M", "parameters", ""),
     ]
 
@@ -133,6 +133,25 @@ def test_our_figure_stands_beside_baselines_and_peers(build):
     assert training.figure.axes[0].get_title(loc="left") == "Loss in nats per token"
     assert training.figure.axes[0].get_lines()[1].get_ydata().tolist() == [2.25]
     assert training.prose == ["1,800 tokens seen, 1.5 passes over the training data, 20 tokens a second."]
+
+
+def test_how_a_training_began_and_was_continued_is_told():
+    stage = Stage("only", types.SimpleNamespace(optimizers=[]), None, None, "tokens", Metric("loss", "nats"))
+    longer = {"event": "longer", "step": 12, "epoch": 1, "seconds": 90.0, "planned": 12, "steps": 1200}
+    last = EPOCH | {"step": 1200, "epoch": 2}
+    start = {"run": "runs/a", "checkpoints": {"only": {"file": "step.npz", "sha256": "0123456789abcdef" * 4}}}
+    # A kill at that moment leaves the record twice.
+    section = standard.training_section(stage, [STEP, EPOCH, longer, longer, last], named=False, start=start)
+    assert section.prose[1:] == [
+        "It began with the weights of the run runs/a, whose checkpoint's SHA-256 begins with 0123456789abcdef.",
+        "At step 12 it was given 1,200 steps in place of 12: from there on the learning rate is that of a schedule of "
+        "1,200 steps.",
+    ]
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0"), (3824, "3,824"), (999_999, "999,999"), (1_250_000, "1.25 M")])
+def test_few_are_told_as_they_are(number, text):
+    assert standard._count(number) == text
 
 
 def test_without_baselines_there_are_none(build):
@@ -149,7 +168,7 @@ def test_without_baselines_there_are_none(build):
 def test_several_stages_are_told_apart(build):
     facts, sections = build(stages=("first", "second_one"))
     assert [section.heading for section in of(Picture, sections)[1:]] == ["Training: first", "Training: second one"]
-    assert [tile.value for tile in of(Headline, sections)[0].tiles[2:]] == ["3.0 min", "0.00 M", "0.00 M", "2.00 M"]
+    assert [tile.value for tile in of(Headline, sections)[0].tiles[2:]] == ["3.0 min", "1,800", "1,800", "2.00 M"]
     assert set(facts["training"]) == {"first", "second_one"}
 
 
@@ -177,7 +196,7 @@ def test_the_data_is_told_by_its_numbers(build):
     facts, sections = build()
     table = of(Table, sections)[1]
     assert table.prose == ["The data as prepared; its checksum identifies it."]
-    assert table.rows[0] == ["train", 1234, 5.26, "none", "0123456789abcdef"]
+    assert table.rows[0] == ["train", 1234, "5.3 MB", "none", "0123456789abcdef"]
     assert [row[0] for row in table.rows] == ["train", "test"]
     assert facts["data"]["train"]["sha256"] == WHOLE["sha256"]
 

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import threading
 
 import pytest
@@ -113,10 +114,9 @@ def test_any_data_set_by_name_in_either_format(toy_data_set, name, file_format):
             "unknown data set 'shakespear_plays'. Ikelos has: .*, shakespeare_plays. Nearest .*: tiny_shakespeare",
         ),
         ({"tfds": "imdb_revews/plain_text"}, "Nearest in TensorFlow Datasets: imdb_reviews"),
-        ({"tfds": "/somewhere"}, "Nearest in TensorFlow Datasets: none"),
+        ({"tfds": "/somewhere"}, "`tfds` must be a name, or the folder .* Received: tfds=/somewhere"),
         ({"tfds": ""}, "unknown data set ''.*Nearest in TensorFlow Datasets: none"),
         ({"tfds": "nobody:mnist"}, "'nobody:mnist' is not to be had: Namespace nobody not found"),
-        ({"tfds": "huggingface:mnist"}, "'huggingface:mnist' needs a package that is not installed: No module named"),
         ({"tfds": "imdb_reviews/fancy"}, "'imdb_reviews/fancy' .*configs: plain_text; versions: 1.0.0"),
         ({"tfds": "shakespeare_plays:9.9.9"}, "'shakespeare_plays:9.9.9' .*configs: none; versions: 1.0.0"),
         ({"text_feature": "words"}, "no text feature 'words'; its features: id, text; those of text: id, text"),
@@ -134,6 +134,13 @@ def test_tfds_refuses(fields, message, data_dir):
     with pytest.raises(UserError, match=message) as caught:
         Reader(source).identity()
     assert "\n" not in str(caught.value)
+
+
+def test_a_community_whose_package_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    message = "^data set 'huggingface:mnist' needs a package that is not installed: .*huggingface_hub"
+    with pytest.raises(UserError, match=message):
+        Reader(TextSource(tfds="huggingface:mnist", splits=SPLITS)).identity()
 
 
 def test_data_dir_can_not_be_written(tmp_path):

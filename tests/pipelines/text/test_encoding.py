@@ -9,7 +9,7 @@ from ikelos.pipelines.data.preparation import prepare
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text import documents
 from ikelos.pipelines.text.config import TextSource, Vocabulary
-from ikelos.pipelines.text.encoding import TextPreparation, thinned
+from ikelos.pipelines.text.encoding import TextPreparation, beginning, thinned
 from ikelos.pipelines.text.vocabulary.character import CharacterVocabulary
 from ikelos.pipelines.text.vocabulary.special import END, SPECIAL, UNKNOWN
 
@@ -153,6 +153,65 @@ def test_another_vocabulary_or_file_is_other_data_and_a_share_of_faults_is_not(s
     folders = {name: prepare(preparation).folder for name, preparation in preparations.items()}
     assert folders["this"] == folders["faults"] != folders["vocabulary"]
     assert prepare(TextPreparation(source({"a.txt": "abcd"}), CHARACTERS)).folder not in folders.values()
+
+
+def test_the_example_is_the_first_words_of_the_validation_text(source, tmp_path):
+    assert prepare(TextPreparation(source({"a.txt": "b"}), CHARACTERS)).learned.example == "b"
+    texts = {"a.txt": "", "b.txt": "\n \n", "c.txt": "\nIt was a bright cold day in April, and the clocks struck."}
+    changed = source({"a.txt": "b"})
+    for name, text in texts.items():
+        (tmp_path / "validation" / name).write_text(text)
+    learned = prepare(TextPreparation(changed, CHARACTERS)).learned
+    assert learned.example == "It was a bright cold day in April, and "
+    again = TextPreparation(changed, CHARACTERS).load(_saved(learned, tmp_path))
+    assert again.example == learned.example
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ""),
+        (" \n", ""),
+        (" two words\n", "two words\n"),
+        ("x" * 50, "x" * 40),
+        ("あ" * 38 + " いう", "あ" * 38 + " "),
+        ("one " * 11, "one " * 9),
+    ],
+)
+def test_a_beginning_ends_with_a_whole_word(text, expected):
+    assert beginning(text) == expected
+
+
+def _saved(learned, folder):
+    (folder / "saved").mkdir()
+    learned.save(folder / "saved")
+    return folder / "saved"
+
+
+def test_a_vocabulary_that_is_taken_over_is_not_fitted(source, tmp_path):
+    first = prepare(TextPreparation(source({"a.txt": "xyz"}), CHARACTERS)).learned
+    folder = _saved(first, tmp_path)
+    own = TextPreparation(source({"a.txt": "abcx"}), CHARACTERS)
+    taken = own.taking_over(folder)
+    assert taken.identity() != own.identity()
+    found = prepare(taken)
+    assert found.learned.vocabulary.characters == "xyz"
+    assert list(found.splits["train"].ragged("tokens")[0]) == [UNKNOWN, UNKNOWN, UNKNOWN, SPECIAL, END]
+    assert found.learned.example == "b"
+    # The same vocabulary elsewhere is the same data.
+    elsewhere = shutil.copytree(folder, tmp_path / "elsewhere")
+    assert own.taking_over(elsewhere).identity() == taken.identity()
+
+
+@pytest.mark.parametrize(
+    ("settings", "received"),
+    [({"kind": "byte", "size": None}, "kind=byte, size=null"), ({"kind": "character", "size": 6}, "size=6")],
+)
+def test_settings_of_another_vocabulary_than_the_one_taken_over_are_refused(source, tmp_path, settings, received):
+    folder = _saved(prepare(TextPreparation(source({"a.txt": "xyz"}), CHARACTERS)).learned, tmp_path)
+    asked = TextPreparation(source({"a.txt": "abc"}), Vocabulary(**settings))
+    with pytest.raises(UserError, match=rf"`data.vocabulary` .* kind=character, size=7\. Received: .*{received}$"):
+        asked.taking_over(folder)
 
 
 def test_the_same_paths_in_two_working_directories_are_other_data(source, tmp_path, monkeypatch):

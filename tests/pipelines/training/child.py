@@ -117,14 +117,14 @@ def variables(model: keras.Model) -> list[np.ndarray]:
 
 def _signal_at(step: int, number: int) -> None:
     """Sends itself a signal after a step, before anything of it is saved."""
-    original = progress.Progress.step
+    original = progress.Progress.advance
 
-    def spy(self, now):
-        original(self, now)
-        if now == step:
+    def spy(self, number_of_steps=1):
+        original(self, number_of_steps)
+        if self.done == step:
             os.kill(os.getpid(), number)
 
-    progress.Progress.step = spy
+    progress.Progress.advance = spy
 
 
 def _signalling(number: int) -> tf.data.Dataset:

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import os
 import random
+import types
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from ikelos.pipelines.cli import failures
 from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.training import checkpoint
 from ikelos.pipelines.training.checkpoint import Checkpoints
 from ikelos.pipelines.training.errors import NotFinite
 from ikelos.pipelines.training.optimizers import build
@@ -41,6 +43,20 @@ def every(model):
 def equal(tiny, first, second):
     pairs = zip(tiny.variables(first), tiny.variables(second), strict=True)
     return all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in pairs)
+
+
+def test_a_disk_too_small_for_the_files_is_found_before_the_training(make, checkpoints, monkeypatch):
+    model = make()
+    checkpoints.save(every(model), State(step=1))
+    content = sum(variable.numpy().nbytes for variable in every(model))
+    free = [4 * content]
+    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=free[0]))
+    checkpoints.check_room(every(model))
+    free[0] = 3 * content  # of four files, one is there
+    checkpoints.check_room(every(model))
+    free[0] -= 1
+    with pytest.raises(UserError, match=r"The disk of .* must have .* MB free .*Received: .* MB$"):
+        checkpoints.check_room(every(model))
 
 
 def test_every_variable_and_the_state_come_back(tiny, make, checkpoints):
@@ -141,7 +157,7 @@ def test_another_model_is_an_error(tiny, make, checkpoints):
 
 def test_other_settings_are_an_error(make, checkpoints, tmp_path):
     checkpoints.save(every(make()), State(step=1))
-    with pytest.raises(UserError, match=r"was made with steps=20. Received: steps=30"):
+    with pytest.raises(UserError, match=r"^`steps` must be 20, as in .*npz\. Received: steps=30\."):
         Checkpoints(tmp_path, {"steps": 30}).restore(every(make()))
 
 

@@ -15,6 +15,7 @@ from ikelos.layers import AdversarialModel
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.recipe.sections import AdversarialOptimizers
+from ikelos.pipelines.training import progress
 from ikelos.pipelines.training.errors import NotFinite, Terminated
 from ikelos.pipelines.training.history import read
 from ikelos.pipelines.training.stage import keras_batches
@@ -149,7 +150,8 @@ def test_a_finished_run_trains_nothing(tiny, tmp_path):
     for value, expected in zip(tiny.variables(again), tiny.variables(first), strict=True):
         np.testing.assert_array_equal(value, expected)
     with pytest.raises(
-        UserError, match=r"made with optimizers.model.learning_rate=0.03. Received: optimizers.model.learning_rate=0.1"
+        UserError,
+        match=r"^`optimizers.model.learning_rate` must be 0.03, as in .*Received: optimizers.model.learning_rate=0.1\.",
     ):
         tiny.fit(tiny.stage(), tiny.training(steps=6, learning_rate=0.1), tmp_path)
 
@@ -164,6 +166,42 @@ def test_a_strategy_and_another_floatx_are_refused(tiny, tmp_path):
             tiny.fit(tiny.stage(), tiny.training(), tmp_path)
     finally:
         keras.config.set_floatx("float32")
+
+
+def cosine(step, steps):
+    """The rate of the step after so many, of a tiny training of so many, by its formula."""
+    return 0.03 * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * (step - 4) / (steps - 4))))
+
+
+def test_more_steps_go_on_with_the_schedule_of_all_of_them(tiny, tmp_path, monkeypatch, capsys):
+    tiny.fit(tiny.stage(), tiny.training(), tmp_path)
+    before = history(tmp_path)
+    original = progress.Progress.step
+
+    def interrupted(self, step):
+        original(self, step)
+        if step == 22:
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(progress.Progress, "step", interrupted)
+        with pytest.raises(Terminated, match="at step 22 of 30"):
+            tiny.fit(tiny.stage(), tiny.training(steps=30), tmp_path)
+    assert (
+        "tiny: was to end at step 20, goes on to 30 with the learning rate of a schedule of 30"
+        in capsys.readouterr().out
+    )
+    tiny.fit(tiny.stage(), tiny.training(steps=30), tmp_path)
+    records = history(tmp_path)
+    assert records[: len(before)] == before
+    # The short last epoch of the first 20 steps is followed by the rest of a whole one.
+    assert [record["step"] for record in records if record["event"] == "epoch"] == [8, 16, 20, 24, 30]
+    (longer,) = [record for record in records if record["event"] == "longer"]
+    assert longer == {"event": "longer", "step": 20, "epoch": 3, "planned": 20, "steps": 30}
+    rates = {record["step"]: record["learning_rate"] for record in records if record["event"] == "step"}
+    assert rates == pytest.approx({10: cosine(9, 20), 20: cosine(19, 20), 30: cosine(29, 30)}, rel=1e-5)
+    with pytest.raises(UserError, match=r"`steps` must be at least 30, as before in .*\. Received: steps=29"):
+        tiny.fit(tiny.stage(), tiny.training(steps=29), tmp_path)
 
 
 def test_data_that_ends_early_is_an_error(tiny, tmp_path):
@@ -189,6 +227,10 @@ def test_early_stopping_returns_the_best_averages(tiny, tmp_path):
     again = tiny.fit(tiny.stage(validation=validation), settings, tmp_path)
     for value, expected in zip(tiny.variables(again), tiny.variables(model), strict=True):
         np.testing.assert_array_equal(value, expected)
+    # Given more steps, it is as patient once more.
+    longer = tiny.fit(tiny.stage(validation=validation), settings.model_copy(update={"steps": 200}), tmp_path)
+    assert [r["step"] for r in history(tmp_path) if r["event"] == "epoch"] == [6 * n for n in range(1, best + 6)]
+    assert longer.evaluate(keras_batches(validation), verbose=0) == pytest.approx(losses[best], rel=1e-6)
 
 
 def test_xla_and_muon_train(tiny, tmp_path):

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -17,15 +18,24 @@ def served(task, preprocessing, model):
     return {signature.name: signature for signature in task.signatures(preprocessing, {STAGE: model})}
 
 
-def test_a_run_leaves_a_served_model_a_report_and_figures(tiny, tmp_path):
-    first = runner.run(tiny("training.steps=3"), tmp_path / "other")
-    assert "on 12 held-out images; Training images: " in first["Result"]
+class Grey(tf.Module):
+    """What another run has exported: an image of one shade for each seed."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int64, "seed")])
+    def sample(self, seed):
+        return {"image": tf.ones([1, 8, 8, 1]) * tf.cast(seed, tf.float32)[:, None, None, None] / 255}
+
+
+def test_a_run_leaves_a_served_model_a_report_and_figures(tiny, tmp_path, saved):
+    grey = Grey()
+    tf.saved_model.save(grey, tmp_path / "other" / "export" / "1", signatures={"sample": grey.sample})
     # All that the plain model does, a conditional one does too, and takes labels.
-    recipe = tiny("model.conditional=true", f"evaluation.other_run={tmp_path / 'other'}")
+    recipe = tiny("model.conditional=true", f"evaluation.other_run={tmp_path / 'other'}", "evaluation.peers=null")
     outcome = runner.run(recipe, tmp_path / "run")
     results = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     figures = results["model"]
     assert outcome["Result"].startswith(f"{figures['kid']:.2f} KID x 1000, {figures['fid']:.2f} FID, ")
+    assert "on 12 held-out images; Training images: " in outcome["Result"]
     assert list(results["baselines"]) == [
         "Training images",
         f"Samples of {tmp_path / 'other'}",
@@ -39,18 +49,24 @@ def test_a_run_leaves_a_served_model_a_report_and_figures(tiny, tmp_path):
     report = json.loads((tmp_path / "run" / "report" / "report.json").read_text())
     assert [section["heading"] for section in report["sections"]] == [
         *("", "What it draws", "How it learned", "Does it copy?", "From one image to another"),
-        *("One latent value at a time", "Against baselines and peers", "Training", "Is it a fair contest?"),
+        *("One latent value at a time", "Against baselines", "Training", "Is it a fair contest?"),
         *("The data", "The machine"),
     ]
     assert report["sections"][2]["prose"] == ["The same samples after 3, 6 steps."]
     assert figures["feature_network"]["sha256"][:16] in report["sections"][6]["prose"][0]
     with StockModel(tmp_path / "run" / "export" / "1") as model:
         drawn = model.run("sample", {"seed": [5, 5], "label": [1, 0]})
+        decoded = model.run("decode", {"latents": [[0.5, -1.0, 2.0]], "label": [1]})["image"]
         scores = model.run("discriminate_bytes", {"image_bytes": list(drawn["image_bytes"]), "label": [1, 0]})
     picture = tf.io.decode_png(drawn["image_bytes"][0])
     np.testing.assert_array_equal(picture, np.rint(255 * drawn["image"][0]))
     assert not np.array_equal(drawn["image"][0], drawn["image"][1])
     assert scores["score"].shape == (2,)
+    # What Keras loads draws the same.
+    again = saved(tmp_path / "run" / "models" / "gan.keras")
+    expected = gan.shades(again.generate(tf.constant([[0.5, -1.0, 2.0]]), tf.one_hot([1], 2)))
+    np.testing.assert_allclose(decoded, expected, rtol=1e-4, atol=1e-5)
+    assert not re.search("mnist|digit", (tmp_path / "run" / "report" / "report.json").read_text(), re.IGNORECASE)
 
 
 def test_the_discriminator_sees_images_in_the_range_of_the_generators(built):
@@ -82,15 +98,21 @@ def test_a_discriminator_that_has_won_ends_the_run_with_advice(tiny, tmp_path, m
     monkeypatch.setattr(runner.phases, "train", train)
     with pytest.raises(KeyboardInterrupt):
         runner.run(tiny("training.trouble_patience=0", *overrides), tmp_path / "run")
-    with pytest.raises(UserError, match=r"training\.steps is 60 there and 61 here"):
-        runner.run(tiny("training.trouble_patience=0", *overrides, "training.steps=61"), tmp_path / "run")
+    with pytest.raises(UserError, match=r"`training\.steps` must be at least 60, .*\. Received: training\.steps=59"):
+        runner.run(tiny("training.trouble_patience=0", *overrides, "training.steps=59"), tmp_path / "run")
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["evaluation.other_run={tmp_path}/none"], "evaluation.other_run: there is no export in {tmp_path}/none; "),
-        (["evaluation.mixture_components=49"], "mixture_components=49 is more than the 48 training images"),
+        (
+            ["evaluation.other_run={tmp_path}/none"],
+            "must be the folder of a run with an export, .*Received: evaluation.other_run={tmp_path}/none$",
+        ),
+        (
+            ["evaluation.mixture_components=49"],
+            "must be at most the number of training images, 48. Received: evaluation.mixture_components=49$",
+        ),
     ],
 )
 def test_a_baseline_that_cannot_be_had_ends_the_run_before_training(prepared, tmp_path, overrides, message):
@@ -104,7 +126,7 @@ def test_too_few_images_to_compare_end_the_run_before_training(prepared):
     task, preprocessing, splits = prepared()
     (stage,) = task.stages(preprocessing)
     assert stage.feed(splits, {}).units_per_step == 8
-    with pytest.raises(UserError, match=r"^test must have at least 8 images"):
+    with pytest.raises(UserError, match=r"^`test` must have at least 8 images"):
         stage.feed(splits | {"test": dataclasses.replace(splits["test"], examples=7)}, {})
 
 

@@ -1,10 +1,13 @@
 import json
 import math
+import re
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from ikelos import pipelines
 from ikelos.pipelines import runner
 from ikelos.pipelines.data.order import WHOLE
 from ikelos.pipelines.data.store import Ragged
@@ -78,19 +81,29 @@ def test_losses_count_no_padding(prepared, store_of, tmp_path):
     assert epoch["loss"] == pytest.approx(mean_nll(stage.build({}), Ragged.of(rows)), rel=1e-5)
 
 
+OTHERS = re.compile("shakespeare|hamlet|romeo|nanogpt|to be, or not", re.IGNORECASE)
+
+
 def test_an_lstm_of_subwords_is_trained_reported_and_served(tiny, tmp_path):
     lstm = "model={architecture: lstm, context: 16, num_layers: 1, size: 16, dropout: 0.0}"
     subwords = "data.vocabulary={kind: bpe, size: 290}"
-    runner.run(tiny(lstm, subwords, "training.steps=2", "training.steps_per_epoch=2"), tmp_path / "run")
+    as_shipped = ("evaluation.peers=null", "evaluation.samples.prompts=null")
+    runner.run(tiny(lstm, subwords, *as_shipped, "training.steps=2", "training.steps_per_epoch=2"), tmp_path / "run")
     with StockModel(tmp_path / "run" / "export" / "1") as served:
         scored = served.run("serving_default", {"text": ["the cat", "", "é"]})
         row = {"length": [9], "temperature": [0.0], "top_k": [0], "top_p": [1.0], "seed": [0]}
         written = served.run("generate", {"prompt": ["the cat"], **row})
     assert np.isfinite(scored["log_likelihood"]).all()
+    # What Keras loads says the same.
+    run = pipelines.load(tmp_path / "run")
+    tokens = run.preprocessing.vocabulary.encode(["the cat"]).to_tensor()
+    logits = run.model(tf.pad(tokens, [[0, 0], [1, 0]], constant_values=BEGIN))
+    following = scored["next_token_log_probabilities"][0]
+    np.testing.assert_allclose(tf.nn.log_softmax(logits[0, -1]), following, rtol=1e-4, atol=1e-5)
     written["text"][0].decode()
     report = json.loads((tmp_path / "run" / "report" / "report.json").read_text())
     assert report["title"] == "Language model: files"
-    headings = ["", "Against baselines and peers", "By document", "Training", "What it writes", "Where it is surprised"]
+    headings = ["", "Against baselines", "By document", "Training", "What it writes", "Where it is surprised"]
     assert [section["heading"] for section in report["sections"]] == [*headings, "The data", "The machine"]
     assert report["sections"][1]["alt"].startswith("Nats per character: Ikelos lstm, 1 layers, 16 wide ")
     surprisal = report["sections"][5]
@@ -98,3 +111,12 @@ def test_an_lstm_of_subwords_is_trained_reported_and_served(tiny, tmp_path):
     assert "".join(surprisal["pieces"]) == "the cat sat on the log. \ufffd\ufffd"
     assert max(map(len, surprisal["pieces"])) > 1
     assert len(surprisal["nats"]) == len(surprisal["pieces"])
+    # Its own text alone is in the report and in the examples.
+    assert [sample["prompt"] for sample in report["sections"][4]["samples"]] == [
+        "",
+        "the cat sat on the mat. the dog sat on ",
+    ]
+    written = [*(tmp_path / "run").glob("report/*"), *(tmp_path / "run").glob("export/1/assets.extra/*.json")]
+    assert len(written) > 2
+    for path in (*written, tmp_path / "run" / "recipe.yaml"):
+        assert not OTHERS.search(path.read_text()), path

@@ -1,0 +1,47 @@
+"""`ikelos recipe`."""
+
+from typing import Annotated
+
+import typer
+
+from ikelos.pipelines.cli.arguments import Recipe
+from ikelos.pipelines.console import console, shown
+
+EXAMPLE = (
+    "Example: [bold]ikelos recipe language_modeling > mine.yaml[/bold]"
+    "\n\nThe copy is run by its path: [bold]ikelos run mine.yaml[/bold]. Writes nothing but its output."
+)
+
+
+def recipe(
+    recipe: Recipe,
+    keys: Annotated[
+        bool, typer.Option("--keys", help="List every key that may be set: its type, the recipe's value, its meaning.")
+    ] = False,
+) -> None:
+    """Print a recipe, to copy and change it, or what each of its keys means."""
+    from ikelos.pipelines import recipe as recipes
+
+    if keys:
+        _print_keys(recipe)
+    else:
+        print(recipes.text(recipe), end="")
+
+
+def _print_keys(name: str) -> None:
+    from ikelos.pipelines import recipe as recipes
+    from ikelos.pipelines.recipe import yaml12
+
+    loaded = recipes.load(name)
+    values, order = dict(recipes.leaves(recipes.plain(loaded))), list(loaded.raw)
+    out = console()
+    keys = recipes.keys(type(loaded.config))
+    for key in sorted(keys, key=lambda key: order.index(key.top) if key.top in order else -1):
+        title = f"[bold cyan]{shown(key.name)}[/bold cyan]"
+        if key.name in values:
+            title += f" = {shown(yaml12.inline(values[key.name]))}"
+        title += f"  [dim]{shown(key.kind)}"
+        if key.alternative:
+            title += f", with {shown(key.alternative)}"
+        out.print(("\n" if key.section else "") + title + "[/dim]", soft_wrap=True)
+        out.print(f"    {shown(key.meaning)}", soft_wrap=True)

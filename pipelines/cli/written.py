@@ -1,0 +1,39 @@
+"""How a command ends: what it wrote where, and what can be done with it."""
+
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+from ikelos.pipelines.console import columns, console, shown
+
+
+def print_written(written: Mapping[str, Path | str]) -> None:
+    """Prints where a command wrote what, how its model is served if it exported one, and the `Result` if it has one."""
+    out = console()
+    out.print("\n[bold]Written[/bold]")
+    out.print(columns({name: value for name, value in written.items() if name != "Result"}))
+    if "SavedModel" in written:
+        # On a line of its own and never broken, so that it can be copied.
+        command = serving_command(Path(written["SavedModel"]).parent)
+        out.print(f"\n[bold]Serve it[/bold]\n{shown(command)}", soft_wrap=True)
+    if "Result" in written:
+        out.print(f"\n[bold]Result[/bold]  {shown(written['Result'])}", soft_wrap=True)
+
+
+def serving_command(base: Path) -> str:
+    """The command of a shell that serves the newest version in a folder by TensorFlow Serving, with REST on port 8501.
+
+    Args:
+        base: The folder of the versions, `<run>/export`; the model is called as the run's folder.
+    """
+    base = base.absolute()
+    # What a URL and Docker take as they are.
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", base.parent.name) or "model"
+    # A mount is a line of CSV; with -v a colon would be no part of a path.
+    source = f"source={base}"
+    if re.search(r'[,"]', source):
+        source = '"' + source.replace('"', '""') + '"'
+    mount = f"type=bind,{source},target=/models/{name},readonly"
+    command = ["docker", "run", "--rm", "-p", "8501:8501", "--mount", mount, "-e", f"MODEL_NAME={name}"]
+    return shlex.join([*command, "tensorflow/serving"])

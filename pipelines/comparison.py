@@ -1,0 +1,178 @@
+"""Finished runs side by side: what differs in their recipes, their curves and their figures."""
+
+import dataclasses
+import json
+import statistics
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ikelos.pipelines import phases
+from ikelos.pipelines import recipe as recipes
+from ikelos.pipelines import task as tasks
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.folder import Folder
+from ikelos.pipelines.metric import Metric
+from ikelos.pipelines.recipe import Recipe
+from ikelos.pipelines.recipe.sections import trainings
+from ikelos.pipelines.report import figures, page
+from ikelos.pipelines.report.sections import Column, Picture, Section, Table
+from ikelos.pipelines.training import history
+from ikelos.pipelines.training.history import Record
+
+MINUTES = Metric("minutes", "minutes of training", ".1f")
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread:
+    """How a figure varies over runs of other seeds.
+
+    Attributes:
+        mean: Over the runs.
+        deviation: Standard deviation of a run, estimated from them (with n - 1).
+    """
+
+    mean: float
+    deviation: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What `compare` found.
+
+    Attributes:
+        metrics: Those of the task, and the minutes of training.
+        figures: Of each run, by its folder, the value of each metric by its name.
+        spread: Of each metric by its name, if the runs differ in their seeds alone.
+        differences: Of each dotted key in which the recipes differ the value of each run.
+        same_data: Whether all were measured on the same test data.
+        written: The page and its numbers, named for people.
+    """
+
+    metrics: tuple[Metric, ...]
+    figures: dict[str, dict[str, float]]
+    spread: dict[str, Spread]
+    differences: dict[str, tuple[Any, ...]]
+    same_data: bool
+    written: dict[str, Path]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    name: str
+    recipe: Recipe
+    results: dict[str, Any]
+    stages: dict[str, tuple[Metric, list[Record]]]
+    """What validation is decided by, and the records of the epochs."""
+
+
+def compare(runs: Sequence[Path], folder: Path) -> Comparison:
+    """Compares runs of one task, and writes a page about them.
+
+    Args:
+        runs: Their folders, two or more; all evaluated.
+        folder: Where `report.html` and `report.json` go.
+
+    Raises:
+        UserError: If a folder holds no evaluated run, or the runs are of several tasks.
+    """
+    found = [_read(path) for path in runs]
+    names = sorted({run.recipe.task for run in found})
+    if len(names) > 1:
+        raise UserError(f"runs to compare must be of one task. Received: runs of {', '.join(names)}")
+    metrics = (*tasks.of_recipe(found[0].recipe).metrics, MINUTES)
+    values = {run.name: _figures(run, metrics) for run in found}
+    differences = recipes.difference(*(run.recipe for run in found))
+    differences.pop("description", None)
+    result = Comparison(
+        metrics=metrics,
+        figures=values,
+        spread=_spread(values, metrics) if _differ_in_seeds(found, differences) else {},
+        differences=differences,
+        same_data=len({run.results["data"]["test"]["sha256"] for run in found}) == 1,
+        written={},
+    )
+    facts = {
+        "figures": values,
+        "spread": {name: dataclasses.asdict(spread) for name, spread in result.spread.items()},
+        "differences": differences,
+    }
+    title = f"{len(found)} runs: {found[0].recipe.task.replace('_', ' ')}"
+    written = page.write(folder, title, facts, list(_sections(result, found)))
+    return dataclasses.replace(
+        result, written={"Comparison": written["Report"], "Its numbers": written["Report's numbers"]}
+    )
+
+
+def _read(path: Path) -> _Run:
+    folder = Folder(path)
+    folder.check()
+    if not folder.evaluation.is_file():
+        raise UserError(f"the run in {path} is not evaluated. Run its recipe in the same folder to continue it")
+    recipe = recipes.load(folder.recipe)
+    task = tasks.of_recipe(recipe)
+    stages = {
+        stage.name: (
+            stage.metric,
+            [record for record in history.read(folder.history(stage.name)) if record["event"] == "epoch"],
+        )
+        for stage in task.stages(phases.load(task, folder.preprocessing))
+    }
+    return _Run(str(path), recipe, json.loads(folder.evaluation.read_text(encoding="utf-8")), stages)
+
+
+def _figures(run: _Run, metrics: Sequence[Metric]) -> dict[str, float]:
+    minutes = sum(epochs[-1]["seconds"] for _, epochs in run.stages.values()) / 60
+    measured = run.results["model"] | {MINUTES.name: minutes}
+    return {metric.name: measured[metric.name] for metric in metrics}
+
+
+def _differ_in_seeds(runs: Sequence[_Run], differences: dict[str, tuple[Any, ...]]) -> bool:
+    seeds = {f"{key}.seed" for key, _ in trainings(runs[0].recipe.config)}
+    return bool(differences) and differences.keys() <= seeds
+
+
+def _spread(values: dict[str, dict[str, float]], metrics: Sequence[Metric]) -> dict[str, Spread]:
+    columns = {metric.name: [figures[metric.name] for figures in values.values()] for metric in metrics}
+    return {name: Spread(statistics.fmean(column), statistics.stdev(column)) for name, column in columns.items()}
+
+
+def _sections(comparison: Comparison, runs: Sequence[_Run]) -> Iterator[Section]:
+    names = [run.name for run in runs]
+    other = [] if comparison.same_data else ["They were measured on different test data, so these figures are no race."]
+    yield Table(
+        heading="Figures",
+        prose=other,
+        columns=[Column("Run"), *(Column(metric.unit, metric.format) for metric in comparison.metrics)],
+        rows=[list(row) for row in rows(comparison)],
+    )
+    yield Table(
+        heading="What differs in their recipes",
+        prose=[] if comparison.differences else ["Nothing."],
+        columns=[Column("Key"), *(Column(name) for name in names)],
+        rows=[[key, *map(_written, values)] for key, values in comparison.differences.items()],
+    )
+    apart = any(key.startswith("data.") for key in comparison.differences)
+    for stage, (metric, _) in runs[0].stages.items():
+        curves = {run.name: run.stages[stage][1] for run in runs}
+        yield Picture(
+            prose=["Of other data or preprocessing each: these curves are in units of their own."] if apart else [],
+            heading="Validation" if len(runs[0].stages) == 1 else f"Validation: {stage.replace('_', ' ')}",
+            figure=figures.validation_curves(curves, metric),
+            alt=f"{metric.unit} of the validation data over the training steps of each run.",
+        )
+
+
+def rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
+    """The table of figures as people read it: a row for each run, and with a spread two more."""
+    for name, values in comparison.figures.items():
+        yield name, *(metric.text(values[metric.name]) for metric in comparison.metrics)
+    if comparison.spread:
+        # Whole numbers have a mean that is none.
+        finer = [dataclasses.replace(m, format=",.1f") if m.format.endswith("d") else m for m in comparison.metrics]
+        yield "mean", *(metric.text(comparison.spread[metric.name].mean) for metric in finer)
+        yield "standard deviation", *(metric.text(comparison.spread[metric.name].deviation) for metric in finer)
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

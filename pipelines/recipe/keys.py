@@ -1,0 +1,141 @@
+"""Every key that a recipe may have, and what it means: the sections' fields with the words of their docstrings."""
+
+import dataclasses
+import inspect
+import re
+import types
+import typing
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic.fields import FieldInfo
+
+from ikelos.pipelines.recipe.sections import LARGEST
+
+ITEM = "[]"
+"""Ends the name of a list whose items have keys of their own."""
+
+HEAD = {
+    "task": "Which task of `ikelos.pipelines.tasks` the recipe is for.",
+    "description": "One line: what it does, how long it takes, the metric to expect. May be left out.",
+    "from": "The folder of a finished run whose weights and preprocessing this one begins with. May be left out.",
+}
+_TYPES = {int: "integer", float: "number", bool: "true or false", str: "text"}
+_BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+    """One key of a recipe.
+
+    Attributes:
+        name: Dotted; the keys of a list's items stand behind `[]`.
+        kind: What its value must be, in a few words.
+        meaning: In a sentence or two.
+        alternative: Which choice it belongs to, such as `model.architecture=lstm`; empty if it is always there.
+        section: Whether it has keys of its own.
+    """
+
+    name: str
+    kind: str
+    meaning: str
+    alternative: str
+    section: bool
+
+    @property
+    def top(self) -> str:
+        """The section that it stands in, or the key itself."""
+        return self.name.partition(".")[0]
+
+
+def keys(config: type[pydantic.BaseModel]) -> list[Key]:
+    """The keys of a recipe whose config is of this class, sections before their keys, in the order of their fields."""
+    head = [Key(name, "text", meaning, "", section=False) for name, meaning in HEAD.items()]
+    return head + list(_keys(config, "", ""))
+
+
+def _keys(section: type[pydantic.BaseModel], prefix: str, alternative: str) -> Iterator[Key]:
+    meanings = attributes(section)
+    for field_name, field in section.model_fields.items():
+        name = f"{prefix}{field_name}"
+        sections = list(models(field.annotation))
+        # A section of one kind says itself what it is for.
+        meaning = meanings.get(field_name) or (_summary(sections[0]) if len(sections) == 1 else "")
+        yield Key(name, kind(field), meaning, alternative, section=bool(sections))
+        inside = name + (ITEM if _is_list(field.annotation) else "") + "."
+        if not field.discriminator:
+            for member in sections:
+                yield from _keys(member, inside, alternative)
+            continue
+        members = alternatives(field)
+        chooser = f"{inside}{field.discriminator}"
+        words = " ".join(f"`{value}`: {_summary(member)}" for value, member in members.items())
+        yield Key(chooser, " | ".join(members), words, alternative, section=False)
+        for value, member in members.items():
+            for key in _keys(member, inside, f"{chooser}={value}"):
+                if key.name != chooser:
+                    yield key
+
+
+def alternatives(field: FieldInfo) -> dict[str, type[pydantic.BaseModel]]:
+    """The sections that a field with a discriminator may be, by the value that chooses each."""
+    found = {}
+    for member in models(field.annotation):
+        [value] = typing.get_args(member.model_fields[str(field.discriminator)].annotation)
+        found[value] = member
+    return found
+
+
+def models(annotation: Any) -> Iterator[type[pydantic.BaseModel]]:
+    """The sections that a value of this type may be, or hold."""
+    if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
+        yield annotation
+    for argument in typing.get_args(annotation):
+        yield from models(argument)
+
+
+def kind(field: FieldInfo) -> str:
+    """What the value of a field must be: `integer > 0`, `list of text`, `packed | bucketed`."""
+    return _kind(field.annotation, field.metadata)
+
+
+def _kind(annotation: Any, metadata: Any = ()) -> str:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        return _kind(arguments[0], [bound for about in arguments[1:] for bound in getattr(about, "metadata", [about])])
+    if origin is Literal:
+        return " | ".join(map(str, arguments))
+    if origin in (typing.Union, types.UnionType):
+        kinds = dict.fromkeys("null" if argument is type(None) else _kind(argument, metadata) for argument in arguments)
+        return " or ".join(kinds)
+    if origin is tuple:
+        if arguments[-1] is Ellipsis:
+            return f"list of {_kind(arguments[0])}".replace("list of section", "list of sections")
+        return f"[{', '.join(map(_kind, arguments))}]"
+    if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
+        return "section"
+    found = [(sign, getattr(bound, name, None)) for bound in metadata for name, sign in _BOUNDS.items()]
+    bounds = [f"{sign} {value}" for sign, value in found if value not in (None, LARGEST)]
+    return " ".join([_TYPES[annotation], " and ".join(bounds)]).strip()
+
+
+def _is_list(annotation: Any) -> bool:
+    return any(typing.get_origin(part) is tuple for part in (annotation, *typing.get_args(annotation)))
+
+
+def attributes(section: type) -> dict[str, str]:
+    """What the `Attributes:` of the docstrings of a class and of those it inherits from say of each."""
+    found: dict[str, str] = {}
+    parents = [parent for parent in section.__mro__ if parent not in pydantic.BaseModel.__mro__]
+    for parent in reversed(parents):
+        _, _, part = inspect.cleandoc(parent.__dict__.get("__doc__") or "").partition("Attributes:\n")
+        part = re.split(r"\n(?=\S)", part)[0]
+        for name, words in re.findall(r"^    (\w+): ((?:.|\n(?!    \w+: ))*)", part, re.MULTILINE):
+            found[name] = " ".join(words.split())
+    return found
+
+
+def _summary(section: type) -> str:
+    """The first paragraph of a class's docstring."""
+    return " ".join(inspect.cleandoc(section.__doc__ or "").split("\n\n")[0].split())

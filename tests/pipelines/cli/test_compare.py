@@ -1,0 +1,25 @@
+import shutil
+
+
+def test_figures_and_differences_stand_side_by_side(ikelos_command, toy, finished, tmp_path):
+    runs = [shutil.copytree(finished, tmp_path / name) for name in ("a", "b")]
+    recipe = (runs[1] / "recipe.yaml").read_text()
+    (runs[1] / "recipe.yaml").write_text(recipe.replace("learning_rate: 0.05", "learning_rate: 0.5"))
+    result = ikelos_command("compare", *runs, "--output", "page")
+    assert (result.status, result.err) == (0, "")
+    table, _, differences = result.out.partition("What differs in their recipes")
+    head, *rows = table.splitlines()
+    assert "share as asked for" in head
+    assert [row.split()[0] for row in rows if row.strip()] == [str(run) for run in runs]
+    assert differences.split()[:4] == ["judge.optimizers.model.learning_rate", "0.05", "|", "0.5"]
+    assert "page/report.html" in differences
+    (runs[1] / "recipe.yaml").write_text(recipe.replace("seed: 0", "seed: 1"))
+    result = ikelos_command("compare", *runs, "--output", "page")
+    assert [row.split()[0] for row in result.out.splitlines()[3:5]] == ["mean", "standard"]
+
+
+def test_two_runs_are_asked_for(ikelos_command, tmp_path):
+    alone = ikelos_command("compare", tmp_path)
+    assert (alone.status, alone.err) == (2, "Error: `ikelos compare` must be given two runs or more. Received: 1\n")
+    missing = ikelos_command("compare", tmp_path, tmp_path / "none")
+    assert (missing.status, missing.err.startswith("Error: no ")) == (2, True)

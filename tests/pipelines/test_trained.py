@@ -1,0 +1,36 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from ikelos import pipelines
+from ikelos.pipelines import phases, preprocessing
+from ikelos.pipelines.errors import UserError
+
+
+def test_a_run_comes_back_with_the_weights_that_were_evaluated(toy, finished):
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+    run = pipelines.load(str(finished))
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
+    assert list(run.models) == ["judge", "maker"]
+    assert run.model is run.models["maker"]
+    assert isinstance(run.preprocessing, preprocessing.Preprocessing)
+    assert run.recipe.config.judge.steps == 4
+    assert run.figures == json.loads((finished / "evaluation.json").read_text())
+    # The averages of a stage that has some, as the checkpoints have them.
+    _, restored = phases.restore(run.task, finished / "preprocessing", lambda name: finished / "stages" / name)
+    for name, model in restored.items():
+        for weight, expected in zip(run.models[name].get_weights(), model.get_weights(), strict=True):
+            np.testing.assert_array_equal(weight, expected)
+
+
+def test_a_folder_without_a_finished_run_says_so(toy, finished, tmp_path):
+    with pytest.raises(UserError, match=r"^no such folder: .*/none$"):
+        pipelines.load(tmp_path / "none")
+    with pytest.raises(UserError, match=r"^no run in .*: it has no recipe\.yaml\. `ikelos run` makes one$"):
+        pipelines.load(tmp_path)
+    run = shutil.copytree(finished, tmp_path / "run")
+    shutil.rmtree(run / "models")
+    with pytest.raises(UserError, match=r"^the run in .*/run is not finished\."):
+        pipelines.load(run)

@@ -124,7 +124,7 @@ def assert_says_what_is_wrong(error, inputs, attributes):
         return
     # A graph raises ValueError where shapes are inferred.
     assert isinstance(error, (ValueError, tf.errors.InvalidArgumentError)), error
-    assert re.search(rf"\b({'|'.join((*inputs, *attributes))}): expected ", str(error)), error
+    assert re.search(rf"`(num_)?({'|'.join((*inputs, *attributes))})`.* must ", str(error)), error
 
 
 def fuzz(oracle, seed):

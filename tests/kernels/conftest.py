@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 ULP = 2.0**-24  # what one rounding to float32 costs at most, relative
-FORBIDDEN = -1e30
+MASKED_LOGIT = -1e30
 
 
 @pytest.fixture(params=["eager", "traced", "shapes known late", "compiled", "compiled, shapes known late"])
@@ -72,7 +72,7 @@ class AttentionOracle:
         self.head_of = np.arange(heads) // (heads // key_heads if heads else 1)
         self.keys, self.values = self.key[:, :, self.head_of], self.value[:, :, self.head_of]
         bias = np.zeros(self.shape) if self.bias is None else np.broadcast_to(self.bias, self.shape).astype("float64")
-        allowed = self._allowed() & ~(bias <= FORBIDDEN)
+        allowed = self._allowed() & ~(bias <= MASKED_LOGIT)
         bias = np.where(allowed, bias, 0)
         logits = np.einsum("btnh,bsnh->bnts", self.query, self.keys) * self.scale + bias
         sizes = np.einsum("btnh,bsnh->bnts", abs(self.query), abs(self.keys)) * abs(self.scale) + abs(bias)
@@ -80,13 +80,13 @@ class AttentionOracle:
             distances = np.asarray(self.alibi_slopes, "float64")[:, None, None] * abs(self._distances())
             logits, sizes = logits - distances, sizes + abs(distances)
         self.allowed = allowed
-        highest = np.max(logits, axis=-1, keepdims=True, where=allowed, initial=-1e300)
-        exponentials = np.where(allowed, np.exp(np.where(allowed, logits - highest, 0)), 0)
+        row_max = np.max(logits, axis=-1, keepdims=True, where=allowed, initial=-1e300)
+        exponentials = np.where(allowed, np.exp(np.where(allowed, logits - row_max, 0)), 0)
         total = exponentials.sum(axis=-1, keepdims=True)
         seen = total != 0  # NaN is seen
         self.weights = np.divide(exponentials, total, out=np.zeros(self.shape), where=seen)
         with np.errstate(divide="ignore"):
-            self.residual = np.where(seen, highest + np.log(total), -np.inf)[..., 0].transpose(0, 2, 1)
+            self.residual = np.where(seen, row_max + np.log(total), -np.inf)[..., 0].transpose(0, 2, 1)
         self.factors = self._dropout()
         dropped = self.weights * self.factors
         self.output = np.einsum("bnts,bsne->btne", dropped, self.values)
@@ -143,34 +143,34 @@ class AttentionOracle:
         """Those by query, key, value and, if there is one, bias; and their bounds."""
         output_grad, residual_grad = np.asarray(output_grad, "float64"), np.asarray(residual_grad, "float64")
         key_heads = self.key.shape[2]
-        by_rows = residual_grad.transpose(0, 2, 1)[..., None]
-        by_weights = np.einsum("btne,bsne->bnts", output_grad, self.values) * self.factors
-        mean = (self.weights * by_weights).sum(axis=-1, keepdims=True)
-        by_logits = self.weights * (by_weights - mean + by_rows)
-        size_by_weights = np.einsum("btne,bsne->bnts", abs(output_grad), abs(self.values)) * self.factors
-        size_mean = (self.weights * size_by_weights).sum(axis=-1, keepdims=True)
-        sizes = self.weights * (size_by_weights + size_mean + abs(by_rows))
+        residual_column = residual_grad.transpose(0, 2, 1)[..., None]
+        weight_grad = np.einsum("btne,bsne->bnts", output_grad, self.values) * self.factors
+        mean = (self.weights * weight_grad).sum(axis=-1, keepdims=True)
+        logit_grad = self.weights * (weight_grad - mean + residual_column)
+        weight_grad_size = np.einsum("btne,bsne->bnts", abs(output_grad), abs(self.values)) * self.factors
+        size_mean = (self.weights * weight_grad_size).sum(axis=-1, keepdims=True)
+        sizes = self.weights * (weight_grad_size + size_mean + abs(residual_column))
         _, _, queries, keys = self.shape
         width = self.query.shape[3] + self.value.shape[3]
         rows = queries * max(1, self.shape[1] // max(key_heads, 1))
         error = 3 * np.max(self.logit_error, initial=0) + ULP * (2 * keys + 2 * width + rows + 24)
 
-        def by_key_heads(x):
+        def sum_over_key_heads(x):
             return np.stack([x[:, :, self.head_of == head].sum(axis=2) for head in range(key_heads)], axis=2)
 
         gradients, bounds = (
             [
                 np.einsum("bnts,bsnh->btnh", logits, of(self.keys)) * of(self.scale),
-                by_key_heads(np.einsum("bnts,btnh->bsnh", logits, of(self.query)) * of(self.scale)),
-                by_key_heads(np.einsum("bnts,btne->bsne", self.weights * self.factors, of(output_grad))),
+                sum_over_key_heads(np.einsum("bnts,btnh->bsnh", logits, of(self.query)) * of(self.scale)),
+                sum_over_key_heads(np.einsum("bnts,btne->bsne", self.weights * self.factors, of(output_grad))),
             ]
-            for logits, of in ((by_logits, lambda x: x), (sizes, np.abs))
+            for logits, of in ((logit_grad, lambda x: x), (sizes, np.abs))
         )
         if self.bias is not None:
             shape = np.shape(self.bias)
-            gradients.append(_summed_to(by_logits, shape))
+            gradients.append(_summed_to(logit_grad, shape))
             # As many additions as pairs share an element.
-            shared = by_logits.size / max(np.size(self.bias), 1)
+            shared = logit_grad.size / max(np.size(self.bias), 1)
             bounds.append(_summed_to(sizes, shape) * (1 + ULP * shared / max(error, ULP)))
         return gradients, [error * bound + 1e-30 for bound in bounds]
 

@@ -247,7 +247,7 @@ def test_one_trace_for_all_sizes(jit_compile, attend, attention_oracle):
     for batch, queries, keys, bias_shape in sizes[:2] if jit_compile else sizes:
         query, key, bias = normal(batch, queries, 4, 8), normal(batch, keys, 2, 8), normal(*bias_shape)
         lengths, seed = np.minimum(np.arange(1, batch + 1), keys).astype("int32"), np.array([1, -2], "int32")
-        output, residual, by_query, by_key, by_bias = run(query, key, bias, lengths, seed)
+        output, residual, query_grad, key_grad, bias_grad = run(query, key, bias, lengths, seed)
         expected = attention_oracle(
             query,
             key,
@@ -264,9 +264,9 @@ def test_one_trace_for_all_sizes(jit_compile, attend, attention_oracle):
         )
         attention_oracle.assert_within(output, expected.output, expected.output_bound)
         attention_oracle.assert_within(residual, expected.residual, expected.residual_bound)
-        attention_oracle.assert_within(by_query, right_query, bounds[0])
-        attention_oracle.assert_within(by_key - right_key, right_value, bounds[1] + bounds[2])
-        attention_oracle.assert_within(by_bias, right_bias, bounds[3])
+        attention_oracle.assert_within(query_grad, right_query, bounds[0])
+        attention_oracle.assert_within(key_grad - right_key, right_value, bounds[1] + bounds[2])
+        attention_oracle.assert_within(bias_grad, right_bias, bounds[3])
     assert run.experimental_get_tracing_count() == 1
 
 
@@ -602,8 +602,8 @@ def test_the_gradient_drops_what_the_output_dropped(attend):
         tape.watch(value)
         weights = attend(query, key, value, **options)
         loss = tf.reduce_sum(weights[..., :1])
-    by_value = tape.gradient(loss, value).numpy()[0, :, 0, 0]
-    np.testing.assert_allclose(by_value, tf.reduce_sum(weights, axis=(0, 1, 2)), rtol=1e-5, atol=1e-6)
+    value_grad = tape.gradient(loss, value).numpy()[0, :, 0, 0]
+    np.testing.assert_allclose(value_grad, tf.reduce_sum(weights, axis=(0, 1, 2)), rtol=1e-5, atol=1e-6)
     dropped = weights.numpy() == 0
     assert 0.2 < dropped.mean() < 0.6
     whole = attend(query, key, value).numpy()

@@ -412,17 +412,17 @@ def test_traced_with_unknown_sizes(op_name, batch, jit_compile, implementation):
         return results, tape.gradient(loss, [inputs, *state])
 
     options = {"sequence_lengths": lengths, "implementation": "reference"}
-    expected, (by_inputs, *_, by_last) = ours(op_name, given, options)
+    expected, (inputs_grad, *_, last_grad) = ours(op_name, given, options)
     results, gradients = run(lengths, given["inputs"], *state)
     assert_close(results, expected, 16 * ULP)
-    assert_close([gradients[0], gradients[-1]], [by_inputs, by_last], 64 * ULP)
+    assert_close([gradients[0], gradients[-1]], [inputs_grad, last_grad], 64 * ULP)
     # The same graph takes no steps too: then the states are what they were.
     results, gradients = run(np.zeros([2], "int32"), given["inputs"][:, :0], *state)
     assert results[0].shape == (2, 0, 4)
     assert gradients[0].shape == (2, 0, 3)
-    for final, by_initial, initial in zip(results[1:], gradients[1:], state, strict=True):
+    for final, initial_grad, initial in zip(results[1:], gradients[1:], state, strict=True):
         np.testing.assert_array_equal(final, initial)
-        np.testing.assert_allclose(by_initial, np.cos(initial), rtol=0, atol=2 * ULP)
+        np.testing.assert_allclose(initial_grad, np.cos(initial), rtol=0, atol=2 * ULP)
 
 
 @each_op
@@ -528,7 +528,7 @@ def test_second_gradients(op_name, name):
 
 @each_op
 @each_implementation
-def test_gradients_by_each_result_add_up(op_name, implementation):
+def test_gradients_of_each_result_add_up(op_name, implementation):
     given = arguments(op_name, np.random.default_rng(9), batch=2, steps=3, features=4, units=5)
     kernel, mask = tf.constant(given["kernel"]), tf.ones([2, GATES[op_name], 5])
     parts = []
@@ -538,9 +538,9 @@ def test_gradients_by_each_result_add_up(op_name, implementation):
             changes = {"kernel": kernel, "recurrent_dropout_mask": mask, "implementation": implementation}
             results = tf.nest.flatten(getattr(kernels, op_name)(**given | changes))
             loss = loss_of([results[result]])
-        by_kernel, by_mask = tape.gradient(loss, [kernel, mask])
-        assert by_mask is None
-        parts.append(by_kernel)
+        kernel_grad, mask_grad = tape.gradient(loss, [kernel, mask])
+        assert mask_grad is None
+        parts.append(kernel_grad)
     _, gradients = ours(op_name, given, {"implementation": implementation})
     assert_close([sum(parts)], [gradients[1]], 32 * ULP)
 

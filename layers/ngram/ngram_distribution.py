@@ -40,7 +40,7 @@ class NgramDistribution(keras.layers.Layer):
     Example:
 
     >>> layer = NgramDistribution(vocabulary_size=5, order=3, num_ngrams=100)
-    >>> layer.adapt([np.array([1, 2, 3, 1, 2, 3, 1, 2, 3, 4])])
+    >>> layer.adapt([[1, 2, 3, 1, 2, 3, 1, 2, 3, 4]])
     >>> int(tf.argmax(layer(tf.constant([[1, 2]]))[0, 1]))
     3
     """

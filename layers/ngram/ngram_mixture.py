@@ -61,7 +61,7 @@ class NgramMixture(keras.layers.Layer):
     The network here is a single layer that sees the last token alone:
 
     >>> mixture = NgramMixture(vocabulary_size=5, size=8, order=3, num_ngrams=100, longest_match=4, window=16)
-    >>> mixture.adapt([np.array([1, 2, 3, 1, 2, 3, 1, 2, 3, 4])])
+    >>> mixture.adapt([[1, 2, 3, 1, 2, 3, 1, 2, 3, 4]])
     >>> embedding, head = keras.layers.Embedding(5, 8), keras.layers.Dense(5)
     >>> tokens = tf.constant([[1, 2]])
     >>> evidence = mixture.evidence(tokens)

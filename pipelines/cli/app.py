@@ -55,9 +55,9 @@ def _global_options(
 
 def execute(arguments: list[str]) -> int:
     """Runs the command that `arguments` name; gives the exit status. Only `--debug` shows a traceback."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # A file's name need not be text of the terminal's encoding.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # The name of a file need not be text in the terminal's encoding. Standard error escapes by default.
+        sys.stdout.reconfigure(errors="backslashreplace")
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
     interrupted = []

@@ -74,7 +74,7 @@ class Whole(Base):
 
 
 def test_sections_unions_lists_and_types_are_told():
-    found = [(key.name, key.kind, key.meaning, key.alternative) for key in keys(Whole)[2:]]
+    found = [(key.name, key.kind, key.meaning, key.alternative) for key in keys(Whole)[3:]]
     assert found == [
         ("on", "true or false", "As of the base, and more.", ""),
         ("items", "list of sections", "Some.", ""),
@@ -92,7 +92,11 @@ def test_sections_unions_lists_and_types_are_told():
 
 
 def test_a_recipe_has_a_head():
-    assert [(key.name, key.kind) for key in keys(Whole)[:2]] == [("task", "text"), ("description", "text")]
+    assert [(key.name, key.kind) for key in keys(Whole)[:3]] == [
+        ("task", "text"),
+        ("description", "text"),
+        ("from", "text"),
+    ]
 
 
 def test_what_a_docstring_says_of_attributes():
@@ -113,4 +117,4 @@ def test_every_key_of_every_recipe_has_a_meaning(name):
     # As pydantic itself has them.
     schema = type(loaded.config).model_json_schema()
     fields = {field for section in (schema, *schema["$defs"].values()) for field in section["properties"]}
-    assert {key.rpartition(".")[2] for key in found} == fields | {"task", "description"}
+    assert {key.rpartition(".")[2] for key in found} == fields | {"task", "description", "from"}

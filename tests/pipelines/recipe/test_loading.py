@@ -215,7 +215,7 @@ IN_OVERRIDE = {
     "task=": "missing key task",
     "task=greetings": "task must be one of greeting, points. Received: 'greetings' (did you mean greeting?)",
     "description=3": "description must be text. Received: 3",
-    "a.b.c=1": "unknown key a.b.c; valid here: task, description, evaluation, export, data, model, training",
+    "a.b.c=1": "unknown key a.b.c; valid here: task, description, from, evaluation, export, data, model, training",
     "training.steps=2147483648": "training.steps must be at most 2147483647. Received: 2147483648",
     "training.stepz=": "unknown key training.stepz; the nearest valid key is training.steps",
     "training.steps=0": "training.steps must be greater than 0. Received: 0",
@@ -273,8 +273,8 @@ SWITCHES = {
     ("toy", "model.kind=attentive"): "model must have the keys kind, heads. Received: it without heads and with "
     "units. Write all of it: --set 'model={kind: attentive, heads: ...}'",
     ("language_modeling", "model.architecture=lstm"): "model must have the keys architecture, context, num_layers, "
-    "size, dropout. Received: it with num_heads, hidden_size, ngram_orders, ngram_buckets. Write all of it: "
-    "--set 'model={architecture: lstm, context: 128, num_layers: 4, size: 256, dropout: 0.0}'",
+    "size, dropout. Received: it with num_heads, hidden_size, ngrams. Write all of it: "
+    "--set 'model={architecture: lstm, context: 512, num_layers: 4, size: 192, dropout: 0.0}'",
     ("image_generation_vae", "model.prior.kind=vamp"): "model.prior must have the keys kind, num_components. Received: "
     "it without num_components and with num_couplings, hidden_units. Write all of it: "
     "--set 'model.prior={kind: vamp, num_components: ...}'",

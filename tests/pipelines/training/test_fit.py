@@ -178,15 +178,15 @@ def cosine(step, steps):
 def test_more_steps_go_on_with_the_schedule_of_all_of_them(tiny, tmp_path, monkeypatch, capsys):
     tiny.fit(tiny.stage(), tiny.training(), tmp_path)
     before = history(tmp_path)
-    original = progress.Progress.step
+    original = progress.Progress.advance
 
-    def interrupted(self, step):
-        original(self, step)
-        if step == 22:
+    def interrupted(self, number=1):
+        original(self, number)
+        if self.done == 22:
             signal.raise_signal(signal.SIGTERM)
 
     with monkeypatch.context() as patch:
-        patch.setattr(progress.Progress, "step", interrupted)
+        patch.setattr(progress.Progress, "advance", interrupted)
         with pytest.raises(Terminated, match="at step 22 of 30"):
             tiny.fit(tiny.stage(), tiny.training(steps=30), tmp_path)
     assert (

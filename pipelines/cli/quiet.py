@@ -23,6 +23,8 @@ _NOISE = re.compile(
     rb"|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IW] "
     rb"|To enable the following instructions: "
 )
+_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""Signals that the filter outlives: it ends when all who write to it have ended."""
 _LONGEST_WAIT = 2.0
 """Seconds; a child that outlives the command may hold standard error open."""
 
@@ -36,10 +38,13 @@ def filtered() -> Iterator[None]:
     sys.stderr.flush()
     sys.stdout.flush()
     read, write = os.pipe()
+    # Blocked until the child ignores them: a Ctrl-C at its very start would show a traceback of it.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _IGNORED)
     child = os.fork()
     if not child:
         os.close(write)
         _pass_on(read)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     os.close(read)
     kept = os.dup(2)
     os.dup2(write, 2)
@@ -61,7 +66,7 @@ def _pass_on(read: int) -> None:
     """Reads to the end and ends the process: nothing of the command may run in it."""
     try:
         # It ends when all who write have ended, and never before.
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        for number in _IGNORED:
             signal.signal(number, signal.SIG_IGN)
         nowhere = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1):  # who reads standard output waits for its end

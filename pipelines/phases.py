@@ -250,6 +250,7 @@ def export(task: AnyTask, preprocessing: Preprocessing, models: Models, base: Pa
 
 
 def _parameters(models: Models) -> int:
-    """How many there are in all models together; a model may hold one of a stage before."""
+    """Returns the number of weights of all models, counting shared ones once and leaving out tables of integers."""
     unique = {id(variable): variable for model in models.values() for variable in model.weights}
-    return sum(math.prod(variable.shape) for variable in unique.values())
+    weights = [variable for variable in unique.values() if "float" in variable.dtype]
+    return sum(math.prod(variable.shape) for variable in weights)

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from ikelos.layers.ngram.ngram_mixture import NgramMixture
 from ikelos.layers.normalization.fused_rms_normalization import FusedRMSNormalization
+from ikelos.layers.options import is_integer
 from ikelos.layers.transformer.decoder_block import DecoderBlock
 
 
@@ -27,7 +28,7 @@ class TransformerLanguageModel(keras.Model):
         ngram_order: Length of the longest n-grams that are mixed into the predictions, together with repetitions in the
             context (`ikelos.layers.NgramMixture`); 0 for a Transformer alone. Call `adapt` to count them before
             training. XLA cannot compile a model with n-grams.
-        num_ngrams: Largest number of distinct n-grams, as in `ikelos.layers.NgramDistribution`.
+        max_ngrams: Largest number of distinct n-grams, as in `ikelos.layers.NgramDistribution`.
         longest_match: Number of tokens up to which longer repetitions get a weight of their own.
 
     Call arguments:
@@ -53,7 +54,7 @@ class TransformerLanguageModel(keras.Model):
         num_key_value_heads=None,
         dropout=0.0,
         ngram_order=0,
-        num_ngrams=4_000_000,
+        max_ngrams=4_000_000,
         longest_match=24,
         **kwargs,
     ):
@@ -66,8 +67,10 @@ class TransformerLanguageModel(keras.Model):
         self.hidden_size = hidden_size
         self.num_key_value_heads = num_key_value_heads
         self.dropout = dropout
+        if not is_integer(ngram_order) or ngram_order < 0:
+            raise ValueError(f"`ngram_order` must be an integer of at least 0. Received: ngram_order={ngram_order!r}")
         self.ngram_order = ngram_order
-        self.num_ngrams = num_ngrams
+        self.max_ngrams = max_ngrams
         self.longest_match = longest_match
         self.mixture = None
         if ngram_order:
@@ -75,7 +78,7 @@ class TransformerLanguageModel(keras.Model):
                 vocabulary_size,
                 size,
                 ngram_order,
-                num_ngrams,
+                max_ngrams,
                 longest_match,
                 window=context,
                 name="mixture",
@@ -123,6 +126,9 @@ class TransformerLanguageModel(keras.Model):
         Args:
             documents: Sequence of int arrays `[T]` of ids in `[0, V)`. No n-gram spans two documents.
 
+        Returns:
+            The length of the longest n-grams that were kept.
+
         Raises:
             ValueError: If the model has no n-grams, or as for `ikelos.layers.NgramDistribution.adapt`.
         """
@@ -130,7 +136,7 @@ class TransformerLanguageModel(keras.Model):
             raise ValueError("`ngram_order` must be at least 1 for a model to adapt. Received: ngram_order=0")
         if not self.built:
             self.build((None, None))
-        self.mixture.adapt(documents)
+        return self.mixture.adapt(documents)
 
     def call(self, tokens, training=None):
         """Logits `[B,T,V]` of each next token."""
@@ -208,7 +214,7 @@ class TransformerLanguageModel(keras.Model):
             "num_key_value_heads": self.num_key_value_heads,
             "dropout": self.dropout,
             "ngram_order": self.ngram_order,
-            "num_ngrams": self.num_ngrams,
+            "max_ngrams": self.max_ngrams,
             "longest_match": self.longest_match,
         }
 

@@ -52,7 +52,7 @@ def count(documents: Sequence[np.ndarray], order: int, vocabulary_size: int, mos
         raise ValueError(f"`order` must be at least 1. Received: order={order}")
     if len(documents) == 0:
         raise ValueError("`documents` must hold at least one document. Received: none")
-    documents = [checked(document, vocabulary_size) for document in documents]
+    documents = [check_document(document, vocabulary_size) for document in documents]
     lengths = [document.size for document in documents]
     tokens = np.concatenate(documents)
     starts = np.cumsum([0, *lengths[:-1]])
@@ -74,7 +74,7 @@ def count(documents: Sequence[np.ndarray], order: int, vocabulary_size: int, mos
     return levels
 
 
-def checked(document: np.ndarray, vocabulary_size: int) -> np.ndarray:
+def check_document(document: np.ndarray, vocabulary_size: int) -> np.ndarray:
     """Returns a document as int64.
 
     Raises:
@@ -83,12 +83,12 @@ def checked(document: np.ndarray, vocabulary_size: int) -> np.ndarray:
     document = np.asarray(document)
     if document.ndim != 1 or document.size == 0 or document.dtype.kind not in "iu":
         raise ValueError(
-            "A document must be a non-empty one-dimensional array of token ids. "
+            "`documents` must be non-empty one-dimensional arrays of token ids. "
             f"Received: shape={document.shape}, dtype={document.dtype}"
         )
     if document.min() < 0 or document.max() >= vocabulary_size:
         raise ValueError(
-            f"A document's ids must lie in [0, {vocabulary_size}). "
+            f"`documents` must have ids in [0, {vocabulary_size}). "
             f"Received: ids from {document.min()} to {document.max()}"
         )
     return document.astype(np.int64)

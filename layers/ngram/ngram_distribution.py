@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from ikelos.layers.ngram.counting import count, discounts
+from ikelos.layers.options import check_positive
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
@@ -21,15 +22,16 @@ class NgramDistribution(keras.layers.Layer):
 
     With `training=True` each prediction leaves out the occurrence that it predicts (leave-one-out). Otherwise a
     network that trains on the counted text would learn to trust these probabilities too much. The token after the end
-    of a window is unknown, so the last prediction of each row then uses contexts of at most one token.
+    of a row is unknown, so the last prediction of each row then uses contexts of at most one token.
 
     XLA cannot compile this layer, since the sizes of its lookups depend on the data.
 
     Args:
         vocabulary_size: Number of token ids, V.
         order: Length N of the longest n-grams: a prediction depends on the last N - 1 tokens.
-        num_ngrams: Largest number of distinct n-grams of all lengths together; the tables take 12 bytes for each. If
+        max_ngrams: Largest number of distinct n-grams of all lengths together; the tables take 12 bytes for each. If
             the text has more, the longest lengths are dropped.
+        padding_id: Token id that fills shorter rows at the end.
 
     Call arguments:
         tokens: int `[B,T]`. Contexts do not extend to before the first token.
@@ -39,20 +41,20 @@ class NgramDistribution(keras.layers.Layer):
 
     Example:
 
-    >>> layer = NgramDistribution(vocabulary_size=5, order=3, num_ngrams=100)
+    >>> layer = NgramDistribution(vocabulary_size=5, order=3, max_ngrams=100)
     >>> layer.adapt([[1, 2, 3, 1, 2, 3, 1, 2, 3, 4]])
+    3
     >>> int(tf.argmax(layer(tf.constant([[1, 2]]))[0, 1]))
     3
     """
 
-    def __init__(self, vocabulary_size, order, num_ngrams, **kwargs):
+    def __init__(self, vocabulary_size, order, max_ngrams, padding_id=0, **kwargs):
         super().__init__(**kwargs)
-        for name, value in (("vocabulary_size", vocabulary_size), ("order", order), ("num_ngrams", num_ngrams)):
-            if value < 1:
-                raise ValueError(f"`{name}` must be at least 1. Received: {name}={value}")
+        check_positive(vocabulary_size=vocabulary_size, order=order, max_ngrams=max_ngrams)
         self.vocabulary_size = vocabulary_size
         self.order = order
-        self.num_ngrams = num_ngrams
+        self.max_ngrams = max_ngrams
+        self.padding_id = padding_id
         self.supports_jit = False
 
     def build(self, tokens_shape=None):
@@ -65,9 +67,9 @@ class NgramDistribution(keras.layers.Layer):
 
         # A trie. Node 0 is the empty context, the others are n-grams, shorter ones first. The children of node i, the
         # n-grams that continue it by one token, are the nodes from `first[i]` to `first[i + 1]`, sorted by that token.
-        self.following = table("following", (self.num_ngrams + 1,))
-        self.counts = table("counts", (self.num_ngrams + 1,))
-        self.first = table("first", (self.num_ngrams + 2,))
+        self.following = table("following", (self.max_ngrams + 1,))
+        self.counts = table("counts", (self.max_ngrams + 1,))
+        self.first = table("first", (self.max_ngrams + 2,))
         self.discounts = table("discounts", (self.order, 4), "float32")
 
     def adapt(self, documents):
@@ -76,17 +78,20 @@ class NgramDistribution(keras.layers.Layer):
         Args:
             documents: Sequence of int arrays `[T]` of ids in `[0, V)`. No n-gram spans two documents.
 
+        Returns:
+            The length of the longest n-grams that were kept.
+
         Raises:
-            ValueError: If `documents` is empty, a document is not an array of ids as above, or `num_ngrams` is less
+            ValueError: If `documents` is empty, a document is not an array of ids as above, or `max_ngrams` is less
                 than the number of distinct tokens.
         """
         if not self.built:
             self.build()
-        levels = count(documents, self.order, self.vocabulary_size, self.num_ngrams)
-        if levels[0].keys.size > self.num_ngrams:
+        levels = count(documents, self.order, self.vocabulary_size, self.max_ngrams)
+        if levels[0].keys.size > self.max_ngrams:
             raise ValueError(
-                f"`num_ngrams` must be at least {levels[0].keys.size}, the number of distinct tokens. "
-                f"Received: num_ngrams={self.num_ngrams}"
+                f"`max_ngrams` must be at least {levels[0].keys.size}, the number of distinct tokens. "
+                f"Received: max_ngrams={self.max_ngrams}"
             )
         following, counts, first = [np.zeros(1, np.int64)], [np.zeros(1, np.int64)], []
         nodes, contexts = 1, 1
@@ -101,10 +106,11 @@ class NgramDistribution(keras.layers.Layer):
             counts.append(counted[:kept])
             first.append(nodes + np.searchsorted(level.keys[:kept], np.arange(contexts) * self.vocabulary_size))
             nodes, contexts = nodes + kept, kept
-        self.following.assign(_filled(following, self.num_ngrams + 1, 0))
-        self.counts.assign(_filled(counts, self.num_ngrams + 1, 0))
-        self.first.assign(_filled(first, self.num_ngrams + 2, nodes))
+        self.following.assign(_filled(following, self.max_ngrams + 1, 0))
+        self.counts.assign(_filled(counts, self.max_ngrams + 1, 0))
+        self.first.assign(_filled(first, self.max_ngrams + 2, nodes))
         self.discounts.assign(rates)
+        return len(levels)
 
     def call(self, tokens, training=None):
         """Returns the probabilities `[B,T,V]` of the token that follows each of `tokens` `[B,T]`."""
@@ -125,13 +131,10 @@ class NgramDistribution(keras.layers.Layer):
         contexts = self.contexts(tokens)
         next_tokens = None
         if training:
-            rows = tf.shape(tokens)[0]
-            next_tokens = tf.concat([tokens[:, 1:], tf.fill([rows, 1], -1)], axis=1)
-            short = [
-                *tf.unstack(contexts[:, -1:, :2], axis=-1),
-                *[tf.fill([rows, 1], self._unknown)] * (self.order - 2),
-            ]
-            contexts = tf.concat([contexts[:, :-1], tf.stack(short[: self.order], axis=-1)], axis=1)
+            next_tokens = tf.where(tokens == self.padding_id, -1, tokens)[:, 1:]
+            next_tokens = tf.pad(next_tokens, [[0, 0], [0, 1]], constant_values=-1)
+            last = (next_tokens < 0)[:, :, None] & (tf.range(self.order) > 1)
+            contexts = tf.where(last, self._unknown, contexts)
         return self.following_probabilities(contexts, next_tokens)
 
     def contexts(self, tokens):
@@ -154,48 +157,68 @@ class NgramDistribution(keras.layers.Layer):
 
         Args:
             contexts: Nodes, int32 `[...,N]`, as `contexts` and `extended` return them.
-            next_tokens: int32 `[...]`, the tokens that follow; one occurrence of each is left out of the counts. None
-                leaves out nothing.
+            next_tokens: int32 `[...]`, the tokens that follow; one occurrence of each is left out of the counts, of
+                negative ones none. None leaves out nothing.
 
         Returns:
             Tensors `[...,V]`, `[...,N]` and `[...,N]`.
         """
         shape = tf.shape(contexts)[:-1]
-        rows, order, size = tf.reduce_prod(shape), self.order, self.vocabulary_size
-        flat = tf.reshape(contexts, [-1])
-        begin, end = tf.gather(self.first.value, flat), tf.gather(self.first.value, flat + 1)
-        # The children of all contexts in one list; `owner` is the index of the context of each.
-        owner = tf.repeat(tf.range(rows * order), end - begin)
-        offset = begin - tf.cumsum(end - begin, exclusive=True)
-        nodes = tf.range(tf.size(owner)) + tf.gather(offset, owner)
+        rows, size, lengths = tf.reduce_prod(shape), self.vocabulary_size, max(self.order - 1, 1)
+        # Every row has the empty context, so its children, which are all tokens, are not listed for each row.
+        known = slice(1, self.first.value[1])
+        unigrams = tf.cast(self.counts.value[known], tf.float32)
+        unigrams = tf.scatter_nd(self.following.value[known][:, None], unigrams, [size])[None]
+        # The children of all longer contexts in one list; `owner` is the index of the context of each.
+        longer = tf.reshape(tf.reshape(contexts, [rows, self.order])[:, 1:], [-1])
+        begin, end = tf.gather(self.first.value, longer), tf.gather(self.first.value, longer + 1)
+        owner = tf.repeat(tf.range(tf.size(longer)), end - begin)
+        nodes = tf.range(tf.size(owner)) + tf.gather(begin - tf.cumsum(end - begin, exclusive=True), owner)
         tokens = tf.gather(self.following.value, nodes)
         counts = tf.cast(tf.gather(self.counts.value, nodes), tf.float32)
-        row, level = owner // order, owner % order
+        row, length = owner // lengths, owner % lengths + 1
+
+        def by_context(values):
+            return tf.reshape(tf.math.unsorted_segment_sum(values, owner, tf.size(longer)), [rows, self.order - 1])
+
         if next_tokens is not None:
-            here = tf.cast(tokens == tf.gather(tf.reshape(next_tokens, [-1]), row), tf.float32)
-            own = tf.reshape(tf.math.unsorted_segment_sum(here * counts, owner, rows * order), [rows, order])
-            counts -= here * tf.gather(tf.reshape(_left_out(own), [-1]), owner)
-        place = level * 4 + tf.cast(tf.minimum(counts, 3.0), tf.int32)
-        discount = tf.gather(tf.reshape(self.discounts.value, [-1]), place)
-        totals = tf.math.unsorted_segment_sum(counts, owner, rows * order)
-        freed = tf.math.unsorted_segment_sum(discount, owner, rows * order)
-        backoff = tf.reshape(tf.where(totals > 0, freed / tf.maximum(totals, 1.0), 1.0), [rows, order])
+            next_tokens = tf.reshape(next_tokens, [-1])
+            here = tf.cast(tokens == tf.gather(next_tokens, row), tf.float32)
+            single = tf.where(next_tokens < 0, 0.0, tf.gather(unigrams[0], tf.maximum(next_tokens, 0)))
+            own = tf.concat([single[:, None], by_context(here * counts)], axis=1)
+            left_out = _left_out(own)
+            counts -= here * tf.gather(tf.reshape(left_out[:, 1:], [-1]), owner)
+            unigrams -= left_out[:, :1] * tf.one_hot(next_tokens, size)
+        discounts = tf.gather(tf.reshape(self.discounts.value, [-1]), length * 4 + _rounded(counts))
+        totals, discounted = by_context(counts), by_context(discounts)
+        backoff = tf.where(totals > 0, discounted / tf.maximum(totals, 1.0), 1.0)
         # The probability mass that the longer contexts pass on to each.
         left = tf.math.cumprod(backoff, axis=1, exclusive=True, reverse=True)
-        share = (counts - discount) * tf.gather(tf.reshape(left, [-1]) / tf.maximum(totals, 1.0), owner)
-        counted = tf.math.unsorted_segment_sum(share, row * size + tokens, rows * size)
-        probabilities = tf.reshape(counted, [rows, size]) + left[:, :1] * backoff[:, :1] / size
-        known = tf.concat([shape, [order]], axis=0)
+        share = (counts - discounts) * tf.gather(tf.reshape(left / tf.maximum(totals, 1.0), [-1]), owner)
+        probabilities = tf.reshape(tf.math.unsorted_segment_sum(share, row * size + tokens, rows * size), [rows, size])
+
+        unigram_discounts = tf.gather(self.discounts.value[0], _rounded(unigrams))
+        total = tf.reduce_sum(unigrams, axis=1, keepdims=True)
+        unigram_backoff = tf.where(
+            total > 0, tf.reduce_sum(unigram_discounts, axis=1, keepdims=True) / tf.maximum(total, 1.0), 1.0
+        )
+        unigram = (unigrams - unigram_discounts) / tf.maximum(total, 1.0) + unigram_backoff / size
+        probabilities += tf.reduce_prod(backoff, axis=1, keepdims=True) * unigram
+
+        def of_all(shortest, others):
+            return tf.concat([tf.broadcast_to(shortest, [rows, 1]), others], axis=1)
+
+        by_length = tf.concat([shape, [self.order]], axis=0)
         return (
             tf.reshape(probabilities, tf.concat([shape, [size]], axis=0)),
-            tf.reshape(totals, known),
-            tf.reshape(backoff, known),
+            tf.reshape(of_all(total, totals), by_length),
+            tf.reshape(of_all(unigram_backoff, backoff), by_length),
         )
 
     @property
     def _unknown(self):
         """A node without children: the context that the training text does not have."""
-        return self.num_ngrams
+        return self.max_ngrams
 
     def _child(self, contexts, tokens):
         """Returns the child of each context for one more token, by binary search; `_unknown` if there is none."""
@@ -203,9 +226,9 @@ class NgramDistribution(keras.layers.Layer):
         high = end
         for _ in range(math.ceil(math.log2(self.vocabulary_size + 1))):
             middle = (low + high) // 2
-            below = (tf.gather(self.following.value, tf.minimum(middle, self.num_ngrams)) < tokens) & (low < high)
+            below = (tf.gather(self.following.value, tf.minimum(middle, self.max_ngrams)) < tokens) & (low < high)
             low, high = tf.where(below, middle + 1, low), tf.where(below, high, middle)
-        found = tf.gather(self.following.value, tf.minimum(low, self.num_ngrams)) == tokens
+        found = tf.gather(self.following.value, tf.minimum(low, self.max_ngrams)) == tokens
         return tf.where(found & (low < end), low, self._unknown)
 
     def compute_output_shape(self, tokens_shape):
@@ -222,7 +245,8 @@ class NgramDistribution(keras.layers.Layer):
             **super().get_config(),
             "vocabulary_size": self.vocabulary_size,
             "order": self.order,
-            "num_ngrams": self.num_ngrams,
+            "max_ngrams": self.max_ngrams,
+            "padding_id": self.padding_id,
         }
 
 
@@ -230,16 +254,22 @@ def _left_out(own):
     """Returns how much smaller the counts of an n-gram of each length, `own` `[P,N]`, are without one occurrence.
 
     The longest n-gram loses one. The count of a shorter one is the number of distinct tokens that precede it, so it
-    loses one only if the longer n-gram has no other occurrence.
+    loses one only if the longer n-gram has no other occurrence. Where the longer n-gram begins before the window, it
+    is unknown, and the shorter one loses one too.
     """
     left_out, alone = [], tf.ones_like(own[:, 0])
     for n in reversed(range(own.shape[1])):
-        counted = tf.cast(own[:, n] > 0, tf.float32)
-        left_out.append(alone * counted)
+        left_out.append(alone * tf.cast(own[:, n] > 0, tf.float32))
         alone = tf.where(own[:, n] > 0, alone * tf.cast(own[:, n] < 2, tf.float32), alone)
     return tf.stack(left_out[::-1], axis=1)
 
 
+def _rounded(counts):
+    """Returns the column of each count in the table of discounts."""
+    return tf.cast(tf.minimum(counts, 3.0), tf.int32)
+
+
 def _filled(parts, size, value):
-    parts = np.concatenate(parts)
-    return np.concatenate([parts, np.full(size - parts.size, value)]).astype(np.int32)
+    """Returns the joined parts as int32 `[size]`, followed by `value`."""
+    joined = np.concatenate(parts)
+    return np.concatenate([joined, np.full(size - joined.size, value)]).astype(np.int32)

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from ikelos.layers.ngram.ngram_distribution import NgramDistribution
 from ikelos.layers.ngram.suffix_copy import SuffixCopy
+from ikelos.layers.options import check_positive
 
 _RARE = 5.0
 """The network's input ignores tokens to which the n-gram model gives less than `exp(-5)`."""
@@ -40,13 +41,11 @@ class NgramMixture(keras.layers.Layer):
        is a weighted mean of this corrected distribution, the n-gram model's and that of the repetitions. The weights
        are a softmax of the hidden state, as in pointer sentinel mixtures (Merity et al. 2017, section 2).
 
-    It helps most where the network is small or is trained for minutes.
-
     Args:
         vocabulary_size: Number of token ids, V.
         size: Width of the network, D.
         order: `order` of `ikelos.layers.NgramDistribution`.
-        num_ngrams: `num_ngrams` of `ikelos.layers.NgramDistribution`.
+        max_ngrams: `max_ngrams` of `ikelos.layers.NgramDistribution`.
         longest_match: `longest` of `ikelos.layers.SuffixCopy`.
         window: `window` of `ikelos.layers.SuffixCopy`.
 
@@ -60,8 +59,9 @@ class NgramMixture(keras.layers.Layer):
 
     The network here is a single layer that sees the last token alone:
 
-    >>> mixture = NgramMixture(vocabulary_size=5, size=8, order=3, num_ngrams=100, longest_match=4, window=16)
+    >>> mixture = NgramMixture(vocabulary_size=5, size=8, order=3, max_ngrams=100, longest_match=4, window=16)
     >>> mixture.adapt([[1, 2, 3, 1, 2, 3, 1, 2, 3, 4]])
+    3
     >>> embedding, head = keras.layers.Embedding(5, 8), keras.layers.Dense(5)
     >>> tokens = tf.constant([[1, 2]])
     >>> evidence = mixture.evidence(tokens)
@@ -71,17 +71,18 @@ class NgramMixture(keras.layers.Layer):
     3
     """
 
-    def __init__(self, vocabulary_size, size, order, num_ngrams, longest_match, window, **kwargs):
+    def __init__(self, vocabulary_size, size, order, max_ngrams, longest_match, window, **kwargs):
         super().__init__(**kwargs)
+        check_positive(size=size)
         self.vocabulary_size = vocabulary_size
         self.size = size
         self.order = order
-        self.num_ngrams = num_ngrams
+        self.max_ngrams = max_ngrams
         self.longest_match = longest_match
         self.window = window
         self.supports_jit = False
         # Probabilities are float32 under every policy.
-        self.ngrams = NgramDistribution(vocabulary_size, order, num_ngrams, name="ngrams", dtype="float32")
+        self.ngrams = NgramDistribution(vocabulary_size, order, max_ngrams, name="ngrams", dtype="float32")
         self.copies = SuffixCopy(vocabulary_size, longest_match, window, name="copies", dtype="float32")
         self.input_embedding = keras.layers.Dense(
             size,
@@ -104,7 +105,7 @@ class NgramMixture(keras.layers.Layer):
         """Counts the n-grams of the training text; see `NgramDistribution.adapt`."""
         if not self.built:
             self.build()
-        self.ngrams.adapt(documents)
+        return self.ngrams.adapt(documents)
 
     def call(self, tokens, training=None):
         """Returns the input of the network, `[B,T,D]`, for `tokens` `[B,T]`."""
@@ -173,7 +174,7 @@ class NgramMixture(keras.layers.Layer):
             "vocabulary_size": self.vocabulary_size,
             "size": self.size,
             "order": self.order,
-            "num_ngrams": self.num_ngrams,
+            "max_ngrams": self.max_ngrams,
             "longest_match": self.longest_match,
             "window": self.window,
         }

@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from ikelos.layers.options import check_positive
+
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class SuffixCopy(keras.layers.Layer):
@@ -13,8 +15,7 @@ class SuffixCopy(keras.layers.Layer):
     vote. The votes are divided by their sum plus 1, so that in a text without repetitions all probabilities are 0.
     This is a cache of the recent text (Grave et al. 2017, "Improving Neural Language Models with a Continuous Cache",
     section 3) that compares tokens instead of hidden states, as PPM does (Cleary and Witten 1984, "Data Compression
-    Using Adaptive Coding and Partial String Matching", section II). It spares a small network from learning to repeat
-    names and phrases.
+    Using Adaptive Coding and Partial String Matching", section II).
 
     Args:
         vocabulary_size: Number of token ids, V.
@@ -35,9 +36,7 @@ class SuffixCopy(keras.layers.Layer):
 
     def __init__(self, vocabulary_size, longest, window, **kwargs):
         super().__init__(**kwargs)
-        for name, value in (("vocabulary_size", vocabulary_size), ("longest", longest), ("window", window)):
-            if value < 1:
-                raise ValueError(f"`{name}` must be at least 1. Received: {name}={value}")
+        check_positive(vocabulary_size=vocabulary_size, longest=longest, window=window)
         self.vocabulary_size = vocabulary_size
         self.longest = longest
         self.window = window

@@ -5,7 +5,7 @@ import importlib
 from collections.abc import Mapping
 
 from ikelos.pipelines.data import builders, sources
-from ikelos.pipelines.data.config import SPLITS, Source
+from ikelos.pipelines.data.config import Source, Splits
 from ikelos.pipelines.recipe.sections import Peer
 
 
@@ -27,8 +27,7 @@ class Known:
 def of(source: Source) -> Known:
     """What is known of a source: nothing, unless it is a data set of our own in its own splits."""
     name = (source.tfds or "").partition("/")[0].partition(":")[0]
-    own_splits = source.splits is not None and all(getattr(source.splits, split) == split for split in SPLITS)
-    if name not in sources.available() or not own_splits:
+    if name not in sources.available() or source.splits != Splits(train="train", validation="validation", test="test"):
         return Known()
     module = importlib.import_module(f"{builders.__name__}.{name}")
     return getattr(module, "KNOWN", Known())

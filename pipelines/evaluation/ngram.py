@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ikelos.layers.ngram.counting import checked, contexts, count, discounts
+from ikelos.layers.ngram.counting import check_document, contexts, count, discounts
 from ikelos.pipelines.console import Progress, counted
 
 
@@ -61,7 +61,7 @@ class NgramModel:
 
     def log_probabilities_by_order(self, document: np.ndarray) -> np.ndarray:
         """As `log_probabilities`, for each order from 1 to `order` in one pass: float64 [order, T]."""
-        document = checked(document, self.vocabulary_size)
+        document = check_document(document, self.vocabulary_size)
         result = np.empty((self.order, document.size))
         probabilities = np.full(document.size, 1.0 / self.vocabulary_size)
         nodes = np.empty(0, np.int64)

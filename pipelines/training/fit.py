@@ -62,6 +62,8 @@ def fit(stage: Stage, splits: Splits, models: Models, folder: Path, start: Start
             feed.initialize(model)
         if start is not None:
             start.copy_to(model, stage.name)
+        if feed is not None and feed.adapt is not None:
+            feed.adapt(model)
 
     model, optimizers, state, checkpoints = _restored(stage, models, folder, None if feed is None else initialize)
     if not state.finished:

@@ -37,7 +37,9 @@ class Feed:
         units_per_step: How many of the stage's units an average step takes.
         units: How many there are in the training data.
         samples: From the model with its averaged weights to what a person looks at after each epoch.
-        initialize: Sets those weights of a new model that begin as data.
+        initialize: Sets the weights of a new model that start from data. A run that begins with another run's weights
+            overwrites them.
+        adapt: Sets the weights that are computed from data and not trained, whatever the run begins with.
     """
 
     train: Callable[[int, Shard], tf.data.Dataset]
@@ -46,6 +48,7 @@ class Feed:
     units: int
     samples: Callable[[keras.Model], Samples] | None = None
     initialize: Callable[[Any], None] | None = None
+    adapt: Callable[[Any], None] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -36,7 +36,7 @@ TINY = {
     "language_modeling": [
         *ONE_OPTIMIZER,
         "model={architecture: transformer, context: 16, num_layers: 1, size: 16, num_heads: 2, hidden_size: 24, "
-        "dropout: 0.0, ngrams: {order: 3, most: 5000, tokens: 100000, longest_match: 4}}",
+        "dropout: 0.0, ngrams: {order: 3, max_ngrams: 5000, max_tokens: 100000, longest_match: 4}}",
         "training.steps=12",
         "training.steps_per_epoch=6",
         "training.optimizers.model.clip_norm=1.0",

@@ -41,14 +41,15 @@ class Ngrams(Section):
 
     Attributes:
         order: Length of the longest n-grams.
-        most: Largest number of distinct n-grams, 12 bytes each; if there are more, the longest lengths are dropped.
-        tokens: Number of training tokens that are counted at most; counting needs some 100 bytes of memory for each.
+        max_ngrams: Largest number of distinct n-grams, 12 bytes each; if there are more, the longest lengths are dropped.
+        max_tokens: Largest number of training tokens that are counted, the first ones. Training on the others trusts
+            the n-grams less than it could.
         longest_match: Number of tokens up to which longer repetitions in the context get a weight of their own.
     """
 
     order: Positive
-    most: Positive
-    tokens: Positive
+    max_ngrams: Positive
+    max_tokens: Positive
     longest_match: Positive
 
 
@@ -130,7 +131,7 @@ class Config(TaskConfig):
         model: A Transformer or an LSTM.
     """
 
-    TUNABLE = ("model.context", "model.dropout")
+    TUNABLE = ("model.context", "model.dropout", "model.ngrams.max_tokens")
 
     data: Data
     model: Annotated[Transformer | LSTM, Field(discriminator="architecture")]

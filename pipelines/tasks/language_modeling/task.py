@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from ikelos.layers import LSTMLanguageModel, TransformerLanguageModel
 from ikelos.pipelines import task
-from ikelos.pipelines.console import Progress, counted
+from ikelos.pipelines.console import Progress, counted, say
 from ikelos.pipelines.data import known
 from ikelos.pipelines.data.config import SPLITS
 from ikelos.pipelines.data.store import Ragged, Splits, Store
@@ -48,7 +48,7 @@ class Task(task.Task[Config, TextPreprocessing]):
     def model_name(self) -> str:
         """Of our model, beside baselines and peers."""
         model = self.config.model
-        mixed = f", with {self._ngrams.order}-grams" if self._ngrams else ""
+        mixed = ", with n-grams" if self._ngrams else ""
         return f"Ikelos {model.architecture}, {model.num_layers} layers, {model.size} wide{mixed}"
 
     @property
@@ -80,7 +80,7 @@ class Task(task.Task[Config, TextPreprocessing]):
         if self._ngrams:
             settings |= {
                 "ngram_order": self._ngrams.order,
-                "num_ngrams": self._ngrams.most,
+                "max_ngrams": self._ngrams.max_ngrams,
                 "longest_match": self._ngrams.longest_match,
             }
         classes = {"transformer": TransformerLanguageModel, "lstm": LSTMLanguageModel}
@@ -116,13 +116,15 @@ class Task(task.Task[Config, TextPreprocessing]):
             units_per_step=round(row * training.batch_size),
             units=len(train.values),
             samples=lambda model: self._write_samples(preprocessing, model),
-            initialize=lambda model: self._count(model, train),
+            adapt=lambda model: self._count(model, train),
         )
 
     def _count(self, model: keras.Model, train: Ragged) -> None:
         if self._ngrams:
             with Progress("counting n-grams"):
-                model.adapt(train.head(self._ngrams.tokens))
+                longest = model.adapt(train.head(self._ngrams.max_tokens))
+            if longest < self._ngrams.order:
+                say(f"counts n-grams of up to {longest} tokens: model.ngrams.max_ngrams leaves no room for longer ones")
 
     def evaluate(self, preprocessing: TextPreprocessing, splits: Splits, models: Models) -> task.Figures:
         """Likelihood of the test split, whole and by document."""

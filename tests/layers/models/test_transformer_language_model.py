@@ -16,7 +16,7 @@ ARGUMENTS = {
     "num_key_value_heads": 2,
     "dropout": 0.1,
 }
-NGRAMS = {"ngram_order": 4, "num_ngrams": 900, "longest_match": 3}
+NGRAMS = {"ngram_order": 4, "max_ngrams": 900, "longest_match": 3}
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def test_keys_too_large_to_be_packed_are_counted_too():
     [
         ([], 2, "`documents` must hold at least one"),
         ([np.array([1, 2])], 0, "`order` must be at least 1. Received: order=0"),
-        ([np.array([1, 5])], 2, "must lie in .0, 5.. Received: ids from 1 to 5"),
+        ([np.array([1, 5])], 2, "must have ids in .0, 5.. Received: ids from 1 to 5"),
         ([np.array([], int)], 2, "non-empty"),
         ([np.array([[1]])], 2, "one-dimensional"),
         ([np.array([1.0])], 2, "dtype=float64"),

@@ -11,7 +11,7 @@ from ikelos.layers.testing import check_config
 from ikelos.pipelines.evaluation import ngram
 
 ORDER, SIZE = 4, 12
-ARGUMENTS = {"vocabulary_size": SIZE, "order": ORDER, "num_ngrams": 2000}
+ARGUMENTS = {"vocabulary_size": SIZE, "order": ORDER, "max_ngrams": 2000, "padding_id": -1}
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +92,14 @@ def test_agrees_with_the_model_that_gives_likelihoods(layer, documents):
     np.testing.assert_allclose(found[ORDER - 2 :], wanted[ORDER - 1 :], rtol=1e-4)
 
 
+def test_a_padded_row_predicts_its_last_token_as_a_shorter_one_does(documents):
+    layer = NgramDistribution(SIZE + 1, ORDER, 2000)
+    layer.adapt([document + 1 for document in documents])
+    text = documents[0][None, 20:30] + 1
+    padded = np.pad(text, [[0, 0], [0, 4]])
+    np.testing.assert_allclose(layer(padded, training=True)[:, :10], layer(text, training=True), atol=1e-6)
+
+
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("order", [1, 2, 6])
 def test_probabilities_sum_to_one(documents, order, training):
@@ -132,8 +140,8 @@ def test_keeps_its_counts_in_files(layer, documents, tmp_path):
 
 
 def test_refuses_sizes_that_cannot_be(documents):
-    for name in ARGUMENTS:
-        with pytest.raises(ValueError, match=f"`{name}` must be at least 1. Received: {name}=0"):
+    for name in ("vocabulary_size", "order", "max_ngrams"):
+        with pytest.raises(ValueError, match=f"`{name}` must be a positive integer. Received: {name}=0"):
             NgramDistribution(**{**ARGUMENTS, name: 0})
-    with pytest.raises(ValueError, match=r"`num_ngrams` must be at least 12, .* Received: num_ngrams=5"):
+    with pytest.raises(ValueError, match=r"`max_ngrams` must be at least 12, .* Received: max_ngrams=5"):
         NgramDistribution(SIZE, ORDER, 5).adapt(documents)

@@ -5,7 +5,7 @@ import tensorflow as tf
 from ikelos.layers import NgramMixture
 from ikelos.layers.testing import check_config
 
-ARGUMENTS = {"vocabulary_size": 6, "size": 8, "order": 3, "num_ngrams": 300, "longest_match": 4, "window": 16}
+ARGUMENTS = {"vocabulary_size": 6, "size": 8, "order": 3, "max_ngrams": 300, "longest_match": 4, "window": 16}
 
 
 @pytest.fixture(scope="module")

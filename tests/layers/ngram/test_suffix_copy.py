@@ -64,5 +64,5 @@ def test_predicts_nothing_without_a_repetition(layer):
 
 @pytest.mark.parametrize("name", sorted(ARGUMENTS))
 def test_refuses_sizes_that_cannot_be(name):
-    with pytest.raises(ValueError, match=f"`{name}` must be at least 1. Received: {name}=0"):
+    with pytest.raises(ValueError, match=f"`{name}` must be a positive integer. Received: {name}=0"):
         SuffixCopy(**{**ARGUMENTS, name: 0})

@@ -70,5 +70,5 @@ class FusedGroupedQueryAttention(keras.layers.GroupQueryAttention):
         )
 
     def get_config(self):
-        """The constructor's arguments; the stock layer leaves out `flash_attention`."""
+        """Returns the constructor's arguments; the stock layer leaves out `flash_attention`."""
         return {**super().get_config(), "flash_attention": self._flash_attention}

@@ -112,11 +112,11 @@ class RelativePositionBias(keras.layers.Layer):
         return tf.transpose(tf.cast(rows, self.compute_dtype), [0, 3, 1, 2])
 
     def compute_output_shape(self, query_positions_shape, key_positions_shape):
-        """`[1,N,T,S]` or `[B,N,T,S]`."""
+        """Returns `[1,N,T,S]` or `[B,N,T,S]`."""
         return bias_shape(query_positions_shape, key_positions_shape, self.num_heads)
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "num_heads": self.num_heads,

@@ -83,9 +83,9 @@ class RotaryEmbedding(keras.layers.Layer):
         return tf.cast(turned, inputs.dtype)
 
     def compute_output_shape(self, inputs_shape, positions_shape=None):
-        """The inputs' shape."""
+        """Returns the shape of the inputs."""
         return inputs_shape
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "max_wavelength": self.max_wavelength, "scaling": self.scaling}

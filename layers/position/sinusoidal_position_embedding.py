@@ -57,9 +57,9 @@ class SinusoidalPositionEmbedding(keras.layers.Layer):
         return tf.cast(tf.cast(inputs, waves.dtype) + waves, inputs.dtype)
 
     def compute_output_shape(self, inputs_shape, positions_shape=None):
-        """The inputs' shape."""
+        """Returns the shape of the inputs."""
         return inputs_shape
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "max_wavelength": self.max_wavelength}

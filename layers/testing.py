@@ -86,7 +86,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-# For up to 16 roundings in a layer, each of half a unit in the last place of bfloat16, relative to the largest output.
+# For up to 8 roundings in a layer, each of half a unit in the last place of bfloat16, relative to the largest output.
 _BFLOAT16_TOLERANCE = 8 * 2.0**-8
 
 

@@ -17,12 +17,7 @@ STOCK = (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)
 def fits(layer, inputs, masks, return_attention_scores, training):
     """Returns whether the op can compute a call of the layer; otherwise the stock layer's own code must run.
 
-    Args:
-        layer: A subclass of one of `STOCK`.
-        inputs: Query, key and value.
-        masks: The mask arguments of the call, by name.
-        return_attention_scores: Argument of the call.
-        training: Argument of the call.
+    `inputs` are query, key and value; the other arguments are those of the call, `masks` by name.
     """
     (stock,) = (stock for stock in STOCK if isinstance(layer, stock))
     of_steps = [masks[name] for name in ("query_mask", "value_mask", "key_mask") if masks[name] is not None]
@@ -93,13 +88,8 @@ def attend(
 
 
 def _without_keys(layer, values, attended):
-    """Returns the stock layer's result for queries that may attend to no key, broadcastable to `attended`.
-
-    Args:
-        layer: The layer.
-        values: `[B,S,K,E]`.
-        attended: Output of the op, `[B,T,N,E]`.
-    """
+    """Returns the stock layer's result for queries that may attend to no key, broadcastable to the op's result
+    `attended [B,T,N,E]`, for `values [B,S,K,E]`."""
     if layer.dropout > 0:
         # With dropout, the stock layer's softmax sets the weights of forbidden pairs to 0.
         return tf.zeros([], attended.dtype)

@@ -71,7 +71,7 @@ class FusedMultiHeadAttention(keras.layers.MultiHeadAttention):
                 query, value, key=key, **masks, return_attention_scores=return_attention_scores, training=training
             )
         for x in inputs:
-            # The stock layer removes the masks, so a later layer with the same input gets none.
+            # As in the stock layer, a later layer with the same input gets no mask.
             x._keras_mask = None
         return fused.attend(
             self, *inputs, **masks, sliding_window=self._sliding_window, use_gate=self._use_gate, training=training

@@ -53,15 +53,11 @@ def without_padding(x, lengths, mask):
 
 
 def packed(x, mask):
-    """Moves the real positions of each row to the front.
-
-    Args:
-        x: `[B,T,...]`.
-        mask: Boolean `[B,T]`, False for padding.
+    """Moves the positions of `x [B,T,...]` that are True in `mask [B,T]` to the front of each row, in their order.
 
     Returns:
-        `x` with the real positions first, in their order; their number, int32 `[B]`; and a function that brings an
-        array `[B,T,...]` from this order back into that of `x`.
+        The result; the number of these positions, int32 `[B]`; and a function that brings an array `[B,T,...]` from the
+        new order back into that of `x`.
     """
     order = tf.argsort(tf.cast(mask, tf.int32), direction="DESCENDING", stable=True)
 

@@ -79,7 +79,7 @@ class SelfAttention(ProjectedAttention):
     def _position_layer(self, position):
         if position == "rotary":
             return RotaryEmbedding(name="rotary", dtype=self.dtype_policy)
-        if isinstance(position, dict):  # of `get_config`
+        if isinstance(position, dict):  # from `get_config`
             position = keras.saving.deserialize_keras_object(position)
         if not isinstance(position, RotaryEmbedding | AlibiBias | RelativePositionBias | None):
             raise ValueError(
@@ -156,8 +156,8 @@ class SelfAttention(ProjectedAttention):
 
     def get_config(self):
         """Returns the constructor's arguments."""
-        # Several layers may share one position layer, which Keras loads only once if its config is marked as shared. It
-        # marks a config from the second serialisation on; the mark that it adds to the first one later can get lost.
+        # Serialised twice, because several layers may share one position layer, which Keras loads only once if its
+        # configs are marked as shared. Keras marks them from the second one on, and can lose a mark of the first one.
         keras.saving.serialize_keras_object(self.position)
         return {
             **super().get_config(),

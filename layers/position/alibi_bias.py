@@ -11,7 +11,7 @@ from ikelos.layers.position.positions import bias_shape, distances
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class AlibiBias(keras.layers.Layer):
-    """Attention bias of minus the head's slope times the distance of query and key (Press et al. 2022, section 3).
+    """Attention bias that is minus the head's slope times the distance of query and key (Press et al. 2022, section 3).
 
     If N is a power of two, the slopes of the N heads are `2 ** (-8 n / N)` for n from 1 to N. For other N they are, as
     in the authors' code, the slopes for the largest power of two below N, followed by every second slope for twice that
@@ -58,7 +58,7 @@ class AlibiBias(keras.layers.Layer):
 
     def call(self, query_positions, key_positions):
         """Returns the bias for `query_positions` and `key_positions`."""
-        # The result is rounded only once to half precision, because bfloat16 has no difference between 257 and 258.
+        # Half precision is only for the result: in bfloat16 the distances 257 and 258 are equal.
         dtype = arithmetic(tf.as_dtype(self.compute_dtype))
         away = tf.cast(tf.abs(distances(query_positions, key_positions)), dtype)
         bias = -tf.cast(self.slopes(), dtype)[:, None, None] * away[:, None]

@@ -64,7 +64,7 @@ class LearnedPositionEmbedding(keras.layers.Layer):
                 f"Received: inputs.shape={inputs.shape}"
             )
         vectors = tf.gather(self.embeddings.value, positions_of(inputs, positions))
-        # Half precision is rounded only once.
+        # In half precision, only the sum is rounded.
         dtype = arithmetic(inputs.dtype)
         return tf.cast(tf.cast(inputs, dtype) + tf.cast(vectors, dtype), inputs.dtype)
 

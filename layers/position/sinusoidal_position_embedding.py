@@ -52,7 +52,7 @@ class SinusoidalPositionEmbedding(keras.layers.Layer):
         angles = wave_angles(positions_of(inputs, positions), frequencies, inputs.dtype)
         waves = tf.stack([tf.sin(angles), tf.cos(angles)], axis=-1)
         waves = tf.reshape(waves, tf.concat([tf.shape(angles)[:-1], [size]], axis=0))
-        # Half precision is rounded only once.
+        # In half precision, only the sum is rounded.
         return tf.cast(tf.cast(inputs, waves.dtype) + waves, inputs.dtype)
 
     def compute_output_shape(self, inputs_shape, positions_shape=None):

@@ -23,7 +23,7 @@ class FusedGroupedQueryAttention(keras.layers.GroupQueryAttention):
     The stock layer's own code, which allocates arrays `[B,N,T,S]`, runs for `return_attention_scores=True`, for
     training with `dropout=1`, and in a subclass that overrides an internal method of the stock layer's `call`, such as
     `_compute_attention`. There, `flash_attention=True` is an error with TensorFlow, as in the stock layer; with
-    `dropout` it always is. The op is such an algorithm without this option.
+    `dropout` it always is. The op is a flash attention without this option.
 
     `ikelos.layers.convert` replaces the stock layers of a model by fused ones, and back.
 

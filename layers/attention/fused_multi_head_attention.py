@@ -24,8 +24,8 @@ class FusedMultiHeadAttention(keras.layers.MultiHeadAttention):
     The stock layer's own code, which allocates arrays `[B,N,T,S]`, runs for `return_attention_scores=True`, for inputs
     whose rank is not 3, for `attention_axes` other than the time axis, for training with `dropout=1`, and in a subclass
     that overrides an internal method of the stock layer's `call`, such as `_compute_attention`. There,
-    `flash_attention=True` is an error with TensorFlow, as in the stock layer; with `dropout` it always is. The op is
-    such an algorithm without this option.
+    `flash_attention=True` is an error with TensorFlow, as in the stock layer; with `dropout` it always is. The op is a
+    flash attention without this option.
 
     `ikelos.layers.convert` replaces the stock layers of a model by fused ones, and back.
 

@@ -12,8 +12,8 @@ class DecoderBlock(TransformerBlock):
     """Block of a Transformer decoder (Vaswani et al. 2017, section 3.1) or of a decoder-only Transformer, pre-norm by
     default (Xiong et al. 2020).
 
-    A block that was built with a memory attends to it too, and every call needs one. A stack of pre-norm blocks should
-    be followed by one more normalisation.
+    A block that was built with a memory attends to it too, and every call needs a memory or a `cache` that contains it.
+    A stack of pre-norm blocks should be followed by one more normalisation.
 
     Args:
         num_heads: Number of query heads.

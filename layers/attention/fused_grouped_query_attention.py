@@ -12,9 +12,9 @@ class FusedGroupedQueryAttention(keras.layers.GroupQueryAttention):
     (Ainslie et al. 2023, https://arxiv.org/abs/2305.13245).
 
     Arguments, weights, weight files, masks and results are those of the stock layer, and each accepts the other's
-    config. So is the output of a query that may attend to no key, because its own mask or those of all keys forbid it:
-    the mean of all values, padding included, or 0 if the layer has `dropout`. Unlike in the stock layer, NaN or
-    infinity at a masked step does not spread to other steps.
+    config. A query may have no key to attend to, because its own mask or those of all keys forbid it. As in the stock
+    layer, its output is then the mean of all values, padding included, or 0 if the layer has `dropout`. Unlike in the
+    stock layer, NaN or infinity at a masked step does not spread to other steps.
 
     The keys and values of a group are not repeated for its queries. Padding masks, `use_causal_mask`, `sliding_window`
     and dropout take no memory for pairs of a query and a key. An `attention_mask` is passed to the op as it is, or as

@@ -1,4 +1,4 @@
-"""Which backend of Keras the layers run on: TensorFlow's. Importing this is the check."""
+"""Raises an `ImportError` on import unless Keras runs on the TensorFlow backend."""
 
 import os
 
@@ -9,7 +9,7 @@ try:
 except ImportError as error:
     if error.name == "keras":
         raise
-    # Keras cannot be imported with a backend that is not installed.
+    # Importing Keras fails if its backend is not installed.
     _BACKEND, _CAUSE = os.environ.get("KERAS_BACKEND", "unknown"), error
 
 if _BACKEND != "tensorflow":

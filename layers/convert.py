@@ -1,4 +1,4 @@
-"""`convert`: swaps a model's stock layers for the fused ones that stand in for them, or back."""
+"""`convert`: replaces a model's stock layers by the fused ones of this library, or back."""
 
 import keras
 
@@ -8,7 +8,7 @@ from ikelos.layers.normalization.fused_rms_normalization import FusedRMSNormaliz
 from ikelos.layers.recurrent.fused_gru import FusedGRU
 from ikelos.layers.recurrent.fused_lstm import FusedLSTM
 
-# Each has one base: the stock class that it stands in for.
+# The single base of each class is the stock class that it replaces.
 FUSED = (
     FusedGRU,
     FusedGroupedQueryAttention,
@@ -16,7 +16,7 @@ FUSED = (
     FusedMultiHeadAttention,
     FusedRMSNormalization,
 )
-# By what to convert to, from each class to its twin.
+# The class that replaces each class, by the argument `to`.
 TWINS = {
     "fused": {fused.__bases__[0]: fused for fused in FUSED},
     "stock": {fused: fused.__bases__[0] for fused in FUSED},
@@ -24,12 +24,10 @@ TWINS = {
 
 
 def convert(model, to="fused"):
-    """Swaps a model's stock layers for the fused ones that stand in for them, or back, in place.
+    """Replaces a model's stock layers by the fused ones of this library, or back, in place.
 
-    It finds them at any depth: in Sequential, functional, nested and subclassed models, in layers of the user's own,
-    and in wrappers such as `Bidirectional`; shared layers stay shared. Those of exactly the classes below are swapped.
-    All else stays as it is: subclasses of these, as nobody knows what they change, and cells, as no op makes a loop of
-    single steps faster.
+    Layers are found at any depth: in Sequential, functional, nested and subclassed models, in custom layers, and in
+    wrappers such as `Bidirectional`. Shared layers stay shared. Only layers of exactly these classes are replaced:
 
         keras.layers.GRU                  FusedGRU
         keras.layers.GroupQueryAttention  FusedGroupedQueryAttention
@@ -37,22 +35,25 @@ def convert(model, to="fused"):
         keras.layers.MultiHeadAttention   FusedMultiHeadAttention
         keras.layers.RMSNormalization     FusedRMSNormalization
 
-    The layers stay the same objects, of another class: with them their weights, names and states, the model's graph
-    and its compile state, that is loss, metrics, and the optimizer with all it has gathered. What Keras has traced for
-    `fit`, `evaluate` and `predict` is traced anew; what others have, such as a `tf.function` of one's own or a model
-    around this one, is not: convert the outermost model, and before such a function is called first. For a second model
-    beside the first, convert a `keras.models.clone_model` of it and give that the weights.
+    Subclasses of them are not replaced, because it is unknown what they change, nor are cells, because no op makes a
+    loop of single steps faster.
+
+    The layers remain the same objects and only change their class. They keep their weights, names and states, and the
+    model keeps its graph, loss, metrics and optimizer with its state. Keras traces `fit`, `evaluate` and `predict`
+    again, but not a `tf.function` that calls the model or a model that contains it. So convert the outermost model,
+    before the first call of such a function. To keep the original, convert a `keras.models.clone_model` of it and copy
+    the weights.
 
     Args:
-        model: A Keras model or layer. A subclassed one that makes its layers in `build` must have been built.
+        model: A Keras model or layer. A subclassed one that creates its layers in `build` must have been built.
         to: `"fused"` or `"stock"`.
 
     Returns:
         `model`.
 
     Raises:
-        TypeError: If `model` is no Keras 3 model or layer, as what `tf.saved_model.load` returns is none.
-        ValueError: If it has no layer of these classes, fused or stock, or `to` is neither.
+        TypeError: If `model` is not a Keras 3 model or layer, such as the result of `tf.saved_model.load`.
+        ValueError: If `model` has no layer of these classes, fused or stock, or `to` is neither.
 
     Example:
 
@@ -71,8 +72,8 @@ def convert(model, to="fused"):
         names = ", ".join(stock.__name__ for stock in TWINS["fused"])
         raise ValueError(f"`model` must have a layer of the classes {names}, fused or stock. Received: model={model!r}")
     for layer in twins:
-        # Not a new layer: graphs, wrappers, containers, the user's own attributes and optimizers refer to this one. The
-        # classes differ in methods alone.
+        # Not a new layer, because graphs, wrappers, containers, attributes and optimizers refer to this one. The two
+        # classes differ only in their methods.
         layer.__class__ = TWINS[to].get(type(layer), type(layer))
     for layer in layers:
         if isinstance(layer, keras.Model):

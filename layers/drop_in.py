@@ -1,4 +1,4 @@
-"""`drop_in`: what makes a subclass of a stock Keras layer stand in for it; `overrides`: when it must not."""
+"""`drop_in` makes a subclass of a stock Keras layer its replacement; `overrides` detects layers it cannot replace."""
 
 import functools
 import inspect
@@ -13,10 +13,10 @@ FusedLayer = TypeVar("FusedLayer", bound=type)
 def drop_in(layer_class: FusedLayer) -> FusedLayer:
     """Decorates a subclass of a stock layer that has the same variables, the same constructor and the same state.
 
-    It is registered with Keras as `ikelos>NAME`, which is what a config holds. Its `__name__` becomes that of the
-    stock class: Keras names variables and the groups of a weight file by it, so that the files of either class load
-    into the other, whatever the model around them. `model.summary()` and `repr(layer)` then show the stock name too;
-    `type(layer)` tells which it is.
+    The class is registered with Keras as `ikelos>NAME`, the name in its configs. Its `__name__` becomes that of the
+    stock class. Keras names variables and the groups of a weight file after it, so weight files of either class load
+    into the other, in any model. `model.summary()` and `repr(layer)` then show the stock name too; `type(layer)` shows
+    the real class.
     """
     (stock,) = layer_class.__bases__
     keras.saving.register_keras_serializable(package="ikelos", name=layer_class.__name__)(layer_class)
@@ -25,14 +25,18 @@ def drop_in(layer_class: FusedLayer) -> FusedLayer:
 
 
 def overrides(layer: keras.layers.Layer, stock: type, names: Iterable[str]) -> bool:
-    """Whether a method of the class `stock` among `names` is another one in `layer`: of a subclass or of the object
-    itself. Who takes the place of code that calls such a method must leave the layer to that code."""
+    """Returns whether a subclass, or the object itself, overrides one of the methods `names` of the class `stock`.
+
+    Code that calls an overridden method must not be replaced, because the replacement would bypass the method.
+    """
     return any(getattr(getattr(layer, name), "__func__", None) is not getattr(stock, name) for name in names)
 
 
 @functools.cache
 def own_methods(stock: type) -> tuple[str, ...]:
-    """The methods of the class `stock`, a layer, that are not for calls from outside and that not every layer has: what
-    its `call` is made of."""
+    """Returns the names of the private methods that the layer class `stock` adds to `keras.layers.Layer`.
+
+    These are the parts of its `call`.
+    """
     methods = dict(inspect.getmembers(stock, inspect.isfunction))
     return tuple(name for name in methods if name.startswith("_") and not hasattr(keras.layers.Layer, name))

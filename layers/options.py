@@ -1,4 +1,4 @@
-"""Options of layers: checks that name the option, and numbers that may also be variables."""
+"""Options of layers: checks with errors that name the option, and weights that may be variables."""
 
 import math
 import numbers
@@ -10,10 +10,10 @@ _VARIABLE = "variable"
 
 
 def check_positive(**options):
-    """Raises an error that names the option unless all are positive integers.
+    """Checks that all options are positive integers.
 
     Raises:
-        ValueError: If one is not.
+        ValueError: If one is not; the message names it.
     """
     for name, value in options.items():
         if not is_integer(value) or value <= 0:
@@ -21,14 +21,14 @@ def check_positive(**options):
 
 
 def check_draw(num, seed):
-    """Refuses arguments of a method that draws samples; tensors are left to TensorFlow.
+    """Checks the arguments of a method that draws samples.
 
     Args:
-        num: Number of samples.
+        num: Number of samples. A tensor is not checked here, but by TensorFlow.
         seed: An int, two ints, or None.
 
     Raises:
-        ValueError: If `num` is not a positive integer or `seed` is something else.
+        ValueError: If `num` is not a positive integer or `seed` is not as described.
     """
     if not tf.is_tensor(num):
         check_positive(num=num)
@@ -36,10 +36,10 @@ def check_draw(num, seed):
 
 
 def check_seed(seed):
-    """Refuses a seed that is not an int, two ints or None, as a number or as a tensor.
+    """Checks that a seed is an int, two ints or None; the ints may be a tensor.
 
     Raises:
-        ValueError: If it is something else.
+        ValueError: If it is not.
     """
     if seed is None:
         return
@@ -49,35 +49,35 @@ def check_seed(seed):
 
 
 def is_integer(value):
-    """Whether a value is an integer of Python or NumPy, and no bool."""
+    """Returns whether a value is an integer of Python or NumPy, but not a bool."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def is_number(value):
-    """Whether a value is a finite real number, and no bool."""
+    """Returns whether a value is a finite real number, but not a bool."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def is_variable(value):
-    """Whether a value is a variable of Keras or TensorFlow."""
+    """Returns whether a value is a variable of Keras or TensorFlow."""
     return isinstance(value, keras.Variable | tf.Variable)
 
 
 def weight(name, value):
-    """Checks the weight of a part of a loss: a number of at least 0, or a scalar variable that a callback changes.
+    """Checks the weight of a loss term, a number of at least 0 or a scalar variable that a callback can change.
 
-    A layer tracks the Keras variables that it holds as its weights, and training would lower this one without end. So
-    it is made not trainable.
+    A Keras variable is made non-trainable: a layer tracks it as one of its weights, and training would lower it
+    indefinitely.
 
     Args:
         name: The option's name, for the error.
         value: A number, `keras.Variable` or `tf.Variable`.
 
     Returns:
-        The value itself.
+        `value`.
 
     Raises:
-        ValueError: If it is something else, or a number below 0.
+        ValueError: If `value` is not as described.
     """
     if is_variable(value):
         fits = value.shape == () and tf.as_dtype(value.dtype).is_floating
@@ -93,14 +93,14 @@ def weight(name, value):
 
 
 def serialized(value):
-    """A `weight` as data that JSON can hold."""
+    """Returns a `weight` as JSON data."""
     if is_variable(value):
         return {_VARIABLE: float(value), "is_keras": isinstance(value, keras.Variable)}
     return value
 
 
 def deserialized(config):
-    """The `weight` of what `serialized` gave; a variable becomes a new one of the same kind and value."""
+    """Returns the `weight` from the result of `serialized`; a variable becomes a new one of the same kind and value."""
     if isinstance(config, dict) and _VARIABLE in config:
         kind = keras.Variable if config["is_keras"] else tf.Variable
         return kind(config[_VARIABLE], trainable=False)

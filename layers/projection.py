@@ -1,15 +1,15 @@
-"""The dense maps inside a layer."""
+"""`projection`: creates the dense layers inside another layer."""
 
 import keras
 
 
 def projection(owner, name, input_shape, units, initializer, use_bias=False):
-    """A built `keras.layers.Dense` from `input_shape`, `[..., D]`, to `[..., units]`, in the dtype policy of the layer
-    `owner`."""
+    """Returns a built `keras.layers.Dense` from `input_shape`, `[..., D]`, to `[..., units]`, with the dtype policy of
+    the layer `owner`."""
     layer = keras.layers.Dense(
         units,
         use_bias=use_bias,
-        # A clone for each: one initializer gives the same weights each time.
+        # A clone for each layer, because an initializer returns the same values on every call.
         kernel_initializer=initializer.clone(),
         name=name,
         dtype=owner.dtype_policy,

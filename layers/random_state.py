@@ -1,13 +1,13 @@
-"""The states of a model's random layers in its files, so that a loaded model continues with the same random numbers.
+"""Saves the states of a model's random layers, so that a loaded model continues with the same random numbers.
 
-Keras itself saves weights only, and a loaded model would repeat the random numbers of a new one.
+Keras itself saves only the weights, so a loaded model would repeat the random numbers of a new one.
 """
 
 _PREFIX = "random_state_"
 
 
 def save_random_state(model, store):
-    """Adds the states of all `keras.random.SeedGenerator`s in a model to a Keras store (a dict of arrays).
+    """Writes the states of all `keras.random.SeedGenerator`s of a model to a Keras store (a dict of arrays).
 
     These are the seeds of samples, dropout and augmentation, in the order of the layers.
     """
@@ -16,10 +16,10 @@ def save_random_state(model, store):
 
 
 def load_random_state(model, store):
-    """Reads what `save_random_state` wrote.
+    """Restores the states that `save_random_state` wrote.
 
     Returns:
-        The other arrays of the store, a dict.
+        A dict of the other arrays in the store.
 
     Raises:
         ValueError: If the saved model had more or fewer random layers.
@@ -38,6 +38,6 @@ def load_random_state(model, store):
 
 
 def _states(model):
-    """What `variables` has beside `weights`."""
+    """Returns the variables of a model that are not weights."""
     weights = {id(weight) for weight in model.weights}
     return [variable for variable in model.variables if id(variable) not in weights]

@@ -1,4 +1,4 @@
-"""`check_layer`: checks in one call that a Keras 3 layer does what its users expect of any layer.
+"""`check_layer`: tests in one call that a Keras 3 layer behaves as users expect of any layer.
 
 It works for layers of any project and in any test framework. It needs only Keras on TensorFlow, uses no random numbers
 except for the layer's initial weights, and takes a few seconds, mostly for the export. With pytest:
@@ -12,26 +12,26 @@ With unittest, which reports the same message:
         def test_keeps_the_contract_of_keras(self):
             check_layer(MyLayer, {"units": 4, "activation": "tanh"}, inputs=np.ones([2, 5, 3], "float32"))
 
-The checks, in their order, with what goes wrong for users of a layer that fails. A failed check raises
-`AssertionError` with a message that names it.
+The checks, in order, and what users of a failing layer would see. A failed check raises an `AssertionError` whose
+message describes the failure.
 
-- Config: every argument of the constructor is in `get_config`, as data that JSON can hold, and `from_config` takes it
-  back. Otherwise a saved model is loaded as a different one.
+- Config: every argument of the constructor is in `get_config`, as JSON data, and `from_config` restores it. Otherwise a
+  saved model is loaded as a different one.
 - Shapes and dtypes: outputs have the shape from `compute_output_shape` and the compute dtype of the policy, and are
-  finite. Otherwise a functional model can't be built, or computes in another precision than requested.
-- Gradients: each trainable weight has one, and so have the inputs if they are floats; all are finite. Otherwise a
-  weight silently never learns.
+  finite. Otherwise a functional model cannot be built, or computes in another precision than requested.
+- Gradients: each trainable weight has a finite gradient, and so do the inputs if they are floats. Otherwise a weight
+  silently never learns.
 - Masks, if a `mask` is given: the layer passes it on, and masked inputs do not change valid outputs. Otherwise results
-  depend on how a batch was padded.
-- Compilation: outputs are equal under `jit_compile=True`.
-- Files: outputs are equal when the layer is loaded from a `.keras` file and from an exported SavedModel. Otherwise a
+  depend on the padding of a batch.
+- Compilation: outputs are the same under `jit_compile=True`.
+- Files: outputs are the same when the layer is loaded from a `.keras` file and from an exported SavedModel. Otherwise a
   server loses weights or settings.
-- Mixed precision: outputs under the policy `mixed_bfloat16` are equal up to the precision of that type.
+- Mixed precision: outputs under the policy `mixed_bfloat16` are the same up to the precision of bfloat16.
 
 Example:
 
 A layer of another project, which subtracts the mean over the valid steps from each step. It is registered, because
-otherwise Keras could not load it from a file.
+Keras could not load it from a file otherwise.
 
 >>> import keras
 >>> import numpy as np
@@ -59,7 +59,7 @@ otherwise Keras could not load it from a file.
 >>> mask = np.array([[True, True, True, False, False], [True, True, True, True, True]])
 >>> check_layer(Centred, {"factor": 2.0}, inputs, mask=mask)
 
-A layer that leaves out an argument of its config, and a layer that ignores the mask:
+A layer whose config lacks an argument, and a layer that ignores the mask:
 
 >>> class Forgetful(Centred):
 ...     def get_config(self):
@@ -86,7 +86,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-# Half a unit in the last place of bfloat16, relative to the largest output, for each of the few roundings of a layer.
+# For up to 8 roundings in a layer, each of half a unit in the last place of bfloat16, relative to the largest output.
 _BFLOAT16_TOLERANCE = 8 * 2.0**-8
 
 
@@ -112,10 +112,10 @@ def check_layer(
         config_kwargs: A value, other than the default, for each argument of the constructor that is not in
             `init_kwargs`. Only the check of the config uses them.
         call_kwargs: Further tensor arguments of `call`, as arrays `[B,...]` by name.
-        mask: bool array `[B,T]` with both values, for a layer that supports masks; None to skip this check. It is
-            attached to `inputs` `[B,T,...]` as Keras does it. Outputs `[B,T,...]` must have the same mask, and where it
-            is true they must not depend on inputs where it is false; other outputs, such as a last state, must not
-            depend on these in any row with a valid step. T must not be the size of another axis of outputs.
+        mask: bool array `[B,T]` with both values, for a layer that supports masks; None to skip this check. It becomes
+            the Keras mask of `inputs` `[B,T,...]`. Outputs `[B,T,...]` must have the same mask, and where it is True
+            they must not depend on inputs where it is False. Other outputs, such as a last state, must not depend on
+            masked inputs in rows with a valid step. No other axis of the outputs may have the size T.
         output_dtype: Dtype of the outputs, if the layer fixes it; by default the compute dtype of the policy.
         tolerance: Largest difference between equal outputs, relative to the largest output.
 
@@ -157,11 +157,11 @@ def check_config(layer_class, init_kwargs):
 
     Args:
         layer_class: A subclass of `keras.layers.Layer`.
-        init_kwargs: A value for every argument of the constructor, different from its default. Arguments that the
+        init_kwargs: A value, other than the default, for every argument of the constructor. Arguments that the
             constructor takes in `**kwargs` may be given too.
 
     Raises:
-        AssertionError: If an argument is lost, is missing in `init_kwargs`, or has its default there.
+        AssertionError: If an argument is lost, is missing in `init_kwargs`, or has its default value there.
         ValueError: If `layer_class` is not a subclass of `keras.layers.Layer`.
     """
     if keras.layers.Layer not in getattr(layer_class, "__mro__", ()):
@@ -190,7 +190,7 @@ def check_config(layer_class, init_kwargs):
 
 
 def _model(layer, arguments):
-    """A functional model of the layer only; its output shapes are those from `compute_output_shape`."""
+    """Returns a functional model of the layer alone, whose output shapes are those from `compute_output_shape`."""
     symbols = {name: keras.Input(x.shape[1:], dtype=x.dtype.name, name=name) for name, x in arguments.items()}
     further = {name: x for name, x in symbols.items() if name != "inputs"}
     return keras.Model(symbols, layer(symbols["inputs"], **further))
@@ -211,7 +211,7 @@ def _check_gradients(model, arguments):
     floats = [x for x in arguments.values() if x.dtype.is_floating]
     with tf.GradientTape() as tape:
         tape.watch(floats)
-        # A plain sum would have a gradient of 0 through a softmax.
+        # Squares, because the gradient of a plain sum is 0 through a softmax.
         loss = sum(tf.reduce_sum(tf.square(x)) for x in tf.nest.flatten(model(arguments)))
     names = [weight.path for weight in model.trainable_variables] + ["inputs"] * len(floats)
     weights = [weight.value for weight in model.trainable_variables]
@@ -247,7 +247,10 @@ def _check_mask(layer, arguments, mask, tolerance):
 
 
 def _changed_where_false(inputs, mask):
-    """Other floats; or the integers or bools of the step before, which are valid inputs too."""
+    """Returns `inputs` with other values where `mask` is False.
+
+    Integers and bools are replaced by those of the step before, which are valid inputs too.
+    """
     mask = mask.reshape(mask.shape + (1,) * (len(inputs.shape) - 2))
     others = 1 - 2 * inputs if inputs.dtype.is_floating else tf.roll(inputs, 1, axis=1)
     changed = tf.where(mask, inputs, others)

@@ -14,25 +14,25 @@ class CrossAttention(ProjectedAttention):
     heads (Ainslie et al. 2023).
 
     Args:
-        num_heads: Query heads, N.
-        num_key_value_heads: Key and value heads, K; N when None.
+        num_heads: Number of query heads, N.
+        num_key_value_heads: Number of key and value heads, K; N if None.
         use_bias: Whether the projections add a bias.
-        kernel_initializer: Of the query, key and value projections.
-        output_initializer: Of the output projection.
+        kernel_initializer: Initializer of the query, key and value projections.
+        output_initializer: Initializer of the output projection.
 
     Call arguments:
-        inputs: `[B,T,D]`, D a multiple of N. What a Keras mask of it calls padding counts as 0.
+        inputs: `[B,T,D]`, D a multiple of N. Positions that the Keras mask of `inputs` marks as padding count as 0.
         memory: `[B,S,M]`.
-        cache: In place of `memory`, what `memory_cache` has made of it.
-        memory_lengths: int `[B]`: how many positions of `memory` are real; padding stands at the end.
-        memory_mask: Boolean `[B,S]`, in place of `memory_lengths`: False for padding, wherever it stands, which
-            may be NaN. None takes the Keras mask of `memory`.
+        cache: The result of `memory_cache`, in place of `memory`.
+        memory_lengths: int `[B]`, number of real positions of `memory` in each row; padding is at the end.
+        memory_mask: Boolean `[B,S]`, in place of `memory_lengths`; False for padding, which may be anywhere and may be
+            NaN. None takes the Keras mask of `memory`.
 
     Output shape: `[B,T,D]`.
 
     Raises:
         ValueError: If a number is below 1, K does not divide N, N does not divide D, a shape is not as above, not
-            exactly one of `memory` and `cache` is given, or padding is told of a `cache`.
+            exactly one of `memory` and `cache` is given, or lengths or a mask are given with `cache`.
 
     Example:
 
@@ -53,7 +53,7 @@ class CrossAttention(ProjectedAttention):
         output_initializer="glorot_uniform",
         **kwargs,
     ):
-        # Here for the signature.
+        # Without this constructor the signature would show no defaults.
         super().__init__(num_heads, num_key_value_heads, use_bias, kernel_initializer, output_initializer, **kwargs)
 
     def build(self, inputs_shape, memory_shape):
@@ -81,7 +81,7 @@ class CrossAttention(ProjectedAttention):
         return self._attend(self._heads(self.query, inputs), key, value, mask, key_value_seq_lengths=lengths)
 
     def memory_cache(self, memory, memory_lengths=None, memory_mask=None):
-        """The keys and values of `memory`, a `KVCache` to call the layer with again and again.
+        """Returns the projected keys and values of `memory` as a `KVCache`, for any number of calls of the layer.
 
         Raises:
             ValueError: If the layer is not built.
@@ -90,7 +90,7 @@ class CrossAttention(ProjectedAttention):
         lengths, mask = padding(memory, memory_lengths, memory_mask, prefix="memory_")
         memory = without_padding(memory, lengths, mask)
         if mask is not None:
-            # Keys have no order here.
+            # The order of the keys does not matter here.
             memory, lengths, _ = packed(memory, mask)
         if lengths is None:
             lengths = tf.fill(tf.shape(memory)[:1], tf.shape(memory)[1])

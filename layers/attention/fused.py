@@ -1,4 +1,4 @@
-"""What Keras's attention layers on `ikelos.kernels.attention` share."""
+"""Functions shared by the Keras attention layers that run on `ikelos.kernels.attention`."""
 
 import functools
 
@@ -15,17 +15,19 @@ STOCK = (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)
 
 
 def fits(layer, inputs, masks, return_attention_scores, training):
-    """Whether the op does what a layer is to do for the query, key and value in `inputs`, with the arguments `masks`;
-    otherwise the stock layer's own code must."""
+    """Returns whether the op can compute a call of the layer; otherwise the stock layer's own code must run.
+
+    `inputs` are query, key and value; the other arguments are those of the call, `masks` by name.
+    """
     (stock,) = (stock for stock in STOCK if isinstance(layer, stock))
     of_steps = [masks[name] for name in ("query_mask", "value_mask", "key_mask") if masks[name] is not None]
-    # The op keeps no scores, and cannot drop them all.
+    # The op keeps no scores, and its dropout rate must be below 1.
     return (
         not return_attention_scores
         and not (training and layer.dropout >= 1)
         and all(len(x.shape) == 3 for x in inputs)
         and all(len(mask.shape) == 2 for mask in of_steps)
-        # Such as `_compute_attention`, which Keras leaves to subclasses, and the op does not call.
+        # For instance `_compute_attention`, which Keras lets subclasses override and which the op does not call.
         and not overrides(layer, stock, own_methods(stock))
     )
 
@@ -45,8 +47,8 @@ def attend(
     use_gate,
     training,
 ):
-    """The outputs `[B,T,D]` of a layer for `query [B,T,D]`, `key [B,S,D]` and `value [B,S,D]`, by its own projections;
-    the other arguments are those of its constructor and its `call`."""
+    """Returns the outputs `[B,T,D]` of a layer, with its own projections, for `query [B,T,D]`, `key [B,S,D]` and
+    `value [B,S,D]`; the other arguments are those of its constructor and its `call`."""
     batch = keras.ops.shape(query)[0]
     query_valid, key_valid = _valid([query_mask], query), _valid([key_mask, value_mask], value)
     query, key, value = _finite(query, query_valid), _finite(key, key_valid), _finite(value, key_valid)
@@ -54,7 +56,7 @@ def attend(
     if mask is not None and len(mask.shape) == 3:
         mask = mask[:, None]
     if key_valid is not None:
-        # The op broadcasts it: alone it stays as small as the keys' mask is.
+        # The op broadcasts the mask, so without an `attention_mask` it stays as small as the mask of the keys.
         mask = _joined([mask, key_valid[:, None, None, :]])
     dropout = {}
     if training and layer.dropout > 0:
@@ -67,7 +69,7 @@ def attend(
         values,
         mask=mask,
         is_causal=use_causal_mask,
-        # A mask alone is applied to logits that are there; beyond a length none is computed.
+        # The lengths save work: a mask is applied to computed logits, but beyond a length no logits are computed.
         query_seq_lengths=_lengths(query_valid, batch),
         key_value_seq_lengths=_lengths(key_valid, batch),
         local_window_size=None if sliding_window is None else sliding_window - 1,
@@ -86,12 +88,13 @@ def attend(
 
 
 def _without_keys(layer, values, attended):
-    """What the stock layer gives a query that may attend to no key, for `values [B,S,K,E]` and `attended [B,T,N,E]`:
-    broadcastable to the latter."""
+    """Returns the stock layer's result for queries that may attend to no key, broadcastable to the op's result
+    `attended [B,T,N,E]`, for `values [B,S,K,E]`."""
     if layer.dropout > 0:
-        # It computes the weights by a softmax that sets those of forbidden pairs to 0.
+        # With dropout, the stock layer's softmax sets the weights of forbidden pairs to 0.
         return tf.zeros([], attended.dtype)
-    # By one that takes a large negative logit for each of them: then all keys weigh the same, those of padding too.
+    # Without dropout, its softmax gets the same large negative logit for all of them: all keys, padding included, have
+    # the same weight.
     wide = tf.cast(values, arithmetic(values.dtype))
     mean = tf.math.divide_no_nan(
         tf.reduce_sum(wide, axis=1, keepdims=True), tf.cast(keras.ops.shape(values)[1], wide.dtype)
@@ -100,30 +103,29 @@ def _without_keys(layer, values, attended):
 
 
 def _finite(x, valid):
-    """`x [B,T,D]` with 0 for NaN and infinities where it is not `valid`, `[B,T]` or `[1,T]`; None is valid everywhere.
+    """Returns `x [B,T,D]` with 0 in place of NaN and infinity at steps that are not `valid`.
 
-    The stock layers let them spread to all steps. The numbers that are finite there stay: they are part of the mean
-    above.
+    In the stock layers these values would spread to all steps. Finite values stay, because the mean in `_without_keys`
+    includes them. `valid` is `[B,T]`, `[1,T]`, or None if all steps are valid.
     """
     return x if valid is None else tf.where(valid[..., None] | tf.math.is_finite(x), x, tf.zeros([], x.dtype))
 
 
 def _valid(masks, x):
-    """Which steps of `x [B,T,D]` all masks, each `[B,T]`, call real: boolean `[B,T]` or `[1,T]`; None if there is
-    none."""
+    """Returns which steps of `x [B,T,D]` are real by all masks, boolean `[B,T]` or `[1,T]`; None without masks."""
     valid = _joined(masks)
     if valid is None or valid.shape[1] == x.shape[1] is not None:
         return valid
-    # As in the stock layers, one step may stand for all.
+    # As in the stock layers, a mask may have a single step for all.
     return tf.broadcast_to(valid, [sizes(valid)[0], sizes(x)[1]])
 
 
 def _joined(masks):
-    """What all masks allow, boolean; None if there is none."""
+    """Returns the logical and of all masks that are not None; None if there are none."""
     masks = [keras.ops.cast(mask, "bool") for mask in masks if mask is not None]
     return functools.reduce(tf.logical_and, masks) if masks else None
 
 
 def _lengths(valid, batch):
-    """int32 `[B]`: how many positions of `valid`, `[B,T]` or `[1,T]`, there are up to the last valid one."""
+    """Returns the number of positions of `valid`, `[B,T]` or `[1,T]`, up to the last valid one, int32 `[B]`."""
     return None if valid is None else tf.broadcast_to(lengths_of(valid), [batch])

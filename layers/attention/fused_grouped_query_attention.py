@@ -8,29 +8,28 @@ from ikelos.layers.drop_in import drop_in
 
 @drop_in
 class FusedGroupedQueryAttention(keras.layers.GroupQueryAttention):
-    """`keras.layers.GroupQueryAttention` on `ikelos.kernels.attention`, in training with dropout too.
+    """`keras.layers.GroupQueryAttention` on `ikelos.kernels.attention`, also in training with dropout
+    (Ainslie et al. 2023, https://arxiv.org/abs/2305.13245).
 
-    After Ainslie et al. 2023, https://arxiv.org/abs/2305.13245.
-
-    Arguments, weights, weight files, masks and results are those of the stock layer, and each takes the other's
-    config. A query that may attend to no key, because its own mask or those of all keys forbid it, gets what it gets
-    there: the mean of all values, those of padding too, and 0 if the layer has `dropout`. NaN or infinity at a masked
-    step reaches no other step, which in the stock layer it does.
+    Arguments, weights, weight files, masks and results are those of the stock layer, and each accepts the other's
+    config. A query may have no key to attend to, because its own mask or those of all keys forbid it. As in the stock
+    layer, its output is then the mean of all values, padding included, or 0 if the layer has `dropout`. Unlike in the
+    stock layer, NaN or infinity at a masked step does not spread to other steps.
 
     The keys and values of a group are not repeated for its queries. Padding masks, `use_causal_mask`, `sliding_window`
-    and dropout take no memory for pairs of a query and a key. An `attention_mask` goes to the op as it is given, or
-    joined with the padding mask of the keys, then `[B,1,T,S]`.
+    and dropout take no memory for pairs of a query and a key. An `attention_mask` is passed to the op as it is, or as
+    `[B,1,T,S]` combined with the padding mask of the keys.
 
-    What the op does not do runs the stock layer's own code, which makes arrays `[B,N,T,S]`:
-    `return_attention_scores=True`, and dropout of everything. There `flash_attention=True` is an error with TensorFlow,
-    as in the stock layer, and so it is with `dropout`; the op is such an algorithm without being told.
+    The stock layer's own code, which allocates arrays `[B,N,T,S]`, runs for `return_attention_scores=True`, for
+    training with `dropout=1`, and in a subclass that overrides an internal method of the stock layer's `call`, such as
+    `_compute_attention`. There, `flash_attention=True` is an error with TensorFlow, as in the stock layer; with
+    `dropout` it always is. The op is a flash attention without this option.
 
-    So does a subclass that overrides a method of which the stock layer's `call` is made, such as `_compute_attention`.
+    `ikelos.layers.convert` replaces the stock layers of a model by fused ones, and back.
 
-    `ikelos.layers.convert` makes all stock layers of a model such ones, and back.
+    Input shapes: query `[B,T,D]`, value `[B,S,D]`, key `[B,S,D]`.
 
-    Input shapes: query `[B,T,D]`, value `[B,S,D]`, key `[B,S,D]`. Output shape: `[B,T,D]`; with
-    `return_attention_scores=True` followed by `[B,N,T,S]`.
+    Output shape: `[B,T,D]`; with `return_attention_scores=True` followed by `[B,N,T,S]`.
 
     Example:
 
@@ -71,5 +70,5 @@ class FusedGroupedQueryAttention(keras.layers.GroupQueryAttention):
         )
 
     def get_config(self):
-        """The constructor's arguments; the stock layer leaves out `flash_attention`."""
+        """Returns the constructor's arguments; the stock layer leaves out `flash_attention`."""
         return {**super().get_config(), "flash_attention": self._flash_attention}

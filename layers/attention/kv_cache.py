@@ -1,4 +1,4 @@
-"""`KVCache`: the keys and values that attention has seen, for decoding one token after another."""
+"""`KVCache`: the keys and values of earlier tokens, for decoding one token after another."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ class KVCache(NamedTuple):
     Attributes:
         key: `[B,S,K,H]`, S the capacity.
         value: `[B,S,K,H]`.
-        length: int32 `[B]`, how many positions of each row hold something.
+        length: int32 `[B]`, number of positions of each row that are in use.
 
     Example:
 
@@ -27,29 +27,26 @@ class KVCache(NamedTuple):
 
     @classmethod
     def empty(cls, batch_size, capacity, num_heads, head_size, dtype=tf.float32) -> "KVCache":
-        """A cache with room for `capacity` positions and nothing in it."""
+        """Returns an empty cache with room for `capacity` positions."""
         zeros = tf.zeros([batch_size, capacity, num_heads, head_size], dtype)
         return cls(zeros, zeros, tf.zeros([batch_size], tf.int32))
 
     def positions(self, num_new: tf.Tensor | int) -> tf.Tensor:
-        """Positions `[B,T]` that the next `num_new` tokens of each row will take."""
+        """Returns the positions `[B,T]` of the next `num_new` tokens of each row."""
         return self.length[:, None] + tf.range(num_new)[None, :]
 
     def append(self, key: tf.Tensor, value: tf.Tensor, num_valid: tf.Tensor | None = None) -> "KVCache":
-        """Writes `key` and `value` `[B,T,K,H]` behind what is there.
+        """Returns a cache with `key` and `value` appended.
 
         Args:
             key: `[B,T,K,H]`.
             value: `[B,T,K,H]`.
-            num_valid: int32 `[B]`, how many of the T are real; the rest is padding and will be overwritten by
-                the next append. All of them when None.
-
-        Returns:
-            The longer cache.
+            num_valid: int32 `[B]`, number of real positions among the T, all if None. The others, at the end, are
+                padding, which the next `append` overwrites.
 
         Raises:
-            tf.errors.InvalidArgumentError: If a row has no room for T more positions and TensorFlow's CPU
-                kernels run this; compiled by XLA or on a GPU, what has no room is dropped.
+            tf.errors.InvalidArgumentError: If a row has no room for T more positions, with TensorFlow's CPU kernels. On
+                a GPU or compiled by XLA, positions without room are dropped.
         """
         batch, num_new = tf.shape(key)[0], tf.shape(key)[1]
         positions = self.positions(num_new)

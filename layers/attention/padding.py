@@ -1,4 +1,4 @@
-"""Padding, as attention takes it."""
+"""Padding in the inputs of attention: lengths and masks."""
 
 import keras
 import tensorflow as tf
@@ -8,23 +8,24 @@ from ikelos.kernels.reference.shapes import sizes
 
 
 def padding(x, lengths=None, mask=None, prefix=""):
-    """What is padding in `x [B,T,...]`, as a length and a mask for the op, each None where it says nothing.
+    """Returns the lengths and the mask of `x [B,T,...]`, in the form that the op takes.
 
     Args:
-        x: May carry a mask that a layer of Keras left on it.
-        lengths: int `[B]`, how many positions of each row are real, the first ones. With it no mask is looked at.
-        mask: `[B,T]` or `[1,T]`, False for padding, wherever it stands; None takes the mask that `x` carries.
-        prefix: Of the two arguments' names in errors.
+        x: A tensor, possibly with a Keras mask.
+        lengths: int `[B]`, number of real positions of each row; padding is at the end. If given, masks are ignored.
+        mask: `[B,T]` or `[1,T]`; False for padding, which may be anywhere. None takes the Keras mask of `x`.
+        prefix: Prefix of both arguments' names in errors.
 
     Returns:
-        int32 `[B]`, how many positions there are up to the last real one, and boolean `[B,T]`.
+        The number of positions up to the last real one, int32 `[B]`, and the mask, boolean `[B,T]`, which is None if
+        `lengths` are given. Both are None without padding.
 
     Raises:
-        ValueError: If `lengths` are no integers from 0 to T, or a shape is not as above.
+        ValueError: If `lengths` are not integers from 0 to T, or a shape is not as above.
     """
     if lengths is not None:
         return arguments.lengths(f"{prefix}lengths", lengths, *x.shape[:2]), None
-    # Keras fills in arguments by the name of `mask` where the only other tensor is `x`.
+    # Keras fills in the argument `mask` only in calls with a single tensor argument.
     mask = getattr(x, "_keras_mask", None) if mask is None else mask
     if mask is None:
         return None, None
@@ -40,8 +41,11 @@ def padding(x, lengths=None, mask=None, prefix=""):
 
 
 def without_padding(x, lengths, mask):
-    """`x [B,T,...]` with 0 where `padding` has found padding. Its weight is 0, and 0 times NaN is NaN: in a row that
-    attends to it, and in the gradients of all that it went through."""
+    """Returns `x [B,T,...]` with 0 at padding, for the results of `padding`.
+
+    Padding may be NaN. Attention gives it the weight 0, but 0 times NaN is NaN, both in rows that attend to it and in
+    the gradients of the layers before.
+    """
     if lengths is None:
         return x
     valid = tf.sequence_mask(lengths, tf.shape(x)[1]) if mask is None else mask
@@ -49,8 +53,12 @@ def without_padding(x, lengths, mask):
 
 
 def packed(x, mask):
-    """`x [B,T,...]` with what `mask [B,T]` calls real at the front, in its order; how many that is, int32 `[B]`; and
-    `unpacked`, which puts an array `[B,T,...]` of such an order back into that of `x`."""
+    """Moves the positions of `x [B,T,...]` that are True in `mask [B,T]` to the front of each row, in their order.
+
+    Returns:
+        The result; the number of these positions, int32 `[B]`; and a function that brings an array `[B,T,...]` from the
+        new order back into that of `x`.
+    """
     order = tf.argsort(tf.cast(mask, tf.int32), direction="DESCENDING", stable=True)
 
     def unpacked(y):
@@ -60,6 +68,6 @@ def packed(x, mask):
 
 
 def lengths_of(mask):
-    """int32 `[B]`: how many positions of `mask [B,T]`, boolean, there are up to the last that is True."""
+    """Returns the number of positions of the boolean `mask [B,T]` up to the last True, int32 `[B]`."""
     true_from_here = tf.cumsum(tf.cast(mask, tf.int32), axis=1, reverse=True)
     return tf.math.count_nonzero(true_from_here, axis=1, dtype=tf.int32)

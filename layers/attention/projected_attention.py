@@ -1,4 +1,4 @@
-"""`ProjectedAttention`: what self-attention and cross-attention share."""
+"""`ProjectedAttention`: the base class of self-attention and cross-attention."""
 
 import keras
 import tensorflow as tf
@@ -8,11 +8,11 @@ from ikelos.layers.projection import projection
 
 
 class ProjectedAttention(keras.layers.Layer):
-    """Attention (Vaswani et al. 2017, section 3.2.2) with grouped heads (Ainslie et al. 2023), less what its queries
-    may attend to, which subclasses say.
+    """Base class of attention with projections (Vaswani et al. 2017, section 3.2.2) and grouped heads (Ainslie et al.
+    2023).
 
-    `[B,T,D]` are projected to N query heads of size H = D / N, what is attended to, to K key heads and K value heads
-    of that size, and the heads' outputs back to `[B,T,D]`.
+    The inputs `[B,T,D]` are projected to N query heads of size H = D / N. The memory, which a subclass defines, is
+    projected to K key heads and K value heads of that size. The heads' outputs are projected back to `[B,T,D]`.
     """
 
     def __init__(self, num_heads, num_key_value_heads, use_bias, kernel_initializer, output_initializer, **kwargs):
@@ -35,7 +35,7 @@ class ProjectedAttention(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=3)
 
     def _build_projections(self, inputs_shape, memory_shape):
-        """From inputs `[B,T,D]` to `memory_shape`, that of what they attend to."""
+        """Creates the projections for inputs `[B,T,D]` and the memory `[B,S,M]` that they attend to."""
         if len(memory_shape) != 3:
             raise ValueError(f"`memory` must be of shape [B,S,M]. Received: memory.shape={memory_shape}")
         size = inputs_shape[-1]
@@ -52,12 +52,12 @@ class ProjectedAttention(keras.layers.Layer):
         self.output_projection = projection(self, "output", inputs_shape, size, self.output_initializer, self.use_bias)
 
     def _heads(self, layer, inputs):
-        """`inputs [B,T,D]` through one of the projections, as heads `[B,T,N,H]`."""
+        """Applies a projection to `inputs [B,T,D]` and returns its heads `[B,T,N,H]`."""
         batch, steps, _ = keras.ops.shape(inputs)
         return tf.reshape(layer(inputs), [batch, steps, layer.units // self.head_size, self.head_size])
 
     def _attend(self, query, key, value, mask=None, **options):
-        """From `query [B,T,N,H]` to `key` and `value` `[B,S,K,H]`, of which `mask [B,S]` hides some: `[B,T,D]`."""
+        """Returns the output `[B,T,D]` for `query [B,T,N,H]`, `key` and `value` `[B,S,K,H]` and a mask `[B,S]`."""
         batch, steps = keras.ops.shape(query)[:2]
         mask = None if mask is None else mask[:, None, None, :]
         attended = kernels.attention(query, key, value, mask=mask, **options)
@@ -70,11 +70,11 @@ class ProjectedAttention(keras.layers.Layer):
             )
 
     def compute_output_shape(self, inputs_shape):
-        """The inputs' shape."""
+        """Returns the shape of the inputs."""
         return inputs_shape
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "num_heads": self.num_heads,

@@ -13,39 +13,38 @@ from ikelos.layers.position.rotary_embedding import RotaryEmbedding
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class SelfAttention(ProjectedAttention):
-    """Self-attention (Vaswani et al. 2017, section 3.2.3) with grouped heads (Ainslie et al. 2023), to all tokens or to
-    the past.
+    """Self-attention, causal or not (Vaswani et al. 2017, section 3.2.3), with grouped heads (Ainslie et al. 2023).
 
-    Padding, said by lengths or by a mask `[B,T]`, takes part in nothing, and may be NaN: a row is what it is without.
-    What stands at padding in the outputs means nothing.
+    Padding, given by lengths or by a mask `[B,T]`, may be NaN and never affects the outputs at real tokens. Outputs at
+    padding are meaningless.
 
     Args:
-        num_heads: Query heads, N.
-        num_key_value_heads: Key and value heads, K; N when None.
-        is_causal: Whether a token sees none after it.
+        num_heads: Number of query heads, N.
+        num_key_value_heads: Number of key and value heads, K; N if None.
+        is_causal: Whether a token sees no later tokens.
         window: A token sees itself and at most `window - 1` tokens before it, and as many after it unless
-            `is_causal`; None sees all.
-        position: How tokens know where they are: `"rotary"`, None for not at all, or a layer `RotaryEmbedding`,
-            `AlibiBias` or `RelativePositionBias`, which several attention layers may share. Files keep it shared;
-            `keras.models.clone_model` gives each of them its own.
+            `is_causal`; with None it sees all.
+        position: Positions of the tokens: `"rotary"`, None for no positions, or a layer `RotaryEmbedding`, `AlibiBias`
+            or `RelativePositionBias`, which several attention layers may share. It is still shared in a model loaded
+            from a file, but `keras.models.clone_model` gives each layer its own.
         use_bias: Whether the projections add a bias.
-        kernel_initializer: Of the query, key and value projections.
-        output_initializer: Of the output projection.
+        kernel_initializer: Initializer of the query, key and value projections.
+        output_initializer: Initializer of the output projection.
 
     Call arguments:
-        inputs: `[B,T,D]`, D a multiple of N, and with rotary positions an even one.
-        cache: `KVCache` of the tokens before, from `empty_cache` or an earlier call; None starts at position 0 and
-            returns no cache.
-        lengths: int `[B]`: how many of the T inputs are real; padding stands at the end.
-        mask: Boolean `[B,T]`, in place of `lengths`: False for padding, wherever it stands; a `cache` is
-            given nothing of it. None takes the Keras mask of `inputs`.
+        inputs: `[B,T,D]`, D a multiple of N; with rotary positions D / N must be even.
+        cache: `KVCache` of the tokens before, from `empty_cache` or an earlier call. With None, the inputs start at
+            position 0 and no cache is returned.
+        lengths: int `[B]`, number of real inputs in each row; padding is at the end.
+        mask: Boolean `[B,T]`, in place of `lengths`; False for padding, which may be anywhere and is not added to a
+            `cache`. None takes the Keras mask of `inputs`.
 
     Returns:
         `[B,T,D]`; with `cache`, a pair of it and the longer cache.
 
     Raises:
         ValueError: If a number is below 1, K does not divide N, D does not fit N, a shape is not as above, `position`
-            is none of the above or of other heads than N, or there is a `cache` and `is_causal` is False.
+            is none of the above or has a number of heads other than N, or `cache` is given and `is_causal` is False.
 
     Example:
 
@@ -80,7 +79,7 @@ class SelfAttention(ProjectedAttention):
     def _position_layer(self, position):
         if position == "rotary":
             return RotaryEmbedding(name="rotary", dtype=self.dtype_policy)
-        if isinstance(position, dict):  # of `get_config`
+        if isinstance(position, dict):  # from `get_config`
             position = keras.saving.deserialize_keras_object(position)
         if not isinstance(position, RotaryEmbedding | AlibiBias | RelativePositionBias | None):
             raise ValueError(
@@ -106,19 +105,19 @@ class SelfAttention(ProjectedAttention):
             self.position.build((None,), (None,))
 
     def call(self, inputs, cache=None, lengths=None, mask=None):
-        """Attends from `inputs [B,T,D]` to itself and to what the cache holds."""
+        """Attends from `inputs [B,T,D]` to themselves and to the tokens in the cache."""
         lengths, mask = padding(inputs, lengths, mask)
         inputs = without_padding(inputs, lengths, mask)
         unpacked = None
         if cache is not None and mask is not None:
-            # A cache has no holes. What is at the end, the next call overwrites.
+            # A cache has no gaps: padding goes to the end, where the next call overwrites it.
             inputs, lengths, unpacked = packed(inputs, mask)
             mask = None
         query, key, value = (self._heads(layer, inputs) for layer in (self.query, self.key, self.value))
         steps = keras.ops.shape(inputs)[1]
         positions = tf.range(steps) if cache is None else cache.positions(steps)
         if isinstance(self.position, RotaryEmbedding):
-            # A layer that several share may have a dtype policy of its own.
+            # A shared position layer may have another dtype policy.
             query, key = (tf.cast(self.position(x, positions), x.dtype) for x in (query, key))
         if cache is None:
             options = {"query_seq_lengths": lengths, "key_value_seq_lengths": lengths, "mask": mask}
@@ -128,7 +127,7 @@ class SelfAttention(ProjectedAttention):
                     "A `cache` needs `is_causal`: other attention sees what is not there yet. "
                     f"Received: is_causal={self.is_causal}"
                 )
-            # Causality also hides the cache's room beyond its length.
+            # Causality also hides the unused positions of the cache.
             options = {"query_offset": cache.length}
             cache = cache.append(key, value, lengths)
             key, value = cache.key, cache.value
@@ -136,7 +135,7 @@ class SelfAttention(ProjectedAttention):
             options["alibi_slopes"] = self.position.slopes()
         if isinstance(self.position, RelativePositionBias):
             options["bias"] = self.position(positions, tf.range(keras.ops.shape(key)[1]))
-        # A window as long as all keys forbids nothing.
+        # A window at least as long as the keys excludes nothing.
         if self.window is not None and (key.shape[1] is None or key.shape[1] > self.window):
             options["local_window_size"] = (self.window - 1, 0 if self.is_causal else self.window - 1)
         outputs = self._attend(query, key, value, is_causal=self.is_causal, **options)
@@ -145,10 +144,10 @@ class SelfAttention(ProjectedAttention):
         return outputs if unpacked is None else unpacked(outputs), cache
 
     def empty_cache(self, batch_size, capacity):
-        """A `KVCache` that fits this layer.
+        """Returns an empty `KVCache` for this layer.
 
         Raises:
-            ValueError: If the layer is not built: its head size is not known.
+            ValueError: If the layer is not built, because its head size is not known.
         """
         self._check_built("empty_cache")
         return KVCache.empty(
@@ -156,9 +155,9 @@ class SelfAttention(ProjectedAttention):
         )
 
     def get_config(self):
-        """The constructor's arguments."""
-        # What Keras serialises twice for a file, it marks as shared, and loads once: several layers may have one
-        # position. It marks the second time alone, and of other layers' first ones it loses the mark.
+        """Returns the constructor's arguments."""
+        # Serialised twice, because several layers may share one position layer, which Keras loads only once if its
+        # configs are marked as shared. Keras marks them from the second one on, and can lose a mark of the first one.
         keras.saving.serialize_keras_object(self.position)
         return {
             **super().get_config(),

@@ -1,15 +1,15 @@
-"""Decoding in the graph: greedy, sampling, beam search, and what steers them, in plain TensorFlow.
+"""Decoding in the graph, in plain TensorFlow: greedy decoding, sampling, beam search and logits processors.
 
-`generate` asks a function `choose(logits, step, written)` for each token: `greedy`, what `sampling` makes, or a
-`chain` that ends in one of them. What comes before in the chain changes the logits: `repetition_penalty`, `allow`,
-or any function `(logits, step, written) -> logits`, where
+`generate` calls a function `choose(logits, step, written)` for each token. It is `greedy`, the result of `sampling`, or
+a `chain` that ends with one of them. The functions before it in the chain process the logits: `repetition_penalty`,
+`allow`, or any function `(logits, step, written) -> logits`, where
 
 - `logits` is float32 `[B,V]`;
-- `step` is an int32 scalar, how many tokens each row has written;
-- `written` is int32 `[B,L]`, those tokens, behind the prompt; columns from `step` on hold padding.
+- `step` is an int32 scalar, the number of tokens that each row has written so far;
+- `written` is int32 `[B,L]`, these tokens without the prompt; columns from `step` on hold padding.
 
-`beam_search` takes the same functions. All of them work row by row: what becomes of a row does not depend on the
-other rows of its batch.
+`beam_search` takes the same functions that process logits. The result of a row never depends on the other rows of its
+batch.
 
 >>> import tensorflow as tf
 >>> from ikelos.layers import LSTMLanguageModel

@@ -29,41 +29,43 @@ def beam_search(
     process=None,
     allowed=None,
 ):
-    """Looks for the likeliest continuations of prompts of unequal length.
+    """Searches for the likeliest continuations of prompts of unequal length.
 
-    A hypothesis is complete at its `end_id` or after `lengths` tokens. Its score is log p / ((5 + n) / 6)^a (Wu et
-    al. 2016, section 7, without their coverage), where p is its probability, n the number of its tokens, the
-    end token included, and a the length penalty. Each step makes every continuation of the `num_beams`
-    hypotheses, of which the `num_beams` likeliest count: those that are complete are kept apart, and the
-    likeliest of the others take their places. So no place in the beam is lost to a hypothesis that ended early,
-    and one beam without a length penalty is `greedy`.
+    A hypothesis is complete at its `end_id` or after `lengths` tokens. Its score is log p / ((5 + n) / 6)^a (Wu et al.
+    2016, section 7, without their coverage penalty), where p is its probability, n the number of its tokens, including
+    the end token, and a the length penalty.
 
-    A row ends at its length, or as soon as nothing that it could still write would score better than what it
-    has: no log probability rises with a further token. What a row becomes does not depend on the other rows.
+    Each step extends the `num_beams` hypotheses of a row by every token. Complete hypotheses among the `num_beams`
+    likeliest are set aside as results, and the `num_beams` likeliest incomplete ones form the next beam. So complete
+    hypotheses take no places in the beam, and a search with one beam and no length penalty equals `greedy`.
+
+    A row ends at its length, or as soon as no continuation could score better than its results, because a further token
+    never raises the log-probability. The result of a row does not depend on the other rows.
 
     Args:
-        model: Has `start(tokens, lengths, capacity)` and `advance(tokens, state)` as
-            `ikelos.layers.TransformerLanguageModel`; its state is any nest of tensors whose first axis is the
-            batch, `B * num_beams` here.
+        model: A model with `start(tokens, lengths, capacity)` and `advance(tokens, state)` like
+            `ikelos.layers.TransformerLanguageModel`. Its state is any nest of tensors whose first axis is the batch,
+            here of size `B * num_beams`.
         prompts: int `[B,P]`, padded at the end.
         prompt_lengths: int `[B]`, each at least 1.
-        lengths: int `[B]`, each at least 0: the most tokens to add, an end token included.
-        num_beams: How many hypotheses a row goes on with.
-        end_id: Ends a hypothesis, and is not returned.
-        padding_id: Stands behind a hypothesis's end; any token's id, which the model reads there.
-        length_penalty: float32, one number or `[B]`: 0 compares probabilities, which favours short texts; Wu et
-            al. found 0.6 to 0.7 best; 1 is nearly the mean over tokens.
-        num_results: How many hypotheses to return, at most `num_beams`.
-        process: Changes the logits `[B,V]` before their softmax: a function as for `ikelos.layers.decoding.chain`.
-            It is called for each beam of all rows, so it need not know of beams.
-        allowed: Which tokens are possible, as in `ikelos.layers.decoding.allow`. Probabilities stay those among
-            all tokens: the search is for the likeliest of the allowed texts. (`process=allow(...)` would spread
-            what is forbidden over the rest at each step, as sampling does, and prefer texts that are forced.) A
-            hypothesis for which nothing is allowed is dropped.
+        lengths: int `[B]`, each at least 0: largest number of tokens to add, including an end token.
+        num_beams: Number of hypotheses in the beam of a row.
+        end_id: Id of the token that ends a hypothesis. It is not returned.
+        padding_id: Id that follows the end of a hypothesis. It must be within the vocabulary, because the model reads
+            it.
+        length_penalty: float32, one number or `[B]`. 0 compares probabilities, which favours short texts; Wu et al.
+            found 0.6 to 0.7 best; 1 is close to the mean over tokens.
+        num_results: Number of hypotheses to return, at most `num_beams`.
+        process: Function that changes the logits `[B,V]` before the softmax, as in `ikelos.layers.decoding.chain`. It
+            is called once for each beam, with the logits of all rows.
+        allowed: The possible tokens, as in `ikelos.layers.decoding.allow`. Probabilities remain those among all tokens,
+            so the search finds the likeliest allowed texts. (`process=allow(...)` would instead share out the
+            probability of the forbidden tokens at each step, as sampling does, and prefer texts with few choices.) A
+            hypothesis without any allowed token is dropped.
 
     Returns:
-        Tokens int32 `[B, num_results, max(lengths)]` and scores float32 `[B, num_results]`, the best first. Where
-        there are fewer complete hypotheses the rest is padding, with a score of minus infinity.
+        Tokens int32 `[B, num_results, max(lengths)]` and scores float32 `[B, num_results]`, the best first. If there
+        are fewer complete hypotheses, the others are padding with a score of minus infinity.
 
     Raises:
         ValueError: If `num_results` is not between 1 and `num_beams`.
@@ -100,7 +102,7 @@ def beam_search(
     def add(step, unfinished, logits, state, alive, complete):
         scores = alive.scores[:, :, None] + _log_probabilities(logits, step, alive.tokens, process, allowed)
         vocabulary_size = tf.shape(scores)[2]
-        # Twice as many as there are beams, since one of each beam's can be its end.
+        # Twice the number of beams, because one continuation of each beam can be its end.
         scores, places = tf.math.top_k(tf.reshape(scores, [batch, -1]), 2 * num_beams)
         beams, tokens = places // vocabulary_size, places % vocabulary_size
         ends = tokens == end_id
@@ -114,7 +116,7 @@ def beam_search(
         complete, _ = _best(tf.nest.map_structure(lambda *both: tf.concat(both, axis=1), complete, new), num_results)
         alive, kept = _best(_Hypotheses(texts, tf.where(ends, _IMPOSSIBLE, scores)), num_beams)
 
-        # With a log probability that can only fall, the penalty at one end of the range of lengths is the best.
+        # The log-probability cannot rise, so the best possible score is at the shortest or the longest length left.
         best = alive.scores[:, :1]
         bound = tf.maximum(penalised(best, step + 1), penalised(best, lengths[:, None]))
         unfinished &= tf.squeeze(~last & (bound > complete.scores[:, -1:]), axis=1)
@@ -129,7 +131,7 @@ def beam_search(
 
     start = model.start(prompts, prompt_lengths, tf.shape(prompts)[1] + longest)
     logits, state = tf.nest.map_structure(lambda x: tf.repeat(x, num_beams, axis=0), start)
-    # One hypothesis to begin with, nothing written; complete where nothing is to be written.
+    # A row starts with a single empty hypothesis, which is complete if its length is 0.
     nothing = tf.where(lengths > 0, _IMPOSSIBLE, 0.0)
     *_, complete = loop(
         running,
@@ -147,19 +149,22 @@ def beam_search(
 
 
 def _empty(batch, number, longest, padding_id, score):
-    """Hypotheses without tokens, of which the first has the score and the others are impossible."""
+    """Returns empty hypotheses, the first with the given score and the others impossible."""
     others = tf.fill([batch, number - 1], _IMPOSSIBLE)
     return _Hypotheses(tf.fill([batch, number, longest], padding_id), tf.concat([score[:, None], others], axis=1))
 
 
 def _best(hypotheses, number):
-    """The best ones in order, the first of equals first, and their places `[B,number]`."""
+    """Returns the best hypotheses in order, with ties in their original order, and their indices `[B,number]`."""
     scores, places = tf.math.top_k(hypotheses.scores, number)
     return _Hypotheses(tf.gather(hypotheses.tokens, places, batch_dims=1), scores), places
 
 
 def _log_probabilities(logits, step, written, process, allowed):
-    """Of each next token, float32 `[B,K,V]` for logits `[B*K,V]`; minus infinity where nothing is possible."""
+    """Returns the log-probabilities of each next token, float32 `[B,K,V]`, for K beams and logits `[B*K,V]`.
+
+    They are minus infinity for impossible tokens.
+    """
     batch, num_beams = tf.shape(written)[0], tf.shape(written)[1]
     logits = tf.reshape(logits, [batch, num_beams, tf.shape(logits)[-1]])
     if process is None and allowed is None:
@@ -175,5 +180,5 @@ def _log_probabilities(logits, step, written, process, allowed):
 
 
 def _log_softmax(logits, *_):
-    # Where all are impossible it would not be a number, and the order of those is not defined.
+    # If all tokens are impossible, log_softmax returns NaN, which has no defined order.
     return tf.where(logits == _IMPOSSIBLE, _IMPOSSIBLE, tf.nn.log_softmax(logits))

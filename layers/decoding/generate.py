@@ -1,4 +1,4 @@
-"""Decoding one token after another, in the graph."""
+"""`generate`: decodes one token after another, in the graph."""
 
 import tensorflow as tf
 
@@ -8,19 +8,19 @@ from ikelos.layers.decoding.rows import integers, longest_of, loop, write
 def generate(model, prompts, prompt_lengths, lengths, choose, end_id, padding_id=0):
     """Continues prompts of unequal length.
 
-    A row ends after `lengths` tokens or at its first `end_id`, and the loop when every row has ended. What a
-    row becomes does not depend on the other rows, as far as `choose` goes row by row.
+    A row ends after `lengths` tokens or at its first `end_id`; the loop ends when all rows have ended. The result of a
+    row does not depend on the other rows, provided that `choose` treats each row separately.
 
     Args:
-        model: Has `start(tokens, lengths, capacity)` and `advance(tokens, state)` as
+        model: A model with `start(tokens, lengths, capacity)` and `advance(tokens, state)` like
             `ikelos.layers.TransformerLanguageModel`.
         prompts: int `[B,P]`, padded at the end.
         prompt_lengths: int `[B]`, each at least 1.
-        lengths: int `[B]`, each at least 0: how many tokens to add.
-        choose: Maps logits float32 `[B,V]`, the step (an int32 scalar) and what was written before it (int32
-            `[B, max(lengths)]`) to tokens int32 `[B]`: `greedy`, what `sampling` gives, or a `chain`.
-        end_id: Ends a row, and is not returned.
-        padding_id: Stands behind a row's end; any token's id, which the model reads there.
+        lengths: int `[B]`, each at least 0: largest number of tokens to add, including an end token.
+        choose: Function from logits float32 `[B,V]`, the step (an int32 scalar) and the tokens written before it (int32
+            `[B, max(lengths)]`) to tokens int32 `[B]`: `greedy`, the result of `sampling`, or a `chain`.
+        end_id: Id of the token that ends a row. It is not returned.
+        padding_id: Id that follows the end of a row. It must be within the vocabulary, because the model reads it.
 
     Returns:
         The new tokens, int32 `[B, max(lengths)]`.
@@ -53,7 +53,7 @@ def generate(model, prompts, prompt_lengths, lengths, choose, end_id, padding_id
         written = write(written, step, tokens)
         step += 1
         ended |= lengths <= step
-        # Rows past their end go on reading padding: their results are dropped, and they touch no other row.
+        # Rows that have ended still read padding. Their results are dropped and affect no other row.
         logits, state = tf.cond(running(step, ended), lambda: model.advance(tokens, state), lambda: (logits, state))
         return step, ended, logits, state, written
 

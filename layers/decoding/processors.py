@@ -1,4 +1,4 @@
-"""What changes logits before a token is chosen: functions `(logits, step, written) -> logits`, and their chain."""
+"""Logits processors, which are functions `(logits, step, written) -> logits`, and their `chain`."""
 
 import tensorflow as tf
 
@@ -6,14 +6,14 @@ from ikelos.layers.decoding.rows import column, integers
 
 
 def chain(*functions):
-    """One function that applies several in turn, each to what the one before it gave.
+    """Returns a function that applies several functions in turn, each to the logits from the one before.
 
     Args:
-        *functions: Each maps logits float32 `[B,V]`, the step and what was written (int32 `[B,L]`) to other
-            logits; the last one may choose tokens instead, as `greedy` does.
+        *functions: Functions from logits float32 `[B,V]`, the step and the tokens written (int32 `[B,L]`) to new
+            logits. The last one may return tokens instead, as `greedy` does.
 
     Returns:
-        A function of the same arguments, which gives what the last one gives.
+        A function of the same arguments, which returns the result of the last function.
 
     Example:
 
@@ -33,12 +33,12 @@ def chain(*functions):
 
 
 def allow(allowed):
-    """Makes all other tokens impossible.
+    """Returns a logits processor that makes all tokens impossible except for the allowed ones.
 
     Args:
-        allowed: bool `[V]` or `[B,V]`, of which each row that is still being written has a true one; or a
-            function that makes such a mask of the step (an int32 scalar) and of what was written before it
-            (int32 `[B,L]`, padded from column `step` on).
+        allowed: bool `[V]` or `[B,V]`, with at least one True in each row that has not ended; or a function that
+            returns this mask for the step (an int32 scalar) and the tokens written before it (int32 `[B,L]`, padded
+            from column `step` on).
 
     Returns:
         A function for `chain`.
@@ -64,15 +64,16 @@ def allow(allowed):
 
 
 def repetition_penalty(penalty, prompts, prompt_lengths):
-    """Makes tokens that stand in a row's prompt or in what it wrote less likely (Keskar et al. 2019, section 4.1).
+    """Returns a logits processor that makes tokens in a row's prompt or output less likely (Keskar et al. 2019, section
+    4.1).
 
-    Their logits are divided by `penalty` where positive, as in the paper, and multiplied where negative, which
-    the division would make likelier. How often a token came does not matter.
+    Positive logits of these tokens are divided by `penalty`, as in the paper. Negative ones are multiplied by it,
+    because the division would make their tokens likelier. The number of occurrences does not matter.
 
     Args:
-        penalty: float32, one number or `[B]`, larger than 0; 1 changes nothing, the paper has 1.2.
+        penalty: float32, one number or `[B]`, larger than 0; 1 has no effect, the paper uses 1.2.
         prompts: int `[B,P]`, padded at the end, all within the vocabulary.
-        prompt_lengths: int `[B]`; what lies behind is padding and does not count.
+        prompt_lengths: int `[B]`, lengths of the prompts without padding.
 
     Returns:
         A function for `chain`.
@@ -91,7 +92,7 @@ def repetition_penalty(penalty, prompts, prompt_lengths):
     def process(logits, step, written):
         of_text = tf.broadcast_to(tf.range(tf.shape(written)[1]) < step, tf.shape(written))
         counts = tf.cast(tf.concat([of_prompt, of_text], axis=1), tf.int32)
-        # Padding counts as nothing, wherever it is added; at 0, since it need not be a token's id.
+        # Padding adds a count of 0, to token 0, because its own id may be outside of the vocabulary.
         tokens = tf.concat([prompts, written], axis=1) * counts
         rows = tf.broadcast_to(tf.range(tf.shape(tokens)[0])[:, None], tf.shape(tokens))
         seen = tf.scatter_nd(tf.stack([rows, tokens], axis=-1), counts, tf.shape(logits)) > 0

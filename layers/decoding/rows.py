@@ -1,30 +1,30 @@
-"""What the ways of decoding share."""
+"""Functions on rows of tokens that all ways of decoding share."""
 
 import tensorflow as tf
 
 
 def integers(*values):
-    """Each as int32: NumPy's integers are int64 unless told."""
+    """Returns the values as int32, because NumPy's integers are int64 by default."""
     return [tf.cast(x, tf.int32) for x in values]
 
 
 def column(values, dtype):
-    """A number for all rows, or one a row `[B]`, as `[1,1]` or `[B,1]`."""
+    """Returns a number for all rows as `[1,1]`, or one number per row, `[B]`, as `[B,1]`."""
     return tf.reshape(tf.cast(values, dtype), [-1, 1])
 
 
 def longest_of(lengths):
-    """The largest of `lengths`, int32 `[B]`, and 0 where there is none."""
+    """Returns the largest of `lengths`, int32 `[B]`, or 0 if B is 0."""
     return tf.reduce_max(tf.concat([lengths, [0]], axis=0))
 
 
 def write(written, step, tokens):
-    """Puts `tokens [...]` into column `step` of `written [...,L]`."""
+    """Returns `written [...,L]` with `tokens [...]` in column `step`."""
     return tf.where(tf.range(tf.shape(written)[-1]) == step, tokens[..., None], written)
 
 
 def loop(running, body, variables):
-    """`tf.while_loop` of variables whose shapes stay, also where TensorFlow can't tell that they do."""
+    """Runs a `tf.while_loop` whose variables keep their shapes, even if TensorFlow cannot infer that they do."""
 
     def step(*before):
         return tf.nest.map_structure(lambda new, old: tf.ensure_shape(new, old.shape), body(*before), before)

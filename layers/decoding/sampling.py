@@ -1,4 +1,4 @@
-"""Choosing a token from logits: the likeliest, or by chance."""
+"""Functions that choose a token from logits: the likeliest one, or a random one."""
 
 import numpy as np
 import tensorflow as tf
@@ -7,12 +7,12 @@ from ikelos.layers.decoding.rows import column
 
 
 def greedy(logits, step, written):
-    """The likeliest token of each row, int32 `[B]`; the first of equals. Takes no randomness.
+    """Returns the likeliest token of each row, int32 `[B]`; the first of several.
 
     Args:
         logits: float32 `[B,V]`.
-        step: Not used; as in every function that chooses for `generate`.
-        written: Not used.
+        step: Not used. It is here because `generate` passes it.
+        written: Not used. It is here because `generate` passes it.
 
     Example:
 
@@ -24,16 +24,16 @@ def greedy(logits, step, written):
 
 
 def sampling(uniforms, temperature=1.0, top_k=0, top_p=1.0):
-    """A function that draws a row's next token, for `generate` or at the end of a `chain`.
+    """Returns a function that draws the next token of each row, for `generate` or the end of a `chain`.
 
     Args:
-        uniforms: float32 `[B,L]` in [0, 1): a column for each step, as from `row_uniforms`.
+        uniforms: float32 `[B,L]` in [0, 1), one column for each step, such as those from `row_uniforms`.
         temperature: As in `sample`.
         top_k: As in `sample`.
         top_p: As in `sample`.
 
     Returns:
-        A function that maps logits float32 `[B,V]`, the step and what was written to tokens int32 `[B]`.
+        A function from logits float32 `[B,V]`, the step and the tokens written to tokens int32 `[B]`.
 
     Example:
 
@@ -51,17 +51,18 @@ def sampling(uniforms, temperature=1.0, top_k=0, top_p=1.0):
 
 
 def sample(logits, uniforms, temperature=1.0, top_k=0, top_p=1.0):
-    """Draws one token a row by inverting the cumulative distribution.
+    """Draws one token per row by inverting the cumulative distribution.
 
-    A row's token depends on its own row alone. Each setting is one number or one a row, `[B]`.
+    The token of a row depends on this row alone. `temperature`, `top_k` and `top_p` are one number or one per row,
+    `[B]`.
 
     Args:
-        logits: float32 `[B,V]`, of which each row has a finite one.
-        uniforms: float32 `[B]` in [0, 1): the randomness.
+        logits: float32 `[B,V]`, at least one finite in each row.
+        uniforms: float32 `[B]`, random numbers in [0, 1).
         temperature: float32, at least 0; 0 takes the likeliest token.
-        top_k: int32: only the k likeliest tokens (Fan et al. 2018); 0 takes all.
-        top_p: float32 in (0, 1]: only the likeliest tokens that together reach this probability
-            (Holtzman et al. 2020); 1 takes all.
+        top_k: int32, number of the likeliest tokens to draw from (Fan et al. 2018); 0 draws from all.
+        top_p: float32 in (0, 1], the probability that the likeliest tokens to draw from must reach together (Holtzman
+            et al. 2020); 1 draws from all.
 
     Returns:
         int32 `[B]`.
@@ -78,36 +79,35 @@ def sample(logits, uniforms, temperature=1.0, top_k=0, top_p=1.0):
     top_p = column(top_p, tf.float32)
     vocabulary_size = tf.shape(logits)[-1]
     ordered, tokens = tf.math.top_k(logits, vocabulary_size)
-    # A temperature of 0 is the limit of sampling: the likeliest token alone. So is one too small to divide
-    # by.
+    # A temperature of 0, or one too small to divide by, takes the likeliest token: the limit of small temperatures.
     cold = temperature < np.finfo(np.float32).tiny
-    # The largest becomes 0 before the division, which could make it infinite.
+    # The largest logit becomes 0 first, because the division could make it infinite.
     ordered = (ordered - ordered[:, :1]) / tf.where(cold, 1.0, temperature)
     probabilities = tf.nn.softmax(ordered)
     rank = tf.range(vocabulary_size)[None, :]
     limit = tf.where(cold, 1, tf.where(top_k > 0, top_k, vocabulary_size))
     probabilities = tf.where(rank < limit, probabilities, 0.0)
-    # top-p is of what top-k left, as in the usual order of these filters. Nothing is before the first token,
-    # which so always stays.
+    # In the usual order, top-p applies to the tokens that top-k left. The first token always remains, because the
+    # probability before it is 0.
     probabilities /= tf.reduce_sum(probabilities, axis=-1, keepdims=True)
     before = tf.cumsum(probabilities, axis=-1, exclusive=True)
     probabilities = tf.where(before < top_p, probabilities, 0.0)
     reached = tf.cumsum(probabilities, axis=-1)
     target = uniforms[:, None] * reached[:, -1:]
-    # The first rank whose cumulative probability passes the target; never one that was filtered out, although
-    # a parallel sum need not be monotone.
+    # The first rank whose cumulative probability exceeds the target. A parallel sum may not be monotone, so the second
+    # condition excludes tokens that were filtered out.
     drawn = tf.argmax(tf.cast((reached > target) & (probabilities > 0.0), tf.int32), axis=-1, output_type=tf.int32)
     return tf.gather(tokens, drawn, batch_dims=1)
 
 
 def row_uniforms(seeds, count):
-    """Uniform numbers in [0, 1) for each row, a function of that row's seed alone.
+    """Returns uniform random numbers in [0, 1) for each row, which depend only on the seed of the row.
 
     XLA draws other numbers than TensorFlow's own kernels.
 
     Args:
         seeds: int64 `[B]`.
-        count: How many. The first ones are the same whatever it is.
+        count: Number of random numbers per row. A larger count does not change the first ones.
 
     Returns:
         float32 `[B,count]`.

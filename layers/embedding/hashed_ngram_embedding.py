@@ -1,9 +1,9 @@
-"""`HashedNgramEmbedding`: what the last few tokens are, looked up instead of computed."""
+"""`HashedNgramEmbedding`: embeddings of the last few tokens together, from hash tables."""
 
 import keras
 import tensorflow as tf
 
-# Prime and multiplier of the polynomial hash. The product of two numbers below the modulus fits int64.
+# Prime and multiplier of the polynomial hash. The product of two numbers below the prime fits into int64.
 _MODULUS = 2**31 - 1
 _MULTIPLIER = 1_000_000_007
 
@@ -12,20 +12,19 @@ _MULTIPLIER = 1_000_000_007
 class HashedNgramEmbedding(keras.layers.Layer):
     """Embeds the n-grams that end at each token, hashed into tables (Pagnoni et al. 2024, section 3.2.1).
 
-    A small model spends its first layers on finding out what the last few characters were. Here they come as
-    a lookup, which costs parameters and no matrix products. An n-gram's bucket is `sum_i (token[t-i] + 1) a^i`,
-    modulo a prime and then modulo the number of buckets; each order has its own table, in which n-grams may
-    share a bucket.
+    A small model would spend its first layers on recognising the last few characters. The lookup gives it this
+    information for parameters only, without matrix products. Each length n has its own table. The bucket of an n-gram
+    is `sum_i (token[t-i] + 1) a^i`, modulo a prime and then modulo the number of buckets, so n-grams may share one.
 
     Args:
-        num_buckets: Rows of each order's table.
-        size: Features that come out, D: the orders' vectors of size `D / len(orders)`, one behind the other.
+        num_buckets: Number of rows in the table of each length.
+        size: Number of output features, D: a concatenation of one vector of size `D / len(orders)` for each length.
         orders: The lengths n; each at least 1.
-        embeddings_initializer: Of the tables.
+        embeddings_initializer: Initializer of the tables.
 
     Call arguments:
         tokens: int `[B,T]`.
-        previous: int `[B,R]`, R at least `max(orders) - 1`: the tokens before. Padding (id 0) when None.
+        previous: int `[B,R]`, R at least `max(orders) - 1`, the tokens before; padding (id 0) if None.
 
     Output shape: `[B,T,D]`.
 
@@ -53,17 +52,17 @@ class HashedNgramEmbedding(keras.layers.Layer):
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
 
     def build(self, tokens_shape, previous_shape=None):
-        """Creates the tables, as one."""
+        """Creates one weight for all tables."""
         self.embeddings = self.add_weight(
             shape=(len(self.orders) * self.num_buckets, self.size // len(self.orders)),
             initializer=self.embeddings_initializer,
             name="embeddings",
-            # Mixed precision would cast the whole table for the few rows looked up.
+            # Mixed precision would cast the whole table for a lookup of a few rows.
             autocast=False,
         )
 
     def call(self, tokens, previous=None):
-        """Vectors `[B,T,D]` of the n-grams that end at each of `tokens [B,T]`."""
+        """Returns the vectors `[B,T,D]` of the n-grams that end at each of `tokens [B,T]`."""
         longest, steps = max(self.orders), tf.shape(tokens)[1]
         codes = tf.cast(tokens, tf.int64)
         if previous is None:
@@ -83,11 +82,11 @@ class HashedNgramEmbedding(keras.layers.Layer):
         return tf.reshape(vectors, [tf.shape(tokens)[0], steps, self.size])
 
     def compute_output_shape(self, tokens_shape, previous_shape=None):
-        """`[B,T,D]`."""
+        """Returns `[B,T,D]`."""
         return (*tokens_shape, self.size)
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "num_buckets": self.num_buckets,

@@ -8,7 +8,7 @@ from ikelos.layers.distributions.support import check_shape
 from ikelos.layers.models.autoencoder_inputs import by_example
 
 THRESHOLD = 0.01
-"""Variance from which a unit is active (Burda et al. 2016, section 5.2)."""
+"""Variance above which a unit is active (Burda et al. 2016, section 5.2)."""
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
@@ -26,11 +26,11 @@ class ActiveUnits(keras.metrics.Metric):
         means: Posterior means, `[B,*event_shape]`.
         sample_weight: Weights of the examples, `[B]` or `[B,1]`, or None.
 
-    Result: float scalar; NaN if a mean was not a number.
+    Result: float scalar; NaN if a mean was NaN or infinite.
 
     Raises:
-        ValueError: If `event_shape` is not made of positive integers; in `update_state`, if the means or the weights
-            have another shape.
+        ValueError: If `event_shape` is not made of positive integers; in `update_state`, if the shape of the means or
+            the weights is not as described.
 
     Example:
 
@@ -43,8 +43,8 @@ class ActiveUnits(keras.metrics.Metric):
     def __init__(self, event_shape, name="active_units", dtype=None):
         super().__init__(name=name, dtype=dtype)
         self.event_shape = shape_tuple(event_shape)
-        # Plain sums, which a `tf.distribute` strategy can add over its replicas. In float32 they would lose the small
-        # variance of means far from 0.
+        # Plain sums, because a `tf.distribute` strategy can add them over its replicas. In float32, the small variance
+        # of means far from 0 would be lost.
         self.count = self.add_weight(name="count", dtype="float64", initializer="zeros")
         self.sums = self.add_weight(name="sums", dtype="float64", shape=self.event_shape, initializer="zeros")
         self.squares = self.add_weight(name="squares", dtype="float64", shape=self.event_shape, initializer="zeros")
@@ -62,16 +62,16 @@ class ActiveUnits(keras.metrics.Metric):
         self.squares.assign_add(tf.reduce_sum(weights * tf.square(means), axis=0))
 
     def variance(self):
-        """The variance of the mean of each unit, float64 `[*event_shape]`; 0 before the first example."""
+        """Returns the variance of each unit's mean, float64 `[*event_shape]`; 0 before the first example."""
         mean, square = (tf.math.divide_no_nan(total.value, self.count.value) for total in (self.sums, self.squares))
         return square - tf.square(mean)
 
     def result(self):
-        """The number of active units; NaN if a mean was not a number."""
+        """Returns the number of active units; NaN if a mean was NaN or infinite."""
         variance = self.variance()
         active = tf.reduce_sum(tf.cast(variance > THRESHOLD, self.dtype))
         return tf.where(tf.reduce_all(tf.math.is_finite(variance)), active, float("nan"))
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "event_shape": self.event_shape}

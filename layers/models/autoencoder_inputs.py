@@ -1,4 +1,4 @@
-"""The inputs of a variational autoencoder and of its networks: examples, conditions and weights, and their checks."""
+"""Checks of a variational autoencoder's networks and of its inputs: examples, conditions and sample weights."""
 
 import keras
 import tensorflow as tf
@@ -7,16 +7,16 @@ from ikelos.layers.distributions.distribution_layer import DistributionLayer
 
 
 def check_network(name, network, family_name, family):
-    """Refuses a network that is known not to output the parameters of its distribution layer.
+    """Checks that a network outputs the parameters of its distribution layer, if its output shape is known.
 
     Args:
-        name: "encoder" or "decoder", for the error.
+        name: `"encoder"` or `"decoder"`, for the error.
         network: Layer or model.
-        family_name: "posterior" or "likelihood".
+        family_name: `"posterior"` or `"likelihood"`, for the error.
         family: The distribution layer.
 
     Raises:
-        ValueError: If it does not, or is no Keras layer.
+        ValueError: If the output shape does not match or `network` is not a Keras layer.
     """
     if not isinstance(network, keras.layers.Layer):
         raise ValueError(f"`{name}` must be a Keras layer or model. Received: {name}={network!r}")
@@ -32,17 +32,17 @@ def check_network(name, network, family_name, family):
 
 
 def check_condition(name, network, condition):
-    """Refuses a condition that a network would ignore, and a missing one.
+    """Checks that there is a condition if and only if a network has an input for it.
 
-    The inputs of a subclassed network are not known, and not checked.
+    A subclassed network is not checked, because its inputs are not known.
 
     Args:
-        name: "encoder" or "decoder", for the error.
+        name: `"encoder"` or `"decoder"`, for the error.
         network: Layer or model.
         condition: Tensor or None.
 
     Raises:
-        ValueError: If there is one.
+        ValueError: If the condition is missing or the network would ignore it.
     """
     known = getattr(network, "inputs", None)
     if known and (len(known) > 1) != (condition is not None):
@@ -54,15 +54,15 @@ def check_condition(name, network, condition):
 
 
 def are_paired(shape):
-    """Whether a shape is a pair of shapes, of inputs and condition."""
+    """Returns whether `shape` is a pair of shapes, those of inputs and condition."""
     return isinstance(shape[0], tuple | list)
 
 
 def pair(inputs):
-    """Inputs and their condition, or None, as tensors: Keras does not take arrays and tensors together.
+    """Returns the inputs and their condition, or None, as tensors, because Keras cannot mix arrays and tensors.
 
     Raises:
-        ValueError: If there are more or fewer than two in a tuple or list.
+        ValueError: If `inputs` is a tuple or list without exactly two elements.
     """
     inputs = inputs if isinstance(inputs, tuple | list) else (inputs, None)
     if len(inputs) != 2:
@@ -72,15 +72,19 @@ def pair(inputs):
 
 
 def joined(values, condition):
-    """The inputs of encoder or decoder."""
+    """Returns the inputs of an encoder or decoder: `values`, or a pair of them and the condition."""
     return values if condition is None else (values, condition)
 
 
 def by_example(sample_weight, examples):
-    """Weights `[B]` from weights `[B]` or `[B,1]`, the shapes that Keras takes; None remains None.
+    """Returns the sample weights as `[B]`, or None if they are None.
+
+    Args:
+        sample_weight: `[B]` or `[B,1]`, the shapes that Keras allows, or None.
+        examples: `[B,...]`.
 
     Raises:
-        ValueError: If they have another shape than that for the examples `[B,...]`.
+        ValueError: If `sample_weight` has another shape.
     """
     if sample_weight is None:
         return None

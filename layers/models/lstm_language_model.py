@@ -1,4 +1,4 @@
-"""`LSTMLanguageModel`: stacked LSTMs over token ids."""
+"""`LSTMLanguageModel`: a language model of stacked LSTMs."""
 
 import keras
 import tensorflow as tf
@@ -8,14 +8,14 @@ from ikelos.layers.recurrent.fused_lstm import FusedLSTM
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class LSTMLanguageModel(keras.Model):
-    """Stacked LSTMs with dropout between them (Zaremba et al. 2014, section 3).
+    """Language model of stacked LSTMs with dropout between them (Zaremba et al. 2014, section 3).
 
     Args:
         vocabulary_size: Number of token ids, V.
-        context: Number of tokens in a training window; the state itself has no limit.
+        context: Number of tokens in a training window. The recurrent state has no such limit.
         num_layers: Number of LSTMs.
-        size: Units of each, U, and size of the embedding.
-        dropout: Share of each LSTM's inputs and of the last one's outputs dropped in training.
+        size: Units of each LSTM, U, and size of the token embeddings.
+        dropout: Share of each LSTM's inputs and of the last one's outputs that is dropped in training.
 
     Call arguments:
         tokens: int `[B,T]`.
@@ -50,7 +50,7 @@ class LSTMLanguageModel(keras.Model):
             part.build((*input_shape, self.size))
 
     def call(self, tokens, training=None):
-        """Logits `[B,T,V]` of each next token."""
+        """Returns the logits `[B,T,V]` of each next token."""
         hidden, _ = self._extend(tokens, [None] * self.num_layers, None, training)
         return self.head(hidden)
 
@@ -60,18 +60,18 @@ class LSTMLanguageModel(keras.Model):
         Args:
             tokens: int `[B,P]`, padded at the end.
             lengths: int32 `[B]`, each at least 1.
-            capacity: Not used; as in `TransformerLanguageModel`, whose state needs room.
+            capacity: Not used. It is here for the same signature as in `TransformerLanguageModel`.
 
         Returns:
             Logits `[B,V]` of the token that follows each prompt, and the state to `advance` from.
         """
         mask = tf.sequence_mask(lengths, tf.shape(tokens)[1])
         hidden, states = self._extend(tokens, [None] * self.num_layers, mask, training=False)
-        # The mask repeats each prompt's last output to the end.
+        # At masked steps an LSTM repeats its last output, so the last column holds the outputs at the prompts' ends.
         return self.head(hidden[:, -1]), states
 
     def advance(self, tokens, state):
-        """Reads one more token a row, int `[B]`; returns logits `[B,V]` and the new state."""
+        """Reads one more token per row, int `[B]`; returns logits `[B,V]` and the new state."""
         hidden, states = self._extend(tokens[:, None], state, None, training=False)
         return self.head(hidden[:, 0]), states
 
@@ -85,11 +85,11 @@ class LSTMLanguageModel(keras.Model):
         return self.dropout(hidden, training=training), extended
 
     def compute_output_shape(self, input_shape):
-        """`[B,T,V]`."""
+        """Returns `[B,T,V]`."""
         return (*input_shape, self.vocabulary_size)
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "vocabulary_size": self.vocabulary_size,

@@ -1,17 +1,17 @@
-"""`check_one_device`: refuses to train under a strategy of `tf.distribute`."""
+"""`check_one_device`: rejects training under a strategy of `tf.distribute`."""
 
 import keras
 import tensorflow as tf
 
 
 def check_one_device(model: keras.Model) -> None:
-    """Checks that a model with a training step of its own is trained on a single device.
+    """Checks that a model with a custom training step is trained on a single device.
 
-    Under a strategy the training would run without an error and be wrong: all replicas draw the same noise, gradients
-    are clipped before they are summed, and the mean over replicas counts padding as data.
+    Under a strategy, training would run without an error but be wrong: all replicas would draw the same noise,
+    gradients would be clipped before they are summed, and the mean over replicas would count padding as data.
 
     Raises:
-        ValueError: If a strategy's scope is open, or was when the model was made.
+        ValueError: If a strategy's scope is active, or was active when the model was created.
     """
     default = None if tf.distribute.has_strategy() else tf.distribute.get_strategy()
     if model.distribute_strategy is not default:

@@ -1,4 +1,4 @@
-"""`TransformerLanguageModel`: a decoder-only Transformer over token ids."""
+"""`TransformerLanguageModel`: a decoder-only Transformer."""
 
 import keras
 import tensorflow as tf
@@ -11,25 +11,27 @@ from ikelos.layers.transformer.decoder_block import DecoderBlock
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class TransformerLanguageModel(keras.Model):
-    """Decoder-only Transformer: pre-norm blocks, rotary positions, gated feed-forward (Touvron et al. 2023).
+    """Decoder-only Transformer with pre-norm blocks, rotary positions and gated feed-forward networks (Touvron et al.
+    2023).
 
-    Weights start as in GPT-2 (Radford et al. 2019, section 2.3): normal with deviation 0.02, that of the
-    projections onto the residual stream divided by the root of their number.
+    Weights are initialised as in GPT-2 (Radford et al. 2019, section 2.3): from a normal distribution with standard
+    deviation 0.02, which is divided by the square root of their number for the projections onto the residual stream.
 
     Args:
         vocabulary_size: Number of token ids, V.
-        context: How many tokens a token sees in each block, itself included.
+        context: Number of tokens that a token sees in each block, itself included.
         num_layers: Number of blocks.
         size: Width of the residual stream, D.
-        num_heads: Query heads of a block.
+        num_heads: Number of query heads in a block.
         hidden_size: Width of the feed-forward networks.
-        num_key_value_heads: Key and value heads; as many as query heads when None.
-        dropout: Share of each branch's outputs dropped in training.
+        num_key_value_heads: Number of key and value heads; `num_heads` if None.
+        dropout: Share of each branch's outputs that is dropped in training.
         ngram_order: Length of the longest n-grams that are mixed into the predictions, together with repetitions in the
-            context (`ikelos.layers.NgramMixture`); 0 for a Transformer alone. Call `adapt` to count them before
+            context (`ikelos.layers.NgramMixture`); 0 for a Transformer alone. Call `adapt` to count the n-grams before
             training. XLA cannot compile a model with n-grams.
         max_ngrams: Largest number of distinct n-grams, as in `ikelos.layers.NgramDistribution`.
-        longest_match: Number of tokens up to which longer repetitions get a weight of their own.
+        longest_match: Number of tokens up to which the weight of a repetition depends on its length, as `longest` in
+            `ikelos.layers.SuffixCopy`.
 
     Call arguments:
         tokens: int `[B,T]`.
@@ -130,7 +132,7 @@ class TransformerLanguageModel(keras.Model):
             The length of the longest n-grams that were kept.
 
         Raises:
-            ValueError: If the model has no n-grams, or as for `ikelos.layers.NgramDistribution.adapt`.
+            ValueError: If the model has no n-grams, or as in `ikelos.layers.NgramDistribution.adapt`.
         """
         if self.mixture is None:
             raise ValueError("`ngram_order` must be at least 1 for a model to adapt. Received: ngram_order=0")
@@ -139,7 +141,7 @@ class TransformerLanguageModel(keras.Model):
         return self.mixture.adapt(documents)
 
     def call(self, tokens, training=None):
-        """Logits `[B,T,V]` of each next token."""
+        """Returns the logits `[B,T,V]` of each next token."""
         evidence = self._evidence(tokens, training)
         hidden = self._embed(tokens, evidence)
         for block in self.blocks:
@@ -152,7 +154,7 @@ class TransformerLanguageModel(keras.Model):
         Args:
             tokens: int `[B,P]`, padded at the end.
             lengths: int32 `[B]`, each at least 1.
-            capacity: Number of positions to keep room for: P and one for each `advance`.
+            capacity: Number of positions in the caches: P plus one for each `advance`.
 
         Returns:
             Logits `[B,V]` of the token that follows each prompt, and the state to `advance` from.
@@ -170,7 +172,7 @@ class TransformerLanguageModel(keras.Model):
         return self._logits(last(hidden), tf.nest.map_structure(last, evidence)), (caches, counting)
 
     def advance(self, tokens, state):
-        """Reads one more token a row, int `[B]`; returns logits `[B,V]` and the new state."""
+        """Reads one more token per row, int `[B]`; returns logits `[B,V]` and the new state."""
         caches, counting = state
         evidence = ()
         if self.mixture is not None:
@@ -198,11 +200,11 @@ class TransformerLanguageModel(keras.Model):
         return hidden, extended
 
     def compute_output_shape(self, input_shape):
-        """`[B,T,V]`."""
+        """Returns `[B,T,V]`."""
         return (*input_shape, self.vocabulary_size)
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "vocabulary_size": self.vocabulary_size,

@@ -1,4 +1,4 @@
-"""`FusedRMSNormalization`: Keras's RMS normalisation on the native op."""
+"""`FusedRMSNormalization`: Keras's RMS normalisation on `ikelos.kernels.rms_norm`."""
 
 import keras
 
@@ -10,9 +10,9 @@ from ikelos.layers.drop_in import drop_in
 class FusedRMSNormalization(keras.layers.RMSNormalization):
     """`keras.layers.RMSNormalization` on `ikelos.kernels.rms_norm` (Zhang & Sennrich 2019, equation 4).
 
-    Arguments, weights and weight files are those of the stock layer. Normalisation over axes other than the
-    last one runs the stock layer's own code. A Keras mask of the inputs is that of the outputs; the stock layer
-    destroys it, with a warning, and goes on doing so once `ikelos.layers.convert` has made it this one.
+    Arguments, weights and weight files are those of the stock layer. Normalisation over axes other than the last one
+    runs the stock layer's own code. The outputs have the Keras mask of the inputs. The stock layer drops the mask, with
+    a warning, and so does a stock layer that `ikelos.layers.convert` has replaced by this one.
 
     Args:
         axis: The axis to normalise over, or a list of axes.
@@ -28,11 +28,11 @@ class FusedRMSNormalization(keras.layers.RMSNormalization):
 
     def call(self, x):
         """Normalises `x [..., D]` over its last axis and scales it."""
-        # `build` has made a list of the axis.
+        # `build` turns the axis into a list.
         if list(self.axis) not in ([-1], [len(x.shape) - 1]):
             return super().call(x)
         return kernels.rms_norm(x, self.scale, epsilon=self.epsilon)
 
     def compute_mask(self, inputs, previous_mask):
-        """The inputs' mask: a Transformer's normalisations stand between padding and those who must know of it."""
+        """Returns the mask of the inputs, because later layers, such as a Transformer's attention, need it."""
         return previous_mask

@@ -9,23 +9,23 @@ from ikelos.layers.position.positions import check_axes, positions_of
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class LearnedPositionEmbedding(keras.layers.Layer):
-    """Adds to each token a vector learned for its position (Gehring et al. 2017, section 3.1).
+    """Adds a learned vector for its position to each token (Gehring et al. 2017, section 3.1).
 
     Args:
         max_length: Number of positions that have a vector.
-        embeddings_initializer: Of the vectors, `[max_length, D]`.
+        embeddings_initializer: Initializer of the vectors, `[max_length, D]`.
 
     Call arguments:
         inputs: `[B,T,D]`.
-        positions: int `[T]` or `[B,T]`, at least 0 and below `max_length`; 0 to T-1 when None.
+        positions: int `[T]` or `[B,T]`, at least 0 and below `max_length`; 0 to T-1 if None.
 
     Output shape: `[B,T,D]`.
 
     Raises:
-        ValueError: If `max_length` is below 1, T is known to be above it, `positions` are no integers, or a
-            shape is not as above.
-        tf.errors.InvalidArgumentError: If a position without a vector comes while the graph runs, on TensorFlow's CPU
-            kernels. Compiled by XLA it gets the nearest position's vector, on a GPU zeros.
+        ValueError: If `max_length` is below 1, T is known to be above it and `positions` is None, `positions` are not
+            integers, or a shape is not as above.
+        tf.errors.InvalidArgumentError: If a position has no vector, with TensorFlow's CPU kernels. Compiled by XLA it
+            gets the vector of the nearest position, on a GPU zeros.
 
     Example:
 
@@ -51,12 +51,12 @@ class LearnedPositionEmbedding(keras.layers.Layer):
             shape=(self.max_length, inputs_shape[-1]),
             initializer=self.embeddings_initializer,
             name="embeddings",
-            # Mixed precision would cast the whole table for the few rows looked up.
+            # Mixed precision would cast the whole table for a lookup of a few rows.
             autocast=False,
         )
 
     def call(self, inputs, positions=None):
-        """Adds to `inputs [B,T,D]` the vectors of `positions`."""
+        """Adds the vectors of `positions` to `inputs [B,T,D]`."""
         check_axes(inputs, "BTD")
         if positions is None and inputs.shape[1] is not None and inputs.shape[1] > self.max_length:
             raise ValueError(
@@ -64,16 +64,16 @@ class LearnedPositionEmbedding(keras.layers.Layer):
                 f"Received: inputs.shape={inputs.shape}"
             )
         vectors = tf.gather(self.embeddings.value, positions_of(inputs, positions))
-        # Rounded once in half precision.
+        # In half precision, only the sum is rounded.
         dtype = arithmetic(inputs.dtype)
         return tf.cast(tf.cast(inputs, dtype) + tf.cast(vectors, dtype), inputs.dtype)
 
     def compute_output_shape(self, inputs_shape, positions_shape=None):
-        """The inputs' shape."""
+        """Returns the shape of the inputs."""
         return inputs_shape
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "max_length": self.max_length,

@@ -1,4 +1,4 @@
-"""What the layers of positions share: positions as tensors, their distances and their angles."""
+"""Functions that the position layers share: positions as tensors, their distances and their angles."""
 
 import tensorflow as tf
 
@@ -7,13 +7,13 @@ from ikelos.kernels.reference.shapes import sizes
 
 
 def integer_positions(name: str, positions) -> tf.Tensor:
-    """`positions` as a tensor.
+    """Returns `positions` as a tensor.
 
     Raises:
-        ValueError: If they are no integers or neither of shape `[T]` nor `[B,T]`.
+        ValueError: If they are not integers, or neither of shape `[T]` nor `[B,T]`.
     """
     positions = tf.convert_to_tensor(positions)
-    # Keras casts what is floating to the policy's dtype, and bfloat16 cannot tell position 257 from 258.
+    # Keras casts floating inputs to the dtype of the policy, and in bfloat16 the positions 257 and 258 are equal.
     if not positions.dtype.is_integer:
         raise ValueError(f"`{name}` must be integers. Received: {name}.dtype={positions.dtype.name}")
     if positions.shape.rank not in (1, 2):
@@ -22,22 +22,23 @@ def integer_positions(name: str, positions) -> tf.Tensor:
 
 
 def check_axes(inputs: tf.Tensor, axes: str) -> None:
-    """That `inputs` has as many axes as `axes` has letters, such as `"BTD"`: what broadcasting makes of others is no
-    error, and wrong.
+    """Checks that `inputs` has one axis for each letter of `axes`, such as `"BTD"`.
+
+    With another rank, broadcasting could give a wrong result instead of an error.
 
     Raises:
-        ValueError: If not.
+        ValueError: If the rank differs.
     """
     if inputs.shape.rank != len(axes):
         raise ValueError(f"`inputs` must be of shape [{','.join(axes)}]. Received: inputs.shape={inputs.shape}")
 
 
 def positions_of(inputs: tf.Tensor, positions) -> tf.Tensor:
-    """`positions`, `[T]` or `[B,T]`, of the steps of `inputs [B,T,...]` as a tensor; `[T]`, from 0, when None.
+    """Returns the positions of the steps of `inputs [B,T,...]` as a tensor, `[T]` or `[B,T]`; 0 to T-1 if None.
 
     Raises:
-        ValueError: If they are no integers, or are known to be of another shape.
-        tf.errors.InvalidArgumentError: If they turn out to be of another shape when the graph runs.
+        ValueError: If they are not integers or are known to have another shape.
+        tf.errors.InvalidArgumentError: If they turn out to have another shape when the graph runs.
     """
     if positions is None:
         return tf.range(tf.shape(inputs)[1])
@@ -49,20 +50,24 @@ def positions_of(inputs: tf.Tensor, positions) -> tf.Tensor:
             f"Received: positions.shape={positions.shape}"
         )
     if None not in (steps, positions.shape[-1]):
-        # Another number of rows fails by itself, and a check for each token decoded takes a tenth of its time.
+        # Another number of rows fails without a check, which would take a tenth of the time of each decoded token.
         return positions
-    # One position would pass for any number of steps.
+    # Without a check, a single position would be broadcast to any number of steps.
     rows = [tf.where(tf.equal(size, 1), 1, sizes(inputs)[0]) for size in sizes(positions)[:-1]]
     expected = tf.stack([*rows, sizes(inputs)[1]])
     message = "`positions` must be of shape [T] or [B,T]"
     with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(positions), expected, message)]):
-        # XLA leaves assertions out, and other graphs such a reshape.
+        # XLA removes assertions, so there the reshape is the check. Other graphs may drop the reshape.
         return tf.reshape(positions, expected)
 
 
 def distances(query_positions, key_positions) -> tf.Tensor:
-    """`key_positions [S]` or `[B,S]` seen from `query_positions [T]` or `[B,T]`: how far each key is ahead of each
-    query, int32 `[1,T,S]` or `[B,T,S]`."""
+    """Returns how far each key is ahead of each query, int32 `[1,T,S]` or `[B,T,S]`, negative for keys behind it.
+
+    Args:
+        query_positions: int `[T]` or `[B,T]`.
+        key_positions: int `[S]` or `[B,S]`.
+    """
     query_positions = tf.cast(integer_positions("query_positions", query_positions), tf.int32)
     key_positions = tf.cast(integer_positions("key_positions", key_positions), tf.int32)
     if len({rows for rows in _rows(query_positions.shape, key_positions.shape) if rows is not None}) > 1:
@@ -75,16 +80,16 @@ def distances(query_positions, key_positions) -> tf.Tensor:
 
 
 def bias_shape(query_positions_shape, key_positions_shape, num_heads: int) -> tuple:
-    """The shape `[1,N,T,S]` or `[B,N,T,S]` of a bias for `distances`."""
+    """Returns the shape `[1,N,T,S]` or `[B,N,T,S]` of a bias computed from `distances`."""
     rows = _rows(query_positions_shape, key_positions_shape)
     return (rows[0] if rows else 1, num_heads, query_positions_shape[-1], key_positions_shape[-1])
 
 
 def _rows(*shapes) -> list[int | None]:
-    """Of shapes `[T]` and `[B,T]` the numbers of rows, where they are not one for all."""
+    """Returns B of each shape `[B,T]`, except for shapes `[T]` and `[1,T]`, which fit any batch."""
     return [shape[0] for shape in shapes if len(shape) == 2 and shape[0] != 1]
 
 
 def wave_angles(positions: tf.Tensor, frequencies, dtype: tf.DType) -> tf.Tensor:
-    """`positions` times `frequencies [F]`: `[T,F]` or `[B,T,F]`, in float32 for inputs of half precision too."""
+    """Returns `positions` times `frequencies [F]`, `[T,F]` or `[B,T,F]`, in float32 if `dtype` is half precision."""
     return tf.cast(positions, arithmetic(dtype))[..., None] * tf.constant(frequencies, arithmetic(dtype))

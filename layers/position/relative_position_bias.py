@@ -1,4 +1,4 @@
-"""`RelativePositionBias`: a learned number for each head and range of distances."""
+"""`RelativePositionBias`: a learned attention bias for each head and range of distances."""
 
 import keras
 import tensorflow as tf
@@ -8,30 +8,30 @@ from ikelos.layers.position.positions import bias_shape, distances
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class RelativePositionBias(keras.layers.Layer):
-    """Adds to each logit of attention a number learned for its head and the distance of query and key (Raffel
-    et al. 2020, section 2.1).
+    """Attention bias with a learned value for each head and bucket of distances between query and key (Raffel et al.
+    2020, section 2.1).
 
-    Distances share numbers in buckets. With `bidirectional`, one half of the buckets is for keys ahead of the
-    query and the other for the rest; without, all keys ahead share the bucket of distance 0. The first half of a
-    direction's buckets has one distance each, 0, 1, and so on; the others grow in equal ratios up to
-    `max_distance`, beyond which all share the last bucket.
+    With `bidirectional`, one half of the buckets is for keys ahead of the query and the other half for all other keys.
+    Without it, all keys ahead share the bucket of distance 0. In each direction, the first half of the buckets have a
+    single distance each: 0, 1, and so on. The ranges of the others grow geometrically up to `max_distance`, and all
+    larger distances share the last bucket.
 
     Args:
-        num_heads: Query heads, N.
-        num_buckets: Even and at least 4 with `bidirectional`, and otherwise at least 2.
-        max_distance: Larger than the number of distances with a bucket of their own, which is a quarter of
-            `num_buckets` with `bidirectional`, and otherwise half of it.
-        bidirectional: False for decoders, which see no keys ahead.
-        embeddings_initializer: Of the learned numbers, `[num_buckets, N]`.
+        num_heads: Number of query heads, N.
+        num_buckets: Number of buckets; even and at least 4 with `bidirectional`, otherwise at least 2.
+        max_distance: Distance from which all share the last bucket. It must be larger than the number of buckets with a
+            single distance, which is a quarter of `num_buckets` with `bidirectional` and otherwise half of it.
+        bidirectional: Whether keys ahead have their own buckets; False for decoders, which see no keys ahead.
+        embeddings_initializer: Initializer of the learned values, `[num_buckets, N]`.
 
     Call arguments:
         query_positions: int `[T]` or `[B,T]`.
         key_positions: int `[S]` or `[B,S]`.
 
-    Output shape: `[1,N,T,S]`, or `[B,N,T,S]` if positions have a batch axis: to be added to the scaled logits.
+    Output shape: `[1,N,T,S]`, or `[B,N,T,S]` if positions have a batch axis; to be added to the scaled logits.
 
     Raises:
-        ValueError: If a number is out of its range or positions are no integers.
+        ValueError: If a number is out of range or positions are not integers.
 
     Example:
 
@@ -64,7 +64,7 @@ class RelativePositionBias(keras.layers.Layer):
         self.max_distance = max_distance
         self.bidirectional = bidirectional
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
-        # Of one direction, and those of them with one distance.
+        # `single` is the number of buckets in one direction that hold a single distance.
         self._per_direction = num_buckets // 2 if bidirectional else num_buckets
         single = self._per_direction // 2
         if max_distance <= single:
@@ -75,13 +75,16 @@ class RelativePositionBias(keras.layers.Layer):
         self._table = self._buckets_of_distances(single)
 
     def _buckets_of_distances(self, single):
-        """The bucket of each distance from 0 to `max_distance` in one direction, of which `single` have one each."""
+        """Returns the bucket of each distance from 0 to `max_distance` in one direction.
+
+        The first `single` distances have a bucket each.
+        """
         growing = self._per_direction - single
         table = list(range(single))
         step = 0
         for distance in range(single, self.max_distance + 1):
-            # While (distance / single) ** growing >= (max_distance / single) ** (step + 1). In whole numbers: with
-            # logarithms, rounding would choose the bucket of a distance that is a bound.
+            # While (distance / single) ** growing >= (max_distance / single) ** (step + 1). In integers, because with
+            # logarithms, rounding would decide the bucket of distances at a boundary.
             while step < growing - 1 and (
                 distance**growing >= self.max_distance ** (step + 1) * single ** (growing - step - 1)
             ):
@@ -90,33 +93,33 @@ class RelativePositionBias(keras.layers.Layer):
         return tuple(table)
 
     def build(self, query_positions_shape, key_positions_shape=None):
-        """Creates the learned numbers."""
+        """Creates the learned values."""
         self.embeddings = self.add_weight(
             shape=(self.num_buckets, self.num_heads),
             initializer=self.embeddings_initializer,
             name="embeddings",
-            # The gradient of a number is a sum over many pairs, which half precision would stop adding to.
+            # The gradient of a value is a sum over many pairs, too many for the precision of float16 or bfloat16.
             autocast=False,
         )
 
     def buckets(self, query_positions, key_positions):
-        """The bucket of each pair, int32 `[1,T,S]` or `[B,T,S]`."""
+        """Returns the bucket of each pair of a query and a key, int32 `[1,T,S]` or `[B,T,S]`."""
         ahead = distances(query_positions, key_positions)
         away = tf.abs(ahead) if self.bidirectional else tf.maximum(-ahead, 0)
         buckets = tf.gather(tf.constant(self._table, tf.int32), tf.minimum(away, self.max_distance))
         return buckets + tf.where(ahead > 0, self._per_direction, 0) if self.bidirectional else buckets
 
     def call(self, query_positions, key_positions):
-        """The bias for `query_positions` and `key_positions`."""
+        """Returns the bias for `query_positions` and `key_positions`."""
         rows = tf.gather(self.embeddings.value, self.buckets(query_positions, key_positions))
         return tf.transpose(tf.cast(rows, self.compute_dtype), [0, 3, 1, 2])
 
     def compute_output_shape(self, query_positions_shape, key_positions_shape):
-        """`[1,N,T,S]` or `[B,N,T,S]`."""
+        """Returns `[1,N,T,S]` or `[B,N,T,S]`."""
         return bias_shape(query_positions_shape, key_positions_shape, self.num_heads)
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "num_heads": self.num_heads,

@@ -1,4 +1,4 @@
-"""`RotaryEmbedding`: positions as rotations of queries and keys."""
+"""`RotaryEmbedding`: rotations of queries and keys by their positions."""
 
 import keras
 import tensorflow as tf
@@ -11,32 +11,28 @@ from ikelos.layers.position.positions import check_axes, positions_of, wave_angl
 class RotaryEmbedding(keras.layers.Layer):
     """Rotates pairs of features by an angle proportional to the position (Su et al. 2021, section 3.4.2).
 
-    Feature `i` of a head is paired with `i + H/2`, and the pair turns by `position * max_wavelength ** (-2 i
-    / H)` radians. The product of a rotated query and a rotated key depends on the distance of their positions
-    alone.
+    Feature `i` of a head is paired with `i + H/2`, and the pair is rotated by `position * max_wavelength ** (-2 i / H)`
+    radians. The product of a rotated query and a rotated key depends only on the distance of their positions.
 
-    A model that knows positions up to L reads texts of up to `factor * L` with a `scaling`, and after some
-    further training reads them well. It has a `kind`, and the options of that kind:
+    With a `scaling`, a model trained on positions up to L can read texts of up to `factor * L`, and reads them well
+    after some further training. It is a dictionary with a `kind` and the options of this kind:
 
-    - `{"kind": "linear", "factor": s}`: all pairs turn s times slower, so that positions are squeezed into
-      those known (Chen et al. 2023, section 2.3).
-    - `{"kind": "ntk", "factor": s}`: the last pair turns s times slower, the first one as before, through
-      a larger `max_wavelength` (Peng et al. 2023, "NTK-aware" interpolation).
-    - `{"kind": "yarn", "factor": s, "original_length": L, "low_rotations": 1.0, "high_rotations": 32.0}`:
-      pairs that turn less than `low_rotations` times within L turn s times slower, those that turn more than
-      `high_rotations` times as before, those between a mixture, linear in the number of turns; queries
-      and keys become larger by the factor `0.1 ln(s) + 1` (Peng et al. 2023, "NTK-by-parts" interpolation
-      and attention scaling). The authors' code draws the mixture along the features instead, and differs from
-      their formula in the pairs between.
-    - `{"kind": "llama3", "factor": s, "original_length": L, "low_rotations": 1.0, "high_rotations": 4.0}`:
-      the same, with another default and no larger queries and keys (the published code of Llama 3.1, Grattafiori
-      et al. 2024, where the options are called `low_freq_factor` and `high_freq_factor`).
+    - `{"kind": "linear", "factor": s}`: all pairs rotate s times slower, so that longer texts fit into the range of
+      trained positions (Chen et al. 2023, section 2.3).
+    - `{"kind": "ntk", "factor": s}`: a larger `max_wavelength`, with which the last pair rotates s times slower and the
+      first one at the same speed (Peng et al. 2023, "NTK-aware" interpolation).
+    - `{"kind": "yarn", "factor": s, "original_length": L, "low_rotations": 1.0, "high_rotations": 32.0}`: pairs with
+      fewer than `low_rotations` rotations within L rotate s times slower, and those with more than `high_rotations` at
+      the same speed. Between them the speed is interpolated linearly in the number of rotations. Queries and keys are
+      multiplied by `0.1 ln(s) + 1` (Peng et al. 2023, "NTK-by-parts" interpolation and attention scaling). The authors'
+      code interpolates along the features instead, and so differs from their formula for the pairs in between.
+    - `{"kind": "llama3", "factor": s, "original_length": L, "low_rotations": 1.0, "high_rotations": 4.0}`: the same as
+      `"yarn"`, but with another default and without multiplying queries and keys (the published code of Llama 3.1,
+      Grattafiori et al. 2024, where the options are called `low_freq_factor` and `high_freq_factor`).
 
     Args:
-        max_wavelength: What the wavelengths, in positions over 2 pi, tend to at the last pair; the first
-            pair's is 1.
-        scaling: A dictionary as above, or None. `factor` is at least 1; the numbers of rotations may be left
-            out.
+        max_wavelength: Limit of the wavelengths, divided by 2 pi, towards the last pair; 1 at the first pair.
+        scaling: A dictionary as above, or None. `factor` is at least 1; the numbers of rotations may be left out.
 
     Call arguments:
         inputs: `[B,T,N,H]`, H even.
@@ -45,8 +41,8 @@ class RotaryEmbedding(keras.layers.Layer):
     Output shape: `[B,T,N,H]`.
 
     Raises:
-        ValueError: If `max_wavelength` is not positive, `scaling` is none of the above, H is odd, `positions` are
-            no integers, or a shape is not as above.
+        ValueError: If `max_wavelength` is not positive, `scaling` is none of the above, H is odd, `positions` are not
+            integers, or a shape is not as above.
 
     Example:
 
@@ -83,9 +79,9 @@ class RotaryEmbedding(keras.layers.Layer):
         return tf.cast(turned, inputs.dtype)
 
     def compute_output_shape(self, inputs_shape, positions_shape=None):
-        """The inputs' shape."""
+        """Returns the shape of the inputs."""
         return inputs_shape
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "max_wavelength": self.max_wavelength, "scaling": self.scaling}

@@ -1,4 +1,4 @@
-"""Scalings of rotary positions, with which a model meant for short texts reads longer ones."""
+"""Scalings of rotary positions, which let a model trained on short texts read longer ones."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 
 _REQUIRED = None
 
-# The options of each kind. Those with a number have it as default.
+# The options of each kind, with their defaults.
 OPTIONS: dict[str, dict[str, float | None]] = {
     "linear": {"factor": _REQUIRED},
     "ntk": {"factor": _REQUIRED},
@@ -16,10 +16,10 @@ OPTIONS: dict[str, dict[str, float | None]] = {
 
 
 def complete(scaling: dict | None) -> dict | None:
-    """`scaling` with its defaults.
+    """Returns `scaling` with defaults for the options that it leaves out.
 
     Raises:
-        ValueError: If the kind is unknown, an option is missing or unknown, or a number is out of its range.
+        ValueError: If the kind is unknown, an option is missing or unknown, or a number is out of range.
     """
     if scaling is None:
         return None
@@ -43,10 +43,10 @@ def complete(scaling: dict | None) -> dict | None:
 
 
 def frequencies(size: int, max_wavelength: float, scaling: dict | None) -> np.ndarray:
-    """Radians a position, float64 `[H/2]`, for heads of `size` H and a complete `scaling`.
+    """Returns the radians per position, float64 `[H/2]`, for heads of `size` H and a complete `scaling`.
 
     Raises:
-        ValueError: If H is 2 and the kind `"ntk"`.
+        ValueError: If H is 2 and the kind is `"ntk"`.
     """
     exponents = np.arange(0, size, 2)
     plain = max_wavelength ** (-exponents / size)
@@ -66,7 +66,7 @@ def frequencies(size: int, max_wavelength: float, scaling: dict | None) -> np.nd
 
 
 def magnitude(scaling: dict | None) -> float:
-    """What queries and keys are multiplied by: the square root of the inverse of YaRN's temperature."""
+    """Returns the factor of queries and keys, the square root of the inverse of YaRN's temperature."""
     if scaling is None or scaling["kind"] != "yarn":
         return 1.0
     return 0.1 * math.log(scaling["factor"]) + 1

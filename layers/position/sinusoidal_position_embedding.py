@@ -1,4 +1,4 @@
-"""`SinusoidalPositionEmbedding`: positions as waves, added to the features."""
+"""`SinusoidalPositionEmbedding`: sines and cosines of positions, added to the features."""
 
 import keras
 import numpy as np
@@ -9,24 +9,23 @@ from ikelos.layers.position.positions import check_axes, positions_of, wave_angl
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class SinusoidalPositionEmbedding(keras.layers.Layer):
-    """Adds to each token sines and cosines of its position (Vaswani et al. 2017, section 3.5).
+    """Adds sines and cosines of its position to each token (Vaswani et al. 2017, section 3.5).
 
-    Feature `2 i` gets `sin(position * max_wavelength ** (-2 i / D))` and feature `2 i + 1` the cosine of the same.
-    Nothing is learned, and any position has its embedding.
+    Feature `2 i` is increased by `sin(position * max_wavelength ** (-2 i / D))`, and feature `2 i + 1` by the cosine of
+    the same angle. Nothing is learned, and every position has an embedding.
 
     Args:
-        max_wavelength: What the wavelengths, in positions over 2 pi, tend to at the last features; the first
-            one's is 1.
+        max_wavelength: Limit of the wavelengths, divided by 2 pi, towards the last features; 1 at the first one.
 
     Call arguments:
         inputs: `[B,T,D]`, D even.
-        positions: int `[T]` or `[B,T]`; 0 to T-1 when None.
+        positions: int `[T]` or `[B,T]`; 0 to T-1 if None.
 
     Output shape: `[B,T,D]`.
 
     Raises:
-        ValueError: If `max_wavelength` is not positive, D is odd, `positions` are no integers, or a shape
-            is not as above.
+        ValueError: If `max_wavelength` is not positive, D is odd, `positions` are not integers, or a shape is not as
+            above.
 
     Example:
 
@@ -44,7 +43,7 @@ class SinusoidalPositionEmbedding(keras.layers.Layer):
         self.supports_masking = True
 
     def call(self, inputs, positions=None):
-        """Adds to `inputs [B,T,D]` the embeddings of `positions`."""
+        """Adds the embeddings of `positions` to `inputs [B,T,D]`."""
         check_axes(inputs, "BTD")
         size = inputs.shape[-1]
         if size % 2:
@@ -53,13 +52,13 @@ class SinusoidalPositionEmbedding(keras.layers.Layer):
         angles = wave_angles(positions_of(inputs, positions), frequencies, inputs.dtype)
         waves = tf.stack([tf.sin(angles), tf.cos(angles)], axis=-1)
         waves = tf.reshape(waves, tf.concat([tf.shape(angles)[:-1], [size]], axis=0))
-        # Rounded once in half precision.
+        # In half precision, only the sum is rounded.
         return tf.cast(tf.cast(inputs, waves.dtype) + waves, inputs.dtype)
 
     def compute_output_shape(self, inputs_shape, positions_shape=None):
-        """The inputs' shape."""
+        """Returns the shape of the inputs."""
         return inputs_shape
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "max_wavelength": self.max_wavelength}

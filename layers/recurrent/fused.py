@@ -1,4 +1,4 @@
-"""What Keras's recurrent layers and cells on the ops of `ikelos.kernels` share."""
+"""Functions shared by the Keras recurrent layers and cells that run on the ops of `ikelos.kernels`."""
 
 import keras
 import tensorflow as tf
@@ -11,14 +11,14 @@ STOCK_CELLS = {"lstm": keras.layers.LSTMCell, "gru": keras.layers.GRUCell}
 
 
 def layer_fits(layer, op_name, mask, training):
-    """Whether the op does what a layer, an LSTM or a GRU of Keras, is to do; otherwise the stock layer's own code
-    must."""
+    """Returns whether the op can compute a call of a Keras LSTM or GRU; otherwise the stock layer's own code must
+    run."""
     return (
-        # The op takes the place of the cell's steps.
+        # The op replaces the calls of the cell.
         not overrides(layer.cell, STOCK_CELLS[op_name], ["call", "__call__"])
         and _has_the_gates_functions(layer.cell)
         and _is_of_steps(mask)
-        # That cell drops each gate's inputs on their own.
+        # With `implementation=1` the stock cell drops the inputs of each gate separately.
         and not (training and _drops(layer.cell.dropout) and layer.cell.implementation == 1)
         and not layer.unroll
         and layer.use_cudnn is not True
@@ -27,9 +27,9 @@ def layer_fits(layer, op_name, mask, training):
 
 
 def step_fits(cell, op_name, inputs, training):
-    """Whether the op is to do one step `[B,D]` of a cell, an LSTMCell or a GRUCell of Keras."""
-    # For a single step the stock cell's own code is better than the reference, which loops over steps, and than the
-    # op's gradient, which readies the weights at each step: within keras.layers.RNN that took up to 3 times as long.
+    """Returns whether the op should compute one step `[B,D]` of a Keras LSTMCell or GRUCell."""
+    # For a single step, the stock cell's own code is faster than the reference, which loops over steps, and than the
+    # op's gradient, which prepares the weights at each step and took up to 3 times as long within keras.layers.RNN.
     return (
         not training
         and len(inputs.shape) == 2
@@ -39,14 +39,14 @@ def step_fits(cell, op_name, inputs, training):
 
 
 def layer_arguments(layer, sequences, hidden, mask, training):
-    """The op's arguments, by name, for a layer that fits, but for the initial state."""
+    """Returns the op's arguments by name, except for the initial state, if `layer_fits`."""
     cell = layer.cell
     if mask is not None:
         mask = _by_row(mask, sequences)
-        # The steps that count for nothing have the weight 0, and 0 times NaN is NaN.
+        # Masked steps have the weight 0 and may be NaN, but 0 times NaN is NaN.
         sequences = tf.where(mask[:, :, None], sequences, tf.zeros([], sequences.dtype))
     if training and _drops(cell.dropout):
-        # One mask for all steps, as the stock cell draws it.
+        # As in the stock cell, one mask for all steps.
         sequences = sequences * keras.ops.expand_dims(cell.get_dropout_mask(sequences[:, 0, :]), 1)
     dropped = None
     if training and _drops(cell.recurrent_dropout):
@@ -64,33 +64,33 @@ def layer_arguments(layer, sequences, hidden, mask, training):
 
 
 def step_arguments(cell, inputs):
-    """The op's arguments, by name, for one step `[B,D]` of a cell that fits, but for the state."""
+    """Returns the op's arguments by name, except for the state, for one step `[B,D]`, if `step_fits`."""
     return {**_inputs_and_weights(cell, keras.ops.expand_dims(inputs, 1)), "save_for_gradient": False}
 
 
 def layer_results(outputs, states, mask):
-    """The last output, the outputs and the states, as `keras.layers.RNN.call` takes them."""
-    # With a mask, a row's last output is that of the last step and not its state: 0 where nothing is valid.
+    """Returns the last output, the outputs and the states, as `keras.layers.RNN.call` expects them."""
+    # With a mask, the last output of a row may differ from its state: it is 0 if no step is valid.
     return states[0] if mask is None else outputs[:, -1], outputs, list(states)
 
 
 def of_rows(x, inputs):
-    """`x [B,...]`, or `[1,...]` for all rows of `inputs [B,...]`, as `[B,...]`."""
+    """Returns `x`, of shape `[B,...]` or `[1,...]`, broadcast to the rows of `inputs [B,...]`."""
     batch = inputs.shape[0]
-    # What has another number of rows is left to the op, whose errors name it.
+    # The op raises an error for another number of rows, and names the argument.
     if x.shape[0] == 1 != batch or None in (x.shape[0], batch):
         x = tf.broadcast_to(x, [sizes(inputs)[0], *sizes(x)[1:]])
     return x
 
 
 def _is_of_steps(mask):
-    """Whether a mask, if there is one, is `[B,T]` or `[B,T,1]`; by a last axis of another size the stock layers mask
-    each unit on its own."""
+    """Returns whether a mask is None, `[B,T]` or `[B,T,1]`; with a larger last axis the stock layers mask each unit
+    separately."""
     return mask is None or len(mask.shape) == 2 or (len(mask.shape) == 3 and mask.shape[2] == 1)
 
 
 def _by_row(mask, sequences):
-    """A mask `[B,T]`, `[1,T]`, or either with one more axis of size 1, of any type, as boolean `[B,T]`."""
+    """Returns a mask of shape `[B,T]`, `[1,T]`, `[B,T,1]` or `[1,T,1]` as boolean `[B,T]`."""
     mask = keras.ops.cast(mask, "bool")
     return of_rows(mask[:, :, 0] if len(mask.shape) == 3 else mask, sequences)
 
@@ -110,13 +110,13 @@ def _has_the_gates_functions(cell):
 
 
 def _drops(rate):
-    """The stock cells drop nothing at the rate 1."""
+    """Returns whether the stock cells drop anything at a rate; at 1 they drop nothing."""
     return 0 < rate < 1
 
 
 def _left_to_cudnn(op_name, dtype):
-    """Whether there is a GPU and the op would run its reference though nobody asked for that."""
+    """Returns whether there is a GPU and the op would run its reference without a request for it."""
     choice = kernels.explain(op_name, dtype)
-    # Who asks for the reference wants stock operations that run everywhere, as in an export. Masked steps are
-    # left out by the caller: cuDNN puts out 0 there instead of the last output.
+    # A request for the reference, as in an export, asks for stock operations that run everywhere. The caller excludes
+    # masks, because cuDNN outputs 0 at masked steps instead of the last output.
     return choice.implementation == "reference" and not choice.requested and bool(tf.config.list_logical_devices("GPU"))

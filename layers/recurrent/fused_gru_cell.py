@@ -9,17 +9,18 @@ from ikelos.layers.recurrent import fused
 
 @drop_in
 class FusedGRUCell(keras.layers.GRUCell):
-    """`keras.layers.GRUCell` on `ikelos.kernels.gru`: a step in one op, for streams, step by step.
+    """`keras.layers.GRUCell` on `ikelos.kernels.gru`, which computes a step of a stream in one op
+    (Cho et al. 2014, https://arxiv.org/abs/1406.1078).
 
-    After Cho et al. 2014, https://arxiv.org/abs/1406.1078. Whole sequences are faster in `FusedGRU`; its `cell` has the
-    same weights, in the same order.
+    Whole sequences are faster in `FusedGRU`, whose `cell` has the same weights in the same order.
 
-    Arguments, weights, weight files, states and results are those of the stock cell, whose own code runs in training,
-    where there is no native kernel, and for activations other than tanh and sigmoid. The op makes
-    eager steps faster; in a `tf.function` a step takes about as long as the stock cell's.
+    Arguments, weights, weight files, states and results are those of the stock cell. The stock cell's own code runs in
+    training, without a native kernel, and for activations other than tanh and sigmoid. The op makes eager steps faster;
+    in a `tf.function` a step takes about as long as in the stock cell.
 
-    Input shape: `[B,D]`, and the hidden state `[B,U]`, alone or in a list. Output: the hidden state `[B,U]`, twice, the
-    second time in a list if it came in one.
+    Input shape: `[B,D]`, and the hidden state `[B,U]`, alone or in a list.
+
+    Output shape: the hidden state `[B,U]`, twice; the second is in a list if the state was given in one.
 
     Example:
 
@@ -31,7 +32,7 @@ class FusedGRUCell(keras.layers.GRUCell):
     """
 
     def call(self, inputs, states, training=False):
-        """Takes one step."""
+        """Computes one step."""
         if not fused.step_fits(self, "gru", inputs, training):
             return super().call(inputs, states, training=training)
         in_list = isinstance(states, list | tuple)
@@ -42,5 +43,5 @@ class FusedGRUCell(keras.layers.GRUCell):
         return hidden, [hidden] if in_list else hidden
 
     def get_config(self):
-        """The constructor's arguments; the stock cell leaves out `implementation`."""
+        """Returns the constructor's arguments; the stock cell leaves out `implementation`."""
         return {**super().get_config(), "implementation": self.implementation}

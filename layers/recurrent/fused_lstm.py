@@ -9,26 +9,31 @@ from ikelos.layers.recurrent import fused
 
 @drop_in
 class FusedLSTM(keras.layers.LSTM):
-    """`keras.layers.LSTM` on `ikelos.kernels.lstm`, which works the whole sequence through in one op.
+    """`keras.layers.LSTM` on `ikelos.kernels.lstm`, which processes the whole sequence in one op (Hochreiter &
+    Schmidhuber 1997, with the forget gate of Gers et al. 2000).
 
-    After Hochreiter & Schmidhuber 1997, the forget gate of Gers et al. 2000.
+    Arguments, weights, weight files, masks, states and results are those of the stock layer, and each accepts the
+    other's config. The stock layer's own code runs for activations other than tanh and sigmoid, `unroll=True`,
+    `use_cudnn=True`, `dropout` in training with `implementation=1`, which `recurrent_dropout` implies, and a `cell`
+    whose `call` is not that of the stock cell.
 
-    Arguments, weights, weight files, masks, states and results are those of the stock layer, and each takes the
-    other's config. What the op does not do runs the stock layer's own code: activations other than tanh and sigmoid,
-    `unroll=True`, `use_cudnn=True`, and `dropout` in training with `implementation=1`, which `recurrent_dropout`
-    implies. So does `use_cudnn="auto"` where there is a GPU, for sequences without a mask: there cuDNN takes the whole
-    sequence at once. XLA cannot compile cuDNN, and a graph with it needs a GPU; `ikelos.kernels.use("reference")` and
-    `use_cudnn=False` keep the op. A `cell` whose `call` is not the stock cell's runs by the stock layer's own code too.
+    With `use_cudnn="auto"` on a machine with a GPU, sequences without a mask run in the stock layer too, which passes
+    the whole sequence to cuDNN. XLA cannot compile cuDNN, and a graph with cuDNN needs a GPU;
+    `ikelos.kernels.use("reference")` or `use_cudnn=False` keeps the op.
 
-    NaN or infinity at a masked step reaches no other step and no gradient; in the stock layer it reaches the gradients.
+    NaN or infinity at a masked step affects no other step and no gradient; in the stock layer it spreads to the
+    gradients.
 
-    Called without `training=True` the native kernel keeps nothing for the gradient, to be faster; a gradient that is
-    taken all the same is right, and works the sequence through once more.
+    To be faster, the native kernel saves nothing for the gradient unless `training=True`. A gradient is still correct
+    then, but processes the sequence once more.
 
-    `ikelos.layers.convert` makes all stock layers of a model such ones, and back. Step by step: `FusedLSTMCell`.
+    `ikelos.layers.convert` replaces the stock layers of a model by fused ones, and back. `FusedLSTMCell` computes
+    single steps.
 
-    Input shape: `[B,T,D]`. Output shape: `[B,U]`, or `[B,T,U]` with `return_sequences=True`; with
-    `return_state=True` followed by the hidden and the cell state, `[B,U]` each.
+    Input shape: `[B,T,D]`.
+
+    Output shape: `[B,U]`, or `[B,T,U]` with `return_sequences=True`; with `return_state=True` followed by the hidden
+    and the cell state, `[B,U]` each.
 
     Example:
 
@@ -38,7 +43,7 @@ class FusedLSTM(keras.layers.LSTM):
     """
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
-        """Runs the recurrence; called by `keras.layers.RNN.call`."""
+        """Computes all steps. `keras.layers.RNN.call` calls this method."""
         mask = mask[0] if isinstance(mask, list | tuple) else mask
         if not fused.layer_fits(self, "lstm", mask, training):
             return super().inner_loop(sequences, initial_state, mask, training=training)
@@ -49,5 +54,5 @@ class FusedLSTM(keras.layers.LSTM):
         return fused.layer_results(outputs, states, mask)
 
     def get_config(self):
-        """The constructor's arguments; the stock layer leaves out `use_cudnn` and `implementation`."""
+        """Returns the constructor's arguments; the stock layer leaves out `use_cudnn` and `implementation`."""
         return {**super().get_config(), "use_cudnn": self.use_cudnn, "implementation": self.cell.implementation}

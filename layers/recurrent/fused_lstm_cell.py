@@ -9,17 +9,18 @@ from ikelos.layers.recurrent import fused
 
 @drop_in
 class FusedLSTMCell(keras.layers.LSTMCell):
-    """`keras.layers.LSTMCell` on `ikelos.kernels.lstm`: a step in one op, for streams, step by step.
+    """`keras.layers.LSTMCell` on `ikelos.kernels.lstm`, which computes a step of a stream in one op (Hochreiter &
+    Schmidhuber 1997, with the forget gate of Gers et al. 2000).
 
-    After Hochreiter & Schmidhuber 1997, the forget gate of Gers et al. 2000. Whole sequences are faster in
-    `FusedLSTM`; its `cell` has the same weights, in the same order.
+    Whole sequences are faster in `FusedLSTM`, whose `cell` has the same weights in the same order.
 
-    Arguments, weights, weight files, states and results are those of the stock cell, whose own code runs in training,
-    where there is no native kernel, and for activations other than tanh and sigmoid. The op makes
-    eager steps faster; in a `tf.function` a step takes about as long as the stock cell's.
+    Arguments, weights, weight files, states and results are those of the stock cell. The stock cell's own code runs in
+    training, without a native kernel, and for activations other than tanh and sigmoid. The op makes eager steps faster;
+    in a `tf.function` a step takes about as long as in the stock cell.
 
-    Input shape: `[B,D]`, and the states: hidden and cell, `[B,U]` each. Output: the hidden state `[B,U]`, and the list
-    of both states.
+    Input shape: `[B,D]`, and the hidden and the cell state, `[B,U]` each.
+
+    Output shape: the hidden state `[B,U]`, and the list of both states.
 
     Example:
 
@@ -31,7 +32,7 @@ class FusedLSTMCell(keras.layers.LSTMCell):
     """
 
     def call(self, inputs, states, training=False):
-        """Takes one step."""
+        """Computes one step."""
         if not fused.step_fits(self, "lstm", inputs, training):
             return super().call(inputs, states, training=training)
         states = tuple(fused.of_rows(state, inputs) for state in states)
@@ -39,5 +40,5 @@ class FusedLSTMCell(keras.layers.LSTMCell):
         return hidden, [hidden, cell]
 
     def get_config(self):
-        """The constructor's arguments; the stock cell leaves out `implementation`."""
+        """Returns the constructor's arguments; the stock cell leaves out `implementation`."""
         return {**super().get_config(), "implementation": self.implementation}

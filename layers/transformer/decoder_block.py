@@ -1,4 +1,4 @@
-"""`DecoderBlock`: self-attention to the past, attention to a memory if there is one, and a feed-forward network."""
+"""`DecoderBlock`: causal self-attention, optional cross-attention to a memory, and a feed-forward network."""
 
 import keras
 
@@ -9,42 +9,45 @@ from ikelos.layers.transformer.transformer_block import TransformerBlock
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class DecoderBlock(TransformerBlock):
-    """Block of a Transformer's decoder (Vaswani et al. 2017, section 3.1), or of a decoder-only one, pre-norm unless
-    told (Xiong et al. 2020).
+    """Block of a Transformer decoder (Vaswani et al. 2017, section 3.1) or of a decoder-only Transformer, pre-norm by
+    default (Xiong et al. 2020).
 
-    Built with a memory, it also attends to it; then it has always to be given one. After the last of a stack of
-    pre-norm blocks there should be one more normalisation.
+    A block that was built with a memory attends to it too, and every call needs a memory or a `cache` that contains it.
+    A stack of pre-norm blocks should be followed by one more normalisation.
 
     Args:
-        num_heads: Query heads.
+        num_heads: Number of query heads.
         hidden_size: Width of the feed-forward network.
-        num_key_value_heads: Key and value heads; as many as query heads when None.
-        window: How many tokens a token sees, itself included; None sees all before it.
+        num_key_value_heads: Number of key and value heads; `num_heads` if None.
+        window: Number of tokens that a token sees, itself included; with None it sees all before it.
         dropout: Share of each branch's outputs that is dropped in training.
         normalization: `"rms"` or `"layer"`.
         normalize_first: Whether each branch normalises its inputs; otherwise the residual stream is normalised after
             each branch.
-        activation: Of the feed-forward network: `"swiglu"`, or one of `keras.activations` for one without a gate.
+        activation: Activation of the feed-forward network: `"swiglu"`, or one of `keras.activations`, without a gate.
         position: `"rotary"`, None, or a layer `RotaryEmbedding`, `AlibiBias` or `RelativePositionBias`, which the
             blocks of a stack may share.
         use_bias: Whether projections add a bias.
-        kernel_initializer: Of the projections into a branch.
-        output_initializer: Of the projections back onto the residual stream.
+        kernel_initializer: Initializer of the projections into a branch.
+        output_initializer: Initializer of the projections back onto the residual stream.
 
     Call arguments:
         inputs: `[B,T,D]`.
-        memory: `[B,S,M]`, an encoder's outputs; None for a decoder-only block, and with `cache`, which has it.
-        cache: From `empty_cache` or an earlier call; None starts at position 0 and returns no cache.
-        lengths, mask: What of `inputs` is real, as in `SelfAttention`; outputs at padding mean nothing.
-        memory_lengths, memory_mask: What of `memory` is real, as in `CrossAttention`.
+        memory: `[B,S,M]`, an encoder's outputs; None in a decoder-only block, and with `cache`, which contains it.
+        cache: From `empty_cache` or an earlier call. With None, the inputs start at position 0 and no cache is
+            returned.
+        lengths: As in `SelfAttention`. Outputs at padding are meaningless.
+        memory_lengths: As in `CrossAttention`.
+        mask: As in `SelfAttention`.
+        memory_mask: As in `CrossAttention`.
 
     Returns:
         `[B,T,D]`; with `cache`, a pair of it and the longer cache.
 
     Raises:
-        ValueError: If `normalization` is unknown, a block built with a memory is given none, or one built without is
-            given one or its padding, or `cache` is that of a block of the other kind; and as `SelfAttention`,
-            `CrossAttention`, `FeedForward` and `keras.layers.Dropout`.
+        ValueError: If `normalization` is unknown; if a block built with a memory gets none, or one built without gets a
+            memory, its lengths or its mask; if `cache` comes from a block of the other kind; or if an argument is
+            invalid for `SelfAttention`, `CrossAttention`, `FeedForward` or `keras.layers.Dropout`.
 
     Example:
 
@@ -60,7 +63,7 @@ class DecoderBlock(TransformerBlock):
     is_causal = True
 
     def build(self, inputs_shape, memory_shape=None):
-        """Creates the parts for `[B,T,D]`, and those that attend to a memory if `memory_shape` is `[B,S,M]`."""
+        """Creates the weights for inputs `[B,T,D]`, and cross-attention if there is a `memory_shape`, `[B,S,M]`."""
         self.attention_norm.build(inputs_shape)
         self.attention.build(inputs_shape)
         self.cross_attention = None
@@ -108,18 +111,20 @@ class DecoderBlock(TransformerBlock):
         return outputs, own_cache if memory_cache is None else (own_cache, memory_cache)
 
     def empty_cache(self, batch_size, capacity, memory=None, memory_lengths=None, memory_mask=None):
-        """The cache of no tokens.
+        """Returns a cache without tokens.
 
         Args:
-            batch_size: B.
-            capacity: How many tokens it has room for.
-            memory, memory_lengths, memory_mask: As in a call. What of the memory is needed is in the cache.
+            batch_size: Batch size, B.
+            capacity: Number of tokens that the cache has room for.
+            memory: As in a call. Calls with the cache need no memory.
+            memory_lengths: As in a call.
+            memory_mask: As in a call.
 
         Returns:
-            A `KVCache`, of the tokens; with a memory, a pair of it and one of the memory.
+            A `KVCache` for the tokens; with a memory, a pair of it and the `KVCache` of the memory.
 
         Raises:
-            ValueError: If the block is not built, or `memory` is given if and only if it was built without.
+            ValueError: If the block is not built, if it was built with a memory and gets none, or the reverse.
         """
         own_cache = self.attention.empty_cache(batch_size, capacity)
         self._check(memory, memory_lengths, memory_mask)

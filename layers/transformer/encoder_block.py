@@ -1,4 +1,4 @@
-"""`EncoderBlock`: self-attention to all tokens and a feed-forward network."""
+"""`EncoderBlock`: self-attention over all tokens and a feed-forward network."""
 
 import keras
 
@@ -7,34 +7,36 @@ from ikelos.layers.transformer.transformer_block import TransformerBlock
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class EncoderBlock(TransformerBlock):
-    """Block of a Transformer's encoder (Vaswani et al. 2017, section 3.1), pre-norm unless told (Xiong et al. 2020).
+    """Block of a Transformer encoder (Vaswani et al. 2017, section 3.1), pre-norm by default (Xiong et al. 2020).
 
-    After the last of a stack of pre-norm blocks there should be one more normalisation.
+    A stack of pre-norm blocks should be followed by one more normalisation.
 
     Args:
-        num_heads: Query heads.
+        num_heads: Number of query heads.
         hidden_size: Width of the feed-forward network.
-        num_key_value_heads: Key and value heads; as many as query heads when None.
-        window: A token sees itself and at most `window - 1` tokens on either side; None sees all.
+        num_key_value_heads: Number of key and value heads; `num_heads` if None.
+        window: A token sees itself and at most `window - 1` tokens on either side; with None it sees all.
         dropout: Share of each branch's outputs that is dropped in training.
         normalization: `"rms"` or `"layer"`.
         normalize_first: Whether each branch normalises its inputs; otherwise the residual stream is normalised after
             each branch.
-        activation: Of the feed-forward network: `"swiglu"`, or one of `keras.activations` for one without a gate.
+        activation: Activation of the feed-forward network: `"swiglu"`, or one of `keras.activations`, without a gate.
         position: `"rotary"`, None, or a layer `RotaryEmbedding`, `AlibiBias` or `RelativePositionBias`, which the
             blocks of a stack may share.
         use_bias: Whether projections add a bias.
-        kernel_initializer: Of the projections into a branch.
-        output_initializer: Of the projections back onto the residual stream.
+        kernel_initializer: Initializer of the projections into a branch.
+        output_initializer: Initializer of the projections back onto the residual stream.
 
     Call arguments:
         inputs: `[B,T,D]`.
-        lengths, mask: What of it is real, as in `SelfAttention`; outputs at padding mean nothing.
+        lengths: As in `SelfAttention`. Outputs at padding are meaningless.
+        mask: As in `SelfAttention`.
 
     Output shape: `[B,T,D]`.
 
     Raises:
-        ValueError: If `normalization` is unknown, and as `SelfAttention`, `FeedForward` and `keras.layers.Dropout`.
+        ValueError: If `normalization` is unknown, or an argument is invalid for `SelfAttention`, `FeedForward` or
+            `keras.layers.Dropout`.
 
     Example:
 
@@ -43,7 +45,7 @@ class EncoderBlock(TransformerBlock):
     """
 
     def build(self, input_shape):
-        """Creates the parts for `[B,T,D]`."""
+        """Creates the weights for inputs `[B,T,D]`."""
         for part in (self.attention_norm, self.attention, self.feed_forward_norm, self.feed_forward):
             part.build(input_shape)
 

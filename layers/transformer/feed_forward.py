@@ -1,4 +1,4 @@
-"""`FeedForward`: the position-wise network of a Transformer block."""
+"""`FeedForward`: the position-wise feed-forward network of a Transformer block."""
 
 import keras
 import tensorflow as tf
@@ -8,17 +8,17 @@ from ikelos.layers.projection import projection
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class FeedForward(keras.layers.Layer):
-    """Position-wise network, with a gate or without.
+    """Position-wise feed-forward network, with or without a gate.
 
-    `(silu(x W) * x V) W2` with the activation `"swiglu"` (Shazeer 2020, equation 6), and with any other `f(x V) W2`
-    (Vaswani et al. 2017, section 3.3), such as `"gelu"` (Hendrycks & Gimpel 2016, section 2).
+    With the activation `"swiglu"` it is `(silu(x W) * x V) W2` (Shazeer 2020, equation 6). With another activation f,
+    such as `"gelu"` (Hendrycks & Gimpel 2016, section 2), it is `f(x V) W2` (Vaswani et al. 2017, section 3.3).
 
     Args:
         hidden_size: Width between the projections.
         activation: `"swiglu"`, or one of `keras.activations`.
         use_bias: Whether the projections add a bias.
-        kernel_initializer: Of the projections before the activation.
-        output_initializer: Of the projection after it.
+        kernel_initializer: Initializer of the projections before the activation.
+        output_initializer: Initializer of the projection after the activation.
 
     Input and output shape: `[..., D]`.
 
@@ -66,11 +66,11 @@ class FeedForward(keras.layers.Layer):
         return self.down(self.activation(self.up(inputs)))
 
     def compute_output_shape(self, inputs_shape):
-        """The inputs' shape."""
+        """Returns the shape of the inputs."""
         return inputs_shape
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "hidden_size": self.hidden_size,

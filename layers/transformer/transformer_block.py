@@ -1,4 +1,4 @@
-"""`TransformerBlock`: what encoder and decoder blocks share."""
+"""`TransformerBlock`: the base class of encoder and decoder blocks."""
 
 import keras
 
@@ -11,7 +11,10 @@ NORMALIZATIONS = {"rms": FusedRMSNormalization, "layer": keras.layers.LayerNorma
 
 
 class TransformerBlock(keras.layers.Layer):
-    """Self-attention and a feed-forward network, each on a branch beside the residual stream; see `EncoderBlock`."""
+    """Base class of blocks with self-attention and a feed-forward network, each a branch of the residual stream.
+
+    `EncoderBlock` describes the arguments.
+    """
 
     is_causal = False
 
@@ -36,7 +39,7 @@ class TransformerBlock(keras.layers.Layer):
             raise ValueError(f"`normalization` must be 'rms' or 'layer'. Received: normalization={normalization!r}")
         self.normalization = normalization
         self.normalize_first = normalize_first
-        # What the layers of a block have in common.
+        # Arguments that the layers of a block share.
         self._shared = {
             "use_bias": use_bias,
             "kernel_initializer": keras.initializers.get(kernel_initializer),
@@ -63,17 +66,17 @@ class TransformerBlock(keras.layers.Layer):
         return NORMALIZATIONS[self.normalization](epsilon=1e-6, name=name, dtype=self.dtype_policy)
 
     def _without_padding(self, inputs, lengths, mask):
-        """`inputs [B,T,D]` with 0 at padding, and how to tell `SelfAttention` of it."""
+        """Returns `inputs [B,T,D]` with 0 at padding, and the padding as arguments of `SelfAttention`."""
         lengths, mask = padding(inputs, lengths, mask)
         told = {"lengths": lengths} if mask is None else {"mask": mask}
         return without_padding(inputs, lengths, mask), told
 
     def _enter(self, norm, stream):
-        """What a branch begins with, of the residual stream `[B,T,D]`."""
+        """Returns the inputs of a branch for the residual stream `[B,T,D]`."""
         return norm(stream) if self.normalize_first else stream
 
     def _leave(self, norm, stream, branch, training):
-        """The residual stream after a branch, both `[B,T,D]`."""
+        """Adds a branch's outputs to the residual stream, both `[B,T,D]`, and returns the stream."""
         stream = stream + self.dropout(branch, training=training)
         return stream if self.normalize_first else norm(stream)
 
@@ -82,11 +85,11 @@ class TransformerBlock(keras.layers.Layer):
         return self._leave(self.feed_forward_norm, stream, fed, training)
 
     def compute_output_shape(self, inputs_shape):
-        """The inputs' shape."""
+        """Returns the shape of the inputs."""
         return inputs_shape
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         attention, network = self.attention.get_config(), self.feed_forward.get_config()
         of_attention = ("num_heads", "num_key_value_heads", "window", "position")
         of_both = ("use_bias", "kernel_initializer", "output_initializer")

@@ -46,7 +46,7 @@ class ByteVocabulary(tf.Module):
         return SPECIAL + np.frombuffer(text.encode("utf-8"), np.uint8).astype(np.int32)
 
     def decode(self, tokens: tf.Tensor) -> tf.Tensor:
-        """Returns the UTF-8 strings `[B]` of tokens int32 `[B,T]`, without special ids; invalid UTF-8 becomes U+FFFD."""
+        """Returns UTF-8 strings `[B]` of tokens int32 `[B,T]`, without special ids; invalid UTF-8 becomes U+FFFD."""
         kept = tf.ragged.boolean_mask(tokens, tokens >= SPECIAL)
         single = tf.gather(tf.constant([bytes([b]) for b in range(256)]), kept.flat_values - SPECIAL)
         joined = tf.strings.reduce_join(kept.with_flat_values(single), axis=1)

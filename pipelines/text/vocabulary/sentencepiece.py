@@ -11,7 +11,7 @@ import tensorflow as tf
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text.vocabulary.special import BEGIN, END, PAD, SPECIAL, UNKNOWN
 
-# SentencePiece represents a space as U+2581 and so cannot tell the two apart. Therefore U+2581 in a text is escaped with
+# SentencePiece represents a space as U+2581 and so cannot tell the two apart. So U+2581 in a text is escaped with
 # the control character "data link escape", and so is that character itself.
 _SPACE = "\u2581"
 _ESCAPE = "\x10"
@@ -87,7 +87,7 @@ class SentencePieceVocabulary(tf.Module):
         return np.array(self._processor.encode(_escaped(text)), np.int32)
 
     def decode(self, tokens: tf.Tensor) -> tf.Tensor:
-        """Returns the UTF-8 strings `[B]` of tokens int32 `[B,T]`, without special ids; invalid UTF-8 becomes U+FFFD."""
+        """Returns UTF-8 strings `[B]` of tokens int32 `[B,T]`, without special ids; invalid UTF-8 becomes U+FFFD."""
         text = self._tokenizer().detokenize(tf.ragged.boolean_mask(tokens, tokens >= SPECIAL))
         for plain, escaped in reversed(_ESCAPES):
             text = tf.strings.regex_replace(text, escaped, plain)

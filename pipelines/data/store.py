@@ -222,9 +222,7 @@ def column_of(values: Mapping[str, Any]) -> Column:
 
 
 def first_damage(folder: Path, parts: Sequence[Mapping[str, Any]]) -> tuple[int, str] | None:
-    """Returns the index of the first part whose sum differs from the recorded one, and the file's name; None if all
-    agree.
-    """
+    """Returns the index of the first part whose sum is not the recorded one, and its file's name; None if all agree."""
     starts = dict.fromkeys(parts[0]["ends"], 0) if parts else {}
     ranges = []
     for index, part in enumerate(parts):

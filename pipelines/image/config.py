@@ -53,8 +53,8 @@ class ImageSource(Source):
 class Augmentation(Section):
     """Random transformations of training images, drawn anew each time. Validation and test images are left as they are.
 
-    They are a modelling choice: they assume that a transformed image still belongs to the same distribution. Each
-    number is a standard deviation; 0 turns the transformation off.
+    They are a modelling choice: they assume that a digit, for example, remains one when it is transformed like this.
+    Each number is a standard deviation; 0 turns the transformation off.
 
     Attributes:
         rotation: Rotation in degrees.
@@ -144,8 +144,8 @@ class VAE(Section):
         dropout: Dropout rate inside the residual blocks.
         prior: Prior distribution of the latent values.
         conditional: Whether encoder and decoder take the class as input.
-        num_samples: Samples of the posterior in a training step; with more than one, the loss is the importance-weighted
-            bound.
+        num_samples: Samples of the posterior in a training step. With more than one, the loss is the
+            importance-weighted bound.
         free_bits: Nats of the divergence that do not count in the loss.
     """
 
@@ -203,7 +203,7 @@ class GAN(Section):
         hidden_size: Width of the discriminator's layer before the last.
         loss: `"non_saturating"` or `"hinge"`; equations in `layers/adversarial/losses.py`.
         r1: Weight of the penalty on the discriminator's gradient at real images. It must be positive: without it
-            training may diverge even in the simplest case (Mescheder et al. 2018, section 2).
+            training need not converge even in the simplest case (Mescheder et al. 2018, section 2).
         r1_interval: Number of steps from one penalty to the next; the penalty is multiplied by it.
         augmentation: Policies of `ikelos.layers.DifferentiableAugmentation`, in the order in which they are applied to
             all images that the discriminator sees in training.

@@ -62,9 +62,7 @@ def to_rgb(pixels: tf.Tensor) -> tf.Tensor:
 
 @tf.function(reduce_retracing=True, autograph=False)
 def fit(pixels: tf.Tensor, shape: Shape) -> tf.Tensor:
-    """Brings RGB pixels, uint8 of any height and width, to a shape `(H, W, C)`: grey if C = 1, resized with
-    antialiasing.
-    """
+    """Brings RGB pixels, uint8 of any size, to a shape `(H, W, C)`: grey if C = 1, and resized with antialiasing."""
     if shape[2] == 1:
         weighed = tf.cast(pixels, tf.int32) * _LUMA
         pixels = tf.cast((tf.reduce_sum(weighed, -1, keepdims=True) + (1 << 15)) // (1 << 16), tf.uint8)

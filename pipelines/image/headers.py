@@ -84,7 +84,7 @@ def _stands(data, place, magic):
 
 
 def _bytes(data, place, count):
-    """Returns `count` bytes from a place on, int64."""
+    """Returns `count` bytes from a place on, int64; zeros beyond the file's end."""
     place = tf.minimum(tf.cast(place, tf.int64), tf.size(data, tf.int64) - count)
     return tf.cast(tf.slice(data, [place], [count]), tf.int64)
 

@@ -154,7 +154,7 @@ def check_told_classes(told: bool, now: ImagePreprocessing, trained_with: ImageP
 
 
 def _number(split: Split, found: Found, numbers: Mapping[str, int], told: bool) -> int:
-    """Returns the index of an image's class: its label if the data set names the classes (`told`), else by `numbers`."""
+    """Returns the index of an image's class: its label if the data set names the classes (`told`), or by `numbers`."""
     if not told:
         if str(found.label) not in numbers:
             raise UserError(

@@ -1,4 +1,4 @@
-"""Precision and recall of samples: how many look real, and how many real images they cover (Kynkäänniemi et al. 2019)."""
+"""Precision and recall: how many samples look real, and how much of the real images they cover."""
 
 import dataclasses
 

@@ -17,8 +17,8 @@ def moved(
     Args:
         shades: Images, float32 `[B,H,W,C]`.
         augmentation: Standard deviations of the transformations.
-        normals: Standard normal random numbers, float32 `[6,B]`, or `[6,E]` with `rows`.
-        rows: int64 `[B]`, for each image the column of `normals` to use. The transformations are computed for all E
+        normals: Standard normal random numbers, float32 `[6,B]`, or `[6,N]` with `rows`.
+        rows: int64 `[B]`, for each image the column of `normals` to use. The transformations are computed for all N
             columns, as the last bits of a result may depend on the number of columns.
     """
     height, width = shades.shape[1:3]

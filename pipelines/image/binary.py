@@ -1,6 +1,6 @@
 """Draws images with black and white pixels from images in shades of grey.
 
-A pixel of shade `s` of 255 is white with probability `s / 255` (Salakhutdinov & Murray 2008, section 5). In training the
+A pixel of shade `s` of 255 is white with probability `s / 255` (Salakhutdinov & Murray 2008, section 5). In training,
 pixels are drawn anew each time an image is seen. For validation and test they are drawn once, with a seed that depends
 on the image's id alone, so all figures are for the same pixels, whatever the recipe and its seed.
 """

@@ -64,7 +64,7 @@ class TextPreparation(Preparation[TextPreprocessing]):
         self._reader = Reader(source)
 
     def identity(self) -> Any:
-        """Returns the vocabulary's settings (its sum if it is taken over), the documents' state, the example's length."""
+        """Returns the vocabulary's settings (or its sum if taken over), the documents' state, the example's length."""
         words: Any = self._settings.model_dump(mode="json")
         if self._taken is not None:
             content = [path.read_bytes() for path in sorted(self._taken.glob(f"{vocabulary.FILES}.*"))]

@@ -21,7 +21,7 @@ from ikelos.pipelines.data.store import ID, MANIFEST, TEXT, Column, first_damage
 from ikelos.serving import files
 
 PART_BYTES = 1 << 26
-"""Smallest size of a part, except the last. The sums of a store depend on it."""
+"""Smallest size of a part in bytes, except for the last one. The sums of a store depend on it."""
 _JOURNAL = "journal.jsonl"
 _NAMED = 20
 """Number of faults that are listed; the others are only counted."""
@@ -73,7 +73,7 @@ class Writer:
         self._put(f"{name}.bin", self._converted(name, items))
 
     def end(self, name: str, **values: Any) -> None:
-        """Ends the current example, with its name, the values of its columns, and last items of ragged columns."""
+        """Ends the current example: takes its name, the value of each column, and the last items of ragged columns."""
         missing = [key for key, column in self._columns.items() if not column.ragged and key not in values]
         if missing:
             raise ValueError(f"an example must have a value in every column. Received: none in {', '.join(missing)}")
@@ -166,7 +166,7 @@ class Writer:
 
 @contextlib.contextmanager
 def writing(folder: Path, columns: Mapping[str, Column], progress: Callable[[int], None]) -> Iterator[Writer]:
-    """Context of a `Writer` for a folder, which is created if needed; the caller must call `finish`."""
+    """Opens a `Writer` for a folder, which is created if needed; the caller must call `finish`."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         writer = Writer(folder, columns, progress)

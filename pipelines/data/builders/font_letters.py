@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 
 from ikelos.pipelines.data.builders import installed
 
-# In the format of sha256sum, of the fonts that have all letters, relative to `_FONTS` of the installed package.
+# Sums of the fonts that have all letters, in the format of sha256sum, with paths relative to `_FONTS`.
 _CHECKSUMS = pathlib.Path(__file__).with_suffix(".sha256")
 _FONTS = "matplotlib/mpl-data/fonts/ttf"
 

@@ -8,7 +8,7 @@ from ikelos.pipelines.data.builders import installed
 from ikelos.pipelines.data.known import Known
 from ikelos.pipelines.recipe.sections import Peer
 
-# In the format of sha256sum, paths relative to site-packages.
+# Sums in the format of sha256sum, with paths relative to site-packages.
 _CHECKSUMS = pathlib.Path(__file__).with_suffix(".sha256")
 
 VALIDATION = ("the-comedy-of-errors",)

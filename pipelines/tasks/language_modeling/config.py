@@ -45,8 +45,7 @@ class Ngrams(Section):
         most: Largest number of distinct n-grams, at 12 bytes each. If there are more, the longest n-grams are dropped,
             length by length.
         tokens: Largest number of training tokens to count; counting takes some 100 bytes of memory for each.
-        longest_match: Largest length of a repetition in the context that has a weight of its own; longer repetitions
-            share it.
+        longest_match: Number of tokens up to which the weight of a repetition in the context depends on its length.
     """
 
     order: Positive

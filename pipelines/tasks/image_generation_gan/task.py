@@ -128,7 +128,7 @@ class Task(task.Task[Config, ImagePreprocessing]):
     def _sampler(
         self, preprocessing: ImagePreprocessing, splits: Splits, model: AdversarialModel
     ) -> Callable[[int], np.ndarray]:
-        """Returns a function from n to samples uint8 `[n,H,W,C]`, with the training images' share of each class."""
+        """Returns a function from n to samples uint8 `[n,H,W,C]`; classes are drawn from the training labels."""
         told, labels = len(self._classes(preprocessing)), splits["train"].labels
 
         def make(start: int, count: int) -> tf.Tensor:

@@ -58,7 +58,7 @@ class Task(task.Task[Config, ImagePreprocessing]):
         return ImagePreparation(self.config.data.source, self.config.data.shape)
 
     def stages(self, preprocessing: ImagePreprocessing) -> list[Stage]:
-        """Returns the one stage."""
+        """Returns the one stage, in which the model learns to generate images."""
         return [
             Stage(
                 name=STAGE,

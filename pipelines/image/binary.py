@@ -1,8 +1,8 @@
-"""Draws images with black and white pixels from images in shades of grey.
+"""Draws images with black and white pixels, for models of binary pixels.
 
-A pixel of shade `s` of 255 is white with probability `s / 255` (Salakhutdinov & Murray 2008, section 5). In training,
-pixels are drawn anew each time an image is seen. For validation and test they are drawn once, with a seed that depends
-on the image's id alone, so all figures are for the same pixels, whatever the recipe and its seed.
+A pixel of intensity `s`, from 0 to 255, is white with probability `s / 255` (Salakhutdinov & Murray 2008, section 5).
+In training, pixels are drawn anew each time an image is seen. For validation and test they are drawn once, with a seed
+that depends on the image's id alone, so all figures are for the same pixels, whatever the recipe and its seed.
 """
 
 import zlib
@@ -34,7 +34,7 @@ def fixed_pixels(store: Store, most: int | None = None) -> np.ndarray:
 
 
 def drawn(shades: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
-    """Returns pixels 0 or 1, float32, drawn from shades in [0, 1] by random numbers in [0, 1)."""
+    """Returns pixels 0 or 1, float32, drawn from intensities in [0, 1] by random numbers in [0, 1)."""
     return tf.cast(uniforms < shades, tf.float32)
 
 

@@ -101,5 +101,5 @@ def scaled(images: tf.Tensor) -> tf.Tensor:
 
 
 def shades(samples: tf.Tensor) -> tf.Tensor:
-    """Returns samples of the generator as shades from 0 to 1."""
+    """Returns samples of the generator as intensities from 0 to 1."""
     return tf.clip_by_value((samples + 1) / 2, 0.0, 1.0)

@@ -1,7 +1,7 @@
 """Inspects image files in the graph before they are decoded: their format, their orientation, and why one is rejected.
 
 TensorFlow's decoders leave this to their callers. They ignore the Exif orientation and a GIF's transparency, return a
-BMP's palette indices as shades, and write past the end of an animated WebP's pixels.
+BMP's palette indices as pixels, and write past the end of an animated WebP's pixels.
 """
 
 from typing import NamedTuple

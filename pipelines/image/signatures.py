@@ -14,9 +14,9 @@ from ikelos.serving import Signature
 class ImageSignatures:
     """Makes the signatures of an image model, which share their inputs.
 
-    The functions of the signatures take some of these keyword arguments: `image`, shades float32 `[B,H,W,C]` from 0 to
-    1; `latents`, float32 `[B,Z]`; `seed`, int64 `[B]`; and `label`, int64 `[B]`, the index of the class, always present
-    if the model is conditional.
+    The functions of the signatures take some of these keyword arguments: `image`, intensities from 0 to 1, float32
+    `[B,H,W,C]`; `latents`, float32 `[B,Z]`; `seed`, int64 `[B]`; and `label`, int64 `[B]`, the index of the class,
+    which is always present if the model is conditional.
     """
 
     def __init__(self, shape: Shape, latent_size: int, class_names: tuple[str, ...], example: np.ndarray, resize: bool):
@@ -74,7 +74,7 @@ class ImageSignatures:
 
 
 def decoded(files: tf.Tensor, shape: Shape, resize: bool) -> tf.Tensor:
-    """Decodes image files to shades float32 `[B,H,W,C]` from 0 to 1, in the same way as the training images.
+    """Decodes image files to intensities float32 `[B,H,W,C]` from 0 to 1, in the same way as the training images.
 
     Args:
         files: string `[B]`.

@@ -1,1 +1,1 @@
-"""Data of any kind: where examples come from, in which order they are taken, and whether they are still the same."""
+"""Data of any kind: sources of examples, prepared stores, the order of examples, and checks that nothing changed."""

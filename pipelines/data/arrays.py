@@ -1,4 +1,4 @@
-"""Examples that are made rather than read: arrays in memory, prepared like all other data."""
+"""Preparation of arrays in memory, for examples that are computed rather than read."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -17,18 +17,18 @@ Columns = Mapping[str, np.ndarray]
 
 
 class Arrays(Preparation[Preprocessing]):
-    """Columns of each split, `[N,...]` each, of the same types and shapes in all splits; nothing is learned from them.
+    """Preparation of arrays `[N,...]`, one per column, with the same dtypes and shapes in all splits.
 
-    An example's name is its number.
+    There is nothing to learn. An example's name is its index.
     """
 
     def __init__(self, name: str, splits: Mapping[Split, Columns]):
-        """Takes the data's name, and the columns of each split."""
+        """Keeps the data's name and the columns of each split."""
         self.name = name
         self._splits = splits
 
     def identity(self) -> Any:
-        """The arrays' types and shapes, and their values' sums."""
+        """Returns the arrays' dtypes, shapes and SHA-256 sums."""
 
         def about(values):
             return [values.dtype.name, values.shape, hashlib.sha256(values.tobytes()).hexdigest()]
@@ -36,23 +36,23 @@ class Arrays(Preparation[Preprocessing]):
         return {split: {name: about(values) for name, values in self._splits[split].items()} for split in SPLITS}
 
     def learn(self, progress: Callable[[int], None]) -> Preprocessing:
-        """Nothing."""
+        """Returns an empty preprocessing."""
         return Preprocessing()
 
     def load(self, folder: Path) -> Preprocessing:
-        """Nothing."""
+        """Returns an empty preprocessing."""
         return Preprocessing()
 
     def columns(self, learned: Preprocessing) -> Mapping[str, Column]:
-        """The arrays' types and shapes."""
+        """Returns the arrays' dtypes and shapes."""
         return {name: Column(values.dtype.name, values.shape[1:]) for name, values in self._splits["train"].items()}
 
     def size(self, split: Split) -> Size:
-        """The examples."""
+        """Returns the number of examples."""
         return Size(len(next(iter(self._splits[split].values()))), "examples")
 
     def write(self, learned: Preprocessing, split: Split, writer: Writer) -> None:
-        """Writes them."""
+        """Writes the examples of a split."""
         for index in range(writer.cursor or 0, self.size(split).number):
             writer.end(str(index), **{name: values[index] for name, values in self._splits[split].items()})
             writer.read(index + 1, 1)

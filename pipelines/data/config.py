@@ -1,4 +1,4 @@
-"""Where examples come from, as sections of a recipe. Imports nothing heavy."""
+"""Recipe sections that say where examples come from. Imports nothing heavy."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
@@ -13,12 +13,12 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 class Splits(Section):
-    """TensorFlow Datasets' names of the three splits, slices allowed: `train[:95%]`.
+    """Names of the three splits in TensorFlow Datasets; slices such as `train[:95%]` are allowed.
 
     Attributes:
-        train: What the model is trained on.
-        validation: What epochs are compared on.
-        test: What the figures of the report are measured on.
+        train: Split that the model is trained on.
+        validation: Split on which epochs are compared.
+        test: Split on which the figures of the report are measured.
     """
 
     train: str
@@ -27,14 +27,14 @@ class Splits(Section):
 
 
 class Shares(Section):
-    """Shares of the files that are held out; training has the others.
+    """Held-out shares of the files; the remaining files are for training.
 
-    A file's split is drawn by the hash of its name and its folder's, so that it stays the same whatever other files
-    come. One text file alone is divided: its end is the test text, and what comes before that the validation text.
+    A hash of the file's name and its folder's name decides the file's split, so adding other files does not change it.
+    A single text file is divided: its end is the test text, preceded by the validation text.
 
     Attributes:
-        validation: Of the files that epochs are compared on.
-        test: Of those that the figures of the report are measured on.
+        validation: Share of the files on which epochs are compared.
+        test: Share of the files on which the figures of the report are measured.
     """
 
     validation: Annotated[float, Field(gt=0, lt=1)]
@@ -51,12 +51,12 @@ class Shares(Section):
 
 
 class Patterns(Section):
-    """File patterns of the three splits, as of `Source.files`.
+    """File patterns of the three splits, in the syntax of `Source.files`.
 
     Attributes:
-        train: Of the files that the model is trained on, such as `[texts/train/*.txt]`.
-        validation: Of those that epochs are compared on.
-        test: Of those that the figures of the report are measured on.
+        train: Patterns of the files that the model is trained on, such as `[texts/train/*.txt]`.
+        validation: Patterns of the files on which epochs are compared.
+        test: Patterns of the files on which the figures of the report are measured.
     """
 
     train: tuple[str, ...]
@@ -87,22 +87,21 @@ def _union(function: Any, expected: str) -> pydantic.Discriminator:
 
 
 class Source(Section):
-    """Either a data set of TensorFlow Datasets (`tfds`, `splits`) or files of one's own (`files`).
+    """Either a data set of TensorFlow Datasets (`tfds`, `splits`) or your own files (`files`).
 
     Attributes:
-        tfds: What `tfds.builder` takes: a data set's name, with a config and a version if wanted
-            (`shakespeare_plays`, `wiki40b/en:1.3.0`), one of a community (`huggingface:mnist`), or the folder of one
-            that is prepared.
-        splits: The names of the data set's splits, or shares of `files`.
-        data_dir: The folder of its prepared files; null takes `$TFDS_DATA_DIR`, else `~/tensorflow_datasets`.
-        files: File patterns in place of a data set, relative to the working directory: one or a list with shares in
-            `splits`, or lists for `train`, `validation` and `test`. `*` and `?` stand for what they do in a shell, `**`
-            crosses folders, `~` is the user's; a folder means all that is in it. The suffix, in either case, gives the
-            format: `.txt` and `.txt.gz` hold one document each, in UTF-8; `.png`, `.jpg`, `.jpeg`, `.gif`, `.bmp` and
-            `.webp` one image each; `.tfrecord` and `.tfrecord.gz` hold one `tf.train.Example` for each document or
-            image.
+        tfds: Name of a data set, as for `tfds.builder`, optionally with a config and a version (`shakespeare_plays`,
+            `wiki40b/en:1.3.0`) or with a community (`huggingface:mnist`); or the folder of a prepared data set.
+        splits: Names of the data set's splits, or held-out shares of `files`.
+        data_dir: Folder of the data set's prepared files; null takes `$TFDS_DATA_DIR`, else `~/tensorflow_datasets`.
+        files: File patterns instead of a data set, relative to the working directory: one pattern or a list, with
+            shares in `splits`, or one list for each of `train`, `validation` and `test`. `*`, `?` and `~` mean what
+            they mean in a shell, `**` crosses folders, and a folder stands for all files in it. The suffix, in upper or
+            lower case, gives the format: a `.txt` or `.txt.gz` file is one document in UTF-8; a `.png`, `.jpg`,
+            `.jpeg`, `.gif`, `.bmp` or `.webp` file is one image; a `.tfrecord` or `.tfrecord.gz` file has one
+            `tf.train.Example` for each document or image.
         allowed_faults: Largest share of a split's examples that may be faulty, such as broken images or text that is
-            not UTF-8, and are then left out and named in the report.
+            not UTF-8. Faulty examples are left out and listed in the report.
     """
 
     tfds: str | None = None

@@ -1,4 +1,4 @@
-"""What is in prepared data, for people."""
+"""Describes prepared data for reports."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,15 +9,15 @@ from ikelos.pipelines.data.store import ID, Store
 
 
 def describe(store: Store, class_names: Sequence[str]) -> dict[str, Any]:
-    """Numbers of a split, JSON: `Store.facts`, lengths, classes.
+    """Returns the figures of a split as JSON.
 
     Args:
-        store: Of the split.
-        class_names: In the order of the labels; empty without classes.
+        store: Store of the split.
+        class_names: Names of the classes in the order of the labels; empty without classes.
 
     Returns:
-        Also `lengths`, of each ragged column the least, the median and the greatest number of items and all together,
-        and `classes`, the number of examples of each.
+        `Store.facts`, with `lengths`: minimum, median, maximum and sum of each ragged column's lengths; and `classes`:
+        the number of examples of each class.
     """
     told = [name for name, column in store.columns.items() if column.ragged and name != ID]
     lengths = {name: store.ragged(name).lengths for name in told}

@@ -1,4 +1,4 @@
-"""Examples taken by index, as tf.data sets whose order is a pure function of (seed, step, shard)."""
+"""Examples of a store as tf.data sets whose order is a pure function of (seed, step, shard)."""
 
 import operator
 
@@ -11,18 +11,18 @@ Batch = dict[str, tf.Tensor]
 
 
 def batches(store: Store, batch_size: int, seed: int, start_step: int, shard: Shard = WHOLE) -> tf.data.Dataset:
-    """Endless batches, each example once an epoch, in an order permuted anew each epoch.
+    """Returns endless batches in which each example occurs once per epoch, in a new order each epoch.
 
     Args:
-        store: What to draw from.
-        batch_size: B, of all shards together.
-        seed: Any int32; other seeds give other orders.
-        start_step: The step of the first batch; the batch of a step is the same whatever the start.
-        shard: Which rows of each batch are wanted, b.
+        store: Store of the examples.
+        batch_size: Examples in a batch of all shards together.
+        seed: Any int32; it determines the order.
+        start_step: Step of the first batch; the batch of a step does not depend on it.
+        shard: Share of each batch to return, B rows.
 
     Returns:
-        Elements `{"id": int64 [b], "draw": int64 [b], ...}` with the columns but the names: `id` is the place among
-        the examples, `draw` counts the examples since step 0 (the key for what is random in an example).
+        Elements `{"id": int64 [B], "draw": int64 [B], ...}` with all columns that are not ragged. `id` is the index of
+        the example in the store; `draw` counts the examples since step 0 and serves as key for random transformations.
 
     Raises:
         UserError: If a number is out of range.
@@ -42,7 +42,10 @@ def batches(store: Store, batch_size: int, seed: int, start_step: int, shard: Sh
 
 
 def in_order(store: Store, batch_size: int) -> tf.data.Dataset:
-    """Finite batches of every example once, as `batches`, with `draw` as `id`; the last one may have fewer."""
+    """Returns finite batches of every example once, in order, with `draw` equal to `id`; the last one may be smaller.
+
+    The elements are those of `batches`.
+    """
     batch_size = operator.index(batch_size)
     check_positive(batch_size=batch_size)
     count = len(store)

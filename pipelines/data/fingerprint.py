@@ -1,4 +1,4 @@
-"""Whether the data is still that with which a run began."""
+"""Checks whether a run's data is still the data that it began with."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ _FILE = "splits.json"
 
 
 def sha256(parts: Iterable[bytes]) -> str:
-    """Of all parts, each behind its length: no two lists of parts look alike."""
+    """Returns the SHA-256 sum of all parts, each preceded by its length: other boundaries give another sum."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(len(part).to_bytes(8, "big"))
@@ -20,15 +20,15 @@ def sha256(parts: Iterable[bytes]) -> str:
 
 
 def write(folder: Path, sums: Mapping[str, str]) -> None:
-    """Writes the sums of the splits, by name, beside the preprocessing in `folder`."""
+    """Writes the sums of the splits, by name, into the folder of the preprocessing."""
     (folder / _FILE).write_text(json.dumps(sums, indent=2) + "\n", encoding="utf-8")
 
 
 def check(folder: Path, sums: Mapping[str, str]) -> None:
-    """Compares sums with those that `write` wrote.
+    """Compares the sums of the splits with those that `write` wrote.
 
     Raises:
-        UserError: If a split is another.
+        UserError: If a split has changed.
     """
     began_with = json.loads((folder / _FILE).read_text(encoding="utf-8"))
     for name, found in sums.items():

@@ -1,4 +1,4 @@
-"""What is known of our own data sets besides their examples."""
+"""Published figures and prompts for the data sets of Ikelos."""
 
 import dataclasses
 import importlib
@@ -11,12 +11,12 @@ from ikelos.pipelines.recipe.sections import Peer
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-    """Figures of other models on a data set, and beginnings of texts; a builder's module has them as `KNOWN`.
+    """Figures of other models on a data set, and prompts; the constant `KNOWN` of a builder's module.
 
     Attributes:
-        peers: Other models' figures on its own splits, by the name of the metric: `nats_per_character`.
-        shape: Of the images `(H, W, C)` that these figures are of, if they are of images.
-        prompts: What samples of a language model begin with.
+        peers: Other models and their figures, by name of the metric, such as `nats_per_character`.
+        shape: Shape `(H, W, C)` of the images for which the figures hold; None if the data are not images.
+        prompts: Beginnings of a language model's samples.
     """
 
     peers: Mapping[str, tuple[Peer, ...]] = dataclasses.field(default_factory=dict)
@@ -25,7 +25,7 @@ class Known:
 
 
 def of(source: Source) -> Known:
-    """What is known of a source: nothing, unless it is a data set of our own in its own splits."""
+    """Returns `KNOWN` of a source; empty unless it is a data set of Ikelos with the splits of its builder."""
     name = (source.tfds or "").partition("/")[0].partition(":")[0]
     if name not in sources.available() or source.splits != Splits(train="train", validation="validation", test="test"):
         return Known()

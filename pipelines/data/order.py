@@ -1,4 +1,4 @@
-"""Orders without state: which examples a step takes is a pure function of the seed, the step and the shard."""
+"""Orders of examples without state: a pure function of seed, step and shard gives the examples of a step."""
 
 import dataclasses
 import operator
@@ -13,16 +13,16 @@ _ENDLESS = 1 << 40
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """One of several equal shares of each batch: that of one of several processes that train together.
+    """An equal share of each batch, for one of several processes that train together.
 
-    The shards of a batch, one behind the other, are the batch that a single process would have taken.
+    The shards of a batch, concatenated, are the batch of a single process.
 
     Attributes:
-        index: From 0 to `count - 1`.
+        index: Index of the shard, from 0 to `count - 1`.
         count: Number of shards.
 
     Raises:
-        ValueError: If the index is another.
+        ValueError: If `index` is out of range.
     """
 
     index: int = 0
@@ -35,10 +35,10 @@ class Shard:
             raise ValueError(f"`index` must be from 0 to {self.count - 1}. Received: index={self.index}")
 
     def rows(self, batch_size: int) -> tf.Tensor:
-        """The rows of a batch that are the shard's, int64.
+        """Returns the indices of the shard's rows in a batch, int64.
 
         Raises:
-            UserError: If the batch cannot be shared equally.
+            UserError: If `batch_size` is not a multiple of `count`.
         """
         if batch_size % self.count:
             raise UserError(
@@ -50,47 +50,46 @@ class Shard:
 
 
 WHOLE = Shard()
-"""Of a single process."""
+"""The shard of a single process: the whole batch."""
 
 
 def endless(batch, start_step):
-    """The batches of `start_step` and all later steps; `batch` makes one from its step, an int64 scalar."""
+    """Returns the batches of `start_step` and all later steps; `batch` maps a step, an int64 scalar, to its batch."""
     return by_step(batch, start_step, _ENDLESS)
 
 
 def by_step(batch, start_step, end_step):
-    """The batches of some steps; `batch` makes one from its step, an int64 scalar."""
+    """Returns the batches of the steps `[start_step, end_step)`; `batch` maps a step, an int64 scalar, to its batch."""
     options = tf.data.Options()
-    # They would copy into memory all that a batch refers to, mapped columns too: once more, and 4 GB of them.
+    # The default optimizations copy all tensors that `batch` captures into memory, also 4 GB of a mapped column.
     options.experimental_optimization.apply_default_optimizations = False
     steps = tf.data.Dataset.range(start_step, end_step).with_options(options)
-    # In parallel, since the disk may have to be waited for.
+    # In parallel, since a batch may have to wait for the disk.
     return steps.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
 
 
 def key(seed, epoch, stream):
-    """Keys int64 [..., 3] for `shuffled`: one an epoch, and others in another stream."""
+    """Returns keys int64 `[...,3]` for `shuffled`, different for each seed, epoch and stream."""
     zeros = tf.zeros_like(epoch)
     return tf.stack([zeros + seed, epoch, zeros + stream], axis=-1)
 
 
 def shuffled(index, key, size):
-    """Where the pseudorandom permutation of [0, size) that the key chooses puts the index."""
-    # The raw op of tf.random.experimental.index_shuffle, whose wrapper in TensorFlow 2.21 pads keys [n, 2]
-    # along the wrong axis. With its 4 rounds the places of neighbouring indices correlate (-0.15); with 8
-    # they don't.
+    """Returns the image of `index` under the pseudorandom permutation of `[0, size)` that `key` selects."""
+    # The raw op, as its wrapper in TensorFlow 2.21, tf.random.experimental.index_shuffle, pads keys [n, 2] along the
+    # wrong axis. With the wrapper's 4 rounds, the images of neighbouring indices correlate (-0.15); with 8 they don't.
     return tf.raw_ops.RandomIndexShuffle(index=index, seed=key, max_index=tf.cast(size, tf.int64) - 1, rounds=8)
 
 
 def check_positive(**numbers):
-    """Raises UserError for a number below 1."""
+    """Raises UserError if a number is below 1."""
     for name, number in numbers.items():
         if number < 1:
             raise UserError(f"{name} must be at least 1. Received: {name}={number}")
 
 
 def check_order(seed, start_step):
-    """Raises UserError for a seed or a first step that is out of range."""
+    """Raises UserError if the seed or the first step is out of range."""
     if not -(2**31) <= seed < 2**31:
         raise UserError(f"seed must be a 32-bit integer. Received: seed={seed}")
     if start_step < 0:

@@ -1,4 +1,4 @@
-"""The files of each split: what their patterns match, by split, or shared out by the hash of their names."""
+"""Finds the files of each split, by patterns of each split or by a hash of the files' names."""
 
 import glob
 import hashlib
@@ -12,21 +12,21 @@ from ikelos.pipelines.data.config import SPLITS, Patterns, Shares, Source, Split
 from ikelos.pipelines.errors import UserError
 
 _OF_SYSTEMS = frozenset({"thumbs.db", "desktop.ini"})
-"""Files that systems put into folders of other files; hidden ones no pattern matches."""
+"""Files that operating systems add to folders. Hidden files need no entry: no pattern matches them."""
 
 
 def printable(name: str) -> str:
-    """A file's name, in which bytes that are not UTF-8 are written as `\\xff`: it may be printed, saved and sent."""
+    """Returns a file's name with bytes that are not UTF-8 written as `\\xff`, so that it can be printed and saved."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def by_split(source: Source, suffixes: tuple[str, ...], divisible: tuple[str, ...] = ()) -> dict[Split, list[str]]:
-    """The files of each split, sorted; every pattern has some, and no file is in two splits.
+    """Returns the files of each split, sorted.
 
     Args:
-        source: One of files.
-        suffixes: Those that files may have, in lower case.
-        divisible: Suffixes of a file that, alone, is in all splits: its reader divides it.
+        source: Section with `files`.
+        suffixes: Suffixes that files may have, in lower case.
+        divisible: Suffixes of files that a reader can divide: a single file with one of them is in all splits.
 
     Raises:
         UserError: If a pattern matches nothing, a file has none of the suffixes or is in two splits, or a split would
@@ -56,7 +56,7 @@ def by_split(source: Source, suffixes: tuple[str, ...], divisible: tuple[str, ..
 
 
 def identity(paths: Mapping[Split, Sequence[str]]) -> Any:
-    """What tells one state of files from another, JSON: a hash of where they are, their sizes and times, by split."""
+    """Returns, as JSON, the state of the files of each split: their number, and a hash of paths, sizes and times."""
     sums = {}
     for split, found in paths.items():
         digest = hashlib.sha256()
@@ -87,16 +87,16 @@ def _matches(key: str, patterns: Iterable[str], suffixes: tuple[str, ...]) -> li
 
 
 def _files(pattern: str) -> list[str]:
-    """Those that a pattern matches; of a folder, all in it."""
+    """Returns the files that a pattern matches; for a folder, all files in it."""
     if os.path.isdir(pattern):
         pattern = os.path.join(glob.escape(pattern), "**")
-    # A name with brackets is first of all a name, as in a shell.
+    # A file whose name has brackets can be given by that name, as in a shell.
     paths = [pattern] if os.path.isfile(pattern) else glob.glob(pattern, recursive=True)
     return [path for path in paths if os.path.isfile(path) and os.path.basename(path).lower() not in _OF_SYSTEMS]
 
 
 def _check_disjoint(found: Mapping[Split, Iterable[str]]) -> None:
-    """A file must not be in two splits, under whatever name."""
+    """Raises UserError if a file is in two splits, be it under two names."""
     splits_of: dict[str, Split] = {}
     for split, paths in found.items():
         for path in paths:
@@ -106,8 +106,9 @@ def _check_disjoint(found: Mapping[Split, Iterable[str]]) -> None:
 
 
 def _split_of(path: str, shares: Shares) -> Split:
-    """Drawn by the names of a file and of its folder: it stays the same whatever other files there are, and wherever
-    the folder is moved.
+    """Returns the split of a file, by a hash of its name and its folder's name.
+
+    So the split does not change if other files are added or the folder is moved.
     """
     folder, name = os.path.split(os.path.abspath(path))
     key = os.fsencode(f"{os.path.basename(folder)}/{name}")

@@ -1,8 +1,8 @@
-"""Data prepared once, and shared by all runs with the same: what is learned from it, and a store of each split.
+"""Prepares data once for all runs that use it: the fitted preprocessing, and a store of examples for each split.
 
-Prepared data lies in `$IKELOS_CACHE/data`, by default `~/.cache/ikelos/data`, in a folder named by the hash of
-everything that decides it: the settings of the preparation, and the source's files with their sizes and times. It may
-be deleted whenever no run needs it; then it is made again.
+Prepared data is kept in `$IKELOS_CACHE/data`, by default `~/.cache/ikelos/data`, in a folder whose name has a hash of
+everything that determines it: the settings of the preparation, and the source's files with their sizes and
+modification times. The folder may be deleted while no run uses it; the next run makes it again.
 """
 
 import abc
@@ -30,23 +30,23 @@ from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.serving import files
 
 _VERSION = 2
-"""Of the format of stores, and of how they are written: another one prepares everything anew."""
+"""Version of the stores' format and of the code that writes them; with a new version all data is prepared again."""
 
 _LEARNED = "preprocessing.json"
-"""The sums of the files that the preprocessing wrote."""
+"""File with the SHA-256 sums of the files that the preprocessing wrote."""
 EXAMPLES = "examples.png"
-"""A picture of the first training examples, of images."""
+"""File with a picture of the first training examples; only for images."""
 
 Learned = TypeVar("Learned", bound=Preprocessing)
 
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """How much there is to read.
+    """Amount of data to read, for a progress bar.
 
     Attributes:
-        number: In all.
-        unit: Of what, a plural: `bytes`, `examples`.
+        number: Total amount.
+        unit: Its unit in the plural: `bytes` or `examples`.
     """
 
     number: int
@@ -54,11 +54,11 @@ class Size:
 
 
 class Preparation(abc.ABC, Generic[Learned]):
-    """How a source becomes stores of examples. Nothing is read before a method is called.
+    """Base class of the code that turns a source into stores of examples. Nothing is read before a method is called.
 
     Attributes:
-        name: Of the data, for people and for the folder.
-        allowed_faults: Largest share of a split's examples that may be faulty, and are then left out.
+        name: Name of the data, for messages and for the folder.
+        allowed_faults: Largest share of a split's examples that may be faulty; faulty examples are left out.
     """
 
     name: str
@@ -66,52 +66,52 @@ class Preparation(abc.ABC, Generic[Learned]):
 
     @abc.abstractmethod
     def identity(self) -> Any:
-        """All that decides what is prepared, JSON: settings, and what tells one state of the source from another."""
+        """Returns, as JSON, all that determines the prepared data: the settings, and the state of the source."""
 
     @abc.abstractmethod
     def learn(self, progress: Callable[[int], None]) -> Learned:
-        """Learns from the training split what comes before the model; tells how much of the split it has read."""
+        """Fits the preprocessing to the training split; calls `progress` with each amount that it has read."""
 
     @abc.abstractmethod
     def load(self, folder: Path) -> Learned:
-        """Reads what the preprocessing saved; no data is read."""
+        """Loads the preprocessing that was saved in `folder`, without reading any data."""
 
     def taking_over(self, folder: Path) -> "Preparation[Learned]":
-        """The same, with as much of the preprocessing in a folder as a model trained with it depends on.
+        """Returns this preparation with those parts of the preprocessing in `folder` that a trained model depends on.
 
-        By default nothing: what is learned is learned anew.
+        By default it takes over nothing, and the preprocessing is fitted again.
         """
         return self
 
     @abc.abstractmethod
     def columns(self, learned: Learned) -> Mapping[str, Column]:
-        """Those of the stores, without `id`."""
+        """Returns the columns of the stores, without `id`."""
 
     @abc.abstractmethod
     def size(self, split: Split) -> Size:
-        """How much of a split there is to read, for the progress."""
+        """Returns how much data a split has, for the progress bar."""
 
     def class_names(self, learned: Learned) -> Sequence[str]:
-        """In the order of the column `label`; none by default."""
+        """Returns the names of the classes in the order of the column `label`; none by default."""
         return ()
 
     def show(self, learned: Learned, store: Store) -> list[str] | np.ndarray:
-        """A few examples for a person to look at: texts, or one picture, uint8 `[H,W,C]`; by default none."""
+        """Returns a few examples to look at: texts, or one picture, uint8 `[H,W,C]`; none by default."""
         return []
 
     @abc.abstractmethod
     def write(self, learned: Learned, split: Split, writer: Writer) -> None:
-        """Writes the examples of a split behind `writer.cursor`, and tells the writer how far it has read."""
+        """Writes the examples of a split that follow `writer.cursor`, and calls `writer.read` after each read."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Prepared(Generic[Learned]):
-    """What `prepare` made, or found.
+    """Prepared data.
 
     Attributes:
-        folder: Where it lies.
-        learned: What was learned before the model.
-        splits: The stores.
+        folder: Folder that holds it.
+        learned: The fitted preprocessing.
+        splits: The stores by split.
     """
 
     folder: Path
@@ -120,14 +120,14 @@ class Prepared(Generic[Learned]):
 
 
 def cache() -> Path:
-    """The folder of what runs share: `$IKELOS_CACHE`, else `ikelos` in the user's folder of caches."""
+    """Returns the folder that all runs share: `$IKELOS_CACHE`, else `ikelos` in the user's cache folder."""
     if given := os.environ.get("IKELOS_CACHE"):
         return Path(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ikelos"
 
 
 def prepare(preparation: Preparation[Learned]) -> Prepared[Learned]:
-    """Prepares data, or finds it prepared; goes on where an earlier call was killed.
+    """Prepares data, or opens it if it is prepared already; resumes where an earlier call was killed.
 
     Raises:
         UserError: If the source cannot be read, more of it is faulty than allowed, or prepared data is damaged.
@@ -138,7 +138,7 @@ def prepare(preparation: Preparation[Learned]) -> Prepared[Learned]:
     unfinished = folder.with_name(folder.name + files.UNFINISHED)
     if not folder.is_dir():
         with locked(unfinished, wait=True):
-            if not folder.is_dir():  # another process may have been at it
+            if not folder.is_dir():  # another process may have prepared it while this one waited for the lock
                 _write(preparation, unfinished, identity)
                 _check_unchanged(preparation, unfinished, identity)
                 files.finish(unfinished, folder)
@@ -154,7 +154,7 @@ def _identity(preparation: Preparation[Any]) -> str:
 
 
 def _check_unchanged(preparation: Preparation[Any], unfinished: Path, identity: str) -> None:
-    """Throws away what was written if the source changed meanwhile: it may be of two states of it."""
+    """Deletes the written data and raises UserError if the source changed meanwhile: it may mix two states."""
     try:
         unchanged = _identity(preparation) == identity
     except (FileNotFoundError, tf.errors.NotFoundError):
@@ -168,7 +168,7 @@ def _check_unchanged(preparation: Preparation[Any], unfinished: Path, identity: 
 
 
 def _write(preparation: Preparation[Learned], folder: Path, identity: str) -> None:
-    files.write(folder / "identity.json", identity + "\n")  # for people who wonder what a folder is
+    files.write(folder / "identity.json", identity + "\n")  # never read: it only documents the folder
     learning = folder / "preprocessing"
     if not learning.is_dir():
         unfinished = learning.with_name(learning.name + files.UNFINISHED)
@@ -198,12 +198,12 @@ def _write(preparation: Preparation[Learned], folder: Path, identity: str) -> No
 
 
 def _sums(folder: Path) -> dict[str, str]:
-    """SHA-256 of each file of a folder."""
+    """Returns the SHA-256 sum of each file in a folder."""
     return {path.name: sum_of(path, 0, path.stat().st_size) for path in sorted(folder.iterdir())}
 
 
 def _check_learned(folder: Path) -> None:
-    """Raises UserError if what the preprocessing wrote is not there as it was written."""
+    """Raises UserError if a file of the preprocessing is missing or has changed since it was written."""
     try:
         whole = _sums(folder / "preprocessing") == json.loads((folder / _LEARNED).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -213,14 +213,14 @@ def _check_learned(folder: Path) -> None:
 
 
 def _check_faults(preparation: Preparation[Any], splits: Splits) -> None:
-    """Raises UserError if more of a split is faulty than allowed, with the faults of all such splits."""
+    """Raises UserError if a split has more faults than allowed or is empty; the message covers all such splits."""
     lines = [line for split, store in splits.items() for line in _faults(preparation, split, store)]
     if lines:
         raise UserError("\n".join(lines))
 
 
 def _faults(preparation: Preparation[Any], split: Split, store: Store) -> list[str]:
-    """The faults of a split of which more is faulty than allowed, or that is empty; else none."""
+    """Returns the lines of an error if a split has more faults than allowed or is empty; else none."""
     faulty = sum(store.skipped.values())
     every = faulty + len(store)
     if faulty and faulty / every > preparation.allowed_faults:

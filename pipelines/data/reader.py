@@ -1,4 +1,4 @@
-"""Finds the examples of a source, one after the other; nothing is read before a method is called."""
+"""Finds the examples of a source in order; nothing is read before a method is called."""
 
 import abc
 import functools
@@ -14,32 +14,32 @@ Section = TypeVar("Section", bound=Source)
 
 
 class Reader(abc.ABC, Generic[Section]):
-    """What readers of texts and of images share."""
+    """Base class of the readers of texts and of images."""
 
     suffixes: tuple[str, ...]
-    """Of the files that can be read, in lower case, with those of TFRecords."""
+    """Suffixes of the files that can be read, in lower case, those of TFRecords included."""
     divisible: tuple[str, ...] = ()
-    """Of files of which one alone is divided into the three splits."""
+    """Suffixes of files that can be divided: a single file with one of them is divided into the three splits."""
 
     def __init__(self, source: Section):
-        """Takes the recipe's section."""
+        """Keeps the recipe's section `source`."""
         self._source = source
 
     @functools.cached_property
     def paths(self) -> Mapping[Split, Sequence[str]]:
-        """The files of each split; none of a data set.
+        """Files of each split; empty if the source is a data set.
 
         Raises:
-            UserError: As of `patterns.by_split`.
+            UserError: As `patterns.by_split`.
         """
         return {} if self._source.files is None else patterns.by_split(self._source, self.suffixes, self.divisible)
 
     @functools.cached_property
     def builder(self) -> Any:
-        """Of the data set, prepared.
+        """Builder of the prepared data set.
 
         Raises:
-            UserError: For an unknown data set, config or split, or a feature that it does not have.
+            UserError: If the data set or its config is unknown, it lacks a feature, or it cannot be prepared.
         """
         builder = sources.open_tfds(self._source)
         self.check_features(builder.info.features)
@@ -50,22 +50,20 @@ class Reader(abc.ABC, Generic[Section]):
         """Raises UserError if a data set does not have the features that the recipe names."""
 
     def identity(self) -> Any:
-        """What tells one state of the source from another, JSON; errors as of `paths` and `builder`."""
+        """Returns, as JSON, what identifies the state of the source; raises as `paths` and `builder`."""
         section = self._source.model_dump(mode="json", exclude={"allowed_faults"})
         if self._source.files is not None:
             return [section, patterns.identity(self.paths)]
         return [section, sources.tfds_identity(self._source, self.builder)]
 
     def size(self, split: Split) -> Size:
-        """How much there is to read of a split."""
+        """Returns how much data a split has."""
         if self._source.files is not None:
             return Size(sum(map(os.path.getsize, self.paths[split])), "bytes")
         return Size(sources.num_examples(self._source, self.builder, split), "examples")
 
     def in_files(self, split: Split, start: int) -> Iterator[tuple[str, Any]]:
-        """The examples behind the first `start` in files: the path, and None; or of one in a TFRecord a name and its
-        features.
-        """
+        """Yields the examples in files after the first `start`: `(path, None)`, or `(name, features)` in a TFRecord."""
         for path in self.paths[split]:
             if sources.is_tfrecord(path):
                 for name, features in sources.records(path):

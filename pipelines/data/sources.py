@@ -1,6 +1,6 @@
-"""Where examples come from, texts or images: data sets of TensorFlow Datasets, or files.
+"""Reads examples from data sets of TensorFlow Datasets and from TFRecord files.
 
-TensorFlow is imported when they are read.
+TensorFlow is imported only when examples are read.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from ikelos.pipelines.data.config import SPLITS, Source, Split
 from ikelos.pipelines.data.patterns import printable
 from ikelos.pipelines.errors import UserError
 
-# Module and one line for each data set of our own; importing the module registers it with TensorFlow
+# Module and one-line description of each data set of Ikelos; importing the module registers it with TensorFlow
 # Datasets.
 _OURS = {
     "font_letters": (
@@ -38,21 +38,21 @@ _OURS = {
 }
 
 _RETRIES = 5
-"""Of a download: 6 s until it is given up."""
+"""Retries of a download: it is given up after 6 s."""
 _SECONDS_BETWEEN_LINES = 30.0
 TFRECORDS = (".tfrecord", ".tfrecord.gz")
 
 
 def available() -> dict[str, str]:
-    """Name and one-line description of the data sets of our own."""
+    """Returns name and one-line description of the data sets of Ikelos."""
     return {name: description for name, (_, description) in _OURS.items()}
 
 
 def open_tfds(source: Source) -> Any:
-    """The builder of a data set, whose files need not be there yet.
+    """Returns the builder of a data set, whose files need not exist yet.
 
     Raises:
-        UserError: For an unknown data set, config or version, or one that needs a package that is not there.
+        UserError: If the data set, config or version is unknown, or needs a package that is not installed.
     """
     import tensorflow_datasets as tfds
 
@@ -77,7 +77,7 @@ def open_tfds(source: Source) -> Any:
 
 
 def _unknown(name, error):
-    """Why there is no such data set, and what there is."""
+    """Returns an error message that says why the data set was not found, and lists what is available."""
     import tensorflow_datasets as tfds
 
     known = set(tfds.list_builders(with_community_datasets=False))
@@ -89,7 +89,7 @@ def _unknown(name, error):
         configs = ", ".join(sorted(builder.builder_configs)) or "none"
         versions = ", ".join(sorted(str(version) for version in known_versions if version is not None))
         return f"data set {name!r} is not to be had; configs: {configs}; versions: {versions}"
-    if rest[:1].isalpha():  # of a community
+    if rest[:1].isalpha():  # `community:name`; a version would begin with a digit
         return f"data set {name!r} is not to be had: {_first_line(error)}"
     nearest = ", ".join(difflib.get_close_matches(base, sorted(known - _OURS.keys()), n=5, cutoff=0.5))
     return (
@@ -101,20 +101,20 @@ def _unknown(name, error):
 def examples(
     source: Source, builder: Any, split: Split, start: int = 0, encoded: str | None = None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The examples of a prepared data set, in an order that is the same each time.
+    """Yields the examples of a prepared data set, in the same order each time.
 
     Args:
-        source: Names the data set and its splits.
-        builder: As of `prepared`.
-        split: Which of them.
-        start: So many examples are left out.
-        encoded: An image feature that is wanted as its file's bytes.
+        source: Section that names the data set and its splits.
+        builder: Builder that `prepared` returned.
+        split: Split to read.
+        start: Number of examples to skip.
+        encoded: Image feature to return as the bytes of its file.
 
     Yields:
-        A stable id (the data set's own feature `id`, or the split and a number), and the features as NumPy has them.
+        A stable id (the data set's feature `id`, or the split and a number), and the features as NumPy values.
 
     Raises:
-        UserError: if it has no such split.
+        UserError: If the data set has no such split, or the split is empty.
     """
     import tensorflow_datasets as tfds
 
@@ -133,12 +133,12 @@ def examples(
 
 
 def num_examples(source: Source, builder: Any, split: Split) -> int:
-    """How many a split of a prepared data set has."""
+    """Returns the number of examples in a split of a prepared data set."""
     return int(builder.info.splits[_split_name(source, builder, split)].num_examples)
 
 
 def tfds_identity(source: Source, builder: Any) -> Any:
-    """What tells one state of a prepared data set from another, JSON."""
+    """Returns, as JSON, what identifies the state of a prepared data set."""
     import tensorflow as tf
 
     names = {split: _split_name(source, builder, split) for split in SPLITS}
@@ -164,14 +164,13 @@ def _split_name(source, builder, split):
 
 
 def prepared(source: Source, builder: Any) -> Any:
-    """A builder whose data set's files are there. Missing ones are written: ours from what is installed, others by
-    download.
+    """Returns a builder whose data set is prepared; downloads and prepares it first if needed.
 
-    Says so on standard error, where TensorFlow Datasets draws its progress too: only in a terminal, as it would fill a
-    log with lines. Elsewhere a line now and then says how much there is.
+    Progress goes to standard error. In a terminal TensorFlow Datasets draws its bars; they would flood a log file, so
+    elsewhere a line is printed every 30 seconds.
 
     Raises:
-        UserError: If it can't be, in one line.
+        UserError: If the data set cannot be prepared, with a reason of one line.
     """
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download import downloader
@@ -180,7 +179,7 @@ def prepared(source: Source, builder: Any) -> Any:
         tfds.enable_progress_bar()
     else:
         tfds.disable_progress_bar()
-    # Each time it waits twice as long: with 10, those of TensorFlow Datasets, 204 s where there is no network.
+    # The wait doubles with each retry: the default of TensorFlow Datasets, 10 retries, takes 204 s without a network.
     downloader.MAX_RETRIES = _RETRIES
     try:
         if builder.is_prepared():
@@ -188,8 +187,8 @@ def prepared(source: Source, builder: Any) -> Any:
         print(f"Preparing data set {builder.name} in {builder.data_dir}", file=sys.stderr, flush=True)
         with _quiet(), _progress(builder):
             builder.download_and_prepare()
-    except Exception as error:  # of the data set's own code, which may raise anything
-        # Of two processes that prepare a data set at once, the slower cannot put its files where the other's are.
+    except Exception as error:  # the data set's own code may raise anything
+        # If two processes prepare a data set at once, the slower one fails, as the other's files are already in place.
         if not open_tfds(source).is_prepared():
             raise UserError(
                 f"data set {builder.name!r} can't be prepared in {builder.data_dir}: {_reason(error)}"
@@ -207,7 +206,7 @@ def _reason(error):
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Holds back what TensorFlow Datasets and what it calls say of their work."""
+    """Silences the output of TensorFlow Datasets and of the libraries that it calls."""
     loggers = [logging.getLogger(name) for name in ("absl", "urllib3")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -222,11 +221,11 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _progress(builder: Any) -> Iterator[None]:
-    """Says outside a terminal, now and then, how much has been downloaded and written."""
+    """Prints regularly, except in a terminal, how much has been downloaded and written."""
     if sys.stderr.isatty():
         yield
         return
-    # The data set's folder lies below that of all data sets, by its name, its config and its version.
+    # The folder of all data sets is the ancestor above the data set's name, config and version.
     folder = pathlib.Path(str(builder.data_dir))
     places = [folder.parents[len(builder.info.full_name.split("/")) - 1] / "downloads", folder.parent]
     before, done = _bytes_in(places), threading.Event()
@@ -246,7 +245,7 @@ def _progress(builder: Any) -> Iterator[None]:
 
 
 def _bytes_in(folders):
-    """Of all files below; those that vanish meanwhile are not counted."""
+    """Returns the bytes of all files below some folders; files that vanish meanwhile are not counted."""
     total = 0
     for place in folders:
         for folder, _, names in os.walk(place):
@@ -257,15 +256,15 @@ def _bytes_in(folders):
 
 
 def is_tfrecord(path: str) -> bool:
-    """Whether a file holds `tf.train.Example`s."""
+    """Returns whether a file's suffix is that of a TFRecord of `tf.train.Example`s."""
     return path.lower().endswith(TFRECORDS)
 
 
 def records(path: str) -> Iterator[tuple[str, Any]]:
-    """The examples of a TFRecord: the path, as `printable`, and the example's number as id, and its map of features.
+    """Yields the examples of a TFRecord: an id (the printable path and a number), and the map of features.
 
     Raises:
-        UserError: if the file is none.
+        UserError: If the file is not a TFRecord of `tf.train.Example`.
     """
     import tensorflow as tf
     from google.protobuf.message import DecodeError
@@ -281,10 +280,10 @@ def records(path: str) -> Iterator[tuple[str, Any]]:
 
 
 def one_bytes(name: str, features: Any, feature: str) -> bytes:
-    """The one bytes value of a feature of an example in a TFRecord; `name` is the example's id.
+    """Returns the single bytes value of a feature of an example in a TFRecord; `name` is the example's id.
 
     Raises:
-        UserError: if there is another number of them.
+        UserError: If the feature does not have exactly one bytes value.
     """
     values = list(features[feature].bytes_list.value) if feature in features else []
     if len(values) != 1:

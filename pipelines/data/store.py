@@ -1,8 +1,8 @@
-"""Prepared examples on the disk, mapped into memory: read by index, by NumPy and in the graph, however many there are.
+"""Stores of prepared examples: files that are mapped into memory and read by index, from NumPy or in the graph.
 
-A store is the folder of one split. Each column is a file of numbers without a header, `<column>.bin`; where examples
-have different counts of them, `<column>.ends.bin` says where each one's numbers end (int64 `[N+1]`, the first is 0).
-`manifest.json` says how the files are read, and has the SHA-256 sums of all of them, part by part (`writing`).
+A store is the folder of one split, and may be larger than memory. Each column is a file of numbers without a header,
+`<column>.bin`. A ragged column also has `<column>.ends.bin`, the end of each example's numbers (int64 `[N+1]`, of which
+the first is 0). `manifest.json` describes the columns and has the SHA-256 sums of all files, part by part (`writing`).
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from ikelos.pipelines.errors import UserError
 
 MANIFEST = "manifest.json"
 ID = "id"
-"""The column of the examples' names: their UTF-8 bytes."""
+"""Column with the examples' names, as UTF-8 bytes."""
 _MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
-"""Of Linux; Python has its name from 3.13 on."""
+"""Flag of Linux's mmap; Python has a name for it since 3.13."""
 _BLOCK = 1 << 22
-"""Bytes that are read at once to check their sum."""
+"""Bytes that are read at once to compute a sum."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """What each example has in a column.
+    """Type and shape of a column's values.
 
     Attributes:
-        dtype: NumPy's name of the numbers' type, in the machine's byte order.
-        shape: Of an example's value; of each item of it, if `ragged`.
-        ragged: Whether each example has a number of items of its own: `[n,*shape]`.
+        dtype: NumPy's name of the dtype, in the machine's byte order.
+        shape: Shape of an example's value, or of one item if `ragged`.
+        ragged: Whether the number of items, n in `[n,*shape]`, differs between examples.
     """
 
     dtype: str
@@ -48,11 +48,11 @@ class Column:
     ragged: bool = False
 
     def __post_init__(self):
-        object.__setattr__(self, "shape", tuple(map(operator.index, self.shape)))  # JSON has no numbers of NumPy
+        object.__setattr__(self, "shape", tuple(map(operator.index, self.shape)))  # JSON cannot write NumPy's integers
 
     @property
     def item_bytes(self) -> int:
-        """Of a value, or of an item of a ragged one."""
+        """Bytes of a value, or of one item if ragged."""
         return np.dtype(self.dtype).itemsize * int(np.prod(self.shape, dtype=np.int64))
 
 
@@ -62,11 +62,11 @@ TEXT = Column("uint8", ragged=True)
 
 @dataclasses.dataclass(frozen=True)
 class Ragged(Sequence[np.ndarray]):
-    """Arrays of different lengths, one behind the other; a mapped one takes no memory of its own.
+    """Sequence of arrays of different lengths, stored one after the other; a mapped one takes no memory of its own.
 
     Attributes:
-        values: All items, `[total,...]`.
-        ends: int64 `[N+1]`: array `i` lies from `ends[i]` to `ends[i+1]`.
+        values: Items of all arrays, `[total,...]`.
+        ends: int64 `[N+1]`; array `i` is `values[ends[i]:ends[i+1]]`.
     """
 
     values: np.ndarray
@@ -74,25 +74,25 @@ class Ragged(Sequence[np.ndarray]):
 
     @classmethod
     def of(cls, arrays: Sequence[np.ndarray]) -> Ragged:
-        """In memory, of at least one array."""
+        """Concatenates at least one array, in memory."""
         return cls(np.concatenate(arrays), np.cumsum([0, *map(len, arrays)], dtype=np.int64))
 
     def __len__(self) -> int:
-        """N."""
+        """Returns N."""
         return len(self.ends) - 1
 
     def __getitem__(self, index):
-        """One array."""
+        """Returns one array."""
         place = range(len(self))[index]
         return self.values[self.ends[place] : self.ends[place + 1]]
 
     @property
     def lengths(self) -> np.ndarray:
-        """int64 `[N]`."""
+        """Length of each array, int64 `[N]`."""
         return np.diff(self.ends)
 
     def head(self, most: int) -> Ragged:
-        """The first items, at most so many; the array that they end in is cut."""
+        """Returns the arrays of the first `most` items; the last array is cut off there."""
         if self.ends[-1] <= most:
             return self
         return Ragged(self.values[:most], np.append(self.ends[: np.searchsorted(self.ends, most)], most))
@@ -105,11 +105,11 @@ class Ids(Sequence[str]):
     texts: Ragged
 
     def __len__(self) -> int:
-        """N."""
+        """Returns N."""
         return len(self.texts)
 
     def __getitem__(self, index):
-        """One name."""
+        """Returns one name."""
         return self.texts[index].tobytes().decode("utf-8")
 
 
@@ -118,12 +118,12 @@ class Store:
     """The examples of one split.
 
     Attributes:
-        folder: Where they lie.
-        columns: By name; `id` is the examples' name, `label` the index of their class if they have any.
-        examples: N.
-        parts: What was written one after the other, with the sum of each file's part.
-        skipped: How many faulty examples were left out, by the kind of fault.
-        faults: The first of these: a line each that names it.
+        folder: Folder of the files.
+        columns: Columns by name; `id` is the example's name, `label` the index of its class if there are classes.
+        examples: Number of examples, N.
+        parts: Parts in the order in which they were written: where each file's part ends, and its SHA-256 sum.
+        skipped: Number of faulty examples that were left out, by kind of fault.
+        faults: Descriptions of the first faulty examples, one line each.
     """
 
     folder: Path
@@ -138,11 +138,11 @@ class Store:
         """Opens a store.
 
         Args:
-            folder: Where it lies.
-            check: Whether all its files are read and their sums compared: at 1 to 2 GB a second.
+            folder: Folder of the store.
+            check: Whether to read all files and compare their sums, at 1 to 2 GB a second.
 
         Raises:
-            UserError: If it is damaged.
+            UserError: If the store is damaged.
         """
         try:
             about = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -165,7 +165,7 @@ class Store:
         return store
 
     def __len__(self) -> int:
-        """N."""
+        """Returns N."""
         return self.examples
 
     @property
@@ -175,21 +175,21 @@ class Store:
 
     @property
     def labels(self) -> np.ndarray | None:
-        """int64 `[N]`, the index of each example's class; None without classes."""
+        """Index of each example's class, int64 `[N]`; None without classes."""
         return self.array("label") if "label" in self.columns else None
 
     def array(self, name: str) -> np.ndarray:
-        """A column `[N,*shape]`, mapped: not to be written to."""
+        """Returns a column `[N,*shape]`, mapped; it must not be written to."""
         column = self.columns[name]
         return _mapped(self.folder / f"{name}.bin", column).reshape(self.examples, *column.shape)
 
     def ragged(self, name: str) -> Ragged:
-        """A ragged column, mapped: not to be written to."""
+        """Returns a ragged column, mapped; it must not be written to."""
         values = _mapped(self.folder / f"{name}.bin", self.columns[name])
         return Ragged(values, _mapped(self.folder / f"{name}.ends.bin", Column("int64")))
 
     def sha256(self) -> str:
-        """Of all that it holds."""
+        """Returns the SHA-256 sum of the store's content."""
         content = {
             "columns": {name: dataclasses.asdict(column) for name, column in self.columns.items()},
             "examples": self.examples,
@@ -198,11 +198,11 @@ class Store:
         return fingerprint.sha256([json.dumps(content, sort_keys=True).encode()])
 
     def bytes(self) -> int:
-        """Of all columns on the disk."""
+        """Returns the size of all columns on the disk in bytes."""
         return sum(path.stat().st_size for path in self.folder.glob("*.bin"))
 
     def facts(self) -> dict[str, Any]:
-        """What a report says of it."""
+        """Returns the figures of the store for a report."""
         return {
             "examples": self.examples,
             "bytes": self.bytes(),
@@ -217,12 +217,12 @@ Splits = Mapping[Split, Store]
 
 
 def column_of(values: Mapping[str, Any]) -> Column:
-    """A column as a manifest has it."""
+    """Returns the column that an entry of a manifest describes."""
     return Column(values["dtype"], tuple(values["shape"]), values["ragged"])
 
 
 def first_damage(folder: Path, parts: Sequence[Mapping[str, Any]]) -> tuple[int, str] | None:
-    """The index of the first part whose bytes have another sum than was written down, and its file's name."""
+    """Returns the index of the first part whose sum is not the recorded one, and its file's name; None if all agree."""
     starts = dict.fromkeys(parts[0]["ends"], 0) if parts else {}
     ranges = []
     for index, part in enumerate(parts):
@@ -241,7 +241,7 @@ def first_damage(folder: Path, parts: Sequence[Mapping[str, Any]]) -> tuple[int,
 
 
 def sum_of(path: Path, start: int, end: int) -> str:
-    """SHA-256 of a file's bytes from `start` to before `end`, or to the file's end if it is shorter."""
+    """Returns the SHA-256 sum of the bytes `[start, end)` of a file, as far as it goes; "" if there is no file."""
     digest = hashlib.sha256()
     try:
         with path.open("rb", buffering=0) as file:
@@ -255,9 +255,9 @@ def sum_of(path: Path, start: int, end: int) -> str:
 
 
 def tensor(values: np.ndarray) -> tf.Tensor:
-    """A tensor on the host: of a mapped column, one that shares its memory, of any other array a copy.
+    """Returns a tensor on the host, which shares the memory of a mapped column and is a copy of any other array.
 
-    A function refers to it, where an array would be copied into its graph.
+    A `tf.function` can capture it without a copy; an array would become a constant of the graph.
     """
     with tf.device("CPU:0"):
         if _is_mapped(values):
@@ -266,11 +266,11 @@ def tensor(values: np.ndarray) -> tf.Tensor:
 
 
 def _mapped(path: Path, column: Column) -> np.ndarray:
-    """All of a file, `[n,*shape]`. Private to the process, as TensorFlow shares no read-only memory."""
+    """Returns a whole file, `[n,*shape]`. The mapping is private, as TensorFlow does not share read-only memory."""
     if not path.stat().st_size:
         return np.empty([0, *column.shape], column.dtype)  # there are no bytes to map
     with path.open("rb") as file:
-        # Without a reserve, as the kernel refuses private mappings larger than all memory, though none is written to.
+        # Without MAP_NORESERVE, the kernel refuses private mappings larger than all memory, even if never written to.
         flags = mmap.MAP_PRIVATE | _MAP_NORESERVE
         mapped = mmap.mmap(file.fileno(), 0, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
     return np.ndarray([len(mapped) // column.item_bytes, *column.shape], column.dtype, buffer=mapped)

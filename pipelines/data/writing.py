@@ -1,7 +1,8 @@
-"""Writes a store part by part, so that one that was killed goes on behind its last whole part.
+"""Writes a store part by part, so that a killed process can resume after the last complete part.
 
-After each part all files are on the disk and a line of `journal.jsonl` says how long they are, what their new bytes'
-sums are, and where the source is to be read on. A store that is begun again is first cut back to its last whole part.
+After each part, all files are flushed to the disk, and a line of `journal.jsonl` records their lengths, the sums of
+their new bytes, and where to continue reading the source. To resume, all files are first cut back to the last complete
+part.
 """
 
 import collections
@@ -20,24 +21,24 @@ from ikelos.pipelines.data.store import ID, MANIFEST, TEXT, Column, first_damage
 from ikelos.serving import files
 
 PART_BYTES = 1 << 26
-"""Of a part, at least. The sums of a store depend on it."""
+"""Smallest size of a part in bytes, except for the last one. The sums of a store depend on it."""
 _JOURNAL = "journal.jsonl"
 _NAMED = 20
-"""Faults that are told by name; the others are counted."""
+"""Number of faults that are listed; the others are only counted."""
 
 Cursor = Any
-"""Where to read on, as its reader understands it; JSON."""
+"""Position in the source at which to continue reading, in the reader's own format; JSON."""
 
 
 class Writer:
     """Appends examples to the files of a store.
 
     Attributes:
-        cursor: Where the source is to be read on, None at its beginning.
+        cursor: Position in the source at which to continue reading; None at the beginning.
     """
 
     def __init__(self, folder: Path, columns: Mapping[str, Column], progress: Callable[[int], None]):
-        """Goes on with what is in the folder; `progress` is told how much of the source was read."""
+        """Resumes a store in `folder`, or begins one; `progress` is called with each amount of the source read."""
         self._folder, self._columns = folder, {ID: TEXT, **columns}
         self._progress = progress
         self._parts = _whole_parts(folder, self._names())
@@ -63,7 +64,7 @@ class Writer:
         progress(self._read)
 
     def extend(self, name: str, items: np.ndarray) -> None:
-        """Adds items to a ragged column of the example that is being written."""
+        """Adds items to a ragged column of the current example."""
         if np.shape(items)[1:] != self._columns[name].shape:
             raise ValueError(
                 f"items of `{name}` must have the shape {self._columns[name].shape}. Received: {np.shape(items)[1:]}"
@@ -72,7 +73,7 @@ class Writer:
         self._put(f"{name}.bin", self._converted(name, items))
 
     def end(self, name: str, **values: Any) -> None:
-        """Ends an example: its name, and of each column its value, or what is still missing of a ragged one."""
+        """Ends the current example: takes its name, the value of each column, and the last items of ragged columns."""
         missing = [key for key, column in self._columns.items() if not column.ragged and key not in values]
         if missing:
             raise ValueError(f"an example must have a value in every column. Received: none in {', '.join(missing)}")
@@ -89,13 +90,13 @@ class Writer:
             self._put(f"{key}.ends.bin", np.array([count], np.int64))
 
     def skip(self, name: str, kind: str, why: str) -> None:
-        """Leaves a faulty example out and notes it."""
+        """Records a faulty example, which is left out."""
         self._skipped[kind] += 1
         if len(self._faults) < _NAMED:
             self._faults.append(f"{name}: {why}")
 
     def read(self, cursor: Cursor, size: int) -> None:
-        """Notes that the source was read up to `cursor`, `size` further than before; ends a part if it is long."""
+        """Records that `size` more of the source was read, up to `cursor`; ends the part if it is large enough."""
         self.cursor = cursor
         self._read += size
         self._progress(size)
@@ -118,7 +119,7 @@ class Writer:
         (self._folder / _JOURNAL).unlink()
 
     def close(self) -> None:
-        """Closes the files; what was written since the last part is lost."""
+        """Closes the files; data written since the end of the last part is lost."""
         for file in (self._journal, *self._files.values()):
             file.close()
 
@@ -130,7 +131,7 @@ class Writer:
         ]
 
     def _converted(self, name: str, values: Any) -> np.ndarray:
-        """Values in the type of their column, which they must fit."""
+        """Returns values in the dtype of their column, which must represent them exactly."""
         found = np.asarray(values)
         converted = found.astype(self._columns[name].dtype)
         if not np.array_equal(converted, found, equal_nan=found.dtype.kind == "f"):
@@ -165,7 +166,7 @@ class Writer:
 
 @contextlib.contextmanager
 def writing(folder: Path, columns: Mapping[str, Column], progress: Callable[[int], None]) -> Iterator[Writer]:
-    """A `Writer` that goes on with what is in a folder, which is made if it is not there; the caller finishes it."""
+    """Opens a `Writer` for a folder, which is created if needed; the caller must call `finish`."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         writer = Writer(folder, columns, progress)
@@ -177,13 +178,13 @@ def writing(folder: Path, columns: Mapping[str, Column], progress: Callable[[int
 
 
 def _whole_parts(folder: Path, names: list[str]) -> list[dict[str, Any]]:
-    """The parts that are on the disk as they were written; everything behind them is cut off."""
+    """Returns the parts whose bytes on the disk agree with the journal; cuts off everything after them."""
     journal = folder / _JOURNAL
     parts: list[dict[str, Any]] = []
     for line in journal.read_bytes().splitlines(keepends=True) if journal.exists() else ():
         try:
             parts.append(json.loads(line))
-        except ValueError:  # cut short by the kill
+        except ValueError:  # the process was killed in the middle of the line
             break
     bad = first_damage(folder, parts)
     parts = parts if bad is None else parts[: bad[0]]

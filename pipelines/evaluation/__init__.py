@@ -1,1 +1,1 @@
-"""What a model is measured with: likelihoods, distances of images, baselines, the machine it ran on."""
+"""Metrics and baselines: likelihoods, distances between sets of images, n-gram models, and the machine's speed."""

@@ -1,4 +1,4 @@
-"""Images of black and white pixels without a neural network: independent pixels, and mixtures of these."""
+"""Baselines for images of black and white pixels: independent pixels, and mixtures of Bernoulli distributions."""
 
 import dataclasses
 
@@ -7,32 +7,32 @@ import numpy as np
 from ikelos.pipelines.console import counted
 from ikelos.pipelines.errors import UserError
 
-# Pixels that were never white in training may be so in a test image: each component sees one image more, the mean of
-# all, and no probability is nearer to 0 or 1 than one image in all makes it.
+# A pixel that was never white in training may be white in a test image. So each component sees one more image, the mean
+# of all images, and probabilities are kept as far from 0 and 1 as one image in all would make them.
 _PSEUDO_COUNT = 1.0
 _MOST_ROUNDS = 200
 _LEAST_GAIN = 1e-3
-"""Nats per training image that a round must bring."""
+"""Smallest gain of a round in nats per training image; with less, the fit ends."""
 
 
 @dataclasses.dataclass(frozen=True)
 class BernoulliMixture:
-    """A mixture of distributions of independent pixels.
+    """Mixture of distributions of independent pixels.
 
     Attributes:
-        weights: float64 `[components]`, their sum 1.
-        means: float64 `[components,D]`, the probability that a pixel is 1.
+        weights: float64 `[components]`, with sum 1.
+        means: Probability that each pixel is 1, float64 `[components,D]`.
     """
 
     weights: np.ndarray
     means: np.ndarray
 
     def log_probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Nats float64 `[N]` of images `[N,...]` of 0 and 1."""
+        """Returns the log-probabilities in nats, float64 `[N]`, of images `[N,...]` with pixels 0 or 1."""
         return np.logaddexp.reduce(self._joint(_flat(images)), axis=1)
 
     def sample(self, number: int, seed: int) -> np.ndarray:
-        """Pixels of 0 and 1, bool `[number,D]`."""
+        """Returns samples, bool `[number,D]`."""
         generator = np.random.default_rng(seed)
         component = generator.choice(len(self.weights), number, p=self.weights / self.weights.sum())
         return generator.random([number, self.means.shape[1]]) < self.means[component]
@@ -43,10 +43,10 @@ class BernoulliMixture:
 
 
 def check_components(components: int, images: int) -> None:
-    """Refuses a recipe's `evaluation.mixture_components`, before any training, if there are fewer training images.
+    """Checks a recipe's `evaluation.mixture_components`, before any training.
 
     Raises:
-        UserError: If there are.
+        UserError: If there are fewer training images than components.
     """
     if components > images:
         raise UserError(
@@ -56,18 +56,18 @@ def check_components(components: int, images: int) -> None:
 
 
 def name(components: int, fitted: int, available: int) -> str:
-    """What a baseline is called that was fitted on so many of the training images."""
+    """Returns the name of a baseline that was fitted on `fitted` of the `available` training images."""
     model = "Independent pixels" if components == 1 else f"Mixture of {components} Bernoulli distributions"
     return model + (f", first {fitted:,} images" if fitted < available else "")
 
 
 def fit(images: np.ndarray, components: int, seed: int = 0) -> BernoulliMixture:
-    """Fits by expectation maximisation (Bishop 2006, section 9.3.3) until it gains no more.
+    """Fits a mixture by expectation maximisation (Bishop 2006, section 9.3.3) until the likelihood hardly improves.
 
     Args:
-        images: `[N,...]`, the probability that each pixel is 1, or 0 and 1.
-        components: Number of components; 1 is the distribution of independent pixels.
-        seed: Of the images that the components begin as.
+        images: `[N,...]`, pixels 0 or 1, or the probabilities that they are 1.
+        components: Number of components; with 1, the pixels are independent.
+        seed: Seed for the choice of the images from which the components are initialised.
 
     Raises:
         ValueError: If there are fewer images than components, or a value is not between 0 and 1.

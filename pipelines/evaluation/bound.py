@@ -1,4 +1,4 @@
-"""The likelihood of examples under a variational autoencoder."""
+"""Bound of the likelihood of examples under a variational autoencoder."""
 
 from collections.abc import Sequence
 
@@ -16,21 +16,21 @@ def costs(
     num_samples: int,
     samples_at_once: int,
 ) -> np.ndarray:
-    """What each example costs at most, in nats, float64 `[N]`: the importance-weighted bound.
+    """Returns the importance-weighted upper bound of each example's cost in nats, float64 `[N]`.
 
     Burda et al. 2016 (https://arxiv.org/abs/1509.00519), equation 8.
 
     Args:
-        model: The model.
+        model: Trained model.
         dataset: Batches `{"x": ...}` of all examples, in order.
-        ids: Their names.
-        num_samples: Of the posterior for each example, K.
-        samples_at_once: So many of them are decoded together.
+        ids: Names of the examples, for errors.
+        num_samples: Number of samples of the posterior for each example.
+        samples_at_once: Number of samples that are decoded together.
 
     Raises:
-        FloatingPointError: If the model gives an example a likelihood that is not a number.
+        FloatingPointError: If the likelihood of an example is not finite.
     """
-    # One graph for the last batch too, which may have fewer examples: tracing another takes seconds.
+    # One graph for all batches, also the last one, which may be smaller: tracing another takes seconds.
     bound = tf.function(
         lambda x, seed: model.log_likelihood(x, num_samples, samples_at_once, seed=seed),
         input_signature=[dataset.element_spec["x"], tf.TensorSpec([], tf.int32)],

@@ -1,4 +1,4 @@
-"""Means over examples, whole and by class."""
+"""Means of a figure over all examples and over those of each class."""
 
 import math
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ import numpy as np
 def means(
     name: str, values: np.ndarray, counted: str, labels: np.ndarray | None, classes: Sequence[str]
 ) -> dict[str, Any]:
-    """The mean of a figure over examples, its standard error, their number, and the same for each class there is.
+    """Returns the mean of a figure, its standard error and the number of examples, and mean and number for each class.
 
     Args:
-        name: Of the figure.
-        values: Of each example, float64 `[N]`.
-        counted: What the examples are, a plural.
+        name: Name of the figure.
+        values: Figure of each example, float64 `[N]`.
+        counted: Name of the examples in the plural.
         labels: Index of each example's class, int64 `[N]`; None without classes.
-        classes: Their names.
+        classes: Names of the classes; those without examples are left out.
 
     Returns:
         `{name: ..., "standard_error": ..., counted: N, "classes": {class: {name: ..., counted: ...}}}`.

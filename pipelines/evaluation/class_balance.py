@@ -1,4 +1,4 @@
-"""Whether a model makes each class as often as it was shown it."""
+"""Compares the frequencies of the classes among samples with those among training images."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,14 +7,14 @@ import numpy as np
 
 
 def shares(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """How often each class occurs, float64 `[num_classes]` of sum 1.
+    """Returns the share of each class, float64 `[num_classes]` with sum 1.
 
     Args:
         labels: Integers `[N]` from 0 to `num_classes - 1`.
-        num_classes: At least 1.
+        num_classes: Number of classes, at least 1.
 
     Raises:
-        ValueError: If there are no labels, or one is none of the classes.
+        ValueError: If there are no labels, or one is out of range.
     """
     labels = np.asarray(labels)
     if not labels.size or labels.min() < 0 or labels.max() >= num_classes:
@@ -24,19 +24,20 @@ def shares(labels: np.ndarray, num_classes: int) -> np.ndarray:
 
 
 def compared(predictions: np.ndarray, training: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
-    """The classes of samples beside those of training images.
+    """Compares the classes of samples with those of training images.
 
     Args:
-        predictions: The class that a classifier takes each sample for, int64 `[N]`.
-        training: The classes' shares of the training images, by `shares`.
-        classes: Their names.
+        predictions: Class of each sample by a classifier, int64 `[N]`.
+        training: Shares of the classes among the training images, from `shares`.
+        classes: Names of the classes.
 
     Returns:
         `{"class_imbalance": ..., "classes": {class: {"share": ..., "training_share": ...}}}`, where `class_imbalance`
-        is the total variation distance of the two distributions: 0 if balanced, 1 if they have no class in common.
+        is the total variation distance of the two distributions: 0 if they are equal, 1 if they have no class in
+        common.
 
     Raises:
-        ValueError: If there are no predictions, or one is none of the classes.
+        ValueError: If there are no predictions, or one is out of range.
     """
     found = shares(predictions, len(classes))
     return {

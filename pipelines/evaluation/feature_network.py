@@ -1,8 +1,8 @@
-"""The network whose features generated images are compared in: trained once for a data set, and kept.
+"""The network that computes the features in which generated images are compared, trained once for each data set.
 
-With classes it is a classifier. Without, it learns to find the other of two views of an image among the views of many
-images (SimCLR; Chen et al. 2020, https://arxiv.org/abs/2002.05709). Its settings stand here and not in recipes: figures
-compare only if they are in the features of one network, so only runs of one data set and one version of this file do.
+With classes it is a classifier. Without, it learns to find, among the views of many images, the other view of the same
+image (SimCLR; Chen et al. 2020, https://arxiv.org/abs/2002.05709). Its settings are here and not in recipes: figures
+can only be compared if they use the features of one network, so of one data set and one version of this file.
 """
 
 import dataclasses
@@ -31,13 +31,13 @@ from ikelos.pipelines.training.fit import fit
 from ikelos.pipelines.training.stage import Feed, Stage
 
 Pictures: TypeAlias = np.ndarray | tf.Tensor | Iterable[np.ndarray | tf.Tensor]
-"""`[N,H,W,C]`, or batches of such; uint8, or floats in [0, 1]."""
+"""Images `[N,H,W,C]`, or batches of them; uint8, or floats in [0, 1]."""
 
 CLASSIFIER = "classifier"
 SELF_SUPERVISED = "self-supervised"
 
 _VERSION = 1
-"""To be raised with every change that makes other weights of the same data and the same `TRAINING`."""
+"""Must be raised with every change that leads to other weights for the same data and the same `TRAINING`."""
 
 TRAINING = PlainTraining(
     steps=1200,
@@ -63,19 +63,20 @@ TRAINING = PlainTraining(
     jit_compile=False,
     profile_steps=None,
 )
-"""Of either kind; the same number of steps for every data set, so that it takes the same time."""
+"""Training of both kinds; the number of steps is the same for every data set, so that the time is the same."""
 
 _SIZE = 64
-"""Features: few, as the Fréchet distance's bias grows with their number, and test sets may have a thousand images."""
+"""Number of features. It is small, as the Fréchet distance's bias grows with it and a test set may have only a thousand
+images."""
 _WIDTH = 32
-"""Channels at the higher of the two resolutions that have a residual block."""
+"""Channels of all convolutions before the last one and its residual block."""
 _LARGEST_RESOLUTION = 16
-"""The highest at which there is a residual block: most of the time goes there."""
+"""Highest resolution with a residual block, which takes most of the time."""
 _DROPOUT = 0.3
 _TEMPERATURE = 0.2
 _LIGHT, _STRONG = 7.5, 15.0
-"""Degrees by which images are turned, a standard deviation, and by which the other moves go: for a classifier, and for
-views of one image, which must differ more."""
+"""Standard deviation of rotations in degrees, from which those of the other transformations are derived (`_moves`): for
+a classifier, and for views of one image, which must differ more."""
 _COLOUR = 0.2
 """Standard deviation of the logarithm of a channel's gain."""
 _AT_ONCE = 256
@@ -87,34 +88,36 @@ class FeatureNetwork:
     """A trained network.
 
     Attributes:
-        model: From images in [0, 1], float32 `[B,H,W,C]`, to `{"features": [B,F], "outputs": ...}`. Each feature has
-            mean 0 and variance 1 over the validation images, or distances would be in units of their own for every
-            training: the standard error of the kernel distance was 2 for one network of digits, 0.015 for another.
-        about: For a report, JSON: `kind` (`classifier` or `self-supervised`), `sha256` of the weights,
-            `held_out_accuracy`, `training_images`, `fingerprint`. The accuracy of a classifier is of the classes of the
-            validation images; of the other kind, how often the view most like a validation image's is the other one of
-            the same image, among the views of as many images as a batch has.
+        model: Model from images in [0, 1], float32 `[B,H,W,C]`, to `{"features": [B,F], "outputs": ...}`. Each feature
+            is scaled to mean 0 and variance 1 over the validation images. Otherwise distances would have other units
+            for every network: the standard error of the kernel distance was 2 for one network of digits, 0.015 for
+            another.
+        about: Description for a report, JSON: `kind` (`classifier` or `self-supervised`), `sha256` of the weights,
+            `held_out_accuracy`, `training_images`, `fingerprint`. The accuracy is measured on the validation images:
+            for a classifier, the share of correct classes; for the other kind, the share of views for which the most
+            similar view in the batch is the other view of the same image.
     """
 
     model: keras.Model
     about: dict[str, Any]
 
     def features(self, images: Pictures) -> np.ndarray:
-        """Features float32 `[N,F]`.
+        """Returns the features of images, float32 `[N,F]`.
 
         Args:
-            images: Both sets of a comparison should be uint8 or both floats: rounding is a difference too.
+            images: Images to compute features of. The sets of a comparison should both be uint8 or both floats, as
+                rounding makes a difference too.
 
         Raises:
-            ValueError: If the images are of another shape or range.
+            ValueError: If the images have another shape or range.
         """
         return self._outputs("features", images)
 
     def predictions(self, images: Pictures) -> np.ndarray:
-        """The most probable class of each image, int64 `[N]`; images as for `features`.
+        """Returns the most probable class of each image, int64 `[N]`; images as for `features`.
 
         Raises:
-            ValueError: If the images are of another shape or range, or the network was trained without classes.
+            ValueError: If the images have another shape or range, or the network was trained without classes.
         """
         if self.about["kind"] != CLASSIFIER:
             raise ValueError(f"Only a classifier predicts classes. Received: a {self.about['kind']} network")
@@ -138,24 +141,24 @@ def load_or_train(
     fingerprint: str,
     cache: Path,
 ) -> FeatureNetwork:
-    """The network of a data set, trained if the cache has none; about a minute on two cores for images 28 x 28.
+    """Returns the network of a data set; trains it if it is not in the cache.
 
-    A killed training goes on where it was when it is called again. Of several processes that ask for the same network
-    one trains, and the others wait for it. As `training.fit.fit` does, this sets the global random seed, and TensorFlow
-    to deterministic ops for the rest of the process.
+    Training takes about a minute on two cores for images 28 x 28. A killed training is resumed by the next call. If
+    several processes need the same network, one trains it and the others wait. Like `training.fit.fit`, this function
+    sets the global random seed, and makes TensorFlow's ops deterministic for the rest of the process.
 
     Args:
-        train: Images, uint8 `[H,W,C]` as the column `image`, and with classes int64 as `label`.
-        validation: Others, to measure the network and to standardise its features with.
-        class_names: Names of the classes; with fewer than two it trains without.
-        shape: Of the images.
-        fingerprint: Of the data: another one trains another network.
-        cache: Folder of all networks; made if there is none.
+        train: Training images, with the columns `image`, uint8 `[H,W,C]`, and with classes `label`, int64.
+        validation: Validation images, on which the network is measured and its features are standardised.
+        class_names: Names of the classes; with fewer than two, the network is trained without classes.
+        shape: Shape (H, W, C) of the images.
+        fingerprint: Fingerprint of the data; another fingerprint gives another network.
+        cache: Folder of all networks; created if needed.
 
     Raises:
         Terminated, UserError, OSError: As `training.fit.fit`.
     """
-    # A classifier of a single class would have nothing to learn.
+    # A classifier with a single class would learn nothing.
     num_classes = len(class_names) if len(class_names) > 1 else 0
     kind = CLASSIFIER if num_classes else SELF_SUPERVISED
     feed = _feed(train, validation, shape, kind)
@@ -187,7 +190,7 @@ def load_or_train(
 
 
 def _build(shape: Shape, num_classes: int) -> keras.Model:
-    """From images to logits: of the classes `[B,num_classes]`, or of the other views `[B,B]`."""
+    """Returns a model from images to logits, `[B,num_classes]` for classes or `[B,B]` for views."""
     images = keras.Input(shape, name="images")
     hidden = convolution(_WIDTH, 5, strides=2)(images)
     while max(hidden.shape[1:3]) > _LARGEST_RESOLUTION:
@@ -199,15 +202,16 @@ def _build(shape: Shape, num_classes: int) -> keras.Model:
     features = keras.layers.Dense(_SIZE, activation="leaky_relu", name="features")(hidden)
     if num_classes:
         return keras.Model(images, keras.layers.Dense(num_classes)(features))
-    # Chen et al. 2020, section 4.2: what is before the projection tells more than what is behind it.
+    # Chen et al. 2020, section 4.2: the layer before the projection is a better representation than the one after it.
     projections = keras.layers.Dense(_SIZE)(keras.layers.Dense(_SIZE, activation="relu")(features))
     return keras.Model(images, _OtherViews(_TEMPERATURE)(projections))
 
 
 class _OtherViews(keras.layers.Layer):
-    """Logits `[B,B]` of which view is the other one of the same image, from projections `[B,D]` of all views.
+    """Layer that maps projections `[B,D]` of views to logits `[B,B]` of which view shows the same image.
 
-    They are cosines over the temperature, and their cross entropy the loss NT-Xent (Chen et al. 2020, equation 1).
+    The logits are cosine similarities divided by the temperature; their cross entropy is the loss NT-Xent (Chen et al.
+    2020, equation 1).
     """
 
     def __init__(self, temperature: float, **kwargs):
@@ -215,20 +219,20 @@ class _OtherViews(keras.layers.Layer):
         self.temperature = temperature
 
     def call(self, projections):
-        """The logits; no view is its own other one."""
+        """Returns the logits; the diagonal excludes a view itself."""
         directions = tf.math.l2_normalize(projections, axis=1)
         logits = tf.matmul(directions, directions, transpose_b=True) / self.temperature
         return tf.linalg.set_diag(logits, tf.fill(tf.shape(logits)[:1], logits.dtype.min))
 
     def compute_output_shape(self, input_shape):
-        """`[B,B]`."""
+        """Returns `[B,B]`."""
         return (input_shape[0], input_shape[0])
 
 
 def _feed(train: Store, validation: Store, shape: Shape, kind: str) -> Feed:
-    """All that is read of the images."""
+    """Returns the batches of training and validation images."""
     prepare = _labelled if kind == CLASSIFIER else _viewed
-    # With two views of each image, a step takes as long as a classifier's.
+    # With two views of each image, half as many images make a step as long as a classifier's.
     seed, size = TRAINING.seed, TRAINING.batch_size // (1 if kind == CLASSIFIER else 2)
 
     def batches(dataset, training):
@@ -243,7 +247,7 @@ def _feed(train: Store, validation: Store, shape: Shape, kind: str) -> Feed:
 
 
 def _labelled(batch: Batch, shape: Shape, size: int, training: bool) -> Batch:
-    """Images and their classes; in training each slightly moved."""
+    """Returns images and their classes; training images are slightly transformed."""
     images = _of_bytes(batch["image"])
     if training:
         images = moved(images, _moves(shape, _LIGHT), _normals(batch, 6, size, TRAINING.seed))
@@ -251,8 +255,8 @@ def _labelled(batch: Batch, shape: Shape, size: int, training: bool) -> Batch:
 
 
 def _viewed(batch: Batch, shape: Shape, size: int, training: bool) -> Batch:
-    """Two views of each image, first one of all, then the other of all; `y` is the place of each view's other one."""
-    del training  # The task needs two views of validation images too.
+    """Returns the first view of every image, then the second; `y` is the index of the other view of the same image."""
+    del training  # Validation images need two views as well.
     count = tf.shape(batch["id"])[0]
     views = [_view(batch, shape, size, TRAINING.seed + number) for number in (0, 2)]
     places = tf.range(count)
@@ -264,10 +268,10 @@ def _viewed(batch: Batch, shape: Shape, size: int, training: bool) -> Batch:
 
 
 def _view(batch: Batch, shape: Shape, size: int, seed: int) -> tf.Tensor:
-    """Images moved and of another brightness and colour, or the colours alone would tell most images apart.
+    """Returns transformed images with changed brightness and colour; else colours alone would identify most images.
 
-    Nothing is blurred and no noise added, as the features are to tell whether a model does. `seed` and the one after
-    it are used.
+    Images are not blurred, and no noise is added, as the features must show whether a model does this. The seeds `seed`
+    and `seed + 1` are used.
     """
     noise = tf.transpose(_normals(batch, shape[2], size, seed))[:, None, None, :]
     coloured = tf.minimum(_of_bytes(batch["image"]) * tf.exp(_COLOUR * noise), 1.0)
@@ -275,7 +279,7 @@ def _view(batch: Batch, shape: Shape, size: int, seed: int) -> tf.Tensor:
 
 
 def _normals(batch: Batch, number: int, size: int, seed: int) -> tf.Tensor:
-    """Random numbers of each image, float32 `[number,B]`, the same however a batch of `size` images is shared."""
+    """Returns random numbers for each image, float32 `[number,B]`, the same for any sharding of the batch."""
     step, row = batch["draw"][0] // size, batch["draw"] % size
     return tf.gather(tf.random.stateless_normal([number, size], tf.stack([seed, step])), row, axis=1)
 
@@ -286,10 +290,10 @@ def _moves(shape: Shape, degrees: float) -> Augmentation:
 
 
 def _moments(trained: keras.Model, images: Store) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of each feature over some images, float32 `[F]`.
+    """Returns mean and variance of each feature over some images, float32 `[F]`.
 
-    A feature that hardly varies counts as one of a hundredth of the others' deviation, or it would be all that figures
-    are about.
+    The standard deviation is at least a hundredth of the features' typical one: otherwise a feature that hardly varies
+    would dominate all figures.
     """
     model = keras.Model(trained.input, trained.get_layer("features").output)
     apply = tf.function(lambda batch: model(_of_bytes(batch["image"]), training=False), reduce_retracing=True)
@@ -299,7 +303,7 @@ def _moments(trained: keras.Model, images: Store) -> tuple[np.ndarray, np.ndarra
 
 
 def _accuracy(model: keras.Model, dataset: tf.data.Dataset) -> float:
-    """Share of all `x` of which the model's largest logit is that of `y`."""
+    """Returns the share of examples `x` whose largest logit is that of `y`."""
     right = tf.function(lambda x, y: tf.argmax(model(x, training=False), 1, y.dtype) == y, reduce_retracing=True)
     return float(np.concatenate([right(batch["x"], batch["y"]) for batch in dataset]).mean())
 
@@ -311,7 +315,7 @@ def _batches(images: Pictures) -> Iterator[np.ndarray | tf.Tensor]:
 
 
 def _shades(images: np.ndarray | tf.Tensor, shape: Shape) -> tf.Tensor:
-    """float32 in [0, 1]."""
+    """Returns images as float32 in [0, 1]."""
     images = np.asarray(images)
     if images.shape[1:] != shape:
         raise ValueError(f"`images` must be [N,H,W,C] = [N,{','.join(map(str, shape))}]. Received: {images.shape}")

@@ -1,13 +1,13 @@
-"""Two sets of features that are compared with each other."""
+"""Checks two sets of features before they are compared."""
 
 import numpy as np
 
 
 def checked(**sets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two sets, `[N,D]` and `[M,D]`, by the names of their arguments, as float64.
+    """Returns two sets of features, `[N,D]` and `[M,D]`, as float64; their keywords name them in errors.
 
     Raises:
-        ValueError: If they are of other shapes.
+        ValueError: If they have other shapes.
     """
     (first, second), (a, b) = sets, (np.asarray(x, np.float64) for x in sets.values())
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:

@@ -1,4 +1,4 @@
-"""Kernel distance of two sets of features, KID if they are an image network's (Bińkowski et al. 2018)."""
+"""Kernel distance between two sets of features, called KID for those of an image network (Bińkowski et al. 2018)."""
 
 import dataclasses
 import math
@@ -10,11 +10,11 @@ from ikelos.pipelines.evaluation import feature_sets
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A squared distance in the kernel's units; below 0 only by chance.
+    """Estimate of a squared distance in the kernel's units; it is negative only by chance.
 
     Attributes:
-        value: The estimate; 0 is expected of two sets from one distribution.
-        standard_error: Of the value, by the samples of both sets and by the subsets drawn from them.
+        value: Estimate; its expectation is 0 for two sets from the same distribution.
+        standard_error: Standard error of the value, from the samples of both sets and the subsets drawn from them.
     """
 
     value: float
@@ -24,25 +24,25 @@ class Estimate:
 def between(
     features: np.ndarray, reference: np.ndarray, *, num_subsets: int = 100, subset_size: int = 500, seed: int = 0
 ) -> Estimate:
-    """The squared maximum mean discrepancy with the kernel `(x.y / D + 1)^3`, as the mean over random subsets.
+    """Estimates the squared maximum mean discrepancy with the kernel `(x.y / D + 1)^3` by a mean over random subsets.
 
-    Bińkowski et al. 2018 (https://arxiv.org/abs/1801.01401), section 4; the unbiased estimate of a subset is that of
-    Gretton et al. 2012 (JMLR 13), lemma 6. Unlike the Fréchet distance, it is expected to be the same for any number of
-    samples.
+    Bińkowski et al. 2018 (https://arxiv.org/abs/1801.01401), section 4, with the unbiased estimate for a subset of
+    Gretton et al. 2012 (JMLR 13), lemma 6. Unlike that of the Fréchet distance, its expectation does not depend on the
+    number of samples.
 
-    The standard error is the delete-d jackknife's (Shao and Wu 1989) for the smaller set, plus what the choice of
-    subsets adds. Where the two distributions are the same, it is too large rather than too small.
+    The standard error is that of the delete-d jackknife (Shao and Wu 1989) for the smaller set, plus the contribution
+    of the choice of subsets. If the two distributions are equal, it is too large rather than too small.
 
     Args:
         features: `[N,D]`.
         reference: `[M,D]`.
-        num_subsets: At least 2.
-        subset_size: Features drawn from each set for a subset, without replacement.
-        seed: Of the subsets: the same arguments give the same estimate.
+        num_subsets: Number of subsets, at least 2.
+        subset_size: Number of samples drawn from each set for a subset, without replacement.
+        seed: Seed of the subsets; the same arguments give the same estimate.
 
     Raises:
-        ValueError: If the sets are not of the same number of features, or a number is out of range: a subset must leave
-            out some of the smaller set, as the standard error is told by what they leave out.
+        ValueError: If the sets differ in D, or a number is out of range. `subset_size` must be smaller than both sets,
+            as the jackknife needs samples that are left out.
     """
     features, reference = feature_sets.checked(features=features, reference=reference)
     smaller = min(len(features), len(reference))
@@ -65,7 +65,7 @@ def between(
 
 
 def unbiased(x: np.ndarray, y: np.ndarray) -> float:
-    """The unbiased estimate of float64 `[N,D]` and `[M,D]`: a pair of one feature with itself does not count."""
+    """Returns the unbiased estimate for float64 `[N,D]` and `[M,D]`, without the pairs of a sample with itself."""
     n, m = len(x), len(y)
     within_x, within_y = _kernel(x, x), _kernel(y, y)
     return float(

@@ -1,8 +1,8 @@
-"""How well a model predicts documents: nats per token from the model, nats and bits per character for people.
+"""Likelihood of documents under a model, in nats and bits per character.
 
-Figures per token of models with other vocabularies cannot be compared; figures per character can, if every
-model pays for every character. So an unknown token costs what it takes to name the character behind it, and
-the end of each text is charged to the characters before it.
+Figures per token cannot be compared between models with different vocabularies. Figures per character can, if every
+model pays for every character. So an unknown token also costs the nats that name the character it stands for, and the
+cost of a text's end is shared by its characters.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from ikelos.pipelines.text.vocabulary.special import UNKNOWN
 
 @dataclasses.dataclass(frozen=True)
 class Likelihood:
-    """What it cost to predict some text, in nats: `nats` contains `unknown_tokens` times the unknown cost."""
+    """The cost of predicting a text in nats; `nats` includes the cost of naming the `unknown_tokens`."""
 
     nats: float
     tokens: int
@@ -38,7 +38,7 @@ class Likelihood:
         return self.nats_per_character / math.log(2)
 
     def figures(self) -> dict[str, float | int]:
-        """All of it as plain numbers for a JSON file."""
+        """Returns all figures as JSON."""
         return {
             "nats_per_character": self.nats_per_character,
             "bits_per_character": self.bits_per_character,
@@ -47,16 +47,16 @@ class Likelihood:
 
 
 def token_nll(model: keras.Model, dataset: tf.data.Dataset, total: int) -> Iterator[np.ndarray]:
-    """Negative log-likelihood of every token of some documents, in nats, in their order: arrays of some at a time.
+    """Yields the negative log-likelihoods of all tokens of some documents in nats, in order, in arrays of a batch each.
 
     Args:
-        model: maps int32 [B, T] to logits [B, T, V].
-        dataset: the documents as `windows.strided` cuts them: each token weighs 1 in one window, 0 elsewhere.
-        total: number of their tokens.
+        model: Model from int32 `[B,T]` to logits `[B,T,V]`.
+        dataset: Batches of `windows.strided`, in which each token has weight 1 in one window and 0 elsewhere.
+        total: Number of tokens in the documents.
 
     Raises:
-        ValueError: if `dataset` does not count each token exactly once and in order.
-        FloatingPointError: if the model gives a token a likelihood that is not a number.
+        ValueError: If `dataset` does not count each token exactly once and in order.
+        FloatingPointError: If the likelihood of a token is not finite.
     """
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)] * 2)
@@ -86,21 +86,21 @@ def token_nll(model: keras.Model, dataset: tf.data.Dataset, total: int) -> Itera
 def likelihoods(
     nll: Iterable[np.ndarray], documents: Ragged, characters: Sequence[int] | np.ndarray, unknown_cost: float
 ) -> list[Likelihood]:
-    """Each document's likelihood, from the negative log-likelihoods of all tokens in nats.
+    """Returns the likelihood of each document, from the negative log-likelihoods of all tokens.
 
     Args:
-        nll: of all documents' tokens in their order, by `token_nll`, or as minus an n-gram model's log-probabilities
-            of one document after the other; in arrays of any lengths.
-        documents: the token ids.
-        characters: the number of characters of each document's text, without the end-of-text token.
-        unknown_cost: nats to name the text behind one unknown token (the vocabulary knows it).
+        nll: Negative log-likelihoods in nats of all documents' tokens, in order, in arrays of any lengths: those of
+            `token_nll`, or the negated log-probabilities of an n-gram model, document by document.
+        documents: Token ids of the documents.
+        characters: Number of characters of each document, without the end-of-text token.
+        unknown_cost: Nats added for each unknown token; the `unknown_cost` of the vocabulary.
 
     Raises:
-        ValueError: if `nll` is of another number of tokens.
+        ValueError: If `nll` and `documents` have different numbers of tokens.
     """
     nats, place = np.zeros(len(documents)), 0
     for costs in nll:
-        # A document of no tokens ends where the next one begins: the last of those that begin there holds the token.
+        # An empty document begins where the next one does; of all that begin at a place, the last one has the token.
         owner = np.searchsorted(documents.ends, np.arange(place, place + len(costs)), side="right") - 1
         if len(costs) and owner[-1] >= len(documents):
             raise ValueError(f"`nll` must be of {documents.ends[-1]} tokens. Received: more")
@@ -116,5 +116,5 @@ def likelihoods(
 
 
 def together(parts: Iterable[Likelihood]) -> Likelihood:
-    """The likelihood of several documents as one: every character weighs the same."""
+    """Returns the likelihood of several documents as one, in which every character has the same weight."""
     return Likelihood(*(sum(column) for column in zip(*map(dataclasses.astuple, parts), strict=True)))

@@ -1,4 +1,4 @@
-"""How like generated images are to held-out ones: all figures of it, in the features of one network."""
+"""Compares generated images with held-out ones: all metrics, in the features of one network."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,17 +25,17 @@ METRICS = (
     Metric("precision", "precision", ".1%", better="more"),
     Metric("recall", "recall", ".1%", better="more"),
 )
-"""Distances of the distributions; the share of samples that look real, and of real images that are covered."""
+"""Distances between the distributions; the share of samples that look real, and of real images that are covered."""
 _SUBSET = 500
 LEAST = 8
-"""Images that can be compared."""
+"""Smallest number of images for a comparison."""
 
 
 def check_number(splits: Splits) -> None:
-    """Refuses, before any training, splits with too few images to compare.
+    """Checks, before any training, that the training and test splits have enough images.
 
     Raises:
-        UserError: If there are.
+        UserError: If one has fewer than `LEAST`.
     """
     for name, number in (("train", len(splits["train"])), ("test", len(splits["test"]))):
         if number < LEAST:
@@ -43,21 +43,21 @@ def check_number(splits: Splits) -> None:
 
 
 class Comparison:
-    """Compares images with held-out ones of a data set.
+    """Comparison of images with held-out images of a data set.
 
     Attributes:
-        number: Of held-out images, and of the images that are compared with them: n.
-        network: In whose features.
+        number: Number of held-out images, and of images to compare with them: n.
+        network: Network that computes the features.
     """
 
     def __init__(self, splits: Splits, class_names: Sequence[str], shape: Shape, most: int, cache: Path):
-        """Takes at most so many test images, and trains the network unless it is in the cache.
+        """Computes the features of test images; trains the network unless it is in the cache.
 
         Args:
             splits: Stores with the column `image`, and with classes `label`.
-            class_names: In the order of the labels; empty without classes.
-            shape: Of the images.
-            most: Test images to take, at random, the same each time.
+            class_names: Names of the classes in the order of the labels; empty without classes.
+            shape: Shape (H, W, C) of the images.
+            most: Largest number of test images; they are drawn at random, the same each time.
             cache: Folder of the feature networks.
         """
         train, validation, test = (splits[name] for name in ("train", "validation", "test"))
@@ -77,11 +77,11 @@ class Comparison:
         self._reference = self.network.features(_drawn(test, self.number))
 
     def figures(self, images: np.ndarray) -> dict[str, Any]:
-        """All `METRICS` of images, uint8 `[n,H,W,C]`, and what is known of their classes.
+        """Returns the figures of images, uint8 `[n,H,W,C]`.
 
         Returns:
-            Also `images`, n; `kid_error`, the standard error of `kid`; with classes, what `class_balance.compared`
-            gives.
+            All `METRICS`; `images`, n; `kid_error`, the standard error of `kid`; and with classes, the result of
+            `class_balance.compared`.
         """
         features = self.network.features(images)
         kid = kernel_distance.between(features, self._reference, subset_size=min(_SUBSET, self.number // 2))
@@ -100,15 +100,15 @@ class Comparison:
         }
 
     def of_training_images(self) -> dict[str, Any]:
-        """The figures of training images: what a perfect model would have, up to chance."""
+        """Returns the figures of training images, which a perfect model would have, up to chance."""
         return self.figures(_drawn(self._train, self.number)) | {"minutes": None}
 
     def of_samples(self, sample: Callable[[int], np.ndarray], minutes: float | None) -> dict[str, Any]:
-        """The figures of what `sample` gives for a number of samples: uint8 `[n,H,W,C]`."""
+        """Returns the figures of samples; `sample` maps their number n to uint8 `[n,H,W,C]`."""
         return self.figures(sample(self.number)) | {"minutes": minutes}
 
 
 def _drawn(store: Store, number: int) -> np.ndarray:
-    """Some images of a store, at random: the first of a folder may all be of one class."""
+    """Returns random images of a store, as the first ones of a folder may all be of one class."""
     places = np.random.default_rng(0).permutation(len(store))[:number]
     return store.array("image")[np.sort(places)]

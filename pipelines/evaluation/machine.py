@@ -1,4 +1,4 @@
-"""The machine a figure was measured on: minutes mean nothing without it."""
+"""Describes the machine on which a figure was measured; without it, times mean nothing."""
 
 import functools
 import os
@@ -18,7 +18,7 @@ _SECONDS = 1.5  # a slow machine repeats less often
 
 
 def describe() -> dict[str, str | int | float]:
-    """The machine as plain values for a JSON file; the first call takes about a second."""
+    """Returns a description of the machine as JSON; the first call takes about a second."""
     return {
         "cpu": cpu_model(),
         "cores": usable_cores(),
@@ -33,23 +33,23 @@ def describe() -> dict[str, str | int | float]:
 
 @functools.cache
 def sgemm_gflops() -> float:
-    """GFLOP/s of TensorFlow's float32 product of 2048 x 2048 matrices on the default device: the median.
+    """Returns the median GFLOP/s of TensorFlow's float32 product of 2048 x 2048 matrices on the default device.
 
-    Measured once in a process, however many runs it makes.
+    It is measured once per process.
     """
     values = tf.random.stateless_uniform([_SIZE, _SIZE], seed=[0, 0])
     multiply = tf.function(lambda a, b: tf.linalg.matmul(a, b)[0, 0])
-    float(multiply(values, values))  # Traces, starts the threads, brings the pages in.
+    float(multiply(values, values))  # warm-up: traces the function, starts the threads, touches the memory
     seconds: list[float] = []
     while len(seconds) < _REPEATS and sum(seconds) < _SECONDS:
         start = time.perf_counter()
-        float(multiply(values, values))  # One number is fetched, so that an asynchronous device has finished.
+        float(multiply(values, values))  # fetches one number, to wait for an asynchronous device
         seconds.append(time.perf_counter() - start)
     return 2 * _SIZE**3 / statistics.median(seconds) / 1e9
 
 
 def cpu_model() -> str:
-    """The processor's name as the system gives it."""
+    """Returns the processor's name as reported by the system."""
     information = pathlib.Path("/proc/cpuinfo")
     if information.exists():
         for line in information.read_text().splitlines():
@@ -59,12 +59,12 @@ def cpu_model() -> str:
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on, which can be fewer than the machine has."""
+    """Returns the number of cores that this process may use, which can be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def peak_memory_bytes() -> int:
-    """The most memory this process has held at once (resident)."""
+    """Returns the peak resident memory of this process in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

@@ -1,12 +1,11 @@
-"""An interpolated n-gram model over token ids: the baseline beside every language model.
+"""An interpolated n-gram model over token ids, the baseline of language models.
 
-Interpolated modified Kneser-Ney smoothing (S. F. Chen and J. Goodman, "An Empirical Study of Smoothing
-Techniques for Language Modeling", TR-10-98, Harvard, 1998, section 4), computed by NumPy alone. One fit serves every
-order: what order n needs below its top level is what order n + 1 needs there too, so `NgramModel.truncated`
-costs nothing.
+It uses interpolated modified Kneser-Ney smoothing (S. F. Chen and J. Goodman, "An Empirical Study of Smoothing
+Techniques for Language Modeling", TR-10-98, Harvard, 1998, section 4), in NumPy. One fit serves every order: the levels
+below the top one are the same for order n and order n + 1, so `NgramModel.truncated` costs nothing.
 
-The same smoothing as that of `ikelos.layers.NgramDistribution`, which gives all tokens' probabilities within a network;
-this one gives those of a text, of every order at once, and knows where a text begins.
+`ikelos.layers.NgramDistribution` has the same smoothing. It returns the probabilities of all tokens within a network,
+while this model returns those of a text's tokens, for every order at once, and models the beginning of a text.
 """
 
 import dataclasses
@@ -20,7 +19,7 @@ from ikelos.pipelines.console import Progress, counted
 
 @dataclasses.dataclass(frozen=True)
 class _Smoothing:
-    """One level's distributions: `share` of each n-gram, and what each context leaves to shorter ones."""
+    """The discounted probability of each n-gram of a level, and the weight that each context gives to shorter ones."""
 
     share: np.ndarray  # float64 [n-grams of this level]
     backoff: np.ndarray  # float64 [contexts of this level]; 1 where nothing followed the context
@@ -29,8 +28,8 @@ class _Smoothing:
 @dataclasses.dataclass(frozen=True)
 class _Level:
     keys: np.ndarray  # int64 [n-grams of this level], sorted
-    top: _Smoothing  # of how often each n-gram occurs: used where this level is the highest
-    lower: _Smoothing  # of how many different tokens stand before it: used below; the last level has `top` here too
+    top: _Smoothing  # from the count of each n-gram: used if this level is the highest
+    lower: _Smoothing  # from the number of different tokens before it: used otherwise; equals `top` in the last level
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,21 +45,21 @@ class NgramModel:
         return len(self.levels)
 
     def truncated(self, order: int) -> "NgramModel":
-        """The model of a lower `order` fitted on the same documents."""
+        """Returns the model of a lower `order`, as if fitted on the same documents."""
         if not 1 <= order <= self.order:
             raise ValueError(f"`order` must be between 1 and {self.order}, the fitted order. Received: order={order}")
         return dataclasses.replace(self, levels=self.levels[:order])
 
     def log_probabilities(self, document: np.ndarray) -> np.ndarray:
-        """Natural logarithm of each token's probability given all its predecessors in `document`.
+        """Returns the natural logarithm of each token's probability given its predecessors, float64 `[T]`.
 
-        `document` is int [T], without begin-of-text: the model itself sees the begin of a text before the
-        first token. Returns float64 [T].
+        `document` is int `[T]`, without begin-of-text: the model itself conditions the first tokens on the beginning of
+        the text.
         """
         return self.log_probabilities_by_order(document)[-1]
 
     def log_probabilities_by_order(self, document: np.ndarray) -> np.ndarray:
-        """As `log_probabilities`, for each order from 1 to `order` in one pass: float64 [order, T]."""
+        """Returns `log_probabilities` of each order from 1 to `order`, in one pass: float64 `[order,T]`."""
         document = check_document(document, self.vocabulary_size)
         result = np.empty((self.order, document.size))
         probabilities = np.full(document.size, 1.0 / self.vocabulary_size)
@@ -74,10 +73,10 @@ class NgramModel:
 
 
 def fit(documents: Sequence[np.ndarray], order: int, vocabulary_size: int) -> NgramModel:
-    """Counts the n-grams of `documents` up to length `order`.
+    """Fits a model to the n-grams of `documents` up to length `order`.
 
-    Each document is int [T] of ids in `[0, vocabulary_size)`, ending in end-of-text; no n-gram reaches from
-    one document into the next.
+    Each document is int `[T]` with ids in `[0, vocabulary_size)`, ending with end-of-text. No n-gram spans two
+    documents.
     """
     levels: list[_Level] = []
     contexts_size = 1
@@ -88,12 +87,12 @@ def fit(documents: Sequence[np.ndarray], order: int, vocabulary_size: int) -> Ng
         top = _smooth(of, level.occurrences, contexts_size)
         lower = top if level.preceding is None else _smooth(of, level.preceding, contexts_size)
         levels.append(_Level(level.keys, top, lower))
-        contexts_size = level.keys.size + 1  # that of the begin of a document
+        contexts_size = level.keys.size + 1  # one more: the beginning of a document
     return NgramModel(vocabulary_size, tuple(levels))
 
 
 def best_order(model: NgramModel, validation: Sequence[np.ndarray]) -> tuple[int, list[float]]:
-    """The order that predicts `validation` documents best, and every order's mean cost in nats per token."""
+    """Returns the order that predicts the documents best, and the mean cost of every order in nats per token."""
     if not validation:
         raise ValueError("`validation` must hold at least one document. Received: none")
     documents = counted(validation, "choosing the order", "documents", len(validation))
@@ -115,7 +114,7 @@ def _interpolate(smoothing: _Smoothing, contexts: np.ndarray, nodes: np.ndarray,
 
 
 def _smooth(contexts: np.ndarray, counts: np.ndarray, contexts_size: int) -> _Smoothing:
-    """Discounts the `counts` of n-grams with the given `contexts` (both int [n-grams])."""
+    """Discounts the `counts` of n-grams with the given `contexts`, both int `[n-grams]`."""
     taken_of_each = discounts(counts)[np.minimum(counts, 3)]
     totals = np.bincount(contexts, weights=counts, minlength=contexts_size)
     taken = np.bincount(contexts, weights=taken_of_each, minlength=contexts_size)

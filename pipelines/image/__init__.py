@@ -1,1 +1,1 @@
-"""Images: read from data sets and files, moved, drawn, looked at, and in and out of a graph as files."""
+"""Images: reading, preparation, augmentation, parts of networks, signatures, and report sections."""

@@ -1,4 +1,4 @@
-"""Images moved at random, in the graph."""
+"""Random transformations of images, in the graph."""
 
 import math
 
@@ -10,16 +10,16 @@ from ikelos.pipelines.image.config import Augmentation
 def moved(
     shades: tf.Tensor, augmentation: Augmentation, normals: tf.Tensor, rows: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """Images float32 `[B,H,W,C]`, each turned, zoomed, sheared and shifted around its middle.
+    """Returns images that are rotated, zoomed, sheared and shifted about their centres, each differently.
 
-    What comes in from outside is 0.
+    Pixels from outside an image are 0.
 
     Args:
-        shades: The images.
-        augmentation: By how much they are moved.
-        normals: What is random in it: float32 `[6,B]` of a normal distribution; with `rows`, `[6,N]`.
-        rows: Int64 `[B]`, which of the N belongs to each image. What comes of the numbers is worked out for all of
-            them, as its last bits may depend on how many there are.
+        shades: Images, float32 `[B,H,W,C]`.
+        augmentation: Standard deviations of the transformations.
+        normals: Standard normal random numbers, float32 `[6,B]`, or `[6,N]` with `rows`.
+        rows: int64 `[B]`, for each image the column of `normals` to use. The transformations are computed for all N
+            columns, as the last bits of a result may depend on the number of columns.
     """
     height, width = shades.shape[1:3]
     turn, wide, high, shear, right, down = tf.unstack(normals)
@@ -27,7 +27,7 @@ def moved(
     shear *= augmentation.shear
     wide, high = tf.exp(wide * augmentation.zoom), tf.exp(high * augmentation.zoom)
     cos, sin = tf.cos(angle), tf.sin(angle)
-    # Of each place of the result the place it is taken from, both from the middle: [[a, b], [c, d]].
+    # [[a, b], [c, d]] maps each place of the result to the place it is taken from, both relative to the centre.
     a, b, c, d = wide * cos, wide * (shear * cos - sin), high * sin, high * (shear * sin + cos)
     x, y = (width - 1) / 2, (height - 1) / 2
     right, down = right * augmentation.shift + x - a * x - b * y, down * augmentation.shift + y - c * x - d * y

@@ -1,8 +1,8 @@
-"""Images as a model of black and white pixels takes them.
+"""Draws images with black and white pixels, for models of binary pixels.
 
-A pixel of shade `s` of 255 is white with probability `s / 255` (Salakhutdinov & Murray 2008, section 5): in training
-drawn anew each time an image is seen, for validation and test once, by a number that depends on the image's id alone.
-So all figures are of the same pixels, whatever the recipe and its seed.
+A pixel of intensity `s`, from 0 to 255, is white with probability `s / 255` (Salakhutdinov & Murray 2008, section 5).
+In training, pixels are drawn anew each time an image is seen. For validation and test they are drawn once, with a seed
+that depends on the image's id alone, so all figures are for the same pixels, whatever the recipe and its seed.
 """
 
 import zlib
@@ -19,7 +19,7 @@ from ikelos.pipelines.image.config import Augmentation
 
 
 def fixed(ids: Iterable[str], images: np.ndarray) -> np.ndarray:
-    """Pixels 0 and 1, uint8 `[N,H,W,C]`, drawn from the shades of images by their ids."""
+    """Returns pixels 0 or 1, uint8 `[N,H,W,C]`, drawn from images uint8 with their ids as seeds."""
     pixels = np.empty(images.shape, np.uint8)
     for name, image, drawn in zip(ids, images, pixels, strict=True):
         generator = np.random.default_rng(zlib.crc32(name.encode()))
@@ -28,13 +28,13 @@ def fixed(ids: Iterable[str], images: np.ndarray) -> np.ndarray:
 
 
 def fixed_pixels(store: Store, most: int | None = None) -> np.ndarray:
-    """The `fixed` pixels of a split's images, or of its first ones, in memory."""
+    """Returns the `fixed` pixels of all images in a store, or of the first `most`, in memory."""
     images, ids = store.array("image")[:most], store.ids
     return fixed((ids[place] for place in range(len(images))), images)
 
 
 def drawn(shades: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
-    """float32 of 0 and 1, from shades in [0, 1] and random numbers in [0, 1)."""
+    """Returns pixels 0 or 1, float32, drawn from intensities in [0, 1] by random numbers in [0, 1)."""
     return tf.cast(uniforms < shades, tf.float32)
 
 
@@ -47,22 +47,22 @@ def training(
     shard: Shard,
     num_classes: int,
 ) -> tf.data.Dataset:
-    """A feed's endless batches of moved and drawn images.
+    """Returns a feed's endless batches of augmented images with drawn pixels.
 
     Args:
-        store: Of images in shades.
-        augmentation: How they are moved.
-        batch_size: B, of all shards together.
-        seed: Of the order, the moves and the pixels.
-        start_step: The step of the first batch.
-        shard: Which rows of each batch are wanted.
-        num_classes: Those that the model is told, one-hot beside the pixels; 0 for none.
+        store: Store of the images.
+        augmentation: Random transformations of the images.
+        batch_size: Images in a batch of all shards together.
+        seed: Seed of the order, the transformations and the pixels.
+        start_step: Step of the first batch.
+        shard: Share of each batch to return.
+        num_classes: Number of classes, which the elements have one-hot beside the pixels; 0 for none.
     """
     moving = any(augmentation.model_dump().values())
     shape = store.columns["image"].shape
 
     def prepare(batch):
-        # Of the whole batch, so that an image has the same numbers however the batch is shared.
+        # Drawn for the whole batch, so that an image gets the same random numbers for any number of shards.
         step, row = batch["draw"][0] // batch_size, batch["draw"] % batch_size
         shades = tf.cast(batch["image"], tf.float32) / 255
         if moving:
@@ -75,7 +75,7 @@ def training(
 
 
 def in_order(store: Store, batch_size: int, num_classes: int) -> tf.data.Dataset:
-    """A feed's batches of all images of a split with their `fixed` pixels."""
+    """Returns a feed's batches of all images in a store with their `fixed` pixels."""
     ids = store.ids
 
     def prepare(batch):

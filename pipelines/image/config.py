@@ -1,4 +1,4 @@
-"""Sections of recipes of image tasks. Imports nothing heavy."""
+"""Recipe sections that image tasks share. Imports nothing heavy."""
 
 import operator
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ from ikelos.pipelines.recipe.sections import (
 )
 
 Shape = tuple[int, int, int]
-"""H, W, C of images, of which C is 1 or 3."""
+"""Shape (H, W, C) of an image, where C is 1 or 3."""
 
 
 def as_shape(shape: Sequence[SupportsIndex]) -> Shape:
-    """A shape whose sizes may be NumPy's.
+    """Returns a shape as Python integers.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If it is not the shape of an image.
     """
     sizes = tuple(map(operator.index, shape))
     if len(sizes) != 3 or min(sizes) < 1 or sizes[2] not in (1, 3):
@@ -38,11 +38,11 @@ class ImageSource(Source):
     """Images, with or without classes.
 
     Attributes:
-        image_feature: the feature that holds the image; of no meaning for image files.
-        label_feature: the feature that holds the class (of image files: any name, and their folder's name is the
-            class); null for images without classes.
-        resize: whether images of another height or width are resized, with antialiasing and not keeping their
-            proportions; else they are faults (see `allowed_faults`).
+        image_feature: Name of the feature with the image; ignored for image files.
+        label_feature: Name of the feature with the class; null for images without classes. For image files any name
+            will do, and the class is the name of the file's folder.
+        resize: Whether images of another height or width are resized, with antialiasing and without keeping their
+            proportions. If false, they are faults (see `allowed_faults`).
     """
 
     image_feature: str = "image"
@@ -51,16 +51,16 @@ class ImageSource(Source):
 
 
 class Augmentation(Section):
-    """How training images are moved, each time anew. Validation and test images never are.
+    """Random transformations of training images, drawn anew each time. Validation and test images are left as they are.
 
-    A modelling choice: the model is told that a digit stays one when it is moved so. All are standard deviations, 0
-    leaves it out.
+    They are a modelling choice: they assume that a digit, for example, remains one when it is transformed like this.
+    Each number is a standard deviation; 0 turns the transformation off.
 
     Attributes:
-        rotation: In degrees.
-        zoom: Of the logarithm of width and of height.
-        shear: Pixels to the side for each pixel up.
-        shift: In pixels.
+        rotation: Rotation in degrees.
+        zoom: Change of the logarithm of the width and of the height.
+        shear: Pixels sideways for each pixel upwards.
+        shift: Shift in pixels.
     """
 
     rotation: NonNegativeFloat
@@ -70,13 +70,14 @@ class Augmentation(Section):
 
 
 class ImageEvaluation(Evaluation):
-    """How a model that makes images is measured and shown.
+    """Evaluation of models that generate images.
 
     Attributes:
-        batch_size: Images in a step.
-        mixture_components: Of the mixture of Bernoulli distributions, a baseline.
-        mixture_images: Most training images that it is fitted on; it takes 40 bytes of memory for each of their pixels.
-        pictures: Rows and columns of the report's samples.
+        batch_size: Images in a batch.
+        mixture_components: Components of the mixture of Bernoulli distributions that serves as baseline.
+        mixture_images: Most training images to which the mixture is fitted; each of their pixels takes 40 bytes of
+            memory.
+        pictures: Number of rows and of columns of samples in the report.
     """
 
     batch_size: Annotated[int, Field(ge=2)]
@@ -95,7 +96,7 @@ class ImageEvaluation(Evaluation):
 
 
 def check_classes(conditional: bool, source: ImageSource) -> None:
-    """Raises ValueError if a model is to be told classes of images that have none."""
+    """Raises ValueError if a conditional model is to be trained on images without classes."""
     if conditional and source.label_feature is None:
         raise ValueError(
             "`data.source.label_feature` must name the classes with model.conditional=true. Received: null"
@@ -103,16 +104,16 @@ def check_classes(conditional: bool, source: ImageSource) -> None:
 
 
 class NormalPrior(Section):
-    """`ikelos.layers.StandardNormalPrior`: nothing to learn."""
+    """`ikelos.layers.StandardNormalPrior`, which has no weights."""
 
     kind: Literal["normal"]
 
 
 class VampPrior(Section):
-    """`ikelos.layers.VampPrior`: a mixture of the posteriors of learned images, which begin as training images.
+    """`ikelos.layers.VampPrior`: a mixture of the posteriors of learned images, initialised with training images.
 
     Attributes:
-        num_components: How many learned images.
+        num_components: Number of learned images.
     """
 
     kind: Literal["vamp"]
@@ -120,11 +121,11 @@ class VampPrior(Section):
 
 
 class FlowPrior(Section):
-    """`ikelos.layers.RealNVPPrior`: a normal distribution, moved by invertible networks.
+    """`ikelos.layers.RealNVPPrior`: a normal distribution, transformed by a sequence of coupling layers.
 
     Attributes:
-        num_couplings: How many such networks, one behind the other.
-        hidden_units: Width of each hidden layer of such a network.
+        num_couplings: Number of coupling layers.
+        hidden_units: Width of each hidden layer of a coupling layer's network.
     """
 
     kind: Literal["flow"]
@@ -136,15 +137,16 @@ class VAE(Section):
     """A convolutional `ikelos.layers.VariationalAutoencoder`.
 
     Attributes:
-        latent_size: Latent values of an image.
-        width: Channels at half the resolution; at a quarter there are twice as many.
+        latent_size: Number of latent values of an image.
+        width: Channels at half the resolution; a quarter of the resolution has twice as many.
         num_blocks: Residual blocks at each of these resolutions, in the encoder and in the decoder.
         hidden_size: Width of the dense layers between the convolutions and the latent values.
-        dropout: Share of a block's inner channels' values dropped in training.
-        prior: Of the latent values.
-        conditional: Whether encoder and decoder are told the class.
-        num_samples: Of the posterior in a training step: with more than one, the loss is the importance-weighted bound.
-        free_bits: Nats of the divergence that cost nothing.
+        dropout: Dropout rate inside the residual blocks.
+        prior: Prior distribution of the latent values.
+        conditional: Whether encoder and decoder take the class as input.
+        num_samples: Samples of the posterior in a training step. With more than one, the loss is the
+            importance-weighted bound.
+        free_bits: Nats of the divergence that do not count in the loss.
     """
 
     latent_size: Annotated[int, Field(ge=2)]
@@ -173,12 +175,12 @@ class VAE(Section):
 
 
 def halvings(shape: Shape) -> int:
-    """How often images `(H, W, C)` can be halved: 28 x 28 twice, to 7 x 7, and 32 x 48 three times, to 4 x 6.
+    """Returns how often images `(H, W, C)` can be halved with both sides remaining integers of at least 4.
 
-    Both sides stay whole, and at least 4.
+    28 x 28 can be halved twice, to 7 x 7, and 32 x 48 three times, to 4 x 6.
 
     Raises:
-        ValueError: Not even once.
+        ValueError: If they cannot be halved once.
     """
     height, width, _ = shape
     count = 0
@@ -193,21 +195,21 @@ class GAN(Section):
     """A convolutional `ikelos.layers.AdversarialModel`.
 
     Attributes:
-        latent_size: Random numbers that an image is made from.
-        generator_width: Channels of the generator at half the resolution; at each lower one there are twice as many.
-        discriminator_width: The same of the discriminator.
-        max_width: Most channels of both, at any resolution.
-        num_blocks: Residual blocks at each resolution, in both.
-        hidden_size: Width of the discriminator's last layer but one.
+        latent_size: Number of random numbers from which an image is generated.
+        generator_width: Channels of the generator at half the resolution; they double with each halving.
+        discriminator_width: Channels of the discriminator at half the resolution; they double with each halving.
+        max_width: Upper limit of the channels of both networks at every resolution.
+        num_blocks: Residual blocks at each resolution, in both networks.
+        hidden_size: Width of the discriminator's layer before the last.
         loss: `"non_saturating"` or `"hinge"`; equations in `layers/adversarial/losses.py`.
-        r1: Weight of the penalty on the discriminator's slope at real images. It must be positive: without it training
-            need not converge even in the simplest case (Mescheder et al. 2018, section 2).
-        r1_interval: Every how many steps the penalty counts, as many times.
-        augmentation: Of all that the discriminator sees in training, by
-            `ikelos.layers.DifferentiableAugmentation`: names among its policies, in their order.
-        ema_momentum: Of the moving average of the generator, which makes all samples outside training.
-        discriminator_steps: Updates of the discriminator for one of the generator.
-        conditional: Whether generator and discriminator are told the class.
+        r1: Weight of the penalty on the discriminator's gradient at real images. It must be positive: without it
+            training need not converge even in the simplest case (Mescheder et al. 2018, section 2).
+        r1_interval: Number of steps from one penalty to the next; the penalty is multiplied by it.
+        augmentation: Policies of `ikelos.layers.DifferentiableAugmentation`, in the order in which they are applied to
+            all images that the discriminator sees in training.
+        ema_momentum: Momentum of the moving average of the generator's weights, which all samples outside training use.
+        discriminator_steps: Updates of the discriminator for each update of the generator.
+        conditional: Whether generator and discriminator take the class as input.
     """
 
     latent_size: Positive

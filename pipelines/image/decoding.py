@@ -1,7 +1,7 @@
-"""Image files as pixels of one shape: the one way of training, prediction and serving, all of it in the graph.
+"""Decodes image files to pixels of one shape, in the graph, with the same code for training, prediction and serving.
 
-What comes out is what a viewer shows on a white page: upright however the camera was held, transparent parts white.
-Numbers are taken as sRGB: colour profiles and a PNG's gamma are ignored, as by other libraries of training data.
+The result is what a viewer shows on a white page: upright, whatever the camera's orientation, with transparent parts
+white. Values are taken as sRGB: colour profiles and a PNG's gamma are ignored, as by other libraries of training data.
 """
 
 import tensorflow as tf
@@ -11,24 +11,24 @@ from ikelos.pipelines.image.headers import ALL_FORMATS, FORMATS, inspect
 
 __all__ = ["ALL_FORMATS", "FORMATS", "fit", "inspect", "read", "to_rgb"]
 
-# Of red, green and blue in grey, by ITU-R BT.601, in 65,536ths: Pillow's, to the last bit.
+# Weights of red, green and blue in grey, by ITU-R BT.601, in units of 1/65,536: exactly those of Pillow.
 _LUMA = (19595, 38470, 7471)
 
 
 @tf.function(autograph=False)
 def read(file: tf.Tensor, shape: Shape) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """What is in an image file, brought to a shape.
+    """Decodes an image file and brings it to a shape.
 
     Args:
         file: string, any bytes.
-        shape: H, W, C.
+        shape: Shape (H, W, C) of the result.
 
     Returns:
-        What the file is instead of an image that can be taken, or nothing; the height and width of its image, int32
-        `[2]`; and the pixels, uint8 `[H,W,C]`.
+        The problem, a string that describes a rejected file or is empty; the original height and width, int32 `[2]`;
+        and the pixels, uint8 `[H,W,C]`.
 
     Raises:
-        tf.errors.InvalidArgumentError: When it is run, if the file is truncated or damaged.
+        tf.errors.InvalidArgumentError: When run, if the file is truncated or damaged.
     """
     header = inspect(file)
     pixels = tf.cond(header.problem == "", lambda: _decoded(header), lambda: tf.zeros([1, 1, 3], tf.uint8))
@@ -51,7 +51,7 @@ def _decoded(header):
 
 
 def to_rgb(pixels: tf.Tensor) -> tf.Tensor:
-    """Pixels uint8 `[H,W,C]` of grey or RGB, each with or without opacity, as RGB on white."""
+    """Converts pixels uint8 `[H,W,C]`, grey or RGB with or without opacity, to RGB on white."""
     channels = pixels.shape[-1]
     if channels in (2, 4):
         wide = tf.cast(pixels, tf.int32)
@@ -62,7 +62,7 @@ def to_rgb(pixels: tf.Tensor) -> tf.Tensor:
 
 @tf.function(reduce_retracing=True, autograph=False)
 def fit(pixels: tf.Tensor, shape: Shape) -> tf.Tensor:
-    """Pixels of RGB, uint8 `[h,w,3]`, in a shape `(H, W, C)`, grey with C = 1; resized with antialiasing."""
+    """Brings RGB pixels, uint8 of any size, to a shape `(H, W, C)`: grey if C = 1, and resized with antialiasing."""
     if shape[2] == 1:
         weighed = tf.cast(pixels, tf.int32) * _LUMA
         pixels = tf.cast((tf.reduce_sum(weighed, -1, keepdims=True) + (1 << 15)) // (1 << 16), tf.uint8)
@@ -76,8 +76,8 @@ def fit(pixels: tf.Tensor, shape: Shape) -> tf.Tensor:
 
 
 def _png(file, is_transparent):
-    # Never as grey: libpng would weigh the colours by the file's chunks. And with opacity only where there is some:
-    # TensorFlow makes images of 1, 2 or 4 bits almost transparent.
+    # Never decoded as grey: libpng would weight the colours by the file's chunks. And with opacity only if the file has
+    # any: TensorFlow makes images of 1, 2 or 4 bits almost transparent.
     return tf.cond(
         is_transparent,
         lambda: to_rgb(tf.io.decode_png(file, channels=4)),
@@ -86,7 +86,7 @@ def _png(file, is_transparent):
 
 
 def _jpeg(file):
-    # In the file's own channels, 3 of CMYK: asked for 1, TensorFlow refuses that.
+    # With the file's own number of channels (3 for CMYK): asked for 1 channel, TensorFlow rejects CMYK files.
     found = tf.io.decode_jpeg(file, dct_method="INTEGER_ACCURATE")
     return tf.broadcast_to(found, [*tf.unstack(tf.shape(found)[:2]), 3])
 
@@ -94,14 +94,14 @@ def _jpeg(file):
 def _bmp(file):
     found = tf.io.decode_bmp(file)
 
-    def by_palette():  # TensorFlow gives the places in it
+    def by_palette():  # TensorFlow returns indices of the palette
         data = tf.io.decode_raw(file, tf.uint8)
         end, header = (tf.io.decode_raw(tf.strings.substr(file, place, 4), tf.int32)[0] for place in (10, 14))
         start = 14 + header
         palette = tf.gather(tf.reshape(data[start : start + (end - start) // 4 * 4], [-1, 4]), [2, 1, 0], axis=1)
         return tf.gather(palette, tf.cast(found[..., 0], tf.int32))
 
-    # The fourth byte of a pixel of 32 bits is nothing.
+    # The fourth byte of a 32-bit pixel has no meaning.
     return tf.cond(tf.shape(found)[2] == 1, by_palette, lambda: found[..., :3])
 
 
@@ -115,7 +115,7 @@ def _webp(file):
 
 
 def _upright(pixels, orientation):
-    """What a camera saw that was held in one of Exif's eight ways."""
+    """Turns pixels upright, given one of Exif's eight orientations."""
     pixels = tf.transpose(pixels, tf.where(orientation >= 5, [1, 0, 2], [0, 1, 2]))
     mirrored = tf.stack([tf.reduce_any(orientation == values) for values in ([3, 4, 7, 8], [2, 3, 6, 7])])
     return tf.reverse(pixels, tf.boolean_mask([0, 1], mirrored))

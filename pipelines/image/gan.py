@@ -1,4 +1,4 @@
-"""The convolutional generator of images in [-1, 1], and the discriminator that it is trained against."""
+"""A convolutional generator of images in [-1, 1], and the discriminator against which it is trained."""
 
 import math
 
@@ -20,16 +20,16 @@ NAME = "gan"
 
 
 def build(settings: GAN, shape: Shape, num_classes: int, seed: int) -> layers.AdversarialModel:
-    """The untrained model, built, for `compile(generator_optimizer=..., discriminator_optimizer=...)`.
+    """Returns the untrained model, built, for `compile(generator_optimizer=..., discriminator_optimizer=...)`.
 
     Args:
-        settings: Of the networks and of how they are trained.
-        shape: Of the images; what `halvings` allows.
-        num_classes: Those that both are told, one-hot; 0 for none.
-        seed: Of latents and augmentation. The initial weights depend on Keras's global seed.
+        settings: Settings of the networks and of their training.
+        shape: Shape of the images, one that `halvings` accepts.
+        num_classes: Number of classes, which both networks take one-hot; 0 for unconditional networks.
+        seed: Seed of latents and augmentation. The initial weights depend on Keras's global seed.
 
     Raises:
-        ValueError: If there are no such networks of this shape.
+        ValueError: If the images cannot be halved.
     """
     policy = settings.augmentation
     return layers.AdversarialModel(
@@ -47,7 +47,7 @@ def build(settings: GAN, shape: Shape, num_classes: int, seed: int) -> layers.Ad
 
 
 def _widths(settings, width, shape):
-    """Channels at each resolution, from half of the images' down to the lowest."""
+    """Returns the channels at each resolution, from half of the images' resolution to the lowest."""
     return [min(width * 2**i, settings.max_width) for i in range(halvings(shape))]
 
 
@@ -85,21 +85,21 @@ def _discriminator(settings, shape, num_classes):
 
 def _refined(hidden, settings):
     hidden = residual_blocks(hidden, settings.num_blocks, dropout=0.0)
-    # The average generator takes these statistics as they are, so they must not lag far behind its weights.
+    # The averaged generator uses these moving statistics unchanged, so they must not lag far behind its weights.
     return activated(keras.layers.BatchNormalization(momentum=0.9)(hidden))
 
 
 def _leaky(inputs):
-    """Leaky ReLU: what the generator learns from is the discriminator's slope, which ReLU makes 0 for many values."""
-    # As a maximum, since TensorFlow fails to optimize the graph of the gradient of Keras's layer behind a convolution.
+    """Applies leaky ReLU: the generator learns from the discriminator's gradient, which ReLU would often make 0."""
+    # A maximum, since TensorFlow fails to optimize the gradient's graph of Keras's own layer after a convolution.
     return keras.layers.Maximum()([inputs, keras.layers.Rescaling(0.2)(inputs)])
 
 
 def scaled(images: tf.Tensor) -> tf.Tensor:
-    """Images uint8 `[B,H,W,C]` in the range of the generator's, float32 from -1 to 1."""
+    """Returns images uint8 `[B,H,W,C]` in the generator's range, float32 from -1 to 1."""
     return tf.cast(images, tf.float32) / 127.5 - 1
 
 
 def shades(samples: tf.Tensor) -> tf.Tensor:
-    """What the generator makes, as shades from 0 to 1."""
+    """Returns samples of the generator as intensities from 0 to 1."""
     return tf.clip_by_value((samples + 1) / 2, 0.0, 1.0)

@@ -1,8 +1,7 @@
-"""What the bytes of an image file say before they are decoded, read in the graph: its format, how it is to be held, and
-why it cannot be taken.
+"""Inspects image files in the graph before they are decoded: their format, their orientation, and why one is rejected.
 
-TensorFlow's decoders leave this to their callers. They ignore how a camera was held (Exif) and where a GIF is
-transparent, take a BMP's palette indices for shades, and write past the end of an animated WebP's pixels.
+TensorFlow's decoders leave this to their callers. They ignore the Exif orientation and a GIF's transparency, return a
+BMP's palette indices as pixels, and write past the end of an animated WebP's pixels.
 """
 
 from typing import NamedTuple
@@ -12,9 +11,9 @@ import tensorflow as tf
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WebP")
 ALL_FORMATS = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 
-# The first bytes of a file of each, `?` for any.
+# The first bytes of a file of each format; `?` stands for any byte.
 _MAGIC = (b"\x89PNG\r\n\x1a\n????", b"\xff\xd8\xff?????????", b"GIF8????????", b"BM??????????", b"RIFF????WEBP")
-# Those of others by what they are, and where they stand.
+# Other kinds of files: where their magic bytes stand, the bytes, and what the kind is called.
 _OTHERS = (
     (0, b"II*\0", "a TIFF image"),
     (0, b"MM\0*", "a TIFF image"),
@@ -27,20 +26,20 @@ _OTHERS = (
 )
 _TEXT = r"[\t\n\r -~]+"
 _PADDING = 64
-"""Zeros that are put behind a file, at least as many as are looked at from any place."""
+"""Zeros appended to a file, at least as many as are read at once from any place."""
 _ORIENTATION = 0x0112
-"""Exif's tag."""
+"""Exif's tag of the orientation."""
 
 
 class Header(NamedTuple):
-    """What is known of a file; each a scalar tensor.
+    """Properties of a file as scalar tensors.
 
     Attributes:
-        format: int32, its place in `FORMATS`, or behind them.
-        problem: What it is instead of an image that can be taken, or nothing.
-        orientation: int32, Exif's: from 1, upright, to 8.
-        transparent: Whether a PNG has transparent pixels.
-        content: The file; of a GIF with the transparent colour white.
+        format: int32, index in `FORMATS`, or `len(FORMATS)` for other files.
+        problem: string, description of a file that is rejected; empty for an image that can be decoded.
+        orientation: int32, Exif orientation from 1 (upright) to 8.
+        transparent: Boolean, whether a PNG has transparent pixels.
+        content: string, the file; in a GIF, the transparent colour is replaced by white.
     """
 
     format: tf.Tensor
@@ -52,13 +51,13 @@ class Header(NamedTuple):
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 def inspect(file: tf.Tensor) -> Header:
-    """The header of a file, a string of any bytes."""
+    """Returns the header of a file, a string of any bytes."""
     size = tf.cast(tf.strings.length(file), tf.int64)
     data = tf.concat([tf.io.decode_raw(file, tf.uint8), tf.zeros([_PADDING], tf.uint8)], 0)
     magic = tf.constant([list(first) for first in _MAGIC], tf.uint8)
     ours = tf.reduce_all((data[: len(_MAGIC[0])] == magic) | (magic == ord("?")), 1)
     number = tf.where(tf.reduce_any(ours), tf.argmax(ours, output_type=tf.int32), len(FORMATS))
-    # Where Exif data begins, or 0; whether there are transparent pixels; the file; the problem.
+    # Offset of the Exif data, or 0; whether there are transparent pixels; the file; the problem.
     exif, transparent, content, problem = tf.switch_case(
         number,
         [
@@ -75,28 +74,28 @@ def inspect(file: tf.Tensor) -> Header:
 
 
 def _holds(file, names):
-    """Whether some bytes stand anywhere in a file: if not, there is no need to walk over it, which takes longer."""
+    """Returns whether some bytes occur anywhere in a file; if not, the slower walk over its chunks can be skipped."""
     return tf.strings.regex_full_match(file, rf"\C*({names})\C*")
 
 
 def _stands(data, place, magic):
-    """Whether these bytes stand at a place."""
+    """Returns whether `magic` stands at a place."""
     return tf.reduce_all(data[place : place + len(magic)] == list(magic))
 
 
 def _bytes(data, place, count):
-    """Some bytes, int64; zeros behind the end."""
+    """Returns `count` bytes from a place on, int64; zeros beyond the file's end."""
     place = tf.minimum(tf.cast(place, tf.int64), tf.size(data, tf.int64) - count)
     return tf.cast(tf.slice(data, [place], [count]), tf.int64)
 
 
 def _big(digits):
-    """The number whose digits are these bytes, the highest first."""
+    """Returns the number that some bytes encode, big-endian."""
     return tf.reduce_sum(digits * [256**power for power in reversed(range(digits.shape[0]))])
 
 
 def _little(digits):
-    """The number whose digits are these bytes, the lowest first."""
+    """Returns the number that some bytes encode, little-endian."""
     return tf.reduce_sum(digits * [256**power for power in range(digits.shape[0])])
 
 
@@ -105,7 +104,7 @@ def _tag(name):
 
 
 def _either(condition, this, that):
-    """One of two numbers, int64."""
+    """Returns one of two numbers, int64."""
     return tf.where(condition, tf.cast(this, tf.int64), tf.cast(that, tf.int64))
 
 
@@ -114,13 +113,13 @@ def _numbers(values):
 
 
 def _loop(running, body, ended, *start):
-    """`tf.while_loop` until `ended`, from numbers, int64, and booleans."""
+    """Runs `tf.while_loop` from the values `start` (int64 or False) while `running`, until the body returns `ended`."""
     begin = [value if value is False else tf.cast(value, tf.int64) for value in start]
     return tf.while_loop(lambda ended, *rest: ~ended & running(*rest), body, [ended, *begin])[1:]
 
 
 def _orientation(data, start, size):
-    """The orientation in Exif data, which begins with the mark of its byte order."""
+    """Returns the orientation in the Exif data at `start`, which begins with the mark of its byte order."""
     is_little = _bytes(data, start, 1)[0] == ord("I")
 
     def number(places, count):
@@ -161,7 +160,7 @@ def _jpeg(file, data, size):
 
     def segment(_, place, exif):
         head = _bytes(data, place, 10)
-        is_filled = head[1] == 0xFF  # by a byte before the mark
+        is_filled = head[1] == 0xFF  # a fill byte before the marker
         exif = tf.where((head[1] == 0xE1) & (_big(head[4:]) == _tag(b"Exif\0\0")), place + 10, exif)
         ended = (head[0] != 0xFF) | (head[1] == 0xDA) | (head[1] == 0xD9)
         return ended, place + _either(is_filled, 1, 2 + _big(head[2:4])), exif
@@ -171,10 +170,10 @@ def _jpeg(file, data, size):
 
 
 def _gif(file, data, size):
-    """Walks over the blocks up to a second image; the transparent colour becomes white."""
+    """Walks over the blocks up to a second image, and makes the transparent colour white."""
 
     def step(_, place, in_block, images, first, control):
-        """Takes the beginning of a block, or a part of its data: the last one is empty."""
+        """Takes the beginning of a block, or one sub-block of its data, of which the last is empty."""
         head = _bytes(data, place, 10)
         is_image, is_extension = ~in_block & (head[0] == 0x2C), ~in_block & (head[0] == 0x21)
         first = _either(is_image & (images == 0), place, first)
@@ -195,7 +194,7 @@ def _gif(file, data, size):
 
     own = _colours(image[9])
     table, colours = _either(own > 0, first + 10, 13), _either(own > 0, own, _colours(flags))
-    transparency = _bytes(data, control, 4)  # bit 0 of the first: whether there is; the last one: which colour
+    transparency = _bytes(data, control, 4)  # bit 0 of the first byte: whether there is any; last byte: which colour
     is_transparent = (control > 0) & (transparency[0] & 1 != 0)
     file = _replaced(file, is_transparent, control, b"\0")
     white = is_transparent & (transparency[3] < colours)
@@ -204,12 +203,12 @@ def _gif(file, data, size):
 
 
 def _colours(flags):
-    """How many there are in a GIF's table, by the byte that says whether there is one."""
+    """Returns the number of colours in a GIF's table from its byte of flags; 0 if there is no table."""
     return _either(flags & 0x80 != 0, 2 ** ((flags & 7) + 1), 0)
 
 
 def _replaced(file, when, place, new):
-    """A file with other bytes at a place, if `when` is true and it has so many."""
+    """Returns a file with the bytes at a place replaced by `new`, if `when` is true and the file is long enough."""
     place = tf.cast(place, tf.int32)
 
     def replaced():
@@ -219,7 +218,7 @@ def _replaced(file, when, place, new):
 
 
 def _bmp(file, data):
-    """What is taken is what is not compressed, in 8 bits with a palette, in 24 or in 32."""
+    """Accepts uncompressed files with 8 bits a pixel and a palette, or with 24 or 32 bits."""
     header, bits, compression = (_little(_bytes(data, place, 4)) for place in (14, 28, 30))
     bits &= 0xFFFF
     taken = (header >= 40) & (compression == 0) & tf.reduce_any(bits == [8, 24, 32])
@@ -245,7 +244,7 @@ def _webp(file, data, size):
 
 
 def _other(file, data):
-    """What it is."""
+    """Describes a file that is no image."""
     is_text = tf.strings.regex_full_match(tf.strings.substr(file, 0, 512), _TEXT)
     found = tf.where(is_text, "text", "a file of another kind")
     for place, magic, name in _OTHERS:

@@ -1,21 +1,21 @@
-"""Parts of convolutional networks, as functions from Keras tensors to Keras tensors."""
+"""Parts of convolutional networks, as functions of Keras tensors."""
 
 import functools
 
 import keras
 
-# Images are `[B,H,W,C]`, whatever keras.json says.
+# Images are `[B,H,W,C]`, whatever image_data_format keras.json sets.
 convolution = functools.partial(keras.layers.Conv2D, padding="same", data_format="channels_last")
 flattened = functools.partial(keras.layers.Flatten, data_format="channels_last")
 
 
 def residual_blocks(inputs: keras.KerasTensor, count: int, dropout: float) -> keras.KerasTensor:
-    """Residual blocks (He et al. 2016, the pre-activation form), each at first the identity.
+    """Applies pre-activation residual blocks (He et al. 2016), each initialised to the identity.
 
     Args:
         inputs: `[B,H,W,C]`.
         count: Number of blocks.
-        dropout: Share of a block's inner channels' values dropped in training.
+        dropout: Dropout rate between a block's two convolutions.
     """
     channels = inputs.shape[-1]
     for _ in range(count):
@@ -27,19 +27,19 @@ def residual_blocks(inputs: keras.KerasTensor, count: int, dropout: float) -> ke
 
 
 def activated(inputs: keras.KerasTensor) -> keras.KerasTensor:
-    """ReLU."""
+    """Applies ReLU."""
     return keras.layers.ReLU()(inputs)
 
 
 def doubled(inputs: keras.KerasTensor, channels: int, size: int) -> keras.KerasTensor:
-    """Twice the resolution, `[B,2H,2W,channels]`: a convolution gives the four pixels of each place.
+    """Doubles the resolution, to `[B,2H,2W,channels]`: a convolution computes four pixels at each place.
 
     Shi et al. 2016 (https://arxiv.org/abs/1609.05158), section 3.2.
 
     Args:
         inputs: `[B,H,W,C]`.
-        channels: Of the result.
-        size: Of the convolution's kernel.
+        channels: Channels of the result.
+        size: Size of the convolution's kernel.
     """
     height, width = inputs.shape[1:3]
     hidden = convolution(4 * channels, size)(inputs)
@@ -51,7 +51,10 @@ def doubled(inputs: keras.KerasTensor, channels: int, size: int) -> keras.KerasT
 def with_classes(
     inputs: keras.KerasTensor, hidden: keras.KerasTensor, num_classes: int
 ) -> tuple[keras.KerasTensor | tuple[keras.KerasTensor, keras.KerasTensor], keras.KerasTensor]:
-    """Inputs and hidden values `[B,D]` of a network that is told the class, one-hot `[B,num_classes]`; 0 tells none."""
+    """Adds a one-hot input `[B,num_classes]` to a network's inputs, and its values to hidden values `[B,D]`.
+
+    Without classes, `num_classes` 0, it returns both unchanged.
+    """
     if not num_classes:
         return inputs, hidden
     classes = keras.Input((num_classes,), name="classes")

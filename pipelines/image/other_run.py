@@ -1,4 +1,4 @@
-"""Images of another run: what its exported model makes of seeds."""
+"""Samples from the exported model of another run."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,17 +15,17 @@ _SIGNATURE = "sample"
 
 
 def sampler(workdir: Path, labels: np.ndarray | None, shape: Shape, batch_size: int) -> Callable[[int], np.ndarray]:
-    """A function from a number n to as many samples, uint8 `[n,H,W,C]`, of the seeds from 0 on.
+    """Returns a function from a number n to n samples, uint8 `[n,H,W,C]`, with the seeds from 0 on.
 
     Args:
-        workdir: The other run's folder, with an export whose signature `sample` takes `seed`, and of a model that is
-            told classes `label`, and gives `image`.
-        labels: Of the training images: a model that is told classes is asked for these as often.
-        shape: Of the images.
-        batch_size: Samples at once.
+        workdir: Folder of the other run, with an export whose signature `sample` takes `seed` (and `label` if the model
+            is conditional) and returns `image`.
+        labels: Labels of the training images, from which the classes for a conditional model are drawn.
+        shape: Shape (H, W, C) of the images.
+        batch_size: Samples in a batch.
 
     Raises:
-        UserError: If there is no such export; when it is called, if the images have another shape.
+        UserError: If there is no such export; when the function is called, if the images have another shape.
     """
     version = serving.newest(workdir / "export")
     if version is None:

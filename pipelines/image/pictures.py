@@ -1,4 +1,4 @@
-"""What a person looks at: arrays of images, uint8 `[rows,columns,H,W,C]`."""
+"""Arrays of images to look at, uint8 `[rows,columns,H,W,C]`."""
 
 from collections.abc import Callable
 
@@ -6,38 +6,38 @@ import numpy as np
 import tensorflow as tf
 
 _FARTHEST = 2.0
-"""Standard deviations to either side that a traversal goes."""
+"""Standard deviations to either side that a traversal covers."""
 _AT_ONCE = 1024
-"""Images of either kind that are compared with each other at once: the training images may be larger than memory."""
+"""Images of either set that are compared at once: the training images may be larger than memory."""
 
 Decode = Callable[[tf.Tensor, tf.Tensor | None], tf.Tensor]
-"""Images in [0, 1], float32 `[B,H,W,C]`, of latent values `[B,Z]` and one-hot classes `[B,classes]` or None."""
+"""Maps latent values `[B,Z]` and one-hot classes `[B,classes]` or None to images in [0, 1], float32 `[B,H,W,C]`."""
 
 
 def shades(values: tf.Tensor | np.ndarray) -> np.ndarray:
-    """uint8 of values in [0, 1]."""
+    """Returns values in [0, 1] as uint8."""
     return np.rint(255 * np.asarray(values)).astype(np.uint8)
 
 
 def many(make: Callable[[int, int], tf.Tensor], number: int, at_once: int) -> np.ndarray:
-    """Images uint8 `[number,H,W,C]`, made some at once.
+    """Returns images uint8 `[number,H,W,C]`, generated batch by batch.
 
     Args:
-        make: From the place of the first and their number to images in [0, 1].
-        number: Of all.
-        at_once: Most that are made together.
+        make: Function from the index of the first image and a number of images to images in [0, 1].
+        number: Total number of images.
+        at_once: Largest batch.
     """
     starts = range(0, number, at_once)
     return np.concatenate([shades(make(start, min(at_once, number - start))) for start in starts])
 
 
 def grid(sample: Callable[[int, tf.Tensor | None], tf.Tensor], side: int, num_classes: int) -> np.ndarray:
-    """`side` rows and columns of samples; of a conditional model column by column another class.
+    """Returns `side` rows and columns of samples; a conditional model has one class per column.
 
     Args:
-        sample: From their number and one-hot classes, or None, to samples in [0, 1].
-        side: Rows and columns.
-        num_classes: 0 for a model that is told no class.
+        sample: Function from a number of samples and one-hot classes or None to samples in [0, 1].
+        side: Number of rows and of columns.
+        num_classes: Number of classes; 0 for an unconditional model.
     """
     condition = tf.one_hot(tf.range(side * side) % side % num_classes, num_classes) if num_classes else None
     drawn = shades(sample(side * side, condition))
@@ -45,14 +45,15 @@ def grid(sample: Callable[[int, tf.Tensor | None], tf.Tensor], side: int, num_cl
 
 
 def nearest(images: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each image the place of the training image with the least Euclidean distance, and that distance.
+    """Returns the nearest training image of each image, by Euclidean distance.
 
     Args:
         images: uint8 `[N,H,W,C]`.
         training: uint8 `[M,H,W,C]`.
 
     Returns:
-        int64 `[N]`, and float32 `[N]` in units of one white pixel.
+        The indices of the training images, int64 `[N]`, and the distances, float32 `[N]`, where 1 is the distance
+        between a black and a white pixel.
     """
     flat = _flat(images)
     best, place = np.full(len(flat), np.inf), np.zeros(len(flat), np.int64)
@@ -68,28 +69,27 @@ def nearest(images: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _flat(images: np.ndarray) -> np.ndarray:
-    """float32 `[N,H*W*C]` from 0 to 1."""
+    """Returns images as float32 `[N,H*W*C]` from 0 to 1."""
     return images.reshape(len(images), -1).astype(np.float32) / 255
 
 
 def walks(decode: Decode, starts: np.ndarray, ends: np.ndarray, columns: int, condition=None) -> np.ndarray:
-    """A row for each pair of latent values `[N,Z]`: what is decoded on the straight way from one to the other.
+    """Returns a row of images for each pair of latent values `[N,Z]`, decoded on the straight line between them.
 
-    A conditional model goes on with the class of the start.
+    A conditional model uses the class of the start, one-hot in `condition`, for the whole row.
     """
     share = np.linspace(0, 1, columns, dtype=np.float32)[None, :, None]
     return _decoded(decode, starts[:, None] * (1 - share) + ends[:, None] * share, condition)
 
 
 def traversals(decode: Decode, means: np.ndarray, rows: int, columns: int, condition=None) -> np.ndarray:
-    """A row for each of the latent values that vary most over some images: the first image with this one moved.
-
+    """Returns a row of images for each of the latent values that vary most, with this value changed in the first image.
     Args:
-        decode: Of the model.
+        decode: The model's decoder.
         means: Latent values of the images, float32 `[N,Z]`.
-        rows: Most rows.
+        rows: Largest number of rows.
         columns: Images in each row.
-        condition: One-hot classes of the images, for a conditional model.
+        condition: One-hot classes of the images; None for an unconditional model.
     """
     units = np.argsort(-means.var(0))[:rows]
     latents = np.tile(means[0], [len(units), columns, 1])

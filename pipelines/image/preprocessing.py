@@ -1,4 +1,4 @@
-"""The preparation and the preprocessing of every task whose images are only brought to one shape."""
+"""Preparation and preprocessing of images of one shape, for every task that needs no other preprocessing."""
 
 import collections
 import concurrent.futures
@@ -21,21 +21,21 @@ from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.pipelines.report.tiles import tiled
 
 _SHOWN = (4, 12)
-"""Rows and columns of the images that are shown."""
+"""Rows and columns of the picture of examples."""
 _HELD_OUT: tuple[Split, ...] = ("validation", "test")
 _DECODERS = 2
 _NAMED = 20
-"""Faults that are told by name where no image can be taken."""
+"""Number of faults that are listed if no image can be decoded."""
 _WAITING = 64
-"""Images that are decoded, or wait for it, at once."""
+"""Most images that are being decoded or waiting for it."""
 
 
 class ImagePreprocessing(Preprocessing):
-    """The names of the classes, and an image to show.
+    """The names of the classes, and an example image.
 
     Attributes:
-        class_names: In the order of the labels; empty without classes.
-        example: uint8 `[H,W,C]`.
+        class_names: Names of the classes in the order of the labels; empty without classes.
+        example: Example image, uint8 `[H,W,C]`.
     """
 
     def __init__(self, class_names: tuple[str, ...], example: np.ndarray):
@@ -50,10 +50,10 @@ class ImagePreprocessing(Preprocessing):
 
 
 class ImagePreparation(Preparation[ImagePreprocessing]):
-    """Images of one shape, with the index of their class where there are classes.
+    """Preparation of images of one shape, with the index of their class if there are classes.
 
-    The stores have the columns `image`, uint8 `[H,W,C]`, and `label`. The classes of files are those of the training
-    images: names sorted, numbers in the order of numbers.
+    The stores have the columns `image`, uint8 `[H,W,C]`, and `label`. If a data set does not name its classes, they are
+    those of the training images, sorted: numbers numerically, before names.
     """
 
     def __init__(self, source: ImageSource, shape: Shape):
@@ -63,14 +63,14 @@ class ImagePreparation(Preparation[ImagePreprocessing]):
         self._reader = Reader(source)
 
     def identity(self) -> Any:
-        """The shape and the images."""
+        """Returns the shape and the state of the images."""
         return [self._shape, self._reader.identity()]
 
     def learn(self, progress: Callable[[int], None]) -> ImagePreprocessing:
-        """The names of the classes, and the first training image as example.
+        """Finds the names of the classes, and takes the first training image as example.
 
         Raises:
-            UserError: If no training image can be taken, or another split has a class that the training images do not.
+            UserError: If no training image can be decoded, or another split has a class without training images.
         """
         names = self._reader.class_names()
         if names is None and self._source.label_feature is not None:
@@ -79,7 +79,7 @@ class ImagePreparation(Preparation[ImagePreprocessing]):
                 labels.add(found.label)
                 progress(found.size)
             numbers = {str(label): 0 for label in labels}
-            for split in _HELD_OUT:  # told now, not when all training images have been decoded
+            for split in _HELD_OUT:  # checked here, so that an error comes before all training images are decoded
                 for found in self._reader.images(split):
                     _number(split, found, numbers, told=False)
             names = [str(label) for label in sorted(labels, key=lambda label: (isinstance(label, str), label))]
@@ -93,24 +93,24 @@ class ImagePreparation(Preparation[ImagePreprocessing]):
         raise UserError("".join(faults) + f"The split 'train' of {self.name} has no image that can be taken.")
 
     def load(self, folder: Path) -> ImagePreprocessing:
-        """Reads them."""
+        """Loads the names of the classes and the example."""
         names = json.loads((folder / "classes.json").read_text(encoding="utf-8"))
         return ImagePreprocessing(tuple(names), tf.io.decode_png((folder / "example.png").read_bytes()).numpy())
 
     def columns(self, learned: ImagePreprocessing) -> Mapping[str, Column]:
-        """The image, and the label where there are classes."""
+        """Returns the column `image` and, with classes, `label`."""
         labels = {} if self._source.label_feature is None else {"label": Column("int64")}
         return {"image": Column("uint8", self._shape), **labels}
 
     def size(self, split: Split) -> Size:
-        """Bytes or examples to read."""
+        """Returns the bytes or examples of a split."""
         return self._reader.size(split)
 
     def write(self, learned: ImagePreprocessing, split: Split, writer: Writer) -> None:
-        """Decodes the images, several at once, and writes them in their order.
+        """Decodes the images in threads and writes them in order.
 
         Raises:
-            UserError: If one has a class that the training images do not have, or the data set does not name.
+            UserError: If an image's class is unknown: without training images, or not among the data set's classes.
         """
         told = self._reader.class_names() is not None
         numbers = {name: index for index, name in enumerate(learned.class_names)}
@@ -124,11 +124,11 @@ class ImagePreparation(Preparation[ImagePreprocessing]):
             writer.read(index + 1, found.size)
 
     def class_names(self, learned: ImagePreprocessing) -> tuple[str, ...]:
-        """Those of the preprocessing."""
+        """Returns the class names of the preprocessing."""
         return learned.class_names
 
     def show(self, learned: ImagePreprocessing, store: Store) -> np.ndarray:
-        """The first images, as one picture."""
+        """Returns the first images as one picture."""
         images = store.array("image")[: _SHOWN[0] * _SHOWN[1]]
         columns = min(_SHOWN[1], len(images))
         return tiled(images[: len(images) // columns * columns].reshape(-1, columns, *images.shape[1:]))
@@ -141,10 +141,10 @@ class ImagePreparation(Preparation[ImagePreprocessing]):
 
 
 def check_told_classes(told: bool, now: ImagePreprocessing, trained_with: ImagePreprocessing) -> None:
-    """Refuses images of other classes than those that a model was told in its training.
+    """Checks that a conditional model is used with the classes with which it was trained.
 
     Raises:
-        UserError: If a model that is `told` classes would take one for another.
+        UserError: If the model is conditional (`told`) and the class names differ.
     """
     if told and now.class_names != trained_with.class_names:
         raise UserError(
@@ -154,7 +154,7 @@ def check_told_classes(told: bool, now: ImagePreprocessing, trained_with: ImageP
 
 
 def _number(split: Split, found: Found, numbers: Mapping[str, int], told: bool) -> int:
-    """The index of an image's class: its label, if the data set has told the classes, else that of its name."""
+    """Returns the index of an image's class: its label if the data set names the classes (`told`), or by `numbers`."""
     if not told:
         if str(found.label) not in numbers:
             raise UserError(
@@ -163,7 +163,7 @@ def _number(split: Split, found: Found, numbers: Mapping[str, int], told: bool) 
                 "without classes"
             )
         return numbers[str(found.label)]
-    if found.label not in range(len(numbers)):  # Data sets mark images without a class by -1.
+    if found.label not in range(len(numbers)):  # data sets give images without a class the label -1
         raise UserError(
             f"{split}: image {found.name} has the label {found.label}, which is none of the {len(numbers)} classes; "
             "`data.source.label_feature: null` takes images without classes"
@@ -172,7 +172,7 @@ def _number(split: Split, found: Found, numbers: Mapping[str, int], told: bool) 
 
 
 def _in_threads(function: Callable[[Found], Any], items: Iterable[Found]) -> Iterator[tuple[Found, Any]]:
-    """Each item with what `function` gives for it, in order; some are under way at once, and not more."""
+    """Yields each item with the result of `function`, in order; reads at most `_WAITING` items ahead."""
     waiting: collections.deque[tuple[Found, concurrent.futures.Future]] = collections.deque()
     with concurrent.futures.ThreadPoolExecutor(_DECODERS) as pool:
         for item in items:

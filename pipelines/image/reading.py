@@ -1,4 +1,4 @@
-"""Images with or without classes, from TensorFlow Datasets or from files, read one after the other."""
+"""Reads images with or without classes, from TensorFlow Datasets or from files."""
 
 import dataclasses
 import os
@@ -17,13 +17,14 @@ from ikelos.pipelines.image import decoding
 from ikelos.pipelines.image.config import ImageSource, Shape, as_shape
 
 Label = str | int | None
-"""The name or number of a class, None without classes."""
+"""Name or number of a class; None without classes."""
 
 
 class FaultError(Exception):
-    """An image that cannot be taken: its kind, and what is wrong with it."""
+    """An image that cannot be used."""
 
     def __init__(self, kind: str, why: str):
+        """Takes the kind of fault, and what is wrong with the image."""
         super().__init__(kind, why)
         self.kind, self.why = kind, why
 
@@ -33,10 +34,10 @@ class Found:
     """An image that has not been decoded yet.
 
     Attributes:
-        name: A stable id: the data set's own feature `id`, the file's path, or a number behind these.
-        content: An image file's path or bytes, or pixels.
-        label: Of its class.
-        size: How much of the source it is, in the units of `Reader.size`.
+        name: Stable id: the data set's feature `id`, the file's path, or a split or path with a number.
+        content: Path or bytes of an image file, or pixels.
+        label: Name or number of its class.
+        size: Size in the units of `Reader.size`.
     """
 
     name: str
@@ -51,16 +52,16 @@ class Reader(reader.Reader[ImageSource]):
     suffixes = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", *sources.TFRECORDS)
 
     def class_names(self) -> list[str] | None:
-        """Those that a data set itself tells, in the order of its labels; None if there are none, or it tells none."""
+        """Returns the class names of a data set in the order of its labels; None if it has no classes or no names."""
         if self._source.files is not None or self._source.label_feature is None:
             return None
         return getattr(self.builder.info.features[self._source.label_feature], "names", None)
 
     def images(self, split: Split, start: int = 0) -> Iterator[Found]:
-        """The images of a split behind the first `start`, in an order that is the same each time.
+        """Yields the images of a split after the first `start`, in the same order each time.
 
         Raises:
-            UserError: As for `identity`; a TFRecord that is none, or an example of it without image or label.
+            UserError: As `identity`, and for a broken TFRecord or an example in it without image or label.
         """
         if self._source.files is None:
             yield from self._of_tfds(split, start)
@@ -68,7 +69,7 @@ class Reader(reader.Reader[ImageSource]):
         label = self._source.label_feature
         for name, features in self.in_files(split, start):
             if features is None:
-                # The folder that it is listed in, wherever a link leads to.
+                # The folder in which the file is listed, even if it is a link to another folder.
                 folder = None if label is None else printable(os.path.basename(os.path.dirname(os.path.abspath(name))))
                 yield Found(printable(name), pathlib.Path(name), folder, os.path.getsize(name))
             else:
@@ -79,7 +80,7 @@ class Reader(reader.Reader[ImageSource]):
         import tensorflow_datasets as tfds
 
         source = self._source
-        # Not decoded by the data set: a broken image would end the reading there.
+        # The data set must not decode the images itself: it would stop at a broken one.
         is_file = isinstance(self.builder.info.features[source.image_feature], tfds.features.Image)
         encoded = source.image_feature if is_file else None
         for name, example in sources.examples(source, self.builder, split, start, encoded):
@@ -87,7 +88,7 @@ class Reader(reader.Reader[ImageSource]):
             yield Found(name, example[source.image_feature], label, 1)
 
     def check_features(self, features: Mapping[str, Any]) -> None:
-        """Image and label must be there, and be such."""
+        """Raises UserError unless the image and label features exist and have fitting types."""
         specs = {name: feature.get_tensor_spec() for name, feature in features.items()}
 
         def check(what, name, fits):
@@ -107,17 +108,17 @@ class Reader(reader.Reader[ImageSource]):
 
 
 def pixels(content: pathlib.Path | bytes | np.ndarray, shape: Shape, resize: bool) -> np.ndarray:
-    """An image as uint8 `[H,W,C]`, by the decoder that the exported model has too.
+    """Returns an image as uint8 `[H,W,C]`, decoded as in exported models.
 
     Args:
-        content: An image file's path or bytes, or pixels.
-        shape: Of the result. Other channels are converted to grey or RGB.
-        resize: Whether an image of another height or width is resized, with antialiasing and not keeping its
-            proportions, or is a fault.
+        content: Path or bytes of an image file, or pixels.
+        shape: Shape of the result. Images with other channels are converted to grey or RGB.
+        resize: Whether an image of another height or width is resized, with antialiasing and without keeping its
+            proportions. If False, it is a fault.
 
     Raises:
-        FaultError: If it is not an image, or has another size.
-        UserError: If its file cannot be read now, which says nothing of the image.
+        FaultError: If the content is not a valid image, or the image has another size and `resize` is False.
+        UserError: If the file cannot be read at the moment, which is no fault of the image.
     """
     shape = as_shape(shape)
     if isinstance(content, pathlib.Path):
@@ -141,7 +142,7 @@ def _read(path):
 
 
 def _decoded(content, shape):
-    """Height and width of a file's image, and its pixels in the shape."""
+    """Returns the height and width of a file's image, and its pixels in the shape."""
     try:
         problem, size, found = decoding.read(tf.constant(content), shape)
     except tf.errors.InvalidArgumentError:
@@ -153,7 +154,7 @@ def _decoded(content, shape):
 
 
 def _label(name, features, feature):
-    """An example's class: one integer, or one name as bytes."""
+    """Returns the class of an example in a TFRecord: its one integer, or its one bytes value as a name."""
     if feature is None:
         return None
     numbers = list(features[feature].int64_list.value) if feature in features else []

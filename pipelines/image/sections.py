@@ -1,4 +1,4 @@
-"""Sections of a report that models show that make images."""
+"""Report sections of models that generate images."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,20 +13,20 @@ from ikelos.pipelines.report.figures import Panel, epoch_curves
 from ikelos.pipelines.report.sections import Film, Images, Picture
 
 COLUMNS, ROWS = 10, 5
-"""Of images, but for the grid of samples."""
+"""Columns and rows of images, except in the grid of samples."""
 _FRAMES = 24
-"""Of a film, at most and the last one."""
+"""Most frames of a film, not counting the last epoch's."""
 _COMPARED = 1000
-"""Test images, of which each is compared with each training image."""
+"""Most test images that are compared with all training images."""
 
 
 def drawn(samples: np.ndarray, shown: str, by_class: bool) -> Images:
-    """A grid of samples, uint8 `[rows,columns,H,W,C]`.
+    """Returns the section with the grid of samples.
 
     Args:
-        samples: The grid.
-        shown: What a pixel of them is: `the probability that a pixel is white`.
-        by_class: Whether each column was asked for a class.
+        samples: Grid of samples, uint8 `[rows,columns,H,W,C]`.
+        shown: Description of what is shown, such as `the probability that a pixel is white`.
+        by_class: Whether each column has a class of its own.
     """
     columns = " In each column, the class it was asked for." if by_class else ""
     return Images(
@@ -41,7 +41,7 @@ def drawn(samples: np.ndarray, shown: str, by_class: bool) -> Images:
 
 
 def distances(samples: np.ndarray, training: np.ndarray, test: np.ndarray) -> dict[str, float]:
-    """Median distance to the nearest training image, of the grid's samples and of the first test images."""
+    """Returns the median distance to the nearest training image, for the grid's samples and the first test images."""
     flat, test = samples.reshape(-1, *samples.shape[2:]), test[:_COMPARED]
     return {
         name: float(np.median(pictures.nearest(images, training)[1]))
@@ -50,7 +50,7 @@ def distances(samples: np.ndarray, training: np.ndarray, test: np.ndarray) -> di
 
 
 def copies(samples: np.ndarray, training: np.ndarray, medians: Mapping[str, float]) -> Images:
-    """Samples of the grid, and below each the nearest training image; `medians` are those of `distances`."""
+    """Returns the section with samples and their nearest training images; `medians` is the result of `distances`."""
     shown = samples[:, :COLUMNS].reshape(-1, *samples.shape[2:])[: 3 * COLUMNS]
     shown = shown[: len(shown) // 3 * 3]
     place, _ = pictures.nearest(shown, training)
@@ -71,7 +71,7 @@ def copies(samples: np.ndarray, training: np.ndarray, medians: Mapping[str, floa
 
 
 def rebuilt(images: np.ndarray, seen: np.ndarray, reconstructions: tf.Tensor) -> Images:
-    """Images uint8 `[N,H,W,C]` as they are, in black and white (0 and 1) and rebuilt (0 to 1)."""
+    """Returns the section with images uint8 `[N,H,W,C]`, their pixels (0 or 1) and their reconstructions (0 to 1)."""
     rows = [images, pictures.shades(seen), pictures.shades(reconstructions)]
     return Images(
         heading="Reconstructions",
@@ -91,19 +91,19 @@ OF_LATENTS = (
     "between two latent values drawn at random",
     "One sample, with one latent value moved from two standard deviations below the mean of some samples to two above",
 )
-"""What `latent_space` walks between, and what it moves."""
+"""Words of `latent_space`: between what it interpolates, and what it changes."""
 
 
 def latent_space(
     decode: Decode, means: np.ndarray, classes: tf.Tensor | None, words: tuple[str, str] = OF_IMAGES
 ) -> list[Images]:
-    """Walks from one image to another, and one latent value at a time; images are taken as they come.
+    """Returns sections that interpolate between images and change one latent value at a time, without hand-picking.
 
     Args:
-        decode: Of the model.
+        decode: The model's decoder.
         means: Latent values of images, float32 `[N,Z]`.
-        classes: Of these images, one-hot, for a conditional model.
-        words: `OF_IMAGES`, if they are the test images', or `OF_LATENTS`.
+        classes: One-hot classes of these images; None for an unconditional model.
+        words: `OF_IMAGES` if the latent values are those of test images, else `OF_LATENTS`.
     """
     walked, moved = words
     pairs = min(ROWS, len(means) // 2)
@@ -126,11 +126,11 @@ def latent_space(
 
 
 def film(folder: Path, history: Sequence[Mapping[str, Any]]) -> Film:
-    """How the grid of samples came about: the pictures that a stage left after its epochs.
+    """Returns the film of the grid of samples over the training, from the pictures that a stage wrote after epochs.
 
     Args:
-        folder: The stage's.
-        history: Its records.
+        folder: Folder of the stage.
+        history: Records of the stage.
     """
     epochs = [record for record in history if record["event"] == "epoch" and "picture" in record]
     shown = epochs[:: -(-len(epochs) // _FRAMES)]
@@ -145,7 +145,7 @@ def film(folder: Path, history: Sequence[Mapping[str, Any]]) -> Film:
 
 
 def adversaries(history: Sequence[Mapping[str, Any]]) -> Picture:
-    """Whether the discriminator has won, or the generator collapsed, over the training."""
+    """Returns curves that show whether the discriminator has won or the generator has collapsed."""
     return Picture(
         heading="Is it a fair contest?",
         prose=[
@@ -167,7 +167,7 @@ def adversaries(history: Sequence[Mapping[str, Any]]) -> Picture:
 
 
 def latent_usage(figures: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> Picture:
-    """How much of a variational autoencoder's latent space is used, over the training and at its end."""
+    """Returns curves that show how much of a variational autoencoder's latent space is used."""
     active, size = figures["active_units"], figures["latent_size"]
     epochs = [dict(record) for record in history if record["event"] == "epoch"]
     return Picture(

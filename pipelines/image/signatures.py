@@ -1,4 +1,4 @@
-"""Images in and out of a graph: as numbers, and as files."""
+"""Serving signatures of image models, with images as numbers and as files."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,13 +14,20 @@ from ikelos.serving import Signature
 class ImageSignatures:
     """Makes the signatures of an image model, which share their inputs.
 
-    Their functions take, by keyword, of each row: `image`, shades float32 `[B,H,W,C]` from 0 to 1; `latents` float32
-    `[B,Z]`; `seed` int64 `[B]`; `label` int64 `[B]`, the class's number, which all take whose model is told classes.
+    The functions of the signatures take some of these keyword arguments: `image`, intensities from 0 to 1, float32
+    `[B,H,W,C]`; `latents`, float32 `[B,Z]`; `seed`, int64 `[B]`; and `label`, int64 `[B]`, the index of the class,
+    which is always present if the model is conditional.
     """
 
     def __init__(self, shape: Shape, latent_size: int, class_names: tuple[str, ...], example: np.ndarray, resize: bool):
-        """Takes the names of the classes that the model is told, if any, an image to show, uint8 `[H,W,C]`, and whether
-        files of another height or width are resized (`ImageSource.resize`) or refused.
+        """Prepares the inputs' specifications and examples.
+
+        Args:
+            shape: Shape (H, W, C) of the images.
+            latent_size: Number of latent values, Z.
+            class_names: Names of the classes; empty for an unconditional model.
+            example: Example image, uint8 `[H,W,C]`.
+            resize: Whether image files of another height or width are resized (`ImageSource.resize`) or rejected.
         """
         shape = as_shape(shape)
         self._shape, self._class_names, self._resize = shape, class_names, resize
@@ -40,13 +47,13 @@ class ImageSignatures:
         }
 
     def make(self, name: str, function: Callable[..., dict[str, tf.Tensor]], inputs: tuple[str, ...], doc: str):
-        """A signature of these inputs, and of `label` where the model is told classes."""
+        """Returns a signature with these inputs, and `label` if the model is conditional."""
         names = (*inputs, "label") if self._class_names else inputs
         specs = {key: self._specs[key] for key in names}
         return Signature(name, function, specs, {key: self._examples[key] for key in names}, doc)
 
     def of_files(self, name: str, function: Callable[..., dict[str, tf.Tensor]], inputs: tuple[str, ...], doc: str):
-        """As `make`, with image files in `image_bytes` in place of `image`."""
+        """Returns a signature as `make` does, with image files in `image_bytes` instead of `image`."""
 
         def from_files(image_bytes, **others):
             return function(image=decoded(image_bytes, self._shape, self._resize), **others)
@@ -54,7 +61,7 @@ class ImageSignatures:
         return self.make(name, from_files, tuple("image_bytes" if key == "image" else key for key in inputs), doc)
 
     def condition(self, label: tf.Tensor | None) -> tf.Tensor | None:
-        """One-hot classes, checked when they are run; None for a model that is told none."""
+        """Returns one-hot classes, whose range is checked when run; None if `label` is None."""
         if label is None:
             return None
         count = len(self._class_names)
@@ -67,15 +74,15 @@ class ImageSignatures:
 
 
 def decoded(files: tf.Tensor, shape: Shape, resize: bool) -> tf.Tensor:
-    """Shades float32 `[B,H,W,C]` from 0 to 1 of image files, brought to the shape as the training images were.
+    """Decodes image files to intensities float32 `[B,H,W,C]` from 0 to 1, in the same way as the training images.
 
     Args:
         files: string `[B]`.
-        shape: Of an image.
-        resize: Whether images of another height or width are resized, or refused.
+        shape: Shape (H, W, C) of the result.
+        resize: Whether images of another height or width are resized or rejected.
 
     Raises:
-        tf.errors.InvalidArgumentError: When it is run, for what is not an image or, unless `resize`, has another size.
+        tf.errors.InvalidArgumentError: When run, if a file is not an image or, unless `resize`, has another size.
     """
 
     shape = as_shape(shape)
@@ -96,16 +103,16 @@ def decoded(files: tf.Tensor, shape: Shape, resize: bool) -> tf.Tensor:
 
 
 def encoded(images: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Outputs of a signature: images float32 `[B,H,W,C]` from 0 to 1, and the same as PNG files."""
+    """Returns the outputs of a signature: images float32 `[B,H,W,C]` from 0 to 1, and the same as PNG files."""
     pixels = tf.cast(tf.round(255 * images), tf.uint8)
     return {"image": images, "image_bytes": tf.map_fn(tf.io.encode_png, pixels, fn_output_signature=tf.string)}
 
 
 def keys(seed: tf.Tensor) -> tf.Tensor:
-    """Keys int32 `[B,2]` of random numbers, one for each seed int64 `[B]`."""
+    """Returns the keys int32 `[B,2]` of stateless random ops, one for each seed int64 `[B]`."""
     return tf.bitcast(seed, tf.int32)
 
 
 def by_row(function: Callable[..., tf.Tensor], rows: Any, dtype: tf.DType = tf.float32) -> tf.Tensor:
-    """`function` of each row by itself: what it draws must not depend on the row's mates."""
+    """Applies `function` to each row separately, so that its random numbers do not depend on other rows."""
     return tf.map_fn(function, rows, fn_output_signature=dtype)

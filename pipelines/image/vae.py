@@ -1,4 +1,4 @@
-"""The convolutional variational autoencoder of images whose pixels are 0 and 1."""
+"""A convolutional variational autoencoder for images whose pixels are 0 or 1."""
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ NAME = "vae"
 
 
 def build(settings: VAE, shape: Shape, num_classes: int) -> layers.VariationalAutoencoder:
-    """The untrained model, built; `num_classes` are those it is told, 0 for none."""
+    """Returns the untrained model, built; with `num_classes` 0 it is unconditional."""
     posterior = layers.Normal(settings.latent_size, name="posterior")
     encoder = _encoder(settings, shape, num_classes)
     model = layers.VariationalAutoencoder(
@@ -38,7 +38,7 @@ def build(settings: VAE, shape: Shape, num_classes: int) -> layers.VariationalAu
 
 
 def initialize(model: layers.VariationalAutoencoder, examples: np.ndarray, seed: int) -> None:
-    """Lets a VampPrior's pseudo-inputs begin as training images, uint8 `[N,H,W,C]`, chosen by the seed."""
+    """Sets a VampPrior's pseudo-inputs to training images, uint8 `[N,H,W,C]`, chosen by the seed."""
     if isinstance(model.prior, layers.VampPrior):
         pseudo_inputs = model.prior.pseudo_inputs
         chosen = np.random.default_rng(seed).permutation(len(examples))[: pseudo_inputs.shape[0]]

@@ -1,1 +1,1 @@
-"""The tasks: each a folder with `config.py` (its typed recipe) and `task.py` (its functions)."""
+"""The tasks, one folder each, with `config.py` (the typed recipe) and `task.py` (the class `Task`)."""

@@ -1,1 +1,1 @@
-"""Text: documents, vocabularies, windows of tokens as tf.data sets, and text in and out of a graph."""
+"""Text: documents, vocabularies, windows of tokens as tf.data sets, signatures, and report sections."""

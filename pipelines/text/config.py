@@ -1,4 +1,4 @@
-"""Sections of recipes of text tasks. Imports nothing heavy."""
+"""Recipe sections that text tasks share. Imports nothing heavy."""
 
 from typing import Annotated, Literal, Self
 
@@ -13,19 +13,19 @@ class TextSource(Source):
     """Text documents.
 
     Attributes:
-        text_feature: the feature that holds the text; of no meaning for text files.
+        text_feature: Name of the feature with the text; ignored for text files.
     """
 
     text_feature: str = "text"
 
 
 class Vocabulary(Section):
-    """What a token is.
+    """The vocabulary of tokens.
 
     Attributes:
         kind: `character`, `byte`, or SentencePiece's `bpe` or `unigram`.
-        size: Most tokens to have, special ones included; null takes every character there is (`character`) or is
-            implied (`byte`).
+        size: Largest number of tokens, special ones included; null for every character that occurs (`character`), and
+            always null for `byte`.
     """
 
     kind: Literal["character", "byte", "bpe", "unigram"]
@@ -44,12 +44,12 @@ class Samples(Section):
     """The texts that a model writes for the report and, each epoch, for TensorBoard.
 
     Attributes:
-        prompts: What each sample begins with; may be empty. Null for those known of the data set, else no text, and the
-            beginning of the validation text.
-        length: Tokens to add.
-        temperature: 0 takes the likeliest token.
-        top_k: 0 takes all tokens.
-        top_p: 1 takes all tokens.
+        prompts: Beginnings of the samples; an empty list for no samples. Null takes the data set's prompts; if it has
+            none, an empty prompt and the beginning of the validation text.
+        length: Number of tokens to generate.
+        temperature: Sampling temperature; 0 takes the most likely token.
+        top_k: Number of most likely tokens to sample from; 0 for all tokens.
+        top_p: Cumulative probability of the most likely tokens to sample from; 1 for all tokens.
     """
 
     prompts: tuple[str, ...] | None

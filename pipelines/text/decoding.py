@@ -1,4 +1,4 @@
-"""Text in, text out: the vocabulary, a language model and the decoding loop in one graph."""
+"""Text generation in one graph: encoding the prompt, the language model's decoding loop, and decoding its tokens."""
 
 import keras
 import tensorflow as tf
@@ -8,15 +8,15 @@ from ikelos.pipelines.text.vocabulary.special import BEGIN, END, PAD, UNKNOWN
 
 
 def prompt_tokens(vocabulary, text: tf.Tensor, context: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """The end of each text that fits the context, behind the begin-of-text token.
+    """Returns the tokens at the end of each text, as many as fit the context, after the begin-of-text token.
 
     Args:
-        vocabulary: Has `encode`.
+        vocabulary: Vocabulary with `encode`.
         text: string `[B]`.
-        context: T, most tokens to keep, the begin-of-text token included.
+        context: Most tokens to keep, the begin-of-text token included.
 
     Returns:
-        int32 `[B,P]`, padded at the end, and lengths int32 `[B]`, each at least 1.
+        The tokens, int32 `[B,T]`, padded at the end, and their lengths, int32 `[B]`, each at least 1.
     """
     tokens = vocabulary.encode(text)[:, 1 - context :] if context > 1 else vocabulary.encode(text)[:, :0]
     tokens = tf.concat([tf.fill([tf.shape(text)[0], 1], BEGIN), tokens], axis=1)
@@ -34,16 +34,16 @@ def continue_text(
     top_p: tf.Tensor,
     seed: tf.Tensor,
 ) -> tf.Tensor:
-    """Writes on from prompts; each row depends on its own inputs alone.
+    """Continues prompts; each row of the result depends only on its own inputs.
 
     Args:
-        model: With `start`, `advance` and `context`, as `ikelos.layers.TransformerLanguageModel`.
-        vocabulary: Has `size`, `encode` and `decode`.
-        max_length: Most tokens that a row may ask for.
+        model: Model with `start`, `advance` and `context`, such as `ikelos.layers.TransformerLanguageModel`.
+        vocabulary: Vocabulary with `size`, `encode` and `decode`.
+        max_length: Upper limit of `length`.
         prompt: string `[B]`.
-        length: int32 `[B]`, tokens to add, at most `max_length`; fewer where the model ends the text.
-        temperature: float32 `[B]`, at least 0 and finite; 0 takes the likeliest token.
-        top_k: int32 `[B]`, at least 0; 0 takes all tokens.
+        length: int32 `[B]`, number of tokens to generate, at most `max_length`; the model may end a text earlier.
+        temperature: float32 `[B]`, at least 0 and finite; 0 takes the most likely token.
+        top_k: int32 `[B]`, at least 0; 0 for all tokens.
         top_p: float32 `[B]` in (0, 1].
         seed: int64 `[B]`.
 
@@ -51,7 +51,7 @@ def continue_text(
         string `[B]`, the new text without the prompt.
 
     Raises:
-        tf.errors.InvalidArgumentError: When run, if a number is out of its range; the message names the input.
+        tf.errors.InvalidArgumentError: When run, if a number is out of range; the message names the input.
     """
     checks = [
         _within("length", length, 0, max_length),
@@ -61,9 +61,9 @@ def continue_text(
     ]
     with tf.control_dependencies(checks):
         tokens, prompt_lengths = prompt_tokens(vocabulary, prompt, model.context)
-        # Always `max_length` numbers, whatever this batch asks for: a row's must not depend on its mates.
+        # Always `max_length` numbers: a row's random numbers must not depend on the lengths of other rows.
         uniforms = row_uniforms(seed, max_length)
-    # Text is made of tokens that stand for text, and of the token that ends it.
+    # Only tokens that stand for text, and the end-of-text token, may be generated.
     allowed = tf.reduce_all(tf.range(vocabulary.size)[:, None] != [PAD, BEGIN, UNKNOWN], axis=-1)
     choose = chain(allow(allowed), sampling(uniforms, temperature, top_k, top_p))
     return vocabulary.decode(generate(model, tokens, prompt_lengths, length, choose, END, PAD))

@@ -1,6 +1,6 @@
-"""Documents of text, from TensorFlow Datasets or from files, read piece by piece: one may be larger than memory.
+"""Reads text documents from TensorFlow Datasets or files, piece by piece, so that one may be larger than memory.
 
-TensorFlow is imported when they are read.
+TensorFlow is imported only when documents are read.
 """
 
 import codecs
@@ -29,10 +29,10 @@ class Document:
     """A text that has not been read yet.
 
     Attributes:
-        name: A stable id: the data set's own feature `id`, the file's path, or a number behind these.
-        open: Opens its bytes.
-        size: How much of the source it is, in the units of `Reader.size`.
-        start: The byte of a file at which it begins.
+        name: Stable id: the data set's feature `id`, the file's path, or a split or path with a number.
+        open: Function that opens the document as a binary file.
+        size: Size in the units of `Reader.size`.
+        start: Offset in bytes of the document's beginning within its file.
     """
 
     name: str
@@ -46,9 +46,10 @@ class Piece:
     """A part of a document's text.
 
     Attributes:
-        text: Ends behind a line if it is not the document's end, unless the line is longer than a piece.
-        end: In the document's bytes.
-        last: Whether the document ends with it.
+        text: Text of the piece. It ends with the end of a line, unless the line is longer than a piece or the document
+            ends.
+        end: Offset in bytes of the piece's end within the document.
+        last: Whether it is the document's last piece.
     """
 
     text: str
@@ -63,10 +64,10 @@ class Reader(reader.Reader[TextSource]):
     divisible = (".txt",)
 
     def documents(self, split: Split, start: int = 0) -> Iterator[Document]:
-        """The documents of a split behind the first `start`, in an order that is the same each time.
+        """Yields the documents of a split after the first `start`, in the same order each time.
 
         Raises:
-            UserError: As for `identity`; a TFRecord that is none, or an example of it without the text.
+            UserError: As `identity`, and for a broken TFRecord or an example in it without the text.
         """
         feature = self._source.text_feature
         if self._source.files is None:
@@ -87,9 +88,9 @@ class Reader(reader.Reader[TextSource]):
 
     @functools.cached_property
     def parts(self) -> Mapping[Split, tuple[int, int]] | None:
-        """First byte, and that behind the last, of each split in the one file that is divided; None of other sources.
+        """Range of bytes `(start, end)` of each split, if a single file is divided; None for other sources.
 
-        A part begins with a line; the validation text and the test text are at the end.
+        Each part begins at the beginning of a line; the validation text and then the test text are at the file's end.
         """
         if not isinstance(self._source.splits, Shares) or self.paths["train"] != self.paths["test"]:
             return None
@@ -107,14 +108,14 @@ class Reader(reader.Reader[TextSource]):
         return {"train": (0, validation), "validation": (validation, test), "test": (test, size)}
 
     def size(self, split: Split) -> Size:
-        """How much there is to read of a split."""
+        """Returns how much data a split has."""
         if self.parts is None:
             return super().size(split)
         first, end = self.parts[split]
         return Size(end - first, "bytes")
 
     def check_features(self, features: Mapping[str, Any]) -> None:
-        """The text must be there, and be one."""
+        """Raises UserError unless `text_feature` is a feature of the data set and a text."""
         import tensorflow as tf
 
         specs = {name: feature.get_tensor_spec() for name, feature in features.items()}
@@ -127,10 +128,10 @@ class Reader(reader.Reader[TextSource]):
 
 
 def fault(document: Document) -> tuple[str, str] | None:
-    """The kind of fault that a document has, and what it is; None for UTF-8 text. Reads all of it.
+    """Reads a whole document; returns the kind and the description of its fault, or None if it is valid UTF-8 text.
 
     Raises:
-        UserError: If its file cannot be read now, which says nothing of the text.
+        UserError: If the file cannot be read at the moment, which is no fault of the document.
     """
     decoder, begin, first = codecs.getincrementaldecoder("utf-8")(), document.start, b""
     try:
@@ -157,7 +158,7 @@ def fault(document: Document) -> tuple[str, str] | None:
 
 
 def _mended(document: Document, encoding: str) -> str:
-    """The command that makes UTF-8 of a file that has an encoding."""
+    """Returns advice for an error: the command that converts a text file from `encoding` to UTF-8."""
     name = document.name
     if not name.lower().endswith(Reader.divisible):
         return ""
@@ -166,10 +167,10 @@ def _mended(document: Document, encoding: str) -> str:
 
 
 def pieces(document: Document, start: int = 0) -> Iterator[Piece]:
-    """The text of a document without fault behind its first `start` bytes, where a piece ended; none if it is empty.
+    """Yields the pieces of a document without faults from byte `start` on, where a piece must begin.
 
-    Where a piece ends depends on nothing but where it begins, so that who goes on behind one finds the same pieces. A
-    byte-order mark at the beginning is no text; line ends stay as they are.
+    A piece's end depends only on its beginning, so a resumed reading yields the same pieces. A byte-order mark at the
+    document's beginning is skipped; line ends are kept. An empty document has no pieces.
     """
     with document.open() as file:
         if start == 0 and file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8:
@@ -186,7 +187,7 @@ def pieces(document: Document, start: int = 0) -> Iterator[Piece]:
 
 
 def _whole_characters(text: bytes) -> int:
-    """How many bytes of it are whole characters."""
+    """Returns the number of bytes before the last character of a text, which may be incomplete."""
     first = len(text) - 1
     while text[first] & 0xC0 == 0x80:  # not the first byte of a character
         first -= 1
@@ -207,7 +208,7 @@ def _part_opener(path: str, start: int, end: int) -> Callable[[], BinaryIO]:
 
 
 def _line_behind(file: BinaryIO, place: int) -> int:
-    """Where the first line begins that does so at a byte or behind it."""
+    """Returns the offset of the first beginning of a line at or after `place`."""
     file.seek(max(place - 1, 0))
     while line := file.readline(PIECE_BYTES):
         if line.endswith(b"\n"):
@@ -216,18 +217,18 @@ def _line_behind(file: BinaryIO, place: int) -> int:
 
 
 class _Part(io.RawIOBase):
-    """A file's bytes from `start` to before `end`."""
+    """Binary file of the bytes `[start, end)` of another file."""
 
     def __init__(self, path: str, start: int, end: int):
         self._file, self._start, self._end = io.BufferedReader(io.FileIO(path)), start, end
         self.seek(0)
 
     def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
-        """From its own beginning."""
+        """Seeks to `place`, counted from the beginning of the part."""
         return self._file.seek(self._start + place) - self._start
 
     def read(self, size: int = -1) -> bytes:
-        """At most so many bytes."""
+        """Reads at most `size` bytes, or all that remain."""
         left = self._end - self._file.tell()
         return self._file.read(left if size < 0 else min(size, left))
 

@@ -1,4 +1,4 @@
-"""Documents in tokens, and the preprocessing of every task that learns a vocabulary and nothing else."""
+"""Preparation of documents as tokens, for every task whose preprocessing is a vocabulary alone."""
 
 import dataclasses
 import zlib
@@ -22,19 +22,19 @@ from ikelos.pipelines.text.vocabulary import Vocabulary
 from ikelos.pipelines.text.vocabulary.special import END
 
 _MOST_LEARNED_FROM = 1 << 26
-"""Characters of text that subwords are learned from: SentencePiece holds them all in memory, several times."""
+"""Most characters from which subwords are learned: SentencePiece holds several copies of them in memory."""
 _SHOWN, _SHOWN_TOKENS = 3, 200
 _EXAMPLE = 40
-"""Characters of an example, at most."""
+"""Most characters of the example."""
 _EXAMPLE_FILE = "example.txt"
 
 
 class TextPreprocessing(Preprocessing):
-    """A vocabulary, fitted on the training documents, and a text to show.
+    """A vocabulary fitted on the training documents, and an example text.
 
     Attributes:
-        vocabulary: What turns text to tokens and back.
-        example: The first words of the validation text.
+        vocabulary: Vocabulary that encodes and decodes text.
+        example: First words of the validation text.
     """
 
     def __init__(self, vocabulary: Vocabulary, example: str):
@@ -49,22 +49,22 @@ class TextPreprocessing(Preprocessing):
 
 
 class TextPreparation(Preparation[TextPreprocessing]):
-    """Documents as tokens, each ending with the end-of-text token, by a vocabulary fitted on the training documents.
+    """Preparation of documents as tokens, by a vocabulary that is fitted on the training documents.
 
-    The stores have the columns `tokens` (ragged; uint16 where the vocabulary fits) and `characters`, the number of
-    characters of each document. Empty documents are left out: there is nothing to learn from them, and no likelihood
-    of their characters.
+    The stores have the columns `tokens` (ragged; uint16 if the vocabulary is small enough; each document ends with the
+    end-of-text token) and `characters`, the number of characters of each document. Empty documents are left out: there
+    is nothing to learn from them, and a likelihood per character is undefined.
     """
 
     def __init__(self, source: config.TextSource, settings: config.Vocabulary, taken: Path | None = None):
-        """`taken` is a folder with a vocabulary, which is taken as it is."""
+        """Keeps the settings; `taken` is a folder with a vocabulary to use instead of fitting one."""
         self.name = source.tfds or "texts"
         self.allowed_faults = source.allowed_faults
         self._source, self._settings, self._taken = source, settings, taken
         self._reader = Reader(source)
 
     def identity(self) -> Any:
-        """The vocabulary's settings, or sum if it is taken; the documents; how long an example is."""
+        """Returns the vocabulary's settings (or its sum if taken over), the documents' state, the example's length."""
         words: Any = self._settings.model_dump(mode="json")
         if self._taken is not None:
             content = [path.read_bytes() for path in sorted(self._taken.glob(f"{vocabulary.FILES}.*"))]
@@ -72,10 +72,10 @@ class TextPreparation(Preparation[TextPreprocessing]):
         return [words, self._reader.identity(), _EXAMPLE]
 
     def taking_over(self, folder: Path) -> "TextPreparation":
-        """With the vocabulary in a folder: the tokens of its model.
+        """Returns this preparation with the vocabulary in a folder, so that the tokens are those of a trained model.
 
         Raises:
-            UserError: If the settings ask for another vocabulary.
+            UserError: If the vocabulary does not agree with the settings.
         """
         taken, asked = vocabulary.load(folder), self._settings
         if taken.kind != asked.kind or (asked.size is not None and taken.size > asked.size):
@@ -86,7 +86,7 @@ class TextPreparation(Preparation[TextPreprocessing]):
         return TextPreparation(self._source, asked, folder)
 
     def learn(self, progress: Callable[[int], None]) -> TextPreprocessing:
-        """Fits the vocabulary, unless one is taken, and looks at the beginning of the validation text."""
+        """Fits the vocabulary, unless one is taken over, and finds the example in the validation text."""
         beginnings = (beginning(item.piece.text) for item in self._items("validation") if item.piece)
         example = next(filter(None, beginnings), "")
         if self._taken is not None:
@@ -97,21 +97,21 @@ class TextPreparation(Preparation[TextPreprocessing]):
         return TextPreprocessing(vocabulary.fit(self._settings.kind, texts, self._settings.size), example)
 
     def load(self, folder: Path) -> TextPreprocessing:
-        """Reads them."""
+        """Loads the vocabulary and the example."""
         return TextPreprocessing(vocabulary.load(folder), (folder / _EXAMPLE_FILE).read_bytes().decode())
 
     def columns(self, learned: TextPreprocessing) -> Mapping[str, Column]:
-        """Tokens and the number of characters."""
+        """Returns the columns `tokens` and `characters`."""
         dtype = "uint16" if learned.vocabulary.size <= 1 << 16 else "uint32"
         return {"tokens": Column(dtype, ragged=True), "characters": Column("int64")}
 
     def size(self, split: Split) -> Size:
-        """Bytes or examples to read."""
+        """Returns the bytes or examples of a split."""
         return self._reader.size(split)
 
     def write(self, learned: TextPreprocessing, split: Split, writer: Writer) -> None:
         """Encodes the documents, long ones piece by piece."""
-        # Where to go on: the document's number, its byte, and how many characters come before that.
+        # Where to resume: the document's index, the offset in bytes, and the number of characters before it.
         number, byte, characters = writer.cursor or (0, 0, 0)
         for item in self._items(split, number, byte):
             if item.fault:
@@ -128,7 +128,7 @@ class TextPreparation(Preparation[TextPreprocessing]):
                 writer.read([item.number + 1, 0, 0], item.read)
 
     def show(self, learned: TextPreprocessing, store: Store) -> list[str]:
-        """The beginnings of the first documents."""
+        """Returns the beginnings of the first documents."""
         tokens = store.ragged("tokens")
         first = [tokens[place][:_SHOWN_TOKENS].astype(np.int32) for place in range(min(_SHOWN, len(store)))]
         return [text.decode() for text in learned.vocabulary.decode(tf.ragged.constant(first).to_tensor()).numpy()]
@@ -140,7 +140,7 @@ class TextPreparation(Preparation[TextPreprocessing]):
             progress(item.read)
 
     def _items(self, split: Split, start: int = 0, byte: int = 0) -> Iterator["_Item"]:
-        """What there is from a byte of a document on; of empty documents and of those with a fault one item each."""
+        """Yields the pieces from byte `byte` of document `start` on, and one item per empty or faulty document."""
         for number, document in enumerate(self._reader.documents(split, start), start):
             fault = documents.fault(document)
             read, empty = min(byte, document.size), True
@@ -155,7 +155,7 @@ class TextPreparation(Preparation[TextPreprocessing]):
 
 @dataclasses.dataclass(frozen=True)
 class _Item:
-    """A piece of a document, or what takes its place; `read` is by how much of the source it is further."""
+    """A piece of a document, or an empty or faulty document; `read` is how much of the source it took."""
 
     number: int
     name: str
@@ -165,7 +165,7 @@ class _Item:
 
 
 def beginning(text: str) -> str:
-    """The first whole words of a text, with the space behind them; of one long word, a part."""
+    """Returns the first whole words of a text with the space after them, or part of the first word if it is long."""
     text = text.lstrip()
     if len(text) <= _EXAMPLE:
         return text
@@ -175,9 +175,9 @@ def beginning(text: str) -> str:
 
 
 def thinned(texts: Iterable[str], most: int) -> list[str]:
-    """The lines of some texts, or of so many characters of them as are allowed.
+    """Returns the lines of some texts, thinned out until they have at most `most` characters.
 
-    Which lines are kept of more is decided by their hashes, so that the same texts give the same lines.
+    Hashes of the lines decide which are kept, so the same texts give the same lines.
     """
     kept: list[str] = []
     size, limit = 0, 1 << 32

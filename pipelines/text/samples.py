@@ -1,4 +1,4 @@
-"""Texts that a model writes for people to look at."""
+"""Sample texts of a language model, and their section of the report."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,12 @@ from ikelos.pipelines.text.config import Samples
 from ikelos.pipelines.text.decoding import continue_text
 from ikelos.pipelines.text.vocabulary import Vocabulary
 
-# One for all calls: samples are written each epoch, and tracing the loop takes longer than running it.
+# Shared by all calls: samples are written each epoch, and tracing the loop takes longer than running it.
 _continue_text = tf.function(continue_text)
 
 
 def write(settings: Samples, prompts: Sequence[str], vocabulary: Vocabulary, model: keras.Model) -> list[str]:
-    """Each prompt with what the model writes behind it; the seed is the prompt's place."""
+    """Returns each prompt with the model's continuation; the seed is the prompt's index."""
     count = len(prompts)
     if not count:
         return []
@@ -34,7 +34,7 @@ def write(settings: Samples, prompts: Sequence[str], vocabulary: Vocabulary, mod
 
 
 def section(settings: Samples, prompts: Sequence[str], texts: Sequence[str]) -> list[sections.Section]:
-    """The report's section of what `write` gave; none without prompts."""
+    """Returns the report's section with the texts of `write`; an empty list without prompts."""
     if not prompts:
         return []
     return [

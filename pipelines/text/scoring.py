@@ -1,4 +1,4 @@
-"""The likelihood of texts, in the graph: the same windows as `ikelos.pipelines.text.windows.strided`."""
+"""Log-likelihood of texts in the graph, with the windows of `ikelos.pipelines.text.windows.strided`."""
 
 import keras
 import tensorflow as tf
@@ -6,22 +6,22 @@ import tensorflow as tf
 from ikelos.pipelines.text.vocabulary.special import BEGIN, PAD, UNKNOWN
 
 _WINDOWS_AT_ONCE = 32
-"""Keeps the logits small (`32 x T x V` numbers), however long a text is."""
+"""Limits the logits to `32 x T x V` numbers, however long a text is."""
 
 
 def log_likelihood(
     model: keras.Model, tokens: tf.RaggedTensor, context: int, stride: int, unknown_cost: float
 ) -> tf.Tensor:
-    """Log-likelihood of each row of tokens given the begin-of-text token, in nats.
+    """Returns the log-likelihood of each row of tokens given the begin-of-text token, in nats.
 
-    A row's first window counts its first T tokens, each later one the next `stride` tokens at its end.
+    A row's first window counts its first T tokens; each later window counts the next `stride` tokens, at its end.
 
     Args:
-        model: Maps int32 `[B,T]` to logits `[B,T,V]`.
+        model: Model from int32 `[B,T]` to logits `[B,T,V]`.
         tokens: int32 `[B,(n)]`.
-        context: T.
-        stride: Tokens that each later window counts, at most T.
-        unknown_cost: Nats to name the character behind one unknown token.
+        context: Tokens in a window, T.
+        stride: Tokens counted by each later window, at most T.
+        unknown_cost: Nats added for each unknown token, the cost of naming the character that it stands for.
 
     Returns:
         float32 `[B]`; 0 for an empty row.
@@ -32,7 +32,7 @@ def log_likelihood(
     row = tf.repeat(tf.range(tf.shape(lengths)[0]), windows)
     order = tf.range(tf.size(row)) - tf.gather(tf.cumsum(windows, exclusive=True), row)
     length = tf.gather(lengths, row)
-    # What a window counts: from `new` to `end`; it begins a whole context before its end, or with the row.
+    # A window counts the tokens `[new, end)`; it begins T tokens before its end, or at the row's beginning.
     end = tf.minimum(context + order * stride, length)
     new = tf.where(order == 0, 0, context + (order - 1) * stride)
     at = tf.maximum(end - context, 0)[:, None] + tf.range(context)

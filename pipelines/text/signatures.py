@@ -1,4 +1,4 @@
-"""What the server of a language model offers: text in, text and likelihoods out."""
+"""Serving signatures of language models, which take text and return text and likelihoods."""
 
 import keras
 import tensorflow as tf
@@ -13,14 +13,14 @@ _TOP_TOKENS = 10
 
 
 def score(name: str, vocabulary: Vocabulary, model: keras.Model, stride: int, example: str) -> Signature:
-    """The likelihood of a text, and which tokens may follow it.
+    """Returns the signature of a text's likelihood and of the tokens that may follow it.
 
     Args:
-        name: Of the signature.
-        vocabulary: The model's.
-        model: With `start`, `advance` and `context`, as `ikelos.layers.TransformerLanguageModel`.
-        stride: Tokens that each window but the first counts.
-        example: A text.
+        name: Name of the signature.
+        vocabulary: Vocabulary of the model.
+        model: Model with `start`, `advance` and `context`, such as `ikelos.layers.TransformerLanguageModel`.
+        stride: Tokens counted by each window after the first.
+        example: Example of a text.
     """
     top = min(_TOP_TOKENS, vocabulary.size - SPECIAL)
 
@@ -28,7 +28,7 @@ def score(name: str, vocabulary: Vocabulary, model: keras.Model, stride: int, ex
         tokens, lengths = prompt_tokens(vocabulary, text, model.context)
         logits, _ = model.start(tokens, lengths, tf.shape(tokens)[1])
         following = tf.nn.log_softmax(logits)
-        # Special tokens are no text: they are in the full vector alone.
+        # The top tokens leave out special tokens, which stand for no text; the full vector has them.
         best, ids = tf.math.top_k(following[:, SPECIAL:], top)
         names = vocabulary.decode(tf.reshape(ids + SPECIAL, [-1, 1]))
         encoded = vocabulary.encode(text)
@@ -49,14 +49,14 @@ def score(name: str, vocabulary: Vocabulary, model: keras.Model, stride: int, ex
 
 
 def generate(name: str, vocabulary: Vocabulary, model: keras.Model, max_length: int, example: str) -> Signature:
-    """Writing on from a prompt (see `decoding.continue_text`).
+    """Returns the signature that continues prompts (see `decoding.continue_text`).
 
     Args:
-        name: Of the signature.
-        vocabulary: The model's.
-        model: As for `score`.
-        max_length: Most tokens that a call adds.
-        example: A prompt.
+        name: Name of the signature.
+        vocabulary: Vocabulary of the model.
+        model: Model as for `score`.
+        max_length: Most tokens that a call may generate.
+        example: Example of a prompt.
     """
 
     def function(prompt, length, temperature, top_k, top_p, seed):

@@ -1,13 +1,13 @@
 """Windows of tokens as tf.data sets whose order is a pure function of (seed, step, shard).
 
-Every element is a batch `{"id": int64 [B], "x": int32 [B, T], "y": int32 [B, T], "sample_weight": float32
-[B, T]}`, of a shard the shard's rows of it: `y` holds the tokens to predict, `x` the same tokens one place
-later behind the begin-of-text id, and `sample_weight` is 0 where `y` is not to be counted. Nothing is kept
-between elements, so a run that resumes at step s asks for `start_step=s` and needs no iterator state.
+Every element is a batch `{"id": int64 [B], "x": int32 [B,T], "y": int32 [B,T], "sample_weight": float32 [B,T]}`, or a
+shard's rows of it. `y` holds the tokens to predict; `x` holds the same tokens shifted by one place, after the
+begin-of-text id; `sample_weight` is 0 where `y` is not counted. The data sets keep no state, so a run that resumes at
+step s only needs `start_step=s`.
 
-Tokens are read where they lie, in memory or in a file (`data.store`). `packed` cuts one long array of tokens
-and `bucketed` takes rows of similar length (both endless, for training); `strided` covers documents exactly
-once (finite, for evaluation).
+Tokens are read in place, from memory or from a mapped file (`data.store`). `packed` cuts one long array of tokens and
+`bucketed` batches rows of similar length; both are endless, for training. `strided` counts each token of some documents
+exactly once; it is finite, for evaluation.
 """
 
 from collections.abc import Sequence
@@ -20,36 +20,34 @@ from ikelos.pipelines.data.store import Ragged, tensor
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text.vocabulary.special import BEGIN, PAD
 
-# Where a permutation puts one fixed index is far from uniform over random keys when the range is short
-# (chi-squared 4000 for 49 degrees of freedom over 1000 places), and uniform over this one (42, taken modulo
-# 1000).
+# Over random keys, the image of a fixed index is far from uniform if the permutation's range is short (chi-squared 4000
+# with 49 degrees of freedom for a range of 1000), but uniform with this range (chi-squared 42, taken modulo 1000).
 _EVEN = 1 << 62
 
 
 def packed(
     tokens: np.ndarray, context: int, batch_size: int, seed: int, start_step: int, shard: Shard = WHOLE
 ) -> tf.data.Dataset:
-    """Endless batches of full windows over one array of tokens.
+    """Returns endless batches of full windows over one array of tokens.
 
-    With N tokens and windows of T, an epoch has n = N // T windows that don't overlap, in an order permuted
-    anew each epoch. They start at a phase drawn anew each epoch from [0, N), and the last one wraps around to
-    the array's beginning; so the borders move, every token is seen at most once an epoch, and the N % T
-    tokens that are left out are others each time. Examples are numbered through (step * B + row), so a batch
-    may end one epoch and begin the next.
+    With N tokens and windows of T, an epoch has n = N // T windows that do not overlap, in a new order each epoch. The
+    first window starts at an offset that is drawn from [0, N) each epoch, and the windows wrap around at the array's
+    end. So the borders move from epoch to epoch, every token is seen at most once an epoch, and each epoch leaves out
+    other N % T tokens. Examples are numbered consecutively (step * B + row), so a batch may span two epochs.
 
     Args:
-        tokens: integers [N], documents each followed by end-of-text.
-        context: T, tokens a window.
-        batch_size: B, windows a batch.
-        seed: any int32; other seeds give other orders.
-        start_step: the step of the first batch; the batch of a step is the same whatever the start.
-        shard: which rows of each batch are wanted.
+        tokens: Integers `[N]`, the documents, each followed by end-of-text.
+        context: Tokens in a window, T.
+        batch_size: Windows in a batch, B.
+        seed: Any int32; it determines the order.
+        start_step: Step of the first batch; the batch of a step does not depend on it.
+        shard: Share of each batch to return.
 
     Returns:
-        Batches as the module says, all weights 1. `id` is the offset in `tokens` at which the window starts.
+        Batches as described in the module, with all weights 1. `id` is the offset in `tokens` of the window's start.
 
     Raises:
-        UserError: if the tokens don't fill one window, or a number is out of range.
+        UserError: If the tokens do not fill one window, or a number is out of range.
     """
     check_positive(context=context, batch_size=batch_size)
     check_order(seed, start_step)
@@ -80,30 +78,29 @@ def bucketed(
     start_step: int,
     shard: Shard = WHOLE,
 ) -> tf.data.Dataset:
-    """Endless batches of rows of similar length.
+    """Returns endless batches of rows of similar length.
 
-    A row belongs to the first bucket whose boundary is at least its length, and a batch is padded to its
-    bucket's boundary. Over N rows in all, every N steps draw each row exactly B times: a bucket of n rows
-    fills n of these steps, spread over all of them. A bucket's rows are drawn in an order that is permuted
-    anew each time that all were drawn, so that no row is ever more than one draw ahead of another one; a
-    batch that ends one such round and begins the next may hold a row twice.
+    A row belongs to the first bucket whose boundary is at least its length, and a batch is padded to its bucket's
+    boundary. With N rows in all, every N steps draw each row exactly B times: a bucket of n rows takes n of these
+    steps, spread evenly. A bucket draws each of its rows once before it draws any again, in a new order each round, so
+    no row is ever more than one draw ahead of another. A batch that spans two rounds may hold a row twice.
 
-    It keeps some 30 bytes a row in memory, and needs twice as many for a moment.
+    It keeps some 30 bytes per row in memory, and briefly needs twice as many.
 
     Args:
-        rows: integers, arrays of at least one and at most `boundaries[-1]` tokens (see `pieces`).
-        boundaries: the longest length that each bucket takes, ascending.
-        batch_size: B, rows a batch.
-        seed: any int32; other seeds give other orders.
-        start_step: the step of the first batch; the batch of a step is the same whatever the start.
-        shard: which rows of each batch are wanted.
+        rows: Integers, arrays of at least one and at most `boundaries[-1]` tokens (see `pieces`).
+        boundaries: Longest row of each bucket, ascending.
+        batch_size: Rows in a batch, B.
+        seed: Any int32; it determines the order.
+        start_step: Step of the first batch; the batch of a step does not depend on it.
+        shard: Share of each batch to return.
 
     Returns:
-        Batches as the module says, with T the bucket's boundary, weight 0 on padding. `id` is the index in
-        `rows`.
+        Batches as described in the module, where T is the bucket's boundary and padding has weight 0. `id` is the index
+        in `rows`.
 
     Raises:
-        UserError: if there are no rows, one does not fit, or a number is out of range.
+        UserError: If there are no rows, one does not fit, or a number is out of range.
     """
     check_positive(batch_size=batch_size)
     check_order(seed, start_step)
@@ -120,8 +117,7 @@ def bucketed(
         )
     bucket_of_row = np.searchsorted(boundaries, lengths).astype(np.min_scalar_type(len(boundaries)))
     sizes = np.bincount(bucket_of_row, minlength=len(boundaries))
-    # A bucket of n rows is visited n times a cycle: once in each n-th part of it, at a time that the seed
-    # chooses there.
+    # A cycle of N steps visits a bucket of n rows n times: once in each n-th part, at a random time within it.
     bucket = np.repeat(np.arange(len(boundaries), dtype=bucket_of_row.dtype), sizes)
     visit = np.arange(len(rows)) - (np.cumsum(sizes) - sizes)[bucket]
     jitter = tf.random.stateless_uniform([len(rows)], seed=[seed, 0], dtype=tf.float64).numpy()
@@ -150,7 +146,7 @@ def bucketed(
 
 
 def pieces(documents: Ragged, context: int) -> Ragged:
-    """Cuts documents into consecutive rows of `context` tokens; a document's last row may be shorter."""
+    """Returns documents cut into consecutive rows of `context` tokens; a document's last row may be shorter."""
     check_positive(context=context)
     number = -(-documents.lengths // context)
     document = np.repeat(np.arange(len(documents)), number)
@@ -160,27 +156,25 @@ def pieces(documents: Ragged, context: int) -> Ragged:
 
 
 def strided(documents: Ragged, context: int, stride: int, batch_size: int) -> tf.data.Dataset:
-    """Batches that count every token of every document exactly once, given what came before it.
+    """Returns finite batches that count every token of every document exactly once, each with its context.
 
-    With windows of T and strides of S, a document's first window predicts its first T tokens with nothing
-    before them but the begin-of-text id. Each later window counts the next S tokens (the last one those that
-    remain) and places them at its end: its other tokens are context and weigh 0. So a counted token at place
-    p of a document sees the min(p, at least T - S) tokens before it. Each window starts with the
-    begin-of-text id, as in training. A document shorter than a window is padded.
+    With windows of T and strides of S, a document's first window counts its first T tokens. Each later window counts
+    the next S tokens (the last window those that remain) and places them at its end; the tokens before them are context
+    with weight 0. So a counted token at place p of its document sees at least the min(p, T - S) tokens before it. Every
+    window starts with the begin-of-text id, as in training. A document shorter than a window is padded.
 
     Args:
-        documents: integers; whoever wants the end of a text counted appends the end-of-text id. Empty ones
-            have no windows.
-        context: T, tokens a window.
-        stride: S, from 1 (longest context, slowest) to T (windows don't overlap).
-        batch_size: B, windows a batch; the last batch may have fewer.
+        documents: Integers; to count the end of a text, append the end-of-text id. Empty documents have no windows.
+        context: Tokens in a window, T.
+        stride: Tokens counted by each later window, S, from 1 (longest context, slowest) to T (no overlap).
+        batch_size: Windows in a batch, B; the last batch may have fewer.
 
     Returns:
-        A finite data set of batches as the module says, in the documents' order, weight 1 on counted tokens.
-        `id` is the offset of the window's first token in the documents' values.
+        A finite data set of batches as described in the module, in the documents' order, with weight 1 on counted
+        tokens. `id` is the offset of the window's first token in the documents' values.
 
     Raises:
-        UserError: if there are no tokens, or a number is out of range.
+        UserError: If there are no tokens, or a number is out of range.
     """
     check_positive(context=context, stride=stride, batch_size=batch_size)
     if stride > context:
@@ -194,7 +188,7 @@ def strided(documents: Ragged, context: int, stride: int, batch_size: int) -> tf
     document = np.repeat(np.arange(len(documents)), number)
     within = np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number)
     begin, last = documents.ends[document], documents.ends[document + 1]
-    # What a window counts: from `new` to `end`; it begins a whole context before its end, or with the document.
+    # A window counts the tokens `[new, end)`; it begins T tokens before its end, or at the document's beginning.
     new = begin + np.where(within, context + (within - 1) * stride, 0)
     end = np.minimum(begin + context + within * stride, last)
     starts, news, ends = tensor(np.maximum(end - context, begin)), tensor(new), tensor(end)
@@ -211,7 +205,7 @@ def strided(documents: Ragged, context: int, stride: int, batch_size: int) -> tf
 
 
 def _element(ids, tokens, filled, counted):
-    """The batch of these ids [B] and targets [B, T]: padding where not filled, weight 1 where counted."""
+    """Returns a batch of ids `[B]` and targets `[B,T]`, with padding unless `filled` and weight 1 if `counted`."""
     tokens = tf.cast(tokens, tf.int32)
     x = tf.concat([tf.fill([tf.shape(tokens)[0], 1], BEGIN), tokens[:, :-1]], axis=1)
     return {

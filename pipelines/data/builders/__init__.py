@@ -1,1 +1,1 @@
-"""The data sets of our own, one file each, as builders of TensorFlow Datasets."""
+"""The data sets of Ikelos, as builders for TensorFlow Datasets, one file each."""

@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 
 from ikelos.pipelines.data.builders import installed
 
-# In the format of sha256sum, of the fonts that have all letters, relative to `_FONTS` of the installed package.
+# Sums of the fonts that have all letters, in the format of sha256sum, with paths relative to `_FONTS`.
 _CHECKSUMS = pathlib.Path(__file__).with_suffix(".sha256")
 _FONTS = "matplotlib/mpl-data/fonts/ttf"
 
@@ -19,10 +19,10 @@ TEST = ("DejaVuSans-Bold", "STIXGeneralItalic", "cmss10")
 LETTERS = string.ascii_uppercase + string.ascii_lowercase
 
 _PIXELS = 28
-_SIZES = (17, 20, 23)  # of an em in pixels: the largest still leaves a border around a W that is turned
+_SIZES = (17, 20, 23)  # pixels of an em: the largest still leaves a border around a rotated W
 _ANGLES = (-8, 0, 8)  # degrees, counterclockwise
-_SAMPLES = 4  # a pixel is the mean of 4 x 4: smooth edges whatever the angle
-_BASELINE = 20  # pixels from the top, before the turn
+_SAMPLES = 4  # a pixel is the mean of 4 x 4 samples, for smooth edges at any angle
+_BASELINE = 20  # pixels from the top, before the rotation
 
 _DESCRIPTION = """\
 The 26 letters of English, upper and lower case, in 21 of the fonts that the Python package matplotlib ships (DejaVu,
@@ -56,7 +56,7 @@ _CITATION = """\
 
 
 class FontLetters(tfds.core.GeneratorBasedBuilder):
-    """Letters in the fonts of matplotlib, whole fonts held out.
+    """Images of letters in the fonts of matplotlib; whole fonts are held out.
 
     Features: `id` (`DejaVuSans/A/20/-8`: font, letter, size, angle), `image` and `label`.
     """
@@ -100,18 +100,18 @@ class FontLetters(tfds.core.GeneratorBasedBuilder):
 
 
 def fonts() -> dict[str, bytes]:
-    """The font files by name, sorted; errors as of `installed.read`."""
+    """Returns the font files by name, sorted; raises as `installed.read`."""
     return installed.read("font_letters", "matplotlib", "3.9 to 3.11", _CHECKSUMS, _FONTS)
 
 
 def draw(font: bytes, letter: str, size: int, angle: float) -> np.ndarray:
-    """A letter as an image, uint8 `[28,28,1]`: in the middle, on a line, turned about the centre.
+    """Draws a letter, centred on a fixed baseline and then rotated about the image's centre: uint8 `[28,28,1]`.
 
     Args:
-        font: The font's file.
-        letter: What to draw.
-        size: Of an em, in pixels.
-        angle: In degrees, counterclockwise.
+        font: Content of the font's file.
+        letter: Letter to draw.
+        size: Size of an em in pixels.
+        angle: Rotation in degrees, counterclockwise.
     """
     from PIL import Image, ImageDraw, ImageFont
 

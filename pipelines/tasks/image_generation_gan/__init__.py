@@ -1,1 +1,1 @@
-"""Image generation with a generator that is trained against a discriminator."""
+"""Image generation with a generative adversarial network (GAN)."""

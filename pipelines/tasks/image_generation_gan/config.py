@@ -1,4 +1,4 @@
-"""The typed recipe of image generation by adversaries. Imports nothing heavy."""
+"""The typed recipe of image generation with a GAN. Imports nothing heavy."""
 
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -10,11 +10,11 @@ from ikelos.pipelines.recipe.sections import AdversarialTraining, NonNegative, P
 
 
 class Data(Section):
-    """Where the images come from.
+    """The images.
 
     Attributes:
         source: A TFDS name or file patterns, with the splits `train`, `validation` and `test`.
-        shape: Height, width and channels that all are brought to; height and width are even, and at least 8.
+        shape: Height, width and channels to which all images are brought; height and width must be even and at least 8.
     """
 
     source: ImageSource
@@ -27,11 +27,11 @@ class Data(Section):
 
 
 class Training(AdversarialTraining):
-    """How the two are trained.
+    """Training of generator and discriminator.
 
     Attributes:
-        trouble_patience: Epochs in a row in which the discriminator has won, or the generator collapsed, that stop the
-            run with advice; 0 disables.
+        trouble_patience: Number of consecutive epochs with a discriminator that has won or a generator that has
+            collapsed, after which the run stops with advice; 0 never stops it.
     """
 
     FREE: ClassVar[tuple[str, ...]] = (*AdversarialTraining.FREE, "trouble_patience")
@@ -40,12 +40,12 @@ class Training(AdversarialTraining):
 
 
 class Evaluation(ImageEvaluation):
-    """How the generator is measured and shown.
+    """Evaluation of the generator.
 
     Attributes:
-        images: Most test images to compare with, and as many samples.
-        other_run: Folder of another run whose exported `sample` is measured too, such as one of `image_generation_vae`
-            on the same data; null for none.
+        images: Largest number of test images, which are compared with as many samples.
+        other_run: Folder of another run, such as one of `image_generation_vae` on the same data, whose exported
+            signature `sample` is measured too; null for none.
     """
 
     images: Annotated[int, Field(ge=8)]
@@ -53,7 +53,7 @@ class Evaluation(ImageEvaluation):
 
 
 class Config(TaskConfig):
-    """The recipe of image generation by adversaries."""
+    """The recipe of image generation with a GAN."""
 
     TUNABLE = tuple(
         f"model.{key}" for key in ("loss", "r1", "r1_interval", "augmentation", "ema_momentum", "discriminator_steps")

@@ -1,4 +1,4 @@
-"""What the server offers: new images as numbers and as PNG files, and the discriminator's opinion of images."""
+"""Serving signatures of a GAN: new images as numbers and as PNG files, and the discriminator's scores of images."""
 
 import tensorflow as tf
 
@@ -9,7 +9,7 @@ from ikelos.serving import Signature
 
 
 def signatures(model: AdversarialModel, images: ImageSignatures) -> list[Signature]:
-    """All signatures, made by `images`, which knows the model's shapes and classes."""
+    """Returns all signatures of a model; `images` has the model's shapes and classes."""
 
     def decode(latents, label=None):
         return encoded(gan.shades(model.generate(latents, images.condition(label))))

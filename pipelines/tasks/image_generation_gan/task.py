@@ -1,4 +1,4 @@
-"""Image generation by adversaries, from images to a served model."""
+"""Image generation with a GAN, from images to a served model."""
 
 import functools
 import time
@@ -29,7 +29,7 @@ from ikelos.serving import Signature
 
 STAGE = gan.NAME
 _SHOWN, _MEASURED = 0, 1
-"""Seeds of the samples that a person looks at, and of those that figures are of."""
+"""Seeds of the samples that are shown, and of those that are measured."""
 
 
 class Task(task.Task[Config, ImagePreprocessing]):
@@ -44,15 +44,15 @@ class Task(task.Task[Config, ImagePreprocessing]):
 
     @property
     def title(self) -> str:
-        """Of the report."""
+        """Title of the report."""
         return f"Generator and discriminator: {self.config.data.source.tfds or 'files'}"
 
     def preparation(self) -> ImagePreparation:
-        """Images in shades."""
+        """Returns the preparation of the images."""
         return ImagePreparation(self.config.data.source, self.config.data.shape)
 
     def stages(self, preprocessing: ImagePreprocessing) -> list[Stage]:
-        """One stage, of both networks."""
+        """Returns the one stage, which trains both networks."""
         model, shape, told = self.config.model, self.config.data.shape, len(self._classes(preprocessing))
         return [
             Stage(
@@ -78,7 +78,7 @@ class Task(task.Task[Config, ImagePreprocessing]):
         )
 
     def _check(self, splits: Splits) -> None:
-        """Raises UserError for what would only end the evaluation, after the training."""
+        """Raises UserError before training for faults that would otherwise end the evaluation."""
         evaluation, shape = self.config.evaluation, self.config.data.shape
         bernoulli.check_components(evaluation.mixture_components, len(splits["train"]))
         likeness.check_number(splits)
@@ -86,7 +86,7 @@ class Task(task.Task[Config, ImagePreprocessing]):
             other_run.sampler(Path(evaluation.other_run), splits["train"].labels, shape, batch_size=1)(1)
 
     def _classes(self, preprocessing: ImagePreprocessing) -> tuple[str, ...]:
-        """The classes that both networks are told of."""
+        """Returns the classes of a conditional model; none for an unconditional one."""
         return preprocessing.class_names if self.config.model.conditional else ()
 
     def _grid(self, preprocessing: ImagePreprocessing, model: AdversarialModel) -> np.ndarray:
@@ -96,11 +96,11 @@ class Task(task.Task[Config, ImagePreprocessing]):
         return pictures.grid(sample, self.config.evaluation.pictures, len(self._classes(preprocessing)))
 
     def check_preprocessing(self, preprocessing: ImagePreprocessing, trained_with: ImagePreprocessing) -> None:
-        """The number of a class must mean what it did."""
+        """Checks that a conditional model is used with the classes with which it was trained."""
         check_told_classes(self.config.model.conditional, preprocessing, trained_with)
 
     def evaluate(self, preprocessing: ImagePreprocessing, splits: Splits, models: Models) -> task.Figures:
-        """How like the test images as many samples are, and how near the training images."""
+        """Returns metrics of samples compared with test images, and their distance to the nearest training images."""
         train, test = splits["train"], splits["test"]
         comparison = self._comparison(preprocessing, splits)
         sample = self._sampler(preprocessing, splits, models[STAGE])
@@ -114,7 +114,7 @@ class Task(task.Task[Config, ImagePreprocessing]):
         }
 
     def _comparison(self, preprocessing: ImagePreprocessing, splits: Splits) -> likeness.Comparison:
-        """One for model and baselines."""
+        """Returns the comparison that the model and the baselines share."""
         if self._compared is None:
             self._compared = likeness.Comparison(
                 splits,
@@ -128,7 +128,7 @@ class Task(task.Task[Config, ImagePreprocessing]):
     def _sampler(
         self, preprocessing: ImagePreprocessing, splits: Splits, model: AdversarialModel
     ) -> Callable[[int], np.ndarray]:
-        """Makes samples uint8 `[n,H,W,C]`; of a conditional model, of classes as often as in training."""
+        """Returns a function from n to samples uint8 `[n,H,W,C]`; classes are drawn from the training labels."""
         told, labels = len(self._classes(preprocessing)), splits["train"].labels
 
         def make(start: int, count: int) -> tf.Tensor:
@@ -140,7 +140,7 @@ class Task(task.Task[Config, ImagePreprocessing]):
         return lambda number: pictures.many(make, number, self.config.evaluation.batch_size)
 
     def baselines(self, preprocessing: ImagePreprocessing, splits: Splits) -> dict[str, task.Figures]:
-        """What training images themselves have, samples of another run, and of a mixture of Bernoulli distributions."""
+        """Returns the figures of training images, another run's samples, and a mixture of Bernoulli distributions."""
         comparison, evaluation = self._comparison(preprocessing, splits), self.config.evaluation
         found = {"Training images": comparison.of_training_images()}
         if evaluation.other_run is not None:
@@ -160,7 +160,7 @@ class Task(task.Task[Config, ImagePreprocessing]):
         return found | {name: comparison.of_samples(drawn, minutes)}
 
     def signatures(self, preprocessing: ImagePreprocessing, models: Models) -> list[Signature]:
-        """New images, and what the discriminator takes images for."""
+        """Returns the signatures that generate images, and that score images by the discriminator."""
         shape, latent_size = self.config.data.shape, self.config.model.latent_size
         makes = ImageSignatures(
             shape,
@@ -172,7 +172,7 @@ class Task(task.Task[Config, ImagePreprocessing]):
         return serving.signatures(models[STAGE], makes)
 
     def about_comparison(self, results: Mapping[str, Any]) -> list[str]:
-        """In whose features the figures are, and between which images."""
+        """Returns paragraphs that explain the features and the images of the comparison."""
         ours = results["model"]
         network = ours["feature_network"]
         right = f"{network['held_out_accuracy']:.1%}"
@@ -197,7 +197,7 @@ class Task(task.Task[Config, ImagePreprocessing]):
         return paragraphs
 
     def showcase(self, finished: task.Finished[ImagePreprocessing]) -> list[Section]:
-        """What the generator makes, how it learned it, whether it copies, and what its latent values do."""
+        """Returns sections with samples, their course over the training, nearest training images, and latent values."""
         model, train = finished.models[STAGE], finished.splits["train"].array("image")
         told = len(self._classes(finished.preprocessing))
         grid = self._grid(finished.preprocessing, model)
@@ -216,11 +216,11 @@ class Task(task.Task[Config, ImagePreprocessing]):
         ]
 
     def details(self, finished: task.Finished[ImagePreprocessing]) -> list[Section]:
-        """Whether one of the two has won."""
+        """Returns the section that shows whether the discriminator has won or the generator has collapsed."""
         return [sections.adversaries(finished.histories[STAGE])]
 
 
 def _prepared(batch: Batch, told: int) -> Batch:
-    """Images as the discriminator takes them, and their classes if it is told them."""
+    """Returns images in the discriminator's range, and their one-hot classes if it is conditional."""
     classes = {"y": tf.one_hot(batch["label"], told)} if told else {}
     return {"id": batch["id"], "x": gan.scaled(batch["image"]), **classes}

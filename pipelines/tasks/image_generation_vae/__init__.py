@@ -1,1 +1,1 @@
-"""Image generation with a variational autoencoder."""
+"""Image generation with a variational autoencoder (VAE)."""

@@ -1,4 +1,4 @@
-"""The typed recipe of image generation. Imports nothing heavy."""
+"""The typed recipe of image generation with a variational autoencoder. Imports nothing heavy."""
 
 from typing import Literal, Self
 
@@ -9,12 +9,12 @@ from ikelos.pipelines.recipe.sections import PlainTraining, Positive, Section, T
 
 
 class Data(Section):
-    """Where the images come from. Their pixels are made black or white (see `image.binary`).
+    """The images, whose pixels are made black or white (see `image.binary`).
 
     Attributes:
         source: A TFDS name or file patterns, with the splits `train`, `validation` and `test`.
-        shape: Height, width and channels that all are brought to; height and width are multiples of 4.
-        augmentation: Of the training images.
+        shape: Height, width and channels to which all images are brought; height and width must be multiples of 4.
+        augmentation: Random transformations of the training images.
     """
 
     source: ImageSource
@@ -29,11 +29,11 @@ class Data(Section):
 
 
 class Evaluation(ImageEvaluation):
-    """How the model is measured and shown.
+    """Evaluation of the model.
 
     Attributes:
-        num_samples: Of the posterior for the bound of an image's likelihood, K.
-        samples_at_once: So many of them are decoded together.
+        num_samples: Samples of the posterior for the bound of an image's likelihood.
+        samples_at_once: Number of samples that are decoded together.
     """
 
     num_samples: Positive
@@ -41,7 +41,7 @@ class Evaluation(ImageEvaluation):
 
 
 class Config(TaskConfig):
-    """The recipe of image generation."""
+    """The recipe of image generation with a variational autoencoder."""
 
     TUNABLE = ("model.dropout", "model.num_samples", "model.free_bits")
 

@@ -1,4 +1,4 @@
-"""What the server offers: images in and out, as numbers and as PNG files."""
+"""Serving signatures of a variational autoencoder, with images as numbers and as files."""
 
 import tensorflow as tf
 
@@ -11,7 +11,7 @@ _SCORE_SAMPLES = 16
 
 
 def signatures(model: VariationalAutoencoder, images: ImageSignatures) -> list[Signature]:
-    """All signatures, made by `images`, which knows the model's shapes and classes."""
+    """Returns all signatures of a model; `images` has the model's shapes and classes."""
 
     def paired(pixels, label):
         return pixels if label is None else (pixels, images.condition(label))

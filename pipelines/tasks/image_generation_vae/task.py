@@ -26,9 +26,9 @@ from ikelos.serving import Signature
 
 STAGE = vae.NAME
 _SEED = 0
-"""Of the samples that a person looks at."""
+"""Seed of the samples that are shown."""
 _LOOKED_AT = 1000
-"""Test images whose latent values the report's pictures are of."""
+"""Test images whose latent values are used for the report's pictures."""
 
 
 class Task(task.Task[Config, ImagePreprocessing]):
@@ -44,21 +44,21 @@ class Task(task.Task[Config, ImagePreprocessing]):
 
     @property
     def title(self) -> str:
-        """Of the report."""
+        """Title of the report."""
         return f"Variational autoencoder: {self.config.data.source.tfds or 'files'}"
 
     @property
     def known_peers(self) -> Sequence[Peer]:
-        """Those of the data set, if its images are of the shape that they are figures of."""
+        """Published models on this data set; none if their images have another shape."""
         found = known.of(self.config.data.source)
         return found.peers.get(self.metrics[0].name, ()) if found.shape == self.config.data.shape else ()
 
     def preparation(self) -> ImagePreparation:
-        """Images in shades."""
+        """Returns the preparation of the images."""
         return ImagePreparation(self.config.data.source, self.config.data.shape)
 
     def stages(self, preprocessing: ImagePreprocessing) -> list[Stage]:
-        """One stage."""
+        """Returns the one stage, in which the model learns to generate images."""
         return [
             Stage(
                 name=STAGE,
@@ -84,7 +84,7 @@ class Task(task.Task[Config, ImagePreprocessing]):
         )
 
     def _classes(self, preprocessing: ImagePreprocessing) -> tuple[str, ...]:
-        """The classes that the model is told of."""
+        """Returns the classes of a conditional model; none for an unconditional one."""
         return preprocessing.class_names if self.config.model.conditional else ()
 
     def _grid(self, preprocessing, trained):
@@ -95,14 +95,14 @@ class Task(task.Task[Config, ImagePreprocessing]):
         )
 
     def check_preprocessing(self, preprocessing: ImagePreprocessing, trained_with: ImagePreprocessing) -> None:
-        """The number of a class must mean what it did."""
+        """Checks that a conditional model is used with the classes with which it was trained."""
         check_told_classes(self.config.model.conditional, preprocessing, trained_with)
 
     def evaluate(self, preprocessing: ImagePreprocessing, splits: Splits, models: Models) -> task.Figures:
-        """The bound of the test images' log-likelihood, whole and by class, and what the loss is made of.
+        """Returns the bound of the test images' log-likelihood, as a whole and by class, and the terms of the loss.
 
         Raises:
-            FloatingPointError: If the model gives an image a likelihood that is not a number.
+            FloatingPointError: If the likelihood of an image is not finite.
         """
         trained, train, test, settings = models[STAGE], splits["train"], splits["test"], self.config.evaluation
         dataset = binary.in_order(test, settings.batch_size, len(self._classes(preprocessing)))
@@ -123,7 +123,7 @@ class Task(task.Task[Config, ImagePreprocessing]):
         }
 
     def baselines(self, preprocessing: ImagePreprocessing, splits: Splits) -> dict[str, task.Figures]:
-        """Models without a network: independent pixels, and a mixture of such models."""
+        """Returns the figures of models without a network: independent pixels, and a mixture of these."""
         most, components = self.config.evaluation.mixture_images, self.config.evaluation.mixture_components
         train, test = binary.fixed_pixels(splits["train"], most), binary.fixed_pixels(splits["test"])
         result = {}
@@ -137,7 +137,7 @@ class Task(task.Task[Config, ImagePreprocessing]):
         return result
 
     def signatures(self, preprocessing: ImagePreprocessing, models: Models) -> list[Signature]:
-        """Scores, latent values, reconstructions and new images."""
+        """Returns the signatures of scores, latent values, reconstructions and new images."""
         shape, latent_size = self.config.data.shape, self.config.model.latent_size
         makes = ImageSignatures(
             shape,
@@ -149,11 +149,11 @@ class Task(task.Task[Config, ImagePreprocessing]):
         return serving.signatures(models[STAGE], makes)
 
     def about_result(self, results: Mapping[str, Any]) -> str:
-        """Of how many samples the bound is."""
+        """Returns a note with the number of samples of the bound."""
         return f"bound of {results['model']['num_samples']} samples"
 
     def about_comparison(self, results: Mapping[str, Any]) -> list[str]:
-        """What the figures are, and how far from published ones."""
+        """Returns paragraphs that explain the figures, and compare them with published ones."""
         ours, first = results["model"], self.metrics[0]
         paragraphs = [
             f"What an image of the test split ({ours['images']:,}) costs: for the model, the importance-weighted bound "
@@ -173,7 +173,7 @@ class Task(task.Task[Config, ImagePreprocessing]):
         return paragraphs
 
     def showcase(self, finished: task.Finished[ImagePreprocessing]) -> list[Section]:
-        """What the model draws, whether it copies, and what its latent values do."""
+        """Returns sections with samples, nearest training images, reconstructions, and latent values."""
         trained, test = finished.models[STAGE], finished.splits["test"]
         train, told = finished.splits["train"].array("image"), len(self._classes(finished.preprocessing))
         grid = self._grid(finished.preprocessing, trained)
@@ -188,11 +188,11 @@ class Task(task.Task[Config, ImagePreprocessing]):
         ]
 
     def details(self, finished: task.Finished[ImagePreprocessing]) -> list[Section]:
-        """Whether the latent space is used."""
+        """Returns the section that shows how much of the latent space is used."""
         return [sections.latent_usage(finished.results["model"], finished.histories[STAGE])]
 
 
 def _figures(preprocessing: ImagePreprocessing, split: Store, nats: np.ndarray) -> task.Figures:
-    """Mean costs, whole and by class."""
+    """Returns mean costs, as a whole and by class."""
     figures = by_class.means("nats_per_image", nats, "images", split.labels, preprocessing.class_names)
     return figures | {"bits_per_pixel": figures["nats_per_image"] / math.log(2) / preprocessing.example.size}

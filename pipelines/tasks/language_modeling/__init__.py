@@ -1,1 +1,1 @@
-"""Language modelling: the next token of a text, from what came before."""
+"""Language modelling: predicting the next token of a text from those before it."""

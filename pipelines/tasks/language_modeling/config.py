@@ -11,14 +11,15 @@ from ikelos.pipelines.text.config import Samples, TextSource, Vocabulary
 
 
 class Data(Section):
-    """Where the text comes from and how it is cut into examples.
+    """The text, and how it is cut into examples.
 
     Attributes:
         source: A TFDS name or file patterns, with the splits `train`, `validation` and `test`.
-        vocabulary: Fitted on the training split alone.
-        batching: `packed` cuts one stream of all documents into full windows; `bucketed` keeps documents apart (cut
-            to the context) and batches those of similar length.
-        buckets: With `bucketed`, the longest length of each bucket, ascending; the last one is the context. Else null.
+        vocabulary: Vocabulary, fitted on the training split alone.
+        batching: `packed` cuts one stream of all documents into full windows. `bucketed` keeps documents apart, cuts
+            them to the context, and batches pieces of similar length.
+        buckets: With `bucketed`, the greatest length in each bucket, ascending; the last one must be the context. Null
+            with `packed`.
     """
 
     source: TextSource
@@ -37,7 +38,7 @@ class Data(Section):
 
 
 class Ngrams(Section):
-    """N-grams and repetitions, mixed into the network's predictions by `ikelos.layers.NgramMixture`.
+    """N-grams and repetitions, which `ikelos.layers.NgramMixture` mixes into the network's predictions.
 
     Attributes:
         order: Length of the longest n-grams.
@@ -58,13 +59,13 @@ class Transformer(Section):
 
     Attributes:
         architecture: `transformer`.
-        context: Tokens of a training window, and the most that the model sees at once.
-        num_layers: Decoder blocks, one behind the other.
+        context: Tokens in a training window; the model never sees more at once.
+        num_layers: Number of decoder blocks.
         size: Features of a token.
         num_heads: Attention heads of a block.
         hidden_size: Width of a block's feed-forward layer.
-        dropout: Share of the outputs of a block's attention and feed-forward layer dropped in training.
-        ngrams: N-grams that are mixed into the predictions; null for a Transformer alone.
+        dropout: Dropout rate of the outputs of a block's attention and feed-forward layer.
+        ngrams: N-grams to mix into the predictions; null for the Transformer alone.
     """
 
     architecture: Literal["transformer"]
@@ -82,10 +83,10 @@ class LSTM(Section):
 
     Attributes:
         architecture: `lstm`.
-        context: Tokens of a training window.
-        num_layers: LSTM layers, one behind the other.
+        context: Tokens in a training window.
+        num_layers: Number of LSTM layers.
         size: Units of a layer, and features of a token.
-        dropout: Share of each layer's inputs, and of the last one's outputs, dropped in training.
+        dropout: Dropout rate of each layer's inputs and of the last layer's outputs.
     """
 
     architecture: Literal["lstm"]
@@ -96,15 +97,15 @@ class LSTM(Section):
 
 
 class Evaluation(sections.Evaluation):
-    """How the held-out text is measured.
+    """Evaluation on the held-out text.
 
     Attributes:
-        stride: Tokens counted in each window; the rest of the window is context for them.
-        batch_size: Windows in a step.
-        ngram_order: Longest n-gram of the baseline; the order is chosen on the validation split up to this one.
-        ngram_tokens: Most tokens of the training documents that it is fitted on, and of the others that it is measured
-            on in choosing the order; it takes some 120 bytes of memory for each.
-        samples: Texts that the model writes.
+        stride: Tokens counted in each window; the other tokens of the window are their context.
+        batch_size: Windows in a batch.
+        ngram_order: Highest order of the n-gram baseline; the best order up to it is chosen on the validation split.
+        ngram_tokens: Most training tokens to which the n-gram baseline is fitted, and most validation tokens on which
+            its order is chosen. Each takes some 120 bytes of memory.
+        samples: Texts that the model generates.
     """
 
     stride: Positive
@@ -115,10 +116,10 @@ class Evaluation(sections.Evaluation):
 
 
 class Export(sections.Export):
-    """What becomes of the trained model.
+    """Export of the trained model.
 
     Attributes:
-        max_length: Most tokens that one call of `generate` adds.
+        max_length: Most tokens that one call of the signature `generate` may add.
     """
 
     max_length: Positive
@@ -128,7 +129,7 @@ class Config(TaskConfig):
     """The recipe of language modelling.
 
     Attributes:
-        model: A Transformer or an LSTM.
+        model: Transformer or LSTM.
     """
 
     TUNABLE = ("model.context", "model.dropout", "model.ngrams.max_tokens")

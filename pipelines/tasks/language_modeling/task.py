@@ -26,7 +26,7 @@ from ikelos.serving import Signature
 
 STAGE = "language_model"
 _PASSAGE = 1500
-"""Tokens of held-out text that the report shades by what they cost."""
+"""Tokens of held-out text that the report shades by their cost."""
 
 
 class Task(task.Task[Config, TextPreprocessing]):
@@ -41,27 +41,27 @@ class Task(task.Task[Config, TextPreprocessing]):
 
     @property
     def title(self) -> str:
-        """Of the report."""
+        """Title of the report."""
         return f"Language model: {self.config.data.source.tfds or 'files'}"
 
     @property
     def model_name(self) -> str:
-        """Of our model, beside baselines and peers."""
+        """Name of the model in comparisons with baselines and peers."""
         model = self.config.model
         mixed = ", with n-grams" if self._ngrams else ""
         return f"Ikelos {model.architecture}, {model.num_layers} layers, {model.size} wide{mixed}"
 
     @property
     def known_peers(self) -> Sequence[Peer]:
-        """Those of the data set, whatever the tokens are: they count by character."""
+        """Published models on this data set. Their figures are per character, so they hold for any vocabulary."""
         return known.of(self.config.data.source).peers.get(self.metrics[0].name, ())
 
     def preparation(self) -> TextPreparation:
-        """Documents as tokens."""
+        """Returns the preparation of the documents as tokens."""
         return TextPreparation(self.config.data.source, self.config.data.vocabulary)
 
     def stages(self, preprocessing: TextPreprocessing) -> list[Stage]:
-        """One stage: the model learns to predict the next token."""
+        """Returns the one stage, in which the model learns to predict the next token."""
         return [
             Stage(
                 name=STAGE,
@@ -75,7 +75,7 @@ class Task(task.Task[Config, TextPreprocessing]):
         ]
 
     def build(self, preprocessing: TextPreprocessing) -> keras.Model:
-        """The untrained model."""
+        """Returns the untrained model."""
         settings = self.config.model.model_dump(exclude={"architecture", "ngrams"})
         if self._ngrams:
             settings |= {
@@ -111,7 +111,7 @@ class Task(task.Task[Config, TextPreprocessing]):
 
         return Feed(
             train=batches,
-            # Windows that don't overlap: half the work, and as good for comparing epochs with each other.
+            # Windows that don't overlap take half the time, and compare epochs just as well.
             validation=windows.strided(validation, context, context, self.config.evaluation.batch_size),
             units_per_step=round(row * training.batch_size),
             units=len(train.values),
@@ -127,7 +127,7 @@ class Task(task.Task[Config, TextPreprocessing]):
                 say(f"counts n-grams of up to {longest} tokens: model.ngrams.max_ngrams leaves no room for longer ones")
 
     def evaluate(self, preprocessing: TextPreprocessing, splits: Splits, models: Models) -> task.Figures:
-        """Likelihood of the test split, whole and by document."""
+        """Returns the likelihood of the test split, as a whole and by document."""
         test = splits["test"]
         return {
             **_figures(preprocessing, test, self.token_nll(models[STAGE], test.ragged("tokens"))),
@@ -137,7 +137,7 @@ class Task(task.Task[Config, TextPreprocessing]):
         }
 
     def baselines(self, preprocessing: TextPreprocessing, splits: Splits) -> dict[str, task.Figures]:
-        """An interpolated n-gram model, of the order that is best on the validation split."""
+        """Returns the figures of an interpolated n-gram model of the order that is best on the validation split."""
         start = time.monotonic()
         longest, most = self.config.evaluation.ngram_order, self.config.evaluation.ngram_tokens
         train, validation, test = (splits[split].ragged("tokens") for split in SPLITS)
@@ -152,7 +152,7 @@ class Task(task.Task[Config, TextPreprocessing]):
         return {f"Interpolated Kneser-Ney {order}-gram{of}": {**figures, "order": order, "minutes": minutes}}
 
     def signatures(self, preprocessing: TextPreprocessing, models: Models) -> list[Signature]:
-        """The likelihood of a text and what follows it, and writing on from a prompt."""
+        """Returns the signatures that score a text and predict its next token, and that continue a prompt."""
         words, model = preprocessing.vocabulary, models[STAGE]
         return [
             signatures.score("serving_default", words, model, self.config.evaluation.stride, preprocessing.example),
@@ -160,7 +160,7 @@ class Task(task.Task[Config, TextPreprocessing]):
         ]
 
     def about_comparison(self, results: Mapping[str, Any]) -> list[str]:
-        """How the text was cut for the model, and how the n-gram model was made."""
+        """Returns paragraphs that explain the windows of the model and the fit of the n-gram model."""
         figures = results["model"]
         return [
             f"Cost of a character of the held-out text ({figures['characters']:,} characters). Each is predicted "
@@ -174,7 +174,7 @@ class Task(task.Task[Config, TextPreprocessing]):
         ]
 
     def details(self, finished: task.Finished[TextPreprocessing]) -> list[Section]:
-        """What the model writes, and what surprises it."""
+        """Returns the sections with samples and with a passage shaded by the cost of its tokens."""
         model, test = finished.models[STAGE], finished.splits["test"]
         prompts = self._prompts(finished.preprocessing)
         passage = test.ragged("tokens")[0][:_PASSAGE].astype(np.int32)
@@ -192,7 +192,7 @@ class Task(task.Task[Config, TextPreprocessing]):
         ]
 
     def token_nll(self, model: keras.Model, tokens: Ragged) -> Iterator[np.ndarray]:
-        """Cost of every token of some documents in nats, some at a time."""
+        """Yields the cost of every token of some documents in nats, in arrays of a batch each."""
         evaluation = self.config.evaluation
         dataset = windows.strided(tokens, self.config.model.context, evaluation.stride, evaluation.batch_size)
         return likelihood.token_nll(model, dataset, int(tokens.ends[-1]))
@@ -202,7 +202,7 @@ class Task(task.Task[Config, TextPreprocessing]):
         return samples.write(self.config.evaluation.samples, prompts, preprocessing.vocabulary, model)
 
     def _prompts(self, preprocessing: TextPreprocessing) -> tuple[str, ...]:
-        """Those of the recipe, else of the data set, else none and the beginning of the validation text."""
+        """Returns the recipe's prompts, else the data set's, else an empty one and the example of the preprocessing."""
         stated = self.config.evaluation.samples.prompts
         if stated is not None:
             return stated

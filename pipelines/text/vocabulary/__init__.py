@@ -1,10 +1,9 @@
-"""Vocabularies: text to tokens and back, in the graph.
+"""Vocabularies, which encode text as tokens and decode tokens, in the graph.
 
-Each is a tf.Module with `kind`, `size` (V), `unknown_cost` (nats to add for each unknown token), `encode`
-(UTF-8 strings [B] to a RaggedTensor int32 [B, None]), `tokens` (the same of one text, outside of any graph
-and faster: an array int32 [n]), `decode` (int32 [B, T] to strings [B]) and `save(folder)`. All keep the ids
-of `special` for themselves: 0 padding, 1 begin-of-text, 2 end-of-text, 3 unknown. `encode` adds none of the
-first three.
+Each is a tf.Module with `kind`, `size` (V), `unknown_cost` (nats to add for each unknown token), `encode` (UTF-8
+strings `[B]` to a RaggedTensor int32 `[B,None]`), `tokens` (the same for one text, outside a graph and faster: an array
+int32 `[n]`), `decode` (int32 `[B,T]` to strings `[B]`) and `save(folder)`. All reserve the ids in `special`: 0 padding,
+1 begin-of-text, 2 end-of-text, 3 unknown. `encode` adds none of the first three.
 """
 
 import json
@@ -19,7 +18,7 @@ from ikelos.pipelines.text.vocabulary.sentencepiece import SentencePieceVocabula
 Vocabulary = CharacterVocabulary | ByteVocabulary | SentencePieceVocabulary
 
 FILES = "vocabulary"
-"""How the names of all files begin that `save` writes, up to a dot."""
+"""Name, without suffix, of all files that `save` writes."""
 
 _CLASSES: dict[str, type[Vocabulary]] = {
     "character": CharacterVocabulary,
@@ -34,12 +33,11 @@ def fit(kind: str, texts: Iterable[str], size: int | None) -> Vocabulary:
 
     Args:
         kind: `character`, `byte`, `bpe` or `unigram`.
-        texts: the documents.
-        size: V with the special ids included; None is no limit for `character`, and may be given for `byte`
-            (260).
+        texts: Texts to fit to.
+        size: Size V, special ids included. None is no limit for `character`; for `byte`, None or 260.
 
     Raises:
-        UserError: if the kind is unknown, the texts are empty or the size can't be met.
+        UserError: If the kind is unknown, the texts are empty, or a vocabulary of this size is not possible.
     """
     if kind not in _CLASSES:
         raise UserError(f"unknown vocabulary; there are {', '.join(_CLASSES)}. Received: kind={kind!r}")
@@ -51,6 +49,6 @@ def fit(kind: str, texts: Iterable[str], size: int | None) -> Vocabulary:
 
 
 def load(folder: pathlib.Path | str) -> Vocabulary:
-    """Reads the vocabulary that `save` wrote into a folder."""
+    """Loads the vocabulary that `save` wrote into a folder."""
     content = json.loads((pathlib.Path(folder) / "vocabulary.json").read_text(encoding="utf-8"))
     return _CLASSES[content["kind"]].load(folder)

@@ -11,14 +11,13 @@ from ikelos.pipelines.text.vocabulary.special import SPECIAL
 
 
 class ByteVocabulary(tf.Module):
-    """One token for each byte of the UTF-8 text: token `SPECIAL + b` is byte b. Nothing is learned, nothing
-    is unknown.
+    """Vocabulary with one token for each byte: token `SPECIAL + b` is byte b. Nothing is learned and none is unknown.
 
-    All is done in the graph with TensorFlow's own ops and no resource, so a stock server runs it.
+    It uses TensorFlow's own ops and no resource, so a stock server can run it.
 
     Attributes:
-        size: V, always 260.
-        unknown_cost: 0, there are no unknown tokens.
+        size: Size V, always 260.
+        unknown_cost: 0, as there are no unknown tokens.
     """
 
     kind = "byte"
@@ -30,26 +29,24 @@ class ByteVocabulary(tf.Module):
 
     @classmethod
     def fit(cls, size: int | None) -> "ByteVocabulary":
-        """Nothing to learn; the size, if given, must be 260."""
+        """Returns the vocabulary, without learning anything; the size, if given, must be 260."""
         if size not in (None, cls.size):
             raise UserError(f"a byte vocabulary has {cls.size} tokens. Received: size={size}")
         return cls()
 
     def encode(self, text: tf.Tensor) -> tf.RaggedTensor:
-        """Tokens int32 [B, None] of UTF-8 strings [B]; bytes that are not valid UTF-8 become those of
-        U+FFFD."""
+        """Returns the tokens int32 `[B,None]` of UTF-8 strings `[B]`; invalid UTF-8 becomes U+FFFD."""
         valid = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
         single = tf.strings.bytes_split(valid)
         values = tf.reshape(tf.io.decode_raw(single.flat_values, tf.uint8), [-1])
         return single.with_flat_values(SPECIAL + tf.cast(values, tf.int32))
 
     def tokens(self, text: str) -> np.ndarray:
-        """Tokens int32 [n] of a text, as `encode` gives them."""
+        """Returns the tokens int32 `[n]` of a text, equal to those of `encode`."""
         return SPECIAL + np.frombuffer(text.encode("utf-8"), np.uint8).astype(np.int32)
 
     def decode(self, tokens: tf.Tensor) -> tf.Tensor:
-        """UTF-8 strings [B] of tokens int32 [B, T]; special ids are dropped, and what is not valid UTF-8
-        becomes U+FFFD."""
+        """Returns UTF-8 strings `[B]` of tokens int32 `[B,T]`, without special ids; invalid UTF-8 becomes U+FFFD."""
         kept = tf.ragged.boolean_mask(tokens, tokens >= SPECIAL)
         single = tf.gather(tf.constant([bytes([b]) for b in range(256)]), kept.flat_values - SPECIAL)
         joined = tf.strings.reduce_join(kept.with_flat_values(single), axis=1)
@@ -62,6 +59,6 @@ class ByteVocabulary(tf.Module):
 
     @classmethod
     def load(cls, folder: pathlib.Path | str) -> "ByteVocabulary":
-        """The one there is."""
+        """Returns the only byte vocabulary."""
         del folder
         return cls()

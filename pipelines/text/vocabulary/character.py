@@ -16,16 +16,15 @@ _CODE_POINTS = 0x110000
 
 
 class CharacterVocabulary(tf.Module):
-    """One token for each Unicode character (code point) seen in the texts it was fitted on.
+    """Vocabulary with one token for each Unicode character (code point) in the texts to which it was fitted.
 
-    Token `SPECIAL + i` is the i-th of `characters`, which are sorted by code point; any other character is
-    `UNKNOWN`. All is done in the graph with TensorFlow's own ops and no resource, so a stock server runs it.
+    Token `SPECIAL + i` is the i-th of `characters`, which are sorted by code point; any other character is `UNKNOWN`.
+    It uses TensorFlow's own ops and no resource, so a stock server can run it.
 
     Attributes:
-        size: V, the number of token ids, special ones included.
-        unknown_cost: nats to add for each unknown token, so that a likelihood stays one over all texts: an
-            unknown token says nothing of which of the other code points it is, so each of them gets an equal
-            share.
+        size: Size V, special ids included.
+        unknown_cost: Nats to add for each unknown token, so that a model remains a distribution over all texts. The
+            token may stand for any code point outside the vocabulary, and each of them gets an equal share.
     """
 
     kind = "character"
@@ -39,8 +38,10 @@ class CharacterVocabulary(tf.Module):
 
     @classmethod
     def fit(cls, texts: Iterable[str], size: int | None) -> "CharacterVocabulary":
-        """Takes all characters of the texts, or those most frequent (ties: the lower code point) that fit
-        `size`."""
+        """Fits to all characters of the texts, or to the most frequent ones that `size` allows.
+
+        Of equally frequent characters, the lower code point comes first.
+        """
         totals = np.zeros(_CODE_POINTS, np.int64)
         for text in texts:
             points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
@@ -55,7 +56,7 @@ class CharacterVocabulary(tf.Module):
         return cls(ranked if size is None else ranked[: size - SPECIAL])
 
     def encode(self, text: tf.Tensor) -> tf.RaggedTensor:
-        """Tokens int32 [B, None] of UTF-8 strings [B]; bytes that are not valid UTF-8 become U+FFFD."""
+        """Returns the tokens int32 `[B,None]` of UTF-8 strings `[B]`; invalid UTF-8 becomes U+FFFD."""
         points = tf.strings.unicode_decode(text, "UTF-8", errors="replace")
         known = tf.constant(self._code_points)
         place = tf.minimum(tf.searchsorted(known, points.flat_values), len(self.characters) - 1)
@@ -63,18 +64,18 @@ class CharacterVocabulary(tf.Module):
         return points.with_flat_values(tf.where(found, SPECIAL + place, UNKNOWN))
 
     def tokens(self, text: str) -> np.ndarray:
-        """Tokens int32 [n] of a text, as `encode` gives them, some twenty times as fast."""
+        """Returns the tokens int32 `[n]` of a text, equal to those of `encode` and some twenty times as fast."""
         return self._token_of[np.frombuffer(text.encode("utf-32-le"), np.uint32)]
 
     @functools.cached_property
     def _token_of(self) -> np.ndarray:
-        """The token of each code point."""
+        """Token of each code point, int32."""
         table = np.full(_CODE_POINTS, UNKNOWN, np.int32)
         table[self._code_points] = SPECIAL + np.arange(len(self._code_points))
         return table
 
     def decode(self, tokens: tf.Tensor) -> tf.Tensor:
-        """UTF-8 strings [B] of tokens int32 [B, T]; special ids are dropped."""
+        """Returns the UTF-8 strings `[B]` of tokens int32 `[B,T]`, without special ids."""
         kept = tf.ragged.boolean_mask(tokens, tokens >= SPECIAL)
         points = tf.gather(tf.constant(self._code_points), kept.flat_values - SPECIAL)
         return tf.strings.unicode_encode(kept.with_flat_values(points), "UTF-8")
@@ -87,6 +88,6 @@ class CharacterVocabulary(tf.Module):
 
     @classmethod
     def load(cls, folder: pathlib.Path | str) -> "CharacterVocabulary":
-        """Reads what `save` wrote."""
+        """Loads the vocabulary that `save` wrote."""
         content = json.loads((pathlib.Path(folder) / "vocabulary.json").read_text(encoding="utf-8"))
         return cls(content["characters"])

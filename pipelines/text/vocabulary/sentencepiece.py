@@ -11,27 +11,25 @@ import tensorflow as tf
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text.vocabulary.special import BEGIN, END, PAD, SPECIAL, UNKNOWN
 
-# SentencePiece writes a space as U+2581 and so can't tell the two apart. Text that holds this character gets
-# it escaped by the control character "data link escape", and a data link escape by itself.
+# SentencePiece represents a space as U+2581 and so cannot tell the two apart. So U+2581 in a text is escaped with
+# the control character "data link escape", and so is that character itself.
 _SPACE = "\u2581"
 _ESCAPE = "\x10"
 _ESCAPES = ((_ESCAPE, _ESCAPE + "0"), (_SPACE, _ESCAPE + "1"))
 
 
 class SentencePieceVocabulary(tf.Module):
-    """Subwords by byte-pair encoding (`kind="bpe"`) or a unigram model (`kind="unigram"`).
+    """Vocabulary of subwords, by byte-pair encoding (`kind="bpe"`) or a unigram model (`kind="unigram"`).
 
-    The text is taken as it is: no normalisation, no added space, and characters that are not in the
-    vocabulary fall back to bytes. So decoding gives back any text, and no token is unknown. The tokenizer
-    runs in the graph by the ops of TensorFlow Text, which a stock server has, with the model within the
-    graph.
+    The text is not normalised, no space is added, and characters outside the vocabulary are encoded as bytes. So
+    decoding restores any text, and no token is unknown. The tokenizer uses ops of TensorFlow Text, which a stock server
+    has, and the graph contains the model.
 
-    Papers: Sennrich et al. 2016 (byte-pair encoding), Kudo 2018 (unigram), Kudo and Richardson 2018
-        (SentencePiece).
+    Papers: Sennrich et al. 2016 (byte-pair encoding), Kudo 2018 (unigram), Kudo and Richardson 2018 (SentencePiece).
 
     Attributes:
-        size: V, the number of token ids: special ones, 256 bytes, subwords.
-        unknown_cost: 0, there are no unknown tokens.
+        size: Size V: special ids, 256 bytes, and subwords.
+        unknown_cost: 0, as there are no unknown tokens.
     """
 
     unknown_cost = 0.0
@@ -48,8 +46,7 @@ class SentencePieceVocabulary(tf.Module):
 
     @classmethod
     def fit(cls, kind: str, texts: Iterable[str], size: int | None) -> "SentencePieceVocabulary":
-        """Trains on the lines of the texts, in one thread, so that the same texts give the same
-        vocabulary."""
+        """Fits to the lines of the texts, in one thread, so that the same texts give the same vocabulary."""
         import sentencepiece
 
         if size is None:
@@ -79,37 +76,34 @@ class SentencePieceVocabulary(tf.Module):
         return cls(kind, model.getvalue())
 
     def encode(self, text: tf.Tensor) -> tf.RaggedTensor:
-        """Tokens int32 [B, None] of UTF-8 strings [B]; bytes that are not valid UTF-8 become those of
-        U+FFFD."""
+        """Returns the tokens int32 `[B,None]` of UTF-8 strings `[B]`; invalid UTF-8 becomes U+FFFD."""
         text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
         for plain, escaped in _ESCAPES:
             text = tf.strings.regex_replace(text, plain, escaped)
         return self._tokenizer().tokenize(text)
 
     def tokens(self, text: str) -> np.ndarray:
-        """Tokens int32 [n] of a text, as `encode` gives them."""
+        """Returns the tokens int32 `[n]` of a text, equal to those of `encode`."""
         return np.array(self._processor.encode(_escaped(text)), np.int32)
 
     def decode(self, tokens: tf.Tensor) -> tf.Tensor:
-        """UTF-8 strings [B] of tokens int32 [B, T]; special ids are dropped, and what is not valid UTF-8
-        becomes U+FFFD."""
+        """Returns UTF-8 strings `[B]` of tokens int32 `[B,T]`, without special ids; invalid UTF-8 becomes U+FFFD."""
         text = self._tokenizer().detokenize(tf.ragged.boolean_mask(tokens, tokens >= SPECIAL))
         for plain, escaped in reversed(_ESCAPES):
             text = tf.strings.regex_replace(text, escaped, plain)
         return text
 
     def _tokenizer(self):
-        """Made in the graph that uses it, for its resource belongs to the op that makes it.
+        """Creates a tokenizer in the graph that uses it, as its resource belongs to the op that creates it.
 
-        One made once, eagerly, is gone as soon as TensorFlow clears its caches, as setting a random seed does.
+        A tokenizer created eagerly would be lost when TensorFlow clears its caches, as setting a random seed does.
         """
         import tensorflow_text
 
         return tensorflow_text.SentencepieceTokenizer(model=self._model, out_type=tf.int32)
 
     def save(self, folder: pathlib.Path | str) -> None:
-        """Writes `vocabulary.model`, SentencePiece's own format, and `vocabulary.json` with the pieces to
-        look at."""
+        """Writes `vocabulary.model` in SentencePiece's format, and `vocabulary.json` with the pieces for reading."""
         folder = pathlib.Path(folder)
         (folder / "vocabulary.model").write_bytes(self._model)
         content = json.dumps({"kind": self.kind, "pieces": self._pieces}, ensure_ascii=False, indent=1) + "\n"
@@ -117,7 +111,7 @@ class SentencePieceVocabulary(tf.Module):
 
     @classmethod
     def load(cls, folder: pathlib.Path | str) -> "SentencePieceVocabulary":
-        """Reads what `save` wrote."""
+        """Loads the vocabulary that `save` wrote."""
         folder = pathlib.Path(folder)
         kind = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))["kind"]
         return cls(kind, (folder / "vocabulary.model").read_bytes())

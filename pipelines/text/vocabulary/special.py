@@ -1,8 +1,8 @@
-"""The token ids that every vocabulary keeps for itself."""
+"""The token ids that every vocabulary reserves."""
 
 PAD = 0
 BEGIN = 1
 END = 2
 UNKNOWN = 3
 SPECIAL = 4
-"""How many there are: the first id that stands for text."""
+"""Number of reserved ids, and so the first id that stands for text."""

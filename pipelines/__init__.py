@@ -1,4 +1,4 @@
-"""Data, tasks, training, evaluation, reports and the command line."""
+"""Recipes from data to a served model: tasks, training, evaluation, reports and the command line."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def load(run: str | PathLike[str]) -> Run:
     Reads no data and writes nothing.
 
     Args:
-        run: The folder of the run.
+        run: Folder of the run.
 
     Returns:
-        `model` (of the last stage) and `models` (by stage), with the weights that were evaluated; `preprocessing`,
-        `recipe`, `task` and `figures`.
+        The run, with `model` (of the last stage) and `models` (by stage), which have the weights that were evaluated,
+        and with `preprocessing`, `recipe`, `task` and `figures`.
 
     Raises:
-        UserError: If there is no run in the folder, or it is not finished.
+        UserError: If the folder holds no run, or the run is not finished.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Finished runs side by side: what differs in their recipes, their curves and their figures."""
+"""Comparison of finished runs: the differences between their recipes, their curves and their figures."""
 
 import dataclasses
 import json
@@ -25,11 +25,11 @@ MINUTES = Metric("minutes", "minutes of training", ".1f")
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
-    """How a figure varies over runs of other seeds.
+    """Mean and standard deviation of a figure over runs that differ in their seeds alone.
 
     Attributes:
-        mean: Over the runs.
-        deviation: Standard deviation of a run, estimated from them (with n - 1).
+        mean: Mean over the runs.
+        deviation: Sample standard deviation over the runs (with n - 1).
     """
 
     mean: float
@@ -38,15 +38,15 @@ class Spread:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What `compare` found.
+    """The result of `compare`.
 
     Attributes:
-        metrics: Those of the task, and the minutes of training.
-        figures: Of each run, by its folder, the value of each metric by its name.
-        spread: Of each metric by its name, if the runs differ in their seeds alone.
-        differences: Of each dotted key in which the recipes differ the value of each run.
-        same_data: Whether all were measured on the same test data.
-        written: The page and its numbers, named for people.
+        metrics: The task's metrics, and the minutes of training.
+        figures: For each run, by its folder, the value of each metric by its name.
+        spread: Mean and deviation of each metric by its name; empty unless the runs differ in their seeds alone.
+        differences: For each dotted key in which the recipes differ, the values of the runs.
+        same_data: Whether all runs were measured on the same test data.
+        written: Paths of the page and its numbers, by their display names.
     """
 
     metrics: tuple[Metric, ...]
@@ -63,15 +63,18 @@ class _Run:
     recipe: Recipe
     results: dict[str, Any]
     stages: dict[str, tuple[Metric, list[Record]]]
-    """What validation is decided by, and the records of the epochs."""
+    """The validation metric and the epoch records of each stage."""
 
 
 def compare(runs: Sequence[Path], folder: Path) -> Comparison:
-    """Compares runs of one task, and writes a page about them.
+    """Compares evaluated runs of one task and writes a page about them.
 
     Args:
-        runs: Their folders, two or more; all evaluated.
-        folder: Where `report.html` and `report.json` go.
+        runs: Folders of the runs, two or more.
+        folder: Folder for `report.html` and `report.json`.
+
+    Returns:
+        The comparison.
 
     Raises:
         UserError: If a folder holds no evaluated run, or the runs are of several tasks.
@@ -164,11 +167,11 @@ def _sections(comparison: Comparison, runs: Sequence[_Run]) -> Iterator[Section]
 
 
 def rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
-    """The table of figures as people read it: a row for each run, and with a spread two more."""
+    """Yields the formatted rows of the table of figures: one for each run, and two more if there is a spread."""
     for name, values in comparison.figures.items():
         yield name, *(metric.text(values[metric.name]) for metric in comparison.metrics)
     if comparison.spread:
-        # Whole numbers have a mean that is none.
+        # The mean of whole numbers may be a fraction.
         finer = [dataclasses.replace(m, format=",.1f") if m.format.endswith("d") else m for m in comparison.metrics]
         yield "mean", *(metric.text(comparison.spread[metric.name].mean) for metric in finer)
         yield "standard deviation", *(metric.text(comparison.spread[metric.name].deviation) for metric in finer)

@@ -1,4 +1,4 @@
-"""What the command line and the phases print alike."""
+"""Terminal output that the command line and the phases share."""
 
 import re
 import threading
@@ -14,33 +14,33 @@ from rich.text import Text
 
 T = TypeVar("T")
 
-# Control characters but for the ends of lines and tabs; the marks by which text runs from right to left and hides what
-# a name is; halves of characters, which a name that is not UTF-8 is read as and no terminal can be sent.
+# Control characters except line feed and tab; bidirectional marks, which can disguise a name; and lone surrogates, which
+# Python reads from names that are not UTF-8 and cannot print.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def console() -> Console:
-    """Standard output as it is now: `sys.stdout` may be redirected, and moving lines stay below what is printed."""
+    """Returns a console on the current `sys.stdout`, which prints above any moving lines."""
     return _display.console if _display.console is not None else Console(highlight=False, soft_wrap=False)
 
 
 def printable(text: str) -> str:
-    r"""A text that a terminal shows and does not obey: `\x1b` is written out."""
+    r"""Returns a text with its control characters escaped, such as `\x1b`, so that a terminal only shows it."""
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def shown(value: object) -> str:
-    """A value inside of markup: `printable`, and its own brackets are brackets."""
+    """Returns a value as text for use in rich markup: `printable`, with its brackets escaped."""
     return escape(printable(str(value)))
 
 
 def say(line: str) -> None:
-    """Prints a text as it is, on one line however narrow the terminal."""
+    """Prints a text without markup, never wrapped to the width of the terminal."""
     console().print(printable(line), soft_wrap=True, markup=False)
 
 
 def columns(rows: Mapping[str, object]) -> Table:
-    """Names and values side by side; a value too long for the terminal goes on under itself."""
+    """Returns a table of names and values; a value that is too long is wrapped within its column."""
     grid = Table.grid(padding=(0, 2), pad_edge=False)
     grid.add_column(no_wrap=True, style="cyan")
     grid.add_column(overflow="fold")
@@ -50,7 +50,7 @@ def columns(rows: Mapping[str, object]) -> Table:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: `45 s`, `2 min 20 s`, `1 h 5 min`."""
+    """Returns a duration as text: `45 s`, `2 min 20 s`, `1 h 5 min`."""
     minutes, rest = divmod(round(seconds), 60)
     if not minutes:
         return f"{rest} s"
@@ -61,21 +61,21 @@ _SECONDS_BETWEEN_LINES = 30.0
 
 
 class Progress:
-    """How far something is that takes long: a moving line in a terminal; elsewhere, every 30 seconds, a line.
+    """Progress display of a long operation: a moving line in a terminal, or else a new line every 30 seconds.
 
-    One may begin while another goes on: a terminal shows both; elsewhere the line is that of the one that began last.
+    Operations may be nested: a terminal shows all of them, other outputs only the one that began last.
 
     Attributes:
-        note: What else is to be told of it, such as a loss.
+        note: Further text to show, such as a loss.
     """
 
     def __init__(self, name: str, unit: str = "", total: int | None = None):
-        """Names what is done.
+        """Initialises the display.
 
         Args:
-            name: Of what is done.
-            unit: What is counted, a plural.
-            total: How many there are; None if nothing is counted, and only the time that it has taken is told.
+            name: Name of the operation.
+            unit: Unit of the counter, a plural.
+            total: Final value of the counter; None if nothing is counted and only the elapsed time is shown.
         """
         self.name, self.note = name, ""
         self.total, self.done = total, 0
@@ -84,21 +84,21 @@ class Progress:
         self._start = time.monotonic()
 
     def __enter__(self) -> Self:
-        """Shows it."""
+        """Shows the display."""
         _display.add(self)
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Lets the terminal go on."""
+        """Removes the display."""
         _display.remove(self)
 
     def advance(self, number: int = 1) -> None:
-        """Counts some more; the first call, what was done before and takes no time."""
+        """Adds to the counter. The first call counts work done earlier, which the estimated time left ignores."""
         self._before = number if self._before is None else self._before
         self.done += number
 
     def text(self) -> str:
-        """How far it is, what is to be told of it and how long it will take, without its name."""
+        """Returns the counter, the note and the time left, without the name."""
         parts = [self._counted(), self.note, self._time()]
         return ", ".join(part for part in parts if part)
 
@@ -119,7 +119,7 @@ class Progress:
 
 
 def counted(items: Iterable[T], name: str, unit: str, total: int) -> Iterator[T]:
-    """Hands items on, and shows how many of them were taken; a `total` below 0, tf.data's for unknown, is unknown."""
+    """Yields the items and shows how many were taken; a negative `total`, as tf.data returns, means unknown."""
     with Progress(name, unit, total if total >= 0 else None) as progress:
         progress.advance(0)
         for item in items:
@@ -128,17 +128,17 @@ def counted(items: Iterable[T], name: str, unit: str, total: int) -> Iterator[T]
 
 
 class _Words(bars.ProgressColumn):
-    """The text of a `Progress`, as it is when it is drawn."""
+    """Column with the current text of a `Progress`."""
 
     def render(self, task: bars.Task) -> Text:
         return Text(task.fields["of"].text())
 
 
 class _Display:
-    """Everything of this process that is in progress.
+    """All progress displays of this process.
 
     Attributes:
-        console: What prints above the moving lines, while there are any.
+        console: Console that prints above the moving lines, None if there are none.
     """
 
     def __init__(self) -> None:
@@ -164,13 +164,13 @@ class _Display:
             self._stop()
 
     def tell(self) -> None:
-        """Prints a line of what began last."""
+        """Prints a line about the operation that began last."""
         for shown, _ in self._rows[-1:]:
             say(f"{shown.name}: {shown.text()}")
 
     def _start(self) -> None:
         out = console()
-        # Neither a terminal that cannot move its cursor nor a file, whatever FORCE_COLOR says.
+        # Only a terminal that can move its cursor: FORCE_COLOR makes rich treat files as terminals.
         if out.is_interactive and out.file.isatty():
             self.console = out
             self._bars = bars.Progress(
@@ -192,13 +192,13 @@ class _Display:
         self.console = self._bars = None
 
     def _tell_now_and_then(self, over: threading.Event) -> None:
-        # A thread, so that a step of minutes is told of too.
+        # A thread, so that lines are printed even during a step that takes minutes.
         while not over.wait(_SECONDS_BETWEEN_LINES):
             self.tell()
 
 
 class _Bar(bars.BarColumn):
-    """The bar of a `Progress`, as it is when it is drawn."""
+    """Column with the current bar of a `Progress`."""
 
     def render(self, task: bars.Task):
         task.completed = task.fields["of"].done

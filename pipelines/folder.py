@@ -1,4 +1,4 @@
-"""Where everything lies in a run's folder."""
+"""The layout of a run's folder."""
 
 import dataclasses
 from pathlib import Path
@@ -11,16 +11,16 @@ class Folder:
     """The folder of a run.
 
     Attributes:
-        path: Its own.
+        path: Path of the folder.
     """
 
     path: Path
 
     def check(self) -> None:
-        """Checks that a run was made in it.
+        """Checks that the folder holds a run.
 
         Raises:
-            UserError: The folder or its recipe is missing.
+            UserError: If the folder or its recipe is missing.
         """
         if not self.path.is_dir():
             raise UserError(f"WORKDIR must be the folder of a run. Received: {self.path}, which is no folder")
@@ -32,61 +32,61 @@ class Folder:
 
     @property
     def recipe(self) -> Path:
-        """What was run, overrides applied."""
+        """The recipe, overrides applied."""
         return self.path / "recipe.yaml"
 
     @property
     def preprocessing(self) -> Path:
-        """What was learned before the model; a folder of this name is whole."""
+        """The folder of the fitted preprocessing; complete if it exists."""
         return self.path / "preprocessing"
 
     @property
     def start(self) -> Path:
-        """Which weights of another run it began with; there is none without `from`."""
+        """The file that names the run and the checkpoints it began with; missing without `from`."""
         return self.preprocessing / "from.json"
 
     @property
     def stages(self) -> Path:
-        """Where the stages are trained."""
+        """The folder with one folder for each stage."""
         return self.path / "stages"
 
     def stage(self, name: str) -> Path:
-        """Where one of them is trained."""
+        """Returns the folder in which a stage is trained."""
         return self.stages / name
 
     def checkpoints(self, stage: str) -> Path:
-        """The checkpoints of a stage."""
+        """Returns the folder of a stage's checkpoints."""
         return self.stage(stage) / "checkpoints"
 
     def history(self, stage: str) -> Path:
-        """The records of a stage's training."""
+        """Returns the file with the records of a stage's training."""
         return self.stage(stage) / "history.jsonl"
 
     @property
     def models(self) -> Path:
-        """The trained models as Keras saves them; a folder of this name is whole."""
+        """The folder of the trained models as `.keras` files; complete if it exists."""
         return self.path / "models"
 
     def model(self, stage: str) -> Path:
-        """The trained model of a stage."""
+        """Returns the file of a stage's trained model."""
         return self.models / f"{stage}.keras"
 
     @property
     def evaluation(self) -> Path:
-        """The figures of the run."""
+        """The file with the figures of the run."""
         return self.path / "evaluation.json"
 
     @property
     def evaluations(self) -> Path:
-        """Figures that were asked for afterwards."""
+        """The folder for the figures of later evaluations."""
         return self.path / "evaluations"
 
     @property
     def report(self) -> Path:
-        """The report of the run."""
+        """The folder of the report."""
         return self.path / "report"
 
     @property
     def export(self) -> Path:
-        """The versions of the served model."""
+        """The folder with the versions of the served model."""
         return self.path / "export"

@@ -1,4 +1,4 @@
-"""One run at a time in a folder."""
+"""The lock that admits one process at a time to a folder."""
 
 import contextlib
 import errno
@@ -12,29 +12,29 @@ from ikelos.pipelines.console import say
 from ikelos.pipelines.errors import UserError
 
 _LONGEST = 20
-"""Bytes of the number of a process."""
+"""Maximum number of digits in a process id."""
 
 
 @contextlib.contextmanager
 def locked(workdir: Path, *, wait: bool = False) -> Iterator[None]:
-    """Holds `<workdir>/lock` for this process, and writes its pid there.
+    """Locks `<workdir>/lock` for this process and writes its process id there.
 
-    The kernel drops the lock with the process, however it ends, so a file left by a killed run is no
-    obstacle. The file itself stays: deleting it would let a third process lock a new file beside a
-    second one's old file.
+    The kernel releases the lock when the process ends, even if it is killed, so a file left behind does not block the
+    next run. The file is never deleted: a process that waits for the lock of a deleted file would get it while another
+    one locks a new file.
 
     Args:
-        workdir: The folder, made if there is none.
-        wait: Waits for another process that holds the lock, for as long as it takes.
+        workdir: The folder, created if missing.
+        wait: Whether to wait for another process that holds the lock, without a time limit.
 
     Raises:
-        UserError: Another process holds it and `wait` is false, the folder cannot be written, or its `lock` is not a
-            file that this function made: it is left as it is.
+        UserError: If another process holds the lock and `wait` is false, the folder cannot be written, or its `lock`
+            is not a file that this function made, which is then left unchanged.
     """
     path = workdir / "lock"
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        # Neither through a link nor waiting for the reader of a pipe.
+        # Follow no link, and do not block if the file is a named pipe.
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         descriptor = os.open(path, flags, 0o644)
     except OSError as error:
@@ -64,7 +64,7 @@ def locked(workdir: Path, *, wait: bool = False) -> Iterator[None]:
 
 
 def _process(content: bytes, path: Path) -> str:
-    """The process that a lock names; it may be one that has ended, or still about to write its number."""
+    """Returns the process id in a lock file, or `unknown`. The process may have ended, or not written its id yet."""
     if content and not (content.isdigit() and len(content) <= _LONGEST):
         raise _no_lock(path)
     return content.decode() or "unknown"

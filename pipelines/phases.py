@@ -1,6 +1,6 @@
-"""The phases of a run: functions from what is named to what is named. None of them knows a layout of folders.
+"""The phases of a run, as functions of their inputs that depend on no layout of folders.
 
-`ikelos run` calls them one after the other in a folder of its own (`runner`).
+`ikelos run` calls them one after the other in the run's folder (see `runner`).
 """
 
 import dataclasses
@@ -38,14 +38,14 @@ _SAVED_FROM = "checkpoints.json"
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What `describe` found.
+    """A description of prepared data.
 
     Attributes:
-        folder: Where the prepared data lies.
-        splits: Of each split what `data.description.describe` gives.
-        texts: The first training examples, of texts.
-        picture: A PNG file of the first training examples, of images.
-        batch_seconds: What a batch of the first stage takes by itself, on average.
+        folder: Folder of the prepared data.
+        splits: For each split, the result of `data.description.describe`.
+        texts: The first training examples if they are texts.
+        picture: PNG file of the first training examples if they are images.
+        batch_seconds: Mean time to read a batch of the first stage, without training.
     """
 
     folder: Path
@@ -56,15 +56,18 @@ class Description:
 
 
 def prepare(task: AnyTask, folder: Path, start: Path | None = None) -> Splits:
-    """Prepares the data, or finds it prepared, and copies into a folder what was learned from it, and its sums.
+    """Prepares the data, unless it is already prepared, and copies the fitted preprocessing and the checksums.
 
     Args:
-        task: Whose data.
-        folder: Where to; made if need be.
-        start: Preprocessing of another run, of which is taken over what its model depends on.
+        task: The task.
+        folder: Folder to copy to, created if missing.
+        start: Preprocessing of another run; the parts that its model depends on are taken from it.
+
+    Returns:
+        The splits.
 
     Raises:
-        UserError: If that run's model cannot be used with this data.
+        UserError: If the other run's model cannot be used with this data.
     """
     with Progress("data"):
         prepared = _prepared(task, start)
@@ -74,13 +77,13 @@ def prepare(task: AnyTask, folder: Path, start: Path | None = None) -> Splits:
 
 
 def describe(task: AnyTask, start: Path | None = None) -> Description:
-    """Prepares the data, or finds it prepared, and looks at it; `start` as of `prepare`."""
+    """Prepares the data, unless it is already prepared, and describes it; `start` is that of `prepare`."""
     preparing = task.preparation()
     prepared = _prepared(task, start)
     names = preparing.class_names(prepared.learned)
     feed = task.stages(prepared.learned)[0].feed(prepared.splits, {})
     batches = iter(feed.train(0, WHOLE))
-    next(batches)  # makes the graph
+    next(batches)  # traces the graph
     begun = time.monotonic()
     for _ in range(_TIMED_BATCHES):
         next(batches)
@@ -104,10 +107,10 @@ def _prepared(task: AnyTask, start: Path | None) -> preparation.Prepared[Any]:
 
 
 def read(task: AnyTask, folder: Path, start: Path | None = None) -> Splits:
-    """The data from which `prepare` wrote a folder, with such a `start`.
+    """Returns the splits for which `prepare` wrote the folder; `start` must be the same.
 
     Raises:
-        UserError: If it is another now.
+        UserError: If the data has changed since.
     """
     with Progress("data"):
         splits = _prepared(task, start).splits
@@ -116,10 +119,10 @@ def read(task: AnyTask, folder: Path, start: Path | None = None) -> Splits:
 
 
 def read_other(task: AnyTask, start: Path) -> tuple[Preprocessing, Splits]:
-    """Other data for a trained model, and what is learned from it, with what the model's preprocessing holds.
+    """Returns other data for a trained model, with preprocessing that keeps the parts that the model depends on.
 
     Raises:
-        UserError: If the model cannot be used with it.
+        UserError: If the model cannot be used with this data.
     """
     prepared = _prepared(task, start)
     return prepared.learned, prepared.splits
@@ -132,17 +135,20 @@ def train(
     folder_of: Callable[[str], Path],
     start: Start | None = None,
 ) -> dict[str, keras.Model]:
-    """Trains the stages one after the other, each in the folder of its name; what is trained already is loaded.
+    """Trains the stages one after the other; those that are already trained are loaded.
 
     Args:
-        task: Of which recipe.
-        preprocessing: What was learned before the model.
-        splits: What is trained on.
-        folder_of: From a stage's name to its folder.
+        task: The task.
+        preprocessing: The fitted preprocessing.
+        splits: The data.
+        folder_of: Function from a stage's name to its folder.
         start: Another run, whose weights new models begin with.
 
+    Returns:
+        The trained models by stage.
+
     Raises:
-        UserError: As of `check_steps` and `training.fit.fit`.
+        UserError: As `check_steps` and `training.fit.fit`.
     """
     check_steps(task, preprocessing, folder_of)
     models: dict[str, keras.Model] = {}
@@ -152,10 +158,10 @@ def train(
 
 
 def check_steps(task: AnyTask, preprocessing: Preprocessing, folder_of: Callable[[str], Path]) -> None:
-    """Looks whether a recipe with other steps than before may go on in the stages' folders.
+    """Checks that a recipe with a changed number of steps may continue in the stages' folders.
 
     Raises:
-        UserError: If a stage is given more steps and a later one was already trained on its model.
+        UserError: If the steps of a stage changed and the next stage was already trained on its model.
     """
     for stage, later in itertools.pairwise(task.stages(preprocessing)):
         planned = checkpoint.planned(folder_of(stage.name) / "checkpoints")
@@ -167,16 +173,16 @@ def check_steps(task: AnyTask, preprocessing: Preprocessing, folder_of: Callable
 
 
 def fingerprints(stages: Iterable[str], checkpoints_of: Callable[[str], Path]) -> dict[str, dict[str, str]]:
-    """Name and SHA-256 of the newest checkpoint of each stage, in the folder that `checkpoints_of` gives for it."""
+    """Returns name and SHA-256 of each stage's newest checkpoint; `checkpoints_of` maps a stage to its folder."""
     return {name: checkpoint.fingerprint(checkpoints_of(name)) for name in stages}
 
 
 def save_models(
     task: AnyTask, preprocessing: Preprocessing, models: Models, folder: Path, checkpoints: dict[str, dict[str, str]]
 ) -> None:
-    """Writes each stage's model as `<stage>.keras`, without optimizer, and which checkpoints they come from."""
+    """Writes each stage's model as `<stage>.keras`, without optimizer, and the fingerprints of their checkpoints."""
     for stage in task.stages(preprocessing):
-        # A model that was never compiled: Keras would save the optimizers too, which nobody else could load.
+        # A fresh model, never compiled: Keras would also save the optimizers, whose classes Keras alone cannot load.
         model = stage.build(models)
         model.set_weights(models[stage.name].get_weights())
         model.save(folder / f"{stage.name}.keras")
@@ -184,27 +190,27 @@ def save_models(
 
 
 def saved_from(folder: Path) -> dict[str, dict[str, str]]:
-    """The checkpoints of the models that `save_models` wrote into a folder."""
+    """Returns the fingerprints of the checkpoints that the models in a folder of `save_models` come from."""
     return json.loads((folder / _SAVED_FROM).read_text(encoding="utf-8"))
 
 
 def load_models(stages: Iterable[str], folder: Path) -> dict[str, keras.Model]:
-    """The models that `save_models` wrote into a folder, by the names of their stages."""
+    """Loads the models that `save_models` wrote into a folder, by stage."""
     return {name: keras.models.load_model(folder / f"{name}.keras") for name in stages}
 
 
 def load(task: AnyTask, folder: Path) -> Preprocessing:
-    """The preprocessing that `prepare` left in a folder; no data is read."""
+    """Loads the preprocessing that `prepare` wrote into a folder. Reads no data."""
     return task.preparation().load(folder)
 
 
 def restore(
     task: AnyTask, folder: Path, folder_of: Callable[[str], Path]
 ) -> tuple[Preprocessing, dict[str, keras.Model]]:
-    """The preprocessing that `prepare` left in a folder and the models that `train` left; no data is read.
+    """Loads the preprocessing that `prepare` wrote and the models that `train` trained. Reads no data.
 
     Raises:
-        UserError: If a stage is not trained to its end.
+        UserError: If the training of a stage is not finished.
     """
     preprocessing, models = load(task, folder), dict[str, keras.Model]()
     for stage in task.stages(preprocessing):
@@ -213,7 +219,7 @@ def restore(
 
 
 def evaluate(task: AnyTask, preprocessing: Preprocessing, splits: Splits, models: Models) -> dict[str, Any]:
-    """Measures model and baselines on the held-out data, and the machine."""
+    """Measures the model and the baselines on the held-out data, and describes the data and the machine."""
     start = time.monotonic()
     with Progress("evaluation"):
         return {
@@ -228,7 +234,7 @@ def evaluate(task: AnyTask, preprocessing: Preprocessing, splits: Splits, models
 
 
 def report(task: AnyTask, finished: Finished[Any], folder: Path) -> dict[str, Path]:
-    """Writes the report into a folder; returns its files, named for people."""
+    """Writes the report into a folder and returns its files by their display names."""
     with Progress("report"):
         stages = task.stages(finished.preprocessing)
         facts, sections = standard.build(task, stages, finished)
@@ -238,7 +244,7 @@ def report(task: AnyTask, finished: Finished[Any], folder: Path) -> dict[str, Pa
 
 
 def export(task: AnyTask, preprocessing: Preprocessing, models: Models, base: Path, provenance: dict[str, Any]) -> Path:
-    """Writes the next version of a served model, checked; no data is read."""
+    """Writes the next version of the served model, checks it and returns its folder. Reads no data."""
     signatures = task.signatures(preprocessing, models)
     with Progress("export", "steps", serving.export_steps(signatures)) as progress:
 

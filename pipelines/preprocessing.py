@@ -1,4 +1,4 @@
-"""What is learned from the training data before the model."""
+"""The base class of preprocessing, which is fitted to the training data before the model is trained."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ import tensorflow as tf
 
 
 class Preprocessing(tf.Module):
-    """Vocabulary, normaliser, names of classes: what stands between what a user has and what a model takes.
+    """The mapping from raw inputs to a model's inputs: a vocabulary, a normaliser, the names of classes.
 
-    A module, so that an export finds its tables. It holds no data: a trained model is exported, and serves, where the
-    training data has been deleted. This one has learned nothing; what learns is a subclass with `save`, which its
-    task's `load` reads again.
+    It is a `tf.Module`, so that an export finds its tables. It holds no data, so that a trained model can be exported
+    after the training data has been deleted. This base class has no state. A subclass that has some overrides `save`,
+    and its task's `Preparation.load` reads what `save` wrote.
     """
 
     def save(self, folder: Path) -> None:
-        """Writes what was learned into an existing folder."""
+        """Writes the fitted state into an existing folder."""

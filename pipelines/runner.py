@@ -1,6 +1,6 @@
-"""Runs a recipe from its data to a served model: the local caller of the phases.
+"""Runs a recipe locally, from its data to a served model.
 
-Knows what is done already in a run's folder, and how to go on. Knows no task.
+Calls the phases in order and skips those that are already done in the run's folder. Independent of any task.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ from ikelos.pipelines.training.start import Start
 from ikelos.serving import files
 
 Outcome = dict[str, Path | str]
-"""What the command line prints at the end: names, and where something lies or what came out."""
+"""The lines that the command line prints at the end: a name, and a path or a result."""
 
 _AFTER_TRAINING = ("description", "evaluation", "export")
 """Sections of a recipe on which the weights do not depend."""
@@ -44,7 +44,7 @@ _AFTER_TRAINING = ("description", "evaluation", "export")
 
 @dataclasses.dataclass(frozen=True)
 class _Run:
-    """A recipe in its folder, with what was learned before the model."""
+    """A recipe, its folder, its task and the fitted preprocessing."""
 
     recipe: Recipe
     folder: Folder
@@ -53,18 +53,18 @@ class _Run:
 
 
 def run(recipe: Recipe, workdir: Path) -> Outcome:
-    """Trains, evaluates, reports and exports; goes on where an earlier run of the same recipe was ended.
+    """Trains, evaluates, reports and exports, or continues an earlier run of the same recipe.
 
-    What was made already of the same weights, by the same recipe and versions of Ikelos and TensorFlow, is not
-    made again: a finished run repeated writes nothing new. With more training steps than before it goes on to them.
-    With `from` in the recipe, it begins with the weights of another run.
+    Evaluation, report and export are skipped if they exist for the same weights, recipe and versions of Ikelos and
+    TensorFlow, so repeating a finished run writes nothing new. With more training steps than before, training
+    continues. With `from` in the recipe, new models begin with the weights of another run.
 
     Args:
-        recipe: What to run.
-        workdir: Where everything is written; a run of another recipe in it is refused.
+        recipe: The recipe to run.
+        workdir: Folder of the run.
 
     Returns:
-        Where it wrote what, and the result.
+        The paths of everything written, and the result.
 
     Raises:
         UserError: If `workdir` holds a run of another recipe, or another process is at work in it.
@@ -93,23 +93,22 @@ def run(recipe: Recipe, workdir: Path) -> Outcome:
 
 
 def describe(recipe: Recipe) -> phases.Description:
-    """Prepares the data of a recipe, unless it is prepared, and looks at it."""
+    """Prepares the data of a recipe, unless it is already prepared, and returns a description of it."""
     start = None if recipe.start is None else _starting_run(recipe).folder.preprocessing
     return phases.describe(tasks.of_recipe(recipe), start)
 
 
 def evaluate(workdir: Path, overrides: Sequence[str] = ()) -> Outcome:
-    """Evaluates the trained model of a run, on other data too; writes nothing but one file of figures.
+    """Evaluates the trained model of a run, on its own data or on other data.
 
-    The baselines are fitted on the training split of the data that is evaluated on.
+    The baselines are fitted on the training split of the same data. Only one file of figures is written.
 
     Args:
-        workdir: The folder of the run.
-        overrides: Of keys of its recipe: those of `data.source` and `evaluation`, such as
-            `"data.source.tfds=font_letters"`.
+        workdir: Folder of the run.
+        overrides: Overrides of keys in `data.source` and `evaluation`, such as `"data.source.tfds=font_letters"`.
 
     Returns:
-        The result, and the file with all figures.
+        The result, and the path of the file with all figures.
 
     Raises:
         UserError: If the run is not finished, another key is overridden, or the model cannot be used with the data.
@@ -137,7 +136,7 @@ def evaluate(workdir: Path, overrides: Sequence[str] = ()) -> Outcome:
 
 
 def export(workdir: Path) -> Outcome:
-    """Exports the trained model of a run as the next version; its data need not be there any more."""
+    """Exports the trained model of a run as the next version. The data is not needed."""
     folder = Folder(workdir)
     with _trained(recipes.load(folder.recipe), folder) as (current, models):
         return {"SavedModel": _export(current, models)}
@@ -145,7 +144,7 @@ def export(workdir: Path) -> Outcome:
 
 @contextlib.contextmanager
 def _trained(recipe: Recipe, folder: Folder) -> Iterator[tuple[_Run, dict[str, keras.Model]]]:
-    """A run whose stages are all trained, and its models."""
+    """Locks the folder and yields a run with all stages trained, and its models."""
     with locked(folder.path):
         if not folder.preprocessing.is_dir():
             raise UserError(f"The run in {folder.path} has not begun to train: run its recipe in the same folder.")
@@ -155,7 +154,7 @@ def _trained(recipe: Recipe, folder: Folder) -> Iterator[tuple[_Run, dict[str, k
 
 
 def _check_same_run(recipe: Recipe, folder: Folder) -> None:
-    """Refuses to go on with a run whose weights another recipe decided; more steps than before are none."""
+    """Checks that a recipe may continue the run in a folder: it must give the same weights, or only add steps."""
     if not folder.recipe.is_file():
         return
     sections = list(trainings(recipe.config))
@@ -175,12 +174,12 @@ def _must_stay(key: str, expected: str, here: Any, folder: Folder) -> str:
 
 
 def _told(value: Any) -> str:
-    """A value of a recipe as it is written there."""
+    """Returns a value as it is written in a recipe."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _prepare(recipe: Recipe, folder: Folder) -> tuple[_Run, Splits]:
-    """Prepares the data, unless it is prepared, and takes over what was learned from it before the model."""
+    """Prepares the data, unless it is already prepared, and returns the run and its splits."""
     task = tasks.of_recipe(recipe)
     if folder.preprocessing.is_dir():
         phases.check_steps(task, phases.load(task, folder.preprocessing), folder.stage)
@@ -190,7 +189,7 @@ def _prepare(recipe: Recipe, folder: Folder) -> tuple[_Run, Splits]:
     else:
         before = None if recipe.start is None else _starting_run(recipe)
         _say("data", "prepares it, unless it is prepared")
-        # Under another name until it is whole: a folder called `preprocessing` is a finished one.
+        # Written under another name until it is complete: a folder named `preprocessing` counts as finished.
         unfinished = folder.preprocessing.with_name(folder.preprocessing.name + files.UNFINISHED)
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
@@ -198,22 +197,26 @@ def _prepare(recipe: Recipe, folder: Folder) -> tuple[_Run, Splits]:
         if before is not None:
             about = {"run": str(before.folder.path), "checkpoints": before.checkpoints}
             files.write(unfinished / folder.start.name, json.dumps(about, indent=2) + "\n")
-        # Between the two: a recipe whose data is not found leaves none behind, and preprocessing never lacks its own.
+        # After the data is found, so that a failed preparation leaves no recipe behind, and before `preprocessing` is
+        # finished, so that this never exists without its recipe.
         files.write(folder.recipe, recipes.dump(recipe))
         files.finish(unfinished, folder.preprocessing)
     return _Run(recipe, folder, task, phases.load(task, folder.preprocessing)), splits
 
 
 def _taken_over(folder: Folder) -> Path | None:
-    """Where the preprocessing lies that a run took over: its own copy, as the other run may be gone."""
+    """Returns the folder with the preprocessing of the run named by `from`, None for a run without.
+
+    It is this run's own copy, as the other run may have been deleted.
+    """
     return folder.preprocessing if folder.start.is_file() else None
 
 
 def _starting_run(recipe: Recipe) -> trained.Run:
-    """The run that `from` names.
+    """Loads the run named by `from`.
 
     Raises:
-        UserError: If it is not finished, or of another task or architecture.
+        UserError: If that run is not finished, or has another task or architecture.
     """
     before = trained.load(Path(str(recipe.start)))
     if before.recipe.task != recipe.task:
@@ -234,7 +237,7 @@ def _starting_run(recipe: Recipe) -> trained.Run:
 
 
 def _start(recipe: Recipe, folder: Folder) -> Start | None:
-    """What new models begin with; the other run is loaded only if there is one."""
+    """Returns the source of the initial weights, None without `from`. The other run is loaded on first use."""
     if recipe.start is None:
         return None
 
@@ -249,7 +252,7 @@ def _start(recipe: Recipe, folder: Folder) -> Start | None:
 
 
 def _save(current: _Run, models: dict[str, keras.Model]) -> None:
-    """Writes the models as Keras's files, unless they are there."""
+    """Writes the models as `.keras` files, unless those of the same checkpoints exist."""
     folder = current.folder
     checkpoints = phases.fingerprints(models, folder.checkpoints)
     if folder.models.is_dir() and phases.saved_from(folder.models) == checkpoints:
@@ -263,7 +266,7 @@ def _save(current: _Run, models: dict[str, keras.Model]) -> None:
 
 
 def _provenance(current: _Run) -> dict[str, Any]:
-    """What the results and exports of a finished run depend on."""
+    """Returns everything that the results and exports of a finished run depend on."""
     stages = [stage.name for stage in current.task.stages(current.preprocessing)]
     return {
         "recipe": _sha256(current.recipe),
@@ -278,7 +281,7 @@ def _sha256(recipe: Recipe) -> str:
 
 
 def _earlier_results(folder: Folder, provenance: dict[str, Any]) -> dict[str, Any] | None:
-    """What `evaluation.json` holds, None if it is of something else or its report is gone."""
+    """Returns the content of `evaluation.json`, None if its provenance is another or its report is missing."""
     if not (folder.evaluation.is_file() and all(page.is_file() for page in _pages(folder).values())):
         return None
     results = json.loads(folder.evaluation.read_text(encoding="utf-8"))
@@ -297,7 +300,7 @@ def _evaluate(current: _Run, splits: Splits, models: dict[str, keras.Model]) -> 
     histories = {name: history.read(folder.history(name)) for name in models}
     finished = Finished(current.preprocessing, splits, models, results, histories, folders)
     phases.report(current.task, finished, folder.report)
-    # Last: figures that stand there have their report.
+    # Written last, so that figures in the folder always have their report.
     files.write(folder.evaluation, json.dumps(results, indent=2) + "\n")
     return results
 
@@ -321,5 +324,5 @@ def _export(current: _Run, models: dict[str, keras.Model]) -> Path:
 
 
 def _say(phase: str, text: str) -> None:
-    """Tells that a phase begins that takes a while."""
+    """Prints that a phase begins."""
     console().print(f"[cyan]{phase}[/cyan]: {shown(text)}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What a task is: all that the runner, a report and an export know of it."""
+"""The base class of tasks: the interface that the runner, reports and exports use."""
 
 import abc
 import dataclasses
@@ -19,17 +19,17 @@ from ikelos.pipelines.training.stage import Models, Stage
 from ikelos.serving import Signature
 
 Figures = dict[str, Any]
-"""What was measured, by name: numbers, and dicts of such; JSON."""
+"""Measured values by name: numbers and nested dicts of numbers, as in JSON."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Breakdown:
-    """Into what parts the held-out data falls, each measured by itself.
+    """The parts of the held-out data that are also measured separately.
 
     Attributes:
-        name: Key of the parts' figures, by the part's name, among the model's and the baselines' figures.
-        part: What one of them is, for people: `document`.
-        shown: Most rows of the report's table: a data set of thousands of documents is none.
+        name: Key in the model's and the baselines' figures that holds the figures of each part, by the part's name.
+        part: Display name of one part, such as `document`.
+        shown: Maximum number of rows in the report's table.
     """
 
     name: str
@@ -43,15 +43,16 @@ Learned = TypeVar("Learned", bound=Preprocessing)
 
 @dataclasses.dataclass(frozen=True)
 class Finished(Generic[Learned]):
-    """A run whose model is trained and measured.
+    """A trained and evaluated run.
 
     Attributes:
-        preprocessing: What was learned before the model.
-        splits: What it was trained and measured on.
-        models: By stage.
-        results: `"model"`, the figures of `Task.evaluate`; `"baselines"`, those of `Task.baselines`; the machine.
-        histories: The records of training, by stage.
-        folders: Of the stages, where the pictures lie that their records name.
+        preprocessing: The fitted preprocessing.
+        splits: The data.
+        models: The trained models by stage.
+        results: The result of `phases.evaluate`: among others `"model"`, the figures of `Task.evaluate`, and
+            `"baselines"`, those of `Task.baselines`.
+        histories: The training records by stage.
+        folders: The folders of the stages; pictures that the records name are relative to them.
     """
 
     preprocessing: Learned
@@ -63,15 +64,15 @@ class Finished(Generic[Learned]):
 
 
 class Task(abc.ABC, Generic[Config, Learned]):
-    """One task, with one recipe's numbers. The runner calls its methods in the order in which they stand here.
+    """Base class of tasks, configured by one recipe. The runner calls the methods in the order below.
 
-    A task is found by its folder: `ikelos.pipelines.tasks.<task>`, with `config.Config` and `task.Task`.
+    A task is a package `ikelos.pipelines.tasks.<task>` with `config.Config` and `task.Task`.
 
     Attributes:
-        config: The recipe.
-        metrics: Keys of the figures that people look at; the first is the headline and what runs are compared by.
-        counted: The figure that says on how much the metrics were measured, a plural: `characters`.
-        breakdown: Into what parts the held-out data falls, if it does.
+        config: The recipe's config.
+        metrics: The metrics that are shown; the first is the headline figure, by which runs are compared.
+        counted: Key of the figure for the amount of held-out data, a plural noun such as `characters`.
+        breakdown: The parts of the held-out data that are also measured separately, if any.
     """
 
     metrics: ClassVar[tuple[Metric, ...]]
@@ -83,73 +84,78 @@ class Task(abc.ABC, Generic[Config, Learned]):
 
     @abc.abstractmethod
     def preparation(self) -> Preparation[Learned]:
-        """How the source becomes examples, and what is learned from them before the model."""
+        """Returns the preparation, which turns the source into examples and fits the preprocessing."""
 
     def check_preprocessing(self, preprocessing: Learned, trained_with: Learned) -> None:
-        """Refuses preprocessing with which a model that was trained with other would silently be wrong.
+        """Checks that a model can be used with preprocessing that was fitted on other data than its own.
 
-        For a model that is taken to other data, to be trained further or evaluated. `Preparation.taking_over` has
-        taken over what it depends on by then, so that by default all is well.
+        Called before a model is trained further or evaluated on other data, to prevent silently wrong results.
+        `Preparation.taking_over` has already kept the parts that the model depends on, so the default accepts
+        everything.
+
+        Args:
+            preprocessing: The preprocessing of the other data.
+            trained_with: The preprocessing that the model was trained with.
 
         Raises:
-            UserError: If it would.
+            UserError: If the model cannot be used with `preprocessing`.
         """
 
     @abc.abstractmethod
     def stages(self, preprocessing: Learned) -> Sequence[Stage]:
-        """What is trained, in this order. No data is read for it."""
+        """Returns the stages in the order of their training, without reading data."""
 
     @abc.abstractmethod
     def evaluate(self, preprocessing: Learned, splits: Splits, models: Models) -> Figures:
-        """Figures on held-out data: `metrics`, `counted`, and more if wanted."""
+        """Returns the model's figures on held-out data: those of `metrics`, `counted` and any others."""
 
     def baselines(self, preprocessing: Learned, splits: Splits) -> dict[str, Figures]:
-        """The same figures of what one would do without this model, by name, each with the `minutes` it took."""
+        """Returns the same figures for each baseline by its name, and the `minutes` that it took."""
         return {}
 
     @abc.abstractmethod
     def signatures(self, preprocessing: Learned, models: Models) -> Sequence[Signature]:
-        """What the server offers. No data is read for it."""
+        """Returns the signatures of the served model, without reading data."""
 
     @property
     def title(self) -> str:
-        """Of the report."""
+        """Title of the report."""
         return type(self).__module__.split(".")[-2].replace("_", " ").capitalize()
 
     @property
     def model_name(self) -> str:
-        """Of our model, beside baselines and peers."""
+        """Display name of the model beside baselines and peers."""
         return "Ikelos, this recipe"
 
     @property
     def peers(self) -> Sequence[Peer]:
-        """Other models' figures of the first metric: those that the recipe states, else those known of the data."""
+        """Other models' figures of the first metric: those in the recipe, or else `known_peers`."""
         stated = self.config.evaluation.peers
         return self.known_peers if stated is None else stated
 
     @property
     def known_peers(self) -> Sequence[Peer]:
-        """Other models' figures of the first metric on the recipe's data, and on no other."""
+        """Other models' published figures of the first metric on exactly the recipe's data."""
         return ()
 
     def about_comparison(self, results: Mapping[str, Any]) -> list[str]:
-        """Paragraphs that say how model and baselines were measured."""
+        """Returns paragraphs on how the model and the baselines were measured."""
         return []
 
     def showcase(self, finished: Finished[Learned]) -> list[Section]:
-        """Sections of the report to look at first."""
+        """Returns the sections that follow the headline of the report."""
         return []
 
     def details(self, finished: Finished[Learned]) -> list[Section]:
-        """Sections to end the report with."""
+        """Returns the sections that follow those on the training in the report."""
         return []
 
     def about_result(self, results: Mapping[str, Any]) -> str:
-        """A few words behind the headline, on how it was measured; may be empty."""
+        """Returns a few words on how the headline figure was measured; may be empty."""
         return ""
 
     def headline(self, results: Mapping[str, Any]) -> str:
-        """What came out, in a line."""
+        """Returns the result in one line: the model's metrics and the baselines' first metric."""
         figures, first = results["model"], self.metrics[0]
         ours = ", ".join(f"{metric.text(figures[metric.name])} {metric.unit}" for metric in self.metrics)
         others = [f"{name}: {first.text(values[first.name])}" for name, values in results["baselines"].items()]
@@ -159,5 +165,5 @@ class Task(abc.ABC, Generic[Config, Learned]):
 
 
 def of_recipe(recipe: Recipe) -> Task[Any, Any]:
-    """The task that a recipe is for."""
+    """Returns the task of a recipe."""
     return importlib.import_module(f"{loading.TASKS}.{recipe.task}.task").Task(recipe.config)

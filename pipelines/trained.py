@@ -1,4 +1,4 @@
-"""A finished run in Python."""
+"""Loading of finished runs in Python."""
 
 import dataclasses
 import json
@@ -22,13 +22,13 @@ class Run:
     """A finished run.
 
     Attributes:
-        folder: Where it lies.
-        recipe: What was run.
-        task: What it learned to do.
-        preprocessing: What it learned before the model: a vocabulary, names of classes.
-        models: The trained models, by the name of their stage, with the weights that were evaluated; not compiled.
-        figures: What was measured, as in `evaluation.json`; empty if the run ended before it.
-        checkpoints: Name and SHA-256 of the file that the weights of each stage come from.
+        folder: The run's folder.
+        recipe: The run's recipe.
+        task: The run's task.
+        preprocessing: The fitted preprocessing, such as a vocabulary or the names of classes.
+        models: The trained models by stage, not compiled, with the weights that were evaluated.
+        figures: The content of `evaluation.json`; empty if the run ended before the evaluation.
+        checkpoints: For each stage, name and SHA-256 of the checkpoint that its weights come from.
     """
 
     folder: Folder
@@ -41,15 +41,15 @@ class Run:
 
     @property
     def model(self) -> keras.Model:
-        """That of the last stage."""
+        """The model of the last stage."""
         return list(self.models.values())[-1]
 
 
 def load(path: Path) -> Run:
-    """Loads a finished run; reads no data and writes nothing.
+    """Loads a finished run. Reads no data and writes nothing.
 
     Raises:
-        UserError: If there is none, or it was continued and has not come to its end.
+        UserError: If the folder holds no run, or the run is not finished, also after it was continued.
     """
     folder = Folder(path)
     folder.check()

@@ -1,8 +1,8 @@
-"""The sections that every recipe shares, as frozen, strictly typed pydantic models.
+"""The recipe sections that tasks share, as frozen, strictly typed pydantic models.
 
-Numbers have no defaults here: they stand in the recipe, which is the only place to look for them. A task's
-`Config(TaskConfig)` lists its sections as fields; the recipe's top-level keys `task`, `description` and `from` are
-not among them, `ikelos.pipelines.recipe` takes them off first.
+Numbers have no defaults here: the recipe states all of them. A task's `Config(TaskConfig)` lists its sections as
+fields. The top-level keys `task`, `description` and `from` are not among them: `ikelos.pipelines.recipe` removes them
+before it validates the rest.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import pydantic
 from pydantic import Field
 
 LARGEST = 2**31 - 1
-"""Of all integers: the product of two of them, such as step and batch size, is counted in 64 bits."""
+"""Largest integer in a recipe: the product of two, such as step and batch size, must fit into 64 bits."""
 
 Positive = Annotated[int, Field(gt=0, le=LARGEST)]
 NonNegative = Annotated[int, Field(ge=0, le=LARGEST)]
@@ -23,29 +23,28 @@ BelowOne = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Section(pydantic.BaseModel):
-    """A part of a recipe: frozen, no unknown keys, no conversions (`"12"` and `3.7` are no integers).
+    """Base class of recipe sections: frozen, without unknown keys or conversions (`"12"` and `3.7` are not integers).
 
-    A float may be written as an integer, and must be finite. Write sequences as tuples, so that the whole
-    stays hashable. A rule that spans fields is a validator that raises
-    `ValueError("what was expected. Received: ...")`.
+    A float may be written as an integer and must be finite. Declare sequences as tuples, so that a config is hashable.
+    A rule for several fields is a validator that raises `ValueError("what was expected. Received: ...")`.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Optimizer(Section):
-    """How one optimizer moves its weights.
+    """The settings of one optimizer.
 
     Attributes:
-        kind: AdamW, or Muon for matrices and AdamW for all other weights.
-        learning_rate: The peak, reached after `warmup_steps` of linear growth.
-        warmup_steps: 0 starts at the peak. May exceed the stage's steps (a short trial of a long recipe): the run then
-            ends on the way up.
-        final_learning_rate_ratio: Where the cosine ends, as a share of the peak.
-        weight_decay: Decoupled; 0 disables.
-        beta_1: Decay of the first moment (of Muon: for the weights that AdamW takes).
-        beta_2: Decay of the second moment.
-        clip_norm: Longest global gradient norm; a longer gradient is scaled down to it.
+        kind: `adamw`: AdamW. `muon`: Muon for matrices and AdamW for all other weights.
+        learning_rate: Peak learning rate, reached after `warmup_steps` of linear growth.
+        warmup_steps: Steps of linear growth to the peak; 0 starts at the peak. If it exceeds the stage's steps, as in a
+            short trial of a long recipe, training ends during the warm-up.
+        final_learning_rate_ratio: Learning rate at the end of the cosine decay, as a share of the peak.
+        weight_decay: Decoupled weight decay; 0 disables it.
+        beta_1: Decay of the first moment. With Muon, it applies to the weights that AdamW updates.
+        beta_2: Decay of the second moment. With Muon, it applies to the weights that AdamW updates.
+        clip_norm: Largest global gradient norm; a longer gradient is scaled down to it.
     """
 
     kind: Literal["adamw", "muon"]
@@ -61,8 +60,8 @@ class Optimizer(Section):
 class Optimizers(Section):
     """The optimizers of a stage by name: each field is an `Optimizer`.
 
-    `model` moves all weights. Any other name stands for a part of the model: the optimizer `generator` moves the
-    weights of `model.generator`, and `model.compile` gets it as `generator_optimizer`.
+    The optimizer `model` updates all weights. Any other name is that of a part of the model: the optimizer `generator`
+    updates the weights of `model.generator` and is passed to `model.compile` as `generator_optimizer`.
     """
 
 
@@ -70,18 +69,18 @@ class OneOptimizer(Optimizers):
     """One optimizer for all weights.
 
     Attributes:
-        model: It.
+        model: The optimizer of all weights.
     """
 
     model: Optimizer
 
 
 class AdversarialOptimizers(Optimizers):
-    """An optimizer each for the networks of `ikelos.layers.AdversarialModel`.
+    """One optimizer for each network of `ikelos.layers.AdversarialModel`.
 
     Attributes:
-        generator: The generator's.
-        discriminator: The discriminator's.
+        generator: The optimizer of the generator.
+        discriminator: The optimizer of the discriminator.
     """
 
     generator: Optimizer
@@ -89,27 +88,27 @@ class AdversarialOptimizers(Optimizers):
 
 
 class Training(Section):
-    """How a stage is trained. A stage with several optimizers declares its own subclass of `optimizers`.
+    """The training settings of a stage. A stage with several optimizers needs a subclass with its own `optimizers`.
 
     Attributes:
-        steps: Training steps of the whole run. A run that is continued may be given more: it goes on to them, with the
-            learning rate that a schedule of all steps has from there on (see `training.fit.fit`).
-        batch_size: Examples (or packed windows) in a step.
-        seed: Of the initial weights, the order of the data and the dropout.
-        steps_per_epoch: Steps between two validations; an epoch is only that.
-        optimizers: One for each part of the model that has its own.
-        ema_momentum: Of the moving average of the weights, which is what is evaluated and exported; 0 disables.
-        early_stop_patience: Epochs without a better validation figure before the run stops; 0 disables.
+        steps: Total number of training steps. It may be raised to continue a run: the learning rate then follows the
+            schedule of the new total (see `training.fit.fit`).
+        batch_size: Examples (or packed windows) per step.
+        seed: Random seed of the initial weights, the order of the data and the dropout.
+        steps_per_epoch: Steps between two validations. An epoch has no other meaning.
+        optimizers: One optimizer for the whole model, or one for each of its parts.
+        ema_momentum: Momentum of the moving average of the weights, which is evaluated and exported; 0 disables it.
+        early_stop_patience: Epochs without a better validation figure after which training stops; 0 disables it.
         checkpoint_every: Steps between two checkpoints.
-        deterministic: Bitwise repeatable, and slower.
-        jit_compile: Compile the step with XLA.
+        deterministic: Whether training is bitwise repeatable, which is slower.
+        jit_compile: Whether the training step is compiled with XLA.
         profile_steps: First and last step to profile for TensorBoard, or null.
     """
 
     FREE: ClassVar[tuple[str, ...]] = ("checkpoint_every", "profile_steps")
-    """What may differ when a run is continued: the weights do not depend on it."""
+    """Keys that may change when a run is continued: the weights do not depend on them."""
     GROWING: ClassVar[tuple[str, ...]] = ("steps",)
-    """What may be greater when a run is continued."""
+    """Keys whose value may grow when a run is continued."""
 
     steps: Positive
     batch_size: Positive
@@ -134,13 +133,13 @@ class Training(Section):
 
 
 class PlainTraining(Training):
-    """How a stage with one optimizer is trained."""
+    """The training settings of a stage with one optimizer."""
 
     optimizers: OneOptimizer
 
 
 class AdversarialTraining(Training):
-    """How a generator is trained against a discriminator.
+    """The training settings of a generator and its discriminator.
 
     `ema_momentum` must be 0: `ikelos.layers.AdversarialModel` averages its generator itself.
     """
@@ -158,12 +157,12 @@ class AdversarialTraining(Training):
 
 
 class Peer(Section):
-    """A figure to stand beside ours in the report: another model's.
+    """Another model's figure, which the report shows beside this model's.
 
     Attributes:
-        name: What model it is, and what it was trained and measured on.
-        value: Its figure of the task's first metric.
-        minutes: What its training took, null if nobody knows.
+        name: Name of the model, and the data it was trained and measured on.
+        value: The model's value of the task's first metric.
+        minutes: Minutes of training, null if unknown.
     """
 
     name: str
@@ -172,27 +171,27 @@ class Peer(Section):
 
 
 class Evaluation(Section):
-    """How the trained model is measured and shown.
+    """The settings of the evaluation and the report.
 
     Attributes:
-        peers: Other models' figures on the same data; null for those known of the data set, if any.
+        peers: Other models' figures on the same data; null for the figures that Ikelos has for the data set, if any.
     """
 
     peers: tuple[Peer, ...] | None
 
 
 class Export(Section):
-    """What becomes of the trained model.
+    """The settings of the export.
 
     Attributes:
-        enabled: Whether a run ends with an export.
+        enabled: Whether a run exports its model at the end.
     """
 
     enabled: bool
 
 
 def trainings(section: Section, prefix: str = "") -> Iterator[tuple[str, Training]]:
-    """The training sections of a config, each with its dotted key."""
+    """Yields the training sections of a config, each with its dotted key."""
     for name, value in section:
         if isinstance(value, Training):
             yield f"{prefix}{name}", value
@@ -201,10 +200,10 @@ def trainings(section: Section, prefix: str = "") -> Iterator[tuple[str, Trainin
 
 
 class TaskConfig(Section):
-    """What every task's `Config` has. All its other sections decide what the trained weights are."""
+    """Base class of every task's `Config`. The trained weights depend on all sections that a subclass adds."""
 
     TUNABLE: ClassVar[tuple[str, ...]] = ()
-    """Dotted keys of the section `model` that may differ from those of the run whose weights a model begins with."""
+    """Dotted keys of the section `model` that may differ from those of the run named by `from`."""
 
     evaluation: Evaluation
     export: Export

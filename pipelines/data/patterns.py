@@ -43,7 +43,8 @@ def by_split(source: Source, suffixes: tuple[str, ...], divisible: tuple[str, ..
     if len(paths) == 1 and paths[0].lower().endswith(divisible):
         return dict.fromkeys(SPLITS, paths)
     shared: dict[Split, list[str]] = {split: [] for split in SPLITS}
-    for path in paths:
+    # A link to another file of the list has another name, and would be drawn apart from it: one of them is enough.
+    for path in {os.path.realpath(path): path for path in reversed(paths)}.values():
         shared[_split_of(path, source.splits)].append(path)
     for split, some in shared.items():
         if not some:

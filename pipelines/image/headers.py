@@ -214,7 +214,7 @@ def _replaced(file, when, place, new):
     def replaced():
         return tf.strings.substr(file, 0, place) + new + tf.strings.substr(file, place + len(new), 2**31 - 1)
 
-    return tf.cond(when & (place + len(new) < tf.strings.length(file)), replaced, lambda: file)
+    return tf.cond(when & (place + len(new) <= tf.strings.length(file)), replaced, lambda: file)
 
 
 def _bmp(file, data):

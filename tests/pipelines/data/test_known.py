@@ -21,6 +21,7 @@ def test_a_data_set_of_our_own_is_known_whatever_its_version():
     "source",
     [
         FILES,
+        Source(files="texts", splits={"validation": 0.1, "test": 0.1}),
         Source(tfds="shakespeare_plays", splits=OWN.model_copy(update={"test": "train[:1%]"})),
         Source(tfds="shakespeare", splits=OWN),
         Source(tfds="mnist", splits=OWN),

@@ -122,9 +122,7 @@ def test_a_run_begins_with_the_weights_of_another(points, finished, tmp_path):
 
 
 def test_a_run_to_begin_with_must_be_finished_and_alike(points, finished, tmp_path, monkeypatch):
-    with pytest.raises(
-        UserError, match=rf"must be the folder of a run. Received: {tmp_path}/none, which is no folder$"
-    ):
+    with pytest.raises(UserError, match=rf"folder of a run. Received: {tmp_path}/none, which is no folder$"):
         runner.run(points(f"from={tmp_path}/none"), tmp_path / "run")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["lock"]
     monkeypatch.setattr(runner.trained, "load", lambda _: types.SimpleNamespace(recipe=points()))

@@ -42,7 +42,7 @@ class Ngrams(Section):
 
     Attributes:
         order: Length of the longest n-grams.
-        max_ngrams: Largest number of distinct n-grams, 12 bytes each; if there are more, the longest lengths are dropped.
+        max_ngrams: Largest number of distinct n-grams, 12 bytes each. If there are more, the longest are dropped.
         max_tokens: Largest number of training tokens that are counted, the first ones. Training on the others trusts
             the n-grams less than it could.
         longest_match: Number of tokens up to which longer repetitions in the context get a weight of their own.

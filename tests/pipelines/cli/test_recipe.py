@@ -17,7 +17,7 @@ def test_every_key_is_told_with_its_value_type_and_meaning(ikelos_command, toy):
     assert (result.status, result.err) == (0, "")
     lines = result.out.splitlines()
     for title, meaning in [
-        ("training.steps = 100  integer > 0", "    Training steps of the whole run."),
+        ("training.steps = 100  integer > 0", "    Total number of training steps."),
         ("model.kind = recurrent  recurrent | attentive", None),
         ("model.units = 8  integer > 0, with model.kind=recurrent", None),
         ("model.heads  integer > 0, with model.kind=attentive", None),

@@ -15,7 +15,7 @@ from rich.text import Text
 T = TypeVar("T")
 
 # Control characters except line feed and tab; bidirectional marks, which can disguise a name; and lone surrogates,
-# which Python reads from names that are not UTF-8 and cannot print.
+# which stand for bytes of names that are not UTF-8 and cannot be printed.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 

@@ -182,7 +182,7 @@ def save_models(
 ) -> None:
     """Writes each stage's model as `<stage>.keras`, without optimizer, and the fingerprints of their checkpoints."""
     for stage in task.stages(preprocessing):
-        # A fresh model, never compiled: Keras would also save the optimizers, whose classes Keras alone cannot load.
+        # A fresh model, never compiled: Keras would also save the optimizers, which could not be loaded elsewhere.
         model = stage.build(models)
         model.set_weights(models[stage.name].get_weights())
         model.save(folder / f"{stage.name}.keras")

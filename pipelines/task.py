@@ -135,7 +135,7 @@ class Task(abc.ABC, Generic[Config, Learned]):
 
     @property
     def known_peers(self) -> Sequence[Peer]:
-        """Other models' published figures of the first metric on exactly the recipe's data."""
+        """Other models' figures of the first metric on exactly the recipe's data."""
         return ()
 
     def about_comparison(self, results: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Recipes: YAML files that hold every number of a run. Read, overridden and checked without TensorFlow."""
+"""Recipes: YAML files with every number of a run, which are read, overridden and checked without TensorFlow."""
 
 from ikelos.pipelines.recipe.keys import Key, keys
 from ikelos.pipelines.recipe.loading import ABSENT, Recipe, difference, dump, leaves, load, names, plain, text

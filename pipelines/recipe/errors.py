@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a recipe, one readable line per mistake."""
+"""Turns pydantic's errors about a recipe into one readable line per mistake."""
 
 import difflib
 import json
@@ -38,10 +38,10 @@ _EXPECTED = {
 
 
 def nearest(key: str, valid: Iterable[str]) -> str | None:
-    """The valid dotted key that `key` was most likely meant to be, or None if none is near.
+    """Returns the valid dotted key that is most similar to `key`, or None if none is similar.
 
-    First comes one of the same name in another section, then one of a similar name in the same section (or
-    anywhere, if there is no such section).
+    A key of the same name in another section comes first, then one of a similar name in the same section (or anywhere,
+    if the section does not exist).
     """
     keys = list(valid)
     section, _, name = key.rpartition(".")
@@ -55,16 +55,16 @@ def nearest(key: str, valid: Iterable[str]) -> str | None:
 
 
 def _agrees(model: type[pydantic.BaseModel], raw: Mapping[str, Any]) -> bool:
-    """Whether `raw` may be meant for this member of a union: its choices are among the member's."""
+    """Returns whether `raw` may be meant for this member of a union: it must allow all values that choose a member."""
     fields = {name: model.model_fields[name].annotation for name in raw if name in model.model_fields}
     choices = {name: typing.get_args(kind) for name, kind in fields.items() if typing.get_origin(kind) is Literal}
     return all(raw[name] in values for name, values in choices.items())
 
 
 def valid_keys(config: type[pydantic.BaseModel], raw: Mapping[str, Any]) -> list[str]:
-    """Every dotted key a recipe of this config may have, sections included.
+    """Returns every dotted key that a recipe of this config may have, sections included.
 
-    Of a union, those of the members that agree with `raw`, or of all if none does.
+    For a union, these are the keys of the members that agree with `raw`, or of all members if none agrees.
     """
     keys: dict[str, None] = {}
     for name, field in config.model_fields.items():
@@ -77,19 +77,19 @@ def valid_keys(config: type[pydantic.BaseModel], raw: Mapping[str, Any]) -> list
 
 
 def _meant(field: FieldInfo, raw: Any) -> list[type[pydantic.BaseModel]]:
-    """The members of a field's union that agree with `raw`, or all if none does."""
+    """Returns the members of a field's union that agree with `raw`, or all members if none agrees."""
     members = list(models(field.annotation))
     return [member for member in members if isinstance(raw, Mapping) and _agrees(member, raw)] or members
 
 
 def received(value: Any) -> str:
-    """A value as YAML would have it, on one line and not too long."""
+    """Returns a value as JSON on one line of at most 60 characters."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _path(location: tuple[str | int, ...], raw: Any) -> Keys:
-    """The keys of an error's location that stand in the recipe, without pydantic's union members."""
+    """Returns the location of an error as keys of the recipe, without the union members that pydantic inserts."""
     path: list[str | int] = []
     for position, key in enumerate(location):
         if isinstance(raw, Mapping) and key in raw:
@@ -118,7 +118,7 @@ def _dotted(path: Keys) -> str:
 
 
 def _names(path: Keys) -> str:
-    """The dotted key without the places in lists, as `valid_keys` has it."""
+    """Returns the dotted key without list indices, as in `valid_keys`."""
     return _dotted(tuple(key for key in path if isinstance(key, str)))
 
 
@@ -140,15 +140,15 @@ def explain(
     lines: dict[Keys, int],
     overrides: dict[tuple[str, ...], str],
 ) -> str:
-    """Tells each mistake in one line: where it stands, its dotted key, what was expected and what came.
+    """Returns one line per mistake: its place, its dotted key, the expected value and the received one.
 
     Args:
-        error: What the validation of `raw` raised.
-        config: The class that was validated.
-        raw: The sections of the recipe, after its overrides.
-        source: The file's name.
-        lines: The line of each key in the file.
-        overrides: The `--set` arguments as they were written, by their key.
+        error: Error of the validation of `raw`.
+        config: Class of the config.
+        raw: Sections of the recipe, with overrides applied.
+        source: Name of the file.
+        lines: Line of each key in the file.
+        overrides: The `--set` arguments as written, by their key.
     """
     valid = [*HEAD, *valid_keys(config, raw)]
     switched = {path: text for path in overrides for text in [_switch(path, overrides, config, raw)] if text}
@@ -165,22 +165,22 @@ def explain(
         if item["type"] in ("missing", "union_tag_not_found"):
             missing.append((_names(path), f"{where}: missing key {_dotted(path)}"))
         elif item["type"] == "extra_forbidden":
-            # `--set trainng.steps=20` makes a section `trainng`: what was written is the whole key.
+            # `--set trainng.steps=20` creates a section `trainng`, but the user wrote the whole key.
             path = max(path, override or (), key=len)
             guess = nearest(_names(path), valid)
             meant.add(guess)
             others.append(f"{where}: {_unknown(path, guess, valid)}")
         else:
             others.append(f"{where}{': ' if path else ''}{_dotted(path)}{_expectation(item)}")
-    # A misspelt key is also reported as missing: the line that says what was meant is enough.
+    # A misspelt key is also reported as missing: the line with the suggestion is enough.
     return "\n".join(others + [line for key, line in missing if key not in meant])
 
 
 def check_known(path: tuple[str, ...], override: str, config: type[pydantic.BaseModel], raw: Mapping[str, Any]) -> None:
-    """Refuses an override that removes a key which no recipe of this config has.
+    """Checks that a key to be removed by an override is a valid key of this config.
 
     Raises:
-        UserError: It does.
+        UserError: If it is not.
     """
     valid, key = [*HEAD, *valid_keys(config, raw)], ".".join(path)
     if key not in valid:
@@ -193,9 +193,9 @@ def _switch(
     config: type[pydantic.BaseModel],
     raw: Mapping[str, Any],
 ) -> str | None:
-    """What to say if an override makes a section another one by its discriminator, whose keys are others.
+    """Returns an error for an override such as `model.architecture=lstm` that requires other keys in its section.
 
-    Such as `model.architecture=lstm`; None if `path` is no such key, or the section's keys are those it needs.
+    None if `path` is not the discriminator of a section, or the section has the keys that the new value requires.
     """
     field, members = None, [config]
     section: Any = raw
@@ -225,18 +225,18 @@ def _switch(
 
 
 def _culprit(error: Mapping[str, Any], path: Keys, overrides: dict[tuple[str, ...], str]) -> tuple[str, ...] | None:
-    """The override that made the mistake, or None if the file did."""
+    """Returns the override that made the mistake, or None if the mistake is in the file."""
     near = [key for key in overrides if path[: len(key)] == key]
     if error["type"] not in ("missing", "union_tag_not_found"):
         near += [key for key in overrides if key[: len(path)] == path]
     if error["type"] == "value_error":
-        # A rule of a whole section: its message names the keys.
+        # The message of a rule for a whole section names the keys.
         near = [key for key in near if key[-1] in str(error["ctx"]["error"])]
     return near[-1] if near else None
 
 
 def _maker(path: Keys, overrides: dict[tuple[str, ...], str], raw: Any) -> tuple[str, ...] | None:
-    """The override that made the section of a key, if all that the section holds is by overrides."""
+    """Returns the override that created the section of a key, if all keys of the section are from overrides."""
     for name in path[:-1]:
         raw = raw.get(name, {}) if isinstance(raw, Mapping) else {}
     made = [key for key in overrides if len(key) >= len(path) > 1 and key[: len(path) - 1] == path[:-1]]

@@ -1,4 +1,4 @@
-"""Every key that a recipe may have, and what it means: the sections' fields with the words of their docstrings."""
+"""List of all keys that a recipe may have, with their meanings from the sections' docstrings."""
 
 import dataclasses
 import inspect
@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from ikelos.pipelines.recipe.sections import LARGEST
 
 ITEM = "[]"
-"""Ends the name of a list whose items have keys of their own."""
+"""Suffix of the name of a list whose items have keys."""
 
 HEAD = {
     "task": "Which task of `ikelos.pipelines.tasks` the recipe is for.",
@@ -30,11 +30,11 @@ class Key:
     """One key of a recipe.
 
     Attributes:
-        name: Dotted; the keys of a list's items stand behind `[]`.
-        kind: What its value must be, in a few words.
-        meaning: In a sentence or two.
-        alternative: Which choice it belongs to, such as `model.architecture=lstm`; empty if it is always there.
-        section: Whether it has keys of its own.
+        name: Dotted name; for keys of a list's items, the list's name is followed by `[]`.
+        kind: Short description of the type and range of its value.
+        meaning: One or two sentences on its meaning.
+        alternative: The choice that it belongs to, such as `model.architecture=lstm`; empty if it always applies.
+        section: Whether its value is a section.
     """
 
     name: str
@@ -45,12 +45,12 @@ class Key:
 
     @property
     def top(self) -> str:
-        """The section that it stands in, or the key itself."""
+        """The top-level section that contains the key, or the key itself."""
         return self.name.partition(".")[0]
 
 
 def keys(config: type[pydantic.BaseModel]) -> list[Key]:
-    """The keys of a recipe whose config is of this class, sections before their keys, in the order of their fields."""
+    """Returns the keys of recipes with this config class, in the order of the fields, sections before their keys."""
     head = [Key(name, "text", meaning, "", section=False) for name, meaning in HEAD.items()]
     return head + list(_keys(config, "", ""))
 
@@ -60,7 +60,7 @@ def _keys(section: type[pydantic.BaseModel], prefix: str, alternative: str) -> I
     for field_name, field in section.model_fields.items():
         name = f"{prefix}{field_name}"
         sections = list(models(field.annotation))
-        # A section of one kind says itself what it is for.
+        # If only one section is possible, its own docstring serves as the meaning.
         meaning = meanings.get(field_name) or (_summary(sections[0]) if len(sections) == 1 else "")
         yield Key(name, kind(field), meaning, alternative, section=bool(sections))
         inside = name + (ITEM if _is_list(field.annotation) else "") + "."
@@ -79,7 +79,7 @@ def _keys(section: type[pydantic.BaseModel], prefix: str, alternative: str) -> I
 
 
 def alternatives(field: FieldInfo) -> dict[str, type[pydantic.BaseModel]]:
-    """The sections that a field with a discriminator may be, by the value that chooses each."""
+    """Returns the section classes of a field with a discriminator, by the discriminator's value."""
     found = {}
     for member in models(field.annotation):
         [value] = typing.get_args(member.model_fields[str(field.discriminator)].annotation)
@@ -88,7 +88,7 @@ def alternatives(field: FieldInfo) -> dict[str, type[pydantic.BaseModel]]:
 
 
 def models(annotation: Any) -> Iterator[type[pydantic.BaseModel]]:
-    """The sections that a value of this type may be, or hold."""
+    """Yields the section classes that occur in a type."""
     if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
         yield annotation
     for argument in typing.get_args(annotation):
@@ -96,7 +96,7 @@ def models(annotation: Any) -> Iterator[type[pydantic.BaseModel]]:
 
 
 def kind(field: FieldInfo) -> str:
-    """What the value of a field must be: `integer > 0`, `list of text`, `packed | bucketed`."""
+    """Returns a description of a field's type: `integer > 0`, `list of text`, `packed | bucketed`."""
     return _kind(field.annotation, field.metadata)
 
 
@@ -125,7 +125,7 @@ def _is_list(annotation: Any) -> bool:
 
 
 def attributes(section: type) -> dict[str, str]:
-    """What the `Attributes:` of the docstrings of a class and of those it inherits from say of each."""
+    """Returns the `Attributes:` entries in the docstrings of a class and its base classes, by attribute."""
     found: dict[str, str] = {}
     parents = [parent for parent in section.__mro__ if parent not in pydantic.BaseModel.__mro__]
     for parent in reversed(parents):
@@ -137,5 +137,5 @@ def attributes(section: type) -> dict[str, str]:
 
 
 def _summary(section: type) -> str:
-    """The first paragraph of a class's docstring."""
+    """Returns the first paragraph of a class's docstring."""
     return " ".join(inspect.cleandoc(section.__doc__ or "").split("\n\n")[0].split())

@@ -1,4 +1,4 @@
-"""Recipes: YAML files that hold every number of a run, read, overridden and checked without TensorFlow."""
+"""Loads recipes: reads the YAML, applies overrides and checks every key, without TensorFlow."""
 
 import dataclasses
 import difflib
@@ -23,9 +23,9 @@ from ikelos.pipelines.recipe.sections import TaskConfig
 RECIPES: Traversable = importlib.resources.files("ikelos") / "tfx_configs"
 TASKS = "ikelos.pipelines.tasks"
 _SHOWN = 100
-"""Characters of an override in an error."""
+"""Maximum number of characters of an override in an error."""
 ABSENT = "(absent)"
-"""What `difference` gives for a key that only the other recipe has."""
+"""Value in the result of `difference` for a key that a recipe does not have."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,14 +33,15 @@ class Recipe:
     """A checked recipe.
 
     Attributes:
-        name: The file's name without its suffix.
-        task: The folder of the task under `ikelos.pipelines.tasks`.
-        description: One line: what it does, how long it takes, the metric to expect. Empty with overrides, of which it
-            knows nothing, and where the file has none.
-        start: The folder of the run whose weights and preprocessing it begins with, its key `from`; None for none.
-        source: Where it was read from.
+        name: Name of the file without its suffix.
+        task: Name of the task, a package in `ikelos.pipelines.tasks`.
+        description: One line: what it does, how long it takes, the metric to expect. Empty if the file has none, and
+            with overrides, which could make it wrong, unless they set it.
+        start: Value of the key `from`, the folder of a run whose weights and preprocessing this run begins with, or
+            None.
+        source: Path of the file.
         config: The task's `Config`, frozen.
-        raw: The plain data, after the overrides.
+        raw: The plain data, with overrides applied.
     """
 
     name: str
@@ -53,7 +54,7 @@ class Recipe:
 
 
 def names() -> dict[str, str]:
-    """The recipes that come with Ikelos: their names, and what each says of itself in one line."""
+    """Returns the names of the recipes that come with Ikelos, each with its description."""
     files = sorted((file for file in RECIPES.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
     found = {}
     for file in files:
@@ -66,23 +67,27 @@ def load(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     """Reads a recipe, applies overrides and checks every key.
 
     Args:
-        name_or_path: The name of a recipe that comes with Ikelos, or (with a slash or the suffix `.yaml`) a
-            file.
-        overrides: Texts such as `"training.steps=20"`; the part after `=` is YAML. With nothing behind it the key, and
-            all that is in it, is removed.
+        name_or_path: Name of a recipe that comes with Ikelos, or path of a file (a `Path`, or a text with a slash or
+            the suffix `.yaml` or `.yml`).
+        overrides: Texts such as `"training.steps=20"`; the part after `=` is YAML. If it is empty, the key is removed
+            with everything in it.
+
+    Returns:
+        The checked recipe.
 
     Raises:
-        UserError: One line per mistake, each with the file or the override, the key, and what was expected.
+        UserError: If the recipe or an override is invalid. The message has one line per mistake, with the file or the
+            override, the key and the expected value.
     """
     file = _find(name_or_path)
     return _checked(file, _read(file), overrides)
 
 
 def text(name_or_path: str | Path) -> str:
-    """A recipe's file as it is, comments and all.
+    """Returns the text of a recipe's file, comments included.
 
     Raises:
-        UserError: As of `load`.
+        UserError: As `load`.
     """
     file = _find(name_or_path)
     content = _read(file)
@@ -104,7 +109,7 @@ def _checked(file: Traversable, content: str, overrides: Iterable[str]) -> Recip
     for path, override in absent.items():
         recipe_errors.check_known(path, override, config_class, sections)
     try:
-        # Strict JSON, unlike strict Python objects, takes a list where a tuple is asked for.
+        # In strict mode, pydantic accepts a list for a tuple only from JSON, not from Python objects.
         config = config_class.model_validate_json(json.dumps(sections))
     except pydantic.ValidationError as error:
         message = recipe_errors.explain(error, config_class, sections, source, lines, written)
@@ -121,12 +126,12 @@ def _checked(file: Traversable, content: str, overrides: Iterable[str]) -> Recip
 
 
 def dump(recipe: Recipe) -> str:
-    """The recipe, overrides applied, as YAML that `load` reads back to an equal config."""
+    """Returns the recipe, overrides applied, as YAML that `load` reads back to an equal config."""
     return yaml12.dumps(plain(recipe))
 
 
 def difference(*recipes: Recipe) -> dict[str, tuple[Any, ...]]:
-    """The dotted keys in which recipes differ, with the value of each (`ABSENT` where one has no such key)."""
+    """Returns the dotted keys in which recipes differ, with the value in each recipe (`ABSENT` if it lacks the key)."""
     found = [dict(leaves(plain(recipe))) for recipe in recipes]
     keys = dict.fromkeys(key for values in found for key in values)
     values = {key: tuple(values.get(key, ABSENT) for values in found) for key in keys}
@@ -134,7 +139,7 @@ def difference(*recipes: Recipe) -> dict[str, tuple[Any, ...]]:
 
 
 def leaves(value: Any, key: str = "") -> Iterable[tuple[str, Any]]:
-    """The values of nested sections, each with its dotted key."""
+    """Yields the values of nested sections, each with its dotted key."""
     if isinstance(value, dict) and value:
         for name, inner in value.items():
             yield from leaves(inner, f"{key}.{name}" if key else name)
@@ -143,7 +148,7 @@ def leaves(value: Any, key: str = "") -> Iterable[tuple[str, Any]]:
 
 
 def plain(recipe: Recipe) -> dict[str, Any]:
-    """All values of a recipe, overrides and defaults included, as plain data."""
+    """Returns all values of a recipe, overrides and defaults included, as plain data."""
     head = {"task": recipe.task} | ({"description": recipe.description} if recipe.description else {})
     head |= {"from": recipe.start} if recipe.start else {}
     return head | recipe.config.model_dump(mode="json")
@@ -176,7 +181,7 @@ def _find(name_or_path: str | Path) -> Traversable:
 
 
 def _guessed(name: str, known: Iterable[str]) -> str:
-    """A wrong name, and the right one that is near it."""
+    """Returns a wrong name, with the most similar known name as a suggestion."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"{name!r} (did you mean {close[0]}?)" if close else repr(name)
 
@@ -195,7 +200,7 @@ def _parse(text: str, source: str) -> tuple[dict[str, Any], dict[yaml12.Keys, in
 
 
 def _yaml_problem(error: yaml.YAMLError) -> tuple[str, str]:
-    """On which line, `:3` or nothing, and what it is."""
+    """Returns the line of a YAML error, such as `:3` or an empty text, and the problem."""
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or " ".join(str(error).split())
     return (f":{mark.line + 1}", f"{problem} (column {mark.column + 1})") if mark else ("", problem)
@@ -204,10 +209,10 @@ def _yaml_problem(error: yaml.YAMLError) -> tuple[str, str]:
 def _override(
     raw: dict[str, Any], overrides: Iterable[str]
 ) -> tuple[dict[tuple[str, ...], str], dict[tuple[str, ...], str]]:
-    """Sets and removes values in `raw`; gives the texts as they were written, by their key.
+    """Applies overrides to `raw`.
 
     Returns:
-        All texts, and those that remove what is not there.
+        Two dicts from keys to overrides as written: of all overrides, and of those that remove a key that is absent.
     """
     written, absent = {}, {}
     for text in overrides:

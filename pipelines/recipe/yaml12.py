@@ -1,7 +1,7 @@
-"""YAML as version 1.2 reads it, with the line of every key, and without duplicate keys.
+"""Reading and writing of YAML 1.2, with the line of every key and without duplicate keys.
 
-PyYAML follows version 1.1, in which `3e-4` is a string, `no` a boolean and `1:30` the number 90: three ways
-for a recipe to say something other than its author meant.
+PyYAML follows YAML 1.1, in which `3e-4` is a string, `no` a boolean and `1:30` the number 90. Each of these would
+silently change the meaning of a recipe.
 """
 
 import math
@@ -31,7 +31,7 @@ def _add_resolvers(cls: type[yaml.SafeLoader] | type[yaml.SafeDumper]) -> None:
 
 
 _DEEPEST = 50
-"""Lists and sections inside each other: all that reads them calls itself for each."""
+"""Maximum nesting of lists and sections: the functions that process them are recursive."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -40,7 +40,7 @@ class _Loader(yaml.SafeLoader):
         self._depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        # An alias makes a value that changes in two places, or contains itself.
+        # An alias makes a value that is shared between two places, or contains itself.
         mark = self.peek_event().start_mark
         if self.check_event(yaml.AliasEvent):
             raise yaml.MarkedYAMLError(problem="aliases are not allowed, write the value out", problem_mark=mark)
@@ -54,7 +54,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    # The loader's patterns decide which strings need quotes, so that what is dumped is read back as it was.
+    # Uses the loader's patterns to decide which strings need quotes, so that dumped values are read back unchanged.
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -68,7 +68,7 @@ def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int:
     text = node.value
     try:
         return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
-    except ValueError:  # Python reads no number of more than some thousand digits
+    except ValueError:  # Python converts no text of more than some thousand digits
         problem = f"an integer of {len(text):,} digits is too long"
         raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
 
@@ -92,7 +92,7 @@ _Dumper.add_representer(float, _represent_float)
 
 
 def _check(loader: _Loader, node: yaml.Node | None, path: Keys, lines: dict[Keys, int]) -> None:
-    """Notes the line of every key below `node`; refuses what has no one meaning as plain data."""
+    """Records the line of every key below `node`, and rejects tags, keys that are not text and duplicate keys."""
     if node is None:
         return
     implied = loader.resolve(type(node), node.value, (True, False))
@@ -117,11 +117,11 @@ def loads(text: str) -> tuple[Any, dict[Keys, int]]:
     """Reads one YAML document.
 
     Returns:
-        The value, and the line (from 1) on which each key or list item stands, by its path.
+        The value, and the line of each key or list item (counted from 1) by its path.
 
     Raises:
-        yaml.YAMLError: The text is not YAML, or has a key twice, an alias, an explicit tag or a key that is
-            not text.
+        yaml.YAMLError: If the text is not YAML, is nested too deeply, or contains a duplicate key, an alias, an
+            explicit tag, a key that is not text or an integer that is too long.
     """
     loader = _Loader(text)
     try:
@@ -134,7 +134,7 @@ def loads(text: str) -> tuple[Any, dict[Keys, int]]:
 
 
 def inline(value: Any) -> str:
-    """As `dumps`, on one line: `{kind: adamw, betas: [0.9, 0.99]}`."""
+    """Writes plain data as `dumps` does, but on one line: `{kind: adamw, betas: [0.9, 0.99]}`."""
     text = yaml.dump(
         value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=math.inf, default_flow_style=True
     )
@@ -142,5 +142,5 @@ def inline(value: Any) -> str:
 
 
 def dumps(value: Any) -> str:
-    """Writes plain data (mappings, lists, strings, numbers, booleans, null) so that `loads` gives it back."""
+    """Writes plain data (mappings, lists, strings, numbers, booleans, null) as YAML that `loads` reads back."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)

@@ -1,4 +1,4 @@
-"""The pictures that every report of a trained model shows."""
+"""The charts in reports of trained models."""
 
 import contextlib
 import dataclasses
@@ -19,9 +19,9 @@ from ikelos.pipelines.report.palette import LIGHT
 from ikelos.pipelines.training.history import MODEL, key
 
 _COLOURS = ("ours", "other", "third", "muted")
-"""Of curves in one picture, by their names in the palette."""
+"""Colours of the curves in one picture, by their names in the palette."""
 _OPTIMIZERS = ("ours", "third", "muted")
-"""Of several optimizers; `other` is the validation's."""
+"""Colours of several optimizers; `other` is that of the validation."""
 _STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 11,
@@ -55,7 +55,7 @@ _STYLE = {
 
 @dataclasses.dataclass(frozen=True)
 class Bar:
-    """A model's figure in `comparison`: `minutes` is what its training took, None if nobody knows."""
+    """A bar of `comparison`: the figure of a model, and its minutes of training, None if unknown."""
 
     label: str
     value: float
@@ -65,18 +65,18 @@ class Bar:
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
-    """Within it, figures are drawn in the report's fonts and colours; the user's settings come back after."""
+    """Context in which figures are drawn in the report's fonts and colours; it restores the user's settings."""
     with matplotlib.rc_context(_STYLE):
         yield
 
 
 def training_curves(history: Sequence[dict[str, Any]], clip_norms: Mapping[str, float], metric: Metric) -> Figure:
-    """Loss, gradient norm and learning rate over the steps of one stage, with the minutes below them.
+    """Draws loss, gradient norm and learning rate over the steps of one stage, with a second axis in minutes.
 
     Args:
-        history: the records of the stage's `history.jsonl` (see `training.history`), at least one.
-        clip_norms: by the name of each optimizer, the longest gradient that was not clipped.
-        metric: of the validation. If it is not the loss, it gets a picture of its own on top.
+        history: Records of the stage's `history.jsonl` (see `training.history`), at least one.
+        clip_norms: Largest gradient norm before clipping, by optimizer.
+        metric: Validation metric. If it is not the loss, it has its own chart on top.
     """
     steps = [record for record in history if record["event"] == "step"]
     epochs = [record for record in history if record["event"] == "epoch"]
@@ -111,11 +111,11 @@ def training_curves(history: Sequence[dict[str, Any]], clip_norms: Mapping[str, 
 
 
 def validation_curves(runs: Mapping[str, Sequence[dict[str, Any]]], metric: Metric) -> Figure:
-    """What the validation of several runs gave, over their steps.
+    """Draws the validation metric of several runs over their steps.
 
     Args:
-        runs: by its name, the records of a run's epochs; at least one.
-        metric: of the validation.
+        runs: Epoch records of each run by its name; at least one run.
+        metric: Validation metric.
     """
     looks = itertools.product(("-", "--", ":"), (LIGHT[name] for name in _COLOURS))
     with style():
@@ -132,7 +132,7 @@ def validation_curves(runs: Mapping[str, Sequence[dict[str, Any]]], metric: Metr
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-    """One curve of `epoch_curves`: the record's key, what it is, and the highest value there can be, if any."""
+    """One curve of `epoch_curves`: its key in the records, its title, and the upper bound of its values, if any."""
 
     key: str
     title: str
@@ -140,11 +140,11 @@ class Panel:
 
 
 def epoch_curves(epochs: Sequence[dict[str, Any]], panels: Sequence[Panel]) -> Figure:
-    """What was measured after each epoch, one curve above the other.
+    """Draws figures that were measured after each epoch, one chart below the other.
 
     Args:
-        epochs: the history's records of epochs, at least one.
-        panels: at least one.
+        epochs: Epoch records of the history, at least one.
+        panels: The curves, at least one.
     """
     steps = [record["step"] for record in epochs]
     with style():
@@ -161,7 +161,7 @@ def epoch_curves(epochs: Sequence[dict[str, Any]], panels: Sequence[Panel]) -> F
 
 
 def comparison(bars: Sequence[Bar], metric: Metric) -> Figure:
-    """Horizontal bars of figures on the same data, the best on top; ours stand out."""
+    """Draws figures of several models as horizontal bars, the best on top; this run's model is highlighted."""
     if not bars:
         raise ValueError("`bars` must hold at least one bar. Received: none")
     bars = sorted(bars, key=lambda bar: bar.value, reverse=metric.better == "more")
@@ -177,7 +177,7 @@ def comparison(bars: Sequence[Bar], metric: Metric) -> Figure:
             minutes = "" if bar.minutes is None else f"  {_minutes(bar.minutes)}"
             axes.annotate(
                 f"{metric.text(bar.value)}{minutes}",
-                (max(bar.value, 0.0), place),  # beside a bar to the left of 0 its words would lie upon it
+                (max(bar.value, 0.0), place),  # beside the end of a negative bar, the text would cover the bar
                 xytext=(5, 0),
                 textcoords="offset points",
                 va="center",
@@ -189,10 +189,10 @@ def comparison(bars: Sequence[Bar], metric: Metric) -> Figure:
             label.set(color=LIGHT["ink"], weight="bold" if bar.kind == "ours" else "normal")
         axes.invert_yaxis()
         lowest = min(0.0, *(bar.value for bar in bars))
-        axes.set_xlim(1.05 * lowest, longest * 1.32)  # Room for the words behind the longest bar.
+        axes.set_xlim(1.05 * lowest, longest * 1.32)  # Leaves room for the text behind the longest bar.
         axes.set_xlabel(f"{metric.unit} ({metric.better} is better)")
         axes.tick_params(axis="y", length=0)
-        axes.grid(visible=False)  # Every bar says its value.
+        axes.grid(visible=False)  # Every bar is labelled with its value.
         axes.spines["left"].set_visible(False)
         present = [kind for kind in kinds if any(bar.kind == kind for bar in bars)]
         figure.legend(
@@ -206,7 +206,7 @@ def comparison(bars: Sequence[Bar], metric: Metric) -> Figure:
 
 
 def _draw_validation(axes: Axes, epochs: list, metric: Metric) -> list[np.ndarray]:
-    """The metric's curve with its best value; returns what it shows."""
+    """Draws the metric's curve with its best value marked; returns the values in a list, empty if there are none."""
     if not epochs:
         return []
     at, values = _column(epochs, "step"), _column(epochs, f"validation_{metric.name}")
@@ -232,7 +232,7 @@ def _draw_loss(axes: Axes, steps: list, epochs: list, names: Iterable[str], metr
         axes.plot(_column(steps, "step"), shown[-1], color=LIGHT[colour], label=label, marker=_mark(steps))
     if metric.name == "loss":
         shown += _draw_validation(axes, epochs, metric)
-    # The first steps of a fresh model would squeeze everything after them into the bottom of the picture.
+    # The highest 2% are cut off: the first steps of a new model would squeeze the rest into the bottom of the chart.
     values = np.concatenate(shown)
     if values.size:
         low, high = values.min(), np.quantile(values, 0.98)
@@ -253,7 +253,7 @@ def _draw_gradient_norms(axes: Axes, steps: list, clip_norms: Mapping[str, float
 
 
 def _draw_gradient_norm(axes: Axes, steps: list, name: str, clip_norm: float, colour: str) -> None:
-    # Of several, only what tells them apart is named.
+    # With several optimizers, the legend has only the labels that tell them apart.
     alone = name == MODEL
     columns = ("gradient_norm", "gradient_norm_max", "clipped")
     at, mean, most, fraction = _column(steps, "step"), *(_column(steps, key(name, column)) for column in columns)
@@ -282,7 +282,7 @@ def _draw_gradient_norm(axes: Axes, steps: list, name: str, clip_norm: float, co
 
 
 def _name(axes: Axes, title: str, columns: int = 4) -> None:
-    """A title, and under it what the lines are: above the data, which may leave no corner free."""
+    """Sets the title and puts the legend below it, above the chart: the data may leave no corner free."""
     handles, _ = axes.get_legend_handles_labels()
     axes.set_title(title, pad=6 + 18 * -(-len(handles) // columns))
     if handles:
@@ -299,7 +299,7 @@ def _name(axes: Axes, title: str, columns: int = 4) -> None:
 
 
 def _draw_minutes(axes: Axes, history: Sequence[dict[str, Any]]) -> None:
-    """A second axis below the steps: round numbers of minutes of training where they had passed."""
+    """Adds a second axis below the steps, with ticks at round numbers of minutes of training."""
     ordered = sorted(history, key=lambda record: record["step"])
     at, minutes = _column(ordered, "step"), _column(ordered, "seconds") / 60
     locator = MaxNLocator(6, steps=[1, 2, 5, 10])
@@ -314,12 +314,12 @@ def _column(records: Sequence[dict[str, Any]], key: str) -> np.ndarray:
 
 
 def _mark(records: Sequence[dict[str, Any]]) -> str:
-    """A curve of one point is no line."""
+    """Returns the marker of a curve: a single point needs one, as it makes no line."""
     return "o" if len(records) == 1 else ""
 
 
 def _plain(name: str) -> str:
-    """A name for matplotlib to draw as it is: not a formula between dollars, not hidden for an underscore in front."""
+    """Escapes a name for matplotlib, which reads `$...$` as a formula and hides labels with a leading underscore."""
     text = name.encode("utf-8", "backslashreplace").decode().replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text
 

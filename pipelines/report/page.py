@@ -1,4 +1,4 @@
-"""Writes a report: `report.json` with every number, and `report.html`, a page that needs no other file."""
+"""Writes a report: `report.json` with every number, and `report.html`, a self-contained page."""
 
 import importlib.resources
 import json
@@ -12,29 +12,32 @@ import numpy as np
 from ikelos.pipelines.report import palette, svg, tiles
 from ikelos.pipelines.report.sections import Section
 
-# Nats from which a piece of text gets the next shade: a probability of 1/e, 1/e^2, 1/e^4, 1/e^6. From the
-# third on it is underlined as well.
+# Nats at which a piece of text gets the next shade: probabilities of 1/e, 1/e^2, 1/e^4, 1/e^6. From the third shade on
+# it is also underlined.
 THRESHOLDS = (1.0, 2.0, 4.0, 6.0)
 UNDERLINED = 3
-# Entries of one mapping or list that the page shows among all numbers.
+# Maximum number of entries of one mapping or list that the page lists among all numbers.
 SHOWN = 50
 
 
 def write(
     folder: pathlib.Path, title: str, facts: Mapping[str, Any], sections: Sequence[Section]
 ) -> dict[str, pathlib.Path]:
-    """Writes `report.json` and `report.html` into `folder`, made if need be; returns their paths, named for people.
+    """Writes `report.json` and `report.html` and returns their paths by their display names.
 
     Args:
-        folder: where the two files go; those of an earlier report are replaced.
-        title: names the run.
-        facts: all numbers of the run under stable keys: values of JSON or NumPy, dicts and lists of these. Those with
-            more than `SHOWN` entries stand in `report.json` alone.
-        sections: what the page shows, in order.
+        folder: Folder of the two files, created if missing; those of an earlier report are replaced.
+        title: Title of the report.
+        facts: All numbers of the run under stable keys: values of JSON or NumPy, dicts and lists of these. Dicts and
+            lists with more than `SHOWN` entries are only in `report.json`.
+        sections: Sections of the page, in order.
+
+    Returns:
+        The paths of the page and of the numbers.
 
     Raises:
-        ValueError: if a number is not finite: JSON has no word for it, and a report nothing to say about it.
-        TypeError: if a value has no form in JSON.
+        ValueError: If a number is not finite, which JSON cannot represent.
+        TypeError: If a value cannot be represented in JSON.
     """
     data = {"title": title, "facts": facts, "sections": [section.data() for section in sections]}
     text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
@@ -49,7 +52,7 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     paths = {"Report": folder / "report.html", "Report's numbers": folder / "report.json"}
     for path, content in zip(paths.values(), (html, text), strict=True):
-        # Files are named on it, and a file's name need not be UTF-8; JSON reads the escape as what it was.
+        # Reports contain names of files, which need not be UTF-8. In JSON, the escape means the original character.
         path.write_text(content + "\n", encoding="utf-8", errors="backslashreplace")
     return paths
 
@@ -66,7 +69,7 @@ def _template() -> jinja2.Template:
 
 
 def _shaded(pieces: Sequence[str], nats: Sequence[float]) -> Iterator[tuple[int, str, float]]:
-    """Yields (level, text, nats); neighbours of level 0 come as one, as they are not marked."""
+    """Yields (level, text, nats); adjacent pieces of level 0, which are not marked, are joined."""
     plain = ""
     for piece, cost in zip(pieces, nats, strict=True):
         level = int(np.searchsorted(THRESHOLDS, cost, side="right"))
@@ -76,7 +79,7 @@ def _shaded(pieces: Sequence[str], nats: Sequence[float]) -> Iterator[tuple[int,
         if plain:
             yield 0, plain, 0.0
         plain = ""
-        # A marked line break shows itself, as there is nothing else to shade.
+        # A marked line break gets a visible sign, as there is nothing else to shade.
         yield level, piece.replace("\n", "↵\n"), cost
     if plain:
         yield 0, plain, 0.0
@@ -91,7 +94,7 @@ def _levels() -> list[dict[str, Any]]:
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """The leaves of nested facts, each with its keys joined by dots; of what has very many, only their number."""
+    """Yields the leaves of nested facts, each with its dotted key; for long dicts and lists, only their length."""
     if isinstance(value, dict | list) and len(value) > SHOWN:
         yield path, f"{len(value):,} entries"
     elif isinstance(value, dict):

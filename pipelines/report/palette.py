@@ -1,11 +1,10 @@
-"""The report's colours, each for light and dark mode: of the page and of its pictures.
+"""The colours of reports and their pictures, each for light and dark mode.
 
-Pictures are drawn in the light colours; in the page these become CSS variables, so that they follow the
-reader's mode. What is told apart by colour also differs in lightness, shape or hatching, for the colour-blind
-and for print.
+Pictures are drawn in the light colours, which the page replaces by CSS variables, so that they follow the reader's
+mode. Elements that differ in colour also differ in lightness, shape or hatching, for the colour-blind and for print.
 """
 
-# Name: (light mode, dark mode). The light ones must all differ: a picture's colours are recognised by them.
+# Name: (light mode, dark mode). The light colours must all differ, as the page finds a picture's colours by them.
 COLOURS = {
     "ink": ("#1b2026", "#e8eaed"),
     "muted": ("#59636e", "#9ba5b0"),
@@ -20,11 +19,11 @@ COLOURS = {
 }
 LIGHT = {name: light for name, (light, _) in COLOURS.items()}
 
-# Behind the text of the surprisal section, from hardly to very surprising; ink stays legible on all of them.
+# Backgrounds of the text in the surprisal section, from hardly to very surprising; `ink` is legible on all of them.
 SHADES = (("#ffe9cc", "#45310f"), ("#ffd199", "#5f3d0c"), ("#ffb45c", "#7e4b0a"), ("#f7924a", "#9e5210"))
 
 
 def css(mode: int) -> str:
-    """CSS declarations of all colours, of light (0) or dark (1) mode."""
+    """Returns CSS declarations of all colours for light (0) or dark (1) mode."""
     named = {**COLOURS, **{f"shade-{index}": shade for index, shade in enumerate(SHADES, 1)}}
     return " ".join(f"--{name}: {pair[mode]};" for name, pair in named.items())

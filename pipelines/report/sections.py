@@ -1,7 +1,7 @@
-"""What a report is made of: sections as data, the same for the page and for the file of numbers.
+"""The kinds of sections of a report, as data for both the page and `report.json`.
 
-Every section may have a `heading` and `prose` (paragraphs of plain text) above its content. Texts may hold
-anything: the page escapes them.
+Every section may have a `heading` and `prose` (paragraphs of plain text) above its content. Texts may contain any
+characters: the page escapes them.
 """
 
 import dataclasses
@@ -16,16 +16,16 @@ Value = str | int | float | None
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Section:
-    """A heading and paragraphs, and nothing else."""
+    """A section with only a heading and paragraphs; base class of the other kinds."""
 
     kind: ClassVar[str] = "prose"
     drawn: ClassVar[str | None] = None
-    """The field that report.json leaves out: pixels or a figure, whose numbers belong in the report's facts."""
+    """Name of the field that report.json omits: pixels or a figure, whose numbers belong in the report's facts."""
     heading: str = ""
     prose: Sequence[str] = ()
 
     def data(self) -> dict[str, Any]:
-        """What stands in the section, for report.json."""
+        """Returns the content of the section for report.json."""
         fields = {
             field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != self.drawn
         }
@@ -34,7 +34,7 @@ class Section:
 
 @dataclasses.dataclass(frozen=True)
 class Tile:
-    """One figure in large type: its `value` as text, what it is, and what to compare it with."""
+    """One figure in large type: its `value` as text, a `label` and a `note`, such as a figure to compare it with."""
 
     value: str
     label: str
@@ -43,7 +43,7 @@ class Tile:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Headline(Section):
-    """The few figures a reader should see first."""
+    """The few figures that a reader should see first."""
 
     kind: ClassVar[str] = "headline"
     tiles: Sequence[Tile]
@@ -55,13 +55,13 @@ class Headline(Section):
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """A column's title and how its numbers are written, as in `format(value, "...")`."""
+    """The title of a column and the format specification of its numbers, as for `format`."""
 
     title: str
     format: str = ""
 
     def text(self, value: Value) -> str:
-        """A cell as people read it."""
+        """Returns a cell's formatted text."""
         if value is None:
             return "–"  # noqa: RUF001 (the dash that tables use for nothing)
         return value if isinstance(value, str) else format(value, self.format)
@@ -69,7 +69,7 @@ class Column:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Table(Section):
-    """Rows of values; the first column names the row, `highlight` is the index of the row that stands out."""
+    """Rows of values; the first column names the row, and `highlight` is the index of the highlighted row."""
 
     kind: ClassVar[str] = "table"
     columns: Sequence[Column]
@@ -77,7 +77,7 @@ class Table(Section):
     highlight: int | None = None
 
     def __post_init__(self):
-        """Refuses rows that don't fit the columns."""
+        """Checks that the rows match the columns."""
         for index, row in enumerate(self.rows):
             if len(row) != len(self.columns):
                 raise ValueError(f"`rows` must have {len(self.columns)} values each. Received: rows[{index}]={row}")
@@ -89,7 +89,7 @@ class Table(Section):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Picture(Section):
-    """A matplotlib figure; `alt` says what is to be seen in it to someone who cannot see it."""
+    """A matplotlib figure; `alt` describes it for readers who cannot see it."""
 
     kind: ClassVar[str] = "picture"
     drawn = "figure"
@@ -98,15 +98,15 @@ class Picture(Section):
     caption: str = ""
 
     def __post_init__(self):
-        """Refuses a picture that says nothing to the blind."""
+        """Checks that the picture has an alternative text."""
         _check_alt(self.alt)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Images(Section):
-    """Small images in rows and columns, uint8 `[rows, columns, H, W, C]`, each pixel as it is.
+    """Small images in rows and columns, uint8 `[rows, columns, H, W, C]`, shown without smoothing.
 
-    `row_titles` names each row, or is empty; `alt` says what is to be seen to someone who cannot see it.
+    `row_titles` has one title for each row, or is empty; `alt` describes the images for readers who cannot see them.
     """
 
     kind: ClassVar[str] = "images"
@@ -117,7 +117,7 @@ class Images(Section):
     caption: str = ""
 
     def __post_init__(self):
-        """Refuses images that say nothing to the blind, and titles that don't fit the rows."""
+        """Checks that the images have an alternative text, and that the titles match the rows."""
         _check_alt(self.alt)
         if len(self.row_titles) not in (0, len(self.images)):
             raise ValueError(
@@ -128,7 +128,7 @@ class Images(Section):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Film(Section):
-    """Pictures that follow each other, uint8 `[frames,H,W,C]`; `alt` as of `Images`."""
+    """An animation, uint8 `[frames,H,W,C]`; `alt` is as in `Images`."""
 
     kind: ClassVar[str] = "film"
     drawn = "frames"
@@ -137,7 +137,7 @@ class Film(Section):
     caption: str = ""
 
     def __post_init__(self):
-        """Refuses a film that says nothing to the blind."""
+        """Checks that the film has an alternative text."""
         _check_alt(self.alt)
 
 
@@ -152,7 +152,7 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Samples(Section):
-    """Texts of the model, as they are, in type of one width."""
+    """Unedited texts of the model, in a monospaced font."""
 
     kind: ClassVar[str] = "samples"
     samples: Sequence[Sample]
@@ -164,14 +164,14 @@ class Samples(Section):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Surprisal(Section):
-    """A text shaded by what each of its `pieces` (characters or longer) cost the model, in `nats`."""
+    """A text shaded by the surprisal in `nats` of each of its `pieces` (characters or longer) under the model."""
 
     kind: ClassVar[str] = "surprisal"
     pieces: Sequence[str]
     nats: Sequence[float]
 
     def __post_init__(self):
-        """Refuses costs that don't fit the text."""
+        """Checks that there is one value for each piece."""
         if len(self.pieces) != len(self.nats):
             raise ValueError(f"`nats` must have one cost a piece: {len(self.pieces)}. Received: {len(self.nats)}")
 

@@ -1,4 +1,4 @@
-"""What every report of a trained model holds: the standard sections, with those that its task adds among them."""
+"""Builds a report of a trained model: the standard sections, and between them those that the task adds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def build(
     task: Task[Any, Any], stages: Sequence[Stage], finished: Finished[Any]
 ) -> tuple[dict[str, Any], list[Section]]:
-    """All figures of a run as facts for `report.json`, and the sections of its page."""
+    """Returns all figures of a run as facts for `report.json`, and the sections of its page."""
     training = {stage.name: training_facts(stage, finished.histories[stage.name]) for stage in stages}
     facts = {
         **finished.results,
@@ -42,7 +42,7 @@ def build(
 
 
 def training_facts(stage: Stage, history: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What a stage's training came to, from the last record of its history."""
+    """Returns totals of a stage's training, from the last record of its history."""
     last = history[-1]
     return {
         "steps": last["step"],
@@ -56,7 +56,7 @@ def training_facts(stage: Stage, history: Sequence[dict[str, Any]]) -> dict[str,
 def headline(
     task: Task[Any, Any], results: dict[str, Any], training: dict[str, Any], stages: Sequence[Stage]
 ) -> Headline:
-    """The metrics, and what they cost."""
+    """Returns the headline: metrics, training time, amount of training data seen and number of parameters."""
     first, ours = task.metrics[0], results["model"]
     baselines = [values[first.name] for values in results["baselines"].values()]
     note = f"best baseline: {first.text(first.best(baselines))}" if baselines else ""
@@ -80,7 +80,7 @@ def headline(
 
 
 def comparison(task: Task[Any, Any], results: dict[str, Any], minutes: float) -> Picture:
-    """Our model beside its baselines and peers."""
+    """Returns the chart of the first metric of the model, its baselines and its peers."""
     metric = task.metrics[0]
     bars = [
         figures.Bar(task.model_name, results["model"][metric.name], minutes, "ours"),
@@ -100,7 +100,7 @@ def comparison(task: Task[Any, Any], results: dict[str, Any], minutes: float) ->
 
 
 def breakdown(task: Task[Any, Any], results: dict[str, Any]) -> Iterator[Table]:
-    """The figures of the first parts of the held-out data, beside the baselines'."""
+    """Yields the table of the figures for each part of the held-out data, if the task has such parts."""
     if task.breakdown is None or not results["model"][task.breakdown.name]:
         return
     parts = list(results["model"][task.breakdown.name].items())
@@ -133,7 +133,14 @@ def breakdown(task: Task[Any, Any], results: dict[str, Any]) -> Iterator[Table]:
 def training_section(
     stage: Stage, history: Sequence[dict[str, Any]], named: bool, start: dict[str, Any] | None = None
 ) -> Picture:
-    """How a stage's training went; `named` where there are several. `start` is the run that it began with, if any."""
+    """Returns the section on a stage's training.
+
+    Args:
+        stage: The stage.
+        history: The stage's training records.
+        named: Whether the heading names the stage.
+        start: Content of `from.json`, the run whose weights it began with, or None.
+    """
     facts = training_facts(stage, history)
     began = (
         [
@@ -143,7 +150,7 @@ def training_section(
         if start
         else []
     )
-    # Once each, though a kill at that moment may have left it twice.
+    # By step, because a kill at that moment may have left such a record twice.
     longer = {record["step"]: record for record in history if record["event"] == "longer"}.values()
     return Picture(
         heading=f"Training: {stage.name.replace('_', ' ')}" if named else "Training",
@@ -165,7 +172,7 @@ def training_section(
 
 
 def data_table(results: dict[str, Any]) -> Table:
-    """What was read, and what was left out of it."""
+    """Returns the table of the splits, with the examples that were left out."""
     faults = [fault for split in results["data"].values() for fault in split["faults"]]
     number = sum(sum(split["skipped"].values()) for split in results["data"].values())
     named = (
@@ -195,7 +202,7 @@ def data_table(results: dict[str, Any]) -> Table:
 
 
 def machine_table(results: dict[str, Any]) -> Table:
-    """The machine that the figures were measured on."""
+    """Returns the table about the machine on which the figures were measured."""
     machine = results["machine"]
     return Table(
         heading="The machine",
@@ -211,17 +218,17 @@ def machine_table(results: dict[str, Any]) -> Table:
 
 
 def _title(words: str) -> str:
-    """With a capital at the beginning, and nothing else changed: BLEU stays BLEU."""
+    """Returns the text with its first letter capitalised and the rest unchanged: BLEU stays BLEU."""
     return words[:1].upper() + words[1:]
 
 
 def _count(number: int) -> str:
-    """Small numbers as they are, others in millions."""
+    """Returns a number as text, from a million on in millions."""
     return f"{number:,}" if number < 1e6 else f"{number / 1e6:.2f} M"
 
 
 def _size(number: int) -> str:
-    """Bytes as people read them."""
+    """Returns a number of bytes as text in kB or MB."""
     if number < 1e6:
         return f"{number / 1e3:,.1f} kB"
     return f"{number / 1e6:,.1f} MB"

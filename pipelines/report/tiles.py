@@ -1,4 +1,4 @@
-"""Many small images as one picture."""
+"""Small images joined into one picture, and pictures as data URIs."""
 
 import base64
 import io
@@ -8,12 +8,12 @@ from markupsafe import Markup
 from PIL import Image
 
 _GAP = 2  # pixels between two images
-_FRAME, _LAST_FRAME = 400, 3000  # milliseconds that a picture of a film is shown
-_SHADE = 128  # of the gaps: differs from the black and the white that most images end in
+_FRAME, _LAST_FRAME = 400, 3000  # milliseconds that each frame of a film is shown
+_SHADE = 128  # grey of the gaps: most images have black or white edges
 
 
 def tiled(images: np.ndarray) -> np.ndarray:
-    """Images in rows and columns, with thin grey lines between them.
+    """Joins images in rows and columns into one picture, with thin grey lines between them.
 
     Args:
         images: uint8 `[rows, columns, H, W, C]`.
@@ -22,7 +22,7 @@ def tiled(images: np.ndarray) -> np.ndarray:
         uint8 `[height, width, C]`.
 
     Raises:
-        ValueError: if there are none, or they are of another shape or dtype.
+        ValueError: If there are none, or their shape or dtype is another.
     """
     if images.ndim != 5 or images.dtype != np.uint8 or images.shape[-1] not in (1, 3) or not images.size:
         raise ValueError(
@@ -37,9 +37,9 @@ def tiled(images: np.ndarray) -> np.ndarray:
 
 
 def film_uri(frames: np.ndarray) -> Markup:
-    """Pictures, uint8 `[frames,H,W,C]`, as the address of an animated image in HTML that needs no file.
+    """Returns frames, uint8 `[frames,H,W,C]`, as the data URI of an animated image.
 
-    The last one is shown longer, and then the first again.
+    It repeats, and its last frame is shown longer.
     """
     file = io.BytesIO()
     pictures = [_picture(frame) for frame in frames]
@@ -49,7 +49,7 @@ def film_uri(frames: np.ndarray) -> Markup:
 
 
 def png_uri(picture: np.ndarray) -> Markup:
-    """A picture, uint8 `[H,W,C]`, as the address of an image in HTML that needs no file."""
+    """Returns a picture, uint8 `[H,W,C]`, as the data URI of an image."""
     file = io.BytesIO()
     _picture(picture).save(file, "png")
     return _uri("png", file)

@@ -1,1 +1,1 @@
-"""Training of one stage: optimizer, checkpoints, records, and what happens when something goes wrong."""
+"""Training of one stage: optimizers, checkpoints, records, and handling of failures."""

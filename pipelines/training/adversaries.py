@@ -1,18 +1,18 @@
-"""What can be told from the logs of adversarial training."""
+"""Diagnosis of adversarial training from its records."""
 
 from ikelos.pipelines.training.history import Record
 
 _WON = 0.98
-"""Share of validation images, and of generated ones, that a discriminator tells rightly which has won."""
+"""A discriminator has won if its accuracies on validation images and on generated ones are both above this."""
 _COLLAPSED = 0.2
-"""Diversity of the samples of a generator that has collapsed; that of the images is 1."""
+"""A generator has collapsed if the diversity of its samples is below this; that of real images is 1."""
 
 
 def trouble(record: Record) -> str | None:
-    """What is wrong with adversarial training, and what to do about it, by an epoch's record; None if nothing is.
+    """Returns what is wrong with adversarial training and how to correct it, None if nothing is.
 
     Args:
-        record: With the validation metrics of `ikelos.layers.AdversarialModel`.
+        record: An epoch's record with the validation metrics of `ikelos.layers.AdversarialModel`.
     """
     real, fake = record["validation_real_accuracy"], record["validation_fake_accuracy"]
     diversity = record["validation_diversity"]

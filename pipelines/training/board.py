@@ -1,4 +1,4 @@
-"""The run in TensorBoard."""
+"""Logging of a stage's training to TensorBoard."""
 
 from pathlib import Path
 
@@ -8,14 +8,14 @@ from ikelos.pipelines.training.history import Record
 
 
 class Board:
-    """Draws records of the history in TensorBoard, and profiles steps into the same folder.
+    """Writes the records of the history for TensorBoard, and profiles steps into the same folder.
 
-    A resumed run draws the kept records anew in place of its old files, since TensorBoard would show the
-    steps that are trained twice as a curve that goes back.
+    A resumed run deletes its old files and writes the kept records again: otherwise the curves would run backwards
+    where steps are trained twice.
     """
 
     def __init__(self, folder: Path, kept: list[Record], profile_steps: tuple[int, int] | None):
-        """Draws the `kept` records, in `tensorboard/` of the stage's folder."""
+        """Writes the `kept` records to `tensorboard/` in the stage's folder."""
         self._stage = folder
         self._folder = folder / "tensorboard"
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -28,16 +28,16 @@ class Board:
             self.draw(record)
 
     def draw(self, record: Record) -> None:
-        """Adds a record's numbers as curves, its samples as text and its picture as an image; "longer" has none."""
+        """Adds a record's numbers as curves, its samples as text and its picture as an image; skips "longer" events."""
         if record["event"] == "longer":
             return
         with self._writer.as_default(step=record["step"]):
             for name, value in record.items():
                 if name == "samples":
-                    if value:  # of no texts, TensorFlow cannot tell that they are texts
+                    if value:  # TensorFlow cannot infer that an empty list holds texts
                         tf.summary.text(name, value)
                 elif name == "picture":
-                    if (self._stage / value).is_file():  # a user may have taken old ones away
+                    if (self._stage / value).is_file():  # the user may have deleted old ones
                         picture = tf.io.decode_png((self._stage / value).read_bytes())
                         tf.summary.image(name, picture[None])
                 elif name not in ("event", "step", "seconds"):
@@ -52,12 +52,12 @@ class Board:
             self._profiling = True
 
     def after(self, step: int) -> None:
-        """Writes the profile at the last of them."""
+        """Stops the profiler and writes the profile after the last of the steps to profile."""
         if step == self._last:
             self._stop_profiling()
 
     def close(self) -> None:
-        """Ends what is under way."""
+        """Stops the profiler if it is running, and closes the writer."""
         self._stop_profiling()
         self._writer.close()
 

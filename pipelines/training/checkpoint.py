@@ -1,4 +1,4 @@
-"""A run's whole state in one file, so that it goes on from any step as if it had never stopped."""
+"""Checkpoints with the whole state of a training, from which it resumes exactly."""
 
 import dataclasses
 import hashlib
@@ -20,19 +20,19 @@ from ikelos.pipelines.training.state import State
 from ikelos.serving import files
 
 _MOST = 4
-"""Files at once: the newest two, the best, and the one that is being written."""
+"""Maximum number of files at a time: the newest two, the best, and the one that is being written."""
 
 
 class Checkpoints:
-    """The folder of a run's checkpoints: the newest two, and the best for early stopping.
+    """The folder of a stage's checkpoints: the newest two, and the best for early stopping.
 
-    A file is an npz archive of a run's variables, those of the model (weights, statistics, the states of random
-    generators) and those of its optimizers (moments, averages, counters), of the `State`, and of the settings
-    of the run. It appears whole or not at all; the archive's checksums find later damage.
+    A checkpoint is an npz archive with the variables of the model (weights, statistics, states of random generators)
+    and of its optimizers (moments, averages, counters), the `State` and the settings. Files are written atomically;
+    the checksums of the archive detect later damage.
     """
 
     def __init__(self, folder: Path, settings: dict):
-        """Makes the folder; `settings` (JSON) must be the same in every run that continues from it."""
+        """Creates the folder; `settings` (JSON) must be the same in every run that resumes from it."""
         self._folder = folder
         self._settings = json.loads(json.dumps(settings))
         folder.mkdir(parents=True, exist_ok=True)
@@ -40,18 +40,18 @@ class Checkpoints:
             leftover.unlink()
 
     def path(self, step: int) -> Path:
-        """The file of a step."""
+        """Returns the file of a step."""
         return self._folder / f"step-{step:08d}.npz"
 
     def steps(self) -> list[int]:
-        """The steps there are files of, in order."""
+        """Returns the steps that have a file, in ascending order."""
         return sorted(int(path.stem.removeprefix("step-")) for path in self._folder.glob("step-*.npz"))
 
     def check_room(self, variables: Sequence[keras.Variable]) -> None:
-        """Finds out before a training whether its files will fit on the disk.
+        """Checks before a training that the disk has room for its files.
 
         Raises:
-            UserError: They will not.
+            UserError: If it does not.
         """
         size = sum(math.prod(v.shape) * np.dtype(keras.backend.standardize_dtype(v.dtype)).itemsize for v in variables)
         needed = size * max(_MOST - len(self.steps()), 1)
@@ -63,11 +63,11 @@ class Checkpoints:
             )
 
     def save(self, variables: Sequence[keras.Variable], state: State) -> None:
-        """Writes the file of `state.step`, then removes those that nobody needs any more.
+        """Writes the file of `state.step`, then deletes all but the newest two and the best.
 
         Raises:
-            NotFinite: A variable holds a NaN or an infinity; nothing is written.
-            OSError: The disk is full, or the folder cannot be written.
+            NotFinite: If a variable holds a NaN or an infinity; nothing is written.
+            OSError: If the disk is full, or the folder cannot be written.
         """
         arrays = {name: variable.numpy() for name, variable in _named(variables).items()}
         for name, array in arrays.items():
@@ -81,12 +81,13 @@ class Checkpoints:
                 self.path(step).unlink()
 
     def restore(self, variables: Sequence[keras.Variable]) -> State:
-        """Loads the newest whole file into the variables; without files, the state of a fresh run.
+        """Loads the newest undamaged file into the variables and deletes newer, damaged ones.
 
-        Damaged newer files are removed.
+        Returns:
+            The state in that file, or the state of a fresh run if there are no files.
 
         Raises:
-            UserError: The file is of another model or other settings, or none is whole.
+            UserError: If the file is of another model or other settings, or all files are damaged.
         """
         steps = self.steps()
         for step in reversed(steps):
@@ -105,7 +106,7 @@ class Checkpoints:
         """Loads the file of one step into the variables and returns its state, or None if it is damaged.
 
         Raises:
-            UserError: The file is of another model or of other settings.
+            UserError: If the file cannot be read, or is of another model or other settings.
         """
         path = self.path(step)
         arrays = _read(path)
@@ -125,17 +126,17 @@ class Checkpoints:
         return State(**about["state"])
 
     def last_good(self) -> str:
-        """A sentence that names the newest file."""
+        """Returns a sentence that names the newest file."""
         return f"The last good checkpoint is {self.path(self.steps()[-1])}."
 
 
 def exists(folder: Path) -> bool:
-    """Whether a folder of checkpoints has any."""
+    """Returns whether a folder of checkpoints has any."""
     return any(folder.glob("step-*.npz"))
 
 
 def planned(folder: Path) -> int | None:
-    """How many steps the training was to take, by the newest file that is whole; None if there is none."""
+    """Returns the planned number of steps from the newest undamaged file, None if there is none."""
     for path in sorted(folder.glob("step-*.npz"), reverse=True):
         if (arrays := _read(path)) is not None:
             return json.loads(arrays["about"].tobytes())["state"]["planned"]
@@ -143,28 +144,28 @@ def planned(folder: Path) -> int | None:
 
 
 def newest(folder: Path) -> Path:
-    """The newest file in a folder of checkpoints; there must be one."""
+    """Returns the newest file in a folder of checkpoints; there must be one."""
     return max(folder.glob("step-*.npz"))
 
 
 def fingerprint(folder: Path) -> dict[str, str]:
-    """Name and SHA-256 of the newest file in a folder of checkpoints."""
+    """Returns name and SHA-256 of the newest file in a folder of checkpoints."""
     path = newest(folder)
     with path.open("rb") as file:
         return {"file": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def _named(variables: Sequence[keras.Variable]) -> dict[str, keras.Variable]:
-    """Each variable under a name that is the same in every process.
+    """Returns the variables by names that are the same in every process.
 
-    Keras numbers layers by what else the process has built (`dense_3`), so the numbers are left out and
-    the place in the list put in front.
+    Keras's numbers of layers (`dense_3`) depend on everything that the process has built. They are removed, and the
+    position in the list is put in front instead.
     """
     return {f"{place:05d}/{re.sub(r'_[0-9]+', '', v.path)}": v for place, v in enumerate(variables)}
 
 
 def _read(path: Path) -> dict[str, np.ndarray] | None:
-    """The arrays of a file, None if it is damaged."""
+    """Returns the arrays of a file, None if it is damaged."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -173,8 +174,7 @@ def _read(path: Path) -> dict[str, np.ndarray] | None:
         with np.load(io.BytesIO(content)) as file:
             return {name: file[name] for name in file.files}
     except Exception:
-        # A flipped byte makes zipfile and numpy raise nearly anything, from BadZipFile to
-        # NotImplementedError.
+        # A flipped byte makes zipfile and numpy raise nearly any exception, from BadZipFile to NotImplementedError.
         return None
 
 
@@ -185,7 +185,7 @@ def _verify(path: Path, variables: dict[str, keras.Variable], arrays: dict[str, 
     for name, variable in variables.items():
         expected = np.dtype(keras.backend.standardize_dtype(variable.dtype))
         array = arrays[name]
-        # numpy writes bfloat16 as two bytes without a type.
+        # NumPy stores bfloat16 as two bytes without a type.
         same_type = array.dtype == expected or (array.dtype.kind == "V" and array.itemsize == expected.itemsize)
         if array.shape != tuple(variable.shape) or not same_type:
             raise UserError(

@@ -1,4 +1,4 @@
-"""Where a NaN came from."""
+"""Search for the layer in which a NaN first appears."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -14,10 +14,10 @@ from ikelos.pipelines.training.stage import Feed, keras_batches
 def first_bad_layer(
     feed: Feed, model: keras.Model, variables: Sequence[keras.Variable], checkpoints: Checkpoints, step: int
 ) -> str | None:
-    """The path of the layer whose output is the first that is not finite in a step, None if all are finite.
+    """Returns the path of the first layer in a step whose output is not finite, None if all outputs are finite.
 
-    The step that failed has spoilt the weights, so the model goes back to its newest checkpoint and repeats the steps
-    up to the one before, which are at most as many as lie between two checkpoints.
+    The failed step has spoilt the weights. So the newest checkpoint is loaded and the steps from there to the failed
+    one are repeated, at most as many as lie between two checkpoints.
     """
     start = checkpoints.steps()[-1]
     checkpoints.load(variables, start)
@@ -25,13 +25,13 @@ def first_bad_layer(
         if number < step:
             model.train_function(iter([batch]))
     with _watched_layers() as paths:
-        model.train_step(batch)  # eagerly, where outputs can be looked at
+        model.train_step(batch)  # eager, so that the outputs can be inspected
     return paths[0] if paths else None
 
 
 @contextlib.contextmanager
 def _watched_layers() -> Iterator[list[str]]:
-    """Collects the paths of all layers that return something that is not finite, inner ones before outer ones."""
+    """Collects the paths of all layers whose outputs are not all finite, inner layers before outer ones."""
     call, paths = keras.layers.Layer.__call__, []
 
     def watched(layer, *args, **kwargs):

@@ -1,4 +1,4 @@
-"""What happens between two epochs."""
+"""The end of an epoch: validation, records, early stopping and the checkpoint."""
 
 import math
 from typing import Any
@@ -16,13 +16,13 @@ from ikelos.serving import files
 
 
 def finish_epoch(run: Run) -> None:
-    """Validates the averaged weights, writes the epoch down, decides whether to go on, and saves.
+    """Validates the averaged weights, records the epoch, decides whether training is finished, and saves.
 
     Raises:
-        NotFinite: The figure that validation is decided by is NaN or infinite.
-        ValueError: The stage's metric is none of the model's, or there is no validation data.
-        UserError: The training has been in trouble for as many epochs as the stage has patience.
-        Interrupted: A signal came before the end; nothing has changed then.
+        NotFinite: If the validation metric, or a variable to be saved, is NaN or infinite.
+        ValueError: If the model does not have the stage's metric, or there is no validation data.
+        UserError: If the training has been in trouble for `trouble_patience` epochs.
+        Interrupted: If a signal came during the validation; nothing has changed then.
     """
     state, training = run.state, run.stage.training
     with averaged(run.model, run.optimizers):
@@ -64,7 +64,7 @@ def finish_epoch(run: Run) -> None:
 
 
 def _mean_losses(run: Run) -> dict[str, float]:
-    """Of the epoch's updates, by optimizer; the sums begin anew."""
+    """Returns the mean loss of the epoch's updates for each optimizer, and resets the sums."""
     losses = {}
     for name in run.optimizers:
         sums = run.state.sums_of(name)
@@ -74,13 +74,13 @@ def _mean_losses(run: Run) -> dict[str, float]:
 
 
 def _validation(run: Run) -> dict[str, float]:
-    """`validation_loss`, the mean over everything that the validation set counts, and the model's own metrics of it.
+    """Returns `validation_loss`, the weighted mean over the validation data, and the model's other metrics.
 
-    A model without one loss, such as a pair of adversaries, has its metrics alone.
+    A model without a single loss, such as a pair of adversaries, has only its metrics.
 
-    Not by Keras's `evaluate`, which weighs each batch's loss by its rows, however much of them is padding. Nor by
-    `test_on_batch`, which begins the metrics anew: a number of active units is no mean of those of batches. A signal
-    ends it; the run that continues simply does it again.
+    Keras's `evaluate` is not used because it weights a batch's loss by its rows, even if most of them are padding.
+    `test_on_batch` is not used because it resets the metrics for each batch: a number of active units is not the mean
+    over the batches. A signal aborts the validation; a resumed run repeats it.
     """
     model = run.model
     losses = [metric for metric in model.metrics if metric.name == "loss"]
@@ -104,13 +104,13 @@ def _validation(run: Run) -> dict[str, float]:
 
 
 def _weight(batch: Any) -> float:
-    """How much of a batch is counted: its weights together, else its rows."""
+    """Returns the weight of a batch: the sum of its sample weights, or else its number of rows."""
     x, _, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
     return float(len(tf.nest.flatten(x)[0]) if sample_weight is None else tf.reduce_sum(sample_weight))
 
 
 def _kept(run: Run, samples: Samples) -> dict[str, Any]:
-    """What a record says of the samples: texts themselves, of a picture its file in the stage's folder."""
+    """Returns the record's entry for the samples: the texts, or the path of the picture in the stage's folder."""
     if isinstance(samples, list):
         return {"samples": samples}
     path = run.folder / "pictures" / f"step-{run.state.step:08d}.png"

@@ -1,4 +1,4 @@
-"""How a training ends early."""
+"""Exceptions that end a training early."""
 
 import signal
 
@@ -10,10 +10,10 @@ class NotFinite(UserError):  # noqa: N818
 
 
 class Terminated(Exception):  # noqa: N818
-    """A signal ended the training after a whole step; all of it is saved.
+    """A signal ended the training after a complete step, and a checkpoint was saved.
 
     Attributes:
-        signal: The signal, of which a shell expects the exit status `128 + signal`.
+        signal: The signal; the conventional exit status is `128 + signal`.
     """
 
     def __init__(self, number: signal.Signals, step: int, steps: int):

@@ -1,4 +1,4 @@
-"""Trains a stage from wherever it was left to its end."""
+"""Training of a stage, new or resumed, to its end."""
 
 import contextlib
 from collections.abc import Callable
@@ -31,29 +31,33 @@ from ikelos.pipelines.training.steps import Run, Steps
 def fit(stage: Stage, splits: Splits, models: Models, folder: Path, start: Start | None = None) -> keras.Model:
     """Trains the stage with `keras.Model.fit` and returns the model with its averaged weights.
 
-    Everything is kept in `folder`: `checkpoints/`, `history.jsonl`, `pictures/`, `tensorboard/`. Called again after a
-    kill, a crash or a signal, it goes on after the newest checkpoint and ends with the same weights as
-    an unbroken run, bit by bit if `training.deterministic`. Called again after its end, it trains
-    nothing. With early stopping, the weights are those of the best epoch.
+    Everything is written to `folder`: `checkpoints/`, `history.jsonl`, `pictures/`, `tensorboard/`. Called again after
+    a kill, a crash or a signal, it resumes from the newest checkpoint and ends with the same weights as an
+    uninterrupted run, bitwise if `training.deterministic`. Called again after the end, it trains nothing. With early
+    stopping, the returned weights are those of the best epoch.
 
-    A training that is given more steps than before, finished or not, goes on to them. From there on the learning rate
-    is that of the schedule of all steps: behind the end of the old one it rises at once to where a training of this
-    length has it, and falls again to its last value. So the weights are not those of an unbroken run of as many steps.
+    With more steps than before, training continues to the new total, whether it was finished or not. From there on the
+    learning rate follows the schedule of the new total: after a finished training it jumps up to the value that this
+    schedule has at that step, then decays again. So the weights differ from those of an uninterrupted run of the same
+    length.
 
     Args:
-        stage: What is trained, and how.
-        splits: On what; its feed is made only if there is something to train.
-        models: Those of the stages before.
-        folder: The stage's own.
+        stage: The stage to train.
+        splits: The data; the stage's feed is made only if there is something to train.
+        models: The models of the previous stages.
+        folder: Folder of this stage.
         start: Another run, whose weights a new model begins with.
 
+    Returns:
+        The trained model.
+
     Raises:
-        NotFinite: The loss, a gradient or a weight became NaN or infinite.
-        Terminated: SIGTERM or SIGINT came; the step under way was finished and everything saved.
-        UserError: A checkpoint is of another model or other settings, or of a longer training, or cannot be read;
-            the run to start from has another architecture; the data ended; `floatx` of Keras is not float32.
-        ValueError: The scope of a strategy of `tf.distribute` is open.
-        OSError: The disk is full, or the folder cannot be written.
+        NotFinite: If the loss, a gradient or a weight became NaN or infinite.
+        Terminated: If SIGTERM or SIGINT came; the current step was finished and everything saved.
+        UserError: If a checkpoint is of another model, other settings or a longer training, or cannot be read; the run
+            to start from has another architecture; the data ended early; or `floatx` of Keras is not float32.
+        ValueError: If the scope of a `tf.distribute` strategy is open.
+        OSError: If the disk is full, or the folder cannot be written.
     """
     feed = None if checkpoint.exists(folder / "checkpoints") else stage.feed(splits, models)
 
@@ -72,10 +76,10 @@ def fit(stage: Stage, splits: Splits, models: Models, folder: Path, start: Start
 
 
 def restore(stage: Stage, models: Models, folder: Path) -> keras.Model:
-    """The model that `fit` returned, from its folder; no data is read.
+    """Loads the model that `fit` returned from its folder. Reads no data.
 
     Raises:
-        UserError: The stage was not trained to its end, or as for `fit`.
+        UserError: If the training of the stage is not finished, or as for `fit`.
     """
     model, optimizers, state, checkpoints = _restored(stage, models, folder)
     if not state.finished:
@@ -89,11 +93,11 @@ def restore(stage: Stage, models: Models, folder: Path) -> keras.Model:
 def _restored(
     stage: Stage, models: Models, folder: Path, initialize: Callable[[keras.Model], None] | None = None
 ) -> tuple[keras.Model, Optimizers, State, Checkpoints]:
-    """The compiled model as its newest checkpoint has it, or new."""
+    """Returns the compiled model, new or with its newest checkpoint, and its optimizers, state and checkpoints."""
     training = stage.training
     if training.deterministic:
         tf.config.experimental.enable_op_determinism()
-    # Here, so that the weights depend on the seed alone, not on what was drawn before in this process.
+    # Set here, so that the weights depend on the seed alone and not on random numbers drawn before in this process.
     keras.utils.set_random_seed(training.seed)
     if keras.config.floatx() != "float32":
         raise UserError(
@@ -150,7 +154,7 @@ def _train(
             history.append(record | {"planned": state.planned, "steps": training.steps})
             state.planned, state.wait = training.steps, 0
             checkpoints.save(variables(model, optimizers), state)
-        elif not checkpoints.steps():  # so that there is a good one from the first step on
+        elif not checkpoints.steps():  # so that a good checkpoint exists from the first step on
             checkpoints.save(variables(model, optimizers), state)
         board = Board(folder, history.records, training.profile_steps)
         stack.callback(board.close)
@@ -170,10 +174,10 @@ def _train(
 
 
 def _train_epoch(run: Run) -> None:
-    """Trains what is left of the epoch.
+    """Trains the remaining steps of the epoch.
 
-    One call of Keras's `fit` for each epoch, so that an epoch that was begun before a kill is no special
-    case: it is only shorter, and ends on the same step.
+    Keras's `fit` is called once for each epoch, so that an interrupted epoch is not a special case: its second call is
+    only shorter, and ends on the same step.
     """
     state, training = run.state, run.stage.training
     end = min((state.validated // training.steps_per_epoch + 1) * training.steps_per_epoch, training.steps)

@@ -1,4 +1,4 @@
-"""The run as lines of JSON."""
+"""The history of a stage's training as lines of JSON."""
 
 import json
 import os
@@ -14,27 +14,27 @@ MODEL = "model"
 
 
 def key(optimizer: str, what: str) -> str:
-    """What is recorded of an optimizer, as a key of a record: `loss`, or `generator_loss` of one of several."""
+    """Returns the key of an optimizer's figure in a record: `loss`, or `generator_loss` for one of several."""
     return what if optimizer == MODEL else f"{optimizer}_{what}"
 
 
 class History:
     """Appends records to `history.jsonl`, each a dict with `"event"` ("step", "epoch" or "longer") and `"step"`.
 
-    A run that goes back to a checkpoint first drops what it wrote after it, so each step stands there once.
+    A run that resumes from a checkpoint first drops the records written after it, so that each step occurs once.
 
     Attributes:
-        records: What was kept from before, oldest first.
+        records: The records kept from before, oldest first.
     """
 
     def __init__(self, path: Path, step: int, epochs: int):
-        """Keeps the lines of up to `step` steps and `epochs` epochs."""
+        """Keeps the records up to step `step` and epoch `epochs`."""
         self.records = [r for r in read(path) if r["step"] <= step and r.get("epoch", 0) <= epochs]
         files.write(path, "".join(json.dumps(record) + "\n" for record in self.records))
         self._file = path.open("a", encoding="utf-8")
 
     def append(self, record: Record) -> None:
-        """Writes one line and brings it to the disk: a checkpoint that counts it must not outlive it."""
+        """Writes one line and syncs it to the disk: it must be there before a checkpoint that counts it."""
         self._file.write(json.dumps(record) + "\n")
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -45,9 +45,9 @@ class History:
 
 
 def read(path: Path) -> list[Record]:
-    """The records of a `history.jsonl`, none if there is no such file.
+    """Returns the records of a `history.jsonl`, none if there is no such file.
 
-    It ends before the first line that is cut short or damaged, as a kill or a power cut may leave the last ones.
+    Reading stops at the first truncated or damaged line, which a kill or a power cut may leave at the end.
     """
     if not path.exists():
         return []

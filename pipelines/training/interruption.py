@@ -1,11 +1,11 @@
-"""SIGTERM and SIGINT, noticed between two steps."""
+"""Deferred handling of SIGTERM and SIGINT, between two steps."""
 
 import signal
 import threading
 
 
 class Interrupted(Exception):  # noqa: N818
-    """Unwinds to the code that saves, with the signal that came."""
+    """Carries the signal that came to the code that saves."""
 
     def __init__(self, number: signal.Signals):
         super().__init__(number.name)
@@ -13,13 +13,13 @@ class Interrupted(Exception):  # noqa: N818
 
 
 class Interruption:
-    """While this context lasts, SIGTERM and SIGINT are noted down instead of acted upon.
+    """Context in which the first SIGTERM or SIGINT is only recorded.
 
-    Only the first: it also puts the previous handlers back, so that a second one ends the process as
-    ever. Outside of the main thread Python has no handlers, and signals go where they went.
+    The first signal also restores the previous handlers, so that a second one has its usual effect. Outside of the main
+    thread, where Python cannot set handlers, signals are not caught.
 
     Attributes:
-        signal: The one that came, or None.
+        signal: The signal that came, or None.
     """
 
     def __enter__(self) -> "Interruption":

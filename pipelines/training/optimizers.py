@@ -17,10 +17,10 @@ Optimizers = Mapping[str, Recording]
 
 
 def build(training: Training, model: keras.Model) -> dict[str, Recording]:
-    """Makes the optimizers of a stage, each built for its weights (see `recipe.sections.Optimizers`).
+    """Returns the optimizers of a stage, each built for its weights (see `recipe.sections.Optimizers`).
 
     Raises:
-        ValueError: If the model has no part of an optimizer's name, or a weight is not moved, or moved twice.
+        ValueError: If the model has no part with an optimizer's name, or a weight does not have exactly one optimizer.
     """
     parts = {name: _part(model, name).trainable_variables for name, _ in training.optimizers}
     moved = collections.Counter(id(variable) for variables in parts.values() for variable in variables)
@@ -39,11 +39,11 @@ def build(training: Training, model: keras.Model) -> dict[str, Recording]:
 def compile_model(
     model: keras.Model, optimizers: Optimizers, loss: keras.losses.Loss | None, jit_compile: bool
 ) -> None:
-    """Compiles the model with its optimizers; without a loss, the model's own `compute_loss` counts.
+    """Compiles the model with its optimizers; without a loss, the model's own `compute_loss` is used.
 
     Raises:
-        ValueError: If Keras puts another optimizer around one, as it does under `mixed_float16`: that one would keep
-            state that no checkpoint holds, and hide the loss.
+        ValueError: If Keras wraps an optimizer in another one, as it does under `mixed_float16`. The state of the outer
+            optimizer would be in no checkpoint, and it would hide the loss.
     """
     arguments = {key(name, "optimizer"): optimizer for name, optimizer in optimizers.items()}
     if loss is not None:
@@ -58,14 +58,14 @@ def compile_model(
 
 
 def variables(model: keras.Model, optimizers: Optimizers) -> list[keras.Variable]:
-    """All that a checkpoint holds: weights, statistics and random states, moments, averages and counters."""
+    """Returns all variables in a checkpoint: weights, statistics and random states, moments, averages and counters."""
     return [*model.variables, *(variable for optimizer in optimizers.values() for variable in optimizer.variables)]
 
 
 def schedule(settings: Optimizer, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Linear warm-up from 0, then a cosine to `final_learning_rate_ratio` of the peak at the last step.
+    """Returns a linear warm-up from 0, then a cosine to `final_learning_rate_ratio` of the peak at the last step.
 
-    A run that is shorter than its warm-up ends within it.
+    If there are fewer steps than warm-up steps, training ends during the warm-up.
     """
     decay_steps = max(steps - settings.warmup_steps, 1)
     if settings.warmup_steps == 0:
@@ -82,27 +82,27 @@ def schedule(settings: Optimizer, steps: int) -> keras.optimizers.schedules.Lear
 
 
 def decays(variable: keras.Variable) -> bool:
-    """Whether weight decay applies: to matrices, neither to biases and scales nor to embeddings.
+    """Returns whether weight decay applies to a variable: to matrices, but not to biases, scales and embeddings.
 
-    The name is looked at as well as the rank, as attention's and recurrent biases are matrices too.
+    The rank alone does not decide, because the biases of attention and recurrent layers are matrices too.
     """
     exempt = re.search("bias|gamma|beta|scale", variable.name) or "embedding" in variable.path
     return len(variable.shape) >= 2 and not exempt
 
 
 def use_averages(optimizers: Optimizers) -> None:
-    """Overwrites the weights with their averages, where there are any."""
+    """Overwrites the weights with their averages, if there are any."""
     for optimizer in optimizers.values():
         optimizer.use_averages()
 
 
 @contextlib.contextmanager
 def averaged(model: keras.Model, optimizers: Optimizers) -> Iterator[None]:
-    """The model with its averaged weights, for as long as the context lasts.
+    """Context in which the model has its averaged weights.
 
-    The raw weights come back bit by bit, unlike those of `keras.callbacks.SwapEMAWeights`, which swaps by adding and
-    subtracting. So does everything else that the model keeps: a validation that draws random numbers, or is done
-    twice after a kill, changes nothing of the training.
+    At the end all variables of the model are restored bitwise, unlike with `keras.callbacks.SwapEMAWeights`, which
+    swaps by adding and subtracting. So a validation that draws random numbers, or is repeated after a kill, does not
+    affect the training.
     """
     variables = model.variables
     raw = [variable.numpy() for variable in variables]
@@ -128,21 +128,21 @@ Rate: TypeAlias = keras.optimizers.schedules.LearningRateSchedule | Callable[[],
 
 
 def _rate(schedule: keras.optimizers.schedules.LearningRateSchedule, model: keras.Model) -> Rate:
-    """The schedule by the steps of the run, as an optimizer takes it.
+    """Returns the learning rate for an optimizer, as a function of the training step.
 
-    Keras asks a schedule by the optimizer's own updates. One that rests in some steps would never come to its end, so
-    a model of such optimizers counts the steps in a variable `step`, and their rates go by this.
+    Keras evaluates a schedule at the optimizer's number of updates. An optimizer that skips some steps would never
+    reach the end of the schedule. Models with such optimizers count all steps in a variable `step`, which is used
+    instead.
     """
     step = getattr(model, "step", None)
     return (lambda: schedule(step)) if isinstance(step, keras.Variable) else schedule
 
 
 def _build(settings: Optimizer, training: Training, variables: list[keras.Variable], rate: Rate) -> Recording:
-    """One optimizer, built for its variables.
+    """Returns one optimizer, built for its variables.
 
-    Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon; scaled as in
-    https://arxiv.org/abs/2502.16982) takes matrices other than embeddings and the last layer, which must
-    be called `logits`; AdamW takes the rest.
+    Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon; scaled as in https://arxiv.org/abs/2502.16982)
+    updates all matrices but embeddings and the last layer, which must be named `logits`; AdamW updates the rest.
     """
     common: dict[str, Any] = {
         "learning_rate": rate,

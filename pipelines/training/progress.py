@@ -1,4 +1,4 @@
-"""The training of a stage in the terminal."""
+"""Terminal output of a stage's training."""
 
 from collections.abc import Iterable
 
@@ -8,10 +8,10 @@ from ikelos.pipelines.training.history import Record, key
 
 
 class Progress(console.Progress):
-    """The steps of a training with its newest figures, and a line of each epoch."""
+    """Progress display of a training, with its newest figures, which also prints a line for each epoch."""
 
     def __init__(self, name: str, unit: str, metric: Metric, optimizers: Iterable[str], step: int, steps: int):
-        """Starts with `step` of `steps` done; the metric is that of the validation."""
+        """Starts at `step` of `steps`; `metric` is the validation metric."""
         super().__init__(name, "steps", steps)
         self.advance(step)
         self._data_unit, self._metric = unit, metric
@@ -34,6 +34,6 @@ class Progress(console.Progress):
         self.note = ", ".join(filter(None, self._figures.values()))
 
     def _validation_of(self, record: Record) -> str:
-        """The loss as precisely as the training's, any other metric as it is written."""
+        """Returns the validation figure as text: a loss with four decimals, another metric in its own format."""
         name, value = self._metric.name, record[f"validation_{self._metric.name}"]
         return f"validation {value:.4f}" if name == "loss" else f"validation {name} {self._metric.text(value)}"

@@ -1,4 +1,4 @@
-"""Keras optimizers that record of each step what a run wants to know, and average the weights."""
+"""Keras optimizers that record figures of each step and average the weights."""
 
 import keras
 import tensorflow as tf
@@ -6,19 +6,19 @@ from keras import ops
 
 
 class Recording(keras.optimizers.Optimizer):
-    """Lets a Keras optimizer record every step inside the step's own graph, and average the weights.
+    """Mixin that makes a Keras optimizer record each step within the step's graph and average the weights.
 
-    Keras's own `use_ema` is not used: its `fit` ends by overwriting the weights with the average, while
-    a run here calls `fit` once an epoch and goes on from the raw weights; and at a momentum of 0.999 its
-    average would mostly be the first steps' weights for the first thousand steps.
+    Keras's `use_ema` is not used for two reasons: its `fit` ends by overwriting the weights with their averages, while
+    training here calls `fit` once for each epoch and continues from the raw weights; and at a momentum of 0.999 its
+    averages would be dominated by the first steps' weights for the first thousand steps.
 
     Attributes:
-        loss: Of the last step, float32 `[]`.
-        rate: The learning rate of the last step, float32 `[]`.
-        gradient_norm: Global norm before clipping, float32 `[]`.
-        gradient_norms: The same of each trainable variable, float32 `[variables]`.
-        clipped_steps: How many steps were clipped so far, int64 `[]`.
-        averages: One for each trainable variable, or empty with `average_momentum=0`.
+        loss: Loss of the last step, float32 `[]`.
+        rate: Learning rate of the last step, float32 `[]`.
+        gradient_norm: Global gradient norm before clipping, float32 `[]`.
+        gradient_norms: Gradient norm of each trainable variable before clipping, float32 `[variables]`.
+        clipped_steps: Number of steps so far whose gradient was clipped, int64 `[]`.
+        averages: Average of each trainable variable; empty with `average_momentum=0`.
     """
 
     def __init__(self, *, average_momentum: float, **kwargs):
@@ -26,7 +26,7 @@ class Recording(keras.optimizers.Optimizer):
         self.average_momentum = average_momentum
 
     def build(self, variables):
-        """Adds the records; call it before the first step, outside of any graph."""
+        """Adds the variables of the records and averages; call it before the first step, outside of any graph."""
         if self.built:
             return
         super().build(variables)
@@ -41,19 +41,18 @@ class Recording(keras.optimizers.Optimizer):
 
     @property
     def trained(self) -> list[keras.Variable]:
-        """The variables that it moves."""
-        return self._trainable_variables  # a list of our own would be tracked, and saved in every checkpoint
+        """The variables that the optimizer updates."""
+        return self._trainable_variables  # Keras would track a second list, and every checkpoint would hold it
 
     def scale_loss(self, loss):
-        """Records the step's loss, which Keras shows nowhere else: its logs are means over the epoch."""
+        """Records the step's loss, which Keras's logs do not contain: they are means over the epoch."""
         self.loss.assign(ops.cast(loss, "float32"))
         return super().scale_loss(loss)
 
     def apply(self, grads, trainable_variables):
         """Records the gradient's norms, updates the weights, then their averages."""
-        # An embedding's gradient comes as slices in which a token that occurs twice stands twice. Keras
-        # squares them one by one, which is neither the gradient's norm nor its second moment, so they
-        # are added up first.
+        # The gradient of an embedding is a list of slices, with two slices for a token that occurs twice. They are
+        # summed first: Keras would square them one by one, and get neither the norm nor the second moment right.
         grads = [None if grad is None else tf.convert_to_tensor(grad) for grad in grads]
         squares = ops.stack([0.0 if grad is None else ops.sum(ops.square(grad)) for grad in grads])
         norm = ops.sqrt(ops.sum(squares))
@@ -62,8 +61,8 @@ class Recording(keras.optimizers.Optimizer):
         self.gradient_norm.assign(norm)
         self.clipped_steps.assign_add(ops.cast(norm > self.global_clipnorm, "int64"))
         super().apply(grads, trainable_variables)
-        # The momentum grows with the run (as in tf.train.ExponentialMovingAverage), or the average of a
-        # short run would be its initial weights.
+        # The momentum grows with the steps, as in tf.train.ExponentialMovingAverage: otherwise the averages of a short
+        # run would be close to its initial weights.
         step = ops.cast(self.iterations, "float32")
         momentum = ops.minimum(self.average_momentum, step / (step + 9))
         for variable, average in zip(trainable_variables, self.averages, strict=False):
@@ -76,8 +75,8 @@ class Recording(keras.optimizers.Optimizer):
 
 
 class AdamW(Recording, keras.optimizers.AdamW):
-    """`keras.optimizers.AdamW` that records."""
+    """`keras.optimizers.AdamW` with the records of `Recording`."""
 
 
 class Muon(Recording, keras.optimizers.Muon):
-    """`keras.optimizers.Muon` that records."""
+    """`keras.optimizers.Muon` with the records of `Recording`."""

@@ -1,4 +1,4 @@
-"""What a task hands over to be trained: models, their losses and their data."""
+"""The definition of a training stage: its model, loss and data."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -20,26 +20,26 @@ Models = Mapping[str, keras.Model]
 """Trained models by the names of their stages."""
 
 Samples = list[str] | np.ndarray
-"""What a person looks at after an epoch: texts, or one picture, uint8 `[H,W,C]` with 1 or 3 channels."""
+"""Samples to look at after an epoch: texts, or one picture, uint8 `[H,W,C]` with 1 or 3 channels."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Feed:
-    """What a stage trains on.
+    """The data of a stage.
 
-    Data set elements are dicts of a batch: `"id"` int64 `[B]`, `"x"`, and where the model takes them `"y"` and
+    Elements of the data sets are batches, as dicts with `"id"` int64 `[B]`, `"x"`, and if the model uses them `"y"` and
     `"sample_weight"` (0 on padding).
 
     Attributes:
-        train: From a step and a shard to the shard's rows of the batches of that step and all later ones, which must
-            depend on nothing but these, so that a resumed run reads what an unbroken one would have read.
-        validation: Finite, in a fixed order.
-        units_per_step: How many of the stage's units an average step takes.
-        units: How many there are in the training data.
-        samples: From the model with its averaged weights to what a person looks at after each epoch.
-        initialize: Sets the weights of a new model that start from data. A run that begins with another run's weights
-            overwrites them.
-        adapt: Sets the weights that are computed from data and not trained, whatever the run begins with.
+        train: Function from a step and a shard to the training batches from that step on, restricted to the shard's
+            rows. They must depend on nothing else, so that a resumed run reads the batches of an uninterrupted one.
+        validation: Validation batches, finite and in a fixed order.
+        units_per_step: Mean number of the stage's units in a training step.
+        units: Number of units in the training data.
+        samples: Function from the model with its averaged weights to the samples that are recorded after each epoch.
+        initialize: Function that sets the weights of a new model that start from data. A run that begins with another
+            run's weights overwrites them.
+        adapt: Function that sets the weights that are computed from data and not trained, whatever the run begins with.
     """
 
     train: Callable[[int, Shard], tf.data.Dataset]
@@ -53,24 +53,26 @@ class Feed:
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One named training of one model. Nothing in it holds data, so that a trained model is restored without.
+    """The training of one model. It holds no data, so that a trained model can be restored without data.
 
     Attributes:
-        name: Names the stage's folder and its lines in the terminal.
-        training: How it is trained.
-        build: From the models of the stages before to this one's: built, not compiled, the same in every process. If
-            an optimizer of it rests in some steps, the model counts all steps in an integer variable `step`.
-        feed: From the data and the models of the stages before to what is trained on.
-        unit: What the data is counted in, in the plural: `tokens`, `images`.
-        metric: What validation is decided by: `loss`, or a metric of the model's own by its name in Keras's logs.
-            Its unit is for people: `nats per token`.
-        loss: Given to `compile`; its `reduction` must be `mean_with_sample_weight`: Keras's default divides by all
-            places of a batch, padding included. None leaves it to the model's own `compute_loss`.
-        trouble: From an epoch's record to what is wrong with the training and what to do about it; None if nothing is.
-        trouble_patience: Epochs of trouble in a row that end the training with these words; 0 for never.
+        name: Name of the stage, of its folder and in its terminal output.
+        training: The training settings.
+        build: Function from the models of the previous stages to this stage's model, which must be built, not compiled,
+            and the same in every process. If an optimizer skips some steps, the model must count all steps in an
+            integer variable `step`.
+        feed: Function from the data and the models of the previous stages to this stage's feed.
+        unit: Unit in which the data is counted, a plural such as `tokens` or `images`.
+        metric: Validation metric, which decides early stopping: `loss`, or a metric of the model by its name in Keras's
+            logs. Its `unit` is display text, such as `nats per token`.
+        loss: Loss for `compile`; its `reduction` must be `mean_with_sample_weight`, because Keras's default divides by
+            all positions of a batch, padding included. None for the model's own `compute_loss`.
+        trouble: Function from an epoch's record to a text that says what is wrong with the training and how to correct
+            it, or None.
+        trouble_patience: Consecutive epochs of trouble after which training ends with that text; 0 for never.
 
     Raises:
-        ValueError: If the loss is reduced otherwise.
+        ValueError: If the loss has another reduction.
     """
 
     name: str
@@ -84,7 +86,7 @@ class Stage:
     trouble_patience: int = 0
 
     def __post_init__(self):
-        """Refuses a loss that would count padding."""
+        """Checks that the loss ignores padding."""
         if self.loss is not None and self.loss.reduction != "mean_with_sample_weight":
             raise ValueError(
                 f"`loss` must have reduction='mean_with_sample_weight'. Received: reduction={self.loss.reduction!r}"
@@ -98,15 +100,15 @@ def feed(
     validation_batch_size: int | None = None,
     samples: Callable[[Any], Samples] | None = None,
 ) -> Feed:
-    """A feed of the examples as they are.
+    """Returns a feed in which each example of the splits is one row of a batch.
 
     Args:
-        splits: `train` and `validation` are used.
-        training: Batch size and seed.
-        prepare: In the graph, from a batch as of `examples.batches` to an element of a `Feed`; by default the columns
-            are `x` and so on already.
-        validation_batch_size: By default that of the training.
-        samples: As of `Feed`.
+        splits: The data, of which `train` and `validation` are used.
+        training: Training settings with the batch size and the seed.
+        prepare: Function, run in the graph, from a batch of `examples.batches` to an element of a `Feed`. The default
+            expects columns that are already named `x` and so on.
+        validation_batch_size: Batch size of the validation; by default that of the training.
+        samples: `samples` of the `Feed`.
     """
     size, seed = training.batch_size, training.seed
     return Feed(
@@ -119,7 +121,7 @@ def feed(
 
 
 def keras_batches(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """A feed's batches as Keras trains on them: `x`, `(x, y)` or `(x, y, sample_weight)`."""
+    """Returns a feed's batches in Keras's form: `x`, `(x, y)` or `(x, y, sample_weight)`."""
     return dataset.map(
         lambda batch: keras.utils.pack_x_y_sample_weight(batch["x"], batch.get("y"), batch.get("sample_weight"))
     )

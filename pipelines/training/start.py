@@ -1,4 +1,4 @@
-"""The weights of another run, for a stage to begin with."""
+"""Initial weights of a stage from another run."""
 
 import dataclasses
 import itertools
@@ -11,23 +11,23 @@ from ikelos.pipelines.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """A finished run whose weights another begins with.
+    """A finished run from whose weights another run begins.
 
     Attributes:
-        run: Its folder, as the recipe names it.
-        load: From the name of a stage to its trained model.
+        run: Folder of the finished run, as written in the recipe.
+        load: Function from the name of a stage to its trained model.
     """
 
     run: str
     load: Callable[[str], keras.Model]
 
     def copy_to(self, model: keras.Model, stage: str) -> None:
-        """Gives a new model the weights of the run's; counters, which are integers, stay as they are.
+        """Copies the floating-point weights of the run's model to a new model; integer counters are not copied.
 
-        Weights are told by their order: Keras names them otherwise in a model that it has loaded.
+        Weights are matched by their order, because Keras gives them other names in a loaded model.
 
         Raises:
-            UserError: If the two have other weights.
+            UserError: If the shapes of the two models' weights differ.
         """
         pairs = list(itertools.zip_longest(model.weights, self.load(stage).weights))
         for here, there in pairs:

@@ -1,4 +1,4 @@
-"""What a run knows besides its weights."""
+"""The state of a training besides its variables."""
 
 import dataclasses
 
@@ -16,22 +16,22 @@ EMPTY_SUMS: dict[str, float] = {
 
 @dataclasses.dataclass
 class State:
-    """The part of a run that Python counts; it is saved in every checkpoint, so that a resumed run counts on.
+    """Counters of a training. Every checkpoint contains them, so that a resumed run continues them.
 
     Attributes:
-        step: Finished steps.
-        epochs: Finished epochs: trained, validated and written down.
-        validated: The step that the last finished epoch ended with.
-        planned: Steps that the training is to take; a run that is continued may be given more.
-        finished: Whether nothing is left to train.
-        seconds: Spent in training steps.
-        window_steps: Steps since the last line of the history.
-        window_seconds: Spent in these.
-        sums: Of each optimizer, by its name: sums over its updates in these steps, and in those of the epoch.
-        best: The best validation figure, None before the first.
-        best_step: The step it was measured at, None before the first and without early stopping.
-        wait: Epochs since then.
-        troubled: Epochs of trouble in a row.
+        step: Number of finished steps.
+        epochs: Number of finished epochs: trained, validated and recorded.
+        validated: Last step of the last finished epoch.
+        planned: Total number of training steps; a later run may raise it.
+        finished: Whether the training is finished.
+        seconds: Seconds spent in training steps.
+        window_steps: Steps since the last step record of the history.
+        window_seconds: Seconds spent in these steps.
+        sums: For each optimizer, sums over its updates since the last step record and over those of the epoch.
+        best: Best validation figure, None before the first and without early stopping.
+        best_step: Step of the best validation figure, None before the first and without early stopping.
+        wait: Epochs since the best validation figure.
+        troubled: Consecutive epochs of trouble.
     """
 
     step: int = 0
@@ -49,5 +49,5 @@ class State:
     troubled: int = 0
 
     def sums_of(self, name: str) -> dict[str, float]:
-        """The sums of one optimizer."""
+        """Returns the sums of one optimizer, which may be modified."""
         return self.sums.setdefault(name, EMPTY_SUMS.copy())

@@ -1,4 +1,4 @@
-"""What happens between two training steps."""
+"""The callback after each training step: counting, records, checkpoints and checks."""
 
 import dataclasses
 import math
@@ -24,7 +24,7 @@ LOG_EVERY = 10  # steps: a line of the history and a point in TensorBoard
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One call of `fit`: what is trained, how far it is, and where that is written down."""
+    """Everything that belongs to one call of `fit`: the stage, its state, and the outputs."""
 
     stage: Stage
     feed: Feed
@@ -39,14 +39,14 @@ class Run:
     interruption: Interruption
 
     def record(self, record: Record) -> None:
-        """Writes a record down everywhere."""
+        """Writes a record to the history, TensorBoard and the terminal."""
         self.history.append(record)
         self.board.draw(record)
         self.progress.show(record)
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """All that a checkpoint holds."""
+        """All variables in a checkpoint."""
         return variables(self.model, self.optimizers)
 
     def save(self) -> None:
@@ -55,28 +55,28 @@ class Run:
 
 
 class Steps(keras.callbacks.Callback):
-    """After each step: count it, stop at a NaN, and now and then write a record and a checkpoint.
+    """Keras callback that counts the steps, stops at a NaN, and regularly writes a record and a checkpoint.
 
-    Only three scalars of each optimizer are read each step: its loss, its gradient's norm and how often it has moved
-    the weights. The first of them waits for the step to end.
+    In each step, only three scalars of each optimizer are read: its loss, its gradient norm and its number of updates.
+    Reading the first of them waits for the step to end.
     """
 
     def __init__(self, run: Run, end: int):
-        """`end` is the epoch's last step: its checkpoint is left to the end of the epoch."""
+        """Initialises the callback; `end` is the epoch's last step, whose checkpoint the end of the epoch writes."""
         super().__init__()
         self._run = run
         self._end = end
 
     def on_train_begin(self, logs=None):
-        """Starts the clock."""
+        """Starts the timer."""
         self._time = time.perf_counter()
 
     def on_train_batch_begin(self, batch, logs=None):
-        """Starts the profiler."""
+        """Starts the profiler if this is the first step to profile."""
         self._run.board.before(self._run.state.step + 1)
 
     def on_train_batch_end(self, batch, logs=None):
-        """Does what the class says."""
+        """Counts the step and writes what is due."""
         run, state = self._run, self._run.state
         self._count()
         run.board.after(state.step)
@@ -94,7 +94,7 @@ class Steps(keras.callbacks.Callback):
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 raise _not_finite(self._run, state.step + 1)
             sums, updates = state.sums_of(name), int(optimizer.iterations.numpy())
-            if updates == sums["updates_before"]:  # one of several optimizers may rest in a step
+            if updates == sums["updates_before"]:  # one of several optimizers may skip a step
                 continue
             sums["updates_before"] = updates
             sums["updates"] += 1
@@ -112,7 +112,7 @@ class Steps(keras.callbacks.Callback):
 
 
 def _step_record(run: Run) -> Record:
-    """The means since the last record, and fresh sums."""
+    """Returns a record with the means since the last one, and resets the sums."""
     state = run.state
     record: Record = {"event": "step", "step": state.step}
     for name, optimizer in run.optimizers.items():
@@ -135,7 +135,7 @@ def _step_record(run: Run) -> Record:
 
 
 def _not_finite(run: Run, step: int) -> NotFinite:
-    """Says which numbers of a step are not finite."""
+    """Returns an error that says which numbers of a step are not finite."""
     found = []
     for name, optimizer in run.optimizers.items():
         loss, norms = float(optimizer.loss.numpy()), optimizer.gradient_norms.numpy()

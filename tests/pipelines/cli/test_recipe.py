@@ -23,8 +23,8 @@ def test_every_key_is_told_with_its_value_type_and_meaning(ikelos_command, toy):
         ("model.heads  integer > 0, with model.kind=attentive", None),
         ("data.held_out = [macbeth, hamlet]  list of text", None),
         ("training.profile_steps = null  [integer > 0, integer > 0] or null", None),
-        ("export  section", "    What becomes of the trained model."),
-        ("evaluation.peers[].value  number", "    Its figure of the task's first metric."),
+        ("export  section", "    The settings of the export."),
+        ("evaluation.peers[].value  number", "    The model's value of the task's first metric."),
     ]:
         place = lines.index(title)
         assert meaning is None or lines[place + 1].startswith(meaning)

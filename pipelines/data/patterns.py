@@ -40,11 +40,12 @@ def by_split(source: Source, suffixes: tuple[str, ...], divisible: tuple[str, ..
     assert source.files is not None
     assert isinstance(source.splits, Shares)
     paths = _matches("files", [source.files] if isinstance(source.files, str) else source.files, suffixes)
+    # A link to another file of the list has another name, and would be drawn apart from it: the first name is taken.
+    paths = sorted({os.path.realpath(path): path for path in reversed(paths)}.values())
     if len(paths) == 1 and paths[0].lower().endswith(divisible):
         return dict.fromkeys(SPLITS, paths)
     shared: dict[Split, list[str]] = {split: [] for split in SPLITS}
-    # A link to another file of the list has another name, and would be drawn apart from it: one of them is enough.
-    for path in {os.path.realpath(path): path for path in reversed(paths)}.values():
+    for path in paths:
         shared[_split_of(path, source.splits)].append(path)
     for split, some in shared.items():
         if not some:

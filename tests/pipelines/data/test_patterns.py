@@ -109,6 +109,16 @@ def test_a_file_stays_in_its_split(touch):
     assert all(more[path.replace("data", "moved")] != "train" for path in after if after[path] != "train")
 
 
+def test_a_link_to_another_file_is_taken_once_and_the_order_stays(touch):
+    here = touch(*(f"data/{number}.png" for number in range(100, 200)))
+    before = shared("data")
+    (here / "data/999.png").symlink_to("100.png")
+    assert shared("data") == before
+    source = Source(files="data", splits={"validation": 0.1, "test": 0.2})
+    for paths in patterns.by_split(source, SUFFIXES, divisible=(".txt",)).values():
+        assert paths == sorted(paths)
+
+
 def test_the_shares_are_those_that_were_asked_for(touch):
     touch(*(f"data/{number}.png" for number in range(1000)))
     splits = list(shared("data").values())

@@ -1,40 +1,42 @@
-"""Saves the states of a model's random layers, so that a loaded model continues with the same random numbers.
+"""`KeepsRandomState`: a loaded model continues with the random numbers that the saved one would have drawn.
 
 Keras itself saves only the weights, so a loaded model would repeat the random numbers of a new one.
 """
 
+import keras
+
 _PREFIX = "random_state_"
 
 
-def save_random_state(model, store):
-    """Writes the states of all `keras.random.SeedGenerator`s of a model to a Keras store (a dict of arrays).
+class KeepsRandomState(keras.Model):
+    """A model whose files also hold the states of all its `keras.random.SeedGenerator`s.
 
     These are the seeds of samples, dropout and augmentation, in the order of the layers.
     """
-    for place, state in enumerate(_states(model)):
-        store[f"{_PREFIX}{place}"] = state
 
+    def save_own_variables(self, store):
+        """Saves what Keras saves, and the states of the random layers."""
+        super().save_own_variables(store)
+        for place, state in enumerate(_states(self)):
+            store[f"{_PREFIX}{place}"] = state
 
-def load_random_state(model, store):
-    """Restores the states that `save_random_state` wrote.
+    def load_own_variables(self, store):
+        """Loads what `save_own_variables` saved.
 
-    Returns:
-        A dict of the other arrays in the store.
-
-    Raises:
-        ValueError: If the saved model had more or fewer random layers.
-    """
-    states = _states(model)
-    names = list(store.keys())
-    saved = [name for name in names if name.startswith(_PREFIX)]
-    if len(saved) != len(states):
-        raise ValueError(
-            f"The file must have the states of {len(states)} random layers, such as dropout, because "
-            f"`{model.name}` has as many. Received: {len(saved)}"
-        )
-    for place, state in enumerate(states):
-        state.assign(store[f"{_PREFIX}{place}"])
-    return {name: store[name] for name in names if name not in saved}
+        Raises:
+            ValueError: If the saved model had more or fewer random layers.
+        """
+        states = _states(self)
+        names = list(store.keys())
+        saved = [name for name in names if name.startswith(_PREFIX)]
+        if len(saved) != len(states):
+            raise ValueError(
+                f"The file must have the states of {len(states)} random layers, such as dropout, because "
+                f"`{self.name}` has as many. Received: {len(saved)}"
+            )
+        for place, state in enumerate(states):
+            state.assign(store[f"{_PREFIX}{place}"])
+        super().load_own_variables({name: store[name] for name in names if name not in saved})
 
 
 def _states(model):

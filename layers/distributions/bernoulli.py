@@ -2,12 +2,13 @@
 
 import keras
 
-from ikelos.layers.distributions.distribution_layer import DistributionLayer, event_size, probability
+from ikelos.layers.distributions.distribution_layer import probability
+from ikelos.layers.distributions.independent_distribution import IndependentDistribution
 from ikelos.layers.distributions.support import BINARY
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
-class Bernoulli(DistributionLayer):
+class Bernoulli(IndependentDistribution):
     """Independent Bernoulli distributions, as in `tfp.layers.IndependentBernoulli`.
 
     The parameters are logits. Samples have no gradient. The `log_prob` of a value between 0 and 1 is the negative cross
@@ -36,20 +37,6 @@ class Bernoulli(DistributionLayer):
 
     support = BINARY
 
-    def __init__(self, event_shape=(), convert_to_tensor_fn="sample", seed=None, **kwargs):
-        super().__init__(event_shape, Bernoulli.params_size(event_shape), convert_to_tensor_fn, seed, **kwargs)
-
-    @staticmethod
-    def params_size(event_shape=()):
-        """The number of parameters of one event."""
-        return event_size(event_shape)
-
-    def get_config(self):
-        """The constructor's arguments."""
-        return {**super().get_config(), "event_shape": self.event_shape}
-
-    def make_distribution(self, params):
+    def make_values(self, logits):
         """The `tfd.Distribution` of logits."""
-        tfd = probability().distributions
-        (logits,) = self.split(params, 1)
-        return tfd.Independent(tfd.Bernoulli(logits, dtype=params.dtype), len(self.event_shape))
+        return probability().distributions.Bernoulli(logits, dtype=logits.dtype)

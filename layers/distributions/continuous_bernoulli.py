@@ -2,12 +2,13 @@
 
 import keras
 
-from ikelos.layers.distributions.distribution_layer import DistributionLayer, event_size, probability
+from ikelos.layers.distributions.distribution_layer import probability
+from ikelos.layers.distributions.independent_distribution import IndependentDistribution
 from ikelos.layers.distributions.support import UNIT_INTERVAL
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
-class ContinuousBernoulli(DistributionLayer):
+class ContinuousBernoulli(IndependentDistribution):
     """Independent continuous Bernoulli distributions of values from 0 to 1 (Loaiza-Ganem & Cunningham 2019).
 
     The parameters are logits. The density is `exp(log_prob)` of `Bernoulli`, normalized so that it integrates to 1 over
@@ -36,21 +37,6 @@ class ContinuousBernoulli(DistributionLayer):
 
     support = UNIT_INTERVAL
 
-    def __init__(self, event_shape=(), convert_to_tensor_fn="sample", seed=None, **kwargs):
-        size = ContinuousBernoulli.params_size(event_shape)
-        super().__init__(event_shape, size, convert_to_tensor_fn, seed, **kwargs)
-
-    @staticmethod
-    def params_size(event_shape=()):
-        """The number of parameters of one event."""
-        return event_size(event_shape)
-
-    def get_config(self):
-        """The constructor's arguments."""
-        return {**super().get_config(), "event_shape": self.event_shape}
-
-    def make_distribution(self, params):
+    def make_values(self, logits):
         """The `tfd.Distribution` of logits."""
-        tfd = probability().distributions
-        (logits,) = self.split(params, 1)
-        return tfd.Independent(tfd.ContinuousBernoulli(logits, dtype=params.dtype), len(self.event_shape))
+        return probability().distributions.ContinuousBernoulli(logits, dtype=logits.dtype)

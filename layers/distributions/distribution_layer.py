@@ -49,9 +49,9 @@ def scale_of(params):
 class DistributionLayer(keras.layers.Layer):
     """Base of the layers that turn the parameters of a distribution into a tensor.
 
-    A subclass has `params_size(...)`, a static method, and `make_distribution(params)`. It gives this constructor the
-    shape of an event and the number of parameters. If not all finite numbers are possible values, it also has
-    `support`; if some conversions are not defined, `conversions`.
+    A subclass has `params_size(...)`, a static or class method, and `make_distribution(params)`. It gives this
+    constructor the shape of an event and the number of parameters. If not all finite numbers are possible values,
+    it also has `support`; if some conversions are not defined, `conversions`.
 
     Parameters have the shape `[...,params_size]`, as in `tfp.layers`. In a subclass that takes them apart with `split`
     they may also be maps `[...,*event_shape[:-1],channels]`, as a convolution gives them: `[...,28,28,2]` for a normal

@@ -2,11 +2,12 @@
 
 import keras
 
-from ikelos.layers.distributions.distribution_layer import DistributionLayer, event_size, probability, scale_of
+from ikelos.layers.distributions.distribution_layer import probability, scale_of
+from ikelos.layers.distributions.independent_distribution import IndependentDistribution
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
-class Normal(DistributionLayer):
+class Normal(IndependentDistribution):
     """Independent normal distributions, as in `tfp.layers.IndependentNormal`.
 
     The parameters are all locations, then all scales before softplus. 1e-5 is added to each scale.
@@ -34,20 +35,8 @@ class Normal(DistributionLayer):
     TensorShape([2])
     """
 
-    def __init__(self, event_shape=(), convert_to_tensor_fn="sample", seed=None, **kwargs):
-        super().__init__(event_shape, Normal.params_size(event_shape), convert_to_tensor_fn, seed, **kwargs)
+    params_per_value = 2
 
-    @staticmethod
-    def params_size(event_shape=()):
-        """The number of parameters of one event."""
-        return 2 * event_size(event_shape)
-
-    def get_config(self):
-        """The constructor's arguments."""
-        return {**super().get_config(), "event_shape": self.event_shape}
-
-    def make_distribution(self, params):
+    def make_values(self, loc, scale):
         """The `tfd.Distribution` of locations and scales."""
-        tfd = probability().distributions
-        loc, scale = self.split(params, 2)
-        return tfd.Independent(tfd.Normal(loc, scale_of(scale)), len(self.event_shape))
+        return probability().distributions.Normal(loc, scale_of(scale))

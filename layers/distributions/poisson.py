@@ -2,12 +2,13 @@
 
 import keras
 
-from ikelos.layers.distributions.distribution_layer import DistributionLayer, event_size, probability
+from ikelos.layers.distributions.distribution_layer import probability
+from ikelos.layers.distributions.independent_distribution import IndependentDistribution
 from ikelos.layers.distributions.support import COUNTS
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
-class Poisson(DistributionLayer):
+class Poisson(IndependentDistribution):
     """Independent Poisson distributions of counts, as in `tfp.layers.IndependentPoisson`.
 
     The parameters are logarithms of rates. Samples are whole numbers in the policy's dtype and have no gradient.
@@ -34,20 +35,6 @@ class Poisson(DistributionLayer):
 
     support = COUNTS
 
-    def __init__(self, event_shape=(), convert_to_tensor_fn="sample", seed=None, **kwargs):
-        super().__init__(event_shape, Poisson.params_size(event_shape), convert_to_tensor_fn, seed, **kwargs)
-
-    @staticmethod
-    def params_size(event_shape=()):
-        """The number of parameters of one event."""
-        return event_size(event_shape)
-
-    def get_config(self):
-        """The constructor's arguments."""
-        return {**super().get_config(), "event_shape": self.event_shape}
-
-    def make_distribution(self, params):
+    def make_values(self, log_rate):
         """The `tfd.Distribution` of logarithms of rates."""
-        tfd = probability().distributions
-        (log_rate,) = self.split(params, 1)
-        return tfd.Independent(tfd.Poisson(log_rate=log_rate), len(self.event_shape))
+        return probability().distributions.Poisson(log_rate=log_rate)

@@ -13,11 +13,11 @@ from ikelos.layers.adversarial.randomness import normal_latents
 from ikelos.layers.adversarial.training import evaluate, train
 from ikelos.layers.models.one_device import check_one_device
 from ikelos.layers.options import check_draw, deserialized, serialized
-from ikelos.layers.random_state import load_random_state, save_random_state
+from ikelos.layers.random_state import KeepsRandomState
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
-class AdversarialModel(keras.Model):
+class AdversarialModel(KeepsRandomState):
     """Trains a generator against a discriminator (Goodfellow et al. 2014, algorithm 1).
 
     Call `fit(samples)` or `fit(samples, conditions)`, where `samples [B,...]` are what the generator learns to make;
@@ -230,19 +230,6 @@ class AdversarialModel(keras.Model):
         """The logs of one batch, without penalties and augmentation."""
         evaluate(self, *unpacked(data, self.variable_dtype))
         return {name: result for name, result in self.get_metrics_result().items() if name in self._validated}
-
-    def save_own_variables(self, store):
-        """Saves what Keras saves, and the states of the random layers."""
-        super().save_own_variables(store)
-        save_random_state(self, store)
-
-    def load_own_variables(self, store):
-        """Loads what `save_own_variables` saved.
-
-        Raises:
-            ValueError: If the saved model had more or fewer random layers.
-        """
-        super().load_own_variables(load_random_state(self, store))
 
     def get_config(self):
         """The constructor's arguments."""

@@ -28,13 +28,13 @@ from ikelos.layers.models.autoencoder_inputs import (
 )
 from ikelos.layers.models.one_device import check_one_device
 from ikelos.layers.options import check_draw, check_positive, check_seed, is_variable, serialized
-from ikelos.layers.random_state import load_random_state, save_random_state
+from ikelos.layers.random_state import KeepsRandomState
 
 _PARTS = ("encoder", "posterior", "prior", "decoder", "likelihood")
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
-class VariationalAutoencoder(keras.Model):
+class VariationalAutoencoder(KeepsRandomState):
     """A latent variable model and its approximate posterior, trained together (Kingma & Welling 2014).
 
     The model has its own loss: `compile("adam")`, then `fit(images)`. With one sample the loss is the negative evidence
@@ -305,19 +305,6 @@ class VariationalAutoencoder(keras.Model):
         self.kl.update_state(divergence, sample_weight)
         self.active_units.update_state(posterior.mean(), sample_weight)
         return loss
-
-    def save_own_variables(self, store):
-        """Saves what Keras saves, and the states of the random layers."""
-        super().save_own_variables(store)
-        save_random_state(self, store)
-
-    def load_own_variables(self, store):
-        """Loads what `save_own_variables` saved.
-
-        Raises:
-            ValueError: If the saved model had more or fewer random layers.
-        """
-        super().load_own_variables(load_random_state(self, store))
 
     def compute_output_shape(self, input_shape):
         """`[B,*event_shape]` of the likelihood."""

@@ -150,7 +150,7 @@ class NgramDistribution(keras.layers.Layer):
     def extended(self, contexts, tokens):
         """Returns the nodes `[B,N]` of the contexts after one more token per row, `[B]`."""
         longer = self._child(contexts[:, :-1], tokens[:, None])
-        return tf.concat([tf.zeros_like(longer[:, :1]) if self.order > 1 else contexts, longer], axis=1)
+        return tf.concat([contexts[:, :1], longer], axis=1)  # the empty context stays
 
     def following_probabilities(self, contexts, next_tokens=None):
         """Returns what `evidence` does, for given contexts.
@@ -164,56 +164,78 @@ class NgramDistribution(keras.layers.Layer):
             Tensors `[...,V]`, `[...,N]` and `[...,N]`.
         """
         shape = tf.shape(contexts)[:-1]
-        rows, size, lengths = tf.reduce_prod(shape), self.vocabulary_size, max(self.order - 1, 1)
-        # Every row has the empty context, so its children, which are all tokens, are not listed for each row.
-        known = slice(1, self.first.value[1])
-        unigrams = tf.cast(self.counts.value[known], tf.float32)
-        unigrams = tf.scatter_nd(self.following.value[known][:, None], unigrams, [size])[None]
-        # The children of all longer contexts in one list; `owner` is the index of the context of each.
-        longer = tf.reshape(tf.reshape(contexts, [rows, self.order])[:, 1:], [-1])
-        begin, end = tf.gather(self.first.value, longer), tf.gather(self.first.value, longer + 1)
-        owner = tf.repeat(tf.range(tf.size(longer)), end - begin)
-        nodes = tf.range(tf.size(owner)) + tf.gather(begin - tf.cumsum(end - begin, exclusive=True), owner)
-        tokens = tf.gather(self.following.value, nodes)
-        counts = tf.cast(tf.gather(self.counts.value, nodes), tf.float32)
-        row, length = owner // lengths, owner % lengths + 1
-
-        def by_context(values):
-            return tf.reshape(tf.math.unsorted_segment_sum(values, owner, tf.size(longer)), [rows, self.order - 1])
-
+        contexts = tf.reshape(contexts, [-1, self.order])
+        rows, size = tf.shape(contexts)[0], self.vocabulary_size
         if next_tokens is not None:
             next_tokens = tf.reshape(next_tokens, [-1])
+        longer, row, length, tokens, counts = self._children(contexts)
+        unigrams = self._unigrams()
+
+        def by_context(values):
+            return tf.math.unsorted_segment_sum(values, longer, tf.size(contexts[:, 1:]))
+
+        def by_row(values):
+            return tf.reshape(values, [rows, self.order - 1])
+
+        if next_tokens is not None:
             here = tf.cast(tokens == tf.gather(next_tokens, row), tf.float32)
             single = tf.where(next_tokens < 0, 0.0, tf.gather(unigrams[0], tf.maximum(next_tokens, 0)))
-            own = tf.concat([single[:, None], by_context(here * counts)], axis=1)
-            left_out = _left_out(own)
-            counts -= here * tf.gather(tf.reshape(left_out[:, 1:], [-1]), owner)
+            left_out = _left_out(tf.concat([single[:, None], by_row(by_context(here * counts))], axis=1))
+            counts -= here * tf.gather(tf.reshape(left_out[:, 1:], [-1]), longer)
             unigrams -= left_out[:, :1] * tf.one_hot(next_tokens, size)
-        discounts = tf.gather(tf.reshape(self.discounts.value, [-1]), length * 4 + _rounded(counts))
-        totals, discounted = by_context(counts), by_context(discounts)
-        backoff = tf.where(totals > 0, discounted / tf.maximum(totals, 1.0), 1.0)
+        discounts = self._discounts_of(length, counts)
+        totals = by_context(counts)
+        backoff = _passed_on(totals, by_context(discounts))
         # The probability mass that the longer contexts pass on to each.
-        left = tf.math.cumprod(backoff, axis=1, exclusive=True, reverse=True)
-        share = (counts - discounts) * tf.gather(tf.reshape(left / tf.maximum(totals, 1.0), [-1]), owner)
-        probabilities = tf.reshape(tf.math.unsorted_segment_sum(share, row * size + tokens, rows * size), [rows, size])
+        left = tf.math.cumprod(by_row(backoff), axis=1, exclusive=True, reverse=True)
+        share = (counts - discounts) * tf.gather(tf.reshape(left, [-1]) / tf.maximum(totals, 1.0), longer)
+        probabilities = tf.math.unsorted_segment_sum(share, row * size + tokens, rows * size)
 
-        unigram_discounts = tf.gather(self.discounts.value[0], _rounded(unigrams))
+        discounts = self._discounts_of(0, unigrams)
         total = tf.reduce_sum(unigrams, axis=1, keepdims=True)
-        unigram_backoff = tf.where(
-            total > 0, tf.reduce_sum(unigram_discounts, axis=1, keepdims=True) / tf.maximum(total, 1.0), 1.0
-        )
-        unigram = (unigrams - unigram_discounts) / tf.maximum(total, 1.0) + unigram_backoff / size
-        probabilities += tf.reduce_prod(backoff, axis=1, keepdims=True) * unigram
+        rest = _passed_on(total, tf.reduce_sum(discounts, axis=1, keepdims=True))
+        unigram = (unigrams - discounts) / tf.maximum(total, 1.0) + rest / size
+        mass = tf.reduce_prod(by_row(backoff), axis=1, keepdims=True)
+        probabilities = tf.reshape(probabilities, [rows, size]) + mass * unigram
 
         def of_all(shortest, others):
-            return tf.concat([tf.broadcast_to(shortest, [rows, 1]), others], axis=1)
+            found = tf.concat([tf.broadcast_to(shortest, [rows, 1]), by_row(others)], axis=1)
+            return tf.reshape(found, tf.concat([shape, [self.order]], axis=0))
 
-        by_length = tf.concat([shape, [self.order]], axis=0)
-        return (
-            tf.reshape(probabilities, tf.concat([shape, [size]], axis=0)),
-            tf.reshape(of_all(total, totals), by_length),
-            tf.reshape(of_all(unigram_backoff, backoff), by_length),
-        )
+        probabilities = tf.reshape(probabilities, tf.concat([shape, [size]], axis=0))
+        return probabilities, of_all(total, totals), of_all(rest, backoff)
+
+    def _unigrams(self):
+        """Returns the counts of all tokens, float32 `[1,V]`.
+
+        Every row has the empty context, so its children, which are all tokens, are not listed for each row.
+        """
+        known = slice(1, self.first.value[1])
+        counts = tf.cast(self.counts.value[known], tf.float32)
+        return tf.scatter_nd(self.following.value[known][:, None], counts, [self.vocabulary_size])[None]
+
+    def _children(self, contexts):
+        """Returns the children of all contexts of at least one token, in one list.
+
+        Args:
+            contexts: int32 `[P,N]`.
+
+        Returns:
+            For each child the index of its context in `contexts[:, 1:]`, flat; the row and the length of that
+            context; the child's last token and its count.
+        """
+        flat = tf.reshape(contexts[:, 1:], [-1])
+        begin, end = tf.gather(self.first.value, flat), tf.gather(self.first.value, flat + 1)
+        context = tf.repeat(tf.range(tf.size(flat)), end - begin)
+        nodes = tf.range(tf.size(context)) + tf.gather(begin - tf.cumsum(end - begin, exclusive=True), context)
+        lengths = max(self.order - 1, 1)
+        counts = tf.cast(tf.gather(self.counts.value, nodes), tf.float32)
+        return context, context // lengths, context % lengths + 1, tf.gather(self.following.value, nodes), counts
+
+    def _discounts_of(self, length, counts):
+        """Returns the discounts of counts behind contexts of a length."""
+        column = tf.cast(tf.minimum(counts, 3.0), tf.int32)
+        return tf.gather(tf.reshape(self.discounts.value, [-1]), length * 4 + column)
 
     @property
     def _unknown(self):
@@ -264,9 +286,9 @@ def _left_out(own):
     return tf.stack(left_out[::-1], axis=1)
 
 
-def _rounded(counts):
-    """Returns the column of each count in the table of discounts."""
-    return tf.cast(tf.minimum(counts, 3.0), tf.int32)
+def _passed_on(totals, discounted):
+    """Returns the share of the total count of contexts that discounts pass to shorter ones; 1 without any counts."""
+    return tf.where(totals > 0, discounted / tf.maximum(totals, 1.0), 1.0)
 
 
 def _filled(parts, size, value):

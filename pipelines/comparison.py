@@ -20,6 +20,7 @@ from ikelos.pipelines.report.sections import Column, Picture, Section, Table
 from ikelos.pipelines.training import history
 from ikelos.pipelines.training.history import Record
 
+OTHER_DATA = "They were measured on different test data, so these figures are no race."
 MINUTES = Metric("minutes", "minutes of training", ".1f")
 
 
@@ -142,7 +143,7 @@ def _spread(values: dict[str, dict[str, float]], metrics: Sequence[Metric]) -> d
 
 def _sections(comparison: Comparison, runs: Sequence[_Run]) -> Iterator[Section]:
     names = [run.name for run in runs]
-    other = [] if comparison.same_data else ["They were measured on different test data, so these figures are no race."]
+    other = [] if comparison.same_data else [OTHER_DATA]
     yield Table(
         heading="Figures",
         prose=other,
@@ -153,7 +154,7 @@ def _sections(comparison: Comparison, runs: Sequence[_Run]) -> Iterator[Section]
         heading="What differs in their recipes",
         prose=[] if comparison.differences else ["Nothing."],
         columns=[Column("Key"), *(Column(name) for name in names)],
-        rows=[[key, *map(_written, values)] for key, values in comparison.differences.items()],
+        rows=[[key, *map(recipes.written, values)] for key, values in comparison.differences.items()],
     )
     apart = any(key.startswith("data.") for key in comparison.differences)
     for stage, (metric, _) in runs[0].stages.items():
@@ -175,7 +176,3 @@ def rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
         finer = [dataclasses.replace(m, format=",.1f") if m.format.endswith("d") else m for m in comparison.metrics]
         yield "mean", *(metric.text(comparison.spread[metric.name].mean) for metric in finer)
         yield "standard deviation", *(metric.text(comparison.spread[metric.name].deviation) for metric in finer)
-
-
-def _written(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

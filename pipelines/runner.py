@@ -5,7 +5,6 @@ Calls the phases in order and skips those that are already done in the run's fol
 
 import contextlib
 import dataclasses
-import functools
 import hashlib
 import json
 import shlex
@@ -19,7 +18,7 @@ import tensorflow as tf
 
 import ikelos
 from ikelos import serving
-from ikelos.pipelines import phases, trained
+from ikelos.pipelines import origin, phases
 from ikelos.pipelines import recipe as recipes
 from ikelos.pipelines import task as tasks
 from ikelos.pipelines.console import console, shown
@@ -32,7 +31,6 @@ from ikelos.pipelines.recipe import Recipe
 from ikelos.pipelines.recipe.sections import trainings
 from ikelos.pipelines.task import Finished, Task
 from ikelos.pipelines.training import history
-from ikelos.pipelines.training.start import Start
 from ikelos.serving import files
 
 Outcome = dict[str, Path | str]
@@ -73,7 +71,7 @@ def run(recipe: Recipe, workdir: Path) -> Outcome:
     with locked(workdir):
         _check_same_run(recipe, folder)
         current, splits = _prepare(recipe, folder)
-        models = phases.train(current.task, current.preprocessing, splits, folder.stage, _start(recipe, folder))
+        models = phases.train(current.task, current.preprocessing, splits, folder.stage, origin.start(recipe, folder))
         _save(current, models)
         provenance = _provenance(current)
         results = _earlier_results(folder, provenance)
@@ -94,8 +92,8 @@ def run(recipe: Recipe, workdir: Path) -> Outcome:
 
 def describe(recipe: Recipe) -> phases.Description:
     """Prepares the data of a recipe, unless it is already prepared, and returns a description of it."""
-    start = None if recipe.start is None else _starting_run(recipe).folder.preprocessing
-    return phases.describe(tasks.of_recipe(recipe), start)
+    before = origin.find(recipe)
+    return phases.describe(tasks.of_recipe(recipe), None if before is None else before.folder.preprocessing)
 
 
 def evaluate(workdir: Path, overrides: Sequence[str] = ()) -> Outcome:
@@ -118,14 +116,14 @@ def evaluate(workdir: Path, overrides: Sequence[str] = ()) -> Outcome:
     changes = recipes.difference(recipes.load(folder.recipe), recipe)
     for key, (there, here) in changes.items():
         if not key.startswith(("data.source", "evaluation.", "description")):
-            raise UserError(_must_stay(key, _told(there), here, folder))
+            raise UserError(_must_stay(key, recipes.written(there), here, folder))
     with _trained(recipe, folder) as (current, models):
-        _say("data", "prepares it, unless it is prepared")
+        _say_data()
         preprocessing = current.preprocessing
         if any(key.startswith("data.source") for key in changes):
             preprocessing, splits = phases.read_other(current.task, folder.preprocessing)
         else:
-            splits = phases.read(current.task, folder.preprocessing, _taken_over(folder))
+            splits = phases.read(current.task, folder.preprocessing, origin.taken_over(folder))
         _say("evaluation", "of the model and the baselines on the held-out data")
         results = phases.evaluate(current.task, preprocessing, splits, models)
         results |= {"provenance": _provenance(current), "recipe": recipe.config.model_dump(mode="json")}
@@ -164,18 +162,13 @@ def _check_same_run(recipe: Recipe, folder: Folder) -> None:
     for key, (there, here) in recipes.difference(recipes.load(folder.recipe), recipe).items():
         if key.split(".")[0] in _AFTER_TRAINING or key in free or (key in growing and here > there):
             continue
-        lines.append(_must_stay(key, f"at least {there}" if key in growing else _told(there), here, folder))
+        lines.append(_must_stay(key, f"at least {there}" if key in growing else recipes.written(there), here, folder))
     if lines:
         raise UserError("\n".join([*lines, "Choose another --workdir, or delete that one."]))
 
 
 def _must_stay(key: str, expected: str, here: Any, folder: Folder) -> str:
-    return f"`{key}` must be {expected}, as in the run in {folder.path}. Received: {key}={_told(here)}"
-
-
-def _told(value: Any) -> str:
-    """Returns a value as it is written in a recipe."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"`{key}` must be {expected}, as in the run in {folder.path}. Received: {key}={recipes.written(here)}"
 
 
 def _prepare(recipe: Recipe, folder: Folder) -> tuple[_Run, Splits]:
@@ -183,72 +176,24 @@ def _prepare(recipe: Recipe, folder: Folder) -> tuple[_Run, Splits]:
     task = tasks.of_recipe(recipe)
     if folder.preprocessing.is_dir():
         phases.check_steps(task, phases.load(task, folder.preprocessing), folder.stage)
-        _say("data", "prepares it, unless it is prepared")
-        splits = phases.read(task, folder.preprocessing, _taken_over(folder))
+        _say_data()
+        splits = phases.read(task, folder.preprocessing, origin.taken_over(folder))
         files.write(folder.recipe, recipes.dump(recipe))
     else:
-        before = None if recipe.start is None else _starting_run(recipe)
-        _say("data", "prepares it, unless it is prepared")
+        before = origin.find(recipe)
+        _say_data()
         # Written under another name until it is complete: a folder named `preprocessing` counts as finished.
         unfinished = folder.preprocessing.with_name(folder.preprocessing.name + files.UNFINISHED)
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
         splits = phases.prepare(task, unfinished, None if before is None else before.folder.preprocessing)
         if before is not None:
-            about = {"run": str(before.folder.path), "checkpoints": before.checkpoints}
-            files.write(unfinished / folder.start.name, json.dumps(about, indent=2) + "\n")
+            origin.record(before, unfinished / folder.start.name)
         # After the data is found, so that a failed preparation leaves no recipe behind, and before `preprocessing` is
         # finished, so that this never exists without its recipe.
         files.write(folder.recipe, recipes.dump(recipe))
         files.finish(unfinished, folder.preprocessing)
     return _Run(recipe, folder, task, phases.load(task, folder.preprocessing)), splits
-
-
-def _taken_over(folder: Folder) -> Path | None:
-    """Returns the folder with the preprocessing of the run named by `from`, None for a run without.
-
-    It is this run's own copy, as the other run may have been deleted.
-    """
-    return folder.preprocessing if folder.start.is_file() else None
-
-
-def _starting_run(recipe: Recipe) -> trained.Run:
-    """Loads the run named by `from`.
-
-    Raises:
-        UserError: If that run is not finished, or has another task or architecture.
-    """
-    before = trained.load(Path(str(recipe.start)))
-    if before.recipe.task != recipe.task:
-        raise UserError(
-            f"`from` must be a run of the task {recipe.task}. Received: from={recipe.start}, a run of the task "
-            f"{before.recipe.task}"
-        )
-    others = [
-        f"{key} is {_told(there)} there and {_told(here)} here"
-        for key, (there, here) in recipes.difference(before.recipe, recipe).items()
-        if key.startswith("model.") and key not in recipe.config.TUNABLE
-    ]
-    if others:
-        raise UserError(
-            f"`from` must be a run of the same architecture: {', '.join(others)}. Received: from={recipe.start}"
-        )
-    return before
-
-
-def _start(recipe: Recipe, folder: Folder) -> Start | None:
-    """Returns the source of the initial weights, None without `from`. The other run is loaded on first use."""
-    if recipe.start is None:
-        return None
-
-    @functools.cache
-    def models() -> dict[str, keras.Model]:
-        before = _starting_run(recipe)
-        if before.checkpoints != json.loads(folder.start.read_text(encoding="utf-8"))["checkpoints"]:
-            raise UserError(f"the run in {recipe.start} (`from`) has been trained further since this one began with it")
-        return before.models
-
-    return Start(recipe.start, lambda stage: models()[stage])
 
 
 def _save(current: _Run, models: dict[str, keras.Model]) -> None:
@@ -321,6 +266,10 @@ def _pages(folder: Folder) -> dict[str, Path]:
 def _export(current: _Run, models: dict[str, keras.Model]) -> Path:
     _say("export", "of a SavedModel, and its stock check")
     return phases.export(current.task, current.preprocessing, models, current.folder.export, _provenance(current))
+
+
+def _say_data() -> None:
+    _say("data", "prepares it, unless it is prepared")
 
 
 def _say(phase: str, text: str) -> None:

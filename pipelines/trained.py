@@ -1,6 +1,7 @@
 """Loading of finished runs in Python."""
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,6 @@ class Run:
         recipe: The run's recipe.
         task: The run's task.
         preprocessing: The fitted preprocessing, such as a vocabulary or the names of classes.
-        models: The trained models by stage, not compiled, with the weights that were evaluated.
         figures: The content of `evaluation.json`; empty if the run ended before the evaluation.
         checkpoints: For each stage, name and SHA-256 of the checkpoint that its weights come from.
     """
@@ -35,9 +35,13 @@ class Run:
     recipe: Recipe
     task: Task[Any, Any]
     preprocessing: Preprocessing
-    models: dict[str, keras.Model]
     figures: dict[str, Any]
     checkpoints: dict[str, dict[str, str]]
+
+    @functools.cached_property
+    def models(self) -> dict[str, keras.Model]:
+        """The trained models by stage, not compiled, with the weights that were evaluated; loaded on first use."""
+        return phases.load_models(self.checkpoints, self.folder.models)
 
     @property
     def model(self) -> keras.Model:
@@ -65,4 +69,4 @@ def load(path: Path) -> Run:
             f"the run in {path} was continued and is not finished. Run its recipe in the same folder to continue it"
         )
     figures = json.loads(folder.evaluation.read_text(encoding="utf-8")) if folder.evaluation.is_file() else {}
-    return Run(folder, recipe, task, preprocessing, phases.load_models(names, folder.models), figures, checkpoints)
+    return Run(folder, recipe, task, preprocessing, figures, checkpoints)

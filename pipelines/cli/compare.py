@@ -47,7 +47,7 @@ def show(comparison: "Comparison") -> None:
         table.add_row(*map(escape, row))
     out.print(table)
     if not comparison.same_data:
-        out.print("They were measured on different test data, so these figures are no race.")
+        out.print(load_comparison().OTHER_DATA)
     if comparison.differences and not comparison.spread:
         out.print("\n[bold]What differs in their recipes[/bold]")
         out.print(columns({key: " | ".join(map(str, values)) for key, values in comparison.differences.items()}))

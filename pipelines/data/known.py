@@ -1,10 +1,9 @@
 """Published figures and prompts for the data sets of Ikelos."""
 
 import dataclasses
-import importlib
 from collections.abc import Mapping
 
-from ikelos.pipelines.data import builders, sources
+from ikelos.pipelines.data import sources
 from ikelos.pipelines.data.config import Source, Splits
 from ikelos.pipelines.recipe.sections import Peer
 
@@ -29,5 +28,4 @@ def of(source: Source) -> Known:
     name = (source.tfds or "").partition("/")[0].partition(":")[0]
     if name not in sources.available() or source.splits != Splits(train="train", validation="validation", test="test"):
         return Known()
-    module = importlib.import_module(f"{builders.__name__}.{name}")
-    return getattr(module, "KNOWN", Known())
+    return getattr(sources.module_of(name), "KNOWN", Known())

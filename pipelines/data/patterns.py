@@ -15,7 +15,7 @@ _OF_SYSTEMS = frozenset({"thumbs.db", "desktop.ini"})
 """Files that operating systems add to folders. Hidden files need no entry: no pattern matches them."""
 
 
-def printable(name: str) -> str:
+def printable_path(name: str) -> str:
     """Returns a file's name with bytes that are not UTF-8 written as `\\xff`, so that it can be printed and saved."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
@@ -76,14 +76,14 @@ def _matches(key: str, patterns: Iterable[str], suffixes: tuple[str, ...]) -> li
         paths = _files(os.path.expanduser(pattern))
         if not paths:
             advice = "; braces are not expanded: write a list of patterns" if re.search(r"\{.*,.*\}", pattern) else ""
-            folder = printable(str(pathlib.Path.cwd()))
+            folder = printable_path(str(pathlib.Path.cwd()))
             raise UserError(f"{key}: no file matches {pattern!r} in {folder}{advice}")
         found.update(paths)
     for path in sorted(found):
         if not path.lower().endswith(suffixes):
             raise UserError(
-                f"{key}: {printable(path)} has none of the known suffixes {', '.join(suffixes)}; a pattern that ends "
-                f"with one, such as **/*{suffixes[0]}, leaves other files out"
+                f"{key}: {printable_path(path)} has none of the known suffixes {', '.join(suffixes)}; a pattern that "
+                f"ends with one, such as **/*{suffixes[0]}, leaves other files out"
             )
     return sorted(found)
 
@@ -104,7 +104,7 @@ def _check_disjoint(found: Mapping[Split, Iterable[str]]) -> None:
         for path in paths:
             first = splits_of.setdefault(os.path.realpath(path), split)
             if first != split:
-                raise UserError(f"{printable(path)} is in two splits: files.{first} and files.{split}")
+                raise UserError(f"{printable_path(path)} is in two splits: files.{first} and files.{split}")
 
 
 def _split_of(path: str, shares: Shares) -> Split:

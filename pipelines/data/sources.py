@@ -14,14 +14,14 @@ import sys
 import threading
 import urllib.parse
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 from ikelos.pipelines.data.config import SPLITS, Source, Split
-from ikelos.pipelines.data.patterns import printable
+from ikelos.pipelines.data.patterns import printable_path
 from ikelos.pipelines.errors import UserError
 
-# Module and one-line description of each data set of Ikelos; importing the module registers it with TensorFlow
-# Datasets.
+# Module and one-line description of each data set of Ikelos.
 _OURS = {
     "font_letters": (
         "ikelos.pipelines.data.builders.font_letters",
@@ -48,6 +48,11 @@ def available() -> dict[str, str]:
     return {name: description for name, (_, description) in _OURS.items()}
 
 
+def module_of(name: str) -> ModuleType:
+    """Returns the module of a data set of Ikelos; importing it registers the data set with TensorFlow Datasets."""
+    return importlib.import_module(_OURS[name][0])
+
+
 def open_tfds(source: Source) -> Any:
     """Returns the builder of a data set, whose files need not exist yet.
 
@@ -57,8 +62,8 @@ def open_tfds(source: Source) -> Any:
     import tensorflow_datasets as tfds
 
     name = str(source.tfds)
-    for module, _ in _OURS.values():
-        importlib.import_module(module)
+    for ours in _OURS:
+        module_of(ours)
     is_folder = name.startswith(("/", "./", "../", "~"))
     try:
         with _quiet(), contextlib.redirect_stderr(io.StringIO()):
@@ -272,10 +277,10 @@ def records(path: str) -> Iterator[tuple[str, Any]]:
     found = tf.data.TFRecordDataset(path, compression_type="GZIP" if path.lower().endswith(".gz") else "")
     try:
         for index, record in enumerate(found.as_numpy_iterator()):
-            yield f"{printable(path)}:{index}", tf.train.Example.FromString(record).features.feature
+            yield f"{printable_path(path)}:{index}", tf.train.Example.FromString(record).features.feature
     except (tf.errors.OpError, DecodeError) as error:
         raise UserError(
-            f"{printable(path)} can't be read as a TFRecord of tf.train.Example: {_first_line(error)}"
+            f"{printable_path(path)} can't be read as a TFRecord of tf.train.Example: {_first_line(error)}"
         ) from error
 
 

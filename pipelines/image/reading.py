@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from ikelos.pipelines.data import reader, sources
 from ikelos.pipelines.data.config import Split
-from ikelos.pipelines.data.patterns import printable
+from ikelos.pipelines.data.patterns import printable_path
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.image import decoding
 from ikelos.pipelines.image.config import ImageSource, Shape, as_shape
@@ -70,8 +70,9 @@ class Reader(reader.Reader[ImageSource]):
         for name, features in self.in_files(split, start):
             if features is None:
                 # The folder in which the file is listed, even if it is a link to another folder.
-                folder = None if label is None else printable(os.path.basename(os.path.dirname(os.path.abspath(name))))
-                yield Found(printable(name), pathlib.Path(name), folder, os.path.getsize(name))
+                folder = printable_path(os.path.basename(os.path.dirname(os.path.abspath(name))))
+                size = os.path.getsize(name)
+                yield Found(printable_path(name), pathlib.Path(name), None if label is None else folder, size)
             else:
                 content = sources.one_bytes(name, features, self._source.image_feature)
                 yield Found(name, content, _label(name, features, label), len(content))
@@ -138,7 +139,7 @@ def _read(path):
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UserError(f"{printable(str(path))} can't be read: {error.strerror}") from None
+        raise UserError(f"{printable_path(str(path))} can't be read: {error.strerror}") from None
 
 
 def _decoded(content, shape):

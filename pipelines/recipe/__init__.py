@@ -1,6 +1,19 @@
 """Recipes: YAML files with every number of a run, which are read, overridden and checked without TensorFlow."""
 
 from ikelos.pipelines.recipe.keys import Key, keys
-from ikelos.pipelines.recipe.loading import ABSENT, Recipe, difference, dump, leaves, load, names, plain, text
+from ikelos.pipelines.recipe.loading import ABSENT, Recipe, difference, dump, leaves, load, names, plain, text, written
 
-__all__ = ["ABSENT", "Key", "Recipe", "difference", "dump", "keys", "leaves", "load", "names", "plain", "text"]
+__all__ = [
+    "ABSENT",
+    "Key",
+    "Recipe",
+    "difference",
+    "dump",
+    "keys",
+    "leaves",
+    "load",
+    "names",
+    "plain",
+    "text",
+    "written",
+]

@@ -138,6 +138,11 @@ def difference(*recipes: Recipe) -> dict[str, tuple[Any, ...]]:
     return {key: given for key, given in values.items() if any(value != given[0] for value in given)}
 
 
+def written(value: Any) -> str:
+    """Returns a value as a recipe has it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 def leaves(value: Any, key: str = "") -> Iterable[tuple[str, Any]]:
     """Yields the values of nested sections, each with its dotted key."""
     if isinstance(value, dict) and value:

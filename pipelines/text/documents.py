@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from ikelos.pipelines.data import reader, sources
 from ikelos.pipelines.data.config import Shares, Split
-from ikelos.pipelines.data.patterns import printable
+from ikelos.pipelines.data.patterns import printable_path
 from ikelos.pipelines.data.preparation import Size
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text.config import TextSource
@@ -77,11 +77,11 @@ class Reader(reader.Reader[TextSource]):
         if self.parts is not None:
             (path,), (first, end) = self.paths[split], self.parts[split]
             if not start:
-                yield Document(printable(path), _part_opener(path, first, end), end - first, first)
+                yield Document(printable_path(path), _part_opener(path, first, end), end - first, first)
             return
         for name, features in self.in_files(split, start):
             if features is None:
-                yield Document(printable(name), _opener(name), os.path.getsize(name))
+                yield Document(printable_path(name), _opener(name), os.path.getsize(name))
             else:
                 content = sources.one_bytes(name, features, feature)
                 yield Document(name, _opening(content), len(content))
@@ -102,7 +102,7 @@ class Reader(reader.Reader[TextSource]):
             )
         if not 0 < validation < test < size:
             raise UserError(
-                f"{printable(path)} must have lines for each split: one file is divided at the ends of lines. "
+                f"{printable_path(path)} must have lines for each split: one file is divided at the ends of lines. "
                 f"Received: {size} bytes, splits={shares.model_dump()}"
             )
         return {"train": (0, validation), "validation": (validation, test), "test": (test, size)}

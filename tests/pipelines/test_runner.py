@@ -6,8 +6,8 @@ import types
 import numpy as np
 import pytest
 
+from ikelos.pipelines import origin, runner, trained
 from ikelos.pipelines import recipe as recipes
-from ikelos.pipelines import runner, trained
 from ikelos.pipelines.data import preparation
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text import documents
@@ -125,18 +125,18 @@ def test_a_run_to_begin_with_must_be_finished_and_alike(points, finished, tmp_pa
     with pytest.raises(UserError, match=rf"folder of a run. Received: {tmp_path}/none, which is no folder$"):
         runner.run(points(f"from={tmp_path}/none"), tmp_path / "run")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["lock"]
-    monkeypatch.setattr(runner.trained, "load", lambda _: types.SimpleNamespace(recipe=points()))
+    monkeypatch.setattr(trained, "load", lambda _: types.SimpleNamespace(recipe=points()))
     with pytest.raises(UserError, match=r"^`from` must be a run of the task greeting\. Received: from=a, .* points$"):
-        runner._starting_run(recipes.load("toy", ["from=a"]))
+        origin.find(recipes.load("toy", ["from=a"]))
     recurrent = recipes.load("toy", ["training.steps=3"])
-    monkeypatch.setattr(runner.trained, "load", lambda _: types.SimpleNamespace(recipe=recurrent))
+    monkeypatch.setattr(trained, "load", lambda _: types.SimpleNamespace(recipe=recurrent))
     with pytest.raises(
         UserError,
         match=r"^`from` must be a run of the same architecture: model\.units is 8 there and 9 "
         r"here\. Received: from=a$",
     ):
-        runner._starting_run(recipes.load("toy", ["from=a", "model.units=9"]))
-    assert runner._starting_run(recipes.load("toy", ["from=a", "training.steps=5"])).recipe is recurrent
+        origin.find(recipes.load("toy", ["from=a", "model.units=9"]))
+    assert origin.find(recipes.load("toy", ["from=a", "training.steps=5"])).recipe is recurrent
 
 
 def test_an_evaluation_afterwards_leaves_a_file_of_figures_and_nothing_else(points, run):

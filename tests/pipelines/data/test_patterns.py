@@ -144,5 +144,5 @@ def test_one_file_that_can_be_divided_is_in_all_splits(touch):
 
 
 def test_names_are_printable():
-    assert patterns.printable("zwölf.png") == "zwölf.png"
-    assert patterns.printable(os.fsdecode(b"a\xff.png")) == "a\\xff.png"
+    assert patterns.printable_path("zwölf.png") == "zwölf.png"
+    assert patterns.printable_path(os.fsdecode(b"a\xff.png")) == "a\\xff.png"

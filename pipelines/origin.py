@@ -1,0 +1,71 @@
+"""The run that another run begins with, named by the key `from` of its recipe."""
+
+import functools
+import json
+from pathlib import Path
+
+import keras
+
+from ikelos.pipelines import recipe as recipes
+from ikelos.pipelines import trained
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.folder import Folder
+from ikelos.pipelines.recipe import Recipe
+from ikelos.pipelines.training.start import Start
+from ikelos.serving import files
+
+
+def find(recipe: Recipe) -> trained.Run | None:
+    """Returns the run named by `from`, None for a recipe without.
+
+    Raises:
+        UserError: If that run is not finished, or has another task or architecture.
+    """
+    if recipe.start is None:
+        return None
+    origin = trained.load(Path(recipe.start))
+    if origin.recipe.task != recipe.task:
+        raise UserError(
+            f"`from` must be a run of the task {recipe.task}. Received: from={recipe.start}, a run of the task "
+            f"{origin.recipe.task}"
+        )
+    others = [
+        f"{key} is {recipes.written(there)} there and {recipes.written(here)} here"
+        for key, (there, here) in recipes.difference(origin.recipe, recipe).items()
+        if key.startswith("model.") and key not in recipe.config.TUNABLE
+    ]
+    if others:
+        raise UserError(
+            f"`from` must be a run of the same architecture: {', '.join(others)}. Received: from={recipe.start}"
+        )
+    return origin
+
+
+def record(origin: trained.Run, path: Path) -> None:
+    """Writes down which weights a run begins with, into its file `Folder.start`."""
+    about = {"run": str(origin.folder.path), "checkpoints": origin.checkpoints}
+    files.write(path, json.dumps(about, indent=2) + "\n")
+
+
+def taken_over(folder: Folder) -> Path | None:
+    """Returns the folder with the preprocessing of the run named by `from`, None for a run without.
+
+    It is this run's own copy, as the other run may have been deleted.
+    """
+    return folder.preprocessing if folder.start.is_file() else None
+
+
+def start(recipe: Recipe, folder: Folder) -> Start | None:
+    """Returns the source of the initial weights, None without `from`. The other run is loaded on first use."""
+    if recipe.start is None:
+        return None
+
+    @functools.cache
+    def models() -> dict[str, keras.Model]:
+        origin = find(recipe)
+        assert origin is not None
+        if origin.checkpoints != json.loads(folder.start.read_text(encoding="utf-8"))["checkpoints"]:
+            raise UserError(f"the run in {recipe.start} (`from`) has been trained further since this one began with it")
+        return origin.models
+
+    return Start(recipe.start, lambda stage: models()[stage])

@@ -1,13 +1,12 @@
 """Comparison of finished runs: the differences between their recipes, their curves and their figures."""
 
 import dataclasses
-import json
 import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ikelos.pipelines import phases
+from ikelos.pipelines import phases, trained
 from ikelos.pipelines import recipe as recipes
 from ikelos.pipelines import task as tasks
 from ikelos.pipelines.errors import UserError
@@ -111,18 +110,21 @@ def compare(runs: Sequence[Path], folder: Path) -> Comparison:
 def _read(path: Path) -> _Run:
     folder = Folder(path)
     folder.check()
-    if not folder.evaluation.is_file():
-        raise UserError(f"the run in {path} is not evaluated. Run its recipe in the same folder to continue it")
     recipe = recipes.load(folder.recipe)
     task = tasks.of_recipe(recipe)
-    stages = {
+    stages = task.stages(phases.load(task, folder.preprocessing)) if folder.evaluation.is_file() else []
+    checkpoints = phases.fingerprints([stage.name for stage in stages], folder.checkpoints)
+    results = trained.read_figures(folder, checkpoints)
+    if not results:
+        raise UserError(f"the run in {path} is not evaluated. Run its recipe in the same folder to continue it")
+    curves = {
         stage.name: (
             stage.metric,
             [record for record in history.read(folder.history(stage.name)) if record["event"] == "epoch"],
         )
-        for stage in task.stages(phases.load(task, folder.preprocessing))
+        for stage in stages
     }
-    return _Run(str(path), recipe, json.loads(folder.evaluation.read_text(encoding="utf-8")), stages)
+    return _Run(str(path), recipe, results, curves)
 
 
 def _figures(run: _Run, metrics: Sequence[Metric]) -> dict[str, float]:

@@ -156,7 +156,7 @@ def _check_same_run(recipe: Recipe, folder: Folder) -> None:
     if not folder.recipe.is_file():
         return
     sections = list(trainings(recipe.config))
-    free = {f"{key}.{name}" for key, section in sections for name in section.FREE}
+    free = _free(recipe)
     growing = {f"{key}.{name}" for key, section in sections for name in section.GROWING}
     lines = []
     for key, (there, here) in recipes.difference(recipes.load(folder.recipe), recipe).items():
@@ -222,7 +222,15 @@ def _provenance(current: _Run) -> dict[str, Any]:
 
 
 def _sha256(recipe: Recipe) -> str:
-    return hashlib.sha256(recipes.dump(recipe).encode()).hexdigest()
+    """Returns the hash of everything in a recipe that decides figures and exports."""
+    free = {"description", *_free(recipe)}
+    deciding = {key: value for key, value in recipes.leaves(recipes.plain(recipe)) if key not in free}
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+
+def _free(recipe: Recipe) -> set[str]:
+    """Returns the keys of the trainings that change neither weights nor figures."""
+    return {f"{key}.{name}" for key, section in trainings(recipe.config) for name in section.FREE}
 
 
 def _earlier_results(folder: Folder, provenance: dict[str, Any]) -> dict[str, Any] | None:

@@ -27,7 +27,7 @@ class Run:
         recipe: The run's recipe.
         task: The run's task.
         preprocessing: The fitted preprocessing, such as a vocabulary or the names of classes.
-        figures: The content of `evaluation.json`; empty if the run ended before the evaluation.
+        figures: The content of `evaluation.json`; empty if the run ended before these weights were evaluated.
         checkpoints: For each stage, name and SHA-256 of the checkpoint that its weights come from.
     """
 
@@ -68,5 +68,12 @@ def load(path: Path) -> Run:
         raise UserError(
             f"the run in {path} was continued and is not finished. Run its recipe in the same folder to continue it"
         )
-    figures = json.loads(folder.evaluation.read_text(encoding="utf-8")) if folder.evaluation.is_file() else {}
-    return Run(folder, recipe, task, preprocessing, figures, checkpoints)
+    return Run(folder, recipe, task, preprocessing, read_figures(folder, checkpoints), checkpoints)
+
+
+def read_figures(folder: Folder, checkpoints: dict[str, dict[str, str]]) -> dict[str, Any]:
+    """Returns the content of `evaluation.json`, empty unless it was measured with the weights of these checkpoints."""
+    if not folder.evaluation.is_file():
+        return {}
+    figures = json.loads(folder.evaluation.read_text(encoding="utf-8"))
+    return figures if figures["provenance"]["checkpoints"] == checkpoints else {}

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import shutil
@@ -43,6 +44,10 @@ def test_a_run_leaves_a_served_model_a_report_and_figures(points, run, monkeypat
     assert outcome["Result"] == f"{figures['model']['accuracy']:.1%} share as asked for on 64 held-out points"
     for name in ("Evaluation", "Report", "Report's numbers", "Keras models", "SavedModel"):
         assert os.path.exists(outcome[name])
+    assert evaluations == []
+    # Nor with another description, or other keys that change no figure.
+    described = dataclasses.replace(points("maker.checkpoint_every=2"), description="Of something else.")
+    assert runner.run(described, run) == outcome
     assert evaluations == []
     outcome["Report"].unlink()
     assert runner.run(points(), run) == outcome

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ikelos import pipelines
-from ikelos.pipelines import phases, preprocessing
+from ikelos.pipelines import comparison, phases, preprocessing
 from ikelos.pipelines.errors import UserError
 
 
@@ -34,3 +34,13 @@ def test_a_folder_without_a_finished_run_says_so(toy, finished, tmp_path):
     shutil.rmtree(run / "models")
     with pytest.raises(UserError, match=r"^the run in .*/run is not finished\."):
         pipelines.load(run)
+
+
+def test_figures_of_other_weights_are_left_out(toy, finished, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    results = json.loads((run / "evaluation.json").read_text())
+    results["provenance"]["checkpoints"]["maker"]["sha256"] = "0" * 64
+    (run / "evaluation.json").write_text(json.dumps(results))
+    assert pipelines.load(run).figures == {}
+    with pytest.raises(UserError, match=r"^the run in .*/run is not evaluated\."):
+        comparison.compare([finished, run], tmp_path / "page")

@@ -140,19 +140,6 @@ class ImagePreparation(Preparation[ImagePreprocessing]):
             return fault
 
 
-def check_told_classes(told: bool, now: ImagePreprocessing, trained_with: ImagePreprocessing) -> None:
-    """Checks that a conditional model is used with the classes with which it was trained.
-
-    Raises:
-        UserError: If the model is conditional (`told`) and the class names differ.
-    """
-    if told and now.class_names != trained_with.class_names:
-        raise UserError(
-            f"the classes of `data.source` must be those that the model was told, "
-            f"{', '.join(trained_with.class_names)}. Received: {', '.join(now.class_names) or 'none'}"
-        )
-
-
 def _number(split: Split, found: Found, numbers: Mapping[str, int], told: bool) -> int:
     """Returns the index of an image's class: its label if the data set names the classes (`told`), or by `numbers`."""
     if not told:

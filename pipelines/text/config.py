@@ -6,7 +6,7 @@ import pydantic
 from pydantic import Field
 
 from ikelos.pipelines.data.config import Source
-from ikelos.pipelines.recipe.sections import NonNegative, NonNegativeFloat, Positive, Section
+from ikelos.pipelines.recipe.sections import BelowOne, NonNegative, NonNegativeFloat, Positive, Section
 
 
 class TextSource(Source):
@@ -57,3 +57,66 @@ class Samples(Section):
     temperature: NonNegativeFloat
     top_k: NonNegative
     top_p: Annotated[float, Field(gt=0, le=1)]
+
+
+class Ngrams(Section):
+    """N-grams and repetitions, which `ikelos.layers.NgramMixture` mixes into the network's predictions.
+
+    Attributes:
+        order: Length of the longest n-grams.
+        max_ngrams: Largest number of distinct n-grams, 12 bytes each. If there are more, the longest are dropped.
+        max_tokens: Largest number of training tokens that are counted, the first ones. Training on the others trusts
+            the n-grams less than it could.
+        longest_match: Number of tokens up to which longer repetitions in the context get a weight of their own.
+    """
+
+    order: Positive
+    max_ngrams: Positive
+    max_tokens: Positive
+    longest_match: Positive
+
+
+class Transformer(Section):
+    """`ikelos.layers.TransformerLanguageModel`: decoder blocks with rotary positions.
+
+    Attributes:
+        architecture: `transformer`.
+        context: Tokens in a training window; the model never sees more at once.
+        num_layers: Number of decoder blocks.
+        size: Features of a token.
+        num_heads: Attention heads of a block.
+        hidden_size: Width of a block's feed-forward layer.
+        dropout: Dropout rate of the outputs of a block's attention and feed-forward layer.
+        ngrams: N-grams to mix into the predictions; null for the Transformer alone.
+    """
+
+    architecture: Literal["transformer"]
+    context: Positive
+    num_layers: Positive
+    size: Positive
+    num_heads: Positive
+    hidden_size: Positive
+    dropout: BelowOne
+    ngrams: Ngrams | None
+
+
+class LSTM(Section):
+    """`ikelos.layers.LSTMLanguageModel`: LSTM layers.
+
+    Attributes:
+        architecture: `lstm`.
+        context: Tokens in a training window.
+        num_layers: Number of LSTM layers.
+        size: Units of a layer, and features of a token.
+        dropout: Dropout rate of each layer's inputs and of the last layer's outputs.
+    """
+
+    architecture: Literal["lstm"]
+    context: Positive
+    num_layers: Positive
+    size: Positive
+    dropout: BelowOne
+
+
+LanguageModel = Annotated[Transformer | LSTM, Field(discriminator="architecture")]
+"""The section of a language model."""

@@ -16,8 +16,8 @@ from ikelos.pipelines.data.preparation import cache
 from ikelos.pipelines.data.store import Splits
 from ikelos.pipelines.evaluation import bernoulli, likeness
 from ikelos.pipelines.image import gan, other_run, pictures, sections
-from ikelos.pipelines.image.preprocessing import ImagePreparation, ImagePreprocessing, check_told_classes
-from ikelos.pipelines.image.signatures import ImageSignatures
+from ikelos.pipelines.image.generation import ImageGeneration
+from ikelos.pipelines.image.preprocessing import ImagePreprocessing
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.report.sections import Section
 from ikelos.pipelines.report.tiles import tiled
@@ -32,7 +32,7 @@ _SHOWN, _MEASURED = 0, 1
 """Seeds of the samples that are shown, and of those that are measured."""
 
 
-class Task(task.Task[Config, ImagePreprocessing]):
+class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
     """A generator learns to make images that a discriminator takes for the training images."""
 
     metrics = likeness.METRICS
@@ -47,13 +47,9 @@ class Task(task.Task[Config, ImagePreprocessing]):
         """Title of the report."""
         return f"Generator and discriminator: {self.config.data.source.tfds or 'files'}"
 
-    def preparation(self) -> ImagePreparation:
-        """Returns the preparation of the images."""
-        return ImagePreparation(self.config.data.source, self.config.data.shape)
-
     def stages(self, preprocessing: ImagePreprocessing) -> list[Stage]:
         """Returns the one stage, which trains both networks."""
-        model, shape, told = self.config.model, self.config.data.shape, len(self._classes(preprocessing))
+        model, shape, told = self.config.model, self.config.data.shape, len(self.classes(preprocessing))
         return [
             Stage(
                 name=STAGE,
@@ -72,7 +68,7 @@ class Task(task.Task[Config, ImagePreprocessing]):
         return feed(
             splits,
             self.config.training,
-            functools.partial(_prepared, told=len(self._classes(preprocessing))),
+            functools.partial(_prepared, told=len(self.classes(preprocessing))),
             self.config.evaluation.batch_size,
             lambda model: tiled(self._grid(preprocessing, model)),
         )
@@ -85,19 +81,11 @@ class Task(task.Task[Config, ImagePreprocessing]):
         if evaluation.other_run is not None:
             other_run.sampler(Path(evaluation.other_run), splits["train"].labels, shape, batch_size=1)(1)
 
-    def _classes(self, preprocessing: ImagePreprocessing) -> tuple[str, ...]:
-        """Returns the classes of a conditional model; none for an unconditional one."""
-        return preprocessing.class_names if self.config.model.conditional else ()
-
     def _grid(self, preprocessing: ImagePreprocessing, model: AdversarialModel) -> np.ndarray:
         def sample(number, condition):
             return gan.shades(model.sample(number, _SHOWN, condition))
 
-        return pictures.grid(sample, self.config.evaluation.pictures, len(self._classes(preprocessing)))
-
-    def check_preprocessing(self, preprocessing: ImagePreprocessing, trained_with: ImagePreprocessing) -> None:
-        """Checks that a conditional model is used with the classes with which it was trained."""
-        check_told_classes(self.config.model.conditional, preprocessing, trained_with)
+        return pictures.grid(sample, self.config.evaluation.pictures, len(self.classes(preprocessing)))
 
     def evaluate(self, preprocessing: ImagePreprocessing, splits: Splits, models: Models) -> task.Figures:
         """Returns metrics of samples compared with test images, and their distance to the nearest training images."""
@@ -129,7 +117,7 @@ class Task(task.Task[Config, ImagePreprocessing]):
         self, preprocessing: ImagePreprocessing, splits: Splits, model: AdversarialModel
     ) -> Callable[[int], np.ndarray]:
         """Returns a function from n to samples uint8 `[n,H,W,C]`; classes are drawn from the training labels."""
-        told, labels = len(self._classes(preprocessing)), splits["train"].labels
+        told, labels = len(self.classes(preprocessing)), splits["train"].labels
 
         def make(start: int, count: int) -> tf.Tensor:
             condition = None
@@ -161,15 +149,7 @@ class Task(task.Task[Config, ImagePreprocessing]):
 
     def signatures(self, preprocessing: ImagePreprocessing, models: Models) -> list[Signature]:
         """Returns the signatures that generate images, and that score images by the discriminator."""
-        shape, latent_size = self.config.data.shape, self.config.model.latent_size
-        makes = ImageSignatures(
-            shape,
-            latent_size,
-            self._classes(preprocessing),
-            preprocessing.example,
-            resize=self.config.data.source.resize,
-        )
-        return serving.signatures(models[STAGE], makes)
+        return serving.signatures(models[STAGE], self.image_signatures(preprocessing))
 
     def about_comparison(self, results: Mapping[str, Any]) -> list[str]:
         """Returns paragraphs that explain the features and the images of the comparison."""
@@ -199,7 +179,7 @@ class Task(task.Task[Config, ImagePreprocessing]):
     def showcase(self, finished: task.Finished[ImagePreprocessing]) -> list[Section]:
         """Returns sections with samples, their course over the training, nearest training images, and latent values."""
         model, train = finished.models[STAGE], finished.splits["train"].array("image")
-        told = len(self._classes(finished.preprocessing))
+        told = len(self.classes(finished.preprocessing))
         grid = self._grid(finished.preprocessing, model)
         latents = tf.random.stateless_normal([2 * sections.ROWS, self.config.model.latent_size], [_SHOWN, 0]).numpy()
         classes = tf.one_hot(tf.range(2 * sections.ROWS) % told, told) if told else None

@@ -13,8 +13,8 @@ from ikelos.pipelines.data import known
 from ikelos.pipelines.data.store import Splits, Store
 from ikelos.pipelines.evaluation import bernoulli, bound, by_class
 from ikelos.pipelines.image import binary, pictures, sections, vae
-from ikelos.pipelines.image.preprocessing import ImagePreparation, ImagePreprocessing, check_told_classes
-from ikelos.pipelines.image.signatures import ImageSignatures
+from ikelos.pipelines.image.generation import ImageGeneration
+from ikelos.pipelines.image.preprocessing import ImagePreprocessing
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.recipe.sections import Peer
 from ikelos.pipelines.report.sections import Section
@@ -31,7 +31,7 @@ _LOOKED_AT = 1000
 """Test images whose latent values are used for the report's pictures."""
 
 
-class Task(task.Task[Config, ImagePreprocessing]):
+class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
     """A model learns to generate the training images."""
 
     metrics = (
@@ -53,17 +53,13 @@ class Task(task.Task[Config, ImagePreprocessing]):
         found = known.of(self.config.data.source)
         return found.peers.get(self.metrics[0].name, ()) if found.shape == self.config.data.shape else ()
 
-    def preparation(self) -> ImagePreparation:
-        """Returns the preparation of the images."""
-        return ImagePreparation(self.config.data.source, self.config.data.shape)
-
     def stages(self, preprocessing: ImagePreprocessing) -> list[Stage]:
         """Returns the one stage, in which the model learns to generate images."""
         return [
             Stage(
                 name=STAGE,
                 training=self.config.training,
-                build=lambda _: vae.build(self.config.model, self.config.data.shape, len(self._classes(preprocessing))),
+                build=lambda _: vae.build(self.config.model, self.config.data.shape, len(self.classes(preprocessing))),
                 feed=lambda splits, _: self._feed(preprocessing, splits),
                 unit="images",
                 metric=Metric("loss", "nats per image"),
@@ -71,7 +67,7 @@ class Task(task.Task[Config, ImagePreprocessing]):
         ]
 
     def _feed(self, preprocessing: ImagePreprocessing, splits: Splits) -> Feed:
-        train, training, told = splits["train"], self.config.training, len(self._classes(preprocessing))
+        train, training, told = splits["train"], self.config.training, len(self.classes(preprocessing))
         augmentation, batch_size, seed = self.config.data.augmentation, training.batch_size, training.seed
         bernoulli.check_components(self.config.evaluation.mixture_components, len(train))
         return Feed(
@@ -83,20 +79,12 @@ class Task(task.Task[Config, ImagePreprocessing]):
             initialize=lambda model: vae.initialize(model, train.array("image"), seed),
         )
 
-    def _classes(self, preprocessing: ImagePreprocessing) -> tuple[str, ...]:
-        """Returns the classes of a conditional model; none for an unconditional one."""
-        return preprocessing.class_names if self.config.model.conditional else ()
-
     def _grid(self, preprocessing, trained):
         return pictures.grid(
             lambda number, condition: trained.sample(number, condition, seed=_SEED),
             self.config.evaluation.pictures,
-            len(self._classes(preprocessing)),
+            len(self.classes(preprocessing)),
         )
-
-    def check_preprocessing(self, preprocessing: ImagePreprocessing, trained_with: ImagePreprocessing) -> None:
-        """Checks that a conditional model is used with the classes with which it was trained."""
-        check_told_classes(self.config.model.conditional, preprocessing, trained_with)
 
     def evaluate(self, preprocessing: ImagePreprocessing, splits: Splits, models: Models) -> task.Figures:
         """Returns the bound of the test images' log-likelihood, as a whole and by class, and the terms of the loss.
@@ -105,7 +93,7 @@ class Task(task.Task[Config, ImagePreprocessing]):
             FloatingPointError: If the likelihood of an image is not finite.
         """
         trained, train, test, settings = models[STAGE], splits["train"], splits["test"], self.config.evaluation
-        dataset = binary.in_order(test, settings.batch_size, len(self._classes(preprocessing)))
+        dataset = binary.in_order(test, settings.batch_size, len(self.classes(preprocessing)))
         nats = bound.costs(trained, dataset, test.ids, settings.num_samples, settings.samples_at_once)
         logs = trained.evaluate(keras_batches(dataset), verbose=0, return_dict=True)
         return {
@@ -138,15 +126,7 @@ class Task(task.Task[Config, ImagePreprocessing]):
 
     def signatures(self, preprocessing: ImagePreprocessing, models: Models) -> list[Signature]:
         """Returns the signatures of scores, latent values, reconstructions and new images."""
-        shape, latent_size = self.config.data.shape, self.config.model.latent_size
-        makes = ImageSignatures(
-            shape,
-            latent_size,
-            self._classes(preprocessing),
-            preprocessing.example,
-            resize=self.config.data.source.resize,
-        )
-        return serving.signatures(models[STAGE], makes)
+        return serving.signatures(models[STAGE], self.image_signatures(preprocessing))
 
     def about_result(self, results: Mapping[str, Any]) -> str:
         """Returns a note with the number of samples of the bound."""
@@ -175,7 +155,7 @@ class Task(task.Task[Config, ImagePreprocessing]):
     def showcase(self, finished: task.Finished[ImagePreprocessing]) -> list[Section]:
         """Returns sections with samples, nearest training images, reconstructions, and latent values."""
         trained, test = finished.models[STAGE], finished.splits["test"]
-        train, told = finished.splits["train"].array("image"), len(self._classes(finished.preprocessing))
+        train, told = finished.splits["train"].array("image"), len(self.classes(finished.preprocessing))
         grid = self._grid(finished.preprocessing, trained)
         seen = next(iter(binary.in_order(test, _LOOKED_AT, told)))["x"]
         pixels, classes = seen if told else (seen, None)

@@ -1,13 +1,12 @@
 """The typed recipe of language modelling. Imports nothing heavy."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 import pydantic
-from pydantic import Field
 
 from ikelos.pipelines.recipe import sections
-from ikelos.pipelines.recipe.sections import BelowOne, PlainTraining, Positive, Section, TaskConfig
-from ikelos.pipelines.text.config import Samples, TextSource, Vocabulary
+from ikelos.pipelines.recipe.sections import PlainTraining, Positive, Section, TaskConfig
+from ikelos.pipelines.text.config import LanguageModel, Samples, TextSource, Transformer, Vocabulary
 
 
 class Data(Section):
@@ -35,65 +34,6 @@ class Data(Section):
                 f"Received: batching={self.batching}, buckets={self.buckets}"
             )
         return self
-
-
-class Ngrams(Section):
-    """N-grams and repetitions, which `ikelos.layers.NgramMixture` mixes into the network's predictions.
-
-    Attributes:
-        order: Length of the longest n-grams.
-        max_ngrams: Largest number of distinct n-grams, 12 bytes each. If there are more, the longest are dropped.
-        max_tokens: Largest number of training tokens that are counted, the first ones. Training on the others trusts
-            the n-grams less than it could.
-        longest_match: Number of tokens up to which longer repetitions in the context get a weight of their own.
-    """
-
-    order: Positive
-    max_ngrams: Positive
-    max_tokens: Positive
-    longest_match: Positive
-
-
-class Transformer(Section):
-    """`ikelos.layers.TransformerLanguageModel`: decoder blocks with rotary positions.
-
-    Attributes:
-        architecture: `transformer`.
-        context: Tokens in a training window; the model never sees more at once.
-        num_layers: Number of decoder blocks.
-        size: Features of a token.
-        num_heads: Attention heads of a block.
-        hidden_size: Width of a block's feed-forward layer.
-        dropout: Dropout rate of the outputs of a block's attention and feed-forward layer.
-        ngrams: N-grams to mix into the predictions; null for the Transformer alone.
-    """
-
-    architecture: Literal["transformer"]
-    context: Positive
-    num_layers: Positive
-    size: Positive
-    num_heads: Positive
-    hidden_size: Positive
-    dropout: BelowOne
-    ngrams: Ngrams | None
-
-
-class LSTM(Section):
-    """`ikelos.layers.LSTMLanguageModel`: LSTM layers.
-
-    Attributes:
-        architecture: `lstm`.
-        context: Tokens in a training window.
-        num_layers: Number of LSTM layers.
-        size: Units of a layer, and features of a token.
-        dropout: Dropout rate of each layer's inputs and of the last layer's outputs.
-    """
-
-    architecture: Literal["lstm"]
-    context: Positive
-    num_layers: Positive
-    size: Positive
-    dropout: BelowOne
 
 
 class Evaluation(sections.Evaluation):
@@ -135,7 +75,7 @@ class Config(TaskConfig):
     TUNABLE = ("model.context", "model.dropout", "model.ngrams.max_tokens")
 
     data: Data
-    model: Annotated[Transformer | LSTM, Field(discriminator="architecture")]
+    model: LanguageModel
     training: PlainTraining
     evaluation: Evaluation
     export: Export

@@ -8,9 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ikelos.layers import LSTMLanguageModel, TransformerLanguageModel
 from ikelos.pipelines import task
-from ikelos.pipelines.console import Progress, counted, say
+from ikelos.pipelines.console import counted
 from ikelos.pipelines.data import known
 from ikelos.pipelines.data.config import SPLITS
 from ikelos.pipelines.data.store import Ragged, Splits, Store
@@ -18,8 +17,8 @@ from ikelos.pipelines.evaluation import likelihood, ngram
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.recipe.sections import Peer
 from ikelos.pipelines.report.sections import Section, Surprisal
-from ikelos.pipelines.tasks.language_modeling.config import Config, Ngrams, Transformer
-from ikelos.pipelines.text import samples, signatures, windows
+from ikelos.pipelines.tasks.language_modeling.config import Config
+from ikelos.pipelines.text import language_model, samples, signatures, windows
 from ikelos.pipelines.text.encoding import TextPreparation, TextPreprocessing
 from ikelos.pipelines.training.stage import Feed, Models, Stage
 from ikelos.serving import Signature
@@ -48,7 +47,7 @@ class Task(task.Task[Config, TextPreprocessing]):
     def model_name(self) -> str:
         """Name of the model in comparisons with baselines and peers."""
         model = self.config.model
-        mixed = ", with n-grams" if self._ngrams else ""
+        mixed = ", with n-grams" if language_model.ngrams(model) else ""
         return f"Ikelos {model.architecture}, {model.num_layers} layers, {model.size} wide{mixed}"
 
     @property
@@ -66,32 +65,13 @@ class Task(task.Task[Config, TextPreprocessing]):
             Stage(
                 name=STAGE,
                 training=self.config.training,
-                build=lambda _: self.build(preprocessing),
+                build=lambda _: language_model.build(self.config.model, preprocessing.vocabulary.size, STAGE),
                 feed=lambda splits, _: self._feed(preprocessing, splits),
                 unit="tokens",
                 metric=Metric("loss", "nats per token"),
                 loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight"),
             )
         ]
-
-    def build(self, preprocessing: TextPreprocessing) -> keras.Model:
-        """Returns the untrained model."""
-        settings = self.config.model.model_dump(exclude={"architecture", "ngrams"})
-        if self._ngrams:
-            settings |= {
-                "ngram_order": self._ngrams.order,
-                "max_ngrams": self._ngrams.max_ngrams,
-                "longest_match": self._ngrams.longest_match,
-            }
-        classes = {"transformer": TransformerLanguageModel, "lstm": LSTMLanguageModel}
-        model = classes[self.config.model.architecture](preprocessing.vocabulary.size, **settings, name=STAGE)
-        model.build((None, self.config.model.context))
-        return model
-
-    @property
-    def _ngrams(self) -> Ngrams | None:
-        model = self.config.model
-        return model.ngrams if isinstance(model, Transformer) else None
 
     def _feed(self, preprocessing: TextPreprocessing, splits: Splits) -> Feed:
         context, training = self.config.model.context, self.config.training
@@ -116,15 +96,8 @@ class Task(task.Task[Config, TextPreprocessing]):
             units_per_step=round(row * training.batch_size),
             units=len(train.values),
             samples=lambda model: self._write_samples(preprocessing, model),
-            adapt=lambda model: self._count(model, train),
+            adapt=lambda model: language_model.count(self.config.model, model, train),
         )
-
-    def _count(self, model: keras.Model, train: Ragged) -> None:
-        if self._ngrams:
-            with Progress("counting n-grams"):
-                longest = model.adapt(train.head(self._ngrams.max_tokens))
-            if longest < self._ngrams.order:
-                say(f"counts n-grams of up to {longest} tokens: model.ngrams.max_ngrams leaves no room for longer ones")
 
     def evaluate(self, preprocessing: TextPreprocessing, splits: Splits, models: Models) -> task.Figures:
         """Returns the likelihood of the test split, as a whole and by document."""

@@ -14,7 +14,7 @@ from ikelos.pipelines.data.preparation import prepare
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.image import preprocessing, reading
 from ikelos.pipelines.image.config import ImageSource
-from ikelos.pipelines.image.preprocessing import ImagePreparation, ImagePreprocessing, check_told_classes
+from ikelos.pipelines.image.preprocessing import ImagePreparation, ImagePreprocessing
 
 SPLITS = {"train": "train", "validation": "validation", "test": "test"}
 SHAPE = (4, 6, 1)
@@ -258,14 +258,6 @@ def test_one_that_was_killed_goes_on_and_ends_the_same(folder, monkeypatch, toy_
         assert split == "train"
         assert dies_at - 4 <= start <= dies_at
         assert start or dies_at < 4
-
-
-def test_a_model_that_is_told_classes_takes_no_others():
-    cats, dogs = (ImagePreprocessing(names, np.zeros(SHAPE, np.uint8)) for names in (("cat", "cow"), ("cat", "dog")))
-    check_told_classes(True, cats, cats)
-    check_told_classes(False, dogs, cats)
-    with pytest.raises(UserError, match=r"must be those that the model was told, cat, cow\. Received: cat, dog$"):
-        check_told_classes(True, dogs, cats)
 
 
 def test_images_are_decoded_in_threads_and_kept_in_order():

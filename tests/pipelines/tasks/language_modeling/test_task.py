@@ -37,7 +37,7 @@ def test_examples_begin_with_begin_and_predict_the_next_token(prepared, override
 
 def test_an_untrained_model_costs_about_a_uniform_guess_and_a_bigram_less(prepared):
     task, preprocessing, splits = prepared()
-    model = task.build(preprocessing)
+    model = task.stages(preprocessing)[0].build({})
     result = task.evaluate(preprocessing, splits, {STAGE: model})
     (baseline,) = task.baselines(preprocessing, splits).values()
     vocabulary = preprocessing.vocabulary

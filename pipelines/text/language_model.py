@@ -1,0 +1,35 @@
+"""Language models from their recipe sections."""
+
+import keras
+
+from ikelos.layers import LSTMLanguageModel, TransformerLanguageModel
+from ikelos.pipelines.console import Progress, say
+from ikelos.pipelines.data.store import Ragged
+from ikelos.pipelines.text.config import LSTM, Ngrams, Transformer
+
+
+def build(settings: Transformer | LSTM, vocabulary_size: int, name: str) -> keras.Model:
+    """Returns an untrained language model, built; its n-grams are not counted yet."""
+    arguments = settings.model_dump(exclude={"architecture", "ngrams"})
+    if found := ngrams(settings):
+        arguments |= found.model_dump(include={"max_ngrams", "longest_match"}) | {"ngram_order": found.order}
+    model_class = TransformerLanguageModel if isinstance(settings, Transformer) else LSTMLanguageModel
+    model = model_class(vocabulary_size, **arguments, name=name)
+    model.build((None, settings.context))
+    return model
+
+
+def ngrams(settings: Transformer | LSTM) -> Ngrams | None:
+    """Returns the section of a model's n-grams, None for a model without."""
+    return settings.ngrams if isinstance(settings, Transformer) else None
+
+
+def count(settings: Transformer | LSTM, model: keras.Model, documents: Ragged) -> None:
+    """Counts the n-grams of the training text, if the model has any; says if the longest ones have no room."""
+    found = ngrams(settings)
+    if found is None:
+        return
+    with Progress("counting n-grams"):
+        longest = model.adapt(documents.head(found.max_tokens))
+    if longest < found.order:
+        say(f"counts n-grams of up to {longest} tokens: model.ngrams.max_ngrams leaves no room for longer ones")

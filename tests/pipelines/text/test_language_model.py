@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from ikelos.layers import LSTMLanguageModel
+from ikelos.pipelines.data.store import Ragged
+from ikelos.pipelines.text import language_model
+from ikelos.pipelines.text.config import LSTM, Ngrams, Transformer
+
+DOCUMENTS = Ragged.of([np.arange(60) % 7, np.arange(40) % 5])
+
+
+@pytest.fixture
+def transformer():
+    def make(ngrams):
+        sizes = {"context": 8, "num_layers": 1, "size": 8, "num_heads": 2, "hidden_size": 8, "dropout": 0.0}
+        return Transformer(architecture="transformer", **sizes, ngrams=ngrams)
+
+    return make
+
+
+def test_counts_what_the_section_allows_and_says_if_long_ngrams_have_no_room(transformer, capsys):
+    settings = transformer(Ngrams(order=3, max_ngrams=500, max_tokens=60, longest_match=4))
+    model = language_model.build(settings, 9, "mine")
+    language_model.count(settings, model, DOCUMENTS)
+    assert (model.name, model.ngram_order, model.longest_match, model.max_ngrams) == ("mine", 3, 4, 500)
+    # The first 60 tokens are those of the first document.
+    whole = language_model.build(settings, 9, "whole")
+    whole.adapt([DOCUMENTS[0]])
+    np.testing.assert_array_equal(model.mixture.ngrams.counts, whole.mixture.ngrams.counts)
+    assert "no room" not in capsys.readouterr().out
+    small = transformer(Ngrams(order=3, max_ngrams=12, max_tokens=60, longest_match=4))
+    language_model.count(small, language_model.build(small, 9, "small"), DOCUMENTS)
+    assert "counts n-grams of up to 1 tokens: model.ngrams.max_ngrams leaves no room" in capsys.readouterr().out
+
+
+def test_models_without_ngrams_count_nothing(transformer):
+    for settings in (
+        transformer(None),
+        LSTM(architecture="lstm", context=8, num_layers=1, size=8, dropout=0.0),
+    ):
+        model = language_model.build(settings, 9, "mine")
+        before = [weight.copy() for weight in model.get_weights()]
+        language_model.count(settings, model, DOCUMENTS)
+        for weight, kept in zip(model.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(weight, kept)
+    assert isinstance(model, LSTMLanguageModel)

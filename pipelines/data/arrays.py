@@ -1,7 +1,7 @@
 """Preparation of arrays in memory, for examples that are computed rather than read."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from ikelos.pipelines.data.config import SPLITS, Split
 from ikelos.pipelines.data.preparation import Preparation, Size
+from ikelos.pipelines.data.records import Record, Records
 from ikelos.pipelines.data.store import Column
 from ikelos.pipelines.data.writing import Writer
 from ikelos.pipelines.preprocessing import Preprocessing
@@ -34,6 +35,25 @@ class Arrays(Preparation[Preprocessing]):
             return [values.dtype.name, values.shape, hashlib.sha256(values.tobytes()).hexdigest()]
 
         return {split: {name: about(values) for name, values in self._splits[split].items()} for split in SPLITS}
+
+    def records(self, split: Split) -> Iterator[Record]:
+        """Yields the examples of a split, with the bytes of their values."""
+        columns = self._splits[split]
+        for index in range(self.size(split).number):
+            yield Record(str(index), {name: values[index].tobytes() for name, values in columns.items()})
+
+    def from_records(self, records: Records) -> "Arrays":
+        """Returns this preparation with the values of these examples."""
+        splits: dict[Split, Columns] = {}
+        for split, columns in self._splits.items():
+            found = list(records.read(split))
+            splits[split] = {
+                name: np.frombuffer(b"".join(record.features[name] for record in found), values.dtype).reshape(  # type: ignore[misc]
+                    len(found), *values.shape[1:]
+                )
+                for name, values in columns.items()
+            }
+        return Arrays(self.name, splits)
 
     def learn(self, progress: Callable[[int], None]) -> Preprocessing:
         """Returns an empty preprocessing."""

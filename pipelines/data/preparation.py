@@ -13,7 +13,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from ikelos.pipelines.console import Progress
 from ikelos.pipelines.data.config import SPLITS, Split
+from ikelos.pipelines.data.records import Record, Records
 from ikelos.pipelines.data.store import MANIFEST, Column, Splits, Store, sum_of
 from ikelos.pipelines.data.writing import Writer, writing
 from ikelos.pipelines.errors import UserError
@@ -84,6 +85,18 @@ class Preparation(abc.ABC, Generic[Learned]):
         return self
 
     @abc.abstractmethod
+    def records(self, split: Split) -> Iterator[Record]:
+        """Yields the examples of a split as they are read, for a pipeline that prepares them in another process."""
+
+    def about(self) -> dict[str, Any]:
+        """Returns, as JSON, what `from_records` needs to know of the source besides the records."""
+        return {}
+
+    @abc.abstractmethod
+    def from_records(self, records: Records) -> "Preparation[Learned]":
+        """Returns this preparation with these records instead of the source; it writes the same stores."""
+
+    @abc.abstractmethod
     def columns(self, learned: Learned) -> Mapping[str, Column]:
         """Returns the columns of the stores, without `id`."""
 
@@ -142,6 +155,15 @@ def prepare(preparation: Preparation[Learned]) -> Prepared[Learned]:
                 _write(preparation, unfinished, identity)
                 _check_unchanged(preparation, unfinished, identity)
                 files.finish(unfinished, folder)
+    return opened(preparation, folder)
+
+
+def opened(preparation: Preparation[Learned], folder: Path) -> Prepared[Learned]:
+    """Returns the prepared data in a folder; the source is not read.
+
+    Raises:
+        UserError: If more of the source is faulty than allowed, or the prepared data is damaged.
+    """
     _check_learned(folder)
     learned = preparation.load(folder / "preprocessing")
     splits = {split: Store.open(folder / split) for split in SPLITS}

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from ikelos.pipelines.data import patterns, sources
 from ikelos.pipelines.data.config import Source, Split
 from ikelos.pipelines.data.preparation import Size
+from ikelos.pipelines.data.records import Record
 
 Section = TypeVar("Section", bound=Source)
 
@@ -55,6 +56,14 @@ class Reader(abc.ABC, Generic[Section]):
         if self._source.files is not None:
             return [section, patterns.identity(self.paths)]
         return [section, sources.tfds_identity(self._source, self.builder)]
+
+    @abc.abstractmethod
+    def records(self, split: Split) -> Iterator[Record]:
+        """Yields the examples of a split as they are read, in the same order each time; raises as `identity`."""
+
+    def about(self) -> dict[str, Any]:
+        """Returns, as JSON, what preparing the records needs to know of the source besides the records."""
+        return {}
 
     def size(self, split: Split) -> Size:
         """Returns how much data a split has."""

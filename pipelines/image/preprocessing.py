@@ -2,6 +2,7 @@
 
 import collections
 import concurrent.futures
+import copy
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,11 +13,12 @@ import tensorflow as tf
 
 from ikelos.pipelines.data.config import Split
 from ikelos.pipelines.data.preparation import Preparation, Size
+from ikelos.pipelines.data.records import Record, Records
 from ikelos.pipelines.data.store import Column, Store
 from ikelos.pipelines.data.writing import Writer
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.image.config import ImageSource, Shape, as_shape
-from ikelos.pipelines.image.reading import FaultError, Found, Reader, pixels
+from ikelos.pipelines.image.reading import FaultError, Found, Reader, RecordedReader, pixels
 from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.pipelines.report.tiles import tiled
 
@@ -60,11 +62,25 @@ class ImagePreparation(Preparation[ImagePreprocessing]):
         self.name = source.tfds or "images"
         self.allowed_faults = source.allowed_faults
         self._source, self._shape = source, as_shape(shape)
-        self._reader = Reader(source)
+        self._reader: Reader = Reader(source)
 
     def identity(self) -> Any:
         """Returns the shape and the state of the images."""
         return [self._shape, self._reader.identity()]
+
+    def records(self, split: Split) -> Iterator[Record]:
+        """Yields the images of a split as they are read."""
+        return self._reader.records(split)
+
+    def about(self) -> dict[str, Any]:
+        """Returns the class names of the data set."""
+        return self._reader.about()
+
+    def from_records(self, records: Records) -> "ImagePreparation":
+        """Returns this preparation with these images instead of the source."""
+        other = copy.copy(self)
+        other._reader = RecordedReader(self._source, records)
+        return other
 
     def learn(self, progress: Callable[[int], None]) -> ImagePreprocessing:
         """Finds the names of the classes, and takes the first training image as example.

@@ -12,9 +12,14 @@ import tensorflow as tf
 from ikelos.pipelines.data import reader, sources
 from ikelos.pipelines.data.config import Split
 from ikelos.pipelines.data.patterns import printable_path
+from ikelos.pipelines.data.preparation import Size
+from ikelos.pipelines.data.records import Record, Records
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.image import decoding
 from ikelos.pipelines.image.config import ImageSource, Shape, as_shape
+
+_IMAGE, _LABEL, _CLASS_NAMES = "image", "label", "class_names"
+"""Features of a record, and the key of the class names in what is known of all records."""
 
 Label = str | int | None
 """Name or number of a class; None without classes."""
@@ -77,6 +82,20 @@ class Reader(reader.Reader[ImageSource]):
                 content = sources.one_bytes(name, features, self._source.image_feature)
                 yield Found(name, content, _label(name, features, label), len(content))
 
+    def records(self, split: Split) -> Iterator[Record]:
+        """Yields the images of a split as `Record`s with the bytes of their files; pixels become a PNG file."""
+        for found in self.images(split):
+            content = found.content
+            if isinstance(content, pathlib.Path):
+                content = _read(content)
+            elif isinstance(content, np.ndarray):
+                content = tf.io.encode_png(content).numpy()
+            yield Record(found.name, {_IMAGE: content} | ({} if found.label is None else {_LABEL: found.label}))
+
+    def about(self) -> dict[str, Any]:
+        """Returns the class names of a data set."""
+        return {_CLASS_NAMES: self.class_names()}
+
     def _of_tfds(self, split: Split, start: int) -> Iterator[Found]:
         import tensorflow_datasets as tfds
 
@@ -106,6 +125,35 @@ class Reader(reader.Reader[ImageSource]):
         check("image", self._source.image_feature, is_image)
         if self._source.label_feature is not None:
             check("label", self._source.label_feature, lambda spec: spec.shape.rank == 0 and spec.dtype.is_integer)
+
+
+class RecordedReader(Reader):
+    """Finds the images in records that `Reader.records` yielded."""
+
+    def __init__(self, source: ImageSource, records: Records):
+        """Keeps the recipe's section `source` and the records."""
+        super().__init__(source)
+        self._records = records
+
+    def identity(self) -> Any:
+        """Returns the hashes of the records, and what else is known of their source."""
+        return [self._records.identity, self._records.about]
+
+    def class_names(self) -> list[str] | None:
+        """Returns the class names of the data set that the records were read from; None if it had none."""
+        return self._records.about[_CLASS_NAMES]
+
+    def images(self, split: Split, start: int = 0) -> Iterator[Found]:
+        """Yields the images of a split after the first `start`."""
+        for record in self._records.read(split, start):
+            label = record.features.get(_LABEL)
+            if isinstance(label, bytes):
+                label = label.decode("utf-8", "surrogateescape")
+            yield Found(record.name, record.features[_IMAGE], label, record.size)  # type: ignore[arg-type]
+
+    def size(self, split: Split) -> Size:
+        """Returns the bytes of a split."""
+        return Size(self._records.size(split), "bytes")
 
 
 def pixels(content: pathlib.Path | bytes | np.ndarray, shape: Shape, resize: bool) -> np.ndarray:

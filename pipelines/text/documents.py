@@ -18,10 +18,13 @@ from ikelos.pipelines.data import reader, sources
 from ikelos.pipelines.data.config import Shares, Split
 from ikelos.pipelines.data.patterns import printable_path
 from ikelos.pipelines.data.preparation import Size
+from ikelos.pipelines.data.records import LARGEST, Record, Records
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text.config import TextSource
 
 PIECE_BYTES = 1 << 22
+_TEXT, _START, _PACKED = "text", "start", "is_packed"
+"""Features of a record: the content, start and compression of a `Document`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,15 +33,22 @@ class Document:
 
     Attributes:
         name: Stable id: the data set's feature `id`, the file's path, or a split or path with a number.
-        open: Function that opens the document as a binary file.
+        content: Function that opens the document's content as a binary file.
         size: Size in the units of `Reader.size`.
         start: Offset in bytes of the document's beginning within its file.
+        is_packed: Whether the content is compressed by gzip.
     """
 
     name: str
-    open: Callable[[], BinaryIO]
+    content: Callable[[], BinaryIO]
     size: int
     start: int = 0
+    is_packed: bool = False
+
+    def open(self) -> BinaryIO:
+        """Opens the document's text as a binary file."""
+        content = self.content()
+        return gzip.GzipFile(fileobj=content) if self.is_packed else content  # type: ignore[return-value]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +91,8 @@ class Reader(reader.Reader[TextSource]):
             return
         for name, features in self.in_files(split, start):
             if features is None:
-                yield Document(printable_path(name), _opener(name), os.path.getsize(name))
+                is_packed = name.lower().endswith(".gz")
+                yield Document(printable_path(name), _opener(name), os.path.getsize(name), is_packed=is_packed)
             else:
                 content = sources.one_bytes(name, features, feature)
                 yield Document(name, _opening(content), len(content))
@@ -107,6 +118,16 @@ class Reader(reader.Reader[TextSource]):
             )
         return {"train": (0, validation), "validation": (validation, test), "test": (test, size)}
 
+    def records(self, split: Split) -> Iterator[Record]:
+        """Yields the documents of a split as `Record`s with the bytes of their files as the feature `text`."""
+        for document in self.documents(split):
+            try:
+                with document.content() as file:
+                    text = file.read(LARGEST + 1)
+            except OSError as error:
+                raise UserError(f"{document.name} can't be read: {error.strerror}") from None
+            yield Record(document.name, {_TEXT: text, _START: document.start, _PACKED: document.is_packed})
+
     def size(self, split: Split) -> Size:
         """Returns how much data a split has."""
         if self.parts is None:
@@ -125,6 +146,32 @@ class Reader(reader.Reader[TextSource]):
                 f"data set {self._source.tfds!r} has no text feature {self._source.text_feature!r}; "
                 f"its features: {', '.join(specs)}; those of text: {texts}"
             )
+
+
+class RecordedReader(Reader):
+    """Finds the documents in records that `Reader.records` yielded."""
+
+    parts = None
+
+    def __init__(self, source: TextSource, records: Records):
+        """Keeps the recipe's section `source` and the records."""
+        super().__init__(source)
+        self._records = records
+
+    def identity(self) -> Any:
+        """Returns the hashes of the records."""
+        return self._records.identity
+
+    def documents(self, split: Split, start: int = 0) -> Iterator[Document]:
+        """Yields the documents of a split after the first `start`."""
+        for record in self._records.read(split, start):
+            text: Any = record.features[_TEXT]
+            first, is_packed = int(record.features[_START]), bool(record.features[_PACKED])
+            yield Document(record.name, _opening(text), record.size, first, is_packed)
+
+    def size(self, split: Split) -> Size:
+        """Returns the bytes of a split."""
+        return Size(self._records.size(split), "bytes")
 
 
 def fault(document: Document) -> tuple[str, str] | None:
@@ -199,8 +246,7 @@ def _opening(content: bytes) -> Callable[[], BinaryIO]:
 
 
 def _opener(path: str) -> Callable[[], BinaryIO]:
-    is_packed = path.lower().endswith(".gz")
-    return lambda: gzip.open(path) if is_packed else open(path, "rb")  # type: ignore[return-value]
+    return lambda: open(path, "rb")
 
 
 def _part_opener(path: str, start: int, end: int) -> Callable[[], BinaryIO]:

@@ -1,5 +1,6 @@
 """Preparation of documents as tokens, for every task whose preprocessing is a vocabulary alone."""
 
+import copy
 import dataclasses
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,6 +13,7 @@ import tensorflow as tf
 from ikelos.pipelines.data import fingerprint
 from ikelos.pipelines.data.config import Split
 from ikelos.pipelines.data.preparation import Preparation, Size
+from ikelos.pipelines.data.records import Record, Records
 from ikelos.pipelines.data.store import Column, Store
 from ikelos.pipelines.data.writing import Writer
 from ikelos.pipelines.errors import UserError
@@ -61,7 +63,7 @@ class TextPreparation(Preparation[TextPreprocessing]):
         self.name = source.tfds or "texts"
         self.allowed_faults = source.allowed_faults
         self._source, self._settings, self._taken = source, settings, taken
-        self._reader = Reader(source)
+        self._reader: Reader = Reader(source)
 
     def identity(self) -> Any:
         """Returns the vocabulary's settings (or its sum if taken over), the documents' state, the example's length."""
@@ -84,6 +86,16 @@ class TextPreparation(Preparation[TextPreprocessing]):
                 f"Received: kind={asked.kind}, size={'null' if asked.size is None else asked.size}"
             )
         return TextPreparation(self._source, asked, folder)
+
+    def records(self, split: Split) -> Iterator[Record]:
+        """Yields the documents of a split as they are read."""
+        return self._reader.records(split)
+
+    def from_records(self, records: Records) -> "TextPreparation":
+        """Returns this preparation with these documents instead of the source."""
+        other = copy.copy(self)
+        other._reader = documents.RecordedReader(self._source, records)
+        return other
 
     def learn(self, progress: Callable[[int], None]) -> TextPreprocessing:
         """Fits the vocabulary, unless one is taken over, and finds the example in the validation text."""

@@ -11,6 +11,7 @@ import tensorflow as tf
 from ikelos.pipelines.data import preparation, writing
 from ikelos.pipelines.data.config import SPLITS
 from ikelos.pipelines.data.preparation import Preparation, Size, cache, prepare
+from ikelos.pipelines.data.records import Record
 from ikelos.pipelines.data.store import Column, Store
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.preprocessing import Preprocessing
@@ -49,6 +50,13 @@ class Numbers(Preparation):
 
     def load(self, folder):
         return Greatest(int((folder / "number").read_text()))
+
+    def records(self, split):
+        return (Record(str(index), {"number": number}) for index, number in enumerate(self._splits[split]))
+
+    def from_records(self, records):
+        splits = {split: [record.features["number"] for record in records.read(split)] for split in SPLITS}
+        return Numbers(splits, self.allowed_faults)
 
     def columns(self, learned):
         return {"share": Column("float32")}

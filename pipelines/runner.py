@@ -36,12 +36,12 @@ from ikelos.serving import files
 Outcome = dict[str, Path | str]
 """The lines that the command line prints at the end: a name, and a path or a result."""
 
-_AFTER_TRAINING = ("description", "evaluation", "export")
+_AFTER_TRAINING = ("description", "evaluation", "export", "pipeline")
 """Sections of a recipe on which the weights do not depend."""
 
 
 @dataclasses.dataclass(frozen=True)
-class _Run:
+class Started:
     """A recipe, its folder, its task and the fitted preprocessing."""
 
     recipe: Recipe
@@ -72,18 +72,18 @@ def run(recipe: Recipe, workdir: Path) -> Outcome:
         _check_same_run(recipe, folder)
         current, splits = _prepare(recipe, folder)
         models = phases.train(current.task, current.preprocessing, splits, folder.stage, origin.start(recipe, folder))
-        _save(current, models)
-        provenance = _provenance(current)
-        results = _earlier_results(folder, provenance)
+        save_models(current, models)
+        found = provenance(current)
+        results = _earlier_results(folder, found)
         if results is None:
-            results = _evaluate(current, splits, models)
+            results = measure(current, splits, models, folder)
         else:
             _say("evaluation", "of these weights is there already")
         outcome = _outcome(current, results)
         if recipe.config.export.enabled:
             version = serving.newest(folder.export)
-            if version is None or serving.read_provenance(version) != provenance:
-                version = _export(current, models)
+            if version is None or serving.read_provenance(version) != found:
+                version = export_models(current, models)
             else:
                 _say("export", f"of these weights is there already, as version {version.name}")
             outcome["SavedModel"] = version
@@ -126,7 +126,7 @@ def evaluate(workdir: Path, overrides: Sequence[str] = ()) -> Outcome:
             splits = phases.read(current.task, folder.preprocessing, origin.taken_over(folder))
         _say("evaluation", "of the model and the baselines on the held-out data")
         results = phases.evaluate(current.task, preprocessing, splits, models)
-        results |= {"provenance": _provenance(current), "recipe": recipe.config.model_dump(mode="json")}
+        results |= {"provenance": provenance(current), "recipe": recipe.config.model_dump(mode="json")}
         path = folder.evaluations / f"{_sha256(recipe)[:12]}.json"
         path.parent.mkdir(exist_ok=True)
         files.write(path, json.dumps(results, indent=2) + "\n")
@@ -137,18 +137,18 @@ def export(workdir: Path) -> Outcome:
     """Exports the trained model of a run as the next version. The data is not needed."""
     folder = Folder(workdir)
     with _trained(recipes.load(folder.recipe), folder) as (current, models):
-        return {"SavedModel": _export(current, models)}
+        return {"SavedModel": export_models(current, models)}
 
 
 @contextlib.contextmanager
-def _trained(recipe: Recipe, folder: Folder) -> Iterator[tuple[_Run, dict[str, keras.Model]]]:
+def _trained(recipe: Recipe, folder: Folder) -> Iterator[tuple[Started, dict[str, keras.Model]]]:
     """Locks the folder and yields a run with all stages trained, and its models."""
     with locked(folder.path):
         if not folder.preprocessing.is_dir():
             raise UserError(f"The run in {folder.path} has not begun to train: run its recipe in the same folder.")
         task = tasks.of_recipe(recipe)
         preprocessing, models = phases.restore(task, folder.preprocessing, folder.stage)
-        yield _Run(recipe, folder, task, preprocessing), models
+        yield Started(recipe, folder, task, preprocessing), models
 
 
 def _check_same_run(recipe: Recipe, folder: Folder) -> None:
@@ -171,7 +171,7 @@ def _must_stay(key: str, expected: str, here: Any, folder: Folder) -> str:
     return f"`{key}` must be {expected}, as in the run in {folder.path}. Received: {key}={recipes.written(here)}"
 
 
-def _prepare(recipe: Recipe, folder: Folder) -> tuple[_Run, Splits]:
+def _prepare(recipe: Recipe, folder: Folder) -> tuple[Started, Splits]:
     """Prepares the data, unless it is already prepared, and returns the run and its splits."""
     task = tasks.of_recipe(recipe)
     if folder.preprocessing.is_dir():
@@ -193,10 +193,10 @@ def _prepare(recipe: Recipe, folder: Folder) -> tuple[_Run, Splits]:
         # finished, so that this never exists without its recipe.
         files.write(folder.recipe, recipes.dump(recipe))
         files.finish(unfinished, folder.preprocessing)
-    return _Run(recipe, folder, task, phases.load(task, folder.preprocessing)), splits
+    return Started(recipe, folder, task, phases.load(task, folder.preprocessing)), splits
 
 
-def _save(current: _Run, models: dict[str, keras.Model]) -> None:
+def save_models(current: Started, models: dict[str, keras.Model]) -> None:
     """Writes the models as `.keras` files, unless those of the same checkpoints exist."""
     folder = current.folder
     checkpoints = phases.fingerprints(models, folder.checkpoints)
@@ -210,7 +210,7 @@ def _save(current: _Run, models: dict[str, keras.Model]) -> None:
     files.finish(unfinished, folder.models)
 
 
-def _provenance(current: _Run) -> dict[str, Any]:
+def provenance(current: Started) -> dict[str, Any]:
     """Returns everything that the results and exports of a finished run depend on."""
     stages = [stage.name for stage in current.task.stages(current.preprocessing)]
     return {
@@ -224,8 +224,21 @@ def _provenance(current: _Run) -> dict[str, Any]:
 def _sha256(recipe: Recipe) -> str:
     """Returns the hash of everything in a recipe that decides figures and exports."""
     free = {"description", *_free(recipe)}
-    deciding = {key: value for key, value in recipes.leaves(recipes.plain(recipe)) if key not in free}
+    values = recipes.leaves(recipes.plain(recipe))
+    deciding = {key: value for key, value in values if key not in free and not key.startswith("pipeline.")}
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+
+def weights_sha256(recipe: Recipe, splits: Splits) -> str:
+    """Returns the hash of everything that decides the weights, in a recipe and in its prepared data."""
+    free = _free(recipe)
+    values = [
+        (key, value)
+        for key, value in recipes.leaves(recipes.plain(recipe))
+        if key.split(".")[0] not in _AFTER_TRAINING and not key.startswith("data.source.") and key not in free
+    ]
+    data = {name: split.sha256() for name, split in splits.items()}
+    return hashlib.sha256(json.dumps([values, data], sort_keys=True).encode()).hexdigest()
 
 
 def _free(recipe: Recipe) -> set[str]:
@@ -241,24 +254,35 @@ def _earlier_results(folder: Folder, provenance: dict[str, Any]) -> dict[str, An
     return results if results.get("provenance") == provenance else None
 
 
-def _evaluate(current: _Run, splits: Splits, models: dict[str, keras.Model]) -> dict[str, Any]:
+def measure(current: Started, splits: Splits, models: dict[str, keras.Model], into: Folder) -> dict[str, Any]:
+    """Evaluates the models, and writes the report and the figures into a folder.
+
+    Args:
+        current: The run.
+        splits: Its data.
+        models: Its trained models by stage.
+        into: Folder for the report and `evaluation.json`.
+
+    Returns:
+        The content of `evaluation.json`.
+    """
     folder = current.folder
     _say("evaluation", "of the model and the baselines on the held-out data")
     results = phases.evaluate(current.task, current.preprocessing, splits, models)
-    results["provenance"] = _provenance(current)
+    results["provenance"] = provenance(current)
     if folder.start.is_file():
         results["from"] = json.loads(folder.start.read_text(encoding="utf-8"))
-    _say("report", f"in {folder.report}")
+    _say("report", f"in {into.report}")
     folders = {name: folder.stage(name) for name in models}
     histories = {name: history.read(folder.history(name)) for name in models}
     finished = Finished(current.preprocessing, splits, models, results, histories, folders)
-    phases.report(current.task, finished, folder.report)
+    phases.report(current.task, finished, into.report)
     # Written last, so that figures in the folder always have their report.
-    files.write(folder.evaluation, json.dumps(results, indent=2) + "\n")
+    files.write(into.evaluation, json.dumps(results, indent=2) + "\n")
     return results
 
 
-def _outcome(current: _Run, results: dict[str, Any]) -> Outcome:
+def _outcome(current: Started, results: dict[str, Any]) -> Outcome:
     return {
         "Result": current.task.headline(results),
         "Evaluation": current.folder.evaluation,
@@ -271,9 +295,10 @@ def _pages(folder: Folder) -> dict[str, Path]:
     return {"Report": folder.report / "report.html", "Report's numbers": folder.report / "report.json"}
 
 
-def _export(current: _Run, models: dict[str, keras.Model]) -> Path:
+def export_models(current: Started, models: dict[str, keras.Model]) -> Path:
+    """Writes the next version of the served model into the run's folder, checks it and returns its folder."""
     _say("export", "of a SavedModel, and its stock check")
-    return phases.export(current.task, current.preprocessing, models, current.folder.export, _provenance(current))
+    return phases.export(current.task, current.preprocessing, models, current.folder.export, provenance(current))
 
 
 def _say_data() -> None:

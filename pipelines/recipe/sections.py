@@ -190,6 +190,57 @@ class Export(Section):
     enabled: bool
 
 
+class Blessing(Section):
+    """The conditions under which a trained model is pushed to the servers.
+
+    Attributes:
+        worst: Worst value of the task's first metric with which a model is blessed; null blesses every value.
+        better_than_last: Whether the model must also be better than the last blessed one, measured on the same data.
+    """
+
+    worst: float | None
+    better_than_last: bool
+
+
+class Drift(Section):
+    """The largest difference of a feature's values from those of the last blessed model's training data.
+
+    Attributes:
+        feature: Name of the feature in the examples, such as `label` or `bytes`.
+        distance: Largest Jensen-Shannon divergence of the distributions of its values, between 0 and 1.
+    """
+
+    feature: str
+    distance: PositiveFloat
+
+
+class Pipeline(Section):
+    """The settings of `ikelos pipeline`. Weights and figures do not depend on them.
+
+    Attributes:
+        schedule: When Airflow starts runs: a cron expression such as `0 3 * * 1`, or null to start them by hand.
+        retries: How often a failed node is started again.
+        timeout_minutes: Minutes after which a node is ended.
+        beam: Flags of Apache Beam, such as `[--runner=FlinkRunner, --parallelism=4]`; with none, data is analysed in
+            this process.
+        memory_gib: Memory of each node's container on Kubeflow, in GiB.
+        cpus: Processors of each node's container on Kubeflow.
+        examples_schema: Path of the schema (`.pbtxt`) that examples are checked against; null takes that of the task.
+        drift: Largest differences from the training data of the last blessed model, by feature.
+        blessing: The conditions under which a trained model is pushed to the servers.
+    """
+
+    schedule: str | None
+    retries: NonNegative
+    timeout_minutes: Positive
+    beam: tuple[str, ...]
+    memory_gib: PositiveFloat
+    cpus: PositiveFloat
+    examples_schema: str | None
+    drift: tuple[Drift, ...]
+    blessing: Blessing
+
+
 def trainings(section: Section, prefix: str = "") -> Iterator[tuple[str, Training]]:
     """Yields the training sections of a config, each with its dotted key."""
     for name, value in section:
@@ -207,3 +258,4 @@ class TaskConfig(Section):
 
     evaluation: Evaluation
     export: Export
+    pipeline: Pipeline

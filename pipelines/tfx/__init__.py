@@ -1,0 +1,6 @@
+"""Recipes as TFX pipelines, on one machine, on Airflow and on Kubeflow Pipelines.
+
+`steps` does the work of the nodes, by the phases that `ikelos run` calls. `components` are the nodes as TFX sees them,
+and `build` joins them. `compiled` writes a pipeline into a file, from which `node` runs one node, whichever scheduler
+asks for it. Of these modules `components`, `build`, `compiled` and `node` import TFX, which `ikelos[tfx]` installs.
+"""

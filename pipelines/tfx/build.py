@@ -1,0 +1,119 @@
+"""A recipe as a TFX pipeline."""
+
+import dataclasses
+import importlib.resources
+from pathlib import Path
+
+from tfx import v1 as tfx
+
+from ikelos.pipelines import recipe as recipes
+from ikelos.pipelines.data.config import SPLITS
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.recipe import Recipe
+from ikelos.pipelines.tfx import components
+
+STATE = "state"
+"""Runtime parameter: a text that identifies the source's examples; with a new one, they are read again."""
+_SCHEMAS = importlib.resources.files("ikelos") / "tfx_configs" / "schemas"
+_RUN_FN = f"{components.__name__}.{components.run_fn.__name__}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a pipeline works.
+
+    Attributes:
+        root: Folder or object store for all artifacts.
+        destination: Base path from which TensorFlow Serving loads models.
+        metadata: SQLite file of ML Metadata; None where the scheduler has its own.
+    """
+
+    root: str
+    destination: str
+    metadata: Path | None
+
+
+def schema(recipe: Recipe) -> str:
+    """Returns the text of the schema that the recipe's examples are checked against.
+
+    Raises:
+        UserError: If there is none.
+    """
+    given = recipe.config.pipeline.examples_schema
+    path = _SCHEMAS / f"{recipe.task}.pbtxt" if given is None else Path(given).expanduser()
+    if not path.is_file():
+        raise UserError(
+            f"`pipeline.examples_schema` must be a file; `ikelos schema infer` proposes one. Received: {path}"
+        )
+    return path.read_text(encoding="utf-8")
+
+
+def pipeline(recipe: Recipe, place: Place, use_cache: bool = True) -> tfx.dsl.Pipeline:
+    """Returns the pipeline of a recipe.
+
+    Raises:
+        UserError: If the recipe does not export a model, begins with another run, or has no schema.
+    """
+    if not recipe.config.export.enabled:
+        raise UserError("`export.enabled` must be true in a pipeline. Received: export.enabled=false")
+    if recipe.start is not None:
+        raise UserError(f"`from` must be null in a pipeline. Received: from={recipe.start}")
+    text = f"# {recipe.name}\n{recipes.dump(recipe)}"
+    kinds = tfx.types.standard_artifacts
+    served = tfx.dsl.Resolver(
+        strategy_class=tfx.dsl.experimental.LatestBlessedModelStrategy,
+        model=tfx.dsl.Channel(type=kinds.Model),
+        model_blessing=tfx.dsl.Channel(type=kinds.ModelBlessing),
+    ).with_id("ServedModel")
+    state = tfx.dsl.experimental.RuntimeParameter(name=STATE, ptype=str, default="")
+    examples = components.ExampleGen(recipe=text, state=state)
+    statistics = tfx.components.StatisticsGen(examples=examples.outputs["examples"])
+    rules = components.SchemaImporter(text=schema(recipe))
+    validator = components.ExampleValidator(
+        statistics=statistics.outputs["statistics"],
+        schema=rules.outputs["schema"],
+        served=served.outputs["model"],
+        recipe=text,
+    )
+    prepared = components.Preparation(
+        examples=examples.outputs["examples"],
+        statistics=statistics.outputs["statistics"],
+        anomalies=validator.outputs["anomalies"],
+        recipe=text,
+    )
+    trainer = tfx.components.Trainer(
+        run_fn=_RUN_FN,
+        examples=examples.outputs["examples"],
+        transform_graph=prepared.outputs["prepared"],
+        train_args=tfx.proto.TrainArgs(splits=[SPLITS[0]]),
+        eval_args=tfx.proto.EvalArgs(splits=[SPLITS[1]]),
+        custom_config={"recipe": text},
+    )
+    evaluator = components.Evaluator(
+        examples=examples.outputs["examples"],
+        prepared=prepared.outputs["prepared"],
+        model=trainer.outputs["model"],
+        model_run=trainer.outputs["model_run"],
+        served=served.outputs["model"],
+        recipe=text,
+    )
+    infra = components.InfraValidator(model=trainer.outputs["model"])
+    pusher = components.Pusher(
+        model=trainer.outputs["model"],
+        blessing=evaluator.outputs["blessing"],
+        infra_blessing=infra.outputs["blessing"],
+        destination=place.destination,
+    )
+    nodes = [served, examples, statistics, rules, validator, prepared, trainer, evaluator, infra, pusher]
+    connection = None
+    if place.metadata is not None:
+        place.metadata.parent.mkdir(parents=True, exist_ok=True)
+        connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(place.metadata))
+    return tfx.dsl.Pipeline(
+        pipeline_name=recipe.name,
+        pipeline_root=place.root,
+        components=nodes,
+        enable_cache=use_cache,
+        metadata_connection_config=connection,
+        beam_pipeline_args=list(recipe.config.pipeline.beam),
+    )

@@ -1,0 +1,51 @@
+"""A pipeline as a file, TFX's intermediate representation in JSON, from which any scheduler runs single nodes."""
+
+from pathlib import Path
+
+from google.protobuf import json_format
+from tfx import v1 as tfx
+from tfx.orchestration.portable import tfx_runner
+from tfx.proto.orchestration import pipeline_pb2
+
+from ikelos.pipelines.errors import UserError
+from ikelos.serving import files
+
+
+class _Catcher(tfx_runner.IrBasedRunner):
+    """Runner that runs nothing and keeps what it was given to run."""
+
+    caught: pipeline_pb2.Pipeline
+
+    def run_with_ir(self, pipeline, run_options=None):
+        self.caught = pipeline
+
+
+def compile_pipeline(pipeline: tfx.dsl.Pipeline) -> pipeline_pb2.Pipeline:
+    """Returns a pipeline's intermediate representation."""
+    catcher = _Catcher()
+    catcher.run(pipeline)
+    return catcher.caught
+
+
+def write(path: Path, compiled: pipeline_pb2.Pipeline) -> None:
+    """Writes a compiled pipeline into a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write(path, json_format.MessageToJson(compiled))
+
+
+def read(path: Path) -> pipeline_pb2.Pipeline:
+    """Reads a compiled pipeline.
+
+    Raises:
+        UserError: If the file holds none.
+    """
+    try:
+        return json_format.Parse(path.read_text(encoding="utf-8"), pipeline_pb2.Pipeline())
+    except (OSError, json_format.ParseError) as error:
+        raise UserError(f"PIPELINE must be a file that `ikelos pipeline` wrote. Received: {path} ({error})") from error
+
+
+def nodes(compiled: pipeline_pb2.Pipeline) -> dict[str, list[str]]:
+    """Returns the ids of all nodes, in an order in which they may run, each with those that must run before it."""
+    found = [node.pipeline_node for node in compiled.nodes]
+    return {node.node_info.id: list(node.upstream_nodes) for node in found}

@@ -1,0 +1,223 @@
+"""The nodes of a pipeline as TFX components. Each calls a function of `steps` on local folders of its artifacts."""
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import tensorflow_data_validation as tfdv
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
+from tfx import v1 as tfx
+from tfx.dsl.io import fileio
+
+from ikelos import serving
+from ikelos.pipelines import recipe as recipes
+from ikelos.pipelines.data.config import SPLITS
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.recipe import Recipe
+from ikelos.pipelines.tfx import push, steps, storage
+
+Input, Output, Parameter = tfx.dsl.components.InputArtifact, tfx.dsl.components.OutputArtifact, tfx.dsl.components.Parameter
+Artifacts = tfx.types.standard_artifacts
+SPLIT_NAMES = json.dumps(SPLITS)
+RUN = "run"
+"""Folder in the artifact `Model` with what of the run the model can be evaluated again by."""
+_STATISTICS = "statistics.pb"
+"""File in the artifacts of the prepared data and of the model: the statistics of the training examples."""
+_BLESSED = "blessed"
+
+
+@tfx.dsl.components.component
+def ExampleGen(recipe: Parameter[str], state: Parameter[str], examples: Output[Artifacts.Examples]) -> None:  # noqa: N802
+    """Reads the examples of the recipe's source. `state` identifies them: with a new one, they are read again."""
+    with opened(recipe) as loaded, storage.published(examples.uri) as folder:
+        steps.read(loaded, folder)
+    examples.split_names = SPLIT_NAMES
+    examples.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")
+    examples.set_string_custom_property("state", state)
+
+
+@tfx.dsl.components.component
+def SchemaImporter(text: Parameter[str], schema: Output[Artifacts.Schema]) -> None:  # noqa: N802
+    """Writes the curated schema, a text in protobuf's format."""
+    fileio.makedirs(schema.uri)
+    with fileio.open(os.path.join(schema.uri, "schema.pbtxt"), "w") as file:
+        file.write(text)
+
+
+@tfx.dsl.components.component
+def ExampleValidator(  # noqa: N802
+    statistics: Input[Artifacts.ExampleStatistics],
+    schema: Input[Artifacts.Schema],
+    recipe: Parameter[str],
+    anomalies: Output[Artifacts.ExampleAnomalies],
+    served: Input[Artifacts.Model] = None,
+) -> None:
+    """Compares the statistics of all splits with the schema, and those of the training examples with earlier ones.
+
+    Raises:
+        UserError: If there are anomalies; the message lists them with their features.
+    """
+    with fileio.open(os.path.join(schema.uri, "schema.pbtxt"), "r") as file:
+        rules = text_format.Parse(file.read(), schema_pb2.Schema())
+    with opened(recipe) as loaded:
+        for limit in loaded.config.pipeline.drift:
+            feature = tfdv.get_feature(rules, limit.feature)
+            feature.drift_comparator.jensen_shannon_divergence.threshold = limit.distance
+    lines = []
+    for split in SPLITS:
+        found = _split_statistics(statistics, split)
+        before = _served_statistics(served) if served is not None and split == "train" else None
+        result = tfdv.validate_statistics(found, rules, previous_statistics=before)
+        place = os.path.join(anomalies.uri, f"Split-{split}")
+        fileio.makedirs(place)
+        with fileio.open(os.path.join(place, "SchemaDiff.pb"), "wb") as file:
+            file.write(result.SerializeToString())
+        lines += _lines(split, result)
+    anomalies.split_names = SPLIT_NAMES
+    if lines:
+        raise UserError("\n".join(["The examples must agree with the schema. Received:", *lines]))
+
+
+@tfx.dsl.components.component
+def Preparation(  # noqa: N802
+    examples: Input[Artifacts.Examples],
+    statistics: Input[Artifacts.ExampleStatistics],
+    anomalies: Input[Artifacts.ExampleAnomalies],
+    recipe: Parameter[str],
+    prepared: Output[Artifacts.TransformGraph],
+) -> None:
+    """Prepares the examples, once they are validated: the fitted preprocessing, and stores that are read by index."""
+    with (
+        opened(recipe) as loaded,
+        storage.fetched(examples.uri) as source,
+        storage.published(prepared.uri) as folder,
+    ):
+        steps.prepare(loaded, source, folder)
+        (folder / _STATISTICS).write_bytes(_split_statistics(statistics, "train").SerializeToString())
+
+
+def run_fn(arguments: tfx.components.FnArgs) -> None:
+    """Trains the model; called by the stock Trainer.
+
+    A run that was killed is continued: its folder, in the cache of Ikelos, is that of the same recipe and data.
+    """
+    with (
+        opened(arguments.custom_config["recipe"]) as recipe,
+        storage.fetched(arguments.transform_graph_path) as prepared,
+    ):
+        run = steps.train(recipe, prepared)
+        version = serving.newest(run.export)
+        assert version is not None
+        model = os.path.dirname(arguments.serving_model_dir)
+        with storage.published(model) as folder:
+            steps.copy(version, folder / os.path.basename(arguments.serving_model_dir))
+            steps.deliver(run, folder / RUN)
+            steps.copy(prepared / _STATISTICS, folder / _STATISTICS)
+        with storage.published(arguments.model_run_dir) as folder:
+            steps.copy(run.path, folder)
+
+
+@tfx.dsl.components.component
+def Evaluator(  # noqa: N802
+    examples: Input[Artifacts.Examples],
+    prepared: Input[Artifacts.TransformGraph],
+    model: Input[Artifacts.Model],
+    model_run: Input[Artifacts.ModelRun],
+    recipe: Parameter[str],
+    evaluation: Output[Artifacts.ModelEvaluation],
+    blessing: Output[Artifacts.ModelBlessing],
+    served: Input[Artifacts.Model] = None,
+) -> None:
+    """Measures the task's metrics and baselines, and blesses the model if it meets the recipe's conditions."""
+    with contextlib.ExitStack() as stack:
+        loaded = stack.enter_context(opened(recipe))
+        inputs = [stack.enter_context(storage.fetched(one.uri)) for one in (examples, prepared, model_run)]
+        last = None if served is None else stack.enter_context(storage.fetched(served.uri)) / RUN
+        folder = stack.enter_context(storage.published(evaluation.uri))
+        verdict = steps.evaluate(loaded, *inputs, last, folder)
+    print(verdict.headline, flush=True)
+    for reason in verdict.against:
+        print(f"Not blessed: {reason}", flush=True)
+    evaluation.set_string_custom_property("result", verdict.headline)
+    blessing.set_int_custom_property("current_model_id", model.id)
+    blessing.set_string_custom_property("current_model", model.uri)
+    if served is not None:
+        blessing.set_int_custom_property("baseline_model_id", served.id)
+        blessing.set_string_custom_property("baseline_model", served.uri)
+    blessing.set_string_custom_property("against", "\n".join(verdict.against))
+    _bless(blessing, not verdict.against)
+
+
+@tfx.dsl.components.component
+def InfraValidator(model: Input[Artifacts.Model], blessing: Output[Artifacts.InfraBlessing]) -> None:  # noqa: N802
+    """Runs every signature on its examples, which come from the data, as a stock TensorFlow Serving would.
+
+    Raises:
+        CheckFailed: If the model does not load or gives other outputs.
+    """
+    with storage.fetched(model.uri) as folder:
+        serving.stock_check(folder / "Format-Serving")
+    _bless(blessing, True)
+
+
+@tfx.dsl.components.component
+def Pusher(  # noqa: N802
+    model: Input[Artifacts.Model],
+    blessing: Input[Artifacts.ModelBlessing],
+    infra_blessing: Input[Artifacts.InfraBlessing],
+    destination: Parameter[str],
+    pushed: Output[Artifacts.PushedModel],
+) -> None:
+    """Publishes a blessed model as the next version of a TensorFlow Serving base path, completely or not at all."""
+    is_blessed = all(one.get_int_custom_property(_BLESSED) == 1 for one in (blessing, infra_blessing))
+    pushed.set_int_custom_property("pushed", int(is_blessed))
+    fileio.makedirs(pushed.uri)
+    if not is_blessed:
+        print("Not pushed: the model is not blessed.", flush=True)
+        return
+    with storage.fetched(model.uri) as folder:
+        version = push.push(folder / "Format-Serving", destination)
+    print(f"Pushed: {version}", flush=True)
+    pushed.set_string_custom_property("pushed_destination", version)
+    pushed.set_string_custom_property("pushed_version", os.path.basename(version))
+
+
+@contextlib.contextmanager
+def opened(text: str) -> Iterator[Recipe]:
+    """Context manager of the recipe in a text that `recipes.dump` wrote; its name precedes it as a comment."""
+    first, _, _ = text.partition("\n")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"{first.removeprefix('# ')}.yaml")
+        path.write_text(text, encoding="utf-8")
+        yield recipes.load(path)
+
+
+def _split_statistics(statistics, split: str) -> statistics_pb2.DatasetFeatureStatisticsList:
+    return tfdv.load_stats_binary(os.path.join(statistics.uri, f"Split-{split}", "FeatureStats.pb"))
+
+
+def _served_statistics(served) -> statistics_pb2.DatasetFeatureStatisticsList:
+    return tfdv.load_stats_binary(os.path.join(served.uri, _STATISTICS))
+
+
+def _lines(split: str, result: anomalies_pb2.Anomalies) -> list[str]:
+    """Returns a line for each anomaly, with split and feature."""
+    about = [f"{split}: {result.dataset_anomaly_info.description}"] if result.HasField("dataset_anomaly_info") else []
+    return about + [
+        f"{split}: feature `{name}`: {reason.description}"
+        for name, info in sorted(result.anomaly_info.items())
+        for reason in info.reason
+    ]
+
+
+def _bless(blessing, is_blessed: bool) -> None:
+    """Marks a blessing as the stock components do: by a property, and a file of a telling name."""
+    blessing.set_int_custom_property(_BLESSED, int(is_blessed))
+    fileio.makedirs(blessing.uri)
+    names = {Artifacts.ModelBlessing: ("NOT_BLESSED", "BLESSED"), Artifacts.InfraBlessing: ("INFRA_NOT_BLESSED", "INFRA_BLESSED")}
+    with fileio.open(os.path.join(blessing.uri, names[type(blessing)][is_blessed]), "w") as file:
+        file.write("")

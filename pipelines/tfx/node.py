@@ -1,0 +1,110 @@
+"""Runs one node of a compiled pipeline in this process, whichever scheduler asks for it."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import absl.logging
+from ml_metadata.proto import metadata_store_pb2
+from tfx.orchestration import metadata
+from tfx.orchestration.local import runner_utils
+from tfx.orchestration.portable import launcher, partial_run_utils, runtime_parameter_utils
+from tfx.orchestration.portable.mlmd import context_lib, execution_lib
+from tfx.proto.orchestration import pipeline_pb2
+
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.lock import locked
+from ikelos.pipelines.tfx import components, steps
+from ikelos.pipelines.tfx.build import STATE
+
+Outcome = Literal["done", "cached", "skipped"]
+_RUN_ID = "pipeline-run-id"
+_STATES = {metadata_store_pb2.Execution.COMPLETE: "done", metadata_store_pb2.Execution.CACHED: "cached"}
+
+
+class NodeError(Exception):
+    """A node that did not end well."""
+
+
+def run(pipeline: pipeline_pb2.Pipeline, node_id: str, run_id: str) -> Outcome:
+    """Runs a node, unless it was done in this run before, or outputs of an earlier run are still valid.
+
+    A node that was killed may be run again with the same `run_id`: its outputs are written once. Nodes that share a
+    file of metadata run one after the other, as SQLite allows one writer.
+
+    Args:
+        pipeline: The compiled pipeline, left unchanged.
+        node_id: Id of the node.
+        run_id: Id of the run, the same for all of its nodes.
+
+    Returns:
+        `done`, `cached` if earlier outputs are taken, or `skipped` if the node is not part of a partial run.
+
+    Raises:
+        UserError: If there is no such node, or by what the node does.
+        NodeError: If an earlier node has no outputs in this run.
+    """
+    bound = pipeline_pb2.Pipeline()
+    bound.CopyFrom(pipeline)
+    node = _node(bound, node_id)
+    if node.execution_options.HasField("skip"):
+        return "skipped"
+    values = {_RUN_ID: run_id}
+    if STATE in node.parameters.parameters:
+        values[STATE] = _state(node)
+    runtime_parameter_utils.substitute_runtime_parameter(bound, values)
+    deployment = runner_utils.extract_local_deployment_config(bound)
+    which = deployment.metadata_connection_config.WhichOneof("connection_config")
+    connection = getattr(deployment.metadata_connection_config, which)
+    with _calm(), locked(Path(connection.sqlite.filename_uri).parent, wait=True):
+        if node.execution_options.run.perform_snapshot:
+            with metadata.Metadata(connection) as store:
+                partial_run_utils.snapshot(store, bound)
+        launcher.Launcher(
+            pipeline_node=node,
+            mlmd_connection=metadata.Metadata(connection),
+            pipeline_info=bound.pipeline_info,
+            pipeline_runtime_spec=bound.runtime_spec,
+            executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
+            custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
+        ).launch()
+        with metadata.Metadata(connection) as store:
+            return _outcome(store, node)
+
+
+def _node(pipeline: pipeline_pb2.Pipeline, node_id: str) -> Any:
+    found = {node.pipeline_node.node_info.id: node.pipeline_node for node in pipeline.nodes}
+    if node_id not in found:
+        raise UserError(f"NODE must be one of {', '.join(found)}. Received: {node_id}")
+    return found[node_id]
+
+
+def _state(node: Any) -> str:
+    """Returns the state of the source of the node's recipe."""
+    with components.opened(node.parameters.parameters["recipe"].field_value.string_value) as recipe:
+        return steps.state(recipe)
+
+
+def _outcome(store: metadata.Metadata, node: Any) -> Outcome:
+    """Returns what became of a node. TFX raises no error if a node lacks its inputs."""
+    contexts = context_lib.prepare_contexts(store, node.contexts)
+    executions = execution_lib.get_executions_associated_with_all_contexts(store, contexts)
+    states = [execution.last_known_state for execution in executions]
+    if len(states) != 1 or states[0] not in _STATES:
+        raise NodeError(f"{node.node_info.id} has no inputs in this run: did the nodes before it run?")
+    return _STATES[states[0]]  # type: ignore[return-value]
+
+
+@contextlib.contextmanager
+def _calm() -> Iterator[None]:
+    """Context manager within which TFX logs its errors only."""
+    before = absl.logging.get_verbosity(), logging.getLogger().level
+    absl.logging.set_verbosity(absl.logging.ERROR)
+    logging.getLogger().setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        absl.logging.set_verbosity(before[0])
+        logging.getLogger().setLevel(before[1])

@@ -1,0 +1,1 @@
+"""Proposes a schema from a recipe's examples."""

@@ -1,0 +1,184 @@
+"""The work of a pipeline's nodes, on local folders and without TFX.
+
+Each function reads the folders that earlier nodes wrote and writes one of its own. A model's weights are those of
+`ikelos run` with the same recipe: the data, its order and all phases are the same.
+"""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ikelos import serving
+from ikelos.pipelines import phases, runner
+from ikelos.pipelines import recipe as recipes
+from ikelos.pipelines import task as tasks
+from ikelos.pipelines.data import fingerprint, preparation, records
+from ikelos.pipelines.data.config import SPLITS
+from ikelos.pipelines.data.records import Records
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.folder import Folder
+from ikelos.pipelines.lock import locked
+from ikelos.pipelines.recipe import Recipe
+from ikelos.serving import files
+
+_FREE = ("recipe.yaml", "preprocessing", "models")
+"""What of a run's folder a pushed model needs to be evaluated again, on other data."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """Whether a model may be served.
+
+    Attributes:
+        headline: The model's figures beside the baselines', in one line.
+        against: Reasons why it must not be served; empty if it may.
+        figures: The measured values by name.
+    """
+
+    headline: str
+    against: tuple[str, ...]
+    figures: dict[str, Any]
+
+
+def read(recipe: Recipe, folder: Path) -> None:
+    """Reads the examples of the recipe's source into a folder, in their order, undecoded.
+
+    Raises:
+        UserError: If the source cannot be read.
+    """
+    source = tasks.of_recipe(recipe).preparation()
+    records.write(folder, {split: source.records(split) for split in SPLITS}, source.about())
+
+
+def state(recipe: Recipe) -> str:
+    """Returns a text that changes whenever the examples of the recipe's source change. Reads none of them."""
+    identity = json.dumps(tasks.of_recipe(recipe).preparation().identity(), sort_keys=True)
+    return fingerprint.sha256([identity.encode()])
+
+
+def prepare(recipe: Recipe, examples: Path, folder: Path) -> None:
+    """Prepares examples that `read` wrote: the fitted preprocessing, and the stores of `ikelos data`.
+
+    Raises:
+        UserError: If more of the examples are faulty than the recipe allows.
+    """
+    source = tasks.of_recipe(recipe).preparation().from_records(Records(examples))
+    copy(preparation.prepare(source).folder, folder)
+
+
+def train(recipe: Recipe, prepared: Path) -> Folder:
+    """Trains a model as `ikelos run` does, or continues where an earlier call was killed, and exports it.
+
+    Args:
+        recipe: The recipe.
+        prepared: Folder that `prepare` wrote.
+
+    Returns:
+        The folder of the run, without figures. It lies in the cache of Ikelos, and is the same for the same weights.
+
+    Raises:
+        UserError: If the recipe has `from`, which a pipeline does not support, or training fails.
+    """
+    if recipe.start is not None:
+        raise UserError(f"`from` must be null in a pipeline. Received: from={recipe.start}")
+    task = tasks.of_recipe(recipe)
+    data = preparation.opened(task.preparation(), prepared)
+    decided = runner.weights_sha256(recipe, data.splits)[:16]
+    folder = Folder(preparation.cache() / "pipelines" / f"{recipe.name}-{decided}")
+    with locked(folder.path, wait=True):
+        if not folder.preprocessing.is_dir():
+            unfinished = folder.preprocessing.with_name(folder.preprocessing.name + files.UNFINISHED)
+            shutil.rmtree(unfinished, ignore_errors=True)
+            shutil.copytree(prepared / "preprocessing", unfinished)
+            fingerprint.write(unfinished, {name: split.sha256() for name, split in data.splits.items()})
+            files.write(folder.recipe, recipes.dump(recipe))
+            files.finish(unfinished, folder.preprocessing)
+        started = runner.Started(recipe, folder, task, data.learned)
+        models = phases.train(task, data.learned, data.splits, folder.stage)
+        runner.save_models(started, models)
+        version = serving.newest(folder.export)
+        if version is None or serving.read_provenance(version) != runner.provenance(started):
+            runner.export_models(started, models)
+    return folder
+
+
+def evaluate(recipe: Recipe, examples: Path, prepared: Path, run: Path, served: Path | None, folder: Path) -> Verdict:
+    """Evaluates a trained model, writes its report, and compares it with the recipe's limit and the served model.
+
+    Args:
+        recipe: The recipe.
+        examples: Folder that `read` wrote.
+        prepared: Folder that `prepare` wrote.
+        run: Folder of the run that `train` returned.
+        served: Folder of the last blessed model's run; None if there is none.
+        folder: Folder for the report and the figures.
+
+    Returns:
+        The verdict.
+
+    Raises:
+        UserError: If the last blessed model is of another task.
+    """
+    task = tasks.of_recipe(recipe)
+    data = preparation.opened(task.preparation(), prepared)
+    started = runner.Started(recipe, Folder(run), task, data.learned)
+    stages = [stage.name for stage in task.stages(data.learned)]
+    models = phases.load_models(stages, started.folder.models)
+    results = runner.measure(started, data.splits, models, Folder(folder))
+    metric, blessing = task.metrics[0], recipe.config.pipeline.blessing
+    value, against = results["model"][metric.name], []
+    if blessing.worst is not None and metric.improves(blessing.worst, value):
+        limit = "at most" if metric.better == "less" else "at least"
+        against.append(
+            f"`{metric.name}` must be {limit} {metric.text(blessing.worst)} (pipeline.blessing.worst). "
+            f"Received: {metric.text(value)}"
+        )
+    if blessing.better_than_last and served is not None:
+        other = _remeasured(recipe, examples, served)[metric.name]
+        results["served"] = {metric.name: other}
+        if not metric.improves(value, other):
+            against.append(
+                f"`{metric.name}` must be better than that of the last blessed model on the same data, "
+                f"{metric.text(other)}. Received: {metric.text(value)}"
+            )
+    return Verdict(task.headline(results), tuple(against), results)
+
+
+def _remeasured(recipe: Recipe, examples: Path, served: Path) -> dict[str, Any]:
+    """Returns the figures of a served model on examples, measured as the recipe says."""
+    folder, plain = Folder(served), recipes.plain(recipe)
+    same = [f"{key}={json.dumps(plain[key])}" for key in ("data", "evaluation")]
+    other = recipes.load(folder.recipe, same)
+    if other.task != recipe.task:
+        raise UserError(f"`task` must be that of the last blessed model, {other.task}. Received: task={recipe.task}")
+    task = tasks.of_recipe(other)
+    source = task.preparation().taking_over(folder.preprocessing).from_records(Records(examples))
+    data = preparation.prepare(source)
+    models = phases.load_models([stage.name for stage in task.stages(data.learned)], folder.models)
+    return task.evaluate(data.learned, data.splits, models)
+
+
+def deliver(run: Folder, folder: Path) -> None:
+    """Copies what of a run's folder a pushed model needs to be evaluated again."""
+    folder.mkdir()
+    for name in _FREE:
+        copy(run.path / name, folder / name)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copies a file or folder; folders may exist. Within one file system, files become hard links."""
+    if source.is_dir():
+        shutil.copytree(source, target, copy_function=_link, dirs_exist_ok=True)
+    else:
+        _link(source, target)
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    target = Path(target)
+    target.unlink(missing_ok=True)
+    try:
+        target.hardlink_to(source)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(source, target)

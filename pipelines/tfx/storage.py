@@ -1,0 +1,63 @@
+"""Local folders for artifacts, wherever the pipeline's root is.
+
+An object store has no renaming and no flushing to disk. So nodes work on local folders, and this module copies them
+from and to the store. A file named `COMPLETE` is written last: without it, an artifact is half a copy.
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from ikelos.pipelines.errors import UserError
+
+COMPLETE = "COMPLETE"
+
+
+def is_local(uri: str) -> bool:
+    """Returns whether a location is a path of this machine's file system."""
+    return "://" not in uri
+
+
+@contextlib.contextmanager
+def fetched(uri: str) -> Iterator[Path]:
+    """Context manager of a local folder with the content of a folder that `published` wrote, for reading.
+
+    Raises:
+        UserError: If the folder was not written completely.
+    """
+    if is_local(uri):
+        if not Path(uri, COMPLETE).is_file():
+            raise _incomplete(uri)
+        yield Path(uri)
+        return
+    import fsspec
+
+    system, place = fsspec.core.url_to_fs(uri)
+    if not system.exists(f"{place}/{COMPLETE}"):
+        raise _incomplete(uri)
+    with tempfile.TemporaryDirectory() as folder:
+        system.get(f"{place.rstrip('/')}/", f"{folder}/", recursive=True)
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def published(uri: str) -> Iterator[Path]:
+    """Context manager of a local folder, whose content is in the folder `uri` afterwards, unless an error was raised."""
+    if is_local(uri):
+        folder = Path(uri)
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+        (folder / COMPLETE).touch()
+        return
+    import fsspec
+
+    system, place = fsspec.core.url_to_fs(uri)
+    with tempfile.TemporaryDirectory() as local:
+        yield Path(local)
+        system.put(f"{local}/", f"{place.rstrip('/')}/", recursive=True)
+        system.pipe_file(f"{place.rstrip('/')}/{COMPLETE}", b"")
+
+
+def _incomplete(uri: str) -> UserError:
+    return UserError(f"{uri} must be a complete artifact, with a file {COMPLETE}. Received: a folder without it")

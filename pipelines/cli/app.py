@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 import ikelos
-from ikelos.pipelines.cli import compare, data, doctor, evaluate, export, failures, listing, predict, recipe, run
+from ikelos.pipelines.cli import compare, data, doctor, evaluate, export, failures, listing, pipeline, predict, recipe, run
 from ikelos.pipelines.console import printable
 
 # Typer's usage errors are click's: an own copy of click in new versions, the package in old ones.
@@ -32,6 +32,8 @@ app.command("evaluate", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
 app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
 app.command("export", epilog=export.EXAMPLE)(export.export)
 app.command("predict", epilog=predict.EXAMPLE)(predict.predict)
+app.command("pipeline", epilog=pipeline.EXAMPLE)(pipeline.pipeline)
+app.command("node", epilog=pipeline.NODE_EXAMPLE)(pipeline.node)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 
 

@@ -20,10 +20,10 @@ def prepare(workdir: Path) -> None:
             cannot take), or another process is at work in it.
     """
     _check_name(workdir)
-    _try_to_write(workdir)
+    try_to_write(workdir)
     for name in ("stages", "report", "export"):
         if os.path.lexists(workdir / name):
-            _try_to_write(workdir / name)
+            try_to_write(workdir / name)
     with locked(workdir):
         pass
 
@@ -35,7 +35,12 @@ def _check_name(workdir: Path) -> None:
         raise UserError(f"the folder's path must be UTF-8, as TensorFlow takes no other. Received: {workdir}") from None
 
 
-def _try_to_write(folder: Path) -> None:
+def try_to_write(folder: Path) -> None:
+    """Makes a folder if need be, and tries to write to it.
+
+    Raises:
+        UserError: It cannot be made or written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as probe:

@@ -1,6 +1,7 @@
 """What TensorFlow and its libraries tell everybody on every start, kept from standard error."""
 
 import contextlib
+import importlib
 import logging
 import os
 import re
@@ -98,6 +99,20 @@ def load_runner() -> ModuleType:
         for name in ("absl", "tensorflow"):
             logging.getLogger(name).setLevel(logging.ERROR)
     return runner
+
+
+def load_pipelines(*names: str) -> list[ModuleType]:
+    """Imports modules of `ikelos.pipelines.tfx`, and with them TFX, in silence.
+
+    Raises:
+        UserError: TFX is not installed, or the system cannot load it.
+    """
+    from ikelos.pipelines.tfx import needs
+
+    needs.check()
+    load_runner()
+    with Progress("loading TFX"), warnings.catch_warnings(action="ignore"):
+        return [importlib.import_module(f"ikelos.pipelines.tfx.{name}") for name in names]
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:

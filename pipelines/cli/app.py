@@ -10,7 +10,19 @@ from typing import Annotated, Any
 import typer
 
 import ikelos
-from ikelos.pipelines.cli import compare, data, doctor, evaluate, export, failures, listing, pipeline, predict, recipe, run
+from ikelos.pipelines.cli import (
+    compare,
+    data,
+    doctor,
+    evaluate,
+    export,
+    failures,
+    listing,
+    pipeline,
+    predict,
+    recipe,
+    run,
+)
 from ikelos.pipelines.console import printable
 
 # Typer's usage errors are click's: an own copy of click in new versions, the package in old ones.

@@ -59,12 +59,6 @@ def pipeline(recipe: Recipe, place: Place, use_cache: bool = True) -> tfx.dsl.Pi
     if recipe.start is not None:
         raise UserError(f"`from` must be null in a pipeline. Received: from={recipe.start}")
     text = f"# {recipe.name}\n{recipes.dump(recipe)}"
-    kinds = tfx.types.standard_artifacts
-    served = tfx.dsl.Resolver(
-        strategy_class=tfx.dsl.experimental.LatestBlessedModelStrategy,
-        model=tfx.dsl.Channel(type=kinds.Model),
-        model_blessing=tfx.dsl.Channel(type=kinds.ModelBlessing),
-    ).with_id("ServedModel")
     state = tfx.dsl.experimental.RuntimeParameter(name=STATE, ptype=str, default="")
     examples = components.ExampleGen(recipe=text, state=state)
     statistics = tfx.components.StatisticsGen(examples=examples.outputs["examples"])
@@ -72,8 +66,8 @@ def pipeline(recipe: Recipe, place: Place, use_cache: bool = True) -> tfx.dsl.Pi
     validator = components.ExampleValidator(
         statistics=statistics.outputs["statistics"],
         schema=rules.outputs["schema"],
-        served=served.outputs["model"],
         recipe=text,
+        destination=place.destination,
     )
     prepared = components.Preparation(
         examples=examples.outputs["examples"],
@@ -94,8 +88,8 @@ def pipeline(recipe: Recipe, place: Place, use_cache: bool = True) -> tfx.dsl.Pi
         prepared=prepared.outputs["prepared"],
         model=trainer.outputs["model"],
         model_run=trainer.outputs["model_run"],
-        served=served.outputs["model"],
         recipe=text,
+        destination=place.destination,
     )
     infra = components.InfraValidator(model=trainer.outputs["model"])
     pusher = components.Pusher(
@@ -104,7 +98,7 @@ def pipeline(recipe: Recipe, place: Place, use_cache: bool = True) -> tfx.dsl.Pi
         infra_blessing=infra.outputs["blessing"],
         destination=place.destination,
     )
-    nodes = [served, examples, statistics, rules, validator, prepared, trainer, evaluator, infra, pusher]
+    nodes = [examples, statistics, rules, validator, prepared, trainer, evaluator, infra, pusher]
     connection = None
     if place.metadata is not None:
         place.metadata.parent.mkdir(parents=True, exist_ok=True)

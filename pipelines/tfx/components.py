@@ -20,7 +20,11 @@ from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.recipe import Recipe
 from ikelos.pipelines.tfx import push, steps, storage
 
-Input, Output, Parameter = tfx.dsl.components.InputArtifact, tfx.dsl.components.OutputArtifact, tfx.dsl.components.Parameter
+Input, Output, Parameter = (
+    tfx.dsl.components.InputArtifact,
+    tfx.dsl.components.OutputArtifact,
+    tfx.dsl.components.Parameter,
+)
 Artifacts = tfx.types.standard_artifacts
 SPLIT_NAMES = json.dumps(SPLITS)
 RUN = "run"
@@ -53,10 +57,10 @@ def ExampleValidator(  # noqa: N802
     statistics: Input[Artifacts.ExampleStatistics],
     schema: Input[Artifacts.Schema],
     recipe: Parameter[str],
+    destination: Parameter[str],
     anomalies: Output[Artifacts.ExampleAnomalies],
-    served: Input[Artifacts.Model] = None,
 ) -> None:
-    """Compares the statistics of all splits with the schema, and those of the training examples with earlier ones.
+    """Compares the statistics of all splits with the schema, and those of training with the served model's.
 
     Raises:
         UserError: If there are anomalies; the message lists them with their features.
@@ -64,13 +68,15 @@ def ExampleValidator(  # noqa: N802
     with fileio.open(os.path.join(schema.uri, "schema.pbtxt"), "r") as file:
         rules = text_format.Parse(file.read(), schema_pb2.Schema())
     with opened(recipe) as loaded:
-        for limit in loaded.config.pipeline.drift:
-            feature = tfdv.get_feature(rules, limit.feature)
-            feature.drift_comparator.jensen_shannon_divergence.threshold = limit.distance
+        limits = loaded.config.pipeline.drift
+    for limit in limits:
+        feature = tfdv.get_feature(rules, limit.feature)
+        feature.drift_comparator.jensen_shannon_divergence.threshold = limit.distance
+    served = push.served(destination) if limits else None
     lines = []
     for split in SPLITS:
         found = _split_statistics(statistics, split)
-        before = _served_statistics(served) if served is not None and split == "train" else None
+        before = tfdv.load_stats_binary(f"{served}/{_STATISTICS}") if served and split == "train" else None
         result = tfdv.validate_statistics(found, rules, previous_statistics=before)
         place = os.path.join(anomalies.uri, f"Split-{split}")
         fileio.makedirs(place)
@@ -128,15 +134,20 @@ def Evaluator(  # noqa: N802
     model: Input[Artifacts.Model],
     model_run: Input[Artifacts.ModelRun],
     recipe: Parameter[str],
+    destination: Parameter[str],
     evaluation: Output[Artifacts.ModelEvaluation],
     blessing: Output[Artifacts.ModelBlessing],
-    served: Input[Artifacts.Model] = None,
 ) -> None:
-    """Measures the task's metrics and baselines, and blesses the model if it meets the recipe's conditions."""
+    """Measures the task's metrics and baselines, and blesses the model if it meets the recipe's conditions.
+
+    The model to beat is the newest one in `destination`. It is no input, as the verdict on a model must not change, and
+    the model must not be evaluated again, once it is served itself.
+    """
+    served = push.served(destination)
     with contextlib.ExitStack() as stack:
         loaded = stack.enter_context(opened(recipe))
         inputs = [stack.enter_context(storage.fetched(one.uri)) for one in (examples, prepared, model_run)]
-        last = None if served is None else stack.enter_context(storage.fetched(served.uri)) / RUN
+        last = None if served is None else stack.enter_context(storage.fetched(served)) / RUN
         folder = stack.enter_context(storage.published(evaluation.uri))
         verdict = steps.evaluate(loaded, *inputs, last, folder)
     print(verdict.headline, flush=True)
@@ -146,8 +157,7 @@ def Evaluator(  # noqa: N802
     blessing.set_int_custom_property("current_model_id", model.id)
     blessing.set_string_custom_property("current_model", model.uri)
     if served is not None:
-        blessing.set_int_custom_property("baseline_model_id", served.id)
-        blessing.set_string_custom_property("baseline_model", served.uri)
+        blessing.set_string_custom_property("baseline_model", served)
     blessing.set_string_custom_property("against", "\n".join(verdict.against))
     _bless(blessing, not verdict.against)
 
@@ -180,7 +190,7 @@ def Pusher(  # noqa: N802
         print("Not pushed: the model is not blessed.", flush=True)
         return
     with storage.fetched(model.uri) as folder:
-        version = push.push(folder / "Format-Serving", destination)
+        version = push.push(folder / "Format-Serving", destination, model.uri)
     print(f"Pushed: {version}", flush=True)
     pushed.set_string_custom_property("pushed_destination", version)
     pushed.set_string_custom_property("pushed_version", os.path.basename(version))
@@ -200,10 +210,6 @@ def _split_statistics(statistics, split: str) -> statistics_pb2.DatasetFeatureSt
     return tfdv.load_stats_binary(os.path.join(statistics.uri, f"Split-{split}", "FeatureStats.pb"))
 
 
-def _served_statistics(served) -> statistics_pb2.DatasetFeatureStatisticsList:
-    return tfdv.load_stats_binary(os.path.join(served.uri, _STATISTICS))
-
-
 def _lines(split: str, result: anomalies_pb2.Anomalies) -> list[str]:
     """Returns a line for each anomaly, with split and feature."""
     about = [f"{split}: {result.dataset_anomaly_info.description}"] if result.HasField("dataset_anomaly_info") else []
@@ -218,6 +224,9 @@ def _bless(blessing, is_blessed: bool) -> None:
     """Marks a blessing as the stock components do: by a property, and a file of a telling name."""
     blessing.set_int_custom_property(_BLESSED, int(is_blessed))
     fileio.makedirs(blessing.uri)
-    names = {Artifacts.ModelBlessing: ("NOT_BLESSED", "BLESSED"), Artifacts.InfraBlessing: ("INFRA_NOT_BLESSED", "INFRA_BLESSED")}
+    names = {
+        Artifacts.ModelBlessing: ("NOT_BLESSED", "BLESSED"),
+        Artifacts.InfraBlessing: ("INFRA_NOT_BLESSED", "INFRA_BLESSED"),
+    }
     with fileio.open(os.path.join(blessing.uri, names[type(blessing)][is_blessed]), "w") as file:
         file.write("")

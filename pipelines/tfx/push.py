@@ -1,32 +1,73 @@
-"""Publishes a model as the next version of a TensorFlow Serving base path."""
+"""Publishes a model as the next version of a TensorFlow Serving base path, and finds the one that is served."""
 
+import json
 import posixpath
 from pathlib import Path
+from typing import Any
 
 from ikelos.pipelines.tfx import steps, storage
+from ikelos.serving import newest
+from ikelos.serving.examples import EXTRA
 from ikelos.serving.incoming import incoming, publish
 
 _GRAPH = "saved_model.pb"
 """File without which a server does not take a folder for a model."""
+_SOURCE = f"{EXTRA}/ikelos_artifact.json"
+"""File of a version that names the artifact from which it was pushed."""
 
 
-def push(model: Path, destination: str) -> str:
-    """Copies a SavedModel to the next version of a base path, and returns the version's place.
+def push(model: Path, destination: str, source: str) -> str:
+    """Copies a SavedModel to the next version of a base path.
 
     On a file system the version appears by a renaming. An object store has none: there the graph is copied last, as a
     server loads no folder without it.
+
+    Args:
+        model: Folder of the SavedModel.
+        destination: Base path.
+        source: URI of the artifact `Model`, which is noted in the version.
+
+    Returns:
+        The place of the version.
     """
+    note = json.dumps({"model": source}) + "\n"
     if storage.is_local(destination):
         with incoming(Path(destination)) as folder:
             steps.copy(model, folder / "model")
+            (folder / "model" / _SOURCE).write_text(note, encoding="utf-8")
             return str(publish(folder / "model", Path(destination)))
+    system, base = _opened(destination)
+    version = f"{base}/{_newest(system, base) + 1}"
+    paths = sorted(path.relative_to(model) for path in model.rglob("*") if path.is_file() and path.name != _GRAPH)
+    system.pipe_file(f"{version}/{_SOURCE}", note.encode())
+    for path in (*paths, Path(_GRAPH)):
+        system.put_file(str(model / path), f"{version}/{path.as_posix()}")
+    return f"{destination.rstrip('/')}/{posixpath.basename(version)}"
+
+
+def served(destination: str) -> str | None:
+    """Returns the URI of the artifact `Model` that the newest version in a base path came from; None without version."""
+    if storage.is_local(destination):
+        version = newest(Path(destination))
+        return None if version is None else json.loads((version / _SOURCE).read_text(encoding="utf-8"))["model"]
+    system, base = _opened(destination)
+    number = _newest(system, base)
+    return json.loads(system.cat_file(f"{base}/{number}/{_SOURCE}"))["model"] if number else None
+
+
+def _opened(destination: str) -> tuple[Any, str]:
     import fsspec
 
     system, base = fsspec.core.url_to_fs(destination)
-    base = base.rstrip("/")
-    names = [posixpath.basename(path.rstrip("/")) for path in system.ls(base, detail=False)] if system.exists(base) else []
-    version = max((int(name) for name in names if name.isdecimal()), default=0) + 1
-    paths = sorted(path.relative_to(model) for path in model.rglob("*") if path.is_file() and path.name != _GRAPH)
-    for path in (*paths, Path(_GRAPH)):
-        system.put_file(str(model / path), f"{base}/{version}/{path.as_posix()}")
-    return f"{destination.rstrip('/')}/{version}"
+    return system, base.rstrip("/")
+
+
+def _newest(system: Any, base: str) -> int:
+    """Returns the highest version that a server can load, 0 if there is none."""
+    system.invalidate_cache()
+    names = (
+        [posixpath.basename(path.rstrip("/")) for path in system.ls(base, detail=False)] if system.exists(base) else []
+    )
+    return max(
+        (int(name) for name in names if name.isdecimal() and system.exists(f"{base}/{name}/{_GRAPH}")), default=0
+    )

@@ -10,8 +10,12 @@ from pathlib import Path
 import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
-from tfx import v1 as tfx
 from tfx.dsl.io import fileio
+from tfx.v1.components import FnArgs
+from tfx.v1.dsl.components import InputArtifact as Input
+from tfx.v1.dsl.components import OutputArtifact as Output
+from tfx.v1.dsl.components import Parameter, component
+from tfx.v1.types import standard_artifacts
 
 from ikelos import serving
 from ikelos.pipelines import recipe as recipes
@@ -20,12 +24,6 @@ from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.recipe import Recipe
 from ikelos.pipelines.tfx import push, steps, storage
 
-Input, Output, Parameter = (
-    tfx.dsl.components.InputArtifact,
-    tfx.dsl.components.OutputArtifact,
-    tfx.dsl.components.Parameter,
-)
-Artifacts = tfx.types.standard_artifacts
 SPLIT_NAMES = json.dumps(SPLITS)
 RUN = "run"
 """Folder in the artifact `Model` with what of the run the model can be evaluated again by."""
@@ -34,8 +32,8 @@ _STATISTICS = "statistics.pb"
 _BLESSED = "blessed"
 
 
-@tfx.dsl.components.component
-def ExampleGen(recipe: Parameter[str], state: Parameter[str], examples: Output[Artifacts.Examples]) -> None:  # noqa: N802
+@component
+def ExampleGen(recipe: Parameter[str], state: Parameter[str], examples: Output[standard_artifacts.Examples]) -> None:  # noqa: N802
     """Reads the examples of the recipe's source. `state` identifies them: with a new one, they are read again."""
     with opened(recipe) as loaded, storage.published(examples.uri) as folder:
         steps.read(loaded, folder)
@@ -44,21 +42,21 @@ def ExampleGen(recipe: Parameter[str], state: Parameter[str], examples: Output[A
     examples.set_string_custom_property("state", state)
 
 
-@tfx.dsl.components.component
-def SchemaImporter(text: Parameter[str], schema: Output[Artifacts.Schema]) -> None:  # noqa: N802
+@component
+def SchemaImporter(text: Parameter[str], schema: Output[standard_artifacts.Schema]) -> None:  # noqa: N802
     """Writes the curated schema, a text in protobuf's format."""
     fileio.makedirs(schema.uri)
     with fileio.open(os.path.join(schema.uri, "schema.pbtxt"), "w") as file:
         file.write(text)
 
 
-@tfx.dsl.components.component
+@component
 def ExampleValidator(  # noqa: N802
-    statistics: Input[Artifacts.ExampleStatistics],
-    schema: Input[Artifacts.Schema],
+    statistics: Input[standard_artifacts.ExampleStatistics],
+    schema: Input[standard_artifacts.Schema],
     recipe: Parameter[str],
     destination: Parameter[str],
-    anomalies: Output[Artifacts.ExampleAnomalies],
+    anomalies: Output[standard_artifacts.ExampleAnomalies],
 ) -> None:
     """Compares the statistics of all splits with the schema, and those of training with the served model's.
 
@@ -88,13 +86,13 @@ def ExampleValidator(  # noqa: N802
         raise UserError("\n".join(["The examples must agree with the schema. Received:", *lines]))
 
 
-@tfx.dsl.components.component
+@component
 def Preparation(  # noqa: N802
-    examples: Input[Artifacts.Examples],
-    statistics: Input[Artifacts.ExampleStatistics],
-    anomalies: Input[Artifacts.ExampleAnomalies],
+    examples: Input[standard_artifacts.Examples],
+    statistics: Input[standard_artifacts.ExampleStatistics],
+    anomalies: Input[standard_artifacts.ExampleAnomalies],
     recipe: Parameter[str],
-    prepared: Output[Artifacts.TransformGraph],
+    prepared: Output[standard_artifacts.TransformGraph],
 ) -> None:
     """Prepares the examples, once they are validated: the fitted preprocessing, and stores that are read by index."""
     with (
@@ -106,7 +104,7 @@ def Preparation(  # noqa: N802
         (folder / _STATISTICS).write_bytes(_split_statistics(statistics, "train").SerializeToString())
 
 
-def run_fn(arguments: tfx.components.FnArgs) -> None:
+def run_fn(arguments: FnArgs) -> None:
     """Trains the model; called by the stock Trainer.
 
     A run that was killed is continued: its folder, in the cache of Ikelos, is that of the same recipe and data.
@@ -127,16 +125,16 @@ def run_fn(arguments: tfx.components.FnArgs) -> None:
             steps.copy(run.path, folder)
 
 
-@tfx.dsl.components.component
+@component
 def Evaluator(  # noqa: N802
-    examples: Input[Artifacts.Examples],
-    prepared: Input[Artifacts.TransformGraph],
-    model: Input[Artifacts.Model],
-    model_run: Input[Artifacts.ModelRun],
+    examples: Input[standard_artifacts.Examples],
+    prepared: Input[standard_artifacts.TransformGraph],
+    model: Input[standard_artifacts.Model],
+    model_run: Input[standard_artifacts.ModelRun],
     recipe: Parameter[str],
     destination: Parameter[str],
-    evaluation: Output[Artifacts.ModelEvaluation],
-    blessing: Output[Artifacts.ModelBlessing],
+    evaluation: Output[standard_artifacts.ModelEvaluation],
+    blessing: Output[standard_artifacts.ModelBlessing],
 ) -> None:
     """Measures the task's metrics and baselines, and blesses the model if it meets the recipe's conditions.
 
@@ -162,8 +160,8 @@ def Evaluator(  # noqa: N802
     _bless(blessing, not verdict.against)
 
 
-@tfx.dsl.components.component
-def InfraValidator(model: Input[Artifacts.Model], blessing: Output[Artifacts.InfraBlessing]) -> None:  # noqa: N802
+@component
+def InfraValidator(model: Input[standard_artifacts.Model], blessing: Output[standard_artifacts.InfraBlessing]) -> None:  # noqa: N802
     """Runs every signature on its examples, which come from the data, as a stock TensorFlow Serving would.
 
     Raises:
@@ -174,13 +172,13 @@ def InfraValidator(model: Input[Artifacts.Model], blessing: Output[Artifacts.Inf
     _bless(blessing, True)
 
 
-@tfx.dsl.components.component
+@component
 def Pusher(  # noqa: N802
-    model: Input[Artifacts.Model],
-    blessing: Input[Artifacts.ModelBlessing],
-    infra_blessing: Input[Artifacts.InfraBlessing],
+    model: Input[standard_artifacts.Model],
+    blessing: Input[standard_artifacts.ModelBlessing],
+    infra_blessing: Input[standard_artifacts.InfraBlessing],
     destination: Parameter[str],
-    pushed: Output[Artifacts.PushedModel],
+    pushed: Output[standard_artifacts.PushedModel],
 ) -> None:
     """Publishes a blessed model as the next version of a TensorFlow Serving base path, completely or not at all."""
     is_blessed = all(one.get_int_custom_property(_BLESSED) == 1 for one in (blessing, infra_blessing))
@@ -224,9 +222,7 @@ def _bless(blessing, is_blessed: bool) -> None:
     """Marks a blessing as the stock components do: by a property, and a file of a telling name."""
     blessing.set_int_custom_property(_BLESSED, int(is_blessed))
     fileio.makedirs(blessing.uri)
-    names = {
-        Artifacts.ModelBlessing: ("NOT_BLESSED", "BLESSED"),
-        Artifacts.InfraBlessing: ("INFRA_NOT_BLESSED", "INFRA_BLESSED"),
-    }
-    with fileio.open(os.path.join(blessing.uri, names[type(blessing)][is_blessed]), "w") as file:
+    prefix = "INFRA_" if isinstance(blessing, standard_artifacts.InfraBlessing) else ""
+    name = f"{prefix}BLESSED" if is_blessed else f"{prefix}NOT_BLESSED"
+    with fileio.open(os.path.join(blessing.uri, name), "w") as file:
         file.write("")

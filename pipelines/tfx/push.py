@@ -46,13 +46,20 @@ def push(model: Path, destination: str, source: str) -> str:
 
 
 def served(destination: str) -> str | None:
-    """Returns the URI of the artifact `Model` that the newest version in a base path came from; None without version."""
-    if storage.is_local(destination):
-        version = newest(Path(destination))
-        return None if version is None else json.loads((version / _SOURCE).read_text(encoding="utf-8"))["model"]
-    system, base = _opened(destination)
-    number = _newest(system, base)
-    return json.loads(system.cat_file(f"{base}/{number}/{_SOURCE}"))["model"] if number else None
+    """Returns the URI of the artifact `Model` from which the newest version in a base path was pushed.
+
+    None if there is no version, or the newest one does not come from a pipeline.
+    """
+    try:
+        if storage.is_local(destination):
+            version = newest(Path(destination))
+            note = "" if version is None else (version / _SOURCE).read_text(encoding="utf-8")
+        else:
+            system, base = _opened(destination)
+            note = system.cat_file(f"{base}/{_newest(system, base)}/{_SOURCE}")
+    except FileNotFoundError:
+        return None
+    return json.loads(note)["model"] if note else None
 
 
 def _opened(destination: str) -> tuple[Any, str]:

@@ -144,10 +144,10 @@ def Evaluator(  # noqa: N802
     served = push.served(destination)
     with contextlib.ExitStack() as stack:
         loaded = stack.enter_context(opened(recipe))
-        inputs = [stack.enter_context(storage.fetched(one.uri)) for one in (examples, prepared, model_run)]
+        source, data, run = (stack.enter_context(storage.fetched(one.uri)) for one in (examples, prepared, model_run))
         last = None if served is None else stack.enter_context(storage.fetched(served)) / RUN
         folder = stack.enter_context(storage.published(evaluation.uri))
-        verdict = steps.evaluate(loaded, *inputs, last, folder)
+        verdict = steps.evaluate(loaded, source, data, run, last, folder)
     print(verdict.headline, flush=True)
     for reason in verdict.against:
         print(f"Not blessed: {reason}", flush=True)

@@ -19,8 +19,8 @@ def check() -> None:
     numbers = tuple(int(part) for part in found.split()[-1].split(".")[:2] if part.isdecimal())
     if not found.startswith("glibc") or numbers < _OLDEST_GLIBC:
         raise UserError(
-            "TFX needs glibc 2.39 or later, as in Debian 13 or Ubuntu 24.04, or a container of these (docs/pipelines.md). "
-            f"Received: {found}"
+            "TFX must have glibc 2.39 or later, as Debian 13 and Ubuntu 24.04 have, in a container if need be "
+            f"(docs/pipelines.md). Received: {found}"
         )
     if importlib.util.find_spec("tfx") is None:
         raise UserError("Pipelines need TFX: pip install 'ikelos[tfx]'")

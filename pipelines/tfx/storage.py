@@ -43,7 +43,7 @@ def fetched(uri: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def published(uri: str) -> Iterator[Path]:
-    """Context manager of a local folder, whose content is in the folder `uri` afterwards, unless an error was raised."""
+    """Context manager of a local folder whose content is in the folder `uri` afterwards, if no error was raised."""
     if is_local(uri):
         folder = Path(uri)
         folder.mkdir(parents=True, exist_ok=True)

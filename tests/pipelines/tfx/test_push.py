@@ -1,0 +1,49 @@
+import pytest
+
+from ikelos.pipelines.tfx import push
+
+
+@pytest.fixture
+def model(tmp_path):
+    folder = tmp_path / "model"
+    (folder / "assets.extra").mkdir(parents=True)
+    (folder / "variables").mkdir()
+    (folder / "saved_model.pb").write_bytes(b"graph")
+    (folder / "variables" / "variables.index").write_bytes(b"weights")
+    return folder
+
+
+@pytest.fixture(params=["a file system", "an object store"])
+def base(request, tmp_path):
+    return str(tmp_path / "served") if request.param == "a file system" else f"memory://{tmp_path.name}/served"
+
+
+def test_versions_count_up_and_name_their_artifact(model, base):
+    assert push.served(base) is None
+    assert push.push(model, base, "artifacts/1") == f"{base}/1"
+    assert push.served(base) == "artifacts/1"
+    assert push.push(model, base, "artifacts/2") == f"{base}/2"
+    assert push.served(base) == "artifacts/2"
+
+
+def test_a_version_in_a_store_shows_its_graph_last(model, tmp_path, monkeypatch):
+    import fsspec
+
+    system = fsspec.filesystem("memory")
+    written, put, pipe = [], system.put_file, system.pipe_file
+    monkeypatch.setattr(type(system), "put_file", lambda self, a, b: (written.append(b), put(a, b)))
+    monkeypatch.setattr(type(system), "pipe_file", lambda self, a, b: (written.append(a), pipe(a, b)))
+    base = f"memory://{tmp_path.name}/last"
+    version = push.push(model, base, "artifacts/1").removeprefix("memory:/")
+    assert len(written) == 3
+    assert written[-1].endswith("/1/saved_model.pb")
+    system.rm(f"{version}/saved_model.pb")  # as if the copy had been killed before
+    assert push.served(base) is None
+    assert push.push(model, base, "artifacts/2") == f"{base}/1"
+    assert push.served(base) == "artifacts/2"
+
+
+def test_a_version_that_is_not_from_a_pipeline_is_not_compared(model, tmp_path):
+    (tmp_path / "served").mkdir()
+    model.rename(tmp_path / "served" / "7")
+    assert push.served(str(tmp_path / "served")) is None

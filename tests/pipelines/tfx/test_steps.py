@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+
+from ikelos import serving
+from ikelos.pipelines import runner, trained
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.folder import Folder
+from ikelos.pipelines.tfx import steps
+from ikelos.pipelines.training import checkpoint
+
+
+def weights(run):
+    found = {}
+    for stage in sorted(path.name for path in run.stages.iterdir()):
+        with np.load(checkpoint.newest(run.checkpoints(stage))) as file:
+            found |= {f"{stage}/{name}": file[name].tobytes() for name in file.files if name != "about"}
+    return found
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["language_modeling", *(pytest.param(f"image_generation_{name}", marks=pytest.mark.slow) for name in ("vae", "gan"))],
+)
+def test_weights_are_those_of_a_run(shrunk, through, tmp_path, name):
+    recipe = shrunk(name, "training.deterministic=true")
+    runner.run(recipe, tmp_path / "run")
+    run = Folder(through(recipe)["run"])
+    assert len(weights(run)) > 5
+    assert weights(run) == weights(Folder(tmp_path / "run"))
+    notes = [serving.read_provenance(serving.newest(folder / "export")) for folder in (run.path, tmp_path / "run")]
+    assert notes[0]["recipe"] == notes[1]["recipe"]
+    assert trained.load(run.path).model.count_params()
+
+
+def verdict(recipe, folders, served=None):
+    return steps.evaluate(
+        recipe, folders["examples"], folders["prepared"], folders["run"], served, folders["evaluation"]
+    )
+
+
+def test_a_model_must_reach_the_limit(points, through):
+    recipe = points("pipeline.blessing.worst=0.0")
+    folders = through(recipe)
+    assert verdict(recipe, folders).against == ()
+    value = verdict(recipe, folders).figures["model"]["accuracy"]
+    (against,) = verdict(points(f"pipeline.blessing.worst={value + 0.001}"), folders).against
+    assert against.startswith("`accuracy` must be at least ")
+    assert against.endswith(f"(pipeline.blessing.worst). Received: {value:.1%}")
+    assert (folders["evaluation"] / "report" / "report.html").is_file()
+
+
+def test_a_model_must_beat_the_served_one_on_the_same_data(points, through, tmp_path, monkeypatch):
+    folders, served = through(points()), tmp_path / "served"
+    steps.deliver(Folder(folders["run"]), served)
+    against = verdict(points(), folders, served).against
+    assert [reason.partition(" on the same data")[0] for reason in against] == [
+        "`accuracy` must be better than that of the last blessed model"
+    ]
+    assert verdict(points("pipeline.blessing.better_than_last=false"), folders, served).against == ()
+    monkeypatch.setattr(steps, "_remeasured", lambda *_: {"accuracy": 0.0})
+    assert verdict(points(), folders, served).against == ()
+
+
+def test_the_served_model_is_measured_with_its_own_vocabulary(tiny, through, tmp_path):
+    recipe, served = tiny("training.steps=6"), tmp_path / "served"
+    earlier = through(recipe, "earlier")
+    steps.deliver(Folder(earlier["run"]), served)
+    expected = verdict(recipe, earlier).figures["model"]["nats_per_character"]
+    (tmp_path / "data" / "train.txt").write_text("0123456789 " * 100)
+    (against,) = verdict(recipe, through(recipe), served).against
+    assert f"on the same data, {expected:.3f}. Received:" in against
+
+
+
+
+def test_the_state_of_a_source_changes_with_it(tiny, tmp_path):
+    recipe = tiny()
+    before = steps.state(recipe)
+    assert steps.state(recipe) == before
+    (tmp_path / "data" / "train.txt").write_text("other words. " * 100)
+    assert steps.state(recipe) != before
+
+
+def test_a_pipeline_begins_with_no_other_run(points, through, finished, tmp_path):
+    with pytest.raises(UserError, match=r"`from` must be null in a pipeline\. Received: from="):
+        through(points(f"from={finished}"))

@@ -14,7 +14,7 @@ EXAMPLE = (
 
 def evaluate(workdir: RunFolder, overrides: Overrides = None) -> None:
     """Evaluate the model of a finished run, on its own or on other data, beside its baselines."""
-    folders.check_run(workdir)
+    folders.check_run(workdir, overrides or [])
     folders.prepare(workdir)
     with folders.named(workdir):
         written = load_runner().evaluate(workdir, overrides or [])

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ikelos.pipelines.cli.failures import reason
@@ -20,10 +20,12 @@ def prepare(workdir: Path) -> None:
             cannot take), or another process is at work in it.
     """
     _check_name(workdir)
-    _try_to_write(workdir)
-    for name in ("stages", "report", "export"):
-        if os.path.lexists(workdir / name):
-            _try_to_write(workdir / name)
+    check_writable(workdir)
+    folder = Folder(workdir)
+    # All folders that a phase writes to. The preprocessing is written once, and renamed when it is complete.
+    for part in (folder.stages, folder.models, folder.evaluations, folder.report, folder.export):
+        if os.path.lexists(part):
+            check_writable(part)
     with locked(workdir):
         pass
 
@@ -35,7 +37,12 @@ def _check_name(workdir: Path) -> None:
         raise UserError(f"the folder's path must be UTF-8, as TensorFlow takes no other. Received: {workdir}") from None
 
 
-def _try_to_write(folder: Path) -> None:
+def check_writable(folder: Path) -> None:
+    """Makes a folder, unless it exists, and checks that a file can be written to it.
+
+    Raises:
+        UserError: If it cannot be made or written: no permission, a file in the way, or a full disk.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as probe:
@@ -46,18 +53,18 @@ def _try_to_write(folder: Path) -> None:
         raise UserError(f"cannot write to the folder {folder}: {reason(error)}") from error
 
 
-def check_run(workdir: Path) -> None:
-    """Checks that a run was made in this folder.
+def check_run(workdir: Path, overrides: Sequence[str] = ()) -> None:
+    """Checks that a run was made in this folder, and that it can be evaluated with these overrides.
 
     Raises:
-        UserError: The folder or its recipe is missing, or the recipe is invalid.
+        UserError: If the folder or its recipe is missing, or the recipe or an override is invalid.
     """
     # Not at the top, for the sake of `ikelos --help`: pydantic takes longer to import than all the rest.
-    from ikelos.pipelines import recipe as recipes
+    from ikelos.pipelines import continuation
 
     folder = Folder(workdir)
     folder.check()
-    recipes.load(folder.recipe)
+    continuation.load_to_evaluate(folder, overrides)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from ikelos.pipelines.cli.quiet import load_comparison, load_runner
 from ikelos.pipelines.cli.written import print_written
 from ikelos.pipelines.console import console, shown
 from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.folder import Folder
 
 EXAMPLE = (
     "Example: [bold]ikelos run language_modeling --set training.steps=20 --workdir runs/small[/bold]"
@@ -20,6 +21,9 @@ EXAMPLE = (
     "\n\nWrites to its folder: recipe.yaml, preprocessing/, stages/ (checkpoints, TensorBoard), models/ (for Keras), "
     "evaluation.json, report/report.html and export/VERSION/. With --seeds, a run in seed-N/ for each, and comparison/."
 )
+
+_COMPARISON = "comparison"
+"""Name of the folder, beside those of the seeds, with the page about all of them."""
 
 
 def run(
@@ -35,6 +39,7 @@ def run(
 ) -> None:
     """Run a recipe: prepare the data, train, evaluate, export, report."""
     # Not at the top, for the sake of `ikelos --help`: pydantic takes longer to import than all the rest.
+    from ikelos.pipelines import continuation
     from ikelos.pipelines import recipe as recipes
 
     loaded = recipes.load(recipe, overrides or [])
@@ -45,8 +50,11 @@ def run(
         folder / f"seed-{seed}": recipes.load(recipe, [*(overrides or []), *_seeding(loaded, seed)]) for seed in numbers
     }
     runs = runs or {folder: loaded}
-    for place in runs:
+    for place, seeded in runs.items():
+        continuation.check_same_run(seeded, Folder(place))
         folders.prepare(place)
+    if len(runs) > 1:
+        folders.check_writable(folder / _COMPARISON)
     about = f": {shown(loaded.description)}" if loaded.description else ""
     console().print(f"[bold]{shown(loaded.name)}[/bold] in {shown(folder)}{about}", soft_wrap=True)
     for place, seeded in runs.items():
@@ -57,7 +65,7 @@ def run(
         print_written(written)
     if len(numbers) > 1:
         console().print("\n[bold]All seeds[/bold]")
-        compare.show(load_comparison().compare(list(runs), folder / "comparison"))
+        compare.show(load_comparison().compare(list(runs), folder / _COMPARISON))
 
 
 def _numbers(seeds: str) -> list[int]:

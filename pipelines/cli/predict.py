@@ -117,7 +117,7 @@ def find_version(path: Path) -> Path:
     """
     if not path.is_dir():
         raise UserError(
-            f"PATH must be a SavedModel's folder, or one that holds it. Received: {path}, which is no folder"
+            f"PATH must be a SavedModel's folder, or one that holds it. Received: {path}, which is not a folder"
         )
     if (path / "saved_model.pb").is_file():
         return path

@@ -69,7 +69,7 @@ def open_tfds(source: Source) -> Any:
         with _quiet(), contextlib.redirect_stderr(io.StringIO()):
             if is_folder:
                 return tfds.builder_from_directory(os.path.expanduser(name))
-            return tfds.builder(name, data_dir=source.data_dir)
+            return tfds.builder(name, data_dir=source.data_dir and os.path.expanduser(source.data_dir))
     except ImportError as error:
         raise UserError(f"data set {name!r} needs a package that is not installed: {_first_line(error)}") from error
     except (ValueError, AssertionError, OSError) as error:

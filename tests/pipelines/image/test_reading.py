@@ -1,3 +1,5 @@
+import pathlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -59,6 +61,13 @@ def test_a_data_set_by_name_in_either_format(toy_data_set, file_format):
     assert [image.label for image in whole] == [(shade - 5) // 10 % 2 for shade in shades]
     for start in range(6):
         assert list(found.images("train", start)) == whole[start:]
+
+
+def test_the_data_set_may_lie_in_the_home_folder(toy_data_set, monkeypatch):
+    folder = pathlib.Path(toy_data_set())
+    monkeypatch.setenv("HOME", str(folder.parent))
+    source = ImageSource(tfds="ikelos_toy", splits=SPLITS, data_dir=f"~/{folder.name}")
+    assert Reader(source).size("train") == Size(5, "examples")
 
 
 def test_without_classes_a_data_set_tells_none(toy_data_set):

@@ -142,9 +142,8 @@ def choose(
     """
     choice = explain(op_name, dtype, shape, device, implementation, **sizes)
     if choice.implementation != "native" and _requested(implementation) == "native":
-        raise ValueError(
-            f"`implementation` must not be 'native' for {op_name}: {choice.reason}. Received: implementation='native'"
-        )
+        by = "implementation='native'" if implementation is not None else "kernels.use('native')"
+        raise ValueError(f"`implementation` must be 'reference' for {op_name}: {choice.reason}. Received: {by}")
     return choice.implementation
 
 
@@ -178,7 +177,7 @@ def explain(
         >>> print(kernels.explain("rms_norm", dtype="float16"))
         reference: the native kernel takes float32 and bfloat16, not float16
     """
-    requested, setting = _requested(implementation), _environment_setting()
+    requested, setting = _requested(implementation), environment_setting()
     _check_sizes(op_name, sizes)
     if requested == "reference":
         by = "argument implementation" if implementation else "scope kernels.use"
@@ -214,7 +213,7 @@ def status() -> dict[str, object]:
         `built_for` and `running`, TensorFlow versions; `loaded`; `isa`, the instruction set in use or None; `reason`,
         why the library is not loaded, or None.
     """
-    path, setting = _find_library(), _environment_setting()
+    path, setting = _find_library(), environment_setting()
     report = {
         "setting": setting,
         "path": str(path) if path else None,
@@ -255,7 +254,12 @@ def _check_sizes(op_name: str, sizes: dict[str, int | None]) -> None:
             raise ValueError(f"`sizes` of {op_name} must be among: {expected}. Received: {name}={size}")
 
 
-def _environment_setting() -> str | None:
+def environment_setting() -> str | None:
+    """The value of the environment variable `IKELOS_KERNELS`, None if it is not set or empty.
+
+    Raises:
+        ValueError: If it is neither `"native"` nor `"reference"`.
+    """
     setting = os.environ.get("IKELOS_KERNELS") or None
     if setting is not None and setting not in IMPLEMENTATIONS:
         raise ValueError(f"`IKELOS_KERNELS` must be 'native' or 'reference'. Received: IKELOS_KERNELS={setting!r}")

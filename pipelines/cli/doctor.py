@@ -106,7 +106,12 @@ def kernels() -> dict[str, str]:
     import tensorflow as tf
 
     from ikelos import kernels as ours
+    from ikelos.kernels import dispatch
 
+    try:
+        dispatch.environment_setting()
+    except ValueError as error:
+        return {"setting": f"fails: {error}"}
     words: dict[object, str] = {None: "none", True: "yes", False: "no"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a library that is refused says so once; here it is in the table

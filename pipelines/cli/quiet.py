@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from ikelos.pipelines.console import Progress, printable
+from ikelos.pipelines.errors import UserError
 
 # What C++ writes before its log is set up, which no environment variable silences: information and warnings; and as
 # errors that there is no GPU (303), that a library of CUDA is there twice, that oneDNN leaves an op to Eigen, or that
@@ -92,8 +93,14 @@ def load_runner() -> ModuleType:
     with Progress("loading TensorFlow"):
         # First: it says so where Keras runs on another backend.
         import ikelos.layers  # noqa: F401
+        from ikelos.kernels import dispatch
         from ikelos.pipelines import runner
 
+    try:
+        dispatch.environment_setting()
+    except ValueError as error:
+        # The first op would raise the same error, minutes later and wrapped in one of Keras.
+        raise UserError(str(error)) from None
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") not in ("0", "1"):
         for name in ("absl", "tensorflow"):
             logging.getLogger(name).setLevel(logging.ERROR)

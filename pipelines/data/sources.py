@@ -227,6 +227,8 @@ def _quiet() -> Iterator[None]:
 @contextlib.contextmanager
 def _progress(builder: Any) -> Iterator[None]:
     """Prints regularly, except in a terminal, how much has been downloaded and written."""
+    # Not a `console.Progress`: it writes to standard output, which is silenced meanwhile, and in a terminal its moving
+    # lines would get between the bars of TensorFlow Datasets.
     if sys.stderr.isatty():
         yield
         return

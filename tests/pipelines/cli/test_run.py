@@ -109,6 +109,13 @@ def test_a_folder_with_a_run_of_another_recipe_is_refused_before_tensorflow_is_l
     )
 
 
+def test_a_wrong_setting_of_the_kernels_is_found_before_the_run(ikelos_command, toy, runner, monkeypatch):
+    monkeypatch.setenv("IKELOS_KERNELS", "foo")
+    result = ikelos_command("run", "toy")
+    assert (result.status, runner.calls) == (2, [])
+    assert result.err == "Error: `IKELOS_KERNELS` must be 'native' or 'reference'. Received: IKELOS_KERNELS='foo'\n"
+
+
 def test_the_page_about_the_seeds_must_be_writable_before_the_first_run(ikelos_command, toy, runner):
     Path("there").mkdir()
     Path("there", "comparison").write_text("")

@@ -30,7 +30,7 @@ def serving_command(base: Path) -> str:
     base = base.absolute()
     # What a URL and Docker take as they are.
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", base.parent.name) or "model"
-    # A mount is a line of CSV; with -v a colon would be no part of a path.
+    # Not `-v`, which takes a colon in a path for the end of the path. The value of `--mount` is a line of CSV.
     source = f"source={base}"
     if re.search(r'[,"]', source):
         source = '"' + source.replace('"', '""') + '"'

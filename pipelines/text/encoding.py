@@ -2,7 +2,7 @@
 
 import dataclasses
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.pipelines.text import config, documents, vocabulary
 from ikelos.pipelines.text.documents import Piece, Reader
 from ikelos.pipelines.text.vocabulary import Vocabulary
-from ikelos.pipelines.text.vocabulary.special import END
+from ikelos.pipelines.text.vocabulary.special import BEGIN, END, PAD
 
 _MOST_LEARNED_FROM = 1 << 26
 """Most characters from which subwords are learned: SentencePiece holds several copies of them in memory."""
@@ -41,6 +41,19 @@ class TextPreprocessing(Preprocessing):
         super().__init__(name="preprocessing")
         self.vocabulary = vocabulary
         self.example = example
+
+    def token_batch(self, texts: Sequence[str]) -> tf.Tensor:
+        """Returns the tokens of some texts as a language model takes them.
+
+        Args:
+            texts: B texts.
+
+        Returns:
+            int32 `[B,T]`: each row begins with the begin-of-text token, as every text in training does, and is padded
+            at its end to the length of the longest.
+        """
+        tokens = self.vocabulary.encode(tf.constant(texts, tf.string, [len(texts)])).to_tensor(PAD)
+        return tf.pad(tokens, [[0, 0], [1, 0]], constant_values=BEGIN)
 
     def save(self, folder: Path) -> None:
         """Writes the vocabulary's files and `example.txt`."""

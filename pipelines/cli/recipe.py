@@ -35,10 +35,12 @@ def _print_keys(name: str) -> None:
     loaded = recipes.load(name)
     values, order = dict(recipes.leaves(recipes.plain(loaded))), list(loaded.raw)
     out = console()
+    owners = recipes.section_classes(loaded.config)
     keys = recipes.keys(type(loaded.config))
     for key in sorted(keys, key=lambda key: order.index(key.top) if key.top in order else -1):
         title = f"[bold cyan]{shown(key.name)}[/bold cyan]"
-        if key.name in values:
+        # Sections of several kinds have keys of the same name: the value belongs to the kind that the recipe has.
+        if key.name in values and key.owner in (None, owners.get(key.name.rpartition(".")[0])):
             title += f" = {shown(yaml12.inline(values[key.name]))}"
         title += f"  [dim]{shown(key.kind)}"
         if key.alternative:

@@ -127,7 +127,10 @@ def test_a_run_begins_with_the_weights_of_another(points, finished, tmp_path):
 
 
 def test_a_run_to_begin_with_must_be_finished_and_alike(points, finished, tmp_path, monkeypatch):
-    with pytest.raises(UserError, match=rf"^`from` must be the folder of a run\. Received: from={tmp_path}/none, which is not a folder$"):
+    with pytest.raises(
+        UserError,
+        match=rf"^`from` must be the folder of a run\. Received: from={tmp_path}/none, which is not a folder$",
+    ):
         runner.run(points(f"from={tmp_path}/none"), tmp_path / "run")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["lock"]
     monkeypatch.setattr(trained, "load", lambda *_: types.SimpleNamespace(recipe=points()))

@@ -34,7 +34,9 @@ def test_a_folder_without_a_finished_run_says_so(toy, finished, tmp_path):
         pipelines.load(tmp_path)
     run = shutil.copytree(finished, tmp_path / "run")
     shutil.rmtree(run / "models")
-    with pytest.raises(UserError, match=r"^`run` must be a finished run\. Received: run=/.*/run, which is not finished; "):
+    with pytest.raises(
+        UserError, match=r"^`run` must be a finished run\. Received: run=/.*/run, which is not finished; "
+    ):
         pipelines.load(run)
 
 

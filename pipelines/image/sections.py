@@ -125,23 +125,33 @@ def latent_space(
     ]
 
 
-def film(folder: Path, history: Sequence[Mapping[str, Any]]) -> Film:
+def film(folder: Path, history: Sequence[Mapping[str, Any]]) -> list[Film]:
     """Returns the film of the grid of samples over the training, from the pictures that a stage wrote after epochs.
+
+    The list is empty if there are no pictures: the user may have deleted them before the report is made again.
 
     Args:
         folder: Folder of the stage.
         history: Records of the stage.
     """
-    epochs = [record for record in history if record["event"] == "epoch" and "picture" in record]
+    epochs = [
+        record
+        for record in history
+        if record["event"] == "epoch" and "picture" in record and (folder / record["picture"]).is_file()
+    ]
+    if not epochs:
+        return []
     shown = epochs[:: -(-len(epochs) // _FRAMES)]
     shown += epochs[-1:] if shown[-1] is not epochs[-1] else []
     frames = [tf.io.decode_png((folder / record["picture"]).read_bytes()).numpy() for record in shown]
-    return Film(
-        heading="How it learned",
-        prose=[f"The same samples after {', '.join(format(record['step'], ',') for record in shown)} steps."],
-        frames=np.stack(frames),
-        alt="The grid of samples, from noise to the images above.",
-    )
+    return [
+        Film(
+            heading="How it learned",
+            prose=[f"The same samples after {', '.join(format(record['step'], ',') for record in shown)} steps."],
+            frames=np.stack(frames),
+            alt="The grid of samples, from noise to the images above.",
+        )
+    ]
 
 
 def adversaries(history: Sequence[Mapping[str, Any]]) -> Picture:

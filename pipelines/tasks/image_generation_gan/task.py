@@ -185,7 +185,7 @@ class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
         classes = tf.one_hot(tf.range(2 * sections.ROWS) % told, told) if told else None
         return [
             sections.drawn(grid, "what the averaged generator makes", told > 0),
-            sections.film(finished.folders[STAGE], finished.histories[STAGE]),
+            *sections.film(finished.folders[STAGE], finished.histories[STAGE]),
             sections.copies(grid, train, finished.results["model"]["nearest_training_image"]),
             *sections.latent_space(
                 lambda latents, condition: gan.shades(model.generate(latents, condition)),

@@ -31,7 +31,7 @@ def tensors(query, key, value) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     query, key, value = (tensor(name, x) for name, x in (("query", query), ("key", key), ("value", value)))
     for name, x in (("query", query), ("key", key), ("value", value)):
         if x.shape.rank != 4:
-            raise ValueError(f"`{name}` must have rank 4, [batch, time, heads, size]. Received: {name}.shape={x.shape}")
+            raise ValueError(f"`{name}` must have shape [batch, time, heads, size]. Received: {name}.shape={x.shape}")
         check_floating(name, x)
         if x.dtype != query.dtype:
             raise ValueError(
@@ -51,14 +51,16 @@ def tensors(query, key, value) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             )
     received = f"Received: query.shape={query.shape}, key.shape={key.shape}, value.shape={value.shape}"
     if None in (*query.shape[2:], *key.shape[2:], *value.shape[2:]):
-        raise ValueError(f"The number of heads and the head size must be known at trace time. {received}")
+        raise ValueError(
+            f"`query`, `key` and `value` must have heads and head sizes that are known at trace time. {received}"
+        )
     if query.shape[3] != key.shape[3]:
         raise ValueError(f"`query` and `key` must have the same head size. {received}")
     if query.shape[3] == 0:
-        raise ValueError(f"The head size of `query` and `key` must be at least 1. {received}")
+        raise ValueError(f"`query` and `key` must have a head size of at least 1. {received}")
     # Zero query heads are valid, also with zero key heads.
     if query.shape[2] % key.shape[2] if key.shape[2] else query.shape[2]:
-        raise ValueError(f"The number of query heads must be a multiple of the number of key-value heads. {received}")
+        raise ValueError(f"`query` must have a multiple of the heads of `key` and `value`. {received}")
     return query, key, value
 
 
@@ -77,7 +79,7 @@ def pairwise(name: str, x, sizes: list[int | None], dtype: tf.DType) -> tf.Tenso
         for size, wanted in zip(reversed(list(x.shape)), reversed(sizes), strict=False)
     ):
         raise ValueError(
-            f"`{name}` must be broadcastable to [batch, heads, queries, keys], here {sizes}. "
+            f"`{name}` must be broadcastable to {sizes}, [batch, heads, queries, keys]. "
             f"Received: {name}.shape={x.shape}"
         )
     x = tf.cast(x, dtype)
@@ -121,7 +123,8 @@ def slopes(x, num_heads: int) -> tf.Tensor | None:
     check_floating("alibi_slopes", x)
     if x.shape.rank != 1 or not x.shape.is_compatible_with([num_heads]):
         raise ValueError(
-            f"`alibi_slopes` must have shape [heads], here [{num_heads}]. Received: alibi_slopes.shape={x.shape}"
+            f"`alibi_slopes` must have shape [{num_heads}], a slope for each head. "
+            f"Received: alibi_slopes.shape={x.shape}"
         )
     return tf.cast(x, tf.float32)
 
@@ -134,10 +137,13 @@ def dropout(rate: float, seed) -> tuple[float, tf.Tensor | None]:
     if rate == 0:
         return 0.0, None
     if seed is None:
-        raise ValueError(f"`dropout_seed` must be given if `dropout_rate` is above 0. Received: dropout_rate={rate}")
+        raise ValueError(
+            "`dropout_seed` must be given if `dropout_rate` is above 0. "
+            f"Received: dropout_seed=None, dropout_rate={rate}"
+        )
     seed = tensor("dropout_seed", seed)
     if not seed.dtype.is_integer:
-        raise ValueError(f"`dropout_seed` must hold integers. Received: dropout_seed.dtype={seed.dtype.name}")
+        raise ValueError(f"`dropout_seed` must be integers. Received: dropout_seed.dtype={seed.dtype.name}")
     if not seed.shape.is_compatible_with([2]):
         raise ValueError(f"`dropout_seed` must have shape [2]. Received: dropout_seed.shape={seed.shape}")
     # Modulo 2^32: Keras's seeds are uint32.

@@ -220,4 +220,4 @@ class DistributionLayer(keras.layers.Layer):
                 if all(size in (None, wanted) for size, wanted in zip(shape[len(start) :], ending, strict=True)):
                     return (*start, *ending)
         wanted = f"[...,{self.num_params}]" + (f" or [...,{','.join(map(str, maps))}]" if maps else "")
-        raise ValueError(f"`params` must have the shape {wanted}. Received: params.shape={shape}")
+        raise ValueError(f"`params` must have shape {wanted}. Received: params.shape={shape}")

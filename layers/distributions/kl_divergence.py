@@ -177,7 +177,7 @@ def kl_divergence(posterior, prior, sample, use_exact_kl=None):
     if sample.shape.rank < expected.rank or not sample.shape[sample.shape.rank - expected.rank :].is_compatible_with(
         expected
     ):
-        raise ValueError(f"`sample` must have the shape {expected}. Received: sample.shape={sample.shape}")
+        raise ValueError(f"`sample` must have shape {expected}. Received: sample.shape={sample.shape}")
     if use_exact_kl is not False:
         try:
             return _exact(posterior, prior)

@@ -5,6 +5,7 @@ import functools
 import re
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -18,12 +19,14 @@ class Support:
         is_discrete: Whether the distribution gives probabilities to single values, and not densities.
         is_interval: Whether all values between two possible ones are possible too, so that looking at the lowest and
             the highest value is enough.
+        is_vector: Whether vectors are possible or not as a whole, such as those that sum to 1.
     """
 
     description: str
     contains: Callable[[tf.Tensor], tf.Tensor] = dataclasses.field(compare=False, repr=False)
     is_discrete: bool = False
     is_interval: bool = False
+    is_vector: bool = False
 
 
 # The message of an assertion, and the value.
@@ -47,6 +50,7 @@ ONE_HOT = Support(
     "one-hot vectors, or probabilities that sum to 1",
     lambda x: UNIT_INTERVAL.contains(x) & _sums_to_one(x),
     is_discrete=True,
+    is_vector=True,
 )
 
 
@@ -118,22 +122,35 @@ def checked(name, values, support, event_shape, dtype, batch_shape=None, batch_s
     decisive = tf.stack([tf.reduce_min(values), tf.reduce_max(values)]) if support.is_interval else values
     inside = support.contains(decisive)
     allowed = tf.reduce_all(inside) | (tf.size(values) == 0)
-    message = f"`{name}` must be {support.description}. Received: a value of"
-    received = tf.reduce_max(tf.where(inside, values.dtype.min, decisive))
+    message = f"`{name}` must be {support.description}. Received: a {'vector' if support.is_vector else 'value'} of"
+    if support.is_vector:
+        received = _first_refused(values, inside)
+    else:
+        received = tf.reduce_max(tf.where(inside, values.dtype.min, decisive))
     if tf.executing_eagerly():
         if not allowed:
-            raise ValueError(f"{message} {float(received):g}")
+            numbers = np.array2string(received.numpy(), threshold=10, formatter={"float": lambda x: f"{x:g}"})
+            raise ValueError(f"{message} {numbers}")
         return values
     # Not `tf.debugging.Assert`, whose conditional would let TensorFlow warn of a loop that it does not optimize.
     assertions = [tf.raw_ops.Assert(condition=allowed, data=[message, received])]
     if batch_shape_tensor is not None:
         shape, expected = tf.shape(values), tf.concat([batch_shape_tensor, event_shape], axis=0)
         same = tf.reduce_all(shape == expected)
-        data = [f"`{name}` must have the shape", expected, f". Received: {name}.shape=", shape]
+        data = [f"`{name}` must have shape", expected, f". Received: {name}.shape=", shape]
         assertions.append(tf.raw_ops.Assert(condition=same, data=data))
         allowed &= same
     with tf.control_dependencies(assertions):
         return values + tf.where(allowed, tf.zeros([], values.dtype), float("nan"))
+
+
+def _first_refused(values, inside):
+    """The first vector `[D]` that is not inside, zeros if there are none."""
+    size = tf.shape(values)[-1]
+    refused = tf.reshape(~tf.reduce_all(inside, axis=-1), [-1])
+    # A sum over at most one row, which an empty batch has, too.
+    start, count = tf.argmax(refused, output_type=tf.int32), tf.minimum(1, tf.size(refused))
+    return tf.reduce_sum(tf.slice(tf.reshape(values, [-1, size]), [start, 0], [count, size]), axis=0)
 
 
 def with_plain_errors(function):
@@ -177,4 +194,4 @@ def check_shape(name, shape, event_shape, batch_shape=None):
     if not fits:
         sizes = ["...", *event_shape] if expected is None else expected.as_list()
         wanted = ",".join("B" if size is None else str(size) for size in sizes)
-        raise ValueError(f"`{name}` must have the shape [{wanted}]. Received: {name}.shape={shape}")
+        raise ValueError(f"`{name}` must have shape [{wanted}]. Received: {name}.shape={shape}")

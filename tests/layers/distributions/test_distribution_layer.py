@@ -591,7 +591,7 @@ def test_batches_of_unknown_size_and_rank_two():
 
 
 def test_errors_name_the_argument():
-    with pytest.raises(ValueError, match=r"the shape \[\.\.\.,6\]. Received: params.shape=\(4, 5\)"):
+    with pytest.raises(ValueError, match=r"must have shape \[\.\.\.,6\]. Received: params.shape=\(4, 5\)"):
         layers.Normal(3)(np.zeros([4, 5]))
     with pytest.raises(ValueError, match=r"\[\.\.\.,12\] or \[\.\.\.,2,6\]. Received: params.shape=\(4, 6\)"):
         layers.Normal((2, 3))(np.zeros([4, 6]))

@@ -266,7 +266,7 @@ def test_distributions_that_would_be_broadcast_are_refused():
         kl_divergence(posterior, posterior, sample)
     with pytest.raises(ValueError, match=r"`prior` must have .* Received: .*prior.event_shape=\(1,\)"):
         kl_divergence(posterior, tfd.MultivariateNormalDiag(tf.zeros([1])), sample)
-    with pytest.raises(ValueError, match=r"`sample` must have the shape \(4, 3\). Received: sample.shape=\(4, 1\)"):
+    with pytest.raises(ValueError, match=r"`sample` must have shape \(4, 3\). Received: sample.shape=\(4, 1\)"):
         kl_divergence(posterior, prior, tf.zeros([4, 1]))
     with pytest.raises(ValueError, match=r"`prior` must be a tfd.Distribution. Received: prior=<StandardNormalPrior"):
         kl_divergence(posterior, StandardNormalPrior(3), sample)

@@ -90,5 +90,5 @@ def test_float64(name):
 @pytest.mark.parametrize("name", PRIORS)
 def test_errors_name_the_argument(name):
     layer, arguments, _ = PRIORS[name]()
-    with pytest.raises(ValueError, match=r"must have the shape \[\.\.\.,2\]. Received: inputs.shape="):
+    with pytest.raises(ValueError, match=r"must have shape \[\.\.\.,2\]. Received: inputs.shape="):
         layer(**arguments)(keras.Input((3,)))

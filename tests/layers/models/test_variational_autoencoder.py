@@ -340,9 +340,9 @@ REFUSED = [
     (lambda x: 255 * x, r"`inputs` must be 0, 1 or probabilities between them.* a value of 255"),
     (lambda x: -x, r"`inputs` must be 0, 1 or probabilities between them.* a value of -1"),
     (lambda x: x + np.float32("nan"), r"`inputs` must be 0, 1 or probabilities between them.* a value of nan"),
-    (lambda x: x[..., 0], r"`inputs` must have the shape \[B,6,6,1\]. Received: inputs.shape="),
-    (lambda x: x.reshape(6, 36), r"`inputs` must have the shape \[B,6,6,1\]"),
-    (lambda x: x[:, None], r"`inputs` must have the shape \[B,6,6,1\]"),
+    (lambda x: x[..., 0], r"`inputs` must have shape \[B,6,6,1\]. Received: inputs.shape="),
+    (lambda x: x.reshape(6, 36), r"`inputs` must have shape \[B,6,6,1\]"),
+    (lambda x: x[:, None], r"`inputs` must have shape \[B,6,6,1\]"),
 ]
 
 
@@ -372,7 +372,7 @@ def test_methods_refuse_what_the_likelihood_cannot_take(plain, method):
     for change, message in REFUSED:
         with pytest.raises(ValueError, match=message):
             getattr(plain, method)(change(pictures(6)))
-    with pytest.raises(ValueError, match=r"`latents` must have the shape \[B,2\]. Received: latents.shape=\(2,\)"):
+    with pytest.raises(ValueError, match=r"`latents` must have shape \[B,2\]. Received: latents.shape=\(2,\)"):
         plain.decode(np.zeros([2]))
 
 

@@ -68,7 +68,7 @@ def test_patterns_mean_what_they_mean_in_a_shell(held, monkeypatch, pattern, fou
         ),
         (
             "in/{{a,b}}.png",
-            r"files\.train='in/{{a,b}}.png', without a match in {here}; braces are not expanded: write a list of patterns$",
+            r"='in/{{a,b}}.png', without a match in {here}; braces are not expanded: write a list of patterns$",
         ),
         ("in/*.tiff", r"with the suffixes \.png, \.jpg\. Received: in/c\.tiff; a pattern .* \*\*/\*\.png, leaves"),
         ("held/*.png", r"Received: held/validation\.png, which is in files\.train and files\.validation$"),

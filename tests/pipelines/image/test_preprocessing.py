@@ -217,7 +217,7 @@ def test_class_folders_are_shared_out_and_a_link_into_another_class_is_refused(f
         ]
     assert sum(len(store) for store in found.splits.values()) == 60
     (folder / "photos" / "dog" / "x.png").symlink_to("../cat/7.png")
-    with pytest.raises(UserError, match="Received: photos/cat/7.png and photos/dog/x.png, the same file$"):
+    with pytest.raises(UserError, match=r"Received: photos/cat/7\.png and photos/dog/x\.png, the same file$"):
         prepare(ImagePreparation(source, SHAPE))
     without = prepare(ImagePreparation(source.model_copy(update={"label_feature": None}), SHAPE))
     assert sum(len(store) for store in without.splits.values()) == 60

@@ -34,7 +34,7 @@ def generator_inputs(generator, latents, condition, latent_size):
     name, first = ("latents", latents) if latent_size else ("condition", condition)
     if first is None:
         raise ValueError(f"`{name}` must be given if latent_size={latent_size}. Received: {name}=None")
-    inputs = _joined(name, first, condition) if latent_size else condition
+    inputs = _network_inputs(name, first, condition) if latent_size else condition
     check_inputs("generator", generator, inputs)
     return inputs
 
@@ -45,7 +45,7 @@ def discriminator_inputs(discriminator, samples, condition):
     Raises:
         ValueError: As `check_inputs`.
     """
-    inputs = _joined("samples", samples, condition)
+    inputs = _network_inputs("samples", samples, condition)
     check_inputs("discriminator", discriminator, inputs)
     return inputs
 
@@ -84,7 +84,7 @@ def check_inputs(role, network, inputs):
     )
 
 
-def _joined(name, first, condition):
+def _network_inputs(name, first, condition):
     """The inputs of a network: the first one, called `name`, and the conditions."""
     if condition is None:
         return first

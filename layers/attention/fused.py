@@ -52,12 +52,12 @@ def attend(
     batch = keras.ops.shape(query)[0]
     query_valid, key_valid = _valid([query_mask], query), _valid([key_mask, value_mask], value)
     query, key, value = _finite(query, query_valid), _finite(key, key_valid), _finite(value, key_valid)
-    mask = _joined([attention_mask])
+    mask = _logical_and([attention_mask])
     if mask is not None and len(mask.shape) == 3:
         mask = mask[:, None]
     if key_valid is not None:
         # The op broadcasts the mask, so without an `attention_mask` it stays as small as the mask of the keys.
-        mask = _joined([mask, key_valid[:, None, None, :]])
+        mask = _logical_and([mask, key_valid[:, None, None, :]])
     dropout = {}
     if training and layer.dropout > 0:
         dropout = {"dropout_rate": layer.dropout, "dropout_seed": layer._dropout_layer.seed_generator.next()}
@@ -113,14 +113,14 @@ def _finite(x, valid):
 
 def _valid(masks, x):
     """Returns which steps of `x [B,T,D]` are real by all masks, boolean `[B,T]` or `[1,T]`; None without masks."""
-    valid = _joined(masks)
+    valid = _logical_and(masks)
     if valid is None or valid.shape[1] == x.shape[1] is not None:
         return valid
     # As in the stock layers, a mask may have a single step for all.
     return tf.broadcast_to(valid, [sizes(valid)[0], sizes(x)[1]])
 
 
-def _joined(masks):
+def _logical_and(masks):
     """Returns the logical and of all masks that are not None; None if there are none."""
     masks = [keras.ops.cast(mask, "bool") for mask in masks if mask is not None]
     return functools.reduce(tf.logical_and, masks) if masks else None

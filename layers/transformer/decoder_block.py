@@ -91,8 +91,8 @@ class DecoderBlock(TransformerBlock):
         """Maps `inputs [B,T,D]` to the same shape."""
         self._check(memory, memory_lengths, memory_mask, cache)
         own_cache, memory_cache = cache if cache is not None and self.cross_attention is not None else (cache, None)
-        inputs, told = self._without_padding(inputs, lengths, mask)
-        attended = self.attention(self._enter(self.attention_norm, inputs), cache=own_cache, **told)
+        inputs, padding = self._without_padding(inputs, lengths, mask)
+        attended = self.attention(self._enter(self.attention_norm, inputs), cache=own_cache, **padding)
         if cache is not None:
             attended, own_cache = attended
         hidden = self._leave(self.attention_norm, inputs, attended, training)

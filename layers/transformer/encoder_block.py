@@ -51,6 +51,6 @@ class EncoderBlock(TransformerBlock):
 
     def call(self, inputs, lengths=None, mask=None, training=None):
         """Maps `inputs [B,T,D]` to the same shape."""
-        inputs, told = self._without_padding(inputs, lengths, mask)
-        attended = self.attention(self._enter(self.attention_norm, inputs), **told)
+        inputs, padding = self._without_padding(inputs, lengths, mask)
+        attended = self.attention(self._enter(self.attention_norm, inputs), **padding)
         return self._feed(self._leave(self.attention_norm, inputs, attended, training), training)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = (
     "Example: [bold]ikelos compare runs/image_generation_vae runs/letters[/bold]"
-    "\n\nWrites FOLDER/report.html and FOLDER/report.json; nothing to the runs."
+    "\n\nWrites FOLDER/report.html and FOLDER/report.json, and nothing to the folders of the runs."
 )
 
 
@@ -32,9 +32,9 @@ def compare(
         Path, typer.Option("--output", metavar="FOLDER", help="Where to write the page.", parser=path)
     ] = Path("comparison"),
 ) -> None:
-    """Show what differs between finished runs of one task, and their figures and curves side by side."""
+    """Compare finished runs of one task: differences of their recipes, figures and curves."""
     if len(runs) < 2:
-        raise UserError(f"`ikelos compare` must be given two runs or more. Received: {len(runs)}")
+        raise UserError(f"WORKDIR must be given at least twice. Received: {len(runs)} of them")
     for workdir in runs:
         Folder(workdir).check()
     # A comparison knows its runs by their folders, so the second of two equal ones would replace the first.

@@ -13,11 +13,11 @@ from ikelos.pipelines.lock import locked
 
 
 def prepare(workdir: Path) -> None:
-    """Makes the folder if need be, tries to write to it and to what earlier runs made in it, and to lock it.
+    """Checks that a run can write to a folder and to the folders in it that exist; makes the folder if it is missing.
 
     Raises:
-        UserError: It cannot be made or written (no permission, a file in the way, a full disk, a name that TensorFlow
-            cannot take), or another process is at work in it.
+        UserError: If a folder cannot be made or written (no permission, a file in the way, a full disk), its name is
+            one that TensorFlow does not take, or another process is at work in it.
     """
     _check_name(workdir)
     check_writable(workdir)
@@ -34,7 +34,9 @@ def _check_name(workdir: Path) -> None:
     try:
         str(workdir.absolute()).encode()
     except UnicodeEncodeError:
-        raise UserError(f"the folder's path must be UTF-8, as TensorFlow takes no other. Received: {workdir}") from None
+        raise UserError(
+            f"the folder's path must be UTF-8, because TensorFlow takes no other. Received: {workdir}"
+        ) from None
 
 
 def check_writable(folder: Path) -> None:
@@ -59,7 +61,7 @@ def check_run(workdir: Path, overrides: Sequence[str] = ()) -> None:
     Raises:
         UserError: If the folder or its recipe is missing, or the recipe or an override is invalid.
     """
-    # Not at the top, for the sake of `ikelos --help`: pydantic takes longer to import than all the rest.
+    # Here, because `ikelos --help` does not need it: pydantic takes longer to import than everything else.
     from ikelos.pipelines import continuation
 
     folder = Folder(workdir)
@@ -69,7 +71,7 @@ def check_run(workdir: Path, overrides: Sequence[str] = ()) -> None:
 
 @contextlib.contextmanager
 def named(workdir: Path) -> Iterator[None]:
-    """Notes the folder on any exception: a failed write to an open file does not say to which."""
+    """Adds the folder as a note to every exception: the error of a write to an open file names no path."""
     try:
         yield
     except Exception as error:

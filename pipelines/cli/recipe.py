@@ -9,17 +9,20 @@ from ikelos.pipelines.console import console, shown
 
 EXAMPLE = (
     "Example: [bold]ikelos recipe language_modeling > mine.yaml[/bold]"
-    "\n\nThe copy is run by its path: [bold]ikelos run mine.yaml[/bold]. Writes nothing but its output."
+    "\n\nRun the copy by its path: [bold]ikelos run mine.yaml[/bold]. Writes only its output."
 )
 
 
 def recipe(
     recipe: Recipe,
     keys: Annotated[
-        bool, typer.Option("--keys", help="List every key that may be set: its type, the recipe's value, its meaning.")
+        bool,
+        typer.Option(
+            "--keys", help="List every key that may be set, with its value in the recipe, its type and its meaning."
+        ),
     ] = False,
 ) -> None:
-    """Print a recipe, to copy and change it, or what each of its keys means."""
+    """Print a recipe, which can be copied and changed, or the meaning of each of its keys."""
     from ikelos.pipelines import recipe as recipes
 
     if keys:

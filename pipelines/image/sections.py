@@ -72,7 +72,7 @@ def copies(samples: np.ndarray, training: np.ndarray, medians: Mapping[str, floa
 
 def rebuilt(images: np.ndarray, seen: np.ndarray, reconstructions: tf.Tensor) -> Images:
     """Returns the section with images uint8 `[N,H,W,C]`, their pixels (0 or 1) and their reconstructions (0 to 1)."""
-    rows = [images, pictures.shades(seen), pictures.shades(reconstructions)]
+    rows = [images, pictures.to_uint8(seen), pictures.to_uint8(reconstructions)]
     return Images(
         heading="Reconstructions",
         prose=["The first test images: as they are, as the black and white pixels that it sees, and rebuilt."],
@@ -108,12 +108,12 @@ def latent_space(
     walked, moved = words
     pairs = min(ROWS, len(means) // 2)
     starts, ends = slice(0, 2 * pairs, 2), slice(1, 2 * pairs, 2)
-    told = None if classes is None else classes[starts]
+    walked_classes = None if classes is None else classes[starts]
     return [
         Images(
             heading="From one image to another",
             prose=[f"Decoded on the straight line {walked}."],
-            images=pictures.walks(decode, means[starts], means[ends], COLUMNS, told),
+            images=pictures.walks(decode, means[starts], means[ends], COLUMNS, walked_classes),
             alt="Rows of images, each changing by steps from one image into another.",
         ),
         Images(

@@ -90,12 +90,12 @@ def comparison(task: Task[Any, Any], results: dict[str, Any], minutes: float) ->
         ),
         *(figures.Bar(peer.name, peer.value, peer.minutes, "peer") for peer in task.peers),
     ]
-    told = "; ".join(f"{bar.label} {metric.text(bar.value)}" for bar in bars)
+    words = "; ".join(f"{bar.label} {metric.text(bar.value)}" for bar in bars)
     return Picture(
         heading="Against baselines and peers" if task.peers else "Against baselines",
         prose=task.about_comparison(results),
         figure=figures.comparison(bars, metric),
-        alt=f"{_title(metric.unit)}: {told}",
+        alt=f"{_title(metric.unit)}: {words}",
     )
 
 

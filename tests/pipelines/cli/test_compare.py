@@ -20,7 +20,7 @@ def test_figures_and_differences_stand_side_by_side(ikelos_command, toy, finishe
 
 def test_two_runs_are_asked_for(ikelos_command, tmp_path):
     alone = ikelos_command("compare", tmp_path)
-    assert (alone.status, alone.err) == (2, "Error: `ikelos compare` must be given two runs or more. Received: 1\n")
+    assert (alone.status, alone.err) == (2, "Error: WORKDIR must be given at least twice. Received: 1 of them\n")
     missing = ikelos_command("compare", tmp_path, tmp_path / "none")
     assert (missing.status, "must be the folder of a run" in missing.err) == (2, True)
 

@@ -148,8 +148,10 @@ def _first_refused(values, inside):
     """The first vector `[D]` that is not inside, zeros if there are none."""
     size = tf.shape(values)[-1]
     refused = tf.reshape(~tf.reduce_all(inside, axis=-1), [-1])
-    # A sum over at most one row, which an empty batch has, too.
-    start, count = tf.argmax(refused, output_type=tf.int32), tf.minimum(1, tf.size(refused))
+    number = tf.size(refused)
+    # The sum of at most one row: an empty batch has none, and `argmax` fails for an empty axis.
+    start = tf.argmax(tf.concat([refused, [True]], axis=0), output_type=tf.int32)
+    start, count = tf.minimum(start, tf.maximum(number - 1, 0)), tf.minimum(number, 1)
     return tf.reduce_sum(tf.slice(tf.reshape(values, [-1, size]), [start, 0], [count, size]), axis=0)
 
 

@@ -90,7 +90,7 @@ def test_heads_must_be_known_when_traced():
     def attend(x):
         return kernels.attention(x, x, x)
 
-    with pytest.raises(ValueError, match=r"must be known at trace time.*query.shape=\(2, 3, None, 4\)"):
+    with pytest.raises(ValueError, match=r"that are known at trace time.*query.shape=\(2, 3, None, 4\)"):
         attend.get_concrete_function()
 
 

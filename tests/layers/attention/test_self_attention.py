@@ -331,5 +331,5 @@ def test_who_has_no_cache():
         SelfAttention(2, name="mine").empty_cache(1, 5)
     layer = SelfAttention(2)
     layer.build((None, None, 8))
-    with pytest.raises(ValueError, match=r"A `cache` needs `is_causal`.* Received: is_causal=False"):
+    with pytest.raises(ValueError, match=r"`is_causal` must be True with a `cache`.* Received: is_causal=False"):
         layer(normal(1, 5, 8), cache=layer.empty_cache(1, 5))

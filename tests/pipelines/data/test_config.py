@@ -33,7 +33,10 @@ def test_a_source_is_a_data_set_or_files():
         ({"files": ("a.txt",), "splits": SPLITS}, "`splits` must be shares.*Received: splits=names"),
         ({"files": (), "splits": SHARES}, r"`files` must have a pattern\. Received: files=\[\]"),
         ({"files": FILES, "splits": SHARES}, "`splits` must be null.*Received: splits={validation: 0.1, test: 0.2}"),
-        ({"files": FILES, "splits": SPLITS}, "`splits` must be null.*Received: splits={train: train, validation: train"),
+        (
+            {"files": FILES, "splits": SPLITS},
+            "`splits` must be null.*Received: splits={train: train, validation: train",
+        ),
         ({"files": "a", "splits": {"validation": 0.5, "test": 0.5}}, "must leave a share.*validation=0.5, test=0.5"),
         ({"files": "a", "splits": {"validation": 0.0, "test": 0.5}}, "greater than 0"),
         ({"tfds": "x", "splits": {"train": "train"}}, "splits.names.validation"),

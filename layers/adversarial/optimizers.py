@@ -23,7 +23,7 @@ class Optimizers:
 
     @property
     def variables(self):
-        """The variables of both optimizers, which `model.summary` counts."""
+        """Variables of both optimizers, which `model.summary` counts."""
         return [variable for optimizer in self.optimizers for variable in optimizer.variables]
 
     @property

@@ -89,7 +89,7 @@ void PackRecurrent(const RecurrentProblem& problem, float* packed, Isa isa,
                    const ParallelFor& parallel_for);
 
 // The number of floats in each array. It depends on sizes, cell, storage and which of the optional
-// arrays are given, not on what they contain.
+// arrays are given, not on their contents.
 int64_t RecurrentSaved(const RecurrentProblem& problem);
 int64_t RecurrentScratch(const RecurrentProblem& problem, bool saves);
 int64_t RecurrentGradScratch(const RecurrentProblem& problem);

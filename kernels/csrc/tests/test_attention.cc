@@ -1,5 +1,5 @@
 // Tests of attention and its gradient for every instruction set of this machine, without
-// TensorFlow. Prints what fails, and then exits with 1.
+// TensorFlow. Prints the failures, and then exits with 1.
 #include <sys/mman.h>
 
 #include <algorithm>

@@ -1,5 +1,5 @@
 // Tests of the recurrent layers and their gradients for every instruction set of this machine,
-// without TensorFlow, and of the oracle. Prints what fails, and then exits with 1.
+// without TensorFlow, and of the oracle. Prints the failures, and then exits with 1.
 #include <cmath>
 #include <cstdint>
 #include <cstdio>

@@ -1,4 +1,4 @@
-// Tests of core/team.h. Prints what fails, and then exits with 1.
+// Tests of core/team.h. Prints the failures, and then exits with 1.
 #include <cstdint>
 #include <functional>
 #include <string>

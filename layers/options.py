@@ -39,7 +39,7 @@ def check_seed(seed):
     """Checks that a seed is an int, two ints or None; the ints may be a tensor.
 
     Raises:
-        ValueError: If the seed is none of these.
+        ValueError: If the seed is not as described.
     """
     if seed is None:
         return

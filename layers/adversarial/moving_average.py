@@ -14,7 +14,7 @@ def copy_of(network):
         ValueError: If a network made from the config has other weights.
     """
     if type(network).__module__.startswith("keras."):
-        # This also works for layers that are not registered, but it would lose the `call` of a subclass of
+        # `clone_model` also works for layers that are not registered, but it would lose the `call` of a subclass of
         # `Sequential`.
         copy = keras.models.clone_model(network)
     else:

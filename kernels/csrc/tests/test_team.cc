@@ -13,7 +13,7 @@ namespace ikelos {
 namespace {
 
 // The lanes of all steps write here without a lock: each adds up the numbers that all lanes of the
-// step before wrote. The thread sanitizer watches this.
+// step before wrote. The thread sanitizer watches these accesses.
 class Work {
  public:
   Work(int64_t steps, int64_t lanes)

@@ -11,7 +11,7 @@ NORMALIZATIONS = {"rms": FusedRMSNormalization, "layer": keras.layers.LayerNorma
 
 
 class TransformerBlock(keras.layers.Layer):
-    """Base class of blocks with self-attention and a feed-forward network, each a branch of the residual stream.
+    """Base class of blocks with two branches of the residual stream: self-attention and a feed-forward network.
 
     `EncoderBlock` describes the arguments.
     """

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ikelos.pipelines.image import pictures
 from ikelos.pipelines.image.pictures import Decode
-from ikelos.pipelines.report.figures import Panel, epoch_curves
+from ikelos.pipelines.report.charts import Panel, epoch_curves
 from ikelos.pipelines.report.sections import Film, Images, Picture
 
 COLUMNS, ROWS = 10, 5

@@ -77,7 +77,8 @@ class TextPreparation(Preparation[TextPreprocessing]):
         self._reader = Reader(source)
 
     def identity(self) -> Any:
-        """Returns the vocabulary's settings (or its sum if taken over), the documents' state, the example's length."""
+        """Returns the vocabulary's settings (its checksum if taken over), the documents' state, the example's
+        length."""
         words: Any = self._settings.model_dump(mode="json")
         if self._taken is not None:
             content = [path.read_bytes() for path in sorted(self._taken.glob(f"{vocabulary.FILES}.*"))]
@@ -141,7 +142,7 @@ class TextPreparation(Preparation[TextPreprocessing]):
                 writer.read([item.number + 1, 0, 0], item.read)
 
     def show(self, learned: TextPreprocessing, store: Store) -> list[str]:
-        """Returns the beginnings of the first documents."""
+        """Returns the first tokens of each of the store's first documents, decoded to text."""
         tokens = store.ragged("tokens")
         first = [tokens[place][:_SHOWN_TOKENS].astype(np.int32) for place in range(min(_SHOWN, len(store)))]
         return [text.decode() for text in learned.vocabulary.decode(tf.ragged.constant(first).to_tensor()).numpy()]
@@ -153,7 +154,10 @@ class TextPreparation(Preparation[TextPreprocessing]):
             progress(item.read)
 
     def _items(self, split: Split, start: int = 0, byte: int = 0) -> Iterator["_Item"]:
-        """Yields the pieces from byte `byte` of document `start` on, and one item per empty or faulty document."""
+        """Yields an `_Item` for each piece of the split's documents and for each empty or faulty document.
+
+        It starts at offset `byte` of document `start`.
+        """
         for number, document in enumerate(self._reader.documents(split, start), start):
             fault = documents.fault(document)
             read, empty = min(byte, document.size), True
@@ -168,7 +172,7 @@ class TextPreparation(Preparation[TextPreprocessing]):
 
 @dataclasses.dataclass(frozen=True)
 class _Item:
-    """A piece of a document, or an empty or faulty document; `read` is how much of the source it took."""
+    """Piece of a document, or an empty or faulty document; `read` is the amount of the source read for it."""
 
     number: int
     name: str

@@ -1,4 +1,4 @@
-"""Which implementation is chosen, and what happens to a library that does not fit."""
+"""The choice of the implementation, and libraries for another TensorFlow."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ def _as_in_a_new_process(monkeypatch):
 
 @pytest.fixture
 def foreign_library(monkeypatch, tmp_path):
-    """A library that says it was built for another TensorFlow. Opening it would fail: it is no library."""
+    """Installs a file, recorded as built for another TensorFlow; opening it as a library would fail."""
     path = tmp_path / dispatch.LIBRARY_NAME
     path.write_bytes(b"no library")
     path.with_suffix(".json").write_text(json.dumps(dispatch._running_tensorflow() | {"version": "2.20.0"}))

@@ -17,7 +17,8 @@ def normal_params(batch=(6,), size=3, seed=0):
 
 
 def divergences(params):
-    """Kingma & Welling 2014, appendix B, in float64: of each value from the standard normal distribution."""
+    """Returns the divergence of each value from the standard normal distribution, in float64 (Kingma & Welling 2014,
+    appendix B)."""
     loc, scale = np.split(params.astype("float64"), 2, axis=-1)
     variance = (np.logaddexp(scale, 0) + 1e-5) ** 2
     return 0.5 * (loc**2 + variance - 1 - np.log(variance))
@@ -77,7 +78,7 @@ def test_normals_of_any_kind_are_exact(posterior, prior):
     loss, _ = loss_of(KLDivergence(posterior, prior, use_exact_kl=True), params)
 
     def of(layer, *arguments):
-        """Mean and covariance in float64."""
+        """Returns mean and covariance in float64."""
         distribution = layer.distribution(*arguments)
         mean = distribution.mean().numpy().astype("float64")
         if isinstance(distribution, tfd.Independent):

@@ -10,7 +10,7 @@ from ikelos.layers import LearnedPrior, NegativeLogLikelihood
 from ikelos.layers.distributions.support import levels
 
 NAN, INF = float("nan"), float("inf")
-# Distribution layers of two values, a possible event, what the error says is possible, and values that are not.
+# Distribution layers of two values, a possible event, the description of possible values in the error, and others.
 CASES = {
     "Normal": (layers.Normal(2), [-300.0, 1e30], "finite numbers", [NAN, INF, -INF]),
     "Logistic": (layers.Logistic(2), [-300.0, 1e30], "finite numbers", [NAN, INF]),
@@ -36,7 +36,7 @@ ALL = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 
 
 def with_value(event, value):
-    """Three events, of which the second has the value in place of its second one."""
+    """Returns three events; in the second one, `value` replaces the second number."""
     events = np.tile(np.float32(event), [3, 1])
     events[1, 1] = value
     return events

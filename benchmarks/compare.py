@@ -303,11 +303,11 @@ def plot(rows: Sequence[Row], path: str) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    from ikelos.pipelines.report import figures
+    from ikelos.pipelines.report import charts
 
     cases = list(dict.fromkeys(row["case"] for row in rows))
     peers = list(dict.fromkeys(row["peer"] for row in rows))
-    with figures.style():
+    with charts.style():
         figure = Figure(figsize=(8.5, 0.26 * len(cases) + 1.6), layout="constrained")
         axes = figure.subplots()
         for peer, mark in zip(peers, "osD^vP*X", strict=False):

@@ -191,9 +191,9 @@ def curves(options, rows):
 def plot(rows, path):
     from matplotlib.figure import Figure
 
-    from ikelos.pipelines.report import figures
+    from ikelos.pipelines.report import charts
 
-    with figures.style():
+    with charts.style():
         figure = Figure(figsize=(7, 4.5), layout="constrained")
         axes = figure.subplots()
         for model in dict.fromkeys(row["model"] for row in rows):

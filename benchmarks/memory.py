@@ -96,9 +96,9 @@ def _free_bytes():
 def plot(rows, path):
     from matplotlib.figure import Figure
 
-    from ikelos.pipelines.report import figures
+    from ikelos.pipelines.report import charts
 
-    with figures.style():
+    with charts.style():
         figure = Figure(figsize=(9, 4.2), layout="constrained")
         for axes, kind in zip(figure.subplots(1, 2, sharey=True), ("forward", "forward+backward"), strict=True):
             lines = {}

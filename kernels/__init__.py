@@ -1,4 +1,4 @@
-"""The ops of Ikelos, one public function each, and the choice of the implementation that runs them."""
+"""The ops of Ikelos, one public function each, and the choice of the implementation that runs an op."""
 
 from ikelos.kernels.attention import attention
 from ikelos.kernels.dispatch import Choice, LibraryError, explain, status, use

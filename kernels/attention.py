@@ -11,7 +11,7 @@ from ikelos.kernels.reference import attention as reference
 from ikelos.kernels.reference import attention_plain
 
 
-# There is no control flow on tensors in it, and AutoGraph would warn about code that it cannot convert.
+# The function has no control flow on tensors, and AutoGraph would warn about code that it cannot convert.
 @tf.autograph.experimental.do_not_convert
 def attention(
     query: tf.Tensor,
@@ -32,59 +32,61 @@ def attention(
     return_residual: bool = False,
     implementation: str | None = None,
 ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
-    """Scaled dot-product attention (Vaswani et al. 2017, section 3.2.1) with grouped heads (Ainslie et al.
+    """Computes scaled dot-product attention (Vaswani et al. 2017, section 3.2.1) with grouped heads (Ainslie et al.
     2023).
 
-    `softmax(query @ key * scale + bias) @ value`. Argument names and meanings are those of
+    The result is `softmax(query @ key * scale + bias) @ value`. Argument names and meanings are those of
     `jax.nn.dot_product_attention`; `query_offset`, `alibi_slopes`, `dropout_rate` and `dropout_seed` are additions.
     Half-precision inputs are computed in float32 and rounded once at the end. A query that is masked from every key,
-    or lies beyond `query_seq_lengths`, has output 0 and gradient 0. Differentiable any number of times, with respect to
-    `query`, `key`, `value` and `bias`.
+    or lies beyond `query_seq_lengths`, has output 0 and gradient 0. The op can be differentiated any number of times
+    with respect to `query`, `key`, `value` and `bias`.
 
     The native kernel never allocates an array of all pairs `[B,N,T,S]`, neither forward nor backward. The reference
-    does so up to 2^25 pairs (counted for one row if the batch size is unknown) and processes the keys in blocks beyond
-    that. Second derivatives, which are rarely needed, allocate several such arrays in both.
+    allocates it for up to 2^25 pairs (counted for one row if the batch size is unknown); for more pairs it processes
+    the keys in blocks. Second derivatives, which are rarely needed, allocate several such arrays in both.
 
     Ranks, head counts, H and E must be known at trace time; the batch size and the lengths T and S need not be.
 
-    Masked positions of `key` and `value` must be finite: their weight is 0, and 0 times NaN is NaN. Positions beyond
-    `key_value_seq_lengths` are never read by the native kernel and may hold anything; the reference needs finite values
-    there too.
+    Masked positions of `key` and `value` must be finite, because their weight is 0, and 0 times NaN is NaN. Positions
+    beyond `key_value_seq_lengths` are never read by the native kernel and may hold anything; the reference needs finite
+    values there too.
 
     Args:
         query: `[B,T,N,H]`, floating, H at least 1.
         key: `[B,S,K,H]`, where K divides N.
         value: `[B,S,K,E]`.
-        bias: Added to the scaled logits, broadcastable to `[B,N,T,S]`, cast to the query's dtype. A value of -1e30 or
-            less, such as -inf, masks its pair as `mask` does; NaN does not. In float16 every value below -65520 is
-            -inf, so a bias of -1e9 masks there, while in other dtypes it only makes the weight underflow next to larger
-            logits. The gradient has the shape of `bias` as given.
+        bias: Numbers added to the scaled logits, broadcastable to `[B,N,T,S]`, cast to the query's dtype. A value of
+            -1e30 or less, such as -inf, masks its pair as `mask` does; NaN does not. In float16 every value below
+            -65520 is -inf, so a bias of -1e9 masks there, while in other dtypes it only makes the weight underflow next
+            to larger logits. The gradient has the shape of `bias` as given.
         mask: Boolean, broadcastable to `[B,N,T,S]`; False excludes a pair.
-        scale: Factor of the logits; `1 / sqrt(H)` if None.
+        scale: Factor of the logits; None for `1 / sqrt(H)`.
         is_causal: Whether query t sees only keys up to `query_offset + t` (top-left aligned).
-        query_seq_lengths: int `[B]`, number of valid queries of each row, from 0 to T. If only the running graph knows
-            a length that is out of range, native raises an error and the reference clips it.
-        key_value_seq_lengths: int `[B]`, number of valid keys of each row, from 0 to S, checked in the same way. The
-            native kernel skips the other keys, the reference gives them weight 0.
-        local_window_size: `(left, right)`: how far from its position `query_offset + t` a query sees keys on either
-            side; one integer for both sides.
+        query_seq_lengths: int `[B]`, number of valid queries of each row, from 0 to T. If a length
+            turns out to be out of range when the graph runs, the native kernel raises an error and the reference clips
+            the length.
+        key_value_seq_lengths: int `[B]`, number of valid keys of each row, from 0 to S, checked like
+            `query_seq_lengths`. The native kernel skips the other keys, the reference gives them weight 0.
+        local_window_size: `(left, right)`, the largest distances of a key before and after the query's position
+            `query_offset + t`; one integer for both sides.
         query_offset: Position of the first query among the keys, an integer or int `[B]`, within int32. Values of wider
-            dtypes that only the running graph knows are clipped to int32.
+            dtypes that are unknown at trace time are clipped to int32.
         alibi_slopes: Floating `[N]`: `slope * |query_offset + t - s|` is subtracted from the logits (Press et al.
-            2022). They get no gradient.
+            2022). The slopes get no gradient.
         dropout_rate: Share of the attention weights that is set to 0, at least 0 and below 1; the others are divided
             by `1 - dropout_rate`.
         dropout_seed: int `[2]`, required if the rate is above 0. Whether a weight is dropped depends on the seed and
             the weight's indices alone, so it is the same in the gradient, in both implementations and on every device.
-        return_residual: Whether to return the residual as well. It is differentiable and not affected by dropout.
+        return_residual: Whether to return the residual as well. The residual is differentiable and not affected by
+            dropout.
         implementation: `"native"` (float32, bfloat16 and float16 on CPU, H and E up to 256), `"reference"` (plain
-            TensorFlow), or None for the choice of the scope `ikelos.kernels.use`; outside of any scope, native where
-            there is a kernel.
+            TensorFlow), or None for the choice of the scope `ikelos.kernels.use`. Outside of any scope, None runs the
+            native kernel if there is one.
 
     Returns:
-        The output `[B,T,N,E]` in the query's dtype. With `return_residual` a pair of it and the residual `[B,T,N]`,
-        the logsumexp of each query's logits, in float32, or float64 for float64 inputs. It is -inf for a query that is
-        masked from every key or lies beyond its length.
+        The output `[B,T,N,E]` in the query's dtype. With `return_residual`, a pair of the output and the residual
+        `[B,T,N]`: the logsumexp of each query's logits, in float32, or float64 for float64 inputs. The residual is -inf
+        for a query that is masked from every key or lies beyond `query_seq_lengths`.
 
     Raises:
         ValueError: If ranks, heads, sizes or dtypes do not match, a number is out of range, or the requested
@@ -133,7 +135,7 @@ def attention(
     return (output, residual) if return_residual else output
 
 
-# The op's inputs after query, key and value, in its order, each a list of at most one tensor; and its attributes.
+# The inputs of the native op after query, key and value, in its order. Each is a list of at most one tensor.
 OPTIONAL_INPUTS = (
     "bias",
     "mask",
@@ -143,6 +145,7 @@ OPTIONAL_INPUTS = (
     "alibi_slopes",
     "dropout_seed",
 )
+# The attributes of the native op.
 ATTRIBUTES = ("scale", "is_causal", "window_left", "window_right", "dropout_rate")
 
 
@@ -160,7 +163,7 @@ def _native(
 
 
 def _split_inputs(op) -> tuple[list[tf.Tensor], dict[str, list[tf.Tensor]], list[tf.Tensor]]:
-    """An op's query, key and value; its `OPTIONAL_INPUTS` by name; and the inputs after these."""
+    """Returns an op's query, key and value; its `OPTIONAL_INPUTS` by name; and the inputs after the optional ones."""
     inputs, optional = list(op.inputs), {}
     query_key_value, inputs = inputs[:3], inputs[3:]
     for name in OPTIONAL_INPUTS:
@@ -191,9 +194,9 @@ def _gradient(op, *output_grads):
 
 @tf.RegisterGradient("IkelosAttentionGrad")
 def _second_gradient(op, *upstream):
-    # Second derivatives are rare (gradient penalties), so they and all higher ones are taken from the reference. There
-    # output and residual are computed from query, key, value and bias, so the gradients with respect to these already
-    # include the paths through the op's inputs `output` and `residual`.
+    # Second derivatives are rare (gradient penalties), so the reference computes them and all higher derivatives. The
+    # reference computes output and residual from query, key, value and bias, so the gradients with respect to query,
+    # key, value and bias already include the paths through the op's inputs `output` and `residual`.
     (query, key, value), optional, (_, _, output_grad, residual_grad) = _split_inputs(op)
     tensors = {name: x[0] for name, x in optional.items() if x and name != "bias"}
     options = Options(**{name: op.get_attr(name) for name in ATTRIBUTES}, **tensors)

@@ -11,12 +11,12 @@ from ikelos.kernels.arguments import check_floating, check_range, integers, is_i
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """The checked arguments that get no gradient, in the form and under the names of the native op; None if absent."""
+    """Checked arguments that get no gradient, in the form and under the names of the native op; None if absent."""
 
     scale: float
     is_causal: bool = False
-    window_left: int = -1  # how far a query sees; -1 for no limit
-    window_right: int = -1
+    window_left: int = -1  # largest distance of a key before the query; -1 for no limit
+    window_right: int = -1  # largest distance of a key after the query; -1 for no limit
     mask: tf.Tensor | None = None  # bool, rank 4
     query_seq_lengths: tf.Tensor | None = None  # int32 [B]
     key_value_seq_lengths: tf.Tensor | None = None  # int32 [B]
@@ -27,11 +27,15 @@ class Options:
 
 
 def tensors(query, key, value) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The three as tensors whose ranks, dtypes and shapes match."""
+    """Returns query, key and value as tensors.
+
+    Raises:
+        ValueError: If ranks, dtypes or known shapes do not match, or heads or head sizes are unknown.
+    """
     query, key, value = (tensor(name, x) for name, x in (("query", query), ("key", key), ("value", value)))
     for name, x in (("query", query), ("key", key), ("value", value)):
         if x.shape.rank != 4:
-            raise ValueError(f"`{name}` must have rank 4, [batch, time, heads, size]. Received: {name}.shape={x.shape}")
+            raise ValueError(f"`{name}` must have shape [batch, time, heads, size]. Received: {name}.shape={x.shape}")
         check_floating(name, x)
         if x.dtype != query.dtype:
             raise ValueError(
@@ -51,19 +55,27 @@ def tensors(query, key, value) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             )
     received = f"Received: query.shape={query.shape}, key.shape={key.shape}, value.shape={value.shape}"
     if None in (*query.shape[2:], *key.shape[2:], *value.shape[2:]):
-        raise ValueError(f"The number of heads and the head size must be known at trace time. {received}")
+        raise ValueError(
+            f"`query`, `key` and `value` must have heads and head sizes that are known at trace time. {received}"
+        )
     if query.shape[3] != key.shape[3]:
         raise ValueError(f"`query` and `key` must have the same head size. {received}")
     if query.shape[3] == 0:
-        raise ValueError(f"The head size of `query` and `key` must be at least 1. {received}")
+        raise ValueError(f"`query` and `key` must have a head size of at least 1. {received}")
     # Zero query heads are valid, also with zero key heads.
     if query.shape[2] % key.shape[2] if key.shape[2] else query.shape[2]:
-        raise ValueError(f"The number of query heads must be a multiple of the number of key-value heads. {received}")
+        raise ValueError(f"`query` must have a multiple of the heads of `key` and `value`. {received}")
     return query, key, value
 
 
 def pairwise(name: str, x, sizes: list[int | None], dtype: tf.DType) -> tf.Tensor | None:
-    """`x` with rank 4, checked to be broadcastable to `sizes` (B, N, T and S, None if unknown) and cast to `dtype`."""
+    """Returns `x` with rank 4, cast to `dtype`; None for None.
+
+    `sizes` are B, N, T and S, None if unknown.
+
+    Raises:
+        ValueError: If `x` cannot be broadcast to `sizes` or its dtype is of another kind than `dtype`.
+    """
     if x is None:
         return None
     x = tensor(name, x)
@@ -77,7 +89,7 @@ def pairwise(name: str, x, sizes: list[int | None], dtype: tf.DType) -> tf.Tenso
         for size, wanted in zip(reversed(list(x.shape)), reversed(sizes), strict=False)
     ):
         raise ValueError(
-            f"`{name}` must be broadcastable to [batch, heads, queries, keys], here {sizes}. "
+            f"`{name}` must be broadcastable to {sizes}, [batch, heads, queries, keys]. "
             f"Received: {name}.shape={x.shape}"
         )
     x = tf.cast(x, dtype)
@@ -85,10 +97,14 @@ def pairwise(name: str, x, sizes: list[int | None], dtype: tf.DType) -> tf.Tenso
 
 
 def offset(x, batch: int | None, query: tf.Tensor) -> tf.Tensor | None:
-    """The query offset as int32 `[B]`, None for the integer 0."""
+    """Returns the query offset as int32 `[B]`; None for the integer 0.
+
+    Raises:
+        ValueError: If `x` does not hold integers within int32, or is neither a scalar nor `[B]`.
+    """
     lowest, highest = -(2**31), 2**31 - 1
     if is_integer(x):
-        # Before it becomes a tensor: TensorFlow has no dtype for very large integers.
+        # Checked before the conversion to a tensor, because TensorFlow has no dtype for very large integers.
         check_range("query_offset", x, lowest, highest)
         if x == 0:
             return None
@@ -97,7 +113,11 @@ def offset(x, batch: int | None, query: tf.Tensor) -> tf.Tensor | None:
 
 
 def window(size: int | tuple[int, int] | None) -> tuple[int, int]:
-    """How far a query sees to the left and to the right; -1 for no limit."""
+    """Returns the largest distances of a key before and after its query; -1 for no limit.
+
+    Raises:
+        ValueError: If `size` is not None, one integer or two, of at least 0.
+    """
     if size is None:
         return -1, -1
     sides: Any = (size, size) if is_integer(size) else size
@@ -109,36 +129,48 @@ def window(size: int | tuple[int, int] | None) -> tuple[int, int]:
         raise ValueError(
             f"`local_window_size` must be one or two integers, at least 0. Received: local_window_size={size}"
         )
-    # Farther than any position, and small enough that adding a position does not overflow int64.
+    # 2^62 is farther than any position, and adding a position to it does not overflow int64.
     return min(int(sides[0]), 2**62), min(int(sides[1]), 2**62)
 
 
 def slopes(x, num_heads: int) -> tf.Tensor | None:
-    """The ALiBi slopes as float32 `[N]`."""
+    """Returns the ALiBi slopes as float32 `[N]`; None for None.
+
+    Raises:
+        ValueError: If the slopes are not floating or have another shape.
+    """
     if x is None:
         return None
     x = tensor("alibi_slopes", x)
     check_floating("alibi_slopes", x)
     if x.shape.rank != 1 or not x.shape.is_compatible_with([num_heads]):
         raise ValueError(
-            f"`alibi_slopes` must have shape [heads], here [{num_heads}]. Received: alibi_slopes.shape={x.shape}"
+            f"`alibi_slopes` must have shape [{num_heads}], a slope for each head. "
+            f"Received: alibi_slopes.shape={x.shape}"
         )
     return tf.cast(x, tf.float32)
 
 
 def dropout(rate: float, seed) -> tuple[float, tf.Tensor | None]:
-    """The rate rounded to float32, as the native op takes it, and the seed as int32 `[2]`, None without dropout."""
+    """Returns the rate rounded to float32, as in the native op, and the seed as int32 `[2]`; None without dropout.
+
+    Raises:
+        ValueError: If the rate is not from 0 to below 1, or the seed is missing or not two integers.
+    """
     rate = float(np.float32(number("dropout_rate", rate)))
     if not 0 <= rate < 1:
         raise ValueError(f"`dropout_rate` must be at least 0 and below 1. Received: dropout_rate={rate}")
     if rate == 0:
         return 0.0, None
     if seed is None:
-        raise ValueError(f"`dropout_seed` must be given if `dropout_rate` is above 0. Received: dropout_rate={rate}")
+        raise ValueError(
+            "`dropout_seed` must be given if `dropout_rate` is above 0. "
+            f"Received: dropout_seed=None, dropout_rate={rate}"
+        )
     seed = tensor("dropout_seed", seed)
     if not seed.dtype.is_integer:
-        raise ValueError(f"`dropout_seed` must hold integers. Received: dropout_seed.dtype={seed.dtype.name}")
+        raise ValueError(f"`dropout_seed` must be integers. Received: dropout_seed.dtype={seed.dtype.name}")
     if not seed.shape.is_compatible_with([2]):
         raise ValueError(f"`dropout_seed` must have shape [2]. Received: dropout_seed.shape={seed.shape}")
-    # Modulo 2^32: Keras's seeds are uint32.
+    # The cast is modulo 2^32. Keras's seeds are uint32.
     return rate, tf.cast(tf.ensure_shape(seed, [2]), tf.int32)

@@ -2,10 +2,10 @@
 
 The native kernels are in one shared library, built with the package (unless `IKELOS_BUILD_NATIVE=0`) and loaded the
 first time that an op could use it. Custom ops work only with the TensorFlow release that they were built for, so a
-library built for another is never opened: one warning says so, and every op runs its reference.
+library built for another release is never opened: there is one warning, and every op runs its reference.
 
-The environment variable `IKELOS_KERNELS` changes this for a process: with `reference` the library is never loaded, with
-`native` it is an error if it cannot be loaded.
+The environment variable `IKELOS_KERNELS` changes the choice for a process: with `reference` the library is never
+loaded, and with `native` an error is raised if the library cannot be loaded.
 """
 
 import contextlib
@@ -27,21 +27,21 @@ import tensorflow as tf
 
 LIBRARY_NAME = "libikelos.so"
 IMPLEMENTATIONS = ("native", "reference")
-# Beginnings of the names of the modules that trace a graph in order to save it.
+# Prefixes of the names of modules that trace a graph in order to save it.
 EXPORTERS = ("keras.src.export.", "tensorflow.python.saved_model.save")
 
 
 class LibraryError(RuntimeError):
-    """The native kernels were requested, but their library cannot be loaded."""
+    """Raised if the native kernels were requested, but their library cannot be loaded."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """The implementation that runs an op, and why.
+    """Implementation that runs an op, with the reason for the choice.
 
     Attributes:
         implementation: `"native"` or `"reference"`.
-        reason: One line for people.
+        reason: One line of text for users.
         requested: Whether the op's argument, the scope `use`, `IKELOS_KERNELS` or an export requested it.
     """
 
@@ -79,8 +79,8 @@ def _attention_limit(dtype: tf.DType, shape: tf.TensorShape, value_size: int | N
     return None
 
 
-# For each op with a native kernel, a function that says why the kernel cannot run (None if it can), given the dtype and
-# shape of the op's main input and, by name, the other sizes that decide it.
+# For each op with a native kernel, a function that returns the reason why the kernel cannot run, or None if it can. Its
+# arguments are the dtype and shape of the op's main input and, by name, the other sizes on which this depends.
 NATIVE_OPS: dict[str, Callable[..., str | None]] = {
     "attention": _attention_limit,
     "gru": _dtype_limit,
@@ -95,10 +95,10 @@ _scope: contextvars.ContextVar[str | None] = contextvars.ContextVar("ikelos_kern
 def use(implementation: str) -> Iterator[None]:
     """Context manager in which every op that this thread traces runs as `"native"` or as `"reference"`.
 
-    The choice is made at trace time, so a `tf.function` that was traced before keeps its own. Whatever
-    `keras.Model.export`, `keras.export.ExportArchive` or `tf.saved_model.save` trace runs as `"reference"` by itself,
-    so the SavedModel contains stock ops only and loads wherever TensorFlow does. A `tf.function` of your own that is
-    called before it is saved must be traced under `use("reference")`.
+    The choice is made at trace time, so a `tf.function` that was traced before is not affected. Functions that
+    `keras.Model.export`, `keras.export.ExportArchive` or `tf.saved_model.save` trace run as `"reference"`, unless an
+    argument or a scope requests native. So the SavedModel contains only stock ops and loads wherever TensorFlow does.
+    But if you call a `tf.function` before you save it, it must be traced under `use("reference")`.
 
     Under `use("native")` an op that has no native kernel for its inputs raises ValueError.
 
@@ -106,7 +106,7 @@ def use(implementation: str) -> Iterator[None]:
         implementation: `"native"` or `"reference"`.
 
     Raises:
-        ValueError: If `implementation` is neither.
+        ValueError: If `implementation` is neither `"native"` nor `"reference"`.
 
     Example:
         >>> with kernels.use("reference"):
@@ -124,27 +124,27 @@ def use(implementation: str) -> Iterator[None]:
 def choose(
     op_name: str, implementation: str | None, *, dtype, shape=None, device: str | None = None, **sizes: int | None
 ) -> str:
-    """The implementation of `op_name` to trace, `"native"` or `"reference"`.
+    """Returns the implementation of `op_name` to trace, `"native"` or `"reference"`.
 
     Args:
         op_name: An op of `ikelos.kernels`.
-        implementation: The op's argument; None for the choice of the scope `use`, and outside of any scope for native
-            where there is a kernel.
+        implementation: The op's argument; None for the choice of the scope `use`. Outside of any scope, None chooses
+            native if there is a kernel.
         dtype: Dtype of the op's main input.
         shape: Shape of the op's main input.
         device: Device of the op's main input.
         **sizes: Other sizes that the function in `NATIVE_OPS` takes.
 
     Raises:
-        ValueError: If the argument or the scope requests native and there is no kernel for such an input.
+        ValueError: If the argument or the scope requests native and there is no kernel for such an input, or as in
+            `explain`.
         LibraryError: If the argument, the scope or `IKELOS_KERNELS=native` requests native and the library cannot be
             loaded.
     """
     choice = explain(op_name, dtype, shape, device, implementation, **sizes)
     if choice.implementation != "native" and _requested(implementation) == "native":
-        raise ValueError(
-            f"`implementation` must not be 'native' for {op_name}: {choice.reason}. Received: implementation='native'"
-        )
+        by = "implementation='native'" if implementation is not None else "kernels.use('native')"
+        raise ValueError(f"`implementation` must be 'reference' for {op_name}: {choice.reason}. Received: {by}")
     return choice.implementation
 
 
@@ -156,7 +156,7 @@ def explain(
     implementation: str | None = None,
     **sizes: int | None,
 ) -> Choice:
-    """Which implementation of `op_name` would run here and now, and why.
+    """Returns the implementation of `op_name` that would run here, and the reason.
 
     Args:
         op_name: An op of `ikelos.kernels`, such as `"rms_norm"`.
@@ -170,15 +170,15 @@ def explain(
         A `Choice`, which prints as `native: ...` or `reference: ...`.
 
     Raises:
-        ValueError: If `implementation` or `IKELOS_KERNELS` is neither `"native"` nor `"reference"`, or the op has no
-            such size.
+        ValueError: If `implementation` or `IKELOS_KERNELS` is neither `"native"` nor `"reference"`, or `sizes` has a
+            name that the op does not use.
         LibraryError: If native was requested and the library cannot be loaded.
 
     Example:
         >>> print(kernels.explain("rms_norm", dtype="float16"))
         reference: the native kernel takes float32 and bfloat16, not float16
     """
-    requested, setting = _requested(implementation), _environment_setting()
+    requested, setting = _requested(implementation), environment_setting()
     _check_sizes(op_name, sizes)
     if requested == "reference":
         by = "argument implementation" if implementation else "scope kernels.use"
@@ -207,14 +207,17 @@ def explain(
 
 
 def status() -> dict[str, object]:
-    """The state of the native library, which is loaded if an op would load it.
+    """Returns the state of the native library, and loads the library unless `IKELOS_KERNELS=reference`.
 
     Returns:
         A dict of plain values: `setting`, the value of `IKELOS_KERNELS` or None; `path` of the library or None;
-        `built_for` and `running`, TensorFlow versions; `loaded`; `isa`, the instruction set in use or None; `reason`,
-        why the library is not loaded, or None.
+        `built_for` and `running`, TensorFlow versions; `loaded`, a bool; `isa`, the instruction set in use or None;
+        `reason`, the reason why the library is not loaded, or None.
+
+    Raises:
+        ValueError: If `IKELOS_KERNELS` is neither `"native"` nor `"reference"`.
     """
-    path, setting = _find_library(), _environment_setting()
+    path, setting = _find_library(), environment_setting()
     report = {
         "setting": setting,
         "path": str(path) if path else None,
@@ -228,10 +231,10 @@ def status() -> dict[str, object]:
 
 
 def library():
-    """The Python module of the library's ops.
+    """Returns the Python module of the ops in the native library.
 
     Raises:
-        LibraryError: If it cannot be loaded.
+        LibraryError: If the library cannot be loaded.
     """
     loaded = _load()
     if loaded.ops is None:
@@ -247,7 +250,11 @@ def _check_implementation(implementation: str) -> None:
 
 
 def _check_sizes(op_name: str, sizes: dict[str, int | None]) -> None:
-    """Raises if the op's function in `NATIVE_OPS` has no parameter of that name after dtype and shape."""
+    """Checks that the names of `sizes` are parameters of the op's function in `NATIVE_OPS`.
+
+    Raises:
+        ValueError: If a name is not.
+    """
     known = list(inspect.signature(NATIVE_OPS[op_name]).parameters)[2:] if op_name in NATIVE_OPS else []
     for name, size in sizes.items():
         if name not in known:
@@ -255,7 +262,12 @@ def _check_sizes(op_name: str, sizes: dict[str, int | None]) -> None:
             raise ValueError(f"`sizes` of {op_name} must be among: {expected}. Received: {name}={size}")
 
 
-def _environment_setting() -> str | None:
+def environment_setting() -> str | None:
+    """The value of the environment variable `IKELOS_KERNELS`, None if it is not set or empty.
+
+    Raises:
+        ValueError: If it is neither `"native"` nor `"reference"`.
+    """
     setting = os.environ.get("IKELOS_KERNELS") or None
     if setting is not None and setting not in IMPLEMENTATIONS:
         raise ValueError(f"`IKELOS_KERNELS` must be 'native' or 'reference'. Received: IKELOS_KERNELS={setting!r}")
@@ -263,7 +275,7 @@ def _environment_setting() -> str | None:
 
 
 def _requested(implementation: str | None) -> str | None:
-    """The implementation that the argument requests, or else the scope."""
+    """Returns the implementation that the argument requests, or the scope if the argument is None; or None."""
     if implementation is not None:
         _check_implementation(implementation)
         return implementation
@@ -271,7 +283,10 @@ def _requested(implementation: str | None) -> str | None:
 
 
 def _is_exported() -> bool:
-    """Whether the current graph is traced for an export, which neither Keras nor TensorFlow tells."""
+    """Returns whether the current graph is traced for an export.
+
+    Neither Keras nor TensorFlow has a function for that, so the call stack is searched for their exporters.
+    """
     if tf.executing_eagerly():
         return False
     frame: types.FrameType | None = sys._getframe()
@@ -283,7 +298,7 @@ def _is_exported() -> bool:
 
 
 def _device_type(device: str | None) -> str:
-    """The type, such as `"CPU"`, of a device; of TensorFlow's default device if `device` does not say."""
+    """Returns the type of a device, such as `"CPU"`; that of TensorFlow's default device if `device` names no type."""
     named = tf.DeviceSpec.from_string(device).device_type if device else None
     if named is not None:
         return named
@@ -307,7 +322,7 @@ def _load() -> _Library:
     if path is None:
         return _Library(None, reason=f"this installation has no {LIBRARY_NAME} (see IKELOS_BUILD_NATIVE)")
     built, running = _recorded_tensorflow(path), _running_tensorflow()
-    # Compared before the library is opened, because opening one for another ABI may crash the process.
+    # Compared before the library is opened, because opening a library for another ABI may crash the process.
     if built != running:
         reason = f"{path} was built for {_describe_tensorflow(built)}, and this is {_describe_tensorflow(running)}"
         return _Library(path, reason=reason)
@@ -344,7 +359,10 @@ def _find_library() -> pathlib.Path | None:
 
 
 def _recorded_tensorflow(path: pathlib.Path) -> dict[str, object]:
-    """The TensorFlow that the library was built for, as `csrc/describe_tensorflow.py` recorded it next to it."""
+    """Returns the record next to the library of the TensorFlow that it was built for; empty without a record.
+
+    `csrc/describe_tensorflow.py` writes the record.
+    """
     try:
         record = json.loads(path.with_suffix(".json").read_text())
     except (OSError, ValueError):

@@ -11,7 +11,7 @@ from ikelos.kernels.recurrent_arguments import STATES, LayerNorm, Operands, Opti
 from ikelos.kernels.reference import recurrent as reference
 
 
-# There is no control flow on tensors in it, and AutoGraph would warn about code that it cannot convert.
+# The function has no control flow on tensors, and AutoGraph would warn about code that it cannot convert.
 @tf.autograph.experimental.do_not_convert
 def lstm(
     inputs: tf.Tensor,
@@ -29,16 +29,16 @@ def lstm(
     save_for_gradient: bool = True,
     implementation: str | None = None,
 ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
-    """LSTM over a whole sequence (Hochreiter & Schmidhuber 1997; forget gate of Gers et al. 2000).
+    """Runs an LSTM over a whole sequence (Hochreiter & Schmidhuber 1997; forget gate of Gers et al. 2000).
 
     Weights are laid out as in `keras.layers.LSTM`: gates in the order input, forget, candidate, output. The gates use
-    the logistic sigmoid, candidate and output tanh. Half-precision inputs are computed in float32, the states between
-    steps too, and results are rounded once at the end. Differentiable any number of times, with respect to `inputs`,
-    `kernel`, `recurrent_kernel`, `bias`, `initial_state` and the tensors of `layer_norm`; XLA, though, cannot compile
-    the second derivative, which is the reference's.
+    the logistic sigmoid, the candidate and the output tanh. Half-precision inputs are computed in float32, the states
+    between steps too, and results are rounded once at the end. The op can be differentiated any number of times with
+    respect to `inputs`, `kernel`, `recurrent_kernel`, `bias`, `initial_state` and the tensors of `layer_norm`. The
+    reference computes the second derivative, which XLA cannot compile.
 
     A step of a row is valid if it lies within the row's length and its mask is true. Invalid steps leave the states
-    unchanged. Their `inputs` must still be finite: their weight is 0, and 0 times NaN is NaN.
+    unchanged. Their `inputs` must still be finite, because their weight is 0, and 0 times NaN is NaN.
 
     U must be known at trace time; B, T and D need not be, and may be 0.
 
@@ -48,20 +48,23 @@ def lstm(
         recurrent_kernel: `[U,4U]`.
         bias: `[4U]` or None.
         initial_state: Hidden state and cell state, each `[B,U]`; None for zeros.
-        sequence_lengths: int `[B]`, number of steps of each row, from 0 to T. If only the running graph knows a length
-            that is out of range, native raises an error and the reference clips it.
+        sequence_lengths: int `[B]`, number of steps of each row, from 0 to T. If a length turns out
+            to be out of range when the graph runs, the native kernel raises an error and the reference clips the
+            length.
         mask: Boolean or int `[B,T]`; False marks an invalid step.
         go_backwards: Whether to process the steps from last to first. Outputs are in processing order, while
             `sequence_lengths` and `mask` follow the order of `inputs`, so a short row starts with invalid steps.
-        zero_output_for_mask: Whether the output of an invalid step is 0. Otherwise it repeats that of the last valid
-            step, or is 0 before the first.
+        zero_output_for_mask: Whether the output of an invalid step is 0. Otherwise the output of the last valid
+            step is repeated; before the first valid step it is 0.
         recurrent_dropout_mask: Factors `[B,4,U]`, or `[B,U]` for all gates, that multiply the hidden state before its
-            product with `recurrent_kernel`; the same at every step (Gal & Ghahramani 2016). They get no gradient.
-        layer_norm: The scales of normalised gates, an `ikelos.kernels.LayerNorm`; None for plain gates.
-        save_for_gradient: Whether the native kernel keeps what the gradient needs. False takes less memory and time; a
-            gradient is still available, and runs the forward pass once more.
+            product with `recurrent_kernel`; the same at every step (Gal & Ghahramani 2016). The factors get no
+            gradient.
+        layer_norm: The scales for normalised gates, an `ikelos.kernels.LayerNorm`; None for plain gates.
+        save_for_gradient: Whether the native kernel keeps the values that the gradient needs. False takes less memory
+            and time; a gradient is still available, but runs the forward pass once more.
         implementation: `"native"` (float32, bfloat16 and float16 on CPU), `"reference"` (plain TensorFlow), or None for
-            the choice of the scope `ikelos.kernels.use`; outside of any scope, native where there is a kernel.
+            the choice of the scope `ikelos.kernels.use`. Outside of any scope, None runs the native kernel if there is
+            one.
 
     Returns:
         The hidden states `[B,T,U]`, and a pair of the hidden and the cell state after the last valid step, each
@@ -111,7 +114,7 @@ def gru(
     save_for_gradient: bool = True,
     implementation: str | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """GRU over a whole sequence (Cho et al. 2014, https://arxiv.org/abs/1406.1078).
+    """Runs a GRU over a whole sequence (Cho et al. 2014, https://arxiv.org/abs/1406.1078).
 
     Weights are laid out as in `keras.layers.GRU`: gates in the order update, reset, candidate. Everything else is as in
     `ikelos.kernels.lstm`, with one state instead of two.
@@ -120,7 +123,7 @@ def gru(
         inputs: `[B,T,D]`, floating.
         kernel: `[D,3U]`, in the dtype of `inputs`, as all floating arguments.
         recurrent_kernel: `[U,3U]`.
-        bias: `[3U]`, with `reset_after` `[2,3U]` (for the product with `kernel` and for that with
+        bias: `[3U]`, or with `reset_after` `[2,3U]` (one row for the product with `kernel`, one for the product with
             `recurrent_kernel`); or None.
         initial_state: Hidden state `[B,U]`; None for zeros.
         reset_after: Whether the candidate's reset gate is applied after the product with `recurrent_kernel`, as in
@@ -140,9 +143,11 @@ def gru(
         The hidden states `[B,T,U]`, and the hidden state after the last valid step, `[B,U]`.
 
     Raises:
-        ValueError: As `lstm`.
-        ikelos.kernels.LibraryError: As `lstm`.
-        tf.errors.InvalidArgumentError: As `lstm`.
+        ValueError: If ranks, sizes or dtypes do not match, a number is out of range, `layer_norm` is given without
+            `reset_after`, or the requested implementation has no kernel for these inputs; the message names the
+            argument.
+        ikelos.kernels.LibraryError: If native was requested and the library cannot be loaded.
+        tf.errors.InvalidArgumentError: If shapes or lengths that are unknown at trace time turn out to be invalid.
 
     Example:
         >>> outputs, hidden = kernels.gru(tf.ones([2, 5, 8]), tf.ones([8, 48]), tf.ones([16, 48]))
@@ -164,7 +169,7 @@ def gru(
     return _run("gru", operands, options, save_for_gradient, implementation)
 
 
-# Inputs of the op, in its order, each a list of at most one tensor.
+# Inputs of the native op, in its order. Each is a list of at most one tensor.
 OPTIONAL_INPUTS = ("sequence_lengths", "mask", "recurrent_dropout_mask")
 ATTRIBUTES = {
     "lstm": ("go_backwards", "zero_output_for_mask", "epsilon"),
@@ -186,13 +191,13 @@ def _run(op_name: str, operands: Operands, options: Options, save_for_gradient: 
 
 
 def _forward(op_name: str, operands: Operands, options: Options, save_for_gradient: bool):
-    """The native op's outputs; the last is what it saved for the gradient."""
+    """Returns the outputs of the native op; the last one holds the values saved for the gradient."""
     op = getattr(dispatch.library(), f"ikelos_{op_name}")
     return op(**_op_arguments(op_name, operands, options), save_for_gradient=bool(save_for_gradient))
 
 
 def _op_arguments(op_name: str, operands: Operands, options: Options) -> dict[str, object]:
-    """The inputs and attributes that the native op and its gradient have in common."""
+    """Returns the inputs and attributes that the native op and its gradient have in common."""
     optional = {name: getattr(options, name) for name in OPTIONAL_INPUTS}
     return {
         "inputs": operands.inputs,
@@ -207,7 +212,7 @@ def _op_arguments(op_name: str, operands: Operands, options: Options) -> dict[st
 
 
 def _operands_of(op_name: str, op) -> tuple[Operands, Options, list[tf.Tensor]]:
-    """The operands and options that an op was called with, and its inputs after these."""
+    """Returns the operands and options that an op was called with, and its further inputs."""
     remaining = list(op.inputs)
 
     def take(count):
@@ -224,7 +229,7 @@ def _operands_of(op_name: str, op) -> tuple[Operands, Options, list[tf.Tensor]]:
 
 
 def _insert_missing_gradients(operand_grads: list, operands: Operands, options: Options) -> list:
-    """Gradients of the op's inputs, from those of the operands: None for the optional inputs, which have none."""
+    """Returns the gradients of all inputs of the op, given those of the operands; None for the optional inputs."""
     last = len(operand_grads) - len(operands.layer_norm)
     without_gradient = [None for name in OPTIONAL_INPUTS if getattr(options, name) is not None]
     return operand_grads[:last] + without_gradient + operand_grads[last:]
@@ -232,7 +237,7 @@ def _insert_missing_gradients(operand_grads: list, operands: Operands, options: 
 
 def _gradient(op_name: str, op, *output_grads):
     operands, options, _ = _operands_of(op_name, op)
-    # The last output is private to this gradient, so no gradient comes back through it.
+    # Only this gradient uses the last output, so no gradient comes back through it.
     result_grads = [dense(grad, x) for grad, x in zip(output_grads[:-1], op.outputs[:-1], strict=True)]
     outputs, saved = op.outputs[0], op.outputs[-1]
     if not op.get_attr("save_for_gradient"):
@@ -247,9 +252,9 @@ def _gradient(op_name: str, op, *output_grads):
 
 
 def _second_gradient(op_name: str, op, *upstream):
-    # Second derivatives are rare (gradient penalties), so they and all higher ones are taken from the reference. There
-    # everything is computed from the operands, so the gradients with respect to these already include the paths through
-    # the op's inputs `outputs` and `saved`.
+    # Second derivatives are rare (gradient penalties), so the reference computes them and all higher derivatives. The
+    # reference computes everything from the operands, so the gradients with respect to the operands already include the
+    # paths through the op's inputs `outputs` and `saved`.
     operands, options, (_, _, *output_grads) = _operands_of(op_name, op)
     inputs = tf.nest.flatten(operands)
     gradients = second_gradients(

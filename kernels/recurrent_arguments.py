@@ -14,17 +14,17 @@ STATES = {"lstm": ("initial_hidden", "initial_cell"), "gru": ("initial_hidden",)
 class LayerNorm(NamedTuple):
     """Scales of normalised gates (Ba et al. 2016, https://arxiv.org/abs/1607.06450, supplement), for `lstm` and `gru`.
 
-    In each step, the product of the inputs with `kernel` and that of the hidden state with `recurrent_kernel` are
-    normalised separately, to mean 0 and variance 1 over all G gates of U units (G is 4 for LSTM, 3 for GRU), and
-    multiplied by a scale, before the biases are added. For the output, an LSTM's cell state is normalised over its U
-    units, multiplied by a scale and shifted by an offset.
+    In each step, the product of the inputs with `kernel` and the product of the hidden state with `recurrent_kernel`
+    are normalised separately, to mean 0 and variance 1 over all G gates of U units (G is 4 for LSTM, 3 for GRU). Then
+    they are multiplied by a scale, before the biases are added. For the output, an LSTM's cell state is normalised over
+    its U units, multiplied by a scale and shifted by an offset.
 
     Attributes:
-        kernel_scale: `[G*U]`, in the dtype of the op's inputs, as the others.
+        kernel_scale: `[G*U]`, in the dtype of the op's inputs, like all tensors here.
         recurrent_scale: `[G*U]`.
         cell_scale: `[U]`, for LSTM only.
         cell_offset: `[U]`, for LSTM only.
-        epsilon: Added to the variances, at least 0. The default is that of `keras.layers.LayerNormalization`.
+        epsilon: Number added to the variances, at least 0. The default is that of `keras.layers.LayerNormalization`.
     """
 
     kernel_scale: tf.Tensor
@@ -35,19 +35,19 @@ class LayerNorm(NamedTuple):
 
 
 class Operands(NamedTuple):
-    """The checked arguments that have a gradient, in the order of the native op's inputs."""
+    """Checked arguments that have a gradient, in the order of the native op's inputs."""
 
     inputs: tf.Tensor
     kernel: tf.Tensor
     recurrent_kernel: tf.Tensor
     initial_state: tuple[tf.Tensor, ...]  # the hidden and, for LSTM, the cell state
     bias: tuple[tf.Tensor, ...]  # one or none
-    layer_norm: tuple[tf.Tensor, ...]  # kernel and recurrent scale, for LSTM cell scale and offset; or none
+    layer_norm: tuple[tf.Tensor, ...]  # kernel_scale, recurrent_scale, for LSTM cell_scale, cell_offset
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """The checked arguments that get no gradient, in the form and under the names of the native op; None if absent."""
+    """Checked arguments that get no gradient, in the form and under the names of the native op; None if absent."""
 
     go_backwards: bool = False
     zero_output_for_mask: bool = False
@@ -68,7 +68,11 @@ def operands(
     layer_norm: LayerNorm | None,
     reset_after: bool | None = None,
 ) -> Operands:
-    """The tensors, with dtypes and known shapes checked against each other; `reset_after` is None for LSTM."""
+    """Returns the arguments that have a gradient, as tensors; `reset_after` is None for LSTM.
+
+    Raises:
+        ValueError: If dtypes or known shapes do not match.
+    """
     inputs = tensor("inputs", inputs)
     check_floating("inputs", inputs)
     if inputs.shape.rank != 3:
@@ -82,7 +86,8 @@ def operands(
         )
     columns = GATES[op_name] * units
     state = _initial_state(op_name, inputs, initial_state, units)
-    # Every tensor gets the batch size that any of them knows: a while loop needs states whose static shape is stable.
+    # If one tensor has a known batch size, all get it, because the static shapes of a while loop's states must not
+    # change.
     batches = [x.shape[0] for x in (inputs, *state.values()) if x.shape.rank]
     batch = next((size for size in batches if size is not None), None)
     dtype = inputs.dtype
@@ -109,7 +114,11 @@ def options(
     layer_norm: LayerNorm | None,
     reset_after: bool | None = None,
 ) -> Options:
-    """The other arguments, with known shapes checked against those of `tensors`."""
+    """Returns the arguments that get no gradient.
+
+    Raises:
+        ValueError: If a dtype is wrong, a known shape does not match those of `tensors`, or a number is out of range.
+    """
     batch, steps, _ = tensors.inputs.shape
     return Options(
         go_backwards=bool(go_backwards),
@@ -123,7 +132,12 @@ def options(
 
 
 def _checked_tensor(name: str, x, dtype: tf.DType, shape: list[int | None]) -> tf.Tensor:
-    """`x` as a tensor, checked to have the dtype of `inputs` and, as far as it is known, `shape`."""
+    """Returns `x` as a tensor of the dtype `dtype` and of shape `shape`, where None is any size.
+
+    Raises:
+        ValueError: If `x` has another dtype or is known to have another shape.
+        tf.errors.InvalidArgumentError: When the graph runs, if the shape turns out to be another.
+    """
     x = tensor(name, x)
     if x.dtype != dtype:
         raise ValueError(
@@ -140,7 +154,7 @@ def _ensure_shape(name: str, x: tf.Tensor, shape: list[int | None]) -> tf.Tensor
 
 
 def _initial_state(op_name: str, inputs: tf.Tensor, initial_state, units: int) -> dict[str, tf.Tensor]:
-    """The initial states by their names in error messages; zeros if None was given."""
+    """Returns the initial states by their names in error messages; zeros if `initial_state` is None."""
     count = len(STATES[op_name])
     if initial_state is None:
         batch = tf.shape(inputs)[0] if inputs.shape[0] is None else inputs.shape[0]
@@ -184,7 +198,7 @@ def _epsilon(x: float) -> float:
 
 
 def _mask(x, shape: list[int | None]) -> tf.Tensor | None:
-    """The mask as boolean `[B,T]`."""
+    """Returns the mask as boolean `[B,T]`; None for None."""
     if x is None:
         return None
     x = tensor("mask", x)
@@ -194,7 +208,7 @@ def _mask(x, shape: list[int | None]) -> tf.Tensor | None:
 
 
 def _recurrent_dropout_mask(x, tensors: Operands) -> tf.Tensor | None:
-    """The mask as `[B,G,U]`."""
+    """Returns the mask as `[B,G,U]`; None for None."""
     if x is None:
         return None
     units, columns = tensors.recurrent_kernel.shape

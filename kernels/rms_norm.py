@@ -8,28 +8,28 @@ from ikelos.kernels.gradients import second_gradients
 from ikelos.kernels.reference import rms_norm as reference
 
 
-# There is no control flow on tensors in it, so AutoGraph has nothing to convert.
+# The function has no control flow on tensors, so AutoGraph has nothing to convert.
 @tf.autograph.experimental.do_not_convert
 def rms_norm(x, scale, epsilon: float = 1e-6, implementation: str | None = None) -> tf.Tensor:
-    """RMS normalisation: each row divided by its root mean square, times a scale per feature.
+    """Divides each row by its root mean square and multiplies it by a scale per feature.
 
-    `y = x / sqrt(mean(x**2) + epsilon) * scale`, with the mean over the last axis (Zhang and Sennrich 2019,
+    The result is `x / sqrt(mean(x**2) + epsilon) * scale`, with the mean over the last axis (Zhang and Sennrich 2019,
     https://arxiv.org/abs/1910.07467). Half-precision inputs are computed in float32 and rounded once at the end.
-    Differentiable any number of times, with respect to `x` and `scale`.
+    The op can be differentiated any number of times with respect to `x` and `scale`.
 
     Args:
         x: Floating `[..., D]`, with at least one axis.
         scale: `[D]`; cast to the dtype of `x`.
-        epsilon: Added to the mean of the squares, at least 0.
+        epsilon: Number added to the mean of the squares, at least 0.
         implementation: `"native"` (float32 and bfloat16 on CPU), `"reference"` (plain TensorFlow), or None for the
-            choice of the scope `ikelos.kernels.use`; outside of any scope, native where there is a kernel.
+            choice of the scope `ikelos.kernels.use`. Outside of any scope, None runs the native kernel if there is one.
 
     Returns:
         `[..., D]` in the dtype of `x`. The result does not depend on the number of threads.
 
     Raises:
         ValueError: If a shape, a dtype or `epsilon` is invalid, or native was requested and has no kernel for these
-            inputs (`ikelos.kernels.explain` says why).
+            inputs (`ikelos.kernels.explain` returns the reason).
         ikelos.kernels.LibraryError: If native was requested and the library cannot be loaded.
         tf.errors.InvalidArgumentError: If a shape that is unknown at trace time turns out to be invalid.
 
@@ -62,7 +62,7 @@ def _validate(x: tf.Tensor, scale: tf.Tensor, epsilon: float) -> None:
 
 @tf.RegisterGradient("IkelosRmsNorm")
 def _gradient(op, dy, _drstd):
-    # rstd exists for this gradient only and is never returned to a caller, so no gradient comes back through it.
+    # Only this gradient uses `rstd`, so no gradient comes back through it.
     x, scale = op.inputs
     return dispatch.library().ikelos_rms_norm_grad(
         x=x, scale=scale, rstd=op.outputs[1], dy=dy, epsilon=op.get_attr("epsilon")
@@ -71,8 +71,8 @@ def _gradient(op, dy, _drstd):
 
 @tf.RegisterGradient("IkelosRmsNormGrad")
 def _second_gradient(op, ddx, ddscale):
-    # Second derivatives are rare (gradient penalties), so they and all higher ones are taken from the reference. There
-    # rstd is computed from x, so the gradient with respect to x already includes the path through rstd.
+    # Second derivatives are rare (gradient penalties), so the reference computes them and all higher derivatives. The
+    # reference computes `rstd` from `x`, so the gradient with respect to `x` already includes the path through `rstd`.
     x, scale, _, dy = op.inputs
     x_grad, scale_grad, dy_grad = second_gradients(
         lambda x, scale: [reference.rms_norm(x, scale, op.get_attr("epsilon"))], [x, scale], [dy], [ddx, ddscale]

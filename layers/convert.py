@@ -8,7 +8,7 @@ from ikelos.layers.normalization.fused_rms_normalization import FusedRMSNormaliz
 from ikelos.layers.recurrent.fused_gru import FusedGRU
 from ikelos.layers.recurrent.fused_lstm import FusedLSTM
 
-# The single base of each class is the stock class that it replaces.
+# Each class has a single base, the stock class that it replaces.
 FUSED = (
     FusedGRU,
     FusedGroupedQueryAttention,
@@ -16,7 +16,7 @@ FUSED = (
     FusedMultiHeadAttention,
     FusedRMSNormalization,
 )
-# The class that replaces each class, by the argument `to`.
+# For each value of the argument `to`, the classes to replace and their replacements.
 TWINS = {
     "fused": {fused.__bases__[0]: fused for fused in FUSED},
     "stock": {fused: fused.__bases__[0] for fused in FUSED},
@@ -35,8 +35,8 @@ def convert(model, to="fused"):
         keras.layers.MultiHeadAttention   FusedMultiHeadAttention
         keras.layers.RMSNormalization     FusedRMSNormalization
 
-    Subclasses of them are not replaced, because it is unknown what they change, nor are cells, because no op makes a
-    loop of single steps faster.
+    Subclasses of these classes are not replaced, because their changes are unknown. Cells are not replaced either,
+    because no op makes a loop of single steps faster.
 
     The layers remain the same objects and only change their class. They keep their weights, names and states, and the
     model keeps its graph, loss, metrics and optimizer with its state. Keras traces `fit`, `evaluate` and `predict`
@@ -53,7 +53,8 @@ def convert(model, to="fused"):
 
     Raises:
         TypeError: If `model` is not a Keras 3 model or layer, such as the result of `tf.saved_model.load`.
-        ValueError: If `model` has no layer of these classes, fused or stock, or `to` is neither.
+        ValueError: If `model` has no layer of these classes, fused or stock, or `to` is neither `"fused"` nor
+            `"stock"`.
 
     Example:
 
@@ -72,8 +73,8 @@ def convert(model, to="fused"):
         names = ", ".join(stock.__name__ for stock in TWINS["fused"])
         raise ValueError(f"`model` must have a layer of the classes {names}, fused or stock. Received: model={model!r}")
     for layer in twins:
-        # Not a new layer, because graphs, wrappers, containers, attributes and optimizers refer to this one. The two
-        # classes differ only in their methods.
+        # A new layer would not work, because graphs, wrappers, containers, attributes and optimizers refer to this one.
+        # The two classes differ only in their methods.
         layer.__class__ = TWINS[to].get(type(layer), type(layer))
     for layer in layers:
         if isinstance(layer, keras.Model):

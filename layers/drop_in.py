@@ -1,4 +1,4 @@
-"""`drop_in` makes a subclass of a stock Keras layer its replacement; `overrides` detects layers it cannot replace."""
+"""`drop_in` makes a subclass of a stock Keras layer its replacement; `overrides` detects overridden methods."""
 
 import functools
 import inspect
@@ -11,12 +11,12 @@ FusedLayer = TypeVar("FusedLayer", bound=type)
 
 
 def drop_in(layer_class: FusedLayer) -> FusedLayer:
-    """Decorates a subclass of a stock layer that has the same variables, the same constructor and the same state.
+    """Decorates a subclass of a stock layer that has the same variables, constructor and state as the stock layer.
 
     The class is registered with Keras as `ikelos>NAME`, the name in its configs. Its `__name__` becomes that of the
-    stock class. Keras names variables and the groups of a weight file after it, so weight files of either class load
-    into the other, in any model. `model.summary()` and `repr(layer)` then show the stock name too; `type(layer)` shows
-    the real class.
+    stock class. Keras names variables and the groups of a weight file after the `__name__`, so weight files of either
+    class load into the other, in any model. `model.summary()` and `repr(layer)` then show the stock name too;
+    `type(layer)` shows the real class.
     """
     (stock,) = layer_class.__bases__
     keras.saving.register_keras_serializable(package="ikelos", name=layer_class.__name__)(layer_class)
@@ -36,7 +36,7 @@ def overrides(layer: keras.layers.Layer, stock: type, names: Iterable[str]) -> b
 def own_methods(stock: type) -> tuple[str, ...]:
     """Returns the names of the private methods that the layer class `stock` adds to `keras.layers.Layer`.
 
-    These are the parts of its `call`.
+    The `call` of the class is made of these methods.
     """
     methods = dict(inspect.getmembers(stock, inspect.isfunction))
     return tuple(name for name in methods if name.startswith("_") and not hasattr(keras.layers.Layer, name))

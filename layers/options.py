@@ -13,7 +13,7 @@ def check_positive(**options):
     """Checks that all options are positive integers.
 
     Raises:
-        ValueError: If one is not; the message names it.
+        ValueError: If an option is not a positive integer; the message names the option.
     """
     for name, value in options.items():
         if not is_integer(value) or value <= 0:
@@ -39,7 +39,7 @@ def check_seed(seed):
     """Checks that a seed is an int, two ints or None; the ints may be a tensor.
 
     Raises:
-        ValueError: If it is not.
+        ValueError: If the seed is not as described.
     """
     if seed is None:
         return
@@ -66,8 +66,8 @@ def is_variable(value):
 def weight(name, value):
     """Checks the weight of a loss term, a number of at least 0 or a scalar variable that a callback can change.
 
-    A Keras variable is made non-trainable: a layer tracks it as one of its weights, and training would lower it
-    indefinitely.
+    A Keras variable is made non-trainable: layers track it as one of their weights, and training would lower it without
+    end.
 
     Args:
         name: The option's name, for the error.
@@ -93,14 +93,15 @@ def weight(name, value):
 
 
 def serialized(value):
-    """Returns a `weight` as JSON data."""
+    """Returns a loss weight, a result of `weight`, as JSON data."""
     if is_variable(value):
         return {_VARIABLE: float(value), "is_keras": isinstance(value, keras.Variable)}
     return value
 
 
 def deserialized(config):
-    """Returns the `weight` from the result of `serialized`; a variable becomes a new one of the same kind and value."""
+    """Returns a loss weight from the result of `serialized`; a variable becomes a new one of the same kind and
+    value."""
     if isinstance(config, dict) and _VARIABLE in config:
         kind = keras.Variable if config["is_keras"] else tf.Variable
         return kind(config[_VARIABLE], trainable=False)

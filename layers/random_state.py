@@ -1,6 +1,6 @@
 """`KeepsRandomState`: a loaded model continues with the random numbers that the saved one would have drawn.
 
-Keras itself saves only the weights, so a loaded model would repeat the random numbers of a new one.
+Keras alone saves only the weights, so a loaded model would repeat the random numbers of a new one.
 """
 
 import keras
@@ -9,19 +9,20 @@ _PREFIX = "random_state_"
 
 
 class KeepsRandomState(keras.Model):
-    """A model whose files also hold the states of all its `keras.random.SeedGenerator`s.
+    """Model whose files also hold the states of all its `keras.random.SeedGenerator`s.
 
-    These are the seeds of samples, dropout and augmentation, in the order of the layers.
+    The generators give the seeds of samples, dropout and augmentation. Their states are saved in the order of the
+    layers.
     """
 
     def save_own_variables(self, store):
-        """Saves what Keras saves, and the states of the random layers."""
+        """Saves the variables that Keras saves, and the states of the random layers."""
         super().save_own_variables(store)
         for place, state in enumerate(_states(self)):
             store[f"{_PREFIX}{place}"] = state
 
     def load_own_variables(self, store):
-        """Loads what `save_own_variables` saved.
+        """Loads the variables and states that `save_own_variables` saved.
 
         Raises:
             ValueError: If the saved model had more or fewer random layers.

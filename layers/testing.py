@@ -12,8 +12,8 @@ With unittest, which reports the same message:
         def test_keeps_the_contract_of_keras(self):
             check_layer(MyLayer, {"units": 4, "activation": "tanh"}, inputs=np.ones([2, 5, 3], "float32"))
 
-The checks, in order, and what users of a failing layer would see. A failed check raises an `AssertionError` whose
-message describes the failure.
+The checks, in order, and the consequences of a failure for users of the layer. A failed check raises an
+`AssertionError` whose message describes the failure.
 
 - Config: every argument of the constructor is in `get_config`, as JSON data, and `from_config` restores it. Otherwise a
   saved model is loaded as a different one.
@@ -30,8 +30,8 @@ message describes the failure.
 
 Example:
 
-A layer of another project, which subtracts the mean over the valid steps from each step. It is registered, because
-Keras could not load it from a file otherwise.
+A layer of another project subtracts the mean over the valid steps from each step. It is registered, because Keras
+could not load it from a file otherwise.
 
 >>> import keras
 >>> import numpy as np
@@ -59,7 +59,7 @@ Keras could not load it from a file otherwise.
 >>> mask = np.array([[True, True, True, False, False], [True, True, True, True, True]])
 >>> check_layer(Centred, {"factor": 2.0}, inputs, mask=mask)
 
-A layer whose config lacks an argument, and a layer that ignores the mask:
+A layer whose config lacks an argument and a layer that ignores the mask both fail:
 
 >>> class Forgetful(Centred):
 ...     def get_config(self):
@@ -86,7 +86,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-# For up to 8 roundings in a layer, each of half a unit in the last place of bfloat16, relative to the largest output.
+# Allows 8 rounding errors in a layer, each half a unit in the last place of bfloat16 at the largest output.
 _BFLOAT16_TOLERANCE = 8 * 2.0**-8
 
 
@@ -103,7 +103,7 @@ def check_layer(
 ):
     """Checks a layer's config, shapes, dtypes, gradients, masks, compilation and files.
 
-    The documentation of this module describes each check.
+    The docstring of this module describes each check.
 
     Args:
         layer_class: A subclass of `keras.layers.Layer`, registered with Keras.
@@ -112,10 +112,10 @@ def check_layer(
         config_kwargs: A value, other than the default, for each argument of the constructor that is not in
             `init_kwargs`. Only the check of the config uses them.
         call_kwargs: Further tensor arguments of `call`, as arrays `[B,...]` by name.
-        mask: bool array `[B,T]` with both values, for a layer that supports masks; None to skip this check. It becomes
-            the Keras mask of `inputs` `[B,T,...]`. Outputs `[B,T,...]` must have the same mask, and where it is True
-            they must not depend on inputs where it is False. Other outputs, such as a last state, must not depend on
-            masked inputs in rows with a valid step. No other axis of the outputs may have the size T.
+        mask: bool array `[B,T]` with both values, for a layer that supports masks. It becomes the Keras mask of
+            `inputs` `[B,T,...]`. None skips the check of masks. Outputs `[B,T,...]` must have the same mask, and where
+            it is True they must not depend on inputs where it is False. Other outputs, such as a last state, must not
+            depend on masked inputs in rows with a valid step. No other axis of the outputs may have the size T.
         output_dtype: Dtype of the outputs, if the layer fixes it; by default the compute dtype of the policy.
         tolerance: Largest difference between equal outputs, relative to the largest output.
 
@@ -161,7 +161,7 @@ def check_config(layer_class, init_kwargs):
             constructor takes in `**kwargs` may be given too.
 
     Raises:
-        AssertionError: If an argument is lost, is missing in `init_kwargs`, or has its default value there.
+        AssertionError: If an argument is lost or changed, is missing in `init_kwargs`, or has its default value there.
         ValueError: If `layer_class` is not a subclass of `keras.layers.Layer`.
     """
     if keras.layers.Layer not in getattr(layer_class, "__mro__", ()):
@@ -249,7 +249,7 @@ def _check_mask(layer, arguments, mask, tolerance):
 def _changed_where_false(inputs, mask):
     """Returns `inputs` with other values where `mask` is False.
 
-    Integers and bools are replaced by those of the step before, which are valid inputs too.
+    Integers and bools are replaced by those of the step before, because these are known to be valid inputs.
     """
     mask = mask.reshape(mask.shape + (1,) * (len(inputs.shape) - 2))
     others = 1 - 2 * inputs if inputs.dtype.is_floating else tf.roll(inputs, 1, axis=1)

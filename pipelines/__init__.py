@@ -28,14 +28,10 @@ def load(run: str | PathLike[str]) -> Run:
     Example:
 
     ```python
-    import tensorflow as tf
-
     from ikelos import pipelines
-    from ikelos.pipelines.text.vocabulary.special import BEGIN
 
     run = pipelines.load("runs/language_modeling")
-    tokens = run.preprocessing.vocabulary.encode(["To be, or"]).to_tensor()
-    tokens = tf.pad(tokens, [[0, 0], [1, 0]], constant_values=BEGIN)  # as every text in training
+    tokens = run.preprocessing.token_batch(["To be, or"])
     logits = run.model(tokens)  # [B, T, V]; with n-grams, log-probabilities
     print(run.figures["model"]["nats_per_character"])
     ```

@@ -14,7 +14,7 @@ from ikelos.pipelines.folder import Folder
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.recipe import Recipe
 from ikelos.pipelines.recipe.sections import trainings
-from ikelos.pipelines.report import figures, page
+from ikelos.pipelines.report import charts, page
 from ikelos.pipelines.report.sections import Column, Picture, Section, Table
 from ikelos.pipelines.training import history
 from ikelos.pipelines.training.history import Record
@@ -164,7 +164,7 @@ def _sections(comparison: Comparison, runs: Sequence[_Run]) -> Iterator[Section]
         yield Picture(
             prose=["Of other data or preprocessing each: these curves are in units of their own."] if apart else [],
             heading="Validation" if len(runs[0].stages) == 1 else f"Validation: {stage.replace('_', ' ')}",
-            figure=figures.validation_curves(curves, metric),
+            figure=charts.validation_curves(curves, metric),
             alt=f"{metric.unit} of the validation data over the training steps of each run.",
         )
 

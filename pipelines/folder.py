@@ -16,18 +16,24 @@ class Folder:
 
     path: Path
 
-    def check(self) -> None:
+    def check(self, argument: str | None = None) -> None:
         """Checks that the folder holds a run.
+
+        Args:
+            argument: Name of the argument or of the recipe key that names the folder; None for a command's `WORKDIR`.
 
         Raises:
             UserError: If the folder or its recipe is missing.
         """
+        name, received = ("WORKDIR", "") if argument is None else (f"`{argument}`", f"{argument}=")
         if not self.path.is_dir():
-            raise UserError(f"WORKDIR must be the folder of a run. Received: {self.path}, which is no folder")
+            raise UserError(
+                f"{name} must be the folder of a run. Received: {received}{self.path}, which is not a folder"
+            )
         if not self.recipe.is_file():
             raise UserError(
-                "WORKDIR must be the folder of a run, as `ikelos run` makes it. "
-                f"Received: {self.path}, without a {self.recipe.name}"
+                f"{name} must be the folder of a run, as `ikelos run` makes it. "
+                f"Received: {received}{self.path}, without a {self.recipe.name}"
             )
 
     @property

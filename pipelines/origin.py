@@ -23,7 +23,7 @@ def find(recipe: Recipe) -> trained.Run | None:
     """
     if recipe.start is None:
         return None
-    origin = trained.load(Path(recipe.start))
+    origin = trained.load(Path(recipe.start).expanduser(), "from")
     if origin.recipe.task != recipe.task:
         raise UserError(
             f"`from` must be a run of the task {recipe.task}. Received: from={recipe.start}, a run of the task "
@@ -65,7 +65,10 @@ def start(recipe: Recipe, folder: Folder) -> Start | None:
         origin = find(recipe)
         assert origin is not None
         if origin.checkpoints != json.loads(folder.start.read_text(encoding="utf-8"))["checkpoints"]:
-            raise UserError(f"the run in {recipe.start} (`from`) has been trained further since this one began with it")
+            raise UserError(
+                "`from` must be a run with the weights that this run began with. Received: "
+                f"from={recipe.start}, which was trained further since then"
+            )
         return origin.models
 
     return Start(recipe.start, lambda stage: models()[stage])

@@ -219,7 +219,13 @@ def restore(
 
 
 def evaluate(task: AnyTask, preprocessing: Preprocessing, splits: Splits, models: Models) -> dict[str, Any]:
-    """Measures the model and the baselines on the held-out data, and describes the data and the machine."""
+    """Measures the model and the baselines on the held-out data, and describes the data and the machine.
+
+    Returns:
+        JSON data: `model` and `baselines`, the results of the task's methods `evaluate` and `baselines`; `data`, the
+        facts about each split; `parameters`, the number of weights; `evaluation_seconds`; `machine`, a description; and
+        `peak_memory_bytes`.
+    """
     start = time.monotonic()
     with Progress("evaluation"):
         return {

@@ -22,22 +22,19 @@ from ikelos.pipelines import origin, phases
 from ikelos.pipelines import recipe as recipes
 from ikelos.pipelines import task as tasks
 from ikelos.pipelines.console import console, shown
+from ikelos.pipelines.continuation import AFTER_TRAINING, check_same_run, free_keys, load_to_evaluate
 from ikelos.pipelines.data.store import Splits
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.folder import Folder
 from ikelos.pipelines.lock import locked
 from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.pipelines.recipe import Recipe
-from ikelos.pipelines.recipe.sections import trainings
 from ikelos.pipelines.task import Finished, Task
 from ikelos.pipelines.training import history
 from ikelos.serving import files
 
 Outcome = dict[str, Path | str]
 """The lines that the command line prints at the end: a name, and a path or a result."""
-
-_AFTER_TRAINING = ("description", "evaluation", "export", "pipeline")
-"""Sections of a recipe on which the weights do not depend."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +66,7 @@ def run(recipe: Recipe, workdir: Path) -> Outcome:
     """
     folder = Folder(workdir)
     with locked(workdir):
-        _check_same_run(recipe, folder)
+        check_same_run(recipe, folder)
         current, splits = _prepare(recipe, folder)
         models = phases.train(current.task, current.preprocessing, splits, folder.stage, origin.start(recipe, folder))
         save_models(current, models)
@@ -112,11 +109,7 @@ def evaluate(workdir: Path, overrides: Sequence[str] = ()) -> Outcome:
         UserError: If the run is not finished, another key is overridden, or the model cannot be used with the data.
     """
     folder = Folder(workdir)
-    recipe = recipes.load(folder.recipe, overrides)
-    changes = recipes.difference(recipes.load(folder.recipe), recipe)
-    for key, (there, here) in changes.items():
-        if not key.startswith(("data.source", "evaluation.", "description")):
-            raise UserError(_must_stay(key, recipes.written(there), here, folder))
+    recipe, changes = load_to_evaluate(folder, overrides)
     with _trained(recipe, folder) as (current, models):
         _say_data()
         preprocessing = current.preprocessing
@@ -149,26 +142,6 @@ def _trained(recipe: Recipe, folder: Folder) -> Iterator[tuple[Started, dict[str
         task = tasks.of_recipe(recipe)
         preprocessing, models = phases.restore(task, folder.preprocessing, folder.stage)
         yield Started(recipe, folder, task, preprocessing), models
-
-
-def _check_same_run(recipe: Recipe, folder: Folder) -> None:
-    """Checks that a recipe may continue the run in a folder: it must give the same weights, or only add steps."""
-    if not folder.recipe.is_file():
-        return
-    sections = list(trainings(recipe.config))
-    free = _free(recipe)
-    growing = {f"{key}.{name}" for key, section in sections for name in section.GROWING}
-    lines = []
-    for key, (there, here) in recipes.difference(recipes.load(folder.recipe), recipe).items():
-        if key.split(".")[0] in _AFTER_TRAINING or key in free or (key in growing and here > there):
-            continue
-        lines.append(_must_stay(key, f"at least {there}" if key in growing else recipes.written(there), here, folder))
-    if lines:
-        raise UserError("\n".join([*lines, "Choose another --workdir, or delete that one."]))
-
-
-def _must_stay(key: str, expected: str, here: Any, folder: Folder) -> str:
-    return f"`{key}` must be {expected}, as in the run in {folder.path}. Received: {key}={recipes.written(here)}"
 
 
 def _prepare(recipe: Recipe, folder: Folder) -> tuple[Started, Splits]:
@@ -223,7 +196,7 @@ def provenance(current: Started) -> dict[str, Any]:
 
 def _sha256(recipe: Recipe) -> str:
     """Returns the hash of everything in a recipe that decides figures and exports."""
-    free = {"description", *_free(recipe)}
+    free = {"description", *free_keys(recipe)}
     values = recipes.leaves(recipes.plain(recipe))
     deciding = {key: value for key, value in values if key not in free and not key.startswith("pipeline.")}
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
@@ -231,19 +204,14 @@ def _sha256(recipe: Recipe) -> str:
 
 def weights_sha256(recipe: Recipe, splits: Splits) -> str:
     """Returns the hash of everything that decides the weights, in a recipe and in its prepared data."""
-    free = _free(recipe)
+    free = free_keys(recipe)
     values = [
         (key, value)
         for key, value in recipes.leaves(recipes.plain(recipe))
-        if key.split(".")[0] not in _AFTER_TRAINING and not key.startswith("data.source.") and key not in free
+        if key.split(".")[0] not in AFTER_TRAINING and not key.startswith("data.source.") and key not in free
     ]
     data = {name: split.sha256() for name, split in splits.items()}
     return hashlib.sha256(json.dumps([values, data], sort_keys=True).encode()).hexdigest()
-
-
-def _free(recipe: Recipe) -> set[str]:
-    """Returns the keys of the trainings that change neither weights nor figures."""
-    return {f"{key}.{name}" for key, section in trainings(recipe.config) for name in section.FREE}
 
 
 def _earlier_results(folder: Folder, provenance: dict[str, Any]) -> dict[str, Any] | None:

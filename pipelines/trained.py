@@ -49,24 +49,32 @@ class Run:
         return list(self.models.values())[-1]
 
 
-def load(path: Path) -> Run:
+def load(path: Path, argument: str = "run") -> Run:
     """Loads a finished run. Reads no data and writes nothing.
+
+    Args:
+        path: Folder of the run.
+        argument: Name of the argument or of the recipe key that names the folder, for errors.
 
     Raises:
         UserError: If the folder holds no run, or the run is not finished, also after it was continued.
     """
     folder = Folder(path)
-    folder.check()
+    folder.check(argument)
     recipe = recipes.load(folder.recipe)
     task = tasks.of_recipe(recipe)
     if not folder.models.is_dir():
-        raise UserError(f"the run in {path} is not finished. Run its recipe in the same folder to continue it")
+        raise UserError(
+            f"`{argument}` must be a finished run. Received: {argument}={path}, which is not finished; run its recipe "
+            "in the same folder to continue it"
+        )
     preprocessing = phases.load(task, folder.preprocessing)
     names = [stage.name for stage in task.stages(preprocessing)]
     checkpoints = phases.saved_from(folder.models)
     if checkpoints != phases.fingerprints(names, folder.checkpoints):
         raise UserError(
-            f"the run in {path} was continued and is not finished. Run its recipe in the same folder to continue it"
+            f"`{argument}` must be a finished run. Received: {argument}={path}, which was continued and is not "
+            "finished; run its recipe in the same folder to continue it"
         )
     return Run(folder, recipe, task, preprocessing, read_figures(folder, checkpoints), checkpoints)
 

@@ -20,7 +20,7 @@ _Release = ctypes.CFUNCTYPE(None, _POINTER, _SIZE, _POINTER)
 
 
 class StockError(RuntimeError):
-    """TensorFlow cannot load or run a model; the message is TensorFlow's own."""
+    """Raised if TensorFlow cannot load or run a model, mostly with TensorFlow's message."""
 
 
 class Buffer(ctypes.Structure):
@@ -82,20 +82,20 @@ _PROTOTYPES = {  # name: (return type, argument types)
 
 @functools.cache
 def library() -> ctypes.CDLL:
-    """The C API of the installed TensorFlow, with TF Text's ops registered if tensorflow-text is installed.
+    """Returns the C API of the installed TensorFlow, with TF Text's ops registered if tensorflow-text is installed.
 
-    These are the ops of a stock TensorFlow Serving, unless the process has loaded other op libraries.
+    TensorFlow Serving has the same ops, unless this process has loaded other op libraries.
 
     Raises:
         StockError: If TensorFlow is not installed, or a library does not load.
     """
-    # TensorFlow reads the level once, before its first message. 2 leaves errors only.
+    # TensorFlow reads the level once, before its first message. At level 2 it logs only errors.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     folder = _package_folder("tensorflow")
     if folder is None:
         raise StockError("The package tensorflow is not installed")
     try:
-        with silenced():  # it logs three lines while it loads, at any level
+        with silenced():  # TensorFlow logs three lines while it loads, at any level
             ctypes.CDLL(str(folder / "libtensorflow_framework.so.2"))
             api = ctypes.CDLL(str(folder / "libtensorflow_cc.so.2"))
     except OSError as error:
@@ -106,13 +106,13 @@ def library() -> ctypes.CDLL:
     text = _package_folder("tensorflow_text")
     for path in sorted((text / "python" / "ops").glob("*.so")) if text else []:
         with Status(api) as status:
-            # Only the handle is deleted: TensorFlow never unloads a library, so the ops stay.
+            # Deleting the handle keeps the ops, because TensorFlow never unloads a library.
             api.TF_DeleteLibraryHandle(api.TF_LoadLibrary(os.fsencode(path), status.pointer))
     return api
 
 
 class Status:
-    """A TF_Status as a context manager, which raises StockError at the end if a call set an error."""
+    """Context manager of a TF_Status, which raises StockError at the end if a call set an error."""
 
     def __init__(self, api: ctypes.CDLL):
         self._api = api
@@ -129,7 +129,8 @@ class Status:
 
 
 def to_tensor(api: ctypes.CDLL, array: np.ndarray, dtype: str) -> int:
-    """A new TF_Tensor with a copy of the array, strings from bytes objects. The caller must delete it."""
+    """Returns a new TF_Tensor with a copy of the array; strings are given as bytes. The caller must delete the
+    tensor."""
     number = DTYPES[dtype][0]
     sizes = (ctypes.c_int64 * array.ndim)(*array.shape)
     if dtype == "string":
@@ -140,7 +141,11 @@ def to_tensor(api: ctypes.CDLL, array: np.ndarray, dtype: str) -> int:
 
 
 def from_tensor(api: ctypes.CDLL, tensor: int, name: str) -> np.ndarray:
-    """A copy of the output `name`, strings as an object array of bytes. The caller still owns the tensor."""
+    """Returns a copy of the tensor; strings become an object array of bytes. The caller still owns the tensor.
+
+    Raises:
+        StockError: If the tensor, an output called `name`, has a dtype that is not in `DTYPES`.
+    """
     number = api.TF_TensorType(tensor)
     if number not in DTYPE_NAMES:
         raise StockError(

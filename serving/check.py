@@ -1,7 +1,7 @@
-"""The stock check: whether an exported version loads and runs on a server without Ikelos.
+"""The stock check: verifies that an exported version loads and runs on a server without Ikelos.
 
-`python -m ikelos.serving.check export/3` runs it from the command line: it prints a report as JSON and exits with 0, or
-prints what is wrong and exits with 1.
+`python -m ikelos.serving.check export/3` is its command line: it prints a report as JSON and exits with 0, or prints
+the fault and exits with 1.
 """
 
 import json
@@ -15,23 +15,23 @@ import numpy as np
 from ikelos.serving.examples import read_examples, read_expected
 from ikelos.serving.stock import StockError, StockModel
 
-# A server optimises the graph and may add in another order than Python did, so floats may differ by some rounding
-# errors: |difference| <= TOLERANCE_ULPS * eps * (1 + |expected|), about 1.2e-4 in float32. Everything else is compared
-# exactly.
+# A server optimises the graph and may add in another order than Python, so floats may differ by some rounding errors.
+# The tolerance is |difference| <= TOLERANCE_ULPS * eps * (1 + |expected|), about 1.2e-4 in float32. Other dtypes are
+# compared exactly.
 TOLERANCE_ULPS = 1024
-# Far more than loading and one batch of examples take: a model that needs longer would hang a server too.
+# Loading and one batch of examples take far less. A model that needs longer would hang a server too.
 TIMEOUT_SECONDS = 600
 
 
 class CheckFailed(Exception):  # noqa: N818, the message reads "CheckFailed: Signature ..."
-    """A version does not load on a stock server, or does not give the outputs that it gave in Python."""
+    """Raised if a version does not load on a stock server, or does not give the outputs that it gave in Python."""
 
 
 def stock_check(path: str | os.PathLike, timeout: float = TIMEOUT_SECONDS) -> dict:
     """Loads and runs every signature of a version in a fresh process without Python TensorFlow.
 
-    The process has the ops of TensorFlow and of TF Text only, like a stock TensorFlow Serving. Each signature runs
-    on its example, and its outputs are compared with those that Python gave when the version was written.
+    The process has only the ops of TensorFlow and of TF Text, like a stock TensorFlow Serving. Each signature runs on
+    its example, and its outputs are compared with those that Python gave when the version was written.
 
     Args:
         path: Folder of a version that `ikelos.serving.export` wrote.
@@ -42,10 +42,10 @@ def stock_check(path: str | os.PathLike, timeout: float = TIMEOUT_SECONDS) -> di
         exactly.
 
     Raises:
-        CheckFailed: If the version does not load, or an output differs; the message names the signature, the output
-            and the largest difference, or is TensorFlow's.
+        CheckFailed: If the version does not load or run within `timeout`, or an output differs. The message is
+            TensorFlow's, or names the signature, the output and the largest difference.
     """
-    # -P, so that no file in the current folder hides an installed package.
+    # With -P, no file in the current folder hides an installed package.
     command = [sys.executable, "-P", "-m", "ikelos.serving.check", os.fspath(path)]
     try:
         child = subprocess.run(
@@ -61,7 +61,11 @@ def stock_check(path: str | os.PathLike, timeout: float = TIMEOUT_SECONDS) -> di
 
 
 def run_check(path: pathlib.Path) -> dict:
-    """`stock_check` in this process, which must not have imported tensorflow."""
+    """Runs `stock_check` in this process, which must not have imported tensorflow.
+
+    Raises:
+        CheckFailed: As in `stock_check`, or if tensorflow is imported.
+    """
     try:
         examples, expected = read_examples(path), read_expected(path)
     except FileNotFoundError as error:
@@ -78,7 +82,7 @@ def run_check(path: pathlib.Path) -> dict:
             }
     except StockError as error:
         raise CheckFailed(f"A stock server cannot load {path}: {error}") from error
-    # With Python TensorFlow, op libraries that were loaded through it would be available too.
+    # If TensorFlow's Python package were imported, ops that it has loaded would be available too.
     if "tensorflow" in sys.modules:
         raise CheckFailed("The check must run in a process that does not import tensorflow")
     return report
@@ -98,7 +102,11 @@ def _compare(name: str, outputs: dict[str, np.ndarray], expected: dict[str, np.n
 
 
 def _difference(label: str, received: np.ndarray, expected: np.ndarray) -> float:
-    """The largest difference between two arrays; raises CheckFailed if it exceeds the tolerance."""
+    """Returns the largest difference between two arrays.
+
+    Raises:
+        CheckFailed: If the difference exceeds the tolerance, or dtypes or shapes differ.
+    """
     if received.dtype != expected.dtype or received.shape != expected.shape:
         raise CheckFailed(
             f"{label}: expected {expected.dtype} of shape {expected.shape}. "
@@ -129,7 +137,7 @@ def _difference(label: str, received: np.ndarray, expected: np.ndarray) -> float
 
 
 def main() -> int:
-    """The command line of the check."""
+    """Runs the command line of the check and returns the exit status."""
     if len(sys.argv) != 2:
         print("usage: python -m ikelos.serving.check VERSION_FOLDER", file=sys.stderr)
         return 2

@@ -1,6 +1,6 @@
 """The files in an exported version with an example of every signature and the outputs that Python gave for it.
 
-Both are JSON in `assets.extra/`, the folder of a SavedModel that TensorFlow leaves to other tools.
+Both files are JSON in `assets.extra/`, the folder of a SavedModel that TensorFlow leaves to other tools.
 """
 
 import base64
@@ -21,10 +21,10 @@ Outputs = dict[str, dict[str, np.ndarray]]  # signature -> output -> array
 
 
 def write_examples(version: pathlib.Path, signatures: Iterable[Signature], expected: Outputs) -> None:
-    """Writes both files into the folder of a version.
+    """Writes the examples and the expected outputs into the folder of a version.
 
     The examples are `{signature: {"doc": ..., "inputs": {...}}}`, with the inputs in the form of TensorFlow Serving's
-    REST API: text as it is, other bytes as `{"b64": ...}`.
+    REST API: text as a string, other bytes as `{"b64": ...}`.
     """
     examples = {
         signature.name: {
@@ -41,7 +41,7 @@ def write_examples(version: pathlib.Path, signatures: Iterable[Signature], expec
 
 
 def read_examples(version: pathlib.Path) -> dict[str, dict]:
-    """The examples of a version: `{signature: {"doc": str, "inputs": {input: nested lists}}}`.
+    """Returns the examples of a version: `{signature: {"doc": str, "inputs": {input: nested lists}}}`.
 
     Raises:
         FileNotFoundError: If the version was not written by `ikelos.serving.export`.
@@ -53,7 +53,7 @@ def read_examples(version: pathlib.Path) -> dict[str, dict]:
 
 
 def read_expected(version: pathlib.Path) -> Outputs:
-    """The outputs that Python gave for the examples, bit for bit.
+    """Returns the outputs that Python gave for the examples, bit for bit.
 
     Raises:
         FileNotFoundError: If the version was not written by `ikelos.serving.export`.
@@ -63,7 +63,7 @@ def read_expected(version: pathlib.Path) -> Outputs:
 
 
 def _pack(array: np.ndarray) -> dict:
-    """An array, strings as an object array of bytes, as JSON without loss."""
+    """Converts an array to JSON data without loss; strings are an object array of bytes."""
     if array.dtype == object:
         return {
             "dtype": "string",

@@ -28,27 +28,27 @@ def export(
     """Writes a SavedModel that a stock TensorFlow Serving loads, as the next version of a base path.
 
     The functions are traced with the reference kernels, so that the graph contains only ops of TensorFlow and
-    TF Text; the stock check then verifies this. The version appears in one rename: neither a server that polls
-    the base path nor a crash at any moment leaves a partial version. Only what the signatures use is saved: no
-    optimizer, no metrics.
+    TF Text; the stock check then verifies this. The version appears in one rename, so a server that polls the base path
+    never sees a partial version, and a crash never leaves one. Variables and tables that no signature uses are not
+    saved, such as those of optimizers and metrics.
 
     Args:
         base_path: Folder with the versions `1`, `2`, ...; created if it does not exist.
-        trackable: Everything that the functions use: a Keras model, a tf.Module, or a list or dict of these, with
-            their lookup tables and tokenizers.
+        trackable: A Keras model, a tf.Module, or a list or dict of these, which contains all variables, lookup tables
+            and tokenizers that the functions use.
         signatures: The signatures of the version, one of them preferably called `serving_default`.
-        provenance: JSON data that says what the version was made from, for `read_provenance`.
-        begin: Called with a few words when each of the `export_steps` begins.
+        provenance: JSON data about the origin of the version, for `read_provenance`.
+        begin: Function that is called with a short description when each of the `export_steps` begins.
 
     Returns:
         The folder of the new version.
 
     Raises:
-        ValueError: If two signatures have the same name, or a function uses something that `trackable` does not
-            contain or does not return a dict of named, batch-first, dense tensors.
-        tf.errors.OpError: If a function fails on its own example.
-        CheckFailed: If the version does not run on a stock server as it does here. It gets no number.
-        OSError: If something cannot be written. Nothing is left behind.
+        ValueError: If there is no signature or two have the same name, or if a function uses a table that `trackable`
+            does not contain or does not return a dict of named, batch-first, dense tensors.
+        tf.errors.OpError: If a function fails on its example.
+        CheckFailed: If the version does not run on a stock server as it does here. The version is deleted.
+        OSError: If a file cannot be written. The unfinished version is deleted.
     """
     import tensorflow as tf
 
@@ -70,7 +70,7 @@ def export(
             tf.saved_model.save(module, str(version), signatures=functions)
         except tf.errors.OpError as error:
             raise OSError(f"The model cannot be written into {base}: {error.message}") from error
-        # After saving, since running a function may change its state.
+        # The functions run after saving, because running may change the state of a function.
         begin("running the examples")
         write_examples(version, signatures, _run_examples(signatures, functions))
         write_warmup(version, signatures)
@@ -82,7 +82,7 @@ def export(
 
 
 def export_steps(signatures: Sequence[Signature]) -> int:
-    """How many steps an export of these signatures takes: a trace of each, saving, their examples, the stock check."""
+    """Returns the number of steps of an export: a trace of each signature, saving, the examples, the stock check."""
     return len(signatures) + 3
 
 
@@ -120,10 +120,13 @@ def _check_outputs(name: str, outputs: object) -> None:
 
 
 def _servable(trackable: object, functions: dict) -> tf.Module:
-    """A module with the variables and tables of `trackable` that the functions use.
+    """Returns a module with the variables and tables of `trackable` that the functions use.
 
-    Saving `trackable` itself would also save the optimizer of a compiled Keras model, at twice the size of the
+    Saving `trackable` would also save the optimizer of a compiled Keras model, which can be twice the size of the
     weights.
+
+    Raises:
+        ValueError: If a function uses a table that `trackable` does not contain.
     """
     import tensorflow as tf
 
@@ -146,7 +149,11 @@ def _servable(trackable: object, functions: dict) -> tf.Module:
 
 
 def _run_examples(signatures: Sequence[Signature], functions: dict) -> Outputs:
-    """The outputs of the traced functions for their examples, which the stock check compares with."""
+    """Returns the outputs of the traced functions for their examples, with which the stock check compares.
+
+    Raises:
+        ValueError: If an output has another number of rows than the example.
+    """
     import tensorflow as tf
 
     expected = {}

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 UNFINISHED = ".unfinished"
-"""Ends the name of a file or folder that is still being written; one that a killed process left may be removed."""
+"""Suffix of the name of a file or folder that is still being written. Any that a killed process left may be removed."""
 
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[BinaryIO]:
-    """Context manager of a new file that replaces `path` at the end, when all of it is on the disk.
+    """Context manager that yields a new file, flushes it to the disk at the end and then replaces `path` by it.
 
     Raises:
-        OSError: If it cannot be written, with a note that names `path`. The old file is unchanged.
+        OSError: If the file cannot be written, with a note that names `path`. The old file is unchanged.
     """
     unfinished = path.with_name(path.name + UNFINISHED)
     try:
@@ -33,13 +33,17 @@ def writing(path: Path) -> Iterator[BinaryIO]:
 
 
 def write(path: Path, text: str) -> None:
-    """Writes a text file in UTF-8, completely or not at all; errors are those of `writing`."""
+    """Writes a text file in UTF-8, completely or not at all.
+
+    Raises:
+        OSError: If the file cannot be written, with a note that names `path`. The old file is unchanged.
+    """
     with writing(path) as file:
         file.write(text.encode())
 
 
 def finish(unfinished: Path, folder: Path) -> None:
-    """Renames the folder `unfinished` to `folder`, after everything in it is on the disk."""
+    """Flushes the folder `unfinished` to the disk and renames it to `folder`."""
     sync_tree(unfinished)
     os.replace(unfinished, folder)
     sync(folder.parent)

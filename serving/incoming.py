@@ -1,7 +1,7 @@
 """Publishes versions in a TensorFlow Serving base path, completely or not at all.
 
 A server that polls a base path loads every folder whose name is an integer. So a version is written under another name,
-flushed to disk, and renamed, which is atomic within one file system.
+flushed to the disk, and then renamed. Renaming is atomic within one file system.
 """
 
 import contextlib
@@ -17,17 +17,17 @@ from ikelos.serving import files
 
 _PREFIX = ".incoming-"
 _LOCK = "lock"
-# Errors of renaming a folder to a name that exists: another exporter was faster, or there is a file of that name.
+# Errors from renaming a folder to a name that exists: another exporter was faster, or there is a file of that name.
 _NAME_EXISTS = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 
 
 @contextlib.contextmanager
 def incoming(base: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Context manager of a new temporary folder in the base path for one version, which is removed at the end.
+    """Context manager that yields a new temporary folder for one version in the base path, and removes it at the end.
 
-    Creates the base path if it does not exist, and removes the folders that killed exporters left. A live exporter
-    holds a lock on a file in its folder, which its death releases; a process id would mean nothing across containers,
-    or after it has been reused.
+    It creates the base path if it does not exist, and removes the folders that killed exporters left. A running
+    exporter holds a lock on a file in its folder; the lock ends with the process. Process ids are not used, because
+    they can be reused and have no meaning in other containers.
 
     Raises:
         OSError: If a folder cannot be created or locked.
@@ -39,7 +39,7 @@ def incoming(base: pathlib.Path) -> Iterator[pathlib.Path]:
             shutil.rmtree(leftover, ignore_errors=True)
             os.close(lock)
     lock = None
-    while lock is None:  # None if another exporter removed the folder as a leftover before it was locked
+    while lock is None:  # Another exporter may have removed the folder as a leftover before it was locked.
         folder = base / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
         folder.mkdir()
         lock = _lock(folder, wait=True)
@@ -51,15 +51,14 @@ def incoming(base: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def publish(folder: pathlib.Path, base: pathlib.Path) -> pathlib.Path:
-    """Flushes `folder` to disk and renames it to the next version of the base path.
+    """Flushes `folder` to the disk and renames it to the next version of the base path.
 
     Returns:
         The version's folder, whose number is one above the highest. Exporters that run at the same time get different
         numbers.
 
     Raises:
-        OSError: If something cannot be written. Unless only the last step failed (flushing the base path), no version
-            has appeared.
+        OSError: If a file cannot be written. No version has appeared then, unless only flushing the base path failed.
     """
     files.sync_tree(folder)
     while True:
@@ -76,10 +75,10 @@ def publish(folder: pathlib.Path, base: pathlib.Path) -> pathlib.Path:
 
 
 def newest(base: pathlib.Path) -> pathlib.Path | None:
-    """The newest version in a base path, None if there is none or no base path.
+    """Returns the folder of the newest version in a base path; None if there is no version or no base path.
 
-    As for TensorFlow Serving, every name that is a number is a version, whatever it contains, and the highest number is
-    the newest. If that contains no model, a server fails to load it rather than serve an older one.
+    As in TensorFlow Serving, every name that is a number is a version, whatever it contains, and the highest number is
+    the newest. If the newest one contains no model, a server fails to load it instead of serving an older one.
     """
     names = os.listdir(base) if base.is_dir() else []
     numbered = [base / name for name in names if name.isascii() and name.isdigit()]
@@ -95,7 +94,10 @@ def _make_folder(path: pathlib.Path) -> None:
 
 
 def _lock(folder: pathlib.Path, wait: bool) -> int | None:
-    """Locks a temporary folder for this process; None if another process holds the lock or removed the folder."""
+    """Locks a temporary folder for this process and returns the file descriptor of the lock.
+
+    Returns None if another process removed the folder or, without `wait`, holds the lock.
+    """
     path = folder / _LOCK
     try:
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -1,4 +1,4 @@
-"""The provenance of a version: a small JSON file next to its examples, with contents that the exporter chooses."""
+"""The provenance of a version: a small JSON file next to the examples, with contents that the exporter chooses."""
 
 import json
 import pathlib
@@ -10,11 +10,11 @@ _FILE = "ikelos_provenance.json"
 
 
 def write_provenance(version: pathlib.Path, provenance: dict[str, Any]) -> None:
-    """Writes the file into the folder of a version, after its examples."""
+    """Writes the provenance into the folder of a version, which must already have its examples."""
     (version / EXTRA / _FILE).write_text(json.dumps(provenance, indent=1), encoding="utf-8")
 
 
 def read_provenance(version: pathlib.Path) -> dict[str, Any] | None:
-    """The `provenance` that `ikelos.serving.export` was given, or None."""
+    """Returns the `provenance` that `ikelos.serving.export` was given, or None."""
     path = version / EXTRA / _FILE
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

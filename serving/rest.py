@@ -1,4 +1,4 @@
-"""Text and bytes in TensorFlow Serving's REST API: a string tensor holds any bytes, JSON only text.
+"""Text and bytes in TensorFlow Serving's REST API: string tensors hold any bytes, but JSON only text.
 
 https://www.tensorflow.org/tfx/serving/api_rest#encoding_binary_values
 """
@@ -9,28 +9,28 @@ from typing import Any
 
 
 def holds_bytes(name: str) -> bool:
-    """Whether an input or output holds bytes that are not text, which TensorFlow Serving infers from its name."""
+    """Returns whether an input or output holds bytes that are not text; TensorFlow Serving tells this from the name."""
     return name.endswith("_bytes")
 
 
 def to_request(value: Any) -> Any:
-    """Nested lists in the form of a request: text as it is, other bytes as `{"b64": ...}`."""
+    """Converts nested lists to the form of a request: text becomes a string, other bytes `{"b64": ...}`."""
     return _to_json(value, _text_or_base64)
 
 
 def to_response(name: str, value: Any) -> Any:
-    """Nested lists in the form of a response: bytes of the output `name` as text or, by `holds_bytes`, `{"b64": ...}`.
+    """Converts nested lists of the output `name` to the form of a response.
 
-    Bytes that are not UTF-8 become U+FFFD in text.
+    Bytes become `{"b64": ...}` if the output `holds_bytes`, otherwise text, in which U+FFFD replaces invalid UTF-8.
     """
     return _to_json(value, _base64 if holds_bytes(name) else _text)
 
 
 def from_json(value: Any) -> Any:
-    """Nested lists of JSON with `{"b64": ...}` as bytes.
+    """Converts each `{"b64": ...}` in nested lists from JSON to bytes.
 
     Raises:
-        ValueError: If an object is anything else.
+        ValueError: If an object has another form or is not valid base64.
     """
     if isinstance(value, list):
         return [from_json(item) for item in value]

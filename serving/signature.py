@@ -19,22 +19,22 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """A named function of batch-first tensors that an exported model provides.
+    """Named function of batch-first tensors that an exported model provides.
 
-    Every row of an output must depend only on the same row of the inputs, not on random numbers or a state: a seed is
-    an input. Otherwise neither batching on the server nor the stock check would work. The name of an output that
-    contains bytes which are not text must end in `_bytes`; TensorFlow Serving then sends it as base64.
+    Every row of an output must depend only on the same row of the inputs, not on random numbers or a state. Otherwise
+    neither batching on the server nor the stock check would work. So a seed must be an input. If an output contains
+    bytes other than text, its name must end in `_bytes`; TensorFlow Serving then sends it as base64.
 
     Attributes:
         name: Name of the signature. TensorFlow Serving uses `serving_default` if a request names none.
-        function: Takes the tensors of `inputs` as keywords and returns a dict of dense tensors with first axis `B`.
+        function: Function of the tensors of `inputs`, given by keyword, that returns a dict of dense tensors `[B,...]`.
         inputs: A `tf.TensorSpec` of shape `[None, ...]` for every input.
-        example: A small batch of values for every input (nested lists; text as str), for the stock check, the server's
-            warm-up, and users.
+        example: A small batch of values for every input, as nested lists with text as str. The stock check, the warm-up
+            of the server and users use it.
         doc: One line for users.
 
     Raises:
-        ValueError: If one of these is invalid; the message names the signature and the input.
+        ValueError: If an attribute is invalid; the message names the signature and the input.
     """
 
     name: str
@@ -65,7 +65,11 @@ class Signature:
         self.example_arrays()
 
     def example_arrays(self) -> dict[str, np.ndarray]:
-        """The example as arrays of the inputs' dtypes, all with the same number of rows, at least 1."""
+        """Returns the example as arrays of the inputs' dtypes, all with the same number of rows, at least 1.
+
+        Raises:
+            ValueError: If a value does not fit the dtype or shape of its input, or the numbers of rows differ or are 0.
+        """
         arrays = {}
         for name, spec in self.inputs.items():
             label = f"Signature {self.name!r}: example of input {name!r}"
@@ -80,7 +84,7 @@ class Signature:
 
 
 def is_name(name: object) -> bool:
-    """Whether `name` is a valid name of a signature, an input or an output."""
+    """Returns whether `name` is a valid name of a signature, an input or an output."""
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 

@@ -1,4 +1,4 @@
-"""Suppresses standard error, also that of C++ code, which writes to the file descriptor and not to `sys.stderr`."""
+"""Suppresses standard error, including output of C++ code, which bypasses `sys.stderr`."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def silenced() -> Iterator[None]:
-    """Context manager that drops what the process writes to standard error."""
+    """Context manager in which everything that the process writes to standard error is dropped."""
     sys.stderr.flush()
     terminal = os.dup(2)
     with open(os.devnull, "wb") as nowhere:

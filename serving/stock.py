@@ -22,25 +22,25 @@ _SIGNATURE_SIDES = {"inputs": 1, "outputs": 2}
 _TENSOR_NAME, _TENSOR_DTYPE, _TENSOR_SHAPE = 1, 2, 3
 _SHAPE_DIM, _SHAPE_UNKNOWN_RANK = 2, 3
 _DIM_SIZE = 1
-# A ConfigProto with device_count {"GPU": 0}, since another process on the machine may hold the GPU's memory.
+# A ConfigProto with device_count {"GPU": 0}, because another process on the machine may hold the GPU's memory.
 _CPU_ONLY = write_bytes(1, write_bytes(1, "GPU") + bytes([2 << 3 | VARINT, 0]))
 
 
 class StockModel:
-    """A SavedModel, loaded on the CPU by the function that TensorFlow Serving uses.
+    """SavedModel, loaded on the CPU by the function that TensorFlow Serving uses.
 
     The available ops are those of TensorFlow, of TF Text if it is installed, and of any op library that this process
-    has loaded. So only in a fresh process (see `stock_check`) does loading prove that a stock server can load it too.
+    has loaded. So only loading in a fresh process (see `stock_check`) proves that a stock server can load the model.
 
     Args:
         path: Folder of the SavedModel.
 
     Attributes:
         signatures: `{name: {"inputs": {name: (dtype, shape)}, "outputs": {name: (dtype, shape)}}}`, where dtype is
-            TensorFlow's name and shape a tuple with None for any size, or None for any rank.
+            TensorFlow's name. The shape is a tuple with None for any size, or None for any rank.
 
     Raises:
-        StockError: If there is no SavedModel at `path`, or TensorFlow cannot load it; with TensorFlow's message.
+        StockError: If there is no SavedModel at `path`, TensorFlow is not installed or cannot load the model.
 
     Example:
         >>> with StockModel("export/3") as model:
@@ -79,14 +79,15 @@ class StockModel:
 
         Args:
             signature: A key of `signatures`.
-            inputs: A value for every input: an array of its dtype, or nested lists; text as str or bytes.
+            inputs: A value for every input: an array of the input's dtype, or nested lists with text as str or bytes.
 
         Returns:
             The outputs by name; strings are object arrays of bytes.
 
         Raises:
             ValueError: If the signature is unknown, or an input is unknown, missing or of another dtype or shape.
-            StockError: If TensorFlow fails while it runs the model, or the model has been closed.
+            StockError: If TensorFlow fails while it runs the model, an input or output has a dtype that is not
+                supported, or the model has been closed.
         """
         if not self._finalizer.alive:
             raise StockError("The model has been closed")
@@ -110,7 +111,7 @@ class StockModel:
         return self._run(sides, arrays)
 
     def close(self) -> None:
-        """Frees the model's memory, after which it cannot run. Calling it again does nothing."""
+        """Frees the memory of the model, which cannot run any more. A second call does nothing."""
         self._finalizer()
 
     def __enter__(self):
@@ -168,7 +169,8 @@ class StockModel:
 
 @contextlib.contextmanager
 def _without_patterns(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """The same folder by a path that TensorFlow, which takes it for a pattern, does not misread: `[a]` would be `a`."""
+    """Context manager that yields `path`, or a link to it if TensorFlow would read `path` as a pattern, `[a]` as
+    `a`."""
     if not set(str(path)) & set("*?[\\"):
         yield path
         return
@@ -186,14 +188,14 @@ def _release(api, session, graph) -> None:
 
 
 def _read_signatures(meta_graph: bytes) -> dict[str, dict[str, dict[str, tuple]]]:
-    """The signatures of a serialised MetaGraphDef: `{name: {side: {key: (tensor's name, dtype, shape)}}}`."""
+    """Returns the signatures of a serialised MetaGraphDef: `{name: {side: {key: (tensor name, dtype, shape)}}}`."""
     signatures = {}
     for name, definition in Message(meta_graph).map(_META_SIGNATURES).items():
-        if name.startswith("__saved_model"):  # TensorFlow's own, for initialisation, without inputs and outputs
+        if name.startswith("__saved_model"):  # TensorFlow's initialisation, without inputs and outputs
             continue
         signature = Message(definition)
         signatures[name] = {
-            # By name, since the file has them in any order.
+            # Sorted by name, because their order in the file is arbitrary.
             side: {key: _read_tensor(info) for key, info in sorted(signature.map(number).items())}
             for side, number in _SIGNATURE_SIDES.items()
         }

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-# By TensorFlow's name of a dtype: its number in the DataType enumeration and NumPy's dtype. Strings are object arrays
-# of bytes.
+# For each dtype, by TensorFlow's name: its number in the DataType enumeration and NumPy's dtype. Strings are object
+# arrays of bytes.
 DTYPES: dict[str, tuple[int, np.dtype]] = {
     "float32": (1, np.dtype("float32")),
     "float64": (2, np.dtype("float64")),
@@ -15,7 +15,7 @@ DTYPES: dict[str, tuple[int, np.dtype]] = {
 }
 DTYPE_NAMES: dict[int, str] = {number: name for name, (number, _) in DTYPES.items()}
 
-# For an input of each kind (NumPy's letters), the kinds of numbers that a list may contain.
+# For each kind of input (NumPy's letters), the kinds of numbers that a list may contain.
 _KINDS_ACCEPTED = {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}
 
 
@@ -23,14 +23,14 @@ def to_array(label: str, value: object, dtype: str, shape: tuple[int | None, ...
     """Converts `value` into an array for an input.
 
     Args:
-        label: What messages call the value, such as `signature 'generate', input 'text'`.
-        value: An array of exactly that dtype, or nested lists of Python values. Strings are str (encoded as UTF-8) or
-            bytes.
+        label: Name of the value in messages, such as `signature 'generate', input 'text'`.
+        value: An array of exactly the dtype `dtype`, or nested lists of Python values. Strings are str (encoded as
+            UTF-8) or bytes.
         dtype: TensorFlow's name of the dtype, one of `DTYPES`.
         shape: The required sizes, None for any size; None in place of the tuple for any rank.
 
     Returns:
-        An array of that dtype in C order; for strings an object array of bytes.
+        An array of the dtype `dtype` in C order; for strings an object array of bytes.
 
     Raises:
         ValueError: If the value has another dtype, rank or size, or a number that the dtype cannot represent.
@@ -47,7 +47,7 @@ def to_array(label: str, value: object, dtype: str, shape: tuple[int | None, ...
 
 
 def shape_text(shape: tuple[int | None, ...] | None) -> str:
-    """A shape for messages, such as `(any, 128)` or `of any rank`."""
+    """Returns a shape as text for messages, such as `(any, 128)` or `of any rank`."""
     if shape is None:
         return "of any rank"
     sizes = ", ".join("any" if size is None else str(size) for size in shape)
@@ -79,7 +79,7 @@ def _numbers(label: str, value: object, dtype: str) -> np.ndarray:
         raise ValueError(f"{label} must hold {dtype} values. Received: values of dtype {source.dtype}")
     with np.errstate(over="ignore"):
         array = source.astype(target, order="C")
-    # A number that does not fit becomes another integer or infinity.
+    # `astype` turns a number that does not fit into another integer or infinity.
     exact = np.isfinite(array) == np.isfinite(source) if target.kind == "f" else array == source
     if source.size and not np.all(exact):
         raise ValueError(f"{label} must fit into {dtype}. Received: {source[~exact].flat[0]}")

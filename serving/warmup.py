@@ -14,10 +14,10 @@ _MODEL_SIGNATURE = 3
 
 
 def write_warmup(version: pathlib.Path, signatures: Iterable[Signature]) -> None:
-    """Writes `assets.extra/tf_serving_warmup_requests`, the example of every signature as a PredictionLog record.
+    """Writes the example of every signature as a PredictionLog record into `assets.extra/tf_serving_warmup_requests`.
 
-    See https://www.tensorflow.org/tfx/serving/saved_model_warmup. The four nested fields are encoded by hand, because
-    their message classes are in the package tensorflow-serving-api, which pins TensorFlow.
+    The format is described at https://www.tensorflow.org/tfx/serving/saved_model_warmup. The four nested fields are
+    encoded by hand, because their message classes are in the package tensorflow-serving-api, which pins TensorFlow.
     """
     import tensorflow as tf
 

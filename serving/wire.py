@@ -1,6 +1,6 @@
 """The part of the protocol-buffer wire format that signatures and warm-up requests need.
 
-The stock check cannot use TensorFlow's generated message classes, since it must not import tensorflow.
+The stock check cannot use TensorFlow's generated message classes, because it must not import tensorflow.
 See https://protobuf.dev/programming-guides/encoding/.
 """
 
@@ -8,10 +8,10 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
 class Message:
-    """The fields of a message, parsed from its bytes. If a field occurs twice, the last value counts.
+    """Fields of a message, parsed from its bytes. If a field that is not repeated occurs twice, the last value is used.
 
     Raises:
-        ValueError: If the bytes end within a field, or use the old group encoding.
+        ValueError: If the bytes end within a field, a varint is too long, or a field uses the old group encoding.
     """
 
     def __init__(self, data: bytes):
@@ -34,36 +34,36 @@ class Message:
                 raise ValueError(f"Field {number} must have wire type 0, 1, 2 or 5. Received: {kind}")
 
     def integer(self, number: int) -> int:
-        """A varint or fixed-width field as an unsigned integer, 0 if absent."""
+        """Returns a varint or fixed-width field as an unsigned integer, 0 if absent."""
         return self._integers.get(number, 0)
 
     def payload(self, number: int) -> bytes:
-        """A string, bytes or message field, empty if absent."""
+        """Returns the bytes of a string, bytes or message field, empty if absent."""
         return self._payloads.get(number, [b""])[-1]
 
     def payloads(self, number: int) -> list[bytes]:
-        """A repeated string, bytes or message field."""
+        """Returns the values of a repeated string, bytes or message field."""
         return self._payloads.get(number, [])
 
     def map(self, number: int) -> dict[str, bytes]:
-        """A `map<string, Message>` field."""
+        """Returns a `map<string, Message>` field, with the messages as bytes."""
         entries = [Message(entry) for entry in self.payloads(number)]
         return {entry.payload(1).decode(): entry.payload(2) for entry in entries}
 
 
 def signed(value: int) -> int:
-    """An int64 field from its varint."""
+    """Returns the int64 value of a varint."""
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
 def write_bytes(number: int, value: bytes | str) -> bytes:
-    """One string, bytes or message field."""
+    """Returns the encoding of a string, bytes or message field."""
     payload = value.encode() if isinstance(value, str) else value
     return _write_varint(number << 3 | BYTES) + _write_varint(len(payload)) + payload
 
 
 def write_map(number: int, entries: dict[str, bytes]) -> bytes:
-    """A `map<string, Message>` field."""
+    """Returns the encoding of a `map<string, Message>` field, given the messages as bytes."""
     return b"".join(write_bytes(number, write_bytes(1, key) + write_bytes(2, value)) for key, value in entries.items())
 
 

@@ -1,4 +1,4 @@
-"""Prints this interpreter's TensorFlow as JSON, for CMake and for the record that `dispatch.py` reads."""
+"""Prints facts about the installed TensorFlow as JSON, for CMake and for the record that `dispatch.py` reads."""
 
 import json
 import os

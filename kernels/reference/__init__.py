@@ -1,1 +1,1 @@
-"""Each op in plain TensorFlow: its definition, its portable implementation, and what tests compare the kernel with."""
+"""Each op in plain TensorFlow: its definition and portable implementation, with which tests compare the kernel."""

@@ -6,12 +6,12 @@ from ikelos.kernels.attention_arguments import Options
 from ikelos.kernels.reference import attention_plain, attention_streaming
 from ikelos.kernels.reference.shapes import assertions, sizes
 
-# Up to this many logits, B * N * T * S, all are computed at once; beyond, the keys are processed in blocks. For causal
-# attention of 8 heads of size 64, forward and backward on two cores, at T = S = 2048 all at once took 0.4 s and a peak
-# of 0.4 GB, blocks twice the time and 0.07 GB; at 8192 all at once took 22 s and 7.0 GB, blocks 12 s and 0.3 GB.
+# Up to this number of logits, B * N * T * S, all are computed at once; for more, the keys are processed in blocks. For
+# causal attention of 8 heads of size 64, forward and backward on two cores, at T = S = 2048 all at once took 0.4 s and
+# a peak of 0.4 GB, blocks twice the time and 0.07 GB; at 8192 all at once took 22 s and 7.0 GB, blocks 12 s and 0.3 GB.
 MOST_LOGITS_AT_ONCE = 8 * 2048 * 2048
 
-# The axes of each argument that must match those of query and key; for bias and mask they may also be 1.
+# The axes of each argument whose sizes must match those of query and key; for bias and mask a size may also be 1.
 AXES = {
     "key": "B",
     "value": "BS",
@@ -33,7 +33,7 @@ def attention(
     options: Options,
     with_residual: bool,
 ) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """See `ikelos.kernels.attention`, which has checked the arguments as far as their shapes are known.
+    """Computes `ikelos.kernels.attention`, which has checked all sizes that are known at trace time.
 
     Keys beyond `key_value_seq_lengths` are computed too, with weight 0, so a short length in a long cache saves no
     time; the native kernel skips these keys. Without `with_residual` the residual may be None.
@@ -43,8 +43,8 @@ def attention(
     tensors = {"key": key, "value": value, "bias": bias}
     arguments = {name: (tensors.get(name, getattr(options, name, None)), letters) for name, letters in AXES.items()}
     with tf.control_dependencies(assertions(arguments, axis_sizes, BROADCASTABLE)):
-        # Whatever is cut into blocks must wait for the assertions: a block of a wrong size would fail first, with an
-        # error that does not name the argument.
+        # Tensors that are cut into blocks must wait for the assertions. Otherwise a block of a wrong size would raise
+        # an error first, which would not name the argument.
         query, key, value = (tf.identity(x) for x in (query, key, value))
         bias = None if bias is None else tf.identity(bias)
     if _needs_blocks(query.shape[0], query.shape[2], query.shape[1], key.shape[1]):
@@ -53,9 +53,9 @@ def attention(
 
 
 def _needs_blocks(batch: int | None, heads: int, num_queries: int | None, num_keys: int | None) -> bool:
-    """Whether to process the keys in blocks: if there are many, or their number is unknown."""
+    """Returns whether to process the keys in blocks: if there are many pairs, or the number of keys is unknown."""
     if num_queries is None or num_keys is None:
-        # A single block would save nothing.
+        # A single block would save no memory.
         return num_keys is None or num_keys > attention_streaming.BLOCK
     num_logits = (1 if batch is None else batch) * heads * num_queries * num_keys
     return num_keys > attention_streaming.BLOCK and num_logits > MOST_LOGITS_AT_ONCE

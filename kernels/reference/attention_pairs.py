@@ -9,8 +9,8 @@ from ikelos.kernels.attention_arguments import Options
 from ikelos.kernels.reference import dropout as attention_dropout
 from ikelos.kernels.reference.shapes import sizes
 
-# A bias of this value or less masks its pair, and masked pairs get about this logit: its exp() is exactly 0, and unlike
-# -inf it gives no NaN in a row in which every pair is masked.
+# A bias of this value or less masks its pair, and masked pairs get about this logit. Its exp() is exactly 0. Unlike
+# -inf, it causes no NaN in a row in which every pair is masked.
 MASKED_LOGIT = -1e30
 
 
@@ -30,24 +30,24 @@ class Queries:
             self.words = attention_dropout.row_words(options.dropout_seed, self.batch, self.heads, self.count)
 
     def group_heads(self, x: tf.Tensor) -> tf.Tensor:
-        """`[B,T,N,X]` as `[B,K,N/K*T,X]`: the query heads that share a key head become rows, so keys are never
-        repeated."""
+        """Reshapes `[B,T,N,X]` to `[B,K,N/K*T,X]`: query heads that share a key head become rows, so that keys need not
+        be repeated."""
         rows = self.heads // max(self.key_heads, 1) * self.count
         return tf.reshape(tf.transpose(x, [0, 2, 1, 3]), [self.batch, self.key_heads, rows, sizes(x)[3]])
 
     def group_pairs(self, x: tf.Tensor) -> tf.Tensor:
-        """`[B,N,T,s]` as `[B,K,N/K*T,s]`."""
+        """Reshapes `[B,N,T,s]` to `[B,K,N/K*T,s]`."""
         rows = self.heads // max(self.key_heads, 1) * self.count
         return tf.reshape(x, [self.batch, self.key_heads, rows, sizes(x)[3]])
 
     def ungroup(self, x: tf.Tensor) -> tf.Tensor:
-        """`[B,K,N/K*T,X]` as `[B,N,T,X]`."""
+        """Reshapes `[B,K,N/K*T,X]` to `[B,N,T,X]`."""
         return tf.reshape(x, [self.batch, self.heads, self.count, sizes(x)[3]])
 
     def logits(
         self, key: tf.Tensor, bias: tf.Tensor | None, mask: tf.Tensor | None, keys: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """The logits of some keys, and which pairs are allowed; the logits of other pairs are meaningless.
+        """Returns the logits of some keys, and whether each pair is allowed; the logits of other pairs are undefined.
 
         Args:
             key: `[B,K,s,H]`.
@@ -56,7 +56,7 @@ class Queries:
             keys: Positions of the keys, int32 `[s]`.
 
         Returns:
-            Logits `[B,N,T,s]`, and a boolean broadcastable to them, None if every pair is allowed.
+            Logits `[B,N,T,s]`, and a boolean tensor broadcastable to them, None if every pair is allowed.
         """
         dtype, options = key.dtype, self.options
         logits = self.ungroup(tf.matmul(self.scaled, key, transpose_b=True))
@@ -82,7 +82,7 @@ class Queries:
         return logits, functools.reduce(tf.logical_and, conditions) if conditions else None
 
     def dropout(self, weights: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
-        """The weights `[B,N,T,s]` of the keys at positions `keys`, after dropout."""
+        """Returns the weights `[B,N,T,s]` after dropout, for keys at the positions `keys`, int32 `[s]`."""
         if self.options.dropout_seed is None:
             return weights
         rate = self.options.dropout_rate
@@ -91,7 +91,7 @@ class Queries:
 
 
 def unpack(inputs: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor | None]:
-    """Query, key, value and bias, None if `inputs` has only three."""
+    """Returns query, key, value and bias; the bias is None if `inputs` has three elements."""
     query, key, value, *bias = inputs
     return query, key, value, bias[0] if bias else None
 

@@ -17,21 +17,21 @@ def attend(
     options: Options,
     with_residual: bool = True,
 ) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """The output `[B,T,N,E]` and, if `with_residual`, the residual `[B,T,N]`."""
+    """Returns the output `[B,T,N,E]` and, if `with_residual`, the residual `[B,T,N]`, otherwise None."""
     output_dtype, dtype = query.dtype, arithmetic(query.dtype)
     query, key, value, bias = (None if x is None else tf.cast(x, dtype) for x in (query, key, value, bias))
     num_keys, key_heads = sizes(key)[1:3]
     queries, keys = Queries(query, key_heads, options), tf.range(num_keys)
     logits, allowed = queries.logits(tf.transpose(key, [0, 2, 1, 3]), bias, options.mask, keys)
     if allowed is not None:
-        # An addition instead of a select, since its gradient costs nothing.
+        # An addition instead of a select, because the gradient of an addition takes no time.
         logits += tf.where(allowed, tf.zeros([], dtype), tf.constant(MASKED_LOGIT, dtype))
     weights = queries.dropout(tf.nn.softmax(logits), keys)
     attended = queries.ungroup(tf.matmul(queries.group_pairs(weights), tf.transpose(value, [0, 2, 1, 3])))
     output = tf.transpose(attended, [0, 2, 1, 3])
-    # Computed on request only: it is another pass over all logits.
+    # Computed only on request, because it takes another pass over all logits.
     residual = tf.transpose(tf.reduce_logsumexp(logits, axis=-1), [0, 2, 1]) if with_residual else None
-    # Invalid rows are zeroed in the output and not in the weights, which are larger; the gradient is the same.
+    # Invalid rows become 0 in the output instead of the weights, which are larger. The gradient is the same.
     valid = []
     if allowed is not None and not (bias is None and _every_query_sees_a_key(options, query.shape[1], key.shape[1])):
         seen = tf.reduce_any(allowed[(None,) * (4 - allowed.shape.rank)], axis=-1)
@@ -46,15 +46,15 @@ def attend(
 
 
 def second_gradients(inputs, options: Options, output_grads, upstream) -> list[tf.Tensor | None]:
-    """`ikelos.kernels.gradients.second_gradients` of attention.
+    """Returns the result of `ikelos.kernels.gradients.second_gradients` for attention.
 
-    `inputs` are query, key, value and possibly bias; `output_grads` the gradients of output and residual.
+    `inputs` are query, key, value and possibly bias; `output_grads` are the gradients of output and residual.
     """
     return gradients.second_gradients(lambda *inputs: attend(*unpack(inputs), options), inputs, output_grads, upstream)
 
 
 def _every_query_sees_a_key(options: Options, num_queries: int | None, num_keys: int | None) -> bool:
-    """Whether it is certain at trace time that no query is masked from every key."""
+    """Returns whether it is certain at trace time that no query is masked from every key."""
     if any(x is not None for x in (options.query_offset, options.mask, options.key_value_seq_lengths)):
         return False
     if options.window_left < 0:

@@ -12,7 +12,7 @@ from ikelos.kernels.reference import attention_plain
 from ikelos.kernels.reference.attention_pairs import MASKED_LOGIT, Queries, unpack
 from ikelos.kernels.reference.shapes import sizes
 
-# Keys per block. A few copies of a block's logits [B,N,T,BLOCK] exist at a time: blocks of 512 took 1.4 times the
+# Keys per block. A few copies of the logits [B,N,T,BLOCK] of a block exist at a time. Blocks of 512 took 1.4 times the
 # memory and were no faster.
 BLOCK = 256
 
@@ -20,12 +20,12 @@ BLOCK = 256
 def attend(
     query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bias: tf.Tensor | None, options: Options
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The output `[B,T,N,E]` and the residual `[B,T,N]`.
+    """Returns the output `[B,T,N,E]` and the residual `[B,T,N]`.
 
-    Second derivatives are taken from `attention_plain` and need its memory.
+    `attention_plain` computes the second derivatives, for all pairs at once.
     """
     dtype = arithmetic(query.dtype)
-    # The casts are outside of the custom gradient, so that this sees the output before it is rounded.
+    # The casts are outside of the custom gradient, so that the gradient uses the output before it is rounded.
     wide = [tf.cast(x, dtype) for x in (query, key, value, bias) if x is not None]
 
     @tf.custom_gradient
@@ -50,7 +50,7 @@ def attend(
 
 
 def _constants(tensors):
-    """The tensors without gradients: inside a custom gradient, a tape would keep everything computed from them."""
+    """Stops the gradients of tensors: inside a custom gradient, a tape would keep everything computed from them."""
     return [tf.stop_gradient(x) for x in tensors]
 
 
@@ -64,20 +64,20 @@ class _Blocks:
         if isinstance(num_keys, int):
             self.size, self.count = BLOCK, num_keys // BLOCK
         else:
-            # At least one block, even without keys: the shapes would be unknown after an empty loop.
+            # At least one block, even without keys, because shapes would be unknown after an empty loop.
             self.size = tf.minimum(BLOCK, num_keys)
             self.count = tf.maximum(num_keys // tf.maximum(self.size, 1), 1)
         self.rest = num_keys - self.count * self.size
 
     def get(self, start, size):
-        """Key `[B,K,s,H]`, value `[B,K,s,E]`, bias, mask and positions of `size` keys from `start`."""
+        """Returns key `[B,K,s,H]`, value `[B,K,s,E]`, bias, mask and positions of the `size` keys from `start` on."""
         keys = start + tf.range(size)
         key, value = (tf.slice(x, [0, 0, start, 0], [-1, -1, size, -1]) for x in (self.key, self.value))
         return key, value, _slice_keys(self.bias, start, size), _slice_keys(self.mask, start, size), keys
 
 
 def _slice_keys(x, start, size):
-    """`size` elements of the last axis of `x` from `start`, or its single element for all keys."""
+    """Returns `size` elements of the last axis of `x` from `start` on, or its single element for all keys."""
     if x is None or x.shape[-1] == 1:
         return x
     if x.shape[-1] is None:
@@ -96,8 +96,8 @@ def _over_blocks(blocks: _Blocks, step, state, collected=()):
         collected: Static shapes of the tensors that `step` returns for a block of `size` keys.
 
     Returns:
-        The last state, and for each tensor to collect a pair: those of the blocks of `size`, stacked, and that of the
-        last, smaller block, None if there is none.
+        The last state, and a pair for each tensor to collect: the stacked tensors of the blocks of `size`, and the
+        tensor of the last, smaller block, or None without such a block.
     """
 
     def body(i, state, arrays):
@@ -107,7 +107,7 @@ def _over_blocks(blocks: _Blocks, step, state, collected=()):
         return i + 1, new_state, [array.write(i, x) for array, x in zip(arrays, tensors, strict=True)]
 
     arrays = [tf.TensorArray(state[0].dtype, blocks.count, element_shape=shape) for shape in collected]
-    # One iteration at a time, since each one holds the logits of a block.
+    # One iteration at a time, because each holds the logits of a block.
     _, state, arrays = tf.while_loop(
         lambda i, *_: i < blocks.count,
         body,
@@ -152,18 +152,18 @@ def _forward(query, key, value, bias, options: Options) -> tuple[tf.Tensor, tf.T
 
 
 def _backward(query, key, value, bias, options: Options, outputs, output_grads) -> list[tf.Tensor]:
-    """Gradients of query, key, value and, unless it is None, bias."""
+    """Returns the gradients of query, key, value and, unless it is None, bias."""
     dtype = query.dtype
     queries, blocks = Queries(query, sizes(key)[2], options), _Blocks(key, value, bias, options.mask)
     (output, residual), (output_grad, residual_grad) = outputs, output_grads
-    # A query that sees no key, or lies beyond its length, has the residual -infinity and a constant output.
+    # A query that sees no key, or lies beyond `query_seq_lengths`, has the residual -infinity and a constant output.
     valid = ~tf.math.is_inf(residual)
     output_grad = tf.where(valid[..., None], output_grad, tf.zeros([], dtype))
 
     def as_column(x):
         return tf.transpose(x, [0, 2, 1])[..., None]
 
-    # Softmax's gradient is weights * (weight_grad - mean), where the row's mean of weight_grad needs no weights.
+    # The gradient of softmax is weights * (weight_grad - mean). The mean of weight_grad in a row needs no weights.
     mean = as_column(tf.where(valid, tf.reduce_sum(output_grad * output, axis=-1) - residual_grad, tf.zeros([], dtype)))
     logsumexp = as_column(tf.where(valid, residual, tf.zeros([], dtype)))
     row_valid = as_column(valid)
@@ -185,7 +185,7 @@ def _backward(query, key, value, bias, options: Options, outputs, output_grads) 
     size = tf.get_static_value(blocks.size)
     shapes = [[*x.shape[:2], size, x.shape[3]] for x in (blocks.key, blocks.value)]
     if bias is not None:
-        # Its last axis may be 1 for all keys, which may be unknown at trace time.
+        # The last axis of a bias may be 1 for all keys, which may be unknown at trace time.
         shapes.append([*bias.shape[:3], {1: 1, None: None}.get(bias.shape[3], size)])
     (query_grad,), block_grads = _over_blocks(blocks, step, [tf.zeros_like(queries.scaled)], shapes)
     query_grad = tf.transpose(queries.ungroup(query_grad * tf.constant(options.scale, dtype)), [0, 2, 1, 3])
@@ -201,20 +201,20 @@ def _zero_where_masked(weights: tf.Tensor, allowed: tf.Tensor | None) -> tf.Tens
 
 
 def _sum_to_shape(x: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
-    """`x` summed along the axes whose size in `shape` is 1."""
+    """Sums `x` over the axes whose size in `shape` is 1."""
     axes = tf.raw_ops.BroadcastGradientArgs(s0=shape, s1=tf.shape(x)).r0
     return tf.reshape(tf.reduce_sum(x, axes), shape)
 
 
 def _merge_blocks(stack: tf.Tensor, rest: tf.Tensor | None) -> tf.Tensor:
-    """`[B,S,K,X]` from the blocks `[n,B,K,s,X]` and the last one `[B,K,s,X]`."""
+    """Returns `[B,S,K,X]` for n blocks, stacked as `[n,B,K,s,X]`, and a last one, `[B,K,s,X]` or None."""
     count, batch, heads, size, width = sizes(stack)
     merged = tf.reshape(tf.transpose(stack, [1, 0, 3, 2, 4]), [batch, count * size, heads, width])
     return merged if rest is None else tf.concat([merged, tf.transpose(rest, [0, 2, 1, 3])], axis=1)
 
 
 def _merge_bias_blocks(stack: tf.Tensor, rest: tf.Tensor | None, bias: tf.Tensor) -> tf.Tensor:
-    """The gradient of `bias` from the blocks `[n,b,h,t,s]` and the last one `[b,h,t,s]`.
+    """Returns the gradient of `bias` for n blocks, stacked as `[n,b,h,t,s]`, and a last one, `[b,h,t,s]` or None.
 
     s is 1 if the bias has a single element for all keys.
     """

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 
 def row_words(seed: tf.Tensor, batch, num_heads, num_queries) -> tuple[tf.Tensor, tf.Tensor]:
-    """The two hashes of each query, uint32 `[B,N,T,1]`, that `keep` mixes with the keys; `seed` is int32 `[2]`."""
+    """Returns two hashes of each query, uint32 `[B,N,T,1]`, which `keep` mixes with the keys; `seed` is int32 `[2]`."""
     first, second = tf.unstack(_bitcast_uint32(seed))
     heads = tf.reshape(tf.range(1, batch * num_heads + 1), [batch, num_heads, 1, 1])
     queries = tf.range(1, num_queries + 1)[:, None]
@@ -14,10 +14,10 @@ def row_words(seed: tf.Tensor, batch, num_heads, num_queries) -> tuple[tf.Tensor
 
 
 def keep(words: tuple[tf.Tensor, tf.Tensor], rate: float, keys: tf.Tensor) -> tf.Tensor:
-    """Whether each weight is kept, bool `[B,N,T,s]`, for keys at the positions `keys`, int32 `[s]`.
+    """Returns whether each weight is kept, bool `[B,N,T,s]`, for keys at the positions `keys`, int32 `[s]`.
 
-    The decision is a hash of the seed and the weight's indices, described in `csrc/core/dropout.h`, so the gradient and
-    the native kernel make the same one. Arithmetic is in uint32, modulo 2^32.
+    The decision is a hash of the seed and the weight's indices, which `csrc/core/dropout.h` describes. So the gradient
+    and the native kernel make the same decision. Arithmetic is in uint32, modulo 2^32.
     """
     x = _xor_shift(words[0] + _bitcast_uint32(keys), 16) * _uint32(0x7FEB352D)
     x = _xor_shift(tf.bitwise.bitwise_xor(x, words[1]), 15) * _uint32(0x846CA68B)

@@ -10,7 +10,7 @@ from ikelos.kernels.reference.shapes import assertions, sizes
 
 
 def lstm(operands: Operands, options: Options) -> tuple[tf.Tensor, ...]:
-    """Outputs, hidden and cell state of `ikelos.kernels.lstm`, which has checked the arguments as far as it can."""
+    """Returns outputs, hidden and cell state of `ikelos.kernels.lstm`, which has checked known shapes."""
     wide, masks = _widen(operands, options)
     kernel_scale, recurrent_scale, cell_scale, cell_offset = wide.layer_norm or [None] * 4
     epsilon = options.epsilon
@@ -26,7 +26,7 @@ def lstm(operands: Operands, options: Options) -> tuple[tf.Tensor, ...]:
 
 
 def gru(operands: Operands, options: Options) -> tuple[tf.Tensor, ...]:
-    """Outputs and hidden state of `ikelos.kernels.gru`, which has checked the arguments as far as it can."""
+    """Returns outputs and hidden state of `ikelos.kernels.gru`, which has checked known shapes."""
     wide, masks = _widen(operands, options)
     kernel_scale, recurrent_scale = wide.layer_norm or [None] * 2
     biases = (tf.unstack(*wide.bias) if options.reset_after else wide.bias) if wide.bias else ()
@@ -55,8 +55,8 @@ def _interpolate(z: tf.Tensor, hidden: tf.Tensor, candidate: tf.Tensor) -> tuple
 
 
 def _widen(operands: Operands, options: Options) -> tuple[Operands, list[tf.Tensor]]:
-    """The operands in the dtype to compute in, and the recurrent dropout mask `[B,U]` of each gate, none without
-    dropout."""
+    """Returns the operands in the dtype to compute in, and a list of the recurrent dropout masks `[B,U]` of the gates,
+    which is empty without dropout."""
     dtype, columns = arithmetic(operands.inputs.dtype), operands.kernel.shape[1]
     batch, steps, features = sizes(operands.inputs)
     units = operands.recurrent_kernel.shape[0]
@@ -76,14 +76,14 @@ def _widen(operands: Operands, options: Options) -> tuple[Operands, list[tf.Tens
 
 
 def _inputs_product(wide: Operands) -> tf.Tensor:
-    """The products of the kernel with the inputs of all steps `[T,B,G*U]`, in one matrix multiplication."""
+    """Returns the products of the inputs of all steps with the kernel, `[T,B,G*U]`, from one matrix multiplication."""
     batch, steps, features = sizes(wide.inputs)
     by_step = tf.reshape(tf.transpose(wide.inputs, [1, 0, 2]), [steps * batch, features])
     return tf.reshape(tf.matmul(by_step, wide.kernel), [steps, batch, wide.kernel.shape[1]])
 
 
 def _product(hidden: tf.Tensor, kernel: tf.Tensor, masks: list[tf.Tensor]) -> tf.Tensor:
-    """The product of a hidden state with the kernels of some gates, after each gate's dropout mask."""
+    """Returns the product of a hidden state, times the dropout mask of each gate, with the kernels of some gates."""
     if not masks:
         return tf.matmul(hidden, kernel)
     kernels = tf.split(kernel, len(masks), axis=1)
@@ -93,7 +93,7 @@ def _product(hidden: tf.Tensor, kernel: tf.Tensor, masks: list[tf.Tensor]) -> tf
 def _normalized(x: tf.Tensor, scale: tf.Tensor | None, epsilon: float) -> tf.Tensor:
     if scale is None:
         return x
-    # Not tf.nn.moments: its second derivative is wrong, because it treats the mean inside the variance as a constant.
+    # The second derivative of tf.nn.moments is wrong, because it treats the mean inside the variance as a constant.
     centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
     variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
     return centred * tf.math.rsqrt(variance + epsilon) * scale
@@ -111,10 +111,10 @@ def _run_steps(
     """Runs a recurrent step over the sequence.
 
     Args:
-        step: Called with a step's part of `from_inputs` and the states; returns the new states, the first of which is
+        step: Function of the products of one step, `[B,G*U]`, and the states. It returns the new states; the first is
             the output.
         from_inputs: The products of the inputs with the kernel, `[T,B,G*U]`.
-        operands: The arguments in their own dtype, to which the results are rounded.
+        operands: The arguments in the dtype to which the results are rounded.
         wide: The operands in the dtype to compute in.
         options: The other arguments.
 
@@ -124,13 +124,13 @@ def _run_steps(
     steps, state = sizes(from_inputs)[0], wide.initial_state
     runs, valid = steps, _valid(options, steps)
     if isinstance(steps, int) and steps == 0:
-        # One invalid step is still run: in eager mode a loop that never runs has the gradient None, not zeros.
+        # One invalid step is still run, because in eager mode the gradient of a loop that never runs is None.
         runs, valid = 1, tf.zeros([0, 1, 1], tf.bool)
     if options.go_backwards:
         from_inputs = tf.reverse(from_inputs, [0])
         valid = None if valid is None else tf.reverse(valid, [0])
-    # Every TensorArray gets one extra, invalid step, which is cut off again: XLA cannot compile a read from an empty
-    # one, whose element shape is unknown.
+    # Every TensorArray gets one extra, invalid step, which is cut off again. XLA cannot compile a read from an empty
+    # TensorArray, whose element shape is unknown.
     extra_step = [[0, 1], [0, 0], [0, 0]]
     from_inputs_at = tf.TensorArray(from_inputs.dtype, steps + 1).unstack(tf.pad(from_inputs, extra_step))
     valid_at = None if valid is None else tf.TensorArray(tf.bool, steps + 1).unstack(tf.pad(valid, extra_step))
@@ -143,11 +143,11 @@ def _run_steps(
             new = tuple(tf.where(keep, x, old) for x, old in zip(new, state, strict=True))
         return t + 1, new, outputs.write(t, new[0])
 
-    # XLA needs the maximum, which is the size of the stacks of the gradient.
+    # XLA needs `maximum_iterations` as the size of the stacks that the gradient uses.
     _, state, outputs = tf.while_loop(lambda t, *_: t < runs, body, (0, state, outputs), maximum_iterations=steps + 1)
     outputs = outputs.stack()[:-1]
     if valid is not None:
-        # Steps before a row's first valid one have no output to repeat, and give 0.
+        # Steps before the first valid step of a row have no output to repeat, so their output is 0.
         shown = valid if options.zero_output_for_mask else tf.cumsum(tf.cast(valid, tf.int32)) > 0
         outputs = tf.where(shown, outputs, tf.zeros([], outputs.dtype))
     outputs = tf.ensure_shape(tf.transpose(outputs, [1, 0, 2]), [*operands.inputs.shape[:2], state[0].shape[1]])
@@ -155,7 +155,7 @@ def _run_steps(
 
 
 def _valid(options: Options, steps: int | tf.Tensor) -> tf.Tensor | None:
-    """Whether each step of each row is valid, `[T,B,1]` in the order of the inputs; None if all are."""
+    """Returns whether each step of each row is valid, `[T,B,1]` in the order of the inputs; None if all are."""
     conditions = []
     if options.sequence_lengths is not None:
         conditions.append(tf.sequence_mask(options.sequence_lengths, steps))

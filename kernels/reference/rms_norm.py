@@ -4,8 +4,8 @@ import tensorflow as tf
 
 
 def rms_norm(x: tf.Tensor, scale: tf.Tensor, epsilon: float) -> tf.Tensor:
-    """`ikelos.kernels.rms_norm` for tensors `x` `[..., D]` and `scale` `[D]` of one dtype."""
-    # Half precision is computed in float32, as in the native kernel: in float16 the square of 256 overflows.
+    """Computes `ikelos.kernels.rms_norm` for tensors `x [..., D]` and `scale [D]` of one dtype."""
+    # Half precision is computed in float32, as in the native kernel, because the square of 256 overflows float16.
     compute = tf.float64 if x.dtype == tf.float64 else tf.float32
     wide = tf.cast(x, compute)
     mean = tf.reduce_mean(tf.square(wide), axis=-1, keepdims=True)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 
 def sizes(x: tf.Tensor) -> list[int | tf.Tensor]:
-    """The shape of `x`, with an int for each size that is known at trace time and a scalar tensor for the others."""
+    """Returns the shape of `x`: an int for each size that is known at trace time, a scalar tensor for the others."""
     dynamic = tf.shape(x)
     return [dynamic[axis] if known is None else known for axis, known in enumerate(x.shape)]
 
@@ -16,12 +16,12 @@ def assertions(
     axis_sizes: dict[str, int | tf.Tensor],
     broadcastable: Collection[str] = (),
 ) -> list[tf.Operation]:
-    """Assertions of the sizes that are unknown at trace time. XLA ignores them.
+    """Returns assertions of the sizes that are unknown at trace time. XLA ignores them.
 
-    They are needed where broadcasting would accept a size of 1 for any other.
+    Assertions are needed where broadcasting would accept a size of 1 in place of any other.
 
     Args:
-        arguments: Each tensor, or None, by its name, with a letter for each of its axes.
+        arguments: For each name, the tensor or None, and a string with a letter for each axis.
         axis_sizes: The expected sizes by letter.
         broadcastable: Names of the tensors whose axes may also be 1.
     """

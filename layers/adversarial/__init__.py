@@ -2,8 +2,9 @@
 
 `ikelos.layers.AdversarialModel` uses all of them. Each can also be used in another training loop:
 
-- `losses.LOSSES`: the losses of both networks by name, with their equations.
-- `penalties.PENALTIES`: functions `(discriminator, real, fake, seed)` by name, terms of the discriminator's loss.
+- `losses.LOSSES`: the losses of both networks by name; their equations are in the module.
+- `penalties.PENALTIES`: functions `(discriminator, real, fake, seed)` by name, which compute terms of the
+  discriminator's loss.
 - `DifferentiableAugmentation(policy, seed)`: a layer for the samples that the discriminator sees.
 - `moving_average.copy_of(generator)` and `update_average(average, generator, momentum, num_updates)`.
 - `PairwiseDiversity()`: a metric that falls to 0 when the generator collapses.

@@ -22,10 +22,10 @@ def check_options(
     seed,
     augmentation,
 ):
-    """Refuses unknown names and numbers out of range; the arguments are those of `AdversarialModel`.
+    """Checks arguments of `AdversarialModel`.
 
     Raises:
-        ValueError: If there is one.
+        ValueError: If an argument has the wrong type, a name is unknown or a number is out of range.
     """
     if not isinstance(penalties, dict):
         raise ValueError(f"`penalties` must be a dict of weights by name. Received: penalties={penalties}")
@@ -59,10 +59,10 @@ def check_options(
 
 
 def check_networks(**networks):
-    """Refuses networks, given by the names of their arguments, that are not built Keras layers.
+    """Checks that networks, given by the names of their arguments, are built Keras layers.
 
     Raises:
-        ValueError: If there is one.
+        ValueError: If a network is not a Keras layer or is not built.
     """
     for name, network in networks.items():
         if not isinstance(network, keras.layers.Layer):
@@ -74,7 +74,7 @@ def check_networks(**networks):
 def warn_of_mixed_samples(discriminator, penalties):
     """Warns if penalties are used with a discriminator whose score of a sample depends on the other samples.
 
-    The warning points to the caller's caller.
+    The warning shows the line of code that called the caller of this function.
     """
     if penalties and any(isinstance(x, keras.layers.BatchNormalization) for x in _layers_of(discriminator)):
         warnings.warn(
@@ -85,5 +85,5 @@ def warn_of_mixed_samples(discriminator, penalties):
 
 
 def _layers_of(network):
-    """All layers in a network, including itself."""
+    """Returns all layers in a network at any depth, including the network itself."""
     return [network, *(x for part in getattr(network, "layers", []) for x in _layers_of(part))]

@@ -8,14 +8,14 @@ from ikelos.layers.adversarial.precision import wide
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class DifferentiableAugmentation(keras.layers.Layer):
-    """Changes each image at random in training, and lets gradients through (Zhao et al. 2020, section 3.2).
+    """Changes each image at random in training; gradients pass through the changes (Zhao et al. 2020, section 3.2).
 
     It is applied to all images that the discriminator sees, real and generated. So the discriminator cannot memorize a
     small number of real images, and the generator does not learn to make augmented images. In inference images stay
     unchanged.
 
-    Each image is changed in its own way. Intensities are expected around 0, from -1 to 1: pixels that move in at the
-    borders and pixels that are cut out become 0. Intensities are not clipped.
+    The changes are drawn for each image separately. Intensities are expected around 0, from -1 to 1: pixels that move
+    in at the borders and pixels that are cut out become 0. Intensities are not clipped.
 
     Args:
         policy: Names of the changes, in the order in which they are made:
@@ -28,7 +28,8 @@ class DifferentiableAugmentation(keras.layers.Layer):
     Input shape: `[B,height,width,channels]`, floats. Output shape: the same.
 
     Raises:
-        ValueError: If `policy` has an unknown name; when called, if the inputs have another rank or are not floats.
+        ValueError: If `policy` is not a sequence or has an unknown name. When called: if the inputs have another rank
+            or are not floats.
 
     Example:
 
@@ -48,7 +49,7 @@ class DifferentiableAugmentation(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, inputs, training=False):
-        """The changed images; in inference the inputs."""
+        """Returns the changed images; in inference, returns the inputs."""
         if len(inputs.shape) != 4:
             raise ValueError(
                 f"`inputs` must have the shape [B,height,width,channels]. Received: inputs.shape={inputs.shape}"
@@ -65,11 +66,11 @@ class DifferentiableAugmentation(keras.layers.Layer):
         return inputs
 
     def compute_output_shape(self, input_shape):
-        """The shape of the inputs."""
+        """Returns the shape of the inputs."""
         return input_shape
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "policy": self.policy, "seed": self.seed}
 
 
@@ -84,7 +85,7 @@ def change_color(images, brightness, saturation, contrast):
 
 
 def translate(images, down, right):
-    """Images moved by `down` and `right` pixels, int32 `[B]`, with zeros at the borders."""
+    """Returns images `[B,height,width,channels]` moved by `down` and `right` pixels, int32 `[B]`; new pixels are 0."""
     for axis, shift in ((1, down), (2, right)):
         size = tf.shape(images)[axis]
         source = tf.range(size) - shift[:, None]
@@ -94,7 +95,10 @@ def translate(images, down, right):
 
 
 def cut_out(images, row, column):
-    """Images with zeros in a rectangle of half their size with the center `row`, `column`, int32 `[B]`."""
+    """Sets a rectangle of half the height and half the width of each image to 0.
+
+    `row` and `column`, int32 `[B]`, are the centre of the rectangle.
+    """
     inside = True
     for axis, middle in ((1, row), (2, column)):
         size = tf.shape(images)[axis]
@@ -105,7 +109,7 @@ def cut_out(images, row, column):
 
 
 def _along(axis, mask):
-    """A mask `[B,size]` as one that broadcasts along `axis` of `[B,height,width,channels]`."""
+    """Reshapes a mask `[B,size]` along `axis`, 1 or 2, so that it broadcasts to `[B,height,width,channels]`."""
     return mask[:, :, None, None] if axis == 1 else mask[:, None, :, None]
 
 
@@ -114,21 +118,21 @@ def _random_color(images, draws):
 
 
 def _random_translation(images, draws):
-    # An eighth, rounded.
+    # An eighth of the size, rounded.
     most = [(tf.shape(images)[axis] + 4) // 8 for axis in (1, 2)]
     down, right = (_integers(draws[:, i], 2 * most[i] + 1) - most[i] for i in range(2))
     return translate(images, down, right)
 
 
 def _random_cutout(images, draws):
-    # One position more for an even length, so that both borders are cut equally often.
+    # An even length has one more position, so that both borders are cut equally often.
     sizes = [tf.shape(images)[axis] for axis in (1, 2)]
     row, column = (_integers(draws[:, i], sizes[i] + 1 - (sizes[i] + 1) // 2 % 2) for i in range(2))
     return cut_out(images, row, column)
 
 
 def _integers(draws, number):
-    """Uniform draws from 0 to 1 as integers from 0 to `number - 1`."""
+    """Converts uniform draws from 0 to 1 to integers from 0 to `number - 1`."""
     return tf.cast(draws * tf.cast(number, tf.float32), tf.int32)
 
 

@@ -5,7 +5,11 @@ import tensorflow as tf
 
 
 def unpacked(data, dtype):
-    """Real samples, cast to `dtype`, and the condition or None, from a batch of `fit`."""
+    """Returns the real samples, cast to `dtype`, and the condition or None, from a batch of `fit`.
+
+    Raises:
+        ValueError: If the batch has sample weights.
+    """
     real, condition, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     if sample_weight is not None:
         raise ValueError(f"`sample_weight` must be None. Received: sample_weight={sample_weight}")
@@ -13,7 +17,7 @@ def unpacked(data, dtype):
 
 
 def check_samples(real, fake):
-    """Refuses real samples that do not have the shape of generated ones, because losses would broadcast them.
+    """Checks that real samples have the shape of generated ones, because losses would broadcast them.
 
     Raises:
         ValueError: If the static shapes differ.
@@ -26,34 +30,35 @@ def check_samples(real, fake):
 
 
 def generator_inputs(generator, latents, condition, latent_size):
-    """The inputs of the generator: latents and conditions, or only the conditions if `latent_size` is 0.
+    """Returns the inputs of the generator: latents and conditions, or only the conditions if `latent_size` is 0.
 
     Raises:
-        ValueError: If the latents or, without latents, the conditions are missing; and as `check_inputs`.
+        ValueError: If the latents or, without latents, the conditions are missing, or if the inputs do not match those
+            that the generator was built with.
     """
     name, first = ("latents", latents) if latent_size else ("condition", condition)
     if first is None:
         raise ValueError(f"`{name}` must be given if latent_size={latent_size}. Received: {name}=None")
-    inputs = _joined(name, first, condition) if latent_size else condition
+    inputs = _network_inputs(name, first, condition) if latent_size else condition
     check_inputs("generator", generator, inputs)
     return inputs
 
 
 def discriminator_inputs(discriminator, samples, condition):
-    """The inputs of the discriminator: samples and the conditions that it gets, or None.
+    """Returns the inputs of the discriminator: the samples, and the conditions unless `condition` is None.
 
     Raises:
-        ValueError: As `check_inputs`.
+        ValueError: If the inputs do not match those that the discriminator was built with.
     """
-    inputs = _joined("samples", samples, condition)
+    inputs = _network_inputs("samples", samples, condition)
     check_inputs("discriminator", discriminator, inputs)
     return inputs
 
 
 def check_inputs(role, network, inputs):
-    """Refuses inputs whose number, or whose names in a dict, are not those that a network was built with.
+    """Checks that inputs have the number, or as a dict the names, that a network was built with.
 
-    The inputs of a subclassed network are not known, and not checked.
+    A subclassed network is not checked, because its inputs are not known.
 
     Args:
         role: `"generator"` or `"discriminator"`, for the error.
@@ -61,7 +66,7 @@ def check_inputs(role, network, inputs):
         inputs: The inputs for its call.
 
     Raises:
-        ValueError: If the inputs are others.
+        ValueError: If the number or the names differ.
     """
     known = getattr(network, "inputs", None)
     if not known:
@@ -84,11 +89,11 @@ def check_inputs(role, network, inputs):
     )
 
 
-def _joined(name, first, condition):
-    """The inputs of a network: the first one, called `name`, and the conditions."""
+def _network_inputs(name, first, condition):
+    """Returns the inputs of a network: the first one, called `name`, and the conditions."""
     if condition is None:
         return first
-    # Keras does not take arrays and tensors together.
+    # Keras does not accept a mixture of arrays and tensors.
     condition = tf.nest.map_structure(tf.convert_to_tensor, condition)
     if isinstance(condition, dict):
         return {name: first, **condition}
@@ -96,7 +101,11 @@ def _joined(name, first, condition):
 
 
 def default_latent_size(generator):
-    """The size of the last axis of the generator's input called `latents`, or of its first input."""
+    """Returns the size of the last axis of the generator's input called `latents`, or of its first input.
+
+    Raises:
+        ValueError: If the generator has no such input of shape `[B,Z]` with known Z.
+    """
     inputs = getattr(generator, "inputs", None) or []
     latents = [x.shape for x in inputs if x.name == "latents"] or [x.shape for x in inputs[:1]]
     if not latents or len(latents[0]) != 2 or latents[0][1] is None:

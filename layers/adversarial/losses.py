@@ -13,13 +13,14 @@ _mean = tf.reduce_mean
 class AdversarialLoss(NamedTuple):
     """The losses that the two networks minimize.
 
-    Scores are logits of any shape, `[B]`, `[B,1]` or a map of patches. Losses are means over all scores: scalars, in
-    float32 also under half-precision policies.
+    Scores are logits of any shape: `[B]`, `[B,1]` or a map of patches. Losses are scalars, the means over all scores;
+    they are float32 also under half-precision policies.
 
     Attributes:
         discriminator: Function of the scores of real samples and of generated samples.
         generator: Function of the scores of generated samples.
-        threshold: Function of the same two scores; the discriminator classifies higher scores as real.
+        threshold: Function of the scores of real samples and of generated samples. The discriminator classifies samples
+            with a score above its result as real.
     """
 
     discriminator: Callable
@@ -28,7 +29,7 @@ class AdversarialLoss(NamedTuple):
 
 
 def _cross_entropy(real, fake):
-    # log D = -softplus(-score) and log(1 - D) = -softplus(score): finite where the sigmoid is 0 or 1.
+    # log D = -softplus(-score) and log(1 - D) = -softplus(score), which stay finite where the sigmoid rounds to 0 or 1.
     return _mean(tf.nn.softplus(-wide(real))) + _mean(tf.nn.softplus(wide(fake)))
 
 
@@ -40,13 +41,13 @@ def _midpoint(real, fake):
     return (_mean(wide(real)) + _mean(wide(fake))) / 2
 
 
-# With D = sigmoid(score), x real, y generated and E the mean over the batch. The discriminator minimizes the first
-# expression and the generator the second.
+# Notation: D = sigmoid(score), x is real, y is generated, and E is the mean over the batch. The discriminator
+# minimizes the first expression and the generator the second.
 LOSSES = {
     # Goodfellow et al. 2014, equation 1: -E log D(x) - E log(1 - D(y)), which is log 4 if real and generated samples
     # are alike; the generator E log(1 - D(y)), whose gradient vanishes while the discriminator is sure.
     "min_max": AdversarialLoss(_cross_entropy, lambda fake: -_mean(tf.nn.softplus(wide(fake))), _zero),
-    # Section 3 there: the same for the discriminator; the generator -E log D(y).
+    # Goodfellow et al. 2014, section 3: the same for the discriminator; the generator -E log D(y).
     "non_saturating": AdversarialLoss(_cross_entropy, lambda fake: _mean(tf.nn.softplus(-wide(fake))), _zero),
     # Lim & Ye 2017; Miyato et al. 2018, equations 16 and 17: E max(0, 1 - score(x)) + E max(0, 1 + score(y));
     # the generator -E score(y).
@@ -55,7 +56,7 @@ LOSSES = {
         lambda fake: -_mean(wide(fake)),
         _zero,
     ),
-    # Arjovsky et al. 2017, equation 2: E score(y) - E score(x), the negative distance if the critic is optimal; the
+    # Arjovsky et al. 2017, equation 2: E score(y) - E score(x), the negative distance of an optimal critic; the
     # generator -E score(y). Only differences of scores have a meaning, so the threshold lies between their means.
     "wasserstein": AdversarialLoss(
         lambda real, fake: _mean(wide(fake)) - _mean(wide(real)), lambda fake: -_mean(wide(fake)), _midpoint

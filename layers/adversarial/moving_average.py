@@ -5,16 +5,17 @@ import tensorflow as tf
 
 
 def copy_of(network):
-    """A second network with equal weights, which is not trainable.
+    """Returns a copy of a network with equal weights, which is not trainable.
 
     Args:
         network: A built `keras.Model` or layer with `get_config`.
 
     Raises:
-        ValueError: If the network from its config has other weights.
+        ValueError: If a network made from the config has other weights.
     """
     if type(network).__module__.startswith("keras."):
-        # This also takes layers that are not registered, but a subclass of `Sequential` would lose its own `call`.
+        # `clone_model` also works for layers that are not registered, but it would lose the `call` of a subclass of
+        # `Sequential`.
         copy = keras.models.clone_model(network)
     else:
         copy = type(network).from_config(network.get_config())
@@ -36,7 +37,7 @@ def update_average(average, network, momentum, num_updates):
 
     The momentum is at most `(1 + num_updates) / (10 + num_updates)`, so that the random initial weights are soon
     forgotten. Weights that are not trainable, such as the statistics of batch normalization, are copied: they are
-    averages already, or must not be averaged.
+    already averages, or must not be averaged.
 
     Args:
         average: The result of `copy_of(network)`.

@@ -6,11 +6,11 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class PairwiseDiversity(keras.metrics.Metric):
-    """The mean distance between two generated samples of a batch, divided by that between two real samples.
+    """Mean distance between two generated samples of a batch, divided by that between two real samples.
 
     1 means that the generated samples are as diverse as the data; 0 means that all are alike, because the generator has
-    collapsed. The distance is Euclidean, over all values of a sample. All pairs of a batch and all batches since the
-    last reset count. Generated samples are not compared with real ones, so noise is diverse too.
+    collapsed. The distance is Euclidean, over all values of a sample. The means are over all pairs within
+    each batch since the last reset. Generated samples are not compared with real ones, so noise is diverse too.
 
     Call arguments of `update_state`:
         real: Real samples, `[B,...]`.
@@ -19,7 +19,7 @@ class PairwiseDiversity(keras.metrics.Metric):
     Result: float32 scalar; NaN if no two real samples differ, as in batches of one.
 
     Raises:
-        ValueError: In `update_state`, if the two have different shapes or no batch axis.
+        ValueError: In `update_state`, if real and generated samples have different shapes or no batch axis.
 
     Example:
 
@@ -45,12 +45,12 @@ class PairwiseDiversity(keras.metrics.Metric):
         self.fake.assign_add(_total_distance(fake))
 
     def result(self):
-        """The quotient of the mean distances."""
+        """Returns the quotient of the mean distances, float32 scalar."""
         return tf.where(self.real > 0, self.fake / self.real, float("nan"))
 
 
 def _total_distance(samples):
-    """The sum of the distances between all pairs of samples `[B,...]`."""
+    """Returns the sum of the distances between all pairs of samples `[B,...]`."""
     rows = tf.cast(tf.reshape(samples, [tf.shape(samples)[0], -1]), tf.float32)
     # Relative to the first row: equal samples become 0 exactly, without rounding errors.
     rows -= rows[:1]

@@ -1,4 +1,4 @@
-"""The updates and logs of an `AdversarialModel` for one batch, as functions of the model."""
+"""Training and evaluation of an `AdversarialModel` on one batch, as functions of the model."""
 
 import keras
 import tensorflow as tf
@@ -18,7 +18,7 @@ from ikelos.layers.adversarial.randomness import (
 
 
 def train(model, real, condition):
-    """One update of the discriminator, and of the generator if it is its turn."""
+    """Updates the discriminator, and in every `discriminator_steps`-th step the generator too."""
     _update_discriminator(model, real, condition)
     every = model.discriminator_steps
     _when(every == 1 or model.step % every == every - 1, lambda: _update_generator(model, real, condition))
@@ -26,8 +26,8 @@ def train(model, real, condition):
 
 
 def evaluate(model, real, condition):
-    """Logs one batch of validation: of the averaged generator, without penalties and augmentation."""
-    # The number of logged batches is the index, so that each validation has the same latents.
+    """Logs one batch of validation, with the averaged generator and without penalties and augmentation."""
+    # The index is the number of batches logged since the last reset, so that each validation has the same latents.
     index = tf.cast(model.means["generator_loss"].count, tf.int64)
     seed = step_seed(model.seed, index, FOR_EVALUATION)
     fake = _fakes(model, model.ema_generator, real, condition, seed, training=False)
@@ -46,7 +46,7 @@ def _update_discriminator(model, real, condition):
         fake_scores = _scores(model, fake_seen, condition, training=True)
         losses = [*losses, *model.discriminator.losses]
         loss, accuracy = _log_discriminator(model, real, fake, real_scores, fake_scores)
-        # Half of the losses that the layers added in both calls: those of weights were added twice.
+        # The losses that layers add are halved, because both calls of the discriminator add those of its weights.
         loss += _total(model, losses) / 2 + _penalty(model, real_seen, fake_seen, condition)
         loss = model.discriminator_optimizer.scale_loss(loss)
     weights = model.discriminator.trainable_variables
@@ -73,7 +73,10 @@ def _update_generator(model, real, condition):
 
 
 def _penalty(model, real, fake, condition):
-    """The weighted penalties, or 0 in steps where they do not count."""
+    """Logs the weighted penalties and returns their sum times `penalty_interval`; in other steps, returns 0.
+
+    The penalties are computed in every `penalty_interval`-th step, starting with the first one.
+    """
 
     def scores(samples):
         with keras.StatelessScope():
@@ -92,7 +95,7 @@ def _penalty(model, real, fake, condition):
 
 
 def _log_discriminator(model, real, fake, real_scores, fake_scores):
-    """Logs the discriminator's part of a batch; returns its loss and its accuracy."""
+    """Logs the losses and scores of the discriminator on a batch; returns its loss and its accuracy."""
     functions = LOSSES[model.loss]
     loss = functions.discriminator(real_scores, fake_scores)
     threshold = functions.threshold(real_scores, fake_scores)
@@ -104,7 +107,7 @@ def _log_discriminator(model, real, fake, real_scores, fake_scores):
 
 
 def _log_generator(model, real, fake, scores):
-    """Logs the generator's part of a batch; returns its loss, including the reconstruction loss."""
+    """Logs the losses of the generator on a batch; returns their sum, with the weighted reconstruction loss."""
     loss = LOSSES[model.loss].generator(scores)
     _log(model, generator_loss=loss)
     if model.reconstruction_loss is None:
@@ -120,7 +123,7 @@ def _log(model, **values):
 
 
 def _fakes(model, generator, real, condition, seed, training):
-    """Generated samples, as many as real ones."""
+    """Returns as many generated samples as there are real ones."""
     latents = normal_latents(tf.shape(real)[0], model.latent_size, seed)
     inputs = generator_inputs(generator, latents, condition, model.latent_size)
     fake = _cast(model, generator(inputs, training=training))
@@ -143,12 +146,12 @@ def _seed(model, use):
 
 
 def _total(model, losses):
-    """The sum of the losses that the layers of a network added."""
+    """Returns the sum of the losses that the layers of a network added."""
     return sum(_cast(model, loss) for loss in losses)
 
 
 def _cast(model, x):
-    """A network's output in the precision of samples, scores and losses, which is float32 in mixed precision."""
+    """Casts a network's output to the dtype of samples, scores and losses, which is float32 in mixed precision."""
     return tf.cast(x, model.variable_dtype)
 
 

@@ -10,7 +10,7 @@ from ikelos.layers.attention.projected_attention import ProjectedAttention
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class CrossAttention(ProjectedAttention):
-    """Attention of a decoder to an encoder's outputs, its memory (Vaswani et al. 2017, section 3.2.3), with grouped
+    """Attention of a decoder to a memory, the outputs of an encoder (Vaswani et al. 2017, section 3.2.3), with grouped
     heads (Ainslie et al. 2023).
 
     Args:
@@ -21,12 +21,12 @@ class CrossAttention(ProjectedAttention):
         output_initializer: Initializer of the output projection.
 
     Call arguments:
-        inputs: `[B,T,D]`, D a multiple of N. Positions that the Keras mask of `inputs` marks as padding count as 0.
+        inputs: `[B,T,D]`, D a multiple of N. Positions that the Keras mask of `inputs` marks as padding are set to 0.
         memory: `[B,S,M]`.
         cache: The result of `memory_cache`, in place of `memory`.
         memory_lengths: int `[B]`, number of real positions of `memory` in each row; padding is at the end.
-        memory_mask: Boolean `[B,S]`, in place of `memory_lengths`; False for padding, which may be anywhere and may be
-            NaN. None takes the Keras mask of `memory`.
+        memory_mask: Boolean `[B,S]`, in place of `memory_lengths`; False marks padding, which may be anywhere and may
+            be NaN. With None, the Keras mask of `memory` is used.
 
     Output shape: `[B,T,D]`.
 
@@ -68,7 +68,7 @@ class CrossAttention(ProjectedAttention):
             )
         if cache is not None and (memory_lengths is not None or memory_mask is not None):
             raise ValueError(
-                "`memory_lengths` and `memory_mask` are said of a `memory`; a `cache` was told them when it was made. "
+                "`memory_lengths` and `memory_mask` must be None with a `cache`: give them to `memory_cache`. "
                 f"Received: cache and {'memory_mask' if memory_lengths is None else 'memory_lengths'}"
             )
         if cache is None:
@@ -83,8 +83,10 @@ class CrossAttention(ProjectedAttention):
     def memory_cache(self, memory, memory_lengths=None, memory_mask=None):
         """Returns the projected keys and values of `memory` as a `KVCache`, for any number of calls of the layer.
 
+        The arguments are those of the call.
+
         Raises:
-            ValueError: If the layer is not built.
+            ValueError: If the layer is not built, or a shape is not as in the call.
         """
         self._check_built("memory_cache")
         lengths, mask = padding(memory, memory_lengths, memory_mask, prefix="memory_")

@@ -15,9 +15,9 @@ STOCK = (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)
 
 
 def fits(layer, inputs, masks, return_attention_scores, training):
-    """Returns whether the op can compute a call of the layer; otherwise the stock layer's own code must run.
+    """Returns whether the op can compute a call of the layer; otherwise the code of the stock layer must run.
 
-    `inputs` are query, key and value; the other arguments are those of the call, `masks` by name.
+    `inputs` are query, key and value. The other arguments are those of the call; `masks` holds its masks by name.
     """
     (stock,) = (stock for stock in STOCK if isinstance(layer, stock))
     of_steps = [masks[name] for name in ("query_mask", "value_mask", "key_mask") if masks[name] is not None]
@@ -27,7 +27,7 @@ def fits(layer, inputs, masks, return_attention_scores, training):
         and not (training and layer.dropout >= 1)
         and all(len(x.shape) == 3 for x in inputs)
         and all(len(mask.shape) == 2 for mask in of_steps)
-        # For instance `_compute_attention`, which Keras lets subclasses override and which the op does not call.
+        # The op does not call methods such as `_compute_attention`, which Keras lets subclasses override.
         and not overrides(layer, stock, own_methods(stock))
     )
 
@@ -47,17 +47,17 @@ def attend(
     use_gate,
     training,
 ):
-    """Returns the outputs `[B,T,D]` of a layer, with its own projections, for `query [B,T,D]`, `key [B,S,D]` and
+    """Returns the outputs `[B,T,D]` of a layer, including its projections, for `query [B,T,D]`, `key [B,S,D]` and
     `value [B,S,D]`; the other arguments are those of its constructor and its `call`."""
     batch = keras.ops.shape(query)[0]
     query_valid, key_valid = _valid([query_mask], query), _valid([key_mask, value_mask], value)
     query, key, value = _finite(query, query_valid), _finite(key, key_valid), _finite(value, key_valid)
-    mask = _joined([attention_mask])
+    mask = _logical_and([attention_mask])
     if mask is not None and len(mask.shape) == 3:
         mask = mask[:, None]
     if key_valid is not None:
         # The op broadcasts the mask, so without an `attention_mask` it stays as small as the mask of the keys.
-        mask = _joined([mask, key_valid[:, None, None, :]])
+        mask = _logical_and([mask, key_valid[:, None, None, :]])
     dropout = {}
     if training and layer.dropout > 0:
         dropout = {"dropout_rate": layer.dropout, "dropout_seed": layer._dropout_layer.seed_generator.next()}
@@ -93,8 +93,8 @@ def _without_keys(layer, values, attended):
     if layer.dropout > 0:
         # With dropout, the stock layer's softmax sets the weights of forbidden pairs to 0.
         return tf.zeros([], attended.dtype)
-    # Without dropout, its softmax gets the same large negative logit for all of them: all keys, padding included, have
-    # the same weight.
+    # Without dropout, the stock layer's softmax gets the same large negative logit for all forbidden pairs, so all
+    # keys, padding included, have the same weight.
     wide = tf.cast(values, arithmetic(values.dtype))
     mean = tf.math.divide_no_nan(
         tf.reduce_sum(wide, axis=1, keepdims=True), tf.cast(keras.ops.shape(values)[1], wide.dtype)
@@ -105,27 +105,30 @@ def _without_keys(layer, values, attended):
 def _finite(x, valid):
     """Returns `x [B,T,D]` with 0 in place of NaN and infinity at steps that are not `valid`.
 
-    In the stock layers these values would spread to all steps. Finite values stay, because the mean in `_without_keys`
-    includes them. `valid` is `[B,T]`, `[1,T]`, or None if all steps are valid.
+    NaN and infinity would spread to all steps, as in the stock layers. Finite values stay, because the mean in
+    `_without_keys` includes them. `valid` is `[B,T]`, `[1,T]`, or None if all steps are valid.
     """
     return x if valid is None else tf.where(valid[..., None] | tf.math.is_finite(x), x, tf.zeros([], x.dtype))
 
 
 def _valid(masks, x):
-    """Returns which steps of `x [B,T,D]` are real by all masks, boolean `[B,T]` or `[1,T]`; None without masks."""
-    valid = _joined(masks)
+    """Returns the steps of `x [B,T,D]` that no mask excludes, boolean `[B,T]` or `[1,T]`; None without masks."""
+    valid = _logical_and(masks)
     if valid is None or valid.shape[1] == x.shape[1] is not None:
         return valid
-    # As in the stock layers, a mask may have a single step for all.
+    # As in the stock layers, a mask may have a single step, which then applies to all.
     return tf.broadcast_to(valid, [sizes(valid)[0], sizes(x)[1]])
 
 
-def _joined(masks):
+def _logical_and(masks):
     """Returns the logical and of all masks that are not None; None if there are none."""
     masks = [keras.ops.cast(mask, "bool") for mask in masks if mask is not None]
     return functools.reduce(tf.logical_and, masks) if masks else None
 
 
 def _lengths(valid, batch):
-    """Returns the number of positions of `valid`, `[B,T]` or `[1,T]`, up to the last valid one, int32 `[B]`."""
+    """Returns the number of positions of `valid [B,T]` up to the last True, int32 `[B]`; None if `valid` is None.
+
+    `valid` may also be `[1,T]`.
+    """
     return None if valid is None else tf.broadcast_to(lengths_of(valid), [batch])

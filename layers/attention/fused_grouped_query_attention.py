@@ -12,7 +12,7 @@ class FusedGroupedQueryAttention(keras.layers.GroupQueryAttention):
     (Ainslie et al. 2023, https://arxiv.org/abs/2305.13245).
 
     Arguments, weights, weight files, masks and results are those of the stock layer, and each accepts the other's
-    config. A query may have no key to attend to, because its own mask or those of all keys forbid it. As in the stock
+    config. A query may have no key to attend to, because its mask or the masks of all keys forbid it. As in the stock
     layer, its output is then the mean of all values, padding included, or 0 if the layer has `dropout`. Unlike in the
     stock layer, NaN or infinity at a masked step does not spread to other steps.
 
@@ -20,10 +20,10 @@ class FusedGroupedQueryAttention(keras.layers.GroupQueryAttention):
     and dropout take no memory for pairs of a query and a key. An `attention_mask` is passed to the op as it is, or as
     `[B,1,T,S]` combined with the padding mask of the keys.
 
-    The stock layer's own code, which allocates arrays `[B,N,T,S]`, runs for `return_attention_scores=True`, for
+    The code of the stock layer, which allocates arrays `[B,N,T,S]`, runs for `return_attention_scores=True`, for
     training with `dropout=1`, and in a subclass that overrides an internal method of the stock layer's `call`, such as
-    `_compute_attention`. There, `flash_attention=True` is an error with TensorFlow, as in the stock layer; with
-    `dropout` it always is. The op is a flash attention without this option.
+    `_compute_attention`. With TensorFlow, that code raises an error for `flash_attention=True`. With
+    `dropout`, the constructor already raises one. The op is a flash attention without this option.
 
     `ikelos.layers.convert` replaces the stock layers of a model by fused ones, and back.
 

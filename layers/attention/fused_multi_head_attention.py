@@ -12,7 +12,7 @@ class FusedMultiHeadAttention(keras.layers.MultiHeadAttention):
     (Vaswani et al. 2017, section 3.2.2, https://arxiv.org/abs/1706.03762).
 
     Arguments, weights, weight files, masks and results are those of the stock layer, and each accepts the other's
-    config. A query may have no key to attend to, because its own mask or those of all keys forbid it. As in the stock
+    config. A query may have no key to attend to, because its mask or the masks of all keys forbid it. As in the stock
     layer, its output is then the mean of all values, padding included, or 0 if the layer has `dropout`. Unlike in the
     stock layer, NaN or infinity at a masked step does not spread to other steps.
 
@@ -21,15 +21,15 @@ class FusedMultiHeadAttention(keras.layers.MultiHeadAttention):
     the stock layer, the mask of the queries is the Keras mask of `query`, never the argument `query_mask`, and the call
     removes the Keras masks from its inputs.
 
-    The stock layer's own code, which allocates arrays `[B,N,T,S]`, runs for `return_attention_scores=True`, for inputs
+    The code of the stock layer, which allocates arrays `[B,N,T,S]`, runs for `return_attention_scores=True`, for inputs
     whose rank is not 3, for `attention_axes` other than the time axis, for training with `dropout=1`, and in a subclass
-    that overrides an internal method of the stock layer's `call`, such as `_compute_attention`. There,
-    `flash_attention=True` is an error with TensorFlow, as in the stock layer; with `dropout` it always is. The op is a
-    flash attention without this option.
+    that overrides an internal method of the stock layer's `call`, such as `_compute_attention`. With
+    TensorFlow, that code raises an error for `flash_attention=True`. With `dropout`, the constructor already raises
+    one. The op is a flash attention without this option.
 
     `ikelos.layers.convert` replaces the stock layers of a model by fused ones, and back.
 
-    Input shapes: query `[B,T,D]`, value `[B,S,D]`, key `[B,S,D]`, whose D may differ.
+    Input shapes: query `[B,T,D]`, value `[B,S,D]`, key `[B,S,D]`. The three may differ in D.
 
     Output shape: `[B,T,D]` with the D of the query, or `[B,T,...]` as set by `output_shape`; with
     `return_attention_scores=True` followed by `[B,N,T,S]`.

@@ -27,12 +27,12 @@ class KVCache(NamedTuple):
 
     @classmethod
     def empty(cls, batch_size, capacity, num_heads, head_size, dtype=tf.float32) -> "KVCache":
-        """Returns an empty cache with room for `capacity` positions."""
+        """Returns an empty cache with room for `capacity` positions; `num_heads` is K and `head_size` is H."""
         zeros = tf.zeros([batch_size, capacity, num_heads, head_size], dtype)
         return cls(zeros, zeros, tf.zeros([batch_size], tf.int32))
 
     def positions(self, num_new: tf.Tensor | int) -> tf.Tensor:
-        """Returns the positions `[B,T]` of the next `num_new` tokens of each row."""
+        """Returns the positions, int32 `[B,num_new]`, of the next tokens of each row."""
         return self.length[:, None] + tf.range(num_new)[None, :]
 
     def append(self, key: tf.Tensor, value: tf.Tensor, num_valid: tf.Tensor | None = None) -> "KVCache":
@@ -41,7 +41,7 @@ class KVCache(NamedTuple):
         Args:
             key: `[B,T,K,H]`.
             value: `[B,T,K,H]`.
-            num_valid: int32 `[B]`, number of real positions among the T, all if None. The others, at the end, are
+            num_valid: int32 `[B]`, number of real positions among the T; T if None. The positions after them are
                 padding, which the next `append` overwrites.
 
         Raises:

@@ -13,7 +13,7 @@ def padding(x, lengths=None, mask=None, prefix=""):
     Args:
         x: A tensor, possibly with a Keras mask.
         lengths: int `[B]`, number of real positions of each row; padding is at the end. If given, masks are ignored.
-        mask: `[B,T]` or `[1,T]`; False for padding, which may be anywhere. None takes the Keras mask of `x`.
+        mask: `[B,T]` or `[1,T]`; False marks padding, which may be anywhere. With None, the Keras mask of `x` is used.
         prefix: Prefix of both arguments' names in errors.
 
     Returns:
@@ -41,10 +41,10 @@ def padding(x, lengths=None, mask=None, prefix=""):
 
 
 def without_padding(x, lengths, mask):
-    """Returns `x [B,T,...]` with 0 at padding, for the results of `padding`.
+    """Returns `x [B,T,...]` with 0 at padding; `lengths` and `mask` are the results of `padding`.
 
-    Padding may be NaN. Attention gives it the weight 0, but 0 times NaN is NaN, both in rows that attend to it and in
-    the gradients of the layers before.
+    Padding may be NaN. Attention gives padding the weight 0, but 0 times NaN is NaN, both in the outputs of the row and
+    in the gradients of the layers before.
     """
     if lengths is None:
         return x
@@ -56,8 +56,8 @@ def packed(x, mask):
     """Moves the positions of `x [B,T,...]` that are True in `mask [B,T]` to the front of each row, in their order.
 
     Returns:
-        The result; the number of these positions, int32 `[B]`; and a function that brings an array `[B,T,...]` from the
-        new order back into that of `x`.
+        The reordered `x`; the number of True positions, int32 `[B]`; and a function that brings an array `[B,T,...]`
+        from the new order back into that of `x`.
     """
     order = tf.argsort(tf.cast(mask, tf.int32), direction="DESCENDING", stable=True)
 

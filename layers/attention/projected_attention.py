@@ -12,7 +12,7 @@ class ProjectedAttention(keras.layers.Layer):
     2023).
 
     The inputs `[B,T,D]` are projected to N query heads of size H = D / N. The memory, which a subclass defines, is
-    projected to K key heads and K value heads of that size. The heads' outputs are projected back to `[B,T,D]`.
+    projected to K key heads and K value heads of size H. The heads' outputs are projected back to `[B,T,D]`.
     """
 
     def __init__(self, num_heads, num_key_value_heads, use_bias, kernel_initializer, output_initializer, **kwargs):
@@ -35,7 +35,7 @@ class ProjectedAttention(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=3)
 
     def _build_projections(self, inputs_shape, memory_shape):
-        """Creates the projections for inputs `[B,T,D]` and the memory `[B,S,M]` that they attend to."""
+        """Creates the projections for the shapes of inputs, `[B,T,D]`, and of the memory, `[B,S,M]`."""
         if len(memory_shape) != 3:
             raise ValueError(f"`memory` must be of shape [B,S,M]. Received: memory.shape={memory_shape}")
         size = inputs_shape[-1]

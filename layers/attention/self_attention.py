@@ -16,31 +16,31 @@ class SelfAttention(ProjectedAttention):
     """Self-attention, causal or not (Vaswani et al. 2017, section 3.2.3), with grouped heads (Ainslie et al. 2023).
 
     Padding, given by lengths or by a mask `[B,T]`, may be NaN and never affects the outputs at real tokens. Outputs at
-    padding are meaningless.
+    padding are undefined.
 
     Args:
         num_heads: Number of query heads, N.
         num_key_value_heads: Number of key and value heads, K; N if None.
-        is_causal: Whether a token sees no later tokens.
-        window: A token sees itself and at most `window - 1` tokens before it, and as many after it unless
-            `is_causal`; with None it sees all.
+        is_causal: Whether a token attends only to itself and to earlier tokens.
+        window: Limit of the distance: a token attends to itself, to at most `window - 1` tokens before it and, unless
+            `is_causal`, to as many after it. With None there is no limit.
         position: Positions of the tokens: `"rotary"`, None for no positions, or a layer `RotaryEmbedding`, `AlibiBias`
-            or `RelativePositionBias`, which several attention layers may share. It is still shared in a model loaded
-            from a file, but `keras.models.clone_model` gives each layer its own.
+            or `RelativePositionBias`. Several attention layers may share one position layer. They still share it in a
+            model loaded from a file, but `keras.models.clone_model` makes a copy for each.
         use_bias: Whether the projections add a bias.
         kernel_initializer: Initializer of the query, key and value projections.
         output_initializer: Initializer of the output projection.
 
     Call arguments:
         inputs: `[B,T,D]`, D a multiple of N; with rotary positions D / N must be even.
-        cache: `KVCache` of the tokens before, from `empty_cache` or an earlier call. With None, the inputs start at
+        cache: `KVCache` of the earlier tokens, from `empty_cache` or an earlier call. With None, the inputs start at
             position 0 and no cache is returned.
         lengths: int `[B]`, number of real inputs in each row; padding is at the end.
-        mask: Boolean `[B,T]`, in place of `lengths`; False for padding, which may be anywhere and is not added to a
-            `cache`. None takes the Keras mask of `inputs`.
+        mask: Boolean `[B,T]`, in place of `lengths`; False marks padding, which may be anywhere and is not added to a
+            `cache`. With None, the Keras mask of `inputs` is used.
 
     Returns:
-        `[B,T,D]`; with `cache`, a pair of it and the longer cache.
+        The outputs `[B,T,D]`; with `cache`, a pair of the outputs and the longer cache.
 
     Raises:
         ValueError: If a number is below 1, K does not divide N, D does not fit N, a shape is not as above, `position`
@@ -124,7 +124,7 @@ class SelfAttention(ProjectedAttention):
         else:
             if not self.is_causal:
                 raise ValueError(
-                    "A `cache` needs `is_causal`: other attention sees what is not there yet. "
+                    "`is_causal` must be True with a `cache`, because later tokens are not known yet. "
                     f"Received: is_causal={self.is_causal}"
                 )
             # Causality also hides the unused positions of the cache.
@@ -147,7 +147,7 @@ class SelfAttention(ProjectedAttention):
         """Returns an empty `KVCache` for this layer.
 
         Raises:
-            ValueError: If the layer is not built, because its head size is not known.
+            ValueError: If the layer is not built, because its head size is not known before.
         """
         self._check_built("empty_cache")
         return KVCache.empty(
@@ -156,8 +156,8 @@ class SelfAttention(ProjectedAttention):
 
     def get_config(self):
         """Returns the constructor's arguments."""
-        # Serialised twice, because several layers may share one position layer, which Keras loads only once if its
-        # configs are marked as shared. Keras marks them from the second one on, and can lose a mark of the first one.
+        # Several layers may share one position layer. Keras loads it only once if all of its configs are marked as
+        # shared. It marks them from the second serialisation on, so the first result is thrown away.
         keras.saving.serialize_keras_object(self.position)
         return {
             **super().get_config(),

@@ -1,14 +1,14 @@
 """Decoding in the graph, in plain TensorFlow: greedy decoding, sampling, beam search and logits processors.
 
-`generate` calls a function `choose(logits, step, written)` for each token. It is `greedy`, the result of `sampling`, or
-a `chain` that ends with one of them. The functions before it in the chain process the logits: `repetition_penalty`,
-`allow`, or any function `(logits, step, written) -> logits`, where
+`generate` calls a function `choose(logits, step, written)` for each token: `greedy`, the result of `sampling`, or a
+`chain` that ends with one of the two. The earlier functions of a chain process the logits: the results of
+`repetition_penalty` and `allow`, or any function `(logits, step, written) -> logits`, where
 
 - `logits` is float32 `[B,V]`;
 - `step` is an int32 scalar, the number of tokens that each row has written so far;
-- `written` is int32 `[B,L]`, these tokens without the prompt; columns from `step` on hold padding.
+- `written` is int32 `[B,L]`, the written tokens without the prompt; columns from `step` on hold padding.
 
-`beam_search` takes the same functions that process logits. The result of a row never depends on the other rows of its
+`beam_search` takes functions that process logits too. The result of a row never depends on the other rows of its
 batch.
 
 >>> import tensorflow as tf

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from ikelos.layers.decoding.processors import allow, chain
-from ikelos.layers.decoding.rows import column, integers, longest_of, loop, write
+from ikelos.layers.decoding.rows import column, integers, longest_of, while_loop, write
 
 _IMPOSSIBLE = float("-inf")
 
@@ -39,8 +39,9 @@ def beam_search(
     likeliest are set aside as results, and the `num_beams` likeliest incomplete ones form the next beam. So complete
     hypotheses take no places in the beam, and a search with one beam and no length penalty equals `greedy`.
 
-    A row ends at its length, or as soon as no continuation could score better than its results, because a further token
-    never raises the log-probability. The result of a row does not depend on the other rows.
+    A row ends at its length, or as soon as no continuation can score better than its results. A further
+    token never raises the log-probability, which bounds the scores of continuations. The result of a row does not
+    depend on the other rows.
 
     Args:
         model: A model with `start(tokens, lengths, capacity)` and `advance(tokens, state)` like
@@ -58,10 +59,10 @@ def beam_search(
         num_results: Number of hypotheses to return, at most `num_beams`.
         process: Function that changes the logits `[B,V]` before the softmax, as in `ikelos.layers.decoding.chain`. It
             is called once for each beam, with the logits of all rows.
-        allowed: The possible tokens, as in `ikelos.layers.decoding.allow`. Probabilities remain those among all tokens,
-            so the search finds the likeliest allowed texts. (`process=allow(...)` would instead share out the
-            probability of the forbidden tokens at each step, as sampling does, and prefer texts with few choices.) A
-            hypothesis without any allowed token is dropped.
+        allowed: The allowed tokens, as in `ikelos.layers.decoding.allow`. The probabilities are not renormalised over
+            them, so the search finds the likeliest allowed texts. (With `process=allow(...)`, the probability of the
+            forbidden tokens would be distributed over the allowed ones at each step, as in sampling, which favours
+            texts with few choices.) A hypothesis that no allowed token can continue is dropped.
 
     Returns:
         Tokens int32 `[B, num_results, max(lengths)]` and scores float32 `[B, num_results]`, the best first. If there
@@ -102,7 +103,7 @@ def beam_search(
     def add(step, unfinished, logits, state, alive, complete):
         scores = alive.scores[:, :, None] + _log_probabilities(logits, step, alive.tokens, process, allowed)
         vocabulary_size = tf.shape(scores)[2]
-        # Twice the number of beams, because one continuation of each beam can be its end.
+        # Twice the number of beams, because one continuation of each beam can be the end token.
         scores, places = tf.math.top_k(tf.reshape(scores, [batch, -1]), 2 * num_beams)
         beams, tokens = places // vocabulary_size, places % vocabulary_size
         ends = tokens == end_id
@@ -131,9 +132,9 @@ def beam_search(
 
     start = model.start(prompts, prompt_lengths, tf.shape(prompts)[1] + longest)
     logits, state = tf.nest.map_structure(lambda x: tf.repeat(x, num_beams, axis=0), start)
-    # A row starts with a single empty hypothesis, which is complete if its length is 0.
+    # A row starts with a single empty hypothesis, which is already complete if `lengths` is 0.
     nothing = tf.where(lengths > 0, _IMPOSSIBLE, 0.0)
-    *_, complete = loop(
+    *_, complete = while_loop(
         running,
         add,
         (
@@ -149,13 +150,13 @@ def beam_search(
 
 
 def _empty(batch, number, longest, padding_id, score):
-    """Returns empty hypotheses, the first with the given score and the others impossible."""
+    """Returns `number` empty hypotheses per row: the first with `score [B]`, the others with minus infinity."""
     others = tf.fill([batch, number - 1], _IMPOSSIBLE)
     return _Hypotheses(tf.fill([batch, number, longest], padding_id), tf.concat([score[:, None], others], axis=1))
 
 
 def _best(hypotheses, number):
-    """Returns the best hypotheses in order, with ties in their original order, and their indices `[B,number]`."""
+    """Returns the best hypotheses, best first and ties in their original order, and their indices `[B,number]`."""
     scores, places = tf.math.top_k(hypotheses.scores, number)
     return _Hypotheses(tf.gather(hypotheses.tokens, places, batch_dims=1), scores), places
 

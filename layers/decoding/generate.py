@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from ikelos.layers.decoding.rows import integers, longest_of, loop, write
+from ikelos.layers.decoding.rows import integers, longest_of, while_loop, write
 
 
 def generate(model, prompts, prompt_lengths, lengths, choose, end_id, padding_id=0):
@@ -58,5 +58,5 @@ def generate(model, prompts, prompt_lengths, lengths, choose, end_id, padding_id
         return step, ended, logits, state, written
 
     written = tf.fill([tf.shape(prompts)[0], longest], padding_id)
-    *_, written = loop(running, add, (0, lengths <= 0, logits, state, written))
+    *_, written = while_loop(running, add, (0, lengths <= 0, logits, state, written))
     return written

@@ -37,7 +37,7 @@ def allow(allowed):
 
     Args:
         allowed: bool `[V]` or `[B,V]`, with at least one True in each row that has not ended; or a function that
-            returns this mask for the step (an int32 scalar) and the tokens written before it (int32 `[B,L]`, padded
+            returns such a mask for the step (an int32 scalar) and the tokens written before it (int32 `[B,L]`, padded
             from column `step` on).
 
     Returns:
@@ -64,8 +64,8 @@ def allow(allowed):
 
 
 def repetition_penalty(penalty, prompts, prompt_lengths):
-    """Returns a logits processor that makes tokens in a row's prompt or output less likely (Keskar et al. 2019, section
-    4.1).
+    """Returns a logits processor that makes the tokens of a row's prompt and output less likely (Keskar et al. 2019,
+    section 4.1).
 
     Positive logits of these tokens are divided by `penalty`, as in the paper. Negative ones are multiplied by it,
     because the division would make their tokens likelier. The number of occurrences does not matter.
@@ -92,7 +92,7 @@ def repetition_penalty(penalty, prompts, prompt_lengths):
     def process(logits, step, written):
         of_text = tf.broadcast_to(tf.range(tf.shape(written)[1]) < step, tf.shape(written))
         counts = tf.cast(tf.concat([of_prompt, of_text], axis=1), tf.int32)
-        # Padding adds a count of 0, to token 0, because its own id may be outside of the vocabulary.
+        # Padding is counted 0 times, as token 0, because the id of padding may be outside of the vocabulary.
         tokens = tf.concat([prompts, written], axis=1) * counts
         rows = tf.broadcast_to(tf.range(tf.shape(tokens)[0])[:, None], tf.shape(tokens))
         seen = tf.scatter_nd(tf.stack([rows, tokens], axis=-1), counts, tf.shape(logits)) > 0

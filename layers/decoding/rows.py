@@ -23,10 +23,14 @@ def write(written, step, tokens):
     return tf.where(tf.range(tf.shape(written)[-1]) == step, tokens[..., None], written)
 
 
-def loop(running, body, variables):
-    """Runs a `tf.while_loop` whose variables keep their shapes, even if TensorFlow cannot infer that they do."""
+def while_loop(cond, body, loop_vars):
+    """Returns the final variables of a `tf.while_loop` that keeps their shapes.
+
+    TensorFlow alone would raise an error if it cannot infer that a shape stays the same. The arguments are those of
+    `tf.while_loop`.
+    """
 
     def step(*before):
         return tf.nest.map_structure(lambda new, old: tf.ensure_shape(new, old.shape), body(*before), before)
 
-    return tf.while_loop(running, step, tf.nest.map_structure(tf.convert_to_tensor, variables))
+    return tf.while_loop(cond, step, tf.nest.map_structure(tf.convert_to_tensor, loop_vars))

@@ -7,7 +7,7 @@ from ikelos.layers.decoding.rows import column
 
 
 def greedy(logits, step, written):
-    """Returns the likeliest token of each row, int32 `[B]`; the first of several.
+    """Returns the likeliest token of each row, int32 `[B]`; of equally likely tokens, the first.
 
     Args:
         logits: float32 `[B,V]`.
@@ -103,7 +103,7 @@ def sample(logits, uniforms, temperature=1.0, top_k=0, top_p=1.0):
 def row_uniforms(seeds, count):
     """Returns uniform random numbers in [0, 1) for each row, which depend only on the seed of the row.
 
-    XLA draws other numbers than TensorFlow's own kernels.
+    XLA draws other numbers than TensorFlow's kernels.
 
     Args:
         seeds: int64 `[B]`.

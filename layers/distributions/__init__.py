@@ -1,15 +1,14 @@
-"""Distributions for Keras 3: what `tfp.layers` does for Keras 2, with tensors between layers.
+"""Distributions for Keras 3: a counterpart of `tfp.layers`, which works with Keras 2 only.
 
 `tfp.layers` passes `tfd` objects (distributions of TensorFlow Probability) from layer to layer, which Keras 3 does not
-allow. Here layers pass only tensors, and give the `tfd` object for given parameters on request. There are four
-concepts:
+allow. Here layers pass only tensors; a method returns the `tfd` object for given parameters. There are four concepts:
 
 - A **distribution layer** turns parameters `[...,params_size]` into a tensor: a sample, the mean, the mode or the
   parameters themselves (`convert_to_tensor_fn="sample" | "mean" | "mode" | "params"`). It has a static method
-  `params_size(...)` for the size of the layer before it; `distribution(params)`, the `tfd` object in float32;
-  `log_prob(params, values)`, which checks the values; `event_shape`, `num_params`, `support`; and `next_seed()` for the
-  `sample` method of the `tfd` object. Arguments and parameters are those of `tfp.layers`, so weights trained with it
-  keep their meaning, except that 1e-5 is added to all scales.
+  `params_size(...)` for the size of the layer before it; `distribution(params)`, the `tfd` object, in float32 or
+  float64; `log_prob(params, values)`, which checks the values; `event_shape`, `num_params`, `support`; and
+  `next_seed()` for the `sample` method of the `tfd` object. Arguments and parameters are those of `tfp.layers`, so
+  weights trained with it keep their meaning, except that 1e-5 is added to all scales.
 - A **prior** has weights instead of inputs. It has `distribution()`, `event_shape` and `support`; called as a layer, it
   gives the `log_prob` of its inputs.
 - `KLDivergence(posterior, prior)` is the latent layer of a variational autoencoder: it takes parameters, returns a
@@ -17,7 +16,7 @@ concepts:
   divergence of two `tfd` objects.
 - `NegativeLogLikelihood(distribution_layer)` is the loss of a model that outputs parameters.
 
-With these, the negative evidence lower bound is the loss of an ordinary model:
+Together they make the negative evidence lower bound the loss of an ordinary model:
 
 >>> from ikelos.layers.distributions import Bernoulli, KLDivergence, NegativeLogLikelihood, Normal, StandardNormalPrior
 >>> pixels = Bernoulli((28, 28))
@@ -32,7 +31,7 @@ With these, the negative evidence lower bound is the loss of an ordinary model:
 >>> pixels.distribution(model(keras.ops.zeros((2, 28, 28)))).mean().shape
 TensorShape([2, 28, 28])
 
-Distribution layers, all of which also take `convert_to_tensor_fn="sample"` and `seed=None`:
+The distribution layers all take `convert_to_tensor_fn="sample"` and `seed=None` too:
 
 | distribution layer | arguments of the layer and of `params_size` | parameters of an event of E values | values |
 |---|---|---|---|
@@ -48,8 +47,9 @@ Distribution layers, all of which also take `convert_to_tensor_fn="sample"` and 
 | `MixtureDiscretizedLogistic` | `num_components, event_shape=()` | 3 E num_components, or maps | the levels |
 
 `Mixture.params_size` takes the number of a component's parameters in place of the component, and
-`MixtureDiscretizedLogistic` also has the arguments `low=0.0, high=1.0, num_levels=256`. "Maps": the parameters of an
-event with two or more axes may also have the shape `[...,*event_shape[:-1],channels]`, as a convolution gives them.
+`MixtureDiscretizedLogistic` also has the arguments `low=0.0, high=1.0, num_levels=256`. "Maps" means that the
+parameters of an event with two or more axes may also have the shape `[...,*event_shape[:-1],channels]`, the output of a
+convolution.
 
 Values that a distribution cannot take (0 to 255 under `Bernoulli`, a fraction under `Poisson`, NaN) are refused by
 `log_prob`, `NegativeLogLikelihood`, priors and `ikelos.layers.VariationalAutoencoder`, and so are shapes that
@@ -68,7 +68,8 @@ Further layers: `KLDivergence(posterior, prior, beta=1.0, free_bits=0.0, use_exa
 `encode(inputs)`, `decode(ids)` and `codebook()`.
 
 Any other distribution of TensorFlow Probability, for which `tfp.layers` has `DistributionLambda`, is a subclass of
-`DistributionLayer`. As such it is saved by name and not as code, and works wherever the distribution layers do:
+`DistributionLayer`. Unlike `DistributionLambda`, the subclass is saved by name and not as code. It works wherever
+the distribution layers do:
 
 >>> import tensorflow_probability as tfp
 >>> from ikelos.layers.distributions import DistributionLayer, Support, event_size, scale_of
@@ -98,7 +99,7 @@ Traceback (most recent call last):
 ValueError: `y_true` must be positive numbers. Received: a value of -1
 
 All but `VectorQuantizer` need TensorFlow Probability (`pip install 'ikelos[probability]'`), which is imported when the
-first of them is created.
+first such object is created.
 """
 
 from ikelos.layers.distributions.bernoulli import Bernoulli

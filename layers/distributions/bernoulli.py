@@ -12,11 +12,11 @@ class Bernoulli(IndependentDistribution):
     """Independent Bernoulli distributions, as in `tfp.layers.IndependentBernoulli`.
 
     The parameters are logits. Samples have no gradient. The `log_prob` of a value between 0 and 1 is the negative cross
-    entropy, a common loss for grey images, but not the log of a density: `ContinuousBernoulli` gives that.
+    entropy, a common loss for grey images. It is not the log of a density, unlike that of `ContinuousBernoulli`.
 
     Args:
         event_shape: Shape of one event; an int is the size of a vector.
-        convert_to_tensor_fn: What `call` returns: "sample", "mean" or "mode", or "params", the parameters in float32.
+        convert_to_tensor_fn: Result of `call`: "sample", "mean", "mode", or "params", the parameters in float32.
         seed: Seed of the samples, an int.
 
     Input shape: `[...,params_size]` or maps `[...,*event_shape]`.
@@ -38,5 +38,5 @@ class Bernoulli(IndependentDistribution):
     support = BINARY
 
     def make_values(self, logits):
-        """The `tfd.Distribution` of logits."""
+        """Returns the `tfd.Distribution` of logits."""
         return probability().distributions.Bernoulli(logits, dtype=logits.dtype)

@@ -11,13 +11,13 @@ from ikelos.layers.options import check_positive
 class Categorical(DistributionLayer):
     """Independent distributions of class ids from 0 to `num_classes - 1`.
 
-    The parameters are logits; the logits of one id are next to each other. Samples are int32 and have no gradient. The
-    mean of class ids is not defined.
+    The parameters are logits; the V logits of one id are next to each other. Samples are int32 and have no gradient.
+    The mean of class ids is not defined.
 
     Args:
         num_classes: Number of classes, V.
         event_shape: Shape of one event; () for a single id.
-        convert_to_tensor_fn: What `call` returns: "sample" or "mode", or "params", the parameters in float32.
+        convert_to_tensor_fn: Result of `call`: "sample", "mode", or "params", the parameters in float32.
         seed: Seed of the samples, an int.
 
     Input shape: `[...,params_size]`, or maps `[...,*event_shape[:-1],event_shape[-1]*V]`.
@@ -45,21 +45,21 @@ class Categorical(DistributionLayer):
 
     @staticmethod
     def params_size(num_classes, event_shape=()):
-        """The number of parameters of one event."""
+        """Returns the number of parameters of one event."""
         check_positive(num_classes=num_classes)
         return num_classes * event_size(event_shape)
 
     @property
     def value_dtype(self):
-        """Dtype of samples."""
+        """Dtype of samples and modes."""
         return "int32"
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "num_classes": self.num_classes, "event_shape": self.event_shape}
 
     def make_distribution(self, params):
-        """The `tfd.Distribution` of logits."""
+        """Returns the `tfd.Distribution` of logits."""
         tfd = probability().distributions
         (logits,) = self.split(params, 1, (self.num_classes,))
         return tfd.Independent(tfd.Categorical(logits), len(self.event_shape))

@@ -17,7 +17,7 @@ class ContinuousBernoulli(IndependentDistribution):
 
     Args:
         event_shape: Shape of one event; an int is the size of a vector.
-        convert_to_tensor_fn: What `call` returns: "sample", "mean" or "mode", or "params", the parameters in float32.
+        convert_to_tensor_fn: Result of `call`: "sample", "mean", "mode", or "params", the parameters in float32.
         seed: Seed of the samples, an int.
 
     Input shape: `[...,params_size]` or maps `[...,*event_shape]`.
@@ -38,5 +38,5 @@ class ContinuousBernoulli(IndependentDistribution):
     support = UNIT_INTERVAL
 
     def make_values(self, logits):
-        """The `tfd.Distribution` of logits."""
+        """Returns the `tfd.Distribution` of logits."""
         return probability().distributions.ContinuousBernoulli(logits, dtype=logits.dtype)

@@ -1,4 +1,7 @@
-"""The `tfd` object of `MixtureDiscretizedLogistic`. Imported late, because it needs TensorFlow Probability."""
+"""`DiscretizedLogistic`: the components of `MixtureDiscretizedLogistic`.
+
+Only a function may import this module, because it needs TensorFlow Probability.
+"""
 
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
@@ -6,10 +9,10 @@ from tensorflow_probability import util
 
 
 class DiscretizedLogistic(tfd.Distribution):
-    """A logistic distribution rounded to `num_levels` values evenly spaced from `low` to `high`.
+    """Logistic distribution rounded to `num_levels` values evenly spaced from `low` to `high`.
 
-    The probability of a level is that of all values that round to it; for the first and the last level also that of
-    all values below and above.
+    The probability of a level is that of all values that round to it. The first level includes all values below it, and
+    the last level all values above it.
     """
 
     def __init__(self, loc, scale, low, high, num_levels, name="DiscretizedLogistic"):
@@ -42,8 +45,9 @@ class DiscretizedLogistic(tfd.Distribution):
         return self._low + self._step * tf.clip_by_value(level, 0.0, self._num_levels - 1.0)
 
     def _log_prob(self, value):
-        # In sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)) nothing cancels. The difference of two
-        # cdfs, or of their logs as in tfd.QuantizedDistribution, has only 3 correct digits for a probability of 1e-4.
+        # sigmoid(a) - sigmoid(b) is computed as sigmoid(a) sigmoid(-b) (1 - exp(b - a)), in which nothing cancels. The
+        # difference of two cdfs, or of their logs as in tfd.QuantizedDistribution, has only 3 correct digits for a
+        # probability of 1e-4.
         above = (value + self._step / 2 - self._loc) / self._scale
         below = (value - self._step / 2 - self._loc) / self._scale
         width = self._step / self._scale
@@ -62,12 +66,12 @@ class DiscretizedLogistic(tfd.Distribution):
         return self._step**2 * (second - first**2)
 
     def _over_levels(self, weight):
-        """The sum over levels k = 1, 2, ... of weight(k) times the probability of level k or more."""
+        """Returns the sum over levels k = 1, 2, ... of weight(k) times the probability of level k or more."""
 
         def add(total, k):
             edge = self._low + self._step * (k - 0.5)
             return total + weight(k) * tf.math.sigmoid((self._loc - edge) / self._scale)
 
-        # One at a time: all levels of a batch of images at once are gigabytes.
+        # One level at a time, because all levels of a batch of images at once would take gigabytes.
         levels = tf.range(1, self._num_levels, dtype=self.dtype)
         return tf.foldl(add, levels, tf.zeros(self.batch_shape_tensor(), self.dtype))

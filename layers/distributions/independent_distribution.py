@@ -1,10 +1,10 @@
-"""`IndependentDistribution`: the base of the families whose values are independent of each other."""
+"""`IndependentDistribution`: the base class of distributions whose values are independent of each other."""
 
 from ikelos.layers.distributions.distribution_layer import DistributionLayer, event_size, probability
 
 
 class IndependentDistribution(DistributionLayer):
-    """Base of the families in which every value of an event has a distribution of its own.
+    """Base of the layers in which each value of an event has a separate distribution.
 
     A subclass has `params_per_value` and `make_values(...)`.
 
@@ -24,18 +24,18 @@ class IndependentDistribution(DistributionLayer):
 
     @classmethod
     def params_size(cls, event_shape=()):
-        """The number of parameters of one event."""
+        """Returns the number of parameters of one event."""
         return cls.params_per_value * event_size(event_shape)
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "event_shape": self.event_shape}
 
     def make_distribution(self, params):
-        """The `tfd.Distribution` of events."""
+        """Returns the `tfd.Distribution` of events."""
         values = self.make_values(*self.split(params, self.params_per_value))
         return probability().distributions.Independent(values, len(self.event_shape))
 
     def make_values(self, *params):
-        """The `tfd.Distribution` of single values, with `params_per_value` tensors `[...,*event_shape]`."""
+        """Returns the `tfd.Distribution` of single values, given `params_per_value` tensors `[...,*event_shape]`."""
         raise NotImplementedError

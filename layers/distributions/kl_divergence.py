@@ -13,32 +13,34 @@ from ikelos.layers.options import deserialized, is_variable, serialized, weight
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class KLDivergence(keras.layers.Layer):
-    """Draws the latent sample of a variational autoencoder and adds KL(posterior, prior) to the loss.
+    """Draws the latent sample of a variational autoencoder and adds KL(posterior || prior) to the loss.
 
     The layer adds (`add_loss`) `beta` times the divergence in nats per event, averaged over all axes before the event
     (Kingma & Welling 2014, equation 3; `beta`: Higgins et al. 2017). If all latent values of an example are one event,
-    this and `NegativeLogLikelihood` make the loss the negative evidence lower bound.
+    this term and `NegativeLogLikelihood` add up to the negative evidence lower bound.
 
     Args:
         posterior: The distribution layer of the parameters, such as `Normal(Z)`, with
             `convert_to_tensor_fn="sample"`.
         prior: The prior, such as `StandardNormalPrior(Z)`.
-        beta: Weight of the divergence. A number; or a `keras.Variable` or `tf.Variable`, which a callback can change
-            (`beta.assign(0.5)`) and which a saved model keeps; or a `keras.optimizers.schedules` object, called with
-            the number of training calls of this layer: `PolynomialDecay(0.0, 1000, 1.0)` raises the weight to 1 over
-            1000 steps (Sønderby et al. 2016, section 2.3). Evaluation uses the weight that training has reached.
+        beta: Weight of the divergence: a number, a variable or a schedule. A callback can change a `keras.Variable` or
+            `tf.Variable` (`beta.assign(0.5)`), and a saved model keeps it. A `keras.optimizers.schedules` object is
+            called with the number of training calls of this layer: `PolynomialDecay(0.0, 1000, 1.0)` raises the weight
+            to 1 over 1000 steps (Sønderby et al. 2016, section 2.3). Evaluation uses the weight that training has
+            reached.
         free_bits: Nats per event that cost nothing (Kingma et al. 2016, appendix C.8), a number or a variable. If the
             divergence is a sum over the values of an event, as between independent normal distributions, each value has
             an equal share.
         use_exact_kl: True for the closed form of TensorFlow Probability, False for an estimate from the sample that the
-            layer returns. By default the closed form where there is one.
+            layer returns. None takes the closed form if there is one, and the estimate otherwise.
 
     Input shape: parameters `[...,params_size]`. Output shape: the sample `[...,*event_shape]`.
 
     Raises:
         ImportError: If TensorFlow Probability is not installed.
-        NotImplementedError: If `use_exact_kl=True` and there is no closed form.
-        ValueError: If an argument is not as described, or the prior does not have all values of the posterior.
+        NotImplementedError: In a call, if `use_exact_kl=True` and there is no closed form.
+        ValueError: If an argument or, in a call, the inputs are not as described, or the prior does not have all values
+            of the posterior.
 
     Example:
 
@@ -65,10 +67,10 @@ class KLDivergence(keras.layers.Layer):
             self.step = self.add_weight(
                 name="step", dtype="int64", initializer="zeros", trainable=False, aggregation="only_first_replica"
             )
-        self.built = True  # posterior and prior are
+        self.built = True  # posterior and prior are already built
 
     def call(self, inputs, training=False):
-        """A sample of the posterior with the parameters `inputs`."""
+        """Returns a sample of the posterior with the parameters `inputs`, and adds the loss."""
         posterior = self.posterior.distribution(inputs)
         sample = posterior.sample(seed=self.posterior.next_seed())
         divergence = kl_divergence(posterior, self.prior.distribution(), sample, self.use_exact_kl)
@@ -76,19 +78,20 @@ class KLDivergence(keras.layers.Layer):
         return tf.cast(sample, self.compute_dtype)
 
     def cost(self, divergence, batch_axes, sample_weight=None, training=False):
-        """The term of the loss, for models that compute their loss themselves.
+        """Returns the term of the loss, for models that compute their loss themselves.
 
         Args:
-            divergence: Nats, as from the function `kl_divergence`.
-            batch_axes: Number of its first axes that are not part of an event.
-            sample_weight: Weights for the mean over these axes, of their shape.
+            divergence: Nats, a result of the function `kl_divergence`.
+            batch_axes: Number of the first axes of `divergence` that are not part of an event.
+            sample_weight: Weights for the mean over the batch axes, which are the axes of the weights; or None.
             training: Whether to count a training step.
 
         Returns:
             A scalar.
         """
         means = weighted_mean(divergence, sample_weight, batch_axes)
-        # Without free bits nothing is cut off: the estimate from one sample may be below 0, and its mean is unbiased.
+        # Without free bits nothing is cut off, because the estimate from one sample may be below 0 and must stay
+        # unbiased.
         if is_variable(self.free_bits) or self.free_bits > 0:
             means = tf.maximum(means, tf.cast(self.free_bits, means.dtype) / math.prod(means.shape))
         cost = tf.cast(self.weight(), means.dtype) * tf.reduce_sum(means)
@@ -97,15 +100,15 @@ class KLDivergence(keras.layers.Layer):
         return cost
 
     def weight(self):
-        """The weight `beta` at the current step."""
+        """Returns the weight `beta` at the current step."""
         return self.beta if self.step is None else self.beta(self.step)
 
     def compute_output_shape(self, input_shape):
-        """`[...,*event_shape]`."""
+        """Returns `[...,*event_shape]`."""
         return self.posterior.compute_output_shape(input_shape)
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "posterior": keras.saving.serialize_keras_object(self.posterior),
@@ -117,18 +120,18 @@ class KLDivergence(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        """A layer from the constructor's arguments."""
+        """Returns a layer with the constructor's arguments in `config`."""
         parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in ("posterior", "prior")}
         return cls(**config | parts | deserialized_options(config))
 
 
 def serialized_beta(beta):
-    """A weight or schedule as data that JSON can hold."""
+    """Returns a weight or schedule as JSON data."""
     return keras.saving.serialize_keras_object(beta) if callable(beta) else serialized(beta)
 
 
 def deserialized_options(config):
-    """`beta` and `free_bits` of a config, by name."""
+    """Returns the options `beta` and `free_bits` of a config, by name."""
     beta = deserialized(config["beta"])
     return {
         "beta": keras.saving.deserialize_keras_object(beta) if isinstance(beta, dict) else beta,
@@ -137,7 +140,8 @@ def deserialized_options(config):
 
 
 def weighted_mean(values, weights=None, axes=1):
-    """The mean over the first axes, which the weights have too; 0 if all weights are 0."""
+    """Returns the mean of `values` over the first `axes` axes, which are the axes of `weights`; 0 if all weights are
+    0."""
     over = list(range(axes))
     if weights is None:
         return tf.reduce_mean(values, axis=over)
@@ -147,27 +151,27 @@ def weighted_mean(values, weights=None, axes=1):
 
 
 def kl_divergence(posterior, prior, sample, use_exact_kl=None):
-    """The divergence of two `tfd` distributions, in nats.
+    """Returns the divergence of two `tfd` distributions, in nats.
 
     Args:
         posterior: `tfd.Distribution` with batch shape `[...]`.
         prior: `tfd.Distribution` with batch shape () and the same event shape.
-        sample: Sample of the posterior, `[...,*event_shape]` or with more axes before these, for the estimate.
+        sample: Sample of the posterior for the estimate, `[...,*event_shape]`, possibly with further axes in front.
         use_exact_kl: As in `KLDivergence`.
 
     Returns:
-        `[...,*event_shape]` if both distributions are independent over the values of an event and there is a closed
-        form; the sum over these axes is the divergence. Otherwise `[...]`.
+        `[...]`, the divergence; or `[...,*event_shape]`, whose sum over the axes of the event is the divergence, if
+        there is a closed form and both distributions are a `tfd.Independent`.
 
     Raises:
         NotImplementedError: If `use_exact_kl=True` and there is no closed form.
-        ValueError: If the distributions or the sample don't fit together.
+        ValueError: If an argument is no `tfd.Distribution` or the shapes of distributions and sample do not match.
     """
     tfd = probability().distributions
     for name, distribution in {"posterior": posterior, "prior": prior}.items():
         if not isinstance(distribution, tfd.Distribution):
             raise ValueError(f"`{name}` must be a tfd.Distribution. Received: {name}={distribution!r}")
-    # Anything else would be broadcast.
+    # Other shapes would be broadcast.
     if prior.batch_shape.rank != 0 or not prior.event_shape.is_compatible_with(posterior.event_shape):
         raise ValueError(
             f"`prior` must have the batch shape () and the event shape {posterior.event_shape} of `posterior`. "
@@ -177,7 +181,7 @@ def kl_divergence(posterior, prior, sample, use_exact_kl=None):
     if sample.shape.rank < expected.rank or not sample.shape[sample.shape.rank - expected.rank :].is_compatible_with(
         expected
     ):
-        raise ValueError(f"`sample` must have the shape {expected}. Received: sample.shape={sample.shape}")
+        raise ValueError(f"`sample` must have shape {expected}. Received: sample.shape={sample.shape}")
     if use_exact_kl is not False:
         try:
             return _exact(posterior, prior)
@@ -202,7 +206,7 @@ def _check_pair(posterior, prior):
             "`posterior` and `prior` must have the same event shape. Received: "
             f"posterior.event_shape={posterior.event_shape}, prior.event_shape={prior.event_shape}"
         )
-    # The difference between the log of a probability and that of a density means nothing.
+    # The difference between the log of a probability and the log of a density has no meaning.
     covered = prior.support == posterior.support or (prior.support == REAL and not posterior.support.is_discrete)
     if not covered:
         raise ValueError(
@@ -222,7 +226,7 @@ def _exact(posterior, prior):
 
 
 def _multivariate(distribution):
-    """Independent normal distributions as a multivariate one; closed forms are known within one family only."""
+    """Converts independent normal distributions to a multivariate one, because closed forms need one family."""
     tfd = probability().distributions
     if not isinstance(distribution, tfd.Independent) or len(distribution.event_shape) != 1:
         return distribution

@@ -8,10 +8,10 @@ from ikelos.layers.distributions.prior import Prior
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class LearnedPrior(Prior):
-    """The distribution of any distribution layer, with its parameters as weights.
+    """Distribution of any distribution layer, with its parameters as weights.
 
-    For example, a mixture of normal distributions, or the probabilities of classes. The weights are one vector,
-    `params`.
+    It can be, for example, a mixture of normal distributions, or the probabilities of classes. The weights are one
+    vector, `params`.
 
     Args:
         family: The distribution layer, such as `MixtureNormal(10, 8)`.
@@ -22,8 +22,9 @@ class LearnedPrior(Prior):
 
     Raises:
         ImportError: If TensorFlow Probability is not installed.
-        ValueError: If `family` is no distribution layer. When called: if the inputs have another shape or values that
-            the distribution cannot take.
+        ValueError: If `family` is no distribution layer. When called: if the inputs are not real numbers, have another
+            shape or, in eager execution, have values that the distribution cannot take.
+        tf.errors.InvalidArgumentError: When a graph runs, if the inputs have such values.
 
     Example:
 
@@ -43,11 +44,11 @@ class LearnedPrior(Prior):
         self.params = self.add_weight(shape=(family.num_params,), initializer=self.initializer, name="params")
 
     def distribution(self):
-        """The `tfd.Distribution`."""
+        """Returns the `tfd.Distribution`."""
         return self.family.distribution(self.params)
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "family": keras.saving.serialize_keras_object(self.family),
@@ -56,7 +57,7 @@ class LearnedPrior(Prior):
 
     @classmethod
     def from_config(cls, config):
-        """A prior with the config's family."""
+        """Returns a prior with the constructor's arguments in `config`."""
         return cls(**{**config, "family": keras.saving.deserialize_keras_object(config["family"])})
 
     def _checked(self, inputs):

@@ -20,16 +20,16 @@ def component_params(params, num_components):
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class Mixture(DistributionLayer):
-    """A mixture of distributions of one family, as in `tfp.layers.MixtureSameFamily`.
+    """Mixture of distributions of one family, as in `tfp.layers.MixtureSameFamily`.
 
     An event is drawn as a whole from one component. The parameters are the logits of the components, then the
-    parameters of each component. The gradient of a sample leaves out the choice of its component. The mode is not
-    known, and there is a mean only if the components have one.
+    parameters of each component. The gradient of a sample ignores the random choice of its component. The
+    mode is not known, and there is a mean only if the components have one.
 
     Args:
         num_components: Number of components.
         component_layer: The distribution layer of one component, such as `Logistic(8)`.
-        convert_to_tensor_fn: What `call` returns: "sample" or "mean", or "params", the parameters in float32.
+        convert_to_tensor_fn: Result of `call`: "sample", "mean", or "params", the parameters in float32.
         seed: Seed of the samples, an int.
 
     Input shape: `[...,params_size]`. Output shape: `[...,*event_shape]`.
@@ -62,17 +62,17 @@ class Mixture(DistributionLayer):
 
     @staticmethod
     def params_size(num_components, component_params_size):
-        """The number of parameters of one event, given that of a component."""
+        """Returns the number of parameters of one event, given the number for one component."""
         check_positive(num_components=num_components, component_params_size=component_params_size)
         return num_components * (1 + component_params_size)
 
     @property
     def value_dtype(self):
-        """Dtype of samples."""
+        """Dtype of samples and means."""
         return "int32" if self.component_layer.value_dtype == "int32" else self.compute_dtype
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "num_components": self.num_components,
@@ -81,16 +81,17 @@ class Mixture(DistributionLayer):
 
     @classmethod
     def from_config(cls, config):
-        """A mixture of the config's components."""
+        """Returns a mixture with the constructor's arguments in `config`."""
         return cls(**config | {"component_layer": keras.saving.deserialize_keras_object(config["component_layer"])})
 
     def make_distribution(self, params):
-        """The `tfd.Distribution` of logits and the components' parameters."""
+        """Returns the `tfd.Distribution` of logits and the components' parameters."""
         tfd = probability().distributions
         logits, components = component_params(params, self.num_components)
         event_shape = self.component_layer.event_shape
         if event_size(event_shape[:-1]) == 1:
-            # One component of such events looks like a map. It becomes one, so that the axis of components remains.
+            # The parameters of a single component would be taken for a map, and the axis of components would be lost.
+            # So the parameters of each component become a map.
             ones = tf.ones([max(len(event_shape) - 1, 0)], tf.int32)
             shape = tf.concat([tf.shape(components)[:-1], ones, [components.shape[-1]]], axis=0)
             components = tf.reshape(components, shape)

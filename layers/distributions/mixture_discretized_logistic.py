@@ -17,13 +17,13 @@ _SMALLEST_SCALE = math.exp(-7)
 class MixtureDiscretizedLogistic(DistributionLayer):
     """Independent mixtures of logistic distributions of values on a grid (Salimans et al. 2017, section 2.1).
 
-    For images of 8 bits, scaled to values from 0 to 1. Each value has its own mixture; the dependence between the
-    channels of a pixel (section 2.2) is left out. `log_prob` is the log of a probability. Values off the grid have
-    none and are refused: round images after resizing them.
+    By default, the grid is that of 8-bit images scaled to values from 0 to 1. Each value has a separate mixture; the
+    dependence between the channels of a pixel (section 2.2) is left out. `log_prob` is the log of a probability. Values
+    off the grid have no probability and are refused, so round images after resizing them.
 
-    The parameters are the logits of all components, then all locations, then all scales before softplus; those of one
-    value are next to each other. Locations and scales are in units of half the range, and locations are relative to the
-    middle of the range, so that parameters of 0 are a broad start.
+    The parameters are the logits of all components, then all locations, then all scales before softplus. Within each
+    group, the parameters of one value are next to each other. Locations and scales are in units of half the range, and
+    locations are relative to the middle of the range, so that parameters of 0 give a broad distribution.
 
     Args:
         num_components: Number of components.
@@ -31,8 +31,8 @@ class MixtureDiscretizedLogistic(DistributionLayer):
         low: Lowest value.
         high: Highest value.
         num_levels: Number of values, evenly spaced, including the lowest and the highest.
-        convert_to_tensor_fn: What `call` returns: "sample" or "mean", or "params", the parameters in float32. Samples
-            have no gradient.
+        convert_to_tensor_fn: Result of `call`: "sample", "mean", or "params", the parameters in float32. Samples have
+            no gradient.
         seed: Seed of the samples, an int.
 
     Input shape: `[...,params_size]`, or maps `[...,*event_shape[:-1],3*num_components*event_shape[-1]]`.
@@ -78,12 +78,12 @@ class MixtureDiscretizedLogistic(DistributionLayer):
 
     @staticmethod
     def params_size(num_components, event_shape=()):
-        """The number of parameters of one event."""
+        """Returns the number of parameters of one event."""
         check_positive(num_components=num_components)
         return 3 * num_components * event_size(event_shape)
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "num_components": self.num_components,
@@ -94,7 +94,7 @@ class MixtureDiscretizedLogistic(DistributionLayer):
         }
 
     def make_distribution(self, params):
-        """The `tfd.Distribution` of logits, locations and scales."""
+        """Returns the `tfd.Distribution` of logits, locations and scales."""
         tfd = probability().distributions
         from ikelos.layers.distributions.discretized_logistic import DiscretizedLogistic
 

@@ -9,14 +9,14 @@ from ikelos.layers.options import check_positive
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class MixtureNormal(DistributionLayer):
-    """A mixture of independent normal distributions, as in `tfp.layers.MixtureNormal`.
+    """Mixture of independent normal distributions, as in `tfp.layers.MixtureNormal`.
 
-    It is `Mixture(num_components, Normal(event_shape))`, by the arguments that TensorFlow Probability has for it.
+    It equals `Mixture(num_components, Normal(event_shape))`, but has the arguments of `tfp.layers.MixtureNormal`.
 
     Args:
         num_components: Number of components.
         event_shape: Shape of one event; an int is the size of a vector.
-        convert_to_tensor_fn: What `call` returns: "sample" or "mean", or "params", the parameters in float32.
+        convert_to_tensor_fn: Result of `call`: "sample", "mean", or "params", the parameters in float32.
         seed: Seed of the samples, an int.
 
     Input shape: `[...,params_size]`. Output shape: `[...,*event_shape]`.
@@ -43,16 +43,16 @@ class MixtureNormal(DistributionLayer):
 
     @staticmethod
     def params_size(num_components, event_shape=()):
-        """The number of parameters of one event."""
+        """Returns the number of parameters of one event."""
         check_positive(num_components=num_components)
         return num_components * (1 + 2 * event_size(event_shape))
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "num_components": self.num_components, "event_shape": self.event_shape}
 
     def make_distribution(self, params):
-        """The `tfd.Distribution` of logits, locations and scales."""
+        """Returns the `tfd.Distribution` of logits, locations and scales."""
         tfd = probability().distributions
         logits, components = component_params(params, self.num_components)
         loc, scale = self.split(components, 2)

@@ -8,14 +8,14 @@ from ikelos.layers.options import check_positive
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class MultivariateNormalDiag(DistributionLayer):
-    """A normal distribution of vectors with a diagonal covariance.
+    """Normal distribution of vectors with a diagonal covariance.
 
     Parameters and results are those of `Normal(event_size)`. The `tfd` object is a multivariate normal distribution,
     with methods such as `covariance`.
 
     Args:
         event_size: Size of the vectors, Z.
-        convert_to_tensor_fn: What `call` returns: "sample", "mean" or "mode", or "params", the parameters in float32.
+        convert_to_tensor_fn: Result of `call`: "sample", "mean", "mode", or "params", the parameters in float32.
         seed: Seed of the samples, an int.
 
     Input shape: `[...,2*Z]`. Output shape: `[...,Z]`.
@@ -37,15 +37,15 @@ class MultivariateNormalDiag(DistributionLayer):
 
     @staticmethod
     def params_size(event_size):
-        """The number of parameters of one event."""
+        """Returns the number of parameters of one event."""
         check_positive(event_size=event_size)
         return 2 * event_size
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "event_size": self.event_shape[0]}
 
     def make_distribution(self, params):
-        """The `tfd.Distribution` of locations and scales."""
+        """Returns the `tfd.Distribution` of locations and scales."""
         loc, scale = self.split(params, 2)
         return probability().distributions.MultivariateNormalDiag(loc, scale_of(scale))

@@ -9,7 +9,7 @@ from ikelos.layers.options import check_positive
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class MultivariateNormalTriL(DistributionLayer):
-    """A normal distribution of vectors with a full covariance, as in `tfp.layers.MultivariateNormalTriL`.
+    """Normal distribution of vectors with a full covariance, as in `tfp.layers.MultivariateNormalTriL`.
 
     The parameters are the location, then the lower triangle of the Cholesky factor of the covariance, in the order of
     `tfp.math.fill_triangular`, with its diagonal before softplus. 1e-5 is added to the diagonal. The density overflows
@@ -18,7 +18,7 @@ class MultivariateNormalTriL(DistributionLayer):
 
     Args:
         event_size: Size of the vectors, Z.
-        convert_to_tensor_fn: What `call` returns: "sample", "mean" or "mode", or "params", the parameters in float32.
+        convert_to_tensor_fn: Result of `call`: "sample", "mean", "mode", or "params", the parameters in float32.
         seed: Seed of the samples, an int.
 
     Input shape: `[...,Z+Z*(Z+1)/2]`. Output shape: `[...,Z]`.
@@ -42,16 +42,16 @@ class MultivariateNormalTriL(DistributionLayer):
 
     @staticmethod
     def params_size(event_size):
-        """The number of parameters of one event."""
+        """Returns the number of parameters of one event."""
         check_positive(event_size=event_size)
         return event_size + event_size * (event_size + 1) // 2
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "event_size": self.event_shape[0]}
 
     def make_distribution(self, params):
-        """The `tfd.Distribution` of locations and scales."""
+        """Returns the `tfd.Distribution` of locations and scales."""
         tfp = probability()
         (size,) = self.event_shape
         lower = tfp.math.fill_triangular(params[..., size:])

@@ -7,7 +7,7 @@ from ikelos.layers.distributions.distribution_layer import DistributionLayer
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class NegativeLogLikelihood(keras.losses.Loss):
-    """`-log_prob` of the targets under the distribution whose parameters the model outputs.
+    """Loss `-log_prob` of the targets under the distribution whose parameters the model outputs.
 
     Args:
         distribution: The distribution layer, such as `Bernoulli((28, 28))`. The loss uses its `log_prob` only, so the
@@ -23,9 +23,9 @@ class NegativeLogLikelihood(keras.losses.Loss):
     Output: nats per event.
 
     Raises:
-        ValueError: If `distribution` is no distribution layer; if the shape of `y_true` is not that of the events; in
-            eager execution also if a value is not one that the distribution can take.
-        tf.errors.InvalidArgumentError: In `fit` and `evaluate`, if a value is not one that the distribution can take.
+        ValueError: If `distribution` is no distribution layer. When called: if `y_true` or `y_pred` has another shape
+            or is not real numbers; in eager execution also if the distribution cannot take a value of `y_true`.
+        tf.errors.InvalidArgumentError: In `fit` and `evaluate`, if the distribution cannot take a value of `y_true`.
             A model compiled by XLA (`jit_compile=True`) cannot raise this; its loss is NaN instead.
 
     Example:
@@ -49,11 +49,11 @@ class NegativeLogLikelihood(keras.losses.Loss):
         self.distribution = distribution
 
     def call(self, y_true, y_pred):
-        """Nats of each event, `[...]`."""
+        """Returns the nats of each event, `[...]`."""
         return -self.distribution.log_prob(y_pred, y_true, name="y_true")
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "distribution": keras.saving.serialize_keras_object(self.distribution),
@@ -62,5 +62,5 @@ class NegativeLogLikelihood(keras.losses.Loss):
 
     @classmethod
     def from_config(cls, config):
-        """A loss with the config's distribution."""
+        """Returns a loss with the constructor's arguments in `config`."""
         return cls(**{**config, "distribution": keras.saving.deserialize_keras_object(config["distribution"])})

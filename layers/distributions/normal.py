@@ -14,7 +14,7 @@ class Normal(IndependentDistribution):
 
     Args:
         event_shape: Shape of one event; an int is the size of a vector.
-        convert_to_tensor_fn: What `call` returns: "sample", "mean" or "mode", or "params", the parameters in float32.
+        convert_to_tensor_fn: Result of `call`: "sample", "mean", "mode", or "params", the parameters in float32.
         seed: Seed of the samples, an int.
 
     Input shape: `[...,params_size]`, or maps `[...,*event_shape[:-1],2*event_shape[-1]]`.
@@ -38,5 +38,5 @@ class Normal(IndependentDistribution):
     params_per_value = 2
 
     def make_values(self, loc, scale):
-        """The `tfd.Distribution` of locations and scales."""
+        """Returns the `tfd.Distribution` of locations and scales."""
         return probability().distributions.Normal(loc, scale_of(scale))

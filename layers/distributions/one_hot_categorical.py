@@ -9,14 +9,14 @@ from ikelos.layers.options import check_positive
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class OneHotCategorical(DistributionLayer):
-    """The distribution of one class as a one-hot vector, as in `tfp.layers.OneHotCategorical`.
+    """Distribution of one class as a one-hot vector, as in `tfp.layers.OneHotCategorical`.
 
     The parameters are logits. Samples have no gradient. The `log_prob` of probabilities that sum to 1 is the negative
     cross entropy.
 
     Args:
         event_size: Number of classes, V.
-        convert_to_tensor_fn: What `call` returns: "sample", "mean" or "mode", or "params", the parameters in float32.
+        convert_to_tensor_fn: Result of `call`: "sample", "mean", "mode", or "params", the parameters in float32.
         seed: Seed of the samples, an int.
 
     Input shape: `[...,V]`. Output shape: `[...,V]`.
@@ -40,14 +40,14 @@ class OneHotCategorical(DistributionLayer):
 
     @staticmethod
     def params_size(event_size):
-        """The number of parameters of one event."""
+        """Returns the number of parameters of one event."""
         check_positive(event_size=event_size)
         return event_size
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "event_size": self.event_shape[0]}
 
     def make_distribution(self, params):
-        """The `tfd.Distribution` of logits."""
+        """Returns the `tfd.Distribution` of logits."""
         return probability().distributions.OneHotCategorical(params, dtype=params.dtype)

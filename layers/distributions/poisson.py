@@ -15,7 +15,7 @@ class Poisson(IndependentDistribution):
 
     Args:
         event_shape: Shape of one event; an int is the size of a vector.
-        convert_to_tensor_fn: What `call` returns: "sample", "mean" or "mode", or "params", the parameters in float32.
+        convert_to_tensor_fn: Result of `call`: "sample", "mean", "mode", or "params", the parameters in float32.
         seed: Seed of the samples, an int.
 
     Input shape: `[...,params_size]` or maps `[...,*event_shape]`.
@@ -36,5 +36,5 @@ class Poisson(IndependentDistribution):
     support = COUNTS
 
     def make_values(self, log_rate):
-        """The `tfd.Distribution` of logarithms of rates."""
+        """Returns the `tfd.Distribution` of logarithms of rates."""
         return probability().distributions.Poisson(log_rate=log_rate)

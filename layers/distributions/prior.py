@@ -1,4 +1,4 @@
-"""`Prior`: the base of all priors."""
+"""`Prior`: the base class of all priors."""
 
 import keras
 import tensorflow as tf
@@ -8,10 +8,10 @@ from ikelos.layers.distributions.support import REAL, check_shape, checked
 
 
 class Prior(keras.layers.Layer):
-    """Base of the distributions that have weights of their own instead of inputs.
+    """Base of the distributions whose parameters are weights or constants, not inputs.
 
     A subclass has `distribution()` and, if not all finite numbers are possible values, `support`. Called as a layer, a
-    prior gives the `log_prob` of its inputs, in float32, or in float64 under that policy.
+    prior returns the `log_prob` of its inputs, in float32, or in float64 under that policy.
 
     Args:
         event_shape: Shape of one event; an int is the size of a vector.
@@ -21,8 +21,9 @@ class Prior(keras.layers.Layer):
 
     Raises:
         ImportError: If TensorFlow Probability is not installed.
-        ValueError: If `event_shape` is not made of positive integers. When called: if the inputs have another shape or
-            values that the distribution cannot take.
+        ValueError: If `event_shape` is not made of positive integers. When called: if the inputs are not real numbers,
+            have another shape or, in eager execution, have values that the distribution cannot take.
+        tf.errors.InvalidArgumentError: When a graph runs, if the inputs have such values.
     """
 
     support = REAL
@@ -31,7 +32,7 @@ class Prior(keras.layers.Layer):
         probability()
         super().__init__(autocast=False, **kwargs)
         self.event_shape = shape_tuple(event_shape)
-        self.built = True  # subclasses make their weights in the constructor, because they need no inputs for that
+        self.built = True  # Subclasses create their weights in the constructor: no shape depends on the inputs.
 
     @property
     def params_dtype(self):
@@ -39,20 +40,20 @@ class Prior(keras.layers.Layer):
         return "float64" if self.compute_dtype == "float64" else "float32"
 
     def distribution(self):
-        """The `tfd.Distribution`, whose batch shape is ()."""
+        """Returns the `tfd.Distribution`, whose batch shape is ()."""
         raise NotImplementedError
 
     def call(self, inputs):
-        """The `log_prob` `[...]` of `inputs [...,*event_shape]`, in nats."""
+        """Returns the `log_prob` `[...]` of `inputs [...,*event_shape]`, in nats."""
         return self.distribution().log_prob(self._checked(inputs))
 
     def compute_output_shape(self, input_shape):
-        """`[...]`."""
+        """Returns `[...]`."""
         check_shape("inputs", tf.TensorShape(input_shape), self.event_shape)
         return tuple(input_shape[: len(input_shape) - len(self.event_shape)])
 
     def compute_output_spec(self, inputs):
-        """Shape and dtype of the output."""
+        """Returns the shape and dtype of the output."""
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=self.params_dtype)
 
     def _checked(self, inputs):

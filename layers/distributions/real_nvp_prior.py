@@ -13,10 +13,10 @@ _LARGEST_LOG_SCALE = 3.0
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class RealNVPPrior(Prior):
-    """A standard normal distribution of vectors, transformed by affine couplings (Dinh et al. 2017, section 3).
+    """Standard normal distribution of vectors, transformed by affine couplings (Dinh et al. 2017, section 3).
 
-    Each coupling (`tfp.bijectors.RealNVP`) leaves one half of the vector as it is and shifts and scales the other half
-    by what a network makes of the first; the halves take turns. Densities and samples cost one pass each. The last
+    Each coupling (`tfp.bijectors.RealNVP`) leaves one half of the vector unchanged. A network computes from it how to
+    shift and scale the other half. The halves alternate. A density or a sample costs one pass. The last
     layers of the networks start at 0, so that the prior starts as the standard normal distribution.
 
     Args:
@@ -29,7 +29,9 @@ class RealNVPPrior(Prior):
 
     Raises:
         ImportError: If TensorFlow Probability is not installed.
-        ValueError: If an argument is not as described. When called: if the inputs have another shape or are not finite.
+        ValueError: If an argument is not as described. When called: if the inputs are not real numbers, have another
+            shape or, in eager execution, are not finite.
+        tf.errors.InvalidArgumentError: When a graph runs, if the inputs are not finite.
 
     Example:
 
@@ -46,7 +48,7 @@ class RealNVPPrior(Prior):
         self.num_couplings = num_couplings
         self.hidden_units = shape_tuple(hidden_units, "hidden_units")
         self.activation = keras.activations.get(activation)
-        # The size of the half that stays as it is: of the first values or, where negative, of the last ones.
+        # The size of the unchanged half, negative if it is at the end of the vector.
         self._kept = [event_size // 2 if i % 2 == 0 else -(event_size // 2) for i in range(num_couplings)]
         self.networks = [self._network(event_size // 2, event_size - event_size // 2) for _ in self._kept]
 
@@ -59,7 +61,7 @@ class RealNVPPrior(Prior):
         return network
 
     def distribution(self):
-        """The `tfd.Distribution`."""
+        """Returns the `tfd.Distribution`."""
         tfp = probability()
         couplings = [
             tfp.bijectors.RealNVP(num_masked=kept, shift_and_log_scale_fn=_shift_and_log_scale(network))
@@ -69,7 +71,7 @@ class RealNVPPrior(Prior):
         return tfp.distributions.TransformedDistribution(normal, tfp.bijectors.Chain(couplings))
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "event_size": self.event_shape[0],

@@ -18,8 +18,9 @@ class StandardNormalPrior(Prior):
 
     Raises:
         ImportError: If TensorFlow Probability is not installed.
-        ValueError: If `event_shape` is not made of positive integers. When called: if the inputs have another shape or
-            are not finite.
+        ValueError: If `event_shape` is not made of positive integers. When called: if the inputs are not real numbers,
+            have another shape or, in eager execution, are not finite.
+        tf.errors.InvalidArgumentError: When a graph runs, if the inputs are not finite.
 
     Example:
 
@@ -31,11 +32,11 @@ class StandardNormalPrior(Prior):
     """
 
     def distribution(self):
-        """The `tfd.Distribution`."""
+        """Returns the `tfd.Distribution`."""
         tfd = probability().distributions
         normals = tfd.Normal(tf.zeros(self.event_shape, self.params_dtype), 1.0)
         return tfd.Independent(normals, len(self.event_shape))
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "event_shape": self.event_shape}

@@ -1,36 +1,39 @@
-"""The values that a distribution can take, and the checks that refuse all others."""
+"""The values that a distribution can take, and checks that refuse all others."""
 
 import dataclasses
 import functools
 import re
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 
 @dataclasses.dataclass(frozen=True)
 class Support:
-    """The values that a distribution can take.
+    """Values that a distribution can take.
 
     Attributes:
         description: The values in words, for error messages: "numbers from 0 to 1".
         contains: Function from float values `[...,*event_shape]` to bools of the same shape. It must be False for NaN.
-        is_discrete: Whether the distribution gives probabilities to single values, and not densities.
-        is_interval: Whether all values between two possible ones are possible too, so that looking at the lowest and
-            the highest value is enough.
+        is_discrete: Whether `log_prob` is the log of a probability, and not of a density.
+        is_interval: Whether all values between two possible ones are possible too, so that only the lowest and the
+            highest value need a check.
+        is_vector: Whether vectors are possible or not as a whole, such as those that sum to 1.
     """
 
     description: str
     contains: Callable[[tf.Tensor], tf.Tensor] = dataclasses.field(compare=False, repr=False)
     is_discrete: bool = False
     is_interval: bool = False
+    is_vector: bool = False
 
 
-# The message of an assertion, and the value.
+# Matches a failed assertion of `checked`; the groups are its message and the value.
 _ASSERTION = re.compile(r"assertion failed: \[(`\w+` must be .*)\] \[(.*)\]")
 
 REAL = Support("finite numbers", tf.math.is_finite, is_interval=True)
-# Interpolation between pixels of 1 may round to a little more.
+# Interpolation between pixels with the value 1 may round to slightly more than 1.
 UNIT_INTERVAL = Support("numbers from 0 to 1", lambda x: (x >= -1e-6) & (x <= 1 + 1e-6), is_interval=True)
 # The log_prob of a value in between is the cross entropy, a common loss for grey images.
 BINARY = Support("0, 1 or probabilities between them", UNIT_INTERVAL.contains, is_discrete=True, is_interval=True)
@@ -47,11 +50,12 @@ ONE_HOT = Support(
     "one-hot vectors, or probabilities that sum to 1",
     lambda x: UNIT_INTERVAL.contains(x) & _sums_to_one(x),
     is_discrete=True,
+    is_vector=True,
 )
 
 
 def classes(num_classes):
-    """Class ids from 0 to `num_classes - 1`."""
+    """Returns the `Support` of class ids from 0 to `num_classes - 1`."""
     return Support(
         f"whole numbers from 0 to {num_classes - 1}",
         lambda x: COUNTS.contains(x) & (x < num_classes),
@@ -60,7 +64,7 @@ def classes(num_classes):
 
 
 def levels(low, high, num_levels):
-    """`num_levels` evenly spaced values from `low` to `high`."""
+    """Returns the `Support` of `num_levels` evenly spaced values from `low` to `high`."""
 
     def contains(x):
         level = (x - low) / (high - low) * (num_levels - 1)
@@ -71,15 +75,15 @@ def levels(low, high, num_levels):
 
 
 def real_numbers(name, values, dtype):
-    """Values as a tensor of a floating dtype.
+    """Returns values as a tensor of a floating dtype.
 
     Args:
-        name: What the error calls them.
-        values: Array or tensor.
-        dtype: The dtype.
+        name: Name of the values, for the error.
+        values: Array or tensor of numbers or bools.
+        dtype: Floating dtype of the result.
 
     Raises:
-        ValueError: If they are None, strings or complex numbers, whose imaginary part a cast would drop.
+        ValueError: If the values are None, strings or complex numbers, whose imaginary part a cast would drop.
     """
     if values is None:
         raise ValueError(f"`{name}` must be real numbers. Received: {name}=None")
@@ -93,53 +97,70 @@ def checked(name, values, support, event_shape, dtype, batch_shape=None, batch_s
     """Converts values to `dtype`, after checking their shape and that they are in the support.
 
     Static shapes are checked at once, and so are the values in eager execution. In a graph an assertion checks the
-    values. XLA drops assertions, so all values also become NaN if one is outside the support, and with them every
-    score. Images cost three passes: the lowest value, the highest, and a sum that makes NaN.
+    values. XLA drops assertions, so all values also become NaN if one is outside the support; then every score is NaN.
+    For images, the check takes three passes: the lowest value, the highest, and the addition of 0 or NaN.
 
     Args:
-        name: What error messages call the values.
+        name: Name of the values, for the errors.
         values: `[...,*event_shape]`, numbers or bools.
         support: `Support` of the distribution.
         event_shape: Shape of one event.
         dtype: Floating dtype of the result.
-        batch_shape: `tf.TensorShape` that the axes before the event must have; any when None.
+        batch_shape: `tf.TensorShape` that the axes before the event must have, or None for any.
         batch_shape_tensor: The same shape as a tensor, for sizes that are not known before the graph runs.
 
     Returns:
-        The values.
+        The values, `[...,*event_shape]` of `dtype`.
 
     Raises:
-        ValueError: If the values have another shape or type, or in eager execution are outside the support.
-        tf.errors.InvalidArgumentError: When the graph runs, if the values are outside the support.
+        ValueError: If the values have another shape, are None, strings or complex numbers, or, in eager execution, are
+            outside the support.
+        tf.errors.InvalidArgumentError: When a graph runs, if the values are outside the support or have another batch
+            shape than `batch_shape_tensor`.
     """
     values = real_numbers(name, values, dtype)
     check_shape(name, values.shape, event_shape, batch_shape)
-    # The lowest and the highest value are NaN if one is; not under XLA, where its own score is NaN anyway.
+    # If a value is NaN, so are the lowest and the highest, except under XLA, where the score of NaN is NaN anyway.
     decisive = tf.stack([tf.reduce_min(values), tf.reduce_max(values)]) if support.is_interval else values
     inside = support.contains(decisive)
     allowed = tf.reduce_all(inside) | (tf.size(values) == 0)
-    message = f"`{name}` must be {support.description}. Received: a value of"
-    received = tf.reduce_max(tf.where(inside, values.dtype.min, decisive))
+    message = f"`{name}` must be {support.description}. Received: a {'vector' if support.is_vector else 'value'} of"
+    if support.is_vector:
+        received = _first_refused(values, inside)
+    else:
+        received = tf.reduce_max(tf.where(inside, values.dtype.min, decisive))
     if tf.executing_eagerly():
         if not allowed:
-            raise ValueError(f"{message} {float(received):g}")
+            numbers = np.array2string(received.numpy(), threshold=10, formatter={"float": lambda x: f"{x:g}"})
+            raise ValueError(f"{message} {numbers}")
         return values
     # Not `tf.debugging.Assert`, whose conditional would let TensorFlow warn of a loop that it does not optimize.
     assertions = [tf.raw_ops.Assert(condition=allowed, data=[message, received])]
     if batch_shape_tensor is not None:
         shape, expected = tf.shape(values), tf.concat([batch_shape_tensor, event_shape], axis=0)
         same = tf.reduce_all(shape == expected)
-        data = [f"`{name}` must have the shape", expected, f". Received: {name}.shape=", shape]
+        data = [f"`{name}` must have shape", expected, f". Received: {name}.shape=", shape]
         assertions.append(tf.raw_ops.Assert(condition=same, data=data))
         allowed &= same
     with tf.control_dependencies(assertions):
         return values + tf.where(allowed, tf.zeros([], values.dtype), float("nan"))
 
 
-def with_plain_errors(function):
-    """A function that raises the failed assertions of `checked` as a `ValueError` of one line.
+def _first_refused(values, inside):
+    """Returns the first vector `[D]` that is not inside, zeros if there are none."""
+    size = tf.shape(values)[-1]
+    refused = tf.reshape(~tf.reduce_all(inside, axis=-1), [-1])
+    number = tf.size(refused)
+    # The sum of at most one row: an empty batch has none, and `argmax` fails for an empty axis.
+    start = tf.argmax(tf.concat([refused, [True]], axis=0), output_type=tf.int32)
+    start, count = tf.minimum(start, tf.maximum(number - 1, 0)), tf.minimum(number, 1)
+    return tf.reduce_sum(tf.slice(tf.reshape(values, [-1, size]), [start, 0], [count, size]), axis=0)
 
-    TensorFlow puts the lines of code of the whole graph before an assertion's message.
+
+def with_plain_errors(function):
+    """Returns a function that raises the failed assertions of `checked` as a `ValueError` of one line.
+
+    In TensorFlow's error, many lines about the code of the graph precede the assertion's message.
     """
 
     @functools.wraps(function)
@@ -156,16 +177,16 @@ def with_plain_errors(function):
 
 
 def check_shape(name, shape, event_shape, batch_shape=None):
-    """Refuses a static shape that is not `[...,*event_shape]`.
+    """Checks that a static shape is `[...,*event_shape]`.
 
     Args:
-        name: What the error calls the tensor.
+        name: Name of the tensor, for the error.
         shape: `tf.TensorShape`.
         event_shape: Shape of one event.
-        batch_shape: `tf.TensorShape` that the axes before the event must have; any when None.
+        batch_shape: `tf.TensorShape` that the axes before the event must have, or None for any.
 
     Raises:
-        ValueError: If it is another.
+        ValueError: If the shape is another, or its rank is unknown.
     """
     event_rank = len(event_shape)
     expected = None if batch_shape is None else batch_shape.concatenate(event_shape)
@@ -177,4 +198,4 @@ def check_shape(name, shape, event_shape, batch_shape=None):
     if not fits:
         sizes = ["...", *event_shape] if expected is None else expected.as_list()
         wanted = ",".join("B" if size is None else str(size) for size in sizes)
-        raise ValueError(f"`{name}` must have the shape [{wanted}]. Received: {name}.shape={shape}")
+        raise ValueError(f"`{name}` must have shape [{wanted}]. Received: {name}.shape={shape}")

@@ -1,4 +1,4 @@
-"""`VampPrior`: the posterior of learned inputs as the prior."""
+"""`VampPrior`: a prior that is a mixture of the posteriors of learned inputs."""
 
 import keras
 import tensorflow as tf
@@ -10,24 +10,24 @@ from ikelos.layers.options import check_positive
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class UnitInterval(keras.constraints.Constraint):
-    """Holds pseudo-inputs in the range of images."""
+    """Constraint that keeps pseudo-inputs between 0 and 1, the range of images."""
 
     def __call__(self, w):
-        """The nearest values between 0 and 1."""
+        """Returns `w` clipped to values between 0 and 1."""
         return keras.ops.clip(w, 0.0, 1.0)
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class VampPrior(Prior):
-    """The mixture of a model's own posteriors of learned pseudo-inputs (Tomczak & Welling 2018, equation 9).
+    """Mixture of a model's posteriors of learned pseudo-inputs (Tomczak & Welling 2018, equation 9).
 
-    Give it the encoder and the posterior that the model uses. Both are then shared, in saved files too, but not in what
-    `keras.models.clone_model` makes of a functional model, where the prior gets its own copy of the encoder. The
-    encoder runs as in inference, without dropout.
+    Pass the encoder and the posterior of the model. Model and prior then share them, in saved files too. But if
+    `keras.models.clone_model` copies a functional model, the prior gets a separate copy of the encoder. The encoder
+    runs as in inference, without dropout.
 
     Args:
         encoder: Layer or model from inputs `[B,*input_shape]` to the parameters of the posterior.
-        posterior: The distribution layer of these parameters, such as `Normal(Z)`.
+        posterior: Distribution layer of the encoder's outputs, such as `Normal(Z)`.
         num_components: Number of pseudo-inputs.
         input_shape: Shape of one input of the encoder.
         initializer: Initializer of the pseudo-inputs. To start from examples, as the paper also does, call
@@ -38,8 +38,9 @@ class VampPrior(Prior):
 
     Raises:
         ImportError: If TensorFlow Probability is not installed.
-        ValueError: If an argument is not as described. When called: if the inputs have another shape or values that the
-            distribution cannot take.
+        ValueError: If an argument is not as described. When called: if the inputs are not real numbers, have another
+            shape or, in eager execution, have values that the distribution cannot take.
+        tf.errors.InvalidArgumentError: When a graph runs, if the inputs have such values.
 
     Example:
 
@@ -81,14 +82,14 @@ class VampPrior(Prior):
         )
 
     def distribution(self):
-        """The `tfd.Distribution`."""
+        """Returns the `tfd.Distribution`."""
         tfd = probability().distributions
         components = self.posterior.distribution(self.encoder(self.pseudo_inputs, training=False))
         logits = tf.zeros([self.num_components], self.params_dtype)
         return tfd.MixtureSameFamily(tfd.Categorical(logits), components)
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "encoder": keras.saving.serialize_keras_object(self.encoder),
@@ -101,7 +102,7 @@ class VampPrior(Prior):
 
     @classmethod
     def from_config(cls, config):
-        """A prior with the config's encoder and posterior."""
+        """Returns a prior with the constructor's arguments in `config`."""
         parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in ("encoder", "posterior")}
         return cls(**{**config, **parts})
 

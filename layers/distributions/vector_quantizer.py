@@ -15,24 +15,25 @@ class VectorQuantizer(keras.layers.Layer):
     the running mean of the vectors nearest to it. The mean squared distance between inputs and codes, times
     `commitment_cost`, is added to the loss, so that the inputs stay near their codes.
 
-    The logs of `fit` have `perplexity`, the exponential of the entropy of how often each code was chosen in about the
-    last `1 / (1 - decay)` training batches: `num_embeddings` if all are chosen equally often, 1 if it is always the
-    same.
+    The logs of `fit` have `perplexity`, the exponential of the entropy of the shares with which the codes were chosen
+    in about the last `1 / (1 - decay)` training batches. It is `num_embeddings` if all codes are chosen equally often,
+    and 1 if always the same code is chosen.
 
     Args:
         num_embeddings: Number of codes.
         embedding_dim: Size of a code, D.
-        commitment_cost: Weight of the commitment loss, the paper's beta: a number, or a `keras.Variable` or
+        commitment_cost: Weight of the commitment loss (beta in the paper): a number, or a `keras.Variable` or
             `tf.Variable`, which a callback can change.
         decay: Decay of the running means per step, from 0 to less than 1.
-        epsilon: Added to the count of each code, against division by 0.
+        epsilon: Number added to the count of each code, against division by 0.
 
     Input shape: `[...,D]`. Output shape: `[...,D]`.
 
     Raises:
-        ValueError: If an argument is not as described. When called: if the last axis of the inputs is not D; in eager
-            execution also if an input is not finite.
-        tf.errors.InvalidArgumentError: When a graph runs, if an input is not finite.
+        ValueError: If an argument is not as described. When called: if the inputs are not real numbers or their last
+            axis is not D; in eager execution also if an input is not finite. In `decode`: if an id is not an integer
+            from 0 to `num_embeddings - 1`.
+        tf.errors.InvalidArgumentError: When a graph runs, if an input is not finite or an id is out of range.
 
     Example:
 
@@ -62,25 +63,25 @@ class VectorQuantizer(keras.layers.Layer):
         self.built = True
 
     def codebook(self):
-        """The codes, `[num_embeddings,D]`."""
+        """Returns the codes, `[num_embeddings,D]`."""
         total = tf.reduce_sum(self.counts)
-        # As in the paper's code: smoothing leaves the sum of the counts as it is.
+        # As in the authors' code, smoothing does not change the sum of the counts.
         smooth = (self.counts + self.epsilon) / (total + self.num_embeddings * self.epsilon) * total
         return self.sums / smooth[:, None]
 
     def encode(self, inputs):
-        """The ids of the nearest codes, int32 `[...]`."""
+        """Returns the ids of the nearest codes, int32 `[...]`, for `inputs [...,D]`."""
         return self._nearest(self._vectors(inputs))
 
     def decode(self, ids):
-        """The codes with the given ids, `[...,D]`."""
+        """Returns the codes with the given ids, `[...,D]` for `[...]`."""
         places = checked("ids", ids, classes(self.num_embeddings), (), self.sums.dtype)
         codes = tf.gather(self.codebook(), tf.cast(places, tf.int32))
-        # NaN marks an id that XLA could not refuse.
+        # NaN marks an invalid id, because XLA drops the check.
         return tf.where(tf.math.is_nan(places)[..., None], places[..., None], codes)
 
     def call(self, inputs, training=False):
-        """The nearest codes."""
+        """Returns the codes nearest to the inputs, and adds the commitment loss."""
         vectors = self._vectors(inputs)
         ids = self._nearest(vectors)
         codes = tf.stop_gradient(tf.gather(self.codebook(), ids))
@@ -95,7 +96,7 @@ class VectorQuantizer(keras.layers.Layer):
 
     def _nearest(self, vectors):
         codes = self.codebook()
-        # The square of a vector is the same for all codes.
+        # The square of the vector is left out of the distance, because it is the same for all codes.
         products = tf.tensordot(vectors, codes, axes=[[-1], [1]])
         return tf.argmin(tf.reduce_sum(codes**2, axis=-1) - 2 * products, axis=-1, output_type=tf.int32)
 
@@ -107,15 +108,15 @@ class VectorQuantizer(keras.layers.Layer):
         self.sums.assign(self.decay * self.sums + (1 - self.decay) * sums)
 
     def _shares(self):
-        """The share of each code among all that were chosen."""
+        """Returns the share of each code among all that were chosen."""
         return self.counts / tf.reduce_sum(self.counts)
 
     def compute_output_shape(self, input_shape):
-        """The shape of the inputs."""
+        """Returns the shape of the inputs."""
         return tuple(input_shape)
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "num_embeddings": self.num_embeddings,
@@ -127,14 +128,14 @@ class VectorQuantizer(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        """A layer from the constructor's arguments."""
+        """Returns a layer with the constructor's arguments in `config`."""
         return cls(**config | {"commitment_cost": deserialized(config["commitment_cost"])})
 
 
 class CodebookPerplexity(keras.metrics.Metric):
-    """The perplexity of shares that a layer keeps.
+    """Perplexity of the shares that a layer keeps.
 
-    It has no variables of its own, so that prediction assigns nothing and nothing is reset between epochs.
+    The metric has no variables, so that prediction assigns nothing and nothing is reset between epochs.
     """
 
     def __init__(self, shares, name="perplexity"):
@@ -145,6 +146,6 @@ class CodebookPerplexity(keras.metrics.Metric):
         """Does nothing: the layer keeps the shares."""
 
     def result(self):
-        """The exponential of the entropy of the shares."""
+        """Returns the exponential of the entropy of the shares."""
         shares = self._shares()
         return tf.exp(-tf.reduce_sum(tf.math.xlogy(shares, shares)))

@@ -1,9 +1,9 @@
-"""`HashedNgramEmbedding`: embeddings of the last few tokens together, from hash tables."""
+"""`HashedNgramEmbedding`: embeddings of n-grams, from hash tables."""
 
 import keras
 import tensorflow as tf
 
-# Prime and multiplier of the polynomial hash. The product of two numbers below the prime fits into int64.
+# Prime and multiplier of the polynomial hash. Products of two numbers below the prime fit into int64.
 _MODULUS = 2**31 - 1
 _MULTIPLIER = 1_000_000_007
 
@@ -12,21 +12,25 @@ _MULTIPLIER = 1_000_000_007
 class HashedNgramEmbedding(keras.layers.Layer):
     """Embeds the n-grams that end at each token, hashed into tables (Pagnoni et al. 2024, section 3.2.1).
 
-    A small model would spend its first layers on recognising the last few characters. The lookup gives it this
-    information for parameters only, without matrix products. Each length n has its own table. The bucket of an n-gram
-    is `sum_i (token[t-i] + 1) a^i`, modulo a prime and then modulo the number of buckets, so n-grams may share one.
+    Without this layer, a small model spends its first layers on recognising the last few characters. The lookup needs
+    parameters but no matrix products. Each length n has a separate table. The bucket of an n-gram is
+    `sum_i (token[t-i] + 1) a^i`, modulo a prime and then modulo the number of buckets, so n-grams may share a bucket.
 
     Args:
         num_buckets: Number of rows in the table of each length.
-        size: Number of output features, D: a concatenation of one vector of size `D / len(orders)` for each length.
+        size: Number of output features, D. Each length contributes `D / len(orders)` of them.
         orders: The lengths n; each at least 1.
         embeddings_initializer: Initializer of the tables.
 
     Call arguments:
         tokens: int `[B,T]`.
-        previous: int `[B,R]`, R at least `max(orders) - 1`, the tokens before; padding (id 0) if None.
+        previous: int `[B,R]`, the R tokens before `tokens`, R at least `max(orders) - 1`; ids 0 if None.
 
     Output shape: `[B,T,D]`.
+
+    Raises:
+        ValueError: If `num_buckets` or `size` is below 1, `orders` is empty or has a number below 1, or the number of
+            orders does not divide `size`.
 
     Example:
 
@@ -52,7 +56,7 @@ class HashedNgramEmbedding(keras.layers.Layer):
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
 
     def build(self, tokens_shape, previous_shape=None):
-        """Creates one weight for all tables."""
+        """Creates the tables, in a single weight."""
         self.embeddings = self.add_weight(
             shape=(len(self.orders) * self.num_buckets, self.size // len(self.orders)),
             initializer=self.embeddings_initializer,

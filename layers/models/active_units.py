@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from ikelos.layers.distributions.distribution_layer import shape_tuple
 from ikelos.layers.distributions.support import check_shape
-from ikelos.layers.models.autoencoder_inputs import by_example
+from ikelos.layers.models.autoencoder_inputs import weights_by_example
 
 THRESHOLD = 0.01
 """Variance above which a unit is active (Burda et al. 2016, section 5.2)."""
@@ -43,8 +43,8 @@ class ActiveUnits(keras.metrics.Metric):
     def __init__(self, event_shape, name="active_units", dtype=None):
         super().__init__(name=name, dtype=dtype)
         self.event_shape = shape_tuple(event_shape)
-        # Plain sums, because a `tf.distribute` strategy can add them over its replicas. In float32, the small variance
-        # of means far from 0 would be lost.
+        # Plain sums, because a `tf.distribute` strategy can add sums over its replicas. In float64, because float32
+        # would lose the small variance of means far from 0.
         self.count = self.add_weight(name="count", dtype="float64", initializer="zeros")
         self.sums = self.add_weight(name="sums", dtype="float64", shape=self.event_shape, initializer="zeros")
         self.squares = self.add_weight(name="squares", dtype="float64", shape=self.event_shape, initializer="zeros")
@@ -54,7 +54,7 @@ class ActiveUnits(keras.metrics.Metric):
         means = tf.convert_to_tensor(means)
         check_shape("means", means.shape, self.event_shape, tf.TensorShape([None]))
         means = tf.cast(means, tf.float64)
-        weights = by_example(sample_weight, means)
+        weights = weights_by_example(sample_weight, means)
         weights = tf.ones(tf.shape(means)[:1], tf.float64) if weights is None else tf.cast(weights, tf.float64)
         weights = tf.reshape(weights, [-1] + [1] * len(self.event_shape))
         self.count.assign_add(tf.reduce_sum(weights))
@@ -62,7 +62,7 @@ class ActiveUnits(keras.metrics.Metric):
         self.squares.assign_add(tf.reduce_sum(weights * tf.square(means), axis=0))
 
     def variance(self):
-        """Returns the variance of each unit's mean, float64 `[*event_shape]`; 0 before the first example."""
+        """Returns the variance of each unit's posterior mean, float64 `[*event_shape]`; 0 before the first example."""
         mean, square = (tf.math.divide_no_nan(total.value, self.count.value) for total in (self.sums, self.squares))
         return square - tf.square(mean)
 

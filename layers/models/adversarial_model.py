@@ -20,8 +20,8 @@ from ikelos.layers.random_state import KeepsRandomState
 class AdversarialModel(KeepsRandomState):
     """Trains a generator against a discriminator (Goodfellow et al. 2014, algorithm 1).
 
-    Call `fit(samples)` or `fit(samples, conditions)`, where `samples [B,...]` are what the generator learns to make;
-    they must have the shape and the range of its outputs. The networks are called with:
+    Call `fit(samples)` or `fit(samples, conditions)`, where `samples [B,...]` are data that the generator learns to
+    imitate; they must have the shape and the range of the generator's outputs. The networks are called with:
 
     | | generator | discriminator |
     |---|---|---|
@@ -30,29 +30,29 @@ class AdversarialModel(KeepsRandomState):
     | with several, as a tuple or list | `[latents, *conditions]` | `[samples, *conditions]` |
     | with several, as a dict | `{"latents": latents, **conditions}` | `{"samples": samples, **conditions}` |
 
-    With `latent_size=0` the generator gets the conditions only, which it turns into samples, such as images of another
-    style or of higher resolution. Latents are standard normal, a function of `seed` and `step` (a different one under
-    XLA). The discriminator gives scores, which are logits without a sigmoid: `[B]`, `[B,1]` or a map of patches.
+    With `latent_size=0` the generator gets only the conditions and turns them into samples, such as images of another
+    style or of higher resolution. Latents are standard normal and depend only on `seed` and `step`, but XLA draws other
+    numbers. The discriminator outputs scores, which are logits without a sigmoid: `[B]`, `[B,1]` or a map of patches.
 
-    Each batch is one update of the discriminator; after every `discriminator_steps`-th one, the generator is updated
-    too. The state that a network keeps beside its weights (statistics of batch normalization, Keras's
-    `SpectralNormalization`) changes only in the network's own updates.
+    Each batch updates the discriminator; every `discriminator_steps`-th batch updates the generator too. A network's
+    state beside its weights (statistics of batch normalization, Keras's `SpectralNormalization`) changes only when this
+    network is updated.
 
-    `ema_generator` is the moving average of the generator. It makes all samples outside training: in `sample`,
-    `generate`, calls of the model, `predict` and validation. Export it: `model.ema_generator.export(path)`.
+    `ema_generator` is the moving average of the generator. It generates all samples outside training: in `sample`,
+    `generate`, calls of the model, `predict` and validation. To export it, call `model.ema_generator.export(path)`.
 
-    Each optimizer takes a learning rate or a schedule, which counts the updates of this optimizer. Keras's callbacks
-    find both optimizers in `model.optimizer`, as with `keras.optimizers.MultiOptimizer`, and treat them separately:
-    `ReduceLROnPlateau` multiplies both learning rates; `LearningRateScheduler` calls its function for each, with the
-    present rate. The logs then have `learning_rate_generator_optimizer` and `learning_rate_discriminator_optimizer`.
-    With a schedule, these callbacks fail with Keras's error.
+    Each optimizer takes a learning rate or a schedule; a schedule counts the updates by its optimizer. Keras's
+    callbacks find both optimizers in `model.optimizer`, as with `keras.optimizers.MultiOptimizer`, and treat them
+    separately: `ReduceLROnPlateau` multiplies both learning rates; `LearningRateScheduler` calls its function for each,
+    with the current rate. The logs then have `learning_rate_generator_optimizer` and
+    `learning_rate_discriminator_optimizer`. If an optimizer has a schedule, these callbacks raise Keras's error.
 
-    Files of the model or of its weights hold the step and the states of dropout and augmentation: a loaded model trains
-    on with the random numbers that the saved one would have drawn.
+    Files of the model or of its weights hold the step and the states of dropout and augmentation. So a loaded model
+    continues with the random numbers that the saved one would have drawn.
 
     The logs have `generator_loss` and `discriminator_loss`, without penalties; `real_accuracy` and `fake_accuracy`, the
     fractions of samples that the discriminator classifies correctly; `diversity`, see `PairwiseDiversity`; the weighted
-    penalties by name, averaged over the steps in which they count; `reconstruction_loss`, without its weight; and
+    penalties by name, averaged over the steps that compute them; `reconstruction_loss`, without its weight; and
     `discriminator_updates`, the fraction of batches in which the discriminator was updated. Validation uses the same
     latents each time, and neither penalties nor augmentation.
 
@@ -70,20 +70,22 @@ class AdversarialModel(KeepsRandomState):
             `layers/adversarial/penalties.py`. A weight is a number, or a `keras.Variable` or `tf.Variable`, which a
             callback can change and a saved model keeps. The discriminator must score each sample independently of the
             others, so without batch normalization.
-        penalty_interval: Number of steps from one use of the penalties to the next; their weights are multiplied by it
-            (Karras et al. 2020, appendix B).
+        penalty_interval: Number of steps from one use of the penalties to the next, by which the penalties are
+            multiplied (Karras et al. 2020, appendix B).
         reconstruction_loss: Keras loss between the real samples and those generated for the same conditions, added to
             the generator's loss (Isola et al. 2017, equation 4).
-        reconstruction_weight: Its weight, a number or a variable.
-        discriminator_steps: Number of updates of the discriminator, each on a new batch, for one of the generator.
-        max_discriminator_accuracy: The discriminator is not updated on batches of which it classifies a larger
-            fraction correctly, real and generated samples together. With 1 it always is.
-        ema_momentum: Momentum of the moving average, after a warm-up; with 0 it equals the generator.
-        seed: int for the latents, by default random. Files of weights do not hold it.
+        reconstruction_weight: Weight of the reconstruction loss, a number or a variable.
+        discriminator_steps: Number of updates of the discriminator, each on a new batch, for each update of the
+            generator.
+        max_discriminator_accuracy: Largest accuracy, over real and generated samples together, with which the
+            discriminator is still updated on a batch. With 1 every batch updates it.
+        ema_momentum: Momentum of the moving average, after a warm-up. With 0 the average equals the generator.
+        seed: int from which the latents are drawn, by default random. Files of weights do not contain it.
 
     Raises:
-        ValueError: If an argument is not as described or a network is not built; in `fit`, `sample` and `generate`, if
-            the conditions are not those that a functional or sequential network has inputs for.
+        ValueError: If an argument is not as described or a network is not built. In `fit`, `evaluate`, `sample` and
+            `generate`: if the conditions do not match the inputs of a functional or sequential network. In `fit` and
+            `evaluate`: if samples have another shape than the generator's outputs, or sample weights are given.
 
     Example:
 
@@ -169,7 +171,8 @@ class AdversarialModel(KeepsRandomState):
         Under `mixed_float16` the optimizers are wrapped in Keras's `LossScaleOptimizer`.
 
         Raises:
-            ValueError: If both networks have the same optimizer, or a `tf.distribute` strategy is in use.
+            ValueError: If both networks have the same optimizer, Keras does not know an optimizer, or a `tf.distribute`
+                strategy is in use.
         """
         check_one_device(self)
         optimizers = prepared(
@@ -190,7 +193,7 @@ class AdversarialModel(KeepsRandomState):
         self.optimizer = Optimizers(optimizers, self.step)
 
     def get_compile_config(self):
-        """The arguments of `compile`."""
+        """Returns the arguments of `compile`."""
         if not self.compiled:
             return {}
         optimizers = {name: getattr(self, name) for name in ("generator_optimizer", "discriminator_optimizer")}
@@ -202,37 +205,47 @@ class AdversarialModel(KeepsRandomState):
 
     @property
     def metrics(self):
-        """The metrics in the logs: those of Keras without `loss`, because there are two losses."""
+        """Metrics in the logs: those of Keras without `loss`, because there are two losses."""
         return [metric for metric in super().metrics if metric.name != "loss"]
 
     def call(self, inputs):
-        """Samples `[B,...]` from the inputs of the generator."""
+        """Returns samples `[B,...]` for inputs of the generator."""
         return self.ema_generator(inputs, training=False)
 
     def generate(self, latents=None, condition=None):
-        """Samples `[B,...]` from `latents [B,Z]` (none if `latent_size=0`) and `condition`, in the forms of `fit`."""
+        """Returns samples `[B,...]` for `latents [B,Z]` (None if `latent_size=0`) and `condition`, in the forms of
+        `fit`.
+
+        Raises:
+            ValueError: If latents or conditions are missing or do not match the inputs of the generator.
+        """
         return self(generator_inputs(self.generator, latents, condition, self.latent_size))
 
     def sample(self, num, seed, condition=None):
-        """Samples `[num,...]`, a function of the int `seed` and of `condition`, which has `num` rows."""
+        """Returns samples `[num,...]`, which depend only on the int `seed` and on `condition`, with `num` rows.
+
+        Raises:
+            ValueError: If `num` is not a positive integer, `seed` is not an int, or the conditions do not match the
+                inputs of the generator.
+        """
         check_draw(num, seed)
         if seed is None:
             raise ValueError("`seed` must be an int. Received: seed=None")
         return self.generate(normal_latents(num, self.latent_size, [seed, 0]), condition)
 
     def train_step(self, data):
-        """One update of the discriminator, and of the generator if it is its turn."""
+        """Updates the discriminator, and in every `discriminator_steps`-th step the generator too; returns the logs."""
         check_one_device(self)
         train(self, *unpacked(data, self.variable_dtype))
         return self.get_metrics_result()
 
     def test_step(self, data):
-        """The logs of one batch, without penalties and augmentation."""
+        """Returns the logs of one batch, without penalties and augmentation."""
         evaluate(self, *unpacked(data, self.variable_dtype))
         return {name: result for name, result in self.get_metrics_result().items() if name in self._validated}
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "generator": keras.saving.serialize_keras_object(self.generator),
@@ -253,7 +266,7 @@ class AdversarialModel(KeepsRandomState):
 
     @classmethod
     def from_config(cls, config):
-        """A model from the constructor's arguments."""
+        """Returns a model with the constructor's arguments in `config`."""
         names = ("generator", "discriminator", "augmentation", "reconstruction_loss")
         parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in names}
         weights = {

@@ -7,7 +7,7 @@ from ikelos.layers.distributions.distribution_layer import DistributionLayer
 
 
 def check_network(name, network, family_name, family):
-    """Checks that a network outputs the parameters of its distribution layer, if its output shape is known.
+    """Checks that a network outputs the parameters of a distribution layer, if the output shape is known.
 
     Args:
         name: `"encoder"` or `"decoder"`, for the error.
@@ -54,12 +54,12 @@ def check_condition(name, network, condition):
 
 
 def are_paired(shape):
-    """Returns whether `shape` is a pair of shapes, those of inputs and condition."""
+    """Returns whether `shape` is a pair: the shapes of the inputs and of the condition."""
     return isinstance(shape[0], tuple | list)
 
 
 def pair(inputs):
-    """Returns the inputs and their condition, or None, as tensors, because Keras cannot mix arrays and tensors.
+    """Returns the inputs and the condition (or None) as tensors, because Keras cannot mix arrays and tensors.
 
     Raises:
         ValueError: If `inputs` is a tuple or list without exactly two elements.
@@ -72,12 +72,12 @@ def pair(inputs):
 
 
 def joined(values, condition):
-    """Returns the inputs of an encoder or decoder: `values`, or a pair of them and the condition."""
+    """Returns the inputs of an encoder or decoder: `values`, or the pair `(values, condition)`."""
     return values if condition is None else (values, condition)
 
 
-def by_example(sample_weight, examples):
-    """Returns the sample weights as `[B]`, or None if they are None.
+def weights_by_example(sample_weight, examples):
+    """Returns the sample weights as `[B]`, or None if `sample_weight` is None.
 
     Args:
         sample_weight: `[B]` or `[B,1]`, the shapes that Keras allows, or None.

@@ -12,7 +12,7 @@ class LSTMLanguageModel(keras.Model):
 
     Args:
         vocabulary_size: Number of token ids, V.
-        context: Number of tokens in a training window. The recurrent state has no such limit.
+        context: Number of tokens in a training window. The recurrent state has no limit.
         num_layers: Number of LSTMs.
         size: Units of each LSTM, U, and size of the token embeddings.
         dropout: Share of each LSTM's inputs and of the last one's outputs that is dropped in training.
@@ -60,7 +60,7 @@ class LSTMLanguageModel(keras.Model):
         Args:
             tokens: int `[B,P]`, padded at the end.
             lengths: int32 `[B]`, each at least 1.
-            capacity: Not used. It is here for the same signature as in `TransformerLanguageModel`.
+            capacity: Not used; `TransformerLanguageModel.start` has the same arguments.
 
         Returns:
             Logits `[B,V]` of the token that follows each prompt, and the state to `advance` from.

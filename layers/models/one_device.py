@@ -1,4 +1,4 @@
-"""`check_one_device`: rejects training under a strategy of `tf.distribute`."""
+"""`check_one_device`: refuses training under a strategy of `tf.distribute`."""
 
 import keras
 import tensorflow as tf

@@ -15,11 +15,12 @@ class TransformerLanguageModel(keras.Model):
     2023).
 
     Weights are initialised as in GPT-2 (Radford et al. 2019, section 2.3): from a normal distribution with standard
-    deviation 0.02, which is divided by the square root of their number for the projections onto the residual stream.
+    deviation 0.02. For projections onto the residual stream, it is divided by the square root of the number of these
+    projections.
 
     Args:
         vocabulary_size: Number of token ids, V.
-        context: Number of tokens that a token sees in each block, itself included.
+        context: Number of tokens that a token attends to in each block, itself included.
         num_layers: Number of blocks.
         size: Width of the residual stream, D.
         num_heads: Number of query heads in a block.
@@ -30,8 +31,8 @@ class TransformerLanguageModel(keras.Model):
             context (`ikelos.layers.NgramMixture`); 0 for a Transformer alone. Call `adapt` to count the n-grams before
             training. XLA cannot compile a model with n-grams.
         max_ngrams: Largest number of distinct n-grams, as in `ikelos.layers.NgramDistribution`.
-        longest_match: Number of tokens up to which the weight of a repetition depends on its length, as `longest` in
-            `ikelos.layers.SuffixCopy`.
+        longest_match: Length of a repetition, in tokens, beyond which its weight no longer depends on its length:
+            `longest` of `ikelos.layers.SuffixCopy`.
 
     Call arguments:
         tokens: int `[B,T]`.
@@ -132,7 +133,8 @@ class TransformerLanguageModel(keras.Model):
             The length of the longest n-grams that were kept.
 
         Raises:
-            ValueError: If the model has no n-grams, or as in `ikelos.layers.NgramDistribution.adapt`.
+            ValueError: If `ngram_order` is 0, `documents` is empty, a document is not an array of ids as above, or
+                `max_ngrams` is less than the number of distinct tokens.
         """
         if self.mixture is None:
             raise ValueError("`ngram_order` must be at least 1 for a model to adapt. Received: ngram_order=0")
@@ -141,7 +143,7 @@ class TransformerLanguageModel(keras.Model):
         return self.mixture.adapt(documents)
 
     def call(self, tokens, training=None):
-        """Returns the logits `[B,T,V]` of each next token."""
+        """Returns the logits, or with n-grams the log-probabilities, `[B,T,V]` of each next token."""
         evidence = self._evidence(tokens, training)
         hidden = self._embed(tokens, evidence)
         for block in self.blocks:

@@ -1,4 +1,4 @@
-"""`VariationalAutoencoder`: encoder, posterior, prior, decoder and likelihood as one model with its own loss."""
+"""`VariationalAutoencoder`: encoder, posterior, prior, decoder and likelihood as one model with a built-in loss."""
 
 import contextlib
 import math
@@ -20,11 +20,11 @@ from ikelos.layers.distributions.vamp_prior import VampPrior
 from ikelos.layers.models.active_units import ActiveUnits
 from ikelos.layers.models.autoencoder_inputs import (
     are_paired,
-    by_example,
     check_condition,
     check_network,
     joined,
     pair,
+    weights_by_example,
 )
 from ikelos.layers.models.one_device import check_one_device
 from ikelos.layers.options import check_draw, check_positive, check_seed, is_variable, serialized
@@ -35,29 +35,29 @@ _PARTS = ("encoder", "posterior", "prior", "decoder", "likelihood")
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class VariationalAutoencoder(KeepsRandomState):
-    """A latent variable model and its approximate posterior, trained together (Kingma & Welling 2014).
+    """Latent variable model and its approximate posterior, trained together (Kingma & Welling 2014).
 
-    The model has its own loss: `compile("adam")`, then `fit(images)`. With one sample the loss is the negative evidence
-    lower bound (equation 3 there), with more samples the negative importance-weighted bound (Burda et al. 2016,
-    equation 8); it is the mean over the examples, weighted by `sample_weight`. `y` is not used, but Keras drops the
-    weights if there is none. The logs have `loss`; its parts `nll` (reconstruction) and `kl`, in nats per example; and
-    `active_units`, the number of latent values that the model uses (section 5.2 there), which is 0 if the posterior has
-    collapsed.
+    The loss is built in: call `compile("adam")`, then `fit(images)`. With one sample the loss is the negative evidence
+    lower bound (Kingma & Welling 2014, equation 3), with more samples the negative importance-weighted bound (Burda et
+    al. 2016, equation 8). It is averaged over the examples, weighted by `sample_weight`. `y` is not used, but must be
+    given with `sample_weight`, because Keras drops the weights otherwise. The logs have `loss`; its parts `nll`
+    (reconstruction) and `kl`, in nats per example; and `active_units`, the number of latent values that the model uses
+    (Burda et al. 2016, section 5.2), which is 0 if the posterior has collapsed.
 
     With a condition, such as classes, all inputs are pairs `(inputs, condition)`. The encoder is called with the same
     pairs and the decoder with `(latents, condition)`.
 
-    Inputs must be values that the likelihood can take: 0 to 1 for `Bernoulli`. Others are refused, in training and in
-    each method, before they are encoded.
+    Inputs must be values that the likelihood can take: 0 to 1 for `Bernoulli`. Other values are refused before they are
+    encoded, in training and in each method.
 
-    Files of the model or of its weights hold the states of its random layers: a loaded model trains on with the noise
-    that the saved one would have drawn.
+    Files of the model or of its weights hold the states of its random layers. So a loaded model continues with the
+    noise that the saved one would have drawn.
 
     Args:
         encoder: Layer or model from inputs `[B,...]` to the parameters of the posterior.
         posterior: The distribution layer of the latent values, such as `Normal(Z)`.
-        prior: The prior, such as `StandardNormalPrior(Z)`. A `VampPrior` must have this encoder and this posterior, and
-            shares them in clones and loaded files too.
+        prior: The prior, such as `StandardNormalPrior(Z)`. A `VampPrior` must have the model's encoder and posterior,
+            and shares them in clones and loaded models too.
         decoder: Layer or model from latent values `[B,Z]` to the parameters of the likelihood.
         likelihood: The distribution layer of the inputs, such as `Bernoulli((28, 28, 1))`.
         num_samples: Number of samples of the posterior for each example of a training step, K.
@@ -66,7 +66,7 @@ class VariationalAutoencoder(KeepsRandomState):
         use_exact_kl: As in `KLDivergence`.
 
     Call arguments:
-        inputs: `[B,...]`, or the pair.
+        inputs: `[B,...]`, or the pair `(inputs, condition)`.
 
     Output shape: reconstructions `[B,...]`, in float32 also under half-precision policies.
 
@@ -76,8 +76,8 @@ class VariationalAutoencoder(KeepsRandomState):
             together with `beta`, `free_bits` or `use_exact_kl`, which are options of the evidence lower bound. In
             training, evaluation and the model's methods: if the inputs have another shape than the likelihood's events,
             or values that the likelihood cannot take.
-        tf.errors.InvalidArgumentError: In `predict` and in graphs of your own, if the inputs have values that the
-            likelihood cannot take. In functions that you compile by XLA, results are NaN instead.
+        tf.errors.InvalidArgumentError: In `predict` and in a `tf.function` that calls the model, if the inputs have
+            values that the likelihood cannot take. In functions compiled by XLA, results are NaN instead.
 
     Example:
 
@@ -97,7 +97,7 @@ class VariationalAutoencoder(KeepsRandomState):
     (TensorShape([3, 6]), TensorShape([8]))
     """
 
-    # Attributes of Keras.
+    # Attributes that Keras sets.
     jit_compile: bool
     train_function: Callable | None
     test_function: Callable | None
@@ -127,7 +127,7 @@ class VariationalAutoencoder(KeepsRandomState):
         check_network("decoder", decoder, "likelihood", likelihood)
         if isinstance(prior, VampPrior) and not (prior.encoder is encoder and prior.posterior is posterior):
             raise ValueError(
-                "`prior` must have the model's own encoder and posterior if it is a VampPrior. "
+                "`prior` must have the encoder and the posterior of the model if it is a VampPrior. "
                 f"Received: prior.encoder={prior.encoder.name!r}, encoder={encoder.name!r}"
             )
         super().__init__(**kwargs)
@@ -145,7 +145,7 @@ class VariationalAutoencoder(KeepsRandomState):
 
     @property
     def metrics(self):
-        """The metrics in the logs."""
+        """Metrics in the logs."""
         return [self.loss_tracker, self.nll, self.kl, self.active_units]
 
     def build(self, input_shape):
@@ -157,27 +157,30 @@ class VariationalAutoencoder(KeepsRandomState):
             self.decoder.build((latent_shape, input_shape[1]) if are_paired(input_shape) else latent_shape)
 
     def compile(self, optimizer="rmsprop", loss=None, metrics=None, weighted_metrics=None, **kwargs):
-        """As `keras.Model.compile`, but without loss and metrics, because the model has its own.
+        """Compiles the model as `keras.Model.compile` does, but without loss and metrics, which are built in.
 
         Raises:
-            ValueError: If one is given.
+            ValueError: If a loss or metrics are given, or a `tf.distribute` strategy is in use.
         """
         if loss is not None or metrics or weighted_metrics:
             raise ValueError(
-                "`loss`, `metrics` and `weighted_metrics` must be None: the model has its own. "
+                "`loss`, `metrics` and `weighted_metrics` must be None, because they are built in. "
                 f"Received: loss={loss}, metrics={metrics}, weighted_metrics={weighted_metrics}"
             )
         check_one_device(self)
         super().compile(optimizer, **kwargs)
 
     def compile_from_config(self, config):
-        """Compiles the model as the saved one was. Keras leaves that to classes that override `compile`."""
+        """Compiles the model as the saved one was, with `config` from `get_compile_config`."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self._parts_are_built():
             self.optimizer.build(self.trainable_variables)
 
     def make_train_function(self, force=False):
-        """As Keras's, but the step is compiled by XLA in `train_step`, after the check of its inputs."""
+        """Returns Keras's training function, but without `jit_compile`.
+
+        `train_step` compiles the step by XLA after the check of its inputs, because XLA would drop the check.
+        """
         if self.train_function is None or force:
             with self._uncompiled():
                 super().make_train_function(force)
@@ -185,7 +188,10 @@ class VariationalAutoencoder(KeepsRandomState):
         return self.train_function
 
     def make_test_function(self, force=False):
-        """As Keras's, but the step is compiled by XLA in `test_step`, after the check of its inputs."""
+        """Returns Keras's evaluation function, but without `jit_compile`.
+
+        `test_step` compiles the step by XLA after the check of its inputs, because XLA would drop the check.
+        """
         if self.test_function is None or force:
             with self._uncompiled():
                 super().make_test_function(force)
@@ -193,58 +199,67 @@ class VariationalAutoencoder(KeepsRandomState):
         return self.test_function
 
     def count_params(self):
-        """The number of weights; known before the first call if encoder and decoder are built."""
+        """Returns the number of weights, before the first call too if encoder and decoder are built."""
         if not self._parts_are_built():
             return super().count_params()
         return sum(math.prod(weight.shape) for weight in self.weights)
 
     def call(self, inputs, training=None):
-        """Reconstructions `[B,...]`: means of the likelihood, given means of the posterior."""
+        """Returns reconstructions `[B,...]`: the means of the likelihood, given the means of the posterior."""
         images, condition = self._checked(inputs)
         return self._decoded(self._encoded(images, condition, training).mean(), condition, training).mean()
 
     def encode(self, inputs):
-        """Means of the posterior `[B,Z]`; `posterior_of` gives the whole distribution."""
+        """Returns the means of the posterior, `[B,Z]`; `posterior_of` returns the whole distribution."""
         return self.posterior_of(inputs).mean()
 
     def posterior_of(self, inputs):
-        """The posterior of inputs as a `tfd.Distribution` with batch shape `[B]`."""
+        """Returns the posterior of inputs as a `tfd.Distribution` with batch shape `[B]`."""
         images, condition = self._checked(inputs)
         return self._encoded(images, condition, training=False)
 
     def decode(self, latents, condition=None):
-        """Means of the likelihood `[B,...]` given latent values `[B,Z]`."""
+        """Returns the means of the likelihood, `[B,...]`, given latent values `[B,Z]`."""
         latents, condition = pair((latents, condition))
         check_shape("latents", latents.shape, self.posterior.event_shape, tf.TensorShape([None]))
         return self._decoded(latents, condition, training=False).mean()
 
     def reconstruct(self, inputs):
-        """The model's output in inference, `[B,...]`."""
+        """Returns the reconstructions in inference, `[B,...]`."""
         return self(inputs, training=False)
 
     def sample(self, num, condition=None, seed=None):
-        """Means of the likelihood `[num,...]` given latent values drawn from the prior.
+        """Returns the means of the likelihood, `[num,...]`, given latent values drawn from the prior.
 
         Args:
             num: Number of samples.
             condition: `[num,...]`, for a model with a condition.
             seed: int, or int32 `[2]`; by default the next seed of the model.
+
+        Raises:
+            ValueError: If `num` is not a positive integer, `seed` is not as described, or the condition is missing or
+                not used by the decoder.
         """
         check_draw(num, seed)
         return self.decode(self.prior.distribution().sample(num, seed=self._seed(seed)), condition)
 
     def anomaly_score(self, inputs, num_samples=16, seed=None):
-        """The negative `log_likelihood`, nats `[B]`: the higher it is, the less the model expected the input."""
+        """Returns the negative `log_likelihood`, nats `[B]`: the higher it is, the less likely is the input."""
         return -self.log_likelihood(inputs, num_samples, seed=seed)
 
     def log_likelihood(self, inputs, num_samples, samples_at_once=20, seed=None):
-        """The importance-weighted lower bound of `log p(inputs)` (Burda et al. 2016, equation 8), nats `[B]`.
+        """Returns the importance-weighted lower bound of `log p(inputs)` (Burda et al. 2016, equation 8), nats `[B]`.
 
         Args:
-            inputs: `[B,...]`, or the pair.
-            num_samples: Number of samples of the posterior, K. The bound rises with K to the log-likelihood.
+            inputs: `[B,...]`, or the pair `(inputs, condition)`.
+            num_samples: Number of samples of the posterior, K. With growing K, the bound approaches the log-likelihood.
             samples_at_once: Number of samples that are decoded together; memory holds `samples_at_once * B` examples.
             seed: int, or int32 `[2]`; by default the next seed of the model.
+
+        Raises:
+            ValueError: If an argument is not as described or, in eager execution, the likelihood cannot take the
+                inputs.
+            tf.errors.InvalidArgumentError: When a graph runs, if the likelihood cannot take the inputs.
         """
         check_positive(num_samples=num_samples, samples_at_once=samples_at_once)
         check_seed(seed)
@@ -253,13 +268,13 @@ class VariationalAutoencoder(KeepsRandomState):
         posterior, prior = self._encoded(images, condition, training=False), self.prior.distribution()
 
         def log_sum(number, chunk):
-            """Logarithm of the sum of `number` weights, `[B]`."""
+            """Returns the logarithm of the sum of `number` importance weights, `[B]`."""
             latents = posterior.sample(number, seed=tf.random.experimental.stateless_fold_in(seed, chunk))
             nll = self._nll(latents, images, condition, training=False)
             return tf.reduce_logsumexp(prior.log_prob(latents) - posterior.log_prob(latents) - nll, axis=0)
 
         chunks, rest = divmod(num_samples, samples_at_once)
-        # What does not fill a chunk comes before the loop, so that its sum begins with a finite number.
+        # The incomplete chunk comes before the loop, so that the sum in the loop begins with a finite number.
         first = rest or samples_at_once
         _, total = tf.while_loop(
             lambda chunk, _: chunk < chunks + (rest > 0),
@@ -270,19 +285,25 @@ class VariationalAutoencoder(KeepsRandomState):
         return total - math.log(num_samples)
 
     def train_step(self, data):
-        """One training step. Keras's own would compute reconstructions that the loss does not use."""
+        """Updates the weights on one batch and returns the logs.
+
+        Keras's `train_step` would compute reconstructions that the loss does not use.
+        """
         check_one_device(self)
         return self._step(self._update, data)
 
     def test_step(self, data):
-        """One step of `evaluate`."""
+        """Returns the logs of one batch of `evaluate`."""
         return self._step(self._evaluate, data)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The loss, with the regularization losses of the parts; `y` and `y_pred` are not used."""
+        """Returns the loss, with the losses that layers of the parts add, and updates the metrics.
+
+        `x` are the inputs, or the pair `(inputs, condition)`; `y` and `y_pred` are not used.
+        """
         images, condition = self._checked(x)
-        sample_weight = by_example(sample_weight, images)
-        if not self.built:  # Keras builds a model when it is called, but training calls its parts.
+        sample_weight = weights_by_example(sample_weight, images)
+        if not self.built:  # Keras builds a model when it is called, but training calls only its parts.
             self.build(joined(*(None if part is None else tuple(part.shape) for part in (images, condition))))
         posterior, prior = self._encoded(images, condition, training), self.prior.distribution()
         latents = posterior.sample(self.num_samples, seed=self.posterior.next_seed())
@@ -307,17 +328,17 @@ class VariationalAutoencoder(KeepsRandomState):
         return loss
 
     def compute_output_shape(self, input_shape):
-        """`[B,*event_shape]` of the likelihood."""
+        """Returns `[B,*event_shape]`, with the event shape of the likelihood."""
         images_shape = input_shape[0] if are_paired(input_shape) else input_shape
         return (images_shape[0], *self.likelihood.event_shape)
 
     def compute_output_spec(self, inputs, training=None):
-        """Shape and dtype of the reconstructions."""
+        """Returns the shape and dtype of the reconstructions."""
         shape = self.compute_output_shape(keras.tree.map_structure(lambda x: x.shape, inputs))
         return keras.KerasTensor(shape, dtype=self.likelihood.params_dtype)
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             **{name: keras.saving.serialize_keras_object(getattr(self, name)) for name in _PARTS},
@@ -329,10 +350,10 @@ class VariationalAutoencoder(KeepsRandomState):
 
     @classmethod
     def from_config(cls, config):
-        """A model from the constructor's arguments."""
+        """Returns a model with the constructor's arguments in `config`."""
         parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in _PARTS}
         if isinstance(parts["prior"], VampPrior):
-            # It was loaded with its own encoder and posterior.
+            # The prior was loaded with copies of encoder and posterior, which the model's replace.
             alone, shared = parts["prior"], {name: parts[name] for name in ("encoder", "posterior")}
             parts["prior"] = type(alone)(**{**alone.get_config(), **shared})
         return cls(**config | parts | deserialized_options(config))
@@ -342,7 +363,7 @@ class VariationalAutoencoder(KeepsRandomState):
 
     @contextlib.contextmanager
     def _uncompiled(self):
-        """Within it Keras leaves functions to TensorFlow."""
+        """Context manager in which Keras compiles no functions by XLA."""
         jit_compile = self.jit_compile
         self.jit_compile = False
         try:
@@ -351,7 +372,7 @@ class VariationalAutoencoder(KeepsRandomState):
             self.jit_compile = jit_compile
 
     def _step(self, function, data):
-        """Calls a function of inputs, targets and weights, compiled by XLA if the model is."""
+        """Calls a function of inputs, targets and sample weights, compiled by XLA if `jit_compile` is set."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if self.jit_compile and not tf.executing_eagerly():
             # XLA drops the check in `compute_loss`.
@@ -372,7 +393,7 @@ class VariationalAutoencoder(KeepsRandomState):
         return self.get_metrics_result()
 
     def _checked(self, inputs):
-        """Inputs, as values that the likelihood can take, and their condition."""
+        """Returns inputs, checked to be values that the likelihood can take, and their condition."""
         images, condition = pair(inputs)
         return self.likelihood.checked(images, "inputs", batch_shape=tf.TensorShape([None])), condition
 
@@ -385,7 +406,7 @@ class VariationalAutoencoder(KeepsRandomState):
         return self.likelihood.distribution(self.decoder(joined(latents, condition), training=training))
 
     def _nll(self, latents, images, condition, training):
-        """Nats `[K,B]` of checked `images` given latent values `[K,B,Z]`."""
+        """Returns the negative log-likelihood, nats `[K,B]`, of `images` given latent values `[K,B,Z]`."""
         count = latents.shape[0]
         inputs = tf.reshape(latents, (-1, *self.posterior.event_shape))
         if condition is not None:
@@ -395,7 +416,7 @@ class VariationalAutoencoder(KeepsRandomState):
         return -likelihood.log_prob(images)
 
     def _seed(self, seed):
-        """A seed for a `tfd.Distribution`, int32 `[2]`."""
+        """Returns a seed for a `tfd.Distribution`, int32 `[2]`."""
         if seed is None:
             return self.posterior.next_seed()
         seed = tf.cast(seed, tf.int32)

@@ -11,19 +11,19 @@ from collections.abc import Sequence
 import numpy as np
 
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
-"""Used for lengths whose discounts cannot be estimated because one of the counts of counts is 0, as for the shortest
-n-grams of a character model. These are the values of KenLM's `--discount_fallback`."""
+"""Discounts for lengths for which they cannot be estimated because one of the counts of counts is 0, as for the
+shortest n-grams of a character model. The values are those of KenLM's `--discount_fallback`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Level:
-    """The distinct n-grams of one length.
+    """Distinct n-grams of one length.
 
     Attributes:
-        keys: int64 `[n-grams]`, sorted.
-        occurrences: How often each occurs, int64 `[n-grams]`.
-        preceding: Number of distinct tokens that precede each, int64 `[n-grams]`; None for the longest n-grams. The
-            start of a document counts as a token.
+        keys: The n-grams as integers, int64 `[n-grams]`, sorted.
+        occurrences: Number of occurrences of each n-gram, int64 `[n-grams]`.
+        preceding: Number of distinct tokens that precede each n-gram, int64 `[n-grams]`; None for the longest n-grams.
+            The start of a document is one such token.
     """
 
     keys: np.ndarray
@@ -36,7 +36,7 @@ def count(documents: Sequence[np.ndarray], order: int, vocabulary_size: int, mos
 
     Args:
         documents: Integer arrays `[T]` of ids in `[0, V)`. No n-gram spans two documents. The start of a document is
-            one more context, whose index follows the last one of the level below.
+            a context too; its index is the number of n-grams that are one token shorter.
         order: Length of the longest n-grams.
         vocabulary_size: V.
         most: Largest number of distinct n-grams of all lengths together; lengths that exceed it are dropped, longest
@@ -67,7 +67,7 @@ def count(documents: Sequence[np.ndarray], order: int, vocabulary_size: int, mos
         if levels and most is not None and total > most:
             break
         if levels:
-            # Each distinct n-gram here is one more token seen before its suffix, which is in the level below.
+            # Each distinct n-gram adds one distinct token before its suffix, which is an n-gram of the level below.
             levels[-1] = dataclasses.replace(levels[-1], preceding=np.bincount(nodes[first], minlength=size))
         levels.append(Level(keys, occurrences, None))
         nodes, size = nodes_here, keys.size
@@ -78,7 +78,7 @@ def check_document(document: np.ndarray, vocabulary_size: int) -> np.ndarray:
     """Returns a document as int64.
 
     Raises:
-        ValueError: If it is not a non-empty one-dimensional array of ids in `[0, V)`.
+        ValueError: If the document is not a non-empty one-dimensional array of ids in `[0, V)`.
     """
     document = np.asarray(document)
     if document.ndim != 1 or document.size == 0 or document.dtype.kind not in "iu":
@@ -95,9 +95,14 @@ def check_document(document: np.ndarray, vocabulary_size: int) -> np.ndarray:
 
 
 def contexts(nodes: np.ndarray, length: int, size: int, starts: Sequence[int] | np.ndarray = (0,)) -> np.ndarray:
-    """Returns the context of every token: the index of the shorter n-gram that ends before it, -1 if it is unknown.
+    """Returns the context of every token: the index of the n-gram, one token shorter, that ends just before it; int64.
 
-    The start of a document has index `size`. The first level has a single context, the empty one, and no `nodes`.
+    Args:
+        nodes: Indices of the shorter n-grams that end at each token, int64 `[length]`, -1 for unknown ones. Empty on
+            the first level, which has a single context, the empty one.
+        length: Number of tokens.
+        size: Number of shorter n-grams, which is the context at the start of a document.
+        starts: Positions at which documents start.
     """
     if not nodes.size:
         return np.zeros(length, np.int64)
@@ -123,10 +128,10 @@ def discounts(counts: np.ndarray) -> np.ndarray:
 
 
 def _unique(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Returns what `np.unique` does: unique keys, the index of an occurrence of each, the inverse and the counts.
+    """Returns unique keys, the index of an occurrence of each, the inverse and the counts, as `np.unique` does.
 
-    `np.unique` finds the first occurrence by a stable sort. Any occurrence will do here. Where key and index fit into
-    one integer, sorting these integers, which NumPy vectorises, takes half the time of `np.argsort`.
+    `np.unique` finds the first occurrence by a stable sort. Here any occurrence is enough. If key and index fit into
+    one integer, these integers are sorted instead. NumPy vectorises that, so it takes half the time of `np.argsort`.
     """
     bits = keys.size.bit_length()
     if keys.max() < 1 << (63 - bits):

@@ -14,17 +14,17 @@ from ikelos.layers.options import check_positive
 class NgramDistribution(keras.layers.Layer):
     """Interpolated n-gram model of the next token, as a layer.
 
-    Smoothed by interpolated modified Kneser-Ney (S. F. Chen and J. Goodman, "An Empirical Study of Smoothing
-    Techniques for Language Modeling", TR-10-98, Harvard, 1998, section 4): each context gives its discounted counts,
-    and the discounted mass goes to the context that is one token shorter.
+    The model is smoothed by interpolated modified Kneser-Ney (S. F. Chen and J. Goodman, "An Empirical Study of
+    Smoothing Techniques for Language Modeling", TR-10-98, Harvard, 1998, section 4): a context contributes its
+    discounted counts and passes the discounted mass to the context that is one token shorter.
 
     The counts are non-trainable weights. `adapt` sets them, and they are saved and exported with the model.
 
     With `training=True` each prediction leaves out the occurrence that it predicts (leave-one-out). Otherwise a
     network that trains on the counted text would learn to trust these probabilities too much. The token after the end
-    of a row is unknown, so the last prediction of each row then uses contexts of at most one token.
+    of a row is unknown, so in training the last prediction of each row uses contexts of at most one token.
 
-    XLA cannot compile this layer, since the sizes of its lookups depend on the data.
+    XLA cannot compile this layer, because the sizes of its lookups depend on the data.
 
     Args:
         vocabulary_size: Number of token ids, V.
@@ -34,7 +34,7 @@ class NgramDistribution(keras.layers.Layer):
         padding_id: Token id that fills shorter rows at the end.
 
     Call arguments:
-        tokens: int `[B,T]`. Contexts do not extend to before the first token.
+        tokens: int `[B,T]`. Contexts begin at the first token of a row.
         training: Whether to leave out the occurrences that are predicted.
 
     Output shape: `[B,T,V]` float32, the probabilities of the token that follows each token.
@@ -58,7 +58,7 @@ class NgramDistribution(keras.layers.Layer):
         self.supports_jit = False
 
     def build(self, tokens_shape=None):
-        """Creates the tables, empty."""
+        """Creates empty tables."""
 
         def table(name, size, dtype="int32"):
             return self.add_weight(
@@ -106,26 +106,26 @@ class NgramDistribution(keras.layers.Layer):
             counts.append(counted[:kept])
             first.append(nodes + np.searchsorted(level.keys[:kept], np.arange(contexts) * self.vocabulary_size))
             nodes, contexts = nodes + kept, kept
-        self.following.assign(_filled(following, self.max_ngrams + 1, 0))
-        self.counts.assign(_filled(counts, self.max_ngrams + 1, 0))
-        self.first.assign(_filled(first, self.max_ngrams + 2, nodes))
+        self.following.assign(_fill_up(following, self.max_ngrams + 1, 0))
+        self.counts.assign(_fill_up(counts, self.max_ngrams + 1, 0))
+        self.first.assign(_fill_up(first, self.max_ngrams + 2, nodes))
         self.discounts.assign(rates)
         return len(levels)
 
     def call(self, tokens, training=None):
-        """Returns the probabilities `[B,T,V]` of the token that follows each of `tokens` `[B,T]`."""
+        """Returns the probabilities `[B,T,V]` of the token that follows each of `tokens [B,T]`."""
         return self.evidence(tokens, training)[0]
 
     def evidence(self, tokens, training=None):
-        """Returns the probabilities, and how far the counts of each context can be trusted.
+        """Returns the probabilities, and two measures of the reliability of each context.
 
         Args:
             tokens: int `[B,T]`.
-            training: As for the call.
+            training: As in the call.
 
         Returns:
-            Three float32 tensors: the probabilities `[B,T,V]`; and for the contexts of 0 to N - 1 tokens the total
-            count of each and the probability mass that it passes to the shorter one, both `[B,T,N]`.
+            Three float32 tensors: the probabilities, `[B,T,V]`; the total count of the contexts of 0 to N - 1 tokens,
+            `[B,T,N]`; and the probability mass that each of these passes to the shorter context, `[B,T,N]`.
         """
         tokens = tf.cast(tokens, tf.int32)
         contexts = self.contexts(tokens)
@@ -148,20 +148,20 @@ class NgramDistribution(keras.layers.Layer):
         return tf.stack(found, axis=-1)
 
     def extended(self, contexts, tokens):
-        """Returns the nodes `[B,N]` of the contexts after one more token per row, `[B]`."""
+        """Returns the nodes, int32 `[B,N]`, of the contexts after one more token per row, int32 `[B]`."""
         longer = self._child(contexts[:, :-1], tokens[:, None])
         return tf.concat([contexts[:, :1], longer], axis=1)  # the empty context stays
 
     def following_probabilities(self, contexts, next_tokens=None):
-        """Returns what `evidence` does, for given contexts.
+        """Returns the results of `evidence` for given contexts.
 
         Args:
             contexts: Nodes, int32 `[...,N]`, as `contexts` and `extended` return them.
-            next_tokens: int32 `[...]`, the tokens that follow; one occurrence of each is left out of the counts, of
-                negative ones none. None leaves out nothing.
+            next_tokens: int32 `[...]`, the tokens that follow. One occurrence of each is left out of the counts, except
+                of negative ones. None leaves out nothing.
 
         Returns:
-            Tensors `[...,V]`, `[...,N]` and `[...,N]`.
+            The probabilities `[...,V]`, total counts `[...,N]` and masses `[...,N]`, as `evidence` describes.
         """
         shape = tf.shape(contexts)[:-1]
         contexts = tf.reshape(contexts, [-1, self.order])
@@ -171,23 +171,23 @@ class NgramDistribution(keras.layers.Layer):
         longer, row, length, tokens, counts = self._children(contexts)
         unigrams = self._unigrams()
 
-        def by_context(values):
+        def sum_by_context(values):
             return tf.math.unsorted_segment_sum(values, longer, tf.size(contexts[:, 1:]))
 
-        def by_row(values):
+        def reshape_to_rows(values):
             return tf.reshape(values, [rows, self.order - 1])
 
         if next_tokens is not None:
             here = tf.cast(tokens == tf.gather(next_tokens, row), tf.float32)
             single = tf.where(next_tokens < 0, 0.0, tf.gather(unigrams[0], tf.maximum(next_tokens, 0)))
-            left_out = _left_out(tf.concat([single[:, None], by_row(by_context(here * counts))], axis=1))
+            left_out = _left_out(tf.concat([single[:, None], reshape_to_rows(sum_by_context(here * counts))], axis=1))
             counts -= here * tf.gather(tf.reshape(left_out[:, 1:], [-1]), longer)
             unigrams -= left_out[:, :1] * tf.one_hot(next_tokens, size)
         discounts = self._discounts_of(length, counts)
-        totals = by_context(counts)
-        backoff = _passed_on(totals, by_context(discounts))
-        # The probability mass that the longer contexts pass on to each.
-        left = tf.math.cumprod(by_row(backoff), axis=1, exclusive=True, reverse=True)
+        totals = sum_by_context(counts)
+        backoff = _passed_on(totals, sum_by_context(discounts))
+        # The probability mass that the longer contexts pass to each context.
+        left = tf.math.cumprod(reshape_to_rows(backoff), axis=1, exclusive=True, reverse=True)
         share = (counts - discounts) * tf.gather(tf.reshape(left, [-1]) / tf.maximum(totals, 1.0), longer)
         probabilities = tf.math.unsorted_segment_sum(share, row * size + tokens, rows * size)
 
@@ -195,20 +195,20 @@ class NgramDistribution(keras.layers.Layer):
         total = tf.reduce_sum(unigrams, axis=1, keepdims=True)
         rest = _passed_on(total, tf.reduce_sum(discounts, axis=1, keepdims=True))
         unigram = (unigrams - discounts) / tf.maximum(total, 1.0) + rest / size
-        mass = tf.reduce_prod(by_row(backoff), axis=1, keepdims=True)
+        mass = tf.reduce_prod(reshape_to_rows(backoff), axis=1, keepdims=True)
         probabilities = tf.reshape(probabilities, [rows, size]) + mass * unigram
 
-        def of_all(shortest, others):
-            found = tf.concat([tf.broadcast_to(shortest, [rows, 1]), by_row(others)], axis=1)
+        def all_lengths(shortest, others):
+            found = tf.concat([tf.broadcast_to(shortest, [rows, 1]), reshape_to_rows(others)], axis=1)
             return tf.reshape(found, tf.concat([shape, [self.order]], axis=0))
 
         probabilities = tf.reshape(probabilities, tf.concat([shape, [size]], axis=0))
-        return probabilities, of_all(total, totals), of_all(rest, backoff)
+        return probabilities, all_lengths(total, totals), all_lengths(rest, backoff)
 
     def _unigrams(self):
         """Returns the counts of all tokens, float32 `[1,V]`.
 
-        Every row has the empty context, so its children, which are all tokens, are not listed for each row.
+        All rows have the empty context, so its children, which are all tokens, are not repeated for each row.
         """
         known = slice(1, self.first.value[1])
         counts = tf.cast(self.counts.value[known], tf.float32)
@@ -221,8 +221,8 @@ class NgramDistribution(keras.layers.Layer):
             contexts: int32 `[P,N]`.
 
         Returns:
-            For each child the index of its context in `contexts[:, 1:]`, flat; the row and the length of that
-            context; the child's last token and its count.
+            Five arrays with an element for each child: the index of its context in the flattened `contexts[:, 1:]`, the
+            row and the length of this context, the child's last token, and the child's count.
         """
         flat = tf.reshape(contexts[:, 1:], [-1])
         begin, end = tf.gather(self.first.value, flat), tf.gather(self.first.value, flat + 1)
@@ -233,17 +233,17 @@ class NgramDistribution(keras.layers.Layer):
         return context, context // lengths, context % lengths + 1, tf.gather(self.following.value, nodes), counts
 
     def _discounts_of(self, length, counts):
-        """Returns the discounts of counts behind contexts of a length."""
+        """Returns the discounts of `counts` of tokens that follow contexts of `length` tokens."""
         column = tf.cast(tf.minimum(counts, 3.0), tf.int32)
         return tf.gather(tf.reshape(self.discounts.value, [-1]), length * 4 + column)
 
     @property
     def _unknown(self):
-        """A node without children: the context that the training text does not have."""
+        """Node without children, which stands for every context that does not occur in the training text."""
         return self.max_ngrams
 
     def _child(self, contexts, tokens):
-        """Returns the child of each context for one more token, by binary search; `_unknown` if there is none."""
+        """Returns the node of each context followed by a token, found by binary search; `_unknown` if there is none."""
         low, end = tf.gather(self.first.value, contexts), tf.gather(self.first.value, contexts + 1)
         high = end
         for _ in range(math.ceil(math.log2(self.vocabulary_size + 1))):
@@ -254,15 +254,15 @@ class NgramDistribution(keras.layers.Layer):
         return tf.where(found & (low < end), low, self._unknown)
 
     def compute_output_shape(self, tokens_shape):
-        """`[B,T,V]`."""
+        """Returns `[B,T,V]`."""
         return (*tokens_shape, self.vocabulary_size)
 
     def compute_output_spec(self, tokens, training=None):
-        """Returns the output's shape, and float32 under every policy."""
+        """Returns the shape of the output, and float32 as its dtype under every policy."""
         return keras.KerasTensor(self.compute_output_shape(tokens.shape), dtype="float32")
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "vocabulary_size": self.vocabulary_size,
@@ -273,7 +273,7 @@ class NgramDistribution(keras.layers.Layer):
 
 
 def _left_out(own):
-    """Returns how much smaller the counts of an n-gram of each length, `own` `[P,N]`, are without one occurrence.
+    """Returns the decrease, `[P,N]`, of the counts `own [P,N]` of n-grams of each length without one occurrence.
 
     The longest n-gram loses one. The count of a shorter one is the number of distinct tokens that precede it, so it
     loses one only if the longer n-gram has no other occurrence. Where the longer n-gram begins before the window, it
@@ -287,11 +287,12 @@ def _left_out(own):
 
 
 def _passed_on(totals, discounted):
-    """Returns the share of the total count of contexts that discounts pass to shorter ones; 1 without any counts."""
+    """Returns the share of the total counts of contexts that discounts pass to shorter contexts; 1 where a total is
+    0."""
     return tf.where(totals > 0, discounted / tf.maximum(totals, 1.0), 1.0)
 
 
-def _filled(parts, size, value):
-    """Returns the joined parts as int32 `[size]`, followed by `value`."""
+def _fill_up(parts, size, value):
+    """Returns the concatenated parts, filled up with `value`, as int32 `[size]`."""
     joined = np.concatenate(parts)
     return np.concatenate([joined, np.full(size - joined.size, value)]).astype(np.int32)

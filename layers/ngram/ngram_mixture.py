@@ -10,18 +10,18 @@ from ikelos.layers.ngram.suffix_copy import SuffixCopy
 from ikelos.layers.options import check_positive
 
 _RARE = 5.0
-"""The network's input ignores tokens to which the n-gram model gives less than `exp(-5)`."""
+"""The network's input ignores tokens to which the n-gram model gives a probability below `exp(-5)`."""
 _SOURCES = (1.0, 0.0, -1.0)
 """Initial logits of the weights of network, n-grams and copies."""
 
 
 class Evidence(NamedTuple):
-    """What n-grams and repetitions predict at each position.
+    """Predictions of n-grams and of repetitions at each position.
 
     Attributes:
         ngrams: Probabilities by `ikelos.layers.NgramDistribution`, float32 `[B,T,V]`.
         copies: Probabilities by `ikelos.layers.SuffixCopy`, float32 `[B,T,V]`.
-        features: Input of the network that describes both, float32 `[B,T,F]`.
+        features: Description of both predictions, an input of the network, float32 `[B,T,F]`.
     """
 
     ngrams: tf.Tensor
@@ -51,13 +51,13 @@ class NgramMixture(keras.layers.Layer):
 
     Call arguments:
         tokens: int `[B,T]`.
-        training: Whether the n-grams leave out the occurrences that they predict.
+        training: Whether the n-gram model leaves out the occurrences that it predicts.
 
-    Output shape: `[B,T,D]`, to be added to the network's token embeddings; what `embed` returns.
+    Output shape: `[B,T,D]`, the result of `embed`, to be added to the network's token embeddings.
 
     Example:
 
-    The network here is a single layer that sees the last token alone:
+    The network in this example is a single layer that sees only the last token:
 
     >>> mixture = NgramMixture(vocabulary_size=5, size=8, order=3, max_ngrams=100, longest_match=4, window=16)
     >>> mixture.adapt([[1, 2, 3, 1, 2, 3, 1, 2, 3, 4]])
@@ -102,30 +102,30 @@ class NgramMixture(keras.layers.Layer):
         self.gates.build((None, None, self.size))
 
     def adapt(self, documents):
-        """Counts the n-grams of the training text; see `NgramDistribution.adapt`."""
+        """Counts the n-grams of the training text, as `NgramDistribution.adapt` describes."""
         if not self.built:
             self.build()
         return self.ngrams.adapt(documents)
 
     def call(self, tokens, training=None):
-        """Returns the input of the network, `[B,T,D]`, for `tokens` `[B,T]`."""
+        """Returns the input of the network, `[B,T,D]`, for `tokens [B,T]`."""
         return self.embed(self.evidence(tokens, training))
 
     def evidence(self, tokens, training=None):
-        """Returns the `Evidence` at each of `tokens` `[B,T]`."""
+        """Returns the `Evidence` at each of `tokens [B,T]`."""
         return self._evidence(self.ngrams.evidence(tokens, training), self.copies.evidence(tokens))
 
     def embed(self, evidence):
-        """Returns the input of the network, `[B,T,D]`."""
+        """Returns the input of the network, `[B,T,D]`, for the `Evidence`."""
         return self.input_embedding(evidence.features)
 
     def mix(self, logits, hidden, evidence):
         """Returns the log-probabilities of the mixture, float32 `[...,V]`.
 
         Args:
-            logits: The network's, float32 `[...,V]`.
+            logits: Logits of the network, float32 `[...,V]`.
             hidden: The hidden states from which the logits were computed, `[...,D]`.
-            evidence: At the same positions.
+            evidence: The `Evidence` at the same positions.
         """
         gates = self.gates(hidden)
         logits += (1.0 + gates[..., :1]) * tf.math.log(evidence.ngrams)
@@ -135,13 +135,14 @@ class NgramMixture(keras.layers.Layer):
         return tf.math.log(network * tf.nn.softmax(logits) + ngrams * evidence.ngrams + copies * evidence.copies)
 
     def start(self, tokens, lengths, capacity):
-        """Returns the state after the prompts, to `advance` from; for the arguments see `SuffixCopy.start`."""
+        """Returns the state after the prompts, to `advance` from; the arguments are those of `SuffixCopy.start`."""
         contexts = self.ngrams.contexts(tf.cast(tokens, tf.int32))
         contexts = tf.gather(contexts, lengths - 1, axis=1, batch_dims=1)
         return contexts, self.copies.start(tokens, lengths, capacity)
 
     def advance(self, tokens, state):
-        """Reads one more token per row, int32 `[B]`; returns the evidence there, with T = 1, and the new state."""
+        """Reads one more token per row, int32 `[B]`; returns the `Evidence` at this token, with T = 1, and the new
+        state."""
         contexts, copying = state
         contexts = self.ngrams.extended(contexts, tokens)
         copied, copying = self.copies.advance(tokens, copying)
@@ -160,15 +161,15 @@ class NgramMixture(keras.layers.Layer):
         return Evidence(tf.stop_gradient(ngrams), copies, tf.concat(features, axis=-1))
 
     def compute_output_shape(self, tokens_shape):
-        """`[B,T,D]`."""
+        """Returns `[B,T,D]`."""
         return (*tokens_shape, self.size)
 
     def compute_output_spec(self, tokens, training=None):
-        """Returns the output's shape and the policy's compute dtype."""
+        """Returns the shape of the output, and the policy's compute dtype."""
         return keras.KerasTensor(self.compute_output_shape(tokens.shape), dtype=self.compute_dtype)
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "vocabulary_size": self.vocabulary_size,

@@ -8,18 +8,18 @@ from ikelos.layers.options import check_positive
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class SuffixCopy(keras.layers.Layer):
-    """Predicts that what followed the last tokens before will follow them again.
+    """Predicts that the token that followed the last tokens earlier in the text follows them again.
 
-    Each earlier position votes for the token that followed it. Its vote has a learned weight for each number of tokens,
-    up to `longest`, that the text before it has in common with the end of the text; without a common token it does not
-    vote. The votes are divided by their sum plus 1, so that in a text without repetitions all probabilities are 0.
-    This is a cache of the recent text (Grave et al. 2017, "Improving Neural Language Models with a Continuous Cache",
-    section 3) that compares tokens instead of hidden states, as PPM does (Cleary and Witten 1984, "Data Compression
-    Using Adaptive Coding and Partial String Matching", section II).
+    Each earlier position votes for the token that followed it. The weight of the vote is learned for each length of the
+    match, up to `longest`: the number of tokens in which the texts that end at this position and at the current one
+    agree. Positions without a match do not vote. The votes are divided by their sum plus 1, so that in a text without
+    repetitions all probabilities are 0. The layer is a cache of the recent text (Grave et al. 2017, "Improving Neural
+    Language Models with a Continuous Cache", section 3) that compares tokens instead of hidden states, as PPM does
+    (Cleary and Witten 1984, "Data Compression Using Adaptive Coding and Partial String Matching", section II).
 
     Args:
         vocabulary_size: Number of token ids, V.
-        longest: Number of tokens up to which the weight depends on the length of a match.
+        longest: Length of a match, in tokens, beyond which the weight no longer depends on the length.
         window: Number of last positions that are considered, including the current one.
 
     Call arguments:
@@ -52,7 +52,7 @@ class SuffixCopy(keras.layers.Layer):
         )
 
     def call(self, tokens):
-        """Returns the probabilities `[B,T,V]` of the token that follows each of `tokens` `[B,T]`."""
+        """Returns the probabilities `[B,T,V]` of the token that follows each of `tokens [B,T]`."""
         return self.evidence(tokens)[0]
 
     def evidence(self, tokens):
@@ -74,10 +74,10 @@ class SuffixCopy(keras.layers.Layer):
         return tf.pad(tokens, room), tf.pad(matches, room), lengths - 1
 
     def advance(self, tokens, state):
-        """Reads one more token a row, int32 `[B]`.
+        """Reads one more token per row, int32 `[B]`.
 
         Returns:
-            What `evidence` returns for the new position, `[B,1,V]` and `[B,1]`; and the new state.
+            The results of `evidence` for the new position, `[B,1,V]` and `[B,1]`, and the new state.
         """
         text, matches, last = state
         places = tf.range(tf.shape(text)[1])
@@ -89,9 +89,10 @@ class SuffixCopy(keras.layers.Layer):
         return self._vote(matches[:, None], last[:, None], text), (text, matches, last)
 
     def _matches(self, tokens):
-        """Returns the length of the match between each position of `tokens` `[B,T]` and each earlier one, `[B,T,T]`.
+        """Returns the length of the match between each position of `tokens [B,T]` and each earlier one, int32
+        `[B,T,T]`.
 
-        It is the number of tokens, at most `longest`, in which the texts that end at the two positions agree.
+        The length is the number of tokens, at most `longest`, in which the texts that end at the two positions agree.
         """
         places = tf.range(tf.shape(tokens)[1])
         equal = (tokens[:, :, None] == tokens[:, None, :]) & (places[:, None] > places)
@@ -102,9 +103,12 @@ class SuffixCopy(keras.layers.Layer):
         return lengths
 
     def _vote(self, matches, places, tokens):
-        """Returns what `evidence` does, for the positions `places` `[...,T]` of `tokens` `[B,S]`.
+        """Returns the results of `evidence` for some positions.
 
-        `matches` are the lengths of their matches, int32 `[B,T,S]`.
+        Args:
+            matches: Lengths of the matches of these positions with all positions, int32 `[B,T,S]`, as in `_matches`.
+            places: The positions, int32 `[T]` or `[B,T]`.
+            tokens: int32 `[B,S]`.
         """
         matches = tf.where(places[..., None] - tf.range(tf.shape(tokens)[1]) < self.window, matches, 0)
         weights = tf.concat([[0.0], tf.exp(tf.cast(self.log_weights.value, tf.float32))], axis=0)
@@ -114,15 +118,15 @@ class SuffixCopy(keras.layers.Layer):
         return votes @ next_tokens / total, tf.reduce_max(matches, axis=-1)
 
     def compute_output_shape(self, tokens_shape):
-        """`[B,T,V]`."""
+        """Returns `[B,T,V]`."""
         return (*tokens_shape, self.vocabulary_size)
 
     def compute_output_spec(self, tokens):
-        """Returns the output's shape, and float32 under every policy."""
+        """Returns the shape of the output, and float32 as its dtype under every policy."""
         return keras.KerasTensor(self.compute_output_shape(tokens.shape), dtype="float32")
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "vocabulary_size": self.vocabulary_size,

@@ -10,13 +10,13 @@ from ikelos.layers.drop_in import drop_in
 class FusedRMSNormalization(keras.layers.RMSNormalization):
     """`keras.layers.RMSNormalization` on `ikelos.kernels.rms_norm` (Zhang & Sennrich 2019, equation 4).
 
-    Arguments, weights and weight files are those of the stock layer. Normalisation over axes other than the last one
-    runs the stock layer's own code. The outputs have the Keras mask of the inputs. The stock layer drops the mask, with
-    a warning, and so does a stock layer that `ikelos.layers.convert` has replaced by this one.
+    Arguments, weights and weight files are those of the stock layer. For axes other than the last one, the
+    code of the stock layer runs. The outputs have the Keras mask of the inputs. The stock layer drops the mask, with a
+    warning, and so does a stock layer that `ikelos.layers.convert` has replaced by this one.
 
     Args:
-        axis: The axis to normalise over, or a list of axes.
-        epsilon: Added to the mean square.
+        axis: Axis to normalise over, or a list of axes.
+        epsilon: Number added to the mean square.
 
     Input and output shape: `[..., D]`.
 
@@ -34,5 +34,5 @@ class FusedRMSNormalization(keras.layers.RMSNormalization):
         return kernels.rms_norm(x, self.scale, epsilon=self.epsilon)
 
     def compute_mask(self, inputs, previous_mask):
-        """Returns the mask of the inputs, because later layers, such as a Transformer's attention, need it."""
+        """Returns the mask of the inputs, because later layers, such as a Transformer's attention, need the mask."""
         return previous_mask

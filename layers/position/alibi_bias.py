@@ -1,4 +1,4 @@
-"""`AlibiBias`: a penalty on the distance of query and key."""
+"""`AlibiBias`: a penalty on the distance between query and key."""
 
 import math
 
@@ -11,11 +11,11 @@ from ikelos.layers.position.positions import bias_shape, distances
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class AlibiBias(keras.layers.Layer):
-    """Attention bias that is minus the head's slope times the distance of query and key (Press et al. 2022, section 3).
+    """Attention bias: minus the head's slope times the distance between query and key (Press et al. 2022, section 3).
 
     If N is a power of two, the slopes of the N heads are `2 ** (-8 n / N)` for n from 1 to N. For other N they are, as
     in the authors' code, the slopes for the largest power of two below N, followed by every second slope for twice that
-    power. They are not learned. Keys ahead of the query are penalised like those behind it.
+    power. Slopes are not learned. Keys ahead of the query are penalised like those behind it.
 
     `ikelos.kernels.attention(alibi_slopes=layer.slopes())` has the same effect without an array of all pairs, in
     float32. For other implementations of attention, call the layer.
@@ -30,7 +30,7 @@ class AlibiBias(keras.layers.Layer):
     Output shape: `[1,N,T,S]`, or `[B,N,T,S]` if positions have a batch axis; to be added to the scaled logits.
 
     Raises:
-        ValueError: If `num_heads` is below 1 or positions are not integers.
+        ValueError: If `num_heads` is below 1, positions are not integers, or a shape is not as above.
 
     Example:
 
@@ -46,7 +46,7 @@ class AlibiBias(keras.layers.Layer):
         if num_heads < 1:
             raise ValueError(f"`num_heads` must be at least 1. Received: num_heads={num_heads}")
         self.num_heads = num_heads
-        # There is nothing to build, but Keras would warn of an unbuilt layer if only its slopes are used.
+        # There is nothing to build, but Keras would warn about an unbuilt layer if only its slopes are used.
         self.built = True
 
     def slopes(self):
@@ -57,8 +57,8 @@ class AlibiBias(keras.layers.Layer):
         return tf.constant([2.0**-e for e in (exponents + between)[: self.num_heads]], tf.float32)
 
     def call(self, query_positions, key_positions):
-        """Returns the bias for `query_positions` and `key_positions`."""
-        # Half precision is only for the result: in bfloat16 the distances 257 and 258 are equal.
+        """Returns the bias for each pair of query and key positions."""
+        # Only the result has half precision, because the distances 257 and 258 are equal in bfloat16.
         dtype = arithmetic(tf.as_dtype(self.compute_dtype))
         away = tf.cast(tf.abs(distances(query_positions, key_positions)), dtype)
         bias = -tf.cast(self.slopes(), dtype)[:, None, None] * away[:, None]

@@ -9,7 +9,7 @@ from ikelos.layers.position.positions import check_axes, positions_of
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class LearnedPositionEmbedding(keras.layers.Layer):
-    """Adds a learned vector for its position to each token (Gehring et al. 2017, section 3.1).
+    """Adds a learned vector of the position to each token (Gehring et al. 2017, section 3.1).
 
     Args:
         max_length: Number of positions that have a vector.
@@ -24,8 +24,8 @@ class LearnedPositionEmbedding(keras.layers.Layer):
     Raises:
         ValueError: If `max_length` is below 1, T is known to be above it and `positions` is None, `positions` are not
             integers, or a shape is not as above.
-        tf.errors.InvalidArgumentError: If a position has no vector, with TensorFlow's CPU kernels. Compiled by XLA it
-            gets the vector of the nearest position, on a GPU zeros.
+        tf.errors.InvalidArgumentError: If a position has no vector, with TensorFlow's CPU kernels. Compiled by XLA,
+            such a position gets the vector of the nearest one, on a GPU zeros.
 
     Example:
 

@@ -10,7 +10,8 @@ def integer_positions(name: str, positions) -> tf.Tensor:
     """Returns `positions` as a tensor.
 
     Raises:
-        ValueError: If they are not integers, or neither of shape `[T]` nor `[B,T]`.
+        ValueError: If the positions are not integers, or neither of shape `[T]` nor `[B,T]`; `name` is their name in
+            the message.
     """
     positions = tf.convert_to_tensor(positions)
     # Keras casts floating inputs to the dtype of the policy, and in bfloat16 the positions 257 and 258 are equal.
@@ -34,11 +35,11 @@ def check_axes(inputs: tf.Tensor, axes: str) -> None:
 
 
 def positions_of(inputs: tf.Tensor, positions) -> tf.Tensor:
-    """Returns the positions of the steps of `inputs [B,T,...]` as a tensor, `[T]` or `[B,T]`; 0 to T-1 if None.
+    """Returns the positions of the steps of `inputs [B,T,...]` as a tensor, `[T]` or `[B,T]`; 0 to T-1 for None.
 
     Raises:
-        ValueError: If they are not integers or are known to have another shape.
-        tf.errors.InvalidArgumentError: If they turn out to have another shape when the graph runs.
+        ValueError: If positions are not integers or are known to have another shape.
+        tf.errors.InvalidArgumentError: When the graph runs, if the shape turns out to be another.
     """
     if positions is None:
         return tf.range(tf.shape(inputs)[1])
@@ -50,7 +51,8 @@ def positions_of(inputs: tf.Tensor, positions) -> tf.Tensor:
             f"Received: positions.shape={positions.shape}"
         )
     if None not in (steps, positions.shape[-1]):
-        # Another number of rows fails without a check, which would take a tenth of the time of each decoded token.
+        # A wrong number of rows raises an error later. A check here would take a tenth of the time of each decoded
+        # token.
         return positions
     # Without a check, a single position would be broadcast to any number of steps.
     rows = [tf.where(tf.equal(size, 1), 1, sizes(inputs)[0]) for size in sizes(positions)[:-1]]
@@ -62,11 +64,15 @@ def positions_of(inputs: tf.Tensor, positions) -> tf.Tensor:
 
 
 def distances(query_positions, key_positions) -> tf.Tensor:
-    """Returns how far each key is ahead of each query, int32 `[1,T,S]` or `[B,T,S]`, negative for keys behind it.
+    """Returns the distance of each key ahead of each query, int32 `[1,T,S]` or `[B,T,S]`; it is negative behind the
+    query.
 
     Args:
         query_positions: int `[T]` or `[B,T]`.
         key_positions: int `[S]` or `[B,S]`.
+
+    Raises:
+        ValueError: If positions are not integers, a shape is not as above, or the batch sizes differ.
     """
     query_positions = tf.cast(integer_positions("query_positions", query_positions), tf.int32)
     key_positions = tf.cast(integer_positions("key_positions", key_positions), tf.int32)
@@ -86,10 +92,12 @@ def bias_shape(query_positions_shape, key_positions_shape, num_heads: int) -> tu
 
 
 def _rows(*shapes) -> list[int | None]:
-    """Returns B of each shape `[B,T]`, except for shapes `[T]` and `[1,T]`, which fit any batch."""
+    """Returns B of each shape `[B,T]`; leaves out shapes `[T]` and `[1,T]`, which fit any batch."""
     return [shape[0] for shape in shapes if len(shape) == 2 and shape[0] != 1]
 
 
 def wave_angles(positions: tf.Tensor, frequencies, dtype: tf.DType) -> tf.Tensor:
-    """Returns `positions` times `frequencies [F]`, `[T,F]` or `[B,T,F]`, in float32 if `dtype` is half precision."""
+    """Returns `positions`, `[T]` or `[B,T]`, times `frequencies [F]`: angles `[T,F]` or `[B,T,F]`.
+
+    They are in float32, or in float64 if `dtype` is float64."""
     return tf.cast(positions, arithmetic(dtype))[..., None] * tf.constant(frequencies, arithmetic(dtype))

@@ -19,9 +19,9 @@ class RelativePositionBias(keras.layers.Layer):
     Args:
         num_heads: Number of query heads, N.
         num_buckets: Number of buckets; even and at least 4 with `bidirectional`, otherwise at least 2.
-        max_distance: Distance from which all share the last bucket. It must be larger than the number of buckets with a
-            single distance, which is a quarter of `num_buckets` with `bidirectional` and otherwise half of it.
-        bidirectional: Whether keys ahead have their own buckets; False for decoders, which see no keys ahead.
+        max_distance: Distance from which all distances share the last bucket. It must be larger than the number of
+            buckets with a single distance: a quarter of `num_buckets` with `bidirectional`, otherwise half of it.
+        bidirectional: Whether keys ahead have separate buckets; False for decoders, which see no keys ahead.
         embeddings_initializer: Initializer of the learned values, `[num_buckets, N]`.
 
     Call arguments:
@@ -31,7 +31,7 @@ class RelativePositionBias(keras.layers.Layer):
     Output shape: `[1,N,T,S]`, or `[B,N,T,S]` if positions have a batch axis; to be added to the scaled logits.
 
     Raises:
-        ValueError: If a number is out of range or positions are not integers.
+        ValueError: If a number is out of range, positions are not integers, or a shape is not as above.
 
     Example:
 
@@ -83,8 +83,8 @@ class RelativePositionBias(keras.layers.Layer):
         table = list(range(single))
         step = 0
         for distance in range(single, self.max_distance + 1):
-            # While (distance / single) ** growing >= (max_distance / single) ** (step + 1). In integers, because with
-            # logarithms, rounding would decide the bucket of distances at a boundary.
+            # The condition is (distance / single) ** growing >= (max_distance / single) ** (step + 1), but in integers:
+            # with logarithms, rounding would decide the bucket of distances at a boundary.
             while step < growing - 1 and (
                 distance**growing >= self.max_distance ** (step + 1) * single ** (growing - step - 1)
             ):
@@ -110,7 +110,7 @@ class RelativePositionBias(keras.layers.Layer):
         return buckets + tf.where(ahead > 0, self._per_direction, 0) if self.bidirectional else buckets
 
     def call(self, query_positions, key_positions):
-        """Returns the bias for `query_positions` and `key_positions`."""
+        """Returns the bias for each pair of query and key positions."""
         rows = tf.gather(self.embeddings.value, self.buckets(query_positions, key_positions))
         return tf.transpose(tf.cast(rows, self.compute_dtype), [0, 3, 1, 2])
 

@@ -12,15 +12,15 @@ class RotaryEmbedding(keras.layers.Layer):
     """Rotates pairs of features by an angle proportional to the position (Su et al. 2021, section 3.4.2).
 
     Feature `i` of a head is paired with `i + H/2`, and the pair is rotated by `position * max_wavelength ** (-2 i / H)`
-    radians. The product of a rotated query and a rotated key depends only on the distance of their positions.
+    radians. The product of a rotated query and a rotated key depends on positions only through their distance.
 
     With a `scaling`, a model trained on positions up to L can read texts of up to `factor * L`, and reads them well
-    after some further training. It is a dictionary with a `kind` and the options of this kind:
+    after some further training. A scaling is a dictionary with a `kind` and the options of this kind:
 
     - `{"kind": "linear", "factor": s}`: all pairs rotate s times slower, so that longer texts fit into the range of
       trained positions (Chen et al. 2023, section 2.3).
     - `{"kind": "ntk", "factor": s}`: a larger `max_wavelength`, with which the last pair rotates s times slower and the
-      first one at the same speed (Peng et al. 2023, "NTK-aware" interpolation).
+      first pair at the same speed (Peng et al. 2023, "NTK-aware" interpolation).
     - `{"kind": "yarn", "factor": s, "original_length": L, "low_rotations": 1.0, "high_rotations": 32.0}`: pairs with
       fewer than `low_rotations` rotations within L rotate s times slower, and those with more than `high_rotations` at
       the same speed. Between them the speed is interpolated linearly in the number of rotations. Queries and keys are
@@ -31,7 +31,7 @@ class RotaryEmbedding(keras.layers.Layer):
       Grattafiori et al. 2024, where the options are called `low_freq_factor` and `high_freq_factor`).
 
     Args:
-        max_wavelength: Limit of the wavelengths, divided by 2 pi, towards the last pair; 1 at the first pair.
+        max_wavelength: Upper limit of the wavelengths of the pairs, divided by 2 pi. The first pair has 1.
         scaling: A dictionary as above, or None. `factor` is at least 1; the numbers of rotations may be left out.
 
     Call arguments:

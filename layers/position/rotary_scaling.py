@@ -66,7 +66,7 @@ def frequencies(size: int, max_wavelength: float, scaling: dict | None) -> np.nd
 
 
 def magnitude(scaling: dict | None) -> float:
-    """Returns the factor of queries and keys, the square root of the inverse of YaRN's temperature."""
+    """Returns the factor by which queries and keys are multiplied: the square root of 1 over YaRN's temperature."""
     if scaling is None or scaling["kind"] != "yarn":
         return 1.0
     return 0.1 * math.log(scaling["factor"]) + 1

@@ -9,13 +9,13 @@ from ikelos.layers.position.positions import check_axes, positions_of, wave_angl
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class SinusoidalPositionEmbedding(keras.layers.Layer):
-    """Adds sines and cosines of its position to each token (Vaswani et al. 2017, section 3.5).
+    """Adds sines and cosines of the position to each token (Vaswani et al. 2017, section 3.5).
 
     Feature `2 i` is increased by `sin(position * max_wavelength ** (-2 i / D))`, and feature `2 i + 1` by the cosine of
     the same angle. Nothing is learned, and every position has an embedding.
 
     Args:
-        max_wavelength: Limit of the wavelengths, divided by 2 pi, towards the last features; 1 at the first one.
+        max_wavelength: Upper limit of the wavelengths of the features, divided by 2 pi. The first feature has 1.
 
     Call arguments:
         inputs: `[B,T,D]`, D even.

@@ -11,7 +11,7 @@ STOCK_CELLS = {"lstm": keras.layers.LSTMCell, "gru": keras.layers.GRUCell}
 
 
 def layer_fits(layer, op_name, mask, training):
-    """Returns whether the op can compute a call of a Keras LSTM or GRU; otherwise the stock layer's own code must
+    """Returns whether the op can compute a call of a Keras LSTM or GRU; otherwise the code of the stock layer must
     run."""
     return (
         # The op replaces the calls of the cell.
@@ -28,8 +28,8 @@ def layer_fits(layer, op_name, mask, training):
 
 def step_fits(cell, op_name, inputs, training):
     """Returns whether the op should compute one step `[B,D]` of a Keras LSTMCell or GRUCell."""
-    # For a single step, the stock cell's own code is faster than the reference, which loops over steps, and than the
-    # op's gradient, which prepares the weights at each step and took up to 3 times as long within keras.layers.RNN.
+    # The stock cell is faster than the reference, which loops over steps. It is also faster than the op's gradient,
+    # which prepares the weights at each step and took up to 3 times as long within keras.layers.RNN.
     return (
         not training
         and len(inputs.shape) == 2
@@ -39,11 +39,11 @@ def step_fits(cell, op_name, inputs, training):
 
 
 def layer_arguments(layer, sequences, hidden, mask, training):
-    """Returns the op's arguments by name, except for the initial state, if `layer_fits`."""
+    """Returns the op's arguments by name, except for the initial state, for a call that `layer_fits` accepts."""
     cell = layer.cell
     if mask is not None:
         mask = _by_row(mask, sequences)
-        # Masked steps have the weight 0 and may be NaN, but 0 times NaN is NaN.
+        # Masked steps may be NaN. They have the weight 0, but 0 times NaN is NaN.
         sequences = tf.where(mask[:, :, None], sequences, tf.zeros([], sequences.dtype))
     if training and _drops(cell.dropout):
         # As in the stock cell, one mask for all steps.
@@ -52,7 +52,7 @@ def layer_arguments(layer, sequences, hidden, mask, training):
     if training and _drops(cell.recurrent_dropout):
         # One mask for each gate.
         dropped = keras.ops.stack(cell.get_recurrent_dropout_mask(hidden), axis=1)
-        dropped = of_rows(keras.ops.cast(dropped, cell.compute_dtype), sequences)
+        dropped = broadcast_to_batch(keras.ops.cast(dropped, cell.compute_dtype), sequences)
     return {
         **_inputs_and_weights(cell, sequences),
         "mask": mask,
@@ -64,20 +64,22 @@ def layer_arguments(layer, sequences, hidden, mask, training):
 
 
 def step_arguments(cell, inputs):
-    """Returns the op's arguments by name, except for the state, for one step `[B,D]`, if `step_fits`."""
+    """Returns the op's arguments by name, except for the state, for a step `[B,D]` that `step_fits` accepts."""
     return {**_inputs_and_weights(cell, keras.ops.expand_dims(inputs, 1)), "save_for_gradient": False}
 
 
 def layer_results(outputs, states, mask):
     """Returns the last output, the outputs and the states, as `keras.layers.RNN.call` expects them."""
-    # With a mask, the last output of a row may differ from its state: it is 0 if no step is valid.
+    # With a mask, the last output of a row may differ from its state, for example if no step is valid.
     return states[0] if mask is None else outputs[:, -1], outputs, list(states)
 
 
-def of_rows(x, inputs):
-    """Returns `x`, of shape `[B,...]` or `[1,...]`, broadcast to the rows of `inputs [B,...]`."""
+def broadcast_to_batch(x, inputs):
+    """Returns `x [B,...]`, where an `x` of shape `[1,...]` is repeated for each row of `inputs [B,...]`.
+
+    The op raises an error for any other known number of rows.
+    """
     batch = inputs.shape[0]
-    # The op raises an error for another number of rows, and names the argument.
     if x.shape[0] == 1 != batch or None in (x.shape[0], batch):
         x = tf.broadcast_to(x, [sizes(inputs)[0], *sizes(x)[1:]])
     return x
@@ -92,7 +94,7 @@ def _is_of_steps(mask):
 def _by_row(mask, sequences):
     """Returns a mask of shape `[B,T]`, `[1,T]`, `[B,T,1]` or `[1,T,1]` as boolean `[B,T]`."""
     mask = keras.ops.cast(mask, "bool")
-    return of_rows(mask[:, :, 0] if len(mask.shape) == 3 else mask, sequences)
+    return broadcast_to_batch(mask[:, :, 0] if len(mask.shape) == 3 else mask, sequences)
 
 
 def _inputs_and_weights(cell, sequences):
@@ -110,12 +112,12 @@ def _has_the_gates_functions(cell):
 
 
 def _drops(rate):
-    """Returns whether the stock cells drop anything at a rate; at 1 they drop nothing."""
+    """Returns whether the stock cells drop anything at a dropout rate; at 1 they drop nothing."""
     return 0 < rate < 1
 
 
 def _left_to_cudnn(op_name, dtype):
-    """Returns whether there is a GPU and the op would run its reference without a request for it."""
+    """Returns whether there is a GPU and the op would run its reference, without having been asked to."""
     choice = kernels.explain(op_name, dtype)
     # A request for the reference, as in an export, asks for stock operations that run everywhere. The caller excludes
     # masks, because cuDNN outputs 0 at masked steps instead of the last output.

@@ -13,8 +13,8 @@ class FusedGRU(keras.layers.GRU):
     (Cho et al. 2014, https://arxiv.org/abs/1406.1078).
 
     Arguments, weights, weight files, masks, states and results are those of the stock layer, and each accepts the
-    other's config. The stock layer's own code runs for activations other than tanh and sigmoid, `unroll=True`,
-    `use_cudnn=True`, `dropout` in training with `implementation=1`, which `recurrent_dropout` implies, and a `cell`
+    other's config. The code of the stock layer runs for activations other than tanh and sigmoid, `unroll=True`,
+    `use_cudnn=True`, `dropout` in training with `implementation=1` (which `recurrent_dropout` implies), and a `cell`
     whose `call` is not that of the stock cell.
 
     With `use_cudnn="auto"` on a machine with a GPU, sequences without a mask run in the stock layer too, which passes
@@ -24,8 +24,8 @@ class FusedGRU(keras.layers.GRU):
     NaN or infinity at a masked step affects no other step and no gradient; in the stock layer it spreads to the
     gradients.
 
-    To be faster, the native kernel saves nothing for the gradient unless `training=True`. A gradient is still correct
-    then, but processes the sequence once more.
+    To be faster, the native kernel saves nothing for the gradient unless `training=True`. Without `training=True` the
+    gradient is still correct, but processes the sequence once more.
 
     `ikelos.layers.convert` replaces the stock layers of a model by fused ones, and back. `FusedGRUCell` computes single
     steps.
@@ -49,7 +49,7 @@ class FusedGRU(keras.layers.GRU):
             return super().inner_loop(sequences, initial_state, mask, training=training)
         outputs, hidden = kernels.gru(
             **fused.layer_arguments(self, sequences, initial_state[0], mask, training),
-            initial_state=fused.of_rows(initial_state[0], sequences),
+            initial_state=fused.broadcast_to_batch(initial_state[0], sequences),
             reset_after=self.reset_after,
         )
         return fused.layer_results(outputs, [hidden], mask)

@@ -14,9 +14,9 @@ class FusedGRUCell(keras.layers.GRUCell):
 
     Whole sequences are faster in `FusedGRU`, whose `cell` has the same weights in the same order.
 
-    Arguments, weights, weight files, states and results are those of the stock cell. The stock cell's own code runs in
-    training, without a native kernel, and for activations other than tanh and sigmoid. The op makes eager steps faster;
-    in a `tf.function` a step takes about as long as in the stock cell.
+    Arguments, weights, weight files, states and results are those of the stock cell. The code of the stock cell runs in
+    training, if there is no native kernel, and if the activations are not tanh and sigmoid. The op makes eager steps
+    faster; in a `tf.function` a step takes about as long as in the stock cell.
 
     Input shape: `[B,D]`, and the hidden state `[B,U]`, alone or in a list.
 
@@ -36,7 +36,7 @@ class FusedGRUCell(keras.layers.GRUCell):
         if not fused.step_fits(self, "gru", inputs, training):
             return super().call(inputs, states, training=training)
         in_list = isinstance(states, list | tuple)
-        before = fused.of_rows(states[0] if in_list else states, inputs)
+        before = fused.broadcast_to_batch(states[0] if in_list else states, inputs)
         _, hidden = kernels.gru(
             **fused.step_arguments(self, inputs), initial_state=before, reset_after=self.reset_after
         )

@@ -13,8 +13,8 @@ class FusedLSTM(keras.layers.LSTM):
     Schmidhuber 1997, with the forget gate of Gers et al. 2000).
 
     Arguments, weights, weight files, masks, states and results are those of the stock layer, and each accepts the
-    other's config. The stock layer's own code runs for activations other than tanh and sigmoid, `unroll=True`,
-    `use_cudnn=True`, `dropout` in training with `implementation=1`, which `recurrent_dropout` implies, and a `cell`
+    other's config. The code of the stock layer runs for activations other than tanh and sigmoid, `unroll=True`,
+    `use_cudnn=True`, `dropout` in training with `implementation=1` (which `recurrent_dropout` implies), and a `cell`
     whose `call` is not that of the stock cell.
 
     With `use_cudnn="auto"` on a machine with a GPU, sequences without a mask run in the stock layer too, which passes
@@ -24,8 +24,8 @@ class FusedLSTM(keras.layers.LSTM):
     NaN or infinity at a masked step affects no other step and no gradient; in the stock layer it spreads to the
     gradients.
 
-    To be faster, the native kernel saves nothing for the gradient unless `training=True`. A gradient is still correct
-    then, but processes the sequence once more.
+    To be faster, the native kernel saves nothing for the gradient unless `training=True`. Without `training=True` the
+    gradient is still correct, but processes the sequence once more.
 
     `ikelos.layers.convert` replaces the stock layers of a model by fused ones, and back. `FusedLSTMCell` computes
     single steps.
@@ -49,7 +49,7 @@ class FusedLSTM(keras.layers.LSTM):
             return super().inner_loop(sequences, initial_state, mask, training=training)
         outputs, states = kernels.lstm(
             **fused.layer_arguments(self, sequences, initial_state[0], mask, training),
-            initial_state=tuple(fused.of_rows(state, sequences) for state in initial_state),
+            initial_state=tuple(fused.broadcast_to_batch(state, sequences) for state in initial_state),
         )
         return fused.layer_results(outputs, states, mask)
 

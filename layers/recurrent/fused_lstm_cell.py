@@ -14,9 +14,9 @@ class FusedLSTMCell(keras.layers.LSTMCell):
 
     Whole sequences are faster in `FusedLSTM`, whose `cell` has the same weights in the same order.
 
-    Arguments, weights, weight files, states and results are those of the stock cell. The stock cell's own code runs in
-    training, without a native kernel, and for activations other than tanh and sigmoid. The op makes eager steps faster;
-    in a `tf.function` a step takes about as long as in the stock cell.
+    Arguments, weights, weight files, states and results are those of the stock cell. The code of the stock cell runs in
+    training, if there is no native kernel, and if the activations are not tanh and sigmoid. The op makes eager steps
+    faster; in a `tf.function` a step takes about as long as in the stock cell.
 
     Input shape: `[B,D]`, and the hidden and the cell state, `[B,U]` each.
 
@@ -35,7 +35,7 @@ class FusedLSTMCell(keras.layers.LSTMCell):
         """Computes one step."""
         if not fused.step_fits(self, "lstm", inputs, training):
             return super().call(inputs, states, training=training)
-        states = tuple(fused.of_rows(state, inputs) for state in states)
+        states = tuple(fused.broadcast_to_batch(state, inputs) for state in states)
         _, (hidden, cell) = kernels.lstm(**fused.step_arguments(self, inputs), initial_state=states)
         return hidden, [hidden, cell]
 

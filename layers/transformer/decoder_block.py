@@ -19,7 +19,7 @@ class DecoderBlock(TransformerBlock):
         num_heads: Number of query heads.
         hidden_size: Width of the feed-forward network.
         num_key_value_heads: Number of key and value heads; `num_heads` if None.
-        window: Number of tokens that a token sees, itself included; with None it sees all before it.
+        window: Number of tokens that a token attends to, itself included; None for all tokens before it.
         dropout: Share of each branch's outputs that is dropped in training.
         normalization: `"rms"` or `"layer"`.
         normalize_first: Whether each branch normalises its inputs; otherwise the residual stream is normalised after
@@ -33,21 +33,23 @@ class DecoderBlock(TransformerBlock):
 
     Call arguments:
         inputs: `[B,T,D]`.
-        memory: `[B,S,M]`, an encoder's outputs; None in a decoder-only block, and with `cache`, which contains it.
+        memory: `[B,S,M]`, the outputs of an encoder; None in a decoder-only block, and with a `cache`, which contains
+            it.
         cache: From `empty_cache` or an earlier call. With None, the inputs start at position 0 and no cache is
             returned.
-        lengths: As in `SelfAttention`. Outputs at padding are meaningless.
+        lengths: As in `SelfAttention`. Outputs at padding are undefined.
         memory_lengths: As in `CrossAttention`.
         mask: As in `SelfAttention`.
         memory_mask: As in `CrossAttention`.
 
     Returns:
-        `[B,T,D]`; with `cache`, a pair of it and the longer cache.
+        The outputs `[B,T,D]`; with `cache`, a pair of the outputs and the longer cache.
 
     Raises:
-        ValueError: If `normalization` is unknown; if a block built with a memory gets none, or one built without gets a
-            memory, its lengths or its mask; if `cache` comes from a block of the other kind; or if an argument is
-            invalid for `SelfAttention`, `CrossAttention`, `FeedForward` or `keras.layers.Dropout`.
+        ValueError: If `normalization` is unknown; if a block that was built with a memory gets none, or a block that
+            was built without one gets a memory, lengths or a mask of it; if `cache` comes from a block of the other
+            kind; or if an argument is invalid for `SelfAttention`, `CrossAttention`, `FeedForward` or
+            `keras.layers.Dropout`.
 
     Example:
 
@@ -91,8 +93,8 @@ class DecoderBlock(TransformerBlock):
         """Maps `inputs [B,T,D]` to the same shape."""
         self._check(memory, memory_lengths, memory_mask, cache)
         own_cache, memory_cache = cache if cache is not None and self.cross_attention is not None else (cache, None)
-        inputs, told = self._without_padding(inputs, lengths, mask)
-        attended = self.attention(self._enter(self.attention_norm, inputs), cache=own_cache, **told)
+        inputs, padding = self._without_padding(inputs, lengths, mask)
+        attended = self.attention(self._enter(self.attention_norm, inputs), cache=own_cache, **padding)
         if cache is not None:
             attended, own_cache = attended
         hidden = self._leave(self.attention_norm, inputs, attended, training)
@@ -111,7 +113,7 @@ class DecoderBlock(TransformerBlock):
         return outputs, own_cache if memory_cache is None else (own_cache, memory_cache)
 
     def empty_cache(self, batch_size, capacity, memory=None, memory_lengths=None, memory_mask=None):
-        """Returns a cache without tokens.
+        """Returns a cache that contains no tokens.
 
         Args:
             batch_size: Batch size, B.
@@ -121,10 +123,11 @@ class DecoderBlock(TransformerBlock):
             memory_mask: As in a call.
 
         Returns:
-            A `KVCache` for the tokens; with a memory, a pair of it and the `KVCache` of the memory.
+            A `KVCache` for the tokens; with a memory, a pair: the `KVCache` for the tokens and that of the memory.
 
         Raises:
-            ValueError: If the block is not built, if it was built with a memory and gets none, or the reverse.
+            ValueError: If the block is not built, or was built with a memory and gets none, or was built without one
+                and gets a memory, lengths or a mask.
         """
         own_cache = self.attention.empty_cache(batch_size, capacity)
         self._check(memory, memory_lengths, memory_mask)
@@ -142,7 +145,7 @@ class DecoderBlock(TransformerBlock):
             )
         if not is_built_with_one and not (memory_lengths is None and memory_mask is None):
             raise ValueError(
-                "A block that was built without a memory takes nothing of one. "
+                "`memory_lengths` and `memory_mask` must be None for a block that was built without a memory. "
                 f"Received: {'memory_mask' if memory_lengths is None else 'memory_lengths'}"
             )
         if cache is not None and isinstance(cache, KVCache) == is_built_with_one:

@@ -15,7 +15,8 @@ class EncoderBlock(TransformerBlock):
         num_heads: Number of query heads.
         hidden_size: Width of the feed-forward network.
         num_key_value_heads: Number of key and value heads; `num_heads` if None.
-        window: A token sees itself and at most `window - 1` tokens on either side; with None it sees all.
+        window: Limit of the distance: a token attends to itself and to at most `window - 1` tokens on either side. With
+            None it attends to all tokens.
         dropout: Share of each branch's outputs that is dropped in training.
         normalization: `"rms"` or `"layer"`.
         normalize_first: Whether each branch normalises its inputs; otherwise the residual stream is normalised after
@@ -29,7 +30,7 @@ class EncoderBlock(TransformerBlock):
 
     Call arguments:
         inputs: `[B,T,D]`.
-        lengths: As in `SelfAttention`. Outputs at padding are meaningless.
+        lengths: As in `SelfAttention`. Outputs at padding are undefined.
         mask: As in `SelfAttention`.
 
     Output shape: `[B,T,D]`.
@@ -51,6 +52,6 @@ class EncoderBlock(TransformerBlock):
 
     def call(self, inputs, lengths=None, mask=None, training=None):
         """Maps `inputs [B,T,D]` to the same shape."""
-        inputs, told = self._without_padding(inputs, lengths, mask)
-        attended = self.attention(self._enter(self.attention_norm, inputs), **told)
+        inputs, padding = self._without_padding(inputs, lengths, mask)
+        attended = self.attention(self._enter(self.attention_norm, inputs), **padding)
         return self._feed(self._leave(self.attention_norm, inputs, attended, training), training)

@@ -11,7 +11,7 @@ NORMALIZATIONS = {"rms": FusedRMSNormalization, "layer": keras.layers.LayerNorma
 
 
 class TransformerBlock(keras.layers.Layer):
-    """Base class of blocks with self-attention and a feed-forward network, each a branch of the residual stream.
+    """Base class of blocks with two branches of the residual stream: self-attention and a feed-forward network.
 
     `EncoderBlock` describes the arguments.
     """
@@ -68,8 +68,8 @@ class TransformerBlock(keras.layers.Layer):
     def _without_padding(self, inputs, lengths, mask):
         """Returns `inputs [B,T,D]` with 0 at padding, and the padding as arguments of `SelfAttention`."""
         lengths, mask = padding(inputs, lengths, mask)
-        told = {"lengths": lengths} if mask is None else {"mask": mask}
-        return without_padding(inputs, lengths, mask), told
+        padding_arguments = {"lengths": lengths} if mask is None else {"mask": mask}
+        return without_padding(inputs, lengths, mask), padding_arguments
 
     def _enter(self, norm, stream):
         """Returns the inputs of a branch for the residual stream `[B,T,D]`."""

@@ -1,7 +1,7 @@
 """The command line `ikelos`.
 
-Nothing is imported here but the standard library, so that a bare `pip install ikelos`, which lacks the packages of the
-command line, gets one readable line.
+This module imports the standard library alone: after a bare `pip install ikelos` the packages of the command line are
+missing, and the user gets one readable line that says so.
 """
 
 import importlib.util
@@ -16,13 +16,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
     Args:
-        arguments: Those after the program's name. None takes the process's own, and filters its standard error.
+        arguments: Arguments after the program's name. None takes those of the process, and filters its standard error.
 
     Returns:
-        The exit status: 0 done, 1 the run failed, 2 bad input, 130 interrupted, 143 ended by SIGTERM.
+        The exit status: 0 success, 1 failure, 2 bad input, 130 interrupted, 143 ended by SIGTERM.
     """
     if not _streams_are_open():
-        print("Error: standard output must be open; it may be /dev/null. Received: a closed one", file=sys.stderr)
+        print("Error: standard output must be open; it may be /dev/null. Received: it is closed", file=sys.stderr)
         return 1
     missing = [name for name in ("typer", "rich", "pydantic", "yaml") if importlib.util.find_spec(name) is None]
     if missing:
@@ -33,11 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     given = list(sys.argv[1:] if arguments is None else arguments)
     if "--debug" not in given:
-        # Read by TensorFlow's C++ when it is loaded: errors only.
+        # TensorFlow's C++ reads it when it is loaded; 2 lets only errors pass.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         return _execute(given, filtering=arguments is None)
-    except KeyboardInterrupt:  # before `execute` takes care of it: imports take their time
+    except KeyboardInterrupt:  # during the imports, before `execute` handles it
         print(f"Error: {INTERRUPTED}", file=sys.stderr)
         return 130
 
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _execute(given: list[str], filtering: bool) -> int:
     from ikelos.pipelines.cli import app, quiet
 
-    # Whoever asked for the log gets all of it.
+    # A user who sets the variable to 0 or 1 wants the whole log.
     if not filtering or os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") in ("0", "1"):
         return app.execute(given)
     with quiet.filtered():
@@ -53,13 +53,16 @@ def _execute(given: list[str], filtering: bool) -> int:
 
 
 def _streams_are_open() -> bool:
-    """Opens standard input and error if they are closed, or a file of the run would get their place and their bytes."""
+    """Returns whether standard output is open. Opens standard input and error if they are closed.
+
+    Otherwise a file of the run would get their number, and with it everything that is written to standard error.
+    """
     opened = True
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
         except OSError:
             opened = opened and name != "stdout"
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
             setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w", closefd=False))
     return opened

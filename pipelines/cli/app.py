@@ -1,4 +1,4 @@
-"""The commands joined into one program, and every failure turned into a line and an exit status."""
+"""The program made of all commands. It turns every failure into a line and an exit status."""
 
 import io
 import os
@@ -25,7 +25,7 @@ from ikelos.pipelines.cli import (
 )
 from ikelos.pipelines.console import printable
 
-# Typer's usage errors are click's: an own copy of click in new versions, the package in old ones.
+# Typer raises usage errors of click: of its own copy in new versions, of the package in old ones.
 UsageError: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
@@ -34,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit status: 0 done, 1 the run failed, 2 bad input, 130 interrupted, 143 ended by SIGTERM.",
+    epilog="Exit status: 0 success, 1 failure, 2 bad input, 130 interrupted, 143 ended by SIGTERM.",
 )
 app.command("list", epilog=listing.EXAMPLE)(listing.list_)
 app.command("recipe", epilog=recipe.EXAMPLE)(recipe.recipe)
@@ -61,16 +61,16 @@ def _global_options(
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show tracebacks and TensorFlow's log; allowed anywhere.")
+        bool, typer.Option("--debug", help="Show tracebacks and TensorFlow's log. May stand anywhere in the command.")
     ] = False,
 ) -> None:
     """Sequence and generative models on TensorFlow and Keras 3, from data to a served model."""
 
 
 def execute(arguments: list[str]) -> int:
-    """Runs the command that `arguments` name; gives the exit status. Only `--debug` shows a traceback."""
+    """Runs the command that `arguments` name and returns the exit status. Only `--debug` shows a traceback."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # The name of a file need not be text in the terminal's encoding. Standard error escapes by default.
+        # The terminal's encoding may lack characters of a file's name. Standard error escapes them by default.
         sys.stdout.reconfigure(errors="backslashreplace")
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
@@ -100,13 +100,13 @@ def execute(arguments: list[str]) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             traceback.print_exc()
-        # An interruption comes out of C++ code, which it went through, as an error of that.
+        # An interruption that passes through C++ code arrives as another exception.
         message, status = failures.explain(KeyboardInterrupt() if interrupted else error)
         _complain(message)
         try:
             sys.stdout.flush()
         except OSError:
-            _give_up_output()  # A full disk, which is what the error was.
+            _give_up_output()  # The disk is full, which the message says already.
         return status
     finally:
         signal.signal(signal.SIGINT, before)
@@ -119,5 +119,5 @@ def _complain(message: str) -> None:
 
 
 def _give_up_output() -> None:
-    """Drops what could not be written: Python would try, and complain, once more at its end."""
+    """Drops the output that could not be written: Python would try again at its end, and print another error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

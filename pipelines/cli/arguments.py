@@ -7,10 +7,11 @@ import typer
 
 
 def path(text: str) -> Path:
-    """A path as it was written; an empty one, which Python takes for the current folder, is a variable that is not set.
+    """Returns a path as it was written.
 
     Raises:
-        BadParameter: It is empty.
+        BadParameter: If it is empty. Python would take it for the current folder, but in a shell it is mostly a
+            variable that is not set.
     """
     if not text:
         raise typer.BadParameter("must be a path. Received: ''")
@@ -19,7 +20,9 @@ def path(text: str) -> Path:
 
 Recipe = Annotated[
     str,
-    typer.Argument(metavar="NAME|PATH", help="A recipe of `ikelos list`, or a YAML file.", show_default=False),
+    typer.Argument(
+        metavar="NAME|PATH", help="Name of a recipe in `ikelos list`, or path of a YAML file.", show_default=False
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,

@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
+from ikelos.pipelines.cli import folders
+from ikelos.pipelines.cli.arguments import path
 from ikelos.pipelines.cli.quiet import load_comparison
 from ikelos.pipelines.cli.written import print_written
-from ikelos.pipelines.console import columns, console
+from ikelos.pipelines.console import columns, console, shown
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.folder import Folder
 
@@ -18,33 +19,43 @@ if TYPE_CHECKING:
 
 EXAMPLE = (
     "Example: [bold]ikelos compare runs/image_generation_vae runs/letters[/bold]"
-    "\n\nWrites FOLDER/report.html and FOLDER/report.json; nothing to the runs."
+    "\n\nWrites FOLDER/report.html and FOLDER/report.json, and nothing to the folders of the runs."
 )
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="WORKDIR", help="Folders of runs.", show_default=False)],
-    folder: Annotated[Path, typer.Option("--output", metavar="FOLDER", help="Where to write the page.")] = Path(
-        "comparison"
-    ),
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="WORKDIR", help="The folders of the runs.", show_default=False, parser=path),
+    ],
+    folder: Annotated[
+        Path, typer.Option("--output", metavar="FOLDER", help="Where to write the page.", parser=path)
+    ] = Path("comparison"),
 ) -> None:
-    """Show what differs between finished runs of one task, and their figures and curves side by side."""
+    """Compare finished runs of one task: differences of their recipes, figures and curves."""
     if len(runs) < 2:
-        raise UserError(f"`ikelos compare` must be given two runs or more. Received: {len(runs)}")
+        raise UserError(f"WORKDIR must be given at least twice. Received: {len(runs)} of them")
     for workdir in runs:
         Folder(workdir).check()
+    # A comparison knows its runs by their folders, so the second of two equal ones would replace the first.
+    folder_of: dict[Path, Path] = {}
+    for workdir in runs:
+        first = folder_of.setdefault(workdir.resolve(), workdir)
+        if first is not workdir:
+            raise UserError(f"WORKDIR must be another folder each time. Received: {first} and {workdir}, the same")
+    folders.check_writable(folder)
     show(load_comparison().compare(runs, folder))
 
 
 def show(comparison: "Comparison") -> None:
-    """Prints the figures, and where the page is."""
+    """Prints the figures of a comparison and the path of its page."""
     out = console()
     table = Table(box=None, pad_edge=False, padding=(0, 2))
     table.add_column("")
     for metric in comparison.metrics:
         table.add_column(metric.unit, justify="right")
     for row in load_comparison().rows(comparison):
-        table.add_row(*map(escape, row))
+        table.add_row(*map(shown, row))
     out.print(table)
     if not comparison.same_data:
         out.print(load_comparison().OTHER_DATA)

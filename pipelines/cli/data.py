@@ -12,17 +12,17 @@ from ikelos.pipelines.console import columns, console, shown
 EXAMPLE = (
     "Example: [bold]ikelos data language_modeling[/bold]"
     "\n\nWrites prepared data to $IKELOS_CACHE/data, by default ~/.cache/ikelos/data, where all runs with the same "
-    "data find it. A preparation that was killed goes on where it was."
+    "data find it. The same command continues a preparation that was killed."
 )
 _SHOWN = 200
-"""Characters of a text."""
+"""Maximum number of characters of a text."""
 
 
 def data(
     recipe: Recipe,
     overrides: Overrides = None,
 ) -> None:
-    """Prepare the data of a recipe, and describe it."""
+    """Prepare the data of a recipe and describe it."""
     from ikelos.pipelines import recipe as recipes
 
     loaded = recipes.load(recipe, overrides or [])
@@ -51,11 +51,11 @@ def data(
 
 
 def _table(splits: dict[str, dict[str, Any]]) -> Table:
-    """A row for each split."""
+    """Returns a table with a row for each split."""
     table = Table(box=None, pad_edge=False, padding=(0, 2))
     lengths = list(next(iter(splits.values()))["lengths"])
     table.add_column("")
-    for title in ("examples", "size", *(f"{name} each (median, to)" for name in lengths), *lengths, "left out"):
+    for title in ("examples", "size", *(f"{name} each (median, max.)" for name in lengths), *lengths, "left out"):
         table.add_column(title, justify="right")
     for name, split in splits.items():
         of = split["lengths"]

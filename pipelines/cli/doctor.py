@@ -17,7 +17,7 @@ from ikelos.pipelines.console import columns, console
 
 EXAMPLE = (
     "Example: [bold]ikelos doctor --json > doctor.json[/bold]"
-    "\n\nWrites nothing but its output, which helps in a report of a problem."
+    "\n\nWrites only its output. Include it when you report a problem."
 )
 PACKAGES = (
     "tensorflow",
@@ -34,14 +34,14 @@ PACKAGES = (
     "typer",
 )
 OPS = ("attention", "gru", "lstm", "rms_norm")
-# What kernels, ours and TensorFlow's, choose by: on x86-64 and on Arm.
+# The CPU features by which our kernels and TensorFlow's choose their code, on x86-64 and on Arm.
 ISA = {"sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_bf16", "amx_tile", "asimd", "bf16", "sve"}
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show versions, this machine, which kernels load (or why not) and what will run where."""
+    """Show versions, this machine, whether the native kernels load, and which implementation of each op runs."""
     found = {"versions": versions(), "machine": machine(), "keras": keras_settings(), "kernels": kernels()}
     if as_json:
         print(json.dumps(found, indent=2))
@@ -53,7 +53,7 @@ def doctor(
 
 
 def versions() -> dict[str, str]:
-    """Of Python, the operating system, and the packages that a run uses."""
+    """Returns the versions of Python, of the operating system and of the packages that a run uses."""
     import importlib.metadata
 
     libc = " ".join(platform.libc_ver()).strip() or "unknown libc"
@@ -71,7 +71,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, str]:
-    """Processor, memory, disk, and the GPUs that TensorFlow sees."""
+    """Returns processor, memory, disk, and the GPUs that TensorFlow sees."""
     import psutil
 
     from ikelos.pipelines.evaluation import machine as measured  # imports TensorFlow
@@ -87,10 +87,10 @@ def machine() -> dict[str, str]:
 
 
 def keras_settings() -> dict[str, str]:
-    """What the environment or the file keras.json set for all of Keras."""
+    """Returns the settings of Keras from the environment and the file keras.json."""
     try:
         import ikelos.layers  # noqa: F401
-    except ImportError as error:  # as it is on another backend
+    except ImportError as error:  # on another backend
         return {"backend": f"fails: {error}"}
     import keras
 
@@ -102,14 +102,19 @@ def keras_settings() -> dict[str, str]:
 
 
 def kernels() -> dict[str, str]:
-    """Whether the native library loads, or why not; then which implementation of each op runs on each device."""
+    """Returns whether the native library loads, or why not, and which implementation of each op runs on each device."""
     import tensorflow as tf
 
     from ikelos import kernels as ours
+    from ikelos.kernels import dispatch
 
+    try:
+        dispatch.environment_setting()
+    except ValueError as error:
+        return {"setting": f"fails: {error}"}
     words: dict[object, str] = {None: "none", True: "yes", False: "no"}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a library that is refused says so once; here it is in the table
+        warnings.simplefilter("ignore")  # the warning about a library that is not loaded; the table says why
         found = {
             f"library {name.replace('_', ' ')}": str(words.get(value, value)) for name, value in ours.status().items()
         }

@@ -7,14 +7,15 @@ from ikelos.pipelines.cli.written import print_written
 
 EXAMPLE = (
     "Example: [bold]ikelos evaluate runs/image_generation_vae --set data.source.tfds=font_letters[/bold]"
-    "\n\nWrites the figures to WORKDIR/evaluations/, a file for each data and settings, and nothing else of the run. "
-    "--set takes keys of data.source and evaluation. Baselines are fitted on the training split of the same data."
+    "\n\nWrites the figures to WORKDIR/evaluations/, one file for each combination of data and settings, and changes "
+    "nothing else of the run. --set takes keys of data.source and evaluation. The baselines are fitted on the training "
+    "split of the same data."
 )
 
 
 def evaluate(workdir: RunFolder, overrides: Overrides = None) -> None:
-    """Evaluate the model of a finished run, on its own or on other data, beside its baselines."""
-    folders.check_run(workdir)
+    """Evaluate the model of a finished run and the baselines, on the data of the run or on other data."""
+    folders.check_run(workdir, overrides or [])
     folders.prepare(workdir)
     with folders.named(workdir):
         written = load_runner().evaluate(workdir, overrides or [])

@@ -7,10 +7,10 @@ from ikelos.pipelines.cli.written import print_written
 
 EXAMPLE = (
     "Example: [bold]ikelos export runs/language_modeling[/bold]"
-    "\n\nWrites a new WORKDIR/export/VERSION/, whole or not at all; older versions stay."
-    "\n\nAt the end it prints the command that serves the model by TensorFlow Serving, such as "
-    "[bold]docker run --rm -p 8501:8501 --mount type=bind,source=$PWD/runs/language_modeling/export,"
-    "target=/models/language_modeling,readonly -e MODEL_NAME=language_modeling tensorflow/serving[/bold]; "
+    "\n\nWrites a new WORKDIR/export/VERSION/, completely or not at all. Older versions stay."
+    "\n\nAt the end it prints the command that serves the model with TensorFlow Serving, such as "
+    "[bold]docker run --rm -p 8501:8501 --mount 'type=bind,source=/home/me/runs/language_modeling/export,"
+    "target=/models/language_modeling,readonly' -e MODEL_NAME=language_modeling tensorflow/serving[/bold]; "
     "clients then send requests to http://localhost:8501/v1/models/language_modeling:predict."
 )
 

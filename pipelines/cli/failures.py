@@ -1,4 +1,4 @@
-"""What a user reads when something fails, and the exit status."""
+"""Error messages and exit statuses for exceptions."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ FAILED, BAD_INPUT = 1, 2
 _OS_ERRORS = {
     errno.ENOENT: "no such file or folder",
     errno.EACCES: "permission denied",
-    errno.EPERM: "not permitted",
+    errno.EPERM: "the operation is not permitted",
     errno.EROFS: "the file system is read-only",
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -27,7 +27,7 @@ _OS_ERRORS = {
 
 
 def reason(error: OSError) -> str:
-    """What the operating system complains of, in words, without the path."""
+    """Returns the reason of an error of the operating system in words, without the path."""
     text = str(error)
     # numpy and h5py report a failed write without an error number.
     if "No space left" in text or re.search(r"requested and \d+ written", text):
@@ -36,9 +36,9 @@ def reason(error: OSError) -> str:
 
 
 def explain(error: BaseException) -> tuple[str, int]:
-    """One readable line for an exception (one per mistake for a `UserError`), and the exit status.
+    """Returns one readable line for an exception (one per mistake for a `UserError`), and the exit status.
 
-    The notes of an exception (`add_note`) say what was being done, where the exception names no path.
+    If an exception names no path, its notes (`add_note`) say what was being done.
     """
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED, 128 + signal.SIGINT
@@ -52,7 +52,7 @@ def explain(error: BaseException) -> tuple[str, int]:
         return _with_place(reason(error), error.filename, error), FAILED
     if isinstance(error, MemoryError):
         return _with_place("the memory is used up", None, error), FAILED
-    # By name, as importing TensorFlow takes seconds: whoever raised one of these has imported it.
+    # By the name of its module, because importing TensorFlow takes seconds.
     if type(error).__module__.startswith("tensorflow.python.framework.errors"):
         return _explain_tensorflow(error), FAILED
     return (

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ikelos.pipelines.cli.failures import reason
@@ -13,17 +13,19 @@ from ikelos.pipelines.lock import locked
 
 
 def prepare(workdir: Path) -> None:
-    """Makes the folder if need be, tries to write to it and to what earlier runs made in it, and to lock it.
+    """Checks that a run can write to a folder and to the folders in it that exist; makes the folder if it is missing.
 
     Raises:
-        UserError: It cannot be made or written (no permission, a file in the way, a full disk, a name that TensorFlow
-            cannot take), or another process is at work in it.
+        UserError: If a folder cannot be made or written (no permission, a file in the way, a full disk), its name is
+            one that TensorFlow does not take, or another process is at work in it.
     """
     _check_name(workdir)
-    try_to_write(workdir)
-    for name in ("stages", "report", "export"):
-        if os.path.lexists(workdir / name):
-            try_to_write(workdir / name)
+    check_writable(workdir)
+    folder = Folder(workdir)
+    # All folders that a phase writes to. The preprocessing is written once, and renamed when it is complete.
+    for part in (folder.stages, folder.models, folder.evaluations, folder.report, folder.export):
+        if os.path.lexists(part):
+            check_writable(part)
     with locked(workdir):
         pass
 
@@ -32,14 +34,16 @@ def _check_name(workdir: Path) -> None:
     try:
         str(workdir.absolute()).encode()
     except UnicodeEncodeError:
-        raise UserError(f"the folder's path must be UTF-8, as TensorFlow takes no other. Received: {workdir}") from None
+        raise UserError(
+            f"the folder's path must be UTF-8, because TensorFlow takes no other. Received: {workdir}"
+        ) from None
 
 
-def try_to_write(folder: Path) -> None:
-    """Makes a folder if need be, and tries to write to it.
+def check_writable(folder: Path) -> None:
+    """Makes a folder, unless it exists, and checks that a file can be written to it.
 
     Raises:
-        UserError: It cannot be made or written.
+        UserError: If it cannot be made or written: no permission, a file in the way, or a full disk.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,23 +55,23 @@ def try_to_write(folder: Path) -> None:
         raise UserError(f"cannot write to the folder {folder}: {reason(error)}") from error
 
 
-def check_run(workdir: Path) -> None:
-    """Checks that a run was made in this folder.
+def check_run(workdir: Path, overrides: Sequence[str] = ()) -> None:
+    """Checks that a run was made in this folder, and that it can be evaluated with these overrides.
 
     Raises:
-        UserError: The folder or its recipe is missing, or the recipe is invalid.
+        UserError: If the folder or its recipe is missing, or the recipe or an override is invalid.
     """
-    # Not at the top, for the sake of `ikelos --help`: pydantic takes longer to import than all the rest.
-    from ikelos.pipelines import recipe as recipes
+    # Here, because `ikelos --help` does not need it: pydantic takes longer to import than everything else.
+    from ikelos.pipelines import continuation
 
     folder = Folder(workdir)
     folder.check()
-    recipes.load(folder.recipe)
+    continuation.load_to_evaluate(folder, overrides)
 
 
 @contextlib.contextmanager
 def named(workdir: Path) -> Iterator[None]:
-    """Notes the folder on any exception: a failed write to an open file does not say to which."""
+    """Adds the folder as a note to every exception: the error of a write to an open file names no path."""
     try:
         yield
     except Exception as error:

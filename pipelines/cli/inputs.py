@@ -1,4 +1,4 @@
-"""The inputs of a signature from the command line, a file and the model's own examples."""
+"""Builds the inputs of a signature from the command line, a file and the model's examples."""
 
 import json
 import os
@@ -25,17 +25,17 @@ def gather(
     """Builds one batch of inputs.
 
     Args:
-        specs: name -> (dtype, shape) of each input.
-        given: Texts `"name=value"`; several of one name make a batch. The value of an input whose name ends in `_bytes`
-            is the path of a file, whose content is taken.
-        file: JSON `{name: [value, ...]}`, with bytes as `{"b64": ...}`, or None.
-        examples: name -> a batch of values, whose first row stands in for an input that is not given.
+        specs: Dtype and shape of each input, by name.
+        given: Texts `"name=value"`; several of one name make a batch. If the name of an input ends in `_bytes`, the
+            value is the path of a file with the bytes.
+        file: Path of a JSON file `{name: [value, ...]}`, with bytes as `{"b64": ...}`, or None.
+        examples: Batches of values by name; the first row is taken for an input that is not given.
 
     Returns:
         An array for each input. All have the same number of rows: an input with one row is repeated.
 
     Raises:
-        UserError: An input is unknown, missing or of another dtype, or the numbers of rows differ.
+        UserError: If an input is unknown, missing or of another dtype, or the numbers of rows differ.
     """
     values: dict[str, list] = {} if file is None else _read(file)
     label = dict.fromkeys(values, f"{file}")
@@ -59,7 +59,7 @@ def gather(
     arrays = {}
     for name, value in values.items():
         if not value:
-            raise UserError(f"{label[name]}: input {name} must have a value at least. Received: []")
+            raise UserError(f"{label[name]}: input {name} must have at least one value. Received: []")
         try:
             arrays[name] = to_array(f"{label[name]}: input {name}", value, *specs[name])
         except ValueError as error:
@@ -74,9 +74,9 @@ def _check_known(where: str, name: str, specs: Specs) -> None:
 
 
 def _parse(text: str, name: str, value: str, dtype: str, shape: tuple[int | None, ...] | None) -> Any:
-    """One row from its text: a string as it is, numbers and lists as YAML, for bytes what the named file holds."""
+    """Returns one row from its text: a string as it is, numbers and lists from YAML, bytes from the named file."""
     if dtype == "string" and shape is not None and len(shape) == 1:
-        # What is not UTF-8 comes from the shell as halves of characters, and is handed on as it was.
+        # Python decodes arguments that are not UTF-8 with surrogates; `fsencode` gives their bytes back.
         return _content(text, Path(value)) if holds_bytes(name) else os.fsencode(value)
     row_shape = None if shape is None else shape[1:]
     try:
@@ -99,7 +99,7 @@ def _read(file: Path) -> dict[str, list]:
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
     except RecursionError:
-        raise UserError(f"{file} must be JSON. Received: lists too deep inside each other") from None
+        raise UserError(f"{file} must be JSON. Received: lists that are nested too deeply") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{file} must be JSON. Received: {error}") from None
     except OSError as error:
@@ -117,5 +117,5 @@ def _same_rows(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     most = max(rows.values(), default=0)
     for name, count in rows.items():
         if count not in (1, most):
-            raise UserError(f"input {name} must have 1 value, or {most} as others have. Received: {count}")
+            raise UserError(f"input {name} must have 1 value, or {most} like other inputs. Received: {count}")
     return {name: np.repeat(array, most // rows[name], axis=0) for name, array in arrays.items()}

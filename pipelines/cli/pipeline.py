@@ -59,7 +59,7 @@ def pipeline(
     folder = (workdir or Path("runs") / "pipelines" / loaded.name).absolute()
     destination = (push_to or folder / "served").absolute()
     for place in (folder, destination):
-        folders.try_to_write(place)
+        folders.check_writable(place)
     build, compiled, local = load_pipelines("build", "compiled", "local")
     place = build.Place(str(folder / "artifacts"), str(destination), folder / "metadata" / "metadata.sqlite")
     made = compiled.compile_pipeline(build.pipeline(loaded, place))

@@ -15,22 +15,21 @@ from ikelos.pipelines.errors import UserError
 
 EXAMPLE = (
     "Example: [bold]ikelos predict runs/language_modeling --signature generate --input prompt=ROMEO:[/bold]"
-    "\n\nInputs that are not given are those of the example in the model. The model runs in TensorFlow's "
-    "C library, as in TensorFlow Serving. An input whose name ends in _bytes takes the path of a file. "
-    "Writes nothing but its output, and with --save the outputs whose names end in _bytes, as files."
+    "\n\nAn input that is not given is taken from the example in the model. The model runs in TensorFlow's C library, "
+    "as in TensorFlow Serving. An input whose name ends in _bytes takes the path of a file. "
+    "Writes only its output, and with --save a file for each output whose name ends in _bytes."
 )
 
 
-# How files begin, and end.
+# First bytes of files, and the suffixes of their names.
 _SUFFIXES = {b"\x89PNG\r\n": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".wav"}
 
-
-# Numbers of one value from which nobody reads them: an image.
+# More numbers than these in one value, as of an image, are not printed.
 _MANY = 100
 
 
 class Format(enum.StrEnum):
-    """How outputs are printed."""
+    """Format of the printed outputs."""
 
     TEXT = "text"
     JSON = "json"
@@ -46,23 +45,23 @@ def predict(
             parser=path,
         ),
     ],
-    signature: Annotated[str, typer.Option(metavar="NAME", help="Which function of the model.")] = "serving_default",
+    signature: Annotated[str, typer.Option(metavar="NAME", help="Signature of the model to run.")] = "serving_default",
     given: Annotated[
         list[str] | None,
-        typer.Option("--input", metavar="NAME=VALUE", help="One input; several of one name make a batch."),
+        typer.Option("--input", metavar="NAME=VALUE", help="Value of an input; several of one name make a batch."),
     ] = None,
     file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help='Inputs as {"name": \\[value, ...]}.', parser=path)
     ] = None,
-    output: Annotated[Format, typer.Option(help="For people or for machines.")] = Format.TEXT,
+    output: Annotated[Format, typer.Option(help="Format of the printed outputs.")] = Format.TEXT,
     save: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Where to write outputs of bytes, such as pictures.", parser=path),
+        typer.Option(metavar="FOLDER", help="Where to write outputs of bytes, such as images.", parser=path),
     ] = None,
 ) -> None:
     """Run an exported model on inputs, without a server."""
     version = find_version(model)
-    # numpy and TensorFlow's library, which a wrong path need not wait for.
+    # Here, because they import numpy and TensorFlow's library: the error about a wrong path comes without delay.
     from ikelos.pipelines.cli.inputs import gather
     from ikelos.serving import rest
     from ikelos.serving.examples import read_examples
@@ -70,7 +69,7 @@ def predict(
 
     try:
         examples = read_examples(version)
-    except FileNotFoundError:  # not an export of ours: every input must be given
+    except FileNotFoundError:  # another program exported the model: every input must be given
         examples = {}
     try:
         loaded = StockModel(version)
@@ -93,7 +92,7 @@ def predict(
         values = gather(inputs, given or [], file, example["inputs"])
         try:
             found = loaded.run(signature, dict(values))
-        except StockError as error:  # it has loaded, so it is these inputs that it can't work on
+        except StockError as error:  # the model has loaded, so the inputs are at fault
             raise UserError(f"signature {signature}: {_complaint(str(error))}") from error
     saved = {} if save is None else _save(save, found)
     if output is Format.JSON:
@@ -110,18 +109,18 @@ def predict(
 
 
 def find_version(path: Path) -> Path:
-    """The folder of the SavedModel that `path` means: itself, its newest version, or the newest of a run.
+    """Returns the folder of a SavedModel: `path`, its newest version, or the newest version of a run's export.
 
     Raises:
-        UserError: There is none.
+        UserError: If there is none.
     """
     if not path.is_dir():
         raise UserError(
-            f"PATH must be a SavedModel's folder, or one that holds it. Received: {path}, which is no folder"
+            f"PATH must be a SavedModel's folder, or one that holds it. Received: {path}, which is not a folder"
         )
     if (path / "saved_model.pb").is_file():
         return path
-    # Not at the top, for the sake of `ikelos --help`: it brings numpy.
+    # Here, because it imports numpy, which `ikelos --help` does not need.
     from ikelos.serving import newest
 
     for base in (path, path / "export"):
@@ -135,9 +134,10 @@ def find_version(path: Path) -> Path:
 
 
 def _complaint(message: str) -> str:
-    """What TensorFlow says of failing inputs, without where in the graph, and an assertion as it was written.
+    """Returns the first part of TensorFlow's error about inputs, without the place in the graph.
 
-    `assertion failed: [length must be at most 32] [40]` and a line that begins with `[[{{node ...`.
+    A failed assertion reads `assertion failed: [length must be at most 32] [40]`; the place follows it, in a line that
+    begins with `[[{{node ...`.
     """
     line = message.partition("[[{{")[0].strip()
     found = re.fullmatch(r"assertion failed: \[(.*)\]", line, re.DOTALL)
@@ -145,7 +145,7 @@ def _complaint(message: str) -> str:
 
 
 def _save(folder: Path, outputs: dict[str, Any]) -> dict[tuple[str, int], Path]:
-    """Writes each row of the outputs of bytes as a file, `NAME-ROW.png`; returns where, by name and row."""
+    """Writes each row of the outputs of bytes to a file, such as `NAME-ROW.png`; returns the paths by name and row."""
     from ikelos.serving import rest
 
     saved = {}
@@ -164,7 +164,7 @@ def _save(folder: Path, outputs: dict[str, Any]) -> dict[tuple[str, int], Path]:
 
 
 def _readable(name: str, value: Any, saved: Path | None) -> str:
-    """One row of an output for people: text as it is, numbers short, bytes by their file or their number."""
+    """Returns one row of an output as text: numbers are rounded, bytes are the path of their file or their number."""
     import numpy as np
 
     from ikelos.serving import rest
@@ -181,5 +181,5 @@ def _readable(name: str, value: Any, saved: Path | None) -> str:
         return json.dumps(rest.to_response("", value.tolist()), ensure_ascii=False)
     if value.ndim > 1 and value.size > _MANY:
         return f"{value.dtype.name} {list(value.shape)}, {value.min():.4g} to {value.max():.4g}"
-    # Lines are broken by the table.
+    # No line breaks here: the table wraps long lines.
     return np.array2string(value, precision=4, threshold=20, edgeitems=4, max_line_width=10**6)

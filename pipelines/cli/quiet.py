@@ -1,4 +1,4 @@
-"""What TensorFlow and its libraries tell everybody on every start, kept from standard error."""
+"""Keeps messages that TensorFlow and its libraries print on every start from standard error."""
 
 import contextlib
 import importlib
@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from ikelos.pipelines.console import Progress, printable
+from ikelos.pipelines.errors import UserError
 
-# What C++ writes before its log is set up, which no environment variable silences: information and warnings; and as
-# errors that there is no GPU (303), that a library of CUDA is there twice, that oneDNN leaves an op to Eigen, or that
-# tf.data, which makes one op into another, leaves an attribute behind.
+# Messages that no environment variable silences, because C++ writes them before its log is set up: information and
+# warnings, and four kinds of errors: there is no GPU (303), a library of CUDA is registered twice, oneDNN leaves an op
+# to Eigen, and tf.data leaves an attribute behind when it rewrites an op.
 _NOISE = re.compile(
     rb"WARNING: All log messages before absl::InitializeLog|[IW]\d{4} \d\d:\d\d:"
     rb"|E\d{4} .*(cuInit.*\(303\)|Unable to register cu\w+ (factory|plugin)|oneDNN supports DT_)"
@@ -25,21 +26,21 @@ _NOISE = re.compile(
     rb"|To enable the following instructions: "
 )
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-"""Signals that the filter outlives: it ends when all who write to it have ended."""
+"""Signals that do not end the filter: it ends when all processes that write to it have ended."""
 _LONGEST_WAIT = 2.0
-"""Seconds; a child that outlives the command may hold standard error open."""
+"""Seconds; a child process that outlives the command may hold standard error open."""
 
 
 @contextlib.contextmanager
 def filtered() -> Iterator[None]:
-    """Passes on what this process and its children write to standard error, line by line, but for the noise.
+    """Context manager that removes the noise from what this process and its children write to standard error.
 
-    Another process does it, so that the last words before a crash pass too. Call it before there are threads.
+    Another process filters the lines, so that the last ones before a crash pass too. Enter it before there are threads.
     """
     sys.stderr.flush()
     sys.stdout.flush()
     read, write = os.pipe()
-    # Blocked until the child ignores them: a Ctrl-C at its very start would show a traceback of it.
+    # Blocked until the child ignores them: a Ctrl-C at its very start would print the child's traceback.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _IGNORED)
     child = os.fork()
     if not child:
@@ -64,13 +65,13 @@ def filtered() -> Iterator[None]:
 
 
 def _pass_on(read: int) -> None:
-    """Reads to the end and ends the process: nothing of the command may run in it."""
+    """Passes on the lines until the pipe is closed, then ends the process: nothing of the command may run in it."""
     try:
-        # It ends when all who write have ended, and never before.
+        # It must not end before all processes that write to it.
         for number in _IGNORED:
             signal.signal(number, signal.SIG_IGN)
         nowhere = os.open(os.devnull, os.O_RDWR)
-        for descriptor in (0, 1):  # who reads standard output waits for its end
+        for descriptor in (0, 1):  # a reader of standard output waits until every process has closed it
             os.dup2(nowhere, descriptor)
         with open(read, "rb") as lines:
             for line in lines:
@@ -81,7 +82,7 @@ def _pass_on(read: int) -> None:
 
 
 def load_comparison() -> ModuleType:
-    """Imports the comparison of runs, and with it TensorFlow, in silence."""
+    """Imports the module that compares runs, and with it TensorFlow, as `load_runner` does."""
     load_runner()
     from ikelos.pipelines import comparison
 
@@ -89,12 +90,22 @@ def load_comparison() -> ModuleType:
 
 
 def load_runner() -> ModuleType:
-    """Imports the runner, and with it TensorFlow, whose Python then tells of errors alone."""
+    """Imports the runner, and with it TensorFlow, and silences the log of TensorFlow's Python up to warnings.
+
+    Raises:
+        UserError: If `IKELOS_KERNELS` has a wrong value.
+    """
     with Progress("loading TensorFlow"):
-        # First: it says so where Keras runs on another backend.
+        # First, because its error names the backend of Keras if it is another than TensorFlow.
         import ikelos.layers  # noqa: F401
+        from ikelos.kernels import dispatch
         from ikelos.pipelines import runner
 
+    try:
+        dispatch.environment_setting()
+    except ValueError as error:
+        # The first op would raise the same error, minutes later and wrapped in one of Keras.
+        raise UserError(str(error)) from None
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") not in ("0", "1"):
         for name in ("absl", "tensorflow"):
             logging.getLogger(name).setLevel(logging.ERROR)
@@ -116,5 +127,5 @@ def load_pipelines(*names: str) -> list[ModuleType]:
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    """Prints a warning of Python as a line for people, without the line of code that it came from."""
+    """Prints a warning of Python as one line, without the line of code that it comes from."""
     print(f"Warning: {printable(' '.join(str(message).split()))}", file=sys.stderr)

@@ -9,17 +9,20 @@ from ikelos.pipelines.console import console, shown
 
 EXAMPLE = (
     "Example: [bold]ikelos recipe language_modeling > mine.yaml[/bold]"
-    "\n\nThe copy is run by its path: [bold]ikelos run mine.yaml[/bold]. Writes nothing but its output."
+    "\n\nRun the copy by its path: [bold]ikelos run mine.yaml[/bold]. Writes only its output."
 )
 
 
 def recipe(
     recipe: Recipe,
     keys: Annotated[
-        bool, typer.Option("--keys", help="List every key that may be set: its type, the recipe's value, its meaning.")
+        bool,
+        typer.Option(
+            "--keys", help="List every key that may be set, with its value in the recipe, its type and its meaning."
+        ),
     ] = False,
 ) -> None:
-    """Print a recipe, to copy and change it, or what each of its keys means."""
+    """Print a recipe, which can be copied and changed, or the meaning of each of its keys."""
     from ikelos.pipelines import recipe as recipes
 
     if keys:
@@ -35,10 +38,12 @@ def _print_keys(name: str) -> None:
     loaded = recipes.load(name)
     values, order = dict(recipes.leaves(recipes.plain(loaded))), list(loaded.raw)
     out = console()
+    owners = recipes.section_classes(loaded.config)
     keys = recipes.keys(type(loaded.config))
     for key in sorted(keys, key=lambda key: order.index(key.top) if key.top in order else -1):
         title = f"[bold cyan]{shown(key.name)}[/bold cyan]"
-        if key.name in values:
+        # Sections of several kinds have keys of the same name: the value belongs to the kind that the recipe has.
+        if key.name in values and key.owner in (None, owners.get(key.name.rpartition(".")[0])):
             title += f" = {shown(yaml12.inline(values[key.name]))}"
         title += f"  [dim]{shown(key.kind)}"
         if key.alternative:

@@ -11,15 +11,20 @@ from ikelos.pipelines.cli.quiet import load_comparison, load_runner
 from ikelos.pipelines.cli.written import print_written
 from ikelos.pipelines.console import console, shown
 from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.folder import Folder
 
 EXAMPLE = (
     "Example: [bold]ikelos run language_modeling --set training.steps=20 --workdir runs/small[/bold]"
-    "\n\nThe same command continues a run that was ended, from its last checkpoint. "
-    "Of a finished one it does what is missing, and nothing twice; with more training steps it goes on to them. "
+    "\n\nThe same command continues an interrupted run from its last checkpoint. "
+    "If the run is finished, it does only what is missing; with more training steps, training continues. "
     "--set from=runs/small begins with the weights of another run."
     "\n\nWrites to its folder: recipe.yaml, preprocessing/, stages/ (checkpoints, TensorBoard), models/ (for Keras), "
-    "evaluation.json, report/report.html and export/VERSION/. With --seeds, a run in seed-N/ for each, and comparison/."
+    "evaluation.json, report/report.html and export/VERSION/. With --seeds, it writes a run for each seed to seed-N/, "
+    "and comparison/."
 )
+
+_COMPARISON = "comparison"
+"""Name of the folder, beside those of the seeds, with the page about all of them."""
 
 
 def run(
@@ -30,23 +35,27 @@ def run(
         typer.Option(metavar="FOLDER", help="Where to write.", show_default="runs/<name of the recipe>", parser=path),
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(metavar="N,N,...", help="Run it with each of these seeds, one after the other.")
+        str | None, typer.Option(metavar="N,N,...", help="Train with each of these seeds, one after the other.")
     ] = None,
 ) -> None:
     """Run a recipe: prepare the data, train, evaluate, export, report."""
-    # Not at the top, for the sake of `ikelos --help`: pydantic takes longer to import than all the rest.
+    # Here, because `ikelos --help` does not need it: pydantic takes longer to import than everything else.
+    from ikelos.pipelines import continuation
     from ikelos.pipelines import recipe as recipes
 
     loaded = recipes.load(recipe, overrides or [])
     folder = workdir or Path("runs") / loaded.name
     numbers = [] if seeds is None else _numbers(seeds)
-    # Before the first of them begins, all are checked.
+    # All runs are checked before the first one begins.
     runs = {
         folder / f"seed-{seed}": recipes.load(recipe, [*(overrides or []), *_seeding(loaded, seed)]) for seed in numbers
     }
     runs = runs or {folder: loaded}
-    for place in runs:
+    for place, seeded in runs.items():
+        continuation.check_same_run(seeded, Folder(place))
         folders.prepare(place)
+    if len(runs) > 1:
+        folders.check_writable(folder / _COMPARISON)
     about = f": {shown(loaded.description)}" if loaded.description else ""
     console().print(f"[bold]{shown(loaded.name)}[/bold] in {shown(folder)}{about}", soft_wrap=True)
     for place, seeded in runs.items():
@@ -57,11 +66,11 @@ def run(
         print_written(written)
     if len(numbers) > 1:
         console().print("\n[bold]All seeds[/bold]")
-        compare.show(load_comparison().compare(list(runs), folder / "comparison"))
+        compare.show(load_comparison().compare(list(runs), folder / _COMPARISON))
 
 
 def _numbers(seeds: str) -> list[int]:
-    """The seeds of a text such as `0,1,2`."""
+    """Returns the seeds in a text such as `0,1,2`."""
     numbers = [int(text) if text.strip().isdecimal() else -1 for text in seeds.split(",")]
     if min(numbers) < 0 or len(set(numbers)) < len(numbers):
         raise UserError(f"`--seeds` must be whole numbers, each once, such as 0,1,2. Received: --seeds {seeds}")
@@ -69,7 +78,7 @@ def _numbers(seeds: str) -> list[int]:
 
 
 def _seeding(loaded, seed: int) -> list[str]:
-    """Overrides that give every stage of a recipe a seed."""
+    """Returns the overrides that give every stage of a recipe a seed."""
     from ikelos.pipelines.recipe.sections import trainings
 
     return [f"{key}.seed={seed}" for key, _ in trainings(loaded.config)]

@@ -1,4 +1,4 @@
-"""How a command ends: what it wrote where, and what can be done with it."""
+"""Prints the paths that a command wrote, and how to serve its model."""
 
 import re
 import shlex
@@ -9,7 +9,7 @@ from ikelos.pipelines.console import columns, console, shown
 
 
 def print_written(written: Mapping[str, Path | str]) -> None:
-    """Prints where a command wrote what, how its model is served if it exported one, and the `Result` if it has one."""
+    """Prints the paths that a command wrote, the command that serves the model if there is one, and the `Result`."""
     out = console()
     out.print("\n[bold]Written[/bold]")
     out.print(columns({name: value for name, value in written.items() if name != "Result"}))
@@ -22,15 +22,15 @@ def print_written(written: Mapping[str, Path | str]) -> None:
 
 
 def serving_command(base: Path) -> str:
-    """The command of a shell that serves the newest version in a folder by TensorFlow Serving, with REST on port 8501.
+    """Returns the shell command that serves the newest version in a folder by TensorFlow Serving, REST on port 8501.
 
     Args:
-        base: The folder of the versions, `<run>/export`; the model is called as the run's folder.
+        base: Folder of the versions, `<run>/export`; the model gets the name of the run's folder.
     """
     base = base.absolute()
-    # What a URL and Docker take as they are.
+    # Only characters that need no escape in a URL and in Docker's options.
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", base.parent.name) or "model"
-    # A mount is a line of CSV; with -v a colon would be no part of a path.
+    # Not `-v`, which takes a colon in a path for the end of the path. The value of `--mount` is a line of CSV.
     source = f"source={base}"
     if re.search(r'[,"]', source):
         source = '"' + source.replace('"', '""') + '"'

@@ -29,7 +29,7 @@ class Arrays(Preparation[Preprocessing]):
         self._splits = splits
 
     def identity(self) -> Any:
-        """Returns the arrays' dtypes, shapes and SHA-256 sums."""
+        """Returns the arrays' dtypes, shapes and SHA-256 checksums."""
 
         def about(values):
             return [values.dtype.name, values.shape, hashlib.sha256(values.tobytes()).hexdigest()]

@@ -92,7 +92,8 @@ class Source(Section):
     Attributes:
         tfds: Name of a data set, as for `tfds.builder`, optionally with a config and a version (`shakespeare_plays`,
             `wiki40b/en:1.3.0`) or with a community (`huggingface:mnist`); or the folder of a prepared data set.
-        splits: Names of the data set's splits, or held-out shares of `files`.
+        splits: Names of the data set's splits, or held-out shares of `files`; null if `files` has a list for each
+            split.
         data_dir: Folder of the data set's prepared files; null takes `$TFDS_DATA_DIR`, else `~/tensorflow_datasets`.
         files: File patterns instead of a data set, relative to the working directory: one pattern or a list, with
             shares in `splits`, or one list for each of `train`, `validation` and `test`. `*`, `?` and `~` mean what
@@ -143,9 +144,7 @@ class Source(Section):
                 "`splits` must be shares, such as {validation: 0.05, test: 0.05}, with `files` that are not given for "
                 f"each split. Received: splits={received}"
             )
-        if isinstance(self.files, Patterns) and isinstance(self.splits, Shares):
-            raise ValueError(
-                "`splits` must be null with `files` of each split. "
-                f"Received: splits={{validation: {self.splits.validation:g}, test: {self.splits.test:g}}}"
-            )
+        if isinstance(self.files, Patterns) and self.splits is not None:
+            received = ", ".join(f"{name}: {value}" for name, value in self.splits.model_dump().items())
+            raise ValueError(f"`splits` must be null with `files` of each split. Received: splits={{{received}}}")
         return self

@@ -19,8 +19,8 @@ def describe(store: Store, class_names: Sequence[str]) -> dict[str, Any]:
         `Store.facts`, with `lengths`: minimum, median, maximum and sum of each ragged column's lengths; and `classes`:
         the number of examples of each class.
     """
-    told = [name for name, column in store.columns.items() if column.ragged and name != ID]
-    lengths = {name: store.ragged(name).lengths for name in told}
+    ragged = [name for name, column in store.columns.items() if column.ragged and name != ID]
+    lengths = {name: store.ragged(name).lengths for name in ragged}
     counts = [] if store.labels is None else np.bincount(store.labels, minlength=len(class_names)).tolist()
     return store.facts() | {
         "lengths": {

@@ -11,7 +11,7 @@ Batch = dict[str, tf.Tensor]
 
 
 def batches(store: Store, batch_size: int, seed: int, start_step: int, shard: Shard = WHOLE) -> tf.data.Dataset:
-    """Returns endless batches in which each example occurs once per epoch, in a new order each epoch.
+    """Returns an endless dataset of batches in which each example occurs once per epoch, in a new order each epoch.
 
     Args:
         store: Store of the examples.
@@ -42,9 +42,12 @@ def batches(store: Store, batch_size: int, seed: int, start_step: int, shard: Sh
 
 
 def in_order(store: Store, batch_size: int) -> tf.data.Dataset:
-    """Returns finite batches of every example once, in order, with `draw` equal to `id`; the last one may be smaller.
+    """Returns a finite dataset of batches with every example once, in order; the last batch may be smaller.
 
-    The elements are those of `batches`.
+    Elements have the structure that `batches` describes, with `draw` equal to `id`.
+
+    Raises:
+        UserError: If `batch_size` is not positive.
     """
     batch_size = operator.index(batch_size)
     check_positive(batch_size=batch_size)

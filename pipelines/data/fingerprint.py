@@ -11,7 +11,7 @@ _FILE = "splits.json"
 
 
 def sha256(parts: Iterable[bytes]) -> str:
-    """Returns the SHA-256 sum of all parts, each preceded by its length: other boundaries give another sum."""
+    """Returns the SHA-256 checksum of all parts, each preceded by its length, so that it depends on the boundaries."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(len(part).to_bytes(8, "big"))
@@ -19,19 +19,19 @@ def sha256(parts: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
-def write(folder: Path, sums: Mapping[str, str]) -> None:
-    """Writes the sums of the splits, by name, into the folder of the preprocessing."""
-    (folder / _FILE).write_text(json.dumps(sums, indent=2) + "\n", encoding="utf-8")
+def write(folder: Path, checksums: Mapping[str, str]) -> None:
+    """Writes the checksums of the splits, by name, into the folder of the preprocessing."""
+    (folder / _FILE).write_text(json.dumps(checksums, indent=2) + "\n", encoding="utf-8")
 
 
-def check(folder: Path, sums: Mapping[str, str]) -> None:
-    """Compares the sums of the splits with those that `write` wrote.
+def check(folder: Path, checksums: Mapping[str, str]) -> None:
+    """Compares the checksums of the splits with those that `write` wrote.
 
     Raises:
         UserError: If a split has changed.
     """
     began_with = json.loads((folder / _FILE).read_text(encoding="utf-8"))
-    for name, found in sums.items():
+    for name, found in checksums.items():
         if found != began_with[name]:
             raise UserError(
                 f"The data of the split {name!r} (data.source) has changed since the run began. Restore it, or choose "

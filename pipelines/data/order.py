@@ -42,7 +42,7 @@ class Shard:
         """
         if batch_size % self.count:
             raise UserError(
-                f"batch_size must be a multiple of the number of processes, {self.count}. "
+                f"`batch_size` must be a multiple of the number of processes, {self.count}. "
                 f"Received: batch_size={batch_size}"
             )
         size = batch_size // self.count
@@ -85,12 +85,12 @@ def check_positive(**numbers):
     """Raises UserError if a number is below 1."""
     for name, number in numbers.items():
         if number < 1:
-            raise UserError(f"{name} must be at least 1. Received: {name}={number}")
+            raise UserError(f"`{name}` must be at least 1. Received: {name}={number}")
 
 
 def check_order(seed, start_step):
     """Raises UserError if the seed or the first step is out of range."""
     if not -(2**31) <= seed < 2**31:
-        raise UserError(f"seed must be a 32-bit integer. Received: seed={seed}")
+        raise UserError(f"`seed` must be a 32-bit integer. Received: seed={seed}")
     if start_step < 0:
-        raise UserError(f"start_step must be at least 0. Received: start_step={start_step}")
+        raise UserError(f"`start_step` must be at least 0. Received: start_step={start_step}")

@@ -20,17 +20,21 @@ def printable_path(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def by_split(source: Source, suffixes: tuple[str, ...], divisible: tuple[str, ...] = ()) -> dict[Split, list[str]]:
+def by_split(
+    source: Source, suffixes: tuple[str, ...], divisible: tuple[str, ...] = (), classed: tuple[str, ...] = ()
+) -> dict[Split, list[str]]:
     """Returns the files of each split, sorted.
 
     Args:
         source: Section with `files`.
         suffixes: Suffixes that files may have, in lower case.
         divisible: Suffixes of files that a reader can divide: a single file with one of them is in all splits.
+        classed: Suffixes of files whose class is the name of their folder. With shares, such a file must not be linked
+            into another folder, because only the first of a file's names is taken.
 
     Raises:
-        UserError: If a pattern matches nothing, a file has none of the suffixes or is in two splits, or a split would
-            be empty.
+        UserError: If a pattern matches nothing, a file has none of the suffixes, is in two splits or has two classes,
+            or a split would be empty.
     """
     if isinstance(source.files, Patterns):
         of = source.files
@@ -40,6 +44,7 @@ def by_split(source: Source, suffixes: tuple[str, ...], divisible: tuple[str, ..
     assert source.files is not None
     assert isinstance(source.splits, Shares)
     paths = _matches("files", [source.files] if isinstance(source.files, str) else source.files, suffixes)
+    _check_one_class(paths, classed)
     # A link to another file of the list has another name, and would be drawn apart from it: the first name is taken.
     paths = sorted({os.path.realpath(path): path for path in reversed(paths)}.values())
     if len(paths) == 1 and paths[0].lower().endswith(divisible):
@@ -50,9 +55,9 @@ def by_split(source: Source, suffixes: tuple[str, ...], divisible: tuple[str, ..
     for split, some in shared.items():
         if not some:
             raise UserError(
-                f"files: the share of {split} must be enough for one of {len(paths)} files; a file's split is drawn by "
-                f"the hash of its name. Give larger `splits`, or name the files of each split (files.{split}). "
-                f"Received: splits={source.splits.model_dump()}"
+                f"`splits` must give each split one of the {len(paths)} files. Received: "
+                f"splits={source.splits.model_dump()}, which gives none to {split}, as the hash of a file's name draws "
+                f"its split; choose other shares, or name the files of each split (files.{split})"
             )
     return shared
 
@@ -77,13 +82,16 @@ def _matches(key: str, patterns: Iterable[str], suffixes: tuple[str, ...]) -> li
         if not paths:
             advice = "; braces are not expanded: write a list of patterns" if re.search(r"\{.*,.*\}", pattern) else ""
             folder = printable_path(str(pathlib.Path.cwd()))
-            raise UserError(f"{key}: no file matches {pattern!r} in {folder}{advice}")
+            raise UserError(
+                f"`{key}` must match a file. Received: {key}={pattern!r}, without a match in {folder}{advice}"
+            )
         found.update(paths)
     for path in sorted(found):
         if not path.lower().endswith(suffixes):
             raise UserError(
-                f"{key}: {printable_path(path)} has none of the known suffixes {', '.join(suffixes)}; a pattern that "
-                f"ends with one, such as **/*{suffixes[0]}, leaves other files out"
+                f"`{key}` must match no files but those with the suffixes {', '.join(suffixes)}. Received: "
+                f"{printable_path(path)}; a pattern that ends with a suffix, such as **/*{suffixes[0]}, leaves other "
+                "files out"
             )
     return sorted(found)
 
@@ -98,13 +106,34 @@ def _files(pattern: str) -> list[str]:
 
 
 def _check_disjoint(found: Mapping[Split, Iterable[str]]) -> None:
-    """Raises UserError if a file is in two splits, be it under two names."""
+    """Raises UserError if a file is in two splits, also under two names."""
     splits_of: dict[str, Split] = {}
     for split, paths in found.items():
         for path in paths:
             first = splits_of.setdefault(os.path.realpath(path), split)
             if first != split:
-                raise UserError(f"{printable_path(path)} is in two splits: files.{first} and files.{split}")
+                raise UserError(
+                    f"`files` must have each file in one split. Received: {printable_path(path)}, which is in "
+                    f"files.{first} and files.{split}"
+                )
+
+
+def _check_one_class(paths: Iterable[str], classed: tuple[str, ...]) -> None:
+    """Raises UserError if a file with one of these suffixes is in two folders of different names, by a link."""
+    first_of: dict[str, str] = {}
+    for path in paths:
+        if not path.lower().endswith(classed):
+            continue
+        first = first_of.setdefault(os.path.realpath(path), path)
+        if _class_folder(first) != _class_folder(path):
+            raise UserError(
+                "`files` must have each file in one folder, whose name is its class, if `splits` are shares. Received: "
+                f"{printable_path(first)} and {printable_path(path)}, the same file"
+            )
+
+
+def _class_folder(path: str) -> str:
+    return os.path.basename(os.path.dirname(os.path.abspath(path)))
 
 
 def _split_of(path: str, shares: Shares) -> Split:

@@ -23,7 +23,7 @@ import tensorflow as tf
 from ikelos.pipelines.console import Progress
 from ikelos.pipelines.data.config import SPLITS, Split
 from ikelos.pipelines.data.records import Record, Records
-from ikelos.pipelines.data.store import MANIFEST, Column, Splits, Store, sum_of
+from ikelos.pipelines.data.store import MANIFEST, Column, Splits, Store, checksum_of
 from ikelos.pipelines.data.writing import Writer, writing
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.lock import locked
@@ -34,7 +34,7 @@ _VERSION = 2
 """Version of the stores' format and of the code that writes them; with a new version all data is prepared again."""
 
 _LEARNED = "preprocessing.json"
-"""File with the SHA-256 sums of the files that the preprocessing wrote."""
+"""File with the SHA-256 checksums of the files that the preprocessing wrote."""
 EXAMPLES = "examples.png"
 """File with a picture of the first training examples; only for images."""
 
@@ -200,7 +200,7 @@ def _write(preparation: Preparation[Learned], folder: Path, identity: str) -> No
         with Progress("learning from train", size.unit, size.number) as progress:
             progress.advance(0)
             preparation.learn(progress.advance).save(unfinished)
-        files.write(folder / _LEARNED, json.dumps(_sums(unfinished)) + "\n")
+        files.write(folder / _LEARNED, json.dumps(_checksums(unfinished)) + "\n")
         files.finish(unfinished, learning)
     learned = preparation.load(learning)
     for split in SPLITS:
@@ -219,19 +219,19 @@ def _write(preparation: Preparation[Learned], folder: Path, identity: str) -> No
             file.write(tf.io.encode_png(shown).numpy())
 
 
-def _sums(folder: Path) -> dict[str, str]:
-    """Returns the SHA-256 sum of each file in a folder."""
-    return {path.name: sum_of(path, 0, path.stat().st_size) for path in sorted(folder.iterdir())}
+def _checksums(folder: Path) -> dict[str, str]:
+    """Returns the SHA-256 checksum of each file in a folder."""
+    return {path.name: checksum_of(path, 0, path.stat().st_size) for path in sorted(folder.iterdir())}
 
 
 def _check_learned(folder: Path) -> None:
     """Raises UserError if a file of the preprocessing is missing or has changed since it was written."""
     try:
-        whole = _sums(folder / "preprocessing") == json.loads((folder / _LEARNED).read_text(encoding="utf-8"))
+        whole = _checksums(folder / "preprocessing") == json.loads((folder / _LEARNED).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         whole = False
     if not whole:
-        raise UserError(f"{folder / 'preprocessing'} is damaged (its SHA-256 sums are others): delete {folder}.")
+        raise UserError(f"{folder / 'preprocessing'} is damaged (its SHA-256 checksums differ): delete {folder}.")
 
 
 def _check_faults(preparation: Preparation[Any], splits: Splits) -> None:

@@ -33,7 +33,14 @@ class Reader(abc.ABC, Generic[Section]):
         Raises:
             UserError: As `patterns.by_split`.
         """
-        return {} if self._source.files is None else patterns.by_split(self._source, self.suffixes, self.divisible)
+        if self._source.files is None:
+            return {}
+        return patterns.by_split(self._source, self.suffixes, self.divisible, self.classed)
+
+    @property
+    def classed(self) -> tuple[str, ...]:
+        """Suffixes of files whose class is the name of their folder."""
+        return ()
 
     @functools.cached_property
     def builder(self) -> Any:

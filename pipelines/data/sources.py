@@ -69,9 +69,11 @@ def open_tfds(source: Source) -> Any:
         with _quiet(), contextlib.redirect_stderr(io.StringIO()):
             if is_folder:
                 return tfds.builder_from_directory(os.path.expanduser(name))
-            return tfds.builder(name, data_dir=source.data_dir)
+            return tfds.builder(name, data_dir=source.data_dir and os.path.expanduser(source.data_dir))
     except ImportError as error:
-        raise UserError(f"data set {name!r} needs a package that is not installed: {_first_line(error)}") from error
+        raise UserError(
+            f"`tfds` must be a data set whose packages are installed. Received: tfds={name} ({_first_line(error)})"
+        ) from error
     except (ValueError, AssertionError, OSError) as error:
         if is_folder:
             raise UserError(
@@ -93,13 +95,16 @@ def _unknown(name, error):
         known_versions |= {builder.VERSION, *builder.SUPPORTED_VERSIONS}
         configs = ", ".join(sorted(builder.builder_configs)) or "none"
         versions = ", ".join(sorted(str(version) for version in known_versions if version is not None))
-        return f"data set {name!r} is not to be had; configs: {configs}; versions: {versions}"
+        return (
+            f"`tfds` must have a config and a version of {base} (configs: {configs}; versions: {versions}). "
+            f"Received: tfds={name}"
+        )
     if rest[:1].isalpha():  # `community:name`; a version would begin with a digit
-        return f"data set {name!r} is not to be had: {_first_line(error)}"
+        return f"`tfds` must be a data set of a known community. Received: tfds={name} ({_first_line(error)})"
     nearest = ", ".join(difflib.get_close_matches(base, sorted(known - _OURS.keys()), n=5, cutoff=0.5))
     return (
-        f"unknown data set {name!r}. Ikelos has: {', '.join(_OURS)}. "
-        f"Nearest in TensorFlow Datasets: {nearest or 'none'}"
+        f"`tfds` must be a data set of Ikelos ({', '.join(_OURS)}) or of TensorFlow Datasets (nearest: "
+        f"{nearest or 'none'}). Received: tfds={name}"
     )
 
 
@@ -164,7 +169,10 @@ def _split_name(source, builder, split):
         number = 0
     if not number:
         names = ", ".join(builder.info.splits)
-        raise UserError(f"data set {source.tfds!r} has no split {name!r}, or nothing in it; it has {names}")
+        raise UserError(
+            f"`splits.{split}` must be a split of {source.tfds} with examples in it ({names}), or a slice of one. "
+            f"Received: splits.{split}={name}"
+        )
     return name
 
 
@@ -196,7 +204,7 @@ def prepared(source: Source, builder: Any) -> Any:
         # If two processes prepare a data set at once, the slower one fails, as the other's files are already in place.
         if not open_tfds(source).is_prepared():
             raise UserError(
-                f"data set {builder.name!r} can't be prepared in {builder.data_dir}: {_reason(error)}"
+                f"The data set {builder.name} cannot be prepared in {builder.data_dir}: {_reason(error)}"
             ) from error
     return open_tfds(source)
 
@@ -227,6 +235,8 @@ def _quiet() -> Iterator[None]:
 @contextlib.contextmanager
 def _progress(builder: Any) -> Iterator[None]:
     """Prints regularly, except in a terminal, how much has been downloaded and written."""
+    # Not a `console.Progress`: it writes to standard output, which is silenced meanwhile, and in a terminal its moving
+    # lines would get between the bars of TensorFlow Datasets.
     if sys.stderr.isatty():
         yield
         return
@@ -280,7 +290,7 @@ def records(path: str) -> Iterator[tuple[str, Any]]:
             yield f"{printable_path(path)}:{index}", tf.train.Example.FromString(record).features.feature
     except (tf.errors.OpError, DecodeError) as error:
         raise UserError(
-            f"{printable_path(path)} can't be read as a TFRecord of tf.train.Example: {_first_line(error)}"
+            f"{printable_path(path)} must be a TFRecord of tf.train.Example. Received: {_first_line(error)}"
         ) from error
 
 
@@ -294,8 +304,8 @@ def one_bytes(name: str, features: Any, feature: str) -> bytes:
     if len(values) != 1:
         path, _, index = name.rpartition(":")
         raise UserError(
-            f"{path}: example {index} must have one bytes value in feature {feature!r}; "
-            f"it has {len(values)} there, and the features {', '.join(sorted(features))}"
+            f"{path}: example {index} must have one bytes value in the feature {feature!r}. "
+            f"Received: {len(values)} bytes values there, and the features {', '.join(sorted(features))}"
         )
     return values[0]
 

@@ -2,7 +2,8 @@
 
 A store is the folder of one split, and may be larger than memory. Each column is a file of numbers without a header,
 `<column>.bin`. A ragged column also has `<column>.ends.bin`, the end of each example's numbers (int64 `[N+1]`, of which
-the first is 0). `manifest.json` describes the columns and has the SHA-256 sums of all files, part by part (`writing`).
+the first is 0). `manifest.json` describes the columns and has the SHA-256 checksums of all files, part by
+part, as the module `writing` describes.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ ID = "id"
 _MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
 """Flag of Linux's mmap; Python has a name for it since 3.13."""
 _BLOCK = 1 << 22
-"""Bytes that are read at once to compute a sum."""
+"""Bytes that are read at once to compute a checksum."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +122,8 @@ class Store:
         folder: Folder of the files.
         columns: Columns by name; `id` is the example's name, `label` the index of its class if there are classes.
         examples: Number of examples, N.
-        parts: Parts in the order in which they were written: where each file's part ends, and its SHA-256 sum.
+        parts: Parts in the order in which they were written, each with the end of its range in each file and the
+            SHA-256 checksums of these ranges.
         skipped: Number of faulty examples that were left out, by kind of fault.
         faults: Descriptions of the first faulty examples, one line each.
     """
@@ -139,7 +141,7 @@ class Store:
 
         Args:
             folder: Folder of the store.
-            check: Whether to read all files and compare their sums, at 1 to 2 GB a second.
+            check: Whether to read all files and compare their checksums, at 1 to 2 GB a second.
 
         Raises:
             UserError: If the store is damaged.
@@ -161,7 +163,7 @@ class Store:
                 raise UserError(f"{path} is damaged (it {found}): delete {folder.parent}.")
         bad = first_damage(folder, store.parts) if check else None
         if bad is not None:
-            raise UserError(f"{folder / bad[1]} is damaged (its SHA-256 sum is another): delete {folder.parent}.")
+            raise UserError(f"{folder / bad[1]} is damaged (its SHA-256 checksum differs): delete {folder.parent}.")
         return store
 
     def __len__(self) -> int:
@@ -189,7 +191,7 @@ class Store:
         return Ragged(values, _mapped(self.folder / f"{name}.ends.bin", Column("int64")))
 
     def sha256(self) -> str:
-        """Returns the SHA-256 sum of the store's content."""
+        """Returns the SHA-256 checksum of the store's content."""
         content = {
             "columns": {name: dataclasses.asdict(column) for name, column in self.columns.items()},
             "examples": self.examples,
@@ -222,7 +224,8 @@ def column_of(values: Mapping[str, Any]) -> Column:
 
 
 def first_damage(folder: Path, parts: Sequence[Mapping[str, Any]]) -> tuple[int, str] | None:
-    """Returns the index of the first part whose sum is not the recorded one, and its file's name; None if all agree."""
+    """Returns the index of the first part with another checksum than recorded, and its file's name; None if all
+    agree."""
     starts = dict.fromkeys(parts[0]["ends"], 0) if parts else {}
     ranges = []
     for index, part in enumerate(parts):
@@ -231,7 +234,7 @@ def first_damage(folder: Path, parts: Sequence[Mapping[str, Any]]) -> tuple[int,
 
     def differs(found):
         _, name, start, end, expected = found
-        return sum_of(folder / name, start, end) != expected
+        return checksum_of(folder / name, start, end) != expected
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         for (index, name, *_), bad in zip(ranges, pool.map(differs, ranges), strict=True):
@@ -240,8 +243,8 @@ def first_damage(folder: Path, parts: Sequence[Mapping[str, Any]]) -> tuple[int,
     return None
 
 
-def sum_of(path: Path, start: int, end: int) -> str:
-    """Returns the SHA-256 sum of the bytes `[start, end)` of a file, as far as it goes; "" if there is no file."""
+def checksum_of(path: Path, start: int, end: int) -> str:
+    """Returns the SHA-256 checksum of the bytes `[start, end)` of a file, up to its end; "" if there is no file."""
     digest = hashlib.sha256()
     try:
         with path.open("rb", buffering=0) as file:

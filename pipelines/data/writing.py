@@ -1,8 +1,8 @@
 """Writes a store part by part, so that a killed process can resume after the last complete part.
 
-After each part, all files are flushed to the disk, and a line of `journal.jsonl` records their lengths, the sums of
-their new bytes, and where to continue reading the source. To resume, all files are first cut back to the last complete
-part.
+After each part, all files are flushed to the disk, and a line of `journal.jsonl` records their lengths, the checksums
+of their new bytes, and the position in the source at which to continue. To resume, all files are first cut back to the
+last complete part.
 """
 
 import collections
@@ -21,7 +21,7 @@ from ikelos.pipelines.data.store import ID, MANIFEST, TEXT, Column, first_damage
 from ikelos.serving import files
 
 PART_BYTES = 1 << 26
-"""Smallest size of a part in bytes, except for the last one. The sums of a store depend on it."""
+"""Smallest size of a part in bytes, except for the last one. The checksums of a store depend on it."""
 _JOURNAL = "journal.jsonl"
 _NAMED = 20
 """Number of faults that are listed; the others are only counted."""
@@ -51,7 +51,7 @@ class Writer:
         self._ends = dict(last.get("ends", {}))
         self._journal = (folder / _JOURNAL).open("a", encoding="utf-8")
         self._files = {name: (folder / name).open("ab") for name in self._names()}
-        self._sums = {name: hashlib.sha256() for name in self._names()}
+        self._digests = {name: hashlib.sha256() for name in self._names()}
         self._new_bytes = 0
         self._items = {
             name: self._ends.get(f"{name}.bin", 0) // column.item_bytes
@@ -141,7 +141,7 @@ class Writer:
     def _put(self, name: str, values: np.ndarray) -> None:
         content = values.tobytes()
         self._files[name].write(content)
-        self._sums[name].update(content)
+        self._digests[name].update(content)
         self._ends[name] = self._ends.get(name, 0) + len(content)
         self._new_bytes += len(content)
 
@@ -150,7 +150,7 @@ class Writer:
             _to_disk(file)
         part = {
             "ends": {name: self._ends.get(name, 0) for name in self._files},
-            "sums": {name: digest.hexdigest() for name, digest in self._sums.items()},
+            "sums": {name: digest.hexdigest() for name, digest in self._digests.items()},
             "cursor": self.cursor,
             "examples": self._examples,
             "read": self._read,
@@ -160,7 +160,7 @@ class Writer:
         self._journal.write(json.dumps(part) + "\n")
         _to_disk(self._journal)
         self._parts.append(part)
-        self._sums = {name: hashlib.sha256() for name in self._files}
+        self._digests = {name: hashlib.sha256() for name in self._files}
         self._new_bytes = 0
 
 

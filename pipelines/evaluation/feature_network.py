@@ -130,7 +130,7 @@ class FeatureNetwork:
 
     def _outputs(self, name, images):
         shape = self.model.input_shape[1:]
-        return np.concatenate([self._apply(_shades(batch, shape))[name].numpy() for batch in _batches(images)])
+        return np.concatenate([self._apply(_as_floats(batch, shape))[name].numpy() for batch in _batches(images)])
 
 
 def load_or_train(
@@ -314,7 +314,7 @@ def _batches(images: Pictures) -> Iterator[np.ndarray | tf.Tensor]:
     return iter(images)
 
 
-def _shades(images: np.ndarray | tf.Tensor, shape: Shape) -> tf.Tensor:
+def _as_floats(images: np.ndarray | tf.Tensor, shape: Shape) -> tf.Tensor:
     """Returns images as float32 in [0, 1]."""
     images = np.asarray(images)
     if images.shape[1:] != shape:

@@ -146,7 +146,7 @@ class VAE(Section):
         conditional: Whether encoder and decoder take the class as input.
         num_samples: Samples of the posterior in a training step. With more than one, the loss is the
             importance-weighted bound.
-        free_bits: Nats of the divergence that do not count in the loss.
+        free_bits: Nats of the divergence that do not raise the loss.
     """
 
     latent_size: Annotated[int, Field(ge=2)]

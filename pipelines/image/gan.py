@@ -100,6 +100,6 @@ def scaled(images: tf.Tensor) -> tf.Tensor:
     return tf.cast(images, tf.float32) / 127.5 - 1
 
 
-def shades(samples: tf.Tensor) -> tf.Tensor:
+def unit_range(samples: tf.Tensor) -> tf.Tensor:
     """Returns samples of the generator as intensities from 0 to 1."""
     return tf.clip_by_value((samples + 1) / 2, 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""What all tasks that generate images have in common."""
+"""`ImageGeneration`: the parts that all tasks share that generate images."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ class ImageGeneration:
             )
 
     def image_signatures(self, preprocessing: ImagePreprocessing) -> ImageSignatures:
-        """Returns what makes the signatures of the task's models."""
+        """Returns the `ImageSignatures` of the task, which make the signatures of its models."""
         return ImageSignatures(
             self.config.data.shape,
             self.config.model.latent_size,

@@ -27,7 +27,7 @@ def sampler(workdir: Path, labels: np.ndarray | None, shape: Shape, batch_size: 
     Raises:
         UserError: If there is no such export; when the function is called, if the images have another shape.
     """
-    version = serving.newest(workdir / "export")
+    version = serving.newest(workdir.expanduser() / "export")
     if version is None:
         raise UserError(
             "`evaluation.other_run` must be the folder of a run with an export, which `ikelos export` makes. "

@@ -14,7 +14,7 @@ Decode = Callable[[tf.Tensor, tf.Tensor | None], tf.Tensor]
 """Maps latent values `[B,Z]` and one-hot classes `[B,classes]` or None to images in [0, 1], float32 `[B,H,W,C]`."""
 
 
-def shades(values: tf.Tensor | np.ndarray) -> np.ndarray:
+def to_uint8(values: tf.Tensor | np.ndarray) -> np.ndarray:
     """Returns values in [0, 1] as uint8."""
     return np.rint(255 * np.asarray(values)).astype(np.uint8)
 
@@ -28,7 +28,7 @@ def many(make: Callable[[int, int], tf.Tensor], number: int, at_once: int) -> np
         at_once: Largest batch.
     """
     starts = range(0, number, at_once)
-    return np.concatenate([shades(make(start, min(at_once, number - start))) for start in starts])
+    return np.concatenate([to_uint8(make(start, min(at_once, number - start))) for start in starts])
 
 
 def grid(sample: Callable[[int, tf.Tensor | None], tf.Tensor], side: int, num_classes: int) -> np.ndarray:
@@ -40,7 +40,7 @@ def grid(sample: Callable[[int, tf.Tensor | None], tf.Tensor], side: int, num_cl
         num_classes: Number of classes; 0 for an unconditional model.
     """
     condition = tf.one_hot(tf.range(side * side) % side % num_classes, num_classes) if num_classes else None
-    drawn = shades(sample(side * side, condition))
+    drawn = to_uint8(sample(side * side, condition))
     return drawn.reshape(side, side, *drawn.shape[1:])
 
 
@@ -103,5 +103,5 @@ def _decoded(decode, latents, condition):
     rows, columns, size = latents.shape
     if condition is not None:
         condition = tf.repeat(condition, columns, axis=0)
-    images = shades(decode(tf.reshape(tf.cast(latents, tf.float32), [-1, size]), condition))
+    images = to_uint8(decode(tf.reshape(tf.cast(latents, tf.float32), [-1, size]), condition))
     return images.reshape(rows, columns, *images.shape[1:])

@@ -97,7 +97,7 @@ class ImagePreparation(Preparation[ImagePreprocessing]):
             numbers = {str(label): 0 for label in labels}
             for split in _HELD_OUT:  # checked here, so that an error comes before all training images are decoded
                 for found in self._reader.images(split):
-                    _number(split, found, numbers, told=False)
+                    _number(split, found, numbers, named=False)
             names = [str(label) for label in sorted(labels, key=lambda label: (isinstance(label, str), label))]
         faults: list[str] = []
         for found in self._reader.images("train"):
@@ -128,11 +128,11 @@ class ImagePreparation(Preparation[ImagePreprocessing]):
         Raises:
             UserError: If an image's class is unknown: without training images, or not among the data set's classes.
         """
-        told = self._reader.class_names() is not None
+        named = self._reader.class_names() is not None
         numbers = {name: index for index, name in enumerate(learned.class_names)}
         start = writer.cursor or 0
         for index, (found, taken) in enumerate(_in_threads(self._taken, self._reader.images(split, start)), start):
-            label = {} if self._source.label_feature is None else {"label": _number(split, found, numbers, told)}
+            label = {} if self._source.label_feature is None else {"label": _number(split, found, numbers, named)}
             if isinstance(taken, FaultError):
                 writer.skip(found.name, taken.kind, taken.why)
             else:
@@ -156,9 +156,9 @@ class ImagePreparation(Preparation[ImagePreprocessing]):
             return fault
 
 
-def _number(split: Split, found: Found, numbers: Mapping[str, int], told: bool) -> int:
-    """Returns the index of an image's class: its label if the data set names the classes (`told`), or by `numbers`."""
-    if not told:
+def _number(split: Split, found: Found, numbers: Mapping[str, int], named: bool) -> int:
+    """Returns the index of an image's class: its label if the data set names the classes (`named`), or by `numbers`."""
+    if not named:
         if str(found.label) not in numbers:
             raise UserError(
                 f"{split} has the class {str(found.label)!r} ({found.name}), of which the training images have none. "

@@ -23,6 +23,7 @@ _IMAGE, _LABEL, _CLASS_NAMES = "image", "label", "class_names"
 
 Label = str | int | None
 """Name or number of a class; None without classes."""
+_IMAGE_FILES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
 
 
 class FaultError(Exception):
@@ -54,7 +55,12 @@ class Found:
 class Reader(reader.Reader[ImageSource]):
     """Finds the images of a source."""
 
-    suffixes = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", *sources.TFRECORDS)
+    suffixes = (*_IMAGE_FILES, *sources.TFRECORDS)
+
+    @property
+    def classed(self) -> tuple[str, ...]:
+        """Suffixes of image files, unless labels are not wanted."""
+        return () if self._source.label_feature is None else _IMAGE_FILES
 
     def class_names(self) -> list[str] | None:
         """Returns the class names of a data set in the order of its labels; None if it has no classes or no names."""

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ikelos.pipelines.image import pictures
 from ikelos.pipelines.image.pictures import Decode
-from ikelos.pipelines.report.figures import Panel, epoch_curves
+from ikelos.pipelines.report.charts import Panel, epoch_curves
 from ikelos.pipelines.report.sections import Film, Images, Picture
 
 COLUMNS, ROWS = 10, 5
@@ -72,7 +72,7 @@ def copies(samples: np.ndarray, training: np.ndarray, medians: Mapping[str, floa
 
 def rebuilt(images: np.ndarray, seen: np.ndarray, reconstructions: tf.Tensor) -> Images:
     """Returns the section with images uint8 `[N,H,W,C]`, their pixels (0 or 1) and their reconstructions (0 to 1)."""
-    rows = [images, pictures.shades(seen), pictures.shades(reconstructions)]
+    rows = [images, pictures.to_uint8(seen), pictures.to_uint8(reconstructions)]
     return Images(
         heading="Reconstructions",
         prose=["The first test images: as they are, as the black and white pixels that it sees, and rebuilt."],
@@ -108,12 +108,12 @@ def latent_space(
     walked, moved = words
     pairs = min(ROWS, len(means) // 2)
     starts, ends = slice(0, 2 * pairs, 2), slice(1, 2 * pairs, 2)
-    told = None if classes is None else classes[starts]
+    walked_classes = None if classes is None else classes[starts]
     return [
         Images(
             heading="From one image to another",
             prose=[f"Decoded on the straight line {walked}."],
-            images=pictures.walks(decode, means[starts], means[ends], COLUMNS, told),
+            images=pictures.walks(decode, means[starts], means[ends], COLUMNS, walked_classes),
             alt="Rows of images, each changing by steps from one image into another.",
         ),
         Images(
@@ -125,23 +125,33 @@ def latent_space(
     ]
 
 
-def film(folder: Path, history: Sequence[Mapping[str, Any]]) -> Film:
+def film(folder: Path, history: Sequence[Mapping[str, Any]]) -> list[Film]:
     """Returns the film of the grid of samples over the training, from the pictures that a stage wrote after epochs.
+
+    The list is empty if there are no pictures: the user may have deleted them before the report is made again.
 
     Args:
         folder: Folder of the stage.
         history: Records of the stage.
     """
-    epochs = [record for record in history if record["event"] == "epoch" and "picture" in record]
+    epochs = [
+        record
+        for record in history
+        if record["event"] == "epoch" and "picture" in record and (folder / record["picture"]).is_file()
+    ]
+    if not epochs:
+        return []
     shown = epochs[:: -(-len(epochs) // _FRAMES)]
     shown += epochs[-1:] if shown[-1] is not epochs[-1] else []
     frames = [tf.io.decode_png((folder / record["picture"]).read_bytes()).numpy() for record in shown]
-    return Film(
-        heading="How it learned",
-        prose=[f"The same samples after {', '.join(format(record['step'], ',') for record in shown)} steps."],
-        frames=np.stack(frames),
-        alt="The grid of samples, from noise to the images above.",
-    )
+    return [
+        Film(
+            heading="How it learned",
+            prose=[f"The same samples after {', '.join(format(record['step'], ',') for record in shown)} steps."],
+            frames=np.stack(frames),
+            alt="The grid of samples, from noise to the images above.",
+        )
+    ]
 
 
 def adversaries(history: Sequence[Mapping[str, Any]]) -> Picture:

@@ -1,6 +1,6 @@
 """Recipes: YAML files with every number of a run, which are read, overridden and checked without TensorFlow."""
 
-from ikelos.pipelines.recipe.keys import Key, keys
+from ikelos.pipelines.recipe.keys import Key, keys, section_classes
 from ikelos.pipelines.recipe.loading import ABSENT, Recipe, difference, dump, leaves, load, names, plain, text, written
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "load",
     "names",
     "plain",
+    "section_classes",
     "text",
     "written",
 ]

@@ -157,8 +157,8 @@ def explain(
         path = _path(item["loc"], raw)
         if item["type"] in ("union_tag_not_found", "union_tag_invalid"):
             path = (*path, item["ctx"]["discriminator"].strip("'"))
-        told = any(path[:-1] == chosen[:-1] for chosen in switched) and path not in overrides
-        if told and item["type"] in ("missing", "extra_forbidden"):
+        follows = any(path[:-1] == chosen[:-1] for chosen in switched) and path not in overrides
+        if follows and item["type"] in ("missing", "extra_forbidden"):
             continue
         override = _culprit(item, path, overrides) or _maker(path, overrides, raw)
         where = f"--set {overrides[override]}" if override else _in_file(source, path, lines)

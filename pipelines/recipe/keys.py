@@ -35,6 +35,7 @@ class Key:
         meaning: One or two sentences on its meaning.
         alternative: The choice that it belongs to, such as `model.architecture=lstm`; empty if it always applies.
         section: Whether its value is a section.
+        owner: Class of the section that the key is in, which tells apart sections of one name; None for keys of `HEAD`.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Key:
     meaning: str
     alternative: str
     section: bool
+    owner: type[pydantic.BaseModel] | None
 
     @property
     def top(self) -> str:
@@ -51,7 +53,7 @@ class Key:
 
 def keys(config: type[pydantic.BaseModel]) -> list[Key]:
     """Returns the keys of recipes with this config class, in the order of the fields, sections before their keys."""
-    head = [Key(name, "text", meaning, "", section=False) for name, meaning in HEAD.items()]
+    head = [Key(name, "text", meaning, "", section=False, owner=None) for name, meaning in HEAD.items()]
     return head + list(_keys(config, "", ""))
 
 
@@ -62,7 +64,7 @@ def _keys(section: type[pydantic.BaseModel], prefix: str, alternative: str) -> I
         sections = list(models(field.annotation))
         # If only one section is possible, its own docstring serves as the meaning.
         meaning = meanings.get(field_name) or (_summary(sections[0]) if len(sections) == 1 else "")
-        yield Key(name, kind(field), meaning, alternative, section=bool(sections))
+        yield Key(name, kind(field), meaning, alternative, section=bool(sections), owner=section)
         inside = name + (ITEM if _is_list(field.annotation) else "") + "."
         if not field.discriminator:
             for member in sections:
@@ -71,11 +73,20 @@ def _keys(section: type[pydantic.BaseModel], prefix: str, alternative: str) -> I
         members = alternatives(field)
         chooser = f"{inside}{field.discriminator}"
         words = " ".join(f"`{value}`: {_summary(member)}" for value, member in members.items())
-        yield Key(chooser, " | ".join(members), words, alternative, section=False)
+        yield Key(chooser, " | ".join(members), words, alternative, section=False, owner=None)
         for value, member in members.items():
             for key in _keys(member, inside, f"{chooser}={value}"):
                 if key.name != chooser:
                     yield key
+
+
+def section_classes(config: pydantic.BaseModel, prefix: str = "") -> dict[str, type[pydantic.BaseModel]]:
+    """Returns the class of each section of a config by its dotted key; the config's own key is empty."""
+    found = {prefix: type(config)}
+    for name, value in config:
+        if isinstance(value, pydantic.BaseModel):
+            found |= section_classes(value, f"{prefix}.{name}" if prefix else name)
+    return found
 
 
 def alternatives(field: FieldInfo) -> dict[str, type[pydantic.BaseModel]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ikelos.pipelines.report import figures
+from ikelos.pipelines.report import charts
 from ikelos.pipelines.report.sections import Column, Headline, Picture, Section, Table, Tile
 
 if TYPE_CHECKING:
@@ -83,19 +83,19 @@ def comparison(task: Task[Any, Any], results: dict[str, Any], minutes: float) ->
     """Returns the chart of the first metric of the model, its baselines and its peers."""
     metric = task.metrics[0]
     bars = [
-        figures.Bar(task.model_name, results["model"][metric.name], minutes, "ours"),
+        charts.Bar(task.model_name, results["model"][metric.name], minutes, "ours"),
         *(
-            figures.Bar(name, values[metric.name], values["minutes"], "baseline")
+            charts.Bar(name, values[metric.name], values["minutes"], "baseline")
             for name, values in results["baselines"].items()
         ),
-        *(figures.Bar(peer.name, peer.value, peer.minutes, "peer") for peer in task.peers),
+        *(charts.Bar(peer.name, peer.value, peer.minutes, "peer") for peer in task.peers),
     ]
-    told = "; ".join(f"{bar.label} {metric.text(bar.value)}" for bar in bars)
+    words = "; ".join(f"{bar.label} {metric.text(bar.value)}" for bar in bars)
     return Picture(
         heading="Against baselines and peers" if task.peers else "Against baselines",
         prose=task.about_comparison(results),
-        figure=figures.comparison(bars, metric),
-        alt=f"{_title(metric.unit)}: {told}",
+        figure=charts.comparison(bars, metric),
+        alt=f"{_title(metric.unit)}: {words}",
     )
 
 
@@ -164,7 +164,7 @@ def training_section(
                 for record in longer
             ),
         ],
-        figure=figures.training_curves(
+        figure=charts.training_curves(
             history, {name: settings.clip_norm for name, settings in stage.training.optimizers}, stage.metric
         ),
         alt="Loss, gradient norm with clipped steps, and learning rate over the training steps.",

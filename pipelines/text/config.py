@@ -24,8 +24,8 @@ class Vocabulary(Section):
 
     Attributes:
         kind: `character`, `byte`, or SentencePiece's `bpe` or `unigram`.
-        size: Largest number of tokens, special ones included; null for every character that occurs (`character`), and
-            always null for `byte`.
+        size: Largest number of tokens, special ones included. Required for `bpe` and `unigram`; null for `byte`; for
+            `character`, null takes every character that occurs.
     """
 
     kind: Literal["character", "byte", "bpe", "unigram"]

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.pipelines.text import config, documents, vocabulary
 from ikelos.pipelines.text.documents import Piece, Reader
 from ikelos.pipelines.text.vocabulary import Vocabulary
-from ikelos.pipelines.text.vocabulary.special import END
+from ikelos.pipelines.text.vocabulary.special import BEGIN, END, PAD
 
 _MOST_LEARNED_FROM = 1 << 26
 """Most characters from which subwords are learned: SentencePiece holds several copies of them in memory."""
@@ -43,6 +43,19 @@ class TextPreprocessing(Preprocessing):
         super().__init__(name="preprocessing")
         self.vocabulary = vocabulary
         self.example = example
+
+    def token_batch(self, texts: Sequence[str]) -> tf.Tensor:
+        """Returns the tokens of some texts as a language model takes them.
+
+        Args:
+            texts: B texts.
+
+        Returns:
+            int32 `[B,T]`: each row begins with the begin-of-text token, as every text in training does, and is padded
+            at its end to the length of the longest.
+        """
+        tokens = self.vocabulary.encode(tf.constant(texts, tf.string, [len(texts)])).to_tensor(PAD)
+        return tf.pad(tokens, [[0, 0], [1, 0]], constant_values=BEGIN)
 
     def save(self, folder: Path) -> None:
         """Writes the vocabulary's files and `example.txt`."""
@@ -66,7 +79,8 @@ class TextPreparation(Preparation[TextPreprocessing]):
         self._reader: Reader = Reader(source)
 
     def identity(self) -> Any:
-        """Returns the vocabulary's settings (or its sum if taken over), the documents' state, the example's length."""
+        """Returns the vocabulary's settings (its checksum if taken over), the documents' state, the example's
+        length."""
         words: Any = self._settings.model_dump(mode="json")
         if self._taken is not None:
             content = [path.read_bytes() for path in sorted(self._taken.glob(f"{vocabulary.FILES}.*"))]
@@ -140,7 +154,7 @@ class TextPreparation(Preparation[TextPreprocessing]):
                 writer.read([item.number + 1, 0, 0], item.read)
 
     def show(self, learned: TextPreprocessing, store: Store) -> list[str]:
-        """Returns the beginnings of the first documents."""
+        """Returns the first tokens of each of the store's first documents, decoded to text."""
         tokens = store.ragged("tokens")
         first = [tokens[place][:_SHOWN_TOKENS].astype(np.int32) for place in range(min(_SHOWN, len(store)))]
         return [text.decode() for text in learned.vocabulary.decode(tf.ragged.constant(first).to_tensor()).numpy()]
@@ -152,7 +166,10 @@ class TextPreparation(Preparation[TextPreprocessing]):
             progress(item.read)
 
     def _items(self, split: Split, start: int = 0, byte: int = 0) -> Iterator["_Item"]:
-        """Yields the pieces from byte `byte` of document `start` on, and one item per empty or faulty document."""
+        """Yields an `_Item` for each piece of the split's documents and for each empty or faulty document.
+
+        It starts at offset `byte` of document `start`.
+        """
         for number, document in enumerate(self._reader.documents(split, start), start):
             fault = documents.fault(document)
             read, empty = min(byte, document.size), True
@@ -167,7 +184,7 @@ class TextPreparation(Preparation[TextPreprocessing]):
 
 @dataclasses.dataclass(frozen=True)
 class _Item:
-    """A piece of a document, or an empty or faulty document; `read` is how much of the source it took."""
+    """Piece of a document, or an empty or faulty document; `read` is the amount of the source read for it."""
 
     number: int
     name: str

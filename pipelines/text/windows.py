@@ -53,7 +53,9 @@ def packed(
     check_order(seed, start_step)
     count = len(tokens)
     if count < context:
-        raise UserError(f"data.train has {count} tokens; a window needs {context} (context={context})")
+        raise UserError(
+            f"`context` must be at most {count}, the number of training tokens. Received: context={context}"
+        )
     windows = count // context
     where, rows = tensor(tokens), shard.rows(batch_size)
 
@@ -106,14 +108,14 @@ def bucketed(
     check_order(seed, start_step)
     boundaries = list(boundaries)
     if not boundaries or boundaries[0] < 1 or (np.diff(boundaries) < 1).any():
-        raise UserError(f"boundaries must be positive and ascending. Received: boundaries={boundaries}")
+        raise UserError(f"`boundaries` must be positive and ascending. Received: boundaries={boundaries}")
     lengths = rows.lengths
     if not lengths.size:
-        raise UserError("bucketed batches need at least one row; there are 0")
+        raise UserError("`rows` must have at least one row. Received: no rows")
     if lengths.min() < 1 or lengths.max() > boundaries[-1]:
         raise UserError(
-            f"rows must have 1 to {boundaries[-1]} tokens (the last of boundaries={boundaries}); "
-            f"there are rows of {lengths.min()} to {lengths.max()}"
+            f"`rows` must have 1 to {boundaries[-1]} tokens each, the last of boundaries={boundaries}. "
+            f"Received: rows of {lengths.min()} to {lengths.max()} tokens"
         )
     bucket_of_row = np.searchsorted(boundaries, lengths).astype(np.min_scalar_type(len(boundaries)))
     sizes = np.bincount(bucket_of_row, minlength=len(boundaries))
@@ -179,11 +181,11 @@ def strided(documents: Ragged, context: int, stride: int, batch_size: int) -> tf
     check_positive(context=context, stride=stride, batch_size=batch_size)
     if stride > context:
         raise UserError(
-            f"stride must be at most context={context}, or tokens would be skipped. Received: stride={stride}"
+            f"`stride` must be at most the context, {context}, or tokens would be skipped. Received: stride={stride}"
         )
     lengths = documents.lengths
     if not lengths.sum():
-        raise UserError("there are 0 tokens to evaluate")
+        raise UserError("`documents` must have at least one token. Received: no tokens")
     number = np.where(lengths > 0, 1 + -(-np.maximum(lengths - context, 0) // stride), 0)
     document = np.repeat(np.arange(len(documents)), number)
     within = np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number)

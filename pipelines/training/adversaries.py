@@ -9,7 +9,7 @@ _COLLAPSED = 0.2
 
 
 def trouble(record: Record) -> str | None:
-    """Returns what is wrong with adversarial training and how to correct it, None if nothing is.
+    """Returns a description of the fault of adversarial training, with its remedy; None if there is no fault.
 
     Args:
         record: An epoch's record with the validation metrics of `ikelos.layers.AdversarialModel`.

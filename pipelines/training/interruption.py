@@ -5,7 +5,7 @@ import threading
 
 
 class Interrupted(Exception):  # noqa: N818
-    """Carries the signal that came to the code that saves."""
+    """Raised to tell the code that saves which signal came."""
 
     def __init__(self, number: signal.Signals):
         super().__init__(number.name)
@@ -13,7 +13,7 @@ class Interrupted(Exception):  # noqa: N818
 
 
 class Interruption:
-    """Context in which the first SIGTERM or SIGINT is only recorded.
+    """Context manager in which the first SIGTERM or SIGINT is only recorded.
 
     The first signal also restores the previous handlers, so that a second one has its usual effect. Outside of the main
     thread, where Python cannot set handlers, signals are not caught.

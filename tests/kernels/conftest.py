@@ -1,4 +1,4 @@
-"""Attention in float64 by its definition, with what rounding to float32 may do to it: the tests' independent source.
+"""Attention in float64 by its definition, with bounds of the errors from rounding to float32: the independent source.
 And the times at which an op may learn what it gets."""
 
 import dataclasses
@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-ULP = 2.0**-24  # what one rounding to float32 costs at most, relative
+ULP = 2.0**-24  # largest relative error of one rounding to float32
 MASKED_LOGIT = -1e30
 
 
 @pytest.fixture(params=["eager", "traced", "shapes known late", "compiled", "compiled, shapes known late"])
 def call(request):
-    """`call(op, inputs, attributes)`: what a native op gives for arrays, or lists of arrays, by name."""
+    """Returns `call(op, inputs, attributes)`, which runs a native op on arrays, or lists of arrays, given by name."""
     when = request.param
 
     def run(op, inputs, attributes):
@@ -37,7 +37,7 @@ def call(request):
 
 @pytest.fixture(scope="session")
 def attention_oracle():
-    """`AttentionOracle(query, key, value, bias, mask, **options)`, as `ikelos.kernels.attention`, of arrays."""
+    """Returns the class `AttentionOracle`, whose arguments are those of `ikelos.kernels.attention`, as arrays."""
     return AttentionOracle
 
 
@@ -118,7 +118,7 @@ class AttentionOracle:
         return offsets[:, None, None, None] + np.arange(queries)[:, None] - np.arange(keys)
 
     def _dropout(self):
-        """What the weights are multiplied by: the hash of csrc/core/dropout.h, in uint64 cut to 32 bits."""
+        """Returns the factors of the weights, by the hash of csrc/core/dropout.h in uint64, cut to 32 bits."""
         rate = float(np.float32(self.dropout_rate))
         if not rate:
             return np.ones(self.shape)
@@ -140,7 +140,7 @@ class AttentionOracle:
         return (bits >> np.uint64(8) >= int(rate * 2**24 + 0.5)) / (1 - rate)
 
     def gradients(self, output_grad, residual_grad):
-        """Those by query, key, value and, if there is one, bias; and their bounds."""
+        """Returns the gradients of query, key, value and, if there is one, bias; and their bounds."""
         output_grad, residual_grad = np.asarray(output_grad, "float64"), np.asarray(residual_grad, "float64")
         key_heads = self.key.shape[2]
         residual_column = residual_grad.transpose(0, 2, 1)[..., None]
@@ -176,7 +176,7 @@ class AttentionOracle:
 
     @staticmethod
     def assert_within(result, right, bound, name=None):
-        """Asserts that a result has the right one's shape and is no further from it than a bound; -inf is exact."""
+        """Asserts that a result has the shape of `right` and differs by at most `bound`; -inf must be equal."""
         result = np.asarray(result)
         assert result.shape == right.shape, name
         infinite = np.isneginf(right)

@@ -23,7 +23,7 @@ def _same_numbers_whichever_tests_run():
 
 @pytest.fixture(params=["native", "plain", "streaming"])
 def attend(request, monkeypatch):
-    """The op in one implementation; of the reference, both ways it has, the second with small blocks."""
+    """Returns the op in one implementation: native, or the reference at once or in small blocks."""
     if request.param == "streaming":
         monkeypatch.setattr(attention_streaming, "BLOCK", 8)
         monkeypatch.setattr(reference, "MOST_LOGITS_AT_ONCE", 0)
@@ -73,13 +73,13 @@ SIZES = [
 
 
 def thinned(generator, shape):
-    """A shape that broadcasts to `shape`."""
+    """Returns a random shape that broadcasts to `shape`."""
     shape = [1 if generator.random() < 0.4 else size for size in shape]
     return shape[generator.integers(0, 3) :]
 
 
 def option(name, generator, batch, queries, keys, heads):
-    """A value of an option for such sizes."""
+    """Returns a random value of an option for the given sizes."""
     pairs = (batch, heads, queries, keys)
     lengths = functools.partial(generator.integers, 0, size=batch)
     if name == "bias":
@@ -127,7 +127,7 @@ def options_of(names, seed, batch, queries, keys, heads):
 
 
 def combination(seed):
-    """Sizes and options drawn from all there are."""
+    """Returns random sizes and options."""
     generator = np.random.default_rng(seed)
     key_heads = int(generator.integers(1, 3))
     sizes = [int(x) for x in (generator.integers(1, 4), generator.choice([1, 2, 5, 17, 59]))]
@@ -138,8 +138,8 @@ def combination(seed):
 
 
 def forward_and_backward(attend, inputs, options, output_grad, residual_grad, jit_compile=None):
-    """Output, residual and the gradients by query, key, value and the bias, if there is one; traced if `jit_compile`
-    is given."""
+    """Returns output, residual and the gradients of query, key, value and the bias, if there is one; traces the op if
+    `jit_compile` is given."""
     inputs = [tf.constant(x) for x in (*inputs, *([options["bias"]] if "bias" in options else []))]
     rest = {name: value for name, value in options.items() if name != "bias"}
 
@@ -181,7 +181,7 @@ def test_each_option_alone(name, sizes, attend, attention_oracle):
 
 
 def features(seed, attend):
-    """The features of a combination that could trigger a fault."""
+    """Returns the features of a combination that could trigger a fault."""
     sizes, options = combination(seed)
     given = {name: name in options for name in [*OPTIONS, "dropout_rate"]}
     return {"attend": attend, **dict(zip("BTSNKHE", sizes, strict=True)), **given}
@@ -657,7 +657,7 @@ def test_sizes_beyond_the_native_kernel_are_the_references(size, value_size, att
     outputs = kernels.attention(*inputs)
     expected = attention_oracle(*inputs)
     attention_oracle.assert_within(outputs, expected.output, expected.output_bound)
-    with pytest.raises(ValueError, match=f"must not be 'native' for attention: .*{size if size > 256 else value_size}"):
+    with pytest.raises(ValueError, match=f"must be 'reference' for attention: .*{size if size > 256 else value_size}"):
         kernels.attention(*inputs, implementation="native")
 
 

@@ -1,4 +1,4 @@
-"""Random calls of the native ops themselves, valid and not: an error that says what is wrong, or the right result."""
+"""Random calls of the native ops, valid or not, give the right result or an error that describes the fault."""
 
 import re
 
@@ -15,7 +15,7 @@ INT32 = [-(2**31), -1, 2**31 - 1]
 
 
 def valid_call(generator):
-    """Inputs by name, those of LISTS as lists, and attributes."""
+    """Returns inputs by name, those of LISTS as lists, and attributes."""
     batch, queries, keys, group = (int(x) for x in generator.integers(0, [4, 7, 7, 4]))
     # A row of blocks and more now and then.
     queries, keys = (size * int(generator.choice([1, 1, 1, 1, 31])) for size in (queries, keys))
@@ -63,7 +63,7 @@ def expected(oracle, inputs, attributes):
 
 
 def spoiled(inputs, attributes, generator):
-    """The call with one thing changed, mostly for the worse."""
+    """Returns the inputs and attributes with one change, which is mostly a fault."""
     inputs, attributes = {**inputs}, {**attributes}
     names = [name for name, x in inputs.items() if not isinstance(x, list) or x]
     name = names[generator.integers(len(names))]
@@ -117,7 +117,7 @@ def call(op, inputs, attributes, generator):
 
 
 def assert_says_what_is_wrong(error, inputs, attributes):
-    """That it is an error of arguments, ours and by name, or where a type is wrong TensorFlow's own."""
+    """Asserts that an error names an argument or, if a type is wrong, is raised by TensorFlow."""
     types = dict.fromkeys(inputs, "float32") | dict.fromkeys(INT32_LISTS, "int32") | {"mask": "bool"}
     if any(x.dtype != types[name] for name, given in inputs.items() for x in tf.nest.flatten(given)):
         assert isinstance(error, (TypeError, tf.errors.InvalidArgumentError)), error
@@ -128,7 +128,7 @@ def assert_says_what_is_wrong(error, inputs, attributes):
 
 
 def fuzz(oracle, seed):
-    """One call of each op, spoiled if the seed is odd; whether they gave a result."""
+    """Calls each op once, with a fault if the seed is odd; returns whether the calls gave a result."""
     generator = np.random.default_rng(seed)
     inputs, attributes = valid_call(generator)
     outcomes = []
@@ -169,7 +169,7 @@ def fuzz(oracle, seed):
 
 def fuzz_many(oracle, seeds):
     outcomes = np.array([fuzz(oracle, seed) for seed in seeds])
-    # Both ops were called with what is right and with what is not.
+    # Both ops were called with and without faults.
     assert (outcomes.mean(axis=0) > 0.5).all()
     assert (outcomes.mean(axis=0) < 0.9).all()
 

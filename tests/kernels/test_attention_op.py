@@ -1,4 +1,4 @@
-"""The native ops check what they get whenever they learn it: the message names it and what contradicts it."""
+"""The native ops check an input as soon as it is known; the message names the input and the contradiction."""
 
 import numpy as np
 import pytest

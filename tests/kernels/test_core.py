@@ -14,7 +14,7 @@ SCRIPTS = pathlib.Path(sysconfig.get_path("scripts"))
 
 @pytest.fixture(scope="module")
 def build_folder(tmp_path_factory):
-    """Where the installed library was built: the tests link the very objects of it. A new folder if there is none."""
+    """Builds the C++ tests in the folder of the installed library, with its objects, or in a new folder without one."""
     folder, commands = ROOT / "build" / sys.implementation.cache_tag, []
     if not (folder / "CMakeCache.txt").exists():
         folder = tmp_path_factory.mktemp("core")

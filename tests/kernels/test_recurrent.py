@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from ikelos import kernels
 
-ULP = 2.0**-24  # what one rounding to float32 costs at most, relative
+ULP = 2.0**-24  # largest relative error of one rounding to float32
 GATES = {"lstm": 4, "gru": 3}
 SIZES = [1, 2, 7, 17, 33, 59]
 CONFIGURATIONS = 20 * len(SIZES)
@@ -24,7 +24,7 @@ def normal(generator, *shape):
 
 
 def arguments(op_name, generator, batch, steps, features, units, reset_after=True, use_bias=True, with_state=True):
-    """By name, what has a gradient; and of a GRU `reset_after`."""
+    """Returns the arguments that have a gradient, by name; for a GRU, also `reset_after`."""
     columns = GATES[op_name] * units
     given = {
         "inputs": normal(generator, batch, steps, features),
@@ -40,7 +40,7 @@ def arguments(op_name, generator, batch, steps, features, units, reset_after=Tru
 
 
 def mask_of(generator, batch, steps):
-    """Arbitrary; sometimes one row has no valid step."""
+    """Returns a random mask `[B,T]`; sometimes one row has no valid step."""
     mask = generator.random([batch, steps]) < generator.choice([0.3, 0.8])
     mask[generator.integers(batch)] &= generator.random() < 0.7
     return mask
@@ -61,8 +61,8 @@ def valid_of(options, batch, steps):
 
 @functools.cache
 def configuration(op_name, index):
-    """Arguments and options of the op, and the tolerance of a difference to the right result, relative to the largest
-    number of an array or 1."""
+    """Returns arguments and options of the op, and the tolerance of differences, relative to the largest number of an
+    array or 1."""
     generator = np.random.default_rng([index, len(op_name)])
     batch, features, units = int(generator.choice([1, 2, 3, 5])), *(int(x) for x in generator.choice(SIZES, 2))
     # Long ones are slow: there is one of each size.
@@ -82,7 +82,7 @@ def configuration(op_name, index):
 
 
 def flat(given):
-    """Arrays or tensors in the order in which they are given, which is not that of `tf.nest` for dictionaries."""
+    """Returns arrays or tensors in the given order; `tf.nest` would sort those of dictionaries."""
     values = list(given.values()) if isinstance(given, dict) else given
     return [x for x in tf.nest.flatten(values) if not isinstance(x, bool)]
 
@@ -92,7 +92,7 @@ def loss_of(results):
 
 
 def stock_layer(op_name, given, dtype, **options):
-    """The layer of Keras with these weights, which returns all that the op does."""
+    """Returns Keras's layer with the given weights, which returns all results of the op."""
     layer_class = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[op_name]
     layer = layer_class(
         given["recurrent_kernel"].shape[0],
@@ -112,8 +112,8 @@ def stock_layer(op_name, given, dtype, **options):
 
 @functools.cache
 def stock(op_name, index):
-    """Results of the stock layer in float64, and the gradients of a loss of them all, in the order of the
-    arguments."""
+    """Returns the results of the stock layer in float64, and the gradients of a loss of all of them, in the order of
+    the arguments."""
     given, options, _ = configuration(op_name, index)
     batch, steps, _ = given["inputs"].shape
     flags = {name: options[name] for name in ("go_backwards", "zero_output_for_mask")}
@@ -131,7 +131,7 @@ def stock(op_name, index):
 
 
 def as_tensors(given, options, dtype=None):
-    """Arguments and options as tensors of a type, and those that have a gradient, in order."""
+    """Returns arguments and options as tensors of a dtype, and those that have a gradient, in order."""
     tensors = {name: mapped(lambda x: tf.constant(x, dtype), x) for name, x in given.items()}
     options, scales = dict(options), []
     if "recurrent_dropout_mask" in options:
@@ -147,8 +147,8 @@ def mapped(function, x):
 
 
 def ours(op_name, given, options, dtype=None):
-    """Results of the op, and the gradients of a loss of them all, in the order of the arguments, and by the scales of
-    normalised gates."""
+    """Returns the results of the op, and the gradients of a loss of all of them, in the order of the arguments and for
+    the scales of normalised gates."""
     tensors, options, watched = as_tensors(given, options, dtype)
     with tf.GradientTape() as tape:
         tape.watch(watched)
@@ -170,7 +170,7 @@ def assert_close(actual, expected, tolerance):
 
 
 def features(op_name, index, implementation):
-    """The features of a configuration that could trigger a fault."""
+    """Returns the features of a configuration that could trigger a fault."""
     given, options, _ = configuration(op_name, index)
     batch, steps, features = given["inputs"].shape
     return {
@@ -270,13 +270,13 @@ def by_hand(
 
 
 def directions(x):
-    """Three random ones of length 1, in which a wrong gradient cannot well be right."""
+    """Returns three random directions of length 1; a wrong gradient is unlikely to be right in all of them."""
     found = np.random.default_rng(x.size).normal(size=[3, *x.shape])
     return found / np.sqrt((found**2).sum(axis=tuple(range(1, found.ndim)), keepdims=True))
 
 
 def numeric_gradients(op_name, given, options):
-    """By central differences of the formulas: the gradients that `ours` gives, in `directions`."""
+    """Returns the gradients of `ours` in `directions`, by central differences of the formulas."""
     wide = {name: mapped(lambda x: x.astype("float64"), x) for name, x in given.items()}
     norm = options.get("layer_norm")
     norm = norm and norm._replace(**{name: x.astype("float64") for name, x in scales_of(norm).items()})
@@ -357,7 +357,7 @@ def test_follows_the_formulas(op_name, reset_after, name, implementation):
 
 
 def rounded(given, dtype):
-    """What is measured then is the arithmetic, not the storage of the inputs."""
+    """Rounds arguments to `dtype`, so that a test measures the arithmetic and not the storage of the inputs."""
     return {name: mapped(lambda x: tf.cast(tf.cast(x, dtype), tf.float32).numpy(), x) for name, x in given.items()}
 
 
@@ -480,7 +480,7 @@ def test_nothing_is_kept_where_no_gradient_is_asked_for(op_name):
 
 
 def second_gradients(op_name, given, options, *, weights, dtype):
-    """Of a sum of the first gradients with weights, by the arguments and by the scales of normalised gates."""
+    """Returns the gradients of a weighted sum of the first gradients, for arguments and scales of normalised gates."""
     tensors, options, watched = as_tensors(given, options, dtype)
     with tf.GradientTape() as outer:
         outer.watch(watched)

@@ -1,4 +1,4 @@
-"""What is wrong with arguments is said by their names, before anything runs."""
+"""Errors name the faulty argument, before anything runs."""
 
 import re
 

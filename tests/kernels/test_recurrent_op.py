@@ -1,4 +1,4 @@
-"""The native recurrent ops check what they get whenever they learn it, and never go by weights of before."""
+"""The native recurrent ops check an input as soon as it is known, and never use outdated weights."""
 
 import concurrent.futures
 import gc
@@ -12,7 +12,7 @@ import tensorflow as tf
 from ikelos.kernels.dispatch import library
 
 B, T, D, U = 2, 3, 5, 4
-# What each kind of cell has: number of gates, shape of the bias, attributes, number of scales.
+# For each kind of cell: number of gates, shape of the bias, attributes, number of scales.
 CELLS = {
     "lstm": (4, [4 * U], {}, 4),
     "gru": (3, [3 * U], {"reset_after": False}, 0),
@@ -50,7 +50,7 @@ def inputs_of(cell, batch=B, steps=T, features=D):
 
 
 def given_to_gradient(cell, inputs):
-    """The inputs of the gradient, with gradients of 1 by all results."""
+    """Returns the inputs of the gradient op, with gradients of 1 for all results."""
     outputs, *states, saved = op_of(cell)(**inputs, **attributes_of(cell))
     by_states = dict(zip(["hidden_grad", "cell_grad"], map(np.ones_like, states), strict=False))
     return inputs | {
@@ -66,7 +66,7 @@ def refused(message):
 
 
 def with_shape(inputs, name, shape):
-    """The same, but for one array, given as `name` or, in a list, as `name` or `name.its index`."""
+    """Returns `inputs` with another shape of one array, named `name` or, in a list, `name.index`."""
     name, _, index = name.partition(".")
     if not isinstance(inputs[name], list):
         return inputs | {name: np.ones(shape, inputs[name].dtype)}
@@ -264,7 +264,7 @@ def test_shapes_are_inferred_from_any_input_that_has_them():
 
 
 def run(cell, weights, save_for_gradient=False, **attributes):
-    """Outputs of an op without options: with save_for_gradient, which packs at each call, the right ones."""
+    """Returns the outputs of an op without options; they are right if `save_for_gradient`, which packs at each call."""
     kernel, recurrent_kernel, *bias = weights
     inputs = {
         name: tf.cast(x, kernel.dtype)
@@ -296,7 +296,7 @@ def right_outputs(cell, weights, **attributes):
 
 
 def assert_follows(cell, weights, function=run):
-    """That outputs are those of the weights as they are."""
+    """Asserts that the outputs are those of the current weights."""
     np.testing.assert_array_equal(function(cell, weights), right_outputs(cell, weights))
 
 
@@ -305,7 +305,7 @@ def address(x):
 
 
 def moved_by_an_update(variables):
-    """Whether each variable got new memory: an update copies memory that has other references, else writes in place."""
+    """Returns whether each variable got new memory: an update copies memory only if it has other references."""
     before = [address(x) for x in variables]
     for x in variables:
         x.assign_add(tf.ones_like(x))
@@ -379,7 +379,7 @@ def test_nodes_of_a_graph_with_the_same_weights(cell):
 
 
 def two_of_the_same_memory(differing_by):
-    """Cells and their weights, without bias."""
+    """Returns cells and their weights, which share memory, without bias."""
     lstm = [tf.random.stateless_normal([rows, 4 * U], [0, rows]) for rows in (8, U)]
     fewer_features = [lstm[0][:5], lstm[1]]
     gru = [tf.reshape(lstm[0][:6], [8, 3 * U]), tf.reshape(lstm[1][:3], [U, 3 * U])]
@@ -414,7 +414,7 @@ def test_new_weights_in_memory_of_old_ones():
 
 
 def aligned(x):
-    """A copy where TensorFlow takes it for its own memory."""
+    """Returns a copy that is aligned so that TensorFlow uses its memory without copying."""
     room = np.empty(x.size + 16, x.dtype)
     start = -room.ctypes.data % 64 // x.itemsize
     copy = room[start : start + x.size].reshape(x.shape)
@@ -465,7 +465,7 @@ def resident_bytes():
 
 
 def run_steps(nodes):
-    """A graph of so many nodes that all take the same large weights of their own; returns the weights' size."""
+    """Runs a graph of `nodes` nodes that share large weights; returns the size of the weights."""
     units = 1024
     kernel, recurrent_kernel = tf.random.normal([1, 4 * units]), tf.random.normal([units, 4 * units])
 

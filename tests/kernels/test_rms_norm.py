@@ -7,7 +7,7 @@ import tensorflow as tf
 from ikelos import kernels
 from ikelos.kernels.dispatch import library
 
-ULP = 2.0**-24  # what one rounding to float32 costs at most, relative
+ULP = 2.0**-24  # largest relative error of one rounding to float32
 SHAPES = [(1, 1), (59, 1), (3, 59), (7, 97), (2, 5, 111), (2, 1025), (700, 64)]
 
 
@@ -17,7 +17,7 @@ def inputs(shape, dtype=tf.float32):
 
 
 def in_float64(x, scale, dy, epsilon=1e-6):
-    """y, dx, dscale and, for tolerances, the sums of sizes of what is added up for the last two."""
+    """Returns y, dx, dscale and, for tolerances, the sums of the absolute terms of dx and dscale."""
     x, scale, dy = (np.asarray(tf.cast(tensor, tf.float64)) for tensor in (x, scale, dy))
     rstd = 1 / np.sqrt(np.mean(x**2, axis=-1, keepdims=True) + epsilon)
     normal, g = x * rstd, dy * scale

@@ -81,12 +81,12 @@ each_model = pytest.mark.parametrize("make", [sequential, functional, subclassed
 
 
 def classes(model, table):
-    """Those of a table's that a model has, with repetitions."""
+    """Returns the names of the classes in a table that a model's layers have, with repetitions."""
     return sorted(type(layer).__qualname__ for layer in model._flatten_layers() if type(layer) in TWINS[table])
 
 
 def count_ops(model, inputs):
-    """The native ops in a graph of the model, by type."""
+    """Returns the number of native ops in a graph of the model."""
     graph = tf.function(model).get_concrete_function(tf.TensorSpec(inputs.shape, inputs.dtype)).graph
     definition = graph.as_graph_def()
     nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
@@ -114,7 +114,7 @@ def test_there_and_back_with_the_same_results(make):
 
 
 def test_training_goes_on():
-    """With what the optimizer has gathered."""
+    """The optimizer keeps its state."""
     converted, other = sequential(), sequential()
     other.set_weights(converted.get_weights())
     results = []

@@ -95,7 +95,7 @@ def text_transformer(passes_mask):
 
 
 def bert_like():
-    """Attention in a functional model, whose mask the first operation behind it loses; all rows are read."""
+    """Returns a functional model with attention; the operation after it loses the mask, and all rows are read."""
     tokens = tokens_input()
     x = WordsAndPositions(passes_mask=True)(tokens)
     for layer in (

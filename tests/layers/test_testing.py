@@ -98,7 +98,7 @@ def test_an_argument_at_its_default_is_named():
 
 STEPS = np.random.default_rng(1).normal(size=[3, 6, 4]).astype("float32")
 MASK = np.array([[1, 1, 1, 1, 0, 0], [0, 1, 1, 0, 1, 1], [0, 0, 0, 0, 0, 0]], bool)
-# What stands there in place of a masked 0 must be finite too, for a layer that multiplies by its mask.
+# The values in place of a masked 0 must be finite too, for a layer that multiplies by its mask.
 STEPS[0, 5] = 0
 
 

@@ -32,7 +32,7 @@ ELSEWHERE = {
 
 
 def sequence_model(seed=3):
-    """From tokens `[B,T]` and images `[B,8,8,1]` to the logits of the tokens, by every layer there is."""
+    """Returns a model from tokens `[B,T]` and images `[B,8,8,1]` to the logits of the tokens, with every layer."""
     tokens = keras.Input((T,), dtype="int32", name="tokens")
     images = keras.Input((8, 8, 1), name="images")
     x = keras.layers.Embedding(WORDS, D, mask_zero=True)(tokens)
@@ -57,13 +57,13 @@ def sequence_model(seed=3):
     return keras.Model(
         {"tokens": tokens, "images": images},
         {
-            "hidden": hidden,  # what has no randomness outside training
+            "hidden": hidden,  # without randomness outside training
             "logits": keras.layers.Dense(layers.Categorical.params_size(WORDS, T), name="logits")(z),
         },
     )
 
 
-# What a distribution does as a layer: each from parameters to a sample.
+# Distributions as layers, each from parameters to a sample.
 FAMILIES = {
     "Bernoulli": (4,),
     "Categorical": (3, 2),
@@ -81,7 +81,7 @@ FAMILIES = {
 
 
 def distribution_model():
-    """Every distribution as a layer behind another one, and what priors think of samples."""
+    """Returns a model with every distribution as a layer, and the `log_prob` of samples under priors."""
     x = keras.Input((5,), name="x")
     outputs = {}
     for name, arguments in FAMILIES.items():
@@ -128,7 +128,7 @@ MODELS = {"sequence": (sequence_model, batch()), "distributions": (distribution_
 
 @pytest.fixture(scope="module")
 def cases():
-    """By name, a model, inputs, and those of its outputs that are no samples."""
+    """Returns for each name a model, inputs, and the outputs that are no samples."""
     models = {name: (build(), inputs) for name, (build, inputs) in MODELS.items()}
     return {name: (model, inputs, without_samples(model(inputs))) for name, (model, inputs) in models.items()}
 
@@ -180,7 +180,7 @@ def test_exports(cases, tmp_path):
     archive.track(model)
     symbols = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype, x.name), model.input)
     archive.add_endpoint("serve", model.__call__, input_signature=[symbols])
-    # Gradients of what is exported would take longer than all else here; `check_layer` exports them, layer by layer.
+    # Gradients of exported models would take longer than all else here; `check_layer` exports them, layer by layer.
     archive.write_out(
         tmp_path / "saved", tf.saved_model.SaveOptions(experimental_custom_gradients=False), verbose=False
     )

@@ -127,14 +127,17 @@ def test_a_run_begins_with_the_weights_of_another(points, finished, tmp_path):
 
 
 def test_a_run_to_begin_with_must_be_finished_and_alike(points, finished, tmp_path, monkeypatch):
-    with pytest.raises(UserError, match=rf"folder of a run. Received: {tmp_path}/none, which is no folder$"):
+    with pytest.raises(
+        UserError,
+        match=rf"^`from` must be the folder of a run\. Received: from={tmp_path}/none, which is not a folder$",
+    ):
         runner.run(points(f"from={tmp_path}/none"), tmp_path / "run")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["lock"]
-    monkeypatch.setattr(trained, "load", lambda _: types.SimpleNamespace(recipe=points()))
+    monkeypatch.setattr(trained, "load", lambda *_: types.SimpleNamespace(recipe=points()))
     with pytest.raises(UserError, match=r"^`from` must be a run of the task greeting\. Received: from=a, .* points$"):
         origin.find(recipes.load("toy", ["from=a"]))
     recurrent = recipes.load("toy", ["training.steps=3"])
-    monkeypatch.setattr(trained, "load", lambda _: types.SimpleNamespace(recipe=recurrent))
+    monkeypatch.setattr(trained, "load", lambda *_: types.SimpleNamespace(recipe=recurrent))
     with pytest.raises(
         UserError,
         match=r"^`from` must be a run of the same architecture: model\.units is 8 there and 9 "
@@ -142,6 +145,11 @@ def test_a_run_to_begin_with_must_be_finished_and_alike(points, finished, tmp_pa
     ):
         origin.find(recipes.load("toy", ["from=a", "model.units=9"]))
     assert origin.find(recipes.load("toy", ["from=a", "training.steps=5"])).recipe is recurrent
+
+
+def test_the_run_to_begin_with_may_lie_in_the_home_folder(points, finished, monkeypatch):
+    monkeypatch.setenv("HOME", str(finished.parent))
+    assert origin.find(points("from=~/run")).folder.path == finished
 
 
 def test_an_evaluation_afterwards_leaves_a_file_of_figures_and_nothing_else(points, run):

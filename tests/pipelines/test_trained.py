@@ -26,13 +26,17 @@ def test_a_run_comes_back_with_the_weights_that_were_evaluated(toy, finished):
 
 
 def test_a_folder_without_a_finished_run_says_so(toy, finished, tmp_path):
-    with pytest.raises(UserError, match=r"must be the folder of a run. Received: .*/none, which is no folder$"):
+    with pytest.raises(
+        UserError, match=r"^`run` must be the folder of a run\. Received: run=/.*/none, which is not a folder$"
+    ):
         pipelines.load(tmp_path / "none")
-    with pytest.raises(UserError, match=r"^WORKDIR must be the folder of a run, .* without a recipe\.yaml$"):
+    with pytest.raises(UserError, match=r"^`run` must be the folder of a run, .* without a recipe\.yaml$"):
         pipelines.load(tmp_path)
     run = shutil.copytree(finished, tmp_path / "run")
     shutil.rmtree(run / "models")
-    with pytest.raises(UserError, match=r"^the run in .*/run is not finished\."):
+    with pytest.raises(
+        UserError, match=r"^`run` must be a finished run\. Received: run=/.*/run, which is not finished; "
+    ):
         pipelines.load(run)
 
 

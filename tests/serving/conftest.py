@@ -7,7 +7,7 @@ from ikelos.serving import Signature, export
 
 @pytest.fixture(scope="session")
 def keras_model():
-    """A compiled and trained model with words in and numbers out, so that it has an optimizer and a table."""
+    """Returns a compiled and trained model from words to numbers, which has an optimizer and a table."""
     keras.utils.set_random_seed(1)
     words = keras.Input((), dtype="string", name="words")
     ids = keras.layers.StringLookup(vocabulary=["to", "be", "or", "not"])(words)
@@ -21,7 +21,7 @@ def keras_model():
 
 @pytest.fixture(scope="session")
 def signatures(keras_model):
-    """`serving_default` runs a Keras model, `tokens` an op of TF Text, `shout` works on strings and numbers."""
+    """Returns signatures for a Keras model (`serving_default`), TF Text (`tokens`), strings and numbers (`shout`)."""
     import tensorflow_text
 
     tokenizer = tensorflow_text.WhitespaceTokenizer()
@@ -58,5 +58,5 @@ def signatures(keras_model):
 
 @pytest.fixture(scope="session")
 def version(keras_model, signatures, tmp_path_factory):
-    """An exported version with these signatures; copy it before changing it."""
+    """Returns an exported version with the signatures; a test that changes it must copy it first."""
     return export(tmp_path_factory.mktemp("models"), keras_model, signatures)

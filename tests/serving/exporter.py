@@ -23,7 +23,7 @@ import tensorflow as tf
 
 from ikelos.serving import Signature, export
 
-# What Python tells an audit hook about files and folders; os.fsync tells nothing and is wrapped.
+# Audit events about files and folders. os.fsync raises none, so it is wrapped.
 _EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree"}
 
 

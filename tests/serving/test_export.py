@@ -19,7 +19,7 @@ def signature(function, name="serving_default"):
 
 @pytest.fixture
 def unchecked(monkeypatch):
-    """What does not need the child process: the stock check passes everything."""
+    """Makes the stock check accept everything, without the child process."""
     monkeypatch.setattr("ikelos.serving.check.stock_check", lambda path: {})
 
 

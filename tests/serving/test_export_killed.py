@@ -18,11 +18,11 @@ class BasePath:
 
     def __init__(self, path, process):
         self.path, self.process = path, process
-        self.values = []  # what the versions 1, 2, ... add
+        self.values = []  # the numbers that the versions 1, 2, ... add
         self.orders = 0
 
     def order(self, **order):
-        """Exports a model that adds a value of its own, and asserts that there are only whole versions."""
+        """Exports a model that adds a new value, and asserts that there are only whole versions."""
         self.orders += 1
         order |= {"base_path": str(self.path), "value": self.orders}
         print(json.dumps(order), file=self.process.stdin, flush=True)

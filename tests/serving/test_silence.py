@@ -9,7 +9,7 @@ from ikelos.serving.silence import silenced
 
 @contextlib.contextmanager
 def buffered_stderr(monkeypatch):
-    """A `sys.stderr` that writes to the file descriptor, as outside of pytest, and only when it must."""
+    """Context manager with a buffered `sys.stderr` that writes to the file descriptor, as outside of pytest."""
     with open(2, "w", closefd=False) as file, monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", file)
         yield

@@ -29,7 +29,7 @@ def model(version):
 
 @pytest.fixture(scope="module")
 def typed(tmp_path_factory):
-    """Two signatures: `same` gives every dtype back, `checked` fails on negative numbers."""
+    """Yields a model of two signatures: `same` returns every dtype, `checked` fails on negative numbers."""
     path = tmp_path_factory.mktemp("typed")
     module = tf.Module()
 

@@ -28,7 +28,7 @@ inline Exponential Exp(Floats x) {
   return {BitCast<Floats>(BitCast<Words>(shifted) << 23), r * r * p + r};
 }
 
-// `x` limited to the range; NaN stays NaN.
+// Returns `x` limited to the range from `least` to `most`; NaN stays NaN.
 inline Floats Clamp(Floats x, float least, float most) {
   const Floats above = x < least ? Broadcast(least) : x;
   return above > most ? Broadcast(most) : above;

@@ -37,8 +37,8 @@ struct RowStrides {
   int64_t batch, position, head;
 };
 
-// Strides of an array that is broadcast to [B, N, T, S]: 0 along an axis of size 1; that of the
-// keys is 0 or 1.
+// Strides of an array that is broadcast to [B, N, T, S]: 0 along an axis of size 1. The stride of
+// the keys is 0 or 1.
 struct PairStrides {
   int64_t batch, head, query, key;
 };
@@ -58,7 +58,7 @@ struct AttentionProblem {
   const void* value;  // [B, S, K, E]
   RowStrides query_strides, key_strides, value_strides;
 
-  // What follows may be null if absent.
+  // The following inputs may be absent; their pointers are null then.
   const void* bias;
   PairStrides bias_strides;
   const uint8_t* mask;  // 0 or 1
@@ -74,7 +74,7 @@ struct AttentionProblem {
   int64_t window_right;  // masks s > t + query_offsets[b] + window_right; -1: no limit
 
   // Dropped weights become 0, the others are divided by 1 - rate. A hash of the seed and the pair's
-  // indices decides, the same way in the gradient: see dropout.h.
+  // indices decides which weights are dropped, in the gradient too: see dropout.h.
   float dropout_rate;  // within [0, 1)
   uint32_t seed[2];
 };
@@ -100,8 +100,8 @@ struct AttentionGradients {
   int64_t bias_grad_sizes[4];
 };
 
-// Floats of scratch memory that AttentionGrad needs: about B * T * N * (H + 2), or up to 32 MB if
-// that is less.
+// Returns the number of floats of scratch memory that AttentionGrad needs: about B * T * N * (H +
+// 2), or up to 32 MB if that is less.
 int64_t AttentionGradScratch(const AttentionProblem& problem);
 
 void AttentionGrad(const AttentionProblem& problem, const AttentionGradients& gradients,

@@ -5,8 +5,8 @@
 //   delta    = sum_e output * dO - dR
 //   dlogits  = W * (dO value^T - delta)
 //   dvalue   = W^T dO,   dkey = scale * dlogits^T query,   dquery = scale * dlogits key
-// (Dao et al. 2022, appendix B.4). W is recomputed from the residual. With dropout, dvalue takes
-// the kept weights over 1 - rate, and the same factors multiply dO value^T.
+// (Dao et al. 2022, appendix B.4). W is recomputed from the residual. With dropout, W in dvalue and
+// dO value^T in dlogits are multiplied by 1 / (1 - rate) at kept weights and by 0 at the others.
 #include "core/attention_blocks.h"
 #include "core/attention_scores.h"
 #include "core/attention_tables.h"
@@ -16,7 +16,8 @@ namespace ikelos {
 namespace IKELOS_ISA {
 namespace {
 
-// Queries per block, so that the two tiles and everything else stay in the second-level cache.
+// Queries per block: so few that the two tiles and all other arrays of the block stay in the
+// second-level cache.
 constexpr int64_t kQueries = 96;
 
 static_assert(kQueryGroup == kGroup && kSumColumns % kLanes == 0, "what attention.cc counts with");
@@ -49,8 +50,8 @@ Memory LayOut(const AttentionProblem& p, Scratch& scratch) {
   return m;
 }
 
-// Positions beyond the batch row's length are left out, whatever they hold: nothing reads past
-// them.
+// Leaves out positions beyond the length of the batch row, whatever they hold, because nothing
+// reads them.
 void PackKeys(const AttentionProblem& p, int64_t batch, int64_t key_head, const Keys& block,
               const Memory& m) {
   const int64_t count = Min(block.end, NumKeys(p, batch)) - block.begin;
@@ -102,7 +103,7 @@ void WeighAndSlopeRow(const Dropout& dropout, const DropoutRow& dropout_row, int
   }
 }
 
-// The same for a group of queries. Rows after its last query get 0.
+// Does the same for a group of queries. Rows after the last query become 0.
 void WeighAndSlope(const AttentionProblem& p, const Dropout& dropout, const Queries& q,
                    const Keys& keys, const float* residuals, const float* deltas, float* weights,
                    float* logit_grads, int64_t row) {
@@ -122,8 +123,8 @@ void WeighAndSlope(const AttentionProblem& p, const Dropout& dropout, const Quer
   }
 }
 
-// Fills the rows of the two tiles for the group of `q`, whose first row in the block is `row`.
-// Returns the keys it filled, from the start of a panel on; none if the queries see none of the
+// Fills the rows of both tiles for the group of `q`, whose first row in the block is `row`. Returns
+// the range of filled keys, which begins at a panel; it is empty if the queries see no key of the
 // block.
 Keys FillTiles(const AttentionProblem& p, const Dropout& dropout, const Queries& q, int64_t row,
                const Keys& block, const float* residuals, const float* deltas, const Memory& m) {
@@ -145,7 +146,7 @@ Keys FillTiles(const AttentionProblem& p, const Dropout& dropout, const Queries&
   return keys;
 }
 
-// Whether none of the queries sees any of the keys.
+// Returns whether no query sees any of the keys.
 bool Misses(const AttentionProblem& p, const Queries& q, const Keys& block) {
   const Keys any = KeysOfAny(p, q);
   return any.end <= block.begin || any.begin >= block.end || any.begin >= any.end;
@@ -314,8 +315,9 @@ int64_t BiasScratch(const AttentionProblem& p) {
   return BackwardScratch(p) + kBiasTile * kBiasTile;
 }
 
-// Elements of the bias that several pairs share get the sum of their gradients. So this visits all
-// pairs of its tile, in a fixed order on one thread: a bias of one element is one task.
+// If the bias is broadcast, several query-key pairs share an element, and its gradient is the sum
+// of theirs. So one task visits all pairs of a tile, in a fixed order on one thread. A bias of one
+// element is therefore a single task.
 void BiasGrad(const AttentionProblem& p, const AttentionGradients& gradients, int64_t batch,
               int64_t head, int64_t query, int64_t key, const float* residuals, const float* deltas,
               float* scratch) {

@@ -9,11 +9,11 @@
 namespace ikelos {
 
 // The decoding kernel is used for at most kDecodeRows rows (queries times heads) per key head,
-// which would leave a group of 12 rows mostly empty, and at most kMostDecodeRows in all, since it
-// holds scores for each.
+// because so few rows would leave a group of 12 rows mostly empty. It is used for at most
+// kMostDecodeRows rows in all, because it holds the scores of each row.
 constexpr int64_t kDecodeRows = 8;
 constexpr int64_t kMostDecodeRows = 1024;
-constexpr int64_t kMostDecodeParts = 16;  // that the keys of a batch row are split into
+constexpr int64_t kMostDecodeParts = 16;  // parts of the keys of a batch row
 
 // Query rows are multiplied in groups of kQueryGroup. Sums over keys have rows of a multiple of
 // kSumColumns, the number of floats in the widest vector.
@@ -27,18 +27,18 @@ struct AttentionBlocks {
   void (*forward)(const AttentionProblem&, int64_t batch, int64_t key_head, int64_t first,
                   int64_t count, void* output, float* residual, float* scratch);
 
-  // For few queries: all heads over keys begin <= s < end, not normalised. Writes for each of the T
-  // * N rows its sum of weighted values [E], the maximum of its logits and the sum of its weights:
-  // [T, N, E + 2] in all.
+  // For few queries: processes all heads over keys begin <= s < end, without normalising. For each
+  // of the T * N rows, writes the sum of weighted values [E], the maximum of the logits and the sum
+  // of the weights: [T, N, E + 2] in all.
   int64_t (*decode_scratch)(const AttentionProblem&);
   void (*decode)(const AttentionProblem&, int64_t batch, int64_t begin, int64_t end, float* partial,
                  float* scratch);
-  // Merges `parts` such results in their order.
+  // Merges the results of `parts` calls of `decode`, in their order.
   void (*join)(const AttentionProblem&, int64_t batch, const float* partials, int64_t parts,
                void* output, float* residual);
 
-  // What the gradient needs for each query, both [B, N, T]: its residual in units of log(2),
-  // +infinity if it sees no key, and sum_e output * output_grad - residual_grad.
+  // Writes two arrays [B, N, T] for the gradient: the residual of each query in units of log(2),
+  // +infinity if the query sees no key, and sum_e output * output_grad - residual_grad.
   void (*row_terms)(const AttentionProblem&, const AttentionGradients&, int64_t batch,
                     int64_t first, int64_t count, float* residuals, float* deltas);
   // Processes every chunks-th block of keys, starting with the chunk-th: writes the gradients of
@@ -51,8 +51,8 @@ struct AttentionBlocks {
   // Writes the query gradient, the sum over the chunks, which are `step` floats apart.
   void (*query_grad)(const AttentionProblem&, int64_t batch, int64_t head, const float* sums,
                      int64_t chunks, int64_t step, void* query_grad);
-  // The gradient of one tile of the bias: queries and keys from `query` and `key` on, at the bias's
-  // own batch and head indices.
+  // Writes the gradient of one tile of the bias, which begins at `query` and `key`. All four
+  // indices are the bias's, so an index is 0 where the bias has size 1.
   int64_t (*bias_scratch)(const AttentionProblem&);
   void (*bias_grad)(const AttentionProblem&, const AttentionGradients&, int64_t batch, int64_t head,
                     int64_t query, int64_t key, const float* residuals, const float* deltas,

@@ -1,9 +1,9 @@
 // Attention of a few queries to many keys, as in decoding. Compiled once per instruction set.
 //
-// Each key and value is used only a few times, so nothing is packed. What counts is to read the
-// cache once, in the order of memory, position by position with all heads: from main memory that
-// reached 23 GB/s a core, where 16 positions at a time, head by head, reached 17, 4 positions 9,
-// and one head after the other 7.
+// Each key and value is used only a few times, so nothing is packed. The cache is read once, in the
+// order of memory: position by position, with all heads. From main memory, this order reached 23
+// GB/s per core. Head by head, 16 positions at a time reached 17 GB/s, 4 positions at a time 9, and
+// one head after the other 7.
 #include "core/attention_blocks.h"
 #include "core/attention_scores.h"
 #include "core/attention_tables.h"
@@ -16,11 +16,11 @@ namespace {
 // Keys whose logits are held at a time.
 constexpr int64_t kChunk = 128;
 
-// Products whose lanes are summed together.
+// Number of products whose lanes are summed together.
 constexpr int64_t kTogether = 4;
 
-// Rows are queries, in the order in which their keys lie in memory: [N, T], with the valid part of
-// T only.
+// Rows are queries, in the order in which their keys lie in memory: [N, T], with only the valid
+// part of T.
 struct Memory {
   int64_t row_columns, value_columns;  // H and E rounded up to kLanes
   float *queries, *scores, *sums;      // [rows, row_columns], [rows, kChunk], [rows, value_columns]
@@ -43,8 +43,8 @@ Memory LayOut(const AttentionProblem& p, Scratch& scratch) {
   return m;
 }
 
-// Adds two rows into one: lanes whose index has the bit `width` hold sums of pairs of the lower
-// row, the others of the upper one.
+// Adds neighbouring runs of `width` lanes of two rows. Lanes of the result whose index has the bit
+// `width` hold sums of the lower row, the others sums of the upper row.
 template <int width>
 inline Floats Fold(Floats upper, Floats lower) {
   return LowRuns<width>(upper, lower) + HighRuns<width>(upper, lower);
@@ -80,7 +80,8 @@ inline void ForVectors(int64_t columns, const F& f) {
   }
 }
 
-// Products of kTogether queries, `row_columns` apart, each with its own key.
+// Computes the products of kTogether queries, which are `row_columns` apart, each with a different
+// key.
 template <typename T>
 inline Floats Products(const float* queries, int64_t row_columns, const T* position,
                        const int64_t* offsets, int64_t size) {

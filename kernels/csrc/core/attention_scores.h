@@ -1,5 +1,5 @@
-// What happens to logits before the softmax (bias, ALiBi slopes, masks, the band) and to weights
-// after it (dropout). Applied to tiles that are in the first-level cache. Per-ISA sources only: see
+// Processing of logits before the softmax (bias, ALiBi slopes, masks, the band) and of weights
+// after it (dropout), for tiles that are in the first-level cache. Per-ISA sources only: see
 // simd.h.
 #ifndef IKELOS_CORE_ATTENTION_SCORES_H_
 #define IKELOS_CORE_ATTENTION_SCORES_H_
@@ -38,9 +38,9 @@ inline int64_t NumKeys(const AttentionProblem& p, int64_t batch) {
   return p.key_lengths == nullptr ? p.keys : p.key_lengths[batch];
 }
 
-// The keys that the band and the lengths leave to a query. Neither end decreases from one query to
-// the next, so those of the first and the last of several queries bound them all. The limits may be
-// any 64-bit numbers: no sum overflows.
+// Returns the keys that the band and the lengths allow for a query. Neither end of the range
+// decreases from one query to the next, so the ranges of the first and the last of several queries
+// bound all of them. The limits may be any 64-bit numbers: no sum overflows.
 inline Keys KeysOf(const AttentionProblem& p, int64_t batch, int64_t query) {
   const int64_t keys = NumKeys(p, batch);
   const int64_t position = query + (p.query_offsets == nullptr ? 0 : p.query_offsets[batch]);
@@ -59,19 +59,19 @@ inline Keys KeysOf(const AttentionProblem& p, int64_t batch, int64_t query) {
   return range;
 }
 
-// All keys that any of the queries sees.
+// Returns all keys that any of the queries sees.
 inline Keys KeysOfAny(const AttentionProblem& p, const Queries& q) {
   return {KeysOf(p, q.batch, q.first).begin, KeysOf(p, q.batch, q.first + q.count - 1).end};
 }
 
-// Whether every query sees all of the keys.
+// Returns whether every query sees all of the keys.
 inline bool AllSee(const AttentionProblem& p, const Queries& q, const Keys& keys) {
   return KeysOf(p, q.batch, q.first + q.count - 1).begin <= keys.begin &&
          KeysOf(p, q.batch, q.first).end >= keys.end;
 }
 
-// CopyRows of `rows` positions of one head, from `first` on, of an array [B, positions, heads,
-// columns].
+// Calls CopyRows for `rows` positions of one head, from `first` on, of an array [B, positions,
+// heads, columns].
 inline void PackRows(Storage storage, const void* array, const RowStrides& strides, int64_t batch,
                      int64_t first, int64_t head, int64_t rows, int64_t columns, float factor,
                      float* target, int64_t target_columns, int64_t target_rows) {
@@ -81,8 +81,8 @@ inline void PackRows(Storage storage, const void* array, const RowStrides& strid
   });
 }
 
-// The keys of a block that any of the queries sees, from the start of a panel on, so that whole
-// panels are multiplied; an empty range at the begin of the block if they see none.
+// Returns the keys of a block that any of the queries sees, from the start of a panel on, so that
+// whole panels are multiplied; an empty range at the begin of the block if they see none.
 inline Keys PanelsSeen(const AttentionProblem& p, const Queries& q, const Keys& block) {
   const Keys seen = KeysOfAny(p, q);
   const Keys keys = {block.begin + Max(0, seen.begin - block.begin) / kPanel * kPanel,

@@ -1,4 +1,4 @@
-// Which attention weights dropout keeps: a hash of the seed and the weight's indices decides, so
+// Decides which attention weights dropout keeps, by a hash of the seed and the weight's indices. So
 // the gradient and any other implementation make the same decision without storing anything. All
 // arithmetic is modulo 2^32.
 //
@@ -23,7 +23,7 @@ struct DropoutRow {
   uint32_t first, second;
 };
 
-// static, because each per-ISA source must have its own copy (see simd.h).
+// The function is static, because each per-ISA source must have a separate copy (see simd.h).
 static inline uint32_t Mix(uint32_t x) {
   x ^= x >> 16;
   x *= 0x7feb352dU;

@@ -20,8 +20,8 @@ constexpr int kPanelVectors = 2;  // 6 x 2 sums fit into 16 registers
 #endif
 constexpr int kPanel = kPanelVectors * kLanes;
 
-// What c contains before the call: nothing, sums to add to, or sums to multiply by a factor per row
-// first.
+// Content of c before the call: none (kNew), sums to add to (kSum), or sums to multiply by a factor
+// per row before adding (kScaledSum).
 enum class Into { kNew, kSum, kScaledSum };
 
 // sums[i, :] += sum_p a[i * a_row + p * a_step] * b[p * b_row + :], all sums in registers.

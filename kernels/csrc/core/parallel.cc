@@ -10,8 +10,9 @@
 namespace ikelos {
 namespace {
 
-// Shared by the caller and its helpers. A helper that the pool starts late finds no index left and
-// touches only this, so a shared_ptr owns it: the caller may have returned long before.
+// State that the caller and its helpers share. A helper that the pool starts late finds no index
+// left and touches only this state. The caller may have returned long before, so a shared_ptr owns
+// the state.
 struct Work {
   const int64_t count;
   const std::function<void(int64_t)>* task;

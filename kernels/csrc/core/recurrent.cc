@@ -18,8 +18,8 @@ namespace {
 constexpr int64_t kMostLanes = 16;
 
 // In the forward pass, inputs are multiplied for a block of steps at once: the fewest steps that
-// have this many rows, enough to amortise reading the kernel, and few enough for the products to be
-// in a near cache still when their steps come.
+// have at least this many rows. So many rows amortise the reading of the kernel, and they are few
+// enough that the products are still in a near cache when their steps are computed.
 constexpr int64_t kBlockRows = 96;
 // Rows whose input gradients are computed in one task.
 constexpr int64_t kInputsGradRows = 96;
@@ -27,13 +27,13 @@ constexpr int64_t kInputsGradRows = 96;
 // AVX-512.
 constexpr int64_t kGradRows = 192;
 constexpr int64_t kGradPanels = 8;
-// Work from which one more thread per step pays: about a microsecond.
+// Smallest work with which one more thread per step pays: about a microsecond.
 constexpr int64_t kLaneFlops = 100000;
 
 int64_t ElementSize(Storage storage) { return storage == Storage::kFloat32 ? 4 : 2; }
 
 // Hands out parts of memory, each aligned to a cache line. Without a start address it only counts.
-// (pack.h has the same for per-ISA sources, which this file is not.)
+// (pack.h has a similar class for per-ISA sources.)
 class Memory {
  public:
   explicit Memory(float* start) : start_(start) {}
@@ -50,8 +50,8 @@ class Memory {
   int64_t used_ = 0;
 };
 
-// Where the parts of the saved array begin, after the gates, and where it ends. `total`: the number
-// of steps that the arrays have room for.
+// Positions at which the parts of the saved array begin, after the gates, and at which it ends.
+// `total` is the number of steps for which the arrays have room.
 struct SavedParts {
   int64_t history, products, recurrent_products, moments, end;
 
@@ -122,7 +122,7 @@ void LayOut(const RecurrentProblem& p, const RecurrentSizes& sizes, int64_t tota
   }
 }
 
-// How the work of a step is divided: into runs of panels and, if there are threads left, of rows.
+// Division of the work of a step: into runs of panels and, if there are threads left, of rows.
 struct Lanes {
   int64_t panels, rows;
 
@@ -156,7 +156,8 @@ int64_t Phases(const RecurrentProblem& p) {
   return p.cell == RecurrentCell::kGru || Normalises(p) ? 2 : 1;
 }
 
-// What the lanes do together: a phase of a step, or one of the phases before a block's first step.
+// Work that all lanes share: a phase of a step, or one of the phases before the first step of a
+// block.
 struct Work {
   static constexpr int64_t kGather = -2, kProject = -1;
 

@@ -30,8 +30,8 @@ struct RecurrentProblem {
   Storage storage;  // of all arrays but lengths and mask
   bool
       go_backwards;  // process the steps from last to first; outputs are in the order of processing
-  bool zero_output_for_mask;     // what invalid steps put out: 0, or (false) the last valid step's
-                                 // output again, 0 before the first
+  bool zero_output_for_mask;     // output of invalid steps: 0, or if false, that of the last valid
+                                 // step; 0 before the first valid step
   const void* inputs;            // [B, T, D]
   const void* kernel;            // [D, G * U], G gates
   const void* recurrent_kernel;  // [U, G * U]
@@ -76,7 +76,7 @@ struct RecurrentGradients {
   void* bias_grad;  // null if there is no bias
   void* initial_hidden_grad;
   void* initial_cell_grad;  // kLstm only
-  void* kernel_scale_grad;  // these four as in the problem
+  void* kernel_scale_grad;  // this and the next three as in the problem
   void* recurrent_scale_grad;
   void* cell_scale_grad;
   void* cell_offset_grad;
@@ -89,7 +89,7 @@ void PackRecurrent(const RecurrentProblem& problem, float* packed, Isa isa,
                    const ParallelFor& parallel_for);
 
 // The number of floats in each array. It depends on sizes, cell, storage and which of the optional
-// arrays are given, not on what they contain.
+// arrays are given, not on their contents.
 int64_t RecurrentSaved(const RecurrentProblem& problem);
 int64_t RecurrentScratch(const RecurrentProblem& problem, bool saves);
 int64_t RecurrentGradScratch(const RecurrentProblem& problem);

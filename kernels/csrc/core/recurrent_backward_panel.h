@@ -10,7 +10,7 @@
 namespace ikelos {
 namespace IKELOS_ISA {
 
-// What a step reads and writes for one vector of units, a panel.
+// Access to the arrays that a step reads and writes, for one panel: a vector of kLanes units.
 struct BackwardPanel {
   const RecurrentGradState& state;
   const RecurrentProblem& p;
@@ -45,7 +45,7 @@ struct BackwardPanel {
   float* HiddenGrad(int64_t row) const {
     return state.hidden_grads + (index * sequences.rows + row) * kLanes;
   }
-  // Whether this is the row's last step, so that no later one has a gradient for it.
+  // Returns whether this is the last step of the row, so that no later step has a gradient for it.
   bool IsLast(int64_t row) const { return step + 1 == sequences.length[row]; }
 
   Floats OfState(const void* states, int64_t row) const {
@@ -59,7 +59,7 @@ struct BackwardPanel {
     return LoadPart(p.storage, p.recurrent_dropout_mask, of_row * p.units + first_unit, left);
   }
 
-  // The gradient of the outputs, in which a step may be repeated.
+  // Returns the gradient of the outputs, in which a step may be repeated.
   Floats OutputGrad(int64_t row) const {
     const int64_t at = sequences.first[step] + row;
     Floats sum = {};
@@ -73,8 +73,8 @@ struct BackwardPanel {
 inline Floats SigmoidSlope(Floats value) { return value * (1.0f - value); }
 inline Floats TanhSlope(Floats value) { return 1.0f - value * value; }
 
-// From the gradient of the hidden state to that of the argument of its tanh, whose value is
-// `tanh_cell`.
+// Computes the gradient of the argument of a tanh with the value `tanh_cell` from the gradient of
+// the hidden state.
 inline Floats LstmOutputBack(const BackwardPanel& panel, int64_t row, Floats hidden_grad,
                              Floats tanh_cell) {
   const Floats output = panel.Gate(row, 3);

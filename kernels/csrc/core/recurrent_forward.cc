@@ -26,7 +26,8 @@ float* PackSlots(const RecurrentProblem& p, const void* weights, int64_t depth, 
   return target;
 }
 
-// One vector for each slot. Where a gate's two products are only added up, its two biases are too.
+// Packs one vector for each slot. Where the two products of a gate are simply added, so are its two
+// biases.
 void PackBias(const RecurrentProblem& p, int64_t panel, float* target) {
   const int64_t first = panel * kLanes, left = p.units - first;
   const bool after = p.cell == RecurrentCell::kGruResetAfter;
@@ -108,9 +109,9 @@ void Project(const RecurrentState& state, int64_t step, int64_t begin, int64_t e
 
 // --- steps --------------------------------------------------------------------------------------
 
-// Prefetches what AddInputs and Finish will touch some microseconds later: a step's outputs are in
-// no near cache, nor are its gates in a block with many rows, and no hardware prefetcher finds
-// their pattern.
+// Prefetches the memory that AddInputs and Finish touch some microseconds later. The outputs of a
+// step are in no near cache, nor are its gates in a block with many rows, and no hardware
+// prefetcher detects the pattern.
 template <int rows>
 inline void Prefetch(const ForwardPanel& panel, int64_t row) {
   for (int64_t i = row * kSlots; i < (row + rows) * kSlots; ++i) {

@@ -1,5 +1,5 @@
-// A step of the forward pass for a panel of units, and where its new states go. Per-ISA sources
-// only: see simd.h.
+// A step of the forward pass for a panel of units, and the storing of its new states. Per-ISA
+// sources only: see simd.h.
 #ifndef IKELOS_CORE_RECURRENT_FORWARD_PANEL_H_
 #define IKELOS_CORE_RECURRENT_FORWARD_PANEL_H_
 
@@ -10,7 +10,7 @@
 namespace ikelos {
 namespace IKELOS_ISA {
 
-// Where the parts of a panel's weights begin.
+// Pointers to the parts of a panel's weights.
 struct PanelWeights {
   const float *kernel, *recurrent, *candidate, *bias;
 
@@ -23,7 +23,7 @@ struct PanelWeights {
   }
 };
 
-// What a step reads and writes for one vector of units, a panel.
+// Access to the arrays that a step reads and writes, for one panel: a vector of kLanes units.
 struct ForwardPanel {
   const RecurrentState& state;
   const RecurrentProblem& p;
@@ -62,8 +62,8 @@ struct ForwardPanel {
   }
 };
 
-// Adds the products of hidden states with the recurrent kernel. With a dropout mask each slot has
-// its own masked hidden states.
+// Adds the products of hidden states with the recurrent kernel. With a dropout mask, each slot has
+// separate masked hidden states.
 template <int rows, int vectors>
 inline void AddRecurrent(const ForwardPanel& panel, int64_t row, int64_t slot,
                          Floats (&sums)[rows][vectors]) {
@@ -83,7 +83,8 @@ inline void AddRecurrent(const ForwardPanel& panel, int64_t row, int64_t slot,
   }
 }
 
-// Writes a row's hidden state where the next step reads it, or with `into` 0 the first step.
+// Writes a row's hidden state to the place where the next step reads it or, if `into` is 0, the
+// first step.
 inline void StoreHidden(const RecurrentState& state, int64_t into, int64_t row, int64_t panel,
                         Floats hidden) {
   const RecurrentProblem& p = *state.problem;
@@ -123,7 +124,7 @@ inline void Finish(const ForwardPanel& panel, int64_t row, Floats hidden, Floats
   StoreHidden(state, next, row, panel.index, hidden);
 }
 
-// The new cell state of an LSTM, kept together with its gates if there will be a gradient.
+// Returns the new cell state of an LSTM, and saves it with the gates if there will be a gradient.
 inline Floats LstmCell(const ForwardPanel& panel, int64_t row, Floats input, Floats forget,
                        Floats candidate) {
   const bool saves = panel.state.history != nullptr;
@@ -139,7 +140,7 @@ inline Floats LstmCell(const ForwardPanel& panel, int64_t row, Floats input, Flo
   return cell;
 }
 
-// The new hidden state of a GRU, kept if there will be a gradient.
+// Computes the new hidden state of a GRU, and saves it if there will be a gradient.
 inline void FinishGru(const ForwardPanel& panel, int64_t row, Floats update, Floats candidate) {
   const Floats before = Load(panel.hidden + row * panel.wide + panel.first_unit);
   const Floats hidden = candidate + update * (before - candidate);

@@ -90,9 +90,9 @@ inline Floats NormalisedBack(Floats grad, Floats normalised, Removed removed,
   return (grad - removed.mean - normalised * removed.correlation) * inverse_deviation;
 }
 
-// From the gradients of a row's scaled, normalised products to those of the products, which may be
-// written to the same place; `count` vectors in each panel. Scales are [panels, kScales, lanes],
-// all other arrays [panels, total, kSlots, lanes].
+// Computes the gradients of a row's products from those of its scaled, normalised products; both
+// may be in the same place. There are `count` vectors in each panel. Scales are [panels, kScales,
+// lanes], all other arrays [panels, total, kSlots, lanes].
 template <int count>
 void ProductsBack(const RecurrentGradState& state, const float* grads, const float* normalised,
                   const float* scales, float inverse_deviation, float* products_grad) {
@@ -126,7 +126,7 @@ constexpr int kRecurrentFirst = is_gru ? 1 : 0;
 template <bool is_gru>
 constexpr int kRecurrentCount = kSlots - kRecurrentFirst<is_gru>;
 
-// Where the scales of a panel are.
+// Positions of the scales of a panel, in vectors.
 constexpr int64_t kOfRecurrent = kSlots, kOfCell = 2 * kSlots, kOffset = 2 * kSlots + 1;
 
 void Pack(const RecurrentProblem& p, int64_t panel, float* scales) {
@@ -146,8 +146,8 @@ void Pack(const RecurrentProblem& p, int64_t panel, float* scales) {
 
 // --- forward ------------------------------------------------------------------------------------
 
-// Where a step's rows are in arrays that hold all steps if there will be a gradient, and else one
-// step: its first row, and the number of rows per panel.
+// Position of a step's rows in arrays that hold all steps if there will be a gradient, and
+// otherwise one step: the first row, and the number of rows per panel.
 struct Kept {
   int64_t first, rows;
 
@@ -181,8 +181,8 @@ void Products(const ForwardPanel& panel, int64_t first, int64_t last) {
   });
 }
 
-// The arguments of the activations, in the order of the slots. Leaves the normalised products in
-// memory if there will be a gradient.
+// Computes the arguments of the activations, in the order of the slots. Leaves the normalised
+// products in memory if there will be a gradient.
 template <bool is_gru>
 inline void GateSums(const ForwardPanel& panel, const Kept& kept, int64_t row,
                      Floats (&sums)[kSlots]) {
@@ -218,7 +218,7 @@ void LstmGates(const ForwardPanel& panel, const Kept& kept, int64_t row) {
   Store(Sigmoid(sums[3]), panel.Gate(row, 3));
 }
 
-// From a row's cell states to its hidden states.
+// Computes the hidden states of a row from its cell states.
 void LstmHidden(const ForwardPanel& panel, const Kept& kept, const float* cells, int64_t row) {
   const float* scales = panel.state.scales + panel.index * kScales * kLanes;
   const Moments moments = LoadMoments(panel.state.moments + kept.At(0, row) * kMoments + 4);

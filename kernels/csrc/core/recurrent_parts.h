@@ -28,8 +28,8 @@ inline Slots InputSlots(RecurrentCell cell) {
   return {0, cell == RecurrentCell::kLstm ? kSlots : 3};
 }
 
-// The slots of the product of the hidden state with the recurrent kernel; kGru's candidate has its
-// own product.
+// Returns the slots of the product of the hidden state with the recurrent kernel; the candidate of
+// kGru has a separate product.
 inline Slots RecurrentSlots(RecurrentCell cell) {
   switch (cell) {
     case RecurrentCell::kLstm:
@@ -42,7 +42,7 @@ inline Slots RecurrentSlots(RecurrentCell cell) {
   return {1, 3};
 }
 
-// The gate, in the order of the weights, that a slot holds.
+// Returns the gate, in the order of the weights, that a slot holds.
 inline int64_t GateOf(RecurrentCell cell, int64_t slot) {
   if (cell == RecurrentCell::kLstm) {
     return slot;
@@ -86,8 +86,8 @@ struct RecurrentSizes {
   }
 };
 
-// What the tasks of a call share. Steps are numbered as in Sequences, and so are the rows of gates,
-// cells and gradients: [panels, steps, ...].
+// State that the tasks of a call share. Steps are numbered as in Sequences, and so are the rows of
+// gates, cells and gradients: [panels, steps, ...].
 struct RecurrentState {
   const RecurrentProblem* problem;
   const Sequences* sequences;
@@ -97,7 +97,7 @@ struct RecurrentState {
   int64_t gate_rows;     // of all steps if there will be a gradient, else of the largest block
   float* products;       // with the kernel: [panels, gate_rows, kSlots, lanes]
   float* gates;  // as products, and mostly the same array: the activations, if they are needed
-  // What else the gradient needs after each step: cell states, or GRU's hidden states. [panels,
+  // States after each step, for the gradient: cell states, or the hidden states of a GRU. [panels,
   // total, lanes], null if there will be no gradient.
   float* history;
   float* cells;      // kLstm: the current cell states, [panels, rows, lanes]
@@ -180,16 +180,16 @@ struct RecurrentBackward {
                          int64_t count, int64_t begin, int64_t end, float* scratch);
 };
 
-// The parts that normalised gates use in place of these or in addition: all panels of a row at
-// once.
+// The parts for normalised gates, which process all panels of a row at once. They replace or
+// complement the parts above.
 struct RecurrentNormalised {
   void (*pack)(const RecurrentProblem&, int64_t panel, float* scales);
-  // In place of RecurrentForward's. Phase 0 is the product with the recurrent kernel; phase 1 needs
-  // all panels.
+  // Replaces `step` of RecurrentForward. Phase 0 is the product with the recurrent kernel; phase 1
+  // needs all panels.
   void (*step)(const RecurrentState&, const RecurrentResults&, int64_t step, int64_t phase,
                int64_t begin, int64_t end, int64_t first, int64_t last);
-  // From hidden_grads to the gradients of the gates and of their products with the recurrent
-  // kernel, for rows first <= row < last.
+  // Computes the gradients of the gates and of their products with the recurrent kernel from
+  // hidden_grads, for rows first <= row < last.
   void (*back)(const RecurrentGradState&, int64_t step, int64_t first, int64_t last);
   // Gradients of a panel's scales, offsets and biases, from those of its gates.
   void (*scales_grad)(const RecurrentGradState&, int64_t panel);

@@ -1,4 +1,4 @@
-// Compiled once per instruction set; see simd.h for what is not allowed here.
+// Compiled once per instruction set; see simd.h for the restrictions of such files.
 #include "core/rms_norm_rows.h"
 
 #include "core/simd.h"

@@ -37,7 +37,7 @@ inline To BitCast(const From& from) {
   return to;
 }
 
-// Less 0 and not plus 0, which differs for -0 and would be an instruction.
+// Subtracting 0 needs no instruction. Adding 0 would need one, because it changes -0.
 inline Floats Broadcast(float value) { return value - Floats{}; }
 
 inline Floats Load(const float* source) {

@@ -7,7 +7,7 @@
 namespace ikelos {
 namespace {
 
-// On a cache line of its own, since another thread mostly owns each of them.
+// Each lane is on a separate cache line, because different threads mostly own them.
 struct alignas(64) Lane {
   std::atomic<int64_t> next{0};  // the first step that no thread has begun
 };
@@ -19,8 +19,8 @@ inline void Pause() {
 #endif
 }
 
-// Some 50 microseconds: longer than most steps of other threads, shorter than being scheduled
-// again.
+// Some 50 microseconds of waiting: longer than most steps of other threads, shorter than being
+// scheduled again.
 constexpr int kSpins = 2000;
 
 }  // namespace

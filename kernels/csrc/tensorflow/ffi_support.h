@@ -20,8 +20,8 @@ inline ParallelFor XlaPool(xla::ffi::ThreadPool& pool) {
                 [&pool](std::function<void()> work) { pool.Schedule(std::move(work)); });
 }
 
-// The lowerings check the shapes of what they emit. This is the last check before raw pointers are
-// used, for programs that come from elsewhere.
+// The lowerings check the shapes of the calls that they emit. This is the last check before raw
+// pointers are used, for programs that come from elsewhere.
 inline xla::ffi::Error CheckElements(const std::string& name, size_t received, size_t expected) {
   if (received == expected) {
     return xla::ffi::Error::Success();

@@ -75,7 +75,8 @@ const Table& TableOf(RecurrentCell cell) {
   return kGruResetAfterTable;
 }
 
-// Whether the op has the table's row and, if the input is optional, was given it.
+// Returns whether the op has this row of the table and, if the input is optional, was given the
+// input.
 bool IsGiven(int row, const RecurrentAttributes& attributes, bool is_lstm, bool is_gradient) {
   if (row == kInitialCell || row == kCellGrad) {
     return is_lstm && (is_gradient || row != kCellGrad);

@@ -105,12 +105,12 @@ REGISTER_OP("IkelosGruGrad")
 #undef IKELOS_RECURRENT_FIRST_INPUTS
 #undef IKELOS_RECURRENT_LAST_INPUTS
 
-// Whether a tensor's contents stay unchanged as long as somebody holds a reference to it.
-// TensorFlow writes only to buffers without other references: kernels that work in place check
-// this, and a variable is copied before an update otherwise (resource_var.h: copy-on-write). But a
-// buffer can wrap foreign memory, of a NumPy array given to a raw op or from DLPack, which may
-// change at any time. Such a buffer says that it does not own its memory; a slice says nothing, so
-// its root is asked.
+// Returns whether the contents of a tensor stay unchanged as long as there is a reference to it.
+// TensorFlow writes only to buffers without other references: kernels that work in place check for
+// them, and a variable that has them is copied before an update (resource_var.h: copy-on-write).
+// But a buffer can wrap foreign memory, of a NumPy array given to a raw op or from DLPack, which
+// may change at any time. Such a buffer reports that it does not own its memory. A slice does not
+// report this, so its root is asked.
 bool IsImmutable(tf::Tensor& tensor) {
   tf::TensorBuffer* buffer = tf::DMAHelper::buffer(&tensor);
   return buffer == nullptr || buffer->root_buffer()->OwnsMemory();
@@ -170,9 +170,9 @@ class PackedOfAll {
 };
 
 // The forward op. Packing takes longer than one step of a small batch, so in inference, where
-// weights stay the same, the kernel keeps the last packed weights. In training it does not: the
-// weights are about to change, and a reference to a variable's buffer would cost a copy at each
-// update.
+// weights stay the same, the kernel keeps the last packed weights. In training it keeps none,
+// because the weights are about to change, and a reference to a variable's buffer would cost a copy
+// at each update.
 template <typename Op>
 class RecurrentKernel : public CoreKernel<Op> {
  public:
@@ -183,7 +183,7 @@ class RecurrentKernel : public CoreKernel<Op> {
                    const std::vector<void*>& results) override {
     std::vector<tf::Tensor> weights;
     // Only sessions have this state. Their graphs may have variables of TensorFlow 1, which are
-    // updated in place whoever refers to them.
+    // updated in place even if there are references to them.
     const bool in_session = context->session_state() != nullptr;
     bool may_keep = !arguments.attributes.save_for_gradient && !in_session;
     for (const int input : WeightInputs(arguments)) {

@@ -75,8 +75,9 @@ void EmitCall(XlaOpKernelContext* context, const std::string& target,
   }
 }
 
-// Each Compile checks the shapes itself. All are known by now, but the shape functions are not
-// called again for those that were unknown at trace time, and the call would run past its buffers.
+// Each Compile checks the shapes. All are known now, but the shape functions are not called again
+// for shapes that were unknown at trace time. Without the check, the call could run past its
+// buffers.
 
 class RmsNormLowering : public tf::XlaOpKernel {
  public:

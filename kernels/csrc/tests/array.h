@@ -14,9 +14,10 @@ namespace ikelos {
 // "float32", "bfloat16" or "float16".
 const char* StorageName(Storage storage);
 
-// Elements of a storage type, all NaN until set, so that reading or not writing the wrong ones
-// shows. Exactly as long as needed, for AddressSanitizer, unless guard bytes follow, which nothing
-// may change. The first element is aligned to no more than its size.
+// Elements of a storage type. All are NaN until set, so that a test fails if a kernel reads an
+// element that it must not read, or does not write one that it must write. The array is exactly as
+// long as needed, for AddressSanitizer, unless guard bytes follow, which nothing may change. The
+// first element is aligned to no more than its size.
 class Array {
  public:
   Array() = default;
@@ -44,7 +45,7 @@ class Array {
   std::vector<uint8_t> bytes_;
 };
 
-// Collects what is wrong with the results of a call.
+// Collects the errors in the results of a call.
 class Comparison {
  public:
   // *worst becomes the largest error found, in tolerances, if it was smaller.

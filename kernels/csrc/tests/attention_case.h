@@ -57,7 +57,7 @@ struct AttentionCase {
 
   CaseResults Run(Isa isa, const ParallelFor& parallel_for) const;
 
-  // What is wrong with the results, or "": see Comparison.
+  // Returns a description of the errors in the results, or "" if there are none: see Comparison.
   std::string Compare(const CaseResults& results, double* worst) const;
 
   CaseOptions options;

@@ -166,8 +166,8 @@ AttentionNumbers AttentionOracle(const AttentionProblem& p, const void* output_g
       }
     }
 
-    // What is subtracted from all pairs of the row: sum_e output_grad * output, with the output as
-    // stored.
+    // The number that is subtracted from all pairs of the row: sum_e output_grad * output, with the
+    // output as stored.
     Sum products;
     for (int64_t e = 0; e < E; ++e) {
       Number o = output[row * static_cast<size_t>(E) + static_cast<size_t>(e)].Total();

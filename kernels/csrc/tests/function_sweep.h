@@ -26,8 +26,8 @@ inline uint32_t ToBits(float value) {
   return bits;
 }
 
-// The distance from the right value, in units in the last place of a float32 of that size;
-// subnormal numbers share one unit.
+// Returns the distance of `y` from the exact value, in units in the last place of a float32 of that
+// size; subnormal numbers share one unit.
 inline double Ulps(double exact, float y) {
   int exponent;
   std::frexp(exact, &exponent);
@@ -37,10 +37,11 @@ inline double Ulps(double exact, float y) {
 struct Sweep {
   double worst = 0;  // units in the last place
   float worst_x = 0;
-  float least = 0, most = 0;  // of all results
+  float least = 0, most = 0;  // of all results and 0
 };
 
-// Over every step-th number from `first` to `last`, which have the same sign.
+// Compares `values` with `exact` at every step-th float32 from `first` to `last`, which have the
+// same sign, `first` nearer to 0.
 inline Sweep SweepFunction(FunctionValues values, const std::function<double(double)>& exact,
                            float first, float last, uint32_t step) {
   const uint64_t last_bits = ToBits(last);
@@ -66,7 +67,8 @@ inline Sweep SweepFunction(FunctionValues values, const std::function<double(dou
   return sweep;
 }
 
-// The step between bit patterns, from the command line; by default a prime, for a second of work.
+// Returns the step between bit patterns, from the command line; by default a prime, for a second of
+// work.
 inline uint32_t StepOf(int argc, char** argv) {
   return static_cast<uint32_t>(argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 997);
 }

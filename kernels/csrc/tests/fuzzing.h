@@ -35,8 +35,8 @@ class Random {
   std::mt19937_64 generator_;
 };
 
-// What is wrong with a case on one instruction set, or "": `compare(results)` says it for one
-// thread, and the threads of `pool` must give the same results.
+// Returns a description of the errors of a case on one instruction set, or "". `compare(results)`
+// returns it for the results of one thread; the threads of `pool` must give the same results.
 template <typename Case, typename Compare>
 std::string RunAndCompare(const Case& c, Random& random, ThreadPool& pool, const Compare& compare) {
   const Isa isa = random.OneOf(SupportedIsas());
@@ -49,7 +49,7 @@ std::string RunAndCompare(const Case& c, Random& random, ThreadPool& pool, const
                           : std::string(IsaName(isa)) + " " + Describe(c.options) + ": " + problems;
 }
 
-// Makes a random call; returns what is wrong with it, or "". *worst: see Comparison.
+// Makes a random call; returns a description of its errors, or "". *worst: see Comparison.
 using OneCall = std::function<std::string(Random& random, ThreadPool& pool, double* worst)>;
 
 inline unsigned long current_seed = 0;

@@ -1,4 +1,4 @@
-// Makes cases from options and describes these.
+// Makes test cases from options, and describes the options in words.
 #ifndef IKELOS_TESTS_OPTIONS_H_
 #define IKELOS_TESTS_OPTIONS_H_
 
@@ -34,7 +34,7 @@ inline int64_t LengthOf(const std::vector<int32_t>& lengths, int64_t b, int64_t 
   return lengths.empty() ? all : lengths[static_cast<size_t>(b)];
 }
 
-// The options in words, without those that have their usual values.
+// Describes options in words, without those that have their default values.
 class Description {
  public:
   explicit Description(const std::string& start) { text_ << start; }

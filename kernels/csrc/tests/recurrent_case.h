@@ -44,8 +44,8 @@ struct RecurrentCaseResults {
   bool SameBits(const RecurrentCaseResults& other) const;
 };
 
-// Numbers may be changed between construction and run. What the definitions do not use holds NaN:
-// inputs of invalid steps, and gradients of outputs that are always 0.
+// Numbers may be changed between construction and run. Numbers that the definitions do not use are
+// NaN: inputs of invalid steps, and gradients of outputs that are always 0.
 //
 // The weights of the recurrent kernel are so small that errors hardly grow from step to step, so
 // their bounds stay tight.
@@ -53,12 +53,13 @@ struct RecurrentCase {
   explicit RecurrentCase(const RecurrentOptions& options);
   RecurrentCase(const RecurrentCase&) = delete;  // problem points into the arrays
 
-  // Packs the weights once, for a call that saves what its gradient needs and one that does not.
+  // Packs the weights once, for two calls: one that saves the values for its gradient, and one that
+  // does not.
   RecurrentCaseResults Run(Isa isa, const ParallelFor& parallel_for) const;
 
   RecurrentNumbers Expected() const;
 
-  // What is wrong with the results, or "": see Comparison.
+  // Returns a description of the errors in the results, or "" if there are none: see Comparison.
   std::string Compare(const RecurrentCaseResults& results, const RecurrentNumbers& expected,
                       double* worst) const;
 

@@ -31,7 +31,7 @@ std::vector<double> LoadAll(Storage storage, const void* array, int64_t size) {
   return values;
 }
 
-// What the gradient of a step needs.
+// Values of a step that its gradient needs.
 struct Step {
   int64_t position;        // in inputs
   Numbers hidden, cell;    // the states before it
@@ -121,7 +121,7 @@ class Oracle {
     }
   }
 
-  // `states` are multiplied with the recurrent kernel.
+  // Adds the product of `states` with column `gu` of the recurrent kernel.
   void AddRecurrentProduct(const Numbers& states, int64_t gu, Total* sum) const {
     for (int64_t k = 0; k < U; ++k) {
       sum->Add(Term(states[k], recurrent_kernel[k * G * U + gu]));
@@ -206,7 +206,8 @@ class Oracle {
     return together;
   }
 
-  // Computes a step from its position and the states before it, which become those after it.
+  // Computes a step from its position and the states before it; these become the states after the
+  // step.
   void Forward(int64_t b, Step* step, Numbers* hidden, Numbers* cell) const {
     step->hidden = *hidden;
     step->cell = *cell;
@@ -246,7 +247,7 @@ class Oracle {
     for (int64_t u = 0; u < U; ++u) {
       (*cell)[u] = gates[U + u] * step->cell[u] + gates[u] * gates[2 * U + u];
     }
-    Numbers seen = *cell;  // by the output
+    Numbers seen = *cell;  // the cell state that the output uses
     if (normalises) {
       step->new_cell = Normalise(*cell, p.epsilon);
       for (int64_t u = 0; u < U; ++u) {
@@ -259,7 +260,7 @@ class Oracle {
     }
   }
 
-  // From the gradients of the states after a step to those of the states before it.
+  // Computes the gradients of the states before a step from those of the states after it.
   void Backward(int64_t b, const Step& step, Numbers* dhidden, Numbers* dcell) {
     const Numbers& gates = step.gates;
     // Gradients of the two parts of the arguments of sigmoid and tanh.

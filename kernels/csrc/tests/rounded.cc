@@ -95,7 +95,8 @@ Normalised Normalise(const std::vector<Rounded>& values, double epsilon) {
     result.values.push_back({x, 0});
   }
   result.by = {by, 0};
-  // Errors pass through as gradients do, since the derivative is symmetric; rounding adds its own.
+  // Errors pass through as gradients do, because the derivative is symmetric; rounding adds further
+  // errors.
   std::vector<Rounded> errors;
   for (Rounded value : values) {
     errors.push_back({0, value.variance});

@@ -69,8 +69,8 @@ struct Normalised {
 
 Normalised Normalise(const std::vector<Rounded>& values, double epsilon);
 
-// The gradient of what was normalised: removes from `values` the component along the vector of ones
-// and that along the normalised values, and multiplies. Errors cancel as values do.
+// Computes the gradient of the numbers before normalisation: removes from `values` the component
+// along the vector of ones and that along the normalised values, and multiplies by `by`.
 std::vector<Rounded> NormaliseGrad(const std::vector<Rounded>& values,
                                    const Normalised& normalised);
 

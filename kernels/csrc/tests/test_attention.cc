@@ -1,5 +1,5 @@
 // Tests of attention and its gradient for every instruction set of this machine, without
-// TensorFlow. Prints what fails, and then exits with 1.
+// TensorFlow. Prints the failures, and then exits with 1.
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -47,7 +47,7 @@ CaseOptions Sized(int64_t batch, int64_t queries, int64_t keys, int64_t heads, i
   return o;
 }
 
-// --- the oracle's own arithmetic -----------------------------------------------------------------
+// --- the arithmetic of the oracle ----------------------------------------------------------------
 
 void StoresToNearestEven() {
   for (Storage storage : {Storage::kBFloat16, Storage::kFloat16}) {
@@ -191,7 +191,7 @@ void EachSize(Isa isa) {
   }
 }
 
-// One query, or few, against a cache that is longer than what is in it.
+// One query, or few, and a cache that is longer than its contents.
 void Decoding(Isa isa) {
   for (Storage storage : kStorages) {
     for (int64_t queries : {1, 2, 5}) {
@@ -255,7 +255,7 @@ void FullyMaskedRows(Isa isa) {
   }
 }
 
-// NaN affects its own row only, and all of it.
+// NaN affects only the row that contains it, and all of that row.
 void NaNStaysInItsRow(Isa isa) {
   for (Storage storage : kStorages) {
     CaseOptions o = Sized(2, 37, 70, 2, 1, 16, 17);
@@ -288,7 +288,7 @@ void NaNStaysInItsRow(Isa isa) {
     in_bias.bias.Set(((b * 2 + n) * 37 + t) * 70 + 33, kNaN);
     check(in_bias, row, "the bias");
 
-    // Masked values are not looked at.
+    // The bias of a masked pair may be NaN.
     o.is_causal = true;
     AttentionCase masked(o);
     masked.bias.Set(((b * 2 + n) * 37 + t) * 70 + 33, kNaN);

@@ -1,5 +1,5 @@
-// Tests of core/ for every instruction set of this machine, without TensorFlow. Prints what fails,
-// and then exits with 1.
+// Tests of core/ for every instruction set of this machine, without TensorFlow. Prints the
+// failures, and then exits with 1.
 #include <cmath>
 #include <cstdio>
 #include <cstring>

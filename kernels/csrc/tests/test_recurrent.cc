@@ -1,5 +1,5 @@
 // Tests of the recurrent layers and their gradients for every instruction set of this machine,
-// without TensorFlow, and of the oracle. Prints what fails, and then exits with 1.
+// without TensorFlow, and of the oracle. Prints the failures, and then exits with 1.
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -92,7 +92,7 @@ RecurrentOptions With(RecurrentOptions o, RecurrentCell cell, const std::vector<
 
 double Loss(const RecurrentCase& c) {
   double loss = 0;
-  // NaN is the gradient of what is always 0.
+  // Gradients of outputs that are always 0 are NaN.
   const auto add = [&](const Array& grads, const std::vector<Number>& numbers) {
     for (int64_t i = 0; i < grads.size(); ++i) {
       loss += std::isnan(grads[i]) ? 0 : grads[i] * numbers[static_cast<size_t>(i)].value;
@@ -123,7 +123,7 @@ constexpr Input kInputs[] = {
     {&RecurrentCase::cell_offset, &RecurrentNumbers::cell_offset_grad},
 };
 
-// The oracle's gradients against central differences of its own results.
+// Compares the oracle's gradients with central differences of the oracle's results.
 void OracleIsDifferentiatedRight(const RecurrentOptions& options) {
   RecurrentCase c(options);
   const double step = 0x1p-18;  // exact in float32 beside multiples of 2^-10

@@ -1,4 +1,4 @@
-// Tests of core/team.h. Prints what fails, and then exits with 1.
+// Tests of core/team.h. Prints the failures, and then exits with 1.
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -12,8 +12,8 @@
 namespace ikelos {
 namespace {
 
-// The lanes of all steps write here without a lock: each adds up what all lanes of the step before
-// wrote, under the eyes of the thread sanitizer.
+// The lanes of all steps write here without a lock: each adds up the numbers that all lanes of the
+// step before wrote. The thread sanitizer watches these accesses.
 class Work {
  public:
   Work(int64_t steps, int64_t lanes)
@@ -63,7 +63,7 @@ void AnyNumberOfThreads() {
   }
 }
 
-// One thread that runs all tasks, in an order of its own.
+// One thread runs all tasks, in the reverse order.
 void TasksInAnyOrder() {
   ExpectDone({8,
               [](int64_t count, const std::function<void(int64_t)>& task) {

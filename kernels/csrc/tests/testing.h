@@ -28,7 +28,7 @@ inline void Expect(bool condition, const std::string& what) {
   std::printf("FAILED: %s\n", what.c_str());
 }
 
-// The exit status of main.
+// Returns the exit status of main.
 inline int Verdict() {
   std::printf(failures == 0 ? "all passed\n" : "%d failed\n", failures);
   return failures == 0 ? 0 : 1;
@@ -42,7 +42,7 @@ bool SameBits(const std::vector<T>& a, const std::vector<T>& b) {
 
 inline const ParallelFor kSerial = OnPool(1, nullptr);
 
-// `count` threads in all: the caller's and count - 1 of its own, joined at the end.
+// A pool of `count` threads in all: the caller's and count - 1 others, which are joined at the end.
 class ThreadPool {
  public:
   explicit ThreadPool(int count) : count_(count) {

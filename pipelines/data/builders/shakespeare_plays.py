@@ -8,13 +8,14 @@ from ikelos.pipelines.data.builders import installed
 from ikelos.pipelines.data.known import Known
 from ikelos.pipelines.recipe.sections import Peer
 
-# Sums in the format of sha256sum, with paths relative to site-packages.
+# Checksums in the format of sha256sum, with paths relative to site-packages.
 _CHECKSUMS = pathlib.Path(__file__).with_suffix(".sha256")
 
 VALIDATION = ("the-comedy-of-errors",)
 TEST = ("macbeth", "richard-ii", "twelfth-night")
 
-# Karpathy's nanoGPT in PyTorch on these splits, on two cores that multiply matrices at 290 to 315 GFLOP/s.
+# nanoGPT (https://github.com/karpathy/nanoGPT), trained on these splits with two cores that multiply matrices at 290 to
+# 315 GFLOP/s.
 KNOWN = Known(
     peers={
         "nats_per_character": (
@@ -37,7 +38,7 @@ for validation; "Macbeth", "Richard II" and "Twelfth Night" for the test. There 
 all, 84 distinct ones: 4,855,977 in the 34 plays for training (which hold all 84), 93,245 for validation and
 369,508 for the test. The only one outside ASCII is the dash "\u2014" in Edward III.
 
-The files are read from the installed package and checked against pinned SHA-256 sums; nothing is downloaded.
+The files are read from the installed package and checked against pinned SHA-256 checksums; nothing is downloaded.
 The package does not say where it has the texts from (its exports name "MIT" as an editor beside the author).
 """
 

@@ -12,7 +12,7 @@ def signatures(model: AdversarialModel, images: ImageSignatures) -> list[Signatu
     """Returns all signatures of a model; `images` has the model's shapes and classes."""
 
     def decode(latents, label=None):
-        return encoded(gan.shades(model.generate(latents, images.condition(label))))
+        return encoded(gan.unit_range(model.generate(latents, images.condition(label))))
 
     def sample(seed, label=None):
         latents = by_row(lambda key: tf.random.stateless_normal([model.latent_size], key), keys(seed))

@@ -49,12 +49,12 @@ class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
 
     def stages(self, preprocessing: ImagePreprocessing) -> list[Stage]:
         """Returns the one stage, which trains both networks."""
-        model, shape, told = self.config.model, self.config.data.shape, len(self.classes(preprocessing))
+        model, shape, num_classes = self.config.model, self.config.data.shape, len(self.classes(preprocessing))
         return [
             Stage(
                 name=STAGE,
                 training=self.config.training,
-                build=lambda _: gan.build(model, shape, told, self.config.training.seed),
+                build=lambda _: gan.build(model, shape, num_classes, self.config.training.seed),
                 feed=lambda splits, _: self._feed(preprocessing, splits),
                 unit="images",
                 metric=Metric("diversity", "times as diverse as the images", ".2f", better="more"),
@@ -68,7 +68,7 @@ class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
         return feed(
             splits,
             self.config.training,
-            functools.partial(_prepared, told=len(self.classes(preprocessing))),
+            functools.partial(_prepared, num_classes=len(self.classes(preprocessing))),
             self.config.evaluation.batch_size,
             lambda model: tiled(self._grid(preprocessing, model)),
         )
@@ -83,7 +83,7 @@ class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
 
     def _grid(self, preprocessing: ImagePreprocessing, model: AdversarialModel) -> np.ndarray:
         def sample(number, condition):
-            return gan.shades(model.sample(number, _SHOWN, condition))
+            return gan.unit_range(model.sample(number, _SHOWN, condition))
 
         return pictures.grid(sample, self.config.evaluation.pictures, len(self.classes(preprocessing)))
 
@@ -117,13 +117,13 @@ class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
         self, preprocessing: ImagePreprocessing, splits: Splits, model: AdversarialModel
     ) -> Callable[[int], np.ndarray]:
         """Returns a function from n to samples uint8 `[n,H,W,C]`; classes are drawn from the training labels."""
-        told, labels = len(self.classes(preprocessing)), splits["train"].labels
+        num_classes, labels = len(self.classes(preprocessing)), splits["train"].labels
 
         def make(start: int, count: int) -> tf.Tensor:
             condition = None
-            if told and labels is not None:
-                condition = tf.one_hot(np.random.default_rng([_MEASURED, start]).choice(labels, count), told)
-            return gan.shades(model.sample(count, _MEASURED + start, condition))
+            if num_classes and labels is not None:
+                condition = tf.one_hot(np.random.default_rng([_MEASURED, start]).choice(labels, count), num_classes)
+            return gan.unit_range(model.sample(count, _MEASURED + start, condition))
 
         return lambda number: pictures.many(make, number, self.config.evaluation.batch_size)
 
@@ -179,16 +179,16 @@ class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
     def showcase(self, finished: task.Finished[ImagePreprocessing]) -> list[Section]:
         """Returns sections with samples, their course over the training, nearest training images, and latent values."""
         model, train = finished.models[STAGE], finished.splits["train"].array("image")
-        told = len(self.classes(finished.preprocessing))
+        num_classes = len(self.classes(finished.preprocessing))
         grid = self._grid(finished.preprocessing, model)
         latents = tf.random.stateless_normal([2 * sections.ROWS, self.config.model.latent_size], [_SHOWN, 0]).numpy()
-        classes = tf.one_hot(tf.range(2 * sections.ROWS) % told, told) if told else None
+        classes = tf.one_hot(tf.range(2 * sections.ROWS) % num_classes, num_classes) if num_classes else None
         return [
-            sections.drawn(grid, "what the averaged generator makes", told > 0),
-            sections.film(finished.folders[STAGE], finished.histories[STAGE]),
+            sections.drawn(grid, "what the averaged generator makes", num_classes > 0),
+            *sections.film(finished.folders[STAGE], finished.histories[STAGE]),
             sections.copies(grid, train, finished.results["model"]["nearest_training_image"]),
             *sections.latent_space(
-                lambda latents, condition: gan.shades(model.generate(latents, condition)),
+                lambda latents, condition: gan.unit_range(model.generate(latents, condition)),
                 latents,
                 classes,
                 sections.OF_LATENTS,
@@ -200,7 +200,7 @@ class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
         return [sections.adversaries(finished.histories[STAGE])]
 
 
-def _prepared(batch: Batch, told: int) -> Batch:
+def _prepared(batch: Batch, num_classes: int) -> Batch:
     """Returns images in the discriminator's range, and their one-hot classes if it is conditional."""
-    classes = {"y": tf.one_hot(batch["label"], told)} if told else {}
+    classes = {"y": tf.one_hot(batch["label"], num_classes)} if num_classes else {}
     return {"id": batch["id"], "x": gan.scaled(batch["image"]), **classes}

@@ -67,12 +67,12 @@ class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
         ]
 
     def _feed(self, preprocessing: ImagePreprocessing, splits: Splits) -> Feed:
-        train, training, told = splits["train"], self.config.training, len(self.classes(preprocessing))
+        train, training, num_classes = splits["train"], self.config.training, len(self.classes(preprocessing))
         augmentation, batch_size, seed = self.config.data.augmentation, training.batch_size, training.seed
         bernoulli.check_components(self.config.evaluation.mixture_components, len(train))
         return Feed(
-            train=lambda step, shard: binary.training(train, augmentation, batch_size, seed, step, shard, told),
-            validation=binary.in_order(splits["validation"], self.config.evaluation.batch_size, told),
+            train=lambda step, shard: binary.training(train, augmentation, batch_size, seed, step, shard, num_classes),
+            validation=binary.in_order(splits["validation"], self.config.evaluation.batch_size, num_classes),
             units_per_step=batch_size,
             units=len(train),
             samples=lambda trained: tiled(self._grid(preprocessing, trained)),
@@ -144,24 +144,25 @@ class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
             "training images drawn anew each time."
         ]
         if self.peers:
-            told = " and ".join(
+            different = " and ".join(
                 f"{first.difference(ours[first.name], peer.value)} from {peer.name}" for peer in self.peers
             )
             paragraphs.append(
-                f"Published figures are of other training and test images, and so no fair race: this run is {told}."
+                "Published figures were measured with other training and test images, so the comparison is not fair: "
+                f"this run is {different}."
             )
         return paragraphs
 
     def showcase(self, finished: task.Finished[ImagePreprocessing]) -> list[Section]:
         """Returns sections with samples, nearest training images, reconstructions, and latent values."""
         trained, test = finished.models[STAGE], finished.splits["test"]
-        train, told = finished.splits["train"].array("image"), len(self.classes(finished.preprocessing))
+        train, num_classes = finished.splits["train"].array("image"), len(self.classes(finished.preprocessing))
         grid = self._grid(finished.preprocessing, trained)
-        seen = next(iter(binary.in_order(test, _LOOKED_AT, told)))["x"]
-        pixels, classes = seen if told else (seen, None)
+        seen = next(iter(binary.in_order(test, _LOOKED_AT, num_classes)))["x"]
+        pixels, classes = seen if num_classes else (seen, None)
         first = tf.nest.map_structure(lambda x: x[: sections.COLUMNS], seen)
         return [
-            sections.drawn(grid, "the probability that a pixel is white", told > 0),
+            sections.drawn(grid, "the probability that a pixel is white", num_classes > 0),
             sections.copies(grid, train, finished.results["model"]["nearest_training_image"]),
             sections.rebuilt(test.array("image")[: sections.COLUMNS], pixels, trained.reconstruct(first)),
             *sections.latent_space(trained.decode, trained.encode(seen).numpy(), classes),

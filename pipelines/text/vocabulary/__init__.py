@@ -1,9 +1,16 @@
 """Vocabularies, which encode text as tokens and decode tokens, in the graph.
 
-Each is a tf.Module with `kind`, `size` (V), `unknown_cost` (nats to add for each unknown token), `encode` (UTF-8
-strings `[B]` to a RaggedTensor int32 `[B,None]`), `tokens` (the same for one text, outside a graph and faster: an array
-int32 `[n]`), `decode` (int32 `[B,T]` to strings `[B]`) and `save(folder)`. All reserve the ids in `special`: 0 padding,
-1 begin-of-text, 2 end-of-text, 3 unknown. `encode` adds none of the first three.
+Each is a tf.Module with these members:
+
+- `kind` and `size` (V);
+- `unknown_cost`: nats to add to a text's negative log-likelihood for each unknown token;
+- `encode`: from UTF-8 strings `[B]` to a RaggedTensor int32 `[B,None]`;
+- `tokens`: the same for one text, outside of a graph and faster, to an array int32 `[n]`;
+- `decode`: from int32 `[B,T]` to strings `[B]`, without special ids;
+- `save(folder)`.
+
+All reserve the ids in the module `special`: 0 padding, 1 begin-of-text, 2 end-of-text, 3 unknown. `encode` adds none of
+the first three.
 """
 
 import json

@@ -9,7 +9,7 @@ SIZES = {"latents": 3, "samples": 2, "label": 4, "style": 5}
 
 
 def network(units, *names, keyed=False):
-    """Of inputs with these names, which is called with a list of them, or with a dict if `keyed`."""
+    """Returns a network of inputs with the given names, which is called with their list, or with a dict if `keyed`."""
     inputs = [keras.Input((SIZES[name],), name=name) for name in names]
     if len(inputs) == 1:
         return keras.Sequential([*inputs, keras.layers.Dense(units)])

@@ -17,7 +17,7 @@ def samples():
 
 
 def adversaries(optimizers=(0.1, 0.4), discriminator_steps=1, **settings):
-    """A compiled model; for a number, by gradient descent at that rate."""
+    """Returns a compiled model; a number among `optimizers` is the rate of gradient descent."""
     keras.utils.set_random_seed(1)
     networks = [keras.Sequential([keras.Input((a,)), keras.layers.Dense(b)]) for a, b in ((3, 2), (2, 1))]
     model = AdversarialModel(*networks, discriminator_steps=discriminator_steps, seed=1)

@@ -16,7 +16,7 @@ def samples():
 
 
 def square(x):
-    """A discriminator whose gradient at x is (2 x1, 4 x2, 6 x3)."""
+    """Returns the scores of a discriminator whose gradient at x is (2 x1, 4 x2, 6 x3)."""
     return tf.reduce_sum(tf.constant([1.0, 2.0, 3.0]) * x**2, axis=1, keepdims=True)
 
 

@@ -11,7 +11,7 @@ def images():
 
 
 def adversaries(augmentation=True, **settings):
-    """Networks with dropout, nested in one of them, of whose layers no seed is given."""
+    """Returns a model of networks with dropout, in one of them nested, whose layers get no seed."""
     dropout, dense = keras.layers.Dropout, keras.layers.Dense
     inner = keras.Sequential([keras.Input((6,)), dropout(0.5), dense(64, "tanh")])
     generator = keras.Sequential([keras.Input((3,)), dense(6), inner, keras.layers.Reshape((8, 8, 1))])

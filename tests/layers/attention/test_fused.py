@@ -1,4 +1,4 @@
-"""What `FusedMultiHeadAttention` and `FusedGroupedQueryAttention` share, and owe the stock layers."""
+"""Tests that `FusedMultiHeadAttention` and `FusedGroupedQueryAttention` share: they equal the stock layers."""
 
 import dataclasses
 
@@ -34,7 +34,7 @@ def normal(rng, *shape):
 
 
 def padding(rng, batch, steps):
-    """A mask `[B,T]`: padding at the end or the begin, or anywhere; perhaps of everything."""
+    """Returns a mask `[B,T]` with padding at the end or the begin, or anywhere; perhaps all is padding."""
     lengths = rng.integers(0, steps + 1, [batch, 1])
     at_end = np.arange(steps) < lengths
     return pick(rng, at_end, at_end, at_end[:, ::-1], rng.random([batch, steps]) < 0.6)
@@ -54,7 +54,7 @@ class Case:
 
 
 def generate(kind, index):
-    """A case for `kind`, "multi-head" or "grouped-query"."""
+    """Returns a case for `kind`, "multi-head" or "grouped-query"."""
     rng = np.random.default_rng([SEED, index])
     grouped = kind == "grouped-query"
     batch, steps, keys, features = (int(rng.integers(1, high)) for high in (4, 8, 8, 7))
@@ -137,7 +137,7 @@ def generate(kind, index):
 
 
 def built(layer_class, case, dtype):
-    """A layer with weights by the case's constructor alone."""
+    """Returns a layer for a case, with weights that depend only on the constructor's arguments."""
     layer = layer_class(**case.constructor, dtype=dtype)
     layer.build(*(case.inputs[name].shape for name in ("query", "value", "key") if name in case.inputs))
     rng = np.random.default_rng(SEED)
@@ -172,12 +172,12 @@ def drop_as_the_op(layer):
 class Results:
     outputs: list  # and last the loss that the gradients are of
     gradients: list  # by the inputs and the weights
-    masks: list  # of the outputs, and what the inputs carry in the end
+    masks: list  # of the outputs, and of the inputs in the end
     state: list  # variables without a gradient, in the end
 
 
 def call_arguments(case, dtype):
-    """Tensors by name, those of equal arrays the same, and the other arguments."""
+    """Returns tensors by name, the same one for the same array, and the other arguments."""
     tensors = {id(x): tf.constant(x, dtype) for x in case.inputs.values()}
     inputs = {name: tensors[id(x)] for name, x in case.inputs.items()}
     for name, mask in case.carried.items():
@@ -190,14 +190,14 @@ def as_float64(x):
 
 
 def results(layer, case, dtype):
-    """What a layer gives for a case."""
+    """Returns the results of a layer for a case."""
     inputs, more = call_arguments(case, dtype)
     start = [variable.numpy() for variable in layer.non_trainable_variables]
     sources = [*inputs.values(), *[variable.value for variable in layer.trainable_variables]]
     with tf.GradientTape() as tape:
         tape.watch(list(inputs.values()))
         outputs = tf.nest.flatten(layer(**inputs, **more))
-        # Wider than half precision, whose sums are not what is compared.
+        # Wider than half precision, because the test does not compare sums in half precision.
         wide = tf.float64 if dtype == "float64" else tf.float32
         loss = sum(tf.reduce_sum(tf.sin(tf.cast(x, wide))) for x in outputs)
         loss += sum(tf.cast(x, wide) for x in layer.losses)
@@ -219,7 +219,7 @@ def assert_close(actual, expected, tolerance=0.0):
         if x is not None:
             x, y = np.asarray(x), np.asarray(y)
             assert x.shape == y.shape
-            # Not NumPy's own, which takes a tenth of this file's time.
+            # `np.testing` would take a tenth of this file's time.
             assert (np.abs(x - y) <= tolerance).all() if tolerance else (x == y).all()
 
 
@@ -228,12 +228,12 @@ def numbers(found):
 
 
 def may_be_blind(case):
-    """Whether there may be queries without any key."""
+    """Returns whether there may be queries without any key."""
     return bool(case.by_op and (case.carried or case.tensors or case.constructor["sliding_window"]))
 
 
 def expected_results(stock, case, dtype):
-    """What ours must give: the stock layer's results, but for the op's dropout."""
+    """Returns the expected results: those of the stock layer, with the dropout of the op."""
     if case.by_op:
         drop_as_the_op(stock)
     return results(stock, case, dtype)
@@ -258,7 +258,7 @@ def test_what_is_generated(kind):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """The arguments of the op in each call by a layer."""
+    """Returns a list of the op's arguments in each call by a layer."""
     found, op = [], kernels.attention
 
     def watched(*inputs, **arguments):
@@ -271,7 +271,7 @@ def calls(monkeypatch):
 
 
 def features(kind, index):
-    """The features of a case that could trigger a fault."""
+    """Returns the features of a case that could trigger a fault."""
     case = generate(kind, index)
     no_matter = ("name", "seed", "head_dim", "num_query_heads", "num_heads", "key_dim")
     of_constructor = {name: bool(value) for name, value in case.constructor.items() if name not in no_matter}
@@ -361,7 +361,7 @@ VALID = np.arange(5) < np.array([[3], [5]])
 
 @pytest.fixture(params=CLASSES)
 def twins(request):
-    """`twins(**arguments)`: a stock layer and ours, with equal weights."""
+    """Returns `twins(**arguments)`, which returns a stock layer and ours with equal weights."""
 
     def make(**arguments):
         case = Case(SMALL[request.param] | arguments, {"query": X, "value": X}, {}, {}, {}, True, 0)
@@ -455,7 +455,7 @@ def test_a_query_without_keys_gets_the_mean_of_all_values(twins):
     mask = np.ones([2, 5, 5], bool)
     mask[0, 1] = False
     assert_close([fused(X, X, attention_mask=mask)[0, 1]], [expected[0]], 1e-6)
-    with_scores, _ = fused(X, X, attention_mask=mask, return_attention_scores=True)  # the stock layer's own exception
+    with_scores, _ = fused(X, X, attention_mask=mask, return_attention_scores=True)  # the exception of the stock layer
     assert np.abs(with_scores[0, 1] - expected[0]).max() > 1e-2
 
 
@@ -481,7 +481,7 @@ def test_what_is_not_finite_at_masked_steps_reaches_no_other(bad, implementation
 
 
 def overriding(base, name, calls):
-    """A subclass that overrides a method and notes its calls."""
+    """Returns a subclass that overrides a method and records its calls."""
     method = getattr(base, name)
 
     def override(self, *arguments, **more):

@@ -6,7 +6,7 @@ from ikelos.layers import KVCache
 
 
 def numbered(batch, steps, start):
-    """`[B,T,1,1]` that count on from `start` in each row, with hundreds for the row."""
+    """Returns numbers `[B,T,1,1]` that count from `start` in each row, plus 100 times the row."""
     return (100.0 * np.arange(batch)[:, None] + start + np.arange(steps)).astype("float32")[..., None, None]
 
 
@@ -19,7 +19,7 @@ def test_rows_of_unequal_length_grow_where_they_end():
     np.testing.assert_array_equal(cache.length, [5, 3])
     key = cache.key[:, :, 0, 0].numpy()
     np.testing.assert_array_equal(key[0, :5], [1, 2, 3, 10, 11])
-    # What was padding has been overwritten.
+    # The padding has been overwritten.
     np.testing.assert_array_equal(key[1, :3], [101, 110, 111])
     np.testing.assert_array_equal(cache.value, -cache.key)
 

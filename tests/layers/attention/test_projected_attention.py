@@ -1,4 +1,4 @@
-"""What `SelfAttention` and `CrossAttention` share."""
+"""Tests that `SelfAttention` and `CrossAttention` share."""
 
 import keras
 import numpy as np
@@ -28,7 +28,7 @@ CASES = {
 
 
 def stock_twin(layer, size):
-    """`keras.layers.GroupQueryAttention` in float64 with the weights of `layer`."""
+    """Returns `keras.layers.GroupQueryAttention` in float64 with the weights of `layer`."""
     stock = keras.layers.GroupQueryAttention(
         layer.head_size, layer.num_heads, layer.num_key_value_heads, use_bias=layer.use_bias, dtype="float64"
     )
@@ -39,7 +39,7 @@ def stock_twin(layer, size):
 
 
 def results(layer, tensors, *arguments, **more):
-    """Outputs, and gradients by `tensors` and the weights."""
+    """Returns the outputs, and the gradients of `tensors` and the weights."""
     sources = [*tensors, *(x.value for x in layer.trainable_variables)]
     with tf.GradientTape() as tape:
         tape.watch(tensors)

@@ -58,7 +58,7 @@ def test_keeps_a_layers_promises(position, is_causal, padding):
 
 
 def t5_bucket(ahead):
-    """That of a key `ahead` of the query, by the formula of the paper's code for 8 buckets in both directions."""
+    """Returns the bucket of a key `ahead` of the query, by the paper's code for 8 buckets in both directions."""
     distance, half = abs(ahead), BUCKETS // 2
     single = half // 2
     if distance >= single:
@@ -68,7 +68,7 @@ def t5_bucket(ahead):
 
 
 def expected_attention(layer, x):
-    """One query after another in float64, with pairs of features as complex numbers."""
+    """Returns the outputs, computed query by query in float64, with pairs of features as complex numbers."""
     (batch, steps, _), size, heads = x.shape, layer.head_size, layer.num_heads
     group = heads // layer.num_key_value_heads
     query, key, value = (
@@ -109,7 +109,7 @@ def test_follows_the_definition(position, is_causal, window, key_heads, implemen
 
 
 def relative_by_stock_operations(layer, x):
-    """Attention to the past with a bias for each distance up to 4, as in Raffel et al. 2020, by operations of Keras."""
+    """Computes attention to the past with a bias per distance up to 4 (Raffel et al. 2020), by Keras's operations."""
 
     def split(part, heads):
         return keras.ops.reshape(part(x), [*x.shape[:2], heads, layer.head_size])
@@ -331,5 +331,5 @@ def test_who_has_no_cache():
         SelfAttention(2, name="mine").empty_cache(1, 5)
     layer = SelfAttention(2)
     layer.build((None, None, 8))
-    with pytest.raises(ValueError, match=r"A `cache` needs `is_causal`.* Received: is_causal=False"):
+    with pytest.raises(ValueError, match=r"`is_causal` must be True with a `cache`.* Received: is_causal=False"):
         layer(normal(1, 5, 8), cache=layer.empty_cache(1, 5))

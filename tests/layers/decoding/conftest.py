@@ -28,7 +28,7 @@ class TableModel:
         return tf.gather_nd(self.table, recent), {"first": recent[:, 0], "others": (recent[:, 1:],)}
 
     def logits(self, tokens):
-        """Of the token that follows a list of tokens."""
+        """Returns the logits of the token that follows a list of tokens."""
         return self.table[tuple([0, 0, 0, *tokens][-3:])]
 
 
@@ -56,7 +56,7 @@ class Slow:
         self.next, self.length, self.penalty = next_log_probabilities, length, penalty
 
     def _grown(self, written, log_probability):
-        """Each possible next token: the longer text, its log probability, and whether it is complete."""
+        """Yields the log-probability of each text that is one token longer, the text, and whether it is complete."""
         for token, change in enumerate(self.next(written)):
             if change > -np.inf:
                 grown = [*written, token]
@@ -67,7 +67,7 @@ class Slow:
         return score(log_probability, len(written), self.penalty), tokens + [0] * (self.length - len(tokens))
 
     def all_texts(self):
-        """All complete texts with their scores, the best first."""
+        """Returns all complete texts with their scores, the best first."""
         unfinished, complete = [(0.0, [])], []
         while unfinished:
             grown = list(itertools.chain(*(self._grown(written, total) for total, written in unfinished)))
@@ -76,7 +76,7 @@ class Slow:
         return sorted(complete, reverse=True)
 
     def beam(self, num_beams):
-        """What a beam search finds that never stops early, the best first."""
+        """Returns the results of a beam search that never stops early, the best first."""
         unfinished, complete = [(0.0, [])], []
         for _ in range(self.length):
             grown = list(itertools.chain(*(self._grown(written, total) for total, written in unfinished)))
@@ -98,7 +98,7 @@ def log_probabilities():
 
 @pytest.fixture
 def padded():
-    """Prompts as one array, and their lengths."""
+    """Returns prompts as one array, and their lengths."""
 
     def pad(prompts):
         lengths = np.array([len(prompt) for prompt in prompts], "int32")

@@ -25,7 +25,7 @@ each_seed = pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mar
 
 
 def check(found, expected, num_results):
-    """`found` by beam search, `expected` a list for each row, the best first."""
+    """Checks the results `found` by beam search against `expected`, a list for each row, the best first."""
     tokens, scores = (np.asarray(x) for x in found)
     assert tokens.shape[:2] == scores.shape == (len(expected), num_results)
     for row, texts in enumerate(expected):
@@ -254,7 +254,7 @@ def test_processes_logits_and_keeps_to_what_is_allowed(
 
 
 def test_what_is_forbidden_in_the_logits_leaves_its_probability_to_the_rest():
-    # After 0 only 1 may come: certain among what is allowed, and half as likely as text.
+    # After 0 only 1 may come: certain among the allowed tokens, and half as likely as text.
     model = Chances([[0.5, 0.45, 0.05], [0.45, 0.45, 0.1]])
 
     def one_after_zero(step, written):

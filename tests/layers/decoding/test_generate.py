@@ -40,7 +40,7 @@ def scattered(name):
 
 
 def writer(model, jit_compile=False):
-    """The decoding loop in one graph, for any number of rows."""
+    """Returns the decoding loop as one graph, for any number of rows."""
 
     @tf.function(
         jit_compile=jit_compile,
@@ -73,7 +73,7 @@ def batch(rows):
 
 
 def by_hand(model, prompt, length, temperature, seed):
-    """One row, reading the whole text again for each token."""
+    """Decodes one row, and reads the whole text again for each token."""
     tokens, uniforms = list(prompt), row_uniforms(tf.constant([seed], tf.int64), 12)
     for step in range(length):
         logits = model(np.array([tokens]))[:, -1]
@@ -125,7 +125,7 @@ class Script:
 
 
 def scripted(script, lengths):
-    """Rows of `script [B,L]` as `generate` returns them, and how often the model read on."""
+    """Returns the rows that `generate` makes of `script [B,L]`, and the number of calls of `advance`."""
     model, script = Script(), tf.constant(script)
     rows = script.shape[0]
     outputs = tf.function(generate)(
@@ -170,7 +170,7 @@ def test_shows_what_was_written_so_far():
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_takes_integers_as_numpy_makes_them(jit_compile):
-    """They are int64."""
+    """NumPy's integers are int64."""
     model, integers = scattered("lstm"), [np.array(x) for x in ([[1, 5, 6], [1, 0, 0]], [3, 1], [4, 2])]
 
     def write(prompts, prompt_lengths, lengths):

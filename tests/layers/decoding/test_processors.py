@@ -18,7 +18,7 @@ PROMPTS = [[1, 5, 5, 4], [1], [3, 0], [0, 4, 3]]
 
 
 def penalised(logits, tokens, penalty):
-    """Keskar et al. 2019, section 4.1, where logits are positive; the other way round where negative."""
+    """Divides positive logits, as Keskar et al. 2019, section 4.1, and multiplies negative ones."""
     seen = np.isin(np.arange(len(logits)), tokens)
     return np.where(seen, np.where(logits > 0, logits / penalty, logits * penalty), logits)
 

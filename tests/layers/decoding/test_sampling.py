@@ -9,7 +9,7 @@ LOGITS = np.array([0.3, 2.0, -1.0, 1.5, -0.2, 1.9, 0.0], "float32")
 
 
 def filtered(logits, temperature, top_k, top_p, allowed=None):
-    """The exact distribution, in float64."""
+    """Returns the exact distribution, in float64."""
     logits = logits.astype("float64") if allowed is None else np.where(allowed, logits, -np.inf)
     probabilities = np.exp((logits - logits.max()) / temperature)
     order = np.argsort(-probabilities, kind="stable")

@@ -13,7 +13,7 @@ def sigmoid(x):
 
 
 def probabilities(loc, scale, low, high, num_levels):
-    """The levels, and in float64 the probability of each: `[num_levels]` and `[...,num_levels]`."""
+    """Returns the levels, `[num_levels]`, and the probability of each in float64, `[...,num_levels]`."""
     levels = np.linspace(low, high, num_levels)
     edges = (levels[1:] + levels[:-1]) / 2
     below = sigmoid((edges - loc[..., None]) / scale[..., None])

@@ -24,7 +24,7 @@ def softplus(x):
 
 
 def parts(params, number, *shape):
-    """Flat parameters in `number` tensors of `shape` each; some distributions make float32 of arrays."""
+    """Splits flat parameters into `number` tensors of `shape`, because some distributions make float32 of arrays."""
     return [tf.constant(x.reshape(*params.shape[:-1], *shape)) for x in np.split(params, number, axis=-1)]
 
 
@@ -109,7 +109,7 @@ def sizes(rng):
 
 @dataclasses.dataclass
 class Family:
-    """What the tests know of a layer."""
+    """Facts about a layer that the tests need."""
 
     layer: type
     expected: Callable  # the distribution in float64, of flat parameters and the constructor's arguments
@@ -145,7 +145,7 @@ def levels(rng, shape, num_levels=256, low=0.0, high=1.0, **_):
 
 
 def logistic_or_poisson(rng):
-    """Components of either kind, one with a single axis and one of which all maps have one place."""
+    """Returns arguments of a mixture, whose components are scalars, vectors or maps with a single place."""
     component = [layers.Logistic(2), layers.Poisson((1, 3)), layers.Logistic()][int(rng.integers(3))]
     return {"num_components": int(rng.integers(1, 4)), "component_layer": component}
 
@@ -211,7 +211,7 @@ ALL = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES.keys())
 
 
 def generated(family, number):
-    """Cases: a layer, its arguments, flat parameters and values."""
+    """Yields random cases: a layer, its arguments, flat parameters and values."""
     for i in range(number):
         rng = np.random.default_rng([7, i])
         arguments = family.arguments(rng)
@@ -456,7 +456,7 @@ def test_samples_are_a_function_of_the_seed(name):
 
 
 def test_samples_compiled_by_xla_are_a_function_of_the_seed():
-    """Other numbers than those of TensorFlow's own kernels: XLA has another generator."""
+    """XLA draws other numbers than TensorFlow's kernels, because it has another generator."""
     params = moderate_params("Normal")
     layer, again = (layers.Normal(**CONTRACTS["Normal"], seed=5) for _ in range(2))
     compiled, compiled_again = (tf.function(x.call, jit_compile=True) for x in (layer, again))
@@ -591,7 +591,7 @@ def test_batches_of_unknown_size_and_rank_two():
 
 
 def test_errors_name_the_argument():
-    with pytest.raises(ValueError, match=r"the shape \[\.\.\.,6\]. Received: params.shape=\(4, 5\)"):
+    with pytest.raises(ValueError, match=r"must have shape \[\.\.\.,6\]. Received: params.shape=\(4, 5\)"):
         layers.Normal(3)(np.zeros([4, 5]))
     with pytest.raises(ValueError, match=r"\[\.\.\.,12\] or \[\.\.\.,2,6\]. Received: params.shape=\(4, 6\)"):
         layers.Normal((2, 3))(np.zeros([4, 6]))

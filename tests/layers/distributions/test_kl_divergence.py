@@ -17,7 +17,8 @@ def normal_params(batch=(6,), size=3, seed=0):
 
 
 def divergences(params):
-    """Kingma & Welling 2014, appendix B, in float64: of each value from the standard normal distribution."""
+    """Returns the divergence of each value from the standard normal distribution, in float64 (Kingma & Welling 2014,
+    appendix B)."""
     loc, scale = np.split(params.astype("float64"), 2, axis=-1)
     variance = (np.logaddexp(scale, 0) + 1e-5) ** 2
     return 0.5 * (loc**2 + variance - 1 - np.log(variance))
@@ -77,7 +78,7 @@ def test_normals_of_any_kind_are_exact(posterior, prior):
     loss, _ = loss_of(KLDivergence(posterior, prior, use_exact_kl=True), params)
 
     def of(layer, *arguments):
-        """Mean and covariance in float64."""
+        """Returns mean and covariance in float64."""
         distribution = layer.distribution(*arguments)
         mean = distribution.mean().numpy().astype("float64")
         if isinstance(distribution, tfd.Independent):
@@ -266,7 +267,7 @@ def test_distributions_that_would_be_broadcast_are_refused():
         kl_divergence(posterior, posterior, sample)
     with pytest.raises(ValueError, match=r"`prior` must have .* Received: .*prior.event_shape=\(1,\)"):
         kl_divergence(posterior, tfd.MultivariateNormalDiag(tf.zeros([1])), sample)
-    with pytest.raises(ValueError, match=r"`sample` must have the shape \(4, 3\). Received: sample.shape=\(4, 1\)"):
+    with pytest.raises(ValueError, match=r"`sample` must have shape \(4, 3\). Received: sample.shape=\(4, 1\)"):
         kl_divergence(posterior, prior, tf.zeros([4, 1]))
     with pytest.raises(ValueError, match=r"`prior` must be a tfd.Distribution. Received: prior=<StandardNormalPrior"):
         kl_divergence(posterior, StandardNormalPrior(3), sample)

@@ -37,7 +37,7 @@ def seeds():
 
 
 def pictures(number=64):
-    """Small pictures of bars, `[number,SIZE,SIZE,1]`, of 0 and 1."""
+    """Returns small pictures of bars, `[number,SIZE,SIZE,1]`, of 0 and 1."""
     rng = np.random.default_rng(0)
     images = np.zeros([number, SIZE, SIZE, 1], "float32")
     for i in range(number):
@@ -62,7 +62,7 @@ def dense_encoder(size):
 
 
 def autoencoder(prior, likelihood, num_params, z=4, jit_compile=False, **arguments):
-    """With a decoder that ends in a convolution."""
+    """Returns an autoencoder with a decoder that ends in a convolution."""
     posterior = Normal(z, seed=3)
     encoder = dense_encoder(Normal.params_size(z))
     if prior is VampPrior:
@@ -123,7 +123,7 @@ def test_evidence_lower_bound_rises(name):
 
 
 def everything():
-    """A model of all layers, on one input."""
+    """Returns a model of all layers, on one input."""
     inputs = keras.Input((SIZE,), name="inputs")
 
     def params(layer, *arguments):
@@ -156,7 +156,7 @@ def everything():
 
 
 def fitted(policy, jit_compile):
-    """The model after training."""
+    """Returns the model after training."""
     keras.config.set_dtype_policy(policy)
     try:
         model = everything()
@@ -177,7 +177,7 @@ def fitted(policy, jit_compile):
 def test_all_layers_train_clone_save_and_export(jit_compile, tmp_path):
     model, x = fitted("mixed_bfloat16", jit_compile)
     clone = keras.models.clone_model(model)
-    # Keras clones layer by layer, so that a VampPrior's clone has an encoder of its own: a kernel and a bias more.
+    # Keras clones layer by layer, so that a VampPrior's clone has a separate encoder: a kernel and a bias more.
     assert len(clone.weights) == len(model.weights) + 2
     assert clone(x).shape == (32, 4)
     rewind(model)
@@ -193,7 +193,7 @@ def test_all_layers_train_clone_save_and_export(jit_compile, tmp_path):
 
 
 def rewind(model):
-    """Sets the seeds to where a loaded model has them: Keras saves none of their states."""
+    """Sets the seeds to the states of a loaded model, because Keras saves none of their states."""
     for layer in model._flatten_layers():
         if hasattr(layer, "seed_generator"):
             layer.seed_generator.state.assign([layer.seed, 0])

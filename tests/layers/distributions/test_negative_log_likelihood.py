@@ -44,7 +44,7 @@ def test_leaves_masked_events_out(rng):
 
 
 def test_refuses_targets_that_would_be_broadcast():
-    with pytest.raises(ValueError, match=r"must have the shape \[4\]. Received: y_true.shape=\(4, 1\)"):
+    with pytest.raises(ValueError, match=r"must have shape \[4\]. Received: y_true.shape=\(4, 1\)"):
         NegativeLogLikelihood(Bernoulli())(np.zeros([4, 1]), np.zeros([4, 1]))
 
 

@@ -35,7 +35,7 @@ PRIORS = {
 
 
 def scattered(prior):
-    """The prior with weights that make it unlike a normal distribution."""
+    """Returns the prior with weights that make it unlike a normal distribution."""
     rng = np.random.default_rng(0)
     for weight in prior.trainable_variables:
         weight.assign(rng.normal(size=weight.shape) * 0.7)
@@ -46,7 +46,7 @@ def scattered(prior):
 def test_keeps_a_layers_promises(name):
     layer, arguments, others = PRIORS[name]()
     inputs = np.random.default_rng(0).normal(size=[4, 2]).astype("float32")
-    # The encoder of the VampPrior has a policy of its own, float32 here, so that it does not round to bfloat16.
+    # The encoder of the VampPrior has a separate policy, float32 here, so that it does not round to bfloat16.
     check_layer(layer, arguments, inputs, config_kwargs=others, output_dtype="float32")
 
 
@@ -90,5 +90,5 @@ def test_float64(name):
 @pytest.mark.parametrize("name", PRIORS)
 def test_errors_name_the_argument(name):
     layer, arguments, _ = PRIORS[name]()
-    with pytest.raises(ValueError, match=r"must have the shape \[\.\.\.,2\]. Received: inputs.shape="):
+    with pytest.raises(ValueError, match=r"must have shape \[\.\.\.,2\]. Received: inputs.shape="):
         layer(**arguments)(keras.Input((3,)))

@@ -10,7 +10,7 @@ from ikelos.layers import LearnedPrior, NegativeLogLikelihood
 from ikelos.layers.distributions.support import levels
 
 NAN, INF = float("nan"), float("inf")
-# Distribution layers of two values, a possible event, what the error says is possible, and values that are not.
+# Distribution layers of two values, a possible event, the description of possible values in the error, and others.
 CASES = {
     "Normal": (layers.Normal(2), [-300.0, 1e30], "finite numbers", [NAN, INF, -INF]),
     "Logistic": (layers.Logistic(2), [-300.0, 1e30], "finite numbers", [NAN, INF]),
@@ -36,7 +36,7 @@ ALL = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 
 
 def with_value(event, value):
-    """Three events, of which the second has the value in place of its second one."""
+    """Returns three events; in the second one, `value` replaces the second number."""
     events = np.tile(np.float32(event), [3, 1])
     events[1, 1] = value
     return events
@@ -62,7 +62,7 @@ def test_other_values_are_refused(case):
     graph = tf.function(loss.__call__, input_signature=signature)
     for value in others:
         events = with_value(event, value)
-        message = f"`y_true` must be .*{possible}.* Received: a value of"
+        message = f"`y_true` must be .*{possible}.* Received: a v[a-z]+ of"
         with pytest.raises(ValueError, match=message):
             loss(events, params)
         with pytest.raises(tf.errors.InvalidArgumentError, match=message):
@@ -93,15 +93,31 @@ def test_the_message_names_the_largest_value():
         tf.function(layer.log_prob)(np.zeros([3, 2]), events)
 
 
+def test_the_message_names_the_first_vector_that_is_not_one_hot():
+    layer = layers.OneHotCategorical(3)
+    events = np.float32([[[0, 1, 0]], [[0.5, 0.25, 0]], [[0, 0, 7]]])
+    params = np.zeros([3, 1, 3])
+    with pytest.raises(ValueError, match=r"^`values` must be one-hot .* Received: a vector of \[0\.5 0\.25 0\]$"):
+        layer.log_prob(params, events)
+    graph = tf.function(layer.log_prob)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r" Received: a vector of\] \[0\.5 0\.25 0\]\n"):
+        graph(params, events)
+    compiled = tf.function(layer.log_prob, jit_compile=True)
+    assert np.isnan(compiled(params, events)).all()
+    for function in (layer.log_prob, graph, compiled):
+        assert function(params[:0], events[:0]).shape == (0, 1)
+        assert np.isfinite(function(params[:1], events[:1])).all()
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.zeros([3, 4, 4]), r"must have the shape \[3,4,4,1\]. Received: values.shape=\(3, 4, 4\)"),
-        (np.zeros([3, 16]), r"must have the shape \[3,4,4,1\]"),
-        (np.zeros([1, 4, 4, 1]), r"must have the shape \[3,4,4,1\]"),
-        (np.zeros([4, 4, 1]), r"must have the shape \[3,4,4,1\]"),
-        (np.zeros([3, 1, 4, 1]), r"must have the shape \[3,4,4,1\]"),
-        (np.zeros([5, 3, 4, 4, 1]), r"must have the shape \[3,4,4,1\]"),
+        (np.zeros([3, 4, 4]), r"must have shape \[3,4,4,1\]. Received: values.shape=\(3, 4, 4\)"),
+        (np.zeros([3, 16]), r"must have shape \[3,4,4,1\]"),
+        (np.zeros([1, 4, 4, 1]), r"must have shape \[3,4,4,1\]"),
+        (np.zeros([4, 4, 1]), r"must have shape \[3,4,4,1\]"),
+        (np.zeros([3, 1, 4, 1]), r"must have shape \[3,4,4,1\]"),
+        (np.zeros([5, 3, 4, 4, 1]), r"must have shape \[3,4,4,1\]"),
         (np.full([3, 4, 4, 1], "a"), r"`values` must be real numbers. Received: values.dtype=string"),
         (None, r"`values` must be real numbers. Received: values=None"),
         (np.zeros([3, 4, 4, 1], "complex64"), r"`values` must be real numbers. Received: values.dtype=complex64"),
@@ -119,11 +135,9 @@ def test_sizes_that_only_the_running_graph_knows():
     graph = tf.function(layer.log_prob, input_signature=signature)
     np.testing.assert_allclose(graph(np.zeros([3, 2]), np.zeros([3, 2])), np.full(3, 2 * np.log(0.5)), rtol=1e-6)
     for shape in ([1, 2], [2, 2], [3, 1]):
-        with pytest.raises(
-            tf.errors.InvalidArgumentError, match=r"`values` must have the shape\] \[3 2\] \[. Received: "
-        ):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"`values` must have shape\] \[3 2\] \[. Received: "):
             graph(np.zeros([3, 2]), np.zeros(shape))
-    with pytest.raises(ValueError, match=r"`values` must have the shape \[B,2\]. Received: values.shape=<unknown>"):
+    with pytest.raises(ValueError, match=r"`values` must have shape \[B,2\]. Received: values.shape=<unknown>"):
         tf.function(layer.log_prob, input_signature=[signature[0], tf.TensorSpec(None)])(
             np.zeros([3, 2]), np.zeros([3, 2])
         )
@@ -177,7 +191,7 @@ def test_empty_batches_have_nothing_to_refuse():
 )
 def test_priors_refuse_other_inputs(prior):
     prior = prior()
-    with pytest.raises(ValueError, match=r"`inputs` must have the shape \[\.\.\.,2\]. Received: inputs.shape=\(4, 1\)"):
+    with pytest.raises(ValueError, match=r"`inputs` must have shape \[\.\.\.,2\]. Received: inputs.shape=\(4, 1\)"):
         prior(np.zeros([4, 1]))
     with pytest.raises(ValueError, match=r"`inputs` must be finite numbers\. Received: a value of nan"):
         prior(np.full([4, 2], NAN))

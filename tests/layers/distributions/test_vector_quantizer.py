@@ -113,7 +113,7 @@ def test_errors_name_the_argument():
             VectorQuantizer(**{"num_embeddings": 2, "embedding_dim": 2, name: 0})
     with pytest.raises(ValueError, match="Received: decay=1"):
         VectorQuantizer(2, 2, decay=1)
-    with pytest.raises(ValueError, match=r"`inputs` must have the shape \[...,2\]. Received: inputs.shape=\(4, 3\)"):
+    with pytest.raises(ValueError, match=r"`inputs` must have shape \[...,2\]. Received: inputs.shape=\(4, 3\)"):
         VectorQuantizer(2, 2)(np.zeros([4, 3]))
     layer = VectorQuantizer(2, 2)
     for call in (layer, layer.encode):

@@ -25,7 +25,7 @@ def scattered():
 
 @pytest.fixture
 def check_decoding(tokens):
-    """Checks that reading prompts and then token after token gives what one call on the whole text gives."""
+    """Checks that reading prompts and then token after token gives the result of one call on the whole text."""
 
     def check(model, lengths=(8, 1, 5), steps=6):
         lengths = np.array(lengths, "int32")

@@ -54,7 +54,7 @@ def test_means_that_are_no_numbers_and_other_shapes():
     metric = ActiveUnits(2)
     metric.update_state([[0.0, 3.0], [1.0, float("nan")]])
     assert np.isnan(metric.result())
-    with pytest.raises(ValueError, match=r"`means` must have the shape \[B,2\]. Received: means.shape=\(3, 1\)"):
+    with pytest.raises(ValueError, match=r"`means` must have shape \[B,2\]. Received: means.shape=\(3, 1\)"):
         metric.update_state(np.zeros([3, 1]))
     with pytest.raises(ValueError, match=r"`sample_weight` must be .* B=3 .* Received: sample_weight.shape=\(1,\)"):
         metric.update_state(np.zeros([3, 2]), sample_weight=[1.0])

@@ -28,7 +28,7 @@ def linear(units, **arguments):
 
 
 def small(**arguments):
-    """A generator of points with batch normalisation, and a discriminator with spectral normalisation."""
+    """Returns a model with batch normalisation in the generator and spectral normalisation in the discriminator."""
     generator = network((3,), keras.layers.Dense(8, "relu"), keras.layers.BatchNormalization(), keras.layers.Dense(2))
     hidden = keras.layers.SpectralNormalization(keras.layers.Dense(8, "leaky_relu"))
     return AdversarialModel(generator, network((2,), hidden, keras.layers.Dense(1)), **{"seed": 5, **arguments})
@@ -40,7 +40,7 @@ def compiled(model, rates=(0.1, 0.1), **arguments):
 
 
 def latents(model, num, use):
-    """What the discriminator's update of a step (use 0) and the generator's (use 1) draw."""
+    """Returns the latents for the discriminator's update in a step (use 0) or the generator's (use 1)."""
     seed = [model.seed, 4 * int(model.step) + use]
     return tf.random.stateless_normal([num, model.latent_size], tf.constant(seed, tf.int64)).numpy()
 
@@ -407,7 +407,7 @@ MODES = 2 * np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1)
 
 
 def learnt_ring(rates, steps, *last, **arguments):
-    """A model that met a mixture of eight normals on a ring, and its logs of the last third."""
+    """Returns a model trained on a mixture of eight normals on a ring, and its logs of the last third."""
     rng = np.random.default_rng(0)
     points = MODES[rng.integers(0, 8, 128 * steps)] + rng.normal(size=[128 * steps, 2], scale=0.1)
 

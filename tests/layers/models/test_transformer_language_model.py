@@ -21,7 +21,7 @@ NGRAMS = {"ngram_order": 4, "max_ngrams": 900, "longest_match": 3}
 
 @pytest.fixture
 def counting(scattered):
-    """Makes a model that mixes n-grams of some text with what its network predicts."""
+    """Returns a function that makes a model with n-grams of some text."""
 
     def make(**arguments):
         model = scattered(TransformerLanguageModel(**{**ARGUMENTS, **NGRAMS, **arguments}))

@@ -30,7 +30,7 @@ def softplus_inverse(scale):
 
 
 def directions():
-    """Orthogonal columns, so that the exact posterior's values are independent."""
+    """Returns orthogonal columns, so that the values of the exact posterior are independent."""
     return np.linalg.qr(np.random.default_rng(0).normal(size=[D, Z]))[0] * [1.5, 0.8]
 
 
@@ -41,7 +41,7 @@ def examples(number, seed=1):
 
 
 def log_likelihood(x):
-    """In float64."""
+    """Returns the exact log-likelihood of `x`, in float64."""
     covariance = directions() @ directions().T + NOISE**2 * np.eye(D)
     off = x.astype("float64") - 1.0
     whitened = np.einsum("bi,ij,bj->b", off, np.linalg.inv(covariance), off)
@@ -49,7 +49,7 @@ def log_likelihood(x):
 
 
 def posterior():
-    """The exact one's map from examples to means, and its deviations."""
+    """Returns the exact posterior's map from examples to means, and its deviations."""
     precision = (directions() ** 2).sum(0) / NOISE**2 + 1
     return directions() / NOISE**2 / precision, precision**-0.5
 
@@ -59,7 +59,7 @@ def dense(inputs, outputs):
 
 
 def linear(shift=0.0, widen=1.0, **arguments):
-    """The linear Gaussian model, with its exact posterior or one that is `shift`ed and `widen`ed."""
+    """Returns the linear Gaussian model, with its exact posterior or one that is `shift`ed and `widen`ed."""
     model = VariationalAutoencoder(
         dense(D, 2 * Z), Normal(Z), StandardNormalPrior(Z), dense(Z, 2 * D), Normal(D), **arguments
     )
@@ -80,7 +80,7 @@ def linear(shift=0.0, widen=1.0, **arguments):
 
 
 def steps(x, number):
-    """One epoch of as many steps on the same batch."""
+    """Returns a dataset of `number` steps on the same batch."""
     return tf.data.Dataset.from_tensors(x).repeat(number)
 
 
@@ -253,7 +253,7 @@ def test_the_unexpected_scores_higher():
 
 
 def conditional():
-    """On the condition depend the posterior's mean, a tenth of it, and the likelihood's, ten times it."""
+    """Returns a model in which the means of posterior and likelihood depend on the condition, by factors 0.1 and 10."""
     images, condition, latents = keras.Input((1,)), keras.Input((1,)), keras.Input((1,))
     means = keras.layers.Dense(2)(keras.layers.Concatenate()([images, condition]))
     mean = keras.layers.Dense(2, use_bias=False)(keras.layers.Concatenate()([latents, condition]))
@@ -282,7 +282,7 @@ def test_the_condition_reaches_encoder_and_decoder(tmp_path):
 
 
 def of_pictures(prior="vamp", **arguments):
-    """Of 6x6 pictures, with convolutions, dropout and normalisation."""
+    """Returns a model of 6x6 pictures, with convolutions, dropout and normalisation."""
     encoder = keras.Sequential(
         [
             keras.Input((6, 6, 1)),
@@ -340,15 +340,15 @@ REFUSED = [
     (lambda x: 255 * x, r"`inputs` must be 0, 1 or probabilities between them.* a value of 255"),
     (lambda x: -x, r"`inputs` must be 0, 1 or probabilities between them.* a value of -1"),
     (lambda x: x + np.float32("nan"), r"`inputs` must be 0, 1 or probabilities between them.* a value of nan"),
-    (lambda x: x[..., 0], r"`inputs` must have the shape \[B,6,6,1\]. Received: inputs.shape="),
-    (lambda x: x.reshape(6, 36), r"`inputs` must have the shape \[B,6,6,1\]"),
-    (lambda x: x[:, None], r"`inputs` must have the shape \[B,6,6,1\]"),
+    (lambda x: x[..., 0], r"`inputs` must have shape \[B,6,6,1\]. Received: inputs.shape="),
+    (lambda x: x.reshape(6, 36), r"`inputs` must have shape \[B,6,6,1\]"),
+    (lambda x: x[:, None], r"`inputs` must have shape \[B,6,6,1\]"),
 ]
 
 
 @pytest.fixture(scope="module")
 def plain():
-    """A model of pictures of dense networks, not compiled."""
+    """Returns a model of 6x6 pictures with dense networks, not compiled."""
     encoder = keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(4)])
     return VariationalAutoencoder(encoder, Normal(2), StandardNormalPrior(2), dense(2, 36), Bernoulli((6, 6, 1)))
 
@@ -372,7 +372,7 @@ def test_methods_refuse_what_the_likelihood_cannot_take(plain, method):
     for change, message in REFUSED:
         with pytest.raises(ValueError, match=message):
             getattr(plain, method)(change(pictures(6)))
-    with pytest.raises(ValueError, match=r"`latents` must have the shape \[B,2\]. Received: latents.shape=\(2,\)"):
+    with pytest.raises(ValueError, match=r"`latents` must have shape \[B,2\]. Received: latents.shape=\(2,\)"):
         plain.decode(np.zeros([2]))
 
 
@@ -535,7 +535,7 @@ def test_errors_name_the_argument():
         ValueError, match=r"`decoder` must output the parameters of `likelihood`, \[...,36\].*\(None, 9\)"
     ):
         VariationalAutoencoder(**parts | {"decoder": dense(3, 9)})
-    with pytest.raises(ValueError, match="own encoder and posterior"):
+    with pytest.raises(ValueError, match="`prior` must have the encoder and the posterior of the model"):
         VariationalAutoencoder(dense(36, 6), model.posterior, model.prior, model.decoder, model.likelihood)
     with pytest.raises(ValueError, match="Received: loss=mse"):
         model.compile("adam", loss="mse")

@@ -10,7 +10,7 @@ BEGIN = -1
 
 
 def grams(levels, vocabulary_size):
-    """The n-grams of each level in tokens, in the order of the level."""
+    """Returns the n-grams of each level as tokens, in the order of the level."""
     below, found = [()], []
     for level in levels:
         begin = (BEGIN,) * (len(found))

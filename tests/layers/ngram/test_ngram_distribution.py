@@ -16,7 +16,7 @@ ARGUMENTS = {"vocabulary_size": SIZE, "order": ORDER, "max_ngrams": 2000, "paddi
 
 @pytest.fixture(scope="module")
 def documents():
-    """Few tokens are frequent, so that some long n-grams repeat and others occur once."""
+    """Returns documents in which few tokens are frequent, so that some long n-grams repeat and others occur once."""
     rng = np.random.default_rng(7)
     weights = 1.0 / np.arange(1, SIZE + 1)
     return [rng.choice(SIZE, length, p=weights / weights.sum()).astype("int32") for length in (300, 57)]

@@ -21,7 +21,7 @@ def layer():
 
 
 def by_hand(text, t):
-    """Votes of every earlier place, counted one by one."""
+    """Counts the votes of every earlier place one by one."""
     votes, longest = np.zeros(5), 0
     for s in range(max(0, t - 8), t):
         match = 0

@@ -28,7 +28,7 @@ def test_keeps_a_layers_promises():
 
 
 def bucket(ahead, num_buckets, max_distance, bidirectional):
-    """The bucket of a key `ahead` positions after its query, as the paper's code chooses it, one pair at a time."""
+    """Returns the bucket of a key `ahead` positions after its query, as in the paper's code, for one pair."""
     first = 0
     if bidirectional:
         num_buckets //= 2

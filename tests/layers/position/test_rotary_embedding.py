@@ -15,7 +15,7 @@ def normal(shape, seed=0):
 
 
 def rotated(x, positions, max_wavelength, frequencies=None):
-    """The pairs as complex numbers, in float64."""
+    """Rotates the pairs as complex numbers, in float64."""
     half = x.shape[-1] // 2
     pairs = x[..., :half].astype("float64") + 1j * x[..., half:]
     if frequencies is None:
@@ -54,14 +54,14 @@ def test_turns_pairs_by_an_angle_proportional_to_the_position(positions, max_wav
 
 
 def interpolated(theta, factor, length, low, high):
-    """The definition of "NTK-by-parts" interpolation by Peng et al. 2023, for one frequency at a time."""
+    """Returns one frequency by the definition of "NTK-by-parts" interpolation of Peng et al. 2023."""
     turns = length / (2 * math.pi / theta)
     gamma = 0.0 if turns < low else 1.0 if turns > high else (turns - low) / (high - low)
     return (1 - gamma) * theta / factor + gamma * theta
 
 
 def by_wavelength(theta, factor, length, low, high):
-    """Llama 3.1's rule in terms of wavelengths."""
+    """Returns one frequency by Llama 3.1's rule in terms of wavelengths."""
     wavelength = 2 * math.pi / theta
     if wavelength < length / high:
         return theta
@@ -72,7 +72,7 @@ def by_wavelength(theta, factor, length, low, high):
 
 
 def scaled(size, max_wavelength, scaling):
-    """Frequencies and magnitude of a scaling with all its options, from the papers' formulas."""
+    """Returns frequencies and magnitude of a scaling with all its options, from the papers' formulas."""
     thetas = [max_wavelength ** (-2 * i / size) for i in range(size // 2)]
     factor, options = scaling["factor"], list(scaling.values())[1:]
     if scaling["kind"] == "linear":

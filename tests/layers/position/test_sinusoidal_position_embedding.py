@@ -14,7 +14,7 @@ def normal(shape, seed=0):
 
 
 def wave(position, feature, size, max_wavelength):
-    """The paper's formula, for one number."""
+    """Returns one number by the paper's formula."""
     angle = position / max_wavelength ** (2 * (feature // 2) / size)
     return math.cos(angle) if feature % 2 else math.sin(angle)
 

@@ -34,7 +34,7 @@ def mask():
 
 @pytest.fixture(autouse=True)
 def gpus(monkeypatch):
-    """Which GPUs there are said to be: none, so that the op is tested on every machine."""
+    """Returns the list of GPUs that TensorFlow reports: empty, so that the op is tested on every machine."""
     found = []
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: found if kind == "GPU" else [])
     return found
@@ -42,7 +42,7 @@ def gpus(monkeypatch):
 
 @pytest.fixture
 def twins(monkeypatch):
-    """`twins(name of the op)`, a `Twins`."""
+    """Returns `twins(op_name)`, which returns a `Twins`."""
     return lambda op_name: Twins(monkeypatch, op_name)
 
 
@@ -51,7 +51,7 @@ class Twins:
 
     def __init__(self, monkeypatch, op_name):
         self.op_name, self.classes = op_name, CLASSES[op_name]
-        self.calls = []  # of the op, by their arguments, and "stock" of the stock layer's own code
+        self.calls = []  # of the op, by their arguments, and "stock" of the stock layer's code
         stock = self.classes[0]
         op, inner_loop = getattr(kernels, op_name), stock.inner_loop
 
@@ -67,7 +67,7 @@ class Twins:
         monkeypatch.setattr(stock, "inner_loop", watched_inner_loop)
 
     def pair(self, **arguments):
-        """A stock layer and ours, with equal weights."""
+        """Returns a stock layer and ours with equal weights."""
         layers = [layer_class(6, **arguments) for layer_class in self.classes]
         for layer in layers:
             layer.build(INPUTS.shape)
@@ -78,7 +78,7 @@ class Twins:
         return layers
 
     def check_equal(self, arguments, mask, runs):
-        """`runs` is "op" or "stock", what our layer is to run; or "op, stock in training"."""
+        """Checks that both layers give equal results and that ours `runs` "op", "stock" or "op, stock in training"."""
         state = [normal(3, 6, seed=8 + i) for i in range(2 if self.op_name == "lstm" else 1)]
         for call_arguments in ({}, {"training": True}, {} if "stateful" in arguments else {"initial_state": state}):
             stock, fused = self.pair(**arguments)

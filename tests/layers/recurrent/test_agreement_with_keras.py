@@ -13,10 +13,10 @@ from ikelos.layers import FusedGRU, FusedLSTM
 
 COUNT = 200
 CLASSES = {"lstm": (keras.layers.LSTM, FusedLSTM), "gru": (keras.layers.GRU, FusedGRU)}
-# What one rounding costs at most, relative. The stock layers round to the compute dtype at each step.
+# Largest relative error of one rounding. The stock layers round to the compute dtype at each step.
 ROUNDING = {"float64": 2.0**-53, "float32": 2.0**-24, "mixed_bfloat16": 2.0**-9, "mixed_float16": 2.0**-11}
 
-# What our configs have and the stock layers' do not, and why.
+# Entries that our configs have and the stock layers' do not, with the reason.
 MORE_IN_CONFIGS = {
     "use_cudnn": "the stock layer loses it when it is cloned or loaded",
     "implementation": "the stock layer loses it when it is cloned or loaded",
@@ -53,7 +53,7 @@ ERRORS = {
 
 
 def configuration(op_name, index):
-    """The constructor's and the call's arguments, and what is around the layer."""
+    """Returns the arguments of the constructor and of the call, and the wrapper of the layer."""
     generator = np.random.default_rng([index, len(op_name)])
     given = _generated(op_name, generator)
     while any(excepted(given) for excepted in EXCEPTIONS.values()):
@@ -138,7 +138,7 @@ class Holder(keras.Model):
 
 
 def seen(layer, given):
-    """What a user sees of a call, by name; of a stateful layer, of two."""
+    """Returns the results of a call that a user sees, by name; of two calls for a stateful layer."""
     inputs = tf.constant(given["inputs"])
     call = {name: tf.nest.map_structure(tf.constant, x) for name, x in given["call"].items() if name != "training"}
     training = {name: x for name, x in given["call"].items() if name == "training"}
@@ -181,7 +181,7 @@ def assert_agree(actual, expected, given):
 
 
 def features(op_name, index):
-    """The features of a configuration that could trigger a fault."""
+    """Returns the features of a configuration that could trigger a fault."""
     given = configuration(op_name, index)
     drawn_alike = ("name", "units", "seed", "kernel_initializer", "recurrent_initializer", "bias_initializer")
     layer = {name: value for name, value in given["layer"].items() if name not in drawn_alike}

@@ -1,4 +1,4 @@
-"""What `FusedLSTM` and `FusedGRU` share."""
+"""Tests that `FusedLSTM` and `FusedGRU` share."""
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ import tensorflow as tf
 from ikelos import kernels
 from ikelos.layers.testing import check_config, check_layer
 
-# Constructors' arguments, and what runs them.
+# Arguments of the constructor, and the code that then runs: the op or the stock layer.
 CONFIGURATIONS = {
     "plain": ({}, "op"),
     "sequences": ({"return_sequences": True}, "op"),

@@ -36,14 +36,14 @@ def op_name(request):
 
 @pytest.fixture
 def op_calls(op_name, monkeypatch):
-    """One entry for each call of the op."""
+    """Returns a list with one entry for each call of the op."""
     calls, op = [], getattr(kernels, op_name)
     monkeypatch.setattr(kernels, op_name, lambda **arguments: calls.append(arguments) or op(**arguments))
     return calls
 
 
 def pair(op_name, arguments, features=5):
-    """A stock cell and ours, with equal weights."""
+    """Returns a stock cell and ours with equal weights."""
     stock, fused = (cell_class(6, **arguments) for cell_class in CELLS[op_name][:2])
     for cell in (stock, fused):
         cell.build((3, features))

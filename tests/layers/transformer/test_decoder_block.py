@@ -113,9 +113,13 @@ def test_a_memory_is_given_where_there_is_one():
             call()
     lengths = np.array([2])
     for call in (lambda: plain(x, memory_lengths=lengths), lambda: plain.empty_cache(1, 5, memory_lengths=lengths)):
-        with pytest.raises(ValueError, match=r"without a memory takes nothing of one. Received: memory_lengths"):
+        with pytest.raises(
+            ValueError, match=r"must be None for a block that was built without a memory. Received: memory_lengths"
+        ):
             call()
-    with pytest.raises(ValueError, match=r"without a memory takes nothing of one. Received: memory_mask"):
+    with pytest.raises(
+        ValueError, match=r"must be None for a block that was built without a memory. Received: memory_mask"
+    ):
         plain(x, memory_mask=np.ones([1, 4], bool))
 
 

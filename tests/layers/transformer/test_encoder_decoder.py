@@ -20,7 +20,7 @@ VOCABULARY, BEGIN, END, SIZE, LONGEST = 9, 1, 2, 32, 6
 
 
 def copies(count, seed):
-    """Texts `[B,LONGEST]` of unequal length, the texts shifted behind `BEGIN`, and followed by `END`."""
+    """Returns texts `[B,LONGEST]` of unequal length, the texts shifted behind `BEGIN`, and those followed by `END`."""
     draw = np.random.default_rng(seed)
     texts = draw.integers(3, VOCABULARY, [count, LONGEST])
     lengths = draw.integers(2, LONGEST, count)
@@ -45,7 +45,7 @@ def encoder_decoder():
 
 
 class Writer:
-    """What `generate` asks of a model, with the sources bound."""
+    """Model for `generate`, with fixed sources."""
 
     def __init__(self, model, sources):
         layer = model.get_layer
@@ -70,7 +70,7 @@ class Writer:
 
 
 def writer(model):
-    """Greedy decoding in one graph: sources `[B,S]` to texts `[B,LONGEST]`."""
+    """Returns greedy decoding as one graph, from sources `[B,S]` to texts `[B,LONGEST]`."""
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32, name="sources")])
     def write(sources):
@@ -88,7 +88,7 @@ def writer(model):
 
 
 def by_hand(model, sources):
-    """The same, reading everything again for each token."""
+    """Decodes greedily, and reads all of the text again for each token."""
     texts = np.full([len(sources), 1], BEGIN, "int32")
     for _ in range(LONGEST):
         logits = model({"source": sources, "shifted": texts})[:, -1]
@@ -117,7 +117,7 @@ def inputs():
 
 @pytest.fixture(scope="module")
 def writers(trained):
-    """The trained model's writers, traced once."""
+    """Returns the trained model's writers, traced once, by implementation."""
     made = {}
     for implementation in ("native", "reference"):
         made[implementation] = writer(trained[0])
@@ -159,7 +159,7 @@ def test_an_exported_model_is_the_model(trained, writers, inputs, written, tmp_p
     archive = keras.export.ExportArchive()
     archive.track(trained[0])
     archive.add_endpoint("write", writers["reference"])
-    # Gradients of what is exported would take longer than all else here.
+    # Gradients of exported models would take longer than all else here.
     archive.write_out(str(tmp_path), tf.saved_model.SaveOptions(experimental_custom_gradients=False), verbose=False)
     exported = tf.saved_model.load(tmp_path)
     np.testing.assert_array_equal(exported.write(inputs["source"]), written)

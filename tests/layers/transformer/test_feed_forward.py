@@ -17,7 +17,7 @@ def test_keeps_a_layers_promises():
 
 
 def weights(layer):
-    """Kernels and biases of the projections, float64."""
+    """Returns kernels and biases of the projections, float64."""
     parts = [*([layer.gate] if layer.is_gated else []), layer.up, layer.down]
     return [[weight.numpy().astype("float64") for weight in (part.kernel, part.bias)] for part in parts]
 

@@ -1,4 +1,4 @@
-"""What `EncoderBlock` and `DecoderBlock` share, for all their options together."""
+"""Tests that `EncoderBlock` and `DecoderBlock` share, for all combinations of their options."""
 
 import itertools
 
@@ -26,7 +26,7 @@ def normal(*shape, seed=0):
 
 
 def scattered(block, memory_size=None):
-    """`block` with weights such that a wrong one changes its outputs."""
+    """Returns `block` with random weights, so that a wrong weight changes its outputs."""
     block.build([None, None, SIZE], *([] if memory_size is None else [[None, None, memory_size]]))
     draw = np.random.default_rng(1)
     for weight in block.trainable_variables:
@@ -49,7 +49,7 @@ def styled(block_class, style, key_heads=None, position="none", **more):
 
 
 def stock_model(block, memory_size):
-    """The block's arithmetic by stock layers, from its config; and pairs of one of its parts and a stock layer."""
+    """Returns a model of stock layers from the block's config, and pairs of a part of the block and a stock layer."""
     config, pairs = block.get_config(), []
 
     def made(part, layer_class, *arguments, **more):
@@ -92,7 +92,7 @@ def stock_model(block, memory_size):
 
 
 def results(call, tensors, weights):
-    """Outputs, and gradients by `tensors` and `weights`."""
+    """Returns the outputs, and the gradients of `tensors` and `weights`."""
     with tf.GradientTape() as tape:
         tape.watch(tensors)
         outputs = call()
@@ -109,7 +109,7 @@ def with_style(style):
 
 
 def heads_and_bias(style):
-    """Both options with each kind."""
+    """Returns the two options for a style, so that each value occurs with each kind."""
     return STYLES.index(style) % 2 == 0, STYLES.index(style) % 3 == 0
 
 
@@ -144,7 +144,7 @@ MEMORY_MASK = np.array([[1, 1, 1, 1, 0, 0], [0, 0, 0, 1, 1, 1], [1, 0, 1, 1, 0, 
 
 
 def memory_and_heads(style, position):
-    """A memory and grouped heads in every second case: both with and without each other, each style, each position."""
+    """Returns whether there is a memory, and the number of key heads: all pairs occur with each style and position."""
     style_index, position_index = STYLES.index(style), list(POSITIONS).index(position)
     return (style_index + position_index) % 2 == 0, [HEADS, 2][(style_index // 2 + position_index) % 2]
 

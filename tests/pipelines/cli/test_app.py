@@ -126,7 +126,7 @@ sys.meta_path.insert(0, Interrupts())"""
 def test_a_closed_standard_output_is_one_line(ikelos_process, tmp_path, command):
     result = ikelos_process(*command, preexec_fn=lambda: os.close(1), capture_output=False, stderr=-1)
     assert result.status == 1
-    assert result.err == "Error: standard output must be open; it may be /dev/null. Received: a closed one\n"
+    assert result.err == "Error: standard output must be open; it may be /dev/null. Received: it is closed\n"
     assert os.listdir(tmp_path) == ["cache"] or os.listdir(tmp_path) == []
 
 

@@ -20,6 +20,33 @@ def test_figures_and_differences_stand_side_by_side(ikelos_command, toy, finishe
 
 def test_two_runs_are_asked_for(ikelos_command, tmp_path):
     alone = ikelos_command("compare", tmp_path)
-    assert (alone.status, alone.err) == (2, "Error: `ikelos compare` must be given two runs or more. Received: 1\n")
+    assert (alone.status, alone.err) == (2, "Error: WORKDIR must be given at least twice. Received: 1 of them\n")
     missing = ikelos_command("compare", tmp_path, tmp_path / "none")
     assert (missing.status, "must be the folder of a run" in missing.err) == (2, True)
+
+
+def test_a_folder_may_be_compared_once(ikelos_process, toy, finished, tmp_path):
+    (tmp_path / "link").symlink_to(finished)
+    result = ikelos_process("compare", finished, tmp_path / "link", after="assert 'tensorflow' not in sys.modules")
+    assert (result.status, result.err) == (
+        2,
+        f"Error: WORKDIR must be another folder each time. Received: {finished} and {tmp_path}/link, the same\n",
+    )
+
+
+def test_the_folder_of_the_page_must_be_writable_before_tensorflow_is_loaded(ikelos_process, finished, tmp_path):
+    other = shutil.copytree(finished, tmp_path / "other")
+    (tmp_path / "page").write_text("")
+    result = ikelos_process(
+        "compare", finished, other, "--output", "page", after="assert 'tensorflow' not in sys.modules"
+    )
+    assert (result.status, result.err) == (2, "Error: page must be a folder to write to. Received: a file\n")
+    empty = ikelos_process("compare", finished, "")
+    assert (empty.status, "must be a path. Received: ''" in empty.err) == (2, True)
+
+
+def test_names_of_runs_are_shown_as_they_are(ikelos_command, toy, finished, tmp_path):
+    runs = [shutil.copytree(finished, tmp_path / name) for name in ("[red]", "a\x1b[31m")]
+    result = ikelos_command("compare", *runs)
+    rows = [row.split()[0] for row in result.out.splitlines()[1:3]]
+    assert rows == [f"{tmp_path}/[red]", rf"{tmp_path}/a\x1b[31m"]

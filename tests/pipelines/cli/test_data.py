@@ -39,7 +39,7 @@ def test_splits_classes_and_faults_are_shown(ikelos_command, toy, described):
     described()
     lines = ikelos_command("data", "toy").out.splitlines()
     titles, *rows = (re.split(r"\s{2,}", line.strip()) for line in lines[:3])
-    assert titles == ["examples", "size", "tokens each (median, to)", "tokens", "left out"]
+    assert titles == ["examples", "size", "tokens each (median, max.)", "tokens", "left out"]
     cells = ["12,345", "2,500.0 MB", "1 (8, 1,234)", "98,765", "3"]
     assert rows == [["train", *cells], ["test", *cells]]
     text = "\n".join(line.rstrip() for line in lines)

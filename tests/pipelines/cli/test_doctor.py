@@ -63,6 +63,15 @@ def test_why_a_kernel_does_not_load_is_told(monkeypatch):
     assert found["library path"] == "none"
 
 
+def test_a_wrong_setting_of_the_kernels_is_one_line_of_the_table(ikelos_command, monkeypatch):
+    monkeypatch.setenv("IKELOS_KERNELS", "foo")
+    result = ikelos_command("doctor")
+    assert (result.status, result.err) == (0, "")
+    assert result.out.partition("Kernels\n")[2] == (
+        "  setting  fails: `IKELOS_KERNELS` must be 'native' or 'reference'. Received: IKELOS_KERNELS='foo'\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("cpuinfo", "told"),
     [

@@ -79,7 +79,7 @@ def test_a_file_gives_whole_columns(tmp_path):
         (["mask=[1, 2, 3]"], "--input mask=[1, 2, 3]: must be float32 of shape (2,). Received: '[1, 2, 3]'"),
         (
             ["prompt=a", "prompt=b", "length=1", "length=2", "length=3"],
-            "input prompt must have 1 value, or 3 as others have. Received: 2",
+            "input prompt must have 1 value, or 3 like other inputs. Received: 2",
         ),
     ],
 )
@@ -106,7 +106,7 @@ def test_an_input_that_nobody_gives_is_named():
             [],
             "FILE must be JSON. Received: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
         ),
-        ("[" * 100_000, [], "FILE must be JSON. Received: lists too deep inside each other"),
+        ("[" * 100_000, [], "FILE must be JSON. Received: lists that are nested too deeply"),
         ("[1]", [], 'FILE must be {"name": [value, ...], ...}. Received: [1]'),
         ('{"prompt": "a"}', [], 'FILE must be {"name": [value, ...], ...}. Received: {"prompt": "a"}'),
         ('{"prompts": ["a"]}', [], "FILE: an input must be one of prompt (string). Received: prompts"),
@@ -116,7 +116,7 @@ def test_an_input_that_nobody_gives_is_named():
             ["prompt=b"],
             "prompt must be given once. Received: --input prompt=b, and a value in FILE",
         ),
-        ('{"prompt": []}', [], "FILE: input prompt must have a value at least. Received: []"),
+        ('{"prompt": []}', [], "FILE: input prompt must have at least one value. Received: []"),
     ],
 )
 def test_a_bad_file_is_one_line(tmp_path, text, given, message):

@@ -180,7 +180,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
     (tmp_path / "export" / "1").mkdir(parents=True)
     with pytest.raises(UserError, match=r"PATH must hold saved_model.pb, VERSION/saved_model.pb or "):
         find_version(tmp_path)
-    with pytest.raises(UserError, match=r"PATH must be .*/missing, which is no folder"):
+    with pytest.raises(UserError, match=r"PATH must be .*/missing, which is not a folder"):
         find_version(tmp_path / "missing")
 
 

@@ -32,6 +32,22 @@ def test_every_key_is_told_with_its_value_type_and_meaning(ikelos_command, toy):
     assert sections == ["data", "model", "training", "evaluation", "export"]
 
 
+def test_a_value_belongs_to_the_kind_of_section_that_the_recipe_has(ikelos_command, tmp_path):
+    named = ikelos_command("recipe", "language_modeling", "--keys").out.splitlines()
+    assert [line for line in named if line.startswith("data.source.splits.validation")] == [
+        "data.source.splits.validation = validation  text",
+        "data.source.splits.validation  number > 0 and < 1",
+    ]
+    assert sum(line.startswith("model.num_layers = ") for line in named) == 1  # of `transformer` and of `lstm`
+    source = loading.load("language_modeling", ["data.source={files: a, splits: {validation: 0.25, test: 0.05}}"])
+    (tmp_path / "mine.yaml").write_text(loading.dump(source))
+    shared = ikelos_command("recipe", tmp_path / "mine.yaml", "--keys").out.splitlines()
+    assert [line for line in shared if line.startswith("data.source.splits.validation")] == [
+        "data.source.splits.validation  text",
+        "data.source.splits.validation = 0.25  number > 0 and < 1",
+    ]
+
+
 def test_an_unknown_recipe_is_one_line(ikelos_command, toy):
     for arguments in (["toyy"], ["toyy", "--keys"]):
         result = ikelos_command("recipe", *arguments)

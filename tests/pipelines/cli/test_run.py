@@ -62,7 +62,7 @@ def test_a_folder_without_a_run_is_refused(ikelos_command, runner, tmp_path, com
     missing = ikelos_command(command, tmp_path / "missing")
     assert (missing.status, missing.err) == (
         2,
-        f"Error: WORKDIR must be the folder of a run. Received: {tmp_path}/missing, which is no folder\n",
+        f"Error: WORKDIR must be the folder of a run. Received: {tmp_path}/missing, which is not a folder\n",
     )
     empty = ikelos_command(command, tmp_path)
     assert empty.status == 2
@@ -71,6 +71,57 @@ def test_a_folder_without_a_run_is_refused(ikelos_command, runner, tmp_path, com
         "without a recipe.yaml\n"
     )
     assert runner.calls == []
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        (
+            "evaluation.stridee=3",
+            "--set evaluation.stridee=3: unknown key evaluation.stridee; the nearest valid key is evaluation.stride",
+        ),
+        (
+            "data.vocabulary.kind=byte",
+            "`data.vocabulary.kind` must be character, as in the run in {run}. Received: data.vocabulary.kind=byte",
+        ),
+    ],
+)
+def test_a_wrong_key_of_an_evaluation_is_found_before_tensorflow_is_loaded(
+    ikelos_process, tiny, tmp_path, override, line
+):
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copy(tiny().source, run / "recipe.yaml")
+    result = ikelos_process("evaluate", run, "--set", override, after="assert 'tensorflow' not in sys.modules")
+    assert (result.status, result.err) == (2, f"Error: {line.format(run=run)}\n")
+
+
+def test_a_folder_with_a_run_of_another_recipe_is_refused_before_tensorflow_is_loaded(ikelos_process, tiny, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    source = shutil.copy(tiny().source, run / "recipe.yaml")
+    changed = ("--set", "training.seed=7", "--workdir", run)
+    result = ikelos_process("run", source, *changed, after="assert 'tensorflow' not in sys.modules")
+    assert (result.status, result.err.splitlines()[0]) == (
+        2,
+        f"Error: `training.seed` must be {tiny().config.training.seed}, as in the run in {run}. "
+        "Received: training.seed=7",
+    )
+
+
+def test_a_wrong_setting_of_the_kernels_is_found_before_the_run(ikelos_command, toy, runner, monkeypatch):
+    monkeypatch.setenv("IKELOS_KERNELS", "foo")
+    result = ikelos_command("run", "toy")
+    assert (result.status, runner.calls) == (2, [])
+    assert result.err == "Error: `IKELOS_KERNELS` must be 'native' or 'reference'. Received: IKELOS_KERNELS='foo'\n"
+
+
+def test_the_page_about_the_seeds_must_be_writable_before_the_first_run(ikelos_command, toy, runner):
+    Path("there").mkdir()
+    Path("there", "comparison").write_text("")
+    result = ikelos_command("run", "toy", "--seeds", "0,1", "--workdir", "there")
+    assert (result.status, runner.calls) == (2, [])
+    assert result.err == "Error: there/comparison must be a folder to write to. Received: a file\n"
 
 
 def test_each_seed_has_a_folder_and_all_are_compared(ikelos_command, toy, runner, monkeypatch):
@@ -214,8 +265,8 @@ def test_a_folder_may_have_any_other_name(ikelos_command, toy, runner, name):
     assert str(runner.calls[0][2]) == name
 
 
-@pytest.mark.parametrize("name", ["stages", "report", "export"])
-def test_what_lies_in_the_folder_must_be_writable_before_the_run(ikelos_command, toy, runner, monkeypatch, name):
+@pytest.mark.parametrize("name", ["stages", "models", "evaluations", "report", "export"])
+def test_every_folder_that_a_run_writes_to_must_be_writable_before_it(ikelos_command, toy, runner, monkeypatch, name):
     os.makedirs("there")
     Path("there", name).write_text("")
     refused = ikelos_command("run", "toy", "--workdir", "there")

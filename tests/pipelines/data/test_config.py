@@ -19,8 +19,7 @@ def test_a_source_is_a_data_set_or_files():
     assert TextSource(files=FILES).files.test == ("c.txt",)
     assert TextSource(files="a.txt", splits=SHARES).files == "a.txt"
     assert TextSource(files=("a.txt", "b"), splits=SHARES).splits.test == 0.2
-    # The splits may stay in a recipe whose data set is replaced by files.
-    assert ImageSource(files=FILES, splits=SPLITS).tfds is None
+    assert ImageSource(files=FILES).tfds is None
 
 
 @pytest.mark.parametrize(
@@ -34,6 +33,10 @@ def test_a_source_is_a_data_set_or_files():
         ({"files": ("a.txt",), "splits": SPLITS}, "`splits` must be shares.*Received: splits=names"),
         ({"files": (), "splits": SHARES}, r"`files` must have a pattern\. Received: files=\[\]"),
         ({"files": FILES, "splits": SHARES}, "`splits` must be null.*Received: splits={validation: 0.1, test: 0.2}"),
+        (
+            {"files": FILES, "splits": SPLITS},
+            "`splits` must be null.*Received: splits={train: train, validation: train",
+        ),
         ({"files": "a", "splits": {"validation": 0.5, "test": 0.5}}, "must leave a share.*validation=0.5, test=0.5"),
         ({"files": "a", "splits": {"validation": 0.0, "test": 0.5}}, "greater than 0"),
         ({"tfds": "x", "splits": {"train": "train"}}, "splits.names.validation"),

@@ -68,7 +68,7 @@ def test_ragged_columns_are_left_out(store_of):
 
 
 def test_refuses_a_batch_of_nothing(seven):
-    with pytest.raises(UserError, match=r"batch_size must be at least 1. Received: batch_size=0"):
+    with pytest.raises(UserError, match=r"`batch_size` must be at least 1. Received: batch_size=0"):
         batches(seven, 0, seed=0, start_step=0)
 
 

@@ -44,7 +44,9 @@ def test_endless_begins_at_the_step():
 
 
 def test_a_batch_that_cannot_be_shared_equally_is_refused():
-    with pytest.raises(UserError, match=r"batch_size must be a multiple of the number of processes, 3. .*batch_size=8"):
+    with pytest.raises(
+        UserError, match=r"`batch_size` must be a multiple of the number of processes, 3. .*batch_size=8"
+    ):
         Shard(1, 3).rows(8)
 
 

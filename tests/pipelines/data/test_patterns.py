@@ -62,13 +62,16 @@ def test_patterns_mean_what_they_mean_in_a_shell(held, monkeypatch, pattern, fou
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("none/*.png", r"files.train: no file matches 'none/\*.png' in {here}$"),
+        (
+            "none/*.png",
+            r"^`files\.train` must match a file\. Received: files\.train='none/\*.png', without a match in {here}$",
+        ),
         (
             "in/{{a,b}}.png",
-            r"no file matches 'in/{{a,b}}.png' in {here}; braces are not expanded: write a list of patterns",
+            r"='in/{{a,b}}.png', without a match in {here}; braces are not expanded: write a list of patterns$",
         ),
-        ("in/*.tiff", r"files.train: in/c.tiff has none of the known suffixes .png, .jpg; a pattern .* \*\*/\*.png"),
-        ("held/*.png", r"held/validation.png is in two splits: files.train and files.validation"),
+        ("in/*.tiff", r"with the suffixes \.png, \.jpg\. Received: in/c\.tiff; a pattern .* \*\*/\*\.png, leaves"),
+        ("held/*.png", r"Received: held/validation\.png, which is in files\.train and files\.validation$"),
     ],
 )
 def test_refuses(held, pattern, message):
@@ -79,7 +82,7 @@ def test_refuses(held, pattern, message):
 
 def test_a_link_to_a_file_of_another_split_is_in_two_splits(held):
     held("in/a.png").joinpath("in/b.png").symlink_to("../held/test.png")
-    with pytest.raises(UserError, match=r"is in two splits"):
+    with pytest.raises(UserError, match=r"^`files` must have each file in one split\. "):
         training("in/*")
 
 
@@ -119,6 +122,20 @@ def test_a_link_to_another_file_is_taken_once_and_the_order_stays(touch):
         assert paths == sorted(paths)
 
 
+def test_a_file_in_two_folders_has_two_classes(touch):
+    here = touch(*(f"data/{kind}/{number}.png" for kind in ("cat", "dog") for number in range(100)))
+    (here / "data/dog/x.png").symlink_to("../cat/5.png")
+    source = Source(files="data", splits={"validation": 0.1, "test": 0.2})
+    assert "data/dog/x.png" not in shared("data")  # where the folder is no class
+    message = (
+        r"^`files` must have each file in one folder, whose name is its class, if `splits` are shares\. "
+        "Received: data/cat/5.png and data/dog/x.png, the same file$"
+    )
+    with pytest.raises(UserError, match=message):
+        patterns.by_split(source, SUFFIXES, classed=(".png",))
+    patterns.by_split(source, SUFFIXES, classed=(".jpg",))
+
+
 def test_the_shares_are_those_that_were_asked_for(touch):
     touch(*(f"data/{number}.png" for number in range(1000)))
     splits = list(shared("data").values())
@@ -130,7 +147,7 @@ def test_the_shares_are_those_that_were_asked_for(touch):
 def test_too_few_files_for_a_split_are_refused(touch):
     touch("data/a.png", "data/b.png")
     with pytest.raises(
-        UserError, match=r"^files: the share of \w+ must be enough for one of 2 files.*Received: splits="
+        UserError, match=r"^`splits` must give each split one of the 2 files\. Received: splits=.* none to \w+, "
     ):
         shared("data")
 
@@ -139,7 +156,7 @@ def test_one_file_that_can_be_divided_is_in_all_splits(touch):
     touch("a.TXT")
     source = Source(files="a.TXT", splits={"validation": 0.1, "test": 0.2})
     assert patterns.by_split(source, (".txt",), (".txt",)) == {split: ["a.TXT"] for split in SPLITS}
-    with pytest.raises(UserError, match="must be enough for one of 1 files"):
+    with pytest.raises(UserError, match="must give each split one of the 1 files"):
         patterns.by_split(source, (".txt",))
 
 

@@ -154,7 +154,7 @@ def test_damage_in_prepared_data_is_found(tmp_path):
     folder = prepare(Numbers(NUMBERS)).folder
     path = folder / "validation" / "share.bin"
     path.write_bytes(b"\0" * 4)
-    with pytest.raises(UserError, match=rf"{path} is damaged \(its SHA-256 sum is another\): delete {folder}\.$"):
+    with pytest.raises(UserError, match=rf"{path} is damaged \(its SHA-256 checksum differs\): delete {folder}\.$"):
         prepare(Numbers(NUMBERS))
 
 
@@ -175,7 +175,7 @@ def test_damage_in_what_was_learned_is_found(damage):
     folder = prepare(Numbers(NUMBERS)).folder
     learned = folder / "preprocessing"
     damage(folder)
-    with pytest.raises(UserError, match=rf"{learned} is damaged \(its SHA-256 sums are others\): delete {folder}\.$"):
+    with pytest.raises(UserError, match=rf"{learned} is damaged \(its SHA-256 checksums differ\): delete {folder}\.$"):
         prepare(Numbers(NUMBERS))
 
 

@@ -182,9 +182,9 @@ def test_the_head_has_the_first_items_alone(most):
     assert head.ends[-1] == len(head.values)
 
 
-def test_the_sum_of_a_range(tmp_path, monkeypatch):
+def test_the_checksum_of_a_range(tmp_path, monkeypatch):
     monkeypatch.setattr(stores, "_BLOCK", 4)
     (tmp_path / "a").write_bytes(b"abcdefghijkl")
     (tmp_path / "b").write_bytes(b"cdefghijk")
-    assert stores.sum_of(tmp_path / "a", 2, 11) == stores.sum_of(tmp_path / "b", 0, 9)
-    assert stores.sum_of(tmp_path / "a", 2, 10) != stores.sum_of(tmp_path / "b", 0, 9)
+    assert stores.checksum_of(tmp_path / "a", 2, 11) == stores.checksum_of(tmp_path / "b", 0, 9)
+    assert stores.checksum_of(tmp_path / "a", 2, 10) != stores.checksum_of(tmp_path / "b", 0, 9)

@@ -67,7 +67,7 @@ def test_the_shards_of_a_batch_are_the_batch(bars, augmentation, count):
 
 
 def test_a_batch_that_cannot_be_shared_equally_is_refused(bars):
-    with pytest.raises(UserError, match=r"batch_size must be a multiple of the number of processes, 2. .*batch_size=5"):
+    with pytest.raises(UserError, match=r"`batch_size` must be a multiple .*, 2\. .*batch_size=5"):
         batches(bars, 0, 1, shard=Shard(0, 2))
 
 

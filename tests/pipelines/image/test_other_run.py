@@ -1,3 +1,5 @@
+import pathlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -35,6 +37,11 @@ def test_samples_are_of_the_seeds_from_0_on(export):
     images = other_run.sampler(export(), None, PIXEL, 3)(7)
     assert images.dtype == np.uint8
     np.testing.assert_array_equal(images[:, 0, 0, 0], np.arange(7))
+
+
+def test_the_other_run_may_lie_in_the_home_folder(export, monkeypatch):
+    monkeypatch.setenv("HOME", str(export().parent))
+    assert len(other_run.sampler(pathlib.Path("~", export().name), None, PIXEL, 3)(2)) == 2
 
 
 def test_a_model_that_is_told_classes_is_asked_for_those_of_the_training_images(export):

@@ -40,7 +40,7 @@ def test_conditional_samples_have_a_class_a_column(models):
     latents = models[2].prior.distribution().sample(9, seed=tf.constant([0, 0]))
     expected = models[2].decode(latents, tf.one_hot([0, 1, 0, 0, 1, 0, 0, 1, 0], 2))
     grid = pictures.grid(sampling(models[2]), 3, 2)
-    np.testing.assert_array_equal(grid.reshape(9, 8, 8, 1), pictures.shades(expected))
+    np.testing.assert_array_equal(grid.reshape(9, 8, 8, 1), pictures.to_uint8(expected))
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def seen(bars):
 def test_walks_begin_and_end_at_reconstructions(models, seen):
     means = models[0].encode(seen[0]).numpy()
     rows = pictures.walks(models[0].decode, means[:2], means[2:4], 5)
-    rebuilt = pictures.shades(models[0].reconstruct(seen[0]))
+    rebuilt = pictures.to_uint8(models[0].reconstruct(seen[0]))
     # Rounded to shades from sums that batches of another size may add in another order.
     np.testing.assert_allclose(rows[:, 0].astype(int), rebuilt[:2], atol=1)
     np.testing.assert_allclose(rows[:, -1].astype(int), rebuilt[2:4], atol=1)
@@ -65,6 +65,6 @@ def test_traversals_move_one_value(models, seen):
     unit = means.var(0).argmax()
     latents = means[:1].copy()
     latents[0, unit] = means[:, unit].mean() - 2 * means[:, unit].std()
-    expected = pictures.shades(models[2].decode(latents, classes[:1]))
+    expected = pictures.to_uint8(models[2].decode(latents, classes[:1]))
     np.testing.assert_allclose(rows[0, 0].astype(int), expected[0], atol=1)
     assert rows.shape == (2, 5, 8, 8, 1)

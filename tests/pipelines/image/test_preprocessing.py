@@ -204,6 +204,25 @@ def test_images_in_one_folder_are_shared_out_and_have_its_class(folder):
     )
 
 
+def test_class_folders_are_shared_out_and_a_link_into_another_class_is_refused(folder):
+    for name in ("cat", "dog"):
+        for index in range(30):
+            write(folder / "photos" / name / f"{index}.png", np.full(SHAPE, index))
+    source = ImageSource(files="photos", splits={"validation": 0.2, "test": 0.2})
+    found = prepare(ImagePreparation(source, SHAPE))
+    assert found.learned.class_names == ("cat", "dog")
+    for store in found.splits.values():
+        assert [found.learned.class_names[label] for label in store.labels] == [
+            name.split("/")[1] for name in store.ids
+        ]
+    assert sum(len(store) for store in found.splits.values()) == 60
+    (folder / "photos" / "dog" / "x.png").symlink_to("../cat/7.png")
+    with pytest.raises(UserError, match=r"Received: photos/cat/7\.png and photos/dog/x\.png, the same file$"):
+        prepare(ImagePreparation(source, SHAPE))
+    without = prepare(ImagePreparation(source.model_copy(update={"label_feature": None}), SHAPE))
+    assert sum(len(store) for store in without.splits.values()) == 60
+
+
 @pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
 def test_sizes_may_be_of_numpy(folder, kind):
     source = of_files()._source

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from ikelos.pipelines.report import figures, svg
+from ikelos.pipelines.report import charts, svg
 from ikelos.pipelines.report.palette import COLOURS, LIGHT
 
 HOSTILE = '--><script>alert("1")</script>'
@@ -13,7 +13,7 @@ HOSTILE = '--><script>alert("1")</script>'
 
 @pytest.fixture
 def figure():
-    with figures.style():
+    with charts.style():
         figure = Figure(figsize=(4, 3))
         axes = figure.subplots()
         axes.plot([1, 2, 3], [3, 1, 2], label=HOSTILE)

@@ -9,9 +9,9 @@ from ikelos.pipelines.data.preparation import prepare
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text import documents
 from ikelos.pipelines.text.config import TextSource, Vocabulary
-from ikelos.pipelines.text.encoding import TextPreparation, beginning, thinned
+from ikelos.pipelines.text.encoding import TextPreparation, TextPreprocessing, beginning, thinned
 from ikelos.pipelines.text.vocabulary.character import CharacterVocabulary
-from ikelos.pipelines.text.vocabulary.special import END, SPECIAL, UNKNOWN
+from ikelos.pipelines.text.vocabulary.special import BEGIN, END, PAD, SPECIAL, UNKNOWN
 
 CHARACTERS = Vocabulary(kind="character", size=None)
 
@@ -43,6 +43,18 @@ def test_the_vocabulary_knows_training_text_alone(source):
     assert train.array("characters").tolist() == [3, 1]
     assert list(test.ids) == ["test/a.txt"]
     assert found.learned.vocabulary.characters == "abc"
+
+
+def test_a_batch_of_texts_is_what_a_model_takes():
+    preprocessing = TextPreprocessing(CharacterVocabulary("abc"), "")
+    tokens = preprocessing.token_batch(["ba", "", "cab"])
+    assert tokens.dtype == "int32"
+    assert tokens.numpy().tolist() == [
+        [BEGIN, SPECIAL + 1, SPECIAL, PAD],
+        [BEGIN, PAD, PAD, PAD],
+        [BEGIN, SPECIAL + 2, SPECIAL, SPECIAL + 1],
+    ]
+    assert preprocessing.token_batch([]).shape == (0, 1)
 
 
 def test_empty_documents_are_left_out_and_are_no_fault(source):

@@ -45,7 +45,7 @@ def assert_shards_are_the_batches(dataset_of):
         ]
         assert_equal(together, whole)
     with pytest.raises(
-        UserError, match=r"batch_size must be a multiple of the number of processes, 5. .*batch_size=12"
+        UserError, match=r"`batch_size` must be a multiple of the number of processes, 5. .*batch_size=12"
     ):
         dataset_of(Shard(0, 5))
 
@@ -127,11 +127,11 @@ def test_packed_phases_are_even():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"context": 128}, r"data\.train has 57 tokens; a window needs 128 \(context=128\)"),
-        ({"context": 0}, "context must be at least 1. Received: context=0"),
-        ({"batch_size": 0}, "batch_size must be at least 1. Received: batch_size=0"),
-        ({"seed": 2**31}, "seed must be a 32-bit integer. Received: seed=2147483648"),
-        ({"start_step": -1}, "start_step must be at least 0. Received: start_step=-1"),
+        ({"context": 128}, r"^`context` must be at most 57, the number of training tokens\. Received: context=128$"),
+        ({"context": 0}, "`context` must be at least 1. Received: context=0"),
+        ({"batch_size": 0}, "`batch_size` must be at least 1. Received: batch_size=0"),
+        ({"seed": 2**31}, "`seed` must be a 32-bit integer. Received: seed=2147483648"),
+        ({"start_step": -1}, "`start_step` must be at least 0. Received: start_step=-1"),
     ],
 )
 def test_packed_refuses(arguments, message):
@@ -212,9 +212,9 @@ def test_bucketed_mixes_the_buckets():
 @pytest.mark.parametrize(
     ("rows", "boundaries", "message"),
     [
-        ([], [8], "at least one row"),
-        ([9], [8], r"rows must have 1 to 8 tokens \(the last of boundaries=\[8\]\); there are rows of 9 to 9"),
-        ([0, 3], [8], "rows must have 1 to 8 tokens .* of 0 to 3"),
+        ([], [8], r"^`rows` must have at least one row\. Received: no rows$"),
+        ([9], [8], r"^`rows` must have 1 to 8 tokens each, .*=\[8\]\. Received: rows of 9 to 9 tokens$"),
+        ([0, 3], [8], "`rows` must have 1 to 8 tokens .* of 0 to 3"),
         ([3], [8, 8], r"ascending. Received: boundaries=\[8, 8\]"),
         ([3], [], r"boundaries=\[\]"),
         ([3], [0, 8], r"boundaries=\[0, 8\]"),
@@ -276,10 +276,10 @@ def test_strided_counts_each_token_once_with_its_context(lengths, context, strid
 @pytest.mark.parametrize(
     ("lengths", "context", "stride", "message"),
     [
-        ([5], 8, 9, "stride must be at most context=8.*Received: stride=9"),
-        ([5], 8, 0, "stride must be at least 1. Received: stride=0"),
-        ([0, 0], 8, 4, "0 tokens to evaluate"),
-        ([], 8, 4, "0 tokens to evaluate"),
+        ([5], 8, 9, "`stride` must be at most the context, 8.*Received: stride=9"),
+        ([5], 8, 0, "`stride` must be at least 1. Received: stride=0"),
+        ([0, 0], 8, 4, r"^`documents` must have at least one token\. Received: no tokens$"),
+        ([], 8, 4, r"^`documents` must have at least one token\. Received: no tokens$"),
     ],
 )
 def test_strided_refuses(lengths, context, stride, message):

@@ -19,7 +19,10 @@ def weights(run):
 
 @pytest.mark.parametrize(
     "name",
-    ["language_modeling", *(pytest.param(f"image_generation_{name}", marks=pytest.mark.slow) for name in ("vae", "gan"))],
+    [
+        "language_modeling",
+        *(pytest.param(f"image_generation_{name}", marks=pytest.mark.slow) for name in ("vae", "gan")),
+    ],
 )
 def test_weights_are_those_of_a_run(shrunk, through, tmp_path, name):
     recipe = shrunk(name, "training.deterministic=true")
@@ -69,8 +72,6 @@ def test_the_served_model_is_measured_with_its_own_vocabulary(tiny, through, tmp
     (tmp_path / "data" / "train.txt").write_text("0123456789 " * 100)
     (against,) = verdict(recipe, through(recipe), served).against
     assert f"on the same data, {expected:.3f}. Received:" in against
-
-
 
 
 def test_the_state_of_a_source_changes_with_it(tiny, tmp_path):

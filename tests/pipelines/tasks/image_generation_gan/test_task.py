@@ -64,7 +64,7 @@ def test_a_run_leaves_a_served_model_a_report_and_figures(tiny, tmp_path, saved)
     assert scores["score"].shape == (2,)
     # What Keras loads draws the same.
     again = saved(tmp_path / "run" / "models" / "gan.keras")
-    expected = gan.shades(again.generate(tf.constant([[0.5, -1.0, 2.0]]), tf.one_hot([1], 2)))
+    expected = gan.unit_range(again.generate(tf.constant([[0.5, -1.0, 2.0]]), tf.one_hot([1], 2)))
     np.testing.assert_allclose(decoded, expected, rtol=1e-4, atol=1e-5)
     assert not re.search("mnist|digit", (tmp_path / "run" / "report" / "report.json").read_text(), re.IGNORECASE)
 
@@ -146,5 +146,5 @@ def test_rows_depend_on_nothing_but_themselves(built, row_by_row):
     np.testing.assert_allclose(outputs["discriminate_bytes"]["score"], outputs["discriminate"]["score"], rtol=1e-5)
     expected = model.discriminator(gan.scaled(images), training=False)[:, 0]
     np.testing.assert_allclose(outputs["discriminate"]["score"], expected, rtol=1e-4, atol=1e-6)
-    expected = gan.shades(model.generate(tf.constant(rows["latents"])))
+    expected = gan.unit_range(model.generate(tf.constant(rows["latents"])))
     np.testing.assert_allclose(outputs["decode"]["image"], expected, rtol=1e-5)

@@ -96,8 +96,7 @@ def test_an_lstm_of_subwords_is_trained_reported_and_served(tiny, tmp_path):
     assert np.isfinite(scored["log_likelihood"]).all()
     # What Keras loads says the same.
     run = pipelines.load(tmp_path / "run")
-    tokens = run.preprocessing.vocabulary.encode(["the cat"]).to_tensor()
-    logits = run.model(tf.pad(tokens, [[0, 0], [1, 0]], constant_values=BEGIN))
+    logits = run.model(run.preprocessing.token_batch(["the cat"]))
     following = scored["next_token_log_probabilities"][0]
     np.testing.assert_allclose(tf.nn.log_softmax(logits[0, -1]), following, rtol=1e-4, atol=1e-5)
     written["text"][0].decode()

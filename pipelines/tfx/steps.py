@@ -149,8 +149,10 @@ def evaluate(recipe: Recipe, examples: Path, prepared: Path, run: Path, served: 
 def _remeasured(recipe: Recipe, examples: Path, served: Path) -> dict[str, Any]:
     """Returns the figures of a served model on examples, measured as the recipe says."""
     folder, plain = Folder(served), recipes.plain(recipe)
-    same = [f"{key}={json.dumps(plain[key])}" for key in ("data", "evaluation")]
-    other = recipes.load(folder.recipe, same)
+    same = {"evaluation": plain["evaluation"]}
+    if "source" in plain.get("data", {}):
+        same["data.source"] = plain["data"]["source"]
+    other = recipes.load(folder.recipe, [f"{key}={json.dumps(value)}" for key, value in same.items()])
     if other.task != recipe.task:
         raise UserError(f"`task` must be that of the last blessed model, {other.task}. Received: task={recipe.task}")
     task = tasks.of_recipe(other)

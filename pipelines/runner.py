@@ -198,7 +198,7 @@ def _sha256(recipe: Recipe) -> str:
     """Returns the hash of everything in a recipe that decides figures and exports."""
     free = {"description", *free_keys(recipe)}
     values = recipes.leaves(recipes.plain(recipe))
-    deciding = {key: value for key, value in values if key not in free and not key.startswith("pipeline.")}
+    deciding = {key: value for key, value in values if key not in free and key.split(".")[0] != "pipeline"}
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 

@@ -1,6 +1,8 @@
 """`DistributionLayer`: the base class of all layers whose inputs are the parameters of a distribution."""
 
 import math
+import os
+import sys
 
 import keras
 import tensorflow as tf
@@ -20,6 +22,12 @@ def probability():
         ImportError: If TensorFlow Probability is not installed.
     """
     try:
+        if os.environ.get("TF_USE_LEGACY_KERAS") and "tensorflow_probability" not in sys.modules:
+            # TensorFlow Transform sets the variable. TFP then imports this module, which TensorFlow only has as an
+            # attribute.
+            import tf_keras
+
+            sys.modules.setdefault("tensorflow.compat.v2.keras", tf_keras)
         import tensorflow_probability
     except ImportError as error:
         raise ImportError(

@@ -18,8 +18,8 @@ from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.image import decoding
 from ikelos.pipelines.image.config import ImageSource, Shape, as_shape
 
-_IMAGE, _LABEL, _CLASS_NAMES = "image", "label", "class_names"
-"""Features of a record, and the key of the class names in what is known of all records."""
+_IMAGE, _LABEL, _NUMBER, _CLASS_NAMES = "image", "label", "label_number", "class_names"
+"""Features of a record: file, name of the class, and its number if it has one; and a key of `Reader.about`."""
 
 Label = str | int | None
 """Name or number of a class; None without classes."""
@@ -90,13 +90,14 @@ class Reader(reader.Reader[ImageSource]):
 
     def records(self, split: Split) -> Iterator[Record]:
         """Yields the images of a split as `Record`s with the bytes of their files; pixels become a PNG file."""
+        names = self.class_names()
         for found in self.images(split):
             content = found.content
             if isinstance(content, pathlib.Path):
                 content = _read(content)
             elif isinstance(content, np.ndarray):
                 content = tf.io.encode_png(content).numpy()
-            yield Record(found.name, {_IMAGE: content} | ({} if found.label is None else {_LABEL: found.label}))
+            yield Record(found.name, {_IMAGE: content, **_label_features(found.label, names)})
 
     def about(self) -> dict[str, Any]:
         """Returns the class names of a data set."""
@@ -152,7 +153,7 @@ class RecordedReader(Reader):
     def images(self, split: Split, start: int = 0) -> Iterator[Found]:
         """Yields the images of a split after the first `start`."""
         for record in self._records.read(split, start):
-            label = record.features.get(_LABEL)
+            label: Any = record.features.get(_NUMBER, record.features.get(_LABEL))
             if isinstance(label, bytes):
                 label = label.decode("utf-8", "surrogateescape")
             yield Found(record.name, record.features[_IMAGE], label, record.size)  # type: ignore[arg-type]
@@ -216,3 +217,10 @@ def _label(name, features, feature):
     if len(numbers) == 1:
         return numbers[0]
     return sources.one_bytes(name, features, feature).decode("utf-8", "backslashreplace")
+
+
+def _label_features(label: Label, names: list[str] | None) -> dict[str, int | str]:
+    """Returns the features of a record for the label of an image: its name, for statistics, and its number if any."""
+    if isinstance(label, int):
+        return {_LABEL: names[label] if names and 0 <= label < len(names) else str(label), _NUMBER: label}
+    return {} if label is None else {_LABEL: label}

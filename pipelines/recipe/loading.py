@@ -104,15 +104,15 @@ def _checked(file: Traversable, content: str, overrides: Iterable[str]) -> Recip
     described = "description" in raw and (not written or ("description",) in written)
     description = _text(raw["description"], "description", where["description"]) if described else ""
     start = None if raw.get("from") is None else _text(raw["from"], "from", where["from"])
-    config_class = _config_class(task, where["task"])
+    config_of_task = config_class(task, where["task"])
     sections = {key: value for key, value in raw.items() if key not in HEAD}
     for path, override in absent.items():
-        recipe_errors.check_known(path, override, config_class, sections)
+        recipe_errors.check_known(path, override, config_of_task, sections)
     try:
         # In strict mode, pydantic accepts a list for a tuple only from JSON, not from Python objects.
-        config = config_class.model_validate_json(json.dumps(sections))
+        config = config_of_task.model_validate_json(json.dumps(sections))
     except pydantic.ValidationError as error:
-        message = recipe_errors.explain(error, config_class, sections, source, lines, written)
+        message = recipe_errors.explain(error, config_of_task, sections, source, lines, written)
         raise UserError(message) from None
     return Recipe(
         name=file.name.removesuffix(".yaml"),
@@ -157,6 +157,19 @@ def plain(recipe: Recipe) -> dict[str, Any]:
     head = {"task": recipe.task} | ({"description": recipe.description} if recipe.description else {})
     head |= {"from": recipe.start} if recipe.start else {}
     return head | recipe.config.model_dump(mode="json")
+
+
+def config_class(task: str, source: str) -> type[TaskConfig]:
+    """Returns the config class of a task.
+
+    Raises:
+        UserError: If there is no such task; the message begins with `source`.
+    """
+    package = importlib.import_module(TASKS)
+    known = sorted(module.name for module in pkgutil.iter_modules(package.__path__) if module.ispkg)
+    if task not in known:
+        raise UserError(f"{source}: task must be one of {', '.join(known)}. Received: {_guessed(task, known)}")
+    return importlib.import_module(f"{TASKS}.{task}.config").Config
 
 
 def _read(file: Traversable) -> str:
@@ -257,11 +270,3 @@ def _text(value: Any, key: str, source: str) -> str:
     if not isinstance(value, str):
         raise UserError(f"{source}: {key} must be text. Received: {recipe_errors.received(value)}")
     return value
-
-
-def _config_class(task: str, source: str) -> type[TaskConfig]:
-    package = importlib.import_module(TASKS)
-    known = sorted(module.name for module in pkgutil.iter_modules(package.__path__) if module.ispkg)
-    if task not in known:
-        raise UserError(f"{source}: task must be one of {', '.join(known)}. Received: {_guessed(task, known)}")
-    return importlib.import_module(f"{TASKS}.{task}.config").Config

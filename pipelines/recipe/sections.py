@@ -215,7 +215,7 @@ class Drift(Section):
 
 
 class Pipeline(Section):
-    """The settings of `ikelos pipeline`. Weights and figures do not depend on them.
+    """The settings of `ikelos pipeline`, null if the recipe is never one. Weights and figures do not depend on them.
 
     Attributes:
         schedule: When Airflow starts runs: a cron expression such as `0 3 * * 1`, or null to start them by hand.
@@ -258,4 +258,4 @@ class TaskConfig(Section):
 
     evaluation: Evaluation
     export: Export
-    pipeline: Pipeline
+    pipeline: Pipeline | None = None

@@ -2,15 +2,15 @@
 
 import dataclasses
 import importlib.resources
+import json
 from pathlib import Path
 
 from tfx import v1 as tfx
 
-from ikelos.pipelines import recipe as recipes
 from ikelos.pipelines.data.config import SPLITS
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.recipe import Recipe
-from ikelos.pipelines.tfx import components
+from ikelos.pipelines.tfx import components, partial
 
 STATE = "state"
 """Runtime parameter: a text that identifies the source's examples; with a new one, they are read again."""
@@ -39,7 +39,7 @@ def schema(recipe: Recipe) -> str:
     Raises:
         UserError: If there is none.
     """
-    given = recipe.config.pipeline.examples_schema
+    given = None if recipe.config.pipeline is None else recipe.config.pipeline.examples_schema
     path = _SCHEMAS / f"{recipe.task}.pbtxt" if given is None else Path(given).expanduser()
     if not path.is_file():
         raise UserError(
@@ -58,22 +58,26 @@ def pipeline(recipe: Recipe, place: Place, use_cache: bool = True) -> tfx.dsl.Pi
         raise UserError("`export.enabled` must be true in a pipeline. Received: export.enabled=false")
     if recipe.start is not None:
         raise UserError(f"`from` must be null in a pipeline. Received: from={recipe.start}")
-    text = f"# {recipe.name}\n{recipes.dump(recipe)}"
+    settings, fields = recipe.config.pipeline, type(recipe.config).model_fields
+    if settings is None:
+        raise UserError("`pipeline` must be a section of the recipe, as in those of `ikelos list`. Received: null")
+    data = partial.text(recipe, "data")
+    training = partial.text(recipe, *(name for name in fields if name != "pipeline"))
     state = tfx.dsl.experimental.RuntimeParameter(name=STATE, ptype=str, default="")
-    examples = components.ExampleGen(recipe=text, state=state)
+    examples = components.ExampleGen(recipe=data, state=state)
     statistics = tfx.components.StatisticsGen(examples=examples.outputs["examples"])
     rules = components.SchemaImporter(text=schema(recipe))
     validator = components.ExampleValidator(
         statistics=statistics.outputs["statistics"],
         schema=rules.outputs["schema"],
-        recipe=text,
+        drift=json.dumps([limit.model_dump() for limit in settings.drift]),
         destination=place.destination,
     )
     prepared = components.Preparation(
         examples=examples.outputs["examples"],
         statistics=statistics.outputs["statistics"],
         anomalies=validator.outputs["anomalies"],
-        recipe=text,
+        recipe=data,
     )
     trainer = tfx.components.Trainer(
         run_fn=_RUN_FN,
@@ -81,19 +85,20 @@ def pipeline(recipe: Recipe, place: Place, use_cache: bool = True) -> tfx.dsl.Pi
         transform_graph=prepared.outputs["prepared"],
         train_args=tfx.proto.TrainArgs(splits=[SPLITS[0]]),
         eval_args=tfx.proto.EvalArgs(splits=[SPLITS[1]]),
-        custom_config={"recipe": text},
+        custom_config={"recipe": training},
     )
     evaluator = components.Evaluator(
         examples=examples.outputs["examples"],
         prepared=prepared.outputs["prepared"],
         model=trainer.outputs["model"],
         model_run=trainer.outputs["model_run"],
-        recipe=text,
+        recipe=partial.text(recipe, *fields),
         destination=place.destination,
     )
     infra = components.InfraValidator(model=trainer.outputs["model"])
     pusher = components.Pusher(
         model=trainer.outputs["model"],
+        model_run=trainer.outputs["model_run"],
         blessing=evaluator.outputs["blessing"],
         infra_blessing=infra.outputs["blessing"],
         destination=place.destination,
@@ -109,5 +114,5 @@ def pipeline(recipe: Recipe, place: Place, use_cache: bool = True) -> tfx.dsl.Pi
         components=nodes,
         enable_cache=use_cache,
         metadata_connection_config=connection,
-        beam_pipeline_args=list(recipe.config.pipeline.beam),
+        beam_pipeline_args=list(settings.beam),
     )

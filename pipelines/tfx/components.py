@@ -3,9 +3,6 @@
 import contextlib
 import json
 import os
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 
 import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
@@ -18,25 +15,21 @@ from tfx.v1.dsl.components import Parameter, component
 from tfx.v1.types import standard_artifacts
 
 from ikelos import serving
-from ikelos.pipelines import recipe as recipes
 from ikelos.pipelines.data.config import SPLITS
 from ikelos.pipelines.errors import UserError
-from ikelos.pipelines.recipe import Recipe
-from ikelos.pipelines.tfx import push, steps, storage
+from ikelos.pipelines.tfx import partial, push, steps, storage
 
 SPLIT_NAMES = json.dumps(SPLITS)
-RUN = "run"
-"""Folder in the artifact `Model` with what of the run the model can be evaluated again by."""
 _STATISTICS = "statistics.pb"
-"""File in the artifacts of the prepared data and of the model: the statistics of the training examples."""
+"""File in the artifacts of the prepared data and of the run: the statistics of the training examples."""
 _BLESSED = "blessed"
 
 
 @component
 def ExampleGen(recipe: Parameter[str], state: Parameter[str], examples: Output[standard_artifacts.Examples]) -> None:  # noqa: N802
     """Reads the examples of the recipe's source. `state` identifies them: with a new one, they are read again."""
-    with opened(recipe) as loaded, storage.published(examples.uri) as folder:
-        steps.read(loaded, folder)
+    with storage.published(examples.uri) as folder:
+        steps.read(partial.loaded(recipe), folder)
     examples.split_names = SPLIT_NAMES
     examples.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")
     examples.set_string_custom_property("state", state)
@@ -54,22 +47,23 @@ def SchemaImporter(text: Parameter[str], schema: Output[standard_artifacts.Schem
 def ExampleValidator(  # noqa: N802
     statistics: Input[standard_artifacts.ExampleStatistics],
     schema: Input[standard_artifacts.Schema],
-    recipe: Parameter[str],
+    drift: Parameter[str],
     destination: Parameter[str],
     anomalies: Output[standard_artifacts.ExampleAnomalies],
 ) -> None:
     """Compares the statistics of all splits with the schema, and those of training with the served model's.
+
+    `drift` has the section of the recipe in JSON.
 
     Raises:
         UserError: If there are anomalies; the message lists them with their features.
     """
     with fileio.open(os.path.join(schema.uri, "schema.pbtxt"), "r") as file:
         rules = text_format.Parse(file.read(), schema_pb2.Schema())
-    with opened(recipe) as loaded:
-        limits = loaded.config.pipeline.drift
+    limits = json.loads(drift)
     for limit in limits:
-        feature = tfdv.get_feature(rules, limit.feature)
-        feature.drift_comparator.jensen_shannon_divergence.threshold = limit.distance
+        feature = tfdv.get_feature(rules, limit["feature"])
+        feature.drift_comparator.jensen_shannon_divergence.threshold = limit["distance"]
     served = push.served(destination) if limits else None
     lines = []
     for split in SPLITS:
@@ -95,12 +89,8 @@ def Preparation(  # noqa: N802
     prepared: Output[standard_artifacts.TransformGraph],
 ) -> None:
     """Prepares the examples, once they are validated: the fitted preprocessing, and stores that are read by index."""
-    with (
-        opened(recipe) as loaded,
-        storage.fetched(examples.uri) as source,
-        storage.published(prepared.uri) as folder,
-    ):
-        steps.prepare(loaded, source, folder)
+    with storage.fetched(examples.uri) as source, storage.published(prepared.uri) as folder:
+        steps.prepare(partial.loaded(recipe), source, folder)
         (folder / _STATISTICS).write_bytes(_split_statistics(statistics, "train").SerializeToString())
 
 
@@ -109,20 +99,16 @@ def run_fn(arguments: FnArgs) -> None:
 
     A run that was killed is continued: its folder, in the cache of Ikelos, is that of the same recipe and data.
     """
-    with (
-        opened(arguments.custom_config["recipe"]) as recipe,
-        storage.fetched(arguments.transform_graph_path) as prepared,
-    ):
-        run = steps.train(recipe, prepared)
+    with storage.fetched(arguments.transform_graph_path) as prepared:
+        run = steps.train(partial.loaded(arguments.custom_config["recipe"]), prepared)
         version = serving.newest(run.export)
         assert version is not None
         model = os.path.dirname(arguments.serving_model_dir)
         with storage.published(model) as folder:
             steps.copy(version, folder / os.path.basename(arguments.serving_model_dir))
-            steps.deliver(run, folder / RUN)
-            steps.copy(prepared / _STATISTICS, folder / _STATISTICS)
         with storage.published(arguments.model_run_dir) as folder:
             steps.copy(run.path, folder)
+            steps.copy(prepared / _STATISTICS, folder / _STATISTICS)
 
 
 @component
@@ -143,11 +129,10 @@ def Evaluator(  # noqa: N802
     """
     served = push.served(destination)
     with contextlib.ExitStack() as stack:
-        loaded = stack.enter_context(opened(recipe))
         source, data, run = (stack.enter_context(storage.fetched(one.uri)) for one in (examples, prepared, model_run))
-        last = None if served is None else stack.enter_context(storage.fetched(served)) / RUN
+        last = None if served is None else stack.enter_context(storage.fetched(served))
         folder = stack.enter_context(storage.published(evaluation.uri))
-        verdict = steps.evaluate(loaded, source, data, run, last, folder)
+        verdict = steps.evaluate(partial.loaded(recipe), source, data, run, last, folder)
     print(verdict.headline, flush=True)
     for reason in verdict.against:
         print(f"Not blessed: {reason}", flush=True)
@@ -155,7 +140,7 @@ def Evaluator(  # noqa: N802
     blessing.set_int_custom_property("current_model_id", model.id)
     blessing.set_string_custom_property("current_model", model.uri)
     if served is not None:
-        blessing.set_string_custom_property("baseline_model", served)
+        blessing.set_string_custom_property("baseline_run", served)
     blessing.set_string_custom_property("against", "\n".join(verdict.against))
     _bless(blessing, not verdict.against)
 
@@ -175,6 +160,7 @@ def InfraValidator(model: Input[standard_artifacts.Model], blessing: Output[stan
 @component
 def Pusher(  # noqa: N802
     model: Input[standard_artifacts.Model],
+    model_run: Input[standard_artifacts.ModelRun],
     blessing: Input[standard_artifacts.ModelBlessing],
     infra_blessing: Input[standard_artifacts.InfraBlessing],
     destination: Parameter[str],
@@ -188,20 +174,10 @@ def Pusher(  # noqa: N802
         print("Not pushed: the model is not blessed.", flush=True)
         return
     with storage.fetched(model.uri) as folder:
-        version = push.push(folder / "Format-Serving", destination, model.uri)
+        version = push.push(folder / "Format-Serving", destination, model_run.uri)
     print(f"Pushed: {version}", flush=True)
     pushed.set_string_custom_property("pushed_destination", version)
     pushed.set_string_custom_property("pushed_version", os.path.basename(version))
-
-
-@contextlib.contextmanager
-def opened(text: str) -> Iterator[Recipe]:
-    """Context manager of the recipe in a text that `recipes.dump` wrote; its name precedes it as a comment."""
-    first, _, _ = text.partition("\n")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, f"{first.removeprefix('# ')}.yaml")
-        path.write_text(text, encoding="utf-8")
-        yield recipes.load(path)
 
 
 def _split_statistics(statistics, split: str) -> statistics_pb2.DatasetFeatureStatisticsList:

@@ -16,7 +16,7 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.lock import locked
-from ikelos.pipelines.tfx import components, steps
+from ikelos.pipelines.tfx import partial, steps
 from ikelos.pipelines.tfx.build import STATE
 
 Outcome = Literal["done", "cached", "skipped"]
@@ -83,8 +83,7 @@ def _node(pipeline: pipeline_pb2.Pipeline, node_id: str) -> Any:
 
 def _state(node: Any) -> str:
     """Returns the state of the source of the node's recipe."""
-    with components.opened(node.parameters.parameters["recipe"].field_value.string_value) as recipe:
-        return steps.state(recipe)
+    return steps.state(partial.loaded(node.parameters.parameters["recipe"].field_value.string_value))
 
 
 def _outcome(store: metadata.Metadata, node: Any) -> Outcome:

@@ -12,11 +12,11 @@ from ikelos.serving.incoming import incoming, publish
 
 _GRAPH = "saved_model.pb"
 """File without which a server does not take a folder for a model."""
-_SOURCE = f"{EXTRA}/ikelos_artifact.json"
-"""File of a version that names the artifact from which it was pushed."""
+_SOURCE = f"{EXTRA}/ikelos_run.json"
+"""File of a version that names the run that it comes from."""
 
 
-def push(model: Path, destination: str, source: str) -> str:
+def push(model: Path, destination: str, run: str) -> str:
     """Copies a SavedModel to the next version of a base path.
 
     On a file system the version appears by a renaming. An object store has none: there the graph is copied last, as a
@@ -25,12 +25,12 @@ def push(model: Path, destination: str, source: str) -> str:
     Args:
         model: Folder of the SavedModel.
         destination: Base path.
-        source: URI of the artifact `Model`, which is noted in the version.
+        run: URI of the artifact `ModelRun`, which is noted in the version.
 
     Returns:
         The place of the version.
     """
-    note = json.dumps({"model": source}) + "\n"
+    note = json.dumps({"run": run}) + "\n"
     if storage.is_local(destination):
         with incoming(Path(destination)) as folder:
             steps.copy(model, folder / "model")
@@ -46,7 +46,7 @@ def push(model: Path, destination: str, source: str) -> str:
 
 
 def served(destination: str) -> str | None:
-    """Returns the URI of the artifact `Model` from which the newest version in a base path was pushed.
+    """Returns the URI of the artifact `ModelRun` that the newest version in a base path comes from.
 
     None if there is no version, or the newest one does not come from a pipeline.
     """
@@ -59,7 +59,7 @@ def served(destination: str) -> str | None:
             note = system.cat_file(f"{base}/{_newest(system, base)}/{_SOURCE}")
     except FileNotFoundError:
         return None
-    return json.loads(note)["model"] if note else None
+    return json.loads(note)["run"] if note else None
 
 
 def _opened(destination: str) -> tuple[Any, str]:

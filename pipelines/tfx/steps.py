@@ -23,9 +23,6 @@ from ikelos.pipelines.lock import locked
 from ikelos.pipelines.recipe import Recipe
 from ikelos.serving import files
 
-_FREE = ("recipe.yaml", "preprocessing", "models")
-"""What of a run's folder a pushed model needs to be evaluated again, on other data."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
@@ -124,9 +121,9 @@ def evaluate(recipe: Recipe, examples: Path, prepared: Path, run: Path, served: 
     task = tasks.of_recipe(recipe)
     data = preparation.opened(task.preparation(), prepared)
     started = runner.Started(recipe, Folder(run), task, data.learned)
-    stages = [stage.name for stage in task.stages(data.learned)]
-    models = phases.load_models(stages, started.folder.models)
+    _, models = phases.restore(task, started.folder.preprocessing, started.folder.stage)
     results = runner.measure(started, data.splits, models, Folder(folder))
+    assert recipe.config.pipeline is not None
     metric, blessing = task.metrics[0], recipe.config.pipeline.blessing
     value, against = results["model"][metric.name], []
     if blessing.worst is not None and metric.improves(blessing.worst, value):
@@ -158,15 +155,8 @@ def _remeasured(recipe: Recipe, examples: Path, served: Path) -> dict[str, Any]:
     task = tasks.of_recipe(other)
     source = task.preparation().taking_over(folder.preprocessing).from_records(Records(examples))
     data = preparation.prepare(source)
-    models = phases.load_models([stage.name for stage in task.stages(data.learned)], folder.models)
+    _, models = phases.restore(task, folder.preprocessing, folder.stage)
     return task.evaluate(data.learned, data.splits, models)
-
-
-def deliver(run: Folder, folder: Path) -> None:
-    """Copies what of a run's folder a pushed model needs to be evaluated again."""
-    folder.mkdir()
-    for name in _FREE:
-        copy(run.path / name, folder / name)
 
 
 def copy(source: Path, target: Path) -> None:

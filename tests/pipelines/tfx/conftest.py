@@ -1,8 +1,22 @@
+import numpy as np
 import pytest
 
 from ikelos.pipelines.tfx import steps
+from ikelos.pipelines.training import checkpoint
 
-SECTION = "pipeline={schedule: null, retries: 1, timeout_minutes: 60, beam: [], memory_gib: 4.0, cpus: 1.0, "
+
+@pytest.fixture
+def weights():
+    """Gives every variable of a run's newest checkpoints, as bytes by name."""
+
+    def of(run):
+        found = {}
+        for stage in sorted(path.name for path in run.stages.iterdir()):
+            with np.load(checkpoint.newest(run.checkpoints(stage))) as file:
+                found |= {f"{stage}/{name}": file[name].tobytes() for name in file.files if name != "about"}
+        return found
+
+    return of
 
 
 @pytest.fixture

@@ -18,12 +18,12 @@ def base(request, tmp_path):
     return str(tmp_path / "served") if request.param == "a file system" else f"memory://{tmp_path.name}/served"
 
 
-def test_versions_count_up_and_name_their_artifact(model, base):
+def test_versions_count_up_and_name_their_run(model, base):
     assert push.served(base) is None
-    assert push.push(model, base, "artifacts/1") == f"{base}/1"
-    assert push.served(base) == "artifacts/1"
-    assert push.push(model, base, "artifacts/2") == f"{base}/2"
-    assert push.served(base) == "artifacts/2"
+    assert push.push(model, base, "runs/1") == f"{base}/1"
+    assert push.served(base) == "runs/1"
+    assert push.push(model, base, "runs/2") == f"{base}/2"
+    assert push.served(base) == "runs/2"
 
 
 def test_a_version_in_a_store_shows_its_graph_last(model, tmp_path, monkeypatch):
@@ -34,13 +34,13 @@ def test_a_version_in_a_store_shows_its_graph_last(model, tmp_path, monkeypatch)
     monkeypatch.setattr(type(system), "put_file", lambda self, a, b: (written.append(b), put(a, b)))
     monkeypatch.setattr(type(system), "pipe_file", lambda self, a, b: (written.append(a), pipe(a, b)))
     base = f"memory://{tmp_path.name}/last"
-    version = push.push(model, base, "artifacts/1").removeprefix("memory:/")
+    version = push.push(model, base, "runs/1").removeprefix("memory:/")
     assert len(written) == 3
     assert written[-1].endswith("/1/saved_model.pb")
     system.rm(f"{version}/saved_model.pb")  # as if the copy had been killed before
     assert push.served(base) is None
-    assert push.push(model, base, "artifacts/2") == f"{base}/1"
-    assert push.served(base) == "artifacts/2"
+    assert push.push(model, base, "runs/2") == f"{base}/1"
+    assert push.served(base) == "runs/2"
 
 
 def test_a_version_that_is_not_from_a_pipeline_is_not_compared(model, tmp_path):

@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 
 from ikelos import serving
@@ -6,15 +5,6 @@ from ikelos.pipelines import runner, trained
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.folder import Folder
 from ikelos.pipelines.tfx import steps
-from ikelos.pipelines.training import checkpoint
-
-
-def weights(run):
-    found = {}
-    for stage in sorted(path.name for path in run.stages.iterdir()):
-        with np.load(checkpoint.newest(run.checkpoints(stage))) as file:
-            found |= {f"{stage}/{name}": file[name].tobytes() for name in file.files if name != "about"}
-    return found
 
 
 @pytest.mark.parametrize(
@@ -24,7 +14,7 @@ def weights(run):
         *(pytest.param(f"image_generation_{name}", marks=pytest.mark.slow) for name in ("vae", "gan")),
     ],
 )
-def test_weights_are_those_of_a_run(shrunk, through, tmp_path, name):
+def test_weights_are_those_of_a_run(shrunk, through, weights, tmp_path, name):
     recipe = shrunk(name, "training.deterministic=true")
     runner.run(recipe, tmp_path / "run")
     run = Folder(through(recipe)["run"])
@@ -52,9 +42,9 @@ def test_a_model_must_reach_the_limit(points, through):
     assert (folders["evaluation"] / "report" / "report.html").is_file()
 
 
-def test_a_model_must_beat_the_served_one_on_the_same_data(points, through, tmp_path, monkeypatch):
-    folders, served = through(points()), tmp_path / "served"
-    steps.deliver(Folder(folders["run"]), served)
+def test_a_model_must_beat_the_served_one_on_the_same_data(points, through, monkeypatch):
+    folders = through(points())
+    served = folders["run"]
     against = verdict(points(), folders, served).against
     assert [reason.partition(" on the same data")[0] for reason in against] == [
         "`accuracy` must be better than that of the last blessed model"
@@ -65,12 +55,11 @@ def test_a_model_must_beat_the_served_one_on_the_same_data(points, through, tmp_
 
 
 def test_the_served_model_is_measured_with_its_own_vocabulary(tiny, through, tmp_path):
-    recipe, served = tiny("training.steps=6", "pipeline.blessing.worst=null"), tmp_path / "served"
+    recipe = tiny("training.steps=6", "pipeline.blessing.worst=null")
     earlier = through(recipe, "earlier")
-    steps.deliver(Folder(earlier["run"]), served)
     expected = verdict(recipe, earlier).figures["model"]["nats_per_character"]
     (tmp_path / "data" / "train.txt").write_text("0123456789 " * 100)
-    (against,) = verdict(recipe, through(recipe), served).against
+    (against,) = verdict(recipe, through(recipe), earlier["run"]).against
     assert f"on the same data, {expected:.3f}. Received:" in against
 
 

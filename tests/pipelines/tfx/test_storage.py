@@ -20,8 +20,11 @@ def test_what_was_published_is_fetched(uri):
 
 
 def test_half_an_artifact_is_refused(uri):
-    with pytest.raises(ZeroDivisionError), storage.published(uri) as folder:
+    def die(folder):
         (folder / "file").touch()
         raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), storage.published(uri) as folder:
+        die(folder)
     with pytest.raises(UserError, match="must be a complete artifact"), storage.fetched(uri):
         pass

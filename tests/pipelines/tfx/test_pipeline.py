@@ -1,0 +1,177 @@
+"""Whole pipelines of tiny recipes in TFX, on this machine."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ikelos import serving
+from ikelos.pipelines import recipe as recipes
+from ikelos.pipelines import runner
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.folder import Folder
+from ikelos.pipelines.recipe import loading
+from ikelos.serving.check import stock_check
+
+pytestmark = pytest.mark.tfx
+
+BLESSED = "pipeline.blessing={worst: null, better_than_last: true}"
+
+
+class Pipeline:
+    """A pipeline in a folder, run again and again with changed recipes."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def compiled(self, recipe):
+        from ikelos.pipelines.tfx import build, compiled
+
+        metadata = self.folder / "metadata" / "metadata.sqlite"
+        place = build.Place(str(self.folder / "artifacts"), str(self.folder / "served"), metadata)
+        return compiled.compile_pipeline(build.pipeline(recipe, place))
+
+    def run(self, recipe, first=None):
+        from ikelos.pipelines.tfx import local
+
+        return local.run(self.compiled(recipe), first)
+
+    def versions(self):
+        return sorted(path.name for path in (self.folder / "served").glob("*") if path.name.isdecimal())
+
+    def artifact(self, node, kind):
+        """The newest artifact of a node."""
+        return max((self.folder / "artifacts" / node / kind).iterdir(), key=lambda path: int(path.name))
+
+
+@pytest.fixture
+def pipeline(tmp_path):
+    return Pipeline(tmp_path / "pipeline")
+
+
+@pytest.fixture
+def again(tmp_path):
+    """Loads the recipe that `shrunk` made with other overrides; the files of its data keep their times."""
+    return lambda *overrides: recipes.load(tmp_path / "tiny.yaml", overrides)
+
+
+def outcomes_before(found, node):
+    names = list(found)
+    return {found[name] for name in names[: names.index(node)]}
+
+
+@pytest.mark.parametrize("name", ["language_modeling", "image_generation_vae", "image_generation_gan"])
+def test_a_second_run_is_all_cache(shrunk, pipeline, name):
+    recipe = shrunk(name, BLESSED)
+    assert set(pipeline.run(recipe).values()) == {"done"}
+    assert pipeline.versions() == ["1"]
+    assert stock_check(pipeline.folder / "served" / "1")
+    assert set(pipeline.run(recipe).values()) == {"cached"}
+    assert pipeline.versions() == ["1"]
+
+
+def test_weights_are_those_of_a_run(tiny, pipeline, weights, tmp_path):
+    recipe = tiny(BLESSED, "training.deterministic=true")
+    runner.run(recipe, tmp_path / "run")
+    pipeline.run(recipe)
+    run = Folder(pipeline.artifact("Trainer", "model_run"))
+    assert weights(run) == weights(Folder(tmp_path / "run"))
+
+
+def test_a_model_beyond_its_limit_is_not_pushed(tiny, again, pipeline, capsys):
+    pipeline.run(tiny("pipeline.blessing={worst: 0.01, better_than_last: true}"))
+    assert (
+        "Not blessed: `nats_per_character` must be at most 0.010 (pipeline.blessing.worst)" in capsys.readouterr().out
+    )
+    assert pipeline.versions() == []
+    found = pipeline.run(again(BLESSED))
+    assert outcomes_before(found, "Evaluator") == {"cached"}
+    assert found["Evaluator"] == found["Pusher"] == "done"
+    assert pipeline.versions() == ["1"]
+
+
+def test_a_model_no_better_than_the_served_one_is_not_pushed(tiny, again, pipeline, capsys):
+    pipeline.run(tiny(BLESSED))
+    found = pipeline.run(again(BLESSED, "training.optimizers.model.learning_rate=0.3"))
+    assert outcomes_before(found, "Trainer") == {"cached"}
+    assert "must be better than that of the last blessed model on the same data" in capsys.readouterr().out
+    assert pipeline.versions() == ["1"]
+
+
+def test_new_data_are_read_again(tiny, pipeline, tmp_path):
+    recipe = tiny(BLESSED)
+    pipeline.run(recipe)
+    path = tmp_path / "data" / "train.txt"
+    path.write_text(path.read_text() + "a new line.")
+    found = pipeline.run(recipe)
+    assert found["ExampleGen"] == found["Trainer"] == "done"
+    assert found["SchemaImporter"] == "cached"
+
+
+def test_a_broken_feature_stops_the_run_and_is_named(shrunk, pipeline, tmp_path):
+    schema = tmp_path / "schema.pbtxt"
+    recipe = shrunk("image_generation_vae", BLESSED, f"pipeline.examples_schema={schema}")
+    packaged = (loading.RECIPES / "schemas" / "image_generation_vae.pbtxt").read_text()
+    schema.write_text(packaged + 'feature { name: "weight" type: FLOAT presence { min_fraction: 1 } }')
+    with pytest.raises(UserError, match="train: feature `weight`: ") as raised:
+        pipeline.run(recipe)
+    assert "validation: feature `weight`: " in str(raised.value)
+    assert not (pipeline.folder / "artifacts" / "Preparation").exists()
+
+
+def test_drifted_labels_stop_the_run(shrunk, pipeline, tmp_path):
+    drift = "pipeline.drift=[{feature: label, distance: 0.05}]"
+    recipe = shrunk("image_generation_vae", BLESSED, drift)
+    pipeline.run(recipe)
+    for path in (tmp_path / "data" / "train" / "standing").glob("*[1-9].png"):
+        path.unlink()
+    with pytest.raises(UserError, match=r"train: feature `label`: .*Jensen-Shannon"):
+        pipeline.run(recipe)
+
+
+def test_from_a_node_on_everything_is_run_again(tiny, pipeline):
+    recipe = tiny(BLESSED)
+    pipeline.run(recipe)
+    found = pipeline.run(recipe, "Evaluator")
+    assert outcomes_before(found, "Evaluator") == {"skipped"}
+    assert found["Evaluator"] == found["Pusher"] == "done"
+    with pytest.raises(UserError, match=r"`--from` must be one of ExampleGen, .* Received: --from Nothing"):
+        pipeline.run(recipe, "Nothing")
+
+
+def test_a_killed_trainer_continues(tiny, pipeline, tmp_path):
+    from ikelos.pipelines.tfx import compiled, node
+
+    recipe = tiny(BLESSED, "training.steps=400", "training.steps_per_epoch=400", "training.checkpoint_every=5")
+    made = pipeline.compiled(recipe)
+    compiled.write(tmp_path / "pipeline.json", made)
+    names = list(compiled.nodes(made))
+    for name in names[: names.index("Trainer")]:
+        node.run(made, name, "a run")
+    command = [sys.executable, "-c", "import sys; from ikelos.pipelines.cli import main; sys.exit(main())", "node"]
+    process = subprocess.Popen([*command, str(tmp_path / "pipeline.json"), "Trainer", "--run-id", "a run"])
+    stages = tmp_path / "cache" / "pipelines"
+    while not (found := list(stages.glob("*/stages/*/checkpoints/step-*[05].npz"))):
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert "400" not in found[0].name
+    assert node.run(made, "Trainer", "a run") == "done"
+    assert node.run(made, "Trainer", "a run") == "done"
+    runs = list((pipeline.folder / "artifacts" / "Trainer" / "model_run").iterdir())
+    assert len(runs) == 1
+    assert serving.newest(runs[0] / "export")
+
+
+def test_a_node_without_its_inputs_fails(tiny, pipeline):
+    from ikelos.pipelines.tfx import node
+
+    made = pipeline.compiled(tiny(BLESSED))
+    with pytest.raises(node.NodeError, match="Trainer has no inputs in this run"):
+        node.run(made, "Trainer", "a run")
+    with pytest.raises(UserError, match=r"NODE must be one of ExampleGen, .* Received: Nothing"):
+        node.run(made, "Nothing", "a run")

@@ -5,19 +5,24 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 EXTRAS := probability,pipelines,serving,dev
 DIST := dist
+comma := ,
 # What decides whether the installation is still good: the package's metadata and whatever is compiled.
 BUILD_FILES := pyproject.toml constraints.txt CMakeLists.txt $(shell find kernels/csrc -type f 2>/dev/null)
 
-.PHONY: run test test-slow docs sanitize lint format lock wheel test-wheel clean
+.PHONY: run test test-slow test-tfx docs sanitize lint format lock wheel test-wheel clean
 
 run: $(STAMP)
 	$(BIN)/ikelos run language_modeling
 
 test: $(STAMP)
-	$(BIN)/pytest -m "not slow" --numprocesses=2 --dist=loadfile
+	$(BIN)/pytest -m "not slow and not tfx" --numprocesses=2 --dist=loadfile
 
 test-slow: $(STAMP)
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m "slow and not tfx"
+
+# In an environment of its own: TFX wants other versions of some packages, and a newer system than the rest.
+test-tfx:
+	tests/pipelines/tfx/environment.sh pytest -m "tfx and not slow" tests/pipelines/tfx
 
 # In an environment of its own: the builder wants other versions of what the data set of the plays brings.
 docs: $(STAMP)
@@ -90,8 +95,10 @@ $(STAMP): $(BUILD_FILES)
 
 # Every version of every package, for all supported Pythons at once.
 lock: $(STAMP)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 $(patsubst %,--extra %,$(subst $(comma), ,$(EXTRAS))) \
+	  --no-header --no-annotate --output-file constraints.txt pyproject.toml build-requirements.in
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header --no-annotate \
-	  --output-file constraints.txt pyproject.toml build-requirements.in
+	  --output-file tfx_configs/constraints.txt pyproject.toml build-requirements.in
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
 	  --output-file docs/.build/requirements.txt docs/.build/requirements.in
 

@@ -1,5 +1,7 @@
 """`ikelos pipeline` and `ikelos node`."""
 
+import shlex
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +11,8 @@ import typer
 from ikelos.pipelines.cli import folders
 from ikelos.pipelines.cli.arguments import Overrides, Recipe, path
 from ikelos.pipelines.cli.quiet import load_pipelines
-from ikelos.pipelines.console import console, shown
+from ikelos.pipelines.console import columns, console, shown
+from ikelos.pipelines.errors import UserError
 
 EXAMPLE = (
     "Example: [bold]ikelos pipeline language_modeling --on local --set training.steps=20[/bold]"
@@ -23,51 +26,113 @@ class Scheduler(StrEnum):
     """Where a pipeline runs."""
 
     LOCAL = "local"
+    AIRFLOW = "airflow"
+    KUBEFLOW = "kubeflow"
+
+
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Run nodes again even if their inputs have not changed.")]
 
 
 def pipeline(
     recipe: Recipe,
-    on: Annotated[Scheduler, typer.Option("--on", help="Where it runs.")],
+    on: Annotated[Scheduler, typer.Option("--on", help="Run it here, or write it for a scheduler.")],
     overrides: Overrides = None,
     workdir: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Folder of the pipeline: its artifacts and its metadata.",
+            help="Folder of the pipeline: its file, artifacts and metadata.",
             show_default="runs/pipelines/<name of the recipe>",
             parser=path,
         ),
     ] = None,
-    push_to: Annotated[
-        Path | None,
+    artifacts: Annotated[
+        str | None,
         typer.Option(
-            metavar="FOLDER",
+            metavar="FOLDER|URL",
+            help="Where the artifacts go; for Kubeflow an object store, such as gs://bucket/folder.",
+            show_default="WORKDIR/artifacts",
+        ),
+    ] = None,
+    push_to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|URL",
             help="Base path from which TensorFlow Serving loads models.",
             show_default="WORKDIR/served",
-            parser=path,
         ),
     ] = None,
     first: Annotated[
         str | None,
-        typer.Option("--from", metavar="NODE", help="Begin with this node; earlier ones are those of the last run."),
+        typer.Option(
+            "--from", metavar="NODE", help="With --on local: begin with this node, after those of the last run."
+        ),
+    ] = None,
+    no_cache: NoCache = False,
+    image: Annotated[
+        str | None, typer.Option(help="With --on kubeflow: the container image with Ikelos and TFX.")
     ] = None,
 ) -> None:
-    """Run a recipe as a TFX pipeline."""
+    """Run a recipe as a TFX pipeline, or write it for a scheduler."""
     from ikelos.pipelines import recipe as recipes
 
     loaded = recipes.load(recipe, overrides or [])
     folder = (workdir or Path("runs") / "pipelines" / loaded.name).absolute()
-    destination = (push_to or folder / "served").absolute()
-    for place in (folder, destination):
-        folders.check_writable(place)
-    build, compiled, local = load_pipelines("build", "compiled", "local")
-    place = build.Place(str(folder / "artifacts"), str(destination), folder / "metadata" / "metadata.sqlite")
-    made = compiled.compile_pipeline(build.pipeline(loaded, place))
-    compiled.write(folder / "pipeline.json", made)
+    _check_options(on, first, no_cache, image, artifacts, push_to)
+    root, destination = _place(artifacts, folder / "artifacts"), _place(push_to, folder / "served")
+    for place in (folder, root, destination):
+        if isinstance(place, Path):
+            folders.check_writable(place)
+    build, compiled = load_pipelines("build", "compiled")
+    metadata = None if on is Scheduler.KUBEFLOW else folder / "metadata" / "metadata.sqlite"
+    made = build.pipeline(loaded, build.Place(str(root), str(destination), metadata))
     out = console()
     out.print(f"[bold]{shown(loaded.name)}[/bold] in {shown(folder)}\n", soft_wrap=True)
-    local.run(made, first)
-    out.print(f"\nArtifacts in {shown(folder / 'artifacts')}; models to serve in {shown(destination)}", soft_wrap=True)
+    file = folder / "pipeline.json"
+    if on is Scheduler.KUBEFLOW:
+        kubeflow, steps = load_pipelines("kubeflow", "steps")
+        file = folder / "pipeline.yaml"
+        kubeflow.write(made, loaded.config.pipeline, image, steps.state(loaded), file)
+        out.print(columns({"Specification": file, "Artifacts": root, "Models to serve": destination}))
+        return
+    representation = compiled.compile_pipeline(made)
+    compiled.write(file, representation)
+    if on is Scheduler.AIRFLOW:
+        (airflow,) = load_pipelines("airflow")
+        dag = folder / f"{loaded.name}_dag.py"
+        command = Path(sys.executable).with_name("ikelos")
+        nodes = compiled.nodes(representation)
+        dag.write_text(airflow.dag(loaded, nodes, file, command, Path.cwd()), encoding="utf-8")
+        out.print(columns({"DAG": dag, "Artifacts": root, "Models to serve": destination}))
+        out.print(f"\n[bold]Install it[/bold]\ncp {shlex.quote(str(dag))} $AIRFLOW_HOME/dags/", soft_wrap=True)
+        return
+    (local,) = load_pipelines("local")
+    local.run(representation, first, not no_cache)
+    out.print(columns({"Artifacts": root, "Models to serve": destination}))
+
+
+def _check_options(
+    on: Scheduler, first: str | None, no_cache: bool, image: str | None, artifacts: str | None, push_to: str | None
+) -> None:
+    """Checks the options that only some schedulers take."""
+    if on is not Scheduler.LOCAL and (first is not None or no_cache):
+        raise UserError(f"`--from` and `--no-cache` must come with --on local. Received: --on {on}")
+    if (on is Scheduler.KUBEFLOW) != (image is not None):
+        raise UserError(f"`--image` must come with --on kubeflow, and only there. Received: --on {on}")
+    if on is Scheduler.KUBEFLOW:
+        for name, place in (("--artifacts", artifacts), ("--push-to", push_to)):
+            if place is None or "://" not in place:
+                raise UserError(
+                    f"`{name}` must be a URL with --on kubeflow, such as gs://bucket/folder. Received: {place}"
+                )
+    elif artifacts is not None and "://" in artifacts:
+        raise UserError(f"`--artifacts` must be a folder with --on {on}. Received: {artifacts}")
+
+
+def _place(given: str | None, default: Path) -> Path | str:
+    if given is None:
+        return default
+    return given if "://" in given else Path(given).expanduser().absolute()
 
 
 def node(
@@ -76,8 +141,9 @@ def node(
     ],
     node_id: Annotated[str, typer.Argument(metavar="NODE", help="Name of the node.")],
     run_id: Annotated[str, typer.Option(metavar="TEXT", help="Name of the run, the same for all its nodes.")],
+    no_cache: NoCache = False,
 ) -> None:
     """Run one node of a pipeline, as schedulers do."""
     compiled, runner = load_pipelines("compiled", "node")
-    outcome = runner.run(compiled.read(compiled_pipeline), node_id, run_id)
+    outcome = runner.run(compiled.read(compiled_pipeline), node_id, run_id, not no_cache)
     console().print(f"{shown(node_id)}: {outcome}", soft_wrap=True)

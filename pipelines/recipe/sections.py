@@ -221,6 +221,7 @@ class Pipeline(Section):
         schedule: When Airflow starts runs: a cron expression such as `0 3 * * 1`, or null to start them by hand.
         retries: How often a failed node is started again.
         timeout_minutes: Minutes after which a node is ended.
+        pool: Airflow's pool that limits how many tasks of all pipelines run at once; null takes the default pool.
         beam: Flags of Apache Beam, such as `[--runner=FlinkRunner, --parallelism=4]`; with none, data is analysed in
             this process.
         memory_gib: Memory of each node's container on Kubeflow, in GiB.
@@ -233,6 +234,7 @@ class Pipeline(Section):
     schedule: str | None
     retries: NonNegative
     timeout_minutes: Positive
+    pool: str | None
     beam: tuple[str, ...]
     memory_gib: PositiveFloat
     cpus: PositiveFloat

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.resources
 import json
+import re
 from pathlib import Path
 
 from tfx import v1 as tfx
@@ -109,10 +110,15 @@ def pipeline(recipe: Recipe, place: Place, use_cache: bool = True) -> tfx.dsl.Pi
         place.metadata.parent.mkdir(parents=True, exist_ok=True)
         connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(place.metadata))
     return tfx.dsl.Pipeline(
-        pipeline_name=recipe.name,
+        pipeline_name=_name(recipe),
         pipeline_root=place.root,
         components=nodes,
         enable_cache=use_cache,
         metadata_connection_config=connection,
         beam_pipeline_args=list(settings.beam),
     )
+
+
+def _name(recipe: Recipe) -> str:
+    """Returns the recipe's name as Kubeflow allows it."""
+    return re.sub(r"[^a-z0-9]+", "-", recipe.name.lower()).strip("-")[:128] or "pipeline"

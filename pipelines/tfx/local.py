@@ -14,12 +14,13 @@ from ikelos.pipelines.tfx import compiled, node
 _COLOURS = {"done": "green", "cached": "cyan", "skipped": "dim"}
 
 
-def run(pipeline: pipeline_pb2.Pipeline, first: str | None = None) -> dict[str, node.Outcome]:
+def run(pipeline: pipeline_pb2.Pipeline, first: str | None = None, use_cache: bool = True) -> dict[str, node.Outcome]:
     """Runs all nodes of a pipeline.
 
     Args:
         pipeline: The compiled pipeline, left unchanged.
         first: Node to begin with; the outputs of those before it are taken from the last run. None runs all.
+        use_cache: Whether nodes whose inputs have not changed are left out.
 
     Returns:
         What became of each node.
@@ -34,8 +35,6 @@ def run(pipeline: pipeline_pb2.Pipeline, first: str | None = None) -> dict[str, 
         if first not in names:
             raise UserError(f"`--from` must be one of {', '.join(names)}. Received: --from {first}")
         partial_run_utils.mark_pipeline(chosen, from_nodes=[first])
-        for one in chosen.nodes:
-            one.pipeline_node.execution_options.caching_options.enable_cache = False
     run_id = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S.%f")
     out, outcomes = console(), {}
     for line in picture(names):
@@ -43,7 +42,7 @@ def run(pipeline: pipeline_pb2.Pipeline, first: str | None = None) -> dict[str, 
     for number, name in enumerate(names, 1):
         start = time.monotonic()
         out.print(f"[bold]{name}[/bold] ({number} of {len(names)})", soft_wrap=True, highlight=False)
-        outcomes[name] = node.run(chosen, name, run_id)
+        outcomes[name] = node.run(chosen, name, run_id, use_cache and first is None)
         colour, seconds = _COLOURS[outcomes[name]], time.monotonic() - start
         out.print(f"  [{colour}]{outcomes[name]}[/{colour}] after {seconds:.1f} s", soft_wrap=True, highlight=False)
     return outcomes

@@ -28,7 +28,7 @@ class NodeError(Exception):
     """A node that did not end well."""
 
 
-def run(pipeline: pipeline_pb2.Pipeline, node_id: str, run_id: str) -> Outcome:
+def run(pipeline: pipeline_pb2.Pipeline, node_id: str, run_id: str, use_cache: bool = True) -> Outcome:
     """Runs a node, unless it was done in this run before, or outputs of an earlier run are still valid.
 
     A node that was killed may be run again with the same `run_id`: its outputs are written once. Nodes that share a
@@ -38,6 +38,7 @@ def run(pipeline: pipeline_pb2.Pipeline, node_id: str, run_id: str) -> Outcome:
         pipeline: The compiled pipeline, left unchanged.
         node_id: Id of the node.
         run_id: Id of the run, the same for all of its nodes.
+        use_cache: Whether the outputs of earlier runs may be taken.
 
     Returns:
         `done`, `cached` if earlier outputs are taken, or `skipped` if the node is not part of a partial run.
@@ -51,6 +52,8 @@ def run(pipeline: pipeline_pb2.Pipeline, node_id: str, run_id: str) -> Outcome:
     node = _node(bound, node_id)
     if node.execution_options.HasField("skip"):
         return "skipped"
+    if not use_cache:
+        node.execution_options.caching_options.enable_cache = False
     values = {_RUN_ID: run_id}
     if STATE in node.parameters.parameters:
         values[STATE] = _state(node)

@@ -1,0 +1,111 @@
+"""Specifications for Kubeflow: validated by kfp, their container commands run as Kubeflow would run them."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from ikelos.pipelines import recipe as recipes
+from ikelos.serving.check import stock_check
+
+pytestmark = pytest.mark.tfx
+
+
+class Specification:
+    """A written specification, whose nodes are run one after the other with the inputs that Kubeflow would give."""
+
+    def __init__(self, path, root):
+        (self.spec,) = yaml.safe_load_all(path.read_text())
+        self.tasks = self.spec["root"]["dag"]["tasks"]
+        self._root, self._made = root, {}
+
+    def order(self):
+        """The names of the nodes, each behind those that it depends on."""
+        done = []
+        while len(done) < len(self.tasks):
+            done += [
+                name for name, task in self.tasks.items()
+                if name not in done and set(task.get("dependentTasks", ())) <= set(done)
+            ]  # fmt: skip
+        return done
+
+    def run(self, name, **parameters):
+        task, component = self.tasks[name], self.spec["components"][name]
+        given = task.get("inputs", {})
+        artifacts = {
+            key: self._made[one["taskOutputArtifact"]["producerTask"]][one["taskOutputArtifact"]["outputArtifactKey"]]
+            for key, one in given.get("artifacts", {}).items()
+        }
+        values = {
+            key: one["runtimeValue"]["constant"]
+            if "runtimeValue" in one
+            else parameters[one["componentInputParameter"]]
+            for key, one in given.get("parameters", {}).items()
+        }
+        folder = self._root / name
+        outputs = {
+            key: {"artifacts": [{"name": f"{name}-{key}", "type": one["artifactType"], "uri": str(folder / key)}]}
+            for key, one in component["outputDefinitions"]["artifacts"].items()
+        }
+        for one in outputs.values():
+            pathlib.Path(one["artifacts"][0]["uri"]).mkdir(parents=True)
+        invocation = {
+            "inputs": {"artifacts": artifacts, "parameterValues": values},
+            "outputs": {"artifacts": outputs, "outputFile": str(folder / "executor_output.json")},
+        }
+        container = self.spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
+        arguments = [json.dumps(invocation) if text == "{{$}}" else text for text in container["args"]]
+        command = [sys.executable, *container["command"][1:], *arguments]
+        found = subprocess.run(command, capture_output=True, text=True)
+        assert found.returncode == 0, found.stderr[-4000:]
+        # Kubeflow hands on what the node noted of its artifacts.
+        written = json.loads((folder / "executor_output.json").read_text())["artifacts"]
+        self._made[name] = {
+            key: {"artifacts": [outputs[key]["artifacts"][0] | one["artifacts"][0]]} for key, one in written.items()
+        }
+        return found.stdout
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes the specification of a recipe for a root and a place to serve from."""
+
+    def make(recipe, root, served):
+        from ikelos.pipelines.tfx import build, kubeflow, steps
+
+        path = tmp_path / "pipeline.yaml"
+        made = build.pipeline(recipe, build.Place(str(root), str(served), None))
+        kubeflow.write(made, recipe.config.pipeline, "ikelos:2.21", steps.state(recipe), path)
+        return path
+
+    return make
+
+
+def test_its_containers_lead_from_data_to_a_pushed_model(tiny, write, tmp_path):
+    recipe = tiny("pipeline.blessing={worst: null, better_than_last: true}")
+    made = Specification(write(recipe, tmp_path / "root", tmp_path / "served"), tmp_path / "root")
+    for name in made.order():
+        said = made.run(name, state="")
+    assert f"Pushed: {tmp_path}/served/1" in said
+    assert stock_check(tmp_path / "served" / "1")
+
+
+@pytest.mark.parametrize("name", sorted(recipes.names()))
+def test_every_recipe_is_written_for_kubeflow_and_airflow(shrunk, write, tmp_path, name):
+    import kfp.components
+
+    from ikelos.pipelines.tfx import airflow, build, compiled
+
+    recipe = shrunk(name)
+    found = kfp.components.load_component_from_file(str(write(recipe, "gs://bucket/root", "gs://bucket/served")))
+    executors = found.pipeline_spec.deployment_spec["executors"]
+    assert {one["container"]["image"] for one in executors.values()} == {"ikelos:2.21"}
+    assert {one["container"]["resources"]["memoryLimit"] for one in executors.values()} == {8.0}
+    place = build.Place(str(tmp_path / "root"), str(tmp_path / "served"), tmp_path / "metadata" / "metadata.sqlite")
+    nodes = compiled.nodes(compiled.compile_pipeline(build.pipeline(recipe, place)))
+    text = airflow.dag(recipe, nodes, tmp_path / "pipeline.json", tmp_path / "ikelos", tmp_path)
+    assert compile(text, "dag.py", "exec")
+    assert set(nodes) == {label.removesuffix("_executor") for label in executors}

@@ -100,6 +100,8 @@ lock: $(STAMP)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header --no-annotate \
 	  --output-file tfx_configs/constraints.txt pyproject.toml build-requirements.in
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
+	  --output-file tests/pipelines/tfx/airflow.txt tests/pipelines/tfx/airflow.in
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
 	  --output-file docs/.build/requirements.txt docs/.build/requirements.in
 
 clean:

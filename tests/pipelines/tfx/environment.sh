@@ -1,35 +1,39 @@
 #!/usr/bin/env bash
 # Runs a command in an environment with TFX: environment.sh pytest -m tfx
 #
+# Airflow, which cannot be installed together with TFX, is beside it, in $IKELOS_TEST_AIRFLOW.
 # TFX needs glibc 2.39. Where the system has it, the environment is .venv-tfx. Elsewhere it is in a Debian 13 root in
 # $IKELOS_TFX_ROOT (default ~/.cache/ikelos-tfx), which debootstrap makes; this needs root. Both are kept for later runs.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 REPOSITORY=$PWD
 CONSTRAINTS=tfx_configs/constraints.txt
+AIRFLOW=tests/pipelines/tfx/airflow.txt
 
 newest_of() { printf '%s\n' "$@" | sort -V | tail -1; }
 
 install_here() { # the folder of the environment
   local venv=$1 stamp
-  stamp=$(cat pyproject.toml $CONSTRAINTS $(find kernels/csrc CMakeLists.txt -type f | sort) | sha256sum)
+  stamp=$(cat pyproject.toml $CONSTRAINTS $AIRFLOW $(find kernels/csrc CMakeLists.txt -type f | sort) | sha256sum)
   if [ "$(cat "$venv/installed" 2>/dev/null)" != "$stamp" ]; then
     echo "Installing TFX and Ikelos into $venv: some 3 minutes"
-    rm -rf "$venv"
+    rm -rf "$venv" "$venv-airflow"
     python3 -m venv "$venv"
+    python3 -m venv "$venv-airflow"
     "$venv/bin/pip" install --quiet --constraint $CONSTRAINTS uv
     export PATH="$venv/bin:$PATH" UV_LINK_MODE=copy
     uv pip install --quiet --python "$venv/bin/python" --constraint $CONSTRAINTS \
       'tensorflow==2.21.*' scikit-build-core cmake ninja
     uv pip install --quiet --python "$venv/bin/python" --constraint $CONSTRAINTS --no-build-isolation \
       --config-settings build-dir=build/tfx --editable '.[probability,pipelines,serving,tfx,dev]'
+    uv pip install --quiet --compile-bytecode --python "$venv-airflow/bin/python" --requirements $AIRFLOW
     printf '%s\n' "$stamp" > "$venv/installed"
   fi
 }
 
 if [ "${1:-}" = --here ]; then
   install_here "$2"
-  PATH="$2/bin:$PATH" exec "${@:3}"
+  IKELOS_TEST_AIRFLOW="$2-airflow" PATH="$2/bin:$PATH" exec "${@:3}"
 fi
 
 GLIBC=$(getconf GNU_LIBC_VERSION | grep -oE '[0-9.]+$')

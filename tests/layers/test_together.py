@@ -237,7 +237,7 @@ def test_two_trainers_of_our_layers(tmp_path):
         layers.Bernoulli(10),
     )
     gan = layers.AdversarialModel(network(Z, 10), network(10, 1), penalties={"r1": 0.1}, seed=1)
-    vae.compile("adam")
+    vae.compile("adam", run_eagerly=True)
     gan.compile(generator_optimizer="adam", discriminator_optimizer="adam", run_eagerly=True)
     data = (np.random.default_rng(0).uniform(size=[32, 10]) > 0.5).astype("float32")
     for name, model in {"vae": vae, "gan": gan}.items():

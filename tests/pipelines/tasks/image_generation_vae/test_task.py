@@ -117,7 +117,8 @@ def test_images_without_classes(built):
     assert "label" not in served(task, preprocessing, model)["sample"].inputs
 
 
-@pytest.mark.parametrize("conditional", [False, True])
+# All that the plain model does, the other one does too, and takes labels.
+@pytest.mark.parametrize("conditional", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_rows_depend_on_nothing_but_themselves(built, row_by_row, conditional):
     task, preprocessing, splits, model = built(f"model.conditional={str(conditional).lower()}")
     signatures = served(task, preprocessing, model)

@@ -197,9 +197,9 @@ def _model(layer, arguments):
 
 
 def _export(model, layer, arguments, path):
-    """Exports like `model.export(path)`, which traces the model five times where once is enough.
+    """Exports like `model.export(path)`, but traces the model twice instead of four times.
 
-    It is traced again for an `input_signature`, and for each tracked model.
+    Keras would trace it again for an `input_signature` and for a tracked model.
     """
     specs = {name: tf.TensorSpec([None, *x.shape[1:]], x.dtype, name) for name, x in arguments.items()}
     serve = tf.function(model.__call__, autograph=False)

@@ -246,7 +246,7 @@ def report(task: AnyTask, finished: Finished[Any], folder: Path) -> dict[str, Pa
 
 def export(task: AnyTask, preprocessing: Preprocessing, models: Models, base: Path, provenance: dict[str, Any]) -> Path:
     """Writes the next version of the served model, checks it and returns its folder. Reads no data."""
-    # AutoGraph would take longer to convert the functions of the tasks, which do without it, than TensorFlow to trace them.
+    # The functions of the tasks do without AutoGraph, which would take seconds to convert them.
     signatures = [
         dataclasses.replace(signature, function=tf.autograph.experimental.do_not_convert(signature.function))
         for signature in task.signatures(preprocessing, models)

@@ -181,7 +181,7 @@ def test_exports(cases, tmp_path):
     for layer in model.layers:
         archive.track(layer)
     symbols = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype, x.name), model.input)
-    # `model.export` would trace the model five times: for its signature, and because a model is tracked.
+    # `model.export` would trace the model four times, for an `input_signature` and for a tracked model too.
     serve = tf.function(model.__call__, autograph=False)
     serve.get_concrete_function(symbols)
     archive.add_endpoint("serve", serve)

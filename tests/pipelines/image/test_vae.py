@@ -13,7 +13,7 @@ def test_learns(bars, settings, prior, num_samples):
     keras.utils.set_random_seed(0)
     model = vae.build(settings(prior, num_samples=num_samples), SHAPE, 0)
     vae.initialize(model, bars.array("image"), seed=0)
-    model.compile(keras.optimizers.Adam(0.01))
+    model.compile(keras.optimizers.Adam(0.01), jit_compile=False)
     pixels = binary.fixed_pixels(bars).astype("float32")
     before = model.evaluate(pixels, verbose=0, return_dict=True)["loss"]
     model.fit(pixels, epochs=10, batch_size=10, verbose=0)

@@ -25,6 +25,14 @@ from ikelos.pipelines.training.stage import keras_batches
 TIMES = {"seconds", "units_per_second"}
 
 
+@pytest.fixture
+def _eager():
+    """Without graphs: a model is trained for a few steps only, and tracing it takes a second or two."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 def history(folder):
     """The history without its times, which alone may differ between runs."""
     return [{k: v for k, v in r.items() if k not in TIMES} for r in read(folder / "history.jsonl")]
@@ -175,6 +183,7 @@ def cosine(step, steps):
     return 0.03 * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * (step - 4) / (steps - 4))))
 
 
+@pytest.mark.usefixtures("_eager")
 def test_more_steps_go_on_with_the_schedule_of_all_of_them(tiny, tmp_path, monkeypatch, capsys):
     tiny.fit(tiny.stage(), tiny.training(), tmp_path)
     before = history(tmp_path)
@@ -206,6 +215,7 @@ def test_more_steps_go_on_with_the_schedule_of_all_of_them(tiny, tmp_path, monke
         tiny.fit(tiny.stage(), tiny.training(steps=29), tmp_path)
 
 
+@pytest.mark.usefixtures("_eager")
 def test_data_that_ends_early_is_an_error(tiny, tmp_path):
     short = tiny.stage(train=lambda start, shard: tf.data.Dataset.range(start, 4).map(tiny.batch))
     message = r"data of stage 'tiny' ended at step 4 of 20"
@@ -303,6 +313,7 @@ def test_nan_in_a_layer_names_the_layer(tiny, tmp_path):
         tiny.fit(tiny.stage(build=build), tiny.training(), tmp_path)
 
 
+@pytest.mark.usefixtures("_eager")
 def test_a_signal_in_this_process_restores_the_handlers(tiny, tmp_path):
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
 
@@ -342,6 +353,7 @@ def test_a_profile_and_curves_are_written(tiny, tmp_path):
     assert [texts[0] for _, texts in tags["samples"]] == [b"(1, 6, 10)"] * 3
 
 
+@pytest.mark.usefixtures("_eager")
 def test_a_run_may_write_no_samples(tiny, tmp_path):
     tiny.fit(tiny.stage(samples=lambda model: []), tiny.training(steps=8), tmp_path)
     (epoch,) = history(tmp_path)
@@ -351,6 +363,7 @@ def test_a_run_may_write_no_samples(tiny, tmp_path):
     assert "samples" not in tags
 
 
+@pytest.mark.usefixtures("_eager")
 def test_a_picture_is_kept_as_a_file_and_drawn_again_by_a_run_that_continues(tiny, tmp_path):
     def draw(model):
         return np.full([4, 6, 1], int(model.optimizer.iterations.numpy()), np.uint8)
@@ -422,6 +435,7 @@ def test_a_model_may_have_its_own_loss_metrics_and_randomness(tiny, tmp_path):
     assert epoch["validation_loss"] != other_records[0]["validation_loss"]
 
 
+@pytest.mark.usefixtures("_eager")
 def test_early_stopping_follows_the_metric_of_the_stage(tiny, tmp_path):
     def build():
         model = Guesser()
@@ -439,12 +453,14 @@ def test_early_stopping_follows_the_metric_of_the_stage(tiny, tmp_path):
     np.testing.assert_array_equal(model.head.kernel.numpy(), kernel)
 
 
+@pytest.mark.usefixtures("_eager")
 def test_a_metric_that_the_model_has_not_is_named(tiny, tmp_path):
     stage = tiny.stage(metric=Metric("accuracy", "share right", better="more"))
     with pytest.raises(ValueError, match=r"`metric` of stage 'tiny' must be one of loss. Received: metric='accuracy'"):
         tiny.fit(stage, tiny.training(), tmp_path)
 
 
+@pytest.mark.usefixtures("_eager")
 def test_trouble_that_lasts_stops_the_training_and_one_that_is_resumed_again(tiny, tmp_path):
     def train(patience, trouble=lambda record: f"the loss is {record['loss']:.0f}, too much"):
         parts = tiny.stage(trouble=trouble, trouble_patience=patience)
@@ -460,6 +476,7 @@ def test_trouble_that_lasts_stops_the_training_and_one_that_is_resumed_again(tin
         train(1, trouble=lambda record: "it is over" if record["step"] == 20 else None)
 
 
+@pytest.mark.usefixtures("_eager")
 @pytest.mark.parametrize("patience", [0, 6])
 def test_trouble_within_the_patience_is_borne(tiny, tmp_path, patience):
     parts = tiny.stage(trouble=lambda record: "all is lost", trouble_patience=patience)
@@ -467,6 +484,7 @@ def test_trouble_within_the_patience_is_borne(tiny, tmp_path, patience):
     assert history(tmp_path)[-1]["step"] == 20
 
 
+@pytest.mark.usefixtures("_eager")
 def test_validation_that_counts_nothing_is_an_error(tiny, tmp_path):
     empty = tf.data.Dataset.range(1).map(lambda step: tiny.batch(step) | {"sample_weight": tf.zeros([4, 6])})
     with pytest.raises(ValueError, match="`validation` of stage 'tiny' must have examples that count"):
@@ -514,6 +532,7 @@ def test_an_optimizer_that_rests_counts_its_updates_alone(tiny, tmp_path):
     assert (sums["generator"]["updates_before"], sums["discriminator"]["updates_before"]) == (5, 20)
 
 
+@pytest.mark.usefixtures("_eager")
 def test_the_terminal_speaks_of_the_stages_unit(tiny, tmp_path, monkeypatch):
     told, remove = [], console._display.remove
 

@@ -67,7 +67,7 @@ def test_a_run_leaves_a_served_model_a_report_and_figures(tiny, tmp_path, saved,
 
 def test_evaluation_is_the_bound_of_the_fixed_pixels(built):
     task, preprocessing, splits, model = built("evaluation.num_samples=400", "evaluation.samples_at_once=100")
-    model.compile("sgd")
+    model.compile("sgd", jit_compile=False)
     figures = task.evaluate(preprocessing, splits, {STAGE: model})
     pixels = binary.fixed_pixels(splits["test"]).astype("float32")
     nats = -model.log_likelihood(pixels, 400, seed=77).numpy()
@@ -112,12 +112,13 @@ def test_a_mixture_of_more_components_than_images_is_refused_before_training(pre
 
 def test_images_without_classes(built):
     task, preprocessing, splits, model = built("data.source.label_feature=null")
-    model.compile("sgd")
+    model.compile("sgd", jit_compile=False)
     assert task.evaluate(preprocessing, splits, {STAGE: model})["classes"] == {}
     assert "label" not in served(task, preprocessing, model)["sample"].inputs
 
 
-@pytest.mark.parametrize("conditional", [False, True])
+# All that the plain model does, the other one does too, and takes labels.
+@pytest.mark.parametrize("conditional", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_rows_depend_on_nothing_but_themselves(built, row_by_row, conditional):
     task, preprocessing, splits, model = built(f"model.conditional={str(conditional).lower()}")
     signatures = served(task, preprocessing, model)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from ikelos import serving
 from ikelos.pipelines.console import Progress
@@ -252,11 +251,7 @@ def report(task: AnyTask, finished: Finished[Any], folder: Path) -> dict[str, Pa
 
 def export(task: AnyTask, preprocessing: Preprocessing, models: Models, base: Path, provenance: dict[str, Any]) -> Path:
     """Writes the next version of the served model, checks it and returns its folder. Reads no data."""
-    # The functions of the tasks do without AutoGraph, which would take seconds to convert them.
-    signatures = [
-        dataclasses.replace(signature, function=tf.autograph.experimental.do_not_convert(signature.function))
-        for signature in task.signatures(preprocessing, models)
-    ]
+    signatures = task.signatures(preprocessing, models)
     with Progress("export", "steps", serving.export_steps(signatures)) as progress:
 
         def begin(step: str) -> None:

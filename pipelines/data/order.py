@@ -65,7 +65,6 @@ def by_step(batch, start_step, end_step):
     options.experimental_optimization.apply_default_optimizations = False
     steps = tf.data.Dataset.range(start_step, end_step).with_options(options)
     # In parallel, since a batch may have to wait for the disk.
-    batch = tf.autograph.experimental.do_not_convert(batch)
     return steps.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
 
 

@@ -61,7 +61,6 @@ def training(
     moving = any(augmentation.model_dump().values())
     shape = store.columns["image"].shape
 
-    @tf.autograph.experimental.do_not_convert
     def prepare(batch):
         # Drawn for the whole batch, so that an image gets the same random numbers for any number of shards.
         step, row = batch["draw"][0] // batch_size, batch["draw"] % batch_size
@@ -79,7 +78,6 @@ def in_order(store: Store, batch_size: int, num_classes: int) -> tf.data.Dataset
     """Returns a feed's batches of all images in a store with their `fixed` pixels."""
     ids = store.ids
 
-    @tf.autograph.experimental.do_not_convert
     def prepare(batch):
         def pixels(places, images):
             return fixed([ids[place] for place in places], images).astype(np.float32)

@@ -11,7 +11,7 @@ from ikelos.pipelines.image.headers import ALL_FORMATS, FORMATS, inspect
 
 __all__ = ["ALL_FORMATS", "FORMATS", "fit", "inspect", "read", "to_rgb"]
 
-# Weights of red, green and blue in grey, by ITU-R BT.601, in units of 1/65,536: exactly those of Pillow.
+# Weights of red, green and blue in grey, by ITU-R BT.601, in units of 1/65,536. They are Pillow's.
 _LUMA = (19595, 38470, 7471)
 
 

@@ -223,7 +223,12 @@ def _bmp(file, data):
     bits &= 0xFFFF
     taken = (header >= 40) & (compression == 0) & tf.reduce_any(bits == [8, 24, 32])
     kind = tf.strings.format("a BMP with {} bits a pixel and compression {}", [bits, compression])
-    return tf.constant(0, tf.int64), False, file, tf.where(taken, "", kind + ", not one with 8, 24 or 32 bits and none")
+    return (
+        tf.constant(0, tf.int64),
+        False,
+        file,
+        tf.where(taken, "", kind + ", not an uncompressed one with 8, 24 or 32"),
+    )
 
 
 def _webp(file, data, size):

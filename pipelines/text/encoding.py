@@ -65,8 +65,8 @@ class TextPreparation(Preparation[TextPreprocessing]):
     """Preparation of documents as tokens, by a vocabulary that is fitted on the training documents.
 
     The stores have the columns `tokens` (ragged; uint16 if the vocabulary is small enough; each document ends with the
-    end-of-text token) and `characters`, the number of characters of each document. Empty documents are left out: there
-    is nothing to learn from them, and a likelihood per character is undefined.
+    end-of-text token) and `characters`, the number of characters of each document. Empty documents are counted and left
+    out: there is nothing to learn from them, and a likelihood per character is undefined.
     """
 
     def __init__(self, source: config.TextSource, settings: config.Vocabulary, taken: Path | None = None):
@@ -130,6 +130,8 @@ class TextPreparation(Preparation[TextPreprocessing]):
         for item in self._items(split, number, byte):
             if item.fault:
                 writer.skip(item.name, *item.fault)
+            elif not item.piece:
+                writer.skip_empty()
             if item.piece:
                 characters += len(item.piece.text)
                 writer.extend("tokens", learned.vocabulary.tokens(item.piece.text))

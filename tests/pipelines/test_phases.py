@@ -112,11 +112,11 @@ def test_each_phase_needs_what_it_is_given_and_nothing_else(points, tmp_path, sh
         assert served.run("serving_default", {"point": [[0.0, 1.0]]})["scores"].shape == (1, 2)
 
     names = [line.partition(":")[0] for line in shown]
-    prepared = ["learning from train", "preparing train", "preparing validation", "preparing test", "data"]
+    prepared = ["fitting the preprocessing", "preparing train", "preparing validation", "preparing test", "data"]
     # What has changed is prepared anew before it is refused.
     assert names == [*prepared, "data", "judge", "maker", "evaluation", "report", *prepared, "export"]
     judge, export = (shown[names.index(name)] for name in ("judge", "export"))
-    assert re.fullmatch(r"judge: 2 of 2 steps, .*validation \d\.\d{4}.*, 0 s left", judge)
+    assert re.fullmatch(r"judge: 2 of 2 steps, .*validation \d\.\d{4}.*, finishing", judge)
     assert re.fullmatch(r"export: 3 of 4 steps, stock check, .* left", export)
 
 
@@ -146,7 +146,9 @@ def test_a_model_that_is_told_classes_begins_with_no_others(shrunk, tmp_path):
     phases.prepare(task, tmp_path / "before")
     phases.prepare(task, tmp_path / "same", tmp_path / "before")
     (tmp_path / "before" / "classes.json").write_text('["standing", "lying"]')
-    with pytest.raises(UserError, match=r"that the model was told, standing, lying\. Received: lying, standing$"):
+    with pytest.raises(
+        UserError, match=r"that the model was trained with, standing, lying\. Received: lying, standing$"
+    ):
         phases.prepare(task, tmp_path / "other", tmp_path / "before")
     assert not (tmp_path / "other").exists()
 

@@ -102,7 +102,7 @@ def test_a_finished_run_goes_on_to_more_steps(points, run):
     assert any((a != b).any() for a, b in zip(weights(), before, strict=True))
     report = json.loads((run / "report" / "report.json").read_text())
     training = next(section for section in report["sections"] if section["heading"] == "Training: maker")
-    assert training["prose"][1].startswith("At step 4 it was given 6 steps in place of 4: ")
+    assert training["prose"][1].startswith("At step 4 the total was raised from 4 to 6 steps. ")
     assert report["facts"]["training"]["maker"]["steps"] == 6
     with pytest.raises(UserError, match=r"`maker\.steps` must be at least 6, .*\. Received: maker\.steps=4"):
         runner.run(points(), run)
@@ -122,7 +122,7 @@ def test_a_run_begins_with_the_weights_of_another(points, finished, tmp_path):
     training = next(section for section in report["sections"] if section["heading"] == "Training: judge")
     sha256 = before.checkpoints["judge"]["sha256"][:16]
     assert training["prose"][1] == (
-        f"It began with the weights of the run {finished}, whose checkpoint's SHA-256 begins with {sha256}."
+        f"Training began with the weights of the run {finished}, whose checkpoint's SHA-256 begins with {sha256}."
     )
 
 

@@ -94,7 +94,7 @@ def test_a_large_column_stays_on_the_disk(tmp_path):
     count, size = 400, 1 << 19
     with (tmp_path / "x.bin").open("wb") as file:
         file.truncate(count * size)  # zeros, which take no place on the disk
-    store = Store(tmp_path, {"x": Column("uint8", (size,))}, count, [], {}, [])
+    store = Store(tmp_path, {"x": Column("uint8", (size,))}, count, [], {}, [], 0)
     before = own_bytes()
     for dataset in (batches(store, 4, seed=0, start_step=0), in_order(store, 4)):
         for batch in keras_batches(dataset.map(lambda batch: {"x": batch["x"]})).take(5):

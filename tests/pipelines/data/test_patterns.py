@@ -70,12 +70,20 @@ def test_patterns_mean_what_they_mean_in_a_shell(held, monkeypatch, pattern, fou
             "in/{{a,b}}.png",
             r"='in/{{a,b}}.png', without a match in {here}; braces are not expanded: write a list of patterns$",
         ),
-        ("in/*.tiff", r"with the suffixes \.png, \.jpg\. Received: in/c\.tiff; a pattern .* \*\*/\*\.png, leaves"),
+        ("in/*.tiff", r"must match only files with the suffixes \.png, \.jpg\. Received: in/c\.tiff$"),
+        (
+            "in/*",
+            r"in/c\.tiff; to leave other files out: --set 'data\.source\.files\.train=\[in/\*\.PNG, in/\*\.png\]'$",
+        ),
+        (
+            "in",
+            r"; to leave other files out: --set 'data\.source\.files\.train=\[in/\*\*/\*\.PNG, in/\*\*/\*\.png\]'$",
+        ),
         ("held/*.png", r"Received: held/validation\.png, which is in files\.train and files\.validation$"),
     ],
 )
 def test_refuses(held, pattern, message):
-    here = held("in/a.png", "in/c.tiff")
+    here = held("in/a.png", "in/b.PNG", "in/c.tiff")
     with pytest.raises(UserError, match=message.format(here=here)):
         training(pattern.format())
 

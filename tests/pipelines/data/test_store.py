@@ -93,7 +93,7 @@ def test_a_column_may_be_larger_than_all_memory(tmp_path):
             if error.errno in (errno.EFBIG, errno.ENOSPC, errno.EINVAL):
                 pytest.skip(f"the file system has no files of {size} bytes")
             raise
-    column = Store(tmp_path, {"x": Column("uint8")}, size, [], {}, []).array("x")
+    column = Store(tmp_path, {"x": Column("uint8")}, size, [], {}, [], 0).array("x")
     assert (column.shape, column[:5].tobytes(), column[-1]) == ((size,), b"first", 0)
 
 
@@ -165,6 +165,7 @@ def test_facts(store_of):
         "bytes": 15 + 3 + 4 * 8,
         "skipped": {},
         "faults": [],
+        "empty": 0,
         "sha256": store.sha256(),
     }
 

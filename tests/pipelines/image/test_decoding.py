@@ -139,7 +139,7 @@ def refused():
         "an animated GIF, which is not one image": saved(RGBA.convert("RGB"), "GIF", **more),
         "an animated WebP, which is not one image": saved(RGBA.convert("RGB"), "WEBP", **more),
         "a GIF whose image does not fill it": bytes(small),
-        "a BMP with 1 bits a pixel and compression 0, not one with 8, 24 or 32 bits and none": saved(
+        "a BMP with 1 bits a pixel and compression 0, not an uncompressed one with 8, 24 or 32": saved(
             RGBA.convert("1"), "BMP"
         ),
         f"a TIFF image, {other}": saved(RGBA, "TIFF"),

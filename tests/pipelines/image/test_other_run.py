@@ -59,7 +59,7 @@ def test_a_model_that_is_told_classes_is_asked_for_those_of_the_training_images(
             {"name": "other"},
             r"must have exported the signature 'sample'\. Received: evaluation\.other_run=/.*, with other$",
         ),
-        ({"label": True}, r"must be a run whose model is told no classes, as this data has none\. Received: "),
+        ({"label": True}, r"must be a run with an unconditional model, as this data has no classes\. Received: "),
     ],
 )
 def test_what_gives_no_samples_is_refused(export, tmp_path, arguments, message):

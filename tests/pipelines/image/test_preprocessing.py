@@ -103,7 +103,7 @@ def test_a_file_that_cannot_be_read_ends_the_preparation_and_is_no_fault(folder,
 
     with monkeypatch.context() as patch:
         patch.setattr(pathlib.Path, "read_bytes", read)
-        with pytest.raises(UserError, match=r"^train/dog/b.png can't be read: Input/output error$"):
+        with pytest.raises(UserError, match=r"^cannot read train/dog/b.png: Input/output error$"):
             prepare(of_files(allowed_faults=0.9))
     assert len(prepare(of_files()).splits["train"]) == 3
 
@@ -159,8 +159,8 @@ def test_faults_are_named(folder):
     with pytest.raises(UserError) as caught:
         prepare(of_files(resize=False))
     assert str(caught.value).splitlines() == [
-        "train/cat/b.png: is text, not a PNG, JPEG, GIF, BMP or WebP image",
-        "train/dog/c.png: is 4 x 7, not 4 x 6 (data.source.resize=false)",
+        "train/cat/b.png is text, not a PNG, JPEG, GIF, BMP or WebP image",
+        "train/dog/c.png is 4 x 7, not 4 x 6 (data.source.resize=false)",
         "2 of 4 examples of the split 'train' are faulty (1 not an image, 1 of another size), more than the share "
         "data.source.allowed_faults=0. Fix them, or leave them out: --set data.source.allowed_faults=0.5",
     ]

@@ -79,9 +79,15 @@ def test_without_classes_a_data_set_tells_none(toy_data_set):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"image_feature": "picture"}, "no image feature 'picture'; its features: .*; those that would do: image"),
-        ({"label_feature": "image"}, "no label feature 'image'; its features: .*; those that would do: label"),
-        ({"tfds": "imdb_reviews"}, "no image feature 'image'.*those that would do: none"),
+        (
+            {"image_feature": "picture"},
+            r"image_feature` must name a feature of .* with images: image \(of .*\)\. Received: picture$",
+        ),
+        (
+            {"label_feature": "image"},
+            r"label_feature` must name a feature of .* with integer labels: label \(of .*\)\. Received: image$",
+        ),
+        ({"tfds": "imdb_reviews"}, r"with images: it has none \(of .*\)\. Received: image$"),
         ({"splits": {**SPLITS, "test": "text"}}, "`splits.test` must be .*Received: splits.test=text"),
     ],
 )
@@ -217,5 +223,5 @@ def test_images_that_cannot_be_taken_say_why(folder):
 
 
 def test_a_file_that_cannot_be_read_now_is_an_error_and_no_fault(folder):
-    with pytest.raises(UserError, match=rf"^{folder}/gone.png can't be read: No such file or directory$"):
+    with pytest.raises(UserError, match=rf"^cannot read {folder}/gone.png: No such file or directory$"):
         pixels(folder / "gone.png", SHAPE, resize=False)

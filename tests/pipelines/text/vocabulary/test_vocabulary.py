@@ -129,5 +129,5 @@ def test_tokens_outside_of_a_graph_are_the_same(fitted, text):
 
 
 def test_unknown_kind():
-    with pytest.raises(UserError, match=r"there are character, byte, bpe, unigram\. Received: kind='word'"):
+    with pytest.raises(UserError, match=r"`kind` must be one of character, byte, bpe, unigram\. Received: kind='word'"):
         vocabulary.fit("word", TEXTS, None)

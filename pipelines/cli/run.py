@@ -24,7 +24,7 @@ EXAMPLE = (
 )
 
 _COMPARISON = "comparison"
-"""Name of the folder, beside those of the seeds, with the page about all of them."""
+"""Name of the folder with the page that compares all seeds. It lies beside the folders of the seeds."""
 
 
 def run(

@@ -17,7 +17,7 @@ ITEM = "[]"
 """Suffix of the name of a list whose items have keys."""
 
 HEAD = {
-    "task": "Which task of `ikelos.pipelines.tasks` the recipe is for.",
+    "task": "Name of the task that the recipe is for, a package in `ikelos.pipelines.tasks`.",
     "description": "One line: what it does, how long it takes, the metric to expect. May be left out.",
     "from": "The folder of a finished run whose weights and preprocessing this one begins with. May be left out.",
 }

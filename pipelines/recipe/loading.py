@@ -175,7 +175,7 @@ def _find(name_or_path: str | Path) -> Traversable:
         if path.is_dir():
             raise UserError(f"a recipe must be a YAML file. Received: {text}, a folder")
         if not path.exists():
-            raise UserError(f"a recipe must be a YAML file. Received: {text}, which is not there")
+            raise UserError(f"a recipe must be a YAML file. Received: {text}, which does not exist")
         return path
     known = names()
     if text not in known:

@@ -57,5 +57,5 @@ def test_runs_that_differ_otherwise_have_none_and_other_data_is_told(runs, tmp_p
 
 def test_what_cannot_be_compared_is_named(runs, tmp_path):
     (runs[1] / "evaluation.json").unlink()
-    with pytest.raises(UserError, match=rf"^the run in {runs[0].parent}/two_.* is not evaluated"):
+    with pytest.raises(UserError, match=rf"^the run in {runs[0].parent}/two_.* has not been evaluated"):
         comparison.compare(runs, tmp_path / "page")

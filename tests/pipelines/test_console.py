@@ -66,7 +66,7 @@ def test_more_than_there_should_be_leaves_no_time(clock, total):
     progress.advance(0)
     clock[0] += 31
     progress.advance(7)
-    assert progress.text() == f"7 of {total} examples, 0 s left"
+    assert progress.text() == f"7 of {total} examples, finishing"
 
 
 def test_what_is_not_counted_has_a_time_so_far_and_a_note(clock):

@@ -89,17 +89,37 @@ def test_text_comes_out_as_text(ikelos_command, model):
     assert (result.status, result.err) == (0, "")
     assert result.out.splitlines() == [
         f"generate  Repeats [a] prompt.  {model}/export/3",
+        "Inputs taken from the model's example",
+        "  length  2",
+        "Outputs",
         "  text  No [b]! é No [b]! é ",
     ]
 
 
+def test_a_long_text_is_printed_as_it_is(ikelos_command, model):
+    line = "word [a] " * 20 + " "
+    given = ("--input", f"prompt={line}\n", "--input", "length=2")
+    result = ikelos_command("predict", model, "--signature", "generate", *given)
+    assert result.out.splitlines()[1:] == ["  text", line, line, ""]
+
+
 def test_inputs_not_given_are_those_of_the_example(ikelos_command, model):
     result = ikelos_command("predict", model, "--signature", "generate")
-    assert result.out.splitlines()[1].rstrip() == "  text  To To"
+    assert [line.rstrip() for line in result.out.splitlines()[1:]] == [
+        "Inputs taken from the model's example",
+        "  prompt  To",
+        "  length  2",
+        "Outputs",
+        "  text  To To",
+    ]
+    machine = ikelos_command("predict", model, "--signature", "generate", "--output", "json")
+    assert json.loads(machine.out) == {"text": ["To To "]}
+    assert machine.err == "Inputs taken from the model's example: prompt, length\n"
 
 
 def test_a_batch_is_shown_row_by_row(ikelos_command, model):
-    result = ikelos_command("predict", model, "--signature", "generate", "--input", "prompt=a", "--input", "prompt=b")
+    inputs = ("--input", "prompt=a", "--input", "prompt=b", "--input", "length=2")
+    result = ikelos_command("predict", model, "--signature", "generate", *inputs)
     assert [line.strip() for line in result.out.splitlines()[1:]] == ["", "row 1", "text  aa", "", "row 2", "text  bb"]
 
 

@@ -338,7 +338,9 @@ def test_an_unknown_recipe_lists_those_there_are(toy):
 
 
 def test_a_path_that_is_no_recipe_is_named(toy):
-    assert mistake("missing/toy.yaml") == "a recipe must be a YAML file. Received: missing/toy.yaml, which is not there"
+    assert (
+        mistake("missing/toy.yaml") == "a recipe must be a YAML file. Received: missing/toy.yaml, which does not exist"
+    )
     assert mistake(f"{toy}/") == f"a recipe must be a YAML file. Received: {toy}/, a folder"
     (toy / "list.yaml").write_text("- 1\n")
     assert mistake(toy / "list.yaml") == (

@@ -23,8 +23,8 @@ def trouble(record: Record) -> str | None:
         )
     if min(real, fake) > _WON:
         return (
-            f"the discriminator has won: it tells {real:.1%} of the validation images and {fake:.1%} of the generated "
-            "ones rightly, so that the generator learns nothing more from it. Lower "
+            f"the discriminator has won: it classifies {real:.1%} of the validation images and {fake:.1%} of the "
+            "generated ones correctly, so the generator learns nothing more from it. Lower "
             "training.optimizers.discriminator.learning_rate, raise model.r1, or let model.augmentation change more"
         )
     return None

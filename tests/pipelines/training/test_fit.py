@@ -87,7 +87,7 @@ def test_kills_and_damage_change_nothing(trainer, tmp_path, unbroken):
     newest.write_bytes(newest.read_bytes()[:-100])
     assert trainer.run(tmp_path) == 0
     assert f"The checkpoint {newest} is damaged" in (tmp_path / "log").read_text()
-    assert "continues after step 8 of 20" in (tmp_path / "log").read_text()
+    assert "continuing after step 8 of 20" in (tmp_path / "log").read_text()
     assert_same_end(tmp_path, unbroken)
 
 
@@ -190,7 +190,7 @@ def test_more_steps_go_on_with_the_schedule_of_all_of_them(tiny, tmp_path, monke
         with pytest.raises(Terminated, match="at step 22 of 30"):
             tiny.fit(tiny.stage(), tiny.training(steps=30), tmp_path)
     assert (
-        "tiny: was to end at step 20, goes on to 30 with the learning rate of a schedule of 30"
+        "tiny: continuing to step 30 instead of 20, with the learning rate of a schedule of 30"
         in capsys.readouterr().out
     )
     tiny.fit(tiny.stage(), tiny.training(steps=30), tmp_path)
@@ -523,4 +523,4 @@ def test_the_terminal_speaks_of_the_stages_unit(tiny, tmp_path, monkeypatch):
 
     monkeypatch.setattr(console._display, "remove", end)
     tiny.fit(tiny.stage(unit="images", samples=None), tiny.training(steps=10, steps_per_epoch=10), tmp_path)
-    assert re.fullmatch(r"10 of 10 steps, loss [\d.]+, validation [\d.]+, [\d,]+ images/s, 0 s left", *told)
+    assert re.fullmatch(r"10 of 10 steps, loss [\d.]+, validation [\d.]+, [\d,]+ images/s, finishing", *told)

@@ -48,8 +48,8 @@ def test_a_run_leaves_a_served_model_a_report_and_figures(tiny, tmp_path, saved)
     assert figures["feature_network"]["kind"] == "classifier"
     report = json.loads((tmp_path / "run" / "report" / "report.json").read_text())
     assert [section["heading"] for section in report["sections"]] == [
-        *("", "What it draws", "How it learned", "Does it copy?", "From one image to another"),
-        *("One latent value at a time", "Against baselines", "Training", "Is it a fair contest?"),
+        *("", "Generated images", "Samples during training", "Nearest training images", "From one image to another"),
+        *("One latent value at a time", "Against baselines", "Training", "Balance of generator and discriminator"),
         *("The data", "The machine"),
     ]
     assert report["sections"][2]["prose"] == ["The same samples after 3, 6 steps."]

@@ -39,9 +39,9 @@ def test_a_run_leaves_a_served_model_a_report_and_figures(tiny, tmp_path, saved,
     assert 0 <= figures["active_units"] <= 3
     report = json.loads((workdir / "report" / "report.json").read_text())
     assert [section["heading"] for section in report["sections"]] == [
-        *("", "What it draws", "Does it copy?", "Reconstructions", "From one image to another"),
+        *("", "Generated images", "Nearest training images", "Reconstructions", "From one image to another"),
         *("One latent value at a time", "Against baselines and peers", "By class", "Training"),
-        *("Is the latent space used?", "The data", "The machine"),
+        *("Use of the latent space", "The data", "The machine"),
     ]
     assert "nobody" in report["sections"][6]["prose"][1]
     history = [json.loads(line) for line in (workdir / "stages/vae/history.jsonl").read_text().splitlines()]

@@ -101,8 +101,8 @@ def test_an_lstm_of_subwords_is_trained_reported_and_served(tiny, tmp_path):
     np.testing.assert_allclose(tf.nn.log_softmax(logits[0, -1]), following, rtol=1e-4, atol=1e-5)
     written["text"][0].decode()
     report = json.loads((tmp_path / "run" / "report" / "report.json").read_text())
-    assert report["title"] == "Language model: files"
-    headings = ["", "Against baselines", "By document", "Training", "What it writes", "Where it is surprised"]
+    assert re.fullmatch(r"Language model: own texts \(.*train.*\)", report["title"])
+    headings = ["", "Against baselines", "By document", "Training", "Generated texts", "Cost of each token"]
     assert [section["heading"] for section in report["sections"]] == [*headings, "The data", "The machine"]
     assert report["sections"][1]["alt"].startswith("Nats per character: Ikelos lstm, 1 layers, 16 wide ")
     surprisal = report["sections"][5]

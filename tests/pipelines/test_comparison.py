@@ -12,7 +12,7 @@ ACCURACIES = {"one": 0.5, "two_$x": 0.75, "_three": 0.8}
 
 @pytest.fixture
 def runs(toy, finished, tmp_path):
-    """Copies of a finished run, with other seeds and figures; names that matplotlib would take for something else."""
+    """Returns copies of a finished run with other seeds and figures, and names that matplotlib treats specially."""
     folders = []
     for seed, (name, accuracy) in enumerate(ACCURACIES.items()):
         folder = shutil.copytree(finished, tmp_path / name)

@@ -15,7 +15,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Seconds that stand still until they are set: `clock[0]`."""
+    """Stops the clock and returns a list whose only item is its time in seconds."""
     now = [100.0]
     monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
     return now
@@ -23,7 +23,7 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def terminal(monkeypatch):
-    """What a terminal of 100 columns is sent."""
+    """Returns a file that receives the output to a terminal of 100 columns."""
     shown = Terminal()
     monkeypatch.setattr(console, "Console", lambda **options: Console(file=shown, force_terminal=True, width=100))
     return shown
@@ -152,7 +152,7 @@ def test_a_terminal_shows_bars_below_what_is_printed_and_is_left_clean(terminal)
     assert "20 of 50 orders, of the n-gram model, " in shown
     assert "a line\n" in shown
     assert "\x1b[2K" in shown[shown.rindex("left unknown") :]
-    assert "\x1b[?25l" in shown  # the cursor hides
+    assert "\x1b[?25l" in shown  # hides the cursor
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
     assert console.console() is not console.console()
 

@@ -86,7 +86,7 @@ def test_the_lock_is_never_another_file(tmp_path):
     refused()
     assert other.read_text() == "precious"
     assert not (tmp_path / "nowhere").exists()
-    path.write_text("")  # killed before it wrote its number
+    path.write_text("")  # as if its process was killed before it wrote its id
     with locked(tmp_path):
         assert path.read_text() == str(os.getpid())
 

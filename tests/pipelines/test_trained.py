@@ -18,7 +18,7 @@ def test_a_run_comes_back_with_the_weights_that_were_evaluated(toy, finished):
     assert isinstance(run.preprocessing, preprocessing.Preprocessing)
     assert run.recipe.config.judge.steps == 4
     assert run.figures == json.loads((finished / "evaluation.json").read_text())
-    # The averages of a stage that has some, as the checkpoints have them.
+    # For a stage with averages, these are the averages of the checkpoint.
     _, restored = phases.restore(run.task, finished / "preprocessing", lambda name: finished / "stages" / name)
     for name, model in restored.items():
         for weight, expected in zip(run.models[name].get_weights(), model.get_weights(), strict=True):

@@ -1,10 +1,10 @@
-"""The README's commands on the tiny recipe, with nothing replaced."""
+"""Tests of the README's commands on the tiny recipe, without replacements of any code."""
 
 import json
 import shutil
 from pathlib import Path
 
-# What is traced takes the time, not what is computed: an LSTM has the smallest graph, and texts have their own tests.
+# Tracing takes most of the time, and an LSTM has the smallest graph. Sample texts have their own tests.
 SMALL = (
     "model={architecture: lstm, context: 16, num_layers: 1, size: 16, dropout: 0.0}",
     "evaluation.samples.prompts=[]",
@@ -51,7 +51,7 @@ def test_from_a_recipe_to_predictions(ikelos_command, tiny, tmp_path):
 
     # Neither an evaluation nor an export trains.
     history = (run / "stages" / "language_model" / "history.jsonl").read_text()
-    # On other data, in the tokens that the model knows, and beside the run.
+    # Evaluates on other data with the model's tokens, and writes to a separate file.
     (tmp_path / "other.txt").write_text("the cow sat on the mat.")
     other = {
         split: [f"{tmp_path}/other.txt" if split == "test" else f"{tmp_path}/data/{split}.txt"]

@@ -19,7 +19,7 @@ SPLIT = {
 
 @pytest.fixture
 def described(runner):
-    """Lets the runner describe data of two splits, with changes."""
+    """Makes the runner return a description of two splits, with changes."""
 
     def describe(**changes):
         found = {"folder": Path("cache/data/some"), "texts": [], "picture": None, "batch_seconds": 0.00123}

@@ -15,7 +15,7 @@ def make_version(folder):
 
 
 class FakeModel:
-    """Two signatures of a model that repeats its prompt."""
+    """Model with two signatures, of which `generate` repeats its prompt."""
 
     signatures = {
         "generate": {
@@ -59,7 +59,7 @@ PNG = b"\x89PNG\r\n\x1a\n and so on"
 
 
 class Copier(FakeModel):
-    """A model that gives back a picture, and a sound that nobody knows."""
+    """Model that returns its input image, and bytes of an unknown format."""
 
     signatures = {
         "serving_default": {
@@ -75,7 +75,7 @@ class Copier(FakeModel):
 
 @pytest.fixture
 def model(tmp_path, monkeypatch):
-    """The folder of a run with an export, which loads as `FakeModel`."""
+    """Returns the folder of a run with an export, which is loaded as `FakeModel`."""
     monkeypatch.setattr(stock, "StockModel", FakeModel)
     version = make_version(tmp_path / "run" / "export" / "3")
     (version / "assets.extra").mkdir()
@@ -185,7 +185,7 @@ def test_the_newest_version_is_taken(tmp_path):
 
 
 def test_a_newest_version_without_a_model_is_not_passed_over(tmp_path):
-    # A server would try to load the 10 as well, and fail.
+    # A server would also try to load version 10, and fail.
     make_version(tmp_path / "export" / "9")
     (tmp_path / "export" / "10").mkdir()
     for path in (tmp_path, tmp_path / "export"):

@@ -22,7 +22,7 @@ def test_a_run_gets_its_recipe_and_folder_and_says_where_it_wrote(ikelos_command
     [(name, loaded, workdir)] = runner.calls
     assert (name, str(workdir)) == ("run", "runs/toy")
     assert (loaded.config.training.steps, loaded.config.training.seed) == (3, 7)
-    assert "toy in runs/toy\n" in result.out  # what the description says is not true of these steps
+    assert "toy in runs/toy\n" in result.out  # the description does not hold for these steps
     written, _, served = result.out.partition("Written\n")[2].partition("\nServe it\n")
     assert [line.split() for line in written.splitlines()] == [
         ["Report", "runs/toy/report.html"],

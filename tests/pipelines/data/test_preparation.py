@@ -17,7 +17,7 @@ from ikelos.pipelines.preprocessing import Preprocessing
 
 
 class Greatest(Preprocessing):
-    """The greatest number of the training split."""
+    """Preprocessing with the greatest number of the training split."""
 
     def __init__(self, number):
         super().__init__()
@@ -32,7 +32,7 @@ class KilledError(Exception):
 
 
 class Numbers(Preparation):
-    """Numbers as shares of the greatest one; negative ones are faulty. It notes what is done, and may die of it."""
+    """Preparation of numbers, divided by the greatest one; negative ones are faulty. Records its work and may die."""
 
     def __init__(self, splits, allowed_faults=0.0, die_after=None):
         self.name = "some/numbers: all"
@@ -99,7 +99,7 @@ def test_data_is_prepared_once_and_then_found():
 
 @pytest.mark.parametrize("die_after", range(len(ALL)))
 def test_one_that_was_killed_goes_on_and_ends_the_same(tmp_path, monkeypatch, die_after):
-    monkeypatch.setattr(writing, "PART_BYTES", 1)  # a part an example
+    monkeypatch.setattr(writing, "PART_BYTES", 1)  # one example in each part
     with pytest.raises(KilledError):
         prepare(Numbers(NUMBERS, die_after=die_after))
     second = Numbers(NUMBERS)
@@ -118,7 +118,7 @@ def test_of_two_at_once_one_waits_for_the_other(monkeypatch):
     def slow(self, progress):
         inside.set()
         assert begun.wait(10)
-        time.sleep(0.1)  # the other one comes to the lock
+        time.sleep(0.1)  # the other process reaches the lock
         return learn(self, progress)
 
     monkeypatch.setattr(Numbers, "learn", slow)
@@ -172,7 +172,7 @@ def test_damage_in_what_was_learned_is_found(damage):
 
 
 class Changing(Numbers):
-    """Numbers that others change when so much has been done."""
+    """Preparation of numbers that are changed after some of its work."""
 
     def __init__(self, splits, change_after, change):
         super().__init__(splits)
@@ -194,7 +194,7 @@ def test_a_source_that_changes_while_it_is_prepared_is_refused_and_nothing_is_ke
         prepare(changing)
     (unfinished,) = (cache() / "data").iterdir()
     assert [path.name for path in unfinished.iterdir() if path.is_dir()] == []
-    # The same data again, and the changed one: both are read from the beginning.
+    # The same data again, and the changed data: both are read from the beginning.
     for splits in (NUMBERS, numbers):
         again = Numbers(splits)
         test = prepare(again).splits["test"]
@@ -231,7 +231,7 @@ FAULTY = {**NUMBERS, "test": [1, -1, 2, -3, 4]}
 
 
 def test_too_many_faulty_examples_are_one_error_that_names_them():
-    for number, allowed in ((1, 0.0), (2, 0.3)):  # however often it is asked
+    for number, allowed in ((1, 0.0), (2, 0.3)):  # each time
         with pytest.raises(UserError) as caught:
             prepare(Numbers(FAULTY, allowed))
         assert str(caught.value).splitlines() == [

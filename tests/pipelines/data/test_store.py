@@ -14,7 +14,7 @@ DTYPES = ["uint8", "uint16", "uint32", "int64", "float32"]
 
 
 def values_of(dtype, shape):
-    """The least and the greatest number of a type, and others."""
+    """Returns the least and the greatest number of a dtype, and others."""
     info = np.finfo(dtype) if dtype == "float32" else np.iinfo(dtype)
     found = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
     found.flat[:2] = info.min, info.max

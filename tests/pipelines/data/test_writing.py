@@ -17,14 +17,14 @@ class KilledError(Exception):
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
-    """A part is some three examples."""
+    """Makes parts of about three examples."""
     monkeypatch.setattr(module, "PART_BYTES", 90)
 
 
 def write(folder, killed_at=EXAMPLES):
-    """Writes examples, some of which have a fault, from where the folder is; gives where that was.
+    """Writes examples, some of them faulty, from the folder's cursor on; returns the index of the first.
 
-    Dies amid an example.
+    Raises KilledError within the example `killed_at`.
     """
     told = []
     with writing(folder, COLUMNS, told.append) as writer:

@@ -12,7 +12,7 @@ PIXEL = (1, 1, 1)
 
 @pytest.fixture
 def export(tmp_path):
-    """Saves a model of one pixel: its shade tells the seed, or, if it takes labels, the label."""
+    """Saves a model of one pixel, whose shade is the seed, or the label if the model takes labels."""
 
     def save(name="sample", label=False):
         class Model(tf.Module):

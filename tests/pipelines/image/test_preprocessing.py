@@ -22,7 +22,7 @@ SHAPE = (4, 6, 1)
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The working directory: in each split one image of each class, its shade counting up."""
+    """Makes a working directory with an image of each class in each split, with ascending shades."""
     monkeypatch.chdir(tmp_path)
     for number, (split, name) in enumerate((split, name) for split in SPLITS for name in ("cat", "dog")):
         write(tmp_path / split / name / "a.png", np.full(SHAPE, 10 * number + 10))
@@ -242,7 +242,7 @@ def content(folder):
 
 @pytest.mark.parametrize("data_set", [None, "tfrecord", "array_record"])
 def test_one_that_was_killed_goes_on_and_ends_the_same(folder, monkeypatch, toy_data_set, data_set):
-    monkeypatch.setattr(writing, "PART_BYTES", 60)  # some two images
+    monkeypatch.setattr(writing, "PART_BYTES", 60)  # about two images
     monkeypatch.setattr(preprocessing, "_WAITING", 1)
     for index in range(3):
         write(folder / "train" / "cat" / f"{index}.png", np.full(SHAPE, index))
@@ -261,7 +261,9 @@ def test_one_that_was_killed_goes_on_and_ends_the_same(folder, monkeypatch, toy_
         def images(self, split, start=0, asked=asked, dies_at=dies_at):
             asked.append((split, start))
             for index, image in enumerate(original(self, split, start), start):
-                if index == dies_at and len(asked) == 5:  # three splits' labels, the example, and now the images
+                if (
+                    index == dies_at and len(asked) == 5
+                ):  # after the labels of three splits, and the example: the images
                     raise KilledError
                 yield image
 

@@ -15,7 +15,7 @@ SHAPE = (4, 6, 1)
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """An empty working directory."""
+    """Changes to an empty working directory and returns it."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -38,7 +38,7 @@ def of_files(split="train", start=0, **changes):
 
 
 def fill(folder, classes=("cat", "dog"), shape=SHAPE):
-    """One image of each class in each split, its shade counting up."""
+    """Writes an image of each class in each split, with ascending shades."""
     shade = 0
     for split in SPLITS:
         for name in classes:
@@ -202,7 +202,7 @@ def test_grey_of_a_colour_is_as_bright():
     colour = np.random.default_rng(0).integers(0, 256, [32, 32, 3]).astype(np.uint8)
     grey = pixels(colour, (16, 8, 1), resize=True)
     assert grey.shape == (16, 8, 1)
-    # By the usual weights of red, green and blue.
+    # With the usual weights of red, green and blue.
     assert grey.mean() == pytest.approx((colour @ [0.299, 0.587, 0.114]).mean(), abs=1.5)
 
 

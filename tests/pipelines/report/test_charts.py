@@ -23,7 +23,7 @@ BARS = [
 
 @pytest.fixture
 def history():
-    """Four logs of five steps and two epochs; one step in the second log was clipped."""
+    """Returns four step records of five steps each, and two epochs; one step in the second record was clipped."""
     records = []
     for index, step in enumerate((5, 10, 15, 20)):
         records.append(

@@ -72,7 +72,7 @@ FAULTY = WHOLE | {"examples": 9, "skipped": {"broken": 1001, "odd": 1}, "faults"
 
 @pytest.fixture
 def build():
-    """Facts and sections of a run with some books, stages and baselines."""
+    """Returns a function that builds facts and sections of a run with some books, stages and baselines."""
 
     def build(books=3, stages=("only",), baselines=True, data=None):
         config = TaskConfig(
@@ -136,7 +136,7 @@ def test_our_figure_stands_beside_baselines_and_peers(build):
     assert comparison.prose == ["As measured."]
     assert comparison.alt == "Nats per word: Ikelos, this recipe 1.500; n-grams 2.500; nobody 3.000"
     assert comparison.figure.axes[0].get_xlabel() == "nats per word (less is better)"
-    # As it was trained: tokens of the validation text are not those of the test text.
+    # The unit is that of training, as validation and test text have other tokens.
     assert training.figure.axes[0].get_title(loc="left") == "Loss in nats per token"
     assert training.figure.axes[0].get_lines()[1].get_ydata().tolist() == [2.25]
     assert training.prose == ["1,800 tokens seen, 1.5 passes over the training data, 20 tokens a second."]
@@ -147,7 +147,7 @@ def test_how_a_training_began_and_was_continued_is_told():
     longer = {"event": "longer", "step": 12, "epoch": 1, "seconds": 90.0, "planned": 12, "steps": 1200}
     last = EPOCH | {"step": 1200, "epoch": 2}
     start = {"run": "runs/a", "checkpoints": {"only": {"file": "step.npz", "sha256": "0123456789abcdef" * 4}}}
-    # A kill at that moment leaves the record twice.
+    # A kill just after the record was written leaves it twice.
     section = standard.training_section(stage, [STEP, EPOCH, longer, longer, last], named=False, start=start)
     assert section.prose[1:] == [
         "Training began with the weights of the run runs/a, whose checkpoint's SHA-256 begins with 0123456789abcdef.",

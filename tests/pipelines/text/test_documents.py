@@ -24,7 +24,7 @@ SPLITS = {"train": "train", "validation": "validation", "test": "test"}
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """An empty working directory."""
+    """Changes to an empty working directory and returns it."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -44,7 +44,7 @@ def hold_out(folder):
 
 
 def read(source, split, start=0):
-    """Names and texts of the documents of a split, none of which has a fault."""
+    """Returns the names and texts of a split's documents, none of which may be faulty."""
     found = []
     for document in Reader(source).documents(split, start):
         assert documents.fault(document) is None
@@ -53,7 +53,7 @@ def read(source, split, start=0):
 
 
 def of_files(folder, *train, start=0):
-    """The training documents of files, others being held out."""
+    """Returns the training documents of files; other files are held out."""
     hold_out(folder)
     return read(files(train, "validation.txt", "test.txt"), "train", start)
 
@@ -82,7 +82,7 @@ def test_our_data_set(data_dir, capsys):
     assert found["test"] == read(source, "test")
     assert found["test"][1:] == read(source, "test", 1)
     assert Reader(source).size("train") == Size(34, "examples")
-    # It is prepared once, and says where.
+    # The data set is prepared once, and its folder is printed.
     folder = f"{data_dir}/shakespeare_plays/1.0.0"
     assert capsys.readouterr() == ("", f"Preparing data set shakespeare_plays in {folder}\n")
 
@@ -163,7 +163,7 @@ def test_data_dir_can_not_be_written(tmp_path):
 
 
 class Elsewhere(tfds.core.GeneratorBasedBuilder):
-    """A data set whose files are to be downloaded."""
+    """Data set whose files have to be downloaded."""
 
     VERSION = tfds.core.Version("1.0.0")
     URL = "http://nowhere.invalid/file"
@@ -220,7 +220,7 @@ def test_a_long_preparation_says_how_far_it_is(tmp_path, monkeypatch, capsys):
     written, found = sources._bytes_in, [0]
 
     def bytes_in(folders):
-        if found[-1] == 3_000_000:  # and the line of it is out
+        if found[-1] == 3_000_000:  # and its line has been printed
             told.set()
         found.append(written(folders))
         return found[-1]
@@ -245,7 +245,7 @@ def test_two_processes_may_prepare_a_data_set_at_once(tmp_path, monkeypatch):
     prepare = tfds.core.DatasetBuilder.download_and_prepare
 
     def prepare_second(builder):
-        """The other process's files are in place while these are being written."""
+        """Puts the other process's files in place while these are being written."""
         prepare(tfds.builder("shakespeare_plays", data_dir=str(tmp_path)))
         raise OSError(errno.ENOTEMPTY, "Directory not empty")
 
@@ -327,11 +327,11 @@ def test_patterns_are_of_each_split(folder):
     assert [read(source, split)[0][1] for split in SPLITS] == ["a", "b", "c"]
 
 
-# One file that is divided
+# A single file, which is divided
 
 
 def divided(folder, content, **shares):
-    """The texts of the splits of one file."""
+    """Returns the texts of the three splits of a file."""
     (folder / "all.txt").write_bytes(content)
     source = TextSource(files="all.txt", splits={"validation": 0.1, "test": 0.2} | shares)
     found = Reader(source)
@@ -354,7 +354,7 @@ def test_one_file_is_divided_at_lines_near_the_shares(folder, monkeypatch, piece
     for split, share in (("train", 0.7), ("validation", 0.1), ("test", 0.2)):
         assert parts[split].startswith("line")
         assert len(parts[split]) == pytest.approx(share * len(content), abs=len("line é 10\n"))
-    # A line that ends where a share does is the last one of it.
+    # A line that ends at the end of a share is the last line of this share.
     assert divided(folder, b"ab\n" * 10) == {"train": "ab\n" * 7, "validation": "ab\n", "test": "ab\n" * 2}
 
 
@@ -396,9 +396,9 @@ def fault(path):
     [
         (b"good \xff bad", 5),
         (b"\xff", 0),
-        (b"abc\xc3", 3),  # the last character is cut
+        (b"abc\xc3", 3),  # the last character is incomplete
         (b"abc\xc3\xa9\xe2\x82", 5),
-        (b"ab\xe2\x82\xffc", 2),  # across the border of two pieces
+        (b"ab\xe2\x82\xffc", 2),  # across the boundary of two pieces
         (b"abc\xc3\xffd", 3),
         (b"abcd\xed\xa0\x80", 4),  # a surrogate
     ],
@@ -504,7 +504,7 @@ def test_pieces_are_the_text_and_go_on_behind_any_of_them(monkeypatch, text, siz
     for place, piece in enumerate(whole):
         assert len("".join(before.text for before in whole[: place + 1]).encode()) == piece.end
         assert list(documents.pieces(document, piece.end)) == whole[place + 1 :]
-        # It ends with a line, unless there is none in it.
+        # A piece ends with a line, unless no line ends in it.
         assert piece.last or piece.text.endswith("\n") or "\n" not in piece.text
 
 

@@ -19,7 +19,7 @@ CHARACTERS = Vocabulary(kind="character", size=None)
 
 @pytest.fixture
 def source(tmp_path, monkeypatch):
-    """Writes the files of a split, texts or bytes by name, others being held out; gives the source of all."""
+    """Writes training files, texts or bytes by name, and held-out files; returns the source of all."""
     monkeypatch.chdir(tmp_path)
 
     def write(train, test=None, **changes):
@@ -82,7 +82,7 @@ TEXTS = {
     "c.txt": LONG,
     "d.txt": "",
     "e.txt.gz": LONG[::-1] + "without an end",
-    "f.txt": "x" * 700,  # no line at all
+    "f.txt": "x" * 700,  # without a line end
     "g.txt": "the last",
 }
 KINDS = [CHARACTERS, Vocabulary(kind="byte", size=None), Vocabulary(kind="bpe", size=290)]
@@ -107,7 +107,7 @@ class KilledError(Exception):
 
 
 class Encoder:
-    """Stands for a vocabulary's `tokens`: notes how many characters each call had, and dies at one if it is to."""
+    """Replacement of a vocabulary's `tokens` that records the length of each text, and may die at one."""
 
     def __init__(self):
         self.characters = []
@@ -153,7 +153,7 @@ def test_one_that_was_killed_amid_a_long_document_goes_on_there(source, tmp_path
         again = prepare(TextPreparation(files, CHARACTERS))
         assert content(again.folder) == content(whole.folder)
         assert again.splits["train"].sha256() == whole.splits["train"].sha256()
-        # No more is done twice than a part has, and what was under way.
+        # At most the work of one part, and of the current piece, is done twice.
         assert characters <= before + sum(encoder.characters) < characters + 500
 
 
@@ -212,7 +212,7 @@ def test_a_vocabulary_that_is_taken_over_is_not_fitted(source, tmp_path):
     assert found.learned.vocabulary.characters == "xyz"
     assert list(found.splits["train"].ragged("tokens")[0]) == [UNKNOWN, UNKNOWN, UNKNOWN, SPECIAL, END]
     assert found.learned.example == "b"
-    # The same vocabulary elsewhere is the same data.
+    # The same vocabulary in another folder gives the same data.
     elsewhere = shutil.copytree(folder, tmp_path / "elsewhere")
     assert own.taking_over(elsewhere).identity() == taken.identity()
 

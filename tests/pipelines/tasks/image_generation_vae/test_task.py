@@ -19,7 +19,7 @@ def served(task, preprocessing, model):
 @pytest.mark.parametrize(
     ("conditional", "overrides"),
     [
-        # All that the plain model does, this one does too, and takes labels.
+        # A conditional model has the signatures of an unconditional one, with labels as inputs.
         (True, ("model.conditional=true",)),
         pytest.param(False, (), marks=pytest.mark.slow),
     ],
@@ -57,11 +57,11 @@ def test_a_run_leaves_a_served_model_a_report_and_figures(tiny, tmp_path, saved,
     picture = tf.io.decode_png(drawn["image_bytes"][0])
     np.testing.assert_array_equal(picture, np.rint(255 * drawn["image"][0]))
     assert np.isfinite(scored["anomaly_score"]).all()
-    # What Keras loads draws the same.
+    # The model that Keras loads generates the same images.
     again = saved(workdir / "models" / "vae.keras")
     expected = again.decode(latents, tf.one_hot([1, 0], 2) if conditional else None)
     np.testing.assert_allclose(decoded, expected, rtol=1e-4, atol=1e-5)
-    # The same seed: what differs is the class.
+    # With the same seed, only the class differs.
     assert np.array_equal(drawn["image"][0], drawn["image"][1]) != conditional
 
 
@@ -71,9 +71,9 @@ def test_evaluation_is_the_bound_of_the_fixed_pixels(built):
     figures = task.evaluate(preprocessing, splits, {STAGE: model})
     pixels = binary.fixed_pixels(splits["test"]).astype("float32")
     nats = -model.log_likelihood(pixels, 400, seed=77).numpy()
-    # Two bounds of 400 samples of an untrained model, whose weights vary little.
+    # Two bounds with 400 samples of an untrained model, whose importance weights vary little.
     assert figures["nats_per_image"] == pytest.approx(nats.mean(), abs=0.1)
-    # One sample for each image, of which the other bound has 200.
+    # One sample for each image; the other bound has 200.
     single = -model.log_likelihood(np.tile(pixels, [200, 1, 1, 1]), 1, seed=78).numpy().reshape(200, 12)
     deviation = float(np.sqrt(single.var(0).sum())) / 12
     assert figures["negative_elbo"] == pytest.approx(single.mean(), abs=4 * deviation)
@@ -123,7 +123,7 @@ def test_rows_depend_on_nothing_but_themselves(built, row_by_row, conditional):
     signatures = served(task, preprocessing, model)
     assert all(("label" in signature.inputs) == conditional for signature in signatures.values())
     _, outputs = row_by_row(signatures, splits["test"].array("image")[:3])
-    # Files and numbers are the same images.
+    # Files and arrays of the same images give the same results.
     for of_files, of_numbers in (
         ("encode_bytes", "encode"),
         ("reconstruct_bytes", "reconstruct"),

@@ -46,5 +46,5 @@ def test_figures_of_other_weights_are_left_out(toy, finished, tmp_path):
     results["provenance"]["checkpoints"]["maker"]["sha256"] = "0" * 64
     (run / "evaluation.json").write_text(json.dumps(results))
     assert pipelines.load(run).figures == {}
-    with pytest.raises(UserError, match=r"^the run in .*/run is not evaluated\."):
+    with pytest.raises(UserError, match=r"^the run in .*/run has not been evaluated\."):
         comparison.compare([finished, run], tmp_path / "page")

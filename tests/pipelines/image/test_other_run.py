@@ -70,6 +70,6 @@ def test_what_gives_no_samples_is_refused(export, tmp_path, arguments, message):
 
 def test_images_of_another_shape_are_refused(export):
     with pytest.raises(
-        UserError, match=r"make images of the shape \[28, 28, 1\]\. Received: .*images are \[1, 1, 1\]$"
+        UserError, match=r"generate images of the shape \[28, 28, 1\]\. Received: .*images are \[1, 1, 1\]$"
     ):
         other_run.sampler(export(), None, (28, 28, 1), 3)(1)

@@ -80,7 +80,9 @@ def test_classes_that_are_numbers_are_sorted_as_numbers(folder):
 def test_a_class_that_training_lacks_is_told_before_any_image_is_decoded(folder, monkeypatch, split):
     write(folder / split / "cow" / "a.png", np.zeros(SHAPE))
     monkeypatch.setattr(preprocessing, "pixels", None)
-    message = rf"{split} has the class 'cow' \({split}/cow/a.png\), .* `data.source.label_feature: null` takes"
+    message = (
+        rf"^the class 'cow' of {split}/cow/a.png in the split '{split}' must .* data.source.label_feature=null takes"
+    )
     with pytest.raises(UserError, match=message):
         prepare(of_files())
 
@@ -126,7 +128,7 @@ def test_an_image_of_no_class(toy_data_set, label, monkeypatch):
     monkeypatch.setattr(reading.sources, "examples", examples)
     source = ImageSource(tfds="ikelos_toy", splits=SPLITS, data_dir=toy_data_set())
     message = (
-        f"train: image a has the label {label}, which is none of the 2 classes; `data.source.label_feature: null` takes"
+        f"^the label of a in the split 'train' must be from 0 to 1. Received: {label}. data.source.label_feature=null"
     )
     with pytest.raises(UserError, match=message):
         prepare(ImagePreparation(source, SHAPE))
@@ -177,8 +179,8 @@ def test_the_example_is_the_first_image_that_can_be_taken(folder):
     with pytest.raises(UserError) as caught:
         of_files().learn(lambda _: None)
     assert str(caught.value).splitlines() == [
-        *(f"train/{name}/a.png: is text, not a PNG, JPEG, GIF, BMP or WebP image" for name in ("cat", "dog")),
-        "The split 'train' of images has no image that can be taken.",
+        *(f"train/{name}/a.png is text, not a PNG, JPEG, GIF, BMP or WebP image" for name in ("cat", "dog")),
+        "The split 'train' of images has no image that can be used.",
     ]
 
 

@@ -180,7 +180,7 @@ def test_reading_goes_on_behind_any_image(folder):
 def test_unknown_suffix(folder):
     fill(folder)
     (folder / "train" / "cat" / "x.tiff").write_text("")
-    with pytest.raises(UserError, match=r"with the suffixes \.png, \.jpg, .*\. Received: train/cat/x\.tiff; a pattern"):
+    with pytest.raises(UserError, match=r"with the suffixes \.png, \.jpg, .*\. Received: train/cat/x\.tiff$"):
         of_files()
 
 

@@ -135,7 +135,10 @@ def test_only_damaged_files_are_an_error(make, checkpoints):
     model = make()
     checkpoints.save(every(model), State(step=1))
     checkpoints.path(1).write_bytes(b"PK")
-    with pytest.warns(UserWarning, match="damaged"), pytest.raises(UserError, match=r"No checkpoint in .* is whole"):
+    with (
+        pytest.warns(UserWarning, match="damaged"),
+        pytest.raises(UserError, match=r"All checkpoints in .* are damaged"),
+    ):
         checkpoints.restore(every(model))
 
 

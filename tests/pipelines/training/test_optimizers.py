@@ -182,8 +182,8 @@ def test_each_part_of_a_model_has_its_own_optimizer(tiny):
     assert len(held) == len(model.variables) + sum(len(optimizer.variables) for optimizer in built.values())
     for names, words in (
         (["critic"], r"named `model` or after a part of the model. Received: optimizers.critic"),
-        (["generator"], r"each trainable weight once. Received: optimizers=\['generator'\], of which 0 move "),
-        (["model", "generator"], r"Received: optimizers=\['model', 'generator'\], of which 2 move "),
+        (["generator"], r"each trainable weight once. Received: optimizers=\['generator'\], of which 0 update "),
+        (["model", "generator"], r"Received: optimizers=\['model', 'generator'\], of which 2 update "),
     ):
         with pytest.raises(ValueError, match=words):
             optimizers.build(training.model_copy(update={"optimizers": [(name, one) for name in names]}), model)

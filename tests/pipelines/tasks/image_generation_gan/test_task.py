@@ -135,7 +135,7 @@ def test_images_without_classes_are_measured_by_a_network_without(built):
     figures = task.evaluate(preprocessing, splits, {STAGE: model})
     assert figures["feature_network"]["kind"] == "self-supervised"
     assert "classes" not in figures
-    assert "as there are no classes" in task.about_comparison({"model": figures})[0]
+    assert "trained without classes" in task.about_comparison({"model": figures})[0]
     assert "label" not in served(task, preprocessing, model)["sample"].inputs
 
 

@@ -157,6 +157,7 @@ class _Display:
         if self._bars is not None:
             row = self._bars.add_task(printable(new.name), total=new.total, of=new)
         self._rows.append((new, row))
+        self._last_line = ""
 
     def remove(self, ended: Progress) -> None:
         row = next(row for shown, row in self._rows if shown is ended)

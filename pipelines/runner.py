@@ -37,7 +37,7 @@ from ikelos.serving import files
 
 Outcome = dict[str, Path | str]
 """The lines that the command line prints at the end: a name, and a path or a result."""
-_EVALUATING = "evaluating the model and the baselines on the held-out data"
+_EVALUATING = "measuring the model and the baselines on the held-out data"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -260,7 +260,7 @@ def _pages(folder: Folder) -> dict[str, Path]:
 
 
 def _export(current: _Run, models: dict[str, keras.Model]) -> Path:
-    _say("export", "exporting a SavedModel and running it in stock TensorFlow")
+    _say("export", "writing a SavedModel and running it in stock TensorFlow")
     return phases.export(current.task, current.preprocessing, models, current.folder.export, _provenance(current))
 
 

@@ -55,7 +55,7 @@ def show(comparison: "Comparison") -> None:
     out = console()
     table = Table(box=None, pad_edge=False, padding=(0, 2))
     rows = list(load_comparison().rows(comparison))
-    # The names of runs are wrapped, the figures never.
+    # Long names of runs are wrapped, figures are not.
     table.add_column("", overflow="fold")
     for place, metric in enumerate(comparison.metrics, start=1):
         table.add_column(metric.unit, justify="right", min_width=max(len(row[place]) for row in rows))

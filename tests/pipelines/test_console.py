@@ -108,6 +108,19 @@ def test_items_are_handed_on_and_counted(clock, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_an_operation_of_which_only_the_end_is_missing_is_told_once(clock, capsys):
+    with Progress("training", "steps", 2) as progress:
+        progress.advance(0)
+        for _ in range(3):
+            clock[0] += 30
+            progress.advance(min(1, 2 - progress.done))
+            console._display.tell()
+    assert capsys.readouterr().out.splitlines() == [
+        "training: 1 of 2 steps, 30 s left",
+        "training: 2 of 2 steps, finishing",
+    ]
+
+
 def test_a_number_that_nobody_knows_is_not_told(capsys):
     for _ in counted("a", "spelling", "letters", -2):
         console._display.tell()

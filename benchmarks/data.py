@@ -157,7 +157,7 @@ def in_memory(values):
 
 
 def train(model, batches, steps):
-    """Trains some steps and returns the seconds of each step, and those of them that it waited for its batch."""
+    """Trains some steps and returns the seconds of each step, and the seconds that it waited for its batch."""
     taken, waited = [], []
     for _ in range(steps):
         start = time.perf_counter()

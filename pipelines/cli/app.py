@@ -13,7 +13,7 @@ import ikelos
 from ikelos.pipelines.cli import compare, data, doctor, evaluate, export, failures, listing, predict, recipe, run
 from ikelos.pipelines.console import printable
 
-# Typer raises usage errors of click: of its own copy in new versions, of the package in old ones.
+# Typer raises click's usage errors. New versions contain a copy of click, old ones use the package.
 UsageError: Any = typer.BadParameter.__base__
 
 app = typer.Typer(

@@ -98,8 +98,8 @@ class Source(Section):
             split.
         data_dir: Folder of the data set's prepared files; null takes `$TFDS_DATA_DIR`, else `~/tensorflow_datasets`.
         files: File patterns instead of a data set, relative to the working directory: one pattern or a list, with
-            shares in `splits`, or one list for each of `train`, `validation` and `test`. `*`, `?` and `~` mean what
-            they mean in a shell, `**` crosses folders, and a folder stands for all files in it. The suffix, in upper or
+            shares in `splits`, or one list for each of `train`, `validation` and `test`. `*`, `?` and `~` work as
+            in a shell, `**` crosses folders, and a folder stands for all files in it. The suffix, in upper or
             lower case, gives the format: a `.txt` or `.txt.gz` file is one document in UTF-8; a `.png`, `.jpg`,
             `.jpeg`, `.gif`, `.bmp` or `.webp` file is one image; a `.tfrecord` or `.tfrecord.gz` file has one
             `tf.train.Example` for each document or image.

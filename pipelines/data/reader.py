@@ -17,7 +17,7 @@ class Reader(abc.ABC, Generic[Section]):
     """Base class of the readers of texts and of images."""
 
     suffixes: tuple[str, ...]
-    """Suffixes of the files that can be read, in lower case, those of TFRecords included."""
+    """Suffixes of the files that can be read, in lower case, including those of TFRecords."""
     divisible: tuple[str, ...] = ()
     """Suffixes of files that can be divided: a single file with one of them is divided into the three splits."""
 

@@ -200,7 +200,7 @@ def prepared(source: Source, builder: Any) -> Any:
         print(f"Preparing data set {builder.name} in {builder.data_dir}", file=sys.stderr, flush=True)
         with _quiet(), _progress(builder):
             builder.download_and_prepare()
-    except Exception as error:  # the data set's own code may raise anything
+    except Exception as error:  # the code of the data set may raise anything
         # If two processes prepare a data set at once, the slower one fails, as the other's files are already in place.
         if not open_tfds(source).is_prepared():
             raise UserError(

@@ -63,7 +63,7 @@ TEXT = Column("uint8", ragged=True)
 
 @dataclasses.dataclass(frozen=True)
 class Ragged(Sequence[np.ndarray]):
-    """Sequence of arrays of different lengths, stored one after the other; a mapped one takes no memory of its own.
+    """Sequence of arrays of different lengths, stored one after the other; a mapped one takes no more memory.
 
     Attributes:
         values: Items of all arrays, `[total,...]`.

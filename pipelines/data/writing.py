@@ -27,7 +27,7 @@ _NAMED = 20
 """Number of faults that are listed; the others are only counted."""
 
 Cursor = Any
-"""Position in the source at which to continue reading, in the reader's own format; JSON."""
+"""Position in the source at which to continue reading, as JSON in a format that the reader chooses."""
 
 
 class Writer:

@@ -13,7 +13,7 @@ ALL_FORMATS = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 
 # The first bytes of a file of each format; `?` stands for any byte.
 _MAGIC = (b"\x89PNG\r\n\x1a\n????", b"\xff\xd8\xff?????????", b"GIF8????????", b"BM??????????", b"RIFF????WEBP")
-# Other kinds of files: where their magic bytes stand, the bytes, and what the kind is called.
+# Other kinds of files: the offset of their magic bytes, the bytes, and the name of the kind.
 _OTHERS = (
     (0, b"II*\0", "a TIFF image"),
     (0, b"MM\0*", "a TIFF image"),

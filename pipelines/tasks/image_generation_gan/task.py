@@ -159,7 +159,7 @@ class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
         kinds = {
             "classifier": f"a classifier that is right for {right} of the validation images",
             "self-supervised": "a network that was trained without classes to find the second of two views of an image "
-            f"(it finds {right} of those of the validation images)",
+            f"(it finds {right} of the views of validation images)",
         }
         paragraphs = [
             f"{ours['images']:,} samples of the averaged generator are compared with as many test images, in the "

@@ -170,7 +170,7 @@ def _commands(contenders, script, options):
     torch = workers.torch_python(options.torch_python)
     without = [name for name, contender in contenders.items() if contender.framework == "torch" and not torch]
     if without:
-        print(f"{', '.join(without)} left out: this interpreter has no PyTorch, and --torch-python is not given.")
+        print(f"Not run: {', '.join(without)} (this interpreter has no PyTorch, and --torch-python is not given)")
     return {
         name: [torch if contender.framework == "torch" else sys.executable, script]
         for name, contender in contenders.items()

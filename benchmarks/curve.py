@@ -178,7 +178,7 @@ def curves(options, rows):
         show(own)
         torch = workers.torch_python(options.torch_python)
         if not torch:
-            print("PyTorch left out: this interpreter does not have it, and --torch-python is not given.")
+            print("Not run: PyTorch (this interpreter does not have it, and --torch-python is not given)")
             return
         data = {split: str(pathlib.Path(folder) / f"{split}.npy") for split in ("train", "validation")}
         published = {"context": 64, "batch_size": 12, "num_layers": 4, "size": 128, "num_heads": 4}

@@ -67,7 +67,7 @@ def compared(options, rows):
     if torch:
         pythons[attention.PYTORCH] = torch
     else:
-        print("PyTorch left out: this interpreter does not have it, and --torch-python is not given.")
+        print("Not run: PyTorch (this interpreter does not have it, and --torch-python is not given)")
     print(f"{'case':<30} {'ours MB':>9}   {'peer':<18} {'peer MB':>9} {'ratio':>7}")
     for backward in (False, True) if options.effort != "smoke" else (True,):
         for time in SIZES[options.effort]:

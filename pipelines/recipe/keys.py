@@ -18,8 +18,8 @@ ITEM = "[]"
 
 HEAD = {
     "task": "Name of the task that the recipe is for, a package in `ikelos.pipelines.tasks`.",
-    "description": "One line: what it does, how long it takes, the metric to expect. May be left out.",
-    "from": "The folder of a finished run whose weights and preprocessing this one begins with. May be left out.",
+    "description": "One line: what the recipe does, how long it takes, and the metric to expect. May be left out.",
+    "from": "Folder of a finished run with whose weights and preprocessing this run begins. May be left out.",
 }
 _TYPES = {int: "integer", float: "number", bool: "true or false", str: "text"}
 _BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}

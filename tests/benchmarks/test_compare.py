@@ -71,7 +71,7 @@ def test_rows_table_and_picture(run, script, tmp_path):
         assert row["ratio"] == pytest.approx(row["peer_ms"] / row["ours_ms"])
     assert re.search(r"small .* right .* >= 1  met", finished.stdout)
     assert re.search(r" chatty .* <= 1e-09  MISSED", finished.stdout)
-    assert "absent left out: " in finished.stdout
+    assert "Not run: absent " in finished.stdout
     assert re.findall("left out: (.*)", finished.stdout) == ["the largest"]
     assert re.search(r"sgemm 2048\^3: \d+ GFLOP/s on 2 threads", finished.stdout)
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")

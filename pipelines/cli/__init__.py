@@ -16,7 +16,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
     Args:
-        arguments: Arguments after the program's name. None takes those of the process, and filters its standard error.
+        arguments: Arguments after the program's name. None takes the arguments of the process, and filters its standard
+            error.
 
     Returns:
         The exit status: 0 success, 1 failure, 2 bad input, 130 interrupted, 143 ended by SIGTERM.

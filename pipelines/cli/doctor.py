@@ -17,7 +17,7 @@ from ikelos.pipelines.console import columns, console
 
 EXAMPLE = (
     "Example: [bold]ikelos doctor --json > doctor.json[/bold]"
-    "\n\nWrites only its output. Include it when you report a problem."
+    "\n\nInclude the output when you report a problem. Writes no files."
 )
 PACKAGES = (
     "tensorflow",
@@ -34,7 +34,7 @@ PACKAGES = (
     "typer",
 )
 OPS = ("attention", "gru", "lstm", "rms_norm")
-# The CPU features by which our kernels and TensorFlow's choose their code, on x86-64 and on Arm.
+# The CPU features that decide which code our kernels and TensorFlow's run, on x86-64 and on Arm.
 ISA = {"sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_bf16", "amx_tile", "asimd", "bf16", "sve"}
 
 

@@ -1,4 +1,4 @@
-"""Keeps messages that TensorFlow and its libraries print on every start from standard error."""
+"""Removes from standard error the messages that TensorFlow and its libraries print at every start."""
 
 import contextlib
 import logging
@@ -32,7 +32,7 @@ _LONGEST_WAIT = 2.0
 
 @contextlib.contextmanager
 def filtered() -> Iterator[None]:
-    """Context manager that removes the noise from what this process and its children write to standard error.
+    """Context manager that removes `_NOISE` from the standard error of this process and its children.
 
     Another process filters the lines, so that the last ones before a crash pass too. Enter it before there are threads.
     """
@@ -64,9 +64,9 @@ def filtered() -> Iterator[None]:
 
 
 def _pass_on(read: int) -> None:
-    """Passes on the lines until the pipe is closed, then ends the process: nothing of the command may run in it."""
+    """Passes on the lines until the pipe is closed, then ends this process, which must not run the command too."""
     try:
-        # It must not end before all processes that write to it.
+        # The filter must not end before the processes that write to it.
         for number in _IGNORED:
             signal.signal(number, signal.SIG_IGN)
         nowhere = os.open(os.devnull, os.O_RDWR)
@@ -81,7 +81,11 @@ def _pass_on(read: int) -> None:
 
 
 def load_comparison() -> ModuleType:
-    """Imports the module that compares runs, and with it TensorFlow, as `load_runner` does."""
+    """Imports the module that compares runs, and with it TensorFlow, as `load_runner` does.
+
+    Raises:
+        UserError: If `IKELOS_KERNELS` has a wrong value.
+    """
     load_runner()
     from ikelos.pipelines import comparison
 
@@ -95,7 +99,7 @@ def load_runner() -> ModuleType:
         UserError: If `IKELOS_KERNELS` has a wrong value.
     """
     with Progress("loading TensorFlow"):
-        # First, because its error names the backend of Keras if it is another than TensorFlow.
+        # Imported first: if the backend of Keras is not TensorFlow, the error of this import says so.
         import ikelos.layers  # noqa: F401
         from ikelos.kernels import dispatch
         from ikelos.pipelines import runner

@@ -59,6 +59,9 @@ class Comparison:
             shape: Shape (H, W, C) of the images.
             most: Largest number of test images; they are drawn at random, the same each time.
             cache: Folder of the feature networks.
+
+        Raises:
+            Terminated, UserError, OSError: As `feature_network.load_or_train`.
         """
         train, validation, test = (splits[name] for name in ("train", "validation", "test"))
         self._class_names = class_names

@@ -33,7 +33,7 @@ def test_mapped_data_and_a_copy_in_memory(load, monkeypatch, capsys, tmp_path, k
     printed = capsys.readouterr().out
     assert told in printed
     assert printed.count("of anonymous memory more than") == 1
-    assert printed.count("ms, in memory") == 1
+    assert printed.count("ms on mapped data, ") == 1
 
 
 def test_a_copied_store_has_the_same_columns(load):

@@ -15,7 +15,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Seconds that stand still until they are set: `clock[0]`."""
+    """Stops the clock and returns a list whose only item is its time in seconds."""
     now = [100.0]
     monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
     return now
@@ -23,7 +23,7 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def terminal(monkeypatch):
-    """What a terminal of 100 columns is sent."""
+    """Returns a file that receives the output to a terminal of 100 columns."""
     shown = Terminal()
     monkeypatch.setattr(console, "Console", lambda **options: Console(file=shown, force_terminal=True, width=100))
     return shown
@@ -66,7 +66,7 @@ def test_more_than_there_should_be_leaves_no_time(clock, total):
     progress.advance(0)
     clock[0] += 31
     progress.advance(7)
-    assert progress.text() == f"7 of {total} examples, 0 s left"
+    assert progress.text() == f"7 of {total} examples, finishing"
 
 
 def test_what_is_not_counted_has_a_time_so_far_and_a_note(clock):
@@ -106,6 +106,19 @@ def test_items_are_handed_on_and_counted(clock, capsys):
     ]
     console._display.tell()
     assert capsys.readouterr().out == ""
+
+
+def test_an_operation_of_which_only_the_end_is_missing_is_told_once(clock, capsys):
+    with Progress("training", "steps", 2) as progress:
+        progress.advance(0)
+        for _ in range(3):
+            clock[0] += 30
+            progress.advance(min(1, 2 - progress.done))
+            console._display.tell()
+    assert capsys.readouterr().out.splitlines() == [
+        "training: 1 of 2 steps, 30 s left",
+        "training: 2 of 2 steps, finishing",
+    ]
 
 
 def test_a_number_that_nobody_knows_is_not_told(capsys):
@@ -152,7 +165,7 @@ def test_a_terminal_shows_bars_below_what_is_printed_and_is_left_clean(terminal)
     assert "20 of 50 orders, of the n-gram model, " in shown
     assert "a line\n" in shown
     assert "\x1b[2K" in shown[shown.rindex("left unknown") :]
-    assert "\x1b[?25l" in shown  # the cursor hides
+    assert "\x1b[?25l" in shown  # hides the cursor
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
     assert console.console() is not console.console()
 

@@ -8,7 +8,7 @@ from ikelos.pipelines.folder import Folder
 
 @pytest.fixture
 def folder(points, tmp_path):
-    """A folder with the recipe of a run."""
+    """Returns a folder with the recipe of a run."""
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "recipe.yaml").write_text(recipes.dump(points()))
     return Folder(tmp_path / "run")

@@ -198,7 +198,7 @@ def test_output_to_a_full_disk_is_one_line(ikelos_process):
 
 
 def test_what_a_full_disk_did_not_take_is_dropped(monkeypatch, capsys):
-    """Else the end of the process would try again, and complain."""
+    """Checks that Python does not try to write the output again at its exit, and print another error."""
     monkeypatch.setattr(listing, "console", lambda: types.SimpleNamespace(print=print))
     with open("/dev/full", "w") as full:
         monkeypatch.setattr(sys, "stdout", full)

@@ -29,7 +29,7 @@ noise, news = map(os.fsencode, sys.argv[1:])
 
 
 def err_of(script, **options):
-    """The exit status of a process that runs a script, and what came to its standard error and output."""
+    """Runs a script in a process and returns its exit status, standard error and standard output."""
     command = [sys.executable, "-c", BEGIN + script, os.fsdecode(NOISE), os.fsdecode(NEWS)]
     done = subprocess.run(command, capture_output=True, check=False, timeout=60, **options)
     return done.returncode, done.stderr, done.stdout
@@ -54,7 +54,7 @@ os.write(2, b"later\\n" + noise)
         ("os.abort()", -signal.SIGABRT),
         ("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
         ("raise ValueError('odd')", 1),
-        # Whoever runs the tests in the background has it ignored.
+        # The signal is ignored if the tests run in the background.
         (
             "signal.signal(signal.SIGINT, signal.default_int_handler); os.killpg(os.getpgid(0), signal.SIGINT)",
             -signal.SIGINT,
@@ -80,7 +80,7 @@ warnings.warn("plain")
 
 
 def test_who_reads_the_output_need_not_wait_for_the_filter():
-    """It must not hold standard output open, of which `head` waits for the end."""
+    """Checks that the filter does not hold standard output open: `head` and others wait for its end."""
     script = "with filtered():\n    print('said', flush=True)\n    os.close(1)\n    sys.stdin.read()\n"
     process = subprocess.Popen(
         [sys.executable, "-c", BEGIN + script, "", ""], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -94,7 +94,7 @@ def test_who_reads_the_output_need_not_wait_for_the_filter():
 def test_who_asks_for_the_log_gets_it(ikelos_process, monkeypatch, level):
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", level)
     say = f"import os; os.write(2, {NOISE + NEWS!r})"
-    # Within `main`: what is imported last is what the command imports.
+    # Within `main`, so that the last imports are those of the command.
     result = ikelos_process(
         "list", before=f"import ikelos.pipelines.cli.app as app; app.execute = lambda a: exec({say!r})"
     )

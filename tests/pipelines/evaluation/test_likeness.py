@@ -8,7 +8,7 @@ from ikelos.pipelines.evaluation import class_balance, feature_network, frechet_
 
 
 class Corners:
-    """A network whose features are an image's corners, and whose classes are how bright it is."""
+    """Feature network whose features are the corners of an image, and whose classes depend on its brightness."""
 
     about = {"kind": "classifier"}
 

@@ -50,6 +50,6 @@ def test_a_conditional_model_draws_by_class(models):
 
 def test_other_shapes_no_blocks_and_a_plain_prior(settings):
     model = vae.build(settings("normal", num_blocks=0), (8, 12, 3), 0)
-    vae.initialize(model, np.zeros([2, 8, 12, 3], np.uint8), seed=0)  # nothing of it begins as images
+    vae.initialize(model, np.zeros([2, 8, 12, 3], np.uint8), seed=0)  # no part of this model is initialised with images
     assert model.sample(2).shape == (2, 8, 12, 3)
     assert model.prior.trainable_variables == []

@@ -9,7 +9,7 @@ from ikelos.pipelines.errors import UserError
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A package with the files `b.md` and `a.md` in `folder/`, and the sums of these two."""
+    """Makes a package with the files `b.md` and `a.md` in `folder/`, and a list of their checksums."""
 
     class Distribution:
         version = "4.0"

@@ -43,7 +43,7 @@ def test_an_untrained_model_costs_about_a_uniform_guess_and_a_bigram_less(prepar
     vocabulary = preprocessing.vocabulary
     uniform = (26 * math.log(vocabulary.size) + vocabulary.unknown_cost) / 25
     assert result["nats_per_character"] == pytest.approx(uniform, rel=0.05)
-    assert result["unknown_tokens"] == 1  # the é that only the test text has
+    assert result["unknown_tokens"] == 1  # the é, which occurs only in the test text
     assert baseline["nats_per_character"] < result["nats_per_character"]
     shorter = prepared("evaluation.ngram_tokens=100")[0].baselines(preprocessing, splits)
     (name,) = shorter
@@ -59,7 +59,7 @@ def test_losses_count_no_padding(prepared, store_of, tmp_path):
         "evaluation.batch_size=1",
         "data.batching=bucketed",
         "data.buckets=[16]",
-        "model.ngrams=null",  # which leave out in training what they predict
+        "model.ngrams=null",  # in training, n-grams leave out the token that they predict
     )
     first = splits["train"].ragged("tokens")[0]
     split = store_of({"tokens": [first[:3], first[:90]], "characters": np.array([3, 90])})
@@ -94,23 +94,23 @@ def test_an_lstm_of_subwords_is_trained_reported_and_served(tiny, tmp_path):
         row = {"length": [9], "temperature": [0.0], "top_k": [0], "top_p": [1.0], "seed": [0]}
         written = served.run("generate", {"prompt": ["the cat"], **row})
     assert np.isfinite(scored["log_likelihood"]).all()
-    # What Keras loads says the same.
+    # The model that Keras loads returns the same.
     run = pipelines.load(tmp_path / "run")
     logits = run.model(run.preprocessing.token_batch(["the cat"]))
     following = scored["next_token_log_probabilities"][0]
     np.testing.assert_allclose(tf.nn.log_softmax(logits[0, -1]), following, rtol=1e-4, atol=1e-5)
     written["text"][0].decode()
     report = json.loads((tmp_path / "run" / "report" / "report.json").read_text())
-    assert report["title"] == "Language model: files"
-    headings = ["", "Against baselines", "By document", "Training", "What it writes", "Where it is surprised"]
+    assert re.fullmatch(r"Language model: own texts \(.*train.*\)", report["title"])
+    headings = ["", "Against baselines", "By document", "Training", "Generated texts", "Cost of each token"]
     assert [section["heading"] for section in report["sections"]] == [*headings, "The data", "The machine"]
     assert report["sections"][1]["alt"].startswith("Nats per character: Ikelos lstm, 1 layers, 16 wide ")
     surprisal = report["sections"][5]
-    # The é falls apart into two bytes, neither of which is a character.
+    # The é is encoded as two bytes, neither of which is a character.
     assert "".join(surprisal["pieces"]) == "the cat sat on the log. \ufffd\ufffd"
     assert max(map(len, surprisal["pieces"])) > 1
     assert len(surprisal["nats"]) == len(surprisal["pieces"])
-    # Its own text alone is in the report and in the examples.
+    # The report and the examples contain only text of this run's data.
     assert [sample["prompt"] for sample in report["sections"][4]["samples"]] == [
         "",
         "the cat sat on the mat. the dog sat on ",

@@ -56,4 +56,4 @@ def test_the_page_is_by_default_beside_the_runs(ikelos_command, toy, finished, t
     other = shutil.copytree(finished, tmp_path / "other")
     result = ikelos_command("compare", finished, other)
     assert (result.status, "runs/comparison/report.html" in result.out) == (0, True)
-    assert (tmp_path / "runs" / "comparison" / "report.html").is_file()
+    assert (tmp_path / "here" / "runs" / "comparison" / "report.html").is_file()

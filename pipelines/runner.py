@@ -62,7 +62,8 @@ def run(recipe: Recipe, workdir: Path) -> Outcome:
         The paths of everything written, and the result.
 
     Raises:
-        UserError: If `workdir` holds a run of another recipe, or another process is at work in it.
+        UserError: If `workdir` holds a run of another recipe that has begun to train, or another process is at work in
+            it.
     """
     folder = Folder(workdir)
     with locked(workdir):
@@ -145,9 +146,12 @@ def _trained(recipe: Recipe, folder: Folder) -> Iterator[tuple[_Run, dict[str, k
 
 
 def _prepare(recipe: Recipe, folder: Folder) -> tuple[_Run, Splits]:
-    """Prepares the data, unless it is already prepared, and returns the run and its splits."""
+    """Prepares the data, unless it is already prepared, and returns the run and its splits.
+
+    Until the training begins, the data may change: it is prepared again.
+    """
     task = tasks.of_recipe(recipe)
-    if folder.preprocessing.is_dir():
+    if folder.preprocessing.is_dir() and folder.begun:
         phases.check_steps(task, phases.load(task, folder.preprocessing), folder.stage)
         _say_data()
         splits = phases.read(task, folder.preprocessing, origin.taken_over(folder))
@@ -164,6 +168,7 @@ def _prepare(recipe: Recipe, folder: Folder) -> tuple[_Run, Splits]:
             origin.record(before, unfinished / folder.start.name)
         # After the data is found, so that a failed preparation leaves no recipe behind, and before `preprocessing` is
         # finished, so that this never exists without its recipe.
+        shutil.rmtree(folder.preprocessing, ignore_errors=True)
         files.write(folder.recipe, recipes.dump(recipe))
         files.finish(unfinished, folder.preprocessing)
     return _Run(recipe, folder, task, phases.load(task, folder.preprocessing)), splits

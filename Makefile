@@ -85,10 +85,10 @@ $(STAMP): $(BUILD_FILES)
 	@echo 'Setting up $(VENV), once; each time is that of two cores and a fast network.'
 	@echo '1 of 3: installing uv (10 seconds)'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
-	@echo '2 of 3: downloading TensorFlow and the build tools, some 700 MB (1 minute)'
+	@echo '2 of 3: downloading TensorFlow and the build tools (1 minute)'
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt \
 	  'tensorflow==2.21.*' scikit-build-core cmake ninja
-	@echo '3 of 3: compiling the native library and installing all other packages (2 minutes)'
+	@echo '3 of 3: compiling the native library and installing all other packages (1 to 3 minutes)'
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt \
 	  --no-build-isolation --editable '.[$(EXTRAS)]'
 	touch $@

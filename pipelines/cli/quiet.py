@@ -16,8 +16,8 @@ from ikelos.pipelines.errors import UserError
 
 # Messages that no environment variable silences, because C++ writes them before its log is set up: information and
 # warnings, and five kinds of errors: there is no GPU (303), a library of CUDA is registered twice, oneDNN leaves an op
-# to Eigen, tf.data leaves an attribute behind when it rewrites an op, and a JPEG file is cut off, which `image.decoding`
-# reports with the file's name.
+# to Eigen, tf.data leaves an attribute behind when it rewrites an op, and a JPEG file is cut off, which our own error
+# says with the file's name.
 _NOISE = re.compile(
     rb"WARNING: All log messages before absl::InitializeLog|[IW]\d{4} \d\d:\d\d:"
     rb"|E\d{4} .*(cuInit.*\(303\)|Unable to register cu\w+ (factory|plugin)|oneDNN supports DT_)"

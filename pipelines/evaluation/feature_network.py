@@ -67,8 +67,8 @@ TRAINING = PlainTraining(
 """Training of both kinds; `steps` is the most that a data set gets."""
 
 _PASSES, _LEAST_STEPS = 200, 300
-"""Passes over the training images after which training ends, and the fewest steps: a network that has seen a few hundred
-images a thousand times knows no more about others, and would take most of the time of a small run."""
+"""Passes over the training images after which training ends, and the fewest steps. With a few hundred images, all 1,200
+steps would be hundreds of passes more, and most of the time of a small run."""
 
 _SIZE = 64
 """Number of features. It is small, as the Fréchet distance's bias grows with it and a test set may have only a thousand
@@ -148,9 +148,10 @@ def load_or_train(
 ) -> FeatureNetwork:
     """Returns the network of a data set; trains it if it is not in the cache.
 
-    Training takes about a minute on two cores for images 28 x 28, and with fewer than some 800 training images less
-    (see `_PASSES`). A killed training is resumed by the next call. If several processes need the same network, one trains it and the others wait. Like `training.fit.fit`, this function
-    sets the global random seed, and makes TensorFlow's ops deterministic for the rest of the process.
+    Training takes about a minute on two cores for images 28 x 28, and less for fewer than some 800 training images (see
+    `_PASSES`). A killed training is resumed by the next call. If several processes need the same network, one trains it
+    and the others wait. Like `training.fit.fit`, this function sets the global random seed, and makes TensorFlow's ops
+    deterministic for the rest of the process.
 
     Args:
         train: Training images, with the columns `image`, uint8 `[H,W,C]`, and with classes `label`, int64.

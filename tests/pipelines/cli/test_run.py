@@ -257,7 +257,9 @@ def test_a_disk_that_takes_no_byte_is_found_before_the_run(ikelos_process):
 def test_a_folder_that_is_not_utf8_is_refused_before_the_run(ikelos_command, toy, runner):
     result = ikelos_command("run", "toy", "--workdir", os.fsdecode(b"a\xff"))
     assert result.status == 2
-    assert result.err == "Error: the folder's path must be UTF-8, because TensorFlow takes no other. Received: a\\udcff\n"
+    assert result.err == (
+        "Error: the folder's path must be UTF-8, because TensorFlow takes no other. Received: a\\udcff\n"
+    )
     assert (runner.calls, os.listdir()) == ([], [])
 
 

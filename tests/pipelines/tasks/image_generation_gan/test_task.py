@@ -112,8 +112,8 @@ def test_a_discriminator_that_has_won_ends_the_run_with_advice(tiny, tmp_path, m
         ),
         (
             ["evaluation.mixture_components=49"],
-            "must be at most the number of training images, 48. Received: evaluation.mixture_components=49; for so few images, "
-            "add --set evaluation.mixture_components=4$",
+            "must be at most the number of training images, 48. Received: evaluation.mixture_components=49; "
+            "for so few images, add --set evaluation.mixture_components=4$",
         ),
     ],
 )

@@ -57,11 +57,11 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"
 
 
-_SECONDS_BETWEEN_LINES = 30.0
+_SECONDS_BEFORE_FIRST_LINE, _SECONDS_BETWEEN_LINES = 10.0, 30.0
 
 
 class Progress:
-    """Progress display of a long operation: a moving line in a terminal, or else a new line every 30 seconds.
+    """Progress display of a long operation: a moving line in a terminal, or else lines after 10, 40, 70 ... seconds.
 
     Operations may be nested: a terminal shows all of them, other outputs only the one that began last.
 
@@ -200,8 +200,10 @@ class _Display:
 
     def _tell_now_and_then(self, over: threading.Event) -> None:
         # A thread, so that lines are printed even during a step that takes minutes.
-        while not over.wait(_SECONDS_BETWEEN_LINES):
+        wait = _SECONDS_BEFORE_FIRST_LINE  # shorter, as several phases of a run take less than the time between lines
+        while not over.wait(wait):
             self.tell()
+            wait = _SECONDS_BETWEEN_LINES
 
 
 class _Bar(bars.BarColumn):

@@ -69,6 +69,11 @@ class Folder:
         return self.stage(stage) / "history.jsonl"
 
     @property
+    def begun(self) -> bool:
+        """Whether the training of a stage has begun, which writes a checkpoint before its first step."""
+        return any(self.stages.glob("*/checkpoints/step-*.npz"))
+
+    @property
     def models(self) -> Path:
         """The folder of the trained models as `.keras` files; complete if it exists."""
         return self.path / "models"

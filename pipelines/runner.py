@@ -65,8 +65,8 @@ def run(recipe: Recipe, workdir: Path) -> Outcome:
         The paths of everything written, and the result.
 
     Raises:
-        UserError: If `workdir` holds a run of another recipe or is in use by another process; the data cannot be read
-            or has changed; the run named by `from` does not fit; or as for `phases.train`.
+        UserError: If `workdir` holds a run of another recipe that has begun to train, or is in use by another process;
+            the data cannot be read or has changed; the run named by `from` does not fit; or as for `phases.train`.
         Terminated: If SIGTERM or SIGINT came while training; the run can be continued.
         OSError: If the disk is full, or a file cannot be written.
     """
@@ -164,9 +164,12 @@ def _trained(recipe: Recipe, folder: Folder) -> Iterator[tuple[_Run, dict[str, k
 
 
 def _prepare(recipe: Recipe, folder: Folder) -> tuple[_Run, Splits]:
-    """Prepares the data, unless it is already prepared, and returns the run and its splits."""
+    """Prepares the data, unless it is already prepared, and returns the run and its splits.
+
+    Until the training begins, the data may change: it is prepared again.
+    """
     task = tasks.of_recipe(recipe)
-    if folder.preprocessing.is_dir():
+    if folder.preprocessing.is_dir() and folder.begun:
         phases.check_steps(task, phases.load(task, folder.preprocessing), folder.stage)
         _say_data()
         splits = phases.read(task, folder.preprocessing, origin.taken_over(folder))
@@ -183,6 +186,7 @@ def _prepare(recipe: Recipe, folder: Folder) -> tuple[_Run, Splits]:
             origin.record(before, unfinished / folder.start.name)
         # Written after the preparation, so that a failed one leaves no recipe behind, and before the folder
         # `preprocessing` appears, so that this folder never exists without its recipe.
+        shutil.rmtree(folder.preprocessing, ignore_errors=True)
         files.write(folder.recipe, recipes.dump(recipe))
         files.finish(unfinished, folder.preprocessing)
     _say_left_out(splits)

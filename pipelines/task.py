@@ -155,10 +155,14 @@ class Task(abc.ABC, Generic[Config, Learned]):
         return ""
 
     def headline(self, results: Mapping[str, Any]) -> str:
-        """Returns the result in one line: the model's metrics and the baselines' first metric."""
+        """Returns the result in one line: the model's metrics and the baselines' first metric.
+
+        The baselines' figures have their unit if the model has several.
+        """
         figures, first = results["model"], self.metrics[0]
         ours = ", ".join(f"{metric.text(figures[metric.name])} {metric.unit}" for metric in self.metrics)
-        others = [f"{name}: {first.text(values[first.name])}" for name, values in results["baselines"].items()]
+        unit = f" {first.unit}" if len(self.metrics) > 1 else ""
+        others = [f"{name}: {first.text(values[first.name])}{unit}" for name, values in results["baselines"].items()]
         about = self.about_result(results)
         where = f"on {figures[self.counted]:,} held-out {self.counted}" + (f" ({about})" if about else "")
         return "; ".join([f"{ours} {where}", *others])

@@ -30,7 +30,7 @@ def compare(
     ],
     folder: Annotated[
         Path, typer.Option("--output", metavar="FOLDER", help="Where to write the page.", parser=path)
-    ] = Path("comparison"),
+    ] = Path("runs/comparison"),
 ) -> None:
     """Compare finished runs of one task: their recipes, figures and curves."""
     if len(runs) < 2:

@@ -15,12 +15,14 @@ from ikelos.pipelines.console import Progress, printable
 from ikelos.pipelines.errors import UserError
 
 # Messages that no environment variable silences, because C++ writes them before its log is set up: information and
-# warnings, and four kinds of errors: there is no GPU (303), a library of CUDA is registered twice, oneDNN leaves an op
-# to Eigen, and tf.data leaves an attribute behind when it rewrites an op.
+# warnings, and five kinds of errors: there is no GPU (303), a library of CUDA is registered twice, oneDNN leaves an op
+# to Eigen, tf.data leaves an attribute behind when it rewrites an op, and a JPEG file is cut off, which our own error
+# says with the file's name.
 _NOISE = re.compile(
     rb"WARNING: All log messages before absl::InitializeLog|[IW]\d{4} \d\d:\d\d:"
     rb"|E\d{4} .*(cuInit.*\(303\)|Unable to register cu\w+ (factory|plugin)|oneDNN supports DT_)"
     rb"|E\d{4} .*NodeDef mentions attribute use_unbounded_threadpool "
+    rb"|E\d{4} .*jpeg_mem\.cc:\d+\] Premature end of JPEG data"
     rb"|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IW] "
     rb"|To enable the following instructions: "
 )

@@ -128,6 +128,7 @@ def test_a_number_that_nobody_knows_is_not_told(capsys):
 
 
 def test_without_a_terminal_a_line_comes_now_and_then_even_if_nothing_advances(monkeypatch, capsys):
+    monkeypatch.setattr(console, "_SECONDS_BEFORE_FIRST_LINE", 0.01)
     monkeypatch.setattr(console, "_SECONDS_BETWEEN_LINES", 0.01)
     lines = []
     with Progress("[red] evaluation"), Progress("n\x1bgrams", "orders", 8):
@@ -135,6 +136,20 @@ def test_without_a_terminal_a_line_comes_now_and_then_even_if_nothing_advances(m
             time.sleep(0.01)
             lines += capsys.readouterr().out.splitlines()
     assert set(lines) == {r"n\x1bgrams: 0 of 8 orders, time left unknown"}
+
+
+def test_without_a_terminal_the_first_line_comes_early(monkeypatch):
+    waits, told = [], []
+
+    class Over:
+        def wait(self, seconds):
+            waits.append(seconds)
+            return len(waits) == 4
+
+    monkeypatch.setattr(console._display, "tell", lambda: told.append(1))
+    console._display._tell_now_and_then(Over())
+    assert waits == [10.0, 30.0, 30.0, 30.0]
+    assert len(told) == 3
 
 
 def test_what_began_last_is_told_and_then_what_is_around_it(clock, capsys):

@@ -11,6 +11,7 @@ from ikelos.pipelines import origin, runner, trained
 from ikelos.pipelines import recipe as recipes
 from ikelos.pipelines.data import preparation
 from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.folder import Folder
 from ikelos.pipelines.text import documents
 from ikelos.serving import StockModel
 
@@ -23,6 +24,13 @@ def run(finished, tmp_path):
 
 def stop(*_):
     raise KeyboardInterrupt
+
+
+def begin_to_train(workdir, stage):
+    """Makes a run look like one of which a stage has begun to train."""
+    checkpoints = Folder(workdir).checkpoints(stage)
+    checkpoints.mkdir(parents=True)
+    (checkpoints / "step-00000000.npz").touch()
 
 
 def test_a_run_leaves_a_served_model_a_report_and_figures(points, run, monkeypatch):
@@ -206,6 +214,7 @@ def test_a_split_that_changed_is_refused(tiny, tmp_path, monkeypatch, split):
     recipe = tiny()
     with pytest.raises(KeyboardInterrupt):
         runner.run(recipe, tmp_path / "run")
+    begin_to_train(tmp_path / "run", "language_model")
     file = tmp_path / "data" / f"{split}.txt"
     content = file.read_text()
     file.write_text(content.replace("cat", "cot", 1))
@@ -215,6 +224,24 @@ def test_a_split_that_changed_is_refused(tiny, tmp_path, monkeypatch, split):
     file.write_text(content)
     with pytest.raises(KeyboardInterrupt):
         runner.run(recipe, tmp_path / "run")
+
+
+def test_before_the_training_begins_recipe_and_data_may_change(tiny, tmp_path, monkeypatch):
+    """As after a run that was refused for its data: nothing was trained on it."""
+    monkeypatch.setattr(runner.phases, "train", stop)
+    recipe, workdir, file = tiny(), tmp_path / "run", tmp_path / "data" / "train.txt"
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(recipe, workdir)
+    before = (workdir / "preprocessing" / "splits.json").read_text()
+    file.write_text(file.read_text().replace("cat", "cot", 1))
+    changed = recipes.load(recipe.source, ["training.seed=7"])
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(changed, workdir)
+    assert (workdir / "preprocessing" / "splits.json").read_text() != before
+    assert recipes.load(workdir / "recipe.yaml").config.training.seed == 7
+    begin_to_train(workdir, "language_model")
+    with pytest.raises(UserError, match=r"^`training\.seed` must be 7, as in the run in "):
+        runner.run(recipes.load(recipe.source, ["training.seed=8"]), workdir)
 
 
 def test_runs_with_the_same_data_read_it_once(tiny, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import functools
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -74,10 +75,13 @@ class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
         )
 
     def _check(self, splits: Splits) -> None:
-        """Raises UserError before training for faults that would otherwise end the evaluation."""
+        """Raises UserError before training for faults that would otherwise end the evaluation; warns of few images."""
         evaluation, shape = self.config.evaluation, self.config.data.shape
         bernoulli.check_components(evaluation.mixture_components, len(splits["train"]))
         likeness.check_number(splits)
+        caution = likeness.caution(min(evaluation.images, len(splits["test"]), len(splits["train"])))
+        if caution:
+            warnings.warn(f"{caution} `data.source.splits` may give the test split more.", stacklevel=2)
         if evaluation.other_run is not None:
             other_run.sampler(Path(evaluation.other_run), splits["train"].labels, shape, batch_size=1)(1)
 
@@ -151,6 +155,10 @@ class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
         """Returns the signatures that generate images, and that score images by the discriminator."""
         return serving.signatures(models[STAGE], self.image_signatures(preprocessing))
 
+    def about_result(self, results: Mapping[str, Any]) -> str:
+        """Returns a note if the held-out images are too few."""
+        return "too few to judge a model by" if likeness.caution(results["model"]["images"]) else ""
+
     def about_comparison(self, results: Mapping[str, Any]) -> list[str]:
         """Returns paragraphs that explain the features and the images of the comparison."""
         ours = results["model"]
@@ -169,6 +177,8 @@ class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
             f"here is {ours['kid_error']:.2f}. Precision and recall are those of Kynkäänniemi et al. (2019), with 3 "
             "neighbours. A perfect model would have the figures of the training images, up to chance."
         ]
+        if caution := likeness.caution(ours["images"]):
+            paragraphs.insert(0, caution)
         if "class_imbalance" in ours:
             paragraphs.append(
                 f"{ours['class_imbalance']:.1%} of the samples would have to be of another class to make all classes "

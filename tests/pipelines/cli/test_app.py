@@ -79,7 +79,10 @@ def test_without_the_extra_one_line_says_how_to_install_it(monkeypatch, capsys):
     assert cli.main(["list"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err == "Error: the command line needs typer: pip install 'ikelos[pipelines]'\n"
+    assert captured.err == (
+        "Error: the command line needs typer: install Ikelos with the extra `pipelines`, "
+        "in a clone by: pip install '.[pipelines]'\n"
+    )
 
 
 @pytest.mark.parametrize(

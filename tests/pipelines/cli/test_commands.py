@@ -44,7 +44,7 @@ def test_from_a_recipe_to_predictions(ikelos_command, tiny, tmp_path):
     assert result == (
         f"Result  {model['nats_per_character']:.3f} nats per character, {model['bits_per_character']:.3f} bits per "
         f"character on 25 held-out characters; Interpolated Kneser-Ney {ngram['order']}-gram: "
-        f"{ngram['nats_per_character']:.3f}"
+        f"{ngram['nats_per_character']:.3f} nats per character"
     )
     facts = json.loads((run / "report" / "report.json").read_text())["facts"]
     assert facts["training"]["language_model"]["tokens"] == 6 * 8 * 16

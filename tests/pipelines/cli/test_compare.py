@@ -50,3 +50,10 @@ def test_names_of_runs_are_shown_as_they_are(ikelos_command, toy, finished, tmp_
     result = ikelos_command("compare", *runs)
     rows = [row.split()[0] for row in result.out.splitlines()[1:3]]
     assert rows == [f"{tmp_path}/[red]", rf"{tmp_path}/a\x1b[31m"]
+
+
+def test_the_page_is_by_default_beside_the_runs(ikelos_command, toy, finished, tmp_path):
+    other = shutil.copytree(finished, tmp_path / "other")
+    result = ikelos_command("compare", finished, other)
+    assert (result.status, "runs/comparison/report.html" in result.out) == (0, True)
+    assert (tmp_path / "here" / "runs" / "comparison" / "report.html").is_file()

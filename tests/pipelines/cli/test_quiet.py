@@ -16,6 +16,7 @@ NOISE = (
     b"E0000 00:00:1795405302.223291   27550 util.cc:131] oneDNN supports DT_INT64 only on platforms with AVX-512.\n"
     b"E0000 00:00:1795876448.047282   15876 node_def_util.cc:682] NodeDef mentions attribute use_unbounded_threadpool "
     b"which is not in the op definition: Op<name=MapDataset; signature=input_dataset:variant>\n"
+    b"E0000 00:00:1795876448.047282   15876 jpeg_mem.cc:331] Premature end of JPEG data. Stopped at line 13/48\n"
 )
 NEWS = (
     b"E0000 00:00:1795404616.864234   20261 x.cc:1] the file is broken\nand so on \xff\n"

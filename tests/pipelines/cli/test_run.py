@@ -11,6 +11,7 @@ import pytest
 from ikelos.pipelines.cli import compare, folders, run
 from ikelos.pipelines.cli.written import serving_command
 from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.folder import Folder
 from ikelos.pipelines.lock import locked
 from ikelos.pipelines.training.errors import Terminated
 
@@ -98,7 +99,9 @@ def test_a_wrong_key_of_an_evaluation_is_found_before_tensorflow_is_loaded(
 
 def test_a_folder_with_a_run_of_another_recipe_is_refused_before_tensorflow_is_loaded(ikelos_process, tiny, tmp_path):
     run = tmp_path / "run"
-    run.mkdir()
+    checkpoints = Folder(run).checkpoints("language_model")
+    checkpoints.mkdir(parents=True)
+    (checkpoints / "step-00000000.npz").touch()
     source = shutil.copy(tiny().source, run / "recipe.yaml")
     changed = ("--set", "training.seed=7", "--workdir", run)
     result = ikelos_process("run", source, *changed, after="assert 'tensorflow' not in sys.modules")
@@ -254,9 +257,8 @@ def test_a_disk_that_takes_no_byte_is_found_before_the_run(ikelos_process):
 def test_a_folder_that_is_not_utf8_is_refused_before_the_run(ikelos_command, toy, runner):
     result = ikelos_command("run", "toy", "--workdir", os.fsdecode(b"a\xff"))
     assert result.status == 2
-    assert (
-        result.err
-        == "Error: the folder's path must be UTF-8, because TensorFlow accepts no other. Received: a\\udcff\n"
+    assert result.err == (
+        "Error: the folder's path must be UTF-8, because TensorFlow accepts no other. Received: a\\udcff\n"
     )
     assert (runner.calls, os.listdir()) == ([], [])
 

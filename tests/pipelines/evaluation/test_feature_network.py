@@ -74,6 +74,15 @@ def untrainable(monkeypatch):
     monkeypatch.setattr(keras.Model, "fit", fail)
 
 
+@pytest.mark.parametrize(
+    ("images", "images_per_step", "steps"),
+    [(8, 64, 300), (96, 64, 300), (97, 64, 304), (500, 128, 782), (768, 128, 1200), (8000, 128, 1200)],
+)
+def test_few_images_get_fewer_steps(monkeypatch, images, images_per_step, steps):
+    monkeypatch.setattr(feature_network, "TRAINING", feature_network.TRAINING.model_copy(update={"steps": 1200}))
+    assert feature_network._steps(images, images_per_step) == steps
+
+
 def test_a_classifier_learns_the_classes(classifier):
     about = classifier.about
     assert json.loads(json.dumps(about)) == about

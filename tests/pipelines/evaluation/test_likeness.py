@@ -90,6 +90,11 @@ def test_the_network_is_of_the_training_and_validation_images(comparison, splits
     assert (classes, shape, one) == (("dark", "bright"), (4, 4, 1), other)
 
 
+def test_few_images_are_warned_of():
+    assert likeness.caution(99).startswith("99 held-out images are too few to judge a model by: with fewer than 100, ")
+    assert likeness.caution(100) == ""
+
+
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_too_few_images_to_compare_are_refused(splits, split):
     likeness.check_number(splits | {split: dataclasses.replace(splits[split], examples=8)})

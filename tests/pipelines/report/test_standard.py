@@ -226,4 +226,6 @@ def test_what_was_left_out_of_the_data_is_named(build, tmp_path):
 def test_a_headline_in_a_line():
     toy = Toy(None)
     results = {"model": figures(3, 1.5), "baselines": {"n-grams": {"nats": np.float64(2.5)}}}
-    assert toy.headline(results) == "1.500 nats per word, 50% share right on 12 held-out words; n-grams: 2.500"
+    assert toy.headline(results) == (
+        "1.500 nats per word, 50% share right on 12 held-out words; n-grams: 2.500 nats per word"
+    )

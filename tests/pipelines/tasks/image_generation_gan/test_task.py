@@ -35,7 +35,7 @@ def test_a_run_leaves_a_served_model_a_report_and_figures(tiny, tmp_path, saved)
     results = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     figures = results["model"]
     assert outcome["Result"].startswith(f"{figures['kid']:.2f} KID x 1000, {figures['fid']:.2f} FID, ")
-    assert "on 12 held-out images; Training images: " in outcome["Result"]
+    assert "on 12 held-out images (too few to judge a model by); Training images: " in outcome["Result"]
     assert list(results["baselines"]) == [
         "Training images",
         f"Samples of {tmp_path / 'other'}",
@@ -53,7 +53,8 @@ def test_a_run_leaves_a_served_model_a_report_and_figures(tiny, tmp_path, saved)
         *("The data", "The machine"),
     ]
     assert report["sections"][2]["prose"] == ["The same samples after 3, 6 steps."]
-    assert figures["feature_network"]["sha256"][:16] in report["sections"][6]["prose"][0]
+    assert report["sections"][6]["prose"][0].startswith("12 held-out images are too few to judge a model by: ")
+    assert figures["feature_network"]["sha256"][:16] in report["sections"][6]["prose"][1]
     with StockModel(tmp_path / "run" / "export" / "1") as model:
         drawn = model.run("sample", {"seed": [5, 5], "label": [1, 0]})
         decoded = model.run("decode", {"latents": [[0.5, -1.0, 2.0]], "label": [1]})["image"]
@@ -111,7 +112,8 @@ def test_a_discriminator_that_has_won_ends_the_run_with_advice(tiny, tmp_path, m
         ),
         (
             ["evaluation.mixture_components=49"],
-            "must be at most the number of training images, 48. Received: evaluation.mixture_components=49$",
+            "must be at most the number of training images, 48. Received: evaluation.mixture_components=49; "
+            "for so few images, add --set evaluation.mixture_components=4$",
         ),
     ],
 )
@@ -125,7 +127,8 @@ def test_a_baseline_that_cannot_be_had_ends_the_run_before_training(prepared, tm
 def test_too_few_images_to_compare_end_the_run_before_training(prepared):
     task, preprocessing, splits = prepared()
     (stage,) = task.stages(preprocessing)
-    assert stage.feed(splits, {}).units_per_step == 8
+    with pytest.warns(UserWarning, match=r"^12 held-out images are too few to judge .*`data\.source\.splits` may give"):
+        assert stage.feed(splits, {}).units_per_step == 8
     with pytest.raises(UserError, match=r"^`test` must have at least 8 images"):
         stage.feed(splits | {"test": dataclasses.replace(splits["test"], examples=7)}, {})
 
@@ -135,7 +138,7 @@ def test_images_without_classes_are_measured_by_a_network_without(built):
     figures = task.evaluate(preprocessing, splits, {STAGE: model})
     assert figures["feature_network"]["kind"] == "self-supervised"
     assert "classes" not in figures
-    assert "trained without classes" in task.about_comparison({"model": figures})[0]
+    assert "trained without classes" in task.about_comparison({"model": figures})[1]
     assert "label" not in served(task, preprocessing, model)["sample"].inputs
 
 

@@ -1,5 +1,6 @@
 import json
 import math
+import pathlib
 import re
 
 import keras
@@ -81,14 +82,16 @@ def test_losses_count_no_padding(prepared, store_of, tmp_path):
     assert epoch["loss"] == pytest.approx(mean_nll(stage.build({}), Ragged.of(rows)), rel=1e-5)
 
 
+GUIDE = pathlib.Path(__file__).parents[4] / "docs" / "runs.md"
 OTHERS = re.compile("shakespeare|hamlet|romeo|nanogpt|to be, or not", re.IGNORECASE)
 
 
-def test_an_lstm_of_subwords_is_trained_reported_and_served(tiny, tmp_path):
+def test_an_lstm_of_subwords_is_trained_reported_served_and_used_in_python(tiny, tmp_path, monkeypatch, capsys):
     lstm = "model={architecture: lstm, context: 16, num_layers: 1, size: 16, dropout: 0.0}"
     subwords = "data.vocabulary={kind: bpe, size: 290}"
     as_shipped = ("evaluation.peers=null", "evaluation.samples.prompts=null")
-    runner.run(tiny(lstm, subwords, *as_shipped, "training.steps=2", "training.steps_per_epoch=2"), tmp_path / "run")
+    short = ("training.steps=2", "training.steps_per_epoch=2", "export.max_length=200")
+    runner.run(tiny(lstm, subwords, *as_shipped, *short), tmp_path / "run")
     with StockModel(tmp_path / "run" / "export" / "1") as served:
         scored = served.run("serving_default", {"text": ["the cat", "", "é"]})
         row = {"length": [9], "temperature": [0.0], "top_k": [0], "top_p": [1.0], "seed": [0]}
@@ -119,3 +122,15 @@ def test_an_lstm_of_subwords_is_trained_reported_and_served(tiny, tmp_path):
     assert len(written) > 2
     for path in (*written, tmp_path / "run" / "recipe.yaml"):
         assert not OTHERS.search(path.read_text()), path
+
+    # The examples of the guide run as they are.
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "run").rename(tmp_path / "runs" / "language_modeling")
+    monkeypatch.chdir(tmp_path)
+    examples = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    examples = [example for example in examples if '"runs/language_modeling' in example]
+    assert len(examples) == 3
+    for example in examples:
+        capsys.readouterr()
+        exec(example, {})
+        assert capsys.readouterr().out

@@ -82,13 +82,18 @@ test-wheel:
 	$(PYTHON) tests/wheel/check.py $(DIST)/ikelos-*.whl
 
 # Two steps, since the native library is compiled against the TensorFlow that is already there: in an isolated build
-# it would be downloaded a second time. uv, as it installs TensorFlow in seconds where pip takes minutes.
+# it would be downloaded a second time. uv, as it installs TensorFlow in seconds where pip takes minutes. Both are quiet,
+# as they would list every package; a line before each step says why nothing is printed for a while.
 $(STAMP): $(BUILD_FILES)
 	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit(f"Python 3.11 to 3.13 is needed, PYTHON={sys.executable} is {sys.version}")'
 	test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)  # pip comes last: without it the folder is half made
+	@echo 'Setting up $(VENV), once; each time is that of two cores and a fast network.'
+	@echo '1 of 3: installing uv (10 seconds)'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
+	@echo '2 of 3: downloading TensorFlow and the build tools (1 minute)'
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt \
 	  'tensorflow==2.21.*' scikit-build-core cmake ninja
+	@echo '3 of 3: compiling the native library and installing all other packages (1 to 3 minutes)'
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt \
 	  --no-build-isolation --editable '.[$(EXTRAS)]'
 	touch $@

@@ -24,24 +24,25 @@ from workers import Contender
 
 HEADS = 8
 KERAS, KERAS_XLA, PYTORCH, XLA = "Keras", "Keras under XLA", "PyTorch", "Ikelos under XLA"
-# Below this product of B, N, T, S and H a forward pass takes less than about 5 ms.
+# If the product of B, N, T, S and H is below this, a forward pass takes less than about 5 ms.
 SHORT = 3e8
-# About a second and a half of two cores: a round of all peers takes several times that, and there are seven.
+# FLOPs of about a second and a half on two cores. A round of all peers takes several times as long, and there are
+# seven rounds.
 MOST_FLOPS = 3e11
 # Stock attention holds several arrays of [B,N,T,S] at once; more elements than this may not fit into memory.
 MOST_PAIRS = 3e8
-# XLA fuses no attention on a CPU and takes as long as Keras without it: more and larger cases would tell nothing new.
+# XLA does not fuse attention on a CPU, so that Keras takes as long with XLA as without. Its cases are therefore small.
 XLA_TIME, XLA_BATCH = 2048, 1
 
 
 def arguments(batch, queries, keys, size=64, **others):
-    """The arguments of a case, for `inputs` and the contenders."""
+    """Returns the arguments of a case, for `inputs` and the contenders."""
     defaults = {"causal": False, "backward": False, "lengths": False, "repeat": 1, "dtype": "float32"}
     return {"batch": batch, "queries": queries, "keys": keys, "size": size, **defaults, **others}
 
 
 def inputs(case):
-    """Query, key, value, gradient of the output, and lengths of queries and keys (None without)."""
+    """Returns query, key, value, gradient of the output, and the lengths of queries and keys, or None."""
     draw = np.random.default_rng(0)
     long, short = ([case["batch"], case[axis], HEADS, case["size"]] for axis in ("queries", "keys"))
     query, key, value, output_grad = (draw.standard_normal(s, np.float32) for s in (long, short, short, long))
@@ -53,7 +54,7 @@ def inputs(case):
 
 
 def _meeting(case, lengths):
-    """Bool `[B,T]`: the queries that see a key."""
+    """Returns Boolean `[B,T]`: whether a query attends to a key."""
     return (np.arange(case["queries"]) < lengths[0][:, None]) & (lengths[1] > 0)[:, None]
 
 
@@ -66,8 +67,11 @@ def useful_flops(case):
 
 
 def within_lengths(case, arrays):
-    """The results without what ours leaves out, which other libraries give something for: the outputs of some
-    queries, and all of a row without keys, where a softmax of nothing may be NaN."""
+    """Returns the results with 0 where the kernel skips queries or rows by their lengths.
+
+    Other libraries compute outputs there: for queries beyond their lengths, and for rows without keys, where a softmax
+    over nothing may be NaN.
+    """
     lengths = inputs(case)[-1]
     if lengths is None:
         return arrays
@@ -80,9 +84,10 @@ def within_lengths(case, arrays):
 
 
 def chained(attend, query, repeat):
-    """Calls in a row: the output of the last, and if there is more than one, of the first too.
+    """Makes `repeat` calls in a row and returns the output of the last call, and of the first if there are several.
 
-    Each takes the query beside the last output: outputs alone would soon be the mean of the values, right or wrong.
+    Each call adds the query to the last output. With the outputs alone, they would soon all be the mean of the values,
+    even if a contender were wrong.
     """
     first = output = attend(query)
     for _ in range(repeat - 1):
@@ -91,7 +96,7 @@ def chained(attend, query, repeat):
 
 
 def tensorflow(attend, jit_compile):
-    """A contender from `attend(query, key, value, causal, lengths)`."""
+    """Returns `prepare` of a contender that runs `attend(query, key, value, causal, lengths)`."""
 
     def prepare(case):
         import tensorflow as tf
@@ -186,9 +191,9 @@ def case(name, arguments, peers, tolerance=1e-4, left_out=()):
 
 
 def square(time, batch, size, causal, backward):
-    """T = S, with the goals of the sizes that have some; of a smaller batch if this one takes too long."""
-    # One call of a tf.function costs up to 0.6 ms of Python and of waking threads, which a model pays once for many:
-    # so short calls run four in a row.
+    """Returns the case with T = S and its goals, if there are any; with a smaller batch if it would take too long."""
+    # One call of a tf.function costs up to 0.6 ms for Python and for waking threads. A model pays this once for many
+    # ops, so short calls run four in a row.
     repeat = 4 if batch * HEADS * time**2 * size < SHORT else 1
     options, left_out = {"causal": causal, "backward": backward, "repeat": repeat}, []
     while useful_flops(arguments(batch, time, time, size, **options)) > MOST_FLOPS:
@@ -226,8 +231,11 @@ def lengths(batch, time, backward):
 
 
 def decode(batch, keys, repeat=64):
-    """One call of a `tf.function` costs about 0.3 ms of Python, more than a short one's work. A loop that decodes in a
-    graph pays that once and not for each token, so the goal is for many calls in a row."""
+    """Returns the case of decoding one token, `repeat` times in a row.
+
+    One call of a `tf.function` costs about 0.3 ms of Python, more than the work of a short call. A loop that decodes in
+    a graph pays this once and not for each token, so the goal is for many calls in a row.
+    """
     return case(
         f"decode T=1 S={keys} B={batch} N={HEADS} H=64, {f'{repeat} in a row' if repeat > 1 else 'one call'}",
         arguments(batch, 1, keys, repeat=repeat),
@@ -249,7 +257,7 @@ def cases(effort):
     if effort == "smoke":
         chosen = [
             square(40, 1, 32, causal=True, backward=True),
-            lengths(8, 4, True),  # a row without keys among them
+            lengths(8, 4, True),  # includes a row without keys
             decode(1, 16),
             decode(1, 16, repeat=1),
             bfloat16(16, True),
@@ -279,7 +287,7 @@ def cases(effort):
             *(decode(batch, 1024) for batch in (1, 8, 32)),
             decode(1, 1024, repeat=1),
             *(bfloat16(2048, causal) for causal in both),
-            # What a short call costs besides its work.
+            # The overhead of a short call.
             *(square(time, 1, 64, False, False) for time in (16, 128)),
         ]
     return chosen

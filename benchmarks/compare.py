@@ -1,22 +1,23 @@
 """Helpers of the benchmarks that compare times: interleaved runs, the table, the JSON file, the chart.
 
-Clocks drift by a factor of two within minutes, so contenders take turns, in a new random order each round, and a ratio
-is the median of the rounds' ratios. The rate of a matrix product (sgemm) is measured in the same rounds, that of the
-fastest framework among the contenders. Before a case is timed, each contender's results are checked against ours.
+Clocks drift by a factor of two within minutes. So contenders take turns, in a new random order each round, and a ratio
+is the median of the rounds' ratios. The rate of a matrix product (sgemm) is measured in the same rounds, by the fastest
+framework among the contenders. Before a case is timed, the results of each contender are compared with ours.
 
 `main` gives a script its options:
 
-    --quick             fewer cases and rounds: a first look, in minutes
-    --smoke             the smallest case, to see that everything runs; its times mean nothing
-    --cases PATTERN     only cases whose name contains a match of this regular expression
-    --peers PATTERN     only peers whose name contains a match
-    --threads N         for every contender; 2 unless given
-    --torch-python PATH an interpreter with PyTorch; this one unless given, if it has it
-    --json PATH         a list of {"case", "ours_ms", "peer", "peer_ms", "ratio"}
-    --plot PATH         the ratios as a picture
+    --quick             run fewer cases and rounds, for a first look in minutes
+    --smoke             run the smallest case, to see that everything runs; its times mean nothing
+    --cases PATTERN     run only cases whose name contains a match of this regular expression
+    --peers PATTERN     run only peers whose name contains a match of this regular expression
+    --threads N         number of threads of every contender, by default 2
+    --torch-python PATH interpreter with PyTorch, by default this one if it has PyTorch
+    --json PATH         file for a list of {"case", "ours_ms", "peer", "peer_ms", "ratio"}
+    --plot PATH         file for a picture of the ratios
 
-A ratio is the peer's time divided by ours: above 1, ours is faster. The peer `sgemm` is the time of as many useful
-FLOPs at the rate of a matrix product, so its ratio is the fraction of that rate that ours reaches.
+A ratio is the peer's time divided by ours: above 1, ours is faster. The time of the peer `sgemm` is the time that the
+case's useful FLOPs would take at the rate of a matrix product. So its ratio is the fraction of that rate that ours
+reaches.
 """
 
 import argparse
@@ -38,7 +39,7 @@ from workers import Contender, Worker
 
 OURS = "Ikelos"
 SGEMM = "sgemm"
-# Name: seconds of timing a case, fewest rounds.
+# By name: the seconds for which a case is timed, and the smallest number of rounds.
 EFFORT = {"full": (10.0, 7), "quick": (1.5, 3), "smoke": (0.0, 1)}
 
 SETTLE_SECONDS = 0.003  # OpenMP's threads still spin for a millisecond or so after their last work.
@@ -48,14 +49,14 @@ Row = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Goal:
-    """What a ratio should be: at least `least` and at most `most`, where our time is above `above_ms`."""
+    """Goal for a ratio: at least `least` or at most `most`. It holds only if our time is above `above_ms`."""
 
     least: float | None = None
     most: float | None = None
     above_ms: float = 0.0
 
     def verdict(self, row: Row) -> str:
-        """The goal and whether a row meets it; below `above_ms`, the difference of the times."""
+        """Returns the goal and whether a row meets it; below `above_ms`, the difference between the times."""
         if row["ours_ms"] <= self.above_ms:
             return f"{1e3 * (row['peer_ms'] - row['ours_ms']):+.0f} us"
         if self.least is not None:
@@ -64,21 +65,24 @@ class Goal:
 
 
 def under_xla(calls: int = 1) -> Goal:
-    """The goal of ours under XLA: within a tenth. Below two milliseconds a call, what TensorFlow adds to it decides."""
+    """Returns the goal for our op under XLA: a ratio of at most 1.1.
+
+    It does not apply to calls below two milliseconds, which TensorFlow's overhead dominates.
+    """
     return Goal(most=1.1, above_ms=2.0 * calls)
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One thing that all contenders do.
+    """A computation that all contenders run.
 
     Attributes:
-        name: Says what, in the table and the JSON file.
-        arguments: What contenders prepare it from; plain values.
-        peers: The names of those that ours is compared with; the goal, or None for information.
+        name: Description of the case in the table and the JSON file.
+        arguments: Plain values from which contenders prepare the case.
+        peers: For the name of each peer, the goal of its ratio, or None if the peer is for information only.
         flops: Useful floating-point operations; not 0 if sgemm is among the peers.
-        tolerance: Largest error of a peer's results, as a share of the largest number of ours.
-        left_out: What a reader may miss here, such as a peer that takes too long; said in the table.
+        tolerance: Largest error of a peer's results, as a share of the largest number in ours.
+        left_out: Names of peers or sizes that are left out, such as a peer that takes too long; shown in the table.
     """
 
     name: str
@@ -92,13 +96,13 @@ class Case:
 def main(
     description: str, contenders: dict[str, Contender], cases: Callable[[str], Sequence[Case]], script: str
 ) -> None:
-    """Runs a benchmark, or serves as one of its contenders, as the command line says.
+    """Runs a benchmark, or one of its contenders, as the command line says.
 
     Args:
         description: The script's docstring.
-        contenders: By name; `OURS` is among them.
-        cases: From a key of `EFFORT` to the cases.
-        script: The script's file.
+        contenders: Contenders by name; `OURS` is among them.
+        cases: Function from a key of `EFFORT` to the cases.
+        script: Path of the script.
     """
     run(make_comparison_parser(description).parse_args(), contenders, cases, script)
 
@@ -109,7 +113,7 @@ def run(
     cases: Callable[[str], Sequence[Case]],
     script: str,
 ) -> None:
-    """`main` with the command line read."""
+    """Runs a benchmark as `main` does, with options that are already parsed."""
     if options.serve:
         workers.serve(contenders[options.serve])
         return
@@ -120,32 +124,36 @@ def run(
 
 
 def make_comparison_parser(description: str) -> argparse.ArgumentParser:
-    """The options of a benchmark that compares times."""
+    """Returns a parser of the options of a benchmark that compares times."""
     parser = make_parser(description)
-    parser.add_argument("--cases", metavar="PATTERN", default="", help="only cases with this in their name")
-    parser.add_argument("--peers", metavar="PATTERN", default="", help="only peers with this in their name")
+    parser.add_argument("--cases", metavar="PATTERN", default="", help="only cases whose name matches")
+    parser.add_argument("--peers", metavar="PATTERN", default="", help="only peers whose name matches")
     parser.add_argument("--serve", metavar="NAME", help=argparse.SUPPRESS)
     return parser
 
 
 def make_parser(description: str) -> argparse.ArgumentParser:
-    """The options of every benchmark."""
+    """Returns a parser of the options of every benchmark."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_const", dest="effort", const="quick", help="minutes, for a first look")
-    parser.add_argument("--smoke", action="store_const", dest="effort", const="smoke", help="only see that it runs")
-    parser.add_argument("--threads", type=int, default=2, help="of every contender")
-    parser.add_argument("--torch-python", metavar="PATH", help="an interpreter with PyTorch")
-    parser.add_argument("--json", metavar="PATH", help="where to write the figures")
-    parser.add_argument("--plot", metavar="PATH", help="where to draw them")
+    parser.add_argument(
+        "--quick", action="store_const", dest="effort", const="quick", help="take minutes, for a first look"
+    )
+    parser.add_argument(
+        "--smoke", action="store_const", dest="effort", const="smoke", help="only check that everything runs"
+    )
+    parser.add_argument("--threads", type=int, default=2, help="threads of every contender")
+    parser.add_argument("--torch-python", metavar="PATH", help="interpreter with PyTorch")
+    parser.add_argument("--json", metavar="PATH", help="file for the figures")
+    parser.add_argument("--plot", metavar="PATH", help="file for a picture of the figures")
     parser.set_defaults(effort="full")
     return parser
 
 
 @contextlib.contextmanager
 def written(options: argparse.Namespace, plot: Callable[[Sequence[Row], str], None]) -> Iterator[list[Row]]:
-    """A list for rows; with the context, they are written to the JSON file and drawn, if that was asked for.
+    """Context manager that yields a list for rows; at its end, the rows are written and drawn if the options say so.
 
-    The file is also written if the context fails: some of the rows took minutes.
+    The JSON file is written even if the context fails, as some of the rows took minutes.
     """
     rows: list[Row] = []
     try:
@@ -158,11 +166,11 @@ def written(options: argparse.Namespace, plot: Callable[[Sequence[Row], str], No
 
 
 def _commands(contenders, script, options):
-    """How to start each contender; without PyTorch, its contenders are left out."""
+    """Returns the command that starts each contender; without PyTorch, its contenders are left out."""
     torch = workers.torch_python(options.torch_python)
     without = [name for name, contender in contenders.items() if contender.framework == "torch" and not torch]
     if without:
-        print(f"No PyTorch in this interpreter, and no --torch-python: without {', '.join(without)}.")
+        print(f"Not run: {', '.join(without)} (this interpreter has no PyTorch, and --torch-python is not given)")
     return {
         name: [torch if contender.framework == "torch" else sys.executable, script]
         for name, contender in contenders.items()
@@ -171,19 +179,19 @@ def _commands(contenders, script, options):
 
 
 def named(cases: Sequence[Case], pattern: str) -> list[Case]:
-    """The cases whose name has a pattern in it.
+    """Returns the cases whose name contains a match of a pattern.
 
     Raises:
-        SystemExit: There is none.
+        SystemExit: If there is no such case.
     """
     chosen = [case for case in cases if re.search(pattern, case.name)]
     if not chosen:
-        raise SystemExit(f"No such case. Received: --cases {pattern!r}")
+        raise SystemExit(f"--cases must match the name of a case. Received: --cases {pattern!r}")
     return chosen
 
 
 def _chosen(cases, commands, options):
-    """The cases asked for, with those of their peers that there are and that were asked for."""
+    """Returns the cases that match the options, each with its peers that are available and match."""
     chosen = []
     for case in named(cases, options.cases):
         peers = {
@@ -194,7 +202,10 @@ def _chosen(cases, commands, options):
         if peers:
             chosen.append(dataclasses.replace(case, peers=peers))
     if not chosen:
-        raise SystemExit(f"No case with a peer. Received: --cases {options.cases!r} --peers {options.peers!r}")
+        raise SystemExit(
+            "--peers must match the name of an available peer of a case. "
+            f"Received: --cases {options.cases!r} --peers {options.peers!r}"
+        )
     return chosen
 
 
@@ -237,10 +248,21 @@ def measure(
     rounds: int,
     shuffle: random.Random,
 ) -> dict[str, list[float]]:
-    """Seconds a call in each round, for ours, the peers, and, if the case has FLOPs, the fastest sgemm of `products`.
+    """Measures the seconds per call of each contender in each round.
+
+    Args:
+        case: The case to time.
+        started: The contenders' processes by name.
+        products: Processes whose sgemm is timed too if the case has FLOPs; the fastest one counts.
+        seconds: Seconds for which the case is timed.
+        rounds: Smallest number of rounds.
+        shuffle: Source of the random order within each round.
+
+    Returns:
+        Seconds per call in each round, for ours, for each peer and for sgemm.
 
     Raises:
-        RuntimeError: A contender failed, or its results are not ours.
+        RuntimeError: If a contender fails, or its results differ from ours.
     """
     names = [OURS, *(name for name in case.peers if name != SGEMM)]
     ours = started[OURS].prepare(case.arguments)
@@ -264,12 +286,14 @@ def measure(
 
 
 def check(case: Case, name: str, results: Sequence[np.ndarray], ours: Sequence[np.ndarray]) -> None:
-    """Raises RuntimeError if a contender's results are not ours."""
+    """Raises RuntimeError if a contender's results differ from ours."""
     if len(results) != len(ours):
-        raise RuntimeError(f"{case.name}: {name} gives {len(results)} results, {OURS} {len(ours)}")
+        raise RuntimeError(f"{case.name}: {name} returns {len(results)} results, but {OURS} {len(ours)}")
     for place, (its, right) in enumerate(zip(results, ours, strict=True)):
         if its.shape != right.shape:
-            raise RuntimeError(f"{case.name}: {name}'s result {place} is {its.shape}, that of {OURS} {right.shape}")
+            raise RuntimeError(
+                f"{case.name}: result {place} of {name} has shape {its.shape}, but that of {OURS} {right.shape}"
+            )
         error = np.max(np.abs(its - right), initial=0.0) / max(np.max(np.abs(right), initial=0.0), 1e-30)
         if not error <= case.tolerance:  # a NaN is not
             raise RuntimeError(
@@ -279,11 +303,11 @@ def check(case: Case, name: str, results: Sequence[np.ndarray], ours: Sequence[n
 
 
 def make_rows(case: Case, times: Mapping[str, Sequence[float]]) -> list[Row]:
-    """The rows of a case, one for each peer: medians of milliseconds, and the median of the rounds' ratios."""
+    """Returns a row for each peer of a case: medians in milliseconds, and the median of the rounds' ratios."""
     ours = times[OURS]
     rows = []
     for peer in case.peers:
-        # sgemm's own product has another number of FLOPs than the case.
+        # The product that sgemm computes has another number of FLOPs than the case.
         factor = case.flops / workers.SGEMM_FLOPS if peer == SGEMM else 1.0
         its = [factor * seconds for seconds in times[peer]]
         rows.append(
@@ -321,6 +345,6 @@ def plot(rows: Sequence[Row], path: str) -> None:
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_yticks(range(len(cases)), cases)
         axes.invert_yaxis()
-        axes.set_xlabel("time of the peer by ours (right of 1, ours is faster)")
+        axes.set_xlabel("time of the peer / our time (right of 1, ours is faster)")
         figure.legend(loc="outside upper left", ncols=4)
     figure.savefig(path, dpi=150)

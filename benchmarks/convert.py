@@ -3,10 +3,10 @@
     python benchmarks/convert.py [--quick] [--cases PATTERN] [--json PATH] [--plot PATH]
 
 The models in `convert_models.py` are plain Keras: a bidirectional LSTM for sentiment, a Transformer that classifies
-texts, a Transformer that classifies time series, with the sizes of the examples that keras.io describes. Timed are
-`predict_on_batch` and `train_on_batch`, as a user calls them. `compare.py` explains the options and the table; outputs
-outside training are compared before a case is timed. Last comes a table for the documentation, with the largest
-difference that the one changed line made to the outputs, probabilities.
+texts, and a Transformer that classifies time series, with the sizes of the examples that keras.io describes. The calls
+`predict_on_batch` and `train_on_batch` are timed. `compare.py` explains the options and the table; the outputs of
+prediction are compared before a case is timed. At the end, a table for the documentation is printed, with the largest
+difference that the conversion makes to the outputs, which are probabilities.
 """
 
 import json
@@ -19,7 +19,7 @@ from workers import Contender
 
 BEFORE = "Keras"
 CALLS = {"prediction": "predict_on_batch", "training step": "train_on_batch"}
-# By the name of its builder, each model's name and its sizes, full and smallest.
+# For the name of each builder: the model's name, its sizes in full, and its smallest sizes.
 MODELS = {
     "bidirectional_lstm": (
         "bidirectional LSTM, sentiment",
@@ -40,7 +40,7 @@ MODELS = {
 
 
 def build(case):
-    """A model as its author wrote it, and a batch; equal in all processes."""
+    """Returns a model in plain Keras and a batch, the same in all processes."""
     import convert_models
     import keras
 
@@ -49,7 +49,7 @@ def build(case):
 
 
 def contender(converted):
-    """A contender: the model as it is or converted."""
+    """Returns `prepare` of a contender: the model in plain Keras, or converted."""
 
     def prepare(case):
         model, x, y = build(case)
@@ -59,7 +59,7 @@ def contender(converted):
             model = convert(model)
         call = getattr(model, CALLS[case["what"]])
         batch = (x, y) if case["what"] == "training step" else (x,)
-        # Dropout draws others in training, so there is nothing to compare but before it.
+        # In training, the models draw different dropout masks, so only their predictions before it can be compared.
         return lambda: call(*batch), lambda: [model.predict_on_batch(x)]
 
     return prepare
@@ -78,7 +78,7 @@ CONTENDERS = {
 
 
 def cases(effort):
-    """Each model, predicting and training."""
+    """Returns a case for predicting and one for training with each model."""
     return [
         compare.Case(
             f"{name}: {what}",
@@ -91,7 +91,7 @@ def cases(effort):
 
 
 def largest_difference(case):
-    """The largest difference between the outputs of a model before and after conversion."""
+    """Returns the largest difference between the outputs of a model before and after conversion."""
     from ikelos.layers import convert
 
     model, x, _ = build(case)
@@ -100,7 +100,7 @@ def largest_difference(case):
 
 
 def for_the_docs(rows, differences):
-    """A table in Markdown; `differences` are by case."""
+    """Returns a table in Markdown; `differences` are by the name of the case."""
     lines = [
         "| one batch | `keras.layers`, ms | after `convert`, ms | speed-up | outputs differ by |",
         "|---|---|---|---|---|",
@@ -112,7 +112,7 @@ def for_the_docs(rows, differences):
 
 
 def main():
-    """Measures, and prints both tables."""
+    """Runs the benchmark and prints both tables."""
     options = compare.make_comparison_parser(__doc__).parse_args()
     if options.serve:
         compare.run(options, CONTENDERS, cases, __file__)

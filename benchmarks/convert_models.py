@@ -1,7 +1,7 @@
-"""The models of `convert.py`: plain Keras as others write it, after the examples that keras.io describes.
+"""The models of `convert.py` in plain Keras, after the examples that keras.io describes.
 
-Each function takes a case and gives a compiled model, whose weights are those of the seed, and a batch: inputs and
-integer labels.
+Each function takes a case and returns a compiled model, whose weights Keras's global seed determines, and a batch:
+inputs and integer labels.
 """
 
 import keras
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def bidirectional_lstm(case):
-    """The sentiment of film reviews: two bidirectional LSTMs over the embeddings of words."""
+    """Returns a classifier of the sentiment of film reviews: two bidirectional LSTMs over embeddings of words."""
     words, time, units = case["words"], case["time"], case["units"]
     model = keras.Sequential(
         [
@@ -24,7 +24,7 @@ def bidirectional_lstm(case):
 
 
 def text_transformer(case):
-    """Film reviews again: one Transformer block over the embeddings of words and positions, in layers of its own."""
+    """Returns a classifier of film reviews: a Transformer block over embeddings of words and positions."""
     words, time, width = case["words"], case["time"], case["width"]
     inputs = keras.Input((time,), dtype="int32")
     x = WordsAndPositions(words, time, width)(inputs)
@@ -38,7 +38,7 @@ def text_transformer(case):
 
 
 def series_transformer(case):
-    """The noise of engines, one number a step: attention and pointwise convolutions, in functions."""
+    """Returns a classifier of engine noise, one number a step: attention and pointwise convolutions."""
     time, rate = case["time"], 0.25
     inputs = keras.Input((time, 1))
     x = inputs
@@ -58,7 +58,7 @@ def series_transformer(case):
 
 
 class WordsAndPositions(keras.layers.Layer):
-    """Embeds words and their positions."""
+    """Embedding of words and their positions."""
 
     def __init__(self, words, time, width):
         super().__init__()
@@ -66,7 +66,7 @@ class WordsAndPositions(keras.layers.Layer):
         self.positions = keras.layers.Embedding(time, width)
 
     def call(self, x):
-        """The sum of both embeddings."""
+        """Returns the sum of both embeddings."""
         return self.words(x) + self.positions(keras.ops.arange(x.shape[1]))
 
 
@@ -81,7 +81,7 @@ class Block(keras.layers.Layer):
         self.dropouts = [keras.layers.Dropout(0.1) for _ in range(2)]
 
     def call(self, x):
-        """Attention, then the feed-forward part, each normalised behind its residual."""
+        """Applies attention, then the feed-forward layer, each followed by its residual and normalisation."""
         x = self.norms[0](x + self.dropouts[0](self.attention(x, x)))
         return self.norms[1](x + self.dropouts[1](self.feed_forward(x)))
 

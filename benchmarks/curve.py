@@ -1,13 +1,14 @@
-"""Validation loss over time: the recipe language_modeling beside nanoGPT-style models in PyTorch, in one sitting.
+"""Validation loss over time: the recipe language_modeling beside nanoGPT-style models in PyTorch, in one run.
 
     python benchmarks/curve.py [--minutes 5] [--torch-python PATH] [--json PATH] [--plot PATH]
 
-One after the other on the same characters, in seconds spent in training (validation is not counted): our recipe; a GPT
-of nanoGPT's published settings for Shakespeare on a CPU (4 layers, 128 wide, context 64, batches of 12, 2000 steps,
-whatever `--minutes` says); and one of our recipe's size, context and batch. The learning rates of the first and the
-last end after `--minutes`, for which a short trial finds the number of steps. Losses are nats per character, the end of
-a play counted as one, in windows of the model's context that don't overlap. The peers' windows begin with a character
-that they are given; ours is given none.
+Three models are trained one after the other on the same characters: our recipe; a GPT with nanoGPT's published
+settings for Shakespeare on a CPU (4 layers, 128 wide, context 64, batches of 12, 2000 steps, whatever `--minutes`
+says); and a GPT with the size, context and batch size of our recipe. The learning rates of the first and the last model
+reach their end after `--minutes`; a short trial finds the number of steps. Times are seconds of training, without
+validation. Losses are nats per character, the end of a play counted as a character, in windows of the model's context
+that don't overlap. The first character of a peer's window is given to it and not counted; our windows predict their
+first character too.
 
 `--set KEY=VALUE` changes the recipe, `--quick` trains for a minute. `--json` writes a list of
 {"model", "seconds", "steps", "nats_per_character"}.
@@ -31,7 +32,7 @@ TRIAL_STEPS = 20
 
 
 def ours(request):
-    """Trains the recipe's model in this process; the points of its curve."""
+    """Trains the recipe's model in this process and returns the points of its curve."""
     from ikelos.pipelines import phases, task
     from ikelos.pipelines import recipe as recipes
     from ikelos.pipelines.data import preparation
@@ -74,7 +75,7 @@ def ours(request):
 
 
 def nano_gpt(request):
-    """Trains a GPT as nanoGPT does; the points of its curve."""
+    """Trains a GPT as nanoGPT does and returns the points of its curve."""
     import torch
     import torch_models
     from torch.nn.functional import cross_entropy
@@ -117,7 +118,7 @@ def nano_gpt(request):
     def validate(model):
         total = 0.0
         for first in range(0, len(validation) - 1, 64 * context):
-            # The last window of all is shorter.
+            # The last window of the text is shorter.
             piece = validation[first : first + 64 * context + 1]
             whole = (len(piece) - 1) // context * context
             parts = [(piece[:whole].view(-1, context), piece[1 : whole + 1].view(-1, context))] if whole else []
@@ -151,7 +152,7 @@ TRAINERS = {"ours": ours, "nano_gpt": nano_gpt}
 
 
 def trained(trainer, request, python, threads):
-    """What a trainer gives, in a process of its own."""
+    """Runs a trainer in a separate process and returns its result."""
     with tempfile.TemporaryDirectory() as folder:
         result = pathlib.Path(folder) / "result.json"
         command = [python, __file__, "--train", trainer, json.dumps(request), str(result)]
@@ -177,7 +178,7 @@ def curves(options, rows):
         show(own)
         torch = workers.torch_python(options.torch_python)
         if not torch:
-            print("No PyTorch in this interpreter, and no --torch-python: without its curves.")
+            print("Not run: PyTorch (this interpreter does not have it, and --torch-python is not given)")
             return
         data = {split: str(pathlib.Path(folder) / f"{split}.npy") for split in ("train", "validation")}
         published = {"context": 64, "batch_size": 12, "num_layers": 4, "size": 128, "num_heads": 4}
@@ -212,8 +213,10 @@ def main():
         pathlib.Path(result).write_text(json.dumps(TRAINERS[trainer](json.loads(request))))
         return
     parser = compare.make_parser(__doc__)
-    parser.add_argument("--minutes", type=float, help="of training, for each model; 5 unless given")
-    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="of the recipe; repeatable")
+    parser.add_argument("--minutes", type=float, help="minutes of training for each model, by default 5")
+    parser.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], help="override a key of the recipe; repeatable"
+    )
     options = parser.parse_args()
     with compare.written(options, plot) as rows:
         curves(options, rows)

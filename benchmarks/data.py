@@ -1,10 +1,14 @@
-"""Data larger than memory: what training on it costs beside training on the same data in memory.
+"""Data larger than memory: the cost of training on it, compared with training on the same data in memory.
 
-Makes texts and images, prepares them, and trains the models of two recipes on them: `python benchmarks/data.py`. Says
-how much anonymous memory (RssAnon + RssShmem) a training on mapped data takes beyond one on a thousandth of it; how
-long a step takes beside one on a copy in memory, the two in turns in one process; and for what share of the time the
-training waits for data. With `--memory-limit`, as root where control groups of version 1 are, the first is measured in
-a group of so many bytes. `--gigabytes 0.01 --steps 3` is a trial.
+`python benchmarks/data.py` generates texts and images, prepares them, and trains the models of two recipes on them. It
+prints
+
+- how much anonymous memory (RssAnon + RssShmem) training on mapped data takes, beyond training on a thousandth of it;
+- the share of the time that training waits for data;
+- how long a step takes, compared with a step on a copy in memory, in turns in one process.
+
+`--memory-limit` also measures the first two in a control group with so many bytes of memory. It needs root, and control
+groups of version 1. `--gigabytes 0.01 --steps 3` is a short trial.
 """
 
 import argparse
@@ -42,15 +46,15 @@ SMALL = {
         "evaluation.mixture_components=2",
     ],
 }
-"""Overrides of a trial."""
+"""Overrides of the recipes with `--smoke`."""
 HELD_OUT = 1e6
-"""Bytes of validation and test data."""
+"""Bytes of the validation data, and of the test data."""
 BLOCK = 10
-"""Steps in a row on one of the two."""
+"""Steps in a row on mapped data or in memory, before it is the other's turn."""
 
 
 def make_texts(folder, gigabytes):
-    """Lines of made words, the frequent ones short: nothing to learn, but to be read, encoded and mapped like any."""
+    """Writes text files with lines of random words, which are drawn by Zipf's law."""
     rng = np.random.default_rng(0)
     letters = np.array(list("etaoinshrdlucmfw"))
     words = ["".join(rng.choice(letters, 1 + int(rng.integers(8)))) for _ in range(20_000)]
@@ -64,7 +68,7 @@ def make_texts(folder, gigabytes):
 
 
 def make_images(folder, gigabytes):
-    """Coloured blobs, 64 x 64, as PNG files within TFRecords."""
+    """Writes TFRecords with PNG files of coloured blobs, 64 x 64."""
     import tensorflow as tf
 
     rng = np.random.default_rng(0)
@@ -94,13 +98,13 @@ def recipe_of(kind, folder, smoke):
 
 
 def memory():
-    """RssAnon and RssShmem of this process, bytes."""
+    """Returns the sum of RssAnon and RssShmem of this process in bytes."""
     status = pathlib.Path("/proc/self/status").read_text()
     return sum(1024 * int(re.search(rf"{name}:\s+(\d+)", status)[1]) for name in ("RssAnon", "RssShmem"))
 
 
 def started(kind, folder, smoke, in_memory):
-    """The first stage's compiled model, and its training data from a step on; of the data mapped or in memory."""
+    """Returns the compiled first stage's model and its training data: mapped, and with `in_memory` also copied."""
     import keras
 
     from ikelos.pipelines import task
@@ -134,11 +138,11 @@ class Copied:
         return len(self._store)
 
     def array(self, name):
-        """The column."""
+        """Returns a copy of a column."""
         return in_memory(self._store.array(name))
 
     def ragged(self, name):
-        """The ragged column."""
+        """Returns a copy of a ragged column."""
         from ikelos.pipelines.data.store import Ragged
 
         ragged = self._store.ragged(name)
@@ -146,14 +150,14 @@ class Copied:
 
 
 def in_memory(values):
-    """A copy in anonymous memory, which TensorFlow shares as it shares a mapped file."""
+    """Returns a copy in anonymous memory, which TensorFlow shares as it shares a mapped file."""
     copy = np.ndarray(values.shape, values.dtype, buffer=mmap.mmap(-1, max(values.nbytes, 1)))
     copy[...] = values
     return copy
 
 
 def train(model, batches, steps):
-    """Seconds of each step, and of these those that were spent waiting for its batch."""
+    """Trains some steps and returns the seconds of each step, and the seconds that it waited for its batch."""
     taken, waited = [], []
     for _ in range(steps):
         start = time.perf_counter()
@@ -166,7 +170,7 @@ def train(model, batches, steps):
 
 
 def measure_memory(kind, folder, steps, smoke):
-    """The highest anonymous memory of a training on mapped data, and how long it waits."""
+    """Measures the peak anonymous memory of training on mapped data, and the share of time that it waits for data."""
     model, (data,) = started(kind, folder, smoke, in_memory=False)
     batches, highest, ended = iter(data), [memory()], threading.Event()
 
@@ -184,7 +188,7 @@ def measure_memory(kind, folder, steps, smoke):
 
 
 def measure_ratio(kind, folder, steps, smoke):
-    """Steps on mapped data and on a copy in memory, in turns."""
+    """Measures steps on mapped data and on a copy in memory, in turns."""
     model, data = started(kind, folder, smoke, in_memory=True)
     iterators = [iter(part) for part in data]
     for batches in iterators:
@@ -198,7 +202,7 @@ def measure_ratio(kind, folder, steps, smoke):
 
 
 def measure_preparation(kind, folder, steps, smoke):
-    """What the stores hold."""
+    """Prepares the data and returns the facts of its stores."""
     from ikelos.pipelines import task
     from ikelos.pipelines.data import preparation
 
@@ -210,7 +214,10 @@ MEASURED = {"preparation": measure_preparation, "memory": measure_memory, "ratio
 
 
 def child(what, kind, folder, steps, smoke, limit=None):
-    """The result of a measurement in a fresh process, in a group of limited memory if asked for."""
+    """Runs a measurement in a fresh process and returns its result.
+
+    With `limit`, the process runs in a control group with so many bytes of memory.
+    """
     command = [sys.executable, __file__, "--child", what, "--kind", kind, "--folder", folder, "--steps", str(steps)]
     command += ["--smoke"] if smoke else []
     group = GROUPS / "ikelos-benchmark"
@@ -231,10 +238,12 @@ def child(what, kind, folder, steps, smoke, limit=None):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gigabytes", type=float, default=4.0, help="of texts (in UTF-8) and of images (in pixels)")
+    parser.add_argument("--gigabytes", type=float, default=4.0, help="size of the texts in UTF-8, and of the pixels")
     parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--folder", default="/tmp/ikelos-benchmark-data", help="for the data; kept for the next time")
-    parser.add_argument("--memory-limit", type=int, help="bytes")
+    parser.add_argument(
+        "--folder", default="/tmp/ikelos-benchmark-data", help="folder for the data, kept for the next run"
+    )
+    parser.add_argument("--memory-limit", type=int, help="bytes of memory of a control group")
     parser.add_argument("--kind", choices=KINDS, action="append")
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--child", choices=MEASURED, help=argparse.SUPPRESS)
@@ -263,20 +272,20 @@ def main():
         seconds = time.monotonic() - start
         child("preparation", kind, small, steps, smoke)
         print(f"{kind}: {facts['train']['bytes'] / 1e9:.2f} GB of {facts['train']['examples']:,} examples")
-        print(f"  prepared, or found and checked, in {seconds:.0f} s")
+        print(f"  prepared in {seconds:.0f} s, or checked if it was prepared before")
         least = child("memory", kind, small, steps, smoke)
         for limit in (None, arguments.memory_limit)[: 2 if arguments.memory_limit else 1]:
             found = child("memory", kind, large, steps, smoke, limit)
             print(
-                f"  {'' if limit is None else f'in a group of {limit / 1e9:.1f} GB: '}"
+                f"  {'' if limit is None else f'in a control group of {limit / 1e9:.1f} GB: '}"
                 f"{(found['bytes'] - least['bytes']) / 1e9:.3f} GB of anonymous memory more than the "
-                f"{least['bytes'] / 1e9:.2f} on a thousandth; a step {1e3 * found['seconds']:.1f} ms, "
-                f"waiting {found['waiting']:.2%}"
+                f"{least['bytes'] / 1e9:.2f} GB on a thousandth of the data; a step takes "
+                f"{1e3 * found['seconds']:.1f} ms, {found['waiting']:.2%} of it waiting for data"
             )
         ratio = child("ratio", kind, large, steps, smoke)
         print(
-            f"  a step on mapped data {1e3 * ratio['mapped']:.1f} ms, in memory {1e3 * ratio['in_memory']:.1f} ms: "
-            f"{ratio['ratio']:.3f}"
+            f"  a step takes {1e3 * ratio['mapped']:.1f} ms on mapped data, {1e3 * ratio['in_memory']:.1f} ms in "
+            f"memory: ratio {ratio['ratio']:.3f}"
         )
 
 

@@ -1,10 +1,10 @@
-"""How long `import ikelos.layers` takes beside `import keras`, on which it is built.
+"""Compares the time of `import ikelos.layers` with that of `import keras`, on which it is built.
 
     python benchmarks/import_time.py [--rounds N] [--python PATH]
 
-Each in fresh processes, in turns, after one untimed turn that fills the disk's cache. Counted is the processor time of
-the whole process, as it varies less than the clock. `--python` names the interpreter of an environment, such as one
-with nothing but `pip install ikelos` in it.
+Both run in fresh processes, in turns, after one untimed turn that fills the disk's cache. The processor time of the
+whole process is measured, as it varies less than the elapsed time. `--python` names the interpreter of an environment,
+such as one with nothing but `pip install ikelos` in it.
 """
 
 import argparse
@@ -17,7 +17,7 @@ KERAS, OURS = "import keras", "import ikelos.layers"
 
 
 def seconds(python, statement):
-    """Processor time of a process that runs one statement."""
+    """Returns the processor time, in seconds, of a process that runs one statement."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([python, "-c", statement], stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode:
@@ -27,10 +27,10 @@ def seconds(python, statement):
 
 
 def main():
-    """Measures, and prints one line."""
+    """Measures both imports and prints one line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=10, help="turns that are timed")
-    parser.add_argument("--python", default=sys.executable, help="the interpreter")
+    parser.add_argument("--rounds", type=int, default=10, help="number of timed turns")
+    parser.add_argument("--python", default=sys.executable, help="interpreter to measure, by default this one")
     options = parser.parse_args()
     turns = [(seconds(options.python, KERAS), seconds(options.python, OURS)) for _ in range(options.rounds + 1)][1:]
     keras, ours = (statistics.median(times) for times in zip(*turns, strict=True))

@@ -2,13 +2,14 @@
 
     python benchmarks/memory.py [--quick] [--torch-python PATH] [--json PATH] [--plot PATH]
 
-Each figure is measured in a fresh process, after a tiny call that loads code and starts threads: the peak of the
-resident memory during one call (Linux's VmHWM, set back before), less what was resident before it, less the output and
-the gradients. B*N = 8, H = 64, float32. It includes what TensorFlow takes to trace the call, some megabytes.
+Each figure is measured in a fresh process, after a tiny call that loads code and starts threads. It is the peak of the
+resident memory during one call (Linux's VmHWM, which is reset before), less the memory that was resident before the
+call, less the output and the gradients. B*N = 8, H = 64, float32. It includes some megabytes that TensorFlow takes to
+trace the call.
 
-`--json` writes a list of {"case", "ours_bytes", "peer", "peer_bytes", "ratio"}: bytes, not milliseconds; the ratio is
-the peer's by ours. The peer `one B*N*T*S array` is no measurement: it is the size of all attention weights. Keras is
-left out where it would need more memory than is free, and the table says so.
+`--json` writes a list of {"case", "ours_bytes", "peer", "peer_bytes", "ratio"}, where the ratio is the peer's bytes
+divided by ours. The peer `one B*N*T*S array` is not measured: it is the size of all attention weights. Keras is left
+out where it would need more memory than is free, and the table says so.
 """
 
 import ctypes
@@ -24,16 +25,16 @@ import workers
 
 WEIGHTS = "one B*N*T*S array"
 GOAL_BYTES = 64e6  # at T = 16384, forward and backward
-ARRAYS = {False: 3, True: 5}  # of B*N*T*S, that Keras's graph holds at once, forward and with backward
+ARRAYS = {False: 3, True: 5}  # number of B*N*T*S arrays that Keras's graph holds at once, without and with backward
 SIZES = {"full": (2048, 4096, 8192, 16384), "quick": (2048, 4096), "smoke": (64,)}
 
 
 def extra_bytes(name, case):
-    """Of one call, in this process."""
+    """Returns the bytes of memory that one call takes in this process, beyond its inputs and results."""
     call = attention.CONTENDERS[name].prepare({**case, "queries": 16, "keys": 16})[0]
     call()
     call = attention.CONTENDERS[name].prepare(case)[0]
-    # Pages that the allocator keeps would hide what the call takes.
+    # Pages that the allocator keeps would hide memory that the call takes.
     ctypes.CDLL(None).malloc_trim(0)
     pathlib.Path("/proc/self/clear_refs").write_text("5")  # VmHWM becomes VmRSS
     before = _status("VmRSS")
@@ -51,7 +52,7 @@ def _status(key):
 
 
 def measure(name, case, python, threads):
-    """The same in a fresh process."""
+    """Runs `extra_bytes` in a fresh process and returns its result."""
     command = [python, __file__, "--measure", name, json.dumps(case)]
     done = subprocess.run(command, env=workers.environment(threads), capture_output=True, text=True)
     if done.returncode:
@@ -66,7 +67,7 @@ def compared(options, rows):
     if torch:
         pythons[attention.PYTORCH] = torch
     else:
-        print("No PyTorch in this interpreter, and no --torch-python: without it.")
+        print("Not run: PyTorch (this interpreter does not have it, and --torch-python is not given)")
     print(f"{'case':<30} {'ours MB':>9}   {'peer':<18} {'peer MB':>9} {'ratio':>7}")
     for backward in (False, True) if options.effort != "smoke" else (True,):
         for time in SIZES[options.effort]:

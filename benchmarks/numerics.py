@@ -2,8 +2,8 @@
 
     python benchmarks/numerics.py [--smoke] [OP ...]
 
-For each dtype and option: the largest error of the results and of all gradients, relative to the largest value, in
-units of the dtype's epsilon (float32: 2^-23, bfloat16: 2^-7, float16: 2^-10). It is followed by the error of plain
+A table has, for each dtype and option, the largest error of the results and of all gradients, relative to the largest
+value, in units of the dtype's epsilon (float32: 2^-23, bfloat16: 2^-7, float16: 2^-10). Beside it is the error of plain
 TensorFlow with every step in that dtype, for options that are simple to write. The exact values are those of the
 reference in float64, which `tests/kernels` compares with formulas. `kernels/NUMERICS.md` shows the tables.
 
@@ -19,9 +19,10 @@ from numerics_attention import Attention
 from numerics_recurrent import Recurrent
 
 EPSILON = {"float32": 2.0**-23, "bfloat16": 2.0**-7, "float16": 2.0**-10}
-# Each has `options(draw)`, what distinguishes the rows of its table, by name; `operands(draw, **given)`, arrays that
-# have a gradient; `results`, the shapes of what comes out; `run(implementation, *operands, **given)`; and `naive`, the
-# same in plain TensorFlow, None where it does not know an option.
+# Each op has five members. `options(draw)` returns the options of each row of its table, by the row's name.
+# `operands(draw, **given)` returns the arrays that have a gradient. `results` are the shapes of the results.
+# `run(implementation, *operands, **given)` runs the op. `naive(*operands, **given)` computes the same in plain
+# TensorFlow; it returns None if it does not support an option.
 OPS = {
     "attention": Attention(batch=2, queries=512, keys=512, heads=4, key_heads=2, size=64),
     "lstm": Recurrent("lstm", batch=4, time=100, features=128, units=128),
@@ -35,7 +36,7 @@ SMOKE_OPS = {
 
 
 def computed(compute, operands, grads, given, dtype):
-    """Results and gradients in float64, computed in `dtype`; None if `compute` gives None."""
+    """Returns results and gradients, computed in `dtype`, as float64; None if `compute` returns None."""
     operands, grads = ([tf.cast(x, dtype) for x in arrays] for arrays in (operands, grads))
     given = {name: tf.cast(x, dtype) if _is_real(x) else x for name, x in given.items()}
     with tf.GradientTape() as tape:
@@ -47,12 +48,12 @@ def computed(compute, operands, grads, given, dtype):
 
 
 def _is_real(x):
-    """Whether it is an array of the op's dtype."""
+    """Returns whether `x` is an array of floats."""
     return isinstance(x, np.ndarray) and x.dtype.kind == "f"
 
 
 def units(exact, found, dtype):
-    """The largest errors of the results, and of any gradient."""
+    """Returns the largest errors of the results and of the gradients, in units of epsilon, as text."""
     if found is None:
         return "", ""
     return tuple(
@@ -62,12 +63,12 @@ def units(exact, found, dtype):
 
 
 def table(name, op):
-    """Prints it."""
+    """Prints the table of an op."""
     draw = np.random.default_rng(0)
     print(f"\n| {name} | dtype | results | naive | gradients | naive |\n|---|---|---|---|---|---|")
     for option, drawn in op.options(draw).items():
         for dtype in EPSILON:
-            # Rounded first: what is measured is the arithmetic, not the storage of the inputs.
+            # Inputs are rounded first, so that the error of the arithmetic is measured and not that of their storage.
             def rounded(x, dtype=dtype):
                 return tf.cast(tf.cast(x, dtype), tf.float64).numpy()
 
@@ -83,7 +84,7 @@ def table(name, op):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("ops", metavar="OP", nargs="*", help=f"{', '.join(OPS)}; all unless given")
+    parser.add_argument("ops", metavar="OP", nargs="*", help=f"{', '.join(OPS)}; by default all")
     parser.add_argument("--smoke", action="store_const", dest="choice", const=SMOKE_OPS, default=OPS)
     arguments = parser.parse_args()
     unknown = set(arguments.ops) - set(OPS)

@@ -6,14 +6,14 @@ from ikelos import kernels
 
 
 class Attention:
-    """Of some sizes."""
+    """Attention with some sizes."""
 
     def __init__(self, batch, queries, keys, heads, key_heads, size):
         self.sizes = batch, queries, keys, heads, key_heads, size
         self.results = [[batch, queries, heads, size]]
 
     def options(self, draw):
-        """By name; arrays are float64 or integers."""
+        """Returns the options of each row by its name; arrays are float64 or integers."""
         batch, queries, keys, heads, _, _ = self.sizes
         bias = draw.standard_normal([1, heads, queries, keys])
         return {
@@ -32,7 +32,7 @@ class Attention:
         }
 
     def operands(self, draw, **_):
-        """Query, key and value."""
+        """Returns query, key and value."""
         batch, queries, keys, heads, key_heads, size = self.sizes
         return [
             draw.standard_normal(shape)
@@ -40,11 +40,11 @@ class Attention:
         ]
 
     def run(self, implementation, query, key, value, **given):
-        """The op."""
+        """Runs the op."""
         return [kernels.attention(query, key, value, implementation=implementation, **given)]
 
     def naive(self, query, key, value, **given):
-        """Attention as one would write it, in the dtype of its inputs."""
+        """Computes attention in plain TensorFlow, in the dtype of the inputs; returns None for other options."""
         _, queries, keys, heads, key_heads, size = self.sizes
         if not set(given) <= {"is_causal", "bias", "scale"}:
             return None

@@ -8,7 +8,7 @@ GATES = {"lstm": 4, "gru": 3}
 
 
 class Recurrent:
-    """Of a cell, "lstm" or "gru", and some sizes."""
+    """LSTM or GRU, by `cell`, with some sizes."""
 
     def __init__(self, cell, batch, time, features, units):
         self.cell, self.gates = cell, GATES[cell]
@@ -17,7 +17,10 @@ class Recurrent:
         self.results = [[batch, time, units], *[[batch, units]] * self.states]
 
     def options(self, draw):
-        """By name; arrays are float64 or boolean. What is not the op's, `operands` takes: `gain` and `normalised`."""
+        """Returns the options of each row by its name; arrays are float64, integers or Boolean.
+
+        The options `gain` and `normalised` are for `operands`, the others for the op.
+        """
         batch, time, _, units = self.sizes
         options = {
             "nothing else": {},
@@ -33,7 +36,7 @@ class Recurrent:
         return options
 
     def operands(self, draw, gain=1.0, normalised=False, reset_after=True, **_):
-        """Inputs, kernel, recurrent kernel, bias and initial states; the scales of normalised gates."""
+        """Returns inputs, kernel, recurrent kernel, bias, initial states, and the scales of normalised gates if any."""
         batch, time, features, units = self.sizes
         gates = self.gates * units
         bias = [2, gates] if self.cell == "gru" and reset_after else [gates]
@@ -47,7 +50,7 @@ class Recurrent:
         return [draw.standard_normal([batch, time, features]), *weights, *states, *norms]
 
     def run(self, implementation, inputs, kernel, recurrent_kernel, bias, *others, gain=1.0, normalised=False, **given):
-        """The op."""
+        """Runs the op."""
         states, scales = others[: self.states], others[self.states :]
         if normalised:
             given["layer_norm"] = kernels.LayerNorm(*scales)
@@ -57,7 +60,7 @@ class Recurrent:
         return [outputs, *(last if self.cell == "lstm" else [last])]
 
     def naive(self, inputs, kernel, recurrent_kernel, bias, hidden, *cell, gain=1.0, **given):
-        """The loop as one would write it, in the dtype of its inputs."""
+        """Runs a loop in plain TensorFlow, in the dtype of the inputs; returns None for other options."""
         if not set(given) <= {"go_backwards"}:
             return None
         step = self._lstm_step if self.cell == "lstm" else self._gru_step

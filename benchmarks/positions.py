@@ -2,17 +2,17 @@
 
     python benchmarks/positions.py [--quick] [--seeds N] [--json PATH]
 
-A small encoder, which sees all tokens at once, predicts one token for each token of a sequence of distinct ones:
+A small encoder, which sees all tokens at once, reads sequences of distinct tokens. For each token it predicts
 
     shift    the token 3 positions earlier
-    nearest  the nearest token of the other kind, even or odd
+    nearest  the nearest token of the other parity: an odd one for an even one, and vice versa
     reverse  the token at the mirrored position
 
-Without positions it could only guess among the possible tokens; the column `guess` is the exact accuracy of that. Each
-model is trained on sequences of one length, and tested on new ones of that length and of twice that length.
-Accuracies are shares of the tokens that have an answer, over 1024 sequences; mean and range over the seeds. `--quick`
-is one seed of one task on short sequences. `--json` writes a list of {"task", "encoding", "seed", "length", "accuracy",
-"guess"}.
+Without positions it could only guess among the possible tokens; the row `guess` has the exact accuracy of guessing.
+Each model is trained on sequences of one length, and tested on new ones of that length and of twice that length.
+Accuracies are shares of the tokens that have an answer, over 1024 sequences. The table shows mean and range over the
+seeds. `--quick` runs one seed of one task on short sequences. `--json` writes a list of {"task", "encoding", "seed",
+"length", "accuracy", "guess"}.
 """
 
 import argparse
@@ -31,7 +31,7 @@ import tensorflow as tf
 
 from ikelos import kernels, layers
 
-# Each encoding has its own graphs, and TensorFlow takes them for too many of one.
+# Silences TensorFlow's warning about retracing: each encoding needs separate graphs.
 tf.get_logger().setLevel("ERROR")
 
 HEADS = 8
@@ -44,8 +44,7 @@ LEARNING_RATE = 2e-3
 
 @dataclasses.dataclass(frozen=True)
 class Effort:
-    """How much is done: the tasks, the length in training, the vocabulary, blocks of the model, steps of training and
-    seeds."""
+    """Amount of work: tasks, length of training sequences, size of the vocabulary, blocks, training steps, seeds."""
 
     tasks: tuple[str, ...]
     length: int
@@ -71,7 +70,7 @@ def nearest(tokens):
     away = np.abs(np.arange(length)[:, None] - np.arange(length))
     away = np.where(other, away, length)
     least = away.min(axis=2, keepdims=True)
-    # None of the other kind, or two equally near: no answer.
+    # There is no answer if no token has the other parity, or if two of them are equally near.
     clear = (least[..., 0] < length) & ((away == least).sum(axis=2) == 1)
     return np.where(clear, away.argmin(axis=2), -1), np.maximum(other.sum(axis=2), 1)
 
@@ -81,13 +80,17 @@ def reverse(tokens):
     return np.tile(answers, [len(tokens), 1]), np.full(tokens.shape, tokens.shape[1] - 1)
 
 
-# From tokens [B,T] to the positions [B,T] of the answers, -1 for none, and the number of positions among which each
-# could be, as far as can be known without positions.
+# Functions from tokens [B,T] to two arrays [B,T]: the positions of the answers, -1 for none; and the number of tokens
+# that could be the answer for a model that does not know the positions.
 TASKS = {"shift": shift, "nearest": nearest, "reverse": reverse}
 
 
 def draw(task, count, length, vocabulary, seed):
-    """Tokens and answers, int32 `[count, length]`, weights, 0 where there is no answer, and the accuracy of guesses."""
+    """Draws sequences for a task.
+
+    Returns:
+        Tokens and answers, int32 `[count, length]`; weights, 0 where there is no answer; and the accuracy of guessing.
+    """
     random = np.random.default_rng(seed)
     tokens = random.random([count, vocabulary], np.float32).argsort(axis=1)[:, :length]
     places, candidates = TASKS[task](tokens)
@@ -118,7 +121,7 @@ class Encoder(keras.Model):
         self.logits = keras.layers.Dense(vocabulary)
 
     def call(self, tokens):
-        """Logits `[B,T,V]` for `tokens [B,T]`."""
+        """Returns logits `[B,T,V]` for `tokens [B,T]`."""
         x = self.embedding(tokens)
         if isinstance(self.position, layers.SinusoidalPositionEmbedding | layers.LearnedPositionEmbedding):
             x = self.position(x)
@@ -128,7 +131,7 @@ class Encoder(keras.Model):
         return self.logits(self.norm(x))
 
     def attention(self, projected):
-        """Attention of `projected [B,T,3D]`, queries, keys and values, to all of the sequence."""
+        """Computes attention, without a mask, of queries, keys and values in `projected [B,T,3D]`."""
         batch, length = tf.unstack(tf.shape(projected)[:2])
         heads = tf.reshape(projected, [batch, length, 3 * HEADS, SIZE // HEADS])
         query, key, value = tf.split(heads, 3, axis=2)
@@ -153,7 +156,7 @@ ENCODINGS = {
 
 
 def make_model(encoding, effort, seed):
-    """A built model for sequences up to twice the length in training."""
+    """Returns a built model for sequences of up to twice the training length."""
     keras.utils.set_random_seed(seed)
     model = Encoder(effort.vocabulary, effort.blocks, ENCODINGS[encoding](2 * effort.length))
     model(np.zeros([1, effort.length], "int32"))
@@ -161,8 +164,10 @@ def make_model(encoding, effort, seed):
 
 
 def trainer(model, steps):
-    """A function that continues the training of the model on `[steps * BATCH, T]`. One graph with all steps, which
-    serves all tasks and seeds: building one takes as long as a third of a training."""
+    """Returns a function that trains the model on arrays `[steps * BATCH, T]`.
+
+    All tasks and seeds share one graph with all steps, because building it takes a third as long as a training.
+    """
     rate = keras.optimizers.schedules.CosineDecay(0.0, steps, warmup_target=LEARNING_RATE, warmup_steps=steps // 10)
     optimizer = keras.optimizers.Adam(rate)
     optimizer.build(model.trainable_variables)
@@ -189,7 +194,7 @@ def trainer(model, steps):
 
 
 def accuracies(effort, encoding, seeds):
-    """A row for each task, seed and length."""
+    """Yields the rows of an encoding, one for each task, seed and length."""
     model = make_model(encoding, effort, 0)
     train = trainer(model, effort.steps)
     answer = tf.function(model, reduce_retracing=True)
@@ -212,7 +217,7 @@ def accuracies(effort, encoding, seeds):
 
 
 def show(rows, effort):
-    """The table: mean and range over the seeds in percent."""
+    """Prints the table, with mean and range over the seeds in percent."""
     lengths = (effort.length, 2 * effort.length)
     print(f"\n{'task':<8} {'encoding':<11} " + " ".join(f"{f'T={length}':<24}" for length in lengths))
     for task in effort.tasks:
@@ -229,9 +234,11 @@ def show(rows, effort):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_const", dest="effort", const=QUICK, default=FULL, help="in seconds")
-    parser.add_argument("--seeds", type=int, help=f"{FULL.seeds} unless given, and {QUICK.seeds} with --quick")
-    parser.add_argument("--json", metavar="PATH", help="where to write the figures")
+    parser.add_argument("--quick", action="store_const", dest="effort", const=QUICK, default=FULL, help="take seconds")
+    parser.add_argument(
+        "--seeds", type=int, help=f"number of seeds, by default {FULL.seeds}, or {QUICK.seeds} with --quick"
+    )
+    parser.add_argument("--json", metavar="PATH", help="file for the figures")
     options = parser.parse_args()
     effort, rows = options.effort, []
     for encoding in ENCODINGS:

@@ -3,17 +3,18 @@
     python benchmarks/recurrent.py [--quick] [--torch-python PATH] [--json PATH] [--plot PATH]
     python benchmarks/recurrent.py --cases 'LSTM .*B=32' --peers PyTorch
 
-`compare.py` explains the options and the table. All of it takes about 15 minutes, `--quick` less than 5.
+`compare.py` explains the options and the table. A full run takes about 15 minutes, `--quick` less than 5.
 
-As many features as units, in a `tf.function`. Keras is the stock layer, `use_cudnn=False`; its goal is against the
-better of graph and XLA, so both have it. PyTorch is `nn.LSTM` and `nn.GRU`, `batch_first`, whose candidate is Keras's
-with `reset_after`. All have the same weights; outputs, last states and gradients by inputs, kernels and bias are
-compared. Useful FLOPs are 2 (D + U) G U for each valid step, G gates, and three times that with backward.
+There are as many features as units, and TensorFlow runs in a `tf.function`. Keras is the stock layer with
+`use_cudnn=False`; its goal holds for the faster of graph and XLA, so both rows have it. PyTorch is `nn.LSTM` and
+`nn.GRU` with `batch_first`, whose candidate is computed as Keras's with `reset_after`. All have the same weights.
+Outputs, last states and gradients with respect to inputs, kernels and bias are compared. Useful FLOPs are 2 (D + U) G U
+for each valid step with G gates, and three times that with backward.
 
-With lengths, PyTorch packs its inputs and pads its outputs, as its user must; the others put out 0 beyond a length too.
-Of several calls in a row each takes the outputs of the last as its inputs, and starts from its states: TensorFlow runs
-that as one graph, PyTorch from Python. Beside "Ikelos under XLA" stands the difference where a call is too short for
-the goal.
+With lengths, PyTorch packs its inputs and pads its outputs, as its users must; the others return 0 beyond a length. If
+there are several calls in a row, each takes the outputs of the last one as its inputs and starts from its states:
+TensorFlow runs them as one graph, PyTorch from Python. If a call is too short for the goal, the row "Ikelos under XLA"
+shows the difference in time.
 """
 
 import compare
@@ -24,15 +25,16 @@ from workers import Contender
 KERAS, KERAS_XLA, PYTORCH, XLA = "Keras", "Keras under XLA", "PyTorch", "Ikelos under XLA"
 GATES = {"lstm": 4, "gru": 3}
 TIME = 100
-# One call of a tf.function costs up to 0.6 ms of Python and of waking threads, which a model pays once for many: calls
-# of fewer FLOPs, some milliseconds, run four in a row.
+# One call of a tf.function costs up to 0.6 ms for Python and for waking threads. A model pays this once for many ops,
+# so calls of fewer FLOPs than this, which take some milliseconds, run four in a row.
 SHORT = 5e8
 
-# (cell, batch, units, backward): at least so many times as fast as PyTorch, and as Keras.
+# (cell, batch, units, backward): the smallest ratios to PyTorch and to Keras.
 #
-# GRU's goals ask as many useful FLOPs a second of it as LSTM's ask of LSTM: they are those, times the rate of the
-# peer's LSTM by that of its GRU, both timed in the same run, of two runs the less. PyTorch's GRU has no oneDNN kernel
-# on a CPU and had 0.5 (B=1: 0.15 to 0.4) of the rate of its LSTM; Keras's GRU works at the rate of its LSTM.
+# The goals of GRU ask for as many useful FLOPs a second as those of LSTM. They are the goals of LSTM, times the rate of
+# the peer's LSTM divided by the rate of its GRU. Both rates were measured in the same run; of two runs, the smaller
+# quotient was taken. PyTorch's GRU has no oneDNN kernel on a CPU and had 0.5 (B=1: 0.15 to 0.4) of the rate of its
+# LSTM. Keras's GRU has the rate of its LSTM.
 GOALS = {
     ("lstm", 1, 256, False): (1.4, 5.0),
     ("lstm", 32, 256, False): (1.1, 2.0),
@@ -50,19 +52,19 @@ GOALS = {
 
 
 def arguments(cell, batch, time, units, **others):
-    """The arguments of a case, for `inputs` and the contenders."""
+    """Returns the arguments of a case, for `inputs` and the contenders."""
     defaults = {"reset_after": True, "backward": False, "lengths": False, "repeat": 1, "dtype": "float32"}
     return {"cell": cell, "batch": batch, "time": time, "units": units, **defaults, **others}
 
 
 def inputs(case):
-    """The inputs by name: arrays in Keras's layout, and `lengths`, int32 `[B]` or None."""
+    """Returns the inputs by name: arrays in Keras's layout, and `lengths`, int32 `[B]` or None."""
     draw = np.random.default_rng(0)
     batch, time, units, gates = case["batch"], case["time"], case["units"], GATES[case["cell"]]
     biases = [2] if case["cell"] == "gru" and case["reset_after"] else []
 
     def weights(*shape):
-        """Drawn as PyTorch does."""
+        """Returns weights from PyTorch's initial distribution."""
         return draw.uniform(-(units**-0.5), units**-0.5, shape).astype(np.float32)
 
     return {
@@ -82,7 +84,11 @@ def useful_flops(case):
 
 
 def chained(run, inputs, state, repeat):
-    """Of calls in a row the outputs of the last, and if there are more than one, of the first too; the last states."""
+    """Makes `repeat` calls in a row, each on the outputs and states of the last.
+
+    Returns:
+        The outputs of the last call, and of the first if there are several; and the last states.
+    """
     first, state = run(inputs, state)
     outputs = first
     for _ in range(repeat - 1):
@@ -91,7 +97,7 @@ def chained(run, inputs, state, repeat):
 
 
 def tensorflow(build, jit_compile):
-    """A contender from `build(case, weights, lengths)`, which gives variables and `run(inputs, state)`."""
+    """Returns `prepare` of a contender; `build(case, weights, lengths)` returns variables and `run(inputs, state)`."""
 
     def prepare(case):
         import tensorflow as tf
@@ -219,7 +225,7 @@ CONTENDERS = {
 
 
 def case(kind, given, without=(), tolerance=1e-5):
-    """With all peers but some, and the goals that there are for one of its size."""
+    """Returns a case with all peers except those in `without`, and with the goals for its size, if there are any."""
     repeat = given["repeat"]
     cell, batch, units, backward = size = tuple(given[name] for name in ("cell", "batch", "units", "backward"))
     plain = given == arguments(cell, batch, TIME, units, backward=backward, repeat=repeat)
@@ -236,21 +242,21 @@ def case(kind, given, without=(), tolerance=1e-5):
 
 
 def whole(cell, batch, units, backward, time=TIME, **others):
-    """A whole sequence."""
+    """Returns the case of a whole sequence."""
     one = arguments(cell, batch, time, units, backward=backward, **others)
     repeat = 4 if useful_flops(one) < SHORT and not one["lengths"] else 1
     kind = f"{'forward+backward' if backward else 'forward'}{' random lengths' if one['lengths'] else ''}"
-    # PyTorch's GRU puts the reset gate behind the product.
+    # PyTorch's GRU applies the reset gate after the product.
     return case(kind, {**one, "repeat": repeat}, () if one["reset_after"] else (PYTORCH,))
 
 
 def streaming(cell, units, repeat):
-    """One step per call, with the states passed on."""
+    """Returns the case of one step per call, with the states passed on."""
     return case("streaming", arguments(cell, 1, 1, units, repeat=repeat))
 
 
 def bfloat16(cell, batch, units, time=TIME):
-    # 8 bits, and the peers round to them at each step.
+    # bfloat16 has 8 bits, and the peers round to them at each step.
     return case("forward bfloat16", arguments(cell, batch, time, units, dtype="bfloat16"), tolerance=3e-2)
 
 

@@ -1,4 +1,4 @@
-"""RMS normalisation: the native op beside what `keras.layers.RMSNormalization` runs, both in a tf.function.
+"""RMS normalisation: the native op beside `keras.ops.rms_normalization`, both in a tf.function.
 
     python benchmarks/rms_norm.py [--quick] [--json PATH] [--plot PATH]
 
@@ -57,7 +57,7 @@ def cases(effort):
             f"{'x'.join(map(str, shape))} {dtype} {'forward+backward' if backward else 'forward'}",
             {"shape": shape, "dtype": dtype, "backward": backward},
             {PEER: None},
-            # bfloat16 has 8 bits, and Keras rounds to them more than once; the scale's gradient sums 8192 of them.
+            # bfloat16 has 8 bits, and Keras rounds to them more than once. The scale's gradient sums 8192 numbers.
             tolerance=1e-5 if dtype == "float32" else 3e-2,
         )
         for shape in (shapes[-1:] if effort == "smoke" else shapes)

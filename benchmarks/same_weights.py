@@ -1,4 +1,4 @@
-"""Whether two runs of one recipe ended with the same weights, bit by bit: a check of changes that should change none.
+"""Checks whether two runs of one recipe ended with the same weights, bit by bit: for changes that should change none.
 
     ikelos run RECIPE --workdir before --set training.deterministic=true --set training.steps=20   # on each commit
     python benchmarks/same_weights.py before after
@@ -19,11 +19,11 @@ def newest(stage):
 
 
 def differences(before, after):
-    """The names of the variables that differ, stage by stage, and how many there are in all."""
+    """Returns the names of the variables that differ, stage by stage, and the number of all variables."""
     different, count = [], 0
     stages = [sorted(path.name for path in (folder / "stages").iterdir()) for folder in (before, after)]
     if stages[0] != stages[1]:
-        sys.exit(f"The runs have other stages: {stages[0]} and {stages[1]}")
+        sys.exit(f"The runs must have the same stages. Received: {stages[0]} and {stages[1]}")
     for stage in stages[0]:
         first, second = (newest(folder / "stages" / stage) for folder in (before, after))
         count += len(first)

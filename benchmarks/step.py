@@ -1,19 +1,19 @@
-"""Training steps of language models: native kernels beside Keras's layers, PyTorch, and our own reference graph.
+"""Training steps of language models: the native kernels beside Keras's layers, PyTorch, and the reference kernels.
 
     python benchmarks/step.py [--quick] [--torch-python PATH] [--json PATH] [--plot PATH]
     python benchmarks/step.py --profile FOLDER [--cases PATTERN]
 
-A step is forward, backward and AdamW on 4096 tokens, 96 different ones, of
+A step is forward, backward and AdamW on 4096 tokens of a vocabulary of 96. The models are
 
-  - `ikelos.layers.TransformerLanguageModel` with the sizes of the recipe language_modeling, without its n-gram
-    embeddings: 4 layers, 256 wide, 4 heads. Keras's is made of `MultiHeadAttention`, `RMSNormalization` and `Dense`.
-  - `ikelos.layers.LSTMLanguageModel` of 2 layers, 256 wide. Keras's is made of `LSTM` and `Dense`.
+  - `ikelos.layers.TransformerLanguageModel` with 4 layers, 256 wide, and 4 heads. With Keras, it is made of
+    `MultiHeadAttention`, `RMSNormalization` and `Dense`.
+  - `ikelos.layers.LSTMLanguageModel` with 2 layers, 256 wide. With Keras, it is made of `LSTM` and `Dense`.
 
 PyTorch's models are in `torch_models.py`, run eagerly. All start from the same weights and see the same tokens; the
 losses of their first three steps are compared before they are timed. `compare.py` explains the options and the table.
 
-`--profile` instead writes a TensorFlow profile of ten native steps of one case, unless chosen the Transformer's at
-T = 1024, to a folder for TensorBoard, and prints the ops that took the longest.
+`--profile` instead writes a TensorFlow profile of ten native steps of one case to a folder for TensorBoard, and prints
+the ops that took the longest. By default it takes the Transformer at T = 1024.
 """
 
 import contextlib
@@ -32,13 +32,17 @@ MODELS = {"transformer": step_transformer, "lstm": step_lstm}
 
 
 def tokens(case):
-    """Inputs and targets, int32 `[B,T]` each."""
+    """Returns inputs and targets, int32 `[B,T]` each."""
     return np.random.default_rng(1).integers(0, case["vocabulary"], (2, case["batch"], case["time"]), np.int32)
 
 
 def tensorflow(build, implementation=None):
-    """A contender from the name of what builds a Keras model from a case; of our kernels it takes the implementation
-    given."""
+    """Returns `prepare` of a contender.
+
+    Args:
+        build: Name of the function, in the modules of `MODELS`, that builds a Keras model from a case.
+        implementation: Implementation of our kernels to use, or None.
+    """
 
     def prepare(case):
         import keras
@@ -137,7 +141,7 @@ def profile(folder, case, count=10):
 
 
 def op_seconds(folder):
-    """From each op's type to the seconds that its kernels ran, of the newest profile in a folder."""
+    """Returns the seconds that kernels ran, by the type of their op, from the newest profile in a folder."""
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     newest = max(pathlib.Path(folder).rglob("*.xplane.pb"), key=lambda path: path.stat().st_mtime)
@@ -148,7 +152,7 @@ def op_seconds(folder):
             continue
         for line in plane.lines:
             for event in line.events:
-                # An op's event is "name:Type"; the runtime's own are C++ names.
+                # The event of an op is named "name:Type"; other events of the runtime have names of C++ functions.
                 name, _, kind = plane.event_metadata[event.metadata_id].name.rpartition(":")
                 if name and not name.endswith(":") and kind.isidentifier():
                     times[kind] = times.get(kind, 0.0) + event.duration_ps / 1e12
@@ -157,7 +161,7 @@ def op_seconds(folder):
 
 def main():
     parser = compare.make_comparison_parser(__doc__)
-    parser.add_argument("--profile", metavar="FOLDER", help="profile our steps, and time nothing")
+    parser.add_argument("--profile", metavar="FOLDER", help="profile our steps instead of timing")
     options = parser.parse_args()
     if options.profile:
         profile(options.profile, compare.named(cases(options.effort), options.cases)[0])

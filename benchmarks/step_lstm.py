@@ -1,4 +1,4 @@
-"""The LSTM of `step.py`, from the same weights as `ikelos.layers.LSTMLanguageModel`, Keras's layers and PyTorch."""
+"""The LSTM of `step.py` in Ikelos, Keras and PyTorch, all with the same weights."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ def arguments(batch, time, layers=2, size=256, vocabulary=96):
 
 
 def weights(case):
-    """Embedding; kernel, recurrent kernel and bias of each layer; kernel and bias of the head. As Keras has them."""
+    """Returns the weights in Keras's layout: embedding; kernel, recurrent kernel, bias of each layer; head."""
     draw, size, vocabulary = np.random.default_rng(0), case["size"], case["vocabulary"]
 
     def uniform(*shape):

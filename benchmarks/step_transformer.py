@@ -1,9 +1,8 @@
-"""The Transformer of `step.py`, from the same weights as `ikelos.layers.TransformerLanguageModel`, Keras's layers and
-PyTorch."""
+"""The Transformer of `step.py` in Ikelos, Keras and PyTorch, all with the same weights."""
 
 import numpy as np
 
-# In the order in which `weights` draws them; the models name their parts so.
+# Names of the projections of a layer, in the order in which `weights` draws them.
 PROJECTIONS = ("query", "key", "value", "output", "gate", "up", "down")
 
 
@@ -21,7 +20,7 @@ def arguments(batch, time, layers=4, size=256, heads=4, hidden=672, vocabulary=9
 
 
 def weights(case):
-    """Embedding, the seven projections of each layer (inputs by outputs), and the head; all scales are 1."""
+    """Returns embedding, the seven projections of each layer (inputs by outputs), and head; all scales are 1."""
     draw, size, hidden = np.random.default_rng(0), case["size"], case["hidden"]
 
     def normal(*shape):
@@ -62,7 +61,7 @@ def keras(case):
     rotate = RotaryEmbedding()
 
     class RotaryAttention(keras.layers.MultiHeadAttention):
-        """Turns queries and keys on their way: Keras has no layer that does."""
+        """Attention with rotary positions, for which Keras has no layer."""
 
         def _compute_attention(self, query, key, value, *args, **kwargs):
             positions = tf.range(tf.shape(query)[1])

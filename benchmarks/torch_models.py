@@ -1,4 +1,4 @@
-"""Language models in PyTorch to compare with. The interpreter that runs this has no TensorFlow."""
+"""Language models in PyTorch to compare with. Imports no TensorFlow, which its interpreter may lack."""
 
 import numpy as np
 import torch
@@ -7,13 +7,13 @@ from torch.nn import functional
 
 
 def causal_attention(query, key, value):
-    """From `[B,T,N,H]` each to `[B,T,N*H]`."""
+    """Returns the output of causal attention `[B,T,N*H]`, for query, key and value `[B,T,N,H]`."""
     query, key, value = (x.transpose(1, 2) for x in (query, key, value))
     return functional.scaled_dot_product_attention(query, key, value, is_causal=True).transpose(1, 2).flatten(2)
 
 
 def linear(kernel):
-    """Without bias, from a kernel of inputs by outputs."""
+    """Returns a linear layer without bias, with a kernel of inputs by outputs."""
     layer = nn.Linear(*kernel.shape, bias=False)
     layer.weight = nn.Parameter(torch.from_numpy(kernel).T.contiguous())
     return layer
@@ -23,7 +23,7 @@ class LSTMLanguageModel(nn.Module):
     """The arithmetic of `ikelos.layers.LSTMLanguageModel`."""
 
     def __init__(self, embedding, layers, head):
-        """Takes the weights that `step_lstm.weights` gives."""
+        """Builds the model with the weights that `step_lstm.weights` returns."""
         super().__init__()
         self.embedding = nn.Embedding.from_pretrained(torch.from_numpy(embedding), freeze=False)
         self.lstms = recurrent("lstm", layers)
@@ -32,15 +32,15 @@ class LSTMLanguageModel(nn.Module):
         self.head.load_state_dict({"weight": torch.from_numpy(kernel).T, "bias": torch.from_numpy(bias)})
 
     def forward(self, tokens):
-        """Logits `[B,T,V]` of `[B,T]`."""
+        """Returns logits `[B,T,V]` for tokens `[B,T]`."""
         hidden, _ = self.lstms(self.embedding(tokens))
         return self.head(hidden)
 
 
 def recurrent(cell, layers):
-    """`nn.LSTM` or `nn.GRU` of layers' weights as Keras has them: kernel, recurrent kernel, bias.
+    """Returns `nn.LSTM` or `nn.GRU` with the kernel, recurrent kernel and bias of each layer in Keras's layout.
 
-    PyTorch has two biases, and Keras's LSTM one: the other one is 0 and stays so.
+    PyTorch's LSTM has two biases, Keras's has one. The second bias is 0 and is not trained.
     """
     features, units = len(layers[0][0]), len(layers[0][1])
     network = {"lstm": nn.LSTM, "gru": nn.GRU}[cell](features, units, len(layers), batch_first=True)
@@ -55,7 +55,7 @@ def recurrent(cell, layers):
 
 
 def keras_weights(cell, arrays):
-    """Of one layer, the gradients by what `recurrent` lets train, as those by Keras's weights."""
+    """Returns the gradients of one layer of `recurrent` in the layout of Keras's weights."""
     if not arrays:
         return []
     kernel, recurrent_kernel, *biases = arrays
@@ -64,7 +64,7 @@ def keras_weights(cell, arrays):
 
 
 def swapped(cell, x):
-    """`[...,G*U]` in PyTorch's order of gates from Keras's, or the other way: of GRU the first two change places."""
+    """Converts `[...,G*U]` between the orders of gates of Keras and PyTorch, in which GRU's first two are swapped."""
     if cell == "lstm":
         return x
     update, reset, candidate = np.split(x, 3, axis=-1)
@@ -78,7 +78,7 @@ class Llama(nn.Module):
     """
 
     def __init__(self, embedding, layers, head, heads, time):
-        """Takes the weights that `step_transformer.weights` gives."""
+        """Builds the model with the weights that `step_transformer.weights` returns."""
         super().__init__()
         size = embedding.shape[1]
         self.embedding = nn.Embedding.from_pretrained(torch.from_numpy(embedding), freeze=False)
@@ -91,7 +91,7 @@ class Llama(nn.Module):
         self.register_buffer("sine", angles.sin()[:, None])
 
     def forward(self, tokens):
-        """Logits `[B,T,V]` of `[B,T]`."""
+        """Returns logits `[B,T,V]` for tokens `[B,T]`."""
         hidden = self.embedding(tokens)
         for block in self.blocks:
             hidden = block(hidden, self.cosine, self.sine)
@@ -99,7 +99,7 @@ class Llama(nn.Module):
 
 
 class LlamaBlock(nn.Module):
-    """One layer."""
+    """A layer of `Llama`."""
 
     def __init__(self, layer, size, heads):
         super().__init__()
@@ -113,7 +113,7 @@ class LlamaBlock(nn.Module):
         self.gate_up, self.down = linear(joined("gate", "up")), linear(layer["down"])
 
     def forward(self, hidden, cosine, sine):
-        """`[B,T,D]` to the same."""
+        """Maps `[B,T,D]` to the same shape."""
         projected = self.query_key_value(self.attention_norm(hidden)).unflatten(-1, (3, self.heads, -1))
         query, key, value = projected.unbind(2)
         query, key = rotated(query, cosine, sine), rotated(key, cosine, sine)
@@ -123,7 +123,7 @@ class LlamaBlock(nn.Module):
 
 
 def rotated(x, cosine, sine):
-    """Rotary positions of `[B,T,N,H]`: the first half of the features is turned against the second."""
+    """Applies rotary positions to `[B,T,N,H]`, rotating pairs of a feature of the first half and one of the second."""
     first, second = x.chunk(2, dim=-1)
     return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1)
 
@@ -144,7 +144,7 @@ class GPT(nn.Module):
                 nn.init.normal_(parameter, std=0.02 / (2 * layers) ** 0.5 if residual else 0.02)
 
     def forward(self, tokens):
-        """Logits `[B,T,V]` of `[B,T]`."""
+        """Returns logits `[B,T,V]` for tokens `[B,T]`."""
         hidden = self.embedding(tokens) + self.positions.weight[: tokens.shape[1]]
         for block in self.blocks:
             hidden = block(hidden)
@@ -152,7 +152,7 @@ class GPT(nn.Module):
 
 
 class GPTBlock(nn.Module):
-    """One layer, without biases and dropout."""
+    """A layer of `GPT`, without biases and dropout."""
 
     def __init__(self, size, heads):
         super().__init__()
@@ -162,7 +162,7 @@ class GPTBlock(nn.Module):
         self.up, self.down = nn.Linear(size, 4 * size, bias=False), nn.Linear(4 * size, size, bias=False)
 
     def forward(self, hidden):
-        """`[B,T,D]` to the same."""
+        """Maps `[B,T,D]` to the same shape."""
         projected = self.query_key_value(self.attention_norm(hidden)).unflatten(-1, (3, self.heads, -1))
         hidden = hidden + self.output(causal_attention(*projected.unbind(2)))
         return hidden + self.down(functional.gelu(self.up(self.network_norm(hidden))))

@@ -1,7 +1,7 @@
-"""Contenders of a benchmark, each in a process of its own.
+"""Contenders of a benchmark, each in a separate process.
 
-TensorFlow and PyTorch must not share a process: their threads wait for work by spinning, and so slow each other down.
-Here a contender's process blocks on a pipe while another one runs.
+TensorFlow and PyTorch must not share a process: their threads spin while they wait for work, which slows the others
+down. Here a contender's process blocks on a pipe while another one runs.
 """
 
 import contextlib
@@ -32,10 +32,10 @@ class Contender:
     """Something that can be timed.
 
     Attributes:
-        prepare: From a case's arguments to a pair: `call()`, which is timed, and `results()`, which makes the same call
-            and gives what came out as arrays that are the same for every contender. Imports its framework itself.
-        framework: `"tensorflow"`, `"torch"` or `"numpy"`: what its process imports.
-        about: A remark in addition to the framework's versions, or None.
+        prepare: Function from a case's arguments to a pair: `call()`, which is timed, and `results()`, which makes the
+            same call and returns its results as arrays, in the same form for every contender. It imports the framework.
+        framework: Package that the contender's process imports: `"tensorflow"`, `"torch"` or `"numpy"`.
+        about: Function that returns a remark to print after the framework's versions, or None.
     """
 
     prepare: Callable[[dict[str, Any]], Prepared]
@@ -44,15 +44,16 @@ class Contender:
 
 
 class Worker:
-    """A contender's process, seen from outside.
+    """Handle of a contender's process.
 
-    Every method raises RuntimeError, with what the process said, if it fails or dies.
+    Every method raises RuntimeError if it fails in the process, or the process dies; the message has the process's
+    traceback or last output.
     """
 
     def __init__(self, name: str, command: Sequence[str], threads: int):
-        """Starts it; it imports its framework meanwhile."""
+        """Starts the process, without waiting until it has imported its framework."""
         self._name = name
-        # A framework's chatter would stand between the lines of the table; it is shown if the process dies.
+        # The framework's messages would appear between the lines of the table. They are shown if the process dies.
         self._chatter = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         self._process = subprocess.Popen(
             [*command, "--serve", name],
@@ -63,11 +64,11 @@ class Worker:
         )
 
     def about(self) -> str:
-        """Versions, and which of several implementations runs."""
+        """Returns the versions of the frameworks, and which implementation runs if there are several."""
         return self._ask("about")
 
     def prepare(self, arguments: dict[str, Any]) -> list[np.ndarray]:
-        """Gets a case ready and runs it once; its results."""
+        """Prepares a case, runs it once and returns its results."""
         return self._ask("prepare", arguments)
 
     def release(self) -> None:
@@ -75,11 +76,11 @@ class Worker:
         self._ask("release")
 
     def seconds(self) -> float:
-        """Seconds a call takes, the mean of one turn."""
+        """Returns the seconds of a call, the mean over one turn."""
         return self._ask("seconds")
 
     def sgemm_seconds(self) -> float:
-        """Seconds of one float32 product of 2048 x 2048 matrices, by the contender's framework."""
+        """Returns the seconds that the contender's framework takes for a float32 product of 2048 x 2048 matrices."""
         return self._ask("sgemm_seconds")
 
     def close(self) -> None:
@@ -107,7 +108,7 @@ class Worker:
 
 @contextlib.contextmanager
 def started(names: Sequence[str], commands: dict[str, Sequence[str]], threads: int) -> Iterator[dict[str, Worker]]:
-    """The processes of some contenders, started at once, ended with the context."""
+    """Context manager that starts the processes of some contenders at the same time, and ends them at its end."""
     with contextlib.ExitStack() as stack:
         workers = {}
         for name in names:
@@ -119,7 +120,7 @@ def started(names: Sequence[str], commands: dict[str, Sequence[str]], threads: i
 def serve(contender: Contender) -> None:
     """Answers a `Worker`'s questions until it closes the pipe."""
     questions = sys.stdin.buffer
-    # What a framework prints must not get between the answers.
+    # Output of a framework must not get between the answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     server = _Server(contender)
@@ -137,7 +138,7 @@ def serve(contender: Contender) -> None:
 
 
 class _Server:
-    """The same methods as `Worker`'s, in the contender's process."""
+    """The methods of `Worker` as they run in the contender's process."""
 
     def __init__(self, contender):
         self._contender = contender
@@ -183,7 +184,8 @@ class _Server:
 
 
 def _clocked(call, count):
-    # Once before, untimed: other processes had the caches since the last turn, and sleeping threads take time to wake.
+    # One call first, untimed: other processes have filled the caches since the last turn, and sleeping threads take
+    # time to wake.
     call()
     start = time.perf_counter()
     for _ in range(count):
@@ -192,7 +194,7 @@ def _clocked(call, count):
 
 
 def environment(threads: int) -> dict[str, str]:
-    """The environment of a process that computes with so many threads, whatever framework it uses."""
+    """Returns the environment of a process that computes with `threads` threads, whatever its framework."""
     number = str(threads)
     return {
         **os.environ,
@@ -207,9 +209,9 @@ def environment(threads: int) -> dict[str, str]:
 
 
 def torch_python(given: str | None) -> str | None:
-    """An interpreter with PyTorch: the one given, or this one; None if this one has none."""
+    """Returns the interpreter `given` for PyTorch, or this one if it has PyTorch, or else None."""
     if given is not None:
         if shutil.which(given) is None:
-            raise SystemExit(f"--torch-python must be an interpreter. Received: --torch-python {given}")
+            raise SystemExit(f"--torch-python must be the path of an interpreter. Received: --torch-python {given}")
         return given
     return sys.executable if importlib.util.find_spec("torch") else None

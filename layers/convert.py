@@ -42,7 +42,7 @@ def convert(model, to="fused"):
     model keeps its graph, loss, metrics and optimizer with its state. Keras traces `fit`, `evaluate` and `predict`
     again, but not a `tf.function` that calls the model or a model that contains it. So convert the outermost model,
     before the first call of such a function. To keep the original, convert a `keras.models.clone_model` of it and copy
-    the weights.
+    the weights. A `.keras` file that is saved afterwards loads only after `import ikelos.layers`.
 
     Args:
         model: A Keras model or layer. A subclassed one that creates its layers in `build` must have been built.

@@ -1,4 +1,4 @@
-"""Recipes from data to a served model: tasks, training, evaluation, reports and the command line."""
+"""Training by recipes, from data to a served model: tasks, training, evaluation, reports and the command line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def load(run: str | PathLike[str]) -> Run:
         and with `preprocessing`, `recipe`, `task` and `figures`.
 
     Raises:
-        UserError: If the folder holds no run, or the run is not finished.
+        UserError: If the folder holds no run, the run is not finished, or its recipe is invalid.
 
     Example:
 

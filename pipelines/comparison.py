@@ -19,7 +19,7 @@ from ikelos.pipelines.report.sections import Column, Picture, Section, Table
 from ikelos.pipelines.training import history
 from ikelos.pipelines.training.history import Record
 
-OTHER_DATA = "They were measured on different test data, so these figures are no race."
+OTHER_DATA = "The runs were measured on different test data, so the figures cannot be compared."
 MINUTES = Metric("minutes", "minutes of training", ".1f")
 
 
@@ -43,8 +43,9 @@ class Comparison:
     Attributes:
         metrics: The task's metrics, and the minutes of training.
         figures: For each run, by its folder, the value of each metric by its name.
-        spread: Mean and deviation of each metric by its name; empty unless the runs differ in their seeds alone.
-        differences: For each dotted key in which the recipes differ, the values of the runs.
+        spread: Mean and standard deviation of each metric by its name; empty unless the runs differ in their seeds
+            alone.
+        differences: For each dotted key in which the recipes differ, the value in each run.
         same_data: Whether all runs were measured on the same test data.
         written: Paths of the page and its numbers, by their display names.
     """
@@ -77,7 +78,8 @@ def compare(runs: Sequence[Path], folder: Path) -> Comparison:
         The comparison.
 
     Raises:
-        UserError: If a folder holds no evaluated run, or the runs are of several tasks.
+        UserError: If a folder holds no evaluated run, its recipe is invalid, or the runs are of several tasks.
+        OSError: If the page cannot be written.
     """
     found = [_read(path) for path in runs]
     names = sorted({run.recipe.task for run in found})
@@ -116,7 +118,7 @@ def _read(path: Path) -> _Run:
     checkpoints = phases.fingerprints([stage.name for stage in stages], folder.checkpoints)
     results = trained.read_figures(folder, checkpoints)
     if not results:
-        raise UserError(f"the run in {path} is not evaluated. Run its recipe in the same folder to continue it")
+        raise UserError(f"the run in {path} has not been evaluated. Run its recipe in the same folder to continue it")
     curves = {
         stage.name: (
             stage.metric,
@@ -153,8 +155,8 @@ def _sections(comparison: Comparison, runs: Sequence[_Run]) -> Iterator[Section]
         rows=[list(row) for row in rows(comparison)],
     )
     yield Table(
-        heading="What differs in their recipes",
-        prose=[] if comparison.differences else ["Nothing."],
+        heading="Differences between the recipes",
+        prose=[] if comparison.differences else ["There are none."],
         columns=[Column("Key"), *(Column(name) for name in names)],
         rows=[[key, *map(recipes.written, values)] for key, values in comparison.differences.items()],
     )
@@ -162,7 +164,7 @@ def _sections(comparison: Comparison, runs: Sequence[_Run]) -> Iterator[Section]
     for stage, (metric, _) in runs[0].stages.items():
         curves = {run.name: run.stages[stage][1] for run in runs}
         yield Picture(
-            prose=["Of other data or preprocessing each: these curves are in units of their own."] if apart else [],
+            prose=["The runs differ in data or preprocessing, so their curves cannot be compared."] if apart else [],
             heading="Validation" if len(runs[0].stages) == 1 else f"Validation: {stage.replace('_', ' ')}",
             figure=charts.validation_curves(curves, metric),
             alt=f"{metric.unit} of the validation data over the training steps of each run.",
@@ -170,11 +172,15 @@ def _sections(comparison: Comparison, runs: Sequence[_Run]) -> Iterator[Section]
 
 
 def rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
-    """Yields the formatted rows of the table of figures: one for each run, and two more if there is a spread."""
+    """Yields the rows of the table of figures as text.
+
+    There is one row for each run, then one for the mean and one for the standard deviation if the runs differ in their
+    seeds alone.
+    """
     for name, values in comparison.figures.items():
         yield name, *(metric.text(values[metric.name]) for metric in comparison.metrics)
     if comparison.spread:
-        # The mean of whole numbers may be a fraction.
+        # The mean of integers may be a fraction.
         finer = [dataclasses.replace(m, format=",.1f") if m.format.endswith("d") else m for m in comparison.metrics]
         yield "mean", *(metric.text(comparison.spread[metric.name].mean) for metric in finer)
         yield "standard deviation", *(metric.text(comparison.spread[metric.name].deviation) for metric in finer)

@@ -20,17 +20,17 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e
 
 
 def console() -> Console:
-    """Returns a console on the current `sys.stdout`, which prints above any moving lines."""
+    """Returns a console for the current `sys.stdout`, which prints above the moving lines if there are any."""
     return _display.console if _display.console is not None else Console(highlight=False, soft_wrap=False)
 
 
 def printable(text: str) -> str:
-    r"""Returns a text with its control characters escaped, such as `\x1b`, so that a terminal only shows it."""
+    r"""Returns a text with its control characters written out, such as `\x1b`, so that terminals do not obey them."""
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def shown(value: object) -> str:
-    """Returns a value as text for use in rich markup: `printable`, with its brackets escaped."""
+    """Returns a value as text for rich markup, with control characters and brackets escaped."""
     return escape(printable(str(value)))
 
 
@@ -57,11 +57,11 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"
 
 
-_SECONDS_BETWEEN_LINES = 30.0
+_SECONDS_BEFORE_FIRST_LINE, _SECONDS_BETWEEN_LINES = 10.0, 30.0
 
 
 class Progress:
-    """Progress display of a long operation: a moving line in a terminal, or else a new line every 30 seconds.
+    """Progress display of a long operation: a moving line in a terminal, or else lines after 10, 40, 70 ... seconds.
 
     Operations may be nested: a terminal shows all of them, other outputs only the one that began last.
 
@@ -114,12 +114,14 @@ class Progress:
         if self.total is None:
             return f"{duration(seconds)} so far"
         new = self.done - (self._before or 0)
-        left = max(self.total - self.done, 0)
-        return f"{duration(left * seconds / new)} left" if new or not left else "time left unknown"
+        left = self.total - self.done
+        if left <= 0:
+            return "finishing"
+        return f"{duration(left * seconds / new)} left" if new else "time left unknown"
 
 
 def counted(items: Iterable[T], name: str, unit: str, total: int) -> Iterator[T]:
-    """Yields the items and shows how many were taken; a negative `total`, as tf.data returns, means unknown."""
+    """Yields the items and shows how many were taken; a negative `total` is unknown, as in tf.data."""
     with Progress(name, unit, total if total >= 0 else None) as progress:
         progress.advance(0)
         for item in items:
@@ -138,7 +140,7 @@ class _Display:
     """All progress displays of this process.
 
     Attributes:
-        console: Console that prints above the moving lines, None if there are none.
+        console: Console that prints above the moving lines; None if there are no such lines.
     """
 
     def __init__(self) -> None:
@@ -146,6 +148,7 @@ class _Display:
         self._rows: list[tuple[Progress, bars.TaskID | None]] = []
         self._bars: bars.Progress | None = None
         self._over = threading.Event()
+        self._last_line = ""
 
     def add(self, new: Progress) -> None:
         if not self._rows:
@@ -154,6 +157,7 @@ class _Display:
         if self._bars is not None:
             row = self._bars.add_task(printable(new.name), total=new.total, of=new)
         self._rows.append((new, row))
+        self._last_line = ""
 
     def remove(self, ended: Progress) -> None:
         row = next(row for shown, row in self._rows if shown is ended)
@@ -164,13 +168,16 @@ class _Display:
             self._stop()
 
     def tell(self) -> None:
-        """Prints a line about the operation that began last."""
+        """Prints a line about the operation that began last, once if only its end is outstanding."""
         for shown, _ in self._rows[-1:]:
-            say(f"{shown.name}: {shown.text()}")
+            line = f"{shown.name}: {shown.text()}"
+            if line != self._last_line or shown.total is None or shown.done < shown.total:
+                say(line)
+            self._last_line = line
 
     def _start(self) -> None:
         out = console()
-        # Only a terminal that can move its cursor: FORCE_COLOR makes rich treat files as terminals.
+        # `isatty` as well, because FORCE_COLOR makes rich treat files as terminals, which cannot move a cursor.
         if out.is_interactive and out.file.isatty():
             self.console = out
             self._bars = bars.Progress(
@@ -193,8 +200,10 @@ class _Display:
 
     def _tell_now_and_then(self, over: threading.Event) -> None:
         # A thread, so that lines are printed even during a step that takes minutes.
-        while not over.wait(_SECONDS_BETWEEN_LINES):
+        wait = _SECONDS_BEFORE_FIRST_LINE  # shorter, as several phases of a run take less than the time between lines
+        while not over.wait(wait):
             self.tell()
+            wait = _SECONDS_BETWEEN_LINES
 
 
 class _Bar(bars.BarColumn):

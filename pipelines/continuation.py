@@ -16,10 +16,12 @@ AFTER_TRAINING = ("description", "evaluation", "export", "pipeline")
 def check_same_run(recipe: Recipe, folder: Folder) -> None:
     """Checks that a recipe may continue the run in a folder: it must give the same weights, or only add steps.
 
+    A run that has not begun to train, such as one that was refused for its data, may continue with any recipe.
+
     Raises:
-        UserError: If the folder holds a run of another recipe.
+        UserError: If the folder holds a run of another recipe that has begun to train.
     """
-    if not folder.recipe.is_file():
+    if not (folder.recipe.is_file() and folder.begun):
         return
     sections = list(trainings(recipe.config))
     free = free_keys(recipe)

@@ -8,10 +8,10 @@ from ikelos.pipelines.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-    """The folder of a run.
+    """Paths of the files and folders of a run.
 
     Attributes:
-        path: Path of the folder.
+        path: The run's folder.
     """
 
     path: Path
@@ -48,7 +48,7 @@ class Folder:
 
     @property
     def start(self) -> Path:
-        """The file that names the run and the checkpoints it began with; missing without `from`."""
+        """The file that names the other run, and its checkpoints, that this run began with; absent without `from`."""
         return self.preprocessing / "from.json"
 
     @property
@@ -67,6 +67,11 @@ class Folder:
     def history(self, stage: str) -> Path:
         """Returns the file with the records of a stage's training."""
         return self.stage(stage) / "history.jsonl"
+
+    @property
+    def begun(self) -> bool:
+        """Whether the training of a stage has begun, which writes a checkpoint before its first step."""
+        return any(self.stages.glob("*/checkpoints/step-*.npz"))
 
     @property
     def models(self) -> Path:

@@ -1,4 +1,4 @@
-"""The lock that admits one process at a time to a folder."""
+"""The lock by which only one process at a time works in a folder."""
 
 import contextlib
 import errno
@@ -17,11 +17,11 @@ _LONGEST = 20
 
 @contextlib.contextmanager
 def locked(workdir: Path, *, wait: bool = False) -> Iterator[None]:
-    """Locks `<workdir>/lock` for this process and writes its process id there.
+    """Context manager that locks `<workdir>/lock` for this process and writes its process id there.
 
     The kernel releases the lock when the process ends, even if it is killed, so a file left behind does not block the
-    next run. The file is never deleted: a process that waits for the lock of a deleted file would get it while another
-    one locks a new file.
+    next run. The file is never deleted. Otherwise one process could wait for the lock of the deleted file and get it
+    while another process locks a new file.
 
     Args:
         workdir: The folder, created if missing.
@@ -54,7 +54,7 @@ def locked(workdir: Path, *, wait: bool = False) -> Iterator[None]:
                     f"The folder {workdir} is in use by process {process}: "
                     "wait for it to end, or choose another folder."
                 ) from None
-            say(f"Waiting for process {process}, which is at work in {workdir}")
+            say(f"Waiting for process {process}, which is using {workdir}")
             fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
         file.truncate()

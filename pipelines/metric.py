@@ -7,7 +7,7 @@ from typing import Literal
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """Name, unit and format of a figure, and its direction.
+    """A figure's name, unit and format, and whether less or more of it is better.
 
     Attributes:
         name: Key in the figures, such as `nats_per_character`.

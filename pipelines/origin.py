@@ -16,10 +16,10 @@ from ikelos.serving import files
 
 
 def find(recipe: Recipe) -> trained.Run | None:
-    """Returns the run named by `from`, None for a recipe without.
+    """Returns the run named by the key `from`; None if the recipe has no such key.
 
     Raises:
-        UserError: If that run is not finished, or has another task or architecture.
+        UserError: If the folder holds no run, the run is not finished, or it has another task or architecture.
     """
     if recipe.start is None:
         return None
@@ -48,15 +48,18 @@ def record(origin: trained.Run, path: Path) -> None:
 
 
 def taken_over(folder: Folder) -> Path | None:
-    """Returns the folder with the preprocessing of the run named by `from`, None for a run without.
+    """Returns the folder with the preprocessing of the run named by `from`; None if the recipe has no such key.
 
-    It is this run's own copy, as the other run may have been deleted.
+    It is a copy in the folder of the new run, as the other run may have been deleted.
     """
     return folder.preprocessing if folder.start.is_file() else None
 
 
 def start(recipe: Recipe, folder: Folder) -> Start | None:
-    """Returns the source of the initial weights, None without `from`. The other run is loaded on first use."""
+    """Returns the source of the initial weights; None if the recipe has no key `from`.
+
+    The other run is loaded when the weights are first used. That raises a UserError if it was trained further.
+    """
     if recipe.start is None:
         return None
 

@@ -67,7 +67,8 @@ def prepare(task: AnyTask, folder: Path, start: Path | None = None) -> Splits:
         The splits.
 
     Raises:
-        UserError: If the other run's model cannot be used with this data.
+        UserError: If the source cannot be read, more of it is faulty than allowed, prepared data is damaged, or the
+            other run's model cannot be used with this data.
     """
     with Progress("data"):
         prepared = _prepared(task, start)
@@ -77,7 +78,15 @@ def prepare(task: AnyTask, folder: Path, start: Path | None = None) -> Splits:
 
 
 def describe(task: AnyTask, start: Path | None = None) -> Description:
-    """Prepares the data, unless it is already prepared, and describes it; `start` is that of `prepare`."""
+    """Prepares the data, unless it is already prepared, and describes it.
+
+    Args:
+        task: The task.
+        start: Preprocessing of another run, as for `prepare`.
+
+    Raises:
+        UserError: As `prepare`.
+    """
     preparing = task.preparation()
     prepared = _prepared(task, start)
     names = preparing.class_names(prepared.learned)
@@ -110,7 +119,7 @@ def read(task: AnyTask, folder: Path, start: Path | None = None) -> Splits:
     """Returns the splits for which `prepare` wrote the folder; `start` must be the same.
 
     Raises:
-        UserError: If the data has changed since.
+        UserError: If the data has changed since; or as `prepare`.
     """
     with Progress("data"):
         splits = _prepared(task, start).splits
@@ -122,7 +131,7 @@ def read_other(task: AnyTask, start: Path) -> tuple[Preprocessing, Splits]:
     """Returns other data for a trained model, with preprocessing that keeps the parts that the model depends on.
 
     Raises:
-        UserError: If the model cannot be used with this data.
+        UserError: If the model cannot be used with this data; or as `prepare`.
     """
     prepared = _prepared(task, start)
     return prepared.learned, prepared.splits
@@ -148,7 +157,8 @@ def train(
         The trained models by stage.
 
     Raises:
-        UserError: As `check_steps` and `training.fit.fit`.
+        UserError: As `check_steps`.
+        NotFinite, Terminated, UserError, ValueError, OSError: As `training.fit.fit`.
     """
     check_steps(task, preprocessing, folder_of)
     models: dict[str, keras.Model] = {}
@@ -173,7 +183,12 @@ def check_steps(task: AnyTask, preprocessing: Preprocessing, folder_of: Callable
 
 
 def fingerprints(stages: Iterable[str], checkpoints_of: Callable[[str], Path]) -> dict[str, dict[str, str]]:
-    """Returns name and SHA-256 of each stage's newest checkpoint; `checkpoints_of` maps a stage to its folder."""
+    """Returns the file name and SHA-256 checksum of the newest checkpoint of each stage.
+
+    Args:
+        stages: Names of the stages.
+        checkpoints_of: Function from a stage's name to the folder of its checkpoints.
+    """
     return {name: checkpoint.fingerprint(checkpoints_of(name)) for name in stages}
 
 
@@ -210,7 +225,7 @@ def restore(
     """Loads the preprocessing that `prepare` wrote and the models that `train` trained. Reads no data.
 
     Raises:
-        UserError: If the training of a stage is not finished.
+        UserError: If the training of a stage is not finished, or a checkpoint cannot be read or does not fit.
     """
     preprocessing, models = load(task, folder), dict[str, keras.Model]()
     for stage in task.stages(preprocessing):
@@ -240,7 +255,12 @@ def evaluate(task: AnyTask, preprocessing: Preprocessing, splits: Splits, models
 
 
 def report(task: AnyTask, finished: Finished[Any], folder: Path) -> dict[str, Path]:
-    """Writes the report into a folder and returns its files by their display names."""
+    """Writes the report into a folder and returns its files by their display names.
+
+    Raises:
+        ValueError: If a figure is not finite.
+        OSError: If a file cannot be written.
+    """
     with Progress("report"):
         stages = task.stages(finished.preprocessing)
         facts, sections = standard.build(task, stages, finished)
@@ -250,7 +270,12 @@ def report(task: AnyTask, finished: Finished[Any], folder: Path) -> dict[str, Pa
 
 
 def export(task: AnyTask, preprocessing: Preprocessing, models: Models, base: Path, provenance: dict[str, Any]) -> Path:
-    """Writes the next version of the served model, checks it and returns its folder. Reads no data."""
+    """Writes the next version of the served model, checks it and returns its folder. Reads no data.
+
+    Raises:
+        CheckFailed: If the version does not run in stock TensorFlow as it does here. The version is deleted.
+        OSError: If a file cannot be written. The unfinished version is deleted.
+    """
     signatures = task.signatures(preprocessing, models)
     with Progress("export", "steps", serving.export_steps(signatures)) as progress:
 

@@ -1,6 +1,7 @@
 """Runs a recipe locally, from its data to a served model.
 
-Calls the phases in order and skips those that are already done in the run's folder. Independent of any task.
+The phases are called in order, and those that are already done in the run's folder are skipped. Nothing here depends on
+a task.
 """
 
 import contextlib
@@ -23,6 +24,7 @@ from ikelos.pipelines import recipe as recipes
 from ikelos.pipelines import task as tasks
 from ikelos.pipelines.console import console, shown
 from ikelos.pipelines.continuation import AFTER_TRAINING, check_same_run, free_keys, load_to_evaluate
+from ikelos.pipelines.data import description
 from ikelos.pipelines.data.store import Splits
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.folder import Folder
@@ -35,6 +37,7 @@ from ikelos.serving import files
 
 Outcome = dict[str, Path | str]
 """The lines that the command line prints at the end: a name, and a path or a result."""
+_EVALUATING = "measuring the model and the baselines on the held-out data"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Started:
 
 
 def run(recipe: Recipe, workdir: Path) -> Outcome:
-    """Trains, evaluates, reports and exports, or continues an earlier run of the same recipe.
+    """Trains and evaluates a model, writes a report and exports the model, or continues an earlier run of the recipe.
 
     Evaluation, report and export are skipped if they exist for the same weights, recipe and versions of Ikelos and
     TensorFlow, so repeating a finished run writes nothing new. With more training steps than before, training
@@ -62,7 +65,10 @@ def run(recipe: Recipe, workdir: Path) -> Outcome:
         The paths of everything written, and the result.
 
     Raises:
-        UserError: If `workdir` holds a run of another recipe, or another process is at work in it.
+        UserError: If `workdir` holds a run of another recipe that has begun to train, or is in use by another process;
+            the data cannot be read or has changed; the run named by `from` does not fit; or as for `phases.train`.
+        Terminated: If SIGTERM or SIGINT came while training; the run can be continued.
+        OSError: If the disk is full, or a file cannot be written.
     """
     folder = Folder(workdir)
     with locked(workdir):
@@ -75,20 +81,24 @@ def run(recipe: Recipe, workdir: Path) -> Outcome:
         if results is None:
             results = measure(current, splits, models, folder)
         else:
-            _say("evaluation", "of these weights is there already")
+            _say("evaluation", "skipped, as these weights have been evaluated")
         outcome = _outcome(current, results)
         if recipe.config.export.enabled:
             version = serving.newest(folder.export)
             if version is None or serving.read_provenance(version) != found:
                 version = export_models(current, models)
             else:
-                _say("export", f"of these weights is there already, as version {version.name}")
+                _say("export", f"skipped, as version {version.name} has these weights")
             outcome["SavedModel"] = version
         return outcome | {"TensorBoard": f"tensorboard --logdir {shlex.quote(str(folder.stages))}"}
 
 
 def describe(recipe: Recipe) -> phases.Description:
-    """Prepares the data of a recipe, unless it is already prepared, and returns a description of it."""
+    """Prepares the data of a recipe, unless it is already prepared, and returns a description of it.
+
+    Raises:
+        UserError: If the data cannot be read, or the run named by `from` does not fit.
+    """
     before = origin.find(recipe)
     return phases.describe(tasks.of_recipe(recipe), None if before is None else before.folder.preprocessing)
 
@@ -106,7 +116,8 @@ def evaluate(workdir: Path, overrides: Sequence[str] = ()) -> Outcome:
         The result, and the path of the file with all figures.
 
     Raises:
-        UserError: If the run is not finished, another key is overridden, or the model cannot be used with the data.
+        UserError: If the folder is in use by another process, its run is not finished, an override is invalid or is of
+            another key, the data cannot be read or has changed, or the model cannot be used with the data.
     """
     folder = Folder(workdir)
     recipe, changes = load_to_evaluate(folder, overrides)
@@ -117,7 +128,8 @@ def evaluate(workdir: Path, overrides: Sequence[str] = ()) -> Outcome:
             preprocessing, splits = phases.read_other(current.task, folder.preprocessing)
         else:
             splits = phases.read(current.task, folder.preprocessing, origin.taken_over(folder))
-        _say("evaluation", "of the model and the baselines on the held-out data")
+        _say_left_out(splits)
+        _say("evaluation", _EVALUATING)
         results = phases.evaluate(current.task, preprocessing, splits, models)
         results |= {"provenance": provenance(current), "recipe": recipe.config.model_dump(mode="json")}
         path = folder.evaluations / f"{_sha256(recipe)[:12]}.json"
@@ -127,7 +139,14 @@ def evaluate(workdir: Path, overrides: Sequence[str] = ()) -> Outcome:
 
 
 def export(workdir: Path) -> Outcome:
-    """Exports the trained model of a run as the next version. The data is not needed."""
+    """Exports the trained model of a run as the next version. The data is not needed.
+
+    Returns:
+        The path of the new version.
+
+    Raises:
+        UserError: If the folder is in use by another process, or its run is not finished.
+    """
     folder = Folder(workdir)
     with _trained(recipes.load(folder.recipe), folder) as (current, models):
         return {"SavedModel": export_models(current, models)}
@@ -135,7 +154,7 @@ def export(workdir: Path) -> Outcome:
 
 @contextlib.contextmanager
 def _trained(recipe: Recipe, folder: Folder) -> Iterator[tuple[Started, dict[str, keras.Model]]]:
-    """Locks the folder and yields a run with all stages trained, and its models."""
+    """Context manager that locks the folder and yields its run, whose stages are all trained, and the models."""
     with locked(folder.path):
         if not folder.preprocessing.is_dir():
             raise UserError(f"The run in {folder.path} has not begun to train: run its recipe in the same folder.")
@@ -145,9 +164,12 @@ def _trained(recipe: Recipe, folder: Folder) -> Iterator[tuple[Started, dict[str
 
 
 def _prepare(recipe: Recipe, folder: Folder) -> tuple[Started, Splits]:
-    """Prepares the data, unless it is already prepared, and returns the run and its splits."""
+    """Prepares the data, unless it is already prepared, and returns the run and its splits.
+
+    Until the training begins, the data may change: it is prepared again.
+    """
     task = tasks.of_recipe(recipe)
-    if folder.preprocessing.is_dir():
+    if folder.preprocessing.is_dir() and folder.begun:
         phases.check_steps(task, phases.load(task, folder.preprocessing), folder.stage)
         _say_data()
         splits = phases.read(task, folder.preprocessing, origin.taken_over(folder))
@@ -155,22 +177,24 @@ def _prepare(recipe: Recipe, folder: Folder) -> tuple[Started, Splits]:
     else:
         before = origin.find(recipe)
         _say_data()
-        # Written under another name until it is complete: a folder named `preprocessing` counts as finished.
+        # Written under another name until it is complete: a folder named `preprocessing` is taken to be complete.
         unfinished = folder.preprocessing.with_name(folder.preprocessing.name + files.UNFINISHED)
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
         splits = phases.prepare(task, unfinished, None if before is None else before.folder.preprocessing)
         if before is not None:
             origin.record(before, unfinished / folder.start.name)
-        # After the data is found, so that a failed preparation leaves no recipe behind, and before `preprocessing` is
-        # finished, so that this never exists without its recipe.
+        # Written after the preparation, so that a failed one leaves no recipe behind, and before the folder
+        # `preprocessing` appears, so that this folder never exists without its recipe.
+        shutil.rmtree(folder.preprocessing, ignore_errors=True)
         files.write(folder.recipe, recipes.dump(recipe))
         files.finish(unfinished, folder.preprocessing)
+    _say_left_out(splits)
     return Started(recipe, folder, task, phases.load(task, folder.preprocessing)), splits
 
 
 def save_models(current: Started, models: dict[str, keras.Model]) -> None:
-    """Writes the models as `.keras` files, unless those of the same checkpoints exist."""
+    """Writes the models as `.keras` files, unless the files of the same checkpoints exist."""
     folder = current.folder
     checkpoints = phases.fingerprints(models, folder.checkpoints)
     if folder.models.is_dir() and phases.saved_from(folder.models) == checkpoints:
@@ -215,7 +239,7 @@ def weights_sha256(recipe: Recipe, splits: Splits) -> str:
 
 
 def _earlier_results(folder: Folder, provenance: dict[str, Any]) -> dict[str, Any] | None:
-    """Returns the content of `evaluation.json`, None if its provenance is another or its report is missing."""
+    """Returns the content of `evaluation.json`; None if its provenance differs or its report is missing."""
     if not (folder.evaluation.is_file() and all(page.is_file() for page in _pages(folder).values())):
         return None
     results = json.loads(folder.evaluation.read_text(encoding="utf-8"))
@@ -235,12 +259,12 @@ def measure(current: Started, splits: Splits, models: dict[str, keras.Model], in
         The content of `evaluation.json`.
     """
     folder = current.folder
-    _say("evaluation", "of the model and the baselines on the held-out data")
+    _say("evaluation", _EVALUATING)
     results = phases.evaluate(current.task, current.preprocessing, splits, models)
     results["provenance"] = provenance(current)
     if folder.start.is_file():
         results["from"] = json.loads(folder.start.read_text(encoding="utf-8"))
-    _say("report", f"in {into.report}")
+    _say("report", f"writing to {into.report}")
     folders = {name: folder.stage(name) for name in models}
     histories = {name: history.read(folder.history(name)) for name in models}
     finished = Finished(current.preprocessing, splits, models, results, histories, folders)
@@ -265,12 +289,19 @@ def _pages(folder: Folder) -> dict[str, Path]:
 
 def export_models(current: Started, models: dict[str, keras.Model]) -> Path:
     """Writes the next version of the served model into the run's folder, checks it and returns its folder."""
-    _say("export", "of a SavedModel, and its stock check")
+    _say("export", "writing a SavedModel and running it in stock TensorFlow")
     return phases.export(current.task, current.preprocessing, models, current.folder.export, provenance(current))
 
 
 def _say_data() -> None:
-    _say("data", "prepares it, unless it is prepared")
+    _say("data", "preparing, unless the cache has it already")
+
+
+def _say_left_out(splits: Splits) -> None:
+    """Prints for each split how many faulty and empty examples were left out, if any."""
+    for name, split in splits.items():
+        if words := description.left_out(split.facts()):
+            _say("data", f"left out of {name}: {words}")
 
 
 def _say(phase: str, text: str) -> None:

@@ -87,7 +87,7 @@ class Task(abc.ABC, Generic[Config, Learned]):
         """Returns the preparation, which turns the source into examples and fits the preprocessing."""
 
     def check_preprocessing(self, preprocessing: Learned, trained_with: Learned) -> None:
-        """Checks that a model can be used with preprocessing that was fitted on other data than its own.
+        """Checks that a model can be used with preprocessing that was fitted to other data than the model's.
 
         Called before a model is trained further or evaluated on other data, to prevent silently wrong results.
         `Preparation.taking_over` has already kept the parts that the model depends on, so the default accepts
@@ -110,7 +110,7 @@ class Task(abc.ABC, Generic[Config, Learned]):
         """Returns the model's figures on held-out data: those of `metrics`, `counted` and any others."""
 
     def baselines(self, preprocessing: Learned, splits: Splits) -> dict[str, Figures]:
-        """Returns the same figures for each baseline by its name, and the `minutes` that it took."""
+        """Returns the same figures for each baseline by its name, and its `minutes` of training, None if unknown."""
         return {}
 
     @abc.abstractmethod
@@ -155,10 +155,14 @@ class Task(abc.ABC, Generic[Config, Learned]):
         return ""
 
     def headline(self, results: Mapping[str, Any]) -> str:
-        """Returns the result in one line: the model's metrics and the baselines' first metric."""
+        """Returns the result in one line: the model's metrics and the baselines' first metric.
+
+        The baselines' figures have their unit if the model has several.
+        """
         figures, first = results["model"], self.metrics[0]
         ours = ", ".join(f"{metric.text(figures[metric.name])} {metric.unit}" for metric in self.metrics)
-        others = [f"{name}: {first.text(values[first.name])}" for name, values in results["baselines"].items()]
+        unit = f" {first.unit}" if len(self.metrics) > 1 else ""
+        others = [f"{name}: {first.text(values[first.name])}{unit}" for name, values in results["baselines"].items()]
         about = self.about_result(results)
         where = f"on {figures[self.counted]:,} held-out {self.counted}" + (f" ({about})" if about else "")
         return "; ".join([f"{ours} {where}", *others])

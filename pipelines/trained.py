@@ -27,7 +27,7 @@ class Run:
         recipe: The run's recipe.
         task: The run's task.
         preprocessing: The fitted preprocessing, such as a vocabulary or the names of classes.
-        figures: The content of `evaluation.json`; empty if the run ended before these weights were evaluated.
+        figures: The content of `evaluation.json`; empty if these weights have not been evaluated.
         checkpoints: For each stage, name and SHA-256 of the checkpoint that its weights come from.
     """
 
@@ -57,7 +57,8 @@ def load(path: Path, argument: str = "run") -> Run:
         argument: Name of the argument or of the recipe key that names the folder, for errors.
 
     Raises:
-        UserError: If the folder holds no run, or the run is not finished, also after it was continued.
+        UserError: If the folder holds no run, its recipe is invalid, or the run is not finished. A run that continues
+            with more steps is not finished until they are trained.
     """
     folder = Folder(path)
     folder.check(argument)

@@ -67,7 +67,8 @@ EXAMPLES = {
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_each_example_runs_alone(name):
+def test_each_example_runs_alone(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some write files
     exec(EXAMPLES[name], {})
 
 

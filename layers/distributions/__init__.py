@@ -98,8 +98,8 @@ the distribution layers do:
 Traceback (most recent call last):
 ValueError: `y_true` must be positive numbers. Received: a value of -1
 
-All but `VectorQuantizer` need TensorFlow Probability (`pip install 'ikelos[probability]'`), which is imported when the
-first such object is created.
+All but `VectorQuantizer` need TensorFlow Probability (in a clone `pip install '.[probability]'`), which is imported
+when the first such object is created.
 """
 
 from ikelos.layers.distributions.bernoulli import Bernoulli

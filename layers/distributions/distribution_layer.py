@@ -31,7 +31,8 @@ def probability():
         import tensorflow_probability
     except ImportError as error:
         raise ImportError(
-            "Distributions need TensorFlow Probability. Install it with: pip install 'ikelos[probability]'"
+            "Distributions need TensorFlow Probability: install Ikelos with the extra `probability`, "
+            "in a clone by: pip install '.[probability]'"
         ) from error
     return tensorflow_probability
 

@@ -1,6 +1,6 @@
 """The command line `ikelos`.
 
-This module imports the standard library alone: after a bare `pip install ikelos` the packages of the command line are
+This module imports the standard library alone: after a bare `pip install .` the packages of the command line are
 missing, and the user gets one readable line that says so.
 """
 
@@ -16,7 +16,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
     Args:
-        arguments: Arguments after the program's name. None takes those of the process, and filters its standard error.
+        arguments: Arguments after the program's name. None takes the arguments of the process, and filters its standard
+            error.
 
     Returns:
         The exit status: 0 success, 1 failure, 2 bad input, 130 interrupted, 143 ended by SIGTERM.
@@ -27,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     missing = [name for name in ("typer", "rich", "pydantic", "yaml") if importlib.util.find_spec(name) is None]
     if missing:
         print(
-            f"Error: the command line needs {', '.join(missing)}: pip install 'ikelos[pipelines]'",
+            f"Error: the command line needs {', '.join(missing)}: install Ikelos with the extra `pipelines`, "
+            "in a clone by: pip install '.[pipelines]'",
             file=sys.stderr,
         )
         return 2

@@ -1,4 +1,4 @@
-"""The program made of all commands. It turns every failure into a line and an exit status."""
+"""The program with all commands, which turns every failure into one line and an exit status."""
 
 import io
 import os
@@ -25,7 +25,7 @@ from ikelos.pipelines.cli import (
 )
 from ikelos.pipelines.console import printable
 
-# Typer raises usage errors of click: of its own copy in new versions, of the package in old ones.
+# Typer raises click's usage errors. New versions contain a copy of click, old ones use the package.
 UsageError: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
@@ -95,7 +95,7 @@ def execute(arguments: list[str]) -> int:
         _complain(f"{message}{end} See `{where} --help`.")
         return 2
     except BrokenPipeError:
-        _give_up_output()  # The reader, `head` for one, has seen enough.
+        _give_up_output()  # The reader, such as `head`, has closed the pipe.
         return 1
     except (Exception, KeyboardInterrupt) as error:
         if debug:
@@ -119,5 +119,5 @@ def _complain(message: str) -> None:
 
 
 def _give_up_output() -> None:
-    """Drops the output that could not be written: Python would try again at its end, and print another error."""
+    """Drops the output that could not be written: Python would try again at its exit, and print another error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -10,8 +10,8 @@ def path(text: str) -> Path:
     """Returns a path as it was written.
 
     Raises:
-        BadParameter: If it is empty. Python would take it for the current folder, but in a shell it is mostly a
-            variable that is not set.
+        BadParameter: If the path is empty. Python would take it to be the current folder, but in a shell an empty path
+            usually is a variable that is not set.
     """
     if not text:
         raise typer.BadParameter("must be a path. Received: ''")

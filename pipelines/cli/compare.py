@@ -30,36 +30,41 @@ def compare(
     ],
     folder: Annotated[
         Path, typer.Option("--output", metavar="FOLDER", help="Where to write the page.", parser=path)
-    ] = Path("comparison"),
+    ] = Path("runs/comparison"),
 ) -> None:
-    """Compare finished runs of one task: differences of their recipes, figures and curves."""
+    """Compare finished runs of one task: their recipes, figures and curves."""
     if len(runs) < 2:
-        raise UserError(f"WORKDIR must be given at least twice. Received: {len(runs)} of them")
+        raise UserError("WORKDIR must be given at least twice. Received: one folder")
     for workdir in runs:
         Folder(workdir).check()
-    # A comparison knows its runs by their folders, so the second of two equal ones would replace the first.
+    # The results are stored by the path of the run. Two paths of one folder would be compared as if they were two runs.
     folder_of: dict[Path, Path] = {}
     for workdir in runs:
         first = folder_of.setdefault(workdir.resolve(), workdir)
         if first is not workdir:
-            raise UserError(f"WORKDIR must be another folder each time. Received: {first} and {workdir}, the same")
+            raise UserError(f"WORKDIR must be a different folder each time. Received: {first} and {workdir}, the same")
     folders.check_writable(folder)
     show(load_comparison().compare(runs, folder))
 
 
 def show(comparison: "Comparison") -> None:
     """Prints the figures of a comparison and the path of its page."""
+    # Here, because `ikelos --help` does not need it: pydantic takes longer to import than everything else.
+    from ikelos.pipelines.recipe import written
+
     out = console()
     table = Table(box=None, pad_edge=False, padding=(0, 2))
-    table.add_column("")
-    for metric in comparison.metrics:
-        table.add_column(metric.unit, justify="right")
-    for row in load_comparison().rows(comparison):
+    rows = list(load_comparison().rows(comparison))
+    # Long names of runs are wrapped, figures are not.
+    table.add_column("", overflow="fold")
+    for place, metric in enumerate(comparison.metrics, start=1):
+        table.add_column(metric.unit, justify="right", min_width=max(len(row[place]) for row in rows))
+    for row in rows:
         table.add_row(*map(shown, row))
     out.print(table)
     if not comparison.same_data:
         out.print(load_comparison().OTHER_DATA)
     if comparison.differences and not comparison.spread:
-        out.print("\n[bold]What differs in their recipes[/bold]")
-        out.print(columns({key: " | ".join(map(str, values)) for key, values in comparison.differences.items()}))
+        out.print("\n[bold]Differences between the recipes[/bold]")
+        out.print(columns({key: " | ".join(map(written, values)) for key, values in comparison.differences.items()}))
     print_written(comparison.written)

@@ -15,7 +15,7 @@ EXAMPLE = (
     "data find it. The same command continues a preparation that was killed."
 )
 _SHOWN = 200
-"""Maximum number of characters of a text."""
+"""Most characters of a text that are shown."""
 
 
 def data(
@@ -27,6 +27,8 @@ def data(
 
     loaded = recipes.load(recipe, overrides or [])
     found = load_runner().describe(loaded)
+    from ikelos.pipelines.data import description  # imports TensorFlow, which `load_runner` has loaded
+
     out = console()
     out.print(_table(found.splits))
     classes = {name: split["classes"] for name, split in found.splits.items() if split["classes"]}
@@ -34,11 +36,13 @@ def data(
         out.print("\n[bold]Classes[/bold] (train, validation, test)")
         names = next(iter(classes.values()))
         out.print(columns({name: ", ".join(f"{counts[name]:,}" for counts in classes.values()) for name in names}))
-    faults = [fault for split in found.splits.values() for fault in split["faults"]]
-    if faults:
+    numbers = {name: description.left_out(split) for name, split in found.splits.items()}
+    if any(numbers.values()):
         out.print("\n[bold]Left out[/bold]")
-        for fault in faults:
-            out.print(f"  {shown(fault)}", soft_wrap=True)
+        out.print(columns({name: number for name, number in numbers.items() if number}))
+        for split in found.splits.values():
+            for fault in split["faults"]:
+                out.print(f"  {shown(fault)}", soft_wrap=True)
     if found.texts:
         out.print("\n[bold]The first texts[/bold]")
         for text in found.texts:
@@ -65,6 +69,6 @@ def _table(splits: dict[str, dict[str, Any]]) -> Table:
             f"{split['bytes'] / 1e6:,.1f} MB",
             *(f"{of[column]['min']:,} ({of[column]['median']:,.0f}, {of[column]['max']:,})" for column in lengths),
             *(f"{of[column]['sum']:,}" for column in lengths),
-            f"{sum(split['skipped'].values()):,}",
+            f"{sum(split['skipped'].values()) + split['empty']:,}",
         )
     return table

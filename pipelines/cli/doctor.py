@@ -1,5 +1,6 @@
 """`ikelos doctor`."""
 
+import contextlib
 import json
 import os
 import platform
@@ -13,11 +14,11 @@ from typing import Annotated
 import typer
 
 import ikelos
-from ikelos.pipelines.console import columns, console
+from ikelos.pipelines.console import Progress, columns, console
 
 EXAMPLE = (
     "Example: [bold]ikelos doctor --json > doctor.json[/bold]"
-    "\n\nWrites only its output. Include it when you report a problem."
+    "\n\nInclude the output when you report a problem. Writes no files."
 )
 PACKAGES = (
     "tensorflow",
@@ -34,7 +35,7 @@ PACKAGES = (
     "typer",
 )
 OPS = ("attention", "gru", "lstm", "rms_norm")
-# The CPU features by which our kernels and TensorFlow's choose their code, on x86-64 and on Arm.
+# The CPU features that decide which code our kernels and TensorFlow's run, on x86-64 and on Arm.
 ISA = {"sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_bf16", "amx_tile", "asimd", "bf16", "sve"}
 
 
@@ -42,7 +43,9 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show versions, this machine, whether the native kernels load, and which implementation of each op runs."""
-    found = {"versions": versions(), "machine": machine(), "keras": keras_settings(), "kernels": kernels()}
+    # Without a terminal, progress is lines on standard output, which must be JSON alone.
+    with contextlib.nullcontext() if as_json else Progress("loading TensorFlow"):
+        found = {"versions": versions(), "machine": machine(), "keras": keras_settings(), "kernels": kernels()}
     if as_json:
         print(json.dumps(found, indent=2))
         return
@@ -102,7 +105,10 @@ def keras_settings() -> dict[str, str]:
 
 
 def kernels() -> dict[str, str]:
-    """Returns whether the native library loads, or why not, and which implementation of each op runs on each device."""
+    """Returns whether the native library loads, or why not, and which implementation of each op runs on each device.
+
+    What the library's status has no value for, such as a reason why it is not loaded, is left out.
+    """
     import tensorflow as tf
 
     from ikelos import kernels as ours
@@ -112,11 +118,13 @@ def kernels() -> dict[str, str]:
         dispatch.environment_setting()
     except ValueError as error:
         return {"setting": f"fails: {error}"}
-    words: dict[object, str] = {None: "none", True: "yes", False: "no"}
+    words: dict[object, str] = {True: "yes", False: "no"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the warning about a library that is not loaded; the table says why
         found = {
-            f"library {name.replace('_', ' ')}": str(words.get(value, value)) for name, value in ours.status().items()
+            f"library {name.replace('_', ' ')}": str(words.get(value, value))
+            for name, value in ours.status().items()
+            if value is not None
         }
         devices = sorted({device.device_type for device in tf.config.list_physical_devices()})
         for op in OPS:

@@ -1,4 +1,4 @@
-"""Checks of folders that are made before anything slow is imported."""
+"""Checks of folders, made before any slow import."""
 
 import contextlib
 import os
@@ -16,8 +16,8 @@ def prepare(workdir: Path) -> None:
     """Checks that a run can write to a folder and to the folders in it that exist; makes the folder if it is missing.
 
     Raises:
-        UserError: If a folder cannot be made or written (no permission, a file in the way, a full disk), its name is
-            one that TensorFlow does not take, or another process is at work in it.
+        UserError: If a folder cannot be made or written (no permission, a file in the way, a full disk), its path is
+            not UTF-8, or another process is using it.
     """
     _check_name(workdir)
     check_writable(workdir)
@@ -35,7 +35,7 @@ def _check_name(workdir: Path) -> None:
         str(workdir.absolute()).encode()
     except UnicodeEncodeError:
         raise UserError(
-            f"the folder's path must be UTF-8, because TensorFlow takes no other. Received: {workdir}"
+            f"the folder's path must be UTF-8, because TensorFlow accepts no other. Received: {workdir}"
         ) from None
 
 
@@ -43,7 +43,7 @@ def check_writable(folder: Path) -> None:
     """Makes a folder, unless it exists, and checks that a file can be written to it.
 
     Raises:
-        UserError: If it cannot be made or written: no permission, a file in the way, or a full disk.
+        UserError: If the folder cannot be made or written: no permission, a file in the way, or a full disk.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,10 @@ def check_run(workdir: Path, overrides: Sequence[str] = ()) -> None:
 
 @contextlib.contextmanager
 def named(workdir: Path) -> Iterator[None]:
-    """Adds the folder as a note to every exception: the error of a write to an open file names no path."""
+    """Context manager that adds the folder as a note to every exception.
+
+    The error of a write to an open file names no path.
+    """
     try:
         yield
     except Exception as error:

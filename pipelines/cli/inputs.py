@@ -21,7 +21,7 @@ Specs = Mapping[str, tuple[str, tuple[int | None, ...] | None]]
 
 def gather(
     specs: Specs, given: Iterable[str], file: Path | None, examples: Mapping[str, list]
-) -> dict[str, np.ndarray]:
+) -> tuple[dict[str, np.ndarray], list[str]]:
     """Builds one batch of inputs.
 
     Args:
@@ -32,10 +32,12 @@ def gather(
         examples: Batches of values by name; the first row is taken for an input that is not given.
 
     Returns:
-        An array for each input. All have the same number of rows: an input with one row is repeated.
+        An array for each input, and the names of the inputs that were taken from the examples. All arrays have the same
+        number of rows: an input with one row is repeated.
 
     Raises:
-        UserError: If an input is unknown, missing or of another dtype, or the numbers of rows differ.
+        UserError: If an argument or the file cannot be read, an input is unknown, missing, given twice or of another
+            dtype or shape, or the numbers of rows differ.
     """
     values: dict[str, list] = {} if file is None else _read(file)
     label = dict.fromkeys(values, f"{file}")
@@ -50,12 +52,13 @@ def gather(
             raise UserError(f"{name} must be given once. Received: --input {text}, and a value in {file}")
         label[name] = "--input"
         values.setdefault(name, []).append(_parse(text, name, written, *specs[name]))
-    for name, (dtype, shape) in specs.items():
-        if name not in values:
-            if name not in examples:
-                wanted = f"{dtype}, shape {shape_text(shape)}"
-                raise UserError(f"{name} must be given, as --input {name}=VALUE ({wanted}). Received: no value")
-            values[name], label[name] = examples[name][:1], "the example"
+    taken = [name for name in specs if name not in values]
+    for name in taken:
+        if name not in examples:
+            dtype, shape = specs[name]
+            wanted = f"{dtype}, shape {shape_text(shape)}"
+            raise UserError(f"{name} must be given, as --input {name}=VALUE ({wanted}). Received: no value")
+        values[name], label[name] = examples[name][:1], "the example"
     arrays = {}
     for name, value in values.items():
         if not value:
@@ -64,7 +67,7 @@ def gather(
             arrays[name] = to_array(f"{label[name]}: input {name}", value, *specs[name])
         except ValueError as error:
             raise UserError(str(error)) from None
-    return _same_rows(arrays)
+    return _same_rows(arrays), taken
 
 
 def _check_known(where: str, name: str, specs: Specs) -> None:
@@ -74,7 +77,7 @@ def _check_known(where: str, name: str, specs: Specs) -> None:
 
 
 def _parse(text: str, name: str, value: str, dtype: str, shape: tuple[int | None, ...] | None) -> Any:
-    """Returns one row from its text: a string as it is, numbers and lists from YAML, bytes from the named file."""
+    """Returns one row of an input: a string as written, a number or list parsed as YAML, or the content of a file."""
     if dtype == "string" and shape is not None and len(shape) == 1:
         # Python decodes arguments that are not UTF-8 with surrogates; `fsencode` gives their bytes back.
         return _content(text, Path(value)) if holds_bytes(name) else os.fsencode(value)

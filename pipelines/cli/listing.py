@@ -2,7 +2,7 @@
 
 from ikelos.pipelines.console import columns, console
 
-EXAMPLE = "Example: [bold]ikelos list[/bold]\n\nWrites nothing."
+EXAMPLE = "Example: [bold]ikelos list[/bold]\n\nWrites no files."
 
 
 def list_() -> None:

@@ -3,6 +3,8 @@
 import enum
 import json
 import re
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,22 +12,24 @@ import typer
 
 from ikelos.pipelines.cli.arguments import path
 from ikelos.pipelines.cli.failures import reason
-from ikelos.pipelines.console import columns, console, shown
+from ikelos.pipelines.console import columns, console, say, shown
 from ikelos.pipelines.errors import UserError
 
 EXAMPLE = (
     "Example: [bold]ikelos predict runs/language_modeling --signature generate --input prompt=ROMEO:[/bold]"
-    "\n\nAn input that is not given is taken from the example in the model. The model runs in TensorFlow's C library, "
-    "as in TensorFlow Serving. An input whose name ends in _bytes takes the path of a file. "
-    "Writes only its output, and with --save a file for each output whose name ends in _bytes."
+    "\n\nInputs that are not given are taken from the model's example and printed. The model runs in TensorFlow's C "
+    "library, as in TensorFlow Serving. An input whose name ends in _bytes takes the path of a file. "
+    "Writes no files, except with --save a file for each output whose name ends in _bytes."
 )
 
 
 # First bytes of files, and the suffixes of their names.
 _SUFFIXES = {b"\x89PNG\r\n": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".wav"}
 
-# More numbers than these in one value, as of an image, are not printed.
 _MANY = 100
+"""Most numbers of one value that are printed. An image, for example, has more."""
+_LONG = 60
+"""Most characters of a text that is printed in a table."""
 
 
 class Format(enum.StrEnum):
@@ -89,23 +93,59 @@ def predict(
                 f"Received: --signature {signature}, whose outputs are {', '.join(outputs)}"
             )
         example = examples.get(signature, {"inputs": {}, "doc": ""})
-        values = gather(inputs, given or [], file, example["inputs"])
+        values, taken = gather(inputs, given or [], file, example["inputs"])
         try:
             found = loaded.run(signature, dict(values))
         except StockError as error:  # the model has loaded, so the inputs are at fault
             raise UserError(f"signature {signature}: {_complaint(str(error))}") from error
     saved = {} if save is None else _save(save, found)
     if output is Format.JSON:
+        if taken:
+            print(f"Inputs taken from the model's example: {', '.join(taken)}", file=sys.stderr)
         print(json.dumps({name: rest.to_response(name, array.tolist()) for name, array in found.items()}))
         return
     out = console()
     title = "  ".join(text for text in (shown(signature), shown(example["doc"])) if text)
     out.print(f"[bold]{title}[/bold]  [dim]{shown(version)}[/dim]", soft_wrap=True)
+    if taken:
+        out.print("[bold]Inputs taken from the model's example[/bold]")
+        first = {name: values[name][0] for name in taken}
+        _print_row(first, {name: _readable(name, value, None) for name, value in first.items()})
     rows = len(next(iter(found.values())))
     for row in range(rows):
         if rows > 1:
             out.print(f"\n[bold]row {row + 1}[/bold]")
-        out.print(columns({name: _readable(name, array[row], saved.get((name, row))) for name, array in found.items()}))
+        elif taken:
+            out.print("[bold]Outputs[/bold]")
+        here = {name: array[row] for name, array in found.items()}
+        advice = " (--save FOLDER writes them)"
+        _print_row(here, {name: _readable(name, value, saved.get((name, row)), advice) for name, value in here.items()})
+
+
+def _print_row(values: Mapping[str, Any], readable: Mapping[str, str]) -> None:
+    """Prints one row of the inputs or outputs: a table, and below it the long texts, each as it is.
+
+    Args:
+        values: The values by name.
+        readable: The result of `_readable` for each value.
+    """
+    out = console()
+    long = [name for name, text in readable.items() if _is_text(name, values[name]) and not _fits_a_cell(text)]
+    if len(long) < len(readable):
+        out.print(columns({name: text for name, text in readable.items() if name not in long}))
+    for name in long:
+        out.print(f"  [cyan]{shown(name)}[/cyan]")
+        say(readable[name])
+
+
+def _fits_a_cell(text: str) -> bool:
+    return len(text) <= _LONG and "\n" not in text
+
+
+def _is_text(name: str, value: Any) -> bool:
+    from ikelos.serving import rest
+
+    return isinstance(value, bytes) and not rest.holds_bytes(name)
 
 
 def find_version(path: Path) -> Path:
@@ -163,16 +203,20 @@ def _save(folder: Path, outputs: dict[str, Any]) -> dict[tuple[str, int], Path]:
     return saved
 
 
-def _readable(name: str, value: Any, saved: Path | None) -> str:
-    """Returns one row of an output as text: numbers are rounded, bytes are the path of their file or their number."""
+def _readable(name: str, value: Any, saved: Path | None, advice: str = "") -> str:
+    """Returns one value of an input or output as text.
+
+    Numbers are rounded. Bytes are represented by the path of the file to which they were saved, or else by their number
+    and `advice`.
+    """
     import numpy as np
 
     from ikelos.serving import rest
 
     if saved is not None:
         return str(saved)
-    if isinstance(value, bytes) and rest.holds_bytes(name):
-        return f"{len(value):,} bytes (--save FOLDER writes them)"
+    if isinstance(value, bytes) and not _is_text(name, value):
+        return f"{len(value):,} bytes{advice}"
     if isinstance(value, bytes):
         return rest.to_response(name, value)
     if isinstance(value, np.floating):
@@ -181,5 +225,5 @@ def _readable(name: str, value: Any, saved: Path | None) -> str:
         return json.dumps(rest.to_response("", value.tolist()), ensure_ascii=False)
     if value.ndim > 1 and value.size > _MANY:
         return f"{value.dtype.name} {list(value.shape)}, {value.min():.4g} to {value.max():.4g}"
-    # No line breaks here: the table wraps long lines.
+    # Without line breaks, as the table wraps long lines.
     return np.array2string(value, precision=4, threshold=20, edgeitems=4, max_line_width=10**6)

@@ -1,4 +1,4 @@
-"""Keeps messages that TensorFlow and its libraries print on every start from standard error."""
+"""Removes from standard error the messages that TensorFlow and its libraries print at every start."""
 
 import contextlib
 import importlib
@@ -16,12 +16,14 @@ from ikelos.pipelines.console import Progress, printable
 from ikelos.pipelines.errors import UserError
 
 # Messages that no environment variable silences, because C++ writes them before its log is set up: information and
-# warnings, and four kinds of errors: there is no GPU (303), a library of CUDA is registered twice, oneDNN leaves an op
-# to Eigen, and tf.data leaves an attribute behind when it rewrites an op.
+# warnings, and five kinds of errors: there is no GPU (303), a library of CUDA is registered twice, oneDNN leaves an op
+# to Eigen, tf.data leaves an attribute behind when it rewrites an op, and a JPEG file is cut off, which our own error
+# says with the file's name.
 _NOISE = re.compile(
     rb"WARNING: All log messages before absl::InitializeLog|[IW]\d{4} \d\d:\d\d:"
     rb"|E\d{4} .*(cuInit.*\(303\)|Unable to register cu\w+ (factory|plugin)|oneDNN supports DT_)"
     rb"|E\d{4} .*NodeDef mentions attribute use_unbounded_threadpool "
+    rb"|E\d{4} .*jpeg_mem\.cc:\d+\] Premature end of JPEG data"
     rb"|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IW] "
     rb"|To enable the following instructions: "
 )
@@ -33,7 +35,7 @@ _LONGEST_WAIT = 2.0
 
 @contextlib.contextmanager
 def filtered() -> Iterator[None]:
-    """Context manager that removes the noise from what this process and its children write to standard error.
+    """Context manager that removes `_NOISE` from the standard error of this process and its children.
 
     Another process filters the lines, so that the last ones before a crash pass too. Enter it before there are threads.
     """
@@ -65,9 +67,9 @@ def filtered() -> Iterator[None]:
 
 
 def _pass_on(read: int) -> None:
-    """Passes on the lines until the pipe is closed, then ends the process: nothing of the command may run in it."""
+    """Passes on the lines until the pipe is closed, then ends this process, which must not run the command too."""
     try:
-        # It must not end before all processes that write to it.
+        # The filter must not end before the processes that write to it.
         for number in _IGNORED:
             signal.signal(number, signal.SIG_IGN)
         nowhere = os.open(os.devnull, os.O_RDWR)
@@ -82,7 +84,11 @@ def _pass_on(read: int) -> None:
 
 
 def load_comparison() -> ModuleType:
-    """Imports the module that compares runs, and with it TensorFlow, as `load_runner` does."""
+    """Imports the module that compares runs, and with it TensorFlow, as `load_runner` does.
+
+    Raises:
+        UserError: If `IKELOS_KERNELS` has a wrong value.
+    """
     load_runner()
     from ikelos.pipelines import comparison
 
@@ -96,7 +102,7 @@ def load_runner() -> ModuleType:
         UserError: If `IKELOS_KERNELS` has a wrong value.
     """
     with Progress("loading TensorFlow"):
-        # First, because its error names the backend of Keras if it is another than TensorFlow.
+        # Imported first: if the backend of Keras is not TensorFlow, the error of this import says so.
         import ikelos.layers  # noqa: F401
         from ikelos.kernels import dispatch
         from ikelos.pipelines import runner

@@ -9,7 +9,7 @@ from ikelos.pipelines.console import console, shown
 
 EXAMPLE = (
     "Example: [bold]ikelos recipe language_modeling > mine.yaml[/bold]"
-    "\n\nRun the copy by its path: [bold]ikelos run mine.yaml[/bold]. Writes only its output."
+    "\n\nRun the copy by its path: [bold]ikelos run mine.yaml[/bold]. Writes no files."
 )
 
 
@@ -42,11 +42,9 @@ def _print_keys(name: str) -> None:
     keys = recipes.keys(type(loaded.config))
     for key in sorted(keys, key=lambda key: order.index(key.top) if key.top in order else -1):
         title = f"[bold cyan]{shown(key.name)}[/bold cyan]"
-        # Sections of several kinds have keys of the same name: the value belongs to the kind that the recipe has.
+        # Several kinds of a section may have a key of the same name. Only the key of the recipe's kind has a value.
         if key.name in values and key.owner in (None, owners.get(key.name.rpartition(".")[0])):
             title += f" = {shown(yaml12.inline(values[key.name]))}"
-        title += f"  [dim]{shown(key.kind)}"
-        if key.alternative:
-            title += f", with {shown(key.alternative)}"
-        out.print(("\n" if key.section else "") + title + "[/dim]", soft_wrap=True)
+        about = key.kind + (f"; with {key.alternative}" if key.alternative else "")
+        out.print(("\n" if key.section else "") + title + f"  [dim]({shown(about)})[/dim]", soft_wrap=True)
         out.print(f"    {shown(key.meaning)}", soft_wrap=True)

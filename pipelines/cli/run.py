@@ -16,7 +16,7 @@ from ikelos.pipelines.folder import Folder
 EXAMPLE = (
     "Example: [bold]ikelos run language_modeling --set training.steps=20 --workdir runs/small[/bold]"
     "\n\nThe same command continues an interrupted run from its last checkpoint. "
-    "If the run is finished, it does only what is missing; with more training steps, training continues. "
+    "If the run is finished, only missing parts are made; with more training steps, training continues. "
     "--set from=runs/small begins with the weights of another run."
     "\n\nWrites to its folder: recipe.yaml, preprocessing/, stages/ (checkpoints, TensorBoard), models/ (for Keras), "
     "evaluation.json, report/report.html and export/VERSION/. With --seeds, it writes a run for each seed to seed-N/, "
@@ -24,7 +24,7 @@ EXAMPLE = (
 )
 
 _COMPARISON = "comparison"
-"""Name of the folder, beside those of the seeds, with the page about all of them."""
+"""Name of the folder with the page that compares all seeds. It lies beside the folders of the seeds."""
 
 
 def run(

@@ -14,7 +14,7 @@ def print_written(written: Mapping[str, Path | str]) -> None:
     out.print("\n[bold]Written[/bold]")
     out.print(columns({name: value for name, value in written.items() if name != "Result"}))
     if "SavedModel" in written:
-        # On a line of its own and never broken, so that it can be copied.
+        # On a separate line that is never broken, so that it can be copied.
         command = serving_command(Path(written["SavedModel"]).parent)
         out.print(f"\n[bold]Serve it[/bold]\n{shown(command)}", soft_wrap=True)
     if "Result" in written:

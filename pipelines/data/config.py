@@ -10,6 +10,8 @@ from ikelos.pipelines.recipe.sections import BelowOne, Section
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+_TITLED = 3
+"""Most file patterns in a title."""
 
 
 class Splits(Section):
@@ -96,8 +98,8 @@ class Source(Section):
             split.
         data_dir: Folder of the data set's prepared files; null takes `$TFDS_DATA_DIR`, else `~/tensorflow_datasets`.
         files: File patterns instead of a data set, relative to the working directory: one pattern or a list, with
-            shares in `splits`, or one list for each of `train`, `validation` and `test`. `*`, `?` and `~` mean what
-            they mean in a shell, `**` crosses folders, and a folder stands for all files in it. The suffix, in upper or
+            shares in `splits`, or one list for each of `train`, `validation` and `test`. `*`, `?` and `~` work as
+            in a shell, `**` crosses folders, and a folder stands for all files in it. The suffix, in upper or
             lower case, gives the format: a `.txt` or `.txt.gz` file is one document in UTF-8; a `.png`, `.jpg`,
             `.jpeg`, `.gif`, `.bmp` or `.webp` file is one image; a `.tfrecord` or `.tfrecord.gz` file has one
             `tf.train.Example` for each document or image.
@@ -124,6 +126,18 @@ class Source(Section):
         | None
     ) = None
     allowed_faults: BelowOne = 0.0
+
+    def title(self, noun: str) -> str:
+        """Returns a title for the data: the data set's name, or `own NOUN` with the patterns of the training files.
+
+        Args:
+            noun: Plural noun for the files' content, such as `texts`.
+        """
+        if self.tfds is not None:
+            return self.tfds
+        patterns = self.files.train if isinstance(self.files, Patterns) else self.files
+        names = [patterns] if isinstance(patterns, str) else list(patterns or ())
+        return f"own {noun} ({', '.join([*names[:_TITLED], *(['...'] if len(names) > _TITLED else [])])})"
 
     @pydantic.model_validator(mode="after")
     def _is_one_source(self) -> Self:

@@ -1,11 +1,24 @@
-"""Describes prepared data for reports."""
+"""Describes prepared data for the terminal and for reports."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ikelos.pipelines.data.store import ID, Store
+
+
+def left_out(facts: Mapping[str, Any]) -> str:
+    """Returns the numbers of examples of a split that were left out, as text: `2 not UTF-8, 1 empty`.
+
+    Args:
+        facts: The result of `Store.facts`.
+
+    Returns:
+        The text; empty if no example was left out.
+    """
+    numbers = {**facts["skipped"], "empty": facts["empty"]}
+    return ", ".join(f"{number:,} {kind}" for kind, number in numbers.items() if number)
 
 
 def describe(store: Store, class_names: Sequence[str]) -> dict[str, Any]:
@@ -16,8 +29,8 @@ def describe(store: Store, class_names: Sequence[str]) -> dict[str, Any]:
         class_names: Names of the classes in the order of the labels; empty without classes.
 
     Returns:
-        `Store.facts`, with `lengths`: minimum, median, maximum and sum of each ragged column's lengths; and `classes`:
-        the number of examples of each class.
+        The result of `Store.facts`, and two more entries: `lengths`, the minimum, median, maximum and sum of each
+        ragged column's lengths; and `classes`, the number of examples of each class.
     """
     ragged = [name for name, column in store.columns.items() if column.ragged and name != ID]
     lengths = {name: store.ragged(name).lengths for name in ragged}

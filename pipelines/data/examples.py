@@ -25,7 +25,8 @@ def batches(store: Store, batch_size: int, seed: int, start_step: int, shard: Sh
         the example in the store; `draw` counts the examples since step 0 and serves as key for random transformations.
 
     Raises:
-        UserError: If a number is out of range.
+        UserError: If `batch_size` is not positive or not a multiple of the number of shards, or `seed` or `start_step`
+            is out of range.
     """
     batch_size, seed, start_step = map(operator.index, (batch_size, seed, start_step))
     check_positive(batch_size=batch_size)

@@ -10,7 +10,7 @@ from ikelos.pipelines.recipe.sections import Peer
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-    """Figures of other models on a data set, and prompts; the constant `KNOWN` of a builder's module.
+    """Figures of other models on a data set, and prompts: the type of the constant `KNOWN` in a builder's module.
 
     Attributes:
         peers: Other models and their figures, by name of the metric, such as `nats_per_character`.

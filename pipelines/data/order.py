@@ -1,4 +1,4 @@
-"""Orders of examples without state: a pure function of seed, step and shard gives the examples of a step."""
+"""Orders of examples without state: the examples of a step are a pure function of seed, step and shard."""
 
 import dataclasses
 import operator
@@ -54,12 +54,17 @@ WHOLE = Shard()
 
 
 def endless(batch, start_step):
-    """Returns the batches of `start_step` and all later steps; `batch` maps a step, an int64 scalar, to its batch."""
+    """Returns a dataset of the batches of `start_step` and all later steps.
+
+    Args:
+        batch: Function from a step, an int64 scalar, to its batch.
+        start_step: First step.
+    """
     return by_step(batch, start_step, _ENDLESS)
 
 
 def by_step(batch, start_step, end_step):
-    """Returns the batches of the steps `[start_step, end_step)`; `batch` maps a step, an int64 scalar, to its batch."""
+    """Returns a dataset of the batches of the steps `[start_step, end_step)`; `batch` is as for `endless`."""
     options = tf.data.Options()
     # The default optimizations copy all tensors that `batch` captures into memory, also 4 GB of a mapped column.
     options.experimental_optimization.apply_default_optimizations = False

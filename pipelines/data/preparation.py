@@ -30,7 +30,7 @@ from ikelos.pipelines.lock import locked
 from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.serving import files
 
-_VERSION = 2
+_VERSION = 3
 """Version of the stores' format and of the code that writes them; with a new version all data is prepared again."""
 
 _LEARNED = "preprocessing.json"
@@ -67,7 +67,11 @@ class Preparation(abc.ABC, Generic[Learned]):
 
     @abc.abstractmethod
     def identity(self) -> Any:
-        """Returns, as JSON, all that determines the prepared data: the settings, and the state of the source."""
+        """Returns everything that determines the prepared data, as JSON: the settings, and the state of the source.
+
+        Raises:
+            UserError: If the source does not exist or cannot be prepared.
+        """
 
     @abc.abstractmethod
     def learn(self, progress: Callable[[int], None]) -> Learned:
@@ -140,10 +144,12 @@ def cache() -> Path:
 
 
 def prepare(preparation: Preparation[Learned]) -> Prepared[Learned]:
-    """Prepares data, or opens it if it is prepared already; resumes where an earlier call was killed.
+    """Prepares data, or opens it if it is already prepared. Resumes where an earlier call was killed.
 
     Raises:
-        UserError: If the source cannot be read, more of it is faulty than allowed, or prepared data is damaged.
+        UserError: If the source cannot be read or changes meanwhile, more of it is faulty than allowed, a split has no
+            examples, prepared data is damaged, or the folder of the cache cannot be written.
+        OSError: If the disk is full.
     """
     identity = _identity(preparation)
     name = re.sub(r"[^A-Za-z0-9.=-]+", "_", preparation.name)[:40]
@@ -176,7 +182,10 @@ def _identity(preparation: Preparation[Any]) -> str:
 
 
 def _check_unchanged(preparation: Preparation[Any], unfinished: Path, identity: str) -> None:
-    """Deletes the written data and raises UserError if the source changed meanwhile: it may mix two states."""
+    """Deletes the written data and raises UserError if the source changed meanwhile.
+
+    The written data may then mix two states of the source.
+    """
     try:
         unchanged = _identity(preparation) == identity
     except (FileNotFoundError, tf.errors.NotFoundError):
@@ -186,7 +195,9 @@ def _check_unchanged(preparation: Preparation[Any], unfinished: Path, identity: 
     for path in unfinished.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
-    raise UserError(f"The data of {preparation.name} changed while it was prepared. Start again when it is at rest.")
+    raise UserError(
+        f"The data of {preparation.name} changed while it was prepared. Run the command again when nothing changes it."
+    )
 
 
 def _write(preparation: Preparation[Learned], folder: Path, identity: str) -> None:
@@ -197,7 +208,7 @@ def _write(preparation: Preparation[Learned], folder: Path, identity: str) -> No
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
         size = preparation.size("train")
-        with Progress("learning from train", size.unit, size.number) as progress:
+        with Progress("fitting the preprocessing", size.unit, size.number) as progress:
             progress.advance(0)
             preparation.learn(progress.advance).save(unfinished)
         files.write(folder / _LEARNED, json.dumps(_checksums(unfinished)) + "\n")
@@ -249,11 +260,13 @@ def _faults(preparation: Preparation[Any], split: Split, store: Store) -> list[s
         kinds = ", ".join(f"{number} {kind}" for kind, number in store.skipped.items())
         hidden = faulty - len(store.faults)
         needed = math.ceil(1e4 * faulty / every) / 1e4
-        advice = f", or leave them out: --set data.source.allowed_faults={needed:g}" if needed < 1 else ""
+        leave = f"leave {'it' if faulty == 1 else 'them'} out"
+        advice = f", or {leave}: --set data.source.allowed_faults={needed:g}" if needed < 1 else ""
         return [
             *store.faults,
             *([f"... and {hidden} more"] if hidden else []),
-            f"{faulty} of {every} examples of the split {split!r} are faulty ({kinds}), more than the share "
-            f"data.source.allowed_faults={preparation.allowed_faults:g}. Fix them{advice}",
+            f"{faulty:,} of {every:,} examples of the split {split!r} {'is' if faulty == 1 else 'are'} faulty "
+            f"({kinds}), more than the share data.source.allowed_faults={preparation.allowed_faults:g}. "
+            f"Fix {'it' if faulty == 1 else 'them'}{advice}",
         ]
     return [] if len(store) else [f"The split {split!r} of {preparation.name} has no examples."]

@@ -1,4 +1,4 @@
-"""Finds the examples of a source in order; nothing is read before a method is called."""
+"""Finds the examples of a source in order. Nothing is read before a method is called."""
 
 import abc
 import functools
@@ -18,7 +18,7 @@ class Reader(abc.ABC, Generic[Section]):
     """Base class of the readers of texts and of images."""
 
     suffixes: tuple[str, ...]
-    """Suffixes of the files that can be read, in lower case, those of TFRecords included."""
+    """Suffixes of the files that can be read, in lower case, including those of TFRecords."""
     divisible: tuple[str, ...] = ()
     """Suffixes of files that can be divided: a single file with one of them is divided into the three splits."""
 
@@ -58,7 +58,11 @@ class Reader(abc.ABC, Generic[Section]):
         """Raises UserError if a data set does not have the features that the recipe names."""
 
     def identity(self) -> Any:
-        """Returns, as JSON, what identifies the state of the source; raises as `paths` and `builder`."""
+        """Returns the state of the source as JSON, which differs if the source may have other content.
+
+        Raises:
+            UserError: As `paths` and `builder`.
+        """
         section = self._source.model_dump(mode="json", exclude={"allowed_faults"})
         if self._source.files is not None:
             return [section, patterns.identity(self.paths)]

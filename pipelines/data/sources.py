@@ -148,7 +148,7 @@ def num_examples(source: Source, builder: Any, split: Split) -> int:
 
 
 def tfds_identity(source: Source, builder: Any) -> Any:
-    """Returns, as JSON, what identifies the state of a prepared data set."""
+    """Returns the state of a prepared data set as JSON, which differs if the data set may have other content."""
     import tensorflow as tf
 
     names = {split: _split_name(source, builder, split) for split in SPLITS}
@@ -200,7 +200,7 @@ def prepared(source: Source, builder: Any) -> Any:
         print(f"Preparing data set {builder.name} in {builder.data_dir}", file=sys.stderr, flush=True)
         with _quiet(), _progress(builder):
             builder.download_and_prepare()
-    except Exception as error:  # the data set's own code may raise anything
+    except Exception as error:  # the code of the data set may raise anything
         # If two processes prepare a data set at once, the slower one fails, as the other's files are already in place.
         if not open_tfds(source).is_prepared():
             raise UserError(
@@ -219,7 +219,7 @@ def _reason(error):
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silences the output of TensorFlow Datasets and of the libraries that it calls."""
+    """Context manager that silences the output of TensorFlow Datasets and of the libraries that it calls."""
     loggers = [logging.getLogger(name) for name in ("absl", "urllib3")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -234,7 +234,7 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _progress(builder: Any) -> Iterator[None]:
-    """Prints regularly, except in a terminal, how much has been downloaded and written."""
+    """Context manager that regularly prints how much has been downloaded and written, except in a terminal."""
     # Not a `console.Progress`: it writes to standard output, which is silenced meanwhile, and in a terminal its moving
     # lines would get between the bars of TensorFlow Datasets.
     if sys.stderr.isatty():

@@ -31,7 +31,7 @@ ID = "id"
 _MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
 """Flag of Linux's mmap; Python has a name for it since 3.13."""
 _BLOCK = 1 << 22
-"""Bytes that are read at once to compute a checksum."""
+"""Bytes that are read at a time to compute a checksum."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +63,7 @@ TEXT = Column("uint8", ragged=True)
 
 @dataclasses.dataclass(frozen=True)
 class Ragged(Sequence[np.ndarray]):
-    """Sequence of arrays of different lengths, stored one after the other; a mapped one takes no memory of its own.
+    """Sequence of arrays of different lengths, stored one after the other; a mapped one takes no more memory.
 
     Attributes:
         values: Items of all arrays, `[total,...]`.
@@ -126,6 +126,7 @@ class Store:
             SHA-256 checksums of these ranges.
         skipped: Number of faulty examples that were left out, by kind of fault.
         faults: Descriptions of the first faulty examples, one line each.
+        empty: Number of empty examples that were left out.
     """
 
     folder: Path
@@ -134,6 +135,7 @@ class Store:
     parts: Sequence[Mapping[str, Any]]
     skipped: Mapping[str, int]
     faults: Sequence[str]
+    empty: int
 
     @classmethod
     def open(cls, folder: Path, check: bool = True) -> Store:
@@ -210,6 +212,7 @@ class Store:
             "bytes": self.bytes(),
             "skipped": dict(self.skipped),
             "faults": list(self.faults),
+            "empty": self.empty,
             "sha256": self.sha256(),
         }
 
@@ -224,8 +227,10 @@ def column_of(values: Mapping[str, Any]) -> Column:
 
 
 def first_damage(folder: Path, parts: Sequence[Mapping[str, Any]]) -> tuple[int, str] | None:
-    """Returns the index of the first part with another checksum than recorded, and its file's name; None if all
-    agree."""
+    """Returns the index of the first part whose checksum differs from the recorded one, and the name of its file.
+
+    If all checksums agree, the result is None.
+    """
     starts = dict.fromkeys(parts[0]["ends"], 0) if parts else {}
     ranges = []
     for index, part in enumerate(parts):

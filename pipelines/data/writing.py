@@ -27,11 +27,11 @@ _NAMED = 20
 """Number of faults that are listed; the others are only counted."""
 
 Cursor = Any
-"""Position in the source at which to continue reading, in the reader's own format; JSON."""
+"""Position in the source at which to continue reading, as JSON in a format that the reader chooses."""
 
 
 class Writer:
-    """Appends examples to the files of a store.
+    """Writer that appends examples to the files of a store.
 
     Attributes:
         cursor: Position in the source at which to continue reading; None at the beginning.
@@ -48,6 +48,7 @@ class Writer:
         self._read = last.get("read", 0)
         self._skipped = collections.Counter(last.get("skipped", {}))
         self._faults = list(last.get("faults", []))
+        self._empty = last.get("empty", 0)
         self._ends = dict(last.get("ends", {}))
         self._journal = (folder / _JOURNAL).open("a", encoding="utf-8")
         self._files = {name: (folder / name).open("ab") for name in self._names()}
@@ -64,7 +65,11 @@ class Writer:
         progress(self._read)
 
     def extend(self, name: str, items: np.ndarray) -> None:
-        """Adds items to a ragged column of the current example."""
+        """Adds items to a ragged column of the current example.
+
+        Raises:
+            ValueError: If the items have another shape than the column, or its dtype cannot represent them.
+        """
         if np.shape(items)[1:] != self._columns[name].shape:
             raise ValueError(
                 f"items of `{name}` must have the shape {self._columns[name].shape}. Received: {np.shape(items)[1:]}"
@@ -73,7 +78,15 @@ class Writer:
         self._put(f"{name}.bin", self._converted(name, items))
 
     def end(self, name: str, **values: Any) -> None:
-        """Ends the current example: takes its name, the value of each column, and the last items of ragged columns."""
+        """Ends the current example.
+
+        Args:
+            name: Name of the example.
+            **values: The value of each column, and the last items of ragged columns, if any.
+
+        Raises:
+            ValueError: If a value is missing, has another shape than its column, or its dtype cannot represent it.
+        """
         missing = [key for key, column in self._columns.items() if not column.ragged and key not in values]
         if missing:
             raise ValueError(f"an example must have a value in every column. Received: none in {', '.join(missing)}")
@@ -90,10 +103,20 @@ class Writer:
             self._put(f"{key}.ends.bin", np.array([count], np.int64))
 
     def skip(self, name: str, kind: str, why: str) -> None:
-        """Records a faulty example, which is left out."""
+        """Records a faulty example, which is left out.
+
+        Args:
+            name: Name of the example.
+            kind: Kind of fault, by which faults are counted.
+            why: Description of the fault that continues a sentence after the name, such as `is not an image`.
+        """
         self._skipped[kind] += 1
         if len(self._faults) < _NAMED:
-            self._faults.append(f"{name}: {why}")
+            self._faults.append(f"{name} {why}")
+
+    def skip_empty(self) -> None:
+        """Counts an empty example, which is left out but is not a fault."""
+        self._empty += 1
 
     def read(self, cursor: Cursor, size: int) -> None:
         """Records that `size` more of the source was read, up to `cursor`; ends the part if it is large enough."""
@@ -113,6 +136,7 @@ class Writer:
             "parts": [{"ends": part["ends"], "sums": part["sums"]} for part in self._parts],
             "skipped": self._skipped,
             "faults": self._faults,
+            "empty": self._empty,
         }
         files.write(self._folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
         self.close()
@@ -156,6 +180,7 @@ class Writer:
             "read": self._read,
             "skipped": self._skipped,
             "faults": self._faults,
+            "empty": self._empty,
         }
         self._journal.write(json.dumps(part) + "\n")
         _to_disk(self._journal)
@@ -166,14 +191,17 @@ class Writer:
 
 @contextlib.contextmanager
 def writing(folder: Path, columns: Mapping[str, Column], progress: Callable[[int], None]) -> Iterator[Writer]:
-    """Opens a `Writer` for a folder, which is created if needed; the caller must call `finish`."""
+    """Context manager that opens a `Writer` for a folder, created if missing, and closes it at the end.
+
+    Call `finish` within the context; otherwise the store remains unfinished.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     try:
         writer = Writer(folder, columns, progress)
         with contextlib.closing(writer):
             yield writer
     except OSError as error:
-        error.add_note(f"writing {folder}")
+        error.add_note(f"while writing {folder}")
         raise
 
 

@@ -51,7 +51,8 @@ def check_components(components: int, images: int) -> None:
     if components > images:
         raise UserError(
             f"`evaluation.mixture_components` must be at most the number of training images, {images}. "
-            f"Received: evaluation.mixture_components={components}"
+            f"Received: evaluation.mixture_components={components}; for so few images, add "
+            f"--set evaluation.mixture_components={max(1, images // 10)}"
         )
 
 

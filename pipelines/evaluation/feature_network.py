@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -63,7 +64,11 @@ TRAINING = PlainTraining(
     jit_compile=False,
     profile_steps=None,
 )
-"""Training of both kinds; the number of steps is the same for every data set, so that the time is the same."""
+"""Training of both kinds; `steps` is the most that a data set gets."""
+
+_PASSES, _LEAST_STEPS = 200, 300
+"""Passes over the training images after which training ends, and the fewest steps. With a few hundred images, all 1,200
+steps would be hundreds of passes more, and most of the time of a small run."""
 
 _SIZE = 64
 """Number of features. It is small, as the Fréchet distance's bias grows with it and a test set may have only a thousand
@@ -143,9 +148,10 @@ def load_or_train(
 ) -> FeatureNetwork:
     """Returns the network of a data set; trains it if it is not in the cache.
 
-    Training takes about a minute on two cores for images 28 x 28. A killed training is resumed by the next call. If
-    several processes need the same network, one trains it and the others wait. Like `training.fit.fit`, this function
-    sets the global random seed, and makes TensorFlow's ops deterministic for the rest of the process.
+    Training takes about a minute on two cores for images 28 x 28, and less for fewer than some 800 training images (see
+    `_PASSES`). A killed training is resumed by the next call. If several processes need the same network, one trains it
+    and the others wait. Like `training.fit.fit`, this function sets the global random seed, and makes TensorFlow's ops
+    deterministic for the rest of the process.
 
     Args:
         train: Training images, with the columns `image`, uint8 `[H,W,C]`, and with classes `label`, int64.
@@ -162,16 +168,17 @@ def load_or_train(
     num_classes = len(class_names) if len(class_names) > 1 else 0
     kind = CLASSIFIER if num_classes else SELF_SUPERVISED
     feed = _feed(train, validation, shape, kind)
+    training = TRAINING.model_copy(update={"steps": _steps(len(train), feed.units_per_step)})
     stage = Stage(
         name="feature_network",
-        training=TRAINING,
+        training=training,
         build=lambda _: _build(shape, num_classes),
         feed=lambda *_: feed,
         unit="images",
         metric=Metric("loss", "nats per image"),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight"),
     )
-    settings = [_VERSION, TRAINING.model_dump(mode="json"), kind, list(class_names), list(shape), fingerprint]
+    settings = [_VERSION, training.model_dump(mode="json"), kind, list(class_names), list(shape), fingerprint]
     folder = cache / hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
     with locked(folder, wait=True):
         trained = fit(stage, {}, {}, folder)
@@ -187,6 +194,11 @@ def load_or_train(
             "fingerprint": fingerprint,
         },
     )
+
+
+def _steps(images: int, images_per_step: int) -> int:
+    """Returns the number of training steps for a number of training images."""
+    return min(TRAINING.steps, max(_LEAST_STEPS, math.ceil(_PASSES * images / images_per_step)))
 
 
 def _build(shape: Shape, num_classes: int) -> keras.Model:

@@ -27,8 +27,8 @@ def between(
     """Estimates the squared maximum mean discrepancy with the kernel `(x.y / D + 1)^3` by a mean over random subsets.
 
     Bińkowski et al. 2018 (https://arxiv.org/abs/1801.01401), section 4, with the unbiased estimate for a subset of
-    Gretton et al. 2012 (JMLR 13), lemma 6. Unlike that of the Fréchet distance, its expectation does not depend on the
-    number of samples.
+    Gretton et al. 2012 (JMLR 13), lemma 6. The expectation of this estimate does not depend on the number of samples,
+    unlike that of the Fréchet distance.
 
     The standard error is that of the delete-d jackknife (Shao and Wu 1989) for the smaller set, plus the contribution
     of the choice of subsets. If the two distributions are equal, it is too large rather than too small.

@@ -1,8 +1,8 @@
 """Likelihood of documents under a model, in nats and bits per character.
 
-Figures per token cannot be compared between models with different vocabularies. Figures per character can, if every
-model pays for every character. So an unknown token also costs the nats that name the character it stands for, and the
-cost of a text's end is shared by its characters.
+Figures per token cannot be compared between models with different vocabularies. Figures per character can, if they
+include the cost of every character. So the cost of an unknown token includes the nats that name the character it stands
+for, and the cost of a text's end is shared by its characters.
 """
 
 import dataclasses
@@ -47,7 +47,7 @@ class Likelihood:
 
 
 def token_nll(model: keras.Model, dataset: tf.data.Dataset, total: int) -> Iterator[np.ndarray]:
-    """Yields the negative log-likelihoods of all tokens of some documents in nats, in order, in arrays of a batch each.
+    """Yields the negative log-likelihoods of all tokens of some documents in nats, in order, one array for each batch.
 
     Args:
         model: Model from int32 `[B,T]` to logits `[B,T,V]`.

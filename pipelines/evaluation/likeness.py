@@ -29,6 +29,9 @@ METRICS = (
 _SUBSET = 500
 LEAST = 8
 """Smallest number of images for a comparison."""
+_ENOUGH = 100
+"""Number of images from which on figures say something about a model: a share of 100 images has a standard error of up
+to 5 percentage points, and a covariance of 64 features, as in the FID, needs more than 64 images to have full rank."""
 
 
 def check_number(splits: Splits) -> None:
@@ -40,6 +43,16 @@ def check_number(splits: Splits) -> None:
     for name, number in (("train", len(splits["train"])), ("test", len(splits["test"]))):
         if number < LEAST:
             raise UserError(f"`{name}` must have at least {LEAST} images to compare with. Received: {number}")
+
+
+def caution(number: int) -> str:
+    """Returns a warning about figures of a number of held-out images; empty if there are enough."""
+    if number >= _ENOUGH:
+        return ""
+    return (
+        f"{number} held-out images are too few to judge a model by: with fewer than {_ENOUGH}, chance alone can move "
+        "precision and recall by 10 percentage points and more, and FID and KID say little."
+    )
 
 
 class Comparison:
@@ -59,6 +72,9 @@ class Comparison:
             shape: Shape (H, W, C) of the images.
             most: Largest number of test images; they are drawn at random, the same each time.
             cache: Folder of the feature networks.
+
+        Raises:
+            Terminated, UserError, OSError: As `feature_network.load_or_train`.
         """
         train, validation, test = (splits[name] for name in ("train", "validation", "test"))
         self._class_names = class_names

@@ -34,7 +34,7 @@ class _Level:
 
 @dataclasses.dataclass(frozen=True)
 class NgramModel:
-    """Probabilities of tokens given the `order - 1` tokens before them, for one document at a time."""
+    """N-gram model: the probabilities of tokens given the `order - 1` tokens before them."""
 
     vocabulary_size: int
     levels: tuple[_Level, ...]
@@ -45,7 +45,11 @@ class NgramModel:
         return len(self.levels)
 
     def truncated(self, order: int) -> "NgramModel":
-        """Returns the model of a lower `order`, as if fitted on the same documents."""
+        """Returns the model of a lower order, equal to one that is fitted with this order to the same documents.
+
+        Raises:
+            ValueError: If `order` is not between 1 and the fitted order.
+        """
         if not 1 <= order <= self.order:
             raise ValueError(f"`order` must be between 1 and {self.order}, the fitted order. Received: order={order}")
         return dataclasses.replace(self, levels=self.levels[:order])
@@ -53,13 +57,21 @@ class NgramModel:
     def log_probabilities(self, document: np.ndarray) -> np.ndarray:
         """Returns the natural logarithm of each token's probability given its predecessors, float64 `[T]`.
 
-        `document` is int `[T]`, without begin-of-text: the model itself conditions the first tokens on the beginning of
-        the text.
+        Args:
+            document: int `[T]`, without begin-of-text: the model itself conditions the first tokens on the beginning of
+                the text.
+
+        Raises:
+            ValueError: If the document is empty, is not one-dimensional, or has an id outside the vocabulary.
         """
         return self.log_probabilities_by_order(document)[-1]
 
     def log_probabilities_by_order(self, document: np.ndarray) -> np.ndarray:
-        """Returns `log_probabilities` of each order from 1 to `order`, in one pass: float64 `[order,T]`."""
+        """Returns `log_probabilities` of each order from 1 to `order`, in one pass: float64 `[order,T]`.
+
+        Raises:
+            ValueError: As `log_probabilities`.
+        """
         document = check_document(document, self.vocabulary_size)
         result = np.empty((self.order, document.size))
         probabilities = np.full(document.size, 1.0 / self.vocabulary_size)
@@ -75,8 +87,15 @@ class NgramModel:
 def fit(documents: Sequence[np.ndarray], order: int, vocabulary_size: int) -> NgramModel:
     """Fits a model to the n-grams of `documents` up to length `order`.
 
-    Each document is int `[T]` with ids in `[0, vocabulary_size)`, ending with end-of-text. No n-gram spans two
-    documents.
+    No n-gram spans two documents.
+
+    Args:
+        documents: Arrays int `[T]` of ids in `[0, vocabulary_size)`, each ending with end-of-text.
+        order: Length of the longest n-grams.
+        vocabulary_size: Size V of the vocabulary.
+
+    Raises:
+        ValueError: If there are no documents, a document is not valid, or `order` or `vocabulary_size` is out of range.
     """
     levels: list[_Level] = []
     contexts_size = 1
@@ -92,7 +111,11 @@ def fit(documents: Sequence[np.ndarray], order: int, vocabulary_size: int) -> Ng
 
 
 def best_order(model: NgramModel, validation: Sequence[np.ndarray]) -> tuple[int, list[float]]:
-    """Returns the order that predicts the documents best, and the mean cost of every order in nats per token."""
+    """Returns the order that predicts the documents best, and the mean cost of every order in nats per token.
+
+    Raises:
+        ValueError: If there are no documents, or a document is not valid.
+    """
     if not validation:
         raise ValueError("`validation` must hold at least one document. Received: none")
     documents = counted(validation, "choosing the order", "documents", len(validation))

@@ -56,7 +56,11 @@ def training(
         seed: Seed of the order, the transformations and the pixels.
         start_step: Step of the first batch.
         shard: Share of each batch to return.
-        num_classes: Number of classes, which the elements have one-hot beside the pixels; 0 for none.
+        num_classes: Number of classes. If positive, `x` is a pair of the pixels and the one-hot class; if 0, it is the
+            pixels alone.
+
+    Raises:
+        UserError: As `examples.batches`.
     """
     moving = any(augmentation.model_dump().values())
     shape = store.columns["image"].shape

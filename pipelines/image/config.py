@@ -201,7 +201,7 @@ class GAN(Section):
         max_width: Upper limit of the channels of both networks at every resolution.
         num_blocks: Residual blocks at each resolution, in both networks.
         hidden_size: Width of the discriminator's layer before the last.
-        loss: `"non_saturating"` or `"hinge"`; equations in `layers/adversarial/losses.py`.
+        loss: Loss of both networks: `non_saturating` (Goodfellow et al. 2014, section 3) or `hinge`.
         r1: Weight of the penalty on the discriminator's gradient at real images. It must be positive: without it
             training need not converge even in the simplest case (Mescheder et al. 2018, section 2).
         r1_interval: Number of steps from one penalty to the next; the penalty is multiplied by it.

@@ -1,7 +1,8 @@
 """Decodes image files to pixels of one shape, in the graph, with the same code for training, prediction and serving.
 
-The result is what a viewer shows on a white page: upright, whatever the camera's orientation, with transparent parts
-white. Values are taken as sRGB: colour profiles and a PNG's gamma are ignored, as by other libraries of training data.
+The result is the image as a viewer shows it on a white page: upright, whatever the camera's orientation, with
+transparent parts white. Values are taken as sRGB: colour profiles and a PNG's gamma are ignored, as by other libraries
+of training data.
 """
 
 import tensorflow as tf
@@ -11,7 +12,7 @@ from ikelos.pipelines.image.headers import ALL_FORMATS, FORMATS, inspect
 
 __all__ = ["ALL_FORMATS", "FORMATS", "fit", "inspect", "read", "to_rgb"]
 
-# Weights of red, green and blue in grey, by ITU-R BT.601, in units of 1/65,536: exactly those of Pillow.
+# Weights of red, green and blue in grey, by ITU-R BT.601, in units of 1/65,536. They are Pillow's.
 _LUMA = (19595, 38470, 7471)
 
 
@@ -86,7 +87,7 @@ def _png(file, is_transparent):
 
 
 def _jpeg(file):
-    # With the file's own number of channels (3 for CMYK): asked for 1 channel, TensorFlow rejects CMYK files.
+    # With the number of channels of the file (3 for CMYK): asked for 1 channel, TensorFlow rejects CMYK files.
     found = tf.io.decode_jpeg(file, dct_method="INTEGER_ACCURATE")
     return tf.broadcast_to(found, [*tf.unstack(tf.shape(found)[:2]), 3])
 

@@ -91,7 +91,7 @@ def _refined(hidden, settings):
 
 def _leaky(inputs):
     """Applies leaky ReLU: the generator learns from the discriminator's gradient, which ReLU would often make 0."""
-    # A maximum, since TensorFlow fails to optimize the gradient's graph of Keras's own layer after a convolution.
+    # A maximum, since TensorFlow fails to optimize the gradient's graph of the Keras layer after a convolution.
     return keras.layers.Maximum()([inputs, keras.layers.Rescaling(0.2)(inputs)])
 
 

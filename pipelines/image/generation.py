@@ -1,4 +1,4 @@
-"""`ImageGeneration`: the parts that all tasks share that generate images."""
+"""`ImageGeneration`, the methods that all image generation tasks share."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ class ImageGeneration:
         """
         if self.classes(preprocessing) != self.classes(trained_with):
             raise UserError(
-                f"the classes of `data.source` must be those that the model was told, "
+                f"the classes of `data.source` must be those that the model was trained with, "
                 f"{', '.join(trained_with.class_names)}. Received: {', '.join(preprocessing.class_names) or 'none'}"
             )
 

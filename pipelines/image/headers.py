@@ -13,7 +13,7 @@ ALL_FORMATS = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 
 # The first bytes of a file of each format; `?` stands for any byte.
 _MAGIC = (b"\x89PNG\r\n\x1a\n????", b"\xff\xd8\xff?????????", b"GIF8????????", b"BM??????????", b"RIFF????WEBP")
-# Other kinds of files: where their magic bytes stand, the bytes, and what the kind is called.
+# Other kinds of files: the offset of their magic bytes, the bytes, and the name of the kind.
 _OTHERS = (
     (0, b"II*\0", "a TIFF image"),
     (0, b"MM\0*", "a TIFF image"),
@@ -223,7 +223,12 @@ def _bmp(file, data):
     bits &= 0xFFFF
     taken = (header >= 40) & (compression == 0) & tf.reduce_any(bits == [8, 24, 32])
     kind = tf.strings.format("a BMP with {} bits a pixel and compression {}", [bits, compression])
-    return tf.constant(0, tf.int64), False, file, tf.where(taken, "", kind + ", not one with 8, 24 or 32 bits and none")
+    return (
+        tf.constant(0, tf.int64),
+        False,
+        file,
+        tf.where(taken, "", kind + ", not an uncompressed one with 8, 24 or 32"),
+    )
 
 
 def _webp(file, data, size):

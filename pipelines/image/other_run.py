@@ -43,7 +43,7 @@ def sampler(workdir: Path, labels: np.ndarray | None, shape: Shape, batch_size: 
     takes_label = "label" in function.structured_input_signature[1]
     if takes_label and labels is None:
         raise UserError(
-            "`evaluation.other_run` must be a run whose model is told no classes, as this data has none. Received: "
+            "`evaluation.other_run` must be a run with an unconditional model, as this data has no classes. Received: "
             f"evaluation.other_run={workdir}"
         )
 
@@ -54,7 +54,7 @@ def sampler(workdir: Path, labels: np.ndarray | None, shape: Shape, batch_size: 
         images = function(seed=tf.range(start, start + count, dtype=tf.int64), **label)["image"]
         if images.shape[1:] != shape:
             raise UserError(
-                f"`evaluation.other_run` must make images of the shape {list(shape)}. Received: "
+                f"`evaluation.other_run` must generate images of the shape {list(shape)}. Received: "
                 f"evaluation.other_run={workdir}, whose images are {list(images.shape[1:])}"
             )
         return images

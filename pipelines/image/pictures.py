@@ -84,6 +84,7 @@ def walks(decode: Decode, starts: np.ndarray, ends: np.ndarray, columns: int, co
 
 def traversals(decode: Decode, means: np.ndarray, rows: int, columns: int, condition=None) -> np.ndarray:
     """Returns a row of images for each of the latent values that vary most, with this value changed in the first image.
+
     Args:
         decode: The model's decoder.
         means: Latent values of the images, float32 `[N,Z]`.

@@ -105,8 +105,8 @@ class ImagePreparation(Preparation[ImagePreprocessing]):
             if not isinstance(example, FaultError):
                 return ImagePreprocessing(tuple(names or ()), example)
             if len(faults) < _NAMED:
-                faults.append(f"{found.name}: {example.why}\n")
-        raise UserError("".join(faults) + f"The split 'train' of {self.name} has no image that can be taken.")
+                faults.append(f"{found.name} {example.why}\n")
+        raise UserError("".join(faults) + f"The split 'train' of {self.name} has no image that can be used.")
 
     def load(self, folder: Path) -> ImagePreprocessing:
         """Loads the names of the classes and the example."""
@@ -161,15 +161,15 @@ def _number(split: Split, found: Found, numbers: Mapping[str, int], named: bool)
     if not named:
         if str(found.label) not in numbers:
             raise UserError(
-                f"{split} has the class {str(found.label)!r} ({found.name}), of which the training images have none. "
-                "The class of an image file is the name of its folder; `data.source.label_feature: null` takes images "
-                "without classes"
+                f"the class {str(found.label)!r} of {found.name} in the split {split!r} must have training images. "
+                "Received: none. The class of an image file is the name of its folder; data.source.label_feature=null "
+                "takes images without classes"
             )
         return numbers[str(found.label)]
     if found.label not in range(len(numbers)):  # data sets give images without a class the label -1
         raise UserError(
-            f"{split}: image {found.name} has the label {found.label}, which is none of the {len(numbers)} classes; "
-            "`data.source.label_feature: null` takes images without classes"
+            f"the label of {found.name} in the split {split!r} must be from 0 to {len(numbers) - 1}. "
+            f"Received: {found.label}. data.source.label_feature=null takes images without classes"
         )
     return found.label  # type: ignore[return-value]  # a data set's labels are numbers
 

@@ -30,7 +30,7 @@ class FaultError(Exception):
     """An image that cannot be used."""
 
     def __init__(self, kind: str, why: str):
-        """Takes the kind of fault, and what is wrong with the image."""
+        """Keeps the kind of the fault, and a description such as `is empty`."""
         super().__init__(kind, why)
         self.kind, self.why = kind, why
 
@@ -53,7 +53,7 @@ class Found:
 
 
 class Reader(reader.Reader[ImageSource]):
-    """Finds the images of a source."""
+    """Reader that finds the images of a source."""
 
     suffixes = (*_IMAGE_FILES, *sources.TFRECORDS)
 
@@ -118,20 +118,21 @@ class Reader(reader.Reader[ImageSource]):
         """Raises UserError unless the image and label features exist and have fitting types."""
         specs = {name: feature.get_tensor_spec() for name, feature in features.items()}
 
-        def check(what, name, fits):
+        def check(key, kind, name, fits):
             fitting = [other for other, spec in specs.items() if isinstance(spec, tf.TensorSpec) and fits(spec)]
             if name not in fitting:
                 raise UserError(
-                    f"data set {self._source.tfds!r} has no {what} feature {name!r}; its features: {', '.join(specs)}; "
-                    f"those that would do: {', '.join(fitting) or 'none'}"
+                    f"`data.source.{key}` must name a feature of {self._source.tfds} with {kind}: "
+                    f"{', '.join(fitting) or 'it has none'} (of {', '.join(specs)}). Received: {name}"
                 )
 
         def is_image(spec):
             return spec.shape.rank == 3 and spec.dtype == tf.uint8 and spec.shape[-1] in (None, 1, 2, 3, 4)
 
-        check("image", self._source.image_feature, is_image)
+        check("image_feature", "images", self._source.image_feature, is_image)
         if self._source.label_feature is not None:
-            check("label", self._source.label_feature, lambda spec: spec.shape.rank == 0 and spec.dtype.is_integer)
+            is_label = lambda spec: spec.shape.rank == 0 and spec.dtype.is_integer  # noqa: E731
+            check("label_feature", "integer labels", self._source.label_feature, is_label)
 
 
 class RecordedReader(Reader):
@@ -194,7 +195,7 @@ def _read(path):
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UserError(f"{printable_path(str(path))} can't be read: {error.strerror}") from None
+        raise UserError(f"cannot read {printable_path(str(path))}: {error.strerror}") from None
 
 
 def _decoded(content, shape):

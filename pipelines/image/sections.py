@@ -20,20 +20,19 @@ _COMPARED = 1000
 """Most test images that are compared with all training images."""
 
 
-def drawn(samples: np.ndarray, shown: str, by_class: bool) -> Images:
+def drawn(samples: np.ndarray, about: str, by_class: bool) -> Images:
     """Returns the section with the grid of samples.
 
     Args:
         samples: Grid of samples, uint8 `[rows,columns,H,W,C]`.
-        shown: Description of what is shown, such as `the probability that a pixel is white`.
-        by_class: Whether each column has a class of its own.
+        about: Sentence about the shades of the samples.
+        by_class: Whether all samples of a column have the same class.
     """
-    columns = " In each column, the class it was asked for." if by_class else ""
+    columns = " Each column was generated for one class." if by_class else ""
     return Images(
-        heading="What it draws",
+        heading="Generated images",
         prose=[
-            f"The first {samples.shape[0] * samples.shape[1]} samples of a fixed seed, none picked by hand; shown is "
-            f"{shown}.{columns}"
+            f"The first {samples.shape[0] * samples.shape[1]} samples of a fixed seed, not selected. {about}{columns}"
         ],
         images=samples,
         alt=f"A grid of {samples.shape[0]} by {samples.shape[1]} images that the model generated.",
@@ -58,11 +57,11 @@ def copies(samples: np.ndarray, training: np.ndarray, medians: Mapping[str, floa
     for part, nearest in zip(np.split(shown, 3), np.split(training[place], 3), strict=True):
         rows += [part, nearest]
     return Images(
-        heading="Does it copy?",
+        heading="Nearest training images",
         prose=[
-            "Below each sample, the training image that is nearest to it (Euclidean distance of the shades). The "
-            f"median distance is {medians['samples']:.2f} for all samples, {medians['test']:.2f} for test images; "
-            "a copy would have 0. Samples are smoother than images, and so nearer to everything."
+            "Below each sample is the training image nearest to it (Euclidean distance of the shades). The median "
+            f"distance is {medians['samples']:.2f} for all samples and {medians['test']:.2f} for test images; a copy "
+            "of a training image would have 0. Samples are smoother than images, and therefore nearer to all images."
         ],
         images=np.stack(rows),
         row_titles=["samples", "nearest"] * 3,
@@ -75,9 +74,9 @@ def rebuilt(images: np.ndarray, seen: np.ndarray, reconstructions: tf.Tensor) ->
     rows = [images, pictures.to_uint8(seen), pictures.to_uint8(reconstructions)]
     return Images(
         heading="Reconstructions",
-        prose=["The first test images: as they are, as the black and white pixels that it sees, and rebuilt."],
+        prose=["The first test images, the black and white pixels that the model sees, and its reconstructions."],
         images=np.stack([row[:COLUMNS] for row in rows]),
-        row_titles=["image", "pixels", "rebuilt"],
+        row_titles=["image", "pixels", "reconstruction"],
         alt="Test images, their black and white pixels, and the model's reconstructions.",
     )
 
@@ -91,7 +90,7 @@ OF_LATENTS = (
     "between two latent values drawn at random",
     "One sample, with one latent value moved from two standard deviations below the mean of some samples to two above",
 )
-"""Words of `latent_space`: between what it interpolates, and what it changes."""
+"""Words for `latent_space`: the ends of its interpolations, and the image in which it changes a value."""
 
 
 def latent_space(
@@ -146,7 +145,7 @@ def film(folder: Path, history: Sequence[Mapping[str, Any]]) -> list[Film]:
     frames = [tf.io.decode_png((folder / record["picture"]).read_bytes()).numpy() for record in shown]
     return [
         Film(
-            heading="How it learned",
+            heading="Samples during training",
             prose=[f"The same samples after {', '.join(format(record['step'], ',') for record in shown)} steps."],
             frames=np.stack(frames),
             alt="The grid of samples, from noise to the images above.",
@@ -157,19 +156,19 @@ def film(folder: Path, history: Sequence[Mapping[str, Any]]) -> list[Film]:
 def adversaries(history: Sequence[Mapping[str, Any]]) -> Picture:
     """Returns curves that show whether the discriminator has won or the generator has collapsed."""
     return Picture(
-        heading="Is it a fair contest?",
+        heading="Balance of generator and discriminator",
         prose=[
-            "Of the validation images and of as many samples of the averaged generator, without augmentation: how many "
-            "the discriminator classifies correctly, and how different samples are from each other, relative to how "
-            "different images are. If it told nearly all, the generator would learn nothing more; if the samples "
-            "were much less diverse than the images, the generator would have collapsed."
+            "Shares of the validation images, and of as many samples of the averaged generator, that the discriminator "
+            "classifies correctly, without augmentation; and how different the samples are from each other, relative "
+            "to the images. If the discriminator classified nearly all correctly, the generator would learn no more. "
+            "If the samples were much less diverse than the images, the generator would have collapsed."
         ],
         figure=epoch_curves(
             [dict(record) for record in history if record["event"] == "epoch"],
             [
-                Panel("validation_real_accuracy", "Validation images that it takes for real", 1),
-                Panel("validation_fake_accuracy", "Samples that it takes for generated", 1),
-                Panel("validation_diversity", "Diversity of the samples (1: of the images)"),
+                Panel("validation_real_accuracy", "Validation images that the discriminator takes for real", 1),
+                Panel("validation_fake_accuracy", "Samples that the discriminator takes for generated", 1),
+                Panel("validation_diversity", "Diversity of the samples (1: as diverse as the images)"),
             ],
         ),
         alt="The discriminator's accuracy and the diversity of samples over the training steps.",
@@ -181,7 +180,7 @@ def latent_usage(figures: Mapping[str, Any], history: Sequence[Mapping[str, Any]
     active, size = figures["active_units"], figures["latent_size"]
     epochs = [dict(record) for record in history if record["event"] == "epoch"]
     return Picture(
-        heading="Is the latent space used?",
+        heading="Use of the latent space",
         prose=[
             "A unit is active if the variance of its posterior's mean over the images is above 0.01 (Burda et al. "
             "2016, section 5.2). No active unit and no divergence would be a collapsed posterior: a decoder that "

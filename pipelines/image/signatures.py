@@ -12,7 +12,7 @@ from ikelos.serving import Signature
 
 
 class ImageSignatures:
-    """Makes the signatures of an image model, which share their inputs.
+    """Maker of the signatures of an image model, which share their inputs.
 
     The functions of the signatures take some of these keyword arguments: `image`, intensities from 0 to 1, float32
     `[B,H,W,C]`; `latents`, float32 `[B,Z]`; `seed`, int64 `[B]`; and `label`, int64 `[B]`, the index of the class,

@@ -17,9 +17,9 @@ ITEM = "[]"
 """Suffix of the name of a list whose items have keys."""
 
 HEAD = {
-    "task": "Which task of `ikelos.pipelines.tasks` the recipe is for.",
-    "description": "One line: what it does, how long it takes, the metric to expect. May be left out.",
-    "from": "The folder of a finished run whose weights and preprocessing this one begins with. May be left out.",
+    "task": "Name of the task that the recipe is for, a package in `ikelos.pipelines.tasks`.",
+    "description": "One line: what the recipe does, how long it takes, and the metric to expect. May be left out.",
+    "from": "Folder of a finished run with whose weights and preprocessing this run begins. May be left out.",
 }
 _TYPES = {int: "integer", float: "number", bool: "true or false", str: "text"}
 _BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
@@ -62,7 +62,7 @@ def _keys(section: type[pydantic.BaseModel], prefix: str, alternative: str) -> I
     for field_name, field in section.model_fields.items():
         name = f"{prefix}{field_name}"
         sections = list(models(field.annotation))
-        # If only one section is possible, its own docstring serves as the meaning.
+        # If only one section is possible, the docstring of this section serves as the meaning.
         meaning = meanings.get(field_name) or (_summary(sections[0]) if len(sections) == 1 else "")
         yield Key(name, kind(field), meaning, alternative, section=bool(sections), owner=section)
         inside = name + (ITEM if _is_list(field.annotation) else "") + "."
@@ -81,7 +81,7 @@ def _keys(section: type[pydantic.BaseModel], prefix: str, alternative: str) -> I
 
 
 def section_classes(config: pydantic.BaseModel, prefix: str = "") -> dict[str, type[pydantic.BaseModel]]:
-    """Returns the class of each section of a config by its dotted key; the config's own key is empty."""
+    """Returns the class of each section of a config by its dotted key; the key of the config itself is empty."""
     found = {prefix: type(config)}
     for name, value in config:
         if isinstance(value, pydantic.BaseModel):

@@ -35,7 +35,7 @@ class Recipe:
     Attributes:
         name: Name of the file without its suffix.
         task: Name of the task, a package in `ikelos.pipelines.tasks`.
-        description: One line: what it does, how long it takes, the metric to expect. Empty if the file has none, and
+        description: One line: what the recipe does, its time, the metric to expect. Empty if the file has none, and
             with overrides, which could make it wrong, unless they set it.
         start: Value of the key `from`, the folder of a run whose weights and preprocessing this run begins with, or
             None.
@@ -188,7 +188,7 @@ def _find(name_or_path: str | Path) -> Traversable:
         if path.is_dir():
             raise UserError(f"a recipe must be a YAML file. Received: {text}, a folder")
         if not path.exists():
-            raise UserError(f"a recipe must be a YAML file. Received: {text}, which is not there")
+            raise UserError(f"a recipe must be a YAML file. Received: {text}, which does not exist")
         return path
     known = names()
     if text not in known:

@@ -26,7 +26,7 @@ class Section(pydantic.BaseModel):
     """Base class of recipe sections: frozen, without unknown keys or conversions (`"12"` and `3.7` are not integers).
 
     A float may be written as an integer and must be finite. Declare sequences as tuples, so that a config is hashable.
-    A rule for several fields is a validator that raises `ValueError("what was expected. Received: ...")`.
+    A rule for several fields is a validator that raises `ValueError("`field` must be .... Received: ...")`.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -92,7 +92,8 @@ class Training(Section):
 
     Attributes:
         steps: Total number of training steps. It may be raised to continue a run: the learning rate then follows the
-            schedule of the new total (see `training.fit.fit`).
+            schedule of the new total. After a finished training it jumps up to the value that this schedule has at that
+            step, then decays again.
         batch_size: Examples (or packed windows) per step.
         seed: Random seed of the initial weights, the order of the data and the dropout.
         steps_per_epoch: Steps between two validations. An epoch has no other meaning.

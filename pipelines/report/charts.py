@@ -21,7 +21,7 @@ from ikelos.pipelines.training.history import MODEL, key
 _COLOURS = ("ours", "other", "third", "muted")
 """Colours of the curves in one picture, by their names in the palette."""
 _OPTIMIZERS = ("ours", "third", "muted")
-"""Colours of several optimizers; `other` is that of the validation."""
+"""Colours of several optimizers; `other` is the colour of the validation."""
 _STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 11,
@@ -65,7 +65,7 @@ class Bar:
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
-    """Context in which figures are drawn in the report's fonts and colours; it restores the user's settings."""
+    """Context manager within which figures have the report's fonts and colours; restores the user's settings."""
     with matplotlib.rc_context(_STYLE):
         yield
 
@@ -258,7 +258,7 @@ def _draw_gradient_norm(axes: Axes, steps: list, name: str, clip_norm: float, co
     columns = ("gradient_norm", "gradient_norm_max", "clipped")
     at, mean, most, fraction = _column(steps, "step"), *(_column(steps, key(name, column)) for column in columns)
     axes.fill_between(
-        at, mean, most, color=LIGHT[colour], alpha=0.25, linewidth=0, label="to the largest" if alone else None
+        at, mean, most, color=LIGHT[colour], alpha=0.25, linewidth=0, label="up to the largest" if alone else None
     )
     axes.plot(at, mean, color=LIGHT[colour], label="mean" if alone else name)
     axes.axhline(
@@ -266,7 +266,7 @@ def _draw_gradient_norm(axes: Axes, steps: list, name: str, clip_norm: float, co
         color=LIGHT["ink" if alone else colour],
         linewidth=1.2,
         linestyle=(0, (5, 3)),
-        label=f"longest allowed, {clip_norm:g}" if alone else None,
+        label=f"clip norm, {clip_norm:g}" if alone else None,
     )
     clipped = fraction > 0
     share = fraction @ np.diff(at, prepend=0) / max(at.max(initial=0), 1)

@@ -26,10 +26,10 @@ def write(
     """Writes `report.json` and `report.html` and returns their paths by their display names.
 
     Args:
-        folder: Folder of the two files, created if missing; those of an earlier report are replaced.
+        folder: Folder of the two files, created if missing; the files of an earlier report are replaced.
         title: Title of the report.
-        facts: All numbers of the run under stable keys: values of JSON or NumPy, dicts and lists of these. Dicts and
-            lists with more than `SHOWN` entries are only in `report.json`.
+        facts: All numbers of the run under stable keys: values of JSON or NumPy, dicts and lists of such values. Dicts
+            and lists with more than `SHOWN` entries are only in `report.json`.
         sections: Sections of the page, in order.
 
     Returns:

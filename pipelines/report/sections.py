@@ -49,7 +49,7 @@ class Headline(Section):
     tiles: Sequence[Tile]
 
     def data(self):
-        """As for every section."""
+        """Returns the content of the section for report.json."""
         return super().data() | {"tiles": [dataclasses.asdict(tile) for tile in self.tiles]}
 
 
@@ -83,7 +83,7 @@ class Table(Section):
                 raise ValueError(f"`rows` must have {len(self.columns)} values each. Received: rows[{index}]={row}")
 
     def data(self):
-        """As for every section."""
+        """Returns the content of the section for report.json."""
         return super().data() | {"columns": [column.title for column in self.columns]}
 
 
@@ -158,7 +158,7 @@ class Samples(Section):
     samples: Sequence[Sample]
 
     def data(self):
-        """As for every section."""
+        """Returns the content of the section for report.json."""
         return super().data() | {"samples": [dataclasses.asdict(sample) for sample in self.samples]}
 
 
@@ -173,7 +173,9 @@ class Surprisal(Section):
     def __post_init__(self):
         """Checks that there is one value for each piece."""
         if len(self.pieces) != len(self.nats):
-            raise ValueError(f"`nats` must have one cost a piece: {len(self.pieces)}. Received: {len(self.nats)}")
+            raise ValueError(
+                f"`nats` must have one value for each piece, {len(self.pieces)}. Received: {len(self.nats)}"
+            )
 
 
 def _check_alt(alt):

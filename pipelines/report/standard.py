@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ikelos.pipelines.data import description
 from ikelos.pipelines.report import charts
 from ikelos.pipelines.report.sections import Column, Headline, Picture, Section, Table, Tile
 
@@ -139,18 +140,18 @@ def training_section(
         stage: The stage.
         history: The stage's training records.
         named: Whether the heading names the stage.
-        start: Content of `from.json`, the run whose weights it began with, or None.
+        start: Content of `from.json`, which names the run whose weights the training began with; or None.
     """
     facts = training_facts(stage, history)
     began = (
         [
-            f"It began with the weights of the run {start['run']}, whose checkpoint's SHA-256 begins with "
+            f"Training began with the weights of the run {start['run']}, whose checkpoint's SHA-256 begins with "
             f"{start['checkpoints'][stage.name]['sha256'][:16]}."
         ]
         if start
         else []
     )
-    # By step, because a kill at that moment may have left such a record twice.
+    # By step, because a kill just after such a record was written may lead to a second one.
     longer = {record["step"]: record for record in history if record["event"] == "longer"}.values()
     return Picture(
         heading=f"Training: {stage.name.replace('_', ' ')}" if named else "Training",
@@ -159,8 +160,8 @@ def training_section(
             f"{facts[f'{stage.unit}_per_second']:,.0f} {stage.unit} a second.",
             *began,
             *(
-                f"At step {record['step']:,} it was given {record['steps']:,} steps in place of {record['planned']:,}: "
-                f"from there on the learning rate is that of a schedule of {record['steps']:,} steps."
+                f"At step {record['step']:,} the total was raised from {record['planned']:,} to {record['steps']:,} "
+                f"steps. From there on the learning rate is that of a schedule of {record['steps']:,} steps."
                 for record in longer
             ),
         ],
@@ -175,9 +176,8 @@ def data_table(results: dict[str, Any]) -> Table:
     """Returns the table of the splits, with the examples that were left out."""
     faults = [fault for split in results["data"].values() for fault in split["faults"]]
     number = sum(sum(split["skipped"].values()) for split in results["data"].values())
-    named = (
-        f" {number:,} faulty examples were left out. The first of them: " + "; ".join(faults) + "." if faults else ""
-    )
+    words = "1 faulty example was left out" if number == 1 else f"{number:,} faulty examples were left out"
+    named = f" {words}{', the first of them' if number > len(faults) else ''}: {'; '.join(faults)}." if faults else ""
     return Table(
         heading="The data",
         prose=[f"The data as prepared; its checksum identifies it.{named}"],
@@ -193,7 +193,7 @@ def data_table(results: dict[str, Any]) -> Table:
                 name,
                 split["examples"],
                 _size(split["bytes"]),
-                ", ".join(f"{number:,} {kind}" for kind, number in split["skipped"].items()) or "none",
+                description.left_out(split) or "none",
                 split["sha256"][:16],
             ]
             for name, split in results["data"].items()
@@ -206,11 +206,11 @@ def machine_table(results: dict[str, Any]) -> Table:
     machine = results["machine"]
     return Table(
         heading="The machine",
-        columns=[Column("What"), Column("Value")],
+        columns=[Column("Property"), Column("Value")],
         rows=[
             ["Processor", f"{machine['cpu']}, {machine['cores']} cores"],
             ["float32 matrix product (2048³)", _gflops(results)],
-            ["Most memory in use", f"{results['peak_memory_bytes'] / 1e9:.1f} GB"],
+            ["Peak memory", f"{results['peak_memory_bytes'] / 1e9:.1f} GB"],
             ["TensorFlow", machine["tensorflow"]],
             ["Python", machine["python"]],
         ],

@@ -22,7 +22,7 @@ def tiled(images: np.ndarray) -> np.ndarray:
         uint8 `[height, width, C]`.
 
     Raises:
-        ValueError: If there are none, or their shape or dtype is another.
+        ValueError: If there are no images, or they have another number of dimensions or channels, or another dtype.
     """
     if images.ndim != 5 or images.dtype != np.uint8 or images.shape[-1] not in (1, 3) or not images.size:
         raise ValueError(

@@ -68,7 +68,7 @@ class Piece:
 
 
 class Reader(reader.Reader[TextSource]):
-    """Finds the documents of a source."""
+    """Reader that finds the documents of a source."""
 
     suffixes = (".txt", ".txt.gz", *sources.TFRECORDS)
     divisible = (".txt",)
@@ -109,7 +109,8 @@ class Reader(reader.Reader[TextSource]):
         size = os.path.getsize(path)
         with open(path, "rb") as file:
             validation, test = (
-                _line_behind(file, int(size * (1 - share))) for share in (shares.validation + shares.test, shares.test)
+                _line_start_from(file, int(size * (1 - share)))
+                for share in (shares.validation + shares.test, shares.test)
             )
         if not 0 < validation < test < size:
             raise UserError(
@@ -141,10 +142,10 @@ class Reader(reader.Reader[TextSource]):
 
         specs = {name: feature.get_tensor_spec() for name, feature in features.items()}
         if specs.get(self._source.text_feature) != tf.TensorSpec((), tf.string):
-            texts = ", ".join(name for name, spec in specs.items() if spec == tf.TensorSpec((), tf.string)) or "none"
+            texts = ", ".join(name for name, spec in specs.items() if spec == tf.TensorSpec((), tf.string))
             raise UserError(
-                f"data set {self._source.tfds!r} has no text feature {self._source.text_feature!r}; "
-                f"its features: {', '.join(specs)}; those of text: {texts}"
+                f"`data.source.text_feature` must name a feature of {self._source.tfds} with texts: {texts} "
+                f"(of {', '.join(specs)}). Received: {self._source.text_feature}"
             )
 
 
@@ -189,28 +190,33 @@ def fault(document: Document) -> tuple[str, str] | None:
                 zero = block.find(b"\0")
                 decoder.decode(block if zero < 0 else block[:zero])
                 if zero >= 0:
-                    return "not UTF-8", f"is no text: byte {begin + zero} is zero{_mended(document, 'utf-16le')}"
+                    return "not UTF-8", f"is not text: byte {begin + zero} is zero{_advice(document, 'utf-16le')}"
                 begin += len(block)
             kept = len(decoder.getstate()[0])
             decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
         encoding = "utf-16" if first in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "latin1"
         place = f"byte {begin - kept + error.start}"
-        return "not UTF-8", f"is not valid UTF-8 at {place}: {error.reason}{_mended(document, encoding)}"
+        return "not UTF-8", f"is not valid UTF-8 at {place}: {error.reason}{_advice(document, encoding)}"
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        return "broken", f"can't be unpacked: {error}"
+        return "broken", f"cannot be unpacked: {error}"
     except OSError as error:
-        raise UserError(f"{document.name} can't be read: {error.strerror}") from None
+        raise UserError(f"cannot read {document.name}: {error.strerror}") from None
     return None
 
 
-def _mended(document: Document, encoding: str) -> str:
-    """Returns advice for an error: the command that converts a text file from `encoding` to UTF-8."""
+def _advice(document: Document, encoding: str) -> str:
+    """Returns advice for an error: the command that converts a text file from `encoding` to UTF-8, in place."""
     name = document.name
     if not name.lower().endswith(Reader.divisible):
         return ""
-    paths = f"{shlex.quote(name)} > {shlex.quote(name[:-4] + '.utf-8.txt')}"
-    return f". If it is {encoding}: iconv -f {encoding} -t utf-8 {paths}"
+    # The temporary file is hidden, so that no pattern matches it if the command fails.
+    folder, base = os.path.split(name)
+    file, temporary = shlex.quote(name), shlex.quote(os.path.join(folder, f".{base}"))
+    return (
+        f". If it is {encoding}, this command converts it: "
+        f"iconv -f {encoding} -t utf-8 {file} > {temporary} && mv {temporary} {file}"
+    )
 
 
 def pieces(document: Document, start: int = 0) -> Iterator[Piece]:
@@ -253,7 +259,7 @@ def _part_opener(path: str, start: int, end: int) -> Callable[[], BinaryIO]:
     return lambda: _Part(path, start, end)  # type: ignore[return-value]
 
 
-def _line_behind(file: BinaryIO, place: int) -> int:
+def _line_start_from(file: BinaryIO, place: int) -> int:
     """Returns the offset of the first beginning of a line at or after `place`."""
     file.seek(max(place - 1, 0))
     while line := file.readline(PIECE_BYTES):

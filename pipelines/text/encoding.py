@@ -67,8 +67,8 @@ class TextPreparation(Preparation[TextPreprocessing]):
     """Preparation of documents as tokens, by a vocabulary that is fitted on the training documents.
 
     The stores have the columns `tokens` (ragged; uint16 if the vocabulary is small enough; each document ends with the
-    end-of-text token) and `characters`, the number of characters of each document. Empty documents are left out: there
-    is nothing to learn from them, and a likelihood per character is undefined.
+    end-of-text token) and `characters`, the number of characters of each document. Empty documents are counted and left
+    out: there is nothing to learn from them, and a likelihood per character is undefined.
     """
 
     def __init__(self, source: config.TextSource, settings: config.Vocabulary, taken: Path | None = None):
@@ -96,7 +96,7 @@ class TextPreparation(Preparation[TextPreprocessing]):
         taken, asked = vocabulary.load(folder), self._settings
         if taken.kind != asked.kind or (asked.size is not None and taken.size > asked.size):
             raise UserError(
-                f"`data.vocabulary` must be that of the run: kind={taken.kind}, size={taken.size}. "
+                f"`data.vocabulary` must be the vocabulary of the run: kind={taken.kind}, size={taken.size}. "
                 f"Received: kind={asked.kind}, size={'null' if asked.size is None else asked.size}"
             )
         return TextPreparation(self._source, asked, folder)
@@ -142,6 +142,8 @@ class TextPreparation(Preparation[TextPreprocessing]):
         for item in self._items(split, number, byte):
             if item.fault:
                 writer.skip(item.name, *item.fault)
+            elif not item.piece:
+                writer.skip_empty()
             if item.piece:
                 characters += len(item.piece.text)
                 writer.extend("tokens", learned.vocabulary.tokens(item.piece.text))

@@ -20,16 +20,16 @@ def build(settings: Transformer | LSTM, vocabulary_size: int, name: str) -> kera
 
 
 def ngrams(settings: Transformer | LSTM) -> Ngrams | None:
-    """Returns the section of a model's n-grams, None for a model without."""
+    """Returns the section of a model's n-grams; None for a model without n-grams."""
     return settings.ngrams if isinstance(settings, Transformer) else None
 
 
 def count(settings: Transformer | LSTM, model: keras.Model, documents: Ragged) -> None:
-    """Counts the n-grams of the training text, if the model has any; says if the longest ones have no room."""
+    """Counts the n-grams of the training text, if the model has any, and prints a line if some had to be dropped."""
     found = ngrams(settings)
     if found is None:
         return
     with Progress("counting n-grams"):
         longest = model.adapt(documents.head(found.max_tokens))
     if longest < found.order:
-        say(f"counts n-grams of up to {longest} tokens: model.ngrams.max_ngrams leaves no room for longer ones")
+        say(f"n-grams of more than {longest} tokens are dropped: model.ngrams.max_ngrams leaves no room for them")

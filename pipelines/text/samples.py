@@ -39,10 +39,10 @@ def section(settings: Samples, prompts: Sequence[str], texts: Sequence[str]) -> 
         return []
     return [
         sections.Samples(
-            heading="What it writes",
+            heading="Generated texts",
             prose=[
                 f"Temperature {settings.temperature:g}, top-k {settings.top_k}, top-p {settings.top_p:g}; the first "
-                f"{len(texts)} seeds, none picked by hand."
+                f"{len(texts)} seeds, not selected."
             ],
             samples=[
                 sections.Sample(f"seed {seed}", prompt, text.removeprefix(prompt))

@@ -83,5 +83,5 @@ def generate(name: str, vocabulary: Vocabulary, model: keras.Model, max_length: 
             "top_p": [0.95, 1.0],
             "seed": [0, 1],
         },
-        doc=f"Up to `length` (at most {max_length}) new tokens behind each prompt, without the prompt.",
+        doc=f"Up to `length` (at most {max_length}) new tokens after each prompt, without the prompt.",
     )

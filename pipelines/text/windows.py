@@ -28,7 +28,7 @@ _EVEN = 1 << 62
 def packed(
     tokens: np.ndarray, context: int, batch_size: int, seed: int, start_step: int, shard: Shard = WHOLE
 ) -> tf.data.Dataset:
-    """Returns endless batches of full windows over one array of tokens.
+    """Returns an endless dataset of batches of full windows over one array of tokens.
 
     With N tokens and windows of T, an epoch has n = N // T windows that do not overlap, in a new order each epoch. The
     first window starts at an offset that is drawn from [0, N) each epoch, and the windows wrap around at the array's
@@ -47,7 +47,8 @@ def packed(
         Batches as described in the module, with all weights 1. `id` is the offset in `tokens` of the window's start.
 
     Raises:
-        UserError: If the tokens do not fill one window, or a number is out of range.
+        UserError: If the tokens do not fill one window, a number is out of range, or `batch_size` is not a multiple of
+            the number of shards.
     """
     check_positive(context=context, batch_size=batch_size)
     check_order(seed, start_step)
@@ -80,14 +81,14 @@ def bucketed(
     start_step: int,
     shard: Shard = WHOLE,
 ) -> tf.data.Dataset:
-    """Returns endless batches of rows of similar length.
+    """Returns an endless dataset of batches of rows of similar length.
 
     A row belongs to the first bucket whose boundary is at least its length, and a batch is padded to its bucket's
     boundary. With N rows in all, every N steps draw each row exactly B times: a bucket of n rows takes n of these
     steps, spread evenly. A bucket draws each of its rows once before it draws any again, in a new order each round, so
     no row is ever more than one draw ahead of another. A batch that spans two rounds may hold a row twice.
 
-    It keeps some 30 bytes per row in memory, and briefly needs twice as many.
+    The dataset keeps some 30 bytes per row in memory; its creation briefly takes twice as many.
 
     Args:
         rows: Integers, arrays of at least one and at most `boundaries[-1]` tokens (see `pieces`).
@@ -102,7 +103,8 @@ def bucketed(
         in `rows`.
 
     Raises:
-        UserError: If there are no rows, one does not fit, or a number is out of range.
+        UserError: If there are no rows, a row is empty or longer than the last boundary, the boundaries are not
+            ascending, a number is out of range, or `batch_size` is not a multiple of the number of shards.
     """
     check_positive(batch_size=batch_size)
     check_order(seed, start_step)
@@ -148,7 +150,11 @@ def bucketed(
 
 
 def pieces(documents: Ragged, context: int) -> Ragged:
-    """Returns documents cut into consecutive rows of `context` tokens; a document's last row may be shorter."""
+    """Returns documents cut into consecutive rows of `context` tokens; a document's last row may be shorter.
+
+    Raises:
+        UserError: If `context` is not positive.
+    """
     check_positive(context=context)
     number = -(-documents.lengths // context)
     document = np.repeat(np.arange(len(documents)), number)
@@ -158,7 +164,7 @@ def pieces(documents: Ragged, context: int) -> Ragged:
 
 
 def strided(documents: Ragged, context: int, stride: int, batch_size: int) -> tf.data.Dataset:
-    """Returns finite batches that count every token of every document exactly once, each with its context.
+    """Returns a finite dataset of batches that count every token of every document once, each with its context.
 
     With windows of T and strides of S, a document's first window counts its first T tokens. Each later window counts
     the next S tokens (the last window those that remain) and places them at its end; the tokens before them are context

@@ -5,7 +5,7 @@ from ikelos.pipelines.training.history import Record
 _WON = 0.98
 """A discriminator has won if its accuracies on validation images and on generated ones are both above this."""
 _COLLAPSED = 0.2
-"""A generator has collapsed if the diversity of its samples is below this; that of real images is 1."""
+"""A generator has collapsed if the diversity of its samples is below this; the diversity of real images is 1."""
 
 
 def trouble(record: Record) -> str | None:
@@ -23,8 +23,8 @@ def trouble(record: Record) -> str | None:
         )
     if min(real, fake) > _WON:
         return (
-            f"the discriminator has won: it tells {real:.1%} of the validation images and {fake:.1%} of the generated "
-            "ones rightly, so that the generator learns nothing more from it. Lower "
+            f"the discriminator has won: it classifies {real:.1%} of the validation images and {fake:.1%} of the "
+            "generated ones correctly, so the generator learns nothing more from it. Lower "
             "training.optimizers.discriminator.learning_rate, raise model.r1, or let model.augmentation change more"
         )
     return None

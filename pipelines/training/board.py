@@ -8,7 +8,7 @@ from ikelos.pipelines.training.history import Record
 
 
 class Board:
-    """Writes the records of the history for TensorBoard, and profiles steps into the same folder.
+    """Writer of the records of the history and of profiles for TensorBoard.
 
     A resumed run deletes its old files and writes the kept records again: otherwise the curves would run backwards
     where steps are trained twice.

@@ -48,10 +48,10 @@ class Checkpoints:
         return sorted(int(path.stem.removeprefix("step-")) for path in self._folder.glob("step-*.npz"))
 
     def check_room(self, variables: Sequence[keras.Variable]) -> None:
-        """Checks before a training that the disk has room for its files.
+        """Checks before a training that the disk has room for its checkpoints.
 
         Raises:
-            UserError: If it does not.
+            UserError: If the disk has too little room.
         """
         size = sum(math.prod(v.shape) * np.dtype(keras.backend.standardize_dtype(v.dtype)).itemsize for v in variables)
         needed = size * max(_MOST - len(self.steps()), 1)
@@ -87,26 +87,26 @@ class Checkpoints:
             The state in that file, or the state of a fresh run if there are no files.
 
         Raises:
-            UserError: If the file is of another model or other settings, or all files are damaged.
+            UserError: If a file cannot be read, is of another model or has other settings, or all files are damaged.
         """
         steps = self.steps()
         for step in reversed(steps):
             state = self.load(variables, step)
             if state is None:
-                warnings.warn(f"The checkpoint {self.path(step)} is damaged and left out.", stacklevel=2)
+                warnings.warn(f"The checkpoint {self.path(step)} is damaged and ignored.", stacklevel=2)
                 continue
             for damaged in steps[steps.index(step) + 1 :]:
                 self.path(damaged).unlink()
             return state
         if steps:
-            raise UserError(f"No checkpoint in {self._folder} is whole: delete the folder to start anew.")
+            raise UserError(f"All checkpoints in {self._folder} are damaged: delete the folder to start again.")
         return State()
 
     def load(self, variables: Sequence[keras.Variable], step: int) -> State | None:
         """Loads the file of one step into the variables and returns its state, or None if it is damaged.
 
         Raises:
-            UserError: If the file cannot be read, or is of another model or other settings.
+            UserError: If the file cannot be read, is of another model or has other settings.
         """
         path = self.path(step)
         arrays = _read(path)
@@ -136,7 +136,11 @@ def exists(folder: Path) -> bool:
 
 
 def planned(folder: Path) -> int | None:
-    """Returns the planned number of steps from the newest undamaged file, None if there is none."""
+    """Returns the planned number of steps from the newest undamaged file; None if there is no such file.
+
+    Raises:
+        UserError: If a file cannot be read.
+    """
     for path in sorted(folder.glob("step-*.npz"), reverse=True):
         if (arrays := _read(path)) is not None:
             return json.loads(arrays["about"].tobytes())["state"]["planned"]

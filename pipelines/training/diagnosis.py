@@ -31,7 +31,10 @@ def first_bad_layer(
 
 @contextlib.contextmanager
 def _watched_layers() -> Iterator[list[str]]:
-    """Collects the paths of all layers whose outputs are not all finite, inner layers before outer ones."""
+    """Context manager that yields a list and adds to it the path of each layer with an output that is not finite.
+
+    Inner layers come before outer ones.
+    """
     call, paths = keras.layers.Layer.__call__, []
 
     def watched(layer, *args, **kwargs):

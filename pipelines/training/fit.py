@@ -146,8 +146,8 @@ def _train(
         stack.callback(history.close)
         if state.planned < training.steps:
             console().print(
-                f"{stage.name}: was to end at step {state.planned}, goes on to {training.steps} with the learning "
-                f"rate of a schedule of {training.steps} steps",
+                f"{stage.name}: continuing to step {training.steps:,} instead of {state.planned:,}, with the learning "
+                f"rate of a schedule of {training.steps:,} steps",
                 soft_wrap=True,
             )
             record = {"event": "longer", "step": state.step, "epoch": state.epochs, "seconds": state.seconds}

@@ -10,7 +10,7 @@ from ikelos.serving import files
 Record = dict[str, Any]
 
 MODEL = "model"
-"""Name of the optimizer that moves all weights of a model."""
+"""Name of the optimizer that updates all weights of a model."""
 
 
 def key(optimizer: str, what: str) -> str:
@@ -19,7 +19,7 @@ def key(optimizer: str, what: str) -> str:
 
 
 class History:
-    """Appends records to `history.jsonl`, each a dict with `"event"` ("step", "epoch" or "longer") and `"step"`.
+    """Writer of the records in `history.jsonl`, dicts with `"event"` ("step", "epoch" or "longer") and `"step"`.
 
     A run that resumes from a checkpoint first drops the records written after it, so that each step occurs once.
 

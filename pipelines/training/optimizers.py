@@ -27,8 +27,8 @@ def build(training: Training, model: keras.Model) -> dict[str, Recording]:
     for variable in model.trainable_variables:
         if moved[id(variable)] != 1:
             raise ValueError(
-                f"`optimizers` must move each trainable weight once. Received: optimizers={list(parts)}, of which "
-                f"{moved[id(variable)]} move {variable.path!r}"
+                f"`optimizers` must update each trainable weight once. Received: optimizers={list(parts)}, of which "
+                f"{moved[id(variable)]} update {variable.path!r}"
             )
     return {
         name: _build(settings, training, parts[name], _rate(schedule(settings, training.steps), model))
@@ -98,7 +98,7 @@ def use_averages(optimizers: Optimizers) -> None:
 
 @contextlib.contextmanager
 def averaged(model: keras.Model, optimizers: Optimizers) -> Iterator[None]:
-    """Context in which the model has its averaged weights.
+    """Context manager within which the model has its averaged weights.
 
     At the end all variables of the model are restored bitwise, unlike with `keras.callbacks.SwapEMAWeights`, which
     swaps by adding and subtracting. So a validation that draws random numbers, or is repeated after a kill, does not

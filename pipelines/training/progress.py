@@ -18,7 +18,7 @@ class Progress(console.Progress):
         self._losses = [key(optimizer, "loss") for optimizer in optimizers]
         self._figures = {"losses": "", "validation": "", "speed": ""}
         if step:
-            console.say(f"{name}: continues after step {step:,} of {steps:,}")
+            console.say(f"{name}: continuing after step {step:,} of {steps:,}")
 
     def show(self, record: Record) -> None:
         """Shows the numbers of a record of the history."""

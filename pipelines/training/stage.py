@@ -67,8 +67,8 @@ class Stage:
             logs. Its `unit` is display text, such as `nats per token`.
         loss: Loss for `compile`; its `reduction` must be `mean_with_sample_weight`, because Keras's default divides by
             all positions of a batch, padding included. None for the model's own `compute_loss`.
-        trouble: Function from an epoch's record to a text that says what is wrong with the training and how to correct
-            it, or None.
+        trouble: Function from an epoch's record to a text that describes the trouble and its remedy; None if there is
+            no trouble.
         trouble_patience: Consecutive epochs of trouble after which training ends with that text; 0 for never.
 
     Raises:
@@ -107,7 +107,7 @@ def feed(
         training: Training settings with the batch size and the seed.
         prepare: Function, run in the graph, from a batch of `examples.batches` to an element of a `Feed`. The default
             expects columns that are already named `x` and so on.
-        validation_batch_size: Batch size of the validation; by default that of the training.
+        validation_batch_size: Batch size of the validation; by default the batch size of the training.
         samples: `samples` of the `Feed`.
     """
     size, seed = training.batch_size, training.seed

@@ -27,7 +27,7 @@ class State:
         seconds: Seconds spent in training steps.
         window_steps: Steps since the last step record of the history.
         window_seconds: Seconds spent in these steps.
-        sums: For each optimizer, sums over its updates since the last step record and over those of the epoch.
+        sums: For each optimizer, sums over its updates since the last step record, and over its updates in the epoch.
         best: Best validation figure, None before the first and without early stopping.
         best_step: Step of the best validation figure, None before the first and without early stopping.
         wait: Epochs since the best validation figure.

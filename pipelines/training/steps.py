@@ -76,7 +76,7 @@ class Steps(keras.callbacks.Callback):
         self._run.board.before(self._run.state.step + 1)
 
     def on_train_batch_end(self, batch, logs=None):
-        """Counts the step and writes what is due."""
+        """Counts the step, and writes a record or a checkpoint if one is due."""
         run, state = self._run, self._run.state
         self._count()
         run.board.after(state.step)

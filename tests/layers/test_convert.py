@@ -1,3 +1,7 @@
+import re
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -171,6 +175,27 @@ def test_a_converted_model_is_saved_as_such(tmp_path):
     stock.load_weights(tmp_path / "fused.weights.h5")
     for converted_or_not in (again, stock):
         np.testing.assert_allclose(converted_or_not(INPUTS), model(INPUTS), rtol=0, atol=1e-5)
+
+
+def test_the_config_names_the_fused_layers_at_every_depth():
+    model = sequential()
+    assert "ikelos>" not in model.to_json()
+    assert set(re.findall(r"ikelos>\w+", convert(model).to_json())) == {"ikelos>FusedLSTM", "ikelos>FusedGRU"}
+
+
+@pytest.mark.parametrize(("to", "loads"), [("stock", True), ("fused", False)])
+def test_a_file_loads_without_ikelos_only_after_conversion_to_stock(tmp_path, to, loads):
+    model = convert(convert(sequential()), to=to)
+    model.save(tmp_path / "model.keras")
+    np.savez(tmp_path / "expected.npz", inputs=INPUTS, outputs=model(INPUTS))
+    script = """
+import keras, numpy as np
+model, expected = keras.models.load_model("model.keras"), np.load("expected.npz")
+np.testing.assert_allclose(model(expected["inputs"]), expected["outputs"], rtol=0, atol=1e-5)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode == 0) is loads, done.stderr
+    assert ("could not be deserialized properly" in done.stderr) is not loads
 
 
 def test_a_layer_alone():

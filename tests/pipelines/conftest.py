@@ -29,9 +29,9 @@ ONE_OPTIMIZER = [
     "training.optimizers.model.weight_decay=0.1",
     "training.ema_momentum=0.9",
 ]
-# What makes the toy task that can run shorter still.
+# Overrides that make the toy task even shorter.
 SHORT = ["judge.steps=4", "judge.steps_per_epoch=2", "maker.steps=4", "maker.steps_per_epoch=2"]
-# What makes a packaged recipe one of seconds, with every kind of thing in it that its own has.
+# Overrides that make a packaged recipe run within seconds and still use all its kinds of parts.
 TINY = {
     "language_modeling": [
         *ONE_OPTIMIZER,
@@ -77,13 +77,13 @@ TINY = {
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path, monkeypatch):
-    """What a test prepares is nobody else's."""
+    """Gives each test an empty cache."""
     monkeypatch.setenv("IKELOS_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="session")
 def store_of(tmp_path_factory):
-    """Makes a store of columns by name: arrays `[N,...]`, or lists of arrays where each has a length of its own."""
+    """Makes a store of columns by name: arrays `[N,...]`, or lists of arrays of different lengths."""
 
     def columns_of(values):
         if isinstance(values, list):
@@ -103,7 +103,7 @@ def store_of(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def toy_data_set(tmp_path_factory):
-    """Writes a data set of TensorFlow Datasets, `ikelos_toy`, in a format; gives the folder for `data_dir`."""
+    """Writes a data set of TensorFlow Datasets, `ikelos_toy`, in a file format; returns the folder for `data_dir`."""
     import tensorflow_datasets as tfds
 
     class IkelosToy(tfds.core.GeneratorBasedBuilder):
@@ -135,7 +135,7 @@ def toy_data_set(tmp_path_factory):
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
-    """A folder with the recipes of a toy task, which stand for the packaged ones; one of another lies beside it."""
+    """Replaces the packaged recipes by those of a toy task, and returns their folder."""
     shutil.copytree(TOY / "recipes", tmp_path / "recipes")
     shutil.copy(TOY / "points.yaml", tmp_path)
     monkeypatch.syspath_prepend(TOY)
@@ -146,13 +146,13 @@ def toy(tmp_path, monkeypatch):
 
 @pytest.fixture
 def points(toy):
-    """Loads the recipe of the toy task that can run, shortened; takes overrides."""
+    """Loads the shortened recipe of the toy task `points`, with overrides."""
     return lambda *overrides: recipes.load(toy.parent / "points.yaml", [*SHORT, *overrides])
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """The folder of a finished run of the toy task that can run; not to be changed."""
+    """Returns the folder of a finished run of the toy task `points`. Tests must not change it."""
     from ikelos.pipelines import runner
 
     folder = tmp_path_factory.mktemp("finished")
@@ -166,7 +166,7 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def shrunk(tmp_path):
-    """Loads a packaged recipe made so small that it runs in seconds, on files of its own; takes overrides."""
+    """Loads a packaged recipe, made so small that it runs within seconds, on the test's files and with overrides."""
 
     def load(name, *overrides):
         (tmp_path / "data").mkdir(exist_ok=True)
@@ -182,7 +182,7 @@ def shrunk(tmp_path):
 
 @pytest.fixture
 def saved():
-    """Loads a `.keras` file, all of whose classes must be known after `import ikelos.layers`."""
+    """Loads a `.keras` file, whose classes must all be registered by `import ikelos.layers`."""
 
     def modules(config):
         if isinstance(config, dict):
@@ -202,13 +202,13 @@ def saved():
 
 @pytest.fixture
 def tiny(shrunk):
-    """The tiny recipe of language modelling."""
+    """Returns a function that loads the tiny recipe of language modelling."""
     return lambda *overrides: shrunk("language_modeling", *overrides)
 
 
 @pytest.fixture
 def prepared(tiny):
-    """The tiny recipe's task, its preprocessing and the stores of its data."""
+    """Returns the tiny recipe's task, its preprocessing and the stores of its data."""
 
     def prepare(*overrides):
         tiny_task = task.of_recipe(tiny(*overrides))
@@ -220,7 +220,7 @@ def prepared(tiny):
 
 @pytest.fixture
 def built(prepared):
-    """Task, preprocessing, stores and the untrained model of the tiny recipe's first stage."""
+    """Returns task, preprocessing, stores and the untrained model of the tiny recipe's first stage."""
 
     def build(*overrides):
         tiny_task, preprocessing, splits = prepared(*overrides)
@@ -237,7 +237,7 @@ def write_texts(folder):
 
 
 def write_images(folder):
-    """Bars that lie or stand, 8 x 8."""
+    """Writes images of horizontal and vertical bars, 8 x 8."""
     rng = np.random.default_rng(0)
     for split, number in IMAGES.items():
         for label in ("lying", "standing"):

@@ -12,7 +12,7 @@ ACCURACIES = {"one": 0.5, "two_$x": 0.75, "_three": 0.8}
 
 @pytest.fixture
 def runs(toy, finished, tmp_path):
-    """Copies of a finished run, with other seeds and figures; names that matplotlib would take for something else."""
+    """Returns copies of a finished run with other seeds and figures, and names that matplotlib treats specially."""
     folders = []
     for seed, (name, accuracy) in enumerate(ACCURACIES.items()):
         folder = shutil.copytree(finished, tmp_path / name)
@@ -57,5 +57,5 @@ def test_runs_that_differ_otherwise_have_none_and_other_data_is_told(runs, tmp_p
 
 def test_what_cannot_be_compared_is_named(runs, tmp_path):
     (runs[1] / "evaluation.json").unlink()
-    with pytest.raises(UserError, match=rf"^the run in {runs[0].parent}/two_.* is not evaluated"):
+    with pytest.raises(UserError, match=rf"^the run in {runs[0].parent}/two_.* has not been evaluated"):
         comparison.compare(runs, tmp_path / "page")

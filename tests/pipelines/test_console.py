@@ -15,7 +15,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Seconds that stand still until they are set: `clock[0]`."""
+    """Stops the clock and returns a list whose only item is its time in seconds."""
     now = [100.0]
     monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
     return now
@@ -23,7 +23,7 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def terminal(monkeypatch):
-    """What a terminal of 100 columns is sent."""
+    """Returns a file that receives the output to a terminal of 100 columns."""
     shown = Terminal()
     monkeypatch.setattr(console, "Console", lambda **options: Console(file=shown, force_terminal=True, width=100))
     return shown
@@ -66,7 +66,7 @@ def test_more_than_there_should_be_leaves_no_time(clock, total):
     progress.advance(0)
     clock[0] += 31
     progress.advance(7)
-    assert progress.text() == f"7 of {total} examples, 0 s left"
+    assert progress.text() == f"7 of {total} examples, finishing"
 
 
 def test_what_is_not_counted_has_a_time_so_far_and_a_note(clock):
@@ -108,6 +108,19 @@ def test_items_are_handed_on_and_counted(clock, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_an_operation_of_which_only_the_end_is_missing_is_told_once(clock, capsys):
+    with Progress("training", "steps", 2) as progress:
+        progress.advance(0)
+        for _ in range(3):
+            clock[0] += 30
+            progress.advance(min(1, 2 - progress.done))
+            console._display.tell()
+    assert capsys.readouterr().out.splitlines() == [
+        "training: 1 of 2 steps, 30 s left",
+        "training: 2 of 2 steps, finishing",
+    ]
+
+
 def test_a_number_that_nobody_knows_is_not_told(capsys):
     for _ in counted("a", "spelling", "letters", -2):
         console._display.tell()
@@ -115,6 +128,7 @@ def test_a_number_that_nobody_knows_is_not_told(capsys):
 
 
 def test_without_a_terminal_a_line_comes_now_and_then_even_if_nothing_advances(monkeypatch, capsys):
+    monkeypatch.setattr(console, "_SECONDS_BEFORE_FIRST_LINE", 0.01)
     monkeypatch.setattr(console, "_SECONDS_BETWEEN_LINES", 0.01)
     lines = []
     with Progress("[red] evaluation"), Progress("n\x1bgrams", "orders", 8):
@@ -122,6 +136,20 @@ def test_without_a_terminal_a_line_comes_now_and_then_even_if_nothing_advances(m
             time.sleep(0.01)
             lines += capsys.readouterr().out.splitlines()
     assert set(lines) == {r"n\x1bgrams: 0 of 8 orders, time left unknown"}
+
+
+def test_without_a_terminal_the_first_line_comes_early(monkeypatch):
+    waits, told = [], []
+
+    class Over:
+        def wait(self, seconds):
+            waits.append(seconds)
+            return len(waits) == 4
+
+    monkeypatch.setattr(console._display, "tell", lambda: told.append(1))
+    console._display._tell_now_and_then(Over())
+    assert waits == [10.0, 30.0, 30.0, 30.0]
+    assert len(told) == 3
 
 
 def test_what_began_last_is_told_and_then_what_is_around_it(clock, capsys):
@@ -152,7 +180,7 @@ def test_a_terminal_shows_bars_below_what_is_printed_and_is_left_clean(terminal)
     assert "20 of 50 orders, of the n-gram model, " in shown
     assert "a line\n" in shown
     assert "\x1b[2K" in shown[shown.rindex("left unknown") :]
-    assert "\x1b[?25l" in shown  # the cursor hides
+    assert "\x1b[?25l" in shown  # hides the cursor
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
     assert console.console() is not console.console()
 

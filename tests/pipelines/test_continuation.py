@@ -8,10 +8,12 @@ from ikelos.pipelines.folder import Folder
 
 @pytest.fixture
 def folder(points, tmp_path):
-    """A folder with the recipe of a run."""
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "recipe.yaml").write_text(recipes.dump(points()))
-    return Folder(tmp_path / "run")
+    """Returns a folder with the recipe of a run that has begun to train."""
+    folder = Folder(tmp_path / "run")
+    folder.checkpoints("judge").mkdir(parents=True)
+    folder.recipe.write_text(recipes.dump(points()))
+    (folder.checkpoints("judge") / "step-00000000.npz").touch()
+    return folder
 
 
 def test_more_steps_and_what_follows_the_training_may_change(points, folder):
@@ -23,6 +25,13 @@ def test_more_steps_and_what_follows_the_training_may_change(points, folder):
 
 def test_a_folder_without_a_run_takes_any_recipe(points, tmp_path):
     continuation.check_same_run(points("maker.seed=7"), Folder(tmp_path / "none"))
+
+
+def test_a_run_that_has_not_begun_to_train_takes_any_recipe(points, folder):
+    with pytest.raises(UserError, match=r"^`maker\.seed` must be 0"):
+        continuation.check_same_run(points("maker.seed=7"), folder)
+    (folder.checkpoints("judge") / "step-00000000.npz").unlink()
+    continuation.check_same_run(points("maker.seed=7"), folder)
 
 
 def test_an_evaluation_changes_data_and_evaluation_alone(folder):

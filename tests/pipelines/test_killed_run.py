@@ -15,7 +15,7 @@ KILLS = 20
 
 
 class Process:
-    """`ikelos run` in a process of its own, from where it begins to work: before, it has but imported."""
+    """`ikelos run` in a separate process, from the moment at which its imports are done."""
 
     def __init__(self, recipe, workdir):
         command = [sys.executable, "-c", "import sys; from ikelos.pipelines.cli import main; sys.exit(main())"]
@@ -29,7 +29,7 @@ class Process:
                 break
 
     def end(self, after=None):
-        """Waits for its end, or kills it after some seconds; True if it was killed."""
+        """Waits for the end of the process, or kills it after some seconds; returns whether it was killed."""
         try:
             self._process.wait(after)
         except subprocess.TimeoutExpired:
@@ -40,16 +40,16 @@ class Process:
 
 
 def arrays(workdir):
-    """Of the last checkpoint: every variable; what it says of times is left out."""
+    """Returns every variable of the last checkpoint, without the entry that holds times."""
     (stage,) = (workdir / "stages").iterdir()
     with np.load(checkpoint.newest(stage / "checkpoints")) as file:
         return {name: file[name] for name in file.files if name != "about"}
 
 
 def versions(workdir):
-    """Each numbered version: the names of its files, and the bytes of its variables.
+    """Returns the names of the files of each version, and the values of its variables.
 
-    Not the bytes of its files: what the variables are called in them differs from run to run.
+    The bytes of the files are not compared, because the names of variables in them differ from run to run.
     """
     found = {}
     for version in (workdir / "export").glob("[0-9]*"):
@@ -79,7 +79,7 @@ def test_twenty_kills_from_start_to_end_change_nothing(shrunk, tmp_path, name):
         workdir = tmp_path / f"killed-{number}"
         moment = (number + generator.random()) / KILLS * length
         attempt = 0
-        # A run that was faster than the unbroken one is over by then: one more, killed earlier.
+        # A run that is faster than the uninterrupted one ends before it is killed. So one more is killed earlier.
         while not Process(recipe, workdir / str(attempt)).end(moment):
             attempt, moment = attempt + 1, 0.9 * moment
         workdir /= str(attempt)

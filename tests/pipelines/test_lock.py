@@ -45,7 +45,7 @@ def test_a_second_process_may_wait_and_says_for_whom(tmp_path, holder, capsys):
         assert holder.wait(10) == -signal.SIGKILL
         assert (tmp_path / "lock").read_text() == str(os.getpid())
     end.join()
-    assert capsys.readouterr().out == f"Waiting for process {holder.pid}, which is at work in {tmp_path}\n"
+    assert capsys.readouterr().out == f"Waiting for process {holder.pid}, which is using {tmp_path}\n"
 
 
 def test_who_need_not_wait_says_nothing(tmp_path, capsys):
@@ -86,7 +86,7 @@ def test_the_lock_is_never_another_file(tmp_path):
     refused()
     assert other.read_text() == "precious"
     assert not (tmp_path / "nowhere").exists()
-    path.write_text("")  # killed before it wrote its number
+    path.write_text("")  # as if its process was killed before it wrote its id
     with locked(tmp_path):
         assert path.read_text() == str(os.getpid())
 

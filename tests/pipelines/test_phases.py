@@ -1,4 +1,4 @@
-"""The phases in folders that know nothing of each other, as a scheduler's nodes have them."""
+"""Tests of the phases in unrelated folders, as on the nodes of a scheduler."""
 
 import json
 import re
@@ -22,7 +22,7 @@ from ikelos.serving import StockModel
 
 
 class Rounded(Preprocessing):
-    """A mean, of which the file keeps two digits."""
+    """Preprocessing with a mean, of which the file keeps two digits."""
 
     def __init__(self, mean):
         super().__init__()
@@ -33,7 +33,7 @@ class Rounded(Preprocessing):
 
 
 class Points(Arrays):
-    """The toy task's data, with a mean that is learned."""
+    """The toy task's data, with a mean that is fitted to the training split."""
 
     def __init__(self, splits):
         super().__init__("points", splits)
@@ -48,7 +48,7 @@ class Points(Arrays):
 
 @pytest.fixture
 def points(toy):
-    """The toy task of a few steps; `splits` is its data, which may be changed."""
+    """Returns the toy task with a few steps; its data `splits` may be changed."""
     short = ["judge.steps=2", "judge.steps_per_epoch=2", "maker.steps=2", "maker.steps_per_epoch=2"]
     task = tasks.of_recipe(recipes.load(toy.parent / "points.yaml", short))
     task.splits = {split: dict(columns) for split, columns in task.preparation()._splits.items()}
@@ -58,7 +58,7 @@ def points(toy):
 
 @pytest.fixture
 def shown(monkeypatch):
-    """What was in progress, each as it was last told: of what is inside something else, both."""
+    """Collects the last text of each progress display, nested ones included."""
     ended = []
     remove = console._display.remove
 
@@ -75,7 +75,7 @@ def test_each_phase_needs_what_it_is_given_and_nothing_else(points, tmp_path, sh
     splits = phases.prepare(points, learned)
     np.testing.assert_array_equal(splits["test"].array("x"), points.splits["test"]["x"])
     preprocessing = phases.load(points, learned)
-    # What goes on is what was written, or a run that is continued would have another.
+    # The preprocessing is that of the file. Otherwise a continued run would have different values.
     assert preprocessing.mean == round(float(points.splits["train"]["x"].mean()), 2)
     again = phases.read(points, learned)
     assert [split.sha256() for split in again.values()] == [split.sha256() for split in splits.values()]
@@ -101,7 +101,7 @@ def test_each_phase_needs_what_it_is_given_and_nothing_else(points, tmp_path, sh
     with pytest.raises(UserError, match=r"the split 'test' \(data.source\) has changed since the run began"):
         phases.read(points, learned)
 
-    points.splits = None  # no data is read any more
+    points.splits = None  # from here on no data is read
     shutil.rmtree(preparation.cache())
     preprocessing, restored = phases.restore(points, learned, stage)
     for name, model in models.items():
@@ -112,11 +112,11 @@ def test_each_phase_needs_what_it_is_given_and_nothing_else(points, tmp_path, sh
         assert served.run("serving_default", {"point": [[0.0, 1.0]]})["scores"].shape == (1, 2)
 
     names = [line.partition(":")[0] for line in shown]
-    prepared = ["learning from train", "preparing train", "preparing validation", "preparing test", "data"]
-    # What has changed is prepared anew before it is refused.
+    prepared = ["fitting the preprocessing", "preparing train", "preparing validation", "preparing test", "data"]
+    # Changed data is prepared again before it is refused.
     assert names == [*prepared, "data", "judge", "maker", "evaluation", "report", *prepared, "export"]
     judge, export = (shown[names.index(name)] for name in ("judge", "export"))
-    assert re.fullmatch(r"judge: 2 of 2 steps, .*validation \d\.\d{4}.*, 0 s left", judge)
+    assert re.fullmatch(r"judge: 2 of 2 steps, .*validation \d\.\d{4}.*, finishing", judge)
     assert re.fullmatch(r"export: 3 of 4 steps, stock check, .* left", export)
 
 
@@ -146,7 +146,9 @@ def test_a_model_that_is_told_classes_begins_with_no_others(shrunk, tmp_path):
     phases.prepare(task, tmp_path / "before")
     phases.prepare(task, tmp_path / "same", tmp_path / "before")
     (tmp_path / "before" / "classes.json").write_text('["standing", "lying"]')
-    with pytest.raises(UserError, match=r"that the model was told, standing, lying\. Received: lying, standing$"):
+    with pytest.raises(
+        UserError, match=r"that the model was trained with, standing, lying\. Received: lying, standing$"
+    ):
         phases.prepare(task, tmp_path / "other", tmp_path / "before")
     assert not (tmp_path / "other").exists()
 

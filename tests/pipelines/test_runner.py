@@ -11,18 +11,26 @@ from ikelos.pipelines import origin, runner, trained
 from ikelos.pipelines import recipe as recipes
 from ikelos.pipelines.data import preparation
 from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.folder import Folder
 from ikelos.pipelines.text import documents
 from ikelos.serving import StockModel
 
 
 @pytest.fixture
 def run(finished, tmp_path):
-    """A copy of a finished run of the toy task, to be changed."""
+    """Returns a copy of a finished run of the toy task, which may be changed."""
     return shutil.copytree(finished, tmp_path / "run")
 
 
 def stop(*_):
     raise KeyboardInterrupt
+
+
+def begin_to_train(workdir, stage):
+    """Makes a run look like one of which a stage has begun to train."""
+    checkpoints = Folder(workdir).checkpoints(stage)
+    checkpoints.mkdir(parents=True)
+    (checkpoints / "step-00000000.npz").touch()
 
 
 def test_a_run_leaves_a_served_model_a_report_and_figures(points, run, monkeypatch):
@@ -35,7 +43,7 @@ def test_a_run_leaves_a_served_model_a_report_and_figures(points, run, monkeypat
         got = model.run("serving_default", {"point": [[0.0, 1.0]]})
     assert np.isfinite(got["scores"]).all()
 
-    # The same command again does nothing, not even with the model; without its report it evaluates again.
+    # The same command again does nothing. If the report is missing, it evaluates again.
     evaluations = []
     monkeypatch.setattr(runner.phases, "train", lambda *_: {})
     monkeypatch.setattr(runner, "_save", lambda *_: None)
@@ -45,7 +53,7 @@ def test_a_run_leaves_a_served_model_a_report_and_figures(points, run, monkeypat
     for name in ("Evaluation", "Report", "Report's numbers", "Keras models", "SavedModel"):
         assert os.path.exists(outcome[name])
     assert evaluations == []
-    # Nor with another description, or other keys that change no figure.
+    # It also does nothing after changes of the description or of other keys on which no figure depends.
     described = dataclasses.replace(points("maker.checkpoint_every=2"), description="Of something else.")
     assert runner.run(described, run) == outcome
     assert evaluations == []
@@ -53,7 +61,7 @@ def test_a_run_leaves_a_served_model_a_report_and_figures(points, run, monkeypat
     assert runner.run(points(), run) == outcome
     assert evaluations == [1]
     outcome["Report"].write_text(page)
-    # Nor does it need the prepared data, which is prepared once more.
+    # If the prepared data is deleted, it is prepared again.
     shutil.rmtree(preparation.cache())
     assert runner.run(points(), run) == outcome
     assert preparation.cache().is_dir()
@@ -79,7 +87,7 @@ def test_other_keys_are_named_with_both_values(points, run):
         f"`maker.seed` must be 0, as in the run in {run}. Received: maker.seed=1",
         "Choose another --workdir, or delete that one.",
     ]
-    # What a later stage was trained on must not change under it.
+    # A stage must not change after a later stage was trained on its model.
     with pytest.raises(UserError, match=r"`steps` of stage 'judge' must be 4, as stage 'maker' .*Received: steps=5"):
         runner.run(points("judge.steps=5"), run)
     assert (run / "recipe.yaml").read_text() == before
@@ -95,14 +103,14 @@ def test_a_finished_run_goes_on_to_more_steps(points, run):
         patch.setattr(runner, "_save", stop)
         with pytest.raises(KeyboardInterrupt):
             runner.run(longer, run)
-    # What lies there is of fewer steps, which nobody is told is the run's model.
+    # The models in the folder were trained for fewer steps and do not count as the run's.
     with pytest.raises(UserError, match="was continued and is not finished"):
         trained.load(run)
     runner.run(longer, run)
     assert any((a != b).any() for a, b in zip(weights(), before, strict=True))
     report = json.loads((run / "report" / "report.json").read_text())
     training = next(section for section in report["sections"] if section["heading"] == "Training: maker")
-    assert training["prose"][1].startswith("At step 4 it was given 6 steps in place of 4: ")
+    assert training["prose"][1].startswith("At step 4 the total was raised from 4 to 6 steps. ")
     assert report["facts"]["training"]["maker"]["steps"] == 6
     with pytest.raises(UserError, match=r"`maker\.steps` must be at least 6, .*\. Received: maker\.steps=4"):
         runner.run(points(), run)
@@ -122,7 +130,7 @@ def test_a_run_begins_with_the_weights_of_another(points, finished, tmp_path):
     training = next(section for section in report["sections"] if section["heading"] == "Training: judge")
     sha256 = before.checkpoints["judge"]["sha256"][:16]
     assert training["prose"][1] == (
-        f"It began with the weights of the run {finished}, whose checkpoint's SHA-256 begins with {sha256}."
+        f"Training began with the weights of the run {finished}, whose checkpoint's SHA-256 begins with {sha256}."
     )
 
 
@@ -206,15 +214,34 @@ def test_a_split_that_changed_is_refused(tiny, tmp_path, monkeypatch, split):
     recipe = tiny()
     with pytest.raises(KeyboardInterrupt):
         runner.run(recipe, tmp_path / "run")
+    begin_to_train(tmp_path / "run", "language_model")
     file = tmp_path / "data" / f"{split}.txt"
     content = file.read_text()
     file.write_text(content.replace("cat", "cot", 1))
     with pytest.raises(UserError, match=rf"split '{split}' .*has changed since the run began.*--workdir"):
         runner.run(recipe, tmp_path / "run")
-    # As it was, if later: it is prepared once more, and is the same.
+    # The same content with later times: the data is prepared again and is equal.
     file.write_text(content)
     with pytest.raises(KeyboardInterrupt):
         runner.run(recipe, tmp_path / "run")
+
+
+def test_before_the_training_begins_recipe_and_data_may_change(tiny, tmp_path, monkeypatch):
+    """As after a run that was refused for its data: nothing was trained on it."""
+    monkeypatch.setattr(runner.phases, "train", stop)
+    recipe, workdir, file = tiny(), tmp_path / "run", tmp_path / "data" / "train.txt"
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(recipe, workdir)
+    before = (workdir / "preprocessing" / "splits.json").read_text()
+    file.write_text(file.read_text().replace("cat", "cot", 1))
+    changed = recipes.load(recipe.source, ["training.seed=7"])
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(changed, workdir)
+    assert (workdir / "preprocessing" / "splits.json").read_text() != before
+    assert recipes.load(workdir / "recipe.yaml").config.training.seed == 7
+    begin_to_train(workdir, "language_model")
+    with pytest.raises(UserError, match=r"^`training\.seed` must be 7, as in the run in "):
+        runner.run(recipes.load(recipe.source, ["training.seed=8"]), workdir)
 
 
 def test_runs_with_the_same_data_read_it_once(tiny, tmp_path, monkeypatch):
@@ -228,5 +255,5 @@ def test_runs_with_the_same_data_read_it_once(tiny, tmp_path, monkeypatch):
     for workdir, seed in (("one", 1), ("one", 1), ("two", 2)):
         with pytest.raises(KeyboardInterrupt):
             runner.run(recipes.load(path, [f"training.seed={seed}"]), tmp_path / workdir)
-    # First for the example and the vocabulary.
+    # The first calls are for the example and the vocabulary.
     assert read == ["validation", "train", "train", "validation", "test"]

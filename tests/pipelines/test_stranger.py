@@ -1,4 +1,4 @@
-"""A stranger's task: two stages that chain, two optimizers in one of them, a metric of which more is better."""
+"""Tests of a task outside of Ikelos with two stages, two optimizers, and a metric of which more is better."""
 
 import json
 import pathlib
@@ -16,7 +16,7 @@ RECIPE = pathlib.Path(__file__).parent / "toy" / "points.yaml"
 
 @pytest.fixture
 def run(toy, tmp_path, capsys):
-    """Runs `ikelos run` of the recipe in a folder, in this process; gives the exit status and what was printed."""
+    """Runs `ikelos run` of the recipe in a folder, in this process; returns the exit status and the output."""
 
     def run(folder, *options):
         status = cli.main(["run", str(RECIPE), "--workdir", str(tmp_path / folder), *options])
@@ -26,7 +26,7 @@ def run(toy, tmp_path, capsys):
 
 
 def arrays(folder):
-    """Of the last checkpoint of each stage, what is not of times."""
+    """Returns the variables of each stage's last checkpoint, without the entry that holds times."""
     found = {}
     for stage in ("judge", "maker"):
         with np.load(checkpoint.newest(folder / "stages" / stage / "checkpoints")) as file:
@@ -54,17 +54,20 @@ def test_it_trains_resumes_evaluates_reports_and_exports(run, tmp_path, monkeypa
         scores = model.run("serving_default", {"point": [[0.0, 0.0], [3.0, 3.0]]})["scores"]
     assert scores.argmax(-1).tolist() == [0, 1]
 
-    # Interrupted amid each stage and between the two, it ends with the same bits.
+    # After interruptions within each stage and between the two, it ends with the same bits.
     moments = [("judge", 7), ("judge", 24), ("maker", 11)]
     original = progress.Progress.advance
 
     def interrupted(self, number=1):
         original(self, number)
-        if (self.name, self.done) in moments and number == 1:  # after a step, not where an earlier run had come to
+        if (
+            self.name,
+            self.done,
+        ) in moments and number == 1:  # after a step of this run, not at the step where it resumed
             moments.remove((self.name, self.done))
             signal.raise_signal(signal.SIGTERM)
 
-    # The weights count here, which are there by then.
+    # Only the weights are compared, which are written by then.
     monkeypatch.setattr(runner, "_evaluate", lambda *_: json.loads((tmp_path / "whole/evaluation.json").read_text()))
     monkeypatch.setattr(progress.Progress, "advance", interrupted)
     options = ("--set", "export.enabled=false")
@@ -73,7 +76,7 @@ def test_it_trains_resumes_evaluates_reports_and_exports(run, tmp_path, monkeypa
     assert run("broken", *options)[0] == 0
     whole, broken = arrays(tmp_path / "whole"), arrays(tmp_path / "broken")
     assert whole.keys() == broken.keys()
-    # Two optimizers, each with all of its state.
+    # The state of both optimizers is complete.
     assert sum("adam_w/clipped_steps" in name for name in whole if name.startswith("maker/")) == 2
     for name, value in whole.items():
         np.testing.assert_array_equal(broken[name], value, err_msg=name, strict=True)

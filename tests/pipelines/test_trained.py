@@ -18,7 +18,7 @@ def test_a_run_comes_back_with_the_weights_that_were_evaluated(toy, finished):
     assert isinstance(run.preprocessing, preprocessing.Preprocessing)
     assert run.recipe.config.judge.steps == 4
     assert run.figures == json.loads((finished / "evaluation.json").read_text())
-    # The averages of a stage that has some, as the checkpoints have them.
+    # For a stage with averages, these are the averages of the checkpoint.
     _, restored = phases.restore(run.task, finished / "preprocessing", lambda name: finished / "stages" / name)
     for name, model in restored.items():
         for weight, expected in zip(run.models[name].get_weights(), model.get_weights(), strict=True):
@@ -46,5 +46,5 @@ def test_figures_of_other_weights_are_left_out(toy, finished, tmp_path):
     results["provenance"]["checkpoints"]["maker"]["sha256"] = "0" * 64
     (run / "evaluation.json").write_text(json.dumps(results))
     assert pipelines.load(run).figures == {}
-    with pytest.raises(UserError, match=r"^the run in .*/run is not evaluated\."):
+    with pytest.raises(UserError, match=r"^the run in .*/run has not been evaluated\."):
         comparison.compare([finished, run], tmp_path / "page")

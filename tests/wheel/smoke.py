@@ -51,4 +51,4 @@ try:
     layers.Normal(2)
 except ImportError as error:
     message = str(error)
-assert "pip install 'ikelos[probability]'" in message, message
+assert "pip install '.[probability]'" in message, message

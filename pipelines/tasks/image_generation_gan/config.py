@@ -30,8 +30,8 @@ class Training(AdversarialTraining):
     """Training of generator and discriminator.
 
     Attributes:
-        trouble_patience: Number of consecutive epochs with a discriminator that has won or a generator that has
-            collapsed, after which the run stops with advice; 0 never stops it.
+        trouble_patience: Number of consecutive epochs of trouble after which the run stops with advice; 0 never stops
+            it. Trouble is a discriminator that has won, or a generator that has collapsed.
     """
 
     FREE: ClassVar[tuple[str, ...]] = (*AdversarialTraining.FREE, "trouble_patience")

@@ -23,12 +23,13 @@ def signatures(model: AdversarialModel, images: ImageSignatures) -> list[Signatu
         inputs = 2 * image - 1 if condition is None else [2 * image - 1, condition]
         return {"score": tf.reshape(model.discriminator(inputs, training=False), [-1])}
 
-    new, out = "A new image for each seed", "as shades from 0 to 1 and as PNG file."
-    opinion = "how much the discriminator takes each image for a real one rather than a generated one, around 0"
+    new, out = "A new image for each seed", "as shades from 0 to 1 and as a PNG file."
+    score = "The discriminator's score of each image"
+    meaning = "above 0 if the discriminator takes the image for a real one"
     return [
         images.make("serving_default", sample, ("seed",), f"{new}, {out}"),
         images.make("sample", sample, ("seed",), f"{new}, {out}"),
         images.make("decode", decode, ("latents",), f"The image of each row of latent values, {out}"),
-        images.make("discriminate", discriminate, ("image",), f"Of shades from 0 to 1, {opinion}."),
-        images.of_files("discriminate_bytes", discriminate, ("image",), f"Of image files, {opinion}."),
+        images.make("discriminate", discriminate, ("image",), f"{score}, given as shades from 0 to 1: {meaning}."),
+        images.of_files("discriminate_bytes", discriminate, ("image",), f"{score}, given as a file: {meaning}."),
     ]

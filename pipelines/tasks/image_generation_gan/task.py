@@ -2,6 +2,7 @@
 
 import functools
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ _SHOWN, _MEASURED = 0, 1
 
 
 class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
-    """A generator learns to make images that a discriminator takes for the training images."""
+    """Image generation with a generator and a discriminator that are trained against each other."""
 
     metrics = likeness.METRICS
     counted = "images"
@@ -45,7 +46,7 @@ class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
     @property
     def title(self) -> str:
         """Title of the report."""
-        return f"Generator and discriminator: {self.config.data.source.tfds or 'files'}"
+        return f"Generator and discriminator: {self.config.data.source.title('images')}"
 
     def stages(self, preprocessing: ImagePreprocessing) -> list[Stage]:
         """Returns the one stage, which trains both networks."""
@@ -74,10 +75,13 @@ class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
         )
 
     def _check(self, splits: Splits) -> None:
-        """Raises UserError before training for faults that would otherwise end the evaluation."""
+        """Raises UserError before training for faults that would otherwise end the evaluation; warns of few images."""
         evaluation, shape = self.config.evaluation, self.config.data.shape
         bernoulli.check_components(evaluation.mixture_components, len(splits["train"]))
         likeness.check_number(splits)
+        caution = likeness.caution(min(evaluation.images, len(splits["test"]), len(splits["train"])))
+        if caution:
+            warnings.warn(f"{caution} `data.source.splits` may give the test split more.", stacklevel=2)
         if evaluation.other_run is not None:
             other_run.sampler(Path(evaluation.other_run), splits["train"].labels, shape, batch_size=1)(1)
 
@@ -151,27 +155,33 @@ class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
         """Returns the signatures that generate images, and that score images by the discriminator."""
         return serving.signatures(models[STAGE], self.image_signatures(preprocessing))
 
+    def about_result(self, results: Mapping[str, Any]) -> str:
+        """Returns a note if the held-out images are too few."""
+        return "too few to judge a model by" if likeness.caution(results["model"]["images"]) else ""
+
     def about_comparison(self, results: Mapping[str, Any]) -> list[str]:
         """Returns paragraphs that explain the features and the images of the comparison."""
         ours = results["model"]
         network = ours["feature_network"]
         right = f"{network['held_out_accuracy']:.1%}"
         kinds = {
-            "classifier": f"a classifier of them ({right} of the validation images right)",
-            "self-supervised": "a network that finds the other of two views of an image, as there are no classes "
-            f"({right} of the validation images found)",
+            "classifier": f"a classifier that is right for {right} of the validation images",
+            "self-supervised": "a network that was trained without classes to find the second of two views of an image "
+            f"(it finds {right} of the views of validation images)",
         }
         paragraphs = [
-            f"{ours['images']:,} samples of the averaged generator beside as many test images, in the features of "
-            f"{kinds[network['kind']]}, trained on the same training images. Such figures compare within one data set "
-            f"and one network alone: this one's SHA-256 begins with {network['sha256'][:16]}. KID (Bińkowski et al. "
-            f"2018) is multiplied by 1,000; its standard error here is {ours['kid_error']:.2f}. Precision and recall "
-            "are Kynkäänniemi et al.'s (2019), with 3 neighbours. The figures of training images show what a perfect "
-            "model would have, up to chance."
+            f"{ours['images']:,} samples of the averaged generator are compared with as many test images, in the "
+            f"features of {kinds[network['kind']]}. The network was trained on the same training images. Figures can "
+            "only be compared if they come from the same data set and the same network; the SHA-256 of this one begins "
+            f"with {network['sha256'][:16]}. KID (Bińkowski et al. 2018) is multiplied by 1,000; its standard error "
+            f"here is {ours['kid_error']:.2f}. Precision and recall are those of Kynkäänniemi et al. (2019), with 3 "
+            "neighbours. A perfect model would have the figures of the training images, up to chance."
         ]
+        if caution := likeness.caution(ours["images"]):
+            paragraphs.insert(0, caution)
         if "class_imbalance" in ours:
             paragraphs.append(
-                f"{ours['class_imbalance']:.1%} of the samples would have to be of another class for all classes to be "
+                f"{ours['class_imbalance']:.1%} of the samples would have to be of another class to make all classes "
                 "as frequent as among the training images."
             )
         return paragraphs
@@ -184,7 +194,7 @@ class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
         latents = tf.random.stateless_normal([2 * sections.ROWS, self.config.model.latent_size], [_SHOWN, 0]).numpy()
         classes = tf.one_hot(tf.range(2 * sections.ROWS) % num_classes, num_classes) if num_classes else None
         return [
-            sections.drawn(grid, "what the averaged generator makes", num_classes > 0),
+            sections.drawn(grid, "They come from the averaged generator.", num_classes > 0),
             *sections.film(finished.folders[STAGE], finished.histories[STAGE]),
             sections.copies(grid, train, finished.results["model"]["nearest_training_image"]),
             *sections.latent_space(

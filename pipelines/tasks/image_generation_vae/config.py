@@ -9,7 +9,7 @@ from ikelos.pipelines.recipe.sections import PlainTraining, Positive, Section, T
 
 
 class Data(Section):
-    """The images, whose pixels are made black or white (see `image.binary`).
+    """The images, whose pixels are drawn black or white: the lighter a pixel, the more likely it is white.
 
     Attributes:
         source: A TFDS name or file patterns, with the splits `train`, `validation` and `test`.

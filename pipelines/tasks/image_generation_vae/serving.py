@@ -41,11 +41,11 @@ def signatures(model: VariationalAutoencoder, images: ImageSignatures) -> list[S
         rows = (image, keys(seed)) if label is None else (image, keys(seed), images.condition(label))
         return {"anomaly_score": by_row(of_row, rows)}
 
-    rated = "how unexpected each image is: the negative bound of its log-likelihood in nats, pixels drawn by its shades"
-    latent = "the posterior's means and deviations of each image, its pixels rounded to 0 and 1"
-    rebuilt = "what the model makes of each image: the probability that a pixel is white"
-    shades, files = "Of shades from 0 to 1", "Of image files"
-    out = "as shades from 0 to 1 and as PNG file."
+    rated = "how unexpected it is: the negative bound of its log-likelihood in nats, with pixels drawn by its shades"
+    latent = "the means and standard deviations of its posterior, with pixels rounded to 0 and 1"
+    rebuilt = "its reconstruction: the probability that each pixel is white"
+    shades, files = "For each image, given as shades from 0 to 1", "For each image, given as a file"
+    out = "as shades from 0 to 1 and as a PNG file."
     return [
         images.of_files("serving_default", score, ("image", "seed"), f"{files}, {rated}."),
         images.make("score", score, ("image", "seed"), f"{shades}, {rated}."),

@@ -32,7 +32,7 @@ _LOOKED_AT = 1000
 
 
 class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
-    """A model learns to generate the training images."""
+    """Image generation with a variational autoencoder."""
 
     metrics = (
         Metric("nats_per_image", "nats per image", ".2f"),
@@ -45,7 +45,7 @@ class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
     @property
     def title(self) -> str:
         """Title of the report."""
-        return f"Variational autoencoder: {self.config.data.source.tfds or 'files'}"
+        return f"Variational autoencoder: {self.config.data.source.title('images')}"
 
     @property
     def known_peers(self) -> Sequence[Peer]:
@@ -111,7 +111,7 @@ class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
         }
 
     def baselines(self, preprocessing: ImagePreprocessing, splits: Splits) -> dict[str, task.Figures]:
-        """Returns the figures of models without a network: independent pixels, and a mixture of these."""
+        """Returns the figures of two models without a network: independent pixels, and a mixture of such models."""
         most, components = self.config.evaluation.mixture_images, self.config.evaluation.mixture_components
         train, test = binary.fixed_pixels(splits["train"], most), binary.fixed_pixels(splits["test"])
         result = {}
@@ -136,12 +136,12 @@ class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
         """Returns paragraphs that explain the figures, and compare them with published ones."""
         ours, first = results["model"], self.metrics[0]
         paragraphs = [
-            f"What an image of the test split ({ours['images']:,}) costs: for the model, the importance-weighted bound "
-            f"of its likelihood with {ours['num_samples']} samples (Burda et al. 2016, equation 8; standard error over "
-            f"the images {ours['standard_error']:.2f}), and exactly for those without a network, which learned from "
-            f"the same {ours['training_images']:,} training images. A pixel of shade s of 255 is white with "
-            "probability s / 255: drawn once for the test and for those without a network, while the model saw "
-            "training images drawn anew each time."
+            f"Mean cost of the {ours['images']:,} test images. For the model it is the importance-weighted bound of "
+            f"the likelihood with {ours['num_samples']} samples (Burda et al. 2016, equation 8; standard error over "
+            f"the images {ours['standard_error']:.2f}). For the baselines it is exact; they were fitted to the same "
+            f"{ours['training_images']:,} training images. A pixel of shade s of 255 is white with probability "
+            "s / 255. The pixels of test images, and those that the baselines were fitted to, are drawn once. The "
+            "model was trained on pixels that are drawn anew each time."
         ]
         if self.peers:
             different = " and ".join(
@@ -162,7 +162,7 @@ class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
         pixels, classes = seen if num_classes else (seen, None)
         first = tf.nest.map_structure(lambda x: x[: sections.COLUMNS], seen)
         return [
-            sections.drawn(grid, "the probability that a pixel is white", num_classes > 0),
+            sections.drawn(grid, "Shades are the probabilities that pixels are white.", num_classes > 0),
             sections.copies(grid, train, finished.results["model"]["nearest_training_image"]),
             sections.rebuilt(test.array("image")[: sections.COLUMNS], pixels, trained.reconstruct(first)),
             *sections.latent_space(trained.decode, trained.encode(seen).numpy(), classes),

@@ -29,7 +29,7 @@ _PASSAGE = 1500
 
 
 class Task(task.Task[Config, TextPreprocessing]):
-    """A model learns to predict the next token."""
+    """Language modelling: a model learns to predict the next token."""
 
     metrics = (
         Metric("nats_per_character", "nats per character"),
@@ -41,7 +41,7 @@ class Task(task.Task[Config, TextPreprocessing]):
     @property
     def title(self) -> str:
         """Title of the report."""
-        return f"Language model: {self.config.data.source.tfds or 'files'}"
+        return f"Language model: {self.config.data.source.title('texts')}"
 
     @property
     def model_name(self) -> str:
@@ -136,14 +136,13 @@ class Task(task.Task[Config, TextPreprocessing]):
         """Returns paragraphs that explain the windows of the model and the fit of the n-gram model."""
         figures = results["model"]
         return [
-            f"Cost of a character of the held-out text ({figures['characters']:,} characters). Each is predicted "
-            f"once, in windows of {figures['context']} tokens of which {figures['stride']} are counted, so from at "
-            f"least {figures['context'] - figures['stride']} tokens before it where there are so many. The n-gram "
-            "model was fitted on the same training text; its order was chosen on the validation text."
+            f"Mean cost of a character of the test text ({figures['characters']:,} characters). The model reads "
+            f"windows of {figures['context']} tokens, of which {figures['stride']} are counted, so that each token is "
+            f"predicted once, from at least {figures['context'] - figures['stride']} tokens before it if the text has "
+            "as many. The n-gram model was fitted on the same training text; its order was chosen on the validation "
+            "text."
             + (" The peers' figures and minutes were measured elsewhere." if self.peers else "")
-            + (
-                f" {unknown:,} tokens were unknown to the vocabulary." if (unknown := figures["unknown_tokens"]) else ""
-            ),
+            + (f" {unknown:,} tokens were not in the vocabulary." if (unknown := figures["unknown_tokens"]) else ""),
         ]
 
     def details(self, finished: task.Finished[TextPreprocessing]) -> list[Section]:
@@ -157,8 +156,8 @@ class Task(task.Task[Config, TextPreprocessing]):
                 self.config.evaluation.samples, prompts, self._write_samples(finished.preprocessing, model)
             ),
             Surprisal(
-                heading="Where it is surprised",
-                prose=[f"The beginning of “{test.ids[0]}”, which it never saw, shaded by what each token cost."],
+                heading="Cost of each token",
+                prose=[f"The beginning of “{test.ids[0]}”, a test text, shaded by the cost of each token."],
                 pieces=[piece.decode("utf-8", "replace") for piece in pieces],
                 nats=np.concatenate(list(self.token_nll(model, Ragged.of([passage])))).tolist(),
             ),

@@ -47,7 +47,7 @@ def fit(kind: str, texts: Iterable[str], size: int | None) -> Vocabulary:
         UserError: If the kind is unknown, the texts are empty, or a vocabulary of this size is not possible.
     """
     if kind not in _CLASSES:
-        raise UserError(f"unknown vocabulary; there are {', '.join(_CLASSES)}. Received: kind={kind!r}")
+        raise UserError(f"`kind` must be one of {', '.join(_CLASSES)}. Received: kind={kind!r}")
     if kind == "character":
         return CharacterVocabulary.fit(texts, size)
     if kind == "byte":

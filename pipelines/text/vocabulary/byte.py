@@ -29,9 +29,13 @@ class ByteVocabulary(tf.Module):
 
     @classmethod
     def fit(cls, size: int | None) -> "ByteVocabulary":
-        """Returns the vocabulary, without learning anything; the size, if given, must be 260."""
+        """Returns the vocabulary, without learning anything.
+
+        Raises:
+            UserError: If `size` is neither None nor 260.
+        """
         if size not in (None, cls.size):
-            raise UserError(f"a byte vocabulary has {cls.size} tokens. Received: size={size}")
+            raise UserError(f"`size` must be {cls.size} or null for a byte vocabulary. Received: size={size}")
         return cls()
 
     def encode(self, text: tf.Tensor) -> tf.RaggedTensor:

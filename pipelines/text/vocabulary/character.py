@@ -41,6 +41,9 @@ class CharacterVocabulary(tf.Module):
         """Fits to all characters of the texts, or to the most frequent ones that `size` allows.
 
         Of equally frequent characters, the lower code point comes first.
+
+        Raises:
+            UserError: If the texts are empty, or `size` leaves no room for a character.
         """
         totals = np.zeros(_CODE_POINTS, np.int64)
         for text in texts:
@@ -49,7 +52,7 @@ class CharacterVocabulary(tf.Module):
             totals[: len(found)] += found
         counts = {chr(point): int(totals[point]) for point in np.flatnonzero(totals)}
         if not counts:
-            raise UserError("a vocabulary can't be fitted on empty text")
+            raise UserError("a vocabulary cannot be fitted on empty texts")
         if size is not None and size <= SPECIAL:
             raise UserError(f"a vocabulary's size must be above its {SPECIAL} special ids. Received: size={size}")
         ranked = sorted(counts, key=lambda character: (-counts[character], character))

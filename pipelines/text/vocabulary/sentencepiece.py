@@ -46,11 +46,15 @@ class SentencePieceVocabulary(tf.Module):
 
     @classmethod
     def fit(cls, kind: str, texts: Iterable[str], size: int | None) -> "SentencePieceVocabulary":
-        """Fits to the lines of the texts, in one thread, so that the same texts give the same vocabulary."""
+        """Fits to the lines of the texts, in one thread, so that the same texts give the same vocabulary.
+
+        Raises:
+            UserError: If `size` is None, or SentencePiece cannot make a vocabulary of this size from the texts.
+        """
         import sentencepiece
 
         if size is None:
-            raise UserError(f"a {kind} vocabulary needs a size. Received: size=None")
+            raise UserError(f"`size` must be given for a {kind} vocabulary. Received: size=None")
         model = io.BytesIO()
         try:
             sentencepiece.SentencePieceTrainer.train(
@@ -72,7 +76,7 @@ class SentencePieceVocabulary(tf.Module):
                 minloglevel=2,
             )
         except RuntimeError as error:
-            raise UserError(f"SentencePiece can't fit a {kind} vocabulary of size={size}: {error}") from error
+            raise UserError(f"SentencePiece cannot fit a {kind} vocabulary of size={size}: {error}") from error
         return cls(kind, model.getvalue())
 
     def encode(self, text: tf.Tensor) -> tf.RaggedTensor:

@@ -187,7 +187,14 @@ def test_all_layers_train_clone_save_and_export(jit_compile, tmp_path):
     assert again.loss.distribution.num_classes == 4
     np.testing.assert_allclose(again(x), expected, rtol=2.0**-7, atol=0.03)
     rewind(model)
-    model.export(tmp_path / "exported", verbose=False)
+    # `model.export` would trace the model four times, for an `input_signature` and for a tracked model too.
+    serve = tf.function(model.__call__, autograph=False)
+    serve.get_concrete_function(tf.TensorSpec([None, SIZE]))
+    archive = keras.export.ExportArchive()
+    for layer in model.layers:
+        archive.track(layer)
+    archive.add_endpoint("serve", serve)
+    archive.write_out(tmp_path / "exported", verbose=False)
     exported = tf.saved_model.load(tmp_path / "exported")
     np.testing.assert_allclose(exported.serve(x), expected, rtol=2.0**-7, atol=0.03)
 

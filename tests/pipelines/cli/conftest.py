@@ -6,7 +6,7 @@ import types
 import pytest
 
 import ikelos.pipelines
-from ikelos.pipelines import cli
+from ikelos.pipelines import cli, console
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,9 +19,10 @@ class Result:
 @pytest.fixture
 def ikelos_command(capsys, monkeypatch, tmp_path):
     """Runs `ikelos ...` in this process, in an empty folder and a wide terminal."""
+    monkeypatch.setattr(console, "_SECONDS_BEFORE_FIRST_LINE", 600.0)  # a busy machine must not add a line
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("TERM", "dumb")
-    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")  # so that what `main` sets is undone
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")  # so that the settings of `main` are undone
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
@@ -36,7 +37,7 @@ def ikelos_command(capsys, monkeypatch, tmp_path):
 
 @pytest.fixture
 def ikelos_process(tmp_path):
-    """Runs `ikelos ...` in a process of its own; `before` and `after` are Python that runs there first and last."""
+    """Runs `ikelos ...` in a separate process; `before` and `after` are Python code to run there first and last."""
 
     def call(*arguments, before="", after="", **options):
         run = "from ikelos.pipelines.cli import main; status = main()"
@@ -51,7 +52,7 @@ def ikelos_process(tmp_path):
 
 @pytest.fixture
 def runner(monkeypatch):
-    """Stands for `ikelos.pipelines.runner`: notes its calls, and gives or raises `outcome`."""
+    """Replaces `ikelos.pipelines.runner` by an object that records calls, and returns or raises `outcome`."""
     fake = types.SimpleNamespace(calls=[], outcome={"Report": "report.html"})
 
     def does(name):

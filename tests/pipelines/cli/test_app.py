@@ -79,7 +79,10 @@ def test_without_the_extra_one_line_says_how_to_install_it(monkeypatch, capsys):
     assert cli.main(["list"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err == "Error: the command line needs typer: pip install 'ikelos[pipelines]'\n"
+    assert captured.err == (
+        "Error: the command line needs typer: install Ikelos with the extra `pipelines`, "
+        "in a clone by: pip install '.[pipelines]'\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -198,7 +201,7 @@ def test_output_to_a_full_disk_is_one_line(ikelos_process):
 
 
 def test_what_a_full_disk_did_not_take_is_dropped(monkeypatch, capsys):
-    """Else the end of the process would try again, and complain."""
+    """Checks that Python does not try to write the output again at its exit, and print another error."""
     monkeypatch.setattr(listing, "console", lambda: types.SimpleNamespace(print=print))
     with open("/dev/full", "w") as full:
         monkeypatch.setattr(sys, "stdout", full)

@@ -7,7 +7,7 @@ def test_figures_and_differences_stand_side_by_side(ikelos_command, toy, finishe
     (runs[1] / "recipe.yaml").write_text(recipe.replace("learning_rate: 0.05", "learning_rate: 0.5"))
     result = ikelos_command("compare", *runs, "--output", "page")
     assert (result.status, result.err) == (0, "")
-    table, _, differences = result.out.partition("What differs in their recipes")
+    table, _, differences = result.out.partition("Differences between the recipes")
     head, *rows = table.splitlines()
     assert "share as asked for" in head
     assert [row.split()[0] for row in rows if row.strip()] == [str(run) for run in runs]
@@ -20,7 +20,7 @@ def test_figures_and_differences_stand_side_by_side(ikelos_command, toy, finishe
 
 def test_two_runs_are_asked_for(ikelos_command, tmp_path):
     alone = ikelos_command("compare", tmp_path)
-    assert (alone.status, alone.err) == (2, "Error: WORKDIR must be given at least twice. Received: 1 of them\n")
+    assert (alone.status, alone.err) == (2, "Error: WORKDIR must be given at least twice. Received: one folder\n")
     missing = ikelos_command("compare", tmp_path, tmp_path / "none")
     assert (missing.status, "must be the folder of a run" in missing.err) == (2, True)
 
@@ -30,7 +30,7 @@ def test_a_folder_may_be_compared_once(ikelos_process, toy, finished, tmp_path):
     result = ikelos_process("compare", finished, tmp_path / "link", after="assert 'tensorflow' not in sys.modules")
     assert (result.status, result.err) == (
         2,
-        f"Error: WORKDIR must be another folder each time. Received: {finished} and {tmp_path}/link, the same\n",
+        f"Error: WORKDIR must be a different folder each time. Received: {finished} and {tmp_path}/link, the same\n",
     )
 
 
@@ -50,3 +50,10 @@ def test_names_of_runs_are_shown_as_they_are(ikelos_command, toy, finished, tmp_
     result = ikelos_command("compare", *runs)
     rows = [row.split()[0] for row in result.out.splitlines()[1:3]]
     assert rows == [f"{tmp_path}/[red]", rf"{tmp_path}/a\x1b[31m"]
+
+
+def test_the_page_is_by_default_beside_the_runs(ikelos_command, toy, finished, tmp_path):
+    other = shutil.copytree(finished, tmp_path / "other")
+    result = ikelos_command("compare", finished, other)
+    assert (result.status, "runs/comparison/report.html" in result.out) == (0, True)
+    assert (tmp_path / "here" / "runs" / "comparison" / "report.html").is_file()

@@ -9,7 +9,8 @@ SPLIT = {
     "examples": 12_345,
     "bytes": 2_500_000_000,
     "skipped": {"broken": 2, "odd": 1},
-    "faults": ["a[b]: is broken"],
+    "faults": ["a[b] is broken"],
+    "empty": 4,
     "sha256": "0" * 64,
     "lengths": {"tokens": {"min": 1, "median": 7.5, "max": 1234, "sum": 98_765}},
     "classes": {"cat": 1000, "dog[s]": 0},
@@ -18,7 +19,7 @@ SPLIT = {
 
 @pytest.fixture
 def described(runner):
-    """Lets the runner describe data of two splits, with changes."""
+    """Makes the runner return a description of two splits, with changes."""
 
     def describe(**changes):
         found = {"folder": Path("cache/data/some"), "texts": [], "picture": None, "batch_seconds": 0.00123}
@@ -40,17 +41,18 @@ def test_splits_classes_and_faults_are_shown(ikelos_command, toy, described):
     lines = ikelos_command("data", "toy").out.splitlines()
     titles, *rows = (re.split(r"\s{2,}", line.strip()) for line in lines[:3])
     assert titles == ["examples", "size", "tokens each (median, max.)", "tokens", "left out"]
-    cells = ["12,345", "2,500.0 MB", "1 (8, 1,234)", "98,765", "3"]
+    cells = ["12,345", "2,500.0 MB", "1 (8, 1,234)", "98,765", "7"]
     assert rows == [["train", *cells], ["test", *cells]]
     text = "\n".join(line.rstrip() for line in lines)
     assert "\nClasses (train, validation, test)\n  cat     1,000, 1,000\n  dog[s]  0, 0\n" in text
-    assert "\nLeft out\n  a[b]: is broken\n  a[b]: is broken\n" in text
+    numbers = "  train  2 broken, 1 odd, 4 empty\n  test   2 broken, 1 odd, 4 empty\n"
+    assert f"\nLeft out\n{numbers}  a[b] is broken\n  a[b] is broken\n" in text
     assert "\nPrepared\n  Folder         cache/data/some\n  A batch takes  1.23 ms" in text
     assert "The first" not in text
 
 
 def test_what_there_is_not_is_not_shown(ikelos_command, toy, described):
-    plain = SPLIT | {"lengths": {}, "classes": {}, "skipped": {}, "faults": []}
+    plain = SPLIT | {"lengths": {}, "classes": {}, "skipped": {}, "faults": [], "empty": 0}
     described(splits={"train": plain})
     text = ikelos_command("data", "toy").out
     assert not any(title in text for title in ("Classes", "Left out", "The first", "tokens"))

@@ -24,7 +24,8 @@ EXAMPLES = {
 
 
 def test_what_is_not_given_is_the_first_row_of_the_example():
-    arrays = gather(SPECS, ["length=5"], None, EXAMPLES)
+    arrays, taken = gather(SPECS, ["length=5"], None, EXAMPLES)
+    assert taken == ["prompt", "temperature", "greedy", "mask"]
     assert arrays["prompt"].tolist() == [b"To be"]
     assert arrays["length"].tolist() == [5]
     assert arrays["length"].dtype == np.int32
@@ -33,7 +34,7 @@ def test_what_is_not_given_is_the_first_row_of_the_example():
 
 def test_values_are_read_by_their_dtype():
     given = ["prompt=1: a=b", "length=0x10", "temperature=1e-1", "greedy=true", "mask=[1, .5]"]
-    arrays = gather(SPECS, given, None, {})
+    arrays, _ = gather(SPECS, given, None, {})
     assert arrays["prompt"].tolist() == [b"1: a=b"]
     assert arrays["length"].tolist() == [16]
     assert arrays["temperature"].tolist() == [np.float32(0.1)]
@@ -42,11 +43,11 @@ def test_values_are_read_by_their_dtype():
 
 
 def test_text_that_is_not_utf8_is_handed_on_as_it_was():
-    assert gather(SPECS, [os.fsdecode(b"prompt=a\xff")], None, EXAMPLES)["prompt"].tolist() == [b"a\xff"]
+    assert gather(SPECS, [os.fsdecode(b"prompt=a\xff")], None, EXAMPLES)[0]["prompt"].tolist() == [b"a\xff"]
 
 
 def test_several_values_make_a_batch_and_single_ones_are_repeated():
-    arrays = gather(SPECS, ["prompt=a", "prompt=é", "length=2"], None, EXAMPLES)
+    arrays, _ = gather(SPECS, ["prompt=a", "prompt=é", "length=2"], None, EXAMPLES)
     assert arrays["prompt"].tolist() == [b"a", "é".encode()]
     assert arrays["length"].tolist() == [2, 2]
     assert arrays["mask"].tolist() == [[0.0, 1.0], [0.0, 1.0]]
@@ -55,7 +56,7 @@ def test_several_values_make_a_batch_and_single_ones_are_repeated():
 def test_a_file_gives_whole_columns(tmp_path):
     file = tmp_path / "inputs.json"
     file.write_text(json.dumps({"prompt": ["a", "b"], "mask": [[1, 2], [3, 4]]}))
-    arrays = gather(SPECS, ["length=9"], file, EXAMPLES)
+    arrays, _ = gather(SPECS, ["length=9"], file, EXAMPLES)
     assert arrays["prompt"].tolist() == [b"a", b"b"]
     assert arrays["mask"].tolist() == [[1.0, 2.0], [3.0, 4.0]]
     assert arrays["length"].tolist() == [9, 9]

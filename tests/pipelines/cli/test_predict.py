@@ -15,7 +15,7 @@ def make_version(folder):
 
 
 class FakeModel:
-    """Two signatures of a model that repeats its prompt."""
+    """Model with two signatures, of which `generate` repeats its prompt."""
 
     signatures = {
         "generate": {
@@ -59,7 +59,7 @@ PNG = b"\x89PNG\r\n\x1a\n and so on"
 
 
 class Copier(FakeModel):
-    """A model that gives back a picture, and a sound that nobody knows."""
+    """Model that returns its input image, and bytes of an unknown format."""
 
     signatures = {
         "serving_default": {
@@ -75,7 +75,7 @@ class Copier(FakeModel):
 
 @pytest.fixture
 def model(tmp_path, monkeypatch):
-    """The folder of a run with an export, which loads as `FakeModel`."""
+    """Returns the folder of a run with an export, which is loaded as `FakeModel`."""
     monkeypatch.setattr(stock, "StockModel", FakeModel)
     version = make_version(tmp_path / "run" / "export" / "3")
     (version / "assets.extra").mkdir()
@@ -89,17 +89,37 @@ def test_text_comes_out_as_text(ikelos_command, model):
     assert (result.status, result.err) == (0, "")
     assert result.out.splitlines() == [
         f"generate  Repeats [a] prompt.  {model}/export/3",
+        "Inputs taken from the model's example",
+        "  length  2",
+        "Outputs",
         "  text  No [b]! é No [b]! é ",
     ]
 
 
+def test_a_long_text_is_printed_as_it_is(ikelos_command, model):
+    line = "word [a] " * 20 + " "
+    given = ("--input", f"prompt={line}\n", "--input", "length=2")
+    result = ikelos_command("predict", model, "--signature", "generate", *given)
+    assert result.out.splitlines()[1:] == ["  text", line, line, ""]
+
+
 def test_inputs_not_given_are_those_of_the_example(ikelos_command, model):
     result = ikelos_command("predict", model, "--signature", "generate")
-    assert result.out.splitlines()[1].rstrip() == "  text  To To"
+    assert [line.rstrip() for line in result.out.splitlines()[1:]] == [
+        "Inputs taken from the model's example",
+        "  prompt  To",
+        "  length  2",
+        "Outputs",
+        "  text  To To",
+    ]
+    machine = ikelos_command("predict", model, "--signature", "generate", "--output", "json")
+    assert json.loads(machine.out) == {"text": ["To To "]}
+    assert machine.err == "Inputs taken from the model's example: prompt, length\n"
 
 
 def test_a_batch_is_shown_row_by_row(ikelos_command, model):
-    result = ikelos_command("predict", model, "--signature", "generate", "--input", "prompt=a", "--input", "prompt=b")
+    inputs = ("--input", "prompt=a", "--input", "prompt=b", "--input", "length=2")
+    result = ikelos_command("predict", model, "--signature", "generate", *inputs)
     assert [line.strip() for line in result.out.splitlines()[1:]] == ["", "row 1", "text  aa", "", "row 2", "text  bb"]
 
 
@@ -165,7 +185,7 @@ def test_the_newest_version_is_taken(tmp_path):
 
 
 def test_a_newest_version_without_a_model_is_not_passed_over(tmp_path):
-    # A server would try to load the 10 as well, and fail.
+    # A server would also try to load version 10, and fail.
     make_version(tmp_path / "export" / "9")
     (tmp_path / "export" / "10").mkdir()
     for path in (tmp_path, tmp_path / "export"):

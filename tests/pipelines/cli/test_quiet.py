@@ -16,6 +16,7 @@ NOISE = (
     b"E0000 00:00:1795405302.223291   27550 util.cc:131] oneDNN supports DT_INT64 only on platforms with AVX-512.\n"
     b"E0000 00:00:1795876448.047282   15876 node_def_util.cc:682] NodeDef mentions attribute use_unbounded_threadpool "
     b"which is not in the op definition: Op<name=MapDataset; signature=input_dataset:variant>\n"
+    b"E0000 00:00:1795876448.047282   15876 jpeg_mem.cc:331] Premature end of JPEG data. Stopped at line 13/48\n"
 )
 NEWS = (
     b"E0000 00:00:1795404616.864234   20261 x.cc:1] the file is broken\nand so on \xff\n"
@@ -29,7 +30,7 @@ noise, news = map(os.fsencode, sys.argv[1:])
 
 
 def err_of(script, **options):
-    """The exit status of a process that runs a script, and what came to its standard error and output."""
+    """Runs a script in a process and returns its exit status, standard error and standard output."""
     command = [sys.executable, "-c", BEGIN + script, os.fsdecode(NOISE), os.fsdecode(NEWS)]
     done = subprocess.run(command, capture_output=True, check=False, timeout=60, **options)
     return done.returncode, done.stderr, done.stdout
@@ -54,7 +55,7 @@ os.write(2, b"later\\n" + noise)
         ("os.abort()", -signal.SIGABRT),
         ("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
         ("raise ValueError('odd')", 1),
-        # Whoever runs the tests in the background has it ignored.
+        # The signal is ignored if the tests run in the background.
         (
             "signal.signal(signal.SIGINT, signal.default_int_handler); os.killpg(os.getpgid(0), signal.SIGINT)",
             -signal.SIGINT,
@@ -80,7 +81,7 @@ warnings.warn("plain")
 
 
 def test_who_reads_the_output_need_not_wait_for_the_filter():
-    """It must not hold standard output open, of which `head` waits for the end."""
+    """Checks that the filter does not hold standard output open: `head` and others wait for its end."""
     script = "with filtered():\n    print('said', flush=True)\n    os.close(1)\n    sys.stdin.read()\n"
     process = subprocess.Popen(
         [sys.executable, "-c", BEGIN + script, "", ""], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -94,7 +95,7 @@ def test_who_reads_the_output_need_not_wait_for_the_filter():
 def test_who_asks_for_the_log_gets_it(ikelos_process, monkeypatch, level):
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", level)
     say = f"import os; os.write(2, {NOISE + NEWS!r})"
-    # Within `main`: what is imported last is what the command imports.
+    # Within `main`, so that the last imports are those of the command.
     result = ikelos_process(
         "list", before=f"import ikelos.pipelines.cli.app as app; app.execute = lambda a: exec({say!r})"
     )

@@ -11,6 +11,7 @@ import pytest
 from ikelos.pipelines.cli import compare, folders, run
 from ikelos.pipelines.cli.written import serving_command
 from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.folder import Folder
 from ikelos.pipelines.lock import locked
 from ikelos.pipelines.training.errors import Terminated
 
@@ -22,7 +23,7 @@ def test_a_run_gets_its_recipe_and_folder_and_says_where_it_wrote(ikelos_command
     [(name, loaded, workdir)] = runner.calls
     assert (name, str(workdir)) == ("run", "runs/toy")
     assert (loaded.config.training.steps, loaded.config.training.seed) == (3, 7)
-    assert "toy in runs/toy\n" in result.out  # what the description says is not true of these steps
+    assert "toy in runs/toy\n" in result.out  # the description does not hold for these steps
     written, _, served = result.out.partition("Written\n")[2].partition("\nServe it\n")
     assert [line.split() for line in written.splitlines()] == [
         ["Report", "runs/toy/report.html"],
@@ -98,7 +99,9 @@ def test_a_wrong_key_of_an_evaluation_is_found_before_tensorflow_is_loaded(
 
 def test_a_folder_with_a_run_of_another_recipe_is_refused_before_tensorflow_is_loaded(ikelos_process, tiny, tmp_path):
     run = tmp_path / "run"
-    run.mkdir()
+    checkpoints = Folder(run).checkpoints("language_model")
+    checkpoints.mkdir(parents=True)
+    (checkpoints / "step-00000000.npz").touch()
     source = shutil.copy(tiny().source, run / "recipe.yaml")
     changed = ("--set", "training.seed=7", "--workdir", run)
     result = ikelos_process("run", source, *changed, after="assert 'tensorflow' not in sys.modules")
@@ -152,7 +155,7 @@ BAD_RECIPES = {
         ["toyy"],
         "a recipe must be one of toy, toy_fast, or the path of a YAML file. Received: 'toyy' (did you mean toy?)",
     ),
-    "missing path": (["a/toy.yaml"], "a recipe must be a YAML file. Received: a/toy.yaml, which is not there"),
+    "missing path": (["a/toy.yaml"], "a recipe must be a YAML file. Received: a/toy.yaml, which does not exist"),
     "unknown key": (
         ["toy", "--set", "training.stepz=3"],
         "--set training.stepz=3: unknown key training.stepz; the nearest valid key is training.steps",
@@ -254,7 +257,9 @@ def test_a_disk_that_takes_no_byte_is_found_before_the_run(ikelos_process):
 def test_a_folder_that_is_not_utf8_is_refused_before_the_run(ikelos_command, toy, runner):
     result = ikelos_command("run", "toy", "--workdir", os.fsdecode(b"a\xff"))
     assert result.status == 2
-    assert result.err == "Error: the folder's path must be UTF-8, as TensorFlow takes no other. Received: a\\udcff\n"
+    assert result.err == (
+        "Error: the folder's path must be UTF-8, because TensorFlow accepts no other. Received: a\\udcff\n"
+    )
     assert (runner.calls, os.listdir()) == ([], [])
 
 

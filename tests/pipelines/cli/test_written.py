@@ -21,7 +21,7 @@ def test_the_command_mounts_the_folder_of_the_versions(folder, name):
     words = shlex.split(serving_command(Path(folder, "export")))
     assert words[:5] == ["docker", "run", "--rm", "-p", "8501:8501"]
     assert words[-3:] == ["-e", f"MODEL_NAME={name}", "tensorflow/serving"]
-    # Docker reads a mount as a line of CSV.
+    # Docker parses the value of --mount as a line of CSV.
     [fields] = csv.reader([words[words.index("--mount") + 1]], strict=True)
     assert fields == ["type=bind", f"source={Path(folder, 'export')}", f"target=/models/{name}", "readonly"]
 

@@ -22,6 +22,13 @@ def test_a_source_is_a_data_set_or_files():
     assert ImageSource(files=FILES).tfds is None
 
 
+def test_a_title_has_the_name_of_the_data_set_or_the_patterns():
+    assert TextSource(tfds="imdb_reviews", splits=SPLITS).title("texts") == "imdb_reviews"
+    assert TextSource(files="a.txt", splits=SHARES).title("texts") == "own texts (a.txt)"
+    assert ImageSource(files=FILES).title("images") == "own images (a.txt)"
+    assert TextSource(files=tuple("abcd"), splits=SHARES).title("texts") == "own texts (a, b, c, ...)"
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

@@ -85,7 +85,7 @@ def test_a_feed_takes_training_in_turns_and_validation_in_order(seven):
 
 
 def own_bytes():
-    """What the process has in memory of its own: a file's pages that are but read are not."""
+    """Returns the bytes of the process's private memory, which excludes mapped pages of files that are only read."""
     with open("/proc/self/status") as file:
         return 1024 * int(re.search(r"RssAnon:\s+(\d+) kB", file.read()).group(1))
 
@@ -93,8 +93,8 @@ def own_bytes():
 def test_a_large_column_stays_on_the_disk(tmp_path):
     count, size = 400, 1 << 19
     with (tmp_path / "x.bin").open("wb") as file:
-        file.truncate(count * size)  # zeros, which take no place on the disk
-    store = Store(tmp_path, {"x": Column("uint8", (size,))}, count, [], {}, [])
+        file.truncate(count * size)  # a sparse file of zeros, which takes no space on the disk
+    store = Store(tmp_path, {"x": Column("uint8", (size,))}, count, [], {}, [], 0)
     before = own_bytes()
     for dataset in (batches(store, 4, seed=0, start_step=0), in_order(store, 4)):
         for batch in keras_batches(dataset.map(lambda batch: {"x": batch["x"]})).take(5):

@@ -1,4 +1,4 @@
-"""`ikelos data`, killed at any moment and begun again, ends with the bytes of one that was left alone."""
+"""Checks that `ikelos data`, killed at any moment and started again, writes the bytes of an uninterrupted run."""
 
 import random
 import signal
@@ -11,7 +11,7 @@ import pytest
 from ikelos.pipelines import recipe as recipes
 
 KILLS = 4
-# Small parts and pieces, so that a kill is mostly amid something.
+# Small parts and pieces, so that most kills come in the middle of one.
 SCRIPT = """
 import sys
 from ikelos.pipelines.cli import main
@@ -30,7 +30,7 @@ def begin(recipe, cache, monkeypatch):
 
 
 def content(cache):
-    # A journal stays behind if the kill came when it was of no use any more.
+    # A kill after the manifest was written may leave a journal behind.
     left = ("lock", "journal.jsonl")
     paths = [path for path in (cache / "data").rglob("*") if path.is_file() and path.name not in left]
     return {str(path.relative_to(cache)): path.read_bytes() for path in paths}
@@ -59,7 +59,7 @@ def test_kills_from_start_to_end_change_nothing(tiny, tmp_path, monkeypatch):
         while True:
             process = begin(recipe, cache, monkeypatch)
             try:
-                # From when it has imported what it needs, about; each time in the same cache.
+                # About from the moment at which its imports are done, each time in the same cache.
                 process.wait(length * (0.3 + 0.7 * generator.random()))
             except subprocess.TimeoutExpired:
                 process.kill()

@@ -12,7 +12,7 @@ SUFFIXES = (".png", ".jpg")
 
 @pytest.fixture
 def touch(tmp_path, monkeypatch):
-    """Makes empty files in the working directory, which is empty at first."""
+    """Returns a function that makes empty files in the working directory."""
     monkeypatch.chdir(tmp_path)
 
     def make(*names):
@@ -26,7 +26,7 @@ def touch(tmp_path, monkeypatch):
 
 
 def training(*given, **others):
-    """The training files of patterns."""
+    """Returns the training files of a pattern."""
     files = {"train": given, "validation": ("held/validation.png",), "test": ("held/test.png",)} | others
     return patterns.by_split(Source(files=files), SUFFIXES)["train"]
 
@@ -44,12 +44,12 @@ def held(touch):
         ("in/*.png", ["in/a.png", "in/x[1].png"]),
         ("in/?.png", ["in/a.png"]),
         ("in/[ab].png", ["in/a.png"]),
-        ("in/x[1].png", ["in/x[1].png"]),  # the name of a file, as in a shell
+        ("in/x[1].png", ["in/x[1].png"]),  # the name of a file with brackets, as in a shell
         ("in/**/*.png", ["in/a.png", "in/deep/er/c.png", "in/x[1].png"]),
         ("in", ["in/B.JPG", "in/a.png", "in/deep/er/c.png", "in/x[1].png"]),
         ("in/", ["in/B.JPG", "in/a.png", "in/deep/er/c.png", "in/x[1].png"]),
         ("~/in/*.JPG", ["{home}/in/B.JPG"]),
-        ("in/.a.png", ["in/.a.png"]),  # a hidden file that is named
+        ("in/.a.png", ["in/.a.png"]),  # a hidden file, given by its name
     ],
 )
 def test_patterns_mean_what_they_mean_in_a_shell(held, monkeypatch, pattern, found):
@@ -70,12 +70,20 @@ def test_patterns_mean_what_they_mean_in_a_shell(held, monkeypatch, pattern, fou
             "in/{{a,b}}.png",
             r"='in/{{a,b}}.png', without a match in {here}; braces are not expanded: write a list of patterns$",
         ),
-        ("in/*.tiff", r"with the suffixes \.png, \.jpg\. Received: in/c\.tiff; a pattern .* \*\*/\*\.png, leaves"),
+        ("in/*.tiff", r"must match only files with the suffixes \.png, \.jpg\. Received: in/c\.tiff$"),
+        (
+            "in/*",
+            r"in/c\.tiff; to leave other files out: --set 'data\.source\.files\.train=\[in/\*\.PNG, in/\*\.png\]'$",
+        ),
+        (
+            "in",
+            r"; to leave other files out: --set 'data\.source\.files\.train=\[in/\*\*/\*\.PNG, in/\*\*/\*\.png\]'$",
+        ),
         ("held/*.png", r"Received: held/validation\.png, which is in files\.train and files\.validation$"),
     ],
 )
 def test_refuses(held, pattern, message):
-    here = held("in/a.png", "in/c.tiff")
+    here = held("in/a.png", "in/b.PNG", "in/c.tiff")
     with pytest.raises(UserError, match=message.format(here=here)):
         training(pattern.format())
 
@@ -99,7 +107,7 @@ def test_a_file_stays_in_its_split(touch):
     touch(*names, "data/cow/1.png")
     after = shared(("data/cat/*.png", "data"))
     assert before.items() <= after.items()
-    # Wherever the folder is, whatever the other share is, and whatever the working directory.
+    # The split depends neither on the place of the folder, nor on the other share, nor on the working directory.
     (here / "data").rename(here / "moved")
     moved = shared(f"{here}/moved/**/*.png")
     assert {os.path.relpath(path, here / "moved"): split for path, split in moved.items()} == {
@@ -126,7 +134,7 @@ def test_a_file_in_two_folders_has_two_classes(touch):
     here = touch(*(f"data/{kind}/{number}.png" for kind in ("cat", "dog") for number in range(100)))
     (here / "data/dog/x.png").symlink_to("../cat/5.png")
     source = Source(files="data", splits={"validation": 0.1, "test": 0.2})
-    assert "data/dog/x.png" not in shared("data")  # where the folder is no class
+    assert "data/dog/x.png" not in shared("data")  # if folders are not classes
     message = (
         r"^`files` must have each file in one folder, whose name is its class, if `splits` are shares\. "
         "Received: data/cat/5.png and data/dog/x.png, the same file$"
@@ -140,7 +148,7 @@ def test_the_shares_are_those_that_were_asked_for(touch):
     touch(*(f"data/{number}.png" for number in range(1000)))
     splits = list(shared("data").values())
     counts = np.array([splits.count(split) for split in SPLITS])
-    # Within four deviations of a draw.
+    # Within four standard deviations of a random draw.
     np.testing.assert_array_less(np.abs(counts - [700, 100, 200]), 4 * np.sqrt([210, 90, 160]))
 
 

@@ -18,7 +18,7 @@ from ikelos.pipelines.preprocessing import Preprocessing
 
 
 class Greatest(Preprocessing):
-    """The greatest number of the training split."""
+    """Preprocessing with the greatest number of the training split."""
 
     def __init__(self, number):
         super().__init__()
@@ -33,7 +33,7 @@ class KilledError(Exception):
 
 
 class Numbers(Preparation):
-    """Numbers as shares of the greatest one; negative ones are faulty. It notes what is done, and may die of it."""
+    """Preparation of numbers, divided by the greatest one; negative ones are faulty. Records its work and may die."""
 
     def __init__(self, splits, allowed_faults=0.0, die_after=None):
         self.name = "some/numbers: all"
@@ -107,7 +107,7 @@ def test_data_is_prepared_once_and_then_found():
 
 @pytest.mark.parametrize("die_after", range(len(ALL)))
 def test_one_that_was_killed_goes_on_and_ends_the_same(tmp_path, monkeypatch, die_after):
-    monkeypatch.setattr(writing, "PART_BYTES", 1)  # a part an example
+    monkeypatch.setattr(writing, "PART_BYTES", 1)  # one example in each part
     with pytest.raises(KilledError):
         prepare(Numbers(NUMBERS, die_after=die_after))
     second = Numbers(NUMBERS)
@@ -126,7 +126,7 @@ def test_of_two_at_once_one_waits_for_the_other(monkeypatch):
     def slow(self, progress):
         inside.set()
         assert begun.wait(10)
-        time.sleep(0.1)  # the other one comes to the lock
+        time.sleep(0.1)  # the other process reaches the lock
         return learn(self, progress)
 
     monkeypatch.setattr(Numbers, "learn", slow)
@@ -180,7 +180,7 @@ def test_damage_in_what_was_learned_is_found(damage):
 
 
 class Changing(Numbers):
-    """Numbers that others change when so much has been done."""
+    """Preparation of numbers that are changed after some of its work."""
 
     def __init__(self, splits, change_after, change):
         super().__init__(splits)
@@ -196,11 +196,13 @@ class Changing(Numbers):
 def test_a_source_that_changes_while_it_is_prepared_is_refused_and_nothing_is_kept(change_after):
     numbers = {split: list(values) for split, values in NUMBERS.items()}
     changing = Changing(numbers, change_after, lambda splits: splits["test"].__setitem__(0, 2))
-    with pytest.raises(UserError, match=r"The data of some/numbers: all changed while it was prepared\. Start again"):
+    with pytest.raises(
+        UserError, match=r"The data of some/numbers: all changed while it was prepared\. Run the command again"
+    ):
         prepare(changing)
     (unfinished,) = (cache() / "data").iterdir()
     assert [path.name for path in unfinished.iterdir() if path.is_dir()] == []
-    # The same data again, and the changed one: both are read from the beginning.
+    # The same data again, and the changed data: both are read from the beginning.
     for splits in (NUMBERS, numbers):
         again = Numbers(splits)
         test = prepare(again).splits["test"]
@@ -237,12 +239,12 @@ FAULTY = {**NUMBERS, "test": [1, -1, 2, -3, 4]}
 
 
 def test_too_many_faulty_examples_are_one_error_that_names_them():
-    for number, allowed in ((1, 0.0), (2, 0.3)):  # however often it is asked
+    for number, allowed in ((1, 0.0), (2, 0.3)):  # each time
         with pytest.raises(UserError) as caught:
             prepare(Numbers(FAULTY, allowed))
         assert str(caught.value).splitlines() == [
-            "1: is -1",
-            "3: is -3",
+            "1 is -1",
+            "3 is -3",
             "2 of 5 examples of the split 'test' are faulty (2 negative), more than the share "
             f"data.source.allowed_faults={allowed:g}. Fix them, or leave them out: "
             "--set data.source.allowed_faults=0.4",
@@ -253,13 +255,13 @@ def test_faults_of_all_splits_are_told_at_once():
     with pytest.raises(UserError) as caught:
         prepare(Numbers({"train": [1, -2], "validation": [], "test": [-3, 4]}))
     assert str(caught.value).splitlines() == [
-        "1: is -2",
-        "1 of 2 examples of the split 'train' are faulty (1 negative), more than the share "
-        "data.source.allowed_faults=0. Fix them, or leave them out: --set data.source.allowed_faults=0.5",
+        "1 is -2",
+        "1 of 2 examples of the split 'train' is faulty (1 negative), more than the share "
+        "data.source.allowed_faults=0. Fix it, or leave it out: --set data.source.allowed_faults=0.5",
         "The split 'validation' of some/numbers: all has no examples.",
-        "0: is -3",
-        "1 of 2 examples of the split 'test' are faulty (1 negative), more than the share "
-        "data.source.allowed_faults=0. Fix them, or leave them out: --set data.source.allowed_faults=0.5",
+        "0 is -3",
+        "1 of 2 examples of the split 'test' is faulty (1 negative), more than the share "
+        "data.source.allowed_faults=0. Fix it, or leave it out: --set data.source.allowed_faults=0.5",
     ]
 
 
@@ -270,7 +272,7 @@ def test_faulty_examples_within_the_share_are_left_out_and_no_other_data():
     found = prepare(again).splits["test"]
     assert again.done == []
     assert list(found.ids) == ["0", "2", "4"]
-    assert found.facts() | {"skipped": {"negative": 2}, "faults": ["1: is -1", "3: is -3"]} == found.facts()
+    assert found.facts() | {"skipped": {"negative": 2}, "faults": ["1 is -1", "3 is -3"]} == found.facts()
 
 
 def test_the_share_that_is_advised_is_enough_and_one_that_a_recipe_takes():
@@ -285,7 +287,7 @@ def test_the_share_that_is_advised_is_enough_and_one_that_a_recipe_takes():
 
 @pytest.mark.parametrize(("faulty", "every"), [(3, 10_000), (29, 100), (57, 100), (1, 3), (1, 7)])
 def test_the_share_that_is_advised_is_enough_for_any_number(faulty, every):
-    store = Store(Path(), {}, every - faulty, [], {"broken": faulty}, [])
+    store = Store(Path(), {}, every - faulty, [], {"broken": faulty}, [], 0)
     with pytest.raises(UserError) as caught:
         preparation._check_faults(Numbers(NUMBERS), {"train": store})
     advised = float(str(caught.value).rpartition("=")[2])
@@ -297,7 +299,7 @@ def test_many_faults_are_counted():
     with pytest.raises(UserError) as caught:
         prepare(Numbers(NUMBERS | {"validation": [-1] * 30 + [1]}))
     lines = str(caught.value).splitlines()
-    assert lines[19:21] == ["19: is -1", "... and 10 more"]
+    assert lines[19:21] == ["19 is -1", "... and 10 more"]
     assert lines[21].startswith("30 of 31 examples of the split 'validation' are faulty (30 negative)")
 
 

@@ -14,7 +14,7 @@ DTYPES = ["uint8", "uint16", "uint32", "int64", "float32"]
 
 
 def values_of(dtype, shape):
-    """The least and the greatest number of a type, and others."""
+    """Returns the least and the greatest number of a dtype, and others."""
     info = np.finfo(dtype) if dtype == "float32" else np.iinfo(dtype)
     found = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
     found.flat[:2] = info.min, info.max
@@ -93,7 +93,7 @@ def test_a_column_may_be_larger_than_all_memory(tmp_path):
             if error.errno in (errno.EFBIG, errno.ENOSPC, errno.EINVAL):
                 pytest.skip(f"the file system has no files of {size} bytes")
             raise
-    column = Store(tmp_path, {"x": Column("uint8")}, size, [], {}, []).array("x")
+    column = Store(tmp_path, {"x": Column("uint8")}, size, [], {}, [], 0).array("x")
     assert (column.shape, column[:5].tobytes(), column[-1]) == ((size,), b"first", 0)
 
 
@@ -165,6 +165,7 @@ def test_facts(store_of):
         "bytes": 15 + 3 + 4 * 8,
         "skipped": {},
         "faults": [],
+        "empty": 0,
         "sha256": store.sha256(),
     }
 

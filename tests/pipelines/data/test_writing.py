@@ -17,14 +17,14 @@ class KilledError(Exception):
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
-    """A part is some three examples."""
+    """Makes parts of about three examples."""
     monkeypatch.setattr(module, "PART_BYTES", 90)
 
 
 def write(folder, killed_at=EXAMPLES):
-    """Writes examples, some of which have a fault, from where the folder is; gives where that was.
+    """Writes examples, some of them faulty, from the folder's cursor on; returns the index of the first.
 
-    Dies amid an example.
+    Raises KilledError within the example `killed_at`.
     """
     told = []
     with writing(folder, COLUMNS, told.append) as writer:
@@ -32,6 +32,7 @@ def write(folder, killed_at=EXAMPLES):
         for index in range(start, EXAMPLES):
             if index % 5 == 4:
                 writer.skip(f"example {index}", "odd", "is odd")
+                writer.skip_empty()
             else:
                 writer.extend("words", np.arange(index))
                 if index == killed_at:
@@ -65,7 +66,8 @@ def test_what_was_written(whole):
     np.testing.assert_array_equal(store.array("x"), [[index] * 3 for index in places])
     for words, index in zip(store.ragged("words"), places, strict=True):
         np.testing.assert_array_equal(words, [*range(index), index])
-    assert (store.skipped, store.faults) == ({"odd": 2}, ["example 4: is odd", "example 9: is odd"])
+    assert (store.skipped, store.faults) == ({"odd": 2}, ["example 4 is odd", "example 9 is odd"])
+    assert store.empty == 2
     assert len(store.parts) > 2
     assert not (whole / "journal.jsonl").exists()
 
@@ -174,4 +176,4 @@ def test_many_faults_are_counted_and_some_named(tmp_path):
         writer.finish()
     store = Store.open(tmp_path)
     assert (store.skipped, len(store.faults)) == ({"broken": 30}, 20)
-    assert store.faults[0] == "a.png: is broken"
+    assert store.faults[0] == "a.png is broken"

@@ -7,7 +7,7 @@ from ikelos.pipelines.evaluation import bernoulli
 
 
 def drawn(number, seed=0):
-    """From two components far apart, of 12 pixels."""
+    """Draws images of 12 pixels from a mixture of two very different components."""
     rng = np.random.default_rng(seed)
     means = np.array([[0.9] * 6 + [0.1] * 6, [0.2] * 6 + [0.8] * 6])
     weights = np.array([0.3, 0.7])
@@ -35,7 +35,7 @@ def test_one_component_has_the_mean_of_the_images():
 def test_a_pixel_that_was_never_white_may_be_so_in_one_image_of_all():
     images = np.zeros([8, 3], np.uint8)
     images[:, 1] = 1
-    # As if two images more had been seen, one of them white: Laplace's rule of succession.
+    # As with two more images, one of them white: Laplace's rule of succession.
     np.testing.assert_allclose(bernoulli.fit(images, 1).means[0], [1 / 10, 9 / 10, 1 / 10])
 
 
@@ -77,7 +77,7 @@ def test_samples_have_the_mixtures_means():
     samples = mixture.sample(4000, seed=0)
     assert (samples.dtype, samples.shape) == (bool, (4000, 3))
     np.testing.assert_allclose(samples.mean(0), [0.3, 0.1, 0.8], atol=0.03)
-    # Pixels of one component go together: the covariance of the first and the last.
+    # Pixels of one component are correlated: the covariance of the first and the last.
     assert np.cov(samples[:, 0], samples[:, 2])[0, 1] == pytest.approx(0.25 * 0.75 * 0.8 * -0.4, abs=0.02)
     np.testing.assert_array_equal(mixture.sample(4000, seed=0), samples)
 

@@ -9,12 +9,12 @@ from ikelos.pipelines.evaluation import bound
 
 @pytest.fixture(scope="module")
 def model():
-    """A linear model of four values, whose likelihood is known: they are normal."""
+    """Returns a linear model of four values, whose likelihood is known, because they are normal."""
     keras.utils.set_random_seed(0)
     latents = keras.Input((2,))
     decoder = keras.Model(latents, keras.layers.Dense(8)(latents))
     examples = keras.Input((4,))
-    # A posterior a little wider than the prior, whatever the example: samples of it miss nothing.
+    # The posterior is a little wider than the prior for every example, so its samples cover all of the prior.
     wide = keras.layers.Dense(4, kernel_initializer="zeros", bias_initializer=lambda *_, **__: [0.0, 0.0, 1.0, 1.0])
     encoder = keras.Model(examples, wide(examples))
     return layers.VariationalAutoencoder(
@@ -29,7 +29,7 @@ def batches(values, size):
 def test_the_bound_comes_near_the_likelihood_itself(model):
     values = np.random.default_rng(0).normal(size=[5, 4]).astype("float32")
     costs = bound.costs(model, batches(values, 2), list("abcde"), num_samples=4000, samples_at_once=1000)
-    # By sampling latent values from the prior, many of them: no bound, and another way.
+    # An independent estimate of the likelihood, from many latent values drawn from the prior.
     drawn = model.prior.distribution().sample(200_000, seed=1)
     likelihood = layers.Normal(4).distribution(model.decoder(drawn))
     expected = [-np.logaddexp.reduce(likelihood.log_prob(row).numpy()) + np.log(200_000) for row in values]

@@ -14,7 +14,7 @@ def test_the_classes_of_samples_beside_those_of_training():
     training = class_balance.shares(np.array([0, 1, 2, 3]), 4)
     found = class_balance.compared(np.array([0, 0, 0, 1]), training, ["a", "b", "c", "d"])
     assert json.loads(json.dumps(found)) == found
-    assert found["class_imbalance"] == 0.5  # half of the samples are of a class too often made
+    assert found["class_imbalance"] == 0.5  # half of the samples are of a class that is generated too often
     assert found["classes"]["a"] == {"share": 0.75, "training_share": 0.25}
     assert found["classes"]["d"] == {"share": 0.0, "training_share": 0.25}
 

@@ -17,7 +17,7 @@ CLASSES = ("lying", "standing")
 
 
 def bars(seed, number):
-    """Images of bars that lie or stand."""
+    """Returns images of horizontal and vertical bars."""
     generator = np.random.default_rng(seed)
     images = generator.integers(0, 60, [number, *SHAPE]).astype(np.uint8)
     labels = np.arange(number) % 2
@@ -28,7 +28,7 @@ def bars(seed, number):
 
 @pytest.fixture(scope="module", autouse=True)
 def short():
-    """Training of a few steps."""
+    """Shortens the training to a few steps."""
     with pytest.MonkeyPatch.context() as patch:
         changes = {"steps": 80, "steps_per_epoch": 80, "batch_size": 32, "checkpoint_every": 80}
         patch.setattr(feature_network, "TRAINING", feature_network.TRAINING.model_copy(update=changes))
@@ -42,7 +42,7 @@ def cache(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def stored(store_of):
-    """The same as a store."""
+    """Returns the same images as a store."""
     return functools.cache(lambda seed, number: store_of(bars(seed, number)))
 
 
@@ -66,12 +66,21 @@ def self_supervised(network, cache):
 
 @pytest.fixture
 def untrainable(monkeypatch):
-    """Training of any step fails."""
+    """Makes every training step fail."""
 
     def fail(self, x, *args, **kwargs):
         raise AssertionError("trains")
 
     monkeypatch.setattr(keras.Model, "fit", fail)
+
+
+@pytest.mark.parametrize(
+    ("images", "images_per_step", "steps"),
+    [(8, 64, 300), (96, 64, 300), (97, 64, 304), (500, 128, 782), (768, 128, 1200), (8000, 128, 1200)],
+)
+def test_few_images_get_fewer_steps(monkeypatch, images, images_per_step, steps):
+    monkeypatch.setattr(feature_network, "TRAINING", feature_network.TRAINING.model_copy(update={"steps": 1200}))
+    assert feature_network._steps(images, images_per_step) == steps
 
 
 def test_a_classifier_learns_the_classes(classifier):
@@ -92,7 +101,7 @@ def test_a_classifier_learns_the_classes(classifier):
 
 def test_without_classes_views_of_one_image_are_found(self_supervised):
     assert self_supervised.about["kind"] == "self-supervised"
-    # By chance it would be one of 31.
+    # Chance would be 1 in 31.
     assert self_supervised.about["held_out_accuracy"] > 0.1
     images = bars(2, 5)["image"]
     assert self_supervised.features(images).shape == (5, 64)
@@ -101,7 +110,7 @@ def test_without_classes_views_of_one_image_are_found(self_supervised):
 
 
 def test_a_single_class_tells_nothing(network, tmp_path, monkeypatch):
-    monkeypatch.setattr(feature_network, "fit", lambda stage, *_: stage.build({}))  # which kind it is, is known then
+    monkeypatch.setattr(feature_network, "fit", lambda stage, *_: stage.build({}))  # the kind is known by then
     found = network(tmp_path, classes=("bars",))
     assert found.about["kind"] == "self-supervised"
     with pytest.raises(ValueError, match="Only a classifier predicts classes"):

@@ -38,7 +38,7 @@ def test_is_symmetric_and_of_a_set_with_itself_zero():
 
 
 def test_fewer_samples_than_features_do():
-    # Singular covariances, of spaces of 3 and 4 of 40 dimensions, orthogonal to each other but for their means.
+    # Singular covariances of orthogonal spaces with 3 and 4 of 40 dimensions; the means differ too.
     generator = np.random.default_rng(0)
     axes = rotation(generator, 40)
     x, y = generator.normal(size=[30, 3]) @ axes[:3], generator.normal(size=[30, 4]) @ axes[3:7]

@@ -5,7 +5,7 @@ from ikelos.pipelines.evaluation import kernel_distance
 
 
 def by_definition(x, y):
-    """The unbiased estimate, pair by pair."""
+    """Returns the unbiased estimate, computed pair by pair."""
 
     def kernel(a, b):
         return (sum(i * j for i, j in zip(a, b, strict=True)) / len(a) + 1) ** 3

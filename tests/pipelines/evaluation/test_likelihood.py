@@ -37,7 +37,7 @@ def model():
 
 
 def expected_nll(model, document):
-    """The same model in float64 NumPy: it sees one token, so that windows make no difference."""
+    """Returns the costs by the same model in float64 NumPy. It sees one token, so windows make no difference."""
     embeddings, kernel, bias = (np.asarray(weight, np.float64) for weight in model.get_weights())
     x = np.concatenate([[1], document[:-1]])
     logits = embeddings[x] @ kernel + bias
@@ -48,7 +48,7 @@ def expected_nll(model, document):
 def test_each_token_agrees_with_numpy_in_float64(model, documents):
     dataset = windows.strided(documents, context=8, stride=3, batch_size=4)
     found = list(likelihood.token_nll(model, dataset, 37))
-    assert len(found) == -(-(6 + 1 + 2) // 4)  # as many at a time as a batch counts
+    assert len(found) == -(-(6 + 1 + 2) // 4)  # in arrays of as many tokens as a batch counts
     assert all(nll.dtype == np.float64 for nll in found)
     expected = np.concatenate([expected_nll(model, document) for document in documents])
     np.testing.assert_allclose(np.concatenate(found), expected, rtol=2e-6)

@@ -8,7 +8,7 @@ from ikelos.pipelines.evaluation import class_balance, feature_network, frechet_
 
 
 class Corners:
-    """A network whose features are an image's corners, and whose classes are how bright it is."""
+    """Feature network whose features are the corners of an image, and whose classes depend on its brightness."""
 
     about = {"kind": "classifier"}
 
@@ -88,6 +88,11 @@ def test_the_network_is_of_the_training_and_validation_images(comparison, splits
     ((*stores, classes, shape, one, _), (*_, other, _)) = comparison.asked
     assert stores == [splits["train"], splits["validation"]]
     assert (classes, shape, one) == (("dark", "bright"), (4, 4, 1), other)
+
+
+def test_few_images_are_warned_of():
+    assert likeness.caution(99).startswith("99 held-out images are too few to judge a model by: with fewer than 100, ")
+    assert likeness.caution(100) == ""
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

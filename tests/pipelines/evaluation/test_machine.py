@@ -24,7 +24,7 @@ def test_rate_counts_two_operations_per_product(monkeypatch):
 
 def test_peak_memory_grows_with_what_is_held():
     before = machine.peak_memory_bytes()
-    # Room up to the old peak, and 64 MiB more.
+    # Fills the memory up to the old peak, and 64 MiB more.
     held = np.ones(max(before - psutil.Process().memory_info().rss, 0) + 2**26, np.uint8)
     assert machine.peak_memory_bytes() >= before + 2**25
     assert held.all()

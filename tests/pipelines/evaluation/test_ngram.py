@@ -11,7 +11,7 @@ BEGIN, END = 1, 2
 
 
 def random_documents(generator, vocabulary_size, lengths):
-    """Documents in which few tokens are frequent, so that some long n-grams repeat and others occur once."""
+    """Returns documents in which few tokens are frequent, so that some long n-grams repeat and others occur once."""
     weights = 1.0 / np.arange(1, vocabulary_size - 2)
     weights /= weights.sum()
     return [

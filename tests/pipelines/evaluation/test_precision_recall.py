@@ -8,7 +8,7 @@ from ikelos.pipelines.evaluation.precision_recall import PrecisionRecall
 
 
 def by_definition(features, others, neighbours):
-    """The share of features that lie among the others, pair by pair."""
+    """Returns the share of features that lie among the others, computed pair by pair."""
     inside = 0
     for feature in features:
         for place, other in enumerate(others):
@@ -50,7 +50,7 @@ def test_copies_have_both():
 
 
 def test_copies_of_images_that_occur_more_than_k_times_have_both():
-    # Their radius is 0, and far from the middle their distances by products are not.
+    # Their radius is 0, but far from the origin, distances computed by products are not 0.
     real = np.repeat(np.random.default_rng(0).normal(1000, 1, [5, 64]), 4, axis=0)
     samples = np.random.default_rng(1).permutation(real)
     assert precision_recall.between(samples, real) == PrecisionRecall(1.0, 1.0)

@@ -15,7 +15,7 @@ PRIORS = {
 
 @pytest.fixture(scope="session")
 def bars(store_of):
-    """Thirty images of bars that lie, class 0, or stand."""
+    """Returns a store of thirty images of horizontal bars (class 0) and vertical bars (class 1)."""
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 60, [30, 8, 8, 1]).astype(np.uint8)
     labels = np.arange(30) % 2
@@ -26,7 +26,7 @@ def bars(store_of):
 
 @pytest.fixture(scope="session")
 def settings():
-    """Of a tiny VAE, with changes."""
+    """Returns the settings of a tiny VAE, with changes."""
 
     def make(prior="flow", **changes):
         sizes = {"latent_size": 3, "width": 2, "num_blocks": 1, "hidden_size": 8, "dropout": 0.1, "conditional": False}
@@ -37,6 +37,6 @@ def settings():
 
 @pytest.fixture(scope="session")
 def models(settings):
-    """The tiny VAE without classes, and that which is told them."""
+    """Returns the tiny VAE without classes, and the conditional one."""
     keras.utils.set_random_seed(0)
     return {count: vae.build(settings(), SHAPE, count) for count in (0, 2)}

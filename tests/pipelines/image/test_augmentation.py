@@ -9,7 +9,7 @@ STILL = {"rotation": 0.0, "zoom": 0.0, "shear": 0.0, "shift": 0.0}
 
 
 def spot(height, width):
-    """Images of one soft spot, whose middle is easy to find."""
+    """Returns images of one soft spot, whose centre is easy to find."""
     y, x = np.mgrid[:31, :31]
     image = np.exp(-((x - width) ** 2 + (y - height) ** 2) / 8)
     return tf.constant(np.tile(image, [400, 1, 1])[..., None], tf.float32)
@@ -28,7 +28,7 @@ def test_images_are_moved_by_as_much_as_asked():
     def right_and_down(**settings):
         return middle(moved(spot(15, 23), Augmentation(**STILL | settings), NORMALS))
 
-    # A sample deviation of 400 is off by 1 / sqrt(800), 4% of it.
+    # The standard error of a deviation from 400 samples is 1 / sqrt(800), 4% of it.
     x, y = right_and_down(rotation=5.0)
     np.testing.assert_allclose(np.hypot(x, y), 8, atol=0.05)
     assert np.degrees(np.arctan2(y, x)).std() == pytest.approx(5, rel=0.15)
@@ -55,4 +55,4 @@ def test_an_image_is_moved_by_its_own_numbers():
     whole = moved(images, settings, NORMALS)
     rows = tf.constant([3, 399, 0], tf.int64)
     some = moved(tf.gather(images, rows), settings, NORMALS, rows)
-    np.testing.assert_array_equal(some, tf.gather(whole, rows))  # to the last bit
+    np.testing.assert_array_equal(some, tf.gather(whole, rows))  # bit by bit

@@ -46,7 +46,7 @@ def test_training_batches_are_a_function_of_the_step(bars):
     assert sorted(np.concatenate([batch["id"] for batch in whole[:6]])) == list(range(30))
     assert set(np.unique(whole[0]["x"])) == {0, 1}
     np.testing.assert_array_equal(whole[0]["sample_weight"], np.ones(5))
-    # An image seen again has other pixels.
+    # An image has other pixels in the next epoch.
     first, again = (
         {i: x for b in part for i, x in zip(b["id"], b["x"], strict=True)} for part in (whole[:6], whole[6:])
     )

@@ -1,4 +1,4 @@
-"""Files as cameras and drawing programs write them: trained as served, and as Pillow has them on a white page."""
+"""Tests of files as cameras and drawing programs write them, compared with Pillow on a white background."""
 
 import io
 import random
@@ -15,7 +15,7 @@ from ikelos.pipelines.image.signatures import decoded
 SIDE = 8
 COLOURS = np.random.default_rng(0).integers(0, 256, [SIDE, SIDE, 4]).astype(np.uint8)
 RGBA = Image.fromarray(COLOURS)
-# Smooth, for what is compressed with losses.
+# Smooth, because of lossy compression.
 SLOPE = Image.fromarray(np.uint8(np.indices([SIDE, SIDE, 3])[:2].sum(0) * [16, 11, 5] + [10, 60, 120]))
 
 
@@ -26,14 +26,14 @@ def saved(image, kind, **options):
 
 
 def with_chunk(name, content, image=None):
-    """A PNG with one more chunk."""
+    """Returns a PNG with one more chunk."""
     chunks = PngImagePlugin.PngInfo()
     chunks.add(name, content)
     return saved(image or RGBA.convert("RGB"), "PNG", pnginfo=chunks)
 
 
 def held(orientation):
-    """The option that writes Exif data: how a camera was held."""
+    """Returns the option for Pillow that writes an Exif orientation."""
     exif = Image.Exif()
     exif[0x010F] = "a maker"
     exif[0x0112] = orientation
@@ -41,20 +41,20 @@ def held(orientation):
 
 
 def big_endian(orientation):
-    """The same with the highest byte of a number first."""
+    """Returns the same Exif data in big-endian order."""
     entry = struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0)
     return {"exif": b"Exif\0\0MM\0*" + struct.pack(">IH", 8, 1) + entry + bytes(4)}
 
 
 def bmp_of_32_bits(fourth):
-    """A BMP whose pixels have four bytes, of which the last is unused."""
+    """Returns a BMP whose pixels have four bytes, of which the last is unused."""
     rows = np.concatenate([COLOURS[::-1, :, 2::-1], np.full([SIDE, SIDE, 1], fourth, np.uint8)], -1)
     info = struct.pack("<IiiHHIIiiII", 40, SIDE, SIDE, 1, 32, 0, rows.size, 0, 0, 0, 0)
     return b"BM" + struct.pack("<IHHI", 54 + rows.size, 0, 0, 54) + info + rows.tobytes()
 
 
 def with_own_palette(gif):
-    """A GIF whose palette is the image's instead of the file's."""
+    """Returns a GIF with a palette of the image instead of the file."""
     size = 2 << (gif[10] & 7)
     palette, rest = gif[13 : 13 + 3 * size], gif[13 + 3 * size :]
     image = rest.index(b",\0\0\0\0")
@@ -63,19 +63,19 @@ def with_own_palette(gif):
 
 
 def with_segments(jpeg):
-    """A JPEG with other data of applications and a byte that fills up before its Exif data."""
+    """Returns a JPEG with other application data and a fill byte before its Exif data."""
     return jpeg[:2] + b"\xff\xe1\0\x0ahttp://x" + b"\xff\xed\0\x04\xff\xe1" + b"\xff" + jpeg[2:]
 
 
 def with_exif_at_the_end(png):
-    """A PNG whose Exif data stands behind the pixels."""
+    """Returns a PNG whose Exif data follows the pixels."""
     start = png.index(b"eXIf") - 4
     end = start + 12 + struct.unpack(">I", png[start : start + 4])[0]
     return png[:start] + png[end:-12] + png[start:end] + png[-12:]
 
 
 def taken():
-    """Files that are images, by name."""
+    """Returns files that can be decoded, by name."""
     palette = RGBA.convert("RGB").quantize(7, dither=Image.Dither.NONE)
     grey, transparency = RGBA.convert("L"), {"transparency": 3}
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -129,7 +129,7 @@ def taken():
 
 
 def refused():
-    """Files that are none, by what they are."""
+    """Returns files that are rejected, by the description of their problem."""
     more = {"save_all": True, "append_images": [ImageOps.invert(RGBA.convert("L")).convert("RGB")]}
     small = bytearray(saved(RGBA.convert("L"), "GIF"))
     small[6] += 1
@@ -139,7 +139,7 @@ def refused():
         "an animated GIF, which is not one image": saved(RGBA.convert("RGB"), "GIF", **more),
         "an animated WebP, which is not one image": saved(RGBA.convert("RGB"), "WEBP", **more),
         "a GIF whose image does not fill it": bytes(small),
-        "a BMP with 1 bits a pixel and compression 0, not one with 8, 24 or 32 bits and none": saved(
+        "a BMP with 1 bits a pixel and compression 0, not an uncompressed one with 8, 24 or 32": saved(
             RGBA.convert("1"), "BMP"
         ),
         f"a TIFF image, {other}": saved(RGBA, "TIFF"),
@@ -157,7 +157,7 @@ SHAPES = {channels: (SIDE, SIDE, channels) for channels in (1, 3)}
 
 @pytest.fixture(scope="module")
 def served():
-    """What a server makes of files, as shades in 255ths."""
+    """Returns a function that decodes files as a server does, to shades from 0 to 255."""
     files = tf.TensorSpec([None], tf.string)
     graphs = {
         channels: tf.function(decoded).get_concrete_function(files, shape, resize=True)
@@ -167,7 +167,7 @@ def served():
 
 
 def on_white(file):
-    """By Pillow."""
+    """Decodes a file with Pillow, on a white background."""
     image = ImageOps.exif_transpose(Image.open(io.BytesIO(file)))
     page = Image.new("RGBA", image.size, "white")
     page.alpha_composite(image.convert("RGBA"))
@@ -187,7 +187,7 @@ def test_files_are_what_a_viewer_shows(name):
     for channels, mode in ((1, "L"), (3, "RGB")):
         found = pixels(TAKEN[name], SHAPES[channels], resize=False)
         by_pillow = np.asarray(expected.convert(mode)).reshape(found.shape).astype(int)
-        # A transparent pixel is rounded once; libjpeg and libwebp may be of other releases.
+        # Tolerances: a transparent pixel is rounded once, and releases of libjpeg and libwebp differ.
         np.testing.assert_allclose(found, by_pillow, atol=3 if "JPEG" in name or "losses" in name else 1)
 
 

@@ -16,7 +16,7 @@ def settings(**changes):
 
 
 def trained(model, shape, num_classes=0):
-    """The model after two steps on bright images."""
+    """Returns the model after two steps on bright images."""
     model.compile(generator_optimizer="adam", discriminator_optimizer="adam", run_eagerly=True)
     images = np.random.default_rng(0).uniform(0, 1, [8, *shape]).astype("float32")
     data = (images, np.eye(num_classes, dtype="float32")[np.arange(8) % num_classes]) if num_classes else (images,)
@@ -38,7 +38,7 @@ def test_every_weight_is_trained():
     model = gan.build(settings(conditional=True), (8, 8, 1), 2, seed=0)
     before = [weight.numpy() for weight in model.trainable_variables]
     trained(model, (8, 8, 1), num_classes=2)
-    # Of a block that begins as the identity, the first convolution moves from the second step on.
+    # The first convolution of a block that begins as the identity is updated from the second step on.
     still = [
         weight.path
         for old, weight in zip(before, model.trainable_variables, strict=True)

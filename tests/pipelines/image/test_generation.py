@@ -19,5 +19,7 @@ def test_a_model_that_is_told_classes_takes_no_others():
     cats, dogs = (ImagePreprocessing(names, pixels) for names in (("cat", "cow"), ("cat", "dog")))
     task(True).check_preprocessing(cats, cats)
     task(False).check_preprocessing(dogs, cats)
-    with pytest.raises(UserError, match=r"must be those that the model was told, cat, cow\. Received: cat, dog$"):
+    with pytest.raises(
+        UserError, match=r"must be those that the model was trained with, cat, cow\. Received: cat, dog$"
+    ):
         task(True).check_preprocessing(dogs, cats)

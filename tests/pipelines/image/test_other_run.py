@@ -12,7 +12,7 @@ PIXEL = (1, 1, 1)
 
 @pytest.fixture
 def export(tmp_path):
-    """Saves a model of one pixel: its shade tells the seed, or, if it takes labels, the label."""
+    """Saves a model of one pixel, whose shade is the seed, or the label if the model takes labels."""
 
     def save(name="sample", label=False):
         class Model(tf.Module):
@@ -59,7 +59,7 @@ def test_a_model_that_is_told_classes_is_asked_for_those_of_the_training_images(
             {"name": "other"},
             r"must have exported the signature 'sample'\. Received: evaluation\.other_run=/.*, with other$",
         ),
-        ({"label": True}, r"must be a run whose model is told no classes, as this data has none\. Received: "),
+        ({"label": True}, r"must be a run with an unconditional model, as this data has no classes\. Received: "),
     ],
 )
 def test_what_gives_no_samples_is_refused(export, tmp_path, arguments, message):
@@ -70,6 +70,6 @@ def test_what_gives_no_samples_is_refused(export, tmp_path, arguments, message):
 
 def test_images_of_another_shape_are_refused(export):
     with pytest.raises(
-        UserError, match=r"make images of the shape \[28, 28, 1\]\. Received: .*images are \[1, 1, 1\]$"
+        UserError, match=r"generate images of the shape \[28, 28, 1\]\. Received: .*images are \[1, 1, 1\]$"
     ):
         other_run.sampler(export(), None, (28, 28, 1), 3)(1)

@@ -45,7 +45,7 @@ def test_conditional_samples_have_a_class_a_column(models):
 
 @pytest.fixture(scope="module")
 def seen(bars):
-    """Pixels float32 and classes of the images."""
+    """Returns the pixels, float32, and the classes of the images."""
     return binary.fixed_pixels(bars).astype("float32"), tf.one_hot(bars.labels, 2)
 
 
@@ -53,7 +53,7 @@ def test_walks_begin_and_end_at_reconstructions(models, seen):
     means = models[0].encode(seen[0]).numpy()
     rows = pictures.walks(models[0].decode, means[:2], means[2:4], 5)
     rebuilt = pictures.to_uint8(models[0].reconstruct(seen[0]))
-    # Rounded to shades from sums that batches of another size may add in another order.
+    # Shades may differ by one, because batches of another size may add numbers in another order.
     np.testing.assert_allclose(rows[:, 0].astype(int), rebuilt[:2], atol=1)
     np.testing.assert_allclose(rows[:, -1].astype(int), rebuilt[2:4], atol=1)
 

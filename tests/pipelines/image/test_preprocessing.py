@@ -22,7 +22,7 @@ SHAPE = (4, 6, 1)
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The working directory: in each split one image of each class, its shade counting up."""
+    """Makes a working directory with an image of each class in each split, with ascending shades."""
     monkeypatch.chdir(tmp_path)
     for number, (split, name) in enumerate((split, name) for split in SPLITS for name in ("cat", "dog")):
         write(tmp_path / split / name / "a.png", np.full(SHAPE, 10 * number + 10))
@@ -80,7 +80,9 @@ def test_classes_that_are_numbers_are_sorted_as_numbers(folder):
 def test_a_class_that_training_lacks_is_told_before_any_image_is_decoded(folder, monkeypatch, split):
     write(folder / split / "cow" / "a.png", np.zeros(SHAPE))
     monkeypatch.setattr(preprocessing, "pixels", None)
-    message = rf"{split} has the class 'cow' \({split}/cow/a.png\), .* `data.source.label_feature: null` takes"
+    message = (
+        rf"^the class 'cow' of {split}/cow/a.png in the split '{split}' must .* data.source.label_feature=null takes"
+    )
     with pytest.raises(UserError, match=message):
         prepare(of_files())
 
@@ -103,7 +105,7 @@ def test_a_file_that_cannot_be_read_ends_the_preparation_and_is_no_fault(folder,
 
     with monkeypatch.context() as patch:
         patch.setattr(pathlib.Path, "read_bytes", read)
-        with pytest.raises(UserError, match=r"^train/dog/b.png can't be read: Input/output error$"):
+        with pytest.raises(UserError, match=r"^cannot read train/dog/b.png: Input/output error$"):
             prepare(of_files(allowed_faults=0.9))
     assert len(prepare(of_files()).splits["train"]) == 3
 
@@ -126,7 +128,7 @@ def test_an_image_of_no_class(toy_data_set, label, monkeypatch):
     monkeypatch.setattr(reading.sources, "examples", examples)
     source = ImageSource(tfds="ikelos_toy", splits=SPLITS, data_dir=toy_data_set())
     message = (
-        f"train: image a has the label {label}, which is none of the 2 classes; `data.source.label_feature: null` takes"
+        f"^the label of a in the split 'train' must be from 0 to 1. Received: {label}. data.source.label_feature=null"
     )
     with pytest.raises(UserError, match=message):
         prepare(ImagePreparation(source, SHAPE))
@@ -159,8 +161,8 @@ def test_faults_are_named(folder):
     with pytest.raises(UserError) as caught:
         prepare(of_files(resize=False))
     assert str(caught.value).splitlines() == [
-        "train/cat/b.png: is text, not a PNG, JPEG, GIF, BMP or WebP image",
-        "train/dog/c.png: is 4 x 7, not 4 x 6 (data.source.resize=false)",
+        "train/cat/b.png is text, not a PNG, JPEG, GIF, BMP or WebP image",
+        "train/dog/c.png is 4 x 7, not 4 x 6 (data.source.resize=false)",
         "2 of 4 examples of the split 'train' are faulty (1 not an image, 1 of another size), more than the share "
         "data.source.allowed_faults=0. Fix them, or leave them out: --set data.source.allowed_faults=0.5",
     ]
@@ -177,8 +179,8 @@ def test_the_example_is_the_first_image_that_can_be_taken(folder):
     with pytest.raises(UserError) as caught:
         of_files().learn(lambda _: None)
     assert str(caught.value).splitlines() == [
-        *(f"train/{name}/a.png: is text, not a PNG, JPEG, GIF, BMP or WebP image" for name in ("cat", "dog")),
-        "The split 'train' of images has no image that can be taken.",
+        *(f"train/{name}/a.png is text, not a PNG, JPEG, GIF, BMP or WebP image" for name in ("cat", "dog")),
+        "The split 'train' of images has no image that can be used.",
     ]
 
 
@@ -242,7 +244,7 @@ def content(folder):
 
 @pytest.mark.parametrize("data_set", [None, "tfrecord", "array_record"])
 def test_one_that_was_killed_goes_on_and_ends_the_same(folder, monkeypatch, toy_data_set, data_set):
-    monkeypatch.setattr(writing, "PART_BYTES", 60)  # some two images
+    monkeypatch.setattr(writing, "PART_BYTES", 60)  # about two images
     monkeypatch.setattr(preprocessing, "_WAITING", 1)
     for index in range(3):
         write(folder / "train" / "cat" / f"{index}.png", np.full(SHAPE, index))
@@ -261,7 +263,9 @@ def test_one_that_was_killed_goes_on_and_ends_the_same(folder, monkeypatch, toy_
         def images(self, split, start=0, asked=asked, dies_at=dies_at):
             asked.append((split, start))
             for index, image in enumerate(original(self, split, start), start):
-                if index == dies_at and len(asked) == 5:  # three splits' labels, the example, and now the images
+                if (
+                    index == dies_at and len(asked) == 5
+                ):  # after the labels of three splits, and the example: the images
                     raise KilledError
                 yield image
 

@@ -31,4 +31,4 @@ def test_a_contest_is_drawn_over_the_epochs():
     record = {"event": "epoch", "step": 5, "validation_real_accuracy": 0.7, "validation_fake_accuracy": 0.6}
     picture = sections.adversaries([{"event": "step", "step": 1}, record | {"validation_diversity": 0.9}])
     titles = [axes.get_title(loc="left") for axes in picture.figure.axes]
-    assert titles[2] == "Diversity of the samples (1: of the images)"
+    assert titles[2] == "Diversity of the samples (1: as diverse as the images)"

@@ -13,7 +13,7 @@ def test_learns(bars, settings, prior, num_samples):
     keras.utils.set_random_seed(0)
     model = vae.build(settings(prior, num_samples=num_samples), SHAPE, 0)
     vae.initialize(model, bars.array("image"), seed=0)
-    model.compile(keras.optimizers.Adam(0.01))
+    model.compile(keras.optimizers.Adam(0.01), jit_compile=False)
     pixels = binary.fixed_pixels(bars).astype("float32")
     before = model.evaluate(pixels, verbose=0, return_dict=True)["loss"]
     model.fit(pixels, epochs=10, batch_size=10, verbose=0)
@@ -50,6 +50,6 @@ def test_a_conditional_model_draws_by_class(models):
 
 def test_other_shapes_no_blocks_and_a_plain_prior(settings):
     model = vae.build(settings("normal", num_blocks=0), (8, 12, 3), 0)
-    vae.initialize(model, np.zeros([2, 8, 12, 3], np.uint8), seed=0)  # nothing of it begins as images
+    vae.initialize(model, np.zeros([2, 8, 12, 3], np.uint8), seed=0)  # no part of this model is initialised with images
     assert model.sample(2).shape == (2, 8, 12, 3)
     assert model.prior.trainable_variables == []

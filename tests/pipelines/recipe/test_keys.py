@@ -114,7 +114,7 @@ def test_every_key_of_every_recipe_has_a_meaning(name):
     found = {key.name: key for key in keys(type(loaded.config))}
     assert [key.name for key in found.values() if not key.meaning.endswith(".")] == []
     assert [key for key, _ in recipe.leaves(recipe.plain(loaded)) if key not in found] == []
-    # As pydantic itself has them.
+    # These are the bounds that pydantic records.
     schema = type(loaded.config).model_json_schema()
     fields = {field for section in (schema, *schema["$defs"].values()) for field in section["properties"]}
     assert {key.rpartition(".")[2] for key in found} == fields | {"task", "description", "from"}

@@ -16,7 +16,7 @@ def mistake(name_or_path, *overrides):
 
 @pytest.fixture
 def edited(toy):
-    """Writes the toy recipe with one text replaced; gives the new file's path."""
+    """Writes the toy recipe with one text replaced; returns the path of the new file."""
 
     def edit(old, new):
         text = (toy / "toy.yaml").read_text()
@@ -74,7 +74,7 @@ def test_the_last_override_of_a_key_wins(toy):
     assert recipe.load("toy", ["training.steps=20", "training.steps=30"]).config.training.steps == 30
 
 
-# Each: text of the recipe, what replaces it, the line that names the mistake (FILE stands for the path).
+# For each: a text in the recipe, its replacement, and the line that names the mistake (FILE stands for the path).
 IN_FILE = {
     "unknown key": (
         "      clip_norm: 1.0",
@@ -338,7 +338,9 @@ def test_an_unknown_recipe_lists_those_there_are(toy):
 
 
 def test_a_path_that_is_no_recipe_is_named(toy):
-    assert mistake("missing/toy.yaml") == "a recipe must be a YAML file. Received: missing/toy.yaml, which is not there"
+    assert (
+        mistake("missing/toy.yaml") == "a recipe must be a YAML file. Received: missing/toy.yaml, which does not exist"
+    )
     assert mistake(f"{toy}/") == f"a recipe must be a YAML file. Received: {toy}/, a folder"
     (toy / "list.yaml").write_text("- 1\n")
     assert mistake(toy / "list.yaml") == (

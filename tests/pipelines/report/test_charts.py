@@ -23,7 +23,7 @@ BARS = [
 
 @pytest.fixture
 def history():
-    """Four logs of five steps and two epochs; one step in the second log was clipped."""
+    """Returns four step records of five steps each, and two epochs; one step in the second record was clipped."""
     records = []
     for index, step in enumerate((5, 10, 15, 20)):
         records.append(
@@ -149,8 +149,8 @@ def test_training_curves_draw_the_records(history):
 
 def test_training_curves_mark_the_clipped_steps_and_the_threshold(history):
     norm = charts.training_curves(history, {"model": 1.0}, LOSS).axes[1]
-    assert legend(norm) == ["to the largest", "mean", "longest allowed, 1", "clipped (5.0% of steps)"]
-    np.testing.assert_array_equal(lines(norm)["longest allowed, 1"].get_ydata(), [1.0, 1.0])
+    assert legend(norm) == ["up to the largest", "mean", "clip norm, 1", "clipped (5.0% of steps)"]
+    np.testing.assert_array_equal(lines(norm)["clip norm, 1"].get_ydata(), [1.0, 1.0])
     np.testing.assert_array_equal(lines(norm)["clipped (5.0% of steps)"].get_xydata(), [[10, 3.0]])
 
 

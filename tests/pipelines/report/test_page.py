@@ -29,7 +29,7 @@ VOID = {"meta", "link", "br", "img", "input"}
 
 
 class Reader(html.parser.HTMLParser):
-    """The page as a browser sees it: elements with their attributes and texts, every tag closed in order."""
+    """Parser of a page into elements with attributes and texts, which checks that tags are closed in order."""
 
     def __init__(self, text):
         super().__init__(convert_charrefs=True)
@@ -70,7 +70,7 @@ def figure():
 
 
 def every_kind(text):
-    """One section of each kind, with `text` in every place that takes text."""
+    """Returns a section of each kind, with `text` in every place that takes text."""
     shared = {"heading": text, "prose": [text, "second"]}
     return [
         Section(**shared),
@@ -212,7 +212,7 @@ def test_hostile_text_is_only_text(write):
     assert len(images) == 2
     assert all(re.fullmatch("data:image/png;base64,[A-Za-z0-9+/=]+", image) for image in images)
     assert not [name for element in found.elements for name in element if name.startswith("on")]
-    # Every place shows it whole: title, h1, 7 headings, 7 paragraphs, 3 in the tile, 4 in the table, 2 captions, a
+    # Every place has the whole text: title, h1, 7 headings, 7 paragraphs, 3 in the tile, 4 in the table, 2 captions, a
     # row's title, 3 in the sample, the plain and the marked piece, key and value.
     body = "".join(found.texts("body")) + "".join(found.texts("title"))
     assert body.count(HOSTILE) == 33

@@ -7,7 +7,7 @@ from ikelos.pipelines.report.palette import COLOURS, LIGHT, SHADES, css
 
 
 def luminance(colour):
-    """Relative luminance as WCAG 2.2 defines it."""
+    """Returns the relative luminance of a colour as WCAG 2.2 defines it."""
     channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -26,7 +26,7 @@ def test_data_hold_what_the_section_says():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"2 values each.*rows\[1\]=\(3,\)"):
         Table(columns=[Column("a"), Column("b")], rows=[(1, 2), (3,)])
-    with pytest.raises(ValueError, match=r"one cost a piece: 3. Received: 2"):
+    with pytest.raises(ValueError, match=r"one value for each piece, 3. Received: 2"):
         Surprisal(pieces="abc", nats=[1.0, 2.0])
     with pytest.raises(ValueError, match=r"`alt`.*alt=' '"):
         Picture(figure=Figure(), alt=" ")

@@ -59,13 +59,20 @@ def figures(books, nats):
     return {**one, "words": 4 * books, "books": {f"book {index}": one for index in range(books)}}
 
 
-WHOLE = {"examples": 1234, "bytes": 5_260_000, "skipped": {}, "faults": [], "sha256": "0123456789abcdef" * 4}
-FAULTY = WHOLE | {"examples": 9, "skipped": {"broken": 1001, "odd": 1}, "faults": ["a: is broken", "<b>: is odd"]}
+WHOLE = {
+    "examples": 1234,
+    "bytes": 5_260_000,
+    "skipped": {},
+    "faults": [],
+    "empty": 0,
+    "sha256": "0123456789abcdef" * 4,
+}
+FAULTY = WHOLE | {"examples": 9, "skipped": {"broken": 1001, "odd": 1}, "faults": ["a is broken", "<b> is odd"]}
 
 
 @pytest.fixture
 def build():
-    """Facts and sections of a run with some books, stages and baselines."""
+    """Returns a function that builds facts and sections of a run with some books, stages and baselines."""
 
     def build(books=3, stages=("only",), baselines=True, data=None):
         config = TaskConfig(
@@ -129,7 +136,7 @@ def test_our_figure_stands_beside_baselines_and_peers(build):
     assert comparison.prose == ["As measured."]
     assert comparison.alt == "Nats per word: Ikelos, this recipe 1.500; n-grams 2.500; nobody 3.000"
     assert comparison.figure.axes[0].get_xlabel() == "nats per word (less is better)"
-    # As it was trained: tokens of the validation text are not those of the test text.
+    # The unit is that of training, as validation and test text have other tokens.
     assert training.figure.axes[0].get_title(loc="left") == "Loss in nats per token"
     assert training.figure.axes[0].get_lines()[1].get_ydata().tolist() == [2.25]
     assert training.prose == ["1,800 tokens seen, 1.5 passes over the training data, 20 tokens a second."]
@@ -140,12 +147,12 @@ def test_how_a_training_began_and_was_continued_is_told():
     longer = {"event": "longer", "step": 12, "epoch": 1, "seconds": 90.0, "planned": 12, "steps": 1200}
     last = EPOCH | {"step": 1200, "epoch": 2}
     start = {"run": "runs/a", "checkpoints": {"only": {"file": "step.npz", "sha256": "0123456789abcdef" * 4}}}
-    # A kill at that moment leaves the record twice.
+    # A kill just after the record was written leaves it twice.
     section = standard.training_section(stage, [STEP, EPOCH, longer, longer, last], named=False, start=start)
     assert section.prose[1:] == [
-        "It began with the weights of the run runs/a, whose checkpoint's SHA-256 begins with 0123456789abcdef.",
-        "At step 12 it was given 1,200 steps in place of 12: from there on the learning rate is that of a schedule of "
-        "1,200 steps.",
+        "Training began with the weights of the run runs/a, whose checkpoint's SHA-256 begins with 0123456789abcdef.",
+        "At step 12 the total was raised from 12 to 1,200 steps. From there on the learning rate is that of a schedule "
+        "of 1,200 steps.",
     ]
 
 
@@ -201,19 +208,24 @@ def test_the_data_is_told_by_its_numbers(build):
     assert facts["data"]["train"]["sha256"] == WHOLE["sha256"]
 
 
+def test_empty_examples_are_counted(build):
+    table = of(Table, build(data={"train": WHOLE | {"empty": 2}})[1])[1]
+    assert table.rows[0][3] == "2 empty"
+
+
 def test_what_was_left_out_of_the_data_is_named(build, tmp_path):
     facts, sections = build(data={"train": FAULTY, "test": WHOLE})
     table = of(Table, sections)[1]
-    assert table.prose[0].endswith(
-        " 1,002 faulty examples were left out. The first of them: a: is broken; <b>: is odd."
-    )
+    assert table.prose[0].endswith(" 1,002 faulty examples were left out, the first of them: a is broken; <b> is odd.")
     assert [row[3] for row in table.rows] == ["1,001 broken, 1 odd", "none"]
     text = page.write(tmp_path, "A run", facts, sections)["Report"].read_text()
-    assert "&lt;b&gt;: is odd" in text
+    assert "&lt;b&gt; is odd" in text
     assert "1,001 broken, 1 odd" in text
 
 
 def test_a_headline_in_a_line():
     toy = Toy(None)
     results = {"model": figures(3, 1.5), "baselines": {"n-grams": {"nats": np.float64(2.5)}}}
-    assert toy.headline(results) == "1.500 nats per word, 50% share right on 12 held-out words; n-grams: 2.500"
+    assert toy.headline(results) == (
+        "1.500 nats per word, 50% share right on 12 held-out words; n-grams: 2.500 nats per word"
+    )

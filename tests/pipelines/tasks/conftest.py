@@ -5,7 +5,7 @@ import tensorflow as tf
 
 @pytest.fixture
 def row_by_row():
-    """Runs signatures of images by name, checks that a row depends on nothing but itself; gives inputs and outputs."""
+    """Runs signatures of images by name and checks that rows are independent; returns inputs and outputs."""
 
     def run(signatures, images):
         rows = {

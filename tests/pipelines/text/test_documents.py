@@ -24,7 +24,7 @@ SPLITS = {"train": "train", "validation": "validation", "test": "test"}
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """An empty working directory."""
+    """Changes to an empty working directory and returns it."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -44,7 +44,7 @@ def hold_out(folder):
 
 
 def read(source, split, start=0):
-    """Names and texts of the documents of a split, none of which has a fault."""
+    """Returns the names and texts of a split's documents, none of which may be faulty."""
     found = []
     for document in Reader(source).documents(split, start):
         assert documents.fault(document) is None
@@ -53,7 +53,7 @@ def read(source, split, start=0):
 
 
 def of_files(folder, *train, start=0):
-    """The training documents of files, others being held out."""
+    """Returns the training documents of files; other files are held out."""
     hold_out(folder)
     return read(files(train, "validation.txt", "test.txt"), "train", start)
 
@@ -82,7 +82,7 @@ def test_our_data_set(data_dir, capsys):
     assert found["test"] == read(source, "test")
     assert found["test"][1:] == read(source, "test", 1)
     assert Reader(source).size("train") == Size(34, "examples")
-    # It is prepared once, and says where.
+    # The data set is prepared once, and its folder is printed.
     folder = f"{data_dir}/shakespeare_plays/1.0.0"
     assert capsys.readouterr() == ("", f"Preparing data set shakespeare_plays in {folder}\n")
 
@@ -126,8 +126,11 @@ def test_any_data_set_by_name_in_either_format(toy_data_set, name, file_format):
             {"tfds": "shakespeare_plays:9.9.9"},
             r"\(configs: none; versions: 1.0.0\)\. Received: tfds=shakespeare_plays:9.9.9$",
         ),
-        ({"text_feature": "words"}, "no text feature 'words'; its features: id, text; those of text: id, text"),
-        ({"tfds": "imdb_reviews", "text_feature": "label"}, "no text feature 'label'.*those of text: text"),
+        (
+            {"text_feature": "words"},
+            r"text_feature` must name a feature of .* with texts: id, text \(of id, text\)\. Received: words$",
+        ),
+        ({"tfds": "imdb_reviews", "text_feature": "label"}, r"with texts: text \(of .*\)\. Received: label$"),
         (
             {"splits": {**SPLITS, "train": "tran"}},
             r"^`splits\.train` must be a split of .*\(train, validation, test\), .*: splits\.train=tran$",
@@ -160,7 +163,7 @@ def test_data_dir_can_not_be_written(tmp_path):
 
 
 class Elsewhere(tfds.core.GeneratorBasedBuilder):
-    """A data set whose files are to be downloaded."""
+    """Data set whose files have to be downloaded."""
 
     VERSION = tfds.core.Version("1.0.0")
     URL = "http://nowhere.invalid/file"
@@ -217,7 +220,7 @@ def test_a_long_preparation_says_how_far_it_is(tmp_path, monkeypatch, capsys):
     written, found = sources._bytes_in, [0]
 
     def bytes_in(folders):
-        if found[-1] == 3_000_000:  # and the line of it is out
+        if found[-1] == 3_000_000:  # and its line has been printed
             told.set()
         found.append(written(folders))
         return found[-1]
@@ -242,7 +245,7 @@ def test_two_processes_may_prepare_a_data_set_at_once(tmp_path, monkeypatch):
     prepare = tfds.core.DatasetBuilder.download_and_prepare
 
     def prepare_second(builder):
-        """The other process's files are in place while these are being written."""
+        """Puts the other process's files in place while these are being written."""
         prepare(tfds.builder("shakespeare_plays", data_dir=str(tmp_path)))
         raise OSError(errno.ENOTEMPTY, "Directory not empty")
 
@@ -324,11 +327,11 @@ def test_patterns_are_of_each_split(folder):
     assert [read(source, split)[0][1] for split in SPLITS] == ["a", "b", "c"]
 
 
-# One file that is divided
+# A single file, which is divided
 
 
 def divided(folder, content, **shares):
-    """The texts of the splits of one file."""
+    """Returns the texts of the three splits of a file."""
     (folder / "all.txt").write_bytes(content)
     source = TextSource(files="all.txt", splits={"validation": 0.1, "test": 0.2} | shares)
     found = Reader(source)
@@ -351,7 +354,7 @@ def test_one_file_is_divided_at_lines_near_the_shares(folder, monkeypatch, piece
     for split, share in (("train", 0.7), ("validation", 0.1), ("test", 0.2)):
         assert parts[split].startswith("line")
         assert len(parts[split]) == pytest.approx(share * len(content), abs=len("line é 10\n"))
-    # A line that ends where a share does is the last one of it.
+    # A line that ends at the end of a share is the last line of this share.
     assert divided(folder, b"ab\n" * 10) == {"train": "ab\n" * 7, "validation": "ab\n", "test": "ab\n" * 2}
 
 
@@ -393,9 +396,9 @@ def fault(path):
     [
         (b"good \xff bad", 5),
         (b"\xff", 0),
-        (b"abc\xc3", 3),  # the last character is cut
+        (b"abc\xc3", 3),  # the last character is incomplete
         (b"abc\xc3\xa9\xe2\x82", 5),
-        (b"ab\xe2\x82\xffc", 2),  # across the border of two pieces
+        (b"ab\xe2\x82\xffc", 2),  # across the boundary of two pieces
         (b"abc\xc3\xffd", 3),
         (b"abcd\xed\xa0\x80", 4),  # a surrogate
     ],
@@ -416,9 +419,9 @@ def test_text_that_is_not_utf8_is_a_fault_at_its_byte(folder, monkeypatch, conte
 @pytest.mark.parametrize(
     ("encoding", "why"),
     [
-        ("latin1", "is not valid UTF-8 at byte 2: .*If it is latin1: iconv -f latin1 -t utf-8"),
-        ("utf-16", "is not valid UTF-8 at byte 0: .*If it is utf-16: iconv -f utf-16 -t utf-8"),
-        ("utf-16-le", "is no text: byte 1 is zero. If it is utf-16le: iconv -f utf-16le -t utf-8"),
+        ("latin1", r"is not valid UTF-8 at byte 2: .*If it is latin1, .*: iconv -f latin1 -t utf-8"),
+        ("utf-16", r"is not valid UTF-8 at byte 0: .*If it is utf-16, .*: iconv -f utf-16 -t utf-8"),
+        ("utf-16-le", r"is not text: byte 1 is zero. If it is utf-16le, .*: iconv -f utf-16le -t utf-8"),
     ],
 )
 def test_another_encoding_is_told_with_the_command_that_mends_it(folder, encoding, why):
@@ -428,10 +431,10 @@ def test_another_encoding_is_told_with_the_command_that_mends_it(folder, encodin
     (document,) = Reader(files([path.name], "validation.txt", "test.txt")).documents("train")
     kind, told = documents.fault(document)
     assert kind == "not UTF-8"
-    assert re.match(why + " 'my text.txt' > 'my text.utf-8.txt'$", told)
+    assert re.match(why + " 'my text.txt' > '.my text.txt' && mv '.my text.txt' 'my text.txt'$", told)
     if shutil.which("iconv"):
         subprocess.run(told.partition(": iconv")[2].join(["iconv", ""]), shell=True, check=True)
-        (document,) = Reader(files(["my text.utf-8.txt"], "validation.txt", "test.txt")).documents("train")
+        assert sorted(os.listdir(folder)) == ["my text.txt", "test.txt", "validation.txt"]
         assert documents.fault(document) is None
         assert "Boxkämpfer" in next(documents.pieces(document)).text
 
@@ -463,7 +466,7 @@ def test_files_that_cannot_be_unpacked_are_faults(folder):
     for name, why in (("cut", "ended before"), ("plain", "Not a gzipped file"), ("odd", "while decompressing|CRC")):
         kind, found = fault(folder / f"{name}.txt.gz")
         assert kind == "broken"
-        assert re.search(f"^can't be unpacked: .*({why})", found)
+        assert re.search(f"^cannot be unpacked: .*({why})", found)
 
 
 @pytest.mark.parametrize("name", ["gone.txt", "gone.txt.gz"])
@@ -472,7 +475,7 @@ def test_a_file_that_cannot_be_read_now_is_an_error_and_no_fault(folder, name):
     (folder / name).write_bytes(b"")
     (document,) = Reader(files([name], "validation.txt", "test.txt")).documents("train")
     (folder / name).unlink()
-    with pytest.raises(UserError, match=rf"^{name} can't be read: No such file or directory$"):
+    with pytest.raises(UserError, match=rf"^cannot read {name}: No such file or directory$"):
         documents.fault(document)
 
 
@@ -501,7 +504,7 @@ def test_pieces_are_the_text_and_go_on_behind_any_of_them(monkeypatch, text, siz
     for place, piece in enumerate(whole):
         assert len("".join(before.text for before in whole[: place + 1]).encode()) == piece.end
         assert list(documents.pieces(document, piece.end)) == whole[place + 1 :]
-        # It ends with a line, unless there is none in it.
+        # A piece ends with a line, unless no line ends in it.
         assert piece.last or piece.text.endswith("\n") or "\n" not in piece.text
 
 

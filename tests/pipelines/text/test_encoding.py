@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from ikelos.pipelines.data import writing
+from ikelos.pipelines.data.description import left_out
 from ikelos.pipelines.data.preparation import prepare
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text import documents
@@ -18,7 +19,7 @@ CHARACTERS = Vocabulary(kind="character", size=None)
 
 @pytest.fixture
 def source(tmp_path, monkeypatch):
-    """Writes the files of a split, texts or bytes by name, others being held out; gives the source of all."""
+    """Writes training files, texts or bytes by name, and held-out files; returns the source of all."""
     monkeypatch.chdir(tmp_path)
 
     def write(train, test=None, **changes):
@@ -60,7 +61,8 @@ def test_a_batch_of_texts_is_what_a_model_takes():
 def test_empty_documents_are_left_out_and_are_no_fault(source):
     found = prepare(TextPreparation(source({"a.txt": "", "b.txt": "\n", "c.txt": "", "d.txt.gz": ""}), CHARACTERS))
     assert list(found.splits["train"].ids) == ["train/b.txt"]
-    assert found.splits["train"].skipped == {}
+    assert (found.splits["train"].skipped, found.splits["train"].empty) == ({}, 3)
+    assert left_out(found.splits["train"].facts()) == "3 empty"
     with pytest.raises(UserError, match="The split 'test' of texts has no examples"):
         prepare(TextPreparation(source({"b.txt": "b"}, {"a.txt": ""}), CHARACTERS))
 
@@ -80,7 +82,7 @@ TEXTS = {
     "c.txt": LONG,
     "d.txt": "",
     "e.txt.gz": LONG[::-1] + "without an end",
-    "f.txt": "x" * 700,  # no line at all
+    "f.txt": "x" * 700,  # without a line end
     "g.txt": "the last",
 }
 KINDS = [CHARACTERS, Vocabulary(kind="byte", size=None), Vocabulary(kind="bpe", size=290)]
@@ -94,7 +96,7 @@ def test_documents_in_pieces_have_the_tokens_of_the_whole(source, monkeypatch, s
     texts = {name: text for name, text in TEXTS.items() if name not in ("b.txt", "d.txt")}
     assert list(train.ids) == [f"train/{name}" for name in texts]
     assert train.array("characters").tolist() == [len(text) for text in texts.values()]
-    assert train.skipped == {"not UTF-8": 1}
+    assert (train.skipped, train.empty) == ({"not UTF-8": 1}, 1)
     for name, text, tokens in zip(texts, texts.values(), train.ragged("tokens"), strict=True):
         if settings.kind != "bpe" or name != "f.txt":  # pieces of a line may have other subwords
             np.testing.assert_array_equal(tokens, [*found.learned.vocabulary.tokens(text), END])
@@ -105,7 +107,7 @@ class KilledError(Exception):
 
 
 class Encoder:
-    """Stands for a vocabulary's `tokens`: notes how many characters each call had, and dies at one if it is to."""
+    """Replacement of a vocabulary's `tokens` that records the length of each text, and may die at one."""
 
     def __init__(self):
         self.characters = []
@@ -151,7 +153,7 @@ def test_one_that_was_killed_amid_a_long_document_goes_on_there(source, tmp_path
         again = prepare(TextPreparation(files, CHARACTERS))
         assert content(again.folder) == content(whole.folder)
         assert again.splits["train"].sha256() == whole.splits["train"].sha256()
-        # No more is done twice than a part has, and what was under way.
+        # At most the work of one part, and of the current piece, is done twice.
         assert characters <= before + sum(encoder.characters) < characters + 500
 
 
@@ -210,7 +212,7 @@ def test_a_vocabulary_that_is_taken_over_is_not_fitted(source, tmp_path):
     assert found.learned.vocabulary.characters == "xyz"
     assert list(found.splits["train"].ragged("tokens")[0]) == [UNKNOWN, UNKNOWN, UNKNOWN, SPECIAL, END]
     assert found.learned.example == "b"
-    # The same vocabulary elsewhere is the same data.
+    # The same vocabulary in another folder gives the same data.
     elsewhere = shutil.copytree(folder, tmp_path / "elsewhere")
     assert own.taking_over(elsewhere).identity() == taken.identity()
 
@@ -274,11 +276,13 @@ def test_faults_are_named(source):
     with pytest.raises(UserError) as caught:
         prepare(TextPreparation(files, CHARACTERS))
     assert str(caught.value).splitlines() == [
-        "train/b.txt: is not valid UTF-8 at byte 5: invalid start byte. "
-        "If it is latin1: iconv -f latin1 -t utf-8 train/b.txt > train/b.utf-8.txt",
-        "train/c.txt.gz: can't be unpacked: Not a gzipped file (b'no')",
-        "train/d.txt: is not valid UTF-8 at byte 4: unexpected end of data. "
-        "If it is latin1: iconv -f latin1 -t utf-8 train/d.txt > train/d.utf-8.txt",
+        "train/b.txt is not valid UTF-8 at byte 5: invalid start byte. "
+        "If it is latin1, this command converts it: "
+        "iconv -f latin1 -t utf-8 train/b.txt > train/.b.txt && mv train/.b.txt train/b.txt",
+        "train/c.txt.gz cannot be unpacked: Not a gzipped file (b'no')",
+        "train/d.txt is not valid UTF-8 at byte 4: unexpected end of data. "
+        "If it is latin1, this command converts it: "
+        "iconv -f latin1 -t utf-8 train/d.txt > train/.d.txt && mv train/.d.txt train/d.txt",
         "3 of 4 examples of the split 'train' are faulty (2 not UTF-8, 1 broken), more than the share "
         "data.source.allowed_faults=0. Fix them, or leave them out: --set data.source.allowed_faults=0.75",
     ]

@@ -30,7 +30,9 @@ def test_counts_what_the_section_allows_and_says_if_long_ngrams_have_no_room(tra
     assert "no room" not in capsys.readouterr().out
     small = transformer(Ngrams(order=3, max_ngrams=12, max_tokens=60, longest_match=4))
     language_model.count(small, language_model.build(small, 9, "small"), DOCUMENTS)
-    assert "counts n-grams of up to 1 tokens: model.ngrams.max_ngrams leaves no room" in capsys.readouterr().out
+    assert (
+        "n-grams of more than 1 tokens are dropped: model.ngrams.max_ngrams leaves no room" in capsys.readouterr().out
+    )
 
 
 def test_models_without_ngrams_count_nothing(transformer):

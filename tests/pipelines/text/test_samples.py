@@ -21,7 +21,7 @@ def test_samples_begin_with_the_prompts_and_are_the_same_each_time(settings, wor
 def test_the_section_tells_the_prompt_from_what_was_written(settings):
     (section,) = samples.section(settings, PROMPTS, ["new", "abc the rest"])
     assert [(sample.prompt, sample.text) for sample in section.samples] == [("", "new"), ("abc ", "the rest")]
-    assert section.prose == ["Temperature 0.8, top-k 0, top-p 0.9; the first 2 seeds, none picked by hand."]
+    assert section.prose == ["Temperature 0.8, top-k 0, top-p 0.9; the first 2 seeds, not selected."]
 
 
 def test_without_prompts_there_is_nothing(settings, words, model):

@@ -31,12 +31,12 @@ def some_rows(count=41, longest=24, seed=0):
 
 
 def ragged(lengths):
-    """Rows of these lengths, maybe none."""
+    """Returns rows of these lengths, or none."""
     return Ragged(np.full(sum(lengths), 4, np.int32), np.cumsum([0, *lengths]))
 
 
 def assert_shards_are_the_batches(dataset_of):
-    """Of batches of 12 rows, taken whole and in two or three shards."""
+    """Checks batches of 12 rows, taken whole and in two or three shards."""
     whole = batches(dataset_of(Shard()), 6)
     for count in (2, 3):
         shards = [batches(dataset_of(Shard(index, count)), 6) for index in range(count)]
@@ -65,7 +65,7 @@ def assert_is_an_element(batch, length):
 
 
 def tokens_of(count):
-    # Each token is its own place, above the special ids.
+    # Each token is its position, plus the number of special ids.
     return np.arange(4, 4 + count, dtype=np.int32)
 
 
@@ -115,7 +115,7 @@ def test_packed_orders_differ_by_seed_and_epoch():
 
 
 def test_packed_phases_are_even():
-    # One window an epoch starts at the phase itself. Chi-squared of 10 bins over 3000 epochs: 9 degrees of
+    # One window in each epoch starts at the phase. Chi-squared of 10 bins over 3000 epochs: 9 degrees of
     # freedom, 1e-4 quantile 33.7.
     count, epochs = 50, 3000
     dataset = packed(tokens_of(count), 40, 100, seed=0, start_step=0)
@@ -236,7 +236,7 @@ def test_pieces_hold_all_tokens_in_order():
 
 
 def brute_force(documents, context, stride):
-    """For each token of each document: (place, the tokens seen before it), by the rule as it is written
+    """Yields (place, tokens seen before it) for each token of each document, by the rule as it is written
     down."""
     expected = []
     for document in documents:
@@ -287,7 +287,7 @@ def test_strided_refuses(lengths, context, stride, message):
         strided(ragged(lengths), context, stride, 2)
 
 
-# All of them, of tokens in a file
+# All kinds of windows, with tokens in a file
 
 
 def test_tokens_in_a_file_give_the_batches_of_those_in_memory(store_of):

@@ -1,7 +1,7 @@
 """A tiny stage, and a process that trains it, for tests that end processes.
 
-As a script it reads jobs, one JSON line each, and runs each in a fork of itself: TensorFlow is imported once, and first
-used after the fork. It answers with the exit code of the fork as `subprocess` gives it.
+As a script it reads jobs, one line of JSON each, and runs each in a fork: TensorFlow is imported once, and first
+used after the fork. The answer is the exit code of the fork, in the form that `subprocess` uses.
 """
 
 import json
@@ -39,7 +39,7 @@ TRAINING = {
     "steps": 20,
     "batch_size": BATCH,
     "seed": 3,
-    "steps_per_epoch": 8,  # so the last epoch is a short one
+    "steps_per_epoch": 8,  # so the last epoch is shorter
     "ema_momentum": 0.9,
     "early_stop_patience": 0,
     "checkpoint_every": 3,
@@ -50,7 +50,7 @@ TRAINING = {
 
 
 def training(**changes) -> PlainTraining:
-    """Of the tiny stage, with changes of it or of its optimizer."""
+    """Returns the training section of the tiny stage, with changes of it or of its optimizer."""
     optimizer = {name: changes.pop(name) for name in changes.keys() & OPTIMIZER.keys()}
     return PlainTraining(
         **TRAINING | {"deterministic": False, "optimizers": {"model": OPTIMIZER | optimizer}} | changes
@@ -58,7 +58,7 @@ def training(**changes) -> PlainTraining:
 
 
 def build() -> keras.Model:
-    """Has each kind of state: weights, statistics (batch normalisation) and a random generator (dropout)."""
+    """Builds a model with weights, statistics (batch normalisation) and a random generator (dropout)."""
     x = keras.Input((LENGTH,), dtype="int32", name="x")
     h = keras.layers.Embedding(VOCABULARY, 8)(x)
     h = keras.layers.Dropout(0.2)(h)
@@ -68,7 +68,7 @@ def build() -> keras.Model:
 
 
 def batch(step) -> dict[str, tf.Tensor]:
-    """A batch of counting up from random starts, drawn from the step alone."""
+    """Returns a batch of sequences that count up from random numbers, which depend on the step alone."""
     start = tf.random.stateless_uniform([BATCH, 1], [7, step], 0, VOCABULARY, tf.int32)
     x = (start + tf.range(LENGTH)) % VOCABULARY
     weight = tf.cast(tf.range(LENGTH) < 5, tf.float32) * tf.ones([BATCH, 1])
@@ -81,7 +81,7 @@ def batch(step) -> dict[str, tf.Tensor]:
 
 
 def stage(**changes) -> dict:
-    """What the tiny stage is made of: fields of `Stage` and of `Feed`."""
+    """Returns the arguments of the tiny stage: fields of `Stage` and of `Feed`."""
     parts = {
         "name": "tiny",
         "build": build,
@@ -100,7 +100,7 @@ def stage(**changes) -> dict:
 
 
 def fit(parts: dict, training: PlainTraining, folder: Path) -> keras.Model:
-    """Trains a stage of these parts."""
+    """Trains a stage with these arguments."""
     feed = Feed(**{name: parts[name] for name in ("train", "validation", "units_per_step", "units", "samples")})
     stage = Stage(
         training=training,
@@ -116,19 +116,19 @@ def variables(model: keras.Model) -> list[np.ndarray]:
 
 
 def _signal_at(step: int, number: int) -> None:
-    """Sends itself a signal after a step, before anything of it is saved."""
+    """Makes the process send itself a signal after a step, before the step is saved."""
     original = progress.Progress.advance
 
     def spy(self, steps=1):
         original(self, steps)
-        if self.done == step and steps == 1:  # after a step, not where an earlier run had come to
+        if self.done == step and steps == 1:  # after a step of this run, not at the step where it resumed
             os.kill(os.getpid(), number)
 
     progress.Progress.advance = spy
 
 
 def _signalling(number: int) -> tf.data.Dataset:
-    """The validation data, on whose way the process sends itself a signal."""
+    """Returns the validation data; the process sends itself a signal while it is read."""
 
     def send(step):
         os.kill(os.getpid(), number)
@@ -140,7 +140,7 @@ def _signalling(number: int) -> tf.data.Dataset:
 
 
 def _die_writing(step: int, part: str) -> None:
-    """Dies while it writes the checkpoint of a step: amid its bytes, or before or after its renaming."""
+    """Makes the process die while it writes a step's checkpoint: within its bytes, or before or after the renaming."""
     savez, replace = np.savez, os.replace
 
     def half(file, **arrays):

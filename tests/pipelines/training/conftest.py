@@ -1,4 +1,4 @@
-"""The tiny stage, and a process that trains it and may die of it."""
+"""Fixtures: the tiny stage, and a process that trains it and may be killed."""
 
 import importlib.util
 import json
@@ -13,7 +13,7 @@ CHILD = Path(__file__).with_name("child.py")
 
 @pytest.fixture(scope="session")
 def tiny():
-    """The module `child.py`, where the tiny stage is made."""
+    """Returns the module `child.py`, which defines the tiny stage."""
     specification = importlib.util.spec_from_file_location("ikelos_tests_training_child", CHILD)
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
@@ -21,7 +21,7 @@ def tiny():
 
 
 class Trainer:
-    """Trains the tiny stage, with op determinism, in processes that may be killed."""
+    """Trainer of the tiny stage, with op determinism, in processes that may be killed."""
 
     def __init__(self):
         self._process = subprocess.Popen(

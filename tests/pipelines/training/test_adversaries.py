@@ -14,7 +14,7 @@ def record(real, fake, diversity):
 @pytest.mark.parametrize(
     ("figures", "words"),
     [
-        ((0.99, 0.99, 0.9), "the discriminator has won: it tells 99.0% of the validation images and 99.0% of"),
+        ((0.99, 0.99, 0.9), "the discriminator has won: it classifies 99.0% of the validation images and 99.0% of"),
         ((0.99, 0.97, 0.9), None),
         ((0.7, 0.99, 0.9), None),
         ((0.7, 0.7, 0.1), "the generator has collapsed: its samples differ from each other only 0.10 times as much"),

@@ -52,7 +52,7 @@ def test_a_disk_too_small_for_the_files_is_found_before_the_training(make, check
     free = [4 * content]
     monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=free[0]))
     checkpoints.check_room(every(model))
-    free[0] = 3 * content  # of four files, one is there
+    free[0] = 3 * content  # one of four files exists
     checkpoints.check_room(every(model))
     free[0] -= 1
     with pytest.raises(UserError, match=r"The disk of .* must have .* MB free .*Received: .* MB$"):
@@ -69,7 +69,7 @@ def test_every_variable_and_the_state_come_back(tiny, make, checkpoints):
     state = State(step=7, epochs=2, seconds=1 / 3, best=None, wait=1)
     state.sums_of("model")["loss"] = 0.1 + 0.2
     checkpoints.save(every(model), state)
-    # The other model's layers have other numbers in their names, as in a process that built more before.
+    # The other model's layers have other numbers in their names, as in a process that has built more models.
     assert [v.path for v in other.variables] != names
     assert checkpoints.restore(every(other)) == state
     assert equal(tiny, model, other)
@@ -112,7 +112,7 @@ def test_any_flipped_byte_is_noticed_or_harmless(tiny, make, checkpoints):
             variable.assign(np.zeros(variable.shape))
         try:
             state = checkpoints.load(every(other), 1)
-        except UserError:  # a name in the archive's index was hit
+        except UserError:  # the changed byte may be in a name in the archive's index
             state = None
         if state is None:
             noticed += 1
@@ -135,7 +135,10 @@ def test_only_damaged_files_are_an_error(make, checkpoints):
     model = make()
     checkpoints.save(every(model), State(step=1))
     checkpoints.path(1).write_bytes(b"PK")
-    with pytest.warns(UserWarning, match="damaged"), pytest.raises(UserError, match=r"No checkpoint in .* is whole"):
+    with (
+        pytest.warns(UserWarning, match="damaged"),
+        pytest.raises(UserError, match=r"All checkpoints in .* are damaged"),
+    ):
         checkpoints.restore(every(model))
 
 

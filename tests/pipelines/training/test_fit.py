@@ -25,8 +25,16 @@ from ikelos.pipelines.training.stage import keras_batches
 TIMES = {"seconds", "units_per_second"}
 
 
+@pytest.fixture
+def _eager():
+    """Without graphs: a model is trained for a few steps only, and tracing it takes a second or two."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 def history(folder):
-    """The history without its times, which alone may differ between runs."""
+    """Returns the history without its times, in which runs may differ."""
     return [{k: v for k, v in r.items() if k not in TIMES} for r in read(folder / "history.jsonl")]
 
 
@@ -42,7 +50,7 @@ def final(folder):
 
 @pytest.fixture(scope="module")
 def unbroken(trainer, tmp_path_factory):
-    """The folder of a run that nothing disturbed."""
+    """Returns the folder of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("unbroken")
     assert trainer.run(folder) == 0, (folder / "log").read_text()
     return folder
@@ -79,7 +87,7 @@ def kill(trainer, folder, **job):
 
 
 def test_kills_and_damage_change_nothing(trainer, tmp_path, unbroken):
-    kill(trainer, tmp_path, signal=[5, signal.SIGKILL])  # amid an epoch
+    kill(trainer, tmp_path, signal=[5, signal.SIGKILL])  # within an epoch
     kill(trainer, tmp_path, writing=[8, "amid"])  # half of a checkpoint written, at an epoch's end
     kill(trainer, tmp_path, signal=[11, signal.SIGKILL])
     assert checkpoints(tmp_path) == ["step-00000008.npz", "step-00000009.npz"]
@@ -87,7 +95,7 @@ def test_kills_and_damage_change_nothing(trainer, tmp_path, unbroken):
     newest.write_bytes(newest.read_bytes()[:-100])
     assert trainer.run(tmp_path) == 0
     assert f"The checkpoint {newest} is damaged" in (tmp_path / "log").read_text()
-    assert "continues after step 8 of 20" in (tmp_path / "log").read_text()
+    assert "continuing after step 8 of 20" in (tmp_path / "log").read_text()
     assert_same_end(tmp_path, unbroken)
 
 
@@ -127,14 +135,14 @@ def test_twenty_random_kills_change_nothing(trainer, tmp_path):
         return code, time.perf_counter() - start
 
     assert trainer.run(whole, training=changes) == 0
-    _, longest = timed(tmp_path / "again")  # the first one also warmed up the machine
+    _, longest = timed(tmp_path / "again")  # the first run also warms up the machine
     generator = random.Random(0)
     deaths = 0
     while deaths < 20:
         code, seconds = timed(killed, kill_after=generator.uniform(0, longest))
         if code == -signal.SIGKILL:
             deaths += 1
-        else:  # it was done before it was killed: begin anew
+        else:  # it ended before it was killed: start again
             assert code == 0
             assert_same_end(killed, whole)
             shutil.rmtree(killed)
@@ -171,10 +179,11 @@ def test_a_strategy_and_another_floatx_are_refused(tiny, tmp_path):
 
 
 def cosine(step, steps):
-    """The rate of the step after so many, of a tiny training of so many, by its formula."""
+    """Returns the learning rate of a step in a tiny training of some steps, by its formula."""
     return 0.03 * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * (step - 4) / (steps - 4))))
 
 
+@pytest.mark.usefixtures("_eager")
 def test_more_steps_go_on_with_the_schedule_of_all_of_them(tiny, tmp_path, monkeypatch, capsys):
     tiny.fit(tiny.stage(), tiny.training(), tmp_path)
     before = history(tmp_path)
@@ -190,7 +199,7 @@ def test_more_steps_go_on_with_the_schedule_of_all_of_them(tiny, tmp_path, monke
         with pytest.raises(Terminated, match="at step 22 of 30"):
             tiny.fit(tiny.stage(), tiny.training(steps=30), tmp_path)
     assert (
-        "tiny: was to end at step 20, goes on to 30 with the learning rate of a schedule of 30"
+        "tiny: continuing to step 30 instead of 20, with the learning rate of a schedule of 30"
         in capsys.readouterr().out
     )
     tiny.fit(tiny.stage(), tiny.training(steps=30), tmp_path)
@@ -206,6 +215,7 @@ def test_more_steps_go_on_with_the_schedule_of_all_of_them(tiny, tmp_path, monke
         tiny.fit(tiny.stage(), tiny.training(steps=29), tmp_path)
 
 
+@pytest.mark.usefixtures("_eager")
 def test_data_that_ends_early_is_an_error(tiny, tmp_path):
     short = tiny.stage(train=lambda start, shard: tf.data.Dataset.range(start, 4).map(tiny.batch))
     message = r"data of stage 'tiny' ended at step 4 of 20"
@@ -229,7 +239,7 @@ def test_early_stopping_returns_the_best_averages(tiny, tmp_path):
     again = tiny.fit(tiny.stage(validation=validation), settings, tmp_path)
     for value, expected in zip(tiny.variables(again), tiny.variables(model), strict=True):
         np.testing.assert_array_equal(value, expected)
-    # Given more steps, it is as patient once more.
+    # With more steps, the patience begins anew.
     longer = tiny.fit(tiny.stage(validation=validation), settings.model_copy(update={"steps": 200}), tmp_path)
     assert [r["step"] for r in history(tmp_path) if r["event"] == "epoch"] == [6 * n for n in range(1, best + 6)]
     assert longer.evaluate(keras_batches(validation), verbose=0) == pytest.approx(losses[best], rel=1e-6)
@@ -257,7 +267,7 @@ def test_nan_in_the_data_names_the_loss(tiny, tmp_path):
 
 def test_nan_in_a_gradient_names_the_variable(tiny, tmp_path):
     class Poison(keras.layers.Layer):
-        """Passes its input on; the gradient becomes NaN."""
+        """Layer that returns its input, and whose gradient is NaN."""
 
         def call(self, x):
             @tf.custom_gradient
@@ -280,7 +290,7 @@ def test_nan_in_a_gradient_names_the_variable(tiny, tmp_path):
 
 def test_nan_in_a_layer_names_the_layer(tiny, tmp_path):
     class Fragile(keras.layers.Layer):
-        """Fails in the sixth call, which it counts."""
+        """Callback that counts its calls and fails in the sixth one."""
 
         def build(self, shape):
             self.calls = self.add_weight(name="calls", initializer="zeros", trainable=False)
@@ -303,6 +313,7 @@ def test_nan_in_a_layer_names_the_layer(tiny, tmp_path):
         tiny.fit(tiny.stage(build=build), tiny.training(), tmp_path)
 
 
+@pytest.mark.usefixtures("_eager")
 def test_a_signal_in_this_process_restores_the_handlers(tiny, tmp_path):
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
 
@@ -322,7 +333,7 @@ def test_a_signal_in_this_process_restores_the_handlers(tiny, tmp_path):
 
 
 def drawn(folder):
-    """What TensorBoard would show: for each tag, steps and values."""
+    """Returns the steps and values of each tag in TensorBoard's files."""
     tags = {}
     for path in (folder / "tensorboard").glob("events.*"):
         for event in tf.compat.v1.train.summary_iterator(str(path)):
@@ -342,6 +353,7 @@ def test_a_profile_and_curves_are_written(tiny, tmp_path):
     assert [texts[0] for _, texts in tags["samples"]] == [b"(1, 6, 10)"] * 3
 
 
+@pytest.mark.usefixtures("_eager")
 def test_a_run_may_write_no_samples(tiny, tmp_path):
     tiny.fit(tiny.stage(samples=lambda model: []), tiny.training(steps=8), tmp_path)
     (epoch,) = history(tmp_path)
@@ -351,6 +363,7 @@ def test_a_run_may_write_no_samples(tiny, tmp_path):
     assert "samples" not in tags
 
 
+@pytest.mark.usefixtures("_eager")
 def test_a_picture_is_kept_as_a_file_and_drawn_again_by_a_run_that_continues(tiny, tmp_path):
     def draw(model):
         return np.full([4, 6, 1], int(model.optimizer.iterations.numpy()), np.uint8)
@@ -373,7 +386,7 @@ def test_a_picture_is_kept_as_a_file_and_drawn_again_by_a_run_that_continues(tin
 
 @keras.saving.register_keras_serializable(package="tests")
 class Guesser(keras.Model):
-    """Has a loss and a metric of its own, and draws random numbers in evaluation too."""
+    """Model with its own loss and metric, which draws random numbers in evaluation too."""
 
     def __init__(self):
         super().__init__()
@@ -395,7 +408,7 @@ class Guesser(keras.Model):
 
 
 def test_a_model_may_have_its_own_loss_metrics_and_randomness(tiny, tmp_path):
-    """The validation leaves no trace: with another one, the training is the same bit by bit."""
+    """Checks that the validation does not affect the training: with other validation data it is bitwise the same."""
 
     def build():
         model = Guesser()
@@ -417,11 +430,12 @@ def test_a_model_may_have_its_own_loss_metrics_and_randomness(tiny, tmp_path):
     assert losses[0] == losses[1]
     epoch = records[0]
     assert epoch["validation_spread"] > 0
-    # Metrics are of the whole validation set, not means of its batches.
+    # Metrics are computed over the whole validation set, not averaged over its batches.
     assert [rs[0]["validation_rows"] for rs in (records, other_records)] == [2 * tiny.BATCH, 3 * tiny.BATCH]
     assert epoch["validation_loss"] != other_records[0]["validation_loss"]
 
 
+@pytest.mark.usefixtures("_eager")
 def test_early_stopping_follows_the_metric_of_the_stage(tiny, tmp_path):
     def build():
         model = Guesser()
@@ -439,12 +453,14 @@ def test_early_stopping_follows_the_metric_of_the_stage(tiny, tmp_path):
     np.testing.assert_array_equal(model.head.kernel.numpy(), kernel)
 
 
+@pytest.mark.usefixtures("_eager")
 def test_a_metric_that_the_model_has_not_is_named(tiny, tmp_path):
     stage = tiny.stage(metric=Metric("accuracy", "share right", better="more"))
     with pytest.raises(ValueError, match=r"`metric` of stage 'tiny' must be one of loss. Received: metric='accuracy'"):
         tiny.fit(stage, tiny.training(), tmp_path)
 
 
+@pytest.mark.usefixtures("_eager")
 def test_trouble_that_lasts_stops_the_training_and_one_that_is_resumed_again(tiny, tmp_path):
     def train(patience, trouble=lambda record: f"the loss is {record['loss']:.0f}, too much"):
         parts = tiny.stage(trouble=trouble, trouble_patience=patience)
@@ -455,11 +471,12 @@ def test_trouble_that_lasts_stops_the_training_and_one_that_is_resumed_again(tin
         with pytest.raises(UserError, match=message):
             train(patience=2)
         assert history(tmp_path)[-1]["step"] == step
-    # An epoch without trouble ends the row; without patience, or with more of it, training goes on.
+    # An epoch without trouble resets the count. Without patience, or with more of it, training continues.
     with pytest.raises(UserError, match="Step 20 of stage 'tiny', for 1 epochs"):
         train(1, trouble=lambda record: "it is over" if record["step"] == 20 else None)
 
 
+@pytest.mark.usefixtures("_eager")
 @pytest.mark.parametrize("patience", [0, 6])
 def test_trouble_within_the_patience_is_borne(tiny, tmp_path, patience):
     parts = tiny.stage(trouble=lambda record: "all is lost", trouble_patience=patience)
@@ -467,6 +484,7 @@ def test_trouble_within_the_patience_is_borne(tiny, tmp_path, patience):
     assert history(tmp_path)[-1]["step"] == 20
 
 
+@pytest.mark.usefixtures("_eager")
 def test_validation_that_counts_nothing_is_an_error(tiny, tmp_path):
     empty = tf.data.Dataset.range(1).map(lambda step: tiny.batch(step) | {"sample_weight": tf.zeros([4, 6])})
     with pytest.raises(ValueError, match="`validation` of stage 'tiny' must have examples that count"):
@@ -474,7 +492,7 @@ def test_validation_that_counts_nothing_is_an_error(tiny, tmp_path):
 
 
 def adversaries(tiny, poisoned_step=None, every=1):
-    """Parts of a stage of two networks, and its training; its data may have a NaN."""
+    """Returns the arguments of a stage of two networks, and its training section; its data may have a NaN."""
 
     def build():
         generator, discriminator = (keras.Sequential([keras.Input((2,)), keras.layers.Dense(size)]) for size in (2, 1))
@@ -507,13 +525,14 @@ def test_nan_with_two_optimizers_names_the_loss_and_the_gradient_of_one(tiny, tm
 
 def test_an_optimizer_that_rests_counts_its_updates_alone(tiny, tmp_path):
     tiny.fit(*adversaries(tiny, every=4), tmp_path)
-    # Of twenty steps the generator moves in every fourth; a step without an update adds no loss.
+    # The generator is updated in every fourth of twenty steps; a step without an update adds no loss.
     assert all(0.1 < record["generator_loss"] < 5 for record in history(tmp_path))
     with np.load(tmp_path / "checkpoints" / "step-00000020.npz") as file:
         sums = json.loads(file["about"].tobytes())["state"]["sums"]
     assert (sums["generator"]["updates_before"], sums["discriminator"]["updates_before"]) == (5, 20)
 
 
+@pytest.mark.usefixtures("_eager")
 def test_the_terminal_speaks_of_the_stages_unit(tiny, tmp_path, monkeypatch):
     told, remove = [], console._display.remove
 
@@ -523,4 +542,4 @@ def test_the_terminal_speaks_of_the_stages_unit(tiny, tmp_path, monkeypatch):
 
     monkeypatch.setattr(console._display, "remove", end)
     tiny.fit(tiny.stage(unit="images", samples=None), tiny.training(steps=10, steps_per_epoch=10), tmp_path)
-    assert re.fullmatch(r"10 of 10 steps, loss [\d.]+, validation [\d.]+, [\d,]+ images/s, 0 s left", *told)
+    assert re.fullmatch(r"10 of 10 steps, loss [\d.]+, validation [\d.]+, [\d,]+ images/s, finishing", *told)

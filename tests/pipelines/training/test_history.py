@@ -16,7 +16,7 @@ def test_what_comes_after_the_checkpoint_is_dropped(tmp_path):
         history.append(record)
     history.close()
     assert read(path) == records
-    # At step 10 the epoch may or may not have been finished.
+    # The epoch may end at step 10 or later.
     for step, epochs, kept in [(15, 1, 4), (12, 1, 3), (10, 0, 2), (4, 0, 0)]:
         history = History(path, step, epochs)
         history.close()

@@ -15,7 +15,7 @@ LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 @pytest.fixture
 def make(tiny):
-    """Makes a compiled model without randomness, whose settings may be changed."""
+    """Makes a compiled model without randomness; keywords change its settings."""
 
     def make(**changes):
         keras.utils.set_random_seed(1)
@@ -30,7 +30,7 @@ def make(tiny):
 
 
 def gradients(model, batch):
-    """The loss and the dense gradients, apart from any optimizer."""
+    """Returns the loss and the dense gradients, computed without an optimizer."""
     with tf.GradientTape() as tape:
         loss = LOSS(batch["y"], model(batch["x"], training=True), sample_weight=batch["sample_weight"])
     return loss.numpy(), [tf.convert_to_tensor(g).numpy() for g in tape.gradient(loss, model.trainable_variables)]
@@ -80,7 +80,7 @@ def test_clipped_steps_are_counted(tiny, make):
         step(model, tiny.batch(tf.constant(number, tf.int64)))
         norms.append(float(model.optimizer.gradient_norm.numpy()))
     assert model.optimizer.clipped_steps.numpy() == 0
-    # A model whose rate is 0 (the first step of a warm-up) repeats one norm, so the limit can stand beside it.
+    # With a rate of 0 (the first step of a warm-up), the norm stays the same, so it can be compared with the limit.
     for limit, count in [(norms[0] * 0.999, 1), (norms[0] * 1.001, 0)]:
         model = make(clip_norm=limit)
         step(model, tiny.batch(tf.constant(0, tf.int64)))
@@ -182,8 +182,8 @@ def test_each_part_of_a_model_has_its_own_optimizer(tiny):
     assert len(held) == len(model.variables) + sum(len(optimizer.variables) for optimizer in built.values())
     for names, words in (
         (["critic"], r"named `model` or after a part of the model. Received: optimizers.critic"),
-        (["generator"], r"each trainable weight once. Received: optimizers=\['generator'\], of which 0 move "),
-        (["model", "generator"], r"Received: optimizers=\['model', 'generator'\], of which 2 move "),
+        (["generator"], r"each trainable weight once. Received: optimizers=\['generator'\], of which 0 update "),
+        (["model", "generator"], r"Received: optimizers=\['model', 'generator'\], of which 2 update "),
     ):
         with pytest.raises(ValueError, match=words):
             optimizers.build(training.model_copy(update={"optimizers": [(name, one) for name in names]}), model)
@@ -204,7 +204,7 @@ def test_an_optimizer_that_rests_keeps_to_the_schedule_of_the_run(tiny):
             rates[name].append(float(optimizer.rate.numpy()))
     expected = [float(optimizers.schedule(one, 9)(step)) for step in range(9)]
     assert rates["discriminator"] == expected
-    # It moves in the last of three steps each.
+    # The optimizer updates the weights in every third step.
     assert rates["generator"][2::3] == expected[2::3]
     assert int(built["generator"].iterations) == 3
 

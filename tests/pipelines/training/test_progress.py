@@ -21,7 +21,7 @@ def test_the_newest_figures_stand_beside_the_steps_and_an_epoch_has_a_line(capsy
 def test_several_optimizers_and_another_metric(capsys):
     metric = Metric("accuracy", "share", ".1%", better="more")
     progress = Progress("maker", "images", metric, ["generator", "discriminator"], 30, 60)
-    assert capsys.readouterr().out == "maker: continues after step 30 of 60\n"
+    assert capsys.readouterr().out == "maker: continuing after step 30 of 60\n"
     record = {"event": "epoch", "step": 60, "generator_loss": 1.0, "discriminator_loss": 2.0, "seconds": 5.0}
     progress.show(record | {"validation_accuracy": 0.876})
     assert capsys.readouterr().out == (

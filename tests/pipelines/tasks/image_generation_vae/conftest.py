@@ -3,5 +3,5 @@ import pytest
 
 @pytest.fixture
 def tiny(shrunk):
-    """The tiny recipe of image generation."""
+    """Returns the tiny recipe of image generation with a VAE."""
     return lambda *overrides: shrunk("image_generation_vae", *overrides)

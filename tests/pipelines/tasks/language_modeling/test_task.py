@@ -1,5 +1,6 @@
 import json
 import math
+import pathlib
 import re
 
 import keras
@@ -43,7 +44,7 @@ def test_an_untrained_model_costs_about_a_uniform_guess_and_a_bigram_less(prepar
     vocabulary = preprocessing.vocabulary
     uniform = (26 * math.log(vocabulary.size) + vocabulary.unknown_cost) / 25
     assert result["nats_per_character"] == pytest.approx(uniform, rel=0.05)
-    assert result["unknown_tokens"] == 1  # the é that only the test text has
+    assert result["unknown_tokens"] == 1  # the é, which occurs only in the test text
     assert baseline["nats_per_character"] < result["nats_per_character"]
     shorter = prepared("evaluation.ngram_tokens=100")[0].baselines(preprocessing, splits)
     (name,) = shorter
@@ -59,7 +60,7 @@ def test_losses_count_no_padding(prepared, store_of, tmp_path):
         "evaluation.batch_size=1",
         "data.batching=bucketed",
         "data.buckets=[16]",
-        "model.ngrams=null",  # which leave out in training what they predict
+        "model.ngrams=null",  # in training, n-grams leave out the token that they predict
     )
     first = splits["train"].ragged("tokens")[0]
     split = store_of({"tokens": [first[:3], first[:90]], "characters": np.array([3, 90])})
@@ -81,36 +82,38 @@ def test_losses_count_no_padding(prepared, store_of, tmp_path):
     assert epoch["loss"] == pytest.approx(mean_nll(stage.build({}), Ragged.of(rows)), rel=1e-5)
 
 
+GUIDE = pathlib.Path(__file__).parents[4] / "docs" / "runs.md"
 OTHERS = re.compile("shakespeare|hamlet|romeo|nanogpt|to be, or not", re.IGNORECASE)
 
 
-def test_an_lstm_of_subwords_is_trained_reported_and_served(tiny, tmp_path):
+def test_an_lstm_of_subwords_is_trained_reported_served_and_used_in_python(tiny, tmp_path, monkeypatch, capsys):
     lstm = "model={architecture: lstm, context: 16, num_layers: 1, size: 16, dropout: 0.0}"
     subwords = "data.vocabulary={kind: bpe, size: 290}"
     as_shipped = ("evaluation.peers=null", "evaluation.samples.prompts=null")
-    runner.run(tiny(lstm, subwords, *as_shipped, "training.steps=2", "training.steps_per_epoch=2"), tmp_path / "run")
+    short = ("training.steps=2", "training.steps_per_epoch=2", "export.max_length=200")
+    runner.run(tiny(lstm, subwords, *as_shipped, *short), tmp_path / "run")
     with StockModel(tmp_path / "run" / "export" / "1") as served:
         scored = served.run("serving_default", {"text": ["the cat", "", "é"]})
         row = {"length": [9], "temperature": [0.0], "top_k": [0], "top_p": [1.0], "seed": [0]}
         written = served.run("generate", {"prompt": ["the cat"], **row})
     assert np.isfinite(scored["log_likelihood"]).all()
-    # What Keras loads says the same.
+    # The model that Keras loads returns the same.
     run = pipelines.load(tmp_path / "run")
     logits = run.model(run.preprocessing.token_batch(["the cat"]))
     following = scored["next_token_log_probabilities"][0]
     np.testing.assert_allclose(tf.nn.log_softmax(logits[0, -1]), following, rtol=1e-4, atol=1e-5)
     written["text"][0].decode()
     report = json.loads((tmp_path / "run" / "report" / "report.json").read_text())
-    assert report["title"] == "Language model: files"
-    headings = ["", "Against baselines", "By document", "Training", "What it writes", "Where it is surprised"]
+    assert re.fullmatch(r"Language model: own texts \(.*train.*\)", report["title"])
+    headings = ["", "Against baselines", "By document", "Training", "Generated texts", "Cost of each token"]
     assert [section["heading"] for section in report["sections"]] == [*headings, "The data", "The machine"]
     assert report["sections"][1]["alt"].startswith("Nats per character: Ikelos lstm, 1 layers, 16 wide ")
     surprisal = report["sections"][5]
-    # The é falls apart into two bytes, neither of which is a character.
+    # The é is encoded as two bytes, neither of which is a character.
     assert "".join(surprisal["pieces"]) == "the cat sat on the log. \ufffd\ufffd"
     assert max(map(len, surprisal["pieces"])) > 1
     assert len(surprisal["nats"]) == len(surprisal["pieces"])
-    # Its own text alone is in the report and in the examples.
+    # The report and the examples contain only text of this run's data.
     assert [sample["prompt"] for sample in report["sections"][4]["samples"]] == [
         "",
         "the cat sat on the mat. the dog sat on ",
@@ -119,3 +122,15 @@ def test_an_lstm_of_subwords_is_trained_reported_and_served(tiny, tmp_path):
     assert len(written) > 2
     for path in (*written, tmp_path / "run" / "recipe.yaml"):
         assert not OTHERS.search(path.read_text()), path
+
+    # The examples of the guide run as they are.
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "run").rename(tmp_path / "runs" / "language_modeling")
+    monkeypatch.chdir(tmp_path)
+    examples = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    examples = [example for example in examples if '"runs/language_modeling' in example]
+    assert len(examples) == 3
+    for example in examples:
+        capsys.readouterr()
+        exec(example, {})
+        assert capsys.readouterr().out

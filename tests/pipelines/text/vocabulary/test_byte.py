@@ -18,5 +18,5 @@ def test_broken_characters_decode_to_replacements():
 
 def test_size_is_fixed():
     assert ByteVocabulary.fit(260).size == 260
-    with pytest.raises(UserError, match=r"has 260 tokens\. Received: size=300"):
+    with pytest.raises(UserError, match=r"`size` must be 260 or null for a byte vocabulary\. Received: size=300"):
         ByteVocabulary.fit(300)

@@ -36,7 +36,9 @@ def test_frequent_words_are_one_token():
     assert [len(tokens) for tokens in fitted.encode(tf.constant([" the", " zqk"])).to_list()] == [1, 4]
 
 
-@pytest.mark.parametrize(("size", "message"), [(None, "needs a size"), (20, "size=20"), (100_000, "size=100000")])
+@pytest.mark.parametrize(
+    ("size", "message"), [(None, "`size` must be given"), (20, "size=20"), (100_000, "size=100000")]
+)
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
 def test_refuses(kind, size, message):
     with pytest.raises(UserError, match=message) as caught:
@@ -55,5 +57,5 @@ def test_outlives_tensorflows_caches():
 
 
 def test_refuses_empty_text():
-    with pytest.raises(UserError, match="can't fit a bpe vocabulary"):
+    with pytest.raises(UserError, match="cannot fit a bpe vocabulary"):
         SentencePieceVocabulary.fit("bpe", ["", "\n\n"], 300)

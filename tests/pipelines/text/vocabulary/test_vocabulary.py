@@ -1,4 +1,4 @@
-"""What all kinds share."""
+"""Tests that hold for all kinds of vocabularies."""
 
 import json
 
@@ -20,7 +20,7 @@ TEXTS = [
 SIZES = {"character": None, "byte": None, "bpe": 330, "unigram": 330}
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
-# Texts that a tokenizer might take for its own: pieces, escapes, spaces, bytes that look like others.
+# Texts that a tokenizer might confuse with its own notation: pieces, escapes, spaces, names of bytes.
 TRICKY_TEXT = st.lists(
     st.sampled_from(
         ["\u2581", "\x10", "0", "1", " ", "  ", "\n", "\r\n", "\0", "<s>", "<0x0A>", "<unk>", "\ufeff", "\ufffd", "é"]
@@ -35,7 +35,7 @@ def fitted(request):
 
 @pytest.fixture(scope="module")
 def served(fitted, tmp_path_factory):
-    """The vocabulary as a server has it: loaded from a SavedModel, text to tokens and back."""
+    """Returns the vocabulary as loaded from a SavedModel: functions from text to tokens and back."""
 
     class Server(tf.Module):
         def __init__(self):
@@ -53,7 +53,7 @@ def served(fitted, tmp_path_factory):
 
 
 def in_vocabulary(fitted, text):
-    """The text without the characters that a character vocabulary does not know."""
+    """Returns the text without the characters that are not in a character vocabulary."""
     return "".join(c for c in text if c in fitted.characters) if fitted.kind == "character" else text
 
 
@@ -63,7 +63,7 @@ def test_round_trip(fitted, texts):
     tokens = fitted.encode(tf.constant([text.encode() for text in texts]))
     assert tokens.dtype == tf.int32
     assert tokens.shape.as_list() == [len(texts), None]
-    # A document's tokens don't depend on its batch mates, and padding changes nothing.
+    # A document's tokens depend neither on the other rows of the batch nor on padding.
     for text, row in zip(texts, tokens, strict=True):
         np.testing.assert_array_equal(fitted.encode(tf.constant([text.encode()]))[0], row)
     decoded = [text.decode() for text in fitted.decode(tokens.to_tensor()).numpy()]
@@ -129,5 +129,5 @@ def test_tokens_outside_of_a_graph_are_the_same(fitted, text):
 
 
 def test_unknown_kind():
-    with pytest.raises(UserError, match=r"there are character, byte, bpe, unigram\. Received: kind='word'"):
+    with pytest.raises(UserError, match=r"`kind` must be one of character, byte, bpe, unigram\. Received: kind='word'"):
         vocabulary.fit("word", TEXTS, None)

@@ -1,4 +1,4 @@
-"""A small task, so that what is said of recipes is tested apart from any real task."""
+"""A small task, with which recipes are tested independently of any real task."""
 
 from typing import Annotated, Literal
 

@@ -19,6 +19,7 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/pytest -m "slow and not tfx"
+	tests/pipelines/tfx/environment.sh pytest -m "slow and tfx" tests/pipelines/tfx tests/benchmarks
 
 # In an environment of its own: TFX wants other versions of some packages, and a newer system than the rest.
 test-tfx:

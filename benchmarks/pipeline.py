@@ -2,8 +2,8 @@
 
     tests/pipelines/tfx/environment.sh python benchmarks/pipeline.py language_modeling --set training.steps=20
 
-Each node is a process of its own, as on Airflow. The overhead of TFX is the time of all nodes less that of the run. Much
-of it is the import of TensorFlow and TFX in each node, whose time the first line states.
+Each node is a process of its own, as on Airflow. The overhead of TFX is the time of all nodes less that of the run.
+Much of it is the import of TensorFlow and TFX in each node, whose time the first line states.
 """
 
 import argparse

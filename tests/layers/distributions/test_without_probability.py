@@ -45,7 +45,7 @@ ARGUMENTS = {
 @pytest.mark.usefixtures("_absent")
 @pytest.mark.parametrize("name", sorted(set(distributions.__all__) - MADE_WITHOUT))
 def test_the_error_names_the_extra(name):
-    with pytest.raises(ImportError, match=r"pip install 'ikelos\[probability\]'"):
+    with pytest.raises(ImportError, match=r"pip install '\.\[probability\]'"):
         getattr(distributions, name)(*ARGUMENTS.get(name, []))
 
 

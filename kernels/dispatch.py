@@ -42,7 +42,8 @@ class Choice:
     Attributes:
         implementation: `"native"` or `"reference"`.
         reason: One line of text for users.
-        requested: Whether the op's argument, the scope `use`, `IKELOS_KERNELS` or an export requested it.
+        requested: Whether the implementation was requested: by the op's argument, the scope `use`, the environment
+            variable `IKELOS_KERNELS`, or the export of a model, which requests the reference.
     """
 
     implementation: str
@@ -138,6 +139,7 @@ def choose(
     Raises:
         ValueError: If the argument or the scope requests native and there is no kernel for such an input, or as in
             `explain`.
+        TypeError: As in `explain`.
         LibraryError: If the argument, the scope or `IKELOS_KERNELS=native` requests native and the library cannot be
             loaded.
     """
@@ -170,8 +172,9 @@ def explain(
         A `Choice`, which prints as `native: ...` or `reference: ...`.
 
     Raises:
-        ValueError: If `implementation` or `IKELOS_KERNELS` is neither `"native"` nor `"reference"`, or `sizes` has a
-            name that the op does not use.
+        ValueError: If `implementation` or `IKELOS_KERNELS` is neither `"native"` nor `"reference"`, `sizes` has a name
+            that the op does not use, or `device` is not the name of a device.
+        TypeError: If `dtype` is not a dtype.
         LibraryError: If native was requested and the library cannot be loaded.
 
     Example:
@@ -253,7 +256,7 @@ def _check_sizes(op_name: str, sizes: dict[str, int | None]) -> None:
     """Checks that the names of `sizes` are parameters of the op's function in `NATIVE_OPS`.
 
     Raises:
-        ValueError: If a name is not.
+        ValueError: If a name is not one of these parameters.
     """
     known = list(inspect.signature(NATIVE_OPS[op_name]).parameters)[2:] if op_name in NATIVE_OPS else []
     for name, size in sizes.items():
@@ -263,10 +266,10 @@ def _check_sizes(op_name: str, sizes: dict[str, int | None]) -> None:
 
 
 def environment_setting() -> str | None:
-    """The value of the environment variable `IKELOS_KERNELS`, None if it is not set or empty.
+    """Returns the value of the environment variable `IKELOS_KERNELS`, None if the variable is not set or empty.
 
     Raises:
-        ValueError: If it is neither `"native"` nor `"reference"`.
+        ValueError: If the value is neither `"native"` nor `"reference"`.
     """
     setting = os.environ.get("IKELOS_KERNELS") or None
     if setting is not None and setting not in IMPLEMENTATIONS:
@@ -275,7 +278,11 @@ def environment_setting() -> str | None:
 
 
 def _requested(implementation: str | None) -> str | None:
-    """Returns the implementation that the argument requests, or the scope if the argument is None; or None."""
+    """Returns the implementation that the op's argument requests or, if it is None, the scope; None without a scope.
+
+    Raises:
+        ValueError: If the argument is neither `"native"`, `"reference"` nor None.
+    """
     if implementation is not None:
         _check_implementation(implementation)
         return implementation
@@ -359,9 +366,12 @@ def _find_library() -> pathlib.Path | None:
 
 
 def _recorded_tensorflow(path: pathlib.Path) -> dict[str, object]:
-    """Returns the record next to the library of the TensorFlow that it was built for; empty without a record.
+    """Returns what is recorded about the TensorFlow that the library at `path` was built for.
 
-    `csrc/describe_tensorflow.py` writes the record.
+    The build writes the output of `csrc/describe_tensorflow.py` into a JSON file beside the library.
+
+    Returns:
+        The recorded values for the keys of `_running_tensorflow`; empty if the file is missing or is not JSON.
     """
     try:
         record = json.loads(path.with_suffix(".json").read_text())

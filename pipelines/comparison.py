@@ -1,4 +1,4 @@
-"""Comparison of finished runs: the differences between their recipes, their curves and their figures."""
+"""Compares evaluated runs: their metrics, their validation curves, and the keys in which their recipes differ."""
 
 import dataclasses
 import statistics
@@ -25,7 +25,7 @@ MINUTES = Metric("minutes", "minutes of training", ".1f")
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
-    """Mean and standard deviation of a figure over runs that differ in their seeds alone.
+    """Mean and standard deviation of a metric over runs that differ in their seeds alone.
 
     Attributes:
         mean: Mean over the runs.
@@ -47,7 +47,7 @@ class Comparison:
             alone.
         differences: For each dotted key in which the recipes differ, the value in each run.
         same_data: Whether all runs were measured on the same test data.
-        written: Paths of the page and its numbers, by their display names.
+        written: Paths of the page and of the file with its numbers, by their display names.
     """
 
     metrics: tuple[Metric, ...]
@@ -78,7 +78,8 @@ def compare(runs: Sequence[Path], folder: Path) -> Comparison:
         The comparison.
 
     Raises:
-        UserError: If a folder holds no evaluated run, its recipe is invalid, or the runs are of several tasks.
+        UserError: If a folder holds no run, its recipe is invalid, its weights have not been evaluated, or the runs are
+            of several tasks.
         OSError: If the page cannot be written.
     """
     found = [_read(path) for path in runs]
@@ -172,7 +173,7 @@ def _sections(comparison: Comparison, runs: Sequence[_Run]) -> Iterator[Section]
 
 
 def rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
-    """Yields the rows of the table of figures as text.
+    """Yields the rows of the table of metrics as text.
 
     There is one row for each run, then one for the mean and one for the standard deviation if the runs differ in their
     seeds alone.

@@ -177,7 +177,7 @@ class _Display:
 
     def _start(self) -> None:
         out = console()
-        # `isatty` as well, because FORCE_COLOR makes rich treat files as terminals, which cannot move a cursor.
+        # `isatty` too: FORCE_COLOR makes rich treat a file as a terminal, but a file has no cursor to move.
         if out.is_interactive and out.file.isatty():
             self.console = out
             self._bars = bars.Progress(

@@ -19,7 +19,7 @@ def check_same_run(recipe: Recipe, folder: Folder) -> None:
     A run that has not begun to train, such as one that was refused for its data, may continue with any recipe.
 
     Raises:
-        UserError: If the folder holds a run of another recipe that has begun to train.
+        UserError: If the folder holds a run of another recipe that has begun to train, or the run's recipe is invalid.
     """
     if not (folder.recipe.is_file() and folder.begun):
         return
@@ -36,14 +36,14 @@ def check_same_run(recipe: Recipe, folder: Folder) -> None:
 
 
 def load_to_evaluate(folder: Folder, overrides: Sequence[str]) -> tuple[Recipe, set[str]]:
-    """Loads the recipe of a run with the overrides of an evaluation.
+    """Loads the recipe of a run and applies the overrides of an evaluation.
 
     Returns:
         The recipe, and the dotted keys whose values differ from the run's.
 
     Raises:
-        UserError: If the recipe or an override is invalid, or the overrides change more than `data.source` and
-            `evaluation`.
+        UserError: If the recipe or an override is invalid, or an override changes a key other than `description` and
+            those in `data.source` and `evaluation`.
     """
     recipe = recipes.load(folder.recipe, overrides)
     changes = recipes.difference(recipes.load(folder.recipe), recipe)

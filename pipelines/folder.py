@@ -48,7 +48,7 @@ class Folder:
 
     @property
     def start(self) -> Path:
-        """The file that names the other run, and its checkpoints, that this run began with; absent without `from`."""
+        """The file that names the run of the key `from` and its checkpoints; absent if the recipe has no such key."""
         return self.preprocessing / "from.json"
 
     @property
@@ -70,7 +70,7 @@ class Folder:
 
     @property
     def begun(self) -> bool:
-        """Whether the training of a stage has begun, which writes a checkpoint before its first step."""
+        """Whether a stage has a checkpoint; training writes one before its first step."""
         return any(self.stages.glob("*/checkpoints/step-*.npz"))
 
     @property

@@ -1,4 +1,4 @@
-"""The run that another run begins with, named by the key `from` of its recipe."""
+"""The run named by the key `from` of a recipe, which gives another run its initial weights."""
 
 import functools
 import json
@@ -19,7 +19,8 @@ def find(recipe: Recipe) -> trained.Run | None:
     """Returns the run named by the key `from`; None if the recipe has no such key.
 
     Raises:
-        UserError: If the folder holds no run, the run is not finished, or it has another task or architecture.
+        UserError: If the folder holds no run, its recipe is invalid, or the run is not finished or has another task or
+            architecture.
     """
     if recipe.start is None:
         return None
@@ -42,15 +43,15 @@ def find(recipe: Recipe) -> trained.Run | None:
 
 
 def record(origin: trained.Run, path: Path) -> None:
-    """Writes down which weights a run begins with, into its file `Folder.start`."""
+    """Writes the folder and the checkpoints of the run named by `from` into `path`, a new run's `Folder.start`."""
     about = {"run": str(origin.folder.path), "checkpoints": origin.checkpoints}
     files.write(path, json.dumps(about, indent=2) + "\n")
 
 
-def taken_over(folder: Folder) -> Path | None:
-    """Returns the folder with the preprocessing of the run named by `from`; None if the recipe has no such key.
+def reused_preprocessing(folder: Folder) -> Path | None:
+    """Returns the folder of the preprocessing that the data reuses; None if the recipe has no key `from`.
 
-    It is a copy in the folder of the new run, as the other run may have been deleted.
+    It is the run's own folder, which has a copy, because the run named by `from` may have been deleted.
     """
     return folder.preprocessing if folder.start.is_file() else None
 
@@ -58,7 +59,8 @@ def taken_over(folder: Folder) -> Path | None:
 def start(recipe: Recipe, folder: Folder) -> Start | None:
     """Returns the source of the initial weights; None if the recipe has no key `from`.
 
-    The other run is loaded when the weights are first used. That raises a UserError if it was trained further.
+    The other run is loaded when the weights are first used. That raises a UserError as `find` does, or if the run was
+    trained further.
     """
     if recipe.start is None:
         return None

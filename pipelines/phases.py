@@ -110,7 +110,7 @@ def describe(task: AnyTask, start: Path | None = None) -> Description:
 def _prepared(task: AnyTask, start: Path | None) -> preparation.Prepared[Any]:
     if start is None:
         return preparation.prepare(task.preparation())
-    prepared = preparation.prepare(task.preparation().taking_over(start))
+    prepared = preparation.prepare(task.preparation().reusing(start))
     task.check_preprocessing(prepared.learned, load(task, start))
     return prepared
 
@@ -151,7 +151,7 @@ def train(
         preprocessing: The fitted preprocessing.
         splits: The data.
         folder_of: Function from a stage's name to its folder.
-        start: Another run, whose weights new models begin with.
+        start: The run that gives new models their initial weights; None if the recipe has no key `from`.
 
     Returns:
         The trained models by stage.

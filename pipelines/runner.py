@@ -127,7 +127,7 @@ def evaluate(workdir: Path, overrides: Sequence[str] = ()) -> Outcome:
         if any(key.startswith("data.source") for key in changes):
             preprocessing, splits = phases.read_other(current.task, folder.preprocessing)
         else:
-            splits = phases.read(current.task, folder.preprocessing, origin.taken_over(folder))
+            splits = phases.read(current.task, folder.preprocessing, origin.reused_preprocessing(folder))
         _say_left_out(splits)
         _say("evaluation", _EVALUATING)
         results = phases.evaluate(current.task, preprocessing, splits, models)
@@ -172,7 +172,7 @@ def _prepare(recipe: Recipe, folder: Folder) -> tuple[Started, Splits]:
     if folder.preprocessing.is_dir() and folder.begun:
         phases.check_steps(task, phases.load(task, folder.preprocessing), folder.stage)
         _say_data()
-        splits = phases.read(task, folder.preprocessing, origin.taken_over(folder))
+        splits = phases.read(task, folder.preprocessing, origin.reused_preprocessing(folder))
         files.write(folder.recipe, recipes.dump(recipe))
     else:
         before = origin.find(recipe)

@@ -90,7 +90,7 @@ class Task(abc.ABC, Generic[Config, Learned]):
         """Checks that a model can be used with preprocessing that was fitted to other data than the model's.
 
         Called before a model is trained further or evaluated on other data, to prevent silently wrong results.
-        `Preparation.taking_over` has already kept the parts that the model depends on, so the default accepts
+        `Preparation.reusing` has already kept the parts that the model depends on, so the default accepts
         everything.
 
         Args:

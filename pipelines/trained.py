@@ -27,8 +27,9 @@ class Run:
         recipe: The run's recipe.
         task: The run's task.
         preprocessing: The fitted preprocessing, such as a vocabulary or the names of classes.
-        figures: The content of `evaluation.json`; empty if these weights have not been evaluated.
-        checkpoints: For each stage, name and SHA-256 of the checkpoint that its weights come from.
+        figures: The content of `evaluation.json`; empty unless it was measured with the weights of `checkpoints`.
+        checkpoints: For each stage, the checkpoint from which its trained model was saved, as a dict: `file`, the
+            file's name, and `sha256`, its checksum.
     """
 
     folder: Folder
@@ -81,7 +82,7 @@ def load(path: Path, argument: str = "run") -> Run:
 
 
 def read_figures(folder: Folder, checkpoints: dict[str, dict[str, str]]) -> dict[str, Any]:
-    """Returns the content of `evaluation.json`, empty unless it was measured with the weights of these checkpoints."""
+    """Returns the content of `evaluation.json`; empty unless it was measured with the weights of `checkpoints`."""
     if not folder.evaluation.is_file():
         return {}
     figures = json.loads(folder.evaluation.read_text(encoding="utf-8"))

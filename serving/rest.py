@@ -27,10 +27,10 @@ def to_response(name: str, value: Any) -> Any:
 
 
 def from_json(value: Any) -> Any:
-    """Converts each `{"b64": ...}` in nested lists from JSON to bytes.
+    """Returns a value from JSON, with bytes in place of each object `{"b64": ...}` in it or in its nested lists.
 
     Raises:
-        ValueError: If an object has another form or is not valid base64.
+        ValueError: If an object has no text in valid base64 under the key `b64`.
     """
     if isinstance(value, list):
         return [from_json(item) for item in value]

@@ -1,4 +1,4 @@
-"""Warm-up requests, which TensorFlow Serving runs on a version before it serves users."""
+"""Warm-up requests, which TensorFlow Serving runs on a version of a model before it sends users' requests to it."""
 
 import pathlib
 from collections.abc import Iterable

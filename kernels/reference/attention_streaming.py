@@ -55,7 +55,7 @@ def _constants(tensors):
 
 
 class _Blocks:
-    """Keys, values, bias and mask, cut along the keys into `count` blocks of `size` and a last one of `rest`."""
+    """Keys, values, bias and mask, cut into `count` blocks of `size` keys each and a last block of `rest` keys."""
 
     def __init__(self, key, value, bias, mask):
         self.key, self.value = (tf.transpose(x, [0, 2, 1, 3]) for x in (key, value))
@@ -91,13 +91,15 @@ def _over_blocks(blocks: _Blocks, step, state, collected=()):
 
     Args:
         blocks: The blocks.
-        step: Called with the state and a block; returns the next state and a sequence of tensors to collect.
+        step: Called with the state and the results of `blocks.get`; returns the next state and a sequence of tensors
+            to collect.
         state: The first state.
-        collected: Static shapes of the tensors that `step` returns for a block of `size` keys.
+        collected: The static shape of each tensor that `step` returns for a block of `blocks.size` keys.
 
     Returns:
-        The last state, and a pair for each tensor to collect: the stacked tensors of the blocks of `size`, and the
-        tensor of the last, smaller block, or None without such a block.
+        The last state, and a pair for each collected tensor: its values for the blocks of `blocks.size` keys, stacked,
+        and its value for the last block, of `blocks.rest` keys. The second is None if it is known at trace time that
+        `blocks.rest` is 0.
     """
 
     def body(i, state, arrays):

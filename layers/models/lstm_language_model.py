@@ -71,7 +71,15 @@ class LSTMLanguageModel(keras.Model):
         return self.head(hidden[:, -1]), states
 
     def advance(self, tokens, state):
-        """Reads one more token per row, int `[B]`; returns logits `[B,V]` and the new state."""
+        """Reads one more token per row.
+
+        Args:
+            tokens: The tokens, int `[B]`.
+            state: The state from `start` or from the last `advance`.
+
+        Returns:
+            Logits `[B,V]` of the token that follows each row, and the new state.
+        """
         hidden, states = self._extend(tokens[:, None], state, None, training=False)
         return self.head(hidden[:, 0]), states
 

@@ -174,7 +174,15 @@ class TransformerLanguageModel(keras.Model):
         return self._logits(last(hidden), tf.nest.map_structure(last, evidence)), (caches, counting)
 
     def advance(self, tokens, state):
-        """Reads one more token per row, int `[B]`; returns logits `[B,V]` and the new state."""
+        """Reads one more token per row.
+
+        Args:
+            tokens: The tokens, int `[B]`.
+            state: The state from `start` or from the last `advance`.
+
+        Returns:
+            Logits `[B,V]` of the token that follows each row, and the new state.
+        """
         caches, counting = state
         evidence = ()
         if self.mixture is not None:

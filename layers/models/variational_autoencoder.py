@@ -210,22 +210,54 @@ class VariationalAutoencoder(KeepsRandomState):
         return self._decoded(self._encoded(images, condition, training).mean(), condition, training).mean()
 
     def encode(self, inputs):
-        """Returns the means of the posterior, `[B,Z]`; `posterior_of` returns the whole distribution."""
+        """Returns the means of the posterior, `[B,Z]`; `posterior_of` returns the whole distribution.
+
+        Args:
+            inputs: `[B,...]`, or the pair `(inputs, condition)`.
+
+        Raises:
+            ValueError, tf.errors.InvalidArgumentError: As `posterior_of`.
+        """
         return self.posterior_of(inputs).mean()
 
     def posterior_of(self, inputs):
-        """Returns the posterior of inputs as a `tfd.Distribution` with batch shape `[B]`."""
+        """Returns the posterior of inputs as a `tfd.Distribution` with batch shape `[B]`.
+
+        Args:
+            inputs: `[B,...]`, or the pair `(inputs, condition)`.
+
+        Raises:
+            ValueError: If `inputs` is a tuple or list without exactly two elements, has another shape than the
+                likelihood's events, or, in eager execution, has a value that the likelihood cannot take; or if the
+                condition is missing or not used by the encoder.
+            tf.errors.InvalidArgumentError: When a graph runs, if the likelihood cannot take a value.
+        """
         images, condition = self._checked(inputs)
         return self._encoded(images, condition, training=False)
 
     def decode(self, latents, condition=None):
-        """Returns the means of the likelihood, `[B,...]`, given latent values `[B,Z]`."""
+        """Returns the means of the likelihood, `[B,...]`.
+
+        Args:
+            latents: Latent values, `[B,Z]`.
+            condition: `[B,...]`, for a model with a condition.
+
+        Raises:
+            ValueError: If `latents` has another shape, or the condition is missing or not used by the decoder.
+        """
         latents, condition = pair((latents, condition))
         check_shape("latents", latents.shape, self.posterior.event_shape, tf.TensorShape([None]))
         return self._decoded(latents, condition, training=False).mean()
 
     def reconstruct(self, inputs):
-        """Returns the reconstructions in inference, `[B,...]`."""
+        """Returns the reconstructions in inference, `[B,...]`.
+
+        Args:
+            inputs: `[B,...]`, or the pair `(inputs, condition)`.
+
+        Raises:
+            ValueError, tf.errors.InvalidArgumentError: As `posterior_of`, for the decoder too.
+        """
         return self(inputs, training=False)
 
     def sample(self, num, condition=None, seed=None):
@@ -244,7 +276,10 @@ class VariationalAutoencoder(KeepsRandomState):
         return self.decode(self.prior.distribution().sample(num, seed=self._seed(seed)), condition)
 
     def anomaly_score(self, inputs, num_samples=16, seed=None):
-        """Returns the negative `log_likelihood`, nats `[B]`: the higher it is, the less likely is the input."""
+        """Returns the negative `log_likelihood`, nats `[B]`: the higher it is, the less likely is the input.
+
+        The arguments and errors are those of `log_likelihood`.
+        """
         return -self.log_likelihood(inputs, num_samples, seed=seed)
 
     def log_likelihood(self, inputs, num_samples, samples_at_once=20, seed=None):
@@ -393,7 +428,11 @@ class VariationalAutoencoder(KeepsRandomState):
         return self.get_metrics_result()
 
     def _checked(self, inputs):
-        """Returns inputs, checked to be values that the likelihood can take, and their condition."""
+        """Returns the inputs as values of the likelihood, and the condition or None.
+
+        Raises:
+            ValueError, tf.errors.InvalidArgumentError: As `posterior_of`, apart from the condition.
+        """
         images, condition = pair(inputs)
         return self.likelihood.checked(images, "inputs", batch_shape=tf.TensorShape([None])), condition
 

@@ -138,7 +138,11 @@ class NgramDistribution(keras.layers.Layer):
         return self.following_probabilities(contexts, next_tokens)
 
     def contexts(self, tokens):
-        """Returns the nodes, int32 `[B,T,N]`, of the contexts of 0 to N - 1 tokens that end at each token."""
+        """Returns the nodes, int32 `[B,T,N]`, of the contexts of 0 to N - 1 tokens that end at each token.
+
+        Args:
+            tokens: int32 `[B,T]`.
+        """
         longer = tf.zeros_like(tokens)
         found = [longer]
         for n in range(1, self.order):
@@ -148,7 +152,12 @@ class NgramDistribution(keras.layers.Layer):
         return tf.stack(found, axis=-1)
 
     def extended(self, contexts, tokens):
-        """Returns the nodes, int32 `[B,N]`, of the contexts after one more token per row, int32 `[B]`."""
+        """Returns the nodes of the contexts after one more token per row, int32 `[B,N]`.
+
+        Args:
+            contexts: Nodes of the contexts before that token, int32 `[B,N]`.
+            tokens: The tokens, int32 `[B]`.
+        """
         longer = self._child(contexts[:, :-1], tokens[:, None])
         return tf.concat([contexts[:, :1], longer], axis=1)  # the empty context stays
 

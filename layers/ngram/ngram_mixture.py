@@ -102,7 +102,18 @@ class NgramMixture(keras.layers.Layer):
         self.gates.build((None, None, self.size))
 
     def adapt(self, documents):
-        """Counts the n-grams of the training text, as `NgramDistribution.adapt` describes."""
+        """Counts the n-grams of the training text.
+
+        Args:
+            documents: Sequence of int arrays `[T]` of ids in `[0, V)`. No n-gram spans two documents.
+
+        Returns:
+            The length of the longest n-grams that were kept.
+
+        Raises:
+            ValueError: If `documents` is empty, a document is not an array of ids as above, or `max_ngrams` is less
+                than the number of distinct tokens.
+        """
         if not self.built:
             self.build()
         return self.ngrams.adapt(documents)
@@ -112,7 +123,12 @@ class NgramMixture(keras.layers.Layer):
         return self.embed(self.evidence(tokens, training))
 
     def evidence(self, tokens, training=None):
-        """Returns the `Evidence` at each of `tokens [B,T]`."""
+        """Returns the `Evidence` at each token.
+
+        Args:
+            tokens: int `[B,T]`.
+            training: Whether the n-gram model leaves out the occurrences that it predicts.
+        """
         return self._evidence(self.ngrams.evidence(tokens, training), self.copies.evidence(tokens))
 
     def embed(self, evidence):
@@ -135,14 +151,30 @@ class NgramMixture(keras.layers.Layer):
         return tf.math.log(network * tf.nn.softmax(logits) + ngrams * evidence.ngrams + copies * evidence.copies)
 
     def start(self, tokens, lengths, capacity):
-        """Returns the state after the prompts, to `advance` from; the arguments are those of `SuffixCopy.start`."""
+        """Returns the state after the prompts, to `advance` from.
+
+        Args:
+            tokens: int `[B,P]`, padded at the end.
+            lengths: int32 `[B]`, each at least 1.
+            capacity: Number of positions to reserve: P plus one for each `advance`.
+
+        Returns:
+            Nested tuples of tensors whose first axis is the batch.
+        """
         contexts = self.ngrams.contexts(tf.cast(tokens, tf.int32))
         contexts = tf.gather(contexts, lengths - 1, axis=1, batch_dims=1)
         return contexts, self.copies.start(tokens, lengths, capacity)
 
     def advance(self, tokens, state):
-        """Reads one more token per row, int32 `[B]`; returns the `Evidence` at this token, with T = 1, and the new
-        state."""
+        """Reads one more token per row.
+
+        Args:
+            tokens: The tokens, int32 `[B]`.
+            state: The state from `start` or from the last `advance`.
+
+        Returns:
+            The `Evidence` at the new tokens, with T = 1, and the new state.
+        """
         contexts, copying = state
         contexts = self.ngrams.extended(contexts, tokens)
         copied, copying = self.copies.advance(tokens, copying)

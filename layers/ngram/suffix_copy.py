@@ -67,6 +67,9 @@ class SuffixCopy(keras.layers.Layer):
             tokens: int `[B,P]`, padded at the end.
             lengths: int32 `[B]`, each at least 1.
             capacity: Number of positions to reserve: P plus one for each `advance`.
+
+        Returns:
+            A tuple of tensors whose first axis is the batch.
         """
         tokens = tf.cast(tokens, tf.int32)
         matches = tf.gather(self._matches(tokens), lengths - 1, axis=1, batch_dims=1)
@@ -74,10 +77,16 @@ class SuffixCopy(keras.layers.Layer):
         return tf.pad(tokens, room), tf.pad(matches, room), lengths - 1
 
     def advance(self, tokens, state):
-        """Reads one more token per row, int32 `[B]`.
+        """Reads one more token per row.
+
+        Args:
+            tokens: The tokens, int32 `[B]`.
+            state: The state from `start` or from the last `advance`.
 
         Returns:
-            The results of `evidence` for the new position, `[B,1,V]` and `[B,1]`, and the new state.
+            A pair. The first element is the results of `evidence` for the new tokens: the probabilities of the tokens
+            that follow them, float32 `[B,1,V]`, and the length of the longest match, int32 `[B,1]`. The second element
+            is the new state.
         """
         text, matches, last = state
         places = tf.range(tf.shape(text)[1])

@@ -17,8 +17,8 @@ class AlibiBias(keras.layers.Layer):
     in the authors' code, the slopes for the largest power of two below N, followed by every second slope for twice that
     power. Slopes are not learned. Keys ahead of the query are penalised like those behind it.
 
-    `ikelos.kernels.attention(alibi_slopes=layer.slopes())` has the same effect without an array of all pairs, in
-    float32. For other implementations of attention, call the layer.
+    `ikelos.kernels.attention(alibi_slopes=layer.slopes())` adds the same bias without an array of all pairs, and does
+    not round it under half-precision policies. For other implementations of attention, call the layer.
 
     Args:
         num_heads: Number of query heads, N.
@@ -30,7 +30,7 @@ class AlibiBias(keras.layers.Layer):
     Output shape: `[1,N,T,S]`, or `[B,N,T,S]` if positions have a batch axis; to be added to the scaled logits.
 
     Raises:
-        ValueError: If `num_heads` is below 1, positions are not integers, or a shape is not as above.
+        ValueError: If `num_heads` is below 1, or positions are not integers or have another shape than the above.
 
     Example:
 
@@ -58,7 +58,7 @@ class AlibiBias(keras.layers.Layer):
 
     def call(self, query_positions, key_positions):
         """Returns the bias for each pair of query and key positions."""
-        # Only the result has half precision, because the distances 257 and 258 are equal in bfloat16.
+        # Only the result is rounded to half precision, because in bfloat16 the distances 257 and 258 would be equal.
         dtype = arithmetic(tf.as_dtype(self.compute_dtype))
         away = tf.cast(tf.abs(distances(query_positions, key_positions)), dtype)
         bias = -tf.cast(self.slopes(), dtype)[:, None, None] * away[:, None]

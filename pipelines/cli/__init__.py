@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     given = list(sys.argv[1:] if arguments is None else arguments)
     if "--debug" not in given:
-        # TensorFlow's C++ reads it when it is loaded; 2 lets only errors pass.
+        # TensorFlow's C++ code reads the variable when it is loaded; with 2 it logs only errors.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         return _execute(given, filtering=arguments is None)
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _execute(given: list[str], filtering: bool) -> int:
     from ikelos.pipelines.cli import app, quiet
 
-    # A user who sets the variable to 0 or 1 wants the whole log.
+    # A user who sets the variable to 0 or 1 wants the whole log. With --debug, `main` leaves it unset, which means 0.
     if not filtering or os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") in ("0", "1"):
         return app.execute(given)
     with quiet.filtered():

@@ -1,4 +1,4 @@
-"""Checks whether a run's data is still the data that it began with."""
+"""Checks that the data of a run has not changed since the run began."""
 
 import hashlib
 import json

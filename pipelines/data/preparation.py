@@ -75,16 +75,23 @@ class Preparation(abc.ABC, Generic[Learned]):
 
     @abc.abstractmethod
     def learn(self, progress: Callable[[int], None]) -> Learned:
-        """Fits the preprocessing to the training split; calls `progress` with each amount that it has read."""
+        """Fits the preprocessing to the training split; calls `progress` with each amount that it has read.
+
+        Raises:
+            UserError: If the preprocessing cannot be fitted to the source.
+        """
 
     @abc.abstractmethod
     def load(self, folder: Path) -> Learned:
         """Loads the preprocessing that was saved in `folder`, without reading any data."""
 
-    def taking_over(self, folder: Path) -> "Preparation[Learned]":
-        """Returns this preparation with those parts of the preprocessing in `folder` that a trained model depends on.
+    def reusing(self, folder: Path) -> "Preparation[Learned]":
+        """Returns a preparation that reuses the preprocessing in `folder`, as far as a trained model depends on it.
 
-        By default it takes over nothing, and the preprocessing is fitted again.
+        The base class reuses nothing, so the preprocessing is fitted again.
+
+        Raises:
+            UserError: If the reused parts do not agree with the settings.
         """
         return self
 
@@ -109,16 +116,20 @@ class Preparation(abc.ABC, Generic[Learned]):
         """Returns how much data a split has, for the progress bar."""
 
     def class_names(self, learned: Learned) -> Sequence[str]:
-        """Returns the names of the classes in the order of the column `label`; none by default."""
+        """Returns the names of the classes in the order of the column `label`; by default an empty sequence."""
         return ()
 
     def show(self, learned: Learned, store: Store) -> list[str] | np.ndarray:
-        """Returns a few examples to look at: texts, or one picture, uint8 `[H,W,C]`; none by default."""
+        """Returns a few examples to look at: texts, or one picture, uint8 `[H,W,C]`; by default an empty list."""
         return []
 
     @abc.abstractmethod
     def write(self, learned: Learned, split: Split, writer: Writer) -> None:
-        """Writes the examples of a split that follow `writer.cursor`, and calls `writer.read` after each read."""
+        """Writes the examples of a split that follow `writer.cursor`, and calls `writer.read` after each read.
+
+        Raises:
+            UserError: If the source cannot be prepared, such as with an unknown class.
+        """
 
 
 @dataclasses.dataclass(frozen=True)

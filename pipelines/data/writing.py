@@ -38,7 +38,16 @@ class Writer:
     """
 
     def __init__(self, folder: Path, columns: Mapping[str, Column], progress: Callable[[int], None]):
-        """Resumes a store in `folder`, or begins one; `progress` is called with each amount of the source read."""
+        """Resumes a store in `folder`, or begins one.
+
+        Args:
+            folder: Folder of the store; it must exist.
+            columns: The columns by name, without `id`.
+            progress: Called with each amount of the source that was read.
+
+        Raises:
+            OSError: If a file cannot be read or written.
+        """
         self._folder, self._columns = folder, {ID: TEXT, **columns}
         self._progress = progress
         self._parts = _whole_parts(folder, self._names())
@@ -67,8 +76,14 @@ class Writer:
     def extend(self, name: str, items: np.ndarray) -> None:
         """Adds items to a ragged column of the current example.
 
+        Args:
+            name: Name of the column.
+            items: `[n,*shape]`, with the shape of the column's items.
+
         Raises:
-            ValueError: If the items have another shape than the column, or its dtype cannot represent them.
+            KeyError: If the store has no such ragged column.
+            ValueError: If the items have another shape than the column's, or its dtype cannot represent them.
+            OSError: If a file cannot be written.
         """
         if np.shape(items)[1:] != self._columns[name].shape:
             raise ValueError(
@@ -85,7 +100,10 @@ class Writer:
             **values: The value of each column, and the last items of ragged columns, if any.
 
         Raises:
-            ValueError: If a value is missing, has another shape than its column, or its dtype cannot represent it.
+            KeyError: If the store has no column of a value's name.
+            ValueError: If a value is missing or has another shape than its column, or the column's dtype cannot
+                represent it.
+            OSError: If a file cannot be written.
         """
         missing = [key for key, column in self._columns.items() if not column.ragged and key not in values]
         if missing:
@@ -119,7 +137,11 @@ class Writer:
         self._empty += 1
 
     def read(self, cursor: Cursor, size: int) -> None:
-        """Records that `size` more of the source was read, up to `cursor`; ends the part if it is large enough."""
+        """Records that `size` more of the source was read, up to `cursor`; ends the part if it is large enough.
+
+        Raises:
+            OSError: If a file cannot be written.
+        """
         self.cursor = cursor
         self._read += size
         self._progress(size)
@@ -127,7 +149,11 @@ class Writer:
             self._end_part()
 
     def finish(self) -> None:
-        """Ends the last part and writes the manifest."""
+        """Ends the last part, writes the manifest and closes the files.
+
+        Raises:
+            OSError: If a file cannot be written.
+        """
         if self._new_bytes or not self._parts:
             self._end_part()
         manifest = {
@@ -194,6 +220,14 @@ def writing(folder: Path, columns: Mapping[str, Column], progress: Callable[[int
     """Context manager that opens a `Writer` for a folder, created if missing, and closes it at the end.
 
     Call `finish` within the context; otherwise the store remains unfinished.
+
+    Args:
+        folder: Folder of the store.
+        columns: The columns by name, without `id`.
+        progress: Called with each amount of the source that was read.
+
+    Raises:
+        OSError: If a file cannot be read or written; with a note that names the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -206,7 +240,14 @@ def writing(folder: Path, columns: Mapping[str, Column], progress: Callable[[int
 
 
 def _whole_parts(folder: Path, names: list[str]) -> list[dict[str, Any]]:
-    """Returns the parts whose bytes on the disk agree with the journal; cuts off everything after them."""
+    """Returns the journal's records of the complete parts, and shortens all files to the end of the last one.
+
+    The parts after the first whose bytes differ from the checksums in the journal are dropped too.
+
+    Args:
+        folder: Folder of the store.
+        names: Names of the store's data files.
+    """
     journal = folder / _JOURNAL
     parts: list[dict[str, Any]] = []
     for line in journal.read_bytes().splitlines(keepends=True) if journal.exists() else ():

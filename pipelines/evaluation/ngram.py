@@ -62,12 +62,16 @@ class NgramModel:
                 the text.
 
         Raises:
-            ValueError: If the document is empty, is not one-dimensional, or has an id outside the vocabulary.
+            ValueError: If the document is empty, is not one-dimensional, does not consist of integers, or has an id
+                outside the vocabulary.
         """
         return self.log_probabilities_by_order(document)[-1]
 
     def log_probabilities_by_order(self, document: np.ndarray) -> np.ndarray:
         """Returns `log_probabilities` of each order from 1 to `order`, in one pass: float64 `[order,T]`.
+
+        Args:
+            document: As for `log_probabilities`.
 
         Raises:
             ValueError: As `log_probabilities`.
@@ -95,7 +99,8 @@ def fit(documents: Sequence[np.ndarray], order: int, vocabulary_size: int) -> Ng
         vocabulary_size: Size V of the vocabulary.
 
     Raises:
-        ValueError: If there are no documents, a document is not valid, or `order` or `vocabulary_size` is out of range.
+        ValueError: If there are no documents, a document is not an array of ids as above, or `order` or
+            `vocabulary_size` is out of range.
     """
     levels: list[_Level] = []
     contexts_size = 1
@@ -114,7 +119,7 @@ def best_order(model: NgramModel, validation: Sequence[np.ndarray]) -> tuple[int
     """Returns the order that predicts the documents best, and the mean cost of every order in nats per token.
 
     Raises:
-        ValueError: If there are no documents, or a document is not valid.
+        ValueError: If there are no documents, or as `NgramModel.log_probabilities`.
     """
     if not validation:
         raise ValueError("`validation` must hold at least one document. Received: none")

@@ -17,7 +17,7 @@ class ImageGeneration:
         return ImagePreparation(self.config.data.source, self.config.data.shape)
 
     def classes(self, preprocessing: ImagePreprocessing) -> tuple[str, ...]:
-        """Returns the classes of a conditional model; none for an unconditional one."""
+        """Returns the names of the classes if the model is conditional; otherwise an empty tuple."""
         return preprocessing.class_names if self.config.model.conditional else ()
 
     def check_preprocessing(self, preprocessing: ImagePreprocessing, trained_with: ImagePreprocessing) -> None:

@@ -86,7 +86,8 @@ class ImagePreparation(Preparation[ImagePreprocessing]):
         """Finds the names of the classes, and takes the first training image as example.
 
         Raises:
-            UserError: If no training image can be decoded, or another split has a class without training images.
+            UserError: If the source cannot be read, no training image can be used, or another split has a class without
+                training images.
         """
         names = self._reader.class_names()
         if names is None and self._source.label_feature is not None:
@@ -126,7 +127,8 @@ class ImagePreparation(Preparation[ImagePreprocessing]):
         """Decodes the images in threads and writes them in order.
 
         Raises:
-            UserError: If an image's class is unknown: without training images, or not among the data set's classes.
+            UserError: If the source cannot be read, or an image has a class without training images or, where the data
+                set names its classes, a label that is none of them.
         """
         named = self._reader.class_names() is not None
         numbers = {name: index for index, name in enumerate(learned.class_names)}

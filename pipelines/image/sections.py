@@ -90,19 +90,22 @@ OF_LATENTS = (
     "between two latent values drawn at random",
     "One sample, with one latent value moved from two standard deviations below the mean of some samples to two above",
 )
-"""Words for `latent_space`: the ends of its interpolations, and the image in which it changes a value."""
+"""Words for `latent_space`, with those above: the ends of its interpolations, and the image that it changes."""
 
 
 def latent_space(
     decode: Decode, means: np.ndarray, classes: tf.Tensor | None, words: tuple[str, str] = OF_IMAGES
 ) -> list[Images]:
-    """Returns sections that interpolate between images and change one latent value at a time, without hand-picking.
+    """Returns a section of interpolations between images, and one that changes a single latent value of an image.
+
+    Both show the first rows of `means`, so the images are not selected.
 
     Args:
         decode: The model's decoder.
-        means: Latent values of images, float32 `[N,Z]`.
-        classes: One-hot classes of these images; None for an unconditional model.
-        words: `OF_IMAGES` if the latent values are those of test images, else `OF_LATENTS`.
+        means: Latent values, float32 `[N,Z]`: means of the posterior for test images, or values drawn at random.
+        classes: One-hot classes of the rows of `means`, `[N,classes]`; None for an unconditional model.
+        words: The words of the two sections: `OF_IMAGES` if `means` belong to test images, `OF_LATENTS` if they were
+            drawn at random.
     """
     walked, moved = words
     pairs = min(ROWS, len(means) // 2)

@@ -37,8 +37,8 @@ class Recipe:
         task: Name of the task, a package in `ikelos.pipelines.tasks`.
         description: One line: what the recipe does, its time, the metric to expect. Empty if the file has none, and
             with overrides, which could make it wrong, unless they set it.
-        start: Value of the key `from`, the folder of a run whose weights and preprocessing this run begins with, or
-            None.
+        start: Value of the key `from`: the folder of a run that gives this one its initial weights and preprocessing;
+            None if there is no such key.
         source: Path of the file.
         config: The task's `Config`, frozen.
         raw: The plain data, with overrides applied.

@@ -55,7 +55,7 @@ _STYLE = {
 
 @dataclasses.dataclass(frozen=True)
 class Bar:
-    """A bar of `comparison`: the figure of a model, and its minutes of training, None if unknown."""
+    """A bar of `comparison`: the metric's value for a model, and the model's minutes of training, None if unknown."""
 
     label: str
     value: float
@@ -65,7 +65,7 @@ class Bar:
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
-    """Context manager within which figures have the report's fonts and colours; restores the user's settings."""
+    """Context manager within which matplotlib has the report's fonts and colours; restores the user's settings."""
     with matplotlib.rc_context(_STYLE):
         yield
 
@@ -77,6 +77,9 @@ def training_curves(history: Sequence[dict[str, Any]], clip_norms: Mapping[str, 
         history: Records of the stage's `history.jsonl` (see `training.history`), at least one.
         clip_norms: Largest gradient norm before clipping, by optimizer.
         metric: Validation metric. If it is not the loss, it has its own chart on top.
+
+    Raises:
+        ValueError: If there are no records.
     """
     steps = [record for record in history if record["event"] == "step"]
     epochs = [record for record in history if record["event"] == "epoch"]
@@ -140,11 +143,14 @@ class Panel:
 
 
 def epoch_curves(epochs: Sequence[dict[str, Any]], panels: Sequence[Panel]) -> Figure:
-    """Draws figures that were measured after each epoch, one chart below the other.
+    """Draws curves of values that were recorded after each epoch, each in its own chart.
 
     Args:
-        epochs: Epoch records of the history, at least one.
+        epochs: Epoch records of the history, at least one. Each must have the keys of all panels.
         panels: The curves, at least one.
+
+    Returns:
+        The charts in one figure, one below the other, over the training steps.
     """
     steps = [record["step"] for record in epochs]
     with style():
@@ -161,7 +167,11 @@ def epoch_curves(epochs: Sequence[dict[str, Any]], panels: Sequence[Panel]) -> F
 
 
 def comparison(bars: Sequence[Bar], metric: Metric) -> Figure:
-    """Draws figures of several models as horizontal bars, the best on top; this run's model is highlighted."""
+    """Draws a metric's values for several models as horizontal bars, the best on top; this run's model is highlighted.
+
+    Raises:
+        ValueError: If there are no bars.
+    """
     if not bars:
         raise ValueError("`bars` must hold at least one bar. Received: none")
     bars = sorted(bars, key=lambda bar: bar.value, reverse=metric.better == "more")

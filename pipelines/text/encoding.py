@@ -71,32 +71,32 @@ class TextPreparation(Preparation[TextPreprocessing]):
     out: there is nothing to learn from them, and a likelihood per character is undefined.
     """
 
-    def __init__(self, source: config.TextSource, settings: config.Vocabulary, taken: Path | None = None):
-        """Keeps the settings; `taken` is a folder with a vocabulary to use instead of fitting one."""
+    def __init__(self, source: config.TextSource, settings: config.Vocabulary, reused: Path | None = None):
+        """Keeps the settings; `reused` is a folder with a vocabulary to use instead of fitting one."""
         self.name = source.tfds or "texts"
         self.allowed_faults = source.allowed_faults
-        self._source, self._settings, self._taken = source, settings, taken
+        self._source, self._settings, self._reused = source, settings, reused
         self._reader: Reader = Reader(source)
 
     def identity(self) -> Any:
-        """Returns the vocabulary's settings (its checksum if taken over), the documents' state, the example's
+        """Returns the vocabulary's settings (or the checksum of a reused one), the documents' state, the example's
         length."""
         words: Any = self._settings.model_dump(mode="json")
-        if self._taken is not None:
-            content = [path.read_bytes() for path in sorted(self._taken.glob(f"{vocabulary.FILES}.*"))]
+        if self._reused is not None:
+            content = [path.read_bytes() for path in sorted(self._reused.glob(f"{vocabulary.FILES}.*"))]
             words = fingerprint.sha256(content)
         return [words, self._reader.identity(), _EXAMPLE]
 
-    def taking_over(self, folder: Path) -> "TextPreparation":
-        """Returns this preparation with the vocabulary in a folder, so that the tokens are those of a trained model.
+    def reusing(self, folder: Path) -> "TextPreparation":
+        """Returns a preparation that reuses the vocabulary in `folder`, so that a trained model knows the tokens.
 
         Raises:
             UserError: If the vocabulary does not agree with the settings.
         """
-        taken, asked = vocabulary.load(folder), self._settings
-        if taken.kind != asked.kind or (asked.size is not None and taken.size > asked.size):
+        found, asked = vocabulary.load(folder), self._settings
+        if found.kind != asked.kind or (asked.size is not None and found.size > asked.size):
             raise UserError(
-                f"`data.vocabulary` must be the vocabulary of the run: kind={taken.kind}, size={taken.size}. "
+                f"`data.vocabulary` must be the vocabulary of the run: kind={found.kind}, size={found.size}. "
                 f"Received: kind={asked.kind}, size={'null' if asked.size is None else asked.size}"
             )
         return TextPreparation(self._source, asked, folder)
@@ -112,11 +112,15 @@ class TextPreparation(Preparation[TextPreprocessing]):
         return other
 
     def learn(self, progress: Callable[[int], None]) -> TextPreprocessing:
-        """Fits the vocabulary, unless one is taken over, and finds the example in the validation text."""
+        """Fits the vocabulary, unless one is reused, and finds the example in the validation text.
+
+        Raises:
+            UserError: If the source cannot be read, or as `vocabulary.fit`.
+        """
         beginnings = (beginning(item.piece.text) for item in self._items("validation") if item.piece)
         example = next(filter(None, beginnings), "")
-        if self._taken is not None:
-            return TextPreprocessing(vocabulary.load(self._taken), example)
+        if self._reused is not None:
+            return TextPreprocessing(vocabulary.load(self._reused), example)
         texts: Iterable[str] = self._texts(progress)
         if self._settings.kind in ("bpe", "unigram"):
             texts = thinned(texts, _MOST_LEARNED_FROM)
@@ -136,7 +140,11 @@ class TextPreparation(Preparation[TextPreprocessing]):
         return self._reader.size(split)
 
     def write(self, learned: TextPreprocessing, split: Split, writer: Writer) -> None:
-        """Encodes the documents, long ones piece by piece."""
+        """Encodes the documents, long ones piece by piece.
+
+        Raises:
+            UserError: If the source cannot be read.
+        """
         # Where to resume: the document's index, the offset in bytes, and the number of characters before it.
         number, byte, characters = writer.cursor or (0, 0, 0)
         for item in self._items(split, number, byte):

@@ -153,7 +153,7 @@ def _remeasured(recipe: Recipe, examples: Path, served: Path) -> dict[str, Any]:
     if other.task != recipe.task:
         raise UserError(f"`task` must be that of the last blessed model, {other.task}. Received: task={recipe.task}")
     task = tasks.of_recipe(other)
-    source = task.preparation().taking_over(folder.preprocessing).from_records(Records(examples))
+    source = task.preparation().reusing(folder.preprocessing).from_records(Records(examples))
     data = preparation.prepare(source)
     _, models = phases.restore(task, folder.preprocessing, folder.stage)
     return task.evaluate(data.learned, data.splits, models)

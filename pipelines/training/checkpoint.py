@@ -81,13 +81,17 @@ class Checkpoints:
                 self.path(step).unlink()
 
     def restore(self, variables: Sequence[keras.Variable]) -> State:
-        """Loads the newest undamaged file into the variables and deletes newer, damaged ones.
+        """Loads the newest undamaged file into the variables.
+
+        A file is damaged if its content is not a whole archive. Such files are deleted with a warning if they are newer
+        than the loaded one.
 
         Returns:
-            The state in that file, or the state of a fresh run if there are no files.
+            The state in the loaded file, or the state of a fresh run if there are no files.
 
         Raises:
-            UserError: If a file cannot be read, is of another model or has other settings, or all files are damaged.
+            UserError: If the system cannot open or read a file, the newest undamaged file is of another model or has
+                other settings, or all files are damaged.
         """
         steps = self.steps()
         for step in reversed(steps):
@@ -106,7 +110,7 @@ class Checkpoints:
         """Loads the file of one step into the variables and returns its state, or None if it is damaged.
 
         Raises:
-            UserError: If the file cannot be read, is of another model or has other settings.
+            UserError: If the system cannot open or read the file, or it is of another model or has other settings.
         """
         path = self.path(step)
         arrays = _read(path)
@@ -139,7 +143,7 @@ def planned(folder: Path) -> int | None:
     """Returns the planned number of steps from the newest undamaged file; None if there is no such file.
 
     Raises:
-        UserError: If a file cannot be read.
+        UserError: If the system cannot open or read a file.
     """
     for path in sorted(folder.glob("step-*.npz"), reverse=True):
         if (arrays := _read(path)) is not None:
@@ -153,7 +157,10 @@ def newest(folder: Path) -> Path:
 
 
 def fingerprint(folder: Path) -> dict[str, str]:
-    """Returns name and SHA-256 of the newest file in a folder of checkpoints."""
+    """Returns the newest file in a folder of checkpoints: `file`, its name, and `sha256`, its checksum.
+
+    The folder must hold a checkpoint.
+    """
     path = newest(folder)
     with path.open("rb") as file:
         return {"file": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
@@ -169,7 +176,11 @@ def _named(variables: Sequence[keras.Variable]) -> dict[str, keras.Variable]:
 
 
 def _read(path: Path) -> dict[str, np.ndarray] | None:
-    """Returns the arrays of a file, None if it is damaged."""
+    """Returns the arrays of a file, None if it is damaged.
+
+    Raises:
+        UserError: If the system cannot open or read the file.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:

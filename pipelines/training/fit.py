@@ -46,7 +46,7 @@ def fit(stage: Stage, splits: Splits, models: Models, folder: Path, start: Start
         splits: The data; the stage's feed is made only if there is something to train.
         models: The models of the previous stages.
         folder: Folder of this stage.
-        start: Another run, whose weights a new model begins with.
+        start: The run that gives a new model its initial weights; None if the recipe has no key `from`.
 
     Returns:
         The trained model.

@@ -128,11 +128,11 @@ Rate: TypeAlias = keras.optimizers.schedules.LearningRateSchedule | Callable[[],
 
 
 def _rate(schedule: keras.optimizers.schedules.LearningRateSchedule, model: keras.Model) -> Rate:
-    """Returns the learning rate for an optimizer, as a function of the training step.
+    """Returns the `learning_rate` argument of an optimizer.
 
-    Keras evaluates a schedule at the optimizer's number of updates. An optimizer that skips some steps would never
-    reach the end of the schedule. Models with such optimizers count all steps in a variable `step`, which is used
-    instead.
+    Keras evaluates a schedule at the optimizer's number of updates, so an optimizer that skips some steps would never
+    reach its end. A model with such optimizers counts all steps in a variable `step`. For such a model, the result is a
+    function without arguments that evaluates the schedule at `step`; for other models, it is the schedule itself.
     """
     step = getattr(model, "step", None)
     return (lambda: schedule(step)) if isinstance(step, keras.Variable) else schedule

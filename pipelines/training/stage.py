@@ -37,9 +37,10 @@ class Feed:
         units_per_step: Mean number of the stage's units in a training step.
         units: Number of units in the training data.
         samples: Function from the model with its averaged weights to the samples that are recorded after each epoch.
-        initialize: Function that sets the weights of a new model that start from data. A run that begins with another
-            run's weights overwrites them.
-        adapt: Function that sets the weights that are computed from data and not trained, whatever the run begins with.
+        initialize: Function that sets those weights of a new model whose initial values are computed from data. In a
+            run with the key `from`, the weights of the other run overwrite them.
+        adapt: Function that sets the weights that are computed from data and not trained, in a run with the key `from`
+            too.
     """
 
     train: Callable[[int, Shard], tf.data.Dataset]
@@ -105,10 +106,11 @@ def feed(
     Args:
         splits: The data, of which `train` and `validation` are used.
         training: Training settings with the batch size and the seed.
-        prepare: Function, run in the graph, from a batch of `examples.batches` to an element of a `Feed`. The default
-            expects columns that are already named `x` and so on.
+        prepare: Function, run in the graph, from a batch of `examples.batches` to an element of a `Feed`. By default a
+            batch is not changed, so the columns of the splits must have the names of a feed's elements, such as `x`.
         validation_batch_size: Batch size of the validation; by default the batch size of the training.
-        samples: `samples` of the `Feed`.
+        samples: Function from the model with its averaged weights to the samples that are recorded after each epoch;
+            None for no samples.
     """
     size, seed = training.batch_size, training.seed
     return Feed(

@@ -11,7 +11,7 @@ from ikelos.pipelines.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """A finished run from whose weights another run begins.
+    """A finished run that gives another run its initial weights.
 
     Attributes:
         run: Folder of the finished run, as written in the recipe.

@@ -88,8 +88,9 @@ inline void GemmGroup(const float* a, int64_t a_row, int64_t a_step, const float
   }
 }
 
-// For kGroup rows and `columns` columns, a multiple of kLanes. b consists of panels of kPanel
-// columns, `panel_step` elements apart; the rows of a panel are `b_row` elements apart.
+// Computes the product of GemmTile for kGroup rows and `columns` columns, a multiple of kLanes. b
+// is packed in panels of kPanel columns, which begin `panel_step` elements apart; within a panel,
+// the rows begin `b_row` elements apart.
 template <Into into>
 inline void Gemm(const float* a, int64_t a_row, int64_t a_step, const float* b, int64_t b_row,
                  int64_t panel_step, float* c, int64_t c_row, const float* factors, int64_t depth,

@@ -68,7 +68,8 @@ struct SavedParts {
 void LayOut(const RecurrentProblem& p, const RecurrentSizes& sizes, int64_t total, float* saved,
             Memory& scratch, RecurrentState* state) {
   const int64_t rows = p.batch * sizes.wide;
-  // A block ends with the step that fills it.
+  // A block ends with the step that brings it to kBlockRows rows or more. Without that step it has
+  // at most kBlockRows - 1 rows, and a step has at most p.batch.
   const int64_t block_rows = std::min(total, kBlockRows - 1 + p.batch);
   state->inputs = scratch.Take(block_rows * CeilDiv(p.features, sizes.lanes) * sizes.lanes);
   if (saved == nullptr) {

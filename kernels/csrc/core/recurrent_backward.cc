@@ -90,8 +90,8 @@ inline void AddProduct(const RecurrentGradState& state, int64_t step, int64_t ro
   }
 }
 
-// Passes the gradient of a row's hidden state, from later steps or at the row's end from the final
-// state, on to the gates.
+// Backpropagates the gradient of a row's hidden state to the gates. It comes from the next step or,
+// at the row's last step, from the final state.
 inline void BackpropagateToGates(const BackwardPanel& panel, int64_t row, Floats hidden_grad) {
   const bool is_gru = IsGru(panel.p.cell);
   if (is_gru && !panel.IsLast(row)) {
@@ -142,7 +142,8 @@ __attribute__((noinline)) void StepTile(const RecurrentGradState& state, int64_t
 template <int vectors>
 void StepGroup(const RecurrentGradState& state, int64_t step, int64_t phase, int64_t group,
                int64_t first, int64_t last) {
-  // Rows that end at this step have no later step with gradients to multiply.
+  // Phase 0 multiplies the gradients of the next step. Rows whose last step is this one have no
+  // next step: they begin with the gradient of their final state.
   const int64_t going = phase == 0 ? state.sequences->Active(step + 1) : last;
   const int64_t ended = going < first ? first : going < last ? going : last;
   ForTiles<kTileRows<kSlots>>(first, ended, [&](auto rows, int64_t row) {
@@ -183,8 +184,7 @@ void Start(const RecurrentGradState& state, int64_t row) {
   }
 }
 
-// --- gradients of inputs and weights
-// --------------------------------------------------------------
+// --- gradients of inputs and weights -------------------------------------------------------------
 
 template <int rows, int vectors>
 __attribute__((noinline)) void InputsTile(const RecurrentGradState& state, int64_t first,

@@ -91,8 +91,9 @@ absl::Status CheckNoneOrOne(const char* name, int64_t count);
 // InvalidArgument if one of the int32 lengths is not within [0, size of the axis].
 absl::Status CheckLengths(const Arguments& arguments, int row, char axis);
 
-// Whether the product of the known sizes fits 64 bits, with each 0 counted as 1.
+// Whether the product of the positive sizes fits into int64_t. Unknown sizes and zeros are skipped.
 bool ProductFits(std::initializer_list<int64_t> sizes);
+
 // The largest factor (sizes, copies, bytes) by which the core multiplies the number of rows of an
 // array.
 inline constexpr int64_t kMaxFactor = int64_t{1} << 20;

@@ -1,4 +1,5 @@
-// Makes test cases from options, and describes the options in words.
+// Helpers of the test cases that are made from options: random numbers, optional arrays, and a
+// description of the options in words.
 #ifndef IKELOS_TESTS_OPTIONS_H_
 #define IKELOS_TESTS_OPTIONS_H_
 

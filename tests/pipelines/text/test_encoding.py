@@ -202,30 +202,30 @@ def _saved(learned, folder):
     return folder / "saved"
 
 
-def test_a_vocabulary_that_is_taken_over_is_not_fitted(source, tmp_path):
+def test_a_reused_vocabulary_is_not_fitted(source, tmp_path):
     first = prepare(TextPreparation(source({"a.txt": "xyz"}), CHARACTERS)).learned
     folder = _saved(first, tmp_path)
     own = TextPreparation(source({"a.txt": "abcx"}), CHARACTERS)
-    taken = own.taking_over(folder)
-    assert taken.identity() != own.identity()
-    found = prepare(taken)
+    reused = own.reusing(folder)
+    assert reused.identity() != own.identity()
+    found = prepare(reused)
     assert found.learned.vocabulary.characters == "xyz"
     assert list(found.splits["train"].ragged("tokens")[0]) == [UNKNOWN, UNKNOWN, UNKNOWN, SPECIAL, END]
     assert found.learned.example == "b"
     # The same vocabulary in another folder gives the same data.
     elsewhere = shutil.copytree(folder, tmp_path / "elsewhere")
-    assert own.taking_over(elsewhere).identity() == taken.identity()
+    assert own.reusing(elsewhere).identity() == reused.identity()
 
 
 @pytest.mark.parametrize(
     ("settings", "received"),
     [({"kind": "byte", "size": None}, "kind=byte, size=null"), ({"kind": "character", "size": 6}, "size=6")],
 )
-def test_settings_of_another_vocabulary_than_the_one_taken_over_are_refused(source, tmp_path, settings, received):
+def test_settings_of_another_vocabulary_than_the_reused_one_are_refused(source, tmp_path, settings, received):
     folder = _saved(prepare(TextPreparation(source({"a.txt": "xyz"}), CHARACTERS)).learned, tmp_path)
     asked = TextPreparation(source({"a.txt": "abc"}), Vocabulary(**settings))
     with pytest.raises(UserError, match=rf"`data.vocabulary` .* kind=character, size=7\. Received: .*{received}$"):
-        asked.taking_over(folder)
+        asked.reusing(folder)
 
 
 def test_the_same_paths_in_two_working_directories_are_other_data(source, tmp_path, monkeypatch):

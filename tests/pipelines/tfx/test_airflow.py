@@ -44,7 +44,7 @@ class Airflow:
             "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "20",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
         }
-        self._processes = {}
+        self._processes, self._every = {}, []
         self.call("db", "migrate")
 
     def call(self, *arguments):
@@ -58,6 +58,7 @@ class Airflow:
             self._processes[name] = subprocess.Popen(
                 [self._command, name], env=self._environment, stdout=log, stderr=log, start_new_session=True
             )
+            self._every.append(self._processes[name])
 
     def kill(self, name):
         """Kills a process without a chance to clean up; those that it started live on."""
@@ -65,7 +66,7 @@ class Airflow:
         self._processes[name].wait()
 
     def stop(self):
-        for process in self._processes.values():
+        for process in self._every:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -22,7 +22,8 @@ def probability():
         ImportError: If TensorFlow Probability is not installed.
     """
     try:
-        if os.environ.get("TF_USE_LEGACY_KERAS") and "tensorflow_probability" not in sys.modules:
+        is_legacy = os.environ.get("TF_USE_LEGACY_KERAS") in ("true", "True", "1")
+        if is_legacy and "tensorflow_probability" not in sys.modules:
             # TensorFlow Transform sets the variable. TFP then imports this module, which TensorFlow only has as an
             # attribute.
             import tf_keras

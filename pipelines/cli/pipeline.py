@@ -13,13 +13,14 @@ from ikelos.pipelines.cli.arguments import Overrides, Recipe, path
 from ikelos.pipelines.cli.quiet import load_pipelines
 from ikelos.pipelines.console import columns, console, shown
 from ikelos.pipelines.errors import UserError
+from ikelos.serving import files
 
 EXAMPLE = (
     "Example: [bold]ikelos pipeline language_modeling --on local --set training.steps=20[/bold]"
     "\n\nNodes whose inputs have not changed since an earlier run are not run again. A model that meets the recipe's "
     "conditions (pipeline.blessing) becomes the next version in the folder of --push-to."
 )
-NODE_EXAMPLE = "Example: [bold]ikelos node runs/pipelines/language_modeling/pipeline.json Trainer --run-id today[/bold]"
+NODE_EXAMPLE = "Example: [bold]ikelos node PIPELINE.json Trainer --run-id today[/bold]"
 
 
 class Scheduler(StrEnum):
@@ -65,7 +66,7 @@ def pipeline(
     first: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="NODE", help="With --on local: begin with this node, after those of the last run."
+            "--from", metavar="NODE", help="With --on local: run this node again, and those that depend on it."
         ),
     ] = None,
     no_cache: NoCache = False,
@@ -88,7 +89,6 @@ def pipeline(
     made = build.pipeline(loaded, build.Place(str(root), str(destination), metadata))
     out = console()
     out.print(f"[bold]{shown(loaded.name)}[/bold] in {shown(folder)}\n", soft_wrap=True)
-    file = folder / "pipeline.json"
     if on is Scheduler.KUBEFLOW:
         kubeflow, steps = load_pipelines("kubeflow", "steps")
         file = folder / "pipeline.yaml"
@@ -96,14 +96,15 @@ def pipeline(
         out.print(columns({"Specification": file, "Artifacts": root, "Models to serve": destination}))
         return
     representation = compiled.compile_pipeline(made)
-    compiled.write(file, representation)
     if on is Scheduler.AIRFLOW:
         (airflow,) = load_pipelines("airflow")
-        dag = folder / f"{loaded.name}_dag.py"
+        # Its name depends on its content: a DAG never runs another pipeline than the one it was written for.
+        file = compiled.write(folder, representation)
+        dag = folder / f"{build.name(loaded).replace('-', '_')}_dag.py"
         command = Path(sys.executable).with_name("ikelos")
         nodes = compiled.nodes(representation)
-        dag.write_text(airflow.dag(loaded, nodes, file, command, Path.cwd()), encoding="utf-8")
-        out.print(columns({"DAG": dag, "Artifacts": root, "Models to serve": destination}))
+        files.write(dag, airflow.dag(loaded, nodes, file, command, Path.cwd()))
+        out.print(columns({"DAG": dag, "Pipeline": file, "Artifacts": root, "Models to serve": destination}))
         out.print(f"\n[bold]Install it[/bold]\ncp {shlex.quote(str(dag))} $AIRFLOW_HOME/dags/", soft_wrap=True)
         return
     (local,) = load_pipelines("local")
@@ -132,6 +133,8 @@ def _check_options(
 def _place(given: str | None, default: Path) -> Path | str:
     if given is None:
         return default
+    if given.startswith("file:"):
+        raise UserError(f"a folder must be given by its path. Received: {given}")
     return given if "://" in given else Path(given).expanduser().absolute()
 
 

@@ -30,10 +30,10 @@ from ikelos.pipelines.lock import locked
 from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.serving import files
 
-_VERSION = 3
+VERSION = 3
 """Version of the stores' format and of the code that writes them; with a new version all data is prepared again."""
 
-_LEARNED = "preprocessing.json"
+LEARNED = "preprocessing.json"
 """File with the SHA-256 checksums of the files that the preprocessing wrote."""
 EXAMPLES = "examples.png"
 """File with a picture of the first training examples; only for images."""
@@ -189,7 +189,7 @@ def opened(preparation: Preparation[Learned], folder: Path) -> Prepared[Learned]
 
 
 def _identity(preparation: Preparation[Any]) -> str:
-    return json.dumps([_VERSION, preparation.identity()], sort_keys=True)
+    return json.dumps([VERSION, preparation.identity()], sort_keys=True)
 
 
 def _check_unchanged(preparation: Preparation[Any], unfinished: Path, identity: str) -> None:
@@ -222,7 +222,7 @@ def _write(preparation: Preparation[Learned], folder: Path, identity: str) -> No
         with Progress("fitting the preprocessing", size.unit, size.number) as progress:
             progress.advance(0)
             preparation.learn(progress.advance).save(unfinished)
-        files.write(folder / _LEARNED, json.dumps(_checksums(unfinished)) + "\n")
+        files.write(folder / LEARNED, json.dumps(_checksums(unfinished)) + "\n")
         files.finish(unfinished, learning)
     learned = preparation.load(learning)
     for split in SPLITS:
@@ -249,7 +249,7 @@ def _checksums(folder: Path) -> dict[str, str]:
 def _check_learned(folder: Path) -> None:
     """Raises UserError if a file of the preprocessing is missing or has changed since it was written."""
     try:
-        whole = _checksums(folder / "preprocessing") == json.loads((folder / _LEARNED).read_text(encoding="utf-8"))
+        whole = _checksums(folder / "preprocessing") == json.loads((folder / LEARNED).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         whole = False
     if not whole:

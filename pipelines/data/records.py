@@ -139,7 +139,10 @@ def _example(record: Record, order: int) -> bytes:
         content = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[content]))
 
-    values = {"id": record.name, "order": order, "bytes": record.size, **record.features}
+    ours: dict[str, bytes | int | str] = {"id": record.name, "order": order, "bytes": record.size}
+    if taken := sorted(ours.keys() & record.features.keys()):
+        raise ValueError(f"`features` must have other names than {', '.join(ours)}. Received: {', '.join(taken)}")
+    values = {**ours, **record.features}
     features = tf.train.Features(feature={name: feature(value) for name, value in values.items()})
     return tf.train.Example(features=features).SerializeToString(deterministic=True)
 

@@ -196,7 +196,7 @@ class Blessing(Section):
 
     Attributes:
         worst: Worst value of the task's first metric with which a model is blessed; null blesses every value.
-        better_than_last: Whether the model must also be better than the last blessed one, measured on the same data.
+        better_than_last: Whether the model must also be better than the served one, measured on the same data.
     """
 
     worst: float | None
@@ -204,7 +204,7 @@ class Blessing(Section):
 
 
 class Drift(Section):
-    """The largest difference of a feature's values from those of the last blessed model's training data.
+    """The largest difference of a feature's values from those of the served model's training data.
 
     Attributes:
         feature: Name of the feature in the examples, such as `label` or `bytes`.
@@ -220,15 +220,15 @@ class Pipeline(Section):
 
     Attributes:
         schedule: When Airflow starts runs: a cron expression such as `0 3 * * 1`, or null to start them by hand.
-        retries: How often a failed node is started again.
-        timeout_minutes: Minutes after which a node is ended.
+        retries: How often Airflow starts a failed node again.
+        timeout_minutes: Minutes after which Airflow ends a node.
         pool: Airflow's pool that limits how many tasks of all pipelines run at once; null takes the default pool.
         beam: Flags of Apache Beam, such as `[--runner=FlinkRunner, --parallelism=4]`; with none, data is analysed in
             this process.
         memory_gib: Memory of each node's container on Kubeflow, in GiB.
         cpus: Processors of each node's container on Kubeflow.
         examples_schema: Path of the schema (`.pbtxt`) that examples are checked against; null takes that of the task.
-        drift: Largest differences from the training data of the last blessed model, by feature.
+        drift: Largest differences from the training data of the served model, by feature.
         blessing: The conditions under which a trained model is pushed to the servers.
     """
 

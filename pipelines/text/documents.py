@@ -48,7 +48,7 @@ class Document:
     def open(self) -> BinaryIO:
         """Opens the document's text as a binary file."""
         content = self.content()
-        return gzip.GzipFile(fileobj=content) if self.is_packed else content  # type: ignore[return-value]
+        return _Unpacked(content) if self.is_packed else content  # type: ignore[return-value]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -288,3 +288,16 @@ class _Part(io.RawIOBase):
         """Closes the file."""
         self._file.close()
         super().close()
+
+
+class _Unpacked(gzip.GzipFile):
+    """Binary file of the unpacked content of a file, which is closed with it."""
+
+    def __init__(self, content: BinaryIO):
+        super().__init__(fileobj=content)
+        self._content = content
+
+    def close(self) -> None:
+        """Closes both files."""
+        super().close()
+        self._content.close()

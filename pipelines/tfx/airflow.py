@@ -4,10 +4,11 @@ Airflow and TFX cannot be installed together, so the file names the command of t
 """
 
 import importlib.resources
-import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.recipe import Recipe
 
 _TEMPLATE = importlib.resources.files("ikelos") / "tfx_configs" / "airflow" / "dag.py.jinja"
@@ -24,15 +25,21 @@ def dag(recipe: Recipe, nodes: Mapping[str, Sequence[str]], compiled: Path, comm
         compiled: File of the compiled pipeline.
         command: The command `ikelos` of the environment that has TFX.
         folder: Folder in which the tasks run; relative paths of the recipe begin there.
+
+    Raises:
+        UserError: If a path has characters that Airflow would replace.
     """
     import jinja2
 
     settings = recipe.config.pipeline
     assert settings is not None
+    for path in (compiled, command, folder):
+        if "{{" in str(path) or "{%" in str(path):
+            raise UserError(f"a path must have no {{{{ and no {{%, which Airflow would replace. Received: {path}")
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
-        name=recipe.name,
-        dag_id=json.dumps(f"ikelos_{recipe.name}"),
+        name=ascii(recipe.name),
+        dag_id=repr("ikelos_" + re.sub(r"[^A-Za-z0-9_.-]+", "_", recipe.name)),
         pipeline=repr(str(compiled)),
         command=repr(str(command)),
         folder=repr(str(folder)),

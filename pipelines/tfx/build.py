@@ -6,6 +6,8 @@ import json
 import re
 from pathlib import Path
 
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import v1 as tfx
 
 from ikelos.pipelines.data.config import SPLITS
@@ -38,7 +40,7 @@ def schema(recipe: Recipe) -> str:
     """Returns the text of the schema that the recipe's examples are checked against.
 
     Raises:
-        UserError: If there is none.
+        UserError: If there is none, it is invalid, or it lacks a feature of `pipeline.drift`.
     """
     given = None if recipe.config.pipeline is None else recipe.config.pipeline.examples_schema
     path = _SCHEMAS / f"{recipe.task}.pbtxt" if given is None else Path(given).expanduser()
@@ -46,10 +48,21 @@ def schema(recipe: Recipe) -> str:
         raise UserError(
             f"`pipeline.examples_schema` must be a file; `ikelos schema infer` proposes one. Received: {path}"
         )
-    return path.read_text(encoding="utf-8")
+    text = path.read_bytes().decode("utf-8", "replace")
+    try:
+        features = {feature.name for feature in text_format.Parse(text, schema_pb2.Schema()).feature}
+    except text_format.ParseError as error:
+        raise UserError(f"{path} must be a schema in protobuf's text format. Received: {error}") from None
+    for limit in () if recipe.config.pipeline is None else recipe.config.pipeline.drift:
+        if limit.feature not in features:
+            raise UserError(
+                f"`pipeline.drift` must name features of {path}: {', '.join(sorted(features))}. "
+                f"Received: {limit.feature}"
+            )
+    return text
 
 
-def pipeline(recipe: Recipe, place: Place, use_cache: bool = True) -> tfx.dsl.Pipeline:
+def pipeline(recipe: Recipe, place: Place) -> tfx.dsl.Pipeline:
     """Returns the pipeline of a recipe.
 
     Raises:
@@ -59,6 +72,9 @@ def pipeline(recipe: Recipe, place: Place, use_cache: bool = True) -> tfx.dsl.Pi
         raise UserError("`export.enabled` must be true in a pipeline. Received: export.enabled=false")
     if recipe.start is not None:
         raise UserError(f"`from` must be null in a pipeline. Received: from={recipe.start}")
+    # A folder that no cache key knows of.
+    if (other := getattr(recipe.config.evaluation, "other_run", None)) is not None:
+        raise UserError(f"`evaluation.other_run` must be null in a pipeline. Received: evaluation.other_run={other}")
     settings, fields = recipe.config.pipeline, type(recipe.config).model_fields
     if settings is None:
         raise UserError("`pipeline` must be a section of the recipe, as in those of `ikelos list`. Received: null")
@@ -110,15 +126,15 @@ def pipeline(recipe: Recipe, place: Place, use_cache: bool = True) -> tfx.dsl.Pi
         place.metadata.parent.mkdir(parents=True, exist_ok=True)
         connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(place.metadata))
     return tfx.dsl.Pipeline(
-        pipeline_name=_name(recipe),
+        pipeline_name=name(recipe),
         pipeline_root=place.root,
         components=nodes,
-        enable_cache=use_cache,
+        enable_cache=True,
         metadata_connection_config=connection,
         beam_pipeline_args=list(settings.beam),
     )
 
 
-def _name(recipe: Recipe) -> str:
+def name(recipe: Recipe) -> str:
     """Returns the recipe's name as Kubeflow allows it."""
     return re.sub(r"[^a-z0-9]+", "-", recipe.name.lower()).strip("-")[:128] or "pipeline"

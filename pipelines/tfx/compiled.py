@@ -1,5 +1,6 @@
 """A pipeline as a file, TFX's intermediate representation in JSON, from which any scheduler runs single nodes."""
 
+import hashlib
 from pathlib import Path
 
 from google.protobuf import json_format
@@ -27,10 +28,12 @@ def compile_pipeline(pipeline: tfx.dsl.Pipeline) -> pipeline_pb2.Pipeline:
     return catcher.caught
 
 
-def write(path: Path, compiled: pipeline_pb2.Pipeline) -> None:
-    """Writes a compiled pipeline into a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    files.write(path, json_format.MessageToJson(compiled))
+def write(folder: Path, compiled: pipeline_pb2.Pipeline) -> Path:
+    """Writes a compiled pipeline into a file of a folder, and returns the file, named by a hash of its content."""
+    text = json_format.MessageToJson(compiled, sort_keys=True)
+    path = folder / f"pipeline-{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
+    files.write(path, text)
+    return path
 
 
 def read(path: Path) -> pipeline_pb2.Pipeline:
@@ -41,7 +44,7 @@ def read(path: Path) -> pipeline_pb2.Pipeline:
     """
     try:
         return json_format.Parse(path.read_text(encoding="utf-8"), pipeline_pb2.Pipeline())
-    except (OSError, json_format.ParseError) as error:
+    except (OSError, UnicodeDecodeError, json_format.ParseError) as error:
         raise UserError(f"PIPELINE must be a file that `ikelos pipeline` wrote. Received: {path} ({error})") from error
 
 
@@ -49,3 +52,12 @@ def nodes(compiled: pipeline_pb2.Pipeline) -> dict[str, list[str]]:
     """Returns the ids of all nodes, in an order in which they may run, each with those that must run before it."""
     found = [node.pipeline_node for node in compiled.nodes]
     return {node.node_info.id: list(node.upstream_nodes) for node in found}
+
+
+def after(compiled: pipeline_pb2.Pipeline, node: str) -> set[str]:
+    """Returns the ids of all nodes that depend on a node, directly or not."""
+    found = {node}
+    for name, before in nodes(compiled).items():
+        if found & set(before):
+            found.add(name)
+    return found - {node}

@@ -22,7 +22,8 @@ from ikelos.pipelines.tfx import partial, push, steps, storage
 SPLIT_NAMES = json.dumps(SPLITS)
 _STATISTICS = "statistics.pb"
 """File in the artifacts of the prepared data and of the run: the statistics of the training examples."""
-_BLESSED = "blessed"
+_BLESSED, _COMPARED, _BASELINE = "blessed", "compared", "baseline_run"
+"""Properties of a blessing."""
 
 
 @component
@@ -64,11 +65,14 @@ def ExampleValidator(  # noqa: N802
     for limit in limits:
         feature = tfdv.get_feature(rules, limit["feature"])
         feature.drift_comparator.jensen_shannon_divergence.threshold = limit["distance"]
-    served = push.served(destination) if limits else None
+    served, earlier = push.served(destination) if limits else None, None
+    if served is not None:
+        with storage.fetched(served) as run:
+            earlier = tfdv.load_stats_binary(str(run / _STATISTICS))
     lines = []
     for split in SPLITS:
         found = _split_statistics(statistics, split)
-        before = tfdv.load_stats_binary(f"{served}/{_STATISTICS}") if served and split == "train" else None
+        before = earlier if split == "train" else None
         result = tfdv.validate_statistics(found, rules, previous_statistics=before)
         place = os.path.join(anomalies.uri, f"Split-{split}")
         fileio.makedirs(place)
@@ -95,20 +99,15 @@ def Preparation(  # noqa: N802
 
 
 def run_fn(arguments: FnArgs) -> None:
-    """Trains the model; called by the stock Trainer.
-
-    A run that was killed is continued: its folder, in the cache of Ikelos, is that of the same recipe and data.
-    """
-    with storage.fetched(arguments.transform_graph_path) as prepared:
-        run = steps.train(partial.loaded(arguments.custom_config["recipe"]), prepared)
-        version = serving.newest(run.export)
-        assert version is not None
-        model = os.path.dirname(arguments.serving_model_dir)
-        with storage.published(model) as folder:
-            steps.copy(version, folder / os.path.basename(arguments.serving_model_dir))
-        with storage.published(arguments.model_run_dir) as folder:
-            steps.copy(run.path, folder)
-            steps.copy(prepared / _STATISTICS, folder / _STATISTICS)
+    """Trains the model; called by the stock Trainer. Raises as `steps.train`."""
+    model, name = os.path.split(arguments.serving_model_dir)
+    with (
+        storage.fetched(arguments.transform_graph_path) as prepared,
+        storage.published(model) as model_folder,
+        storage.published(arguments.model_run_dir) as run_folder,
+    ):
+        steps.train(partial.loaded(arguments.custom_config["recipe"]), prepared, run_folder, model_folder / name)
+        steps.copy_file(prepared / _STATISTICS, run_folder / _STATISTICS)
 
 
 @component
@@ -127,20 +126,24 @@ def Evaluator(  # noqa: N802
     The model to beat is the newest one in `destination`. It is no input, as the verdict on a model must not change, and
     the model must not be evaluated again, once it is served itself.
     """
+    settings = partial.loaded(recipe)
     served = push.served(destination)
+    if served is None and push.newest_version(destination):
+        print(f"Not compared: the newest version in {destination} does not come from a pipeline.", flush=True)
     with contextlib.ExitStack() as stack:
         source, data, run = (stack.enter_context(storage.fetched(one.uri)) for one in (examples, prepared, model_run))
         last = None if served is None else stack.enter_context(storage.fetched(served))
         folder = stack.enter_context(storage.published(evaluation.uri))
-        verdict = steps.evaluate(partial.loaded(recipe), source, data, run, last, folder)
+        verdict = steps.evaluate(settings, source, data, run, last, folder)
     print(verdict.headline, flush=True)
     for reason in verdict.against:
         print(f"Not blessed: {reason}", flush=True)
     evaluation.set_string_custom_property("result", verdict.headline)
     blessing.set_int_custom_property("current_model_id", model.id)
     blessing.set_string_custom_property("current_model", model.uri)
-    if served is not None:
-        blessing.set_string_custom_property("baseline_run", served)
+    assert settings.config.pipeline is not None
+    blessing.set_int_custom_property(_COMPARED, int(settings.config.pipeline.blessing.better_than_last))
+    blessing.set_string_custom_property(_BASELINE, served or "")
     blessing.set_string_custom_property("against", "\n".join(verdict.against))
     _bless(blessing, not verdict.against)
 
@@ -166,13 +169,21 @@ def Pusher(  # noqa: N802
     destination: Parameter[str],
     pushed: Output[standard_artifacts.PushedModel],
 ) -> None:
-    """Publishes a blessed model as the next version of a TensorFlow Serving base path, completely or not at all."""
+    """Publishes a blessed model as the next version of a TensorFlow Serving base path.
+
+    Raises:
+        UserError: If another model is served since the model was compared.
+    """
     is_blessed = all(one.get_int_custom_property(_BLESSED) == 1 for one in (blessing, infra_blessing))
     pushed.set_int_custom_property("pushed", int(is_blessed))
     fileio.makedirs(pushed.uri)
     if not is_blessed:
         print("Not pushed: the model is not blessed.", flush=True)
         return
+    served = push.served(destination)
+    compared = blessing.get_int_custom_property(_COMPARED) == 1
+    if compared and served not in (blessing.get_string_custom_property(_BASELINE) or None, model_run.uri):
+        raise UserError(f"{served} is served now, with which the model was not compared. Run again from Evaluator on.")
     with storage.fetched(model.uri) as folder:
         version = push.push(folder / "Format-Serving", destination, model_run.uri)
     print(f"Pushed: {version}", flush=True)

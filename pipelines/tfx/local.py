@@ -4,14 +4,13 @@ import datetime
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-from tfx.orchestration.portable import partial_run_utils
 from tfx.proto.orchestration import pipeline_pb2
 
 from ikelos.pipelines.console import console
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.tfx import compiled, node
 
-_COLOURS = {"done": "green", "cached": "cyan", "skipped": "dim"}
+_COLOURS = {"done": "green", "cached": "cyan"}
 
 
 def run(pipeline: pipeline_pb2.Pipeline, first: str | None = None, use_cache: bool = True) -> dict[str, node.Outcome]:
@@ -19,30 +18,27 @@ def run(pipeline: pipeline_pb2.Pipeline, first: str | None = None, use_cache: bo
 
     Args:
         pipeline: The compiled pipeline, left unchanged.
-        first: Node to begin with; the outputs of those before it are taken from the last run. None runs all.
+        first: Node that is run again, with all nodes that depend on it, even if their inputs have not changed.
         use_cache: Whether nodes whose inputs have not changed are left out.
 
     Returns:
         What became of each node.
 
     Raises:
-        UserError: If there is no node `first`, or by what a node does.
+        UserError: If there is no node `first`, or as `node.run`.
     """
-    chosen = pipeline_pb2.Pipeline()
-    chosen.CopyFrom(pipeline)
-    names = compiled.nodes(chosen)
-    if first is not None:
-        if first not in names:
-            raise UserError(f"`--from` must be one of {', '.join(names)}. Received: --from {first}")
-        partial_run_utils.mark_pipeline(chosen, from_nodes=[first])
+    names = list(compiled.nodes(pipeline))
+    if first is not None and first not in names:
+        raise UserError(f"`--from` must be one of {', '.join(names)}. Received: --from {first}")
+    again = set() if first is None else {first, *compiled.after(pipeline, first)}
     run_id = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S.%f")
     out, outcomes = console(), {}
-    for line in picture(names):
+    for line in picture(compiled.nodes(pipeline)):
         out.print(line, soft_wrap=True, highlight=False)
     for number, name in enumerate(names, 1):
         start = time.monotonic()
         out.print(f"[bold]{name}[/bold] ({number} of {len(names)})", soft_wrap=True, highlight=False)
-        outcomes[name] = node.run(chosen, name, run_id, use_cache and first is None)
+        outcomes[name] = node.run(pipeline, name, run_id, use_cache and name not in again)
         colour, seconds = _COLOURS[outcomes[name]], time.monotonic() - start
         out.print(f"  [{colour}]{outcomes[name]}[/{colour}] after {seconds:.1f} s", soft_wrap=True, highlight=False)
     return outcomes

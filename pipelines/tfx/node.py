@@ -10,7 +10,7 @@ import absl.logging
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
-from tfx.orchestration.portable import launcher, partial_run_utils, runtime_parameter_utils
+from tfx.orchestration.portable import launcher, runtime_parameter_utils
 from tfx.orchestration.portable.mlmd import context_lib, execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
@@ -19,13 +19,9 @@ from ikelos.pipelines.lock import locked
 from ikelos.pipelines.tfx import partial, steps
 from ikelos.pipelines.tfx.build import STATE
 
-Outcome = Literal["done", "cached", "skipped"]
+Outcome = Literal["done", "cached"]
 _RUN_ID = "pipeline-run-id"
 _STATES = {metadata_store_pb2.Execution.COMPLETE: "done", metadata_store_pb2.Execution.CACHED: "cached"}
-
-
-class NodeError(Exception):
-    """A node that did not end well."""
 
 
 def run(pipeline: pipeline_pb2.Pipeline, node_id: str, run_id: str, use_cache: bool = True) -> Outcome:
@@ -41,17 +37,14 @@ def run(pipeline: pipeline_pb2.Pipeline, node_id: str, run_id: str, use_cache: b
         use_cache: Whether the outputs of earlier runs may be taken.
 
     Returns:
-        `done`, `cached` if earlier outputs are taken, or `skipped` if the node is not part of a partial run.
+        `done`, or `cached` if earlier outputs are taken.
 
     Raises:
-        UserError: If there is no such node, or by what the node does.
-        NodeError: If an earlier node has no outputs in this run.
+        UserError: If there is no such node, an earlier one has no outputs in this run, or the node raises one.
     """
     bound = pipeline_pb2.Pipeline()
     bound.CopyFrom(pipeline)
     node = _node(bound, node_id)
-    if node.execution_options.HasField("skip"):
-        return "skipped"
     if not use_cache:
         node.execution_options.caching_options.enable_cache = False
     values = {_RUN_ID: run_id}
@@ -62,9 +55,6 @@ def run(pipeline: pipeline_pb2.Pipeline, node_id: str, run_id: str, use_cache: b
     which = deployment.metadata_connection_config.WhichOneof("connection_config")
     connection = getattr(deployment.metadata_connection_config, which)
     with _calm(), locked(Path(connection.sqlite.filename_uri).parent, wait=True):
-        if node.execution_options.run.perform_snapshot:
-            with metadata.Metadata(connection) as store:
-                partial_run_utils.snapshot(store, bound)
         launcher.Launcher(
             pipeline_node=node,
             mlmd_connection=metadata.Metadata(connection),
@@ -95,7 +85,9 @@ def _outcome(store: metadata.Metadata, node: Any) -> Outcome:
     executions = execution_lib.get_executions_associated_with_all_contexts(store, contexts)
     states = [execution.last_known_state for execution in executions]
     if len(states) != 1 or states[0] not in _STATES:
-        raise NodeError(f"{node.node_info.id} has no inputs in this run: did the nodes before it run?")
+        raise UserError(
+            f"{node.node_info.id} must be run after the nodes that it depends on. Received: a run without their outputs"
+        )
     return _STATES[states[0]]  # type: ignore[return-value]
 
 

@@ -2,25 +2,26 @@
 
 import json
 import posixpath
+import shutil
 from pathlib import Path
 from typing import Any
 
-from ikelos.pipelines.tfx import steps, storage
+from ikelos.pipelines.tfx import storage
 from ikelos.serving import newest
 from ikelos.serving.examples import EXTRA
 from ikelos.serving.incoming import incoming, publish
 
 _GRAPH = "saved_model.pb"
-"""File without which a server does not take a folder for a model."""
+"""File that a server needs to load a version."""
 _SOURCE = f"{EXTRA}/ikelos_run.json"
 """File of a version that names the run that it comes from."""
 
 
 def push(model: Path, destination: str, run: str) -> str:
-    """Copies a SavedModel to the next version of a base path.
+    """Copies a SavedModel to the next version of a base path, unless the newest version comes from the same run.
 
-    On a file system the version appears by a renaming. An object store has none: there the graph is copied last, as a
-    server loads no folder without it.
+    On a file system the version appears by a renaming. An object store has none: there the graph is copied last, and a
+    server that looks earlier fails to load the version, and tries again. Two processes must not push at once there.
 
     Args:
         model: Folder of the SavedModel.
@@ -30,14 +31,16 @@ def push(model: Path, destination: str, run: str) -> str:
     Returns:
         The place of the version.
     """
+    if served(destination) == run:  # a node that was killed after it had pushed
+        return f"{destination.rstrip('/')}/{newest_version(destination)}"
     note = json.dumps({"run": run}) + "\n"
     if storage.is_local(destination):
         with incoming(Path(destination)) as folder:
-            steps.copy(model, folder / "model")
+            shutil.copytree(model, folder / "model")
             (folder / "model" / _SOURCE).write_text(note, encoding="utf-8")
             return str(publish(folder / "model", Path(destination)))
     system, base = _opened(destination)
-    version = f"{base}/{_newest(system, base) + 1}"
+    version = f"{base}/{max(_numbers(system, base), default=0) + 1}"
     paths = sorted(path.relative_to(model) for path in model.rglob("*") if path.is_file() and path.name != _GRAPH)
     system.pipe_file(f"{version}/{_SOURCE}", note.encode())
     for path in (*paths, Path(_GRAPH)):
@@ -45,21 +48,33 @@ def push(model: Path, destination: str, run: str) -> str:
     return f"{destination.rstrip('/')}/{posixpath.basename(version)}"
 
 
+def newest_version(destination: str) -> int:
+    """Returns the number of the newest complete version in a base path, 0 if there is none."""
+    if storage.is_local(destination):
+        version = newest(Path(destination))
+        return 0 if version is None else int(version.name)
+    system, base = _opened(destination)
+    complete = [number for number in _numbers(system, base) if system.exists(f"{base}/{number}/{_GRAPH}")]
+    return max(complete, default=0)
+
+
 def served(destination: str) -> str | None:
     """Returns the URI of the artifact `ModelRun` that the newest version in a base path comes from.
 
     None if there is no version, or the newest one does not come from a pipeline.
     """
+    number = newest_version(destination)
+    if not number:
+        return None
     try:
         if storage.is_local(destination):
-            version = newest(Path(destination))
-            note = "" if version is None else (version / _SOURCE).read_text(encoding="utf-8")
+            note = (Path(destination) / str(number) / _SOURCE).read_text(encoding="utf-8")
         else:
             system, base = _opened(destination)
-            note = system.cat_file(f"{base}/{_newest(system, base)}/{_SOURCE}")
+            note = system.cat_file(f"{base}/{number}/{_SOURCE}")
     except FileNotFoundError:
         return None
-    return json.loads(note)["run"] if note else None
+    return json.loads(note)["run"]
 
 
 def _opened(destination: str) -> tuple[Any, str]:
@@ -69,12 +84,10 @@ def _opened(destination: str) -> tuple[Any, str]:
     return system, base.rstrip("/")
 
 
-def _newest(system: Any, base: str) -> int:
-    """Returns the highest version that a server can load, 0 if there is none."""
+def _numbers(system: Any, base: str) -> list[int]:
+    """Returns the numbers of all versions in an object store, complete or not."""
     system.invalidate_cache()
-    names = (
-        [posixpath.basename(path.rstrip("/")) for path in system.ls(base, detail=False)] if system.exists(base) else []
-    )
-    return max(
-        (int(name) for name in names if name.isdecimal() and system.exists(f"{base}/{name}/{_GRAPH}")), default=0
-    )
+    if not system.exists(base):
+        return []
+    names = [posixpath.basename(path.rstrip("/")) for path in system.ls(base, detail=False)]
+    return [int(name) for name in names if name.isdecimal()]

@@ -6,6 +6,7 @@ Each function reads the folders that earlier nodes wrote and writes one of its o
 
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,11 @@ from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.folder import Folder
 from ikelos.pipelines.lock import locked
 from ikelos.pipelines.recipe import Recipe
+from ikelos.pipelines.tfx.partial import versions
 from ikelos.serving import files
+
+_LINKED = (".npz", ".bin")
+"""Suffixes of checkpoints and columns of stores, which are written once."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,10 +48,12 @@ def read(recipe: Recipe, folder: Path) -> None:
     """Reads the examples of the recipe's source into a folder, in their order, undecoded.
 
     Raises:
-        UserError: If the source cannot be read.
+        UserError: If the source cannot be read, or changes meanwhile.
     """
-    source = tasks.of_recipe(recipe).preparation()
+    before, source = state(recipe), tasks.of_recipe(recipe).preparation()
     records.write(folder, {split: source.records(split) for split in SPLITS}, source.about())
+    if state(recipe) != before:
+        raise UserError(f"The data of {source.name} changed while it was read. Start again when it no longer changes.")
 
 
 def state(recipe: Recipe) -> str:
@@ -65,27 +72,32 @@ def prepare(recipe: Recipe, examples: Path, folder: Path) -> None:
     copy(preparation.prepare(source).folder, folder)
 
 
-def train(recipe: Recipe, prepared: Path) -> Folder:
+def train(recipe: Recipe, prepared: Path, run: Path, model: Path) -> None:
     """Trains a model as `ikelos run` does, or continues where an earlier call was killed, and exports it.
+
+    The work is done in the cache of Ikelos, in a folder that is the same for the same weights.
 
     Args:
         recipe: The recipe.
         prepared: Folder that `prepare` wrote.
-
-    Returns:
-        The folder of the run, without figures. It lies in the cache of Ikelos, and is the same for the same weights.
+        run: Folder to copy the run to, without figures.
+        model: Folder to copy the SavedModel to.
 
     Raises:
-        UserError: If the recipe has `from`, which a pipeline does not support, or training fails.
+        UserError: If the recipe has `from`, which a pipeline does not support, or as `phases.train`.
+        Terminated: If SIGTERM or SIGINT came while training; the next call continues.
     """
     if recipe.start is not None:
         raise UserError(f"`from` must be null in a pipeline. Received: from={recipe.start}")
     task = tasks.of_recipe(recipe)
     data = preparation.opened(task.preparation(), prepared)
-    decided = runner.weights_sha256(recipe, data.splits)[:16]
-    folder = Folder(preparation.cache() / "pipelines" / f"{recipe.name}-{decided}")
+    decisive = [runner.weights_sha256(recipe, data.splits), (prepared / preparation.LEARNED).read_text(), *versions()]
+    name = f"{recipe.name}-{fingerprint.sha256(str(part).encode() for part in decisive)[:16]}"
+    folder = Folder(preparation.cache() / "pipelines" / name)
     with locked(folder.path, wait=True):
-        if not folder.preprocessing.is_dir():
+        if folder.preprocessing.is_dir():
+            files.write(folder.recipe, recipes.dump(recipe))
+        else:
             unfinished = folder.preprocessing.with_name(folder.preprocessing.name + files.UNFINISHED)
             shutil.rmtree(unfinished, ignore_errors=True)
             shutil.copytree(prepared / "preprocessing", unfinished)
@@ -97,8 +109,9 @@ def train(recipe: Recipe, prepared: Path) -> Folder:
         runner.save_models(started, models)
         version = serving.newest(folder.export)
         if version is None or serving.read_provenance(version) != runner.provenance(started):
-            runner.export_models(started, models)
-    return folder
+            version = runner.export_models(started, models)
+        copy(folder.path, run)
+        copy(version, model)
 
 
 def evaluate(recipe: Recipe, examples: Path, prepared: Path, run: Path, served: Path | None, folder: Path) -> Verdict:
@@ -109,19 +122,20 @@ def evaluate(recipe: Recipe, examples: Path, prepared: Path, run: Path, served: 
         examples: Folder that `read` wrote.
         prepared: Folder that `prepare` wrote.
         run: Folder of the run that `train` returned.
-        served: Folder of the last blessed model's run; None if there is none.
+        served: Folder of the served model's run; None if there is none to compare with.
         folder: Folder for the report and the figures.
 
     Returns:
         The verdict.
 
     Raises:
-        UserError: If the last blessed model is of another task.
+        UserError: If the served model is of another task, or the training is not finished.
     """
     task = tasks.of_recipe(recipe)
     data = preparation.opened(task.preparation(), prepared)
-    started = runner.Started(recipe, Folder(run), task, data.learned)
-    _, models = phases.restore(task, started.folder.preprocessing, started.folder.stage)
+    where = Folder(run)
+    preprocessing, models = phases.restore(task, where.preprocessing, where.stage)
+    started = runner.Started(recipe, where, task, preprocessing)
     results = runner.measure(started, data.splits, models, Folder(folder))
     assert recipe.config.pipeline is not None
     metric, blessing = task.metrics[0], recipe.config.pipeline.blessing
@@ -137,21 +151,23 @@ def evaluate(recipe: Recipe, examples: Path, prepared: Path, run: Path, served: 
         results["served"] = {metric.name: other}
         if not metric.improves(value, other):
             against.append(
-                f"`{metric.name}` must be better than that of the last blessed model on the same data, "
+                f"`{metric.name}` must be better than that of the served model on the same data, "
                 f"{metric.text(other)}. Received: {metric.text(value)}"
             )
+    results["against"] = against
+    files.write(Folder(folder).evaluation, json.dumps(results, indent=2) + "\n")
     return Verdict(task.headline(results), tuple(against), results)
 
 
 def _remeasured(recipe: Recipe, examples: Path, served: Path) -> dict[str, Any]:
     """Returns the figures of a served model on examples, measured as the recipe says."""
     folder, plain = Folder(served), recipes.plain(recipe)
+    if (task_there := recipes.load(folder.recipe).task) != recipe.task:
+        raise UserError(f"`task` must be that of the served model, {task_there}. Received: task={recipe.task}")
     same = {"evaluation": plain["evaluation"]}
     if "source" in plain.get("data", {}):
         same["data.source"] = plain["data"]["source"]
     other = recipes.load(folder.recipe, [f"{key}={json.dumps(value)}" for key, value in same.items()])
-    if other.task != recipe.task:
-        raise UserError(f"`task` must be that of the last blessed model, {other.task}. Received: task={recipe.task}")
     task = tasks.of_recipe(other)
     source = task.preparation().reusing(folder.preprocessing).from_records(Records(examples))
     data = preparation.prepare(source)
@@ -160,17 +176,20 @@ def _remeasured(recipe: Recipe, examples: Path, served: Path) -> dict[str, Any]:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copies a file or folder; folders may exist. Within one file system, files become hard links."""
-    if source.is_dir():
-        shutil.copytree(source, target, copy_function=_link, dirs_exist_ok=True)
-    else:
-        _link(source, target)
+    """Copies a folder into another one, without locks and unfinished files.
+
+    Within one file system, large files that nobody changes in place become hard links.
+    """
+    left_out = shutil.ignore_patterns("lock", ".incoming-*", f"*{files.UNFINISHED}")
+    shutil.copytree(source, target, copy_function=copy_file, dirs_exist_ok=True, ignore=left_out)
 
 
-def _link(source: str | Path, target: str | Path) -> None:
-    target = Path(target)
-    target.unlink(missing_ok=True)
-    try:
-        target.hardlink_to(source)
-    except OSError:  # another file system, or one without links
-        shutil.copy2(source, target)
+def copy_file(source: str | Path, target: str | Path) -> None:
+    """Copies a file, or links it as `copy` does."""
+    if str(source).endswith(_LINKED):
+        try:
+            os.link(source, target)
+            return
+        except OSError:  # another file system, or one without links
+            pass
+    shutil.copy2(source, target)

@@ -5,11 +5,13 @@ from and to the store. A file named `COMPLETE` is written last: without it, an a
 """
 
 import contextlib
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from ikelos.pipelines.errors import UserError
+from ikelos.serving import files
 
 COMPLETE = "COMPLETE"
 
@@ -46,13 +48,17 @@ def published(uri: str) -> Iterator[Path]:
     """Context manager of a local folder whose content is in the folder `uri` afterwards, if no error was raised."""
     if is_local(uri):
         folder = Path(uri)
-        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)  # what a killed node left
+        folder.mkdir(parents=True)
         yield folder
         (folder / COMPLETE).touch()
+        files.sync_tree(folder)
         return
     import fsspec
 
     system, place = fsspec.core.url_to_fs(uri)
+    if system.exists(place):
+        system.rm(place, recursive=True)
     with tempfile.TemporaryDirectory() as local:
         yield Path(local)
         system.put(f"{local}/", f"{place.rstrip('/')}/", recursive=True)
@@ -60,4 +66,4 @@ def published(uri: str) -> Iterator[Path]:
 
 
 def _incomplete(uri: str) -> UserError:
-    return UserError(f"{uri} must be a complete artifact, with a file {COMPLETE}. Received: a folder without it")
+    return UserError(f"{uri} must be a complete artifact, with a file {COMPLETE}. Received: none, or one without it")

@@ -125,3 +125,8 @@ def test_what_cannot_be_an_example_is_named(tmp_path, monkeypatch):
         records.write(tmp_path, {"train": [Record("a.txt", {"text": b"abc"})]}, {})
     with pytest.raises(UserError, match="'test' must have examples"):
         records.write(tmp_path, {"test": []}, {})
+
+
+def test_names_of_features_that_are_taken_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"`features` must have other names than id, order, bytes\. Received: order"):
+        records.write(tmp_path, {"train": [Record("a", {"order": 3})]}, {})

@@ -29,7 +29,8 @@ def through(tmp_path):
             folder.mkdir(parents=True)
         steps.read(recipe, folders["examples"])
         steps.prepare(recipe, folders["examples"], folders["prepared"])
-        folders["run"] = steps.train(recipe, folders["prepared"]).path
+        folders |= {name: tmp_path / place / name for name in ("run", "model")}
+        steps.train(recipe, folders["prepared"], folders["run"], folders["model"])
         return folders
 
     return go

@@ -14,7 +14,10 @@ newest_of() { printf '%s\n' "$@" | sort -V | tail -1; }
 
 install_here() { # the folder of the environment
   local venv=$1 stamp
-  stamp=$(cat pyproject.toml $CONSTRAINTS $AIRFLOW $(find kernels/csrc CMakeLists.txt -type f | sort) | sha256sum)
+  mkdir -p "$(dirname "$venv")"
+  exec 9>"$venv.lock"
+  flock 9
+  stamp=$( (pwd; python3 --version; cat pyproject.toml $CONSTRAINTS $AIRFLOW $(find kernels/csrc CMakeLists.txt -type f | sort)) | sha256sum)
   if [ "$(cat "$venv/installed" 2>/dev/null)" != "$stamp" ]; then
     echo "Installing TFX and Ikelos into $venv: some 3 minutes"
     rm -rf "$venv" "$venv-airflow"
@@ -29,6 +32,7 @@ install_here() { # the folder of the environment
     uv pip install --quiet --compile-bytecode --python "$venv-airflow/bin/python" --requirements $AIRFLOW
     printf '%s\n' "$stamp" > "$venv/installed"
   fi
+  exec 9>&-
 }
 
 if [ "${1:-}" = --here ]; then
@@ -56,9 +60,9 @@ fi
 for file in /etc/pip.conf /etc/resolv.conf /etc/hosts /etc/ssl/certs/ca-certificates.crt; do
   [ ! -e "$file" ] || cp "$file" "$ROOT$file"
 done
-mkdir -p "$ROOT$REPOSITORY"
 # In a mount namespace of its own, so that no mount outlives the command.
 exec unshare --mount bash -euc '
-  mount --bind "$2" "$1$2"; mount --rbind /dev "$1/dev"; mount -t proc proc "$1/proc"; mount -t tmpfs tmpfs "$1/tmp"
+  mount --rbind /dev "$1/dev"; mount -t proc proc "$1/proc"; mount -t tmpfs tmpfs "$1/tmp"
+  mkdir -p "$1$2"; mount --bind "$2" "$1$2"
   exec chroot "$1" "$2/tests/pipelines/tfx/environment.sh" --here /venv "${@:3}"
 ' - "$ROOT" "$REPOSITORY" "$@"

@@ -97,7 +97,7 @@ def test_a_model_no_better_than_the_served_one_is_not_pushed(tiny, again, pipeli
     pipeline.run(tiny(BLESSED))
     found = pipeline.run(again(BLESSED, "training.optimizers.model.learning_rate=0.3"))
     assert outcomes_before(found, "Trainer") == {"cached"}
-    assert "must be better than that of the last blessed model on the same data" in capsys.readouterr().out
+    assert "must be better than that of the served model on the same data" in capsys.readouterr().out
     assert pipeline.versions() == ["1"]
 
 
@@ -132,14 +132,36 @@ def test_drifted_labels_stop_the_run(shrunk, pipeline, tmp_path):
         pipeline.run(recipe)
 
 
-def test_from_a_node_on_everything_is_run_again(tiny, pipeline):
-    recipe = tiny(BLESSED)
-    pipeline.run(recipe)
-    found = pipeline.run(recipe, "Evaluator")
-    assert outcomes_before(found, "Evaluator") == {"skipped"}
-    assert found["Evaluator"] == found["Pusher"] == "done"
+def test_from_a_node_on_everything_is_run_again(tiny, again, pipeline):
+    pipeline.run(tiny("pipeline.blessing={worst: null, better_than_last: false}"))
+    found = pipeline.run(again("pipeline.blessing={worst: null, better_than_last: false}"), "Evaluator")
+    assert outcomes_before(found, "Evaluator") == {"cached"}
+    assert (found["Evaluator"], found["InfraValidator"], found["Pusher"]) == ("done", "cached", "done")
+    assert pipeline.versions() == ["1"]
     with pytest.raises(UserError, match=r"`--from` must be one of ExampleGen, .* Received: --from Nothing"):
-        pipeline.run(recipe, "Nothing")
+        pipeline.run(again(BLESSED), "Nothing")
+
+
+def test_another_version_of_ikelos_runs_every_node_again(tiny, pipeline, monkeypatch):
+    recipe = tiny("pipeline.blessing={worst: null, better_than_last: false}")
+    pipeline.run(recipe)
+    monkeypatch.setattr("ikelos.__version__", "2.21.99")
+    found = pipeline.run(recipe)
+    assert {name for name, outcome in found.items() if outcome == "cached"} == {"SchemaImporter"}
+
+
+def test_a_model_that_was_compared_with_another_one_is_not_pushed(tiny, pipeline):
+    from ikelos.pipelines.tfx import compiled, node
+
+    made = pipeline.compiled(tiny(BLESSED))
+    names = list(compiled.nodes(made))
+    for name in names[:-1]:
+        node.run(made, name, "a run")
+    served = pipeline.folder / "served" / "1" / "assets.extra"
+    served.mkdir(parents=True)
+    (served / "ikelos_run.json").write_text('{"run": "another run"}')
+    with pytest.raises(UserError, match="another run is served now, with which the model was not compared"):
+        node.run(made, "Pusher", "a run")
 
 
 def test_a_killed_trainer_continues(tiny, pipeline, tmp_path):
@@ -147,12 +169,12 @@ def test_a_killed_trainer_continues(tiny, pipeline, tmp_path):
 
     recipe = tiny(BLESSED, "training.steps=400", "training.steps_per_epoch=400", "training.checkpoint_every=5")
     made = pipeline.compiled(recipe)
-    compiled.write(tmp_path / "pipeline.json", made)
+    path = compiled.write(tmp_path, made)
     names = list(compiled.nodes(made))
     for name in names[: names.index("Trainer")]:
         node.run(made, name, "a run")
     command = [sys.executable, "-c", "import sys; from ikelos.pipelines.cli import main; sys.exit(main())", "node"]
-    process = subprocess.Popen([*command, str(tmp_path / "pipeline.json"), "Trainer", "--run-id", "a run"])
+    process = subprocess.Popen([*command, str(path), "Trainer", "--run-id", "a run"])
     stages = tmp_path / "cache" / "pipelines"
     while not (found := list(stages.glob("*/stages/*/checkpoints/step-*[05].npz"))):
         assert process.poll() is None
@@ -171,7 +193,7 @@ def test_a_node_without_its_inputs_fails(tiny, pipeline):
     from ikelos.pipelines.tfx import node
 
     made = pipeline.compiled(tiny(BLESSED))
-    with pytest.raises(node.NodeError, match="Trainer has no inputs in this run"):
+    with pytest.raises(UserError, match="Trainer must be run after the nodes that it depends on"):
         node.run(made, "Trainer", "a run")
     with pytest.raises(UserError, match=r"NODE must be one of ExampleGen, .* Received: Nothing"):
         node.run(made, "Nothing", "a run")

@@ -1,3 +1,5 @@
+import pathlib
+
 import pytest
 
 from ikelos import serving
@@ -47,7 +49,7 @@ def test_a_model_must_beat_the_served_one_on_the_same_data(points, through, monk
     served = folders["run"]
     against = verdict(points(), folders, served).against
     assert [reason.partition(" on the same data")[0] for reason in against] == [
-        "`accuracy` must be better than that of the last blessed model"
+        "`accuracy` must be better than that of the served model"
     ]
     assert verdict(points("pipeline.blessing.better_than_last=false"), folders, served).against == ()
     monkeypatch.setattr(steps, "_remeasured", lambda *_: {"accuracy": 0.0})
@@ -74,3 +76,47 @@ def test_the_state_of_a_source_changes_with_it(tiny, tmp_path):
 def test_a_pipeline_begins_with_no_other_run(points, through, finished, tmp_path):
     with pytest.raises(UserError, match=r"`from` must be null in a pipeline\. Received: from="):
         through(points(f"from={finished}"))
+
+
+def test_a_served_model_of_another_task_is_refused(tiny, through):
+    recipe = tiny("training.steps=6")
+    folders = through(recipe)
+    path = folders["run"] / "recipe.yaml"
+    other = folders["run"].with_name("another")
+    other.mkdir()
+    text = (pathlib.Path(__file__).parents[3] / "tfx_configs" / "image_generation_vae.yaml").read_text()
+    (other / "recipe.yaml").write_text(text)
+    assert path.is_file()
+    with pytest.raises(UserError, match=r"`task` must be that of the served model, image_generation_vae\. Received"):
+        verdict(recipe, folders, other)
+
+
+def test_other_preprocessing_of_the_same_examples_is_another_run(shrunk, through, tmp_path):
+    recipe = shrunk("image_generation_vae", "training.steps=1")
+    through(recipe, "first")
+    for split in ("train", "validation", "test"):  # the names of the classes alone change, not their order
+        (tmp_path / "data" / split / "standing").rename(tmp_path / "data" / split / "upright")
+    folders = through(recipe, "second")
+    assert (folders["run"] / "preprocessing" / "classes.json").read_text() == '["lying", "upright"]\n'
+
+
+def test_data_that_change_while_they_are_read_are_refused(tiny, tmp_path, monkeypatch):
+    recipe = tiny()
+    states = iter(["before", "after"])
+    monkeypatch.setattr(steps, "state", lambda _: next(states))
+    (tmp_path / "examples").mkdir()
+    with pytest.raises(UserError, match="changed while it was read"):
+        steps.read(recipe, tmp_path / "examples")
+
+
+def test_copies_have_lives_of_their_own(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    (source / "inner.unfinished").mkdir(parents=True)
+    for name in ("lock", "history.jsonl", "step.npz"):
+        (source / name).write_text(name)
+    steps.copy(source, target)
+    assert sorted(path.name for path in target.iterdir()) == ["history.jsonl", "step.npz"]
+    with (source / "history.jsonl").open("a") as file:
+        file.write("more")
+    assert (target / "history.jsonl").read_text() == "history.jsonl"
+    assert (target / "step.npz").stat().st_ino == (source / "step.npz").stat().st_ino

@@ -28,3 +28,12 @@ def test_half_an_artifact_is_refused(uri):
         die(folder)
     with pytest.raises(UserError, match="must be a complete artifact"), storage.fetched(uri):
         pass
+
+
+def test_what_a_killed_node_left_is_gone(uri):
+    with storage.published(uri) as folder:
+        (folder / "old").touch()
+    with storage.published(uri) as folder:
+        (folder / "new").touch()
+    with storage.fetched(uri) as folder:
+        assert sorted(path.name for path in folder.iterdir()) == [storage.COMPLETE, "new"]

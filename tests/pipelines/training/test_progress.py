@@ -15,7 +15,7 @@ def test_the_newest_figures_stand_beside_the_steps_and_an_epoch_has_a_line(capsy
     progress.show(EPOCH)
     assert progress.note == "loss 1.2500, validation 0.5000, 12,346 tokens/s"
     assert progress.text().startswith("10 of 1,500 steps, loss 1.2500, validation 0.5000, 12,346 tokens/s, ")
-    assert capsys.readouterr().out == "model: step 20 of 1,500, loss 1.1250, validation 0.5000, 1 min 40 s\n"
+    assert capsys.readouterr().out == "model: step 20 of 1,500, loss 1.1250, validation 0.5000, 1 min 40 s so far\n"
 
 
 def test_several_optimizers_and_another_metric(capsys):

@@ -25,5 +25,6 @@ def test_several_optimizers_and_another_metric(capsys):
     record = {"event": "epoch", "step": 60, "generator_loss": 1.0, "discriminator_loss": 2.0, "seconds": 5.0}
     progress.show(record | {"validation_accuracy": 0.876})
     assert capsys.readouterr().out == (
-        "maker: step 60 of 60, generator_loss 1.0000, discriminator_loss 2.0000, validation accuracy 87.6%, 5 s so far\n"
+        "maker: step 60 of 60, generator_loss 1.0000, discriminator_loss 2.0000, validation accuracy 87.6%, "
+        "5 s so far\n"
     )

@@ -18,4 +18,6 @@ class Terminated(Exception):  # noqa: N818
 
     def __init__(self, number: signal.Signals, step: int, steps: int):
         self.signal = number
-        super().__init__(f"Stopped by {number.name} at step {step} of {steps}; the same command continues from there.")
+        super().__init__(
+            f"Stopped by {number.name} at step {step:,} of {steps:,}; the same command continues from there."
+        )

@@ -29,7 +29,7 @@ class Progress(console.Progress):
             self._figures["validation"] = validation = self._validation_of(record)
             console.say(
                 f"{self.name}: step {record['step']:,} of {self.total:,}, {losses}, {validation}, "
-                f"{console.duration(record['seconds'])}"
+                f"{console.duration(record['seconds'])} so far"
             )
         self.note = ", ".join(filter(None, self._figures.values()))
 

@@ -15,7 +15,7 @@ def test_the_newest_figures_stand_beside_the_steps_and_an_epoch_has_a_line(capsy
     progress.show(EPOCH)
     assert progress.note == "loss 1.2500, validation 0.5000, 12,346 tokens/s"
     assert progress.text().startswith("10 of 1,500 steps, loss 1.2500, validation 0.5000, 12,346 tokens/s, ")
-    assert capsys.readouterr().out == "model: step 20 of 1,500, loss 1.1250, validation 0.5000, 1 min 40 s\n"
+    assert capsys.readouterr().out == "model: step 20 of 1,500, loss 1.1250, validation 0.5000, 1 min 40 s so far\n"
 
 
 def test_several_optimizers_and_another_metric(capsys):
@@ -25,5 +25,6 @@ def test_several_optimizers_and_another_metric(capsys):
     record = {"event": "epoch", "step": 60, "generator_loss": 1.0, "discriminator_loss": 2.0, "seconds": 5.0}
     progress.show(record | {"validation_accuracy": 0.876})
     assert capsys.readouterr().out == (
-        "maker: step 60 of 60, generator_loss 1.0000, discriminator_loss 2.0000, validation accuracy 87.6%, 5 s\n"
+        "maker: step 60 of 60, generator_loss 1.0000, discriminator_loss 2.0000, validation accuracy 87.6%, "
+        "5 s so far\n"
     )

@@ -22,18 +22,20 @@ from ikelos.pipelines.cli import (
     predict,
     recipe,
     run,
+    runs,
 )
 from ikelos.pipelines.console import printable
 
 # Typer raises click's usage errors. New versions contain a copy of click, old ones use the package.
 UsageError: Any = typer.BadParameter.__base__
 
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     name="ikelos",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP_OPTIONS,
     epilog="Exit status: 0 success, 1 failure, 2 bad input, 130 interrupted, 143 ended by SIGTERM.",
 )
 app.command("list", epilog=listing.EXAMPLE)(listing.list_)
@@ -46,6 +48,7 @@ app.command("export", epilog=export.EXAMPLE)(export.export)
 app.command("predict", epilog=predict.EXAMPLE)(predict.predict)
 app.command("pipeline", epilog=pipeline.EXAMPLE)(pipeline.pipeline)
 app.command("node", epilog=pipeline.NODE_EXAMPLE)(pipeline.node)
+app.command("runs", epilog=runs.EXAMPLE)(runs.runs)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 
 

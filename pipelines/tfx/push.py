@@ -5,14 +5,14 @@ import posixpath
 from pathlib import Path
 from typing import Any
 
-from ikelos.pipelines.tfx import steps, storage
+from ikelos.pipelines.tfx import storage
 from ikelos.serving import newest
 from ikelos.serving.examples import EXTRA
 from ikelos.serving.incoming import incoming, publish
 
 _GRAPH = "saved_model.pb"
 """File without which a server does not take a folder for a model."""
-_SOURCE = f"{EXTRA}/ikelos_run.json"
+SOURCE = f"{EXTRA}/ikelos_run.json"
 """File of a version that names the run that it comes from."""
 
 
@@ -32,14 +32,16 @@ def push(model: Path, destination: str, run: str) -> str:
     """
     note = json.dumps({"run": run}) + "\n"
     if storage.is_local(destination):
+        from ikelos.pipelines.tfx import steps  # imports TensorFlow, which `ikelos runs` does not need
+
         with incoming(Path(destination)) as folder:
             steps.copy(model, folder / "model")
-            (folder / "model" / _SOURCE).write_text(note, encoding="utf-8")
+            (folder / "model" / SOURCE).write_text(note, encoding="utf-8")
             return str(publish(folder / "model", Path(destination)))
     system, base = _opened(destination)
     version = f"{base}/{_newest(system, base) + 1}"
     paths = sorted(path.relative_to(model) for path in model.rglob("*") if path.is_file() and path.name != _GRAPH)
-    system.pipe_file(f"{version}/{_SOURCE}", note.encode())
+    system.pipe_file(f"{version}/{SOURCE}", note.encode())
     for path in (*paths, Path(_GRAPH)):
         system.put_file(str(model / path), f"{version}/{path.as_posix()}")
     return f"{destination.rstrip('/')}/{posixpath.basename(version)}"
@@ -53,13 +55,21 @@ def served(destination: str) -> str | None:
     try:
         if storage.is_local(destination):
             version = newest(Path(destination))
-            note = "" if version is None else (version / _SOURCE).read_text(encoding="utf-8")
+            note = "" if version is None else (version / SOURCE).read_text(encoding="utf-8")
         else:
             system, base = _opened(destination)
-            note = system.cat_file(f"{base}/{_newest(system, base)}/{_SOURCE}")
+            note = system.cat_file(f"{base}/{_newest(system, base)}/{SOURCE}")
     except FileNotFoundError:
         return None
     return json.loads(note)["run"] if note else None
+
+
+def newest_version(destination: str) -> int | None:
+    """Returns the number of the newest version in a base path; None if there is no version."""
+    if storage.is_local(destination):
+        version = newest(Path(destination))
+        return None if version is None else int(version.name)
+    return _newest(*_opened(destination)) or None
 
 
 def _opened(destination: str) -> tuple[Any, str]:

@@ -23,6 +23,7 @@ from ikelos.pipelines.cli import (
     recipe,
     run,
     runs,
+    schema,
 )
 from ikelos.pipelines.console import printable
 
@@ -49,6 +50,9 @@ app.command("predict", epilog=predict.EXAMPLE)(predict.predict)
 app.command("pipeline", epilog=pipeline.EXAMPLE)(pipeline.pipeline)
 app.command("node", epilog=pipeline.NODE_EXAMPLE)(pipeline.node)
 app.command("runs", epilog=runs.EXAMPLE)(runs.runs)
+schemas = typer.Typer(help="Propose a schema that the examples of a pipeline must agree with.", rich_markup_mode="rich")
+schemas.command("infer", epilog=schema.EXAMPLE)(schema.infer)
+app.add_typer(schemas, name="schema", context_settings=HELP_OPTIONS)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 
 

@@ -2,5 +2,6 @@
 
 `steps` does the work of the nodes, by the phases that `ikelos run` calls. `components` are the nodes as TFX sees them,
 and `build` joins them. `compiled` writes a pipeline into a file, from which `node` runs one node, whichever scheduler
-asks for it. Of these modules `components`, `build`, `compiled` and `node` import TFX, which `ikelos[tfx]` installs.
+asks for it. `metadata` reads what the runs left, and `schemas` proposes a schema. Of these modules `components`,
+`build`, `compiled` and `node` import TFX, `metadata` and `schemas` libraries of TFX; `ikelos[tfx]` installs them.
 """

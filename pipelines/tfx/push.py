@@ -40,6 +40,8 @@ def push(model: Path, destination: str, run: str) -> str:
             return str(publish(folder / "model", Path(destination)))
     system, base = _opened(destination)
     version = f"{base}/{_newest(system, base) + 1}"
+    if system.exists(version):  # files of a push that was killed, perhaps of another model
+        system.rm(version, recursive=True)
     paths = sorted(path.relative_to(model) for path in model.rglob("*") if path.is_file() and path.name != _GRAPH)
     system.pipe_file(f"{version}/{SOURCE}", note.encode())
     for path in (*paths, Path(_GRAPH)):

@@ -22,18 +22,21 @@ from ikelos.pipelines.cli import (
     predict,
     recipe,
     run,
+    runs,
+    schema,
 )
 from ikelos.pipelines.console import printable
 
 # Typer raises click's usage errors. New versions contain a copy of click, old ones use the package.
 UsageError: Any = typer.BadParameter.__base__
 
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     name="ikelos",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP_OPTIONS,
     epilog="Exit status: 0 success, 1 failure, 2 bad input, 130 interrupted, 143 ended by SIGTERM.",
 )
 app.command("list", epilog=listing.EXAMPLE)(listing.list_)
@@ -46,6 +49,10 @@ app.command("export", epilog=export.EXAMPLE)(export.export)
 app.command("predict", epilog=predict.EXAMPLE)(predict.predict)
 app.command("pipeline", epilog=pipeline.EXAMPLE)(pipeline.pipeline)
 app.command("node", epilog=pipeline.NODE_EXAMPLE)(pipeline.node)
+app.command("runs", epilog=runs.EXAMPLE)(runs.runs)
+schemas = typer.Typer(help="Propose a schema that the examples of a pipeline must agree with.", rich_markup_mode="rich")
+schemas.command("infer", epilog=schema.EXAMPLE)(schema.infer)
+app.add_typer(schemas, name="schema", context_settings=HELP_OPTIONS)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 
 

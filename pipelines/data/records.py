@@ -23,7 +23,8 @@ LARGEST = 1 << 30
 """Largest size of an example in bytes: a serialized `tf.train.Example` must be smaller than 2 GiB."""
 SHARD_BYTES = 1 << 28
 """Size in bytes at which a shard ends."""
-_ABOUT = "examples.json"
+ABOUT = "examples.json"
+"""File with the numbers and the checksums of the examples of each split."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Records:
 
     def __init__(self, folder: Path):
         """Opens the folder; the examples are read later."""
-        facts = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        facts = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         self.about: dict[str, Any] = facts["about"]
         self._folder, self._splits = folder, facts["splits"]
         self.identity: dict[str, str] = {name: facts["sha256"] for name, facts in self._splits.items()}
@@ -95,7 +96,7 @@ def write(folder: Path, records: Mapping[Split, Iterable[Record]], about: dict[s
         UserError: If an example is too large, or a split has none.
     """
     splits = {split: _write(folder / f"Split-{split}", split, some) for split, some in records.items()}
-    files.write(folder / _ABOUT, json.dumps({"about": about, "splits": splits}, indent=2) + "\n")
+    files.write(folder / ABOUT, json.dumps({"about": about, "splits": splits}, indent=2) + "\n")
 
 
 def _write(folder: Path, split: Split, records: Iterable[Record]) -> dict[str, Any]:

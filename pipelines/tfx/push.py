@@ -13,7 +13,7 @@ from ikelos.serving.incoming import incoming, publish
 
 _GRAPH = "saved_model.pb"
 """File that a server needs to load a version."""
-_SOURCE = f"{EXTRA}/ikelos_run.json"
+SOURCE = f"{EXTRA}/ikelos_run.json"
 """File of a version that names the run that it comes from."""
 
 
@@ -37,25 +37,25 @@ def push(model: Path, destination: str, run: str) -> str:
     if storage.is_local(destination):
         with incoming(Path(destination)) as folder:
             shutil.copytree(model, folder / "model")
-            (folder / "model" / _SOURCE).write_text(note, encoding="utf-8")
+            (folder / "model" / SOURCE).write_text(note, encoding="utf-8")
             return str(publish(folder / "model", Path(destination)))
     system, base = _opened(destination)
     version = f"{base}/{max(_numbers(system, base), default=0) + 1}"
     paths = sorted(path.relative_to(model) for path in model.rglob("*") if path.is_file() and path.name != _GRAPH)
-    system.pipe_file(f"{version}/{_SOURCE}", note.encode())
+    system.pipe_file(f"{version}/{SOURCE}", note.encode())
     for path in (*paths, Path(_GRAPH)):
         system.put_file(str(model / path), f"{version}/{path.as_posix()}")
     return f"{destination.rstrip('/')}/{posixpath.basename(version)}"
 
 
-def newest_version(destination: str) -> int:
-    """Returns the number of the newest complete version in a base path, 0 if there is none."""
+def newest_version(destination: str) -> int | None:
+    """Returns the number of the newest complete version in a base path; None if there is none."""
     if storage.is_local(destination):
         version = newest(Path(destination))
-        return 0 if version is None else int(version.name)
+        return None if version is None else int(version.name)
     system, base = _opened(destination)
     complete = [number for number in _numbers(system, base) if system.exists(f"{base}/{number}/{_GRAPH}")]
-    return max(complete, default=0)
+    return max(complete, default=None)
 
 
 def served(destination: str) -> str | None:
@@ -68,10 +68,10 @@ def served(destination: str) -> str | None:
         return None
     try:
         if storage.is_local(destination):
-            note = (Path(destination) / str(number) / _SOURCE).read_text(encoding="utf-8")
+            note = (Path(destination) / str(number) / SOURCE).read_text(encoding="utf-8")
         else:
             system, base = _opened(destination)
-            note = system.cat_file(f"{base}/{number}/{_SOURCE}")
+            note = system.cat_file(f"{base}/{number}/{SOURCE}")
     except FileNotFoundError:
         return None
     return json.loads(note)["run"]

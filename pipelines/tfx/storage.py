@@ -65,5 +65,15 @@ def published(uri: str) -> Iterator[Path]:
         system.pipe_file(f"{place.rstrip('/')}/{COMPLETE}", b"")
 
 
+def read_text(uri: str) -> str:
+    """Returns the text of a file, which may be in an object store."""
+    if is_local(uri):
+        return Path(uri).read_text(encoding="utf-8")
+    import fsspec
+
+    system, place = fsspec.core.url_to_fs(uri)
+    return system.cat_file(place).decode()
+
+
 def _incomplete(uri: str) -> UserError:
     return UserError(f"{uri} must be a complete artifact, with a file {COMPLETE}. Received: none, or one without it")

@@ -1,1 +1,0 @@
-"""Proposes a schema from a recipe's examples."""

@@ -1,0 +1,33 @@
+from ikelos.pipelines.tfx import needs
+
+
+def test_the_folder_of_a_run_shows_its_newest_version_without_tensorflow(ikelos_process, finished):
+    result = ikelos_process("runs", finished, after="assert 'tensorflow' not in sys.modules")
+    assert (result.status, result.err) == (0, "")
+    assert "SHA-256" in result.out
+    assert "Checkpoint of maker" in result.out
+
+
+def test_a_folder_of_neither_a_pipeline_nor_a_run_is_refused(ikelos_command, tmp_path):
+    result = ikelos_command("runs", tmp_path)
+    assert (result.status, result.out) == (2, "")
+    assert result.err == (
+        "Error: FOLDER must be the folder of a pipeline, with metadata/metadata.sqlite, or of a run, with recipe.yaml. "
+        f"Received: {tmp_path}\n"
+    )
+
+
+def test_a_wrong_version_is_refused(ikelos_command, finished):
+    result = ikelos_command("runs", finished, "--version", "latest")
+    assert (result.status, result.err) == (
+        2,
+        "Error: `--version` must be a number or newest. Received: --version latest\n",
+    )
+
+
+def test_the_metadata_of_a_pipeline_need_tfx(ikelos_command, tmp_path, monkeypatch):
+    (tmp_path / "metadata").mkdir()
+    (tmp_path / "metadata" / "metadata.sqlite").touch()
+    monkeypatch.setattr(needs, "_OLDEST_GLIBC", (99, 0))
+    result = ikelos_command("runs", tmp_path)
+    assert (result.status, "TFX must have glibc" in result.err) == (2, True)

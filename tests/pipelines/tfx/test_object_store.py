@@ -1,0 +1,138 @@
+"""Artifacts and versions in an object store that speaks S3, in a server of this machine."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.tfx import push, storage
+
+pytestmark = pytest.mark.tfx
+
+KILLED_PUSH = """
+import os, pathlib, signal, sys
+import s3fs
+from ikelos.pipelines.tfx import push
+
+put, done = s3fs.S3FileSystem.put_file, []
+
+def put_file(self, *arguments):
+    if len(done) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    done.append(put(self, *arguments))
+
+s3fs.S3FileSystem.put_file = put_file
+push.push(pathlib.Path(sys.argv[1]), sys.argv[2], "runs/killed")
+"""
+
+
+@pytest.fixture(scope="module")
+def server():
+    """The address of the store."""
+    from moto.server import ThreadedMotoServer
+
+    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    yield f"http://{host}:{port}"
+    running.stop()
+
+
+@pytest.fixture
+def bucket(server, tmp_path, monkeypatch):
+    """The URL of a new bucket."""
+    import s3fs
+
+    # Other variables and files may name real credentials.
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "anyone")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "anything")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    s3fs.S3FileSystem.clear_instance_cache()
+    name = tmp_path.name.replace("_", "-").lower()
+    s3fs.S3FileSystem().mkdir(name)
+    yield f"s3://{name}"
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture
+def model(tmp_path):
+    folder = tmp_path / "model"
+    (folder / "assets.extra").mkdir(parents=True)
+    (folder / "variables").mkdir()
+    (folder / "saved_model.pb").write_bytes(b"graph")
+    for number in range(3):
+        (folder / "variables" / f"variables.data-0000{number}-of-00003").write_bytes(b"weights" * number)
+    return folder
+
+
+def content(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def stored(uri):
+    """The files below a URI, by their paths."""
+    import s3fs
+
+    system, place = s3fs.S3FileSystem(), uri.removeprefix("s3://")
+    return {path.removeprefix(f"{place}/"): system.cat_file(path) for path in system.find(place, refresh=True)}
+
+
+def test_an_artifact_is_fetched_as_it_was_published(bucket):
+    uri = f"{bucket}/artifacts/Trainer/model/6"
+    large = os.urandom(6 << 20)  # two parts of an upload in parts
+    with storage.published(uri) as folder:
+        (folder / "inner" / "innermost").mkdir(parents=True)
+        (folder / "inner" / "innermost" / "file").write_bytes(large)
+        (folder / "empty").touch()
+        (folder / "é [1] #?%20").write_bytes(b"name")
+        written = content(folder)
+    with storage.fetched(uri) as folder:
+        assert content(folder) == written | {storage.COMPLETE: b""}
+    assert storage.read_text(f"{uri}/é [1] #?%20") == "name"
+
+
+def test_half_an_artifact_is_refused(bucket):
+    uri = f"{bucket}/artifacts/Trainer/model/7"
+    with storage.published(uri) as folder:
+        (folder / "file").write_bytes(b"content")
+    import s3fs
+
+    s3fs.S3FileSystem().rm(f"{uri}/{storage.COMPLETE}")
+    with pytest.raises(UserError, match="must be a complete artifact"), storage.fetched(uri):
+        pass
+    with pytest.raises(UserError, match="must be a complete artifact"), storage.fetched(f"{bucket}/none"):
+        pass
+
+
+def test_versions_count_up_and_name_their_run(bucket, model):
+    base = f"{bucket}/served"
+    assert (push.newest_version(base), push.served(base)) == (None, None)
+    for number in range(1, 12):
+        assert push.push(model, base, f"runs/{number}") == f"{base}/{number}"
+        assert (push.newest_version(base), push.served(base)) == (number, f"runs/{number}")
+    assert stored(f"{base}/11") == content(model) | {push.SOURCE: b'{"run": "runs/11"}\n'}
+
+
+def test_a_push_that_was_killed_shows_no_version_and_leaves_no_file_in_the_next(bucket, model):
+    base = f"{bucket}/served"
+    for newest in (None, 1):
+        (model / "variables" / f"of run {newest}").touch()
+        killed = subprocess.run([sys.executable, "-c", KILLED_PUSH, str(model), base], check=False)
+        assert killed.returncode == -signal.SIGKILL
+        version = f"{base}/{(newest or 0) + 1}"
+        assert f"variables/of run {newest}" in stored(version)
+        assert push.newest_version(base) == newest
+        assert push.served(base) == (None if newest is None else f"runs/{newest}")
+        (model / "variables" / f"of run {newest}").unlink()
+        run = f"runs/{(newest or 0) + 1}"
+        assert push.push(model, base, run) == version
+        assert push.served(base) == run
+        assert stored(version).keys() == content(model).keys() | {push.SOURCE}

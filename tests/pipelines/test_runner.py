@@ -46,8 +46,8 @@ def test_a_run_leaves_a_served_model_a_report_and_figures(points, run, monkeypat
     # The same command again does nothing. If the report is missing, it evaluates again.
     evaluations = []
     monkeypatch.setattr(runner.phases, "train", lambda *_: {})
-    monkeypatch.setattr(runner, "_save", lambda *_: None)
-    monkeypatch.setattr(runner, "_evaluate", lambda *_: evaluations.append(1) or figures)
+    monkeypatch.setattr(runner, "save_models", lambda *_: None)
+    monkeypatch.setattr(runner, "measure", lambda *_: evaluations.append(1) or figures)
     outcome = runner.run(points(), run)
     assert outcome["Result"] == f"{figures['model']['accuracy']:.1%} share as asked for on 64 held-out points"
     for name in ("Evaluation", "Report", "Report's numbers", "Keras models", "SavedModel"):
@@ -100,7 +100,7 @@ def test_a_finished_run_goes_on_to_more_steps(points, run):
     before = weights()
     longer = points("maker.steps=6", "export.enabled=false")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "_save", stop)
+        patch.setattr(runner, "save_models", stop)
         with pytest.raises(KeyboardInterrupt):
             runner.run(longer, run)
     # The models in the folder were trained for fewer steps and do not count as the run's.

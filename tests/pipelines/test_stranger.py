@@ -68,7 +68,7 @@ def test_it_trains_resumes_evaluates_reports_and_exports(run, tmp_path, monkeypa
             signal.raise_signal(signal.SIGTERM)
 
     # Only the weights are compared, which are written by then.
-    monkeypatch.setattr(runner, "_evaluate", lambda *_: json.loads((tmp_path / "whole/evaluation.json").read_text()))
+    monkeypatch.setattr(runner, "measure", lambda *_: json.loads((tmp_path / "whole/evaluation.json").read_text()))
     monkeypatch.setattr(progress.Progress, "advance", interrupted)
     options = ("--set", "export.enabled=false")
     while moments:

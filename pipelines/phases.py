@@ -72,9 +72,14 @@ def prepare(task: AnyTask, folder: Path, start: Path | None = None) -> Splits:
     """
     with Progress("data"):
         prepared = _prepared(task, start)
-        shutil.copytree(prepared.folder / "preprocessing", folder, dirs_exist_ok=True)
-        fingerprint.write(folder, {name: split.sha256() for name, split in prepared.splits.items()})
+        keep(prepared, folder)
     return prepared.splits
+
+
+def keep(prepared: preparation.Prepared[Any], folder: Path) -> None:
+    """Copies the fitted preprocessing and the checksums of the splits to a folder, created if missing."""
+    shutil.copytree(prepared.folder / "preprocessing", folder, dirs_exist_ok=True)
+    fingerprint.write(folder, {name: split.sha256() for name, split in prepared.splits.items()})
 
 
 def describe(task: AnyTask, start: Path | None = None) -> Description:

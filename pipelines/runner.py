@@ -76,20 +76,14 @@ def run(recipe: Recipe, workdir: Path) -> Outcome:
         current, splits = _prepare(recipe, folder)
         models = phases.train(current.task, current.preprocessing, splits, folder.stage, origin.start(recipe, folder))
         save_models(current, models)
-        found = provenance(current)
-        results = _earlier_results(folder, found)
+        results = _earlier_results(folder, provenance(current))
         if results is None:
             results = measure(current, splits, models, folder)
         else:
             _say("evaluation", "skipped, as these weights have been evaluated")
         outcome = _outcome(current, results)
         if recipe.config.export.enabled:
-            version = serving.newest(folder.export)
-            if version is None or serving.read_provenance(version) != found:
-                version = export_models(current, models)
-            else:
-                _say("export", f"skipped, as version {version.name} has these weights")
-            outcome["SavedModel"] = version
+            outcome["SavedModel"] = newest_export(current, models)
         return outcome | {"TensorBoard": f"tensorboard --logdir {shlex.quote(str(folder.stages))}"}
 
 
@@ -149,7 +143,7 @@ def export(workdir: Path) -> Outcome:
     """
     folder = Folder(workdir)
     with _trained(recipes.load(folder.recipe), folder) as (current, models):
-        return {"SavedModel": export_models(current, models)}
+        return {"SavedModel": _export(current, models)}
 
 
 @contextlib.contextmanager
@@ -238,12 +232,12 @@ def weights_sha256(recipe: Recipe, splits: Splits) -> str:
     return hashlib.sha256(json.dumps([values, data], sort_keys=True).encode()).hexdigest()
 
 
-def _earlier_results(folder: Folder, provenance: dict[str, Any]) -> dict[str, Any] | None:
+def _earlier_results(folder: Folder, wanted: dict[str, Any]) -> dict[str, Any] | None:
     """Returns the content of `evaluation.json`; None if its provenance differs or its report is missing."""
     if not (folder.evaluation.is_file() and all(page.is_file() for page in _pages(folder).values())):
         return None
     results = json.loads(folder.evaluation.read_text(encoding="utf-8"))
-    return results if results.get("provenance") == provenance else None
+    return results if results.get("provenance") == wanted else None
 
 
 def measure(current: Started, splits: Splits, models: dict[str, keras.Model], into: Folder) -> dict[str, Any]:
@@ -287,7 +281,16 @@ def _pages(folder: Folder) -> dict[str, Path]:
     return {"Report": folder.report / "report.html", "Report's numbers": folder.report / "report.json"}
 
 
-def export_models(current: Started, models: dict[str, keras.Model]) -> Path:
+def newest_export(current: Started, models: dict[str, keras.Model]) -> Path:
+    """Returns the newest version of the served model, which is written first unless it has these weights."""
+    version = serving.newest(current.folder.export)
+    if version is None or serving.read_provenance(version) != provenance(current):
+        return _export(current, models)
+    _say("export", f"skipped, as version {version.name} has these weights")
+    return version
+
+
+def _export(current: Started, models: dict[str, keras.Model]) -> Path:
     """Writes the next version of the served model into the run's folder, checks it and returns its folder."""
     _say("export", "writing a SavedModel and running it in stock TensorFlow")
     return phases.export(current.task, current.preprocessing, models, current.folder.export, provenance(current))

@@ -11,7 +11,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ikelos import serving
 from ikelos.pipelines import phases, runner
 from ikelos.pipelines import recipe as recipes
 from ikelos.pipelines import task as tasks
@@ -100,16 +99,13 @@ def train(recipe: Recipe, prepared: Path, run: Path, model: Path) -> None:
         else:
             unfinished = folder.preprocessing.with_name(folder.preprocessing.name + files.UNFINISHED)
             shutil.rmtree(unfinished, ignore_errors=True)
-            shutil.copytree(prepared / "preprocessing", unfinished)
-            fingerprint.write(unfinished, {name: split.sha256() for name, split in data.splits.items()})
+            phases.keep(data, unfinished)
             files.write(folder.recipe, recipes.dump(recipe))
             files.finish(unfinished, folder.preprocessing)
         started = runner.Started(recipe, folder, task, data.learned)
         models = phases.train(task, data.learned, data.splits, folder.stage)
         runner.save_models(started, models)
-        version = serving.newest(folder.export)
-        if version is None or serving.read_provenance(version) != runner.provenance(started):
-            version = runner.export_models(started, models)
+        version = runner.newest_export(started, models)
         copy(folder.path, run)
         copy(version, model)
 

@@ -51,8 +51,9 @@ def published(uri: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)  # what a killed node left
         folder.mkdir(parents=True)
         yield folder
-        (folder / COMPLETE).touch()
         files.sync_tree(folder)
+        (folder / COMPLETE).touch()
+        files.sync(folder)
         return
     import fsspec
 

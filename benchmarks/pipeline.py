@@ -50,7 +50,7 @@ def main():
         rows["ikelos pipeline --on airflow"] = measured(*write, cache=folder / "b")
         from ikelos.pipelines.tfx import compiled
 
-        file = folder / "pipeline" / "pipeline.json"
+        (file,) = (folder / "pipeline").glob("pipeline-*.json")
         nodes = list(compiled.nodes(compiled.read(file)))
         for node in nodes:
             rows[node] = measured(ikelos, "node", str(file), node, "--run-id", "one", cache=folder / "b")

@@ -9,7 +9,7 @@ comma := ,
 # What decides whether the installation is still good: the package's metadata and whatever is compiled.
 BUILD_FILES := pyproject.toml constraints.txt CMakeLists.txt $(shell find kernels/csrc -type f 2>/dev/null)
 
-.PHONY: run test test-slow test-tfx docs sanitize lint format lock wheel test-wheel clean
+.PHONY: run test test-slow test-tfx test-image docs sanitize lint format lock wheel test-wheel clean
 
 run: $(STAMP)
 	$(BIN)/ikelos run language_modeling
@@ -24,6 +24,10 @@ test-slow: $(STAMP)
 # In an environment of its own: TFX wants other versions of some packages, and a newer system than the rest.
 test-tfx:
 	tests/pipelines/tfx/environment.sh pytest -m "tfx and not slow" tests/pipelines/tfx
+
+# The image for Kubeflow, built and tried; as root.
+test-image:
+	tests/pipelines/tfx/image.sh
 
 # In an environment of its own: the builder wants other versions of what the data set of the plays brings.
 docs: $(STAMP)

@@ -49,7 +49,7 @@ def of_run(workdir: Path, version: int | None) -> dict[str, str]:
         )
     rows = {"Version": str(place), **of_provenance(provenance)}
     splits = json.loads((folder.preprocessing / "splits.json").read_text(encoding="utf-8"))
-    rows |= {f"Prepared {split}": f"SHA-256 {checksum}" for split, checksum in splits.items()}
+    rows |= of_splits(splits)
     if folder.start.is_file():
         rows["Began with"] = json.loads(folder.start.read_text(encoding="utf-8"))["run"]
     figures = json.loads(folder.evaluation.read_text(encoding="utf-8")) if folder.evaluation.is_file() else {}
@@ -70,4 +70,17 @@ def of_provenance(provenance: dict[str, Any]) -> dict[str, str]:
         "Recipe": f"SHA-256 {provenance['recipe']}",
         **checkpoints,
         "Code": f"Ikelos {provenance['ikelos']}, TensorFlow {provenance['tensorflow']}",
+    }
+
+
+def of_splits(splits: dict[str, str]) -> dict[str, str]:
+    """Returns names and values to print of the prepared data, from the content of `preprocessing/splits.json`."""
+    return {f"Prepared {split}": f"SHA-256 {checksum}" for split, checksum in splits.items()}
+
+
+def of_examples(about: dict[str, Any]) -> dict[str, str]:
+    """Returns names and values to print of the examples that a pipeline read, from the content of `records.ABOUT`."""
+    return {
+        f"Examples of {split}": f"{facts['examples']:,}, SHA-256 {facts['sha256']}"
+        for split, facts in about["splits"].items()
     }

@@ -18,6 +18,15 @@ def path(text: str) -> Path:
     return Path(text)
 
 
+def path_or_url(text: str) -> str:
+    """Returns a path or a URL as it was written.
+
+    Raises:
+        BadParameter: If it is empty, as in `path`.
+    """
+    return text if "://" in text else str(path(text))
+
+
 Recipe = Annotated[
     str,
     typer.Argument(

@@ -19,6 +19,8 @@ EXAMPLE = (
     "\n\nNodes whose inputs have not changed since an earlier run are not run again. A model that meets the recipe's "
     "conditions (pipeline.blessing) becomes the next version in the folder of --push-to."
 )
+_STORES = ("gs://", "s3://")
+"""How the URLs begin that all nodes can write to: ours, those of TFX, and Apache Beam."""
 NODE_EXAMPLE = "Example: [bold]ikelos node PIPELINE.json Trainer --run-id today[/bold]"
 
 
@@ -50,7 +52,7 @@ def pipeline(
         str | None,
         typer.Option(
             metavar="FOLDER|URL",
-            help="Where the artifacts go; for Kubeflow an object store, such as gs://bucket/folder.",
+            help="Where the artifacts go; for Kubeflow a URL that begins with gs:// or s3://.",
             show_default="WORKDIR/artifacts",
         ),
     ] = None,
@@ -123,9 +125,9 @@ def _check_options(
         raise UserError(f"`--image` must come with --on kubeflow, and only there. Received: --on {on}")
     if on is Scheduler.KUBEFLOW:
         for name, place in (("--artifacts", artifacts), ("--push-to", push_to)):
-            if place is None or "://" not in place:
+            if place is None or not place.startswith(_STORES):
                 raise UserError(
-                    f"`{name}` must be a URL with --on kubeflow, such as gs://bucket/folder. Received: {place}"
+                    f"`{name}` must begin with {' or '.join(_STORES)} with --on kubeflow. Received: {place}"
                 )
     elif artifacts is not None and "://" in artifacts:
         raise UserError(f"`--artifacts` must be a folder with --on {on}. Received: {artifacts}")

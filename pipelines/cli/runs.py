@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ikelos.pipelines.cli.arguments import path
+from ikelos.pipelines.cli.arguments import path_or_url
 from ikelos.pipelines.console import columns, console, shown
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.folder import Folder
@@ -15,19 +15,21 @@ if TYPE_CHECKING:
 
 EXAMPLE = (
     "Example: [bold]ikelos runs runs/pipelines/language_modeling --version newest[/bold]"
-    "\n\nWithout --version, lists the runs of a pipeline, the newest last; of the folder of `ikelos run`, it shows the "
-    "newest version. A node that was killed is shown as running until it is run again. Writes no files."
+    "\n\nWithout --version, lists the runs of a pipeline, the newest last; of the folder of `ikelos run`, or of served "
+    "models, it shows the newest version. A node that was killed is shown as running until it is run again. Writes no "
+    "files."
 )
 
 
 def runs(
-    folder: Annotated[
-        Path,
+    place: Annotated[
+        str,
         typer.Argument(
-            metavar="FOLDER",
-            help="The folder of a pipeline (--workdir of `ikelos pipeline`), or of a run.",
+            metavar="FOLDER|URL",
+            help="The folder of a pipeline (--workdir of `ikelos pipeline`), of a run, or of served models (--push-to "
+            "of `ikelos pipeline`); the last may be a URL, such as gs://bucket/folder.",
             show_default=False,
-            parser=path,
+            parser=path_or_url,
         ),
     ],
     version: Annotated[
@@ -41,17 +43,24 @@ def runs(
 ) -> None:
     """List the runs of a pipeline, or show which data and code made a served model."""
     from ikelos.pipelines import lineage
+    from ikelos.pipelines.tfx import push, served, storage
 
     number = None if version is None else lineage.number(version)
-    file = folder / "metadata" / "metadata.sqlite"
-    if not file.is_file():
-        if not Folder(folder).recipe.is_file():
-            raise UserError(
-                "FOLDER must be the folder of a pipeline, with metadata/metadata.sqlite, or of a run, with recipe.yaml."
-                f" Received: {folder}"
-            )
+    folder = Path(place) if storage.is_local(place) else None
+    if folder is not None and (file := folder / "metadata" / "metadata.sqlite").is_file():
+        _print_pipeline(file, version, number)
+    elif folder is not None and Folder(folder).recipe.is_file():
         console().print(columns(lineage.of_run(folder, number)))
-        return
+    elif push.newest_version(place) is not None:
+        console().print(columns(served.lineage(place, number)))
+    else:
+        raise UserError(
+            "FOLDER must be the folder of a pipeline, with metadata/metadata.sqlite, of a run, with recipe.yaml, or of "
+            f"served models, with a version. Received: {place}"
+        )
+
+
+def _print_pipeline(file: Path, version: str | None, number: int | None) -> None:
     from ikelos.pipelines.tfx import needs
 
     needs.check()

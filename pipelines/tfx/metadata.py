@@ -101,20 +101,19 @@ def lineage(path: Path, version: int | None) -> dict[str, str]:
     executions = _upstream(store, pushed[place].id)
     outputs = _outputs(store, executions.values())
     examples, run = outputs["Examples"], outputs["ModelRun"]
-    origin = json.loads(storage.read_text(f"{place}/{provenance.FILE}"))
-    rows = {
+    origin = json.loads(storage.read(f"{place}/{provenance.FILE}"))
+    return {
         "Version": place,
         "Pushed by the run": _run_id(store, executions[pushed[place].id]),
         "Trained by the run": _run_id(store, executions[run.id]),
         "Result": _text(outputs["ModelEvaluation"], "result"),
         **lineages.of_provenance(origin),
-        "Model run": json.loads(storage.read_text(f"{place}/{push.SOURCE}"))["run"],
+        "Model run": run.uri,
         "Examples": examples.uri,
         "State of the source": _text(examples, "state"),
+        **lineages.of_examples(json.loads(storage.read(f"{examples.uri}/{records.ABOUT}"))),
+        "Schema": f"{outputs['Schema'].uri}/schema.pbtxt",
     }
-    for split, facts in json.loads(storage.read_text(f"{examples.uri}/{records.ABOUT}"))["splits"].items():
-        rows[f"Examples of {split}"] = f"{facts['examples']:,}, SHA-256 {facts['sha256']}"
-    return rows | {"Schema": f"{outputs['Schema'].uri}/schema.pbtxt"}
 
 
 def _opened(path: Path) -> metadata_store.MetadataStore:

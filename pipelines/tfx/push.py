@@ -4,7 +4,6 @@ import json
 import posixpath
 import shutil
 from pathlib import Path
-from typing import Any
 
 from ikelos.pipelines.tfx import storage
 from ikelos.serving import newest
@@ -31,23 +30,24 @@ def push(model: Path, destination: str, run: str) -> str:
     Returns:
         The place of the version.
     """
-    if served(destination) == run:  # a node that was killed after it had pushed
-        return f"{destination.rstrip('/')}/{newest_version(destination)}"
+    number = newest_version(destination) or 0
+    if number and run_of(version_of(destination, number)) == run:  # a node that was killed after it had pushed
+        return version_of(destination, number)
     note = json.dumps({"run": run}) + "\n"
     if storage.is_local(destination):
         with incoming(Path(destination)) as folder:
             shutil.copytree(model, folder / "model")
             (folder / "model" / SOURCE).write_text(note, encoding="utf-8")
             return str(publish(folder / "model", Path(destination)))
-    system, base = _opened(destination)
-    version = f"{base}/{(newest_version(destination) or 0) + 1}"
+    system, base = storage.opened(destination)
+    version = f"{base}/{number + 1}"
     if system.exists(version):  # files of a push that was killed, perhaps of another model
         system.rm(version, recursive=True)
     paths = sorted(path.relative_to(model) for path in model.rglob("*") if path.is_file() and path.name != _GRAPH)
     system.pipe_file(f"{version}/{SOURCE}", note.encode())
     for path in (*paths, Path(_GRAPH)):
         system.put_file(str(model / path), f"{version}/{path.as_posix()}")
-    return f"{destination.rstrip('/')}/{posixpath.basename(version)}"
+    return version_of(destination, number + 1)
 
 
 def newest_version(destination: str) -> int | None:
@@ -55,7 +55,7 @@ def newest_version(destination: str) -> int | None:
     if storage.is_local(destination):
         version = newest(Path(destination))
         return None if version is None else int(version.name)
-    system, base = _opened(destination)
+    system, base = storage.opened(destination)
     system.invalidate_cache()
     if not system.exists(base):
         return None
@@ -70,21 +70,17 @@ def served(destination: str) -> str | None:
     None if there is no version, or the newest one does not come from a pipeline.
     """
     number = newest_version(destination)
-    if not number:
-        return None
+    return run_of(version_of(destination, number)) if number else None
+
+
+def version_of(destination: str, number: int) -> str:
+    """Returns the place of a version in a base path."""
+    return f"{destination.rstrip('/')}/{number}"
+
+
+def run_of(version: str) -> str | None:
+    """Returns the URI of the artifact `ModelRun` that a version comes from; None if it comes from no pipeline."""
     try:
-        if storage.is_local(destination):
-            note = (Path(destination) / str(number) / SOURCE).read_text(encoding="utf-8")
-        else:
-            system, base = _opened(destination)
-            note = system.cat_file(f"{base}/{number}/{SOURCE}")
+        return json.loads(storage.read(f"{version}/{SOURCE}"))["run"]
     except FileNotFoundError:
         return None
-    return json.loads(note)["run"]
-
-
-def _opened(destination: str) -> tuple[Any, str]:
-    import fsspec
-
-    system, base = fsspec.core.url_to_fs(destination)
-    return system, base.rstrip("/")

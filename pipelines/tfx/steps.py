@@ -62,13 +62,14 @@ def state(recipe: Recipe) -> str:
 
 
 def prepare(recipe: Recipe, examples: Path, folder: Path) -> None:
-    """Prepares examples that `read` wrote: the fitted preprocessing, and the stores of `ikelos data`.
+    """Prepares examples that `read` wrote: the fitted preprocessing, the stores of `ikelos data`, and what was read.
 
     Raises:
         UserError: If more of the examples are faulty than the recipe allows.
     """
     source = tasks.of_recipe(recipe).preparation().from_records(Records(examples))
     copy(preparation.prepare(source).folder, folder)
+    copy_file(examples / records.ABOUT, folder / records.ABOUT)
 
 
 def train(recipe: Recipe, prepared: Path, run: Path, model: Path) -> None:
@@ -79,7 +80,7 @@ def train(recipe: Recipe, prepared: Path, run: Path, model: Path) -> None:
     Args:
         recipe: The recipe.
         prepared: Folder that `prepare` wrote.
-        run: Folder to copy the run to, without figures.
+        run: Folder to copy the run to, without figures, and with the checksums of the examples.
         model: Folder to copy the SavedModel to.
 
     Raises:
@@ -107,6 +108,7 @@ def train(recipe: Recipe, prepared: Path, run: Path, model: Path) -> None:
         runner.save_models(started, models)
         version = runner.newest_export(started, models)
         copy(folder.path, run)
+        copy_file(prepared / records.ABOUT, run / records.ABOUT)
         copy(version, model)
 
 

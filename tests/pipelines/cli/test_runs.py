@@ -1,3 +1,5 @@
+import fsspec
+
 from ikelos.pipelines.tfx import needs
 
 
@@ -8,12 +10,33 @@ def test_the_folder_of_a_run_shows_its_newest_version_without_tensorflow(ikelos_
     assert "Checkpoint of maker" in result.out
 
 
-def test_a_folder_of_neither_a_pipeline_nor_a_run_is_refused(ikelos_command, tmp_path):
+def test_another_folder_is_refused(ikelos_command, tmp_path):
     result = ikelos_command("runs", tmp_path)
     assert (result.status, result.out) == (2, "")
     assert result.err == (
-        "Error: FOLDER must be the folder of a pipeline, with metadata/metadata.sqlite, or of a run, with recipe.yaml. "
-        f"Received: {tmp_path}\n"
+        "Error: FOLDER must be the folder of a pipeline, with metadata/metadata.sqlite, of a run, with recipe.yaml, or "
+        f"of served models, with a version. Received: {tmp_path}\n"
+    )
+
+
+def test_a_base_path_shows_a_version_without_tensorflow(ikelos_process, finished):
+    result = ikelos_process(
+        "runs", finished / "export", "--version", "1", after="assert 'tensorflow' not in sys.modules"
+    )
+    assert (result.status, result.err) == (0, "")
+    assert f"{finished}/export/1" in result.out.replace("\n", "")
+    assert "Checkpoint of maker" in result.out
+
+
+def test_a_base_path_may_be_in_an_object_store(ikelos_command, finished):
+    system = fsspec.filesystem("memory")
+    system.put(f"{finished}/export/", "/models/", recursive=True)
+    result = ikelos_command("runs", "memory://models")
+    assert (result.status, "memory://models/1" in result.out) == (0, True)
+    result = ikelos_command("runs", "nowhere://models")
+    assert (result.status, result.out) == (2, "")
+    assert result.err.startswith(
+        "Error: A URL must be that of an object store that fsspec can open. Received: nowhere://models ("
     )
 
 

@@ -1,9 +1,7 @@
 """Specifications for Kubeflow: validated by kfp, their container commands run as Kubeflow would run them."""
 
 import json
-import pathlib
 import subprocess
-import sys
 
 import pytest
 import yaml
@@ -17,10 +15,11 @@ pytestmark = pytest.mark.tfx
 class Specification:
     """A written specification, whose nodes are run one after the other with the inputs that Kubeflow would give."""
 
-    def __init__(self, path, root):
+    def __init__(self, path, root, folder):
+        """`root` is a URL for the artifacts, and `folder` for the files that a container writes for Kubeflow."""
         (self.spec,) = yaml.safe_load_all(path.read_text())
         self.tasks = self.spec["root"]["dag"]["tasks"]
-        self._root, self._made = root, {}
+        self._root, self._folder, self._made = root, folder, {}
 
     def order(self):
         """The names of the nodes, each behind those that it depends on."""
@@ -45,26 +44,23 @@ class Specification:
             else parameters[one["componentInputParameter"]]
             for key, one in given.get("parameters", {}).items()
         }
-        folder = self._root / name
         outputs = {
-            key: {"artifacts": [{"name": f"{name}-{key}", "type": one["artifactType"], "uri": str(folder / key)}]}
+            key: {"artifacts": [{"name": key, "type": one["artifactType"], "uri": f"{self._root}/{name}/{key}"}]}
             for key, one in component["outputDefinitions"]["artifacts"].items()
         }
-        for one in outputs.values():
-            pathlib.Path(one["artifacts"][0]["uri"]).mkdir(parents=True)
+        written = self._folder / name / "executor_output.json"
         invocation = {
             "inputs": {"artifacts": artifacts, "parameterValues": values},
-            "outputs": {"artifacts": outputs, "outputFile": str(folder / "executor_output.json")},
+            "outputs": {"artifacts": outputs, "outputFile": str(written)},
         }
         container = self.spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
         arguments = [json.dumps(invocation) if text == "{{$}}" else text for text in container["args"]]
-        command = [sys.executable, *container["command"][1:], *arguments]
-        found = subprocess.run(command, capture_output=True, text=True)
+        found = subprocess.run([*container["command"], *arguments], capture_output=True, text=True)
         assert found.returncode == 0, found.stderr[-4000:]
         # Kubeflow hands on what the node noted of its artifacts.
-        written = json.loads((folder / "executor_output.json").read_text())["artifacts"]
         self._made[name] = {
-            key: {"artifacts": [outputs[key]["artifacts"][0] | one["artifacts"][0]]} for key, one in written.items()
+            key: {"artifacts": [outputs[key]["artifacts"][0] | one["artifacts"][0]]}
+            for key, one in json.loads(written.read_text())["artifacts"].items()
         }
         return found.stdout
 
@@ -84,13 +80,26 @@ def write(tmp_path):
     return make
 
 
-def test_its_containers_lead_from_data_to_a_pushed_model(tiny, write, tmp_path):
-    recipe = tiny("pipeline.blessing={worst: null, better_than_last: true}")
-    made = Specification(write(recipe, tmp_path / "root", tmp_path / "served"), tmp_path / "root")
+def test_its_containers_lead_from_data_to_a_pushed_model_in_an_object_store(tiny, write, bucket, tmp_path):
+    import s3fs
+
+    from ikelos.pipelines.tfx import served
+
+    blessing, drift = "{worst: null, better_than_last: true}", "[{feature: bytes, distance: 0.1}]"
+    recipe = tiny(f"pipeline.blessing={blessing}", f"pipeline.drift={drift}")
+    root, base = f"{bucket}/root", f"{bucket}/served"
+    made = Specification(write(recipe, root, base), root, tmp_path / "outputs")
     for name in made.order():
         said = made.run(name, state="")
-    assert f"Pushed: {tmp_path}/served/1" in said
-    assert stock_check(tmp_path / "served" / "1")
+    assert f"Pushed: {base}/1" in said
+    s3fs.S3FileSystem().get(f"{base}/1", str(tmp_path / "served"), recursive=True)
+    assert stock_check(tmp_path / "served")
+    rows = served.lineage(base, None)
+    assert (rows["Version"], rows["Model run"]) == (f"{base}/1", f"{root}/Trainer/model_run")
+    assert rows["Examples of train"].startswith("1, SHA-256 ")
+    # These read what the served model's run has in the store.
+    made.run("ExampleValidator")
+    assert "must be better than that of the served model" in made.run("Evaluator")
 
 
 @pytest.mark.parametrize("name", sorted(recipes.names()))

@@ -29,50 +29,6 @@ push.push(pathlib.Path(sys.argv[1]), sys.argv[2], "runs/killed")
 """
 
 
-@pytest.fixture(scope="module")
-def server():
-    """The address of the store."""
-    from moto.server import ThreadedMotoServer
-
-    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    yield f"http://{host}:{port}"
-    running.stop()
-
-
-@pytest.fixture
-def bucket(server, tmp_path, monkeypatch):
-    """The URL of a new bucket."""
-    import s3fs
-
-    # Other variables and files may name real credentials.
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "anyone")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "anything")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    s3fs.S3FileSystem.clear_instance_cache()
-    name = tmp_path.name.replace("_", "-").lower()
-    s3fs.S3FileSystem().mkdir(name)
-    yield f"s3://{name}"
-    s3fs.S3FileSystem.clear_instance_cache()
-
-
-@pytest.fixture
-def model(tmp_path):
-    folder = tmp_path / "model"
-    (folder / "assets.extra").mkdir(parents=True)
-    (folder / "variables").mkdir()
-    (folder / "saved_model.pb").write_bytes(b"graph")
-    for number in range(3):
-        (folder / "variables" / f"variables.data-0000{number}-of-00003").write_bytes(b"weights" * number)
-    return folder
-
-
 def content(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -96,7 +52,7 @@ def test_an_artifact_is_fetched_as_it_was_published(bucket):
         written = content(folder)
     with storage.fetched(uri) as folder:
         assert content(folder) == written | {storage.COMPLETE: b""}
-    assert storage.read_text(f"{uri}/é [1] #?%20") == "name"
+    assert storage.read(f"{uri}/é [1] #?%20") == b"name"
 
 
 def test_half_an_artifact_is_refused(bucket):

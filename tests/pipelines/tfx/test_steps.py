@@ -19,12 +19,15 @@ from ikelos.pipelines.tfx import steps
 def test_weights_are_those_of_a_run(shrunk, through, weights, tmp_path, name):
     recipe = shrunk(name, "training.deterministic=true")
     runner.run(recipe, tmp_path / "run")
-    run = Folder(through(recipe)["run"])
+    folders = through(recipe)
+    run = Folder(folders["run"])
     assert len(weights(run)) > 5
     assert weights(run) == weights(Folder(tmp_path / "run"))
     notes = [serving.read_provenance(serving.newest(folder / "export")) for folder in (run.path, tmp_path / "run")]
     assert notes[0]["recipe"] == notes[1]["recipe"]
     assert trained.load(run.path).model.count_params()
+    examples = [(folders[name] / "examples.json").read_text() for name in ("examples", "run")]
+    assert examples[0] == examples[1]
 
 
 def verdict(recipe, folders, served=None):

@@ -17,7 +17,7 @@ done
 base_from_debian() {
   local root container
   root=$(mktemp -d)
-  debootstrap --variant=minbase --include=ca-certificates,python3,python3-pip trixie "$root" >"$root.log" 2>&1 \
+  debootstrap --variant=minbase --include=ca-certificates,python3,python3-dev,python3-pip trixie "$root" >"$root.log" 2>&1 \
     || { tail -20 "$root.log" >&2; exit 1; }
   ln -s python3 "$root/usr/bin/python"
   rm "$root"/usr/lib/python3*/EXTERNALLY-MANAGED  # the Python image has none
@@ -38,8 +38,10 @@ if ! buildah pull --quiet "$BASE" >/dev/null 2>&1; then
 fi
 
 SECONDS=0
-buildah build --quiet --pull-never --build-arg PYTHON_IMAGE="$BASE" --ignorefile tfx_configs/kubeflow/Dockerfile.dockerignore \
-  --file tfx_configs/kubeflow/Dockerfile --tag localhost/ikelos . >/dev/null
+log=$(mktemp)
+buildah build --pull-never --build-arg PYTHON_IMAGE="$BASE" --ignorefile tfx_configs/kubeflow/Dockerfile.dockerignore \
+  --file tfx_configs/kubeflow/Dockerfile --tag localhost/ikelos . >"$log" 2>&1 || { tail -40 "$log" >&2; exit 1; }
+rm "$log"
 echo "The image was built in $SECONDS s: $(buildah images --format '{{.Size}}' localhost/ikelos)"
 
 container=$(buildah from --pull-never localhost/ikelos)

@@ -1,14 +1,17 @@
 """Local folders for artifacts, wherever the pipeline's root is.
 
-An object store has no renaming and no flushing to disk. So nodes work on local folders, and this module copies them
-from and to the store. A file named `COMPLETE` is written last: without it, an artifact is half a copy.
+An object store has no renaming and no flushing to disk. So nodes work on local folders and files, and this module
+copies them from and to the store. A file named `COMPLETE` is written last: without it, an artifact is half a copy.
 """
 
 import contextlib
+import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ikelos.pipelines.errors import UserError
 from ikelos.serving import files
@@ -21,6 +24,17 @@ def is_local(uri: str) -> bool:
     return "://" not in uri
 
 
+def check_complete(uri: str) -> None:
+    """Raises UserError unless a folder was written completely, by `completed` or `published`."""
+    if is_local(uri):
+        found = Path(uri, COMPLETE).is_file()
+    else:
+        system, place = _located(uri)
+        found = system.exists(f"{place}/{COMPLETE}")
+    if not found:
+        raise UserError(f"{uri} must be a complete artifact, with a file {COMPLETE}. Received: none, or one without it")
+
+
 @contextlib.contextmanager
 def fetched(uri: str) -> Iterator[Path]:
     """Context manager of a local folder with the content of a folder that `published` wrote, for reading.
@@ -28,53 +42,113 @@ def fetched(uri: str) -> Iterator[Path]:
     Raises:
         UserError: If the folder was not written completely.
     """
+    check_complete(uri)
     if is_local(uri):
-        if not Path(uri, COMPLETE).is_file():
-            raise _incomplete(uri)
         yield Path(uri)
         return
-    import fsspec
-
-    system, place = fsspec.core.url_to_fs(uri)
-    if not system.exists(f"{place}/{COMPLETE}"):
-        raise _incomplete(uri)
+    system, place = _located(uri)
     with tempfile.TemporaryDirectory() as folder:
-        system.get(f"{place.rstrip('/')}/", f"{folder}/", recursive=True)
+        system.get(f"{place}/", f"{folder}/", recursive=True)
         yield Path(folder)
+
+
+@contextlib.contextmanager
+def opened(uri: str) -> Iterator[Path]:
+    """Context manager of a local file with the content of a file, for reading."""
+    if is_local(uri):
+        yield Path(uri)
+        return
+    system, place = _located(uri)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "file")
+        system.get_file(place, str(path))
+        yield path
+
+
+@contextlib.contextmanager
+def completed(uri: str) -> Iterator[None]:
+    """Context manager that empties a folder, and marks it as complete afterwards, if no error was raised."""
+    remove(uri)
+    if is_local(uri):
+        folder = Path(uri)
+        folder.mkdir(parents=True)
+        yield
+        for path in folder.rglob(f"*{files.UNFINISHED}"):  # what a killed worker left
+            path.unlink()
+        files.sync_tree(folder)
+        (folder / COMPLETE).touch()
+        files.sync(folder)
+        return
+    yield
+    system, place = _located(uri)
+    system.pipe_file(f"{place}/{COMPLETE}", b"")
 
 
 @contextlib.contextmanager
 def published(uri: str) -> Iterator[Path]:
     """Context manager of a local folder whose content is in the folder `uri` afterwards, if no error was raised."""
-    if is_local(uri):
-        folder = Path(uri)
-        shutil.rmtree(folder, ignore_errors=True)  # what a killed node left
-        folder.mkdir(parents=True)
-        yield folder
-        files.sync_tree(folder)
-        (folder / COMPLETE).touch()
-        files.sync(folder)
-        return
-    import fsspec
+    with completed(uri):
+        if is_local(uri):
+            yield Path(uri)
+            return
+        system, place = _located(uri)
+        with tempfile.TemporaryDirectory() as local:
+            yield Path(local)
+            system.put(f"{local}/", f"{place}/", recursive=True)
 
-    system, place = fsspec.core.url_to_fs(uri)
-    if system.exists(place):
-        system.rm(place, recursive=True)
-    with tempfile.TemporaryDirectory() as local:
-        yield Path(local)
-        system.put(f"{local}/", f"{place.rstrip('/')}/", recursive=True)
-        system.pipe_file(f"{place.rstrip('/')}/{COMPLETE}", b"")
+
+@contextlib.contextmanager
+def created(uri: str) -> Iterator[Path]:
+    """Context manager of a new local file that is the file `uri` afterwards, completely or not at all.
+
+    Several processes may create the same file at once; the last one wins.
+    """
+    if is_local(uri):
+        path = Path(uri)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f"{path.name}.{uuid.uuid4().hex}{files.UNFINISHED}")
+        try:
+            yield unfinished
+            os.replace(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        return
+    system, place = _located(uri)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "file")
+        yield path
+        system.put_file(str(path), place)
+
+
+def write_text(uri: str, text: str) -> None:
+    """Writes a text file, which may be in an object store."""
+    with created(uri) as path:
+        path.write_text(text, encoding="utf-8")
 
 
 def read_text(uri: str) -> str:
     """Returns the text of a file, which may be in an object store."""
+    with opened(uri) as path:
+        return path.read_text(encoding="utf-8")
+
+
+def remove(uri: str) -> None:
+    """Removes a file, or a folder with all that is in it, if there is one."""
     if is_local(uri):
-        return Path(uri).read_text(encoding="utf-8")
+        path = Path(uri)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+        return
+    system, place = _located(uri)
+    if system.exists(place):
+        system.rm(place, recursive=True)
+
+
+def _located(uri: str) -> tuple[Any, str]:
     import fsspec
 
     system, place = fsspec.core.url_to_fs(uri)
-    return system.cat_file(place).decode()
-
-
-def _incomplete(uri: str) -> UserError:
-    return UserError(f"{uri} must be a complete artifact, with a file {COMPLETE}. Received: none, or one without it")
+    system.invalidate_cache()  # other processes write into the same folders
+    return system, place.rstrip("/")

@@ -91,9 +91,13 @@ def pipeline(
     out = console()
     out.print(f"[bold]{shown(loaded.name)}[/bold] in {shown(folder)}\n", soft_wrap=True)
     if on is Scheduler.KUBEFLOW:
+        from apache_beam.options.pipeline_options import PipelineOptions
+
         kubeflow, steps = load_pipelines("kubeflow", "steps")
+        assert loaded.config.pipeline is not None
+        state = steps.state(loaded, PipelineOptions(list(loaded.config.pipeline.beam)))
         file = folder / "pipeline.yaml"
-        kubeflow.write(made, loaded.config.pipeline, image, steps.state(loaded), file)
+        kubeflow.write(made, loaded.config.pipeline, image, state, file)
         out.print(columns({"Specification": file, "Artifacts": root, "Models to serve": destination}))
         return
     representation = compiled.compile_pipeline(made)

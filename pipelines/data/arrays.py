@@ -9,9 +9,9 @@ import numpy as np
 
 from ikelos.pipelines.data.config import SPLITS, Split
 from ikelos.pipelines.data.preparation import Preparation, Size
-from ikelos.pipelines.data.records import Record, Records
+from ikelos.pipelines.data.records import Chunk, Record, Records, ranges
 from ikelos.pipelines.data.store import Column
-from ikelos.pipelines.data.writing import Writer
+from ikelos.pipelines.data.writing import Sink
 from ikelos.pipelines.preprocessing import Preprocessing
 
 Columns = Mapping[str, np.ndarray]
@@ -36,10 +36,14 @@ class Arrays(Preparation[Preprocessing]):
 
         return {split: {name: about(values) for name, values in self._splits[split].items()} for split in SPLITS}
 
-    def records(self, split: Split) -> Iterator[Record]:
-        """Yields the examples of a split, with the bytes of their values."""
+    def chunks(self, split: Split) -> list[Chunk]:
+        """Returns the chunks of a split: their starts and ends."""
+        return ranges(self.size(split).number, sum(values.nbytes for values in self._splits[split].values()))
+
+    def records(self, split: Split, chunk: Chunk) -> Iterator[Record]:
+        """Yields the examples of a chunk, with the bytes of their values."""
         columns = self._splits[split]
-        for index in range(self.size(split).number):
+        for index in range(*chunk):
             yield Record(str(index), {name: values[index].tobytes() for name, values in columns.items()})
 
     def from_records(self, records: Records) -> "Arrays":
@@ -71,7 +75,7 @@ class Arrays(Preparation[Preprocessing]):
         """Returns the number of examples."""
         return Size(len(next(iter(self._splits[split].values()))), "examples")
 
-    def write(self, learned: Preprocessing, split: Split, writer: Writer) -> None:
+    def write(self, learned: Preprocessing, split: Split, writer: Sink) -> None:
         """Writes the examples of a split."""
         for index in range(writer.cursor or 0, self.size(split).number):
             writer.end(str(index), **{name: values[index] for name, values in self._splits[split].items()})

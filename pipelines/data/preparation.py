@@ -22,15 +22,15 @@ import tensorflow as tf
 
 from ikelos.pipelines.console import Progress
 from ikelos.pipelines.data.config import SPLITS, Split
-from ikelos.pipelines.data.records import Record, Records
+from ikelos.pipelines.data.records import Chunk, Record, Records
 from ikelos.pipelines.data.store import MANIFEST, Column, Splits, Store, checksum_of
-from ikelos.pipelines.data.writing import Writer, writing
+from ikelos.pipelines.data.writing import Sink, Writer, writing
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.lock import locked
 from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.serving import files
 
-VERSION = 3
+VERSION = 4
 """Version of the stores' format and of the code that writes them; with a new version all data is prepared again."""
 
 LEARNED = "preprocessing.json"
@@ -96,8 +96,12 @@ class Preparation(abc.ABC, Generic[Learned]):
         return self
 
     @abc.abstractmethod
-    def records(self, split: Split) -> Iterator[Record]:
-        """Yields the examples of a split as they are read, for a pipeline that prepares them in another process."""
+    def chunks(self, split: Split) -> list[Chunk]:
+        """Returns the chunks of a split in their order, which `records` reads one by one."""
+
+    @abc.abstractmethod
+    def records(self, split: Split, chunk: Chunk) -> Iterator[Record]:
+        """Yields the examples of a chunk as they are read, for a pipeline that prepares them in another process."""
 
     def about(self) -> dict[str, Any]:
         """Returns, as JSON, what `from_records` needs to know of the source besides the records."""
@@ -124,7 +128,7 @@ class Preparation(abc.ABC, Generic[Learned]):
         return []
 
     @abc.abstractmethod
-    def write(self, learned: Learned, split: Split, writer: Writer) -> None:
+    def write(self, learned: Learned, split: Split, writer: Sink) -> None:
         """Writes the examples of a split that follow `writer.cursor`, and calls `writer.read` after each read.
 
         Raises:
@@ -154,8 +158,14 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ikelos"
 
 
-def prepare(preparation: Preparation[Learned]) -> Prepared[Learned]:
+def prepare(
+    preparation: Preparation[Learned], write: Callable[[Learned, Split, Writer], None] | None = None
+) -> Prepared[Learned]:
     """Prepares data, or opens it if it is already prepared. Resumes where an earlier call was killed.
+
+    Args:
+        preparation: The preparation.
+        write: Function that writes what `preparation.write` would, which is the default.
 
     Raises:
         UserError: If the source cannot be read or changes meanwhile, more of it is faulty than allowed, a split has no
@@ -169,7 +179,7 @@ def prepare(preparation: Preparation[Learned]) -> Prepared[Learned]:
     if not folder.is_dir():
         with locked(unfinished, wait=True):
             if not folder.is_dir():  # another process may have prepared it while this one waited for the lock
-                _write(preparation, unfinished, identity)
+                _write(preparation, unfinished, identity, write or preparation.write)
                 _check_unchanged(preparation, unfinished, identity)
                 files.finish(unfinished, folder)
     return opened(preparation, folder)
@@ -211,7 +221,9 @@ def _check_unchanged(preparation: Preparation[Any], unfinished: Path, identity: 
     )
 
 
-def _write(preparation: Preparation[Learned], folder: Path, identity: str) -> None:
+def _write(
+    preparation: Preparation[Learned], folder: Path, identity: str, write: Callable[[Learned, Split, Writer], None]
+) -> None:
     files.write(folder / "identity.json", identity + "\n")  # never read: it only documents the folder
     learning = folder / "preprocessing"
     if not learning.is_dir():
@@ -233,7 +245,7 @@ def _write(preparation: Preparation[Learned], folder: Path, identity: str) -> No
             Progress(f"preparing {split}", size.unit, size.number) as progress,
             writing(folder / split, preparation.columns(learned), progress.advance) as writer,
         ):
-            preparation.write(learned, split, writer)
+            write(learned, split, writer)
             writer.finish()
     shown = preparation.show(learned, Store.open(folder / "train", check=False))
     if isinstance(shown, np.ndarray):

@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
-from ikelos.pipelines.data import patterns, sources
+from ikelos.pipelines.data import patterns, records, sources
 from ikelos.pipelines.data.config import Source, Split
 from ikelos.pipelines.data.preparation import Size
-from ikelos.pipelines.data.records import Record
+from ikelos.pipelines.data.records import Chunk, Record
 
 Section = TypeVar("Section", bound=Source)
 
@@ -68,9 +68,19 @@ class Reader(abc.ABC, Generic[Section]):
             return [section, patterns.identity(self.paths)]
         return [section, sources.tfds_identity(self._source, self.builder)]
 
+    def chunks(self, split: Split) -> list[Chunk]:
+        """Returns the chunks of a split in order: paths of files, or start and end in a data set; raises as `identity`.
+
+        A file is never divided.
+        """
+        if self._source.files is not None:
+            return records.groups(self.paths[split])
+        number = sources.num_examples(self._source, self.builder, split)
+        return records.ranges(number, sources.num_bytes(self._source, self.builder, split))
+
     @abc.abstractmethod
-    def records(self, split: Split) -> Iterator[Record]:
-        """Yields the examples of a split as they are read, in the same order each time; raises as `identity`."""
+    def records(self, split: Split, chunk: Chunk) -> Iterator[Record]:
+        """Yields the examples of a chunk as they are read, in the same order each time; raises as `identity`."""
 
     def about(self) -> dict[str, Any]:
         """Returns, as JSON, what preparing the records needs to know of the source besides the records."""
@@ -82,9 +92,9 @@ class Reader(abc.ABC, Generic[Section]):
             return Size(sum(map(os.path.getsize, self.paths[split])), "bytes")
         return Size(sources.num_examples(self._source, self.builder, split), "examples")
 
-    def in_files(self, split: Split, start: int) -> Iterator[tuple[str, Any]]:
+    def in_files(self, paths: Sequence[str], start: int) -> Iterator[tuple[str, Any]]:
         """Yields the examples in files after the first `start`: `(path, None)`, or `(name, features)` in a TFRecord."""
-        for path in self.paths[split]:
+        for path in paths:
             if sources.is_tfrecord(path):
                 for name, features in sources.records(path):
                     if start:

@@ -1,30 +1,39 @@
 """Examples as they were read, kept as TFRecords of `tf.train.Example`, to be prepared in another process.
 
 A pipeline reads its source once, in the source's order, into a folder with one subfolder `Split-<split>` for each
-split, the layout of TFX's artifact `Examples`. Each example has the features `id`, `order` (its index in the split)
-and `bytes` (its size), and those of its kind, such as `text`, or `image` and `label`.
+split, the layout of TFX's artifact `Examples`. A split is read in chunks, by one worker or several, and each chunk
+becomes one file. Each example has the features `id`, `order` (its index in the file) and `bytes` (its size), and those
+of its kind, such as `text`, or `image` and `label`.
 
 TensorFlow is imported only when records are written or read.
 """
 
+import contextlib
+import copy
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from ikelos.pipelines.console import Progress
+from ikelos.pipelines.data import fingerprint
 from ikelos.pipelines.data.config import Split
 from ikelos.pipelines.errors import UserError
-from ikelos.serving import files
 
 LARGEST = 1 << 30
 """Largest size of an example in bytes: a serialized `tf.train.Example` must be smaller than 2 GiB."""
-SHARD_BYTES = 1 << 28
-"""Size in bytes at which a shard ends."""
+CHUNK_BYTES, CHUNK_EXAMPLES = 1 << 26, 1 << 13
+"""Size in bytes, and number of files or examples, at which a chunk ends."""
 ABOUT = "examples.json"
 """File with the numbers and the checksums of the examples of each split."""
+
+Chunk = Any
+"""Successive examples of a split that are read together, as JSON in a format that the reader chooses."""
+Opened = Callable[[str], AbstractContextManager[Path]]
+"""Function that gives the local path of a file, which may be in an object store."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,89 +55,137 @@ class Record:
 
 
 class Records:
-    """The examples in a folder that `write` wrote.
+    """The examples in a folder that `write` and `summary` filled.
 
     Attributes:
         about: What the reader of the source said of all examples, such as the names of the classes.
-        identity: Hash of all examples, and so of the state of the source.
+        identity: Hash of the examples of each split, and so of the state of the source.
     """
 
-    def __init__(self, folder: Path):
-        """Opens the folder; the examples are read later."""
-        facts = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    def __init__(self, folder: str | Path, opened: Opened = lambda path: contextlib.nullcontext(Path(path))):
+        """Opens the folder, whose files `opened` opens; the examples are read later."""
+        with opened(f"{folder}/{ABOUT}") as path:
+            facts = json.loads(path.read_text(encoding="utf-8"))
         self.about: dict[str, Any] = facts["about"]
-        self._folder, self._splits = folder, facts["splits"]
+        self._folder, self._opened, self._splits = folder, opened, facts["splits"]
         self.identity: dict[str, str] = {name: facts["sha256"] for name, facts in self._splits.items()}
+        self._numbers = {split: self.chunks(split) for split in self._splits}
 
     def size(self, split: Split) -> int:
         """Returns the bytes of all examples of a split."""
         return self._splits[split]["bytes"]
 
+    def chunks(self, split: Split) -> range:
+        """Returns the numbers of the chunks of a split."""
+        return range(len(self._splits[split]["chunks"]))
+
+    def only(self, split: Split, chunk: int) -> "Records":
+        """Returns these records with the examples of a single chunk."""
+        other = copy.copy(self)
+        other._numbers = dict.fromkeys(self._splits, range(0)) | {split: range(chunk, chunk + 1)}
+        return other
+
     def read(self, split: Split, start: int = 0) -> Iterator[Record]:
         """Yields the examples of a split after the first `start`, in the order of the source.
 
         Raises:
-            UserError: If examples are missing or come in another order.
+            UserError: If examples are missing, or differ from those that were written.
         """
+        for number in self._numbers[split]:
+            facts = self._splits[split]["chunks"][number]
+            if start < facts["examples"]:
+                yield from self._chunk(split, number, facts, start)
+            start = max(start - facts["examples"], 0)
+
+    def _chunk(self, split: Split, number: int, facts: Mapping[str, Any], start: int) -> Iterator[Record]:
         import tensorflow as tf
 
-        shards = [str(path) for path in sorted((self._folder / f"Split-{split}").iterdir())]
-        number = 0
-        for number, content in enumerate(tf.data.TFRecordDataset(shards).as_numpy_iterator(), 1):
-            example = tf.train.Example.FromString(content).features.feature
-            if example["order"].int64_list.value[0] != number - 1:
-                raise UserError(
-                    f"The examples in {self._folder} must come in the order of their source. Received: the example "
-                    f"{example['order'].int64_list.value[0]} of {split} at the place {number - 1}"
-                )
-            if number > start:
-                yield _record(example)
-        if number != self._splits[split]["examples"]:
-            raise UserError(
-                f"{self._folder} must have {self._splits[split]['examples']} examples of {split}. Received: {number}"
-            )
+        path, digest = path_of(self._folder, split, number), hashlib.sha256()
+        try:
+            with self._opened(path) as local:
+                contents = tf.data.TFRecordDataset(str(local)).as_numpy_iterator()
+                for index, content in enumerate(contents):
+                    _extend_digest(digest, content)
+                    if index >= start:
+                        yield _record(tf.train.Example.FromString(content).features.feature)
+            found = f"the checksum {digest.hexdigest()}"
+        except (tf.errors.NotFoundError, FileNotFoundError):
+            found = "no such file"
+        except tf.errors.DataLossError:
+            found = "a broken file"
+        if found != f"the checksum {facts['sha256']}":
+            raise UserError(f"{path} must have the {facts['examples']} examples that were read. Received: {found}")
 
 
-def write(folder: Path, records: Mapping[Split, Iterable[Record]], about: dict[str, Any]) -> None:
-    """Writes the examples of all splits into an empty folder, in shards.
+def path_of(folder: str | Path, split: Split, chunk: int) -> str:
+    """Returns the path or URL of the file with the examples of a chunk, below the folder or URL of all examples."""
+    return f"{folder}/Split-{split}/examples-{chunk:05d}"
+
+
+def ranges(number: int, size: int) -> list[Chunk]:
+    """Returns the chunks of a number of examples that have `size` bytes together: lists of start and end."""
+    step = min(CHUNK_EXAMPLES, max(CHUNK_BYTES * number // max(size, 1), 1))
+    return [[start, min(start + step, number)] for start in range(0, number, step)]
+
+
+def groups(paths: Sequence[str]) -> list[Chunk]:
+    """Returns the chunks of some files: lists of paths."""
+    found: list[list[str]] = []
+    size = CHUNK_BYTES
+    for path in paths:
+        if size >= CHUNK_BYTES or len(found[-1]) >= CHUNK_EXAMPLES:
+            found.append([])
+            size = 0
+        found[-1].append(path)
+        size += os.path.getsize(path)
+    return found
+
+
+def write(path: Path, records: Iterable[Record]) -> dict[str, Any]:
+    """Writes the examples of a chunk into a file, and returns their number, bytes and checksum for `summary`.
 
     Raises:
-        UserError: If an example is too large, or a split has none.
+        UserError: If an example is too large.
     """
-    splits = {split: _write(folder / f"Split-{split}", split, some) for split, some in records.items()}
-    files.write(folder / ABOUT, json.dumps({"about": about, "splits": splits}, indent=2) + "\n")
-
-
-def _write(folder: Path, split: Split, records: Iterable[Record]) -> dict[str, Any]:
     import tensorflow as tf
 
-    folder.mkdir()
-    digest, number, total, shards, shard_bytes = hashlib.sha256(), 0, 0, 0, 0
-    writer: Any = None
-    with Progress(f"reading {split}", "examples") as progress:
-        progress.advance(0)
-        for number, record in enumerate(records, 1):
+    digest, number, size = hashlib.sha256(), 0, 0
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
             if record.size > LARGEST:
                 raise UserError(
                     f"{record.name} must have at most {LARGEST:,} bytes to be an example of a pipeline: divide it. "
                     f"Received: {record.size:,} bytes"
                 )
-            if writer is None:
-                writer = tf.io.TFRecordWriter(str(folder / f"examples-{shards:05d}"))
-                shards, shard_bytes = shards + 1, 0
-            content = _example(record, number - 1)
+            content = _example(record, number)
             writer.write(content)
-            digest.update(len(content).to_bytes(8, "big") + content)
-            total, shard_bytes = total + record.size, shard_bytes + len(content)
-            if shard_bytes >= SHARD_BYTES:
-                writer.close()
-                writer = None
-            progress.advance(1)
-    if writer is not None:
-        writer.close()
-    if not number:
-        raise UserError(f"The split {split!r} must have examples. Received: none")
-    return {"examples": number, "bytes": total, "sha256": digest.hexdigest()}
+            _extend_digest(digest, content)
+            number, size = number + 1, size + record.size
+    return {"examples": number, "bytes": size, "sha256": digest.hexdigest()}
+
+
+def summary(chunks: Mapping[Split, Sequence[Mapping[str, Any]]], about: dict[str, Any]) -> str:
+    """Returns the text of the file `ABOUT`.
+
+    Args:
+        chunks: What `write` returned for each chunk of each split.
+        about: What the reader of the source says of all examples.
+
+    Raises:
+        UserError: If a split has no examples.
+    """
+    splits = {}
+    for split, found in chunks.items():
+        total = {key: sum(facts[key] for facts in found) for key in ("examples", "bytes")}
+        if not total["examples"]:
+            raise UserError(f"The split {split!r} must have examples. Received: none")
+        identity = fingerprint.sha256(facts["sha256"].encode() for facts in found)
+        splits[split] = {**total, "sha256": identity, "chunks": list(found)}
+    return json.dumps({"about": about, "splits": splits}, indent=2) + "\n"
+
+
+def _extend_digest(digest: Any, content: bytes) -> None:
+    digest.update(len(content).to_bytes(8, "big") + content)
 
 
 def _example(record: Record, order: int) -> bytes:

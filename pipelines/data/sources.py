@@ -4,10 +4,13 @@ TensorFlow is imported only when examples are read.
 """
 
 import contextlib
+import contextvars
 import difflib
+import functools
 import importlib
 import io
 import logging
+import operator
 import os
 import pathlib
 import sys
@@ -40,6 +43,7 @@ _OURS = {
 _RETRIES = 5
 """Retries of a download: it is given up after 6 s."""
 _SECONDS_BETWEEN_LINES = 30.0
+_BEAM_OPTIONS: contextvars.ContextVar[Any] = contextvars.ContextVar("beam options", default=None)
 TFRECORDS = (".tfrecord", ".tfrecord.gz")
 
 
@@ -109,15 +113,21 @@ def _unknown(name, error):
 
 
 def examples(
-    source: Source, builder: Any, split: Split, start: int = 0, encoded: str | None = None
+    source: Source,
+    builder: Any,
+    split: Split,
+    start: int = 0,
+    stop: int | None = None,
+    encoded: str | None = None,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields the examples of a prepared data set, in the same order each time.
+    """Yields the examples of a prepared data set, in the order of its files.
 
     Args:
         source: Section that names the data set and its splits.
         builder: Builder that `prepared` returned.
         split: Split to read.
-        start: Number of examples to skip.
+        start: Index of the first example.
+        stop: Index after that of the last example; None for the end of the split.
         encoded: Image feature to return as the bytes of its file.
 
     Yields:
@@ -130,16 +140,45 @@ def examples(
 
     name = _split_name(source, builder, split)
     decoders = {encoded: tfds.decode.SkipDecoding()} if encoded else None
+    stop = num_examples(source, builder, split) if stop is None else stop
+    if start >= stop:
+        return
     found: Iterator[dict[str, Any]]
     if builder.info.file_format is tfds.core.FileFormat.ARRAY_RECORD:
         records = builder.as_data_source(split=name, decoders=decoders)
-        found = (records[index] for index in range(start, len(records)))
+        found = (records[index] for index in range(start, stop))
     else:
-        dataset = builder.as_dataset(split=name, shuffle_files=False, decoders=decoders)
-        found = iter(tfds.as_numpy(dataset.skip(start)))
+        # One file after the other: by default TensorFlow Datasets mixes the examples of 16 files.
+        config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
+        instruction = _instruction(builder, name, start, stop)
+        dataset = builder.as_dataset(split=instruction, shuffle_files=False, decoders=decoders, read_config=config)
+        found = iter(tfds.as_numpy(dataset))
     for index, example in enumerate(found, start):
         own = example.get("id")
         yield own.decode("utf-8", "backslashreplace") if isinstance(own, bytes) else f"{name}:{index}", example
+
+
+def _instruction(builder, name, start, stop):
+    """Returns the instruction to read the examples from `start` to `stop` of a split, and no file without them."""
+    import tensorflow_datasets as tfds
+
+    pieces, first = [], 0
+    for piece in tfds.core.ReadInstruction.from_spec(name).to_absolute(builder.info.splits):
+        begin = piece.from_ or 0
+        end = builder.info.splits[piece.splitname].num_examples if piece.to is None else piece.to
+        low, high = max(begin, begin + start - first), min(end, begin + stop - first)
+        if low < high:
+            pieces.append(tfds.core.ReadInstruction(piece.splitname, from_=low, to=high, unit="abs"))
+        first += end - begin
+    return functools.reduce(operator.add, pieces)
+
+
+def num_bytes(source: Source, builder: Any, split: Split) -> int:
+    """Returns about how many bytes a split of a prepared data set has in its files."""
+    import tensorflow as tf
+
+    files = builder.info.splits[_split_name(source, builder, split)].file_instructions
+    return sum(tf.io.gfile.stat(one.filename).length * one.take // one.examples_in_shard for one in files)
 
 
 def num_examples(source: Source, builder: Any, split: Split) -> int:
@@ -176,6 +215,16 @@ def _split_name(source, builder, split):
     return name
 
 
+@contextlib.contextmanager
+def beam_options(options: Any) -> Iterator[None]:
+    """Context manager within which data sets whose builders use Apache Beam are prepared with these options."""
+    token = _BEAM_OPTIONS.set(options)
+    try:
+        yield
+    finally:
+        _BEAM_OPTIONS.reset(token)
+
+
 def prepared(source: Source, builder: Any) -> Any:
     """Returns a builder whose data set is prepared; downloads and prepares it first if needed.
 
@@ -199,7 +248,8 @@ def prepared(source: Source, builder: Any) -> Any:
             return builder
         print(f"Preparing data set {builder.name} in {builder.data_dir}", file=sys.stderr, flush=True)
         with _quiet(), _progress(builder):
-            builder.download_and_prepare()
+            config = tfds.download.DownloadConfig(beam_options=_BEAM_OPTIONS.get())
+            builder.download_and_prepare(download_config=config)
     except Exception as error:  # the code of the data set may raise anything
         # If two processes prepare a data set at once, the slower one fails, as the other's files are already in place.
         if not open_tfds(source).is_prepared():

@@ -3,6 +3,9 @@
 After each part, all files are flushed to the disk, and a line of `journal.jsonl` records their lengths, the checksums
 of their new bytes, and the position in the source at which to continue. To resume, all files are first cut back to the
 last complete part.
+
+Several processes together write a store by `Recorder`s, each for a chunk of the examples: these keep the calls in
+files, which one `Writer` repeats in order. So the store does not depend on who prepared its examples.
 """
 
 import collections
@@ -10,6 +13,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -28,6 +32,7 @@ _NAMED = 20
 
 Cursor = Any
 """Position in the source at which to continue reading, as JSON in a format that the reader chooses."""
+_READ = "read"
 
 
 class Writer:
@@ -213,6 +218,80 @@ class Writer:
         self._parts.append(part)
         self._digests = {name: hashlib.sha256() for name in self._files}
         self._new_bytes = 0
+
+
+class Recorder:
+    """Writer that keeps its calls in a file, for `repeat`. Its methods are those of `Writer`.
+
+    Attributes:
+        cursor: None, for the beginning.
+    """
+
+    cursor: Cursor = None
+
+    def __init__(self, file: BinaryIO):
+        """Keeps the calls in this file."""
+        self._file = file
+
+    def extend(self, name: str, items: np.ndarray) -> None:
+        """Keeps the items of a ragged column."""
+        self._keep("extend", [name], {"items": items})
+
+    def end(self, name: str, **values: Any) -> None:
+        """Keeps the end of an example."""
+        self._keep("end", [name], values)
+
+    def skip(self, name: str, kind: str, why: str) -> None:
+        """Keeps a faulty example."""
+        self._keep("skip", [name, kind, why])
+
+    def skip_empty(self) -> None:
+        """Keeps an empty example."""
+        self._keep("skip_empty", [])
+
+    def read(self, cursor: Cursor, size: int) -> None:
+        """Keeps the size of what was read; `repeat` gives it another cursor."""
+        self._keep(_READ, [None, size])
+
+    def _keep(self, method: str, arguments: list[Any], values: Mapping[str, Any] | None = None) -> None:
+        """Writes a line of JSON about a call, and the bytes of its arrays after it."""
+        arrays = {key: np.asarray(value) for key, value in (values or {}).items()}
+        about = {key: [array.dtype.str, array.shape] for key, array in arrays.items()}
+        self._file.write(json.dumps([method, arguments, about]).encode() + b"\n")
+        for array in arrays.values():
+            self._file.write(array.tobytes())
+
+
+Sink = Writer | Recorder
+"""What a preparation writes its examples to."""
+
+
+def repeat(path: Path, writer: Writer, chunk: int, start: int) -> None:
+    """Repeats the calls that a `Recorder` kept.
+
+    Args:
+        path: File of the calls.
+        writer: Writer that is called; its cursors become `[chunk, number of calls of this chunk]`.
+        chunk: Number of the chunk.
+        start: Number of calls to leave out.
+
+    Raises:
+        ValueError: As `Writer.extend` and `Writer.end`.
+        OSError: If a file cannot be read or written.
+    """
+    with path.open("rb") as file:
+        for number, line in enumerate(iter(file.readline, b""), 1):
+            method, arguments, about = json.loads(line)
+            values = {key: _array(file, *kind) for key, kind in about.items()}
+            if number > start:
+                if method == _READ:
+                    arguments[0] = [chunk, number]
+                getattr(writer, method)(*arguments, **values)
+
+
+def _array(file: BinaryIO, dtype: str, shape: list[int]) -> np.ndarray:
+    content = file.read(math.prod(shape) * np.dtype(dtype).itemsize)
+    return np.frombuffer(content, dtype).reshape(shape)
 
 
 @contextlib.contextmanager

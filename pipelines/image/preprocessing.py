@@ -13,9 +13,9 @@ import tensorflow as tf
 
 from ikelos.pipelines.data.config import Split
 from ikelos.pipelines.data.preparation import Preparation, Size
-from ikelos.pipelines.data.records import Record, Records
+from ikelos.pipelines.data.records import Chunk, Record, Records
 from ikelos.pipelines.data.store import Column, Store
-from ikelos.pipelines.data.writing import Writer
+from ikelos.pipelines.data.writing import Sink
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.image.config import ImageSource, Shape, as_shape
 from ikelos.pipelines.image.reading import FaultError, Found, Reader, RecordedReader, pixels
@@ -68,9 +68,13 @@ class ImagePreparation(Preparation[ImagePreprocessing]):
         """Returns the shape and the state of the images."""
         return [self._shape, self._reader.identity()]
 
-    def records(self, split: Split) -> Iterator[Record]:
-        """Yields the images of a split as they are read."""
-        return self._reader.records(split)
+    def chunks(self, split: Split) -> list[Chunk]:
+        """Returns the chunks of a split."""
+        return self._reader.chunks(split)
+
+    def records(self, split: Split, chunk: Chunk) -> Iterator[Record]:
+        """Yields the images of a chunk as they are read."""
+        return self._reader.records(split, chunk)
 
     def about(self) -> dict[str, Any]:
         """Returns the class names of the data set."""
@@ -123,7 +127,7 @@ class ImagePreparation(Preparation[ImagePreprocessing]):
         """Returns the bytes or examples of a split."""
         return self._reader.size(split)
 
-    def write(self, learned: ImagePreprocessing, split: Split, writer: Writer) -> None:
+    def write(self, learned: ImagePreprocessing, split: Split, writer: Sink) -> None:
         """Decodes the images in threads and writes them in order.
 
         Raises:

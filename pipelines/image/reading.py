@@ -13,7 +13,7 @@ from ikelos.pipelines.data import reader, sources
 from ikelos.pipelines.data.config import Split
 from ikelos.pipelines.data.patterns import printable_path
 from ikelos.pipelines.data.preparation import Size
-from ikelos.pipelines.data.records import Record, Records
+from ikelos.pipelines.data.records import Chunk, Record, Records
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.image import decoding
 from ikelos.pipelines.image.config import ImageSource, Shape, as_shape
@@ -68,17 +68,18 @@ class Reader(reader.Reader[ImageSource]):
             return None
         return getattr(self.builder.info.features[self._source.label_feature], "names", None)
 
-    def images(self, split: Split, start: int = 0) -> Iterator[Found]:
-        """Yields the images of a split after the first `start`, in the same order each time.
+    def images(self, split: Split, start: int = 0, chunk: Chunk = None) -> Iterator[Found]:
+        """Yields the images of a split, or of one chunk of it, after the first `start`, in the same order each time.
 
         Raises:
             UserError: As `identity`, and for a broken TFRecord or an example in it without image or label.
         """
         if self._source.files is None:
-            yield from self._of_tfds(split, start)
+            first, stop = chunk or (0, None)
+            yield from self._of_tfds(split, first + start, stop)
             return
         label = self._source.label_feature
-        for name, features in self.in_files(split, start):
+        for name, features in self.in_files(chunk or self.paths[split], start):
             if features is None:
                 # The folder in which the file is listed, even if it is a link to another folder.
                 folder = printable_path(os.path.basename(os.path.dirname(os.path.abspath(name))))
@@ -88,10 +89,10 @@ class Reader(reader.Reader[ImageSource]):
                 content = sources.one_bytes(name, features, self._source.image_feature)
                 yield Found(name, content, _label(name, features, label), len(content))
 
-    def records(self, split: Split) -> Iterator[Record]:
-        """Yields the images of a split as `Record`s with the bytes of their files; pixels become a PNG file."""
+    def records(self, split: Split, chunk: Chunk) -> Iterator[Record]:
+        """Yields the images of a chunk as `Record`s with the bytes of their files; pixels become a PNG file."""
         names = self.class_names()
-        for found in self.images(split):
+        for found in self.images(split, chunk=chunk):
             content = found.content
             if isinstance(content, pathlib.Path):
                 content = _read(content)
@@ -103,14 +104,14 @@ class Reader(reader.Reader[ImageSource]):
         """Returns the class names of a data set."""
         return {_CLASS_NAMES: self.class_names()}
 
-    def _of_tfds(self, split: Split, start: int) -> Iterator[Found]:
+    def _of_tfds(self, split: Split, start: int, stop: int | None) -> Iterator[Found]:
         import tensorflow_datasets as tfds
 
         source = self._source
         # The data set must not decode the images itself: it would stop at a broken one.
         is_file = isinstance(self.builder.info.features[source.image_feature], tfds.features.Image)
         encoded = source.image_feature if is_file else None
-        for name, example in sources.examples(source, self.builder, split, start, encoded):
+        for name, example in sources.examples(source, self.builder, split, start, stop, encoded):
             label = None if source.label_feature is None else int(example[source.label_feature])
             yield Found(name, example[source.image_feature], label, 1)
 
@@ -151,8 +152,8 @@ class RecordedReader(Reader):
         """Returns the class names of the data set that the records were read from; None if it had none."""
         return self._records.about[_CLASS_NAMES]
 
-    def images(self, split: Split, start: int = 0) -> Iterator[Found]:
-        """Yields the images of a split after the first `start`."""
+    def images(self, split: Split, start: int = 0, chunk: Chunk = None) -> Iterator[Found]:
+        """Yields the images of a split after the first `start`; those of a chunk are in `Records.only`."""
         for record in self._records.read(split, start):
             label: Any = record.features.get(_NUMBER, record.features.get(_LABEL))
             if isinstance(label, bytes):

@@ -223,8 +223,8 @@ class Pipeline(Section):
         retries: How often Airflow starts a failed node again.
         timeout_minutes: Minutes after which Airflow ends a node.
         pool: Airflow's pool that limits how many tasks of all pipelines run at once; null takes the default pool.
-        beam: Flags of Apache Beam, such as `[--runner=FlinkRunner, --parallelism=4]`; with none, data is analysed in
-            this process.
+        beam: Flags of Apache Beam, such as `[--runner=FlinkRunner, --parallelism=4]`; with none, data is read, analysed
+            and prepared in this process.
         memory_gib: Memory of each node's container on Kubeflow, in GiB.
         cpus: Processors of each node's container on Kubeflow.
         examples_schema: Path of the schema (`.pbtxt`) that examples are checked against; null takes that of the task.

@@ -18,7 +18,7 @@ from ikelos.pipelines.data import reader, sources
 from ikelos.pipelines.data.config import Shares, Split
 from ikelos.pipelines.data.patterns import printable_path
 from ikelos.pipelines.data.preparation import Size
-from ikelos.pipelines.data.records import LARGEST, Record, Records
+from ikelos.pipelines.data.records import LARGEST, Chunk, Record, Records
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text.config import TextSource
 
@@ -73,23 +73,25 @@ class Reader(reader.Reader[TextSource]):
     suffixes = (".txt", ".txt.gz", *sources.TFRECORDS)
     divisible = (".txt",)
 
-    def documents(self, split: Split, start: int = 0) -> Iterator[Document]:
-        """Yields the documents of a split after the first `start`, in the same order each time.
+    def documents(self, split: Split, start: int = 0, chunk: Chunk = None) -> Iterator[Document]:
+        """Yields the documents of a split, or of one chunk of it, after the first `start`, in the same order each time.
 
         Raises:
             UserError: As `identity`, and for a broken TFRecord or an example in it without the text.
         """
         feature = self._source.text_feature
         if self._source.files is None:
-            for name, example in sources.examples(self._source, self.builder, split, start):
+            first, stop = chunk or (0, None)
+            for name, example in sources.examples(self._source, self.builder, split, first + start, stop):
                 yield Document(name, _opening(example[feature]), 1)
             return
-        if self.parts is not None:
+        # A chunk of several files is none of a divided one, and `parts` would search for all files.
+        if (chunk is None or len(chunk) == 1) and self.parts is not None:
             (path,), (first, end) = self.paths[split], self.parts[split]
             if not start:
                 yield Document(printable_path(path), _part_opener(path, first, end), end - first, first)
             return
-        for name, features in self.in_files(split, start):
+        for name, features in self.in_files(chunk or self.paths[split], start):
             if features is None:
                 is_packed = name.lower().endswith(".gz")
                 yield Document(printable_path(name), _opener(name), os.path.getsize(name), is_packed=is_packed)
@@ -119,9 +121,9 @@ class Reader(reader.Reader[TextSource]):
             )
         return {"train": (0, validation), "validation": (validation, test), "test": (test, size)}
 
-    def records(self, split: Split) -> Iterator[Record]:
-        """Yields the documents of a split as `Record`s with the bytes of their files as the feature `text`."""
-        for document in self.documents(split):
+    def records(self, split: Split, chunk: Chunk) -> Iterator[Record]:
+        """Yields the documents of a chunk as `Record`s with the bytes of their files as the feature `text`."""
+        for document in self.documents(split, chunk=chunk):
             try:
                 with document.content() as file:
                     text = file.read(LARGEST + 1)
@@ -163,8 +165,8 @@ class RecordedReader(Reader):
         """Returns the hashes of the records."""
         return self._records.identity
 
-    def documents(self, split: Split, start: int = 0) -> Iterator[Document]:
-        """Yields the documents of a split after the first `start`."""
+    def documents(self, split: Split, start: int = 0, chunk: Chunk = None) -> Iterator[Document]:
+        """Yields the documents of a split after the first `start`; those of a chunk are in `Records.only`."""
         for record in self._records.read(split, start):
             text: Any = record.features[_TEXT]
             first, is_packed = int(record.features[_START]), bool(record.features[_PACKED])

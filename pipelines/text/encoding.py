@@ -13,9 +13,9 @@ import tensorflow as tf
 from ikelos.pipelines.data import fingerprint
 from ikelos.pipelines.data.config import Split
 from ikelos.pipelines.data.preparation import Preparation, Size
-from ikelos.pipelines.data.records import Record, Records
+from ikelos.pipelines.data.records import Chunk, Record, Records
 from ikelos.pipelines.data.store import Column, Store
-from ikelos.pipelines.data.writing import Writer
+from ikelos.pipelines.data.writing import Sink
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.pipelines.text import config, documents, vocabulary
@@ -101,9 +101,13 @@ class TextPreparation(Preparation[TextPreprocessing]):
             )
         return TextPreparation(self._source, asked, folder)
 
-    def records(self, split: Split) -> Iterator[Record]:
-        """Yields the documents of a split as they are read."""
-        return self._reader.records(split)
+    def chunks(self, split: Split) -> list[Chunk]:
+        """Returns the chunks of a split."""
+        return self._reader.chunks(split)
+
+    def records(self, split: Split, chunk: Chunk) -> Iterator[Record]:
+        """Yields the documents of a chunk as they are read."""
+        return self._reader.records(split, chunk)
 
     def from_records(self, records: Records) -> "TextPreparation":
         """Returns this preparation with these documents instead of the source."""
@@ -139,7 +143,7 @@ class TextPreparation(Preparation[TextPreprocessing]):
         """Returns the bytes or examples of a split."""
         return self._reader.size(split)
 
-    def write(self, learned: TextPreprocessing, split: Split, writer: Writer) -> None:
+    def write(self, learned: TextPreprocessing, split: Split, writer: Sink) -> None:
         """Encodes the documents, long ones piece by piece.
 
         Raises:

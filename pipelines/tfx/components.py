@@ -4,24 +4,27 @@ import contextlib
 import json
 import os
 
+import apache_beam
 import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 from tfx.dsl.io import filesystem, filesystem_registry
 from tfx.v1.components import FnArgs
+from tfx.v1.dsl.components import BeamComponentParameter, Parameter, component
 from tfx.v1.dsl.components import InputArtifact as Input
 from tfx.v1.dsl.components import OutputArtifact as Output
-from tfx.v1.dsl.components import Parameter, component
 from tfx.v1.types import standard_artifacts
 
 from ikelos import serving
 from ikelos.pipelines.data.config import SPLITS
 from ikelos.pipelines.errors import UserError
-from ikelos.pipelines.tfx import partial, push, steps, storage
+from ikelos.pipelines.tfx import beam, partial, push, steps, storage
 
 SPLIT_NAMES = json.dumps(SPLITS)
 _STATISTICS = "statistics.pb"
 """File in the artifacts of the prepared data and of the run: the statistics of the training examples."""
+_STAGING = "staging"
+"""Folder in an unfinished artifact through which the workers of Apache Beam exchange files."""
 _BLESSED, _COMPARED, _BASELINE = "blessed", "compared", "baseline_run"
 """Properties of a blessing."""
 
@@ -36,11 +39,18 @@ class _S3(filesystem.Filesystem):
 filesystem_registry.DEFAULT_FILESYSTEM_REGISTRY.register(_S3, priority=0)
 
 
-@component
-def ExampleGen(recipe: Parameter[str], state: Parameter[str], examples: Output[standard_artifacts.Examples]) -> None:  # noqa: N802
+@component(use_beam=True)
+def ExampleGen(  # noqa: N802
+    recipe: Parameter[str],
+    state: Parameter[str],
+    examples: Output[standard_artifacts.Examples],
+    pipeline: BeamComponentParameter[apache_beam.Pipeline] = None,
+) -> None:
     """Reads the examples of the recipe's source. `state` identifies them: with a new one, they are read again."""
-    with storage.published(examples.uri) as folder:
-        steps.read(partial.loaded(recipe), folder)
+    with storage.completed(examples.uri):
+        staging = f"{examples.uri}/{_STAGING}"
+        steps.read(partial.loaded(recipe), examples.uri, beam.each(pipeline, staging), pipeline.options)
+        storage.remove(staging)
     examples.split_names = SPLIT_NAMES
     examples.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")
     examples.set_string_custom_property("state", state)
@@ -88,17 +98,20 @@ def ExampleValidator(  # noqa: N802
         raise UserError("\n".join(["The examples must agree with the schema. Received:", *lines]))
 
 
-@component
+@component(use_beam=True)
 def Preparation(  # noqa: N802
     examples: Input[standard_artifacts.Examples],
     statistics: Input[standard_artifacts.ExampleStatistics],
     anomalies: Input[standard_artifacts.ExampleAnomalies],
     recipe: Parameter[str],
     prepared: Output[standard_artifacts.TransformGraph],
+    pipeline: BeamComponentParameter[apache_beam.Pipeline] = None,
 ) -> None:
     """Prepares the examples, once they are validated: the fitted preprocessing, and stores that are read by index."""
-    with storage.fetched(examples.uri) as source, storage.published(prepared.uri) as folder:
-        steps.prepare(partial.loaded(recipe), source, folder)
+    storage.check_complete(examples.uri)
+    with storage.published(prepared.uri) as folder:
+        staging = f"{prepared.uri}/{_STAGING}"
+        steps.prepare(partial.loaded(recipe), examples.uri, folder, staging, beam.each(pipeline, staging))
         (folder / _STATISTICS).write_bytes(_split_statistics(statistics, "train").SerializeToString())
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import absl.logging
+from apache_beam.options.pipeline_options import PipelineOptions
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
@@ -47,11 +48,12 @@ def run(pipeline: pipeline_pb2.Pipeline, node_id: str, run_id: str, use_cache: b
     node = _node(bound, node_id)
     if not use_cache:
         node.execution_options.caching_options.enable_cache = False
+    deployment = runner_utils.extract_local_deployment_config(bound)
+    executor = runner_utils.extract_executor_spec(deployment, node_id)
     values = {_RUN_ID: run_id}
     if STATE in node.parameters.parameters:
-        values[STATE] = _state(node)
+        values[STATE] = _state(node, executor)
     runtime_parameter_utils.substitute_runtime_parameter(bound, values)
-    deployment = runner_utils.extract_local_deployment_config(bound)
     which = deployment.metadata_connection_config.WhichOneof("connection_config")
     connection = getattr(deployment.metadata_connection_config, which)
     with _calm(), locked(Path(connection.sqlite.filename_uri).parent, wait=True):
@@ -60,7 +62,7 @@ def run(pipeline: pipeline_pb2.Pipeline, node_id: str, run_id: str, use_cache: b
             mlmd_connection=metadata.Metadata(connection),
             pipeline_info=bound.pipeline_info,
             pipeline_runtime_spec=bound.runtime_spec,
-            executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
+            executor_spec=executor,
             custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
         ).launch()
         with metadata.Metadata(connection) as store:
@@ -74,9 +76,11 @@ def _node(pipeline: pipeline_pb2.Pipeline, node_id: str) -> Any:
     return found[node_id]
 
 
-def _state(node: Any) -> str:
+def _state(node: Any, executor: Any) -> str:
     """Returns the state of the source of the node's recipe."""
-    return steps.state(partial.loaded(node.parameters.parameters["recipe"].field_value.string_value))
+    recipe = partial.loaded(node.parameters.parameters["recipe"].field_value.string_value)
+    flags = [flag.value.string_value for flag in executor.beam_pipeline_args_placeholders]
+    return steps.state(recipe, PipelineOptions(flags))
 
 
 def _outcome(store: metadata.Metadata, node: Any) -> Outcome:

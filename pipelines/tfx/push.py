@@ -39,7 +39,7 @@ def push(model: Path, destination: str, run: str) -> str:
             shutil.copytree(model, folder / "model")
             (folder / "model" / SOURCE).write_text(note, encoding="utf-8")
             return str(publish(folder / "model", Path(destination)))
-    system, base = storage.opened(destination)
+    system, base = storage.located(destination)
     version = f"{base}/{number + 1}"
     if system.exists(version):  # files of a push that was killed, perhaps of another model
         system.rm(version, recursive=True)
@@ -55,7 +55,7 @@ def newest_version(destination: str) -> int | None:
     if storage.is_local(destination):
         version = newest(Path(destination))
         return None if version is None else int(version.name)
-    system, base = storage.opened(destination)
+    system, base = storage.located(destination)
     system.invalidate_cache()
     if not system.exists(base):
         return None

@@ -1,7 +1,6 @@
 """Proposes a schema for a recipe's examples."""
 
 import tempfile
-from pathlib import Path
 
 import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
@@ -21,7 +20,7 @@ def infer(recipe: Recipe) -> str:
         UserError: If the source cannot be read.
     """
     with tempfile.TemporaryDirectory() as folder:
-        steps.read(recipe, Path(folder))
+        steps.read(recipe, folder)
         found = [tfdv.generate_statistics_from_tfrecord(f"{folder}/Split-{split}/*") for split in SPLITS]
     schema = tfdv.infer_schema(found[0], infer_feature_shape=False)
     for statistics in found[1:]:

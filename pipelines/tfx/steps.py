@@ -1,31 +1,42 @@
-"""The work of a pipeline's nodes, on local folders and without TFX.
+"""The work of a pipeline's nodes, without TFX.
 
 Each function reads the folders that earlier nodes wrote and writes one of its own. A model's weights are those of
 `ikelos run` with the same recipe: the data, its order and all phases are the same.
+
+`read` and `prepare` divide the examples into chunks, and a function that works like `map` distributes these to workers.
+Workers exchange files, in folders or object stores that all of them reach.
 """
 
 import dataclasses
+import functools
 import json
 import os
 import shutil
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from ikelos.pipelines import phases, runner
 from ikelos.pipelines import recipe as recipes
 from ikelos.pipelines import task as tasks
-from ikelos.pipelines.data import fingerprint, preparation, records
-from ikelos.pipelines.data.config import SPLITS
-from ikelos.pipelines.data.records import Records
+from ikelos.pipelines.console import Progress
+from ikelos.pipelines.data import fingerprint, preparation, records, sources, writing
+from ikelos.pipelines.data.config import SPLITS, Split
+from ikelos.pipelines.data.records import Chunk, Records
+from ikelos.pipelines.data.writing import Recorder, Writer
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.folder import Folder
 from ikelos.pipelines.lock import locked
+from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.pipelines.recipe import Recipe
-from ikelos.pipelines.tfx.partial import versions
+from ikelos.pipelines.tfx import partial, storage
 from ikelos.serving import files
 
 _LINKED = (".npz", ".bin")
 """Suffixes of checkpoints and columns of stores, which are written once."""
+
+Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
+"""A function like `map`: yields the results of a function for some items, in order. Items and results are JSON."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,33 +54,99 @@ class Verdict:
     figures: dict[str, Any]
 
 
-def read(recipe: Recipe, folder: Path) -> None:
-    """Reads the examples of the recipe's source into a folder, in their order, undecoded.
+def read(recipe: Recipe, folder: str | Path, each: Each = map, beam_options: Any = None) -> None:
+    """Reads the examples of the recipe's source into an empty folder, in their order, undecoded.
+
+    Args:
+        recipe: The recipe.
+        folder: Folder or URL that all workers reach.
+        each: Function that distributes the chunks of the source.
+        beam_options: Options of Apache Beam, for `state`.
 
     Raises:
         UserError: If the source cannot be read, or changes meanwhile.
     """
-    before, source = state(recipe), tasks.of_recipe(recipe).preparation()
-    records.write(folder, {split: source.records(split) for split in SPLITS}, source.about())
+    before, source = state(recipe, beam_options), tasks.of_recipe(recipe).preparation()
+    jobs = [[split, number, chunk] for split in SPLITS for number, chunk in enumerate(source.chunks(split))]
+    work = functools.partial(_read_chunk, partial.text(recipe, "data"), str(folder))
+    chunks: dict[Split, list[Any]] = {split: [] for split in SPLITS}
+    with Progress("reading the examples", "examples") as progress:
+        progress.advance(0)
+        for (split, *_), facts in zip(jobs, each(work, jobs), strict=True):
+            chunks[split].append(facts)
+            progress.advance(facts["examples"])
+    storage.write(f"{folder}/{records.ABOUT}", records.summary(chunks, source.about()).encode())
     if state(recipe) != before:
         raise UserError(f"The data of {source.name} changed while it was read. Start again when it no longer changes.")
 
 
-def state(recipe: Recipe) -> str:
-    """Returns a text that changes whenever the examples of the recipe's source change. Reads none of them."""
-    identity = json.dumps(tasks.of_recipe(recipe).preparation().identity(), sort_keys=True)
+def _read_chunk(recipe: str, folder: str, job: tuple[Split, int, Chunk]) -> dict[str, Any]:
+    split, number, chunk = job
+    source = tasks.of_recipe(partial.loaded(recipe)).preparation()
+    with storage.created(records.path_of(folder, split, number)) as path:
+        return records.write(path, source.records(split, chunk))
+
+
+def state(recipe: Recipe, beam_options: Any = None) -> str:
+    """Returns a text that changes whenever the examples of the recipe's source change. Reads none of them.
+
+    Args:
+        recipe: The recipe.
+        beam_options: Options of Apache Beam, with which a data set that is not prepared is prepared first.
+    """
+    with sources.beam_options(beam_options):
+        identity = json.dumps(tasks.of_recipe(recipe).preparation().identity(), sort_keys=True)
     return fingerprint.sha256([identity.encode()])
 
 
-def prepare(recipe: Recipe, examples: Path, folder: Path) -> None:
+def prepare(recipe: Recipe, examples: str | Path, folder: Path, staging: str | Path, each: Each = map) -> None:
     """Prepares examples that `read` wrote: the fitted preprocessing, the stores of `ikelos data`, and what was read.
+
+    The preprocessing is fitted in this process, and the prepared chunks are joined in it.
+
+    Args:
+        recipe: The recipe.
+        examples: Folder or URL that `read` filled.
+        folder: Folder for the prepared data.
+        staging: Folder or URL for prepared chunks that all workers reach; it is removed at the end.
+        each: Function that distributes the chunks.
 
     Raises:
         UserError: If more of the examples are faulty than the recipe allows.
     """
-    source = tasks.of_recipe(recipe).preparation().from_records(Records(examples))
-    copy(preparation.prepare(source).folder, folder)
-    copy_file(examples / records.ABOUT, folder / records.ABOUT)
+    found = Records(examples, storage.opened)
+    source = tasks.of_recipe(recipe).preparation().from_records(found)
+    preprocessing = f"{staging}/preprocessing"
+
+    def write(learned: Preprocessing, split: Split, writer: Writer) -> None:
+        with storage.published(preprocessing) as place:
+            learned.save(place)
+        work = functools.partial(_prepare_chunk, partial.text(recipe, "data"), str(examples), str(staging), split)
+        first, start = writer.cursor or (0, 0)
+        numbers = found.chunks(split)[first:]
+        for number, calls in zip(numbers, each(work, numbers), strict=True):
+            with storage.opened(calls) as path:
+                writing.repeat(path, writer, number, start)
+            storage.remove(calls)
+            start = 0
+
+    try:
+        copy(preparation.prepare(source, write).folder, folder)
+        (folder / records.ABOUT).write_bytes(storage.read(f"{examples}/{records.ABOUT}"))
+    finally:
+        storage.remove(str(staging))
+
+
+def _prepare_chunk(recipe: str, examples: str, staging: str, split: Split, number: int) -> str:
+    """Prepares a chunk of examples, and returns where the calls for the writer of the store are."""
+    kept = Records(examples, storage.opened).only(split, number)
+    source = tasks.of_recipe(partial.loaded(recipe)).preparation().from_records(kept)
+    calls = f"{staging}/{split}-{number:05d}"
+    with storage.fetched(f"{staging}/preprocessing") as folder:
+        learned = source.load(folder)
+    with storage.created(calls) as path, path.open("wb") as file:
+        source.write(learned, split, Recorder(file))
+    return calls
 
 
 def train(recipe: Recipe, prepared: Path, run: Path, model: Path) -> None:
@@ -91,7 +168,11 @@ def train(recipe: Recipe, prepared: Path, run: Path, model: Path) -> None:
         raise UserError(f"`from` must be null in a pipeline. Received: from={recipe.start}")
     task = tasks.of_recipe(recipe)
     data = preparation.opened(task.preparation(), prepared)
-    decisive = [runner.weights_sha256(recipe, data.splits), (prepared / preparation.LEARNED).read_text(), *versions()]
+    decisive = [
+        runner.weights_sha256(recipe, data.splits),
+        (prepared / preparation.LEARNED).read_text(),
+        *partial.versions(),
+    ]
     name = f"{recipe.name}-{fingerprint.sha256(str(part).encode() for part in decisive)[:16]}"
     folder = Folder(preparation.cache() / "pipelines" / name)
     with locked(folder.path, wait=True):

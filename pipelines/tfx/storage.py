@@ -1,13 +1,15 @@
 """Local folders for artifacts, wherever the pipeline's root is.
 
-An object store has no renaming and no flushing to disk. So nodes work on local folders, and this module copies them
-from and to the store. A file named `COMPLETE` is written last: without it, an artifact is half a copy. An artifact of
-single files, such as a schema, has no `COMPLETE`: a file appears completely or not at all.
+An object store has no renaming and no flushing to disk. So nodes work on local folders and files, and this module
+copies them from and to the store. A file named `COMPLETE` is written last: without it, an artifact is half a copy. An
+artifact of single files, such as a schema, has no `COMPLETE`: a file appears completely or not at all.
 """
 
 import contextlib
+import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ def is_local(uri: str) -> bool:
     return "://" not in uri
 
 
-def opened(uri: str) -> tuple[Any, str]:
+def located(uri: str) -> tuple[Any, str]:
     """Returns the file system of fsspec for a URL, and the path in it, without a slash at its end.
 
     Raises:
@@ -37,7 +39,14 @@ def opened(uri: str) -> tuple[Any, str]:
         raise UserError(
             f"A URL must be that of an object store that fsspec can open. Received: {uri} ({error})"
         ) from None
+    system.invalidate_cache()  # other processes write into the same folders
     return system, place.rstrip("/")
+
+
+def check_complete(uri: str) -> None:
+    """Raises UserError unless a folder was written completely, by `completed` or `published`."""
+    if not exists(f"{uri}/{COMPLETE}"):
+        raise UserError(f"{uri} must be a complete artifact, with a file {COMPLETE}. Received: none, or one without it")
 
 
 @contextlib.contextmanager
@@ -47,46 +56,89 @@ def fetched(uri: str) -> Iterator[Path]:
     Raises:
         UserError: If the folder was not written completely.
     """
+    check_complete(uri)
     if is_local(uri):
-        if not Path(uri, COMPLETE).is_file():
-            raise _incomplete(uri)
         yield Path(uri)
         return
-    system, place = opened(uri)
-    if not system.exists(f"{place}/{COMPLETE}"):
-        raise _incomplete(uri)
+    system, place = located(uri)
     with tempfile.TemporaryDirectory() as folder:
         system.get(f"{place}/", f"{folder}/", recursive=True)
         yield Path(folder)
 
 
 @contextlib.contextmanager
-def published(uri: str) -> Iterator[Path]:
-    """Context manager of a local folder whose content is in the folder `uri` afterwards, if no error was raised."""
+def opened(uri: str) -> Iterator[Path]:
+    """Context manager of a local file with the content of a file, for reading."""
+    if is_local(uri):
+        yield Path(uri)
+        return
+    system, place = located(uri)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "file")
+        system.get_file(place, str(path))
+        yield path
+
+
+@contextlib.contextmanager
+def completed(uri: str) -> Iterator[None]:
+    """Context manager that empties a folder, and marks it as complete afterwards, if no error was raised."""
+    remove(uri)
     if is_local(uri):
         folder = Path(uri)
-        shutil.rmtree(folder, ignore_errors=True)  # what a killed node left
         folder.mkdir(parents=True)
-        yield folder
+        yield
+        for path in folder.rglob(f"*{files.UNFINISHED}"):  # what a killed worker left
+            path.unlink()
         files.sync_tree(folder)
         (folder / COMPLETE).touch()
         files.sync(folder)
         return
-    system, place = opened(uri)
-    if system.exists(place):
-        system.rm(place, recursive=True)
-    with tempfile.TemporaryDirectory() as local:
-        yield Path(local)
-        system.put(f"{local}/", f"{place}/", recursive=True)
-        system.pipe_file(f"{place}/{COMPLETE}", b"")
+    yield
+    system, place = located(uri)
+    system.pipe_file(f"{place}/{COMPLETE}", b"")
+
+
+@contextlib.contextmanager
+def published(uri: str) -> Iterator[Path]:
+    """Context manager of a local folder whose content is in the folder `uri` afterwards, if no error was raised."""
+    with completed(uri):
+        if is_local(uri):
+            yield Path(uri)
+            return
+        system, place = located(uri)
+        with tempfile.TemporaryDirectory() as local:
+            yield Path(local)
+            system.put(f"{local}/", f"{place}/", recursive=True)
+
+
+@contextlib.contextmanager
+def created(uri: str) -> Iterator[Path]:
+    """Context manager of a new local file that is the file `uri` afterwards, completely or not at all.
+
+    Several processes may create the same file at once; the last one wins.
+    """
+    if is_local(uri):
+        path = Path(uri)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f"{path.name}.{uuid.uuid4().hex}{files.UNFINISHED}")
+        try:
+            yield unfinished
+            os.replace(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        return
+    system, place = located(uri)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "file")
+        yield path
+        system.put_file(str(path), place)
 
 
 def exists(uri: str) -> bool:
     """Returns whether there is a file or a folder."""
     if is_local(uri):
         return Path(uri).exists()
-    system, place = opened(uri)
-    system.invalidate_cache()
+    system, place = located(uri)
     return system.exists(place)
 
 
@@ -96,22 +148,25 @@ def read(uri: str) -> bytes:
     Raises:
         OSError: If it cannot be read.
     """
-    if is_local(uri):
-        return Path(uri).read_bytes()
-    system, place = opened(uri)
-    return system.cat_file(place)
+    with opened(uri) as path:
+        return path.read_bytes()
 
 
 def write(uri: str, content: bytes) -> None:
     """Writes a file, completely or not at all, and the folders that it is in."""
+    with created(uri) as path:
+        path.write_bytes(content)
+
+
+def remove(uri: str) -> None:
+    """Removes a file, or a folder with all that is in it, if there is one."""
     if is_local(uri):
-        Path(uri).parent.mkdir(parents=True, exist_ok=True)
-        with files.writing(Path(uri)) as file:
-            file.write(content)
+        path = Path(uri)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
         return
-    system, place = opened(uri)
-    system.pipe_file(place, content)
-
-
-def _incomplete(uri: str) -> UserError:
-    return UserError(f"{uri} must be a complete artifact, with a file {COMPLETE}. Received: none, or one without it")
+    system, place = located(uri)
+    if system.exists(place):
+        system.rm(place, recursive=True)

@@ -133,6 +133,36 @@ def toy_data_set(tmp_path_factory):
     return write
 
 
+@pytest.fixture(scope="session")
+def data_set_of_files(tmp_path_factory):
+    """Writes a data set, `ikelos_files`, in a format and into several files; returns the folder for `data_dir`."""
+    import tensorflow_datasets as tfds
+
+    class IkelosFiles(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            label = tfds.features.ClassLabel(names=["dark", "light"])
+            features = {"image": tfds.features.Image(shape=(8, 8, 1)), "label": label}
+            return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
+
+        def _split_generators(self, manager):
+            return {"train": self._generate_examples(25), "test": self._generate_examples(7)}
+
+        def _generate_examples(self, number):
+            for index in range(number):
+                yield index, {"image": np.full([8, 8, 1], index + number, np.uint8), "label": index % 2}
+
+    @functools.cache
+    def write(file_format):
+        folder = str(tmp_path_factory.mktemp("tfds"))
+        config = tfds.download.DownloadConfig(num_shards=4)
+        IkelosFiles(data_dir=folder, file_format=file_format).download_and_prepare(download_config=config)
+        return folder
+
+    return write
+
+
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
     """Replaces the packaged recipes by those of a toy task, and returns their folder."""

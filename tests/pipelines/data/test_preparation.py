@@ -51,8 +51,11 @@ class Numbers(Preparation):
     def load(self, folder):
         return Greatest(int((folder / "number").read_text()))
 
-    def records(self, split):
-        return (Record(str(index), {"number": number}) for index, number in enumerate(self._splits[split]))
+    def chunks(self, split):
+        return [[0, len(self._splits[split])]]
+
+    def records(self, split, chunk):
+        return (Record(str(index), {"number": self._splits[split][index]}) for index in range(*chunk))
 
     def from_records(self, records):
         splits = {split: [record.features["number"] for record in records.read(split)] for split in SPLITS}

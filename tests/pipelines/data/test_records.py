@@ -57,10 +57,21 @@ def arrays(root):
     return Arrays("points", {split: {"x": x + number, "y": np.arange(5)} for number, split in enumerate(SPLITS)})
 
 
-def written(preparation, folder):
-    folder.mkdir()
-    records.write(folder, {split: preparation.records(split) for split in SPLITS}, preparation.about())
+def write(folder, chunks, about):
+    """Writes lists of chunks by split into a folder, as a pipeline does; returns the records."""
+    for split in chunks:
+        (folder / f"Split-{split}").mkdir(parents=True)
+    facts = {
+        split: [records.write(records.path_of(folder, split, number), one) for number, one in enumerate(some)]
+        for split, some in chunks.items()
+    }
+    (folder / records.ABOUT).write_text(records.summary(facts, about))
     return Records(folder)
+
+
+def written(preparation, folder):
+    chunks = {split: [preparation.records(split, chunk) for chunk in preparation.chunks(split)] for split in SPLITS}
+    return write(folder, chunks, preparation.about())
 
 
 def files_in(folder):
@@ -68,8 +79,10 @@ def files_in(folder):
 
 
 @pytest.mark.parametrize("make", [texts, one_text, images, letters, arrays])
-def test_records_give_the_stores_of_their_source(make, tmp_path, monkeypatch):
+@pytest.mark.parametrize("most", [2, records.CHUNK_EXAMPLES])
+def test_records_give_the_stores_of_their_source(make, most, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(records, "CHUNK_EXAMPLES", most)
     preparation = make(tmp_path)
     direct = prepare(preparation)
     kept = written(preparation, tmp_path / "examples")
@@ -83,50 +96,72 @@ def test_records_give_the_stores_of_their_source(make, tmp_path, monkeypatch):
     assert files_in(again.folder / "preprocessing") == files_in(direct.folder / "preprocessing")
 
 
-def test_records_come_back_from_any_place_and_shard(tmp_path, monkeypatch):
-    monkeypatch.setattr(records, "SHARD_BYTES", 100)
+def test_records_come_back_from_any_place_and_chunk(tmp_path):
     some = [Record(f"n\udcff{number}", {"text": bytes(number), "label": -number, "name": "ä"}) for number in range(9)]
-    records.write(tmp_path, dict.fromkeys(SPLITS, some), {"of": "all"})
-    kept = Records(tmp_path)
-    assert len(list((tmp_path / "Split-train").iterdir())) > 2
+    kept = write(tmp_path, {split: [some[:4], [], some[4:]] for split in SPLITS}, {"of": "all"})
     assert kept.about == {"of": "all"}
     assert kept.size("train") == sum(range(9))
     expected = [Record(one.name, {**one.features, "name": "ä".encode()}) for one in some]
-    assert list(kept.read("train")) == expected
-    assert list(kept.read("test", 7)) == expected[7:]
+    for start in range(10):
+        assert list(kept.read("train", start)) == expected[start:]
+    found = [list(kept.only("test", number).read("test")) for number in kept.chunks("test")]
+    assert found == [expected[:4], [], expected[4:]]
+    assert list(kept.only("test", 0).read("train")) == []
+    assert list(kept.only("test", 2).read("test", 3)) == expected[7:]
 
 
 def test_statistics_see_the_features(tmp_path):
-    records.write(tmp_path, {"train": [Record("a", {"text": b"abc"})]}, {})
-    (shard,) = (tmp_path / "Split-train").iterdir()
-    (content,) = tf.data.TFRecordDataset(str(shard)).as_numpy_iterator()
+    write(tmp_path, {"train": [[Record("a", {"text": b"abc"})]]}, {})
+    (path,) = (tmp_path / "Split-train").iterdir()
+    (content,) = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
     example = tf.train.Example.FromString(content).features.feature
     assert {name: list(value.int64_list.value or value.bytes_list.value) for name, value in example.items()} == {
         "id": [b"a"], "order": [0], "bytes": [3], "text": [b"abc"]
     }  # fmt: skip
 
 
-def test_missing_and_shuffled_examples_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(records, "SHARD_BYTES", 1)
-    records.write(tmp_path, {"train": [Record(name, {"text": b"abc"}) for name in "abc"]}, {})
-    first, _, third = sorted((tmp_path / "Split-train").iterdir())
-    third.rename(tmp_path / "third")
-    with pytest.raises(UserError, match=r"must have 3 examples of train\. Received: 2"):
-        list(Records(tmp_path).read("train"))
-    (tmp_path / "third").rename(third)
-    first.rename(third.with_name("examples-99999"))
-    with pytest.raises(UserError, match="Received: the example 1 of train at the place 0"):
-        list(Records(tmp_path).read("train"))
+def test_missing_shuffled_and_cut_examples_are_refused(tmp_path):
+    kept = write(tmp_path, {"train": [[Record(name, {"text": b"abc"})] for name in "abc"]}, {})
+    paths = sorted((tmp_path / "Split-train").iterdir())
+    contents = [path.read_bytes() for path in paths]
+    refused = r"examples-00001 must have the 1 examples that were read\. Received: "
+    for changed, found in (
+        ([0, 2, 1], "the checksum [0-9a-f]{64}"),
+        ([0, None, 2], "no such file"),
+        ([0, contents[1][:-1], 2], "a broken file"),
+    ):
+        for path, change in zip(paths, changed, strict=True):
+            if change is None:
+                path.unlink()
+            else:
+                path.write_bytes(contents[change] if isinstance(change, int) else change)
+        with pytest.raises(UserError, match=refused + found):
+            list(kept.read("train"))
 
 
 def test_what_cannot_be_an_example_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(records, "LARGEST", 2)
     with pytest.raises(UserError, match=r"a\.txt must have at most 2 bytes .* Received: 3 bytes"):
-        records.write(tmp_path, {"train": [Record("a.txt", {"text": b"abc"})]}, {})
+        records.write(tmp_path / "file", [Record("a.txt", {"text": b"abc"})])
     with pytest.raises(UserError, match="'test' must have examples"):
-        records.write(tmp_path, {"test": []}, {})
+        write(tmp_path, {"test": [[]]}, {})
 
 
 def test_names_of_features_that_are_taken_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"`features` must have other names than id, order, bytes\. Received: order"):
-        records.write(tmp_path, {"train": [Record("a", {"order": 3})]}, {})
+        records.write(tmp_path / "file", [Record("a", {"order": 3})])
+
+
+def test_files_and_examples_are_divided_by_number_and_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "CHUNK_BYTES", 10)
+    monkeypatch.setattr(records, "CHUNK_EXAMPLES", 3)
+    sizes = [4, 4, 4, 1, 1, 1, 1, 30, 9, 1]
+    paths = [str(tmp_path / str(number)) for number in range(len(sizes))]
+    for path, size in zip(paths, sizes, strict=True):
+        (tmp_path / path).write_bytes(bytes(size))
+    found = [[sizes[paths.index(path)] for path in chunk] for chunk in records.groups(paths)]
+    assert found == [[4, 4, 4], [1, 1, 1], [1, 30], [9, 1]]
+    assert records.groups([]) == records.ranges(0, 0) == []
+    assert records.ranges(7, 7) == [[0, 3], [3, 6], [6, 7]]
+    assert records.ranges(4, 20) == [[0, 2], [2, 4]]
+    assert records.ranges(2, 10**9) == [[0, 1], [1, 2]]

@@ -225,3 +225,19 @@ def test_images_that_cannot_be_taken_say_why(folder):
 def test_a_file_that_cannot_be_read_now_is_an_error_and_no_fault(folder):
     with pytest.raises(UserError, match=rf"^cannot read {folder}/gone.png: No such file or directory$"):
         pixels(folder / "gone.png", SHAPE, resize=False)
+
+
+def test_any_range_of_a_data_set_of_several_files_comes_in_the_order_of_the_files(data_set_of_files):
+    splits = {"train": "train[20:]+test[2:]+train[:9]", "validation": "train", "test": "test"}
+    whole = {}
+    for file_format in ("tfrecord", "array_record"):
+        source = ImageSource(tfds="ikelos_files", splits=splits, data_dir=data_set_of_files(file_format))
+        found = Reader(source)
+        assert len(found.builder.info.splits["train"].filepaths) == 4
+        everything = list(found.images("train"))
+        whole[file_format] = [(image.name, image.content, image.label) for image in everything]
+        for start, stop in ((0, 5), (3, 12), (11, 19), (18, 19)):
+            assert list(found.images("train", chunk=[start, stop])) == everything[start:stop]
+            assert list(found.images("train", 2, chunk=[start, stop])) == everything[start + 2 : stop]
+    assert len(whole["tfrecord"]) == 5 + 5 + 9
+    assert whole["tfrecord"] == whole["array_record"]

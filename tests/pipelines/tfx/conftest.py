@@ -75,7 +75,7 @@ def through(tmp_path):
         for folder in folders.values():
             folder.mkdir(parents=True)
         steps.read(recipe, folders["examples"])
-        steps.prepare(recipe, folders["examples"], folders["prepared"])
+        steps.prepare(recipe, folders["examples"], folders["prepared"], tmp_path / place / "staging")
         folders |= {name: tmp_path / place / name for name in ("run", "model")}
         steps.train(recipe, folders["prepared"], folders["run"], folders["model"])
         return folders

@@ -1,12 +1,19 @@
+import gzip
 import pathlib
 
 import pytest
 
 from ikelos import serving
+from ikelos.pipelines import recipe as recipes
 from ikelos.pipelines import runner, trained
+from ikelos.pipelines import task as tasks
+from ikelos.pipelines.data import preparation, records, writing
+from ikelos.pipelines.data.config import SPLITS
+from ikelos.pipelines.data.records import Records
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.folder import Folder
-from ikelos.pipelines.tfx import steps
+from ikelos.pipelines.text import documents
+from ikelos.pipelines.tfx import steps, storage
 
 
 @pytest.mark.parametrize(
@@ -106,7 +113,7 @@ def test_other_preprocessing_of_the_same_examples_is_another_run(shrunk, through
 def test_data_that_change_while_they_are_read_are_refused(tiny, tmp_path, monkeypatch):
     recipe = tiny()
     states = iter(["before", "after"])
-    monkeypatch.setattr(steps, "state", lambda _: next(states))
+    monkeypatch.setattr(steps, "state", lambda *_: next(states))
     (tmp_path / "examples").mkdir()
     with pytest.raises(UserError, match="changed while it was read"):
         steps.read(recipe, tmp_path / "examples")
@@ -123,3 +130,93 @@ def test_copies_have_lives_of_their_own(tmp_path):
         file.write("more")
     assert (target / "history.jsonl").read_text() == "history.jsonl"
     assert (target / "step.npz").stat().st_ino == (source / "step.npz").stat().st_ino
+
+
+def backwards(function, items):
+    """Works like `map`, but begins with the last item, as other workers may."""
+    return reversed([function(item) for item in reversed(list(items))])
+
+
+def write_texts(folder):
+    """Writes texts of all kinds: empty, faulty, packed, and some of several pieces; returns their pattern."""
+    for split in SPLITS:
+        (folder / split).mkdir(parents=True)
+        for number in range(7):
+            (folder / split / f"{number}.txt").write_text(f"{split} {number} é\n" * number)
+        (folder / split / "faulty.txt").write_bytes(b"\xff")
+        (folder / split / "long.txt").write_text("a long line\n" * 40)
+        (folder / split / "packed.txt.gz").write_bytes(gzip.compress(b"packed"))
+    return f"{folder}/{{}}/*"
+
+
+@pytest.fixture
+def chunked(shrunk, data_set_of_files, tmp_path, monkeypatch):
+    """Loads a recipe whose data are divided into chunks, and their stores into parts."""
+    monkeypatch.setattr(records, "CHUNK_EXAMPLES", 6)
+    monkeypatch.setattr(writing, "PART_BYTES", 300)
+    monkeypatch.setattr(documents, "PIECE_BYTES", 64)
+
+    def load(kind):
+        shrunk("language_modeling" if kind == "texts" else "image_generation_vae")
+        if kind == "a data set":
+            splits = "{train: 'train[5:]+test', validation: 'train[:5]', test: test}"
+            source = f"tfds: ikelos_files, data_dir: {data_set_of_files('tfrecord')}, splits: {splits}"
+        else:
+            pattern = write_texts(tmp_path / "texts") if kind == "texts" else f"{tmp_path}/data/{{}}/*/*.png"
+            source = f"files: { {split: [pattern.format(split)] for split in SPLITS} }, allowed_faults: 0.2"
+        if kind == "images":
+            (tmp_path / "data" / "train" / "lying" / "02.png").write_bytes(b"broken")
+        return recipes.load(tmp_path / "tiny.yaml", [f"data.source={{{source}}}"])
+
+    return load
+
+
+def content(folder):
+    """The files of the preprocessing and of the stores."""
+    paths = [path for name in ("preprocessing", *SPLITS) for path in (folder / name).rglob("*")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+@pytest.mark.parametrize(
+    ("kind", "root"),
+    [("texts", "{}/root"), ("images", "{}/root"), ("a data set", "{}/root"), ("texts", "memory://{}/root")],
+)
+def test_chunks_of_several_workers_make_the_stores_of_ikelos_data(chunked, kind, root, tmp_path, monkeypatch):
+    recipe, root = chunked(kind), root.format(tmp_path)
+    direct = preparation.prepare(tasks.of_recipe(recipe).preparation())
+    assert len(direct.splits["train"].parts) > 2
+    monkeypatch.setenv("IKELOS_CACHE", str(tmp_path / "another cache"))
+    steps.read(recipe, f"{root}/examples", backwards)
+    (tmp_path / "prepared").mkdir()
+    steps.prepare(recipe, f"{root}/examples", tmp_path / "prepared", f"{root}/staging", backwards)
+    assert content(tmp_path / "prepared") == content(direct.folder)
+    assert len(Records(f"{root}/examples", storage.opened).chunks("train")) > 1
+    with pytest.raises(FileNotFoundError), storage.opened(f"{root}/staging/preprocessing/{storage.COMPLETE}") as path:
+        path.read_bytes()
+
+
+def test_a_preparation_that_was_killed_goes_on_with_the_chunk(chunked, tmp_path):
+    recipe = chunked("texts")
+
+    def dying(function, items):
+        for number in items:
+            if number == 1:
+                raise KeyboardInterrupt
+            yield function(number)
+
+    done = []
+
+    def watched(function, items):
+        items = list(items)
+        done.append(items[0])
+        return map(function, items)
+
+    steps.read(recipe, tmp_path / "examples")
+    (tmp_path / "killed").mkdir()
+    arguments = (recipe, tmp_path / "examples", tmp_path / "killed", tmp_path / "staging")
+    with pytest.raises(KeyboardInterrupt):
+        steps.prepare(*arguments, dying)
+    assert list((tmp_path / "killed").iterdir()) == []
+    steps.prepare(*arguments, watched)
+    assert done == [0, 0, 0]
+    assert content(tmp_path / "killed") == content(preparation.prepare(tasks.of_recipe(recipe).preparation()).folder)

@@ -9,6 +9,7 @@ TensorFlow is imported only when records are written or read.
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -25,6 +26,10 @@ SHARD_BYTES = 1 << 28
 """Size in bytes at which a shard ends."""
 ABOUT = "examples.json"
 """File with the numbers and the checksums of the examples of each split."""
+_OF_ALL = ("id", "order", "bytes")
+"""Features that all examples have."""
+QUANTITIES = ("order", "bytes")
+"""Features whose numbers are quantities. All other numbers are those of categories."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +70,13 @@ class Records:
         return self._splits[split]["bytes"]
 
     def read(self, split: Split, start: int = 0) -> Iterator[Record]:
-        """Yields the examples of a split after the first `start`, in the order of the source.
+        """Yields the examples of a split after the first `start`, in the order of the source; raises as `features`."""
+        for features in itertools.islice(self.features(split), start, None):
+            own = {name: value for name, value in features.items() if name not in _OF_ALL}
+            yield Record(str(features["id"]), own)
+
+    def features(self, split: Split) -> Iterator[dict[str, bytes | int | str]]:
+        """Yields all features of the examples of a split, in the order of the source, with `id` as a text.
 
         Raises:
             UserError: If examples are missing or come in another order.
@@ -81,8 +92,7 @@ class Records:
                     f"The examples in {self._folder} must come in the order of their source. Received: the example "
                     f"{example['order'].int64_list.value[0]} of {split} at the place {number - 1}"
                 )
-            if number > start:
-                yield _record(example)
+            yield _features(example)
         if number != self._splits[split]["examples"]:
             raise UserError(
                 f"{self._folder} must have {self._splits[split]['examples']} examples of {split}. Received: {number}"
@@ -148,9 +158,8 @@ def _example(record: Record, order: int) -> bytes:
     return tf.train.Example(features=features).SerializeToString(deterministic=True)
 
 
-def _record(example: Mapping[str, Any]) -> Record:
+def _features(example: Mapping[str, Any]) -> dict[str, bytes | int | str]:
     features: dict[str, bytes | int | str] = {}
     for name, value in example.items():
-        if name not in ("id", "order", "bytes"):
-            features[name] = value.int64_list.value[0] if value.int64_list.value else value.bytes_list.value[0]
-    return Record(example["id"].bytes_list.value[0].decode("utf-8", "surrogateescape"), features)
+        features[name] = value.int64_list.value[0] if value.int64_list.value else value.bytes_list.value[0]
+    return features | {"id": example["id"].bytes_list.value[0].decode("utf-8", "surrogateescape")}

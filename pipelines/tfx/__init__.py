@@ -2,6 +2,7 @@
 
 `steps` does the work of the nodes, by the phases that `ikelos run` calls. `components` are the nodes as TFX sees them,
 and `build` joins them. `compiled` writes a pipeline into a file, from which `node` runs one node, whichever scheduler
-asks for it. `metadata` lists runs, and `schemas` proposes a schema. All but `steps`, `partial`, `storage`, `push`,
-`airflow` and `needs` import TFX or its libraries, which the extra `tfx` installs.
+asks for it. `metadata` lists runs, and `schemas` proposes a schema. All but `steps`, `slices`, `partial`, `storage`,
+`push`, `airflow` and `needs` import TFX or its libraries, which the extra `tfx` installs; `slices` imports them when
+it measures.
 """

@@ -94,6 +94,8 @@ def test_records_come_back_from_any_place_and_shard(tmp_path, monkeypatch):
     expected = [Record(one.name, {**one.features, "name": "ä".encode()}) for one in some]
     assert list(kept.read("train")) == expected
     assert list(kept.read("test", 7)) == expected[7:]
+    ours = [{"id": one.name, "order": place, "bytes": one.size} for place, one in enumerate(some)]
+    assert list(kept.features("test")) == [mine | one.features for mine, one in zip(ours, expected, strict=True)]
 
 
 def test_statistics_see_the_features(tmp_path):

@@ -52,8 +52,8 @@ def check(task: Task[Any, Any], slices: Sequence[Slices]) -> None:
     """
     if slices and not task.is_mean:
         raise UserError(
-            f"`pipeline.slices` must be [] for this task: `{task.metrics[0].name}` is a figure of all examples together, "
-            f"not a mean over them. Received: {', '.join(one.feature for one in slices)}"
+            f"`pipeline.slices` must be [] for this task: `{task.metrics[0].name}` is a figure of a whole set, not a "
+            f"mean over examples. Received: {', '.join(one.feature for one in slices)}"
         )
 
 

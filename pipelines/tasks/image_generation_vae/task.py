@@ -88,7 +88,7 @@ class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
         )
 
     def evaluate(self, preprocessing: ImagePreprocessing, splits: Splits, models: Models) -> task.Figures:
-        """Returns the bound of the test images' likelihood, as a whole, by class and by image, and the terms of the loss.
+        """Returns the bound of the test images' likelihood, in all, by class and by image, and the terms of the loss.
 
         Raises:
             FloatingPointError: If the likelihood of an image is not finite.

@@ -36,6 +36,10 @@ class Metric:
         """Returns whether `value` is better than `on`; every value is better than None."""
         return on is None or (value < on if self.better == "less" else value > on)
 
+    def limit(self, worst: float) -> str:
+        """Returns the condition that a value is at least as good as `worst`, such as `at most 1.250`."""
+        return f"at {'most' if self.better == 'less' else 'least'} {self.text(worst)}"
+
     def best(self, values: Iterable[float]) -> float:
         """Returns the best of the values."""
         return min(values) if self.better == "less" else max(values)

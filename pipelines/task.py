@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
+import numpy as np
+
 from ikelos.pipelines.data.preparation import Preparation
 from ikelos.pipelines.data.store import Splits
 from ikelos.pipelines.metric import Metric
@@ -19,7 +21,7 @@ from ikelos.pipelines.training.stage import Models, Stage
 from ikelos.serving import Signature
 
 Figures = dict[str, Any]
-"""Measured values by name: numbers and nested dicts of numbers, as in JSON."""
+"""Measured values by name: numbers, and nested dicts and lists of numbers, as in JSON."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +37,19 @@ class Breakdown:
     name: str
     part: str
     shown: int = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class ByExample:
+    """What a task's first metric is the mean of: the sum of all `totals`, divided by that of all `weights`.
+
+    Attributes:
+        totals: float64 `[N]`, in the order of the test store.
+        weights: Positive, float64 `[N]`.
+    """
+
+    totals: np.ndarray
+    weights: np.ndarray
 
 
 Config = TypeVar("Config", bound=TaskConfig)
@@ -73,11 +88,13 @@ class Task(abc.ABC, Generic[Config, Learned]):
         metrics: The metrics that are shown; the first is the headline figure, by which runs are compared.
         counted: Key of the figure for the amount of held-out data, a plural noun such as `characters`.
         breakdown: The parts of the held-out data that are also measured separately, if any.
+        is_mean: Whether the first metric is a mean over the held-out examples, which `by_example` then takes apart.
     """
 
     metrics: ClassVar[tuple[Metric, ...]]
     counted: ClassVar[str]
     breakdown: ClassVar[Breakdown | None] = None
+    is_mean: ClassVar[bool] = False
 
     def __init__(self, config: Config):
         self.config = config
@@ -108,6 +125,10 @@ class Task(abc.ABC, Generic[Config, Learned]):
     @abc.abstractmethod
     def evaluate(self, preprocessing: Learned, splits: Splits, models: Models) -> Figures:
         """Returns the model's figures on held-out data: those of `metrics`, `counted` and any others."""
+
+    def by_example(self, figures: Figures) -> ByExample:
+        """Returns the first metric by example, from the figures of `evaluate`; only for tasks with `is_mean`."""
+        raise NotImplementedError(f"{type(self).__module__} has `is_mean` and must have `by_example`.")
 
     def baselines(self, preprocessing: Learned, splits: Splits) -> dict[str, Figures]:
         """Returns the same figures for each baseline by its name, and its `minutes` of training, None if unknown."""

@@ -29,6 +29,10 @@ CHUNK_BYTES, CHUNK_EXAMPLES = 1 << 26, 1 << 13
 """Size in bytes, and number of files or examples, at which a chunk ends."""
 ABOUT = "examples.json"
 """File with the numbers and the checksums of the examples of each split."""
+_OF_ALL = ("id", "order", "bytes")
+"""Features that all examples have."""
+QUANTITIES = ("order", "bytes")
+"""Features whose numbers are quantities. All other numbers are those of categories."""
 
 Chunk = Any
 """Successive examples of a split that are read together, as JSON in a format that the reader chooses."""
@@ -86,7 +90,13 @@ class Records:
         return other
 
     def read(self, split: Split, start: int = 0) -> Iterator[Record]:
-        """Yields the examples of a split after the first `start`, in the order of the source.
+        """Yields the examples of a split after the first `start`, in the order of the source; raises as `features`."""
+        for features in self.features(split, start):
+            own = {name: value for name, value in features.items() if name not in _OF_ALL}
+            yield Record(str(features["id"]), own)
+
+    def features(self, split: Split, start: int = 0) -> Iterator[dict[str, bytes | int | str]]:
+        """Yields all features of the examples after the first `start`, in the order of the source; `id` is a text.
 
         Raises:
             UserError: If examples are missing, or differ from those that were written.
@@ -97,7 +107,9 @@ class Records:
                 yield from self._chunk(split, number, facts, start)
             start = max(start - facts["examples"], 0)
 
-    def _chunk(self, split: Split, number: int, facts: Mapping[str, Any], start: int) -> Iterator[Record]:
+    def _chunk(
+        self, split: Split, number: int, facts: Mapping[str, Any], start: int
+    ) -> Iterator[dict[str, bytes | int | str]]:
         import tensorflow as tf
 
         path, digest = path_of(self._folder, split, number), hashlib.sha256()
@@ -107,7 +119,7 @@ class Records:
                 for index, content in enumerate(contents):
                     _extend_digest(digest, content)
                     if index >= start:
-                        yield _record(tf.train.Example.FromString(content).features.feature)
+                        yield _features(tf.train.Example.FromString(content).features.feature)
             found = f"the checksum {digest.hexdigest()}"
         except (tf.errors.NotFoundError, FileNotFoundError):
             found = "no such file"
@@ -205,9 +217,8 @@ def _example(record: Record, order: int) -> bytes:
     return tf.train.Example(features=features).SerializeToString(deterministic=True)
 
 
-def _record(example: Mapping[str, Any]) -> Record:
+def _features(example: Mapping[str, Any]) -> dict[str, bytes | int | str]:
     features: dict[str, bytes | int | str] = {}
     for name, value in example.items():
-        if name not in ("id", "order", "bytes"):
-            features[name] = value.int64_list.value[0] if value.int64_list.value else value.bytes_list.value[0]
-    return Record(example["id"].bytes_list.value[0].decode("utf-8", "surrogateescape"), features)
+        features[name] = value.int64_list.value[0] if value.int64_list.value else value.bytes_list.value[0]
+    return features | {"id": example["id"].bytes_list.value[0].decode("utf-8", "surrogateescape")}

@@ -215,6 +215,18 @@ class Drift(Section):
     distance: PositiveFloat
 
 
+class Slices(Section):
+    """A feature by whose values the held-out examples are divided into slices, each of which is measured.
+
+    Attributes:
+        feature: Name of the feature in the examples, such as `label`, `id` or `bytes`.
+        worst: Worst value of the task's first metric that a blessed model may have in a slice; null only measures.
+    """
+
+    feature: str
+    worst: float | None
+
+
 class Pipeline(Section):
     """The settings of `ikelos pipeline`, null if the recipe is never one. Weights and figures do not depend on them.
 
@@ -229,6 +241,7 @@ class Pipeline(Section):
         cpus: Processors of each node's container on Kubeflow.
         examples_schema: Path of the schema (`.pbtxt`) that examples are checked against; null takes that of the task.
         drift: Largest differences from the training data of the served model, by feature.
+        slices: Features by whose values the held-out examples are divided, each measured by TensorFlow Model Analysis.
         blessing: The conditions under which a trained model is pushed to the servers.
     """
 
@@ -241,7 +254,15 @@ class Pipeline(Section):
     cpus: PositiveFloat
     examples_schema: str | None
     drift: tuple[Drift, ...]
+    slices: tuple[Slices, ...]
     blessing: Blessing
+
+    @pydantic.model_validator(mode="after")
+    def _slices_differ(self) -> Self:
+        features = [one.feature for one in self.slices]
+        if len(set(features)) < len(features):
+            raise ValueError(f"`slices` must name each feature once. Received: {', '.join(features)}")
+        return self
 
 
 def trainings(section: Section, prefix: str = "") -> Iterator[tuple[str, Training]]:

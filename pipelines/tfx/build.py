@@ -10,10 +10,11 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import v1 as tfx
 
+from ikelos.pipelines import task as tasks
 from ikelos.pipelines.data.config import SPLITS
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.recipe import Recipe
-from ikelos.pipelines.tfx import components, partial
+from ikelos.pipelines.tfx import components, partial, slices
 
 STATE = "state"
 """Runtime parameter: a text that identifies the source's examples; with a new one, they are read again."""
@@ -40,7 +41,7 @@ def schema(recipe: Recipe) -> str:
     """Returns the text of the schema that the recipe's examples are checked against.
 
     Raises:
-        UserError: If there is none, it is invalid, or it lacks a feature of `pipeline.drift`.
+        UserError: If there is none, it is invalid, or it lacks a feature of `pipeline.drift` or `pipeline.slices`.
     """
     given = None if recipe.config.pipeline is None else recipe.config.pipeline.examples_schema
     path = _SCHEMAS / f"{recipe.task}.pbtxt" if given is None else Path(given).expanduser()
@@ -53,12 +54,13 @@ def schema(recipe: Recipe) -> str:
         features = {feature.name for feature in text_format.Parse(text, schema_pb2.Schema()).feature}
     except text_format.ParseError as error:
         raise UserError(f"{path} must be a schema in protobuf's text format. Received: {error}") from None
-    for limit in () if recipe.config.pipeline is None else recipe.config.pipeline.drift:
-        if limit.feature not in features:
-            raise UserError(
-                f"`pipeline.drift` must name features of {path}: {', '.join(sorted(features))}. "
-                f"Received: {limit.feature}"
-            )
+    for key in ("drift", "slices"):
+        for one in getattr(recipe.config.pipeline, key, ()):
+            if one.feature not in features:
+                raise UserError(
+                    f"`pipeline.{key}` must name features of {path}: {', '.join(sorted(features))}. "
+                    f"Received: {one.feature}"
+                )
     return text
 
 
@@ -66,7 +68,8 @@ def pipeline(recipe: Recipe, place: Place) -> tfx.dsl.Pipeline:
     """Returns the pipeline of a recipe.
 
     Raises:
-        UserError: If the recipe does not export a model, begins with another run, or has no schema.
+        UserError: If the recipe does not export a model, begins with another run, has no schema, or has slices although
+            the task's metric is no mean over examples.
     """
     if not recipe.config.export.enabled:
         raise UserError("`export.enabled` must be true in a pipeline. Received: export.enabled=false")
@@ -78,6 +81,7 @@ def pipeline(recipe: Recipe, place: Place) -> tfx.dsl.Pipeline:
     settings, fields = recipe.config.pipeline, type(recipe.config).model_fields
     if settings is None:
         raise UserError("`pipeline` must be a section of the recipe, as in those of `ikelos list`. Received: null")
+    slices.check(tasks.of_recipe(recipe), settings.slices)
     data = partial.text(recipe, "data")
     training = partial.text(recipe, *(name for name in fields if name != "pipeline"))
     state = tfx.dsl.experimental.RuntimeParameter(name=STATE, ptype=str, default="")

@@ -152,7 +152,7 @@ def Evaluator(  # noqa: N802
         last = None if served is None else stack.enter_context(storage.fetched(served))
         folder = stack.enter_context(storage.published(evaluation.uri))
         verdict = steps.evaluate(settings, source, data, run, last, folder)
-    print(verdict.headline, flush=True)
+    print(verdict.headline, *verdict.slices, sep="\n", flush=True)
     for reason in verdict.against:
         print(f"Not blessed: {reason}", flush=True)
     evaluation.set_string_custom_property("result", verdict.headline)

@@ -29,7 +29,7 @@ from ikelos.pipelines.folder import Folder
 from ikelos.pipelines.lock import locked
 from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.pipelines.recipe import Recipe
-from ikelos.pipelines.tfx import partial, storage
+from ikelos.pipelines.tfx import partial, slices, storage
 from ikelos.serving import files
 
 _LINKED = (".npz", ".bin")
@@ -45,11 +45,13 @@ class Verdict:
 
     Attributes:
         headline: The model's figures beside the baselines', in one line.
+        slices: The worst slice of each feature of `pipeline.slices`, in one line each.
         against: Reasons why it must not be served; empty if it may.
         figures: The measured values by name.
     """
 
     headline: str
+    slices: tuple[str, ...]
     against: tuple[str, ...]
     figures: dict[str, Any]
 
@@ -194,7 +196,7 @@ def train(recipe: Recipe, prepared: Path, run: Path, model: Path) -> None:
 
 
 def evaluate(recipe: Recipe, examples: Path, prepared: Path, run: Path, served: Path | None, folder: Path) -> Verdict:
-    """Evaluates a trained model, writes its report, and compares it with the recipe's limit and the served model.
+    """Evaluates a trained model, writes its report, and compares it with the recipe's limits and the served model.
 
     Args:
         recipe: The recipe.
@@ -208,21 +210,22 @@ def evaluate(recipe: Recipe, examples: Path, prepared: Path, run: Path, served: 
         The verdict.
 
     Raises:
-        UserError: If the served model is of another task, or the training is not finished.
+        UserError: If the served model is of another task, the training is not finished, or as `slices.of_examples`.
     """
     task = tasks.of_recipe(recipe)
     data = preparation.opened(task.preparation(), prepared)
-    where = Folder(run)
+    settings, where = recipe.config.pipeline, Folder(run)
+    assert settings is not None
+    features = [one.feature for one in settings.slices]
+    names = slices.of_examples(Records(examples), data.splits["test"].ids, features) if features else {}
     preprocessing, models = phases.restore(task, where.preprocessing, where.stage)
     started = runner.Started(recipe, where, task, preprocessing)
     results = runner.measure(started, data.splits, models, Folder(folder))
-    assert recipe.config.pipeline is not None
-    metric, blessing = task.metrics[0], recipe.config.pipeline.blessing
+    metric, blessing = task.metrics[0], settings.blessing
     value, against = results["model"][metric.name], []
     if blessing.worst is not None and metric.improves(blessing.worst, value):
-        limit = "at most" if metric.better == "less" else "at least"
         against.append(
-            f"`{metric.name}` must be {limit} {metric.text(blessing.worst)} (pipeline.blessing.worst). "
+            f"`{metric.name}` must be {metric.limit(blessing.worst)} (pipeline.blessing.worst). "
             f"Received: {metric.text(value)}"
         )
     if blessing.better_than_last and served is not None:
@@ -233,9 +236,15 @@ def evaluate(recipe: Recipe, examples: Path, prepared: Path, run: Path, served: 
                 f"`{metric.name}` must be better than that of the served model on the same data, "
                 f"{metric.text(other)}. Received: {metric.text(value)}"
             )
+    lines: tuple[str, ...] = ()
+    if settings.slices:
+        by_example = task.by_example(results["model"])
+        measured = slices.measure(metric, by_example, names, settings.slices, settings.beam, folder)
+        results["slices"], lines = measured.figures, measured.lines
+        against += measured.against
     results["against"] = against
     files.write(Folder(folder).evaluation, json.dumps(results, indent=2) + "\n")
-    return Verdict(task.headline(results), tuple(against), results)
+    return Verdict(task.headline(results), lines, tuple(against), results)
 
 
 def _remeasured(recipe: Recipe, examples: Path, served: Path) -> dict[str, Any]:

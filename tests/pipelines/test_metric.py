@@ -11,6 +11,7 @@ def test_its_direction_decides(better, worse, best):
     assert not metric.improves(worse, best)
     assert not metric.improves(best, best)
     assert metric.improves(worse, None)
+    assert metric.limit(1.0) == f"at {'most' if better == 'less' else 'least'} 1.000"
 
 
 def test_numbers_are_written_its_way():

@@ -41,6 +41,7 @@ class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
     )
     counted = "images"
     breakdown = task.Breakdown("classes", "class", shown=30)
+    is_mean = True
 
     @property
     def title(self) -> str:
@@ -87,7 +88,7 @@ class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
         )
 
     def evaluate(self, preprocessing: ImagePreprocessing, splits: Splits, models: Models) -> task.Figures:
-        """Returns the bound of the test images' log-likelihood, as a whole and by class, and the terms of the loss.
+        """Returns the bound of the test images' likelihood, in all, by class and by image, and the terms of the loss.
 
         Raises:
             FloatingPointError: If the likelihood of an image is not finite.
@@ -98,6 +99,7 @@ class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
         logs = trained.evaluate(keras_batches(dataset), verbose=0, return_dict=True)
         return {
             **_figures(preprocessing, test, nats),
+            "nats_by_image": nats.tolist(),
             "training_images": len(train),
             "num_samples": settings.num_samples,
             "negative_elbo": logs["nll"] + logs["kl"],
@@ -109,6 +111,11 @@ class Task(ImageGeneration, task.Task[Config, ImagePreprocessing]):
                 self._grid(preprocessing, trained), train.array("image"), test.array("image")
             ),
         }
+
+    def by_example(self, figures: task.Figures) -> task.ByExample:
+        """Returns the bound of each image, all with the same weight."""
+        nats = np.array(figures["nats_by_image"], np.float64)
+        return task.ByExample(nats, np.ones_like(nats))
 
     def baselines(self, preprocessing: ImagePreprocessing, splits: Splits) -> dict[str, task.Figures]:
         """Returns the figures of two models without a network: independent pixels, and a mixture of such models."""

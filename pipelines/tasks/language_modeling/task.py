@@ -37,6 +37,7 @@ class Task(task.Task[Config, TextPreprocessing]):
     )
     counted = "characters"
     breakdown = task.Breakdown("documents", "document")
+    is_mean = True
 
     @property
     def title(self) -> str:
@@ -108,6 +109,12 @@ class Task(task.Task[Config, TextPreprocessing]):
             "context": self.config.model.context,
             "stride": self.config.evaluation.stride,
         }
+
+    def by_example(self, figures: task.Figures) -> task.ByExample:
+        """Returns the nats and the characters of each document."""
+        documents = figures["documents"].values()
+        nats, characters = ([document[name] for document in documents] for name in ("nats", "characters"))
+        return task.ByExample(np.array(nats, np.float64), np.array(characters, np.float64))
 
     def baselines(self, preprocessing: TextPreprocessing, splits: Splits) -> dict[str, task.Figures]:
         """Returns the figures of an interpolated n-gram model of the order that is best on the validation split."""

@@ -108,6 +108,9 @@ def test_records_come_back_from_any_place_and_chunk(tmp_path):
     assert found == [expected[:4], [], expected[4:]]
     assert list(kept.only("test", 0).read("train")) == []
     assert list(kept.only("test", 2).read("test", 3)) == expected[7:]
+    places = [*range(4), *range(len(some) - 4)]  # in their chunks
+    ours = [{"id": one.name, "order": place, "bytes": one.size} for place, one in zip(places, some, strict=True)]
+    assert list(kept.features("test")) == [mine | one.features for mine, one in zip(ours, expected, strict=True)]
 
 
 def test_statistics_see_the_features(tmp_path):

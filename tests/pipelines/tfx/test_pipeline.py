@@ -81,11 +81,13 @@ def test_weights_are_those_of_a_run(tiny, pipeline, weights, tmp_path):
     assert weights(run) == weights(Folder(tmp_path / "run"))
 
 
-def test_a_model_beyond_its_limit_is_not_pushed(tiny, again, pipeline, capsys):
-    pipeline.run(tiny("pipeline.blessing={worst: 0.01, better_than_last: true}"))
-    assert (
-        "Not blessed: `nats_per_character` must be at most 0.010 (pipeline.blessing.worst)" in capsys.readouterr().out
-    )
+def test_a_model_beyond_its_limits_is_not_pushed(tiny, again, pipeline, tmp_path, capsys):
+    slices = "pipeline.slices=[{feature: id, worst: 0.02}]"
+    pipeline.run(tiny("pipeline.blessing={worst: 0.01, better_than_last: true}", slices))
+    said, test = capsys.readouterr().out, tmp_path / "data" / "test.txt"
+    assert f"Worst of 1 slices of `id`: `{test}`, " in said
+    assert "Not blessed: `nats_per_character` must be at most 0.010 (pipeline.blessing.worst)" in said
+    assert "Not blessed: `nats_per_character` must be at most 0.020 in each slice of `id` (pipeline.slices)" in said
     assert pipeline.versions() == []
     found = pipeline.run(again(BLESSED))
     assert outcomes_before(found, "Evaluator") == {"cached"}

@@ -73,6 +73,11 @@ def test_evaluation_is_the_bound_of_the_fixed_pixels(built):
     nats = -model.log_likelihood(pixels, 400, seed=77).numpy()
     # Two bounds with 400 samples of an untrained model, whose importance weights vary little.
     assert figures["nats_per_image"] == pytest.approx(nats.mean(), abs=0.1)
+    found, labels = task.by_example(figures), splits["test"].labels
+    np.testing.assert_allclose(found.totals, nats, atol=0.5)
+    assert np.average(found.totals, weights=found.weights) == pytest.approx(figures["nats_per_image"], rel=1e-12)
+    lying = np.average(found.totals[labels == 0], weights=found.weights[labels == 0])
+    assert lying == pytest.approx(figures["classes"]["lying"]["nats_per_image"], rel=1e-12)
     # One sample for each image; the other bound has 200.
     single = -model.log_likelihood(np.tile(pixels, [200, 1, 1, 1]), 1, seed=78).numpy().reshape(200, 12)
     deviation = float(np.sqrt(single.var(0).sum())) / 12

@@ -14,8 +14,8 @@ from ikelos.pipelines.data.order import WHOLE
 from ikelos.pipelines.data.store import Ragged
 from ikelos.pipelines.evaluation import likelihood
 from ikelos.pipelines.tasks.language_modeling.task import STAGE
-from ikelos.pipelines.text import windows
-from ikelos.pipelines.text.vocabulary.special import BEGIN
+from ikelos.pipelines.text import scoring, windows
+from ikelos.pipelines.text.vocabulary.special import BEGIN, END
 from ikelos.pipelines.training import history
 from ikelos.pipelines.training.fit import fit
 from ikelos.serving import StockModel
@@ -51,6 +51,22 @@ def test_an_untrained_model_costs_about_a_uniform_guess_and_a_bigram_less(prepar
     assert name.endswith("-gram, first 100 tokens")
     assert shorter[name]["nats_per_character"] > baseline["nats_per_character"]
     assert list(result["documents"]) == list(splits["test"].ids) == list(baseline["documents"])
+
+
+def test_documents_share_the_cost_by_their_characters(built, store_of):
+    task, preprocessing, _, model = built()
+    words, texts = preprocessing.vocabulary, ["the cat", "a", "the dog sat on the log. é the cat sat on the mat."]
+    tokens = [np.append(words.tokens(text), END).astype(np.uint16) for text in texts]
+    test = store_of({"tokens": tokens, "characters": np.array([len(text) for text in texts])}, ["z", "a", "m"])
+    figures = task.evaluate(preprocessing, {"test": test}, {STAGE: model})
+    found = task.by_example(figures)
+    np.testing.assert_array_equal(found.weights, [7, 1, 49])
+    mean = np.average(found.totals / found.weights, weights=found.weights)
+    assert mean == pytest.approx(figures["nats_per_character"], rel=1e-12)
+    # The served scores are computed in another way.
+    rows = tf.ragged.constant([document.astype(np.int32) for document in tokens])
+    scores = scoring.log_likelihood(model, rows, task.config.model.context, 8, words.unknown_cost)
+    np.testing.assert_allclose(found.totals, -scores.numpy().astype(np.float64), rtol=1e-5)
 
 
 def test_losses_count_no_padding(prepared, store_of, tmp_path):

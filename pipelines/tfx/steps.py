@@ -62,7 +62,9 @@ def state(recipe: Recipe) -> str:
 
 
 def prepare(recipe: Recipe, examples: Path, folder: Path) -> None:
-    """Prepares examples that `read` wrote: the fitted preprocessing, the stores of `ikelos data`, and what was read.
+    """Prepares examples that `read` wrote: the fitted preprocessing, and the stores of `ikelos data`.
+
+    The numbers and the checksums of the examples are copied too.
 
     Raises:
         UserError: If more of the examples are faulty than the recipe allows.

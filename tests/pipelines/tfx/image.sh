@@ -48,4 +48,4 @@ container=$(buildah from --pull-never localhost/ikelos)
 trap 'buildah rm "$container" >/dev/null' EXIT
 buildah run "$container" -- uv pip install --quiet --system --constraint /tmp/constraints.txt pytest hypothesis 'moto[server]'
 buildah run --user 1000:1000 --volume "$REPOSITORY:$REPOSITORY:ro" --workingdir "$REPOSITORY" "$container" -- \
-  pytest -p no:cacheprovider -m "tfx and not slow" tests/pipelines/tfx/test_kubeflow.py "$@"
+  pytest -p no:cacheprovider -m tfx tests/pipelines/tfx/test_kubeflow.py "$@"

@@ -98,25 +98,6 @@ def test_its_containers_lead_from_data_to_a_pushed_model_in_an_object_store(tiny
     assert rows["Examples of train"].startswith("1, SHA-256 ")
 
 
-@pytest.mark.slow
-def test_the_orchestrator_of_kfp_leads_from_data_to_a_pushed_model(tiny, write, tmp_path, monkeypatch):
-    import kfp.components
-    import kfp.local
-    from kfp.local import config, subprocess_task_handler
-
-    # It could run every command, but accepts those of kfp's own components alone.
-    monkeypatch.setattr(
-        subprocess_task_handler.SubprocessTaskHandler, "validate_not_container_component", lambda *_: None
-    )
-    monkeypatch.setattr(config.LocalExecutionConfig, "instance", None)
-    kfp.local.init(kfp.local.SubprocessRunner(use_venv=False), pipeline_root=str(tmp_path / "root"))
-    path = write(
-        tiny("pipeline.blessing={worst: null, better_than_last: true}"), tmp_path / "root", tmp_path / "served"
-    )
-    kfp.components.load_component_from_file(str(path))(state="the first")
-    assert stock_check(tmp_path / "served" / "1")
-
-
 @pytest.mark.parametrize("name", sorted(recipes.names()))
 def test_every_recipe_is_written_for_kubeflow_and_airflow(shrunk, write, tmp_path, name):
     import kfp.components

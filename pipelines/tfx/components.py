@@ -30,7 +30,7 @@ _BLESSED, _COMPARED, _BASELINE = "blessed", "compared", "baseline_run"
 
 
 class _S3(filesystem.Filesystem):
-    """S3 as the nodes of TFX see it: they only ask whether a path exists, and TensorFlow cannot tell."""
+    """S3 for the nodes of TFX itself: they only ask whether a path exists, which TensorFlow does not know for S3."""
 
     SUPPORTED_SCHEMES = ["s3://"]
     exists = staticmethod(storage.exists)

@@ -93,7 +93,7 @@ def _slice(values: Mapping[str, bytes | int | str], feature: str) -> str:
     if feature not in values:
         raise UserError(
             f"`pipeline.slices` must name features that every test example has. Received: {feature}, but "
-            f"{str(values['id'])} has only {', '.join(sorted(values))}"
+            f"{values['id']!s} has only {', '.join(sorted(values))}"
         )
     value = values[feature]
     if isinstance(value, int):

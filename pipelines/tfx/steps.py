@@ -102,7 +102,9 @@ def state(recipe: Recipe, beam_options: Any = None) -> str:
 
 
 def prepare(recipe: Recipe, examples: str | Path, folder: Path, staging: str | Path, each: Each = map) -> None:
-    """Prepares examples that `read` wrote: the fitted preprocessing, the stores of `ikelos data`, and what was read.
+    """Prepares examples that `read` wrote: the fitted preprocessing, and the stores of `ikelos data`.
+
+    The numbers and the checksums of the examples are copied too.
 
     The preprocessing is fitted in this process, and the prepared chunks are joined in it.
 

@@ -125,9 +125,11 @@ def test_a_data_set_that_uses_beam_is_prepared_with_its_options(service, tmp_pat
 
     class IkelosBeam(tfds.core.GeneratorBasedBuilder):
         VERSION = tfds.core.Version("1.0.0")
+        pkg_dir_path = tmp_path  # where descriptions and checksums would be
 
         def _info(self):
-            return self.dataset_info_from_configs(features=tfds.features.FeaturesDict({"text": tfds.features.Text()}))
+            features = tfds.features.FeaturesDict({"text": tfds.features.Text()})
+            return tfds.core.DatasetInfo(builder=self, features=features)
 
         def _split_generators(self, manager):
             return {split: self._generate_examples(split) for split in SPLITS}

@@ -109,6 +109,7 @@ def lineage(path: Path, version: int | None) -> dict[str, str]:
         "Result": _text(outputs["ModelEvaluation"], "result"),
         **lineages.of_provenance(origin),
         "Model run": json.loads(storage.read_text(f"{place}/{push.SOURCE}"))["run"],
+        **({"Began with": start} if (start := _text(outputs["TransformGraph"], "began_with")) else {}),
         "Examples": examples.uri,
         "State of the source": _text(examples, "state"),
     }

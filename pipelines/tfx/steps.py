@@ -4,28 +4,45 @@ Each function reads the folders that earlier nodes wrote and writes one of its o
 `ikelos run` with the same recipe: the data, its order and all phases are the same.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ikelos.pipelines import phases, runner
+from ikelos.pipelines import origin, phases, runner, trained
 from ikelos.pipelines import recipe as recipes
 from ikelos.pipelines import task as tasks
 from ikelos.pipelines.data import fingerprint, preparation, records
 from ikelos.pipelines.data.config import SPLITS
 from ikelos.pipelines.data.records import Records
 from ikelos.pipelines.errors import UserError
-from ikelos.pipelines.folder import Folder
+from ikelos.pipelines.folder import START, Folder
 from ikelos.pipelines.lock import locked
+from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.pipelines.recipe import Recipe
 from ikelos.pipelines.tfx.partial import versions
+from ikelos.pipelines.training.start import Choice, Start
 from ikelos.serving import files
 
 _LINKED = (".npz", ".bin")
 """Suffixes of checkpoints and columns of stores, which are written once."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Served:
+    """The run of the served model.
+
+    Attributes:
+        uri: URI of its artifact.
+        folder: Local folder with the content of the artifact.
+    """
+
+    uri: str
+    folder: Path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,17 +78,53 @@ def state(recipe: Recipe) -> str:
     return fingerprint.sha256([identity.encode()])
 
 
-def prepare(recipe: Recipe, examples: Path, folder: Path) -> None:
+def prepare(recipe: Recipe, examples: Path, folder: Path, start: Served | None = None) -> None:
     """Prepares examples that `read` wrote: the fitted preprocessing, and the stores of `ikelos data`.
 
+    Args:
+        recipe: The recipe.
+        examples: Folder that `read` wrote.
+        folder: Folder to write.
+        start: The served run whose weights the training will begin with. The parts of its preprocessing that its model
+            depends on are reused, and the run and its checkpoints are recorded. None to train from scratch.
+
     Raises:
-        UserError: If more of the examples are faulty than the recipe allows.
+        UserError: If more of the examples are faulty than the recipe allows, or the served run is of another task or
+            its preprocessing does not agree with the recipe.
     """
-    source = tasks.of_recipe(recipe).preparation().from_records(Records(examples))
-    copy(preparation.prepare(source).folder, folder)
+    source = tasks.of_recipe(recipe).preparation()
+    if start is not None:
+        with _naming_warm_start(start.uri):
+            before = trained.load(start.folder)
+        origin.check_task(recipe, before, _choice(start.uri))
+        with _naming_warm_start(start.uri):
+            source = source.reusing(before.folder.preprocessing)
+        origin.record(before, start.uri, folder / START)
+    copy(preparation.prepare(source.from_records(Records(examples))).folder, folder)
 
 
-def train(recipe: Recipe, prepared: Path, run: Path, model: Path) -> None:
+def began_with(prepared: Path) -> str | None:
+    """Returns the URI of the run that `prepare` recorded; None if the training begins from scratch."""
+    path = prepared / START
+    return json.loads(path.read_text(encoding="utf-8"))["run"] if path.is_file() else None
+
+
+def _choice(uri: str) -> Choice:
+    return Choice(
+        "`pipeline.warm_start` must be false, or the served run one", f"pipeline.warm_start=true, with {uri} served"
+    )
+
+
+@contextlib.contextmanager
+def _naming_warm_start(uri: str) -> Iterator[None]:
+    """Context manager that adds to an error of the user that the served run is the one to begin with."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{error} (`pipeline.warm_start` is true, and {uri} is served)") from error
+
+
+def train(recipe: Recipe, prepared: Path, run: Path, model: Path, start: Path | None = None) -> None:
     """Trains a model as `ikelos run` does, or continues where an earlier call was killed, and exports it.
 
     The work is done in the cache of Ikelos, in a folder that is the same for the same weights.
@@ -81,9 +134,11 @@ def train(recipe: Recipe, prepared: Path, run: Path, model: Path) -> None:
         prepared: Folder that `prepare` wrote.
         run: Folder to copy the run to, without figures.
         model: Folder to copy the SavedModel to.
+        start: Folder of the run that `began_with` names; None if it names none.
 
     Raises:
-        UserError: If the recipe has `from`, which a pipeline does not support, or as `phases.train`.
+        UserError: If the recipe has `from`, which a pipeline does not support, the run to begin with has another
+            architecture or does not fit the data, or as `phases.train`.
         Terminated: If SIGTERM or SIGINT came while training; the next call continues.
     """
     if recipe.start is not None:
@@ -91,6 +146,11 @@ def train(recipe: Recipe, prepared: Path, run: Path, model: Path) -> None:
     task = tasks.of_recipe(recipe)
     data = preparation.opened(task.preparation(), prepared)
     decisive = [runner.weights_sha256(recipe, data.splits), (prepared / preparation.LEARNED).read_text(), *versions()]
+    weights = None
+    if began_with(prepared) is not None:
+        assert start is not None
+        weights = _initial_weights(recipe, data.learned, prepared, start)
+        decisive.append((prepared / START).read_text())
     name = f"{recipe.name}-{fingerprint.sha256(str(part).encode() for part in decisive)[:16]}"
     folder = Folder(preparation.cache() / "pipelines" / name)
     with locked(folder.path, wait=True):
@@ -100,14 +160,27 @@ def train(recipe: Recipe, prepared: Path, run: Path, model: Path) -> None:
             unfinished = folder.preprocessing.with_name(folder.preprocessing.name + files.UNFINISHED)
             shutil.rmtree(unfinished, ignore_errors=True)
             phases.keep(data, unfinished)
+            if weights is not None:
+                shutil.copy2(prepared / START, unfinished)
             files.write(folder.recipe, recipes.dump(recipe))
             files.finish(unfinished, folder.preprocessing)
         started = runner.Started(recipe, folder, task, data.learned)
-        models = phases.train(task, data.learned, data.splits, folder.stage)
+        models = phases.train(task, data.learned, data.splits, folder.stage, weights)
         runner.save_models(started, models)
         version = runner.newest_export(started, models)
         copy(folder.path, run)
         copy(version, model)
+
+
+def _initial_weights(recipe: Recipe, learned: Preprocessing, prepared: Path, run: Path) -> Start:
+    """Returns the source of the initial weights, a run that fits the recipe and the preprocessing of its data."""
+    uri = began_with(prepared)
+    assert uri is not None
+    before, choice = trained.load(run), _choice(uri)
+    origin.check_architecture(recipe, before, choice)
+    with _naming_warm_start(uri):
+        tasks.of_recipe(recipe).check_preprocessing(learned, before.preprocessing)
+    return origin.recorded(lambda: before, prepared / START, choice)
 
 
 def evaluate(recipe: Recipe, examples: Path, prepared: Path, run: Path, served: Path | None, folder: Path) -> Verdict:

@@ -10,7 +10,10 @@ from ikelos.pipelines.recipe import Recipe
 from ikelos.pipelines.recipe.sections import trainings
 
 AFTER_TRAINING = ("description", "evaluation", "export", "pipeline")
-"""Sections of a recipe on which the weights do not depend."""
+"""Sections of a recipe on which the weights do not depend, except for the run that a pipeline begins with.
+
+That run, chosen by `pipeline.warm_start`, is recorded beside the preprocessing, as the run of the key `from` is.
+"""
 
 
 def check_same_run(recipe: Recipe, folder: Folder) -> None:

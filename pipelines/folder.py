@@ -5,6 +5,9 @@ from pathlib import Path
 
 from ikelos.pipelines.errors import UserError
 
+START = "from.json"
+"""Name of the file that names the run whose weights a run began with, and its checkpoints."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
@@ -48,8 +51,8 @@ class Folder:
 
     @property
     def start(self) -> Path:
-        """The file that names the run of the key `from` and its checkpoints; absent if the recipe has no such key."""
-        return self.preprocessing / "from.json"
+        """The file that names the run that this one began with, and its checkpoints; absent if there is none."""
+        return self.preprocessing / START
 
     @property
     def stages(self) -> Path:

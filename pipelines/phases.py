@@ -156,7 +156,7 @@ def train(
         preprocessing: The fitted preprocessing.
         splits: The data.
         folder_of: Function from a stage's name to its folder.
-        start: The run that gives new models their initial weights; None if the recipe has no key `from`.
+        start: The run that gives new models their initial weights; None to train from scratch.
 
     Returns:
         The trained models by stage.

@@ -177,7 +177,7 @@ def _prepare(recipe: Recipe, folder: Folder) -> tuple[Started, Splits]:
         unfinished.mkdir()
         splits = phases.prepare(task, unfinished, None if before is None else before.folder.preprocessing)
         if before is not None:
-            origin.record(before, unfinished / folder.start.name)
+            origin.record(before, str(before.folder.path), unfinished / folder.start.name)
         # Written after the preparation, so that a failed one leaves no recipe behind, and before the folder
         # `preprocessing` appears, so that this folder never exists without its recipe.
         shutil.rmtree(folder.preprocessing, ignore_errors=True)
@@ -221,7 +221,10 @@ def _sha256(recipe: Recipe) -> str:
 
 
 def weights_sha256(recipe: Recipe, splits: Splits) -> str:
-    """Returns the hash of everything that decides the weights, in a recipe and in its prepared data."""
+    """Returns the hash of everything that decides the weights, in a recipe and in its prepared data.
+
+    The served run that a pipeline begins with (`pipeline.warm_start`) is in neither of them.
+    """
     free = free_keys(recipe)
     values = [
         (key, value)

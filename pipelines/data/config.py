@@ -6,10 +6,12 @@ from typing import Annotated, Any, Literal, Self
 import pydantic
 from pydantic import Field
 
-from ikelos.pipelines.recipe.sections import BelowOne, Section
+from ikelos.pipelines.recipe.sections import BelowOne, Positive, Section
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+SPAN = "{SPAN}"
+"""Part of a file pattern that stands for a span of data: the digits of a number, or a date such as 2026-11-28."""
 _TITLED = 3
 """Most file patterns in a title."""
 
@@ -102,7 +104,10 @@ class Source(Section):
             in a shell, `**` crosses folders, and a folder stands for all files in it. The suffix, in upper or
             lower case, gives the format: a `.txt` or `.txt.gz` file is one document in UTF-8; a `.png`, `.jpg`,
             `.jpeg`, `.gif`, `.bmp` or `.webp` file is one image; a `.tfrecord` or `.tfrecord.gz` file has one
-            `tf.train.Example` for each document or image.
+            `tf.train.Example` for each document or image. `{SPAN}`, once in a pattern, stands for a span of data: the
+            digits of a number, or a date such as 2026-11-28.
+        spans: Number of the newest spans of the training files to take, in all splits; null takes all spans. Patterns
+            without `{SPAN}` are not affected.
         allowed_faults: Largest share of a split's examples that may be faulty, such as broken images or text that is
             not UTF-8. Faulty examples are left out and listed in the report.
     """
@@ -125,7 +130,20 @@ class Source(Section):
         ]
         | None
     ) = None
+    spans: Positive | None = None
     allowed_faults: BelowOne = 0.0
+
+    @property
+    def patterns(self) -> dict[str, tuple[str, ...]]:
+        """File patterns by their key, those of the training files first: of `files`, or of `files.train` and so on."""
+        if isinstance(self.files, Patterns):
+            return {f"files.{split}": getattr(self.files, split) for split in SPLITS}
+        return {"files": (self.files,) if isinstance(self.files, str) else self.files or ()}
+
+    @property
+    def training_patterns(self) -> tuple[str, ...]:
+        """Patterns of the training files, or of the files that shares divide."""
+        return next(iter(self.patterns.values()))
 
     def title(self, noun: str) -> str:
         """Returns a title for the data: the data set's name, or `own NOUN` with the patterns of the training files.
@@ -135,8 +153,7 @@ class Source(Section):
         """
         if self.tfds is not None:
             return self.tfds
-        patterns = self.files.train if isinstance(self.files, Patterns) else self.files
-        names = [patterns] if isinstance(patterns, str) else list(patterns or ())
+        names = self.training_patterns
         return f"own {noun} ({', '.join([*names[:_TITLED], *(['...'] if len(names) > _TITLED else [])])})"
 
     @pydantic.model_validator(mode="after")
@@ -161,4 +178,19 @@ class Source(Section):
         if isinstance(self.files, Patterns) and self.splits is not None:
             received = ", ".join(f"{name}: {value}" for name, value in self.splits.model_dump().items())
             raise ValueError(f"`splits` must be null with `files` of each split. Received: splits={{{received}}}")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _has_its_spans(self) -> Self:
+        for key, patterns in self.patterns.items():
+            for pattern in patterns:
+                if pattern.count(SPAN) > 1:
+                    raise ValueError(f"`{key}` must have `{SPAN}` at most once in a pattern. Received: {pattern}")
+        if self.spans is not None and self.tfds is not None:
+            raise ValueError(f"`spans` must be null with `tfds`. Received: tfds={self.tfds}, spans={self.spans}")
+        if self.spans is not None and not any(SPAN in pattern for pattern in self.training_patterns):
+            raise ValueError(
+                f"`spans` must be null unless a pattern of the training files has `{SPAN}`. Received: "
+                f"spans={self.spans}, with the patterns {', '.join(self.training_patterns)}"
+            )
         return self

@@ -1,20 +1,25 @@
 """Finds the files of each split, by patterns for each split or by a hash of the files' names."""
 
+import fnmatch
 import glob
 import hashlib
 import os
 import pathlib
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ikelos.pipelines.data.config import SPLITS, Patterns, Shares, Source, Split
+from ikelos.pipelines.data.config import SPAN, SPLITS, Patterns, Shares, Source, Split
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.recipe import yaml12
 
 _OF_SYSTEMS = frozenset({"thumbs.db", "desktop.ini"})
 """Files that operating systems add to folders. Hidden files need no entry: no pattern matches them."""
+_SPANS = (re.compile("(?<![0-9])[0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9])"), re.compile("[0-9]+"))
+"""Dates and numbers, for which `{SPAN}` stands; a number only where a date does not fit."""
+_SortKey = tuple[int, ...]
+"""The numbers of a span, by which spans are ordered."""
 
 
 def printable_path(name: str) -> str:
@@ -28,24 +33,25 @@ def by_split(
     """Returns the files of each split, sorted.
 
     Args:
-        source: Section with `files`.
+        source: Section with `files`. With `spans`, patterns with `{SPAN}` match only files of the newest spans of the
+            training files, in all splits.
         suffixes: Suffixes that files may have, in lower case.
         divisible: Suffixes of files that a reader can divide: a single file with one of them is in all splits.
         classed: Suffixes of files whose class is the name of their folder. With shares, a link must not put such a file
             into a second folder, because only the first of a file's names is used.
 
     Raises:
-        UserError: If a pattern matches nothing, a file has none of the suffixes, is in two splits or has two classes,
-            or a split would be empty.
+        UserError: If a pattern matches nothing; a file has none of the suffixes, is in two splits, or has two spans or
+            two classes; or a split would be empty.
     """
+    newest = None if source.spans is None else _newest_spans(source.training_patterns, source.spans)
+    matches = [_matches(key, patterns, suffixes, newest) for key, patterns in source.patterns.items()]
     if isinstance(source.files, Patterns):
-        of = source.files
-        found = {split: _matches(f"files.{split}", getattr(of, split), suffixes) for split in SPLITS}
+        found = dict(zip(SPLITS, matches, strict=True))
         _check_disjoint(found)
         return found
-    assert source.files is not None
     assert isinstance(source.splits, Shares)
-    paths = _matches("files", [source.files] if isinstance(source.files, str) else source.files, suffixes)
+    (paths,) = matches
     _check_one_class(paths, classed)
     # A link to another file of the list has another name, and could be drawn into another split. So of all names of a
     # file, only the first is used.
@@ -78,10 +84,76 @@ def identity(paths: Mapping[Split, Sequence[str]]) -> Any:
     return states
 
 
-def _matches(key: str, patterns: Sequence[str], suffixes: tuple[str, ...]) -> list[str]:
+def _newest_spans(patterns: Sequence[str], number: int) -> dict[_SortKey, str]:
+    """Returns the newest spans of which there are files, the oldest of them first."""
+    found = {
+        _sort_key(span): span
+        for pattern in patterns
+        for concrete, span in _with_spans(pattern)
+        if span is not None and _files(concrete)
+    }
+    ordered = sorted(found, key=lambda numbers: (len(numbers), numbers))
+    if ordered and len(ordered[0]) != len(ordered[-1]):
+        raise UserError(
+            f"`files` must have only numbers or only dates at `{SPAN}`, because `spans` takes the newest. Received: "
+            f"{found[ordered[0]]} and {found[ordered[-1]]}"
+        )
+    return {numbers: found[numbers] for numbers in ordered[-number:]}
+
+
+def _sort_key(span: str) -> _SortKey:
+    return tuple(int(part) for part in span.split("-"))
+
+
+def _with_spans(pattern: str) -> Iterator[tuple[str, str | None]]:
+    """Yields the patterns that a pattern with `{SPAN}` stands for, each with its span; others as they are.
+
+    Raises:
+        UserError: If a name has two parts that could be its span.
+    """
+    pattern = os.path.expanduser(pattern)
+    if SPAN not in pattern:
+        yield pattern, None
+        return
+    before, _, after = pattern.partition(SPAN)
+    folder, prefix = os.path.split(before)
+    suffix, slash, below = after.partition("/")
+    # Not `*` alone, which would be `**` after a prefix that ends with `*`.
+    for path in glob.glob(os.path.join(folder, f"{prefix}[0-9]*{suffix}"), recursive=True):
+        name = os.path.basename(path)
+        fitting = (
+            {span for span in kind.findall(name) if fnmatch.fnmatchcase(name, f"{prefix}{span}{suffix}")}
+            for kind in _SPANS
+        )
+        spans = next(filter(None, fitting), set())
+        if len(spans) > 1:
+            raise UserError(
+                f"`files` must have `{SPAN}` where a name has one number or date. Received: {pattern!r}, with "
+                f"{' or '.join(sorted(spans))} in {printable_path(path)}"
+            )
+        for span in spans:
+            literal = path + slash + below
+            yield literal if os.path.exists(literal) else glob.escape(path) + slash + below, span
+
+
+def _matches(
+    key: str, patterns: Sequence[str], suffixes: tuple[str, ...], newest: Mapping[_SortKey, str] | None
+) -> list[str]:
+    """Returns the files that the patterns of a key match; of those with a span, the files of the newest spans."""
     found = set()
     for pattern in patterns:
-        paths = _files(os.path.expanduser(pattern))
+        paths = [
+            path
+            for concrete, span in _with_spans(pattern)
+            if newest is None or span is None or _sort_key(span) in newest
+            for path in _files(concrete)
+        ]
+        if not paths and newest and SPAN in pattern:
+            oldest = next(iter(newest.values()))
+            raise UserError(
+                f"`{key}` must match a file of the newest spans of the training files, from {oldest} on (`spans`). "
+                f"Received: {key}={pattern!r}, without a match in these spans"
+            )
         if not paths:
             advice = "; braces are not expanded: write a list of patterns" if re.search(r"\{.*,.*\}", pattern) else ""
             folder = printable_path(str(pathlib.Path.cwd()))

@@ -228,7 +228,9 @@ class Slices(Section):
 
 
 class Pipeline(Section):
-    """The settings of `ikelos pipeline`, null if the recipe is never one. Weights and figures do not depend on them.
+    """The settings of `ikelos pipeline`, null if the recipe is never one.
+
+    Weights and figures do not depend on them, except that `warm_start` decides with which weights a pipeline begins.
 
     Attributes:
         schedule: When Airflow starts runs: a cron expression such as `0 3 * * 1`, or null to start them by hand.
@@ -240,6 +242,7 @@ class Pipeline(Section):
         memory_gib: Memory of each node's container on Kubeflow, in GiB.
         cpus: Processors of each node's container on Kubeflow.
         examples_schema: Path of the schema (`.pbtxt`) that examples are checked against; null takes that of the task.
+        warm_start: Whether new models begin with the weights of the model that is served when the data is prepared.
         drift: Largest differences from the training data of the served model, by feature.
         slices: Features by whose values the held-out examples are divided, each measured by TensorFlow Model Analysis.
         blessing: The conditions under which a trained model is pushed to the servers.
@@ -253,6 +256,7 @@ class Pipeline(Section):
     memory_gib: PositiveFloat
     cpus: PositiveFloat
     examples_schema: str | None
+    warm_start: bool
     drift: tuple[Drift, ...]
     slices: tuple[Slices, ...]
     blessing: Blessing

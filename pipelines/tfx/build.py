@@ -99,6 +99,7 @@ def pipeline(recipe: Recipe, place: Place) -> tfx.dsl.Pipeline:
         statistics=statistics.outputs["statistics"],
         anomalies=validator.outputs["anomalies"],
         recipe=data,
+        destination=place.destination if settings.warm_start else "",
     )
     trainer = tfx.components.Trainer(
         run_fn=_RUN_FN,

@@ -104,26 +104,40 @@ def Preparation(  # noqa: N802
     statistics: Input[standard_artifacts.ExampleStatistics],
     anomalies: Input[standard_artifacts.ExampleAnomalies],
     recipe: Parameter[str],
+    destination: Parameter[str],
     prepared: Output[standard_artifacts.TransformGraph],
     pipeline: BeamComponentParameter[apache_beam.Pipeline] = None,
 ) -> None:
-    """Prepares the examples, once they are validated: the fitted preprocessing, and stores that are read by index."""
+    """Prepares the examples, once they are validated: the fitted preprocessing, and stores that are read by index.
+
+    With a warm start, `destination` is the base path of the served models, and the newest one is recorded as the one to
+    begin with; else it is empty. The model is no input, as a pushed model alone must not lead to another training.
+    """
     storage.check_complete(examples.uri)
-    with storage.published(prepared.uri) as folder:
+    served = push.served(destination) if destination else None
+    if destination and served is None:
+        why = "a newest version that is not from a pipeline" if push.newest_version(destination) else "no version yet"
+        print(f"The training begins from scratch: {destination} has {why}.", flush=True)
+    with contextlib.ExitStack() as stack:
+        start = None if served is None else steps.Served(served, stack.enter_context(storage.fetched(served)))
+        folder = stack.enter_context(storage.published(prepared.uri))
         staging = f"{prepared.uri}/{_STAGING}"
-        steps.prepare(partial.loaded(recipe), examples.uri, folder, staging, beam.each(pipeline, staging))
+        steps.prepare(partial.loaded(recipe), examples.uri, folder, staging, beam.each(pipeline, staging), start)
         (folder / _STATISTICS).write_bytes(_split_statistics(statistics, "train").SerializeToString())
+    prepared.set_string_custom_property("began_with", served or "")
 
 
 def run_fn(arguments: FnArgs) -> None:
     """Trains the model; called by the stock Trainer. Raises as `steps.train`."""
     model, name = os.path.split(arguments.serving_model_dir)
-    with (
-        storage.fetched(arguments.transform_graph_path) as prepared,
-        storage.published(model) as model_folder,
-        storage.published(arguments.model_run_dir) as run_folder,
-    ):
-        steps.train(partial.loaded(arguments.custom_config["recipe"]), prepared, run_folder, model_folder / name)
+    recipe = partial.loaded(arguments.custom_config["recipe"])
+    with contextlib.ExitStack() as stack:
+        prepared = stack.enter_context(storage.fetched(arguments.transform_graph_path))
+        served = steps.began_with(prepared)
+        start = None if served is None else stack.enter_context(storage.fetched(served))
+        model_folder = stack.enter_context(storage.published(model))
+        run_folder = stack.enter_context(storage.published(arguments.model_run_dir))
+        steps.train(recipe, prepared, run_folder, model_folder / name, start)
         steps.copy_file(prepared / _STATISTICS, run_folder / _STATISTICS)
 
 

@@ -109,6 +109,7 @@ def lineage(path: Path, version: int | None) -> dict[str, str]:
         "Result": _text(outputs["ModelEvaluation"], "result"),
         **lineages.of_provenance(origin),
         "Model run": run.uri,
+        **({"Began with": start} if (start := _text(outputs["TransformGraph"], "began_with")) else {}),
         "Examples": examples.uri,
         "State of the source": _text(examples, "state"),
         **lineages.of_examples(json.loads(storage.read(f"{examples.uri}/{records.ABOUT}"))),

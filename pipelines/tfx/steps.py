@@ -7,16 +7,17 @@ Each function reads the folders that earlier nodes wrote and writes one of its o
 Workers exchange files, in folders or object stores that all of them reach.
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ikelos.pipelines import phases, runner
+from ikelos.pipelines import origin, phases, runner, trained
 from ikelos.pipelines import recipe as recipes
 from ikelos.pipelines import task as tasks
 from ikelos.pipelines.console import Progress
@@ -25,11 +26,12 @@ from ikelos.pipelines.data.config import SPLITS, Split
 from ikelos.pipelines.data.records import Chunk, Records
 from ikelos.pipelines.data.writing import Recorder, Writer
 from ikelos.pipelines.errors import UserError
-from ikelos.pipelines.folder import Folder
+from ikelos.pipelines.folder import START, Folder
 from ikelos.pipelines.lock import locked
 from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.pipelines.recipe import Recipe
 from ikelos.pipelines.tfx import partial, slices, storage
+from ikelos.pipelines.training.start import Choice, Start
 from ikelos.serving import files
 
 _LINKED = (".npz", ".bin")
@@ -37,6 +39,19 @@ _LINKED = (".npz", ".bin")
 
 Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 """A function like `map`: yields the results of a function for some items, in order. Items and results are JSON."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Served:
+    """The run of the served model.
+
+    Attributes:
+        uri: URI of its artifact.
+        folder: Local folder with the content of the artifact.
+    """
+
+    uri: str
+    folder: Path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +116,14 @@ def state(recipe: Recipe, beam_options: Any = None) -> str:
     return fingerprint.sha256([identity.encode()])
 
 
-def prepare(recipe: Recipe, examples: str | Path, folder: Path, staging: str | Path, each: Each = map) -> None:
+def prepare(
+    recipe: Recipe,
+    examples: str | Path,
+    folder: Path,
+    staging: str | Path,
+    each: Each = map,
+    start: Served | None = None,
+) -> None:
     """Prepares examples that `read` wrote: the fitted preprocessing, and the stores of `ikelos data`.
 
     The numbers and the checksums of the examples are copied too.
@@ -114,25 +136,36 @@ def prepare(recipe: Recipe, examples: str | Path, folder: Path, staging: str | P
         folder: Folder for the prepared data.
         staging: Folder or URL for prepared chunks that all workers reach; it is removed at the end.
         each: Function that distributes the chunks.
+        start: The served run whose weights the training will begin with. The parts of its preprocessing that its model
+            depends on are reused, and the run and its checkpoints are recorded. None to train from scratch.
 
     Raises:
-        UserError: If more of the examples are faulty than the recipe allows.
+        UserError: If more of the examples are faulty than the recipe allows, or the served run is of another task or
+            its preprocessing does not agree with the recipe.
     """
     found = Records(examples, storage.opened)
-    source = tasks.of_recipe(recipe).preparation().from_records(found)
+    source = tasks.of_recipe(recipe).preparation()
+    if start is not None:
+        with _naming_warm_start(start.uri):
+            before = trained.load(start.folder)
+        origin.check_task(recipe, before, _choice(start.uri))
+        with _naming_warm_start(start.uri):
+            source = source.reusing(before.folder.preprocessing)
+        origin.record(before, start.uri, folder / START)
+    source = source.from_records(found)
     preprocessing = f"{staging}/preprocessing"
 
     def write(learned: Preprocessing, split: Split, writer: Writer) -> None:
         with storage.published(preprocessing) as place:
             learned.save(place)
         work = functools.partial(_prepare_chunk, partial.text(recipe, "data"), str(examples), str(staging), split)
-        first, start = writer.cursor or (0, 0)
+        first, begun = writer.cursor or (0, 0)
         numbers = found.chunks(split)[first:]
         for number, calls in zip(numbers, each(work, numbers), strict=True):
             with storage.opened(calls) as path:
-                writing.repeat(path, writer, number, start)
+                writing.repeat(path, writer, number, begun)
             storage.remove(calls)
-            start = 0
+            begun = 0
 
     try:
         copy(preparation.prepare(source, write).folder, folder)
@@ -153,7 +186,28 @@ def _prepare_chunk(recipe: str, examples: str, staging: str, split: Split, numbe
     return calls
 
 
-def train(recipe: Recipe, prepared: Path, run: Path, model: Path) -> None:
+def began_with(prepared: Path) -> str | None:
+    """Returns the URI of the run that `prepare` recorded; None if the training begins from scratch."""
+    path = prepared / START
+    return json.loads(path.read_text(encoding="utf-8"))["run"] if path.is_file() else None
+
+
+def _choice(uri: str) -> Choice:
+    return Choice(
+        "`pipeline.warm_start` must be false, or the served run one", f"pipeline.warm_start=true, with {uri} served"
+    )
+
+
+@contextlib.contextmanager
+def _naming_warm_start(uri: str) -> Iterator[None]:
+    """Context manager that adds to an error of the user that the served run is the one to begin with."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{error} (`pipeline.warm_start` is true, and {uri} is served)") from error
+
+
+def train(recipe: Recipe, prepared: Path, run: Path, model: Path, start: Path | None = None) -> None:
     """Trains a model as `ikelos run` does, or continues where an earlier call was killed, and exports it.
 
     The work is done in the cache of Ikelos, in a folder that is the same for the same weights.
@@ -163,9 +217,11 @@ def train(recipe: Recipe, prepared: Path, run: Path, model: Path) -> None:
         prepared: Folder that `prepare` wrote.
         run: Folder to copy the run to, without figures, and with the checksums of the examples.
         model: Folder to copy the SavedModel to.
+        start: Folder of the run that `began_with` names; None if it names none.
 
     Raises:
-        UserError: If the recipe has `from`, which a pipeline does not support, or as `phases.train`.
+        UserError: If the recipe has `from`, which a pipeline does not support, the run to begin with has another
+            architecture or does not fit the data, or as `phases.train`.
         Terminated: If SIGTERM or SIGINT came while training; the next call continues.
     """
     if recipe.start is not None:
@@ -177,6 +233,11 @@ def train(recipe: Recipe, prepared: Path, run: Path, model: Path) -> None:
         (prepared / preparation.LEARNED).read_text(),
         *partial.versions(),
     ]
+    weights = None
+    if began_with(prepared) is not None:
+        assert start is not None
+        weights = _initial_weights(recipe, data.learned, prepared, start)
+        decisive.append((prepared / START).read_text())
     name = f"{recipe.name}-{fingerprint.sha256(str(part).encode() for part in decisive)[:16]}"
     folder = Folder(preparation.cache() / "pipelines" / name)
     with locked(folder.path, wait=True):
@@ -186,15 +247,28 @@ def train(recipe: Recipe, prepared: Path, run: Path, model: Path) -> None:
             unfinished = folder.preprocessing.with_name(folder.preprocessing.name + files.UNFINISHED)
             shutil.rmtree(unfinished, ignore_errors=True)
             phases.keep(data, unfinished)
+            if weights is not None:
+                shutil.copy2(prepared / START, unfinished)
             files.write(folder.recipe, recipes.dump(recipe))
             files.finish(unfinished, folder.preprocessing)
         started = runner.Started(recipe, folder, task, data.learned)
-        models = phases.train(task, data.learned, data.splits, folder.stage)
+        models = phases.train(task, data.learned, data.splits, folder.stage, weights)
         runner.save_models(started, models)
         version = runner.newest_export(started, models)
         copy(folder.path, run)
         copy_file(prepared / records.ABOUT, run / records.ABOUT)
         copy(version, model)
+
+
+def _initial_weights(recipe: Recipe, learned: Preprocessing, prepared: Path, run: Path) -> Start:
+    """Returns the source of the initial weights, a run that fits the recipe and the preprocessing of its data."""
+    uri = began_with(prepared)
+    assert uri is not None
+    before, choice = trained.load(run), _choice(uri)
+    origin.check_architecture(recipe, before, choice)
+    with _naming_warm_start(uri):
+        tasks.of_recipe(recipe).check_preprocessing(learned, before.preprocessing)
+    return origin.recorded(lambda: before, prepared / START, choice)
 
 
 def evaluate(recipe: Recipe, examples: Path, prepared: Path, run: Path, served: Path | None, folder: Path) -> Verdict:

@@ -46,7 +46,7 @@ def fit(stage: Stage, splits: Splits, models: Models, folder: Path, start: Start
         splits: The data; the stage's feed is made only if there is something to train.
         models: The models of the previous stages.
         folder: Folder of this stage.
-        start: The run that gives a new model its initial weights; None if the recipe has no key `from`.
+        start: The run that gives a new model its initial weights; None to train from scratch.
 
     Returns:
         The trained model.

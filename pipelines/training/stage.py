@@ -38,9 +38,9 @@ class Feed:
         units: Number of units in the training data.
         samples: Function from the model with its averaged weights to the samples that are recorded after each epoch.
         initialize: Function that sets those weights of a new model whose initial values are computed from data. In a
-            run with the key `from`, the weights of the other run overwrite them.
-        adapt: Function that sets the weights that are computed from data and not trained, in a run with the key `from`
-            too.
+            run that begins with another one, the weights of the other run overwrite them.
+        adapt: Function that sets the weights that are computed from data and not trained, also in a run that begins
+            with another one.
     """
 
     train: Callable[[int, Shard], tf.data.Dataset]

@@ -47,6 +47,18 @@ def test_a_title_has_the_name_of_the_data_set_or_the_patterns():
         ({"files": "a", "splits": {"validation": 0.5, "test": 0.5}}, "must leave a share.*validation=0.5, test=0.5"),
         ({"files": "a", "splits": {"validation": 0.0, "test": 0.5}}, "greater than 0"),
         ({"tfds": "x", "splits": {"train": "train"}}, "splits.names.validation"),
+        ({"tfds": "x", "splits": SPLITS, "spans": 2}, r"`spans` must be null with `tfds`\. Received: tfds=x, spans=2"),
+        (
+            {"files": ("a.txt", "b"), "splits": SHARES, "spans": 2},
+            r"`spans` must be null unless a pattern of the training files has `\{SPAN\}`\. Received: spans=2, with the "
+            "patterns a.txt, b",
+        ),
+        ({"files": FILES | {"test": ("{SPAN}.txt",)}, "spans": 2}, "`spans` must be null unless .*patterns a.txt"),
+        (
+            {"files": FILES | {"test": ("{SPAN}/{SPAN}.txt",)}},
+            r"`files\.test` must have `\{SPAN\}` at most once in a pattern\. Received: \{SPAN\}/\{SPAN\}\.txt",
+        ),
+        ({"files": "{SPAN}.txt", "splits": SHARES, "spans": 0}, "greater than 0"),
     ],
 )
 def test_refuses(fields, message):

@@ -25,10 +25,10 @@ def touch(tmp_path, monkeypatch):
     return make
 
 
-def training(*given, **others):
+def training(*given, spans=None, **others):
     """Returns the training files of a pattern."""
     files = {"train": given, "validation": ("held/validation.png",), "test": ("held/test.png",)} | others
-    return patterns.by_split(Source(files=files), SUFFIXES)["train"]
+    return patterns.by_split(Source(files=files, spans=spans), SUFFIXES)["train"]
 
 
 @pytest.fixture
@@ -88,14 +88,92 @@ def test_refuses(held, pattern, message):
         training(pattern.format())
 
 
+@pytest.mark.parametrize(
+    ("pattern", "spans", "found"),
+    [
+        ("log/{SPAN}/*.png", None, ["log/07/a.png", "log/10/a.png", "log/10/b.png", "log/8/a.png", "log/9/a.png"]),
+        ("log/{SPAN}/*.png", 2, ["log/10/a.png", "log/10/b.png", "log/9/a.png"]),  # by value, not by text
+        ("log/{SPAN}/*.png", 99, ["log/07/a.png", "log/10/a.png", "log/10/b.png", "log/8/a.png", "log/9/a.png"]),
+        ("log/{SPAN}", 1, ["log/10/a.png", "log/10/b.png"]),  # all files of the folder
+        ("**/{SPAN}/b.png", None, ["log/10/b.png"]),
+        ("~/log/{SPAN}/b.png", 1, ["{home}/log/10/b.png"]),
+        ("day/{SPAN}/*.png", 1, ["day/2026-11-02/a.png"]),
+        ("day/2026-11-{SPAN}/*.png", 1, ["day/2026-11-02/a.png"]),
+        ("day/{SPAN}-*-02/*.png", None, ["day/2026-11-02/a.png"]),
+        ("flat/*{SPAN}.png", None, ["flat/x12.png", "flat/x7.png"]),  # all digits of a number
+        ("flat/*{SPAN}.png", 1, ["flat/x12.png"]),
+        ("flat/{SPAN}-[0-9]*.jpg", 1, ["flat/2026-11-02-3.jpg"]),
+        ("[brackets]/{SPAN}/a.png", 1, []),  # a pattern of one of these letters
+        ("brackets [1]/[[]{SPAN}]/a.png", 1, []),
+        ("brackets*/[[]{SPAN}]/a.png", 1, ["brackets [1]/[5]/a.png"]),
+    ],
+)
+def test_a_span_is_a_number_or_a_date(held, monkeypatch, pattern, spans, found):
+    home = held("log/07/a.png", "log/8/a.png", "log/9/a.png", "log/10/a.png", "log/10/b.png", "log/x/a.png", "log/new")
+    held("day/2025-12-31/a.png", "day/2026-11-02/a.png", "day/new/a.png", "brackets [1]/[5]/a.png")
+    held("flat/x7.png", "flat/x12.png", "flat/2026-11-01-9.jpg", "flat/2026-11-02-3.jpg")
+    (home / "log" / "11").mkdir()  # without a file
+    monkeypatch.setenv("HOME", str(home))
+    if found:
+        assert training(pattern, spans=spans) == sorted(name.format(home=home) for name in found)
+    else:
+        with pytest.raises(UserError, match=r"^`files\.train` must match a file\. Received: files\.train='"):
+            training(pattern, spans=spans)
+
+
+def test_all_splits_take_the_newest_spans_of_the_training_files(touch):
+    touch("base.png", "held.png", *(f"{day}/{name}.png" for day in (1, 2, 3) for name in ("train", "test")))
+    touch("4/test.png")  # whose training file is not there yet
+    files = {"train": ("{SPAN}/train.png", "base.png"), "validation": ("held.png",), "test": ("{SPAN}/test.png",)}
+    assert patterns.by_split(Source(files=files, spans=2), SUFFIXES) == {
+        "train": ["2/train.png", "3/train.png", "base.png"],
+        "validation": ["held.png"],
+        "test": ["2/test.png", "3/test.png"],
+    }
+
+
+def test_shares_divide_the_newest_spans(touch):
+    touch(*(f"{day}/{number}.png" for day in (1, 2, 3) for number in range(100)))
+    all_spans = shared("{SPAN}/*.png")
+    assert shared("{SPAN}/*.png", spans=2) == {path: split for path, split in all_spans.items() if path[0] in "23"}
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        (
+            "day/{{SPAN}}/a.png",
+            "late/{{SPAN}}/a.png",
+            r"^`files\.test` must match a file of the newest spans of the training files, from 2026-11-02 on "
+            r"\(`spans`\)\. Received: files\.test='late/{{SPAN}}/a\.png', without a match in these spans$",
+        ),
+        (
+            "*/{{SPAN}}/a.png",
+            "held/test.png",
+            r"^`files` must have only numbers or only dates at `{{SPAN}}`, .* Received: 5 and 2026-11-02$",
+        ),
+        (
+            "flat/*{{SPAN}}*",
+            "held/test.png",
+            r"^`files` must have `{{SPAN}}` where a name has one number or date\. Received: 'flat/\*{{SPAN}}\*', with "
+            r"1 or 2 in flat/1-2\.png$",
+        ),
+    ],
+)
+def test_spans_that_cannot_be_chosen_are_refused(held, train, test, message):
+    held("day/2026-11-02/a.png", "number/5/a.png", "late/2026-11-01/a.png", "flat/1-2.png")
+    with pytest.raises(UserError, match=message.format()):
+        training(train.format(), test=(test.format(),), spans=1)
+
+
 def test_a_link_to_a_file_of_another_split_is_in_two_splits(held):
     held("in/a.png").joinpath("in/b.png").symlink_to("../held/test.png")
     with pytest.raises(UserError, match=r"^`files` must have each file in one split\. "):
         training("in/*")
 
 
-def shared(files, suffixes=SUFFIXES, **shares):
-    source = Source(files=files, splits={"validation": 0.1, "test": 0.2} | shares)
+def shared(files, suffixes=SUFFIXES, spans=None, **shares):
+    source = Source(files=files, splits={"validation": 0.1, "test": 0.2} | shares, spans=spans)
     found = patterns.by_split(source, suffixes, divisible=(".txt",))
     return {path: split for split, paths in found.items() for path in paths}
 

@@ -68,16 +68,20 @@ def bucket(s3_server, tmp_path, monkeypatch):
 
 @pytest.fixture
 def through(tmp_path):
-    """Takes a recipe from its source to a trained run; gives the folders of all steps by name."""
+    """Takes a recipe from its source to a trained run; gives the folders of all steps by name.
 
-    def go(recipe, place="pipeline"):
+    With `start`, a `steps.Served`, the training begins with that run.
+    """
+
+    def go(recipe, place="pipeline", start=None):
         folders = {name: tmp_path / place / name for name in ("examples", "prepared", "evaluation")}
         for folder in folders.values():
             folder.mkdir(parents=True)
         steps.read(recipe, folders["examples"])
-        steps.prepare(recipe, folders["examples"], folders["prepared"], tmp_path / place / "staging")
+        staging = tmp_path / place / "staging"
+        steps.prepare(recipe, folders["examples"], folders["prepared"], staging, start=start)
         folders |= {name: tmp_path / place / name for name in ("run", "model")}
-        steps.train(recipe, folders["prepared"], folders["run"], folders["model"])
+        steps.train(recipe, folders["prepared"], folders["run"], folders["model"], start and start.folder)
         return folders
 
     return go

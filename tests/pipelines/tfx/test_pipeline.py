@@ -1,5 +1,6 @@
 """Whole pipelines of tiny recipes in TFX, on this machine."""
 
+import json
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import pytest
 
 from ikelos import serving
 from ikelos.pipelines import recipe as recipes
-from ikelos.pipelines import runner
+from ikelos.pipelines import runner, trained
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.folder import Folder
 from ikelos.pipelines.recipe import loading
@@ -113,6 +114,43 @@ def test_new_data_are_read_again(tiny, pipeline, tmp_path):
     found = pipeline.run(recipe)
     assert found["ExampleGen"] == found["Trainer"] == "done"
     assert found["SchemaImporter"] == "cached"
+
+
+def test_a_new_day_of_data_trains_on_from_the_served_model(tiny, again, pipeline, tmp_path, capsys):
+    from ikelos.pipelines.tfx import metadata
+
+    tiny()
+    days = f"data.source.files.train=['{tmp_path}/days/{{SPAN}}/*.txt']"
+    recipe = again(BLESSED, "pipeline.warm_start=true", days, "data.source.spans=2")
+    for day in ("2026-11-25", "2026-11-26", "2026-11-27"):
+        add_day(tmp_path, day)
+    pipeline.run(recipe)
+    said = f"The training begins from scratch: {pipeline.folder}/served has no version yet."
+    assert said in capsys.readouterr().out
+    first = pipeline.artifact("Trainer", "model_run")
+    assert set(pipeline.run(recipe).values()) == {"cached"}  # although a model is served since the first run
+    add_day(tmp_path, "2026-11-28")
+    found = pipeline.run(recipe)
+    assert found.pop("SchemaImporter") == "cached"
+    assert set(found.values()) == {"done"}
+
+    about = json.loads((pipeline.artifact("ExampleGen", "examples") / "examples.json").read_text())
+    assert about["splits"]["train"]["examples"] == 2
+    second = Folder(pipeline.artifact("Trainer", "model_run"))
+    start = json.loads(second.start.read_text())
+    assert start == {"run": str(first), "checkpoints": trained.load(first).checkpoints}
+    figures = json.loads((pipeline.artifact("Evaluator", "evaluation") / "evaluation.json").read_text())
+    assert figures["from"] == start
+    assert figures["model"]["nats_per_character"] < figures["served"]["nats_per_character"]
+    assert pipeline.versions() == ["1", "2"]
+    rows = [metadata.lineage(pipeline.folder / "metadata" / "metadata.sqlite", version) for version in (1, 2)]
+    assert rows[1]["Began with"] == rows[0]["Model run"] == str(first)
+    assert "Began with" not in rows[0]
+
+
+def add_day(folder, day):
+    (folder / "days" / day).mkdir(parents=True)
+    (folder / "days" / day / "texts.txt").write_text((folder / "data" / "train.txt").read_text() + day)
 
 
 def test_a_broken_feature_stops_the_run_and_is_named(shrunk, pipeline, tmp_path):

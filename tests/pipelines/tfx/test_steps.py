@@ -1,11 +1,12 @@
+import dataclasses
 import gzip
 import pathlib
 
 import pytest
 
 from ikelos import serving
+from ikelos.pipelines import phases, runner, trained
 from ikelos.pipelines import recipe as recipes
-from ikelos.pipelines import runner, trained
 from ikelos.pipelines import task as tasks
 from ikelos.pipelines.data import preparation, records, writing
 from ikelos.pipelines.data.config import SPLITS
@@ -220,3 +221,112 @@ def test_a_preparation_that_was_killed_goes_on_with_the_chunk(chunked, tmp_path)
     steps.prepare(*arguments, watched)
     assert done == [0, 0, 0]
     assert content(tmp_path / "killed") == content(preparation.prepare(tasks.of_recipe(recipe).preparation()).folder)
+
+
+def test_a_warm_start_gives_the_weights_of_a_run_with_from(tiny, through, weights, tmp_path):
+    served = steps.Served("artifacts/7", through(tiny(), "first")["run"])
+    with (tmp_path / "data" / "train.txt").open("a") as file:
+        file.write("two cats sat on a log 0123456789. " * 30)
+    recipe = recipes.load(tmp_path / "tiny.yaml", [])
+    folders = through(recipe, start=served)
+    overrides = [f"from={served.folder}", "export.enabled=false"]
+    runner.run(recipes.load(tmp_path / "tiny.yaml", overrides), tmp_path / "run")
+    run, like = Folder(folders["run"]), Folder(tmp_path / "run")
+    assert weights(run) == weights(like)
+    for name in ("vocabulary.json", "splits.json"):
+        assert (run.preprocessing / name).read_bytes() == (like.preprocessing / name).read_bytes()
+    recorded = verdict(recipe, folders).figures["from"]
+    assert recorded == {"run": "artifacts/7", "checkpoints": trained.load(served.folder).checkpoints}
+    report = (folders["evaluation"] / "report" / "report.json").read_text()
+    assert "Training began with the weights of the run artifacts/7, whose checkpoint" in report
+
+
+def test_a_killed_training_continues_from_its_recorded_start(points, through, weights, finished, tmp_path, monkeypatch):
+    def die(stage, *others):
+        if stage.name == "maker":
+            raise KeyboardInterrupt
+        return fit(stage, *others)
+
+    fit, cache = phases.training.fit, tmp_path / "cache" / "pipelines"
+    with monkeypatch.context() as patch:
+        patch.setattr(phases.training, "fit", die)
+        for place, start in (("scratch", None), ("killed", steps.Served("artifacts/7", finished))):
+            with pytest.raises(KeyboardInterrupt):
+                through(points(), place, start)
+    folders = set(cache.iterdir())
+    assert len(folders) == 2
+    assert [steps.began_with(tmp_path / place / "prepared") for place in ("scratch", "killed")] == [None, "artifacts/7"]
+    steps.train(points(), tmp_path / "killed" / "prepared", tmp_path / "run", tmp_path / "model", finished)
+    assert set(cache.iterdir()) == folders
+    runner.run(points(f"from={finished}", "export.enabled=false"), tmp_path / "whole")
+    assert weights(Folder(tmp_path / "run")) == weights(Folder(tmp_path / "whole")) != weights(Folder(finished))
+
+
+@pytest.fixture
+def prepare(tmp_path):
+    """Reads and prepares a recipe's data; gives the folder of the prepared data."""
+
+    def go(recipe, place, start=None):
+        folders = [tmp_path / place / name for name in ("examples", "prepared")]
+        for folder in folders:
+            folder.mkdir(parents=True)
+        steps.read(recipe, folders[0])
+        steps.prepare(recipe, *folders, tmp_path / place / "staging", start=start)
+        return folders[1]
+
+    return go
+
+
+def test_a_served_model_that_does_not_fit_is_one_error_that_names_warm_start(tiny, prepare, tmp_path, monkeypatch):
+    recipe, folder = tiny(), prepare(tiny(), "first")
+    made = tasks.of_recipe(recipe)
+    other = trained.Run(Folder(folder), recipe, made, phases.load(made, folder / "preprocessing"), {}, {})
+    monkeypatch.setattr(trained, "load", lambda _: other)
+    served = steps.Served("artifacts/7", folder)
+    with pytest.raises(
+        UserError,
+        match=r"^`data\.vocabulary` must be the vocabulary of the run: .* \(`pipeline\.warm_start` is true, and "
+        r"artifacts/7 is served\)$",
+    ):
+        prepare(tiny("data.vocabulary={kind: byte, size: null}"), "vocabulary", served)
+    with pytest.raises(
+        UserError,
+        match=r"^`pipeline\.warm_start` must be false, or the served run one of the same architecture: "
+        r"model\.num_heads is 2 there and 4 here\. Received: pipeline\.warm_start=true, with artifacts/7 served$",
+    ):
+        steps.train(
+            tiny("model.num_heads=4"), prepare(recipe, "again", served), tmp_path / "run", tmp_path / "model", folder
+        )
+
+
+def test_a_served_model_of_another_task_or_data_is_one_error_that_names_warm_start(
+    points, prepare, finished, tmp_path, monkeypatch
+):
+    def refuse(*_):
+        raise UserError("the classes must be those")
+
+    served, other = steps.Served("artifacts/7", finished), trained.load(finished)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(other.task), "check_preprocessing", refuse)
+        with pytest.raises(
+            UserError, match=r"must be those \(`pipeline\.warm_start` is true, and artifacts/7 is served"
+        ):
+            steps.train(points(), prepare(points(), "a", served), tmp_path / "run", tmp_path / "model", finished)
+    greeting = dataclasses.replace(other, recipe=recipes.load("toy", []))
+    monkeypatch.setattr(trained, "load", lambda _: greeting)
+    with pytest.raises(
+        UserError,
+        match=r"^`pipeline\.warm_start` must be false, or the served run one of the task points\. Received: "
+        r"pipeline\.warm_start=true, with artifacts/7 served, a run of the task greeting$",
+    ):
+        prepare(points(), "b", served)
+
+
+def test_a_run_whose_weights_are_not_those_recorded_is_refused(points, prepare, finished, tmp_path, monkeypatch):
+    prepared = prepare(points(), "a", steps.Served("artifacts/7", finished))
+    other = dataclasses.replace(trained.load(finished), checkpoints={})
+    monkeypatch.setattr(trained, "load", lambda _: other)
+    with pytest.raises(
+        UserError, match=r"or the served run one with the weights that this run began with\. Received: "
+    ):
+        steps.train(points(), prepared, tmp_path / "run", tmp_path / "model", finished)

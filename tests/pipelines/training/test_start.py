@@ -3,7 +3,9 @@ import numpy as np
 import pytest
 
 from ikelos.pipelines.errors import UserError
-from ikelos.pipelines.training.start import Start
+from ikelos.pipelines.training.start import Choice, Start
+
+CHOICE = Choice("`from` must be a run", "from=runs/a")
 
 
 class Counting(keras.layers.Layer):
@@ -30,7 +32,7 @@ def numbered(made):
 
 def test_weights_and_statistics_are_copied_and_counters_are_not():
     there, here = numbered(model(3, 4)), model(3, 4)
-    Start("runs/a", {"only": there}.__getitem__).copy_to(here, "only")
+    Start(CHOICE, {"only": there}.__getitem__).copy_to(here, "only")
     for copied, weight in zip(here.weights, there.weights, strict=True):
         expected = 0 if weight.dtype == "int64" else weight.numpy()
         np.testing.assert_array_equal(copied, np.broadcast_to(expected, weight.shape))
@@ -39,7 +41,7 @@ def test_weights_and_statistics_are_copied_and_counters_are_not():
 
 @pytest.mark.parametrize("units", [(3, 5), (3,), (3, 4, 4)])
 def test_another_architecture_is_one_error_that_names_a_weight(units):
-    here, start = numbered(model(*units)), Start("runs/a", lambda stage: model(3, 4))
+    here, start = numbered(model(*units)), Start(CHOICE, lambda stage: model(3, 4))
     before = here.get_weights()
     with pytest.raises(
         UserError,

@@ -25,6 +25,8 @@ SHARD_BYTES = 1 << 28
 """Size in bytes at which a shard ends."""
 ABOUT = "examples.json"
 """File with the numbers and the checksums of the examples of each split."""
+OWN = ("id", "order", "bytes")
+"""Features of every example, whatever its kind."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +134,13 @@ def _write(folder: Path, split: Split, records: Iterable[Record]) -> dict[str, A
 
 
 def _example(record: Record, order: int) -> bytes:
+    if taken := sorted(set(OWN) & record.features.keys()):
+        raise ValueError(f"`features` must have other names than {', '.join(OWN)}. Received: {', '.join(taken)}")
+    return encode({**dict(zip(OWN, (record.name, order, record.size), strict=True)), **record.features})
+
+
+def encode(features: Mapping[str, bytes | int | str]) -> bytes:
+    """Returns values by feature as a serialized `tf.train.Example`."""
     import tensorflow as tf
 
     def feature(value: bytes | int | str) -> Any:
@@ -140,17 +149,13 @@ def _example(record: Record, order: int) -> bytes:
         content = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[content]))
 
-    ours: dict[str, bytes | int | str] = {"id": record.name, "order": order, "bytes": record.size}
-    if taken := sorted(ours.keys() & record.features.keys()):
-        raise ValueError(f"`features` must have other names than {', '.join(ours)}. Received: {', '.join(taken)}")
-    values = {**ours, **record.features}
-    features = tf.train.Features(feature={name: feature(value) for name, value in values.items()})
-    return tf.train.Example(features=features).SerializeToString(deterministic=True)
+    values = {name: feature(value) for name, value in features.items()}
+    return tf.train.Example(features=tf.train.Features(feature=values)).SerializeToString(deterministic=True)
 
 
 def _record(example: Mapping[str, Any]) -> Record:
     features: dict[str, bytes | int | str] = {}
     for name, value in example.items():
-        if name not in ("id", "order", "bytes"):
+        if name not in OWN:
             features[name] = value.int64_list.value[0] if value.int64_list.value else value.bytes_list.value[0]
     return Record(example["id"].bytes_list.value[0].decode("utf-8", "surrogateescape"), features)

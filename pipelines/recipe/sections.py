@@ -203,8 +203,8 @@ class Blessing(Section):
     better_than_last: bool
 
 
-class Drift(Section):
-    """The largest difference of a feature's values from those of the served model's training data.
+class Limit(Section):
+    """The largest difference of a feature's values between two sets of examples.
 
     Attributes:
         feature: Name of the feature in the examples, such as `label` or `bytes`.
@@ -213,6 +213,28 @@ class Drift(Section):
 
     feature: str
     distance: PositiveFloat
+
+
+class Skew(Section):
+    """The comparison of logged requests with the training examples.
+
+    Attributes:
+        requests: Patterns of the files of logged requests, TFRecords of TensorFlow Serving's message PredictionLog.
+        limits: Largest differences of the requests from the training examples, by feature.
+    """
+
+    requests: tuple[str, ...]
+    limits: tuple[Limit, ...]
+
+    @pydantic.model_validator(mode="after")
+    def _names_files_and_features(self) -> Self:
+        for name, value in self:
+            if not value:
+                raise ValueError(f"`{name}` must have at least one item. Received: {name}=[]")
+        for pattern in self.requests:
+            if "://" in pattern:
+                raise ValueError(f"`requests` must be patterns of files of this machine. Received: {pattern}")
+        return self
 
 
 class Pipeline(Section):
@@ -229,6 +251,7 @@ class Pipeline(Section):
         cpus: Processors of each node's container on Kubeflow.
         examples_schema: Path of the schema (`.pbtxt`) that examples are checked against; null takes that of the task.
         drift: Largest differences from the training data of the served model, by feature.
+        skew: The comparison of logged requests with the training examples, or null.
         blessing: The conditions under which a trained model is pushed to the servers.
     """
 
@@ -240,7 +263,8 @@ class Pipeline(Section):
     memory_gib: PositiveFloat
     cpus: PositiveFloat
     examples_schema: str | None
-    drift: tuple[Drift, ...]
+    drift: tuple[Limit, ...]
+    skew: Skew | None
     blessing: Blessing
 
 

@@ -1,12 +1,17 @@
+import json
+import os
 import pathlib
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from ikelos import serving
 from ikelos.pipelines import runner, trained
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.folder import Folder
 from ikelos.pipelines.tfx import steps
+from ikelos.serving import prediction_log
 
 
 @pytest.mark.parametrize(
@@ -33,11 +38,16 @@ def verdict(recipe, folders, served=None):
     )
 
 
+def figures(folders):
+    """The figures of the model that `verdict` evaluated."""
+    return json.loads(Folder(folders["evaluation"]).evaluation.read_text())["model"]
+
+
 def test_a_model_must_reach_the_limit(points, through):
     recipe = points("pipeline.blessing.worst=0.0")
     folders = through(recipe)
     assert verdict(recipe, folders).against == ()
-    value = verdict(recipe, folders).figures["model"]["accuracy"]
+    value = figures(folders)["accuracy"]
     (against,) = verdict(points(f"pipeline.blessing.worst={value + 0.001}"), folders).against
     assert against.startswith("`accuracy` must be at least ")
     assert against.endswith(f"(pipeline.blessing.worst). Received: {value:.1%}")
@@ -59,7 +69,8 @@ def test_a_model_must_beat_the_served_one_on_the_same_data(points, through, monk
 def test_the_served_model_is_measured_with_its_own_vocabulary(tiny, through, tmp_path):
     recipe = tiny("training.steps=6", "pipeline.blessing.worst=null")
     earlier = through(recipe, "earlier")
-    expected = verdict(recipe, earlier).figures["model"]["nats_per_character"]
+    verdict(recipe, earlier)
+    expected = figures(earlier)["nats_per_character"]
     (tmp_path / "data" / "train.txt").write_text("0123456789 " * 100)
     (against,) = verdict(recipe, through(recipe), earlier["run"]).against
     assert f"on the same data, {expected:.3f}. Received:" in against
@@ -120,3 +131,108 @@ def test_copies_have_lives_of_their_own(tmp_path):
         file.write("more")
     assert (target / "history.jsonl").read_text() == "history.jsonl"
     assert (target / "step.npz").stat().st_ino == (source / "step.npz").stat().st_ino
+
+
+@pytest.fixture
+def log(tmp_path):
+    """Writes requests, dicts of values by input, into a log of this name."""
+
+    def write(name, *requests):
+        (tmp_path / "logs").mkdir(exist_ok=True)
+        with tf.io.TFRecordWriter(str(tmp_path / "logs" / name)) as writer:
+            for request in requests:
+                tensors = {key: tf.make_tensor_proto(value).SerializeToString() for key, value in request.items()}
+                writer.write(prediction_log.encode("serving_default", tensors))
+
+    return write
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """The examples that logged requests become, in their order; `limited` are the features that they must give."""
+
+    def read(kinds, *limited):
+        path = tmp_path / "rows"
+        number = steps.requests([f"{tmp_path}/logs"], kinds, limited, path)
+        found = [
+            tf.train.Example.FromString(content) for content in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+        ]
+        assert len(found) == number
+        return [
+            {
+                name: [*value.bytes_list.value, *value.int64_list.value]
+                for name, value in example.features.feature.items()
+            }
+            for example in found
+        ]
+
+    return read
+
+
+TEXT = {"id": bytes, "order": int, "bytes": int, "text": bytes, "start": int}
+IMAGE = {"id": bytes, "order": int, "bytes": int, "image": bytes, "label": bytes, "label_number": int}
+
+
+def test_each_row_of_a_request_is_an_example(log, rows):
+    log("2", {"text": ["é"]})
+    log("1", {"text": ["ab", ""]}, {"prompt": ["not compared"], "length": [3]}, {"text": ["c"], "start": [7]})
+    assert rows(TEXT, "text", "bytes") == [
+        {"text": [b"ab"], "bytes": [2]},
+        {"text": [b""], "bytes": [0]},
+        {"text": [b"c"], "bytes": [1], "start": [7]},
+        {"text": ["é".encode()], "bytes": [2]},
+    ]
+
+
+def test_only_inputs_of_the_kind_of_a_feature_are_compared(log, rows):
+    pixels = np.zeros([2, 8, 8, 1], "float32")
+    log("1", {"image": pixels, "label": [0, 1]}, {"image_bytes": [b"\xff\x00", b""], "label": [0, 1], "bytes": [5, 6]})
+    assert rows(IMAGE, "image") == [{"image": [b"\xff\x00"], "bytes": [2]}, {"image": [b""], "bytes": [0]}]
+    log("1", {"image": pixels, "label_number": [0, 1]})
+    assert rows(IMAGE) == [{"label_number": [0]}, {"label_number": [1]}]
+
+
+def test_features_that_no_request_gives_are_named(log, rows):
+    log("1", {"text": ["a"], "label": [0]})
+    with pytest.raises(UserError) as raised:
+        rows(TEXT | {"label": bytes}, "text", "label", "id")
+    assert str(raised.value) == (
+        "`pipeline.skew.limits` must name features that the requests give: bytes, text (of the inputs label, text). "
+        "Received: id, label"
+    )
+    log("1", {"prompt": ["a"]})
+    with pytest.raises(UserError, match=r"the requests give: there are none \(of the inputs prompt\)"):
+        rows(TEXT, "text")
+
+
+def test_no_requests_are_no_rows(log, rows):
+    assert rows(TEXT, "text") == []
+    log("1")
+    assert rows(TEXT, "text") == []
+
+
+def test_a_log_of_something_else_is_refused(log, rows, tmp_path):
+    log("1", {"text": ["a"]})
+    (tmp_path / "logs" / "2").write_text("a line of another log. " * 10)
+    with pytest.raises(
+        UserError, match=r"`pipeline\.skew\.requests` must match logs of requests only: .*/2 must have undamaged"
+    ):
+        rows(TEXT, "text")
+    log("2", {"text": ["a", "b"], "start": [1]})
+    with pytest.raises(UserError, match=r"must have one number of rows\. Received: start, text"):
+        rows(TEXT, "text")
+
+
+def test_the_state_of_requests_changes_with_their_files(log, tmp_path):
+    def state():
+        return steps.state_of_requests([f"{tmp_path}/logs/*"])
+
+    states = [state()]
+    log("1", {"text": ["a"]})
+    states.append(state())
+    log("2", {"text": ["a"]})
+    states.append(state())
+    os.utime(tmp_path / "logs" / "1", ns=(0, 0))
+    states.append(state())
+    assert len(set(states)) == 4
+    assert state() == states[-1]

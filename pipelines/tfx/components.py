@@ -30,6 +30,7 @@ _STATISTICS = "statistics.pb"
 _BLESSED, _COMPARED, _BASELINE = "blessed", "compared", "baseline_run"
 """Properties of a blessing."""
 _KINDS = {schema_pb2.BYTES: bytes, schema_pb2.INT: int}
+"""The Python types of the features' values."""
 _NOT_TEXTS = (tfdv_constants.NON_UTF8_PLACEHOLDER, tfdv_constants.LARGE_BYTES_PLACEHOLDER)
 """What stands for other values than texts in the statistics."""
 

@@ -1,6 +1,7 @@
 """Runs one node of a compiled pipeline in this process, whichever scheduler asks for it."""
 
 import contextlib
+import itertools
 import json
 import logging
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import Any, Literal
 
 import absl.logging
 from ml_metadata.proto import metadata_store_pb2
+from tfx.dsl.io import fileio
 from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import launcher, runtime_parameter_utils
@@ -26,6 +28,16 @@ _STATES: dict[int, Outcome] = {
     metadata_store_pb2.Execution.COMPLETE: "done",
     metadata_store_pb2.Execution.CACHED: "cached",
 }
+
+
+class _Launcher(launcher.Launcher):
+    """Launcher that first removes what a killed process left of the node's outputs, such as temporary files of Beam."""
+
+    def _run_executor(self, execution_info):
+        for artifact in itertools.chain.from_iterable(execution_info.output_dict.values()):
+            if fileio.exists(artifact.uri):
+                fileio.rmtree(artifact.uri)
+        return super()._run_executor(execution_info)
 
 
 def run(pipeline: pipeline_pb2.Pipeline, node_id: str, run_id: str, use_cache: bool = True) -> Outcome:
@@ -64,7 +76,7 @@ def run(pipeline: pipeline_pb2.Pipeline, node_id: str, run_id: str, use_cache: b
                 f"{node_id} must be run after the nodes that it depends on. "
                 f"Received: a run in which these are not done: {', '.join(missing)}"
             )
-        launcher.Launcher(
+        _Launcher(
             pipeline_node=node,
             mlmd_connection=metadata.Metadata(connection),
             pipeline_info=bound.pipeline_info,

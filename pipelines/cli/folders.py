@@ -19,7 +19,7 @@ def prepare(workdir: Path) -> None:
         UserError: If a folder cannot be made or written (no permission, a file in the way, a full disk), its path is
             not UTF-8, or another process is using it.
     """
-    _check_name(workdir)
+    check_name(workdir)
     check_writable(workdir)
     folder = Folder(workdir)
     # All folders that a phase writes to. The preprocessing is written once, and renamed when it is complete.
@@ -30,12 +30,17 @@ def prepare(workdir: Path) -> None:
         pass
 
 
-def _check_name(workdir: Path) -> None:
+def check_name(folder: Path) -> None:
+    """Checks that TensorFlow accepts the path of a folder.
+
+    Raises:
+        UserError: If it is not UTF-8.
+    """
     try:
-        str(workdir.absolute()).encode()
+        str(folder.absolute()).encode()
     except UnicodeEncodeError:
         raise UserError(
-            f"the folder's path must be UTF-8, because TensorFlow accepts no other. Received: {workdir}"
+            f"the folder's path must be UTF-8, because TensorFlow accepts no other. Received: {folder}"
         ) from None
 
 

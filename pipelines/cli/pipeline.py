@@ -81,9 +81,11 @@ def pipeline(
     loaded = recipes.load(recipe, overrides or [])
     folder = (workdir or Path("runs") / "pipelines" / loaded.name).absolute()
     _check_options(on, first, no_cache, image, artifacts, push_to)
-    root, destination = _place(artifacts, folder / "artifacts"), _place(push_to, folder / "served")
+    root = folder / "artifacts" if artifacts is None else _place("--artifacts", artifacts)
+    destination = folder / "served" if push_to is None else _place("--push-to", push_to)
     for place in (folder, root, destination):
         if isinstance(place, Path):
+            folders.check_name(place)
             folders.check_writable(place)
     build, compiled = load_pipelines("build", "compiled")
     metadata = None if on is Scheduler.KUBEFLOW else folder / "metadata" / "metadata.sqlite"
@@ -91,13 +93,9 @@ def pipeline(
     out = console()
     out.print(f"[bold]{shown(loaded.name)}[/bold] in {shown(folder)}\n", soft_wrap=True)
     if on is Scheduler.KUBEFLOW:
-        from apache_beam.options.pipeline_options import PipelineOptions
-
-        kubeflow, steps = load_pipelines("kubeflow", "steps")
-        assert loaded.config.pipeline is not None
-        state = steps.state(loaded, PipelineOptions(list(loaded.config.pipeline.beam)))
+        (kubeflow,) = load_pipelines("kubeflow")
         file = folder / "pipeline.yaml"
-        kubeflow.write(made, loaded.config.pipeline, image, state, file)
+        kubeflow.write(made, loaded.config.pipeline, image, build.states(loaded), file)
         out.print(columns({"Specification": file, "Artifacts": root, "Models to serve": destination}))
         return
     representation = compiled.compile_pipeline(made)
@@ -137,11 +135,10 @@ def _check_options(
         raise UserError(f"`--artifacts` must be a folder with --on {on}. Received: {artifacts}")
 
 
-def _place(given: str | None, default: Path) -> Path | str:
-    if given is None:
-        return default
-    if given.startswith("file:"):
-        raise UserError(f"a folder must be given by its path. Received: {given}")
+def _place(option: str, given: str) -> Path | str:
+    """Returns a place as a path, or as a URL if it is an object store."""
+    if not given or given.startswith("file:"):
+        raise UserError(f"`{option}` must be a path, or the URL of an object store. Received: {given!r}")
     return given if "://" in given else Path(given).expanduser().absolute()
 
 

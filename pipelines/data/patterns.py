@@ -71,17 +71,29 @@ def by_split(
     return shared
 
 
+def matches(pattern: str) -> list[str]:
+    """Returns the files that a pattern matches; for a folder, all files in it."""
+    pattern = os.path.expanduser(pattern)
+    if os.path.isdir(pattern):
+        pattern = os.path.join(glob.escape(pattern), "**")
+    # A file whose name has brackets can be given by that name, as in a shell.
+    paths = [pattern] if os.path.isfile(pattern) else glob.glob(pattern, recursive=True)
+    return [path for path in paths if os.path.isfile(path) and os.path.basename(path).lower() not in _OF_SYSTEMS]
+
+
 def identity(paths: Mapping[Split, Sequence[str]]) -> Any:
-    """Returns the state of the files of each split as JSON: their number, and a hash of paths, sizes and times."""
-    states = {}
-    for split, found in paths.items():
-        digest = hashlib.sha256()
-        for path in found:
-            state = os.stat(path)
-            places = f"{os.path.abspath(path)}\0{os.path.realpath(path)}"
-            digest.update(os.fsencode(f"{places}\0{state.st_size}\0{state.st_mtime_ns}\0"))
-        states[split] = {"files": len(found), "sha256": digest.hexdigest()}
-    return states
+    """Returns the state of the files of each split as JSON, as `state` gives it."""
+    return {split: state(found) for split, found in paths.items()}
+
+
+def state(paths: Sequence[str]) -> dict[str, Any]:
+    """Returns the state of files as JSON: their number, and a hash of paths, sizes and times."""
+    digest = hashlib.sha256()
+    for path in paths:
+        status = os.stat(path)
+        places = f"{os.path.abspath(path)}\0{os.path.realpath(path)}"
+        digest.update(os.fsencode(f"{places}\0{status.st_size}\0{status.st_mtime_ns}\0"))
+    return {"files": len(paths), "sha256": digest.hexdigest()}
 
 
 def _newest_spans(patterns: Sequence[str], number: int) -> dict[_SortKey, str]:
@@ -90,7 +102,7 @@ def _newest_spans(patterns: Sequence[str], number: int) -> dict[_SortKey, str]:
         _sort_key(span): span
         for pattern in patterns
         for concrete, span in _with_spans(pattern)
-        if span is not None and _files(concrete)
+        if span is not None and matches(concrete)
     }
     ordered = sorted(found, key=lambda numbers: (len(numbers), numbers))
     if ordered and len(ordered[0]) != len(ordered[-1]):
@@ -146,7 +158,7 @@ def _matches(
             path
             for concrete, span in _with_spans(pattern)
             if newest is None or span is None or _sort_key(span) in newest
-            for path in _files(concrete)
+            for path in matches(concrete)
         ]
         if not paths and newest and SPAN in pattern:
             oldest = next(iter(newest.values()))
@@ -193,15 +205,6 @@ def _narrower(key: str, patterns: Sequence[str], found: Iterable[str], suffixes:
         return ""
     narrower = yaml12.inline([stem + suffix for stem in stems for suffix in present])
     return f"; to leave other files out: --set {shlex.quote(f'data.source.{key}={narrower}')}"
-
-
-def _files(pattern: str) -> list[str]:
-    """Returns the files that a pattern matches; for a folder, all files in it."""
-    if os.path.isdir(pattern):
-        pattern = os.path.join(glob.escape(pattern), "**")
-    # A file whose name has brackets can be given by that name, as in a shell.
-    paths = [pattern] if os.path.isfile(pattern) else glob.glob(pattern, recursive=True)
-    return [path for path in paths if os.path.isfile(path) and os.path.basename(path).lower() not in _OF_SYSTEMS]
 
 
 def _check_disjoint(found: Mapping[Split, Iterable[str]]) -> None:

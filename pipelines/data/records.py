@@ -29,8 +29,8 @@ CHUNK_BYTES, CHUNK_EXAMPLES = 1 << 26, 1 << 13
 """Size in bytes, and number of files or examples, at which a chunk ends."""
 ABOUT = "examples.json"
 """File with the numbers and the checksums of the examples of each split."""
-_OF_ALL = ("id", "order", "bytes")
-"""Features that all examples have."""
+OWN = ("id", "order", "bytes")
+"""Features of every example, whatever its kind."""
 QUANTITIES = ("order", "bytes")
 """Features whose numbers are quantities. All other numbers are those of categories."""
 
@@ -92,7 +92,7 @@ class Records:
     def read(self, split: Split, start: int = 0) -> Iterator[Record]:
         """Yields the examples of a split after the first `start`, in the order of the source; raises as `features`."""
         for features in self.features(split, start):
-            own = {name: value for name, value in features.items() if name not in _OF_ALL}
+            own = {name: value for name, value in features.items() if name not in OWN}
             yield Record(str(features["id"]), own)
 
     def features(self, split: Split, start: int = 0) -> Iterator[dict[str, bytes | int | str]]:
@@ -201,6 +201,13 @@ def _extend_digest(digest: Any, content: bytes) -> None:
 
 
 def _example(record: Record, order: int) -> bytes:
+    if taken := sorted(set(OWN) & record.features.keys()):
+        raise ValueError(f"`features` must have other names than {', '.join(OWN)}. Received: {', '.join(taken)}")
+    return encode({**dict(zip(OWN, (record.name, order, record.size), strict=True)), **record.features})
+
+
+def encode(features: Mapping[str, bytes | int | str]) -> bytes:
+    """Returns values by feature as a serialized `tf.train.Example`."""
     import tensorflow as tf
 
     def feature(value: bytes | int | str) -> Any:
@@ -209,12 +216,8 @@ def _example(record: Record, order: int) -> bytes:
         content = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[content]))
 
-    ours: dict[str, bytes | int | str] = {"id": record.name, "order": order, "bytes": record.size}
-    if taken := sorted(ours.keys() & record.features.keys()):
-        raise ValueError(f"`features` must have other names than {', '.join(ours)}. Received: {', '.join(taken)}")
-    values = {**ours, **record.features}
-    features = tf.train.Features(feature={name: feature(value) for name, value in values.items()})
-    return tf.train.Example(features=features).SerializeToString(deterministic=True)
+    values = {name: feature(value) for name, value in features.items()}
+    return tf.train.Example(features=tf.train.Features(feature=values)).SerializeToString(deterministic=True)
 
 
 def _features(example: Mapping[str, Any]) -> dict[str, bytes | int | str]:

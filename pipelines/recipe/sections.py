@@ -203,8 +203,8 @@ class Blessing(Section):
     better_than_last: bool
 
 
-class Drift(Section):
-    """The largest difference of a feature's values from those of the served model's training data.
+class Limit(Section):
+    """The largest difference of a feature's values between two sets of examples.
 
     Attributes:
         feature: Name of the feature in the examples, such as `label` or `bytes`.
@@ -227,6 +227,28 @@ class Slices(Section):
     worst: float | None
 
 
+class Skew(Section):
+    """The comparison of logged requests with the training examples.
+
+    Attributes:
+        requests: Patterns of the files of logged requests, TFRecords of TensorFlow Serving's message PredictionLog.
+        limits: Largest differences of the requests from the training examples, by feature.
+    """
+
+    requests: tuple[str, ...]
+    limits: tuple[Limit, ...]
+
+    @pydantic.model_validator(mode="after")
+    def _names_files_and_features(self) -> Self:
+        for name, value in self:
+            if not value:
+                raise ValueError(f"`{name}` must have at least one item. Received: {name}=[]")
+        for pattern in self.requests:
+            if "://" in pattern:
+                raise ValueError(f"`requests` must be patterns of files of this machine. Received: {pattern}")
+        return self
+
+
 class Pipeline(Section):
     """The settings of `ikelos pipeline`, null if the recipe is never one.
 
@@ -245,6 +267,7 @@ class Pipeline(Section):
         warm_start: Whether new models begin with the weights of the model that is served when the data is prepared.
         drift: Largest differences from the training data of the served model, by feature.
         slices: Features by whose values the held-out examples are divided, each measured by TensorFlow Model Analysis.
+        skew: The comparison of logged requests with the training examples, or null.
         blessing: The conditions under which a trained model is pushed to the servers.
     """
 
@@ -257,8 +280,9 @@ class Pipeline(Section):
     cpus: PositiveFloat
     examples_schema: str | None
     warm_start: bool
-    drift: tuple[Drift, ...]
+    drift: tuple[Limit, ...]
     slices: tuple[Slices, ...]
+    skew: Skew | None
     blessing: Blessing
 
     @pydantic.model_validator(mode="after")

@@ -4,8 +4,10 @@ import dataclasses
 import importlib.resources
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
+from apache_beam.options.pipeline_options import PipelineOptions
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import v1 as tfx
@@ -14,10 +16,13 @@ from ikelos.pipelines import task as tasks
 from ikelos.pipelines.data.config import SPLITS
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.recipe import Recipe
-from ikelos.pipelines.tfx import components, partial, slices
+from ikelos.pipelines.recipe.sections import Limit, Slices
+from ikelos.pipelines.tfx import components, partial, requests, slices, steps
 
 STATE = "state"
 """Runtime parameter: a text that identifies the source's examples; with a new one, they are read again."""
+REQUESTS_STATE = "requests_state"
+"""Runtime parameter: a text that identifies the logged requests; with a new one, they are compared again."""
 _SCHEMAS = importlib.resources.files("ikelos") / "tfx_configs" / "schemas"
 _RUN_FN = f"{components.__name__}.{components.run_fn.__name__}"
 
@@ -41,9 +46,11 @@ def schema(recipe: Recipe) -> str:
     """Returns the text of the schema that the recipe's examples are checked against.
 
     Raises:
-        UserError: If there is none, it is invalid, or it lacks a feature of `pipeline.drift` or `pipeline.slices`.
+        UserError: If there is none, it is invalid, or it lacks a feature of `pipeline.drift`, `pipeline.slices` or
+            `pipeline.skew`.
     """
-    given = None if recipe.config.pipeline is None else recipe.config.pipeline.examples_schema
+    settings = recipe.config.pipeline
+    given = None if settings is None else settings.examples_schema
     path = _SCHEMAS / f"{recipe.task}.pbtxt" if given is None else Path(given).expanduser()
     if not path.is_file():
         raise UserError(
@@ -54,8 +61,12 @@ def schema(recipe: Recipe) -> str:
         features = {feature.name for feature in text_format.Parse(text, schema_pb2.Schema()).feature}
     except text_format.ParseError as error:
         raise UserError(f"{path} must be a schema in protobuf's text format. Received: {error}") from None
-    for key in ("drift", "slices"):
-        for one in getattr(recipe.config.pipeline, key, ()):
+    named: dict[str, Sequence[Limit | Slices]] = {}
+    if settings is not None:
+        skew = () if settings.skew is None else settings.skew.limits
+        named = {"drift": settings.drift, "slices": settings.slices, "skew.limits": skew}
+    for key, sections in named.items():
+        for one in sections:
             if one.feature not in features:
                 raise UserError(
                     f"`pipeline.{key}` must name features of {path}: {', '.join(sorted(features))}. "
@@ -126,6 +137,16 @@ def pipeline(recipe: Recipe, place: Place) -> tfx.dsl.Pipeline:
         destination=place.destination,
     )
     nodes = [examples, statistics, rules, validator, prepared, trainer, evaluator, infra, pusher]
+    if settings.skew is not None:
+        skew = components.SkewValidator(
+            statistics=statistics.outputs["statistics"],
+            schema=rules.outputs["schema"],
+            skew=settings.skew.model_dump_json(),
+            requests_state=tfx.dsl.experimental.RuntimeParameter(name=REQUESTS_STATE, ptype=str, default=""),
+        )
+        # Not by an input: with other requests the Pusher would run again, and push a model that was replaced since.
+        pusher.add_upstream_node(skew)
+        nodes.append(skew)
     connection = None
     if place.metadata is not None:
         place.metadata.parent.mkdir(parents=True, exist_ok=True)
@@ -138,6 +159,16 @@ def pipeline(recipe: Recipe, place: Place) -> tfx.dsl.Pipeline:
         metadata_connection_config=connection,
         beam_pipeline_args=list(settings.beam),
     )
+
+
+def states(recipe: Recipe) -> dict[str, str]:
+    """Returns the values of the pipeline's runtime parameters: the states of the source and of the logged requests."""
+    settings = recipe.config.pipeline
+    assert settings is not None
+    found = {STATE: steps.state(recipe, PipelineOptions(list(settings.beam)))}
+    if settings.skew is not None:
+        found[REQUESTS_STATE] = requests.state(settings.skew.requests)
+    return found
 
 
 def name(recipe: Recipe) -> str:

@@ -3,10 +3,15 @@
 import contextlib
 import json
 import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import apache_beam
 import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
+from tensorflow_data_validation import constants as tfdv_constants
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 from tfx.dsl.io import filesystem, filesystem_registry
 from tfx.v1.components import FnArgs
@@ -18,7 +23,7 @@ from tfx.v1.types import standard_artifacts
 from ikelos import serving
 from ikelos.pipelines.data.config import SPLITS
 from ikelos.pipelines.errors import UserError
-from ikelos.pipelines.tfx import beam, partial, push, steps, storage
+from ikelos.pipelines.tfx import beam, partial, push, requests, steps, storage
 
 SPLIT_NAMES = json.dumps(SPLITS)
 _STATISTICS = "statistics.pb"
@@ -27,6 +32,10 @@ _STAGING = "staging"
 """Folder in an unfinished artifact through which the workers of Apache Beam exchange files."""
 _BLESSED, _COMPARED, _BASELINE = "blessed", "compared", "baseline_run"
 """Properties of a blessing."""
+_KINDS = {schema_pb2.BYTES: bytes, schema_pb2.INT: int}
+"""The Python types of the features' values."""
+_NOT_TEXTS = (tfdv_constants.NON_UTF8_PLACEHOLDER, tfdv_constants.LARGE_BYTES_PLACEHOLDER)
+"""What stands for other values than texts in the statistics."""
 
 
 class _S3(filesystem.Filesystem):
@@ -77,8 +86,7 @@ def ExampleValidator(  # noqa: N802
     Raises:
         UserError: If there are anomalies; the message lists them with their features.
     """
-    rules = text_format.Parse(storage.read(f"{schema.uri}/schema.pbtxt").decode(), schema_pb2.Schema())
-    limits = json.loads(drift)
+    rules, limits = _rules(schema), json.loads(drift)
     for limit in limits:
         feature = tfdv.get_feature(rules, limit["feature"])
         feature.drift_comparator.jensen_shannon_divergence.threshold = limit["distance"]
@@ -91,11 +99,49 @@ def ExampleValidator(  # noqa: N802
         found = _split_statistics(statistics, split)
         before = earlier if split == "train" else None
         result = tfdv.validate_statistics(found, rules, previous_statistics=before)
-        storage.write(f"{anomalies.uri}/Split-{split}/SchemaDiff.pb", result.SerializeToString())
+        _write_anomalies(anomalies, split, result)
         lines += _lines(split, result)
+        if before is not None and not lines:
+            measured = {info.path.step[0] for info in result.drift_skew_info if info.drift_measurements}
+            _check_applied("pipeline.drift", limits, found, measured)
     anomalies.split_names = SPLIT_NAMES
     if lines:
         raise UserError("\n".join(["The examples must agree with the schema. Received:", *lines]))
+
+
+@component
+def SkewValidator(  # noqa: N802
+    statistics: Input[standard_artifacts.ExampleStatistics],
+    schema: Input[standard_artifacts.Schema],
+    skew: Parameter[str],
+    requests_state: Parameter[str],
+    anomalies: Output[standard_artifacts.ExampleAnomalies],
+) -> None:
+    """Compares logged requests with the training examples.
+
+    `skew` has the section of the recipe in JSON. `requests_state` identifies the logged requests: with a new one, they
+    are compared again.
+
+    Raises:
+        UserError: If features differ too much, which the message lists, or as `requests.write`.
+    """
+    rules, settings = _rules(schema), json.loads(skew)
+    kinds = {feature.name: _KINDS[feature.type] for feature in rules.feature if feature.type in _KINDS}
+    limits = settings["limits"]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "requests"
+        rows = requests.write(settings["requests"], kinds, [limit["feature"] for limit in limits], path)
+        logged = tfdv.generate_statistics_from_tfrecord(str(path)) if rows else None
+    result = anomalies_pb2.Anomalies()
+    if logged is None:
+        print(f"Not compared: no requests are logged in {', '.join(settings['requests'])}.", flush=True)
+    else:
+        result = _skew(_split_statistics(statistics, "train"), logged, limits)
+        print(f"Compared: {rows:,} rows of logged requests with the training examples.", flush=True)
+    _write_anomalies(anomalies, "train", result)
+    anomalies.split_names = json.dumps(["train"])
+    if lines := _lines("requests", result):
+        raise UserError("\n".join(["The logged requests must resemble the training examples. Received:", *lines]))
 
 
 @component(use_beam=True)
@@ -225,6 +271,58 @@ def _split_statistics(statistics, split: str) -> statistics_pb2.DatasetFeatureSt
     # `tfdv.load_stats_binary` reads by TensorFlow, which cannot read s3://.
     content = storage.read(f"{statistics.uri}/Split-{split}/FeatureStats.pb")
     return statistics_pb2.DatasetFeatureStatisticsList.FromString(content)
+
+
+def _rules(schema) -> schema_pb2.Schema:
+    return text_format.Parse(storage.read(f"{schema.uri}/schema.pbtxt").decode(), schema_pb2.Schema())
+
+
+def _skew(
+    trained: statistics_pb2.DatasetFeatureStatisticsList,
+    logged: statistics_pb2.DatasetFeatureStatisticsList,
+    limits: Sequence[Mapping[str, Any]],
+) -> anomalies_pb2.Anomalies:
+    """Returns the features in which logged requests differ too much from the training examples, and no other anomalies.
+
+    Raises:
+        UserError: If a feature cannot be compared.
+    """
+    distances = {limit["feature"]: limit["distance"] for limit in limits}
+    rules = tfdv.infer_schema(trained)  # of the curated schema, the ExampleValidator lists the anomalies
+    for feature in rules.feature:
+        if feature.name in distances:
+            feature.skew_comparator.jensen_shannon_divergence.threshold = distances[feature.name]
+    result = tfdv.validate_statistics(trained, rules, serving_statistics=logged)
+    measured = {info.path.step[0] for info in result.drift_skew_info if info.skew_measurements}
+    _check_applied("pipeline.skew.limits", limits, trained, measured)
+    return result
+
+
+def _check_applied(
+    key: str,
+    limits: Sequence[Mapping[str, Any]],
+    statistics: statistics_pb2.DatasetFeatureStatisticsList,
+    measured: Iterable[str],
+) -> None:
+    """Checks that each limit was applied.
+
+    TFDV raises no error for a feature that it did not compare, and takes all values that are not UTF-8 for one value.
+    """
+    files = {
+        feature.path.step[0]
+        for feature in statistics.datasets[0].features
+        if any(value.value in _NOT_TEXTS for value in feature.string_stats.top_values)
+    }
+    compared = set(measured) - files
+    if missing := sorted({limit["feature"] for limit in limits} - compared):
+        raise UserError(
+            f"`{key}` must name features of the training examples that have numbers or texts. "
+            f"Received: {', '.join(missing)}"
+        )
+
+
+def _write_anomalies(anomalies, split: str, result: anomalies_pb2.Anomalies) -> None:
+    storage.write(f"{anomalies.uri}/Split-{split}/SchemaDiff.pb", result.SerializeToString())
 
 
 def _lines(split: str, result: anomalies_pb2.Anomalies) -> list[str]:

@@ -1,6 +1,7 @@
 """A pipeline as a specification for Kubeflow Pipelines 2 and Vertex AI Pipelines."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from kfp.pipeline_spec import pipeline_spec_pb2
@@ -13,14 +14,14 @@ from ikelos.pipelines.recipe.sections import Pipeline
 _Resources = pipeline_spec_pb2.PipelineDeploymentConfig.PipelineContainerSpec.ResourceSpec
 
 
-def write(pipeline: tfx.dsl.Pipeline, settings: Pipeline, image: str, state: str, path: Path) -> None:
+def write(pipeline: tfx.dsl.Pipeline, settings: Pipeline, image: str, states: Mapping[str, str], path: Path) -> None:
     """Writes the specification, with the resources of the recipe for each node.
 
     Args:
         pipeline: The pipeline.
         settings: Its recipe's section `pipeline`.
         image: Container image with Ikelos and TFX (`tfx_configs/kubeflow/Dockerfile`).
-        state: Default of the parameter of the same name.
+        states: Defaults of the runtime parameters by name.
         path: File to write, YAML.
     """
     resources = _Resources(cpu_limit=settings.cpus, memory_limit=settings.memory_gib)
@@ -30,5 +31,5 @@ def write(pipeline: tfx.dsl.Pipeline, settings: Pipeline, image: str, state: str
     config = kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(default_image=image, use_pipeline_spec_2_1=True)
     unfinished = path.with_name(f".{path.name}")
     runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(config, str(path.parent), unfinished.name)
-    runner.run(pipeline, parameter_values={"state": state})
+    runner.run(pipeline, parameter_values=dict(states))
     os.replace(unfinished, path)

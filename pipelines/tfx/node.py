@@ -1,6 +1,8 @@
 """Runs one node of a compiled pipeline in this process, whichever scheduler asks for it."""
 
 import contextlib
+import itertools
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,20 +11,34 @@ from typing import Any, Literal
 import absl.logging
 from apache_beam.options.pipeline_options import PipelineOptions
 from ml_metadata.proto import metadata_store_pb2
+from tfx.dsl.io import fileio
 from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import launcher, runtime_parameter_utils
-from tfx.orchestration.portable.mlmd import context_lib, execution_lib
+from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.lock import locked
-from ikelos.pipelines.tfx import partial, steps
-from ikelos.pipelines.tfx.build import STATE
+from ikelos.pipelines.tfx import partial, requests, steps
+from ikelos.pipelines.tfx.build import REQUESTS_STATE, STATE
 
 Outcome = Literal["done", "cached"]
 _RUN_ID = "pipeline-run-id"
-_STATES = {metadata_store_pb2.Execution.COMPLETE: "done", metadata_store_pb2.Execution.CACHED: "cached"}
+_STATES: dict[int, Outcome] = {
+    metadata_store_pb2.Execution.COMPLETE: "done",
+    metadata_store_pb2.Execution.CACHED: "cached",
+}
+
+
+class _Launcher(launcher.Launcher):
+    """Launcher that first removes what a killed process left of the node's outputs, such as temporary files of Beam."""
+
+    def _run_executor(self, execution_info):
+        for artifact in itertools.chain.from_iterable(execution_info.output_dict.values()):
+            if fileio.exists(artifact.uri):
+                fileio.rmtree(artifact.uri)
+        return super()._run_executor(execution_info)
 
 
 def run(pipeline: pipeline_pb2.Pipeline, node_id: str, run_id: str, use_cache: bool = True) -> Outcome:
@@ -50,14 +66,19 @@ def run(pipeline: pipeline_pb2.Pipeline, node_id: str, run_id: str, use_cache: b
         node.execution_options.caching_options.enable_cache = False
     deployment = runner_utils.extract_local_deployment_config(bound)
     executor = runner_utils.extract_executor_spec(deployment, node_id)
-    values = {_RUN_ID: run_id}
-    if STATE in node.parameters.parameters:
-        values[STATE] = _state(node, executor)
-    runtime_parameter_utils.substitute_runtime_parameter(bound, values)
+    runtime_parameter_utils.substitute_runtime_parameter(bound, {_RUN_ID: run_id, **_states(node, executor)})
     which = deployment.metadata_connection_config.WhichOneof("connection_config")
     connection = getattr(deployment.metadata_connection_config, which)
     with _calm(), locked(Path(connection.sqlite.filename_uri).parent, wait=True):
-        launcher.Launcher(
+        with metadata.Metadata(connection) as store:
+            # TFX raises no error if a node lacks its inputs, and no node needs outputs of `SkewValidator`.
+            missing = [name for name in node.upstream_nodes if _outcome(store, _node(bound, name)) is None]
+        if missing:
+            raise UserError(
+                f"{node_id} must be run after the nodes that it depends on. "
+                f"Received: a run in which these are not done: {', '.join(missing)}"
+            )
+        _Launcher(
             pipeline_node=node,
             mlmd_connection=metadata.Metadata(connection),
             pipeline_info=bound.pipeline_info,
@@ -66,7 +87,9 @@ def run(pipeline: pipeline_pb2.Pipeline, node_id: str, run_id: str, use_cache: b
             custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
         ).launch()
         with metadata.Metadata(connection) as store:
-            return _outcome(store, node)
+            outcome = _outcome(store, node)
+    assert outcome is not None
+    return outcome
 
 
 def _node(pipeline: pipeline_pb2.Pipeline, node_id: str) -> Any:
@@ -76,23 +99,29 @@ def _node(pipeline: pipeline_pb2.Pipeline, node_id: str) -> Any:
     return found[node_id]
 
 
-def _state(node: Any, executor: Any) -> str:
-    """Returns the state of the source of the node's recipe."""
-    recipe = partial.loaded(node.parameters.parameters["recipe"].field_value.string_value)
-    flags = [flag.value.string_value for flag in executor.beam_pipeline_args_placeholders]
-    return steps.state(recipe, PipelineOptions(flags))
+def _states(node: Any, executor: Any) -> dict[str, str]:
+    """Returns the values of a node's other runtime parameters: the state of the files that it reads."""
+    given = node.parameters.parameters
+    if STATE in given:
+        recipe = partial.loaded(given["recipe"].field_value.string_value)
+        flags = [flag.value.string_value for flag in executor.beam_pipeline_args_placeholders]
+        return {STATE: steps.state(recipe, PipelineOptions(flags))}
+    if REQUESTS_STATE in given:
+        skew = json.loads(given["skew"].field_value.string_value)
+        return {REQUESTS_STATE: requests.state(skew["requests"])}
+    return {}
 
 
-def _outcome(store: metadata.Metadata, node: Any) -> Outcome:
-    """Returns what became of a node. TFX raises no error if a node lacks its inputs."""
-    contexts = context_lib.prepare_contexts(store, node.contexts)
+def _outcome(store: metadata.Metadata, node: Any) -> Outcome | None:
+    """Returns what became of a node in the run; None if it is not done."""
+    contexts = [
+        store.store.get_context_by_type_and_name(context.type.name, context.name.field_value.string_value)
+        for context in node.contexts.contexts
+    ]
+    if None in contexts:
+        return None
     executions = execution_lib.get_executions_associated_with_all_contexts(store, contexts)
-    states = [execution.last_known_state for execution in executions]
-    if len(states) != 1 or states[0] not in _STATES:
-        raise UserError(
-            f"{node.node_info.id} must be run after the nodes that it depends on. Received: a run without their outputs"
-        )
-    return _STATES[states[0]]  # type: ignore[return-value]
+    return _STATES.get(executions[0].last_known_state) if executions else None
 
 
 @contextlib.contextmanager

@@ -62,13 +62,11 @@ class Verdict:
         headline: The model's figures beside the baselines', in one line.
         slices: The worst slice of each feature of `pipeline.slices`, in one line each.
         against: Reasons why it must not be served; empty if it may.
-        figures: The measured values by name.
     """
 
     headline: str
     slices: tuple[str, ...]
     against: tuple[str, ...]
-    figures: dict[str, Any]
 
 
 def read(recipe: Recipe, folder: str | Path, each: Each = map, beam_options: Any = None) -> None:
@@ -320,7 +318,7 @@ def evaluate(recipe: Recipe, examples: Path, prepared: Path, run: Path, served: 
         against += measured.against
     results["against"] = against
     files.write(Folder(folder).evaluation, json.dumps(results, indent=2) + "\n")
-    return Verdict(task.headline(results), lines, tuple(against), results)
+    return Verdict(task.headline(results), lines, tuple(against))
 
 
 def _remeasured(recipe: Recipe, examples: Path, served: Path) -> dict[str, Any]:

@@ -224,6 +224,12 @@ IN_OVERRIDE = {
     "training.steps=[1": "the value must be YAML. Received: expected ',' or ']', but got '<stream end>' (column 3)",
     "training.profile_steps=[7, 3]": "training: `profile_steps` must be a first and a last step, "
     "in this order. Received: profile_steps=[7, 3]",
+    "pipeline.skew={requests: [], limits: [{feature: bytes, distance: 0.1}]}": "pipeline.skew: `requests` must have at "
+    "least one item. Received: requests=[]",
+    "pipeline.skew={requests: ['*'], limits: []}": "pipeline.skew: `limits` must have at least one item. "
+    "Received: limits=[]",
+    "pipeline.skew={requests: ['gs://logs/*'], limits: [{feature: bytes, distance: 0.1}]}": "pipeline.skew: `requests` "
+    "must be patterns of files of this machine. Received: gs://logs/*",
 }
 
 

@@ -70,11 +70,11 @@ def write(tmp_path):
     """Writes the specification of a recipe for a root and a place to serve from."""
 
     def make(recipe, root, served):
-        from ikelos.pipelines.tfx import build, kubeflow, steps
+        from ikelos.pipelines.tfx import build, kubeflow
 
         path = tmp_path / "pipeline.yaml"
         made = build.pipeline(recipe, build.Place(str(root), str(served), None))
-        kubeflow.write(made, recipe.config.pipeline, "ikelos:2.21", steps.state(recipe), path)
+        kubeflow.write(made, recipe.config.pipeline, "ikelos:2.21", build.states(recipe), path)
         return path
 
     return make
@@ -96,6 +96,19 @@ def test_its_containers_lead_from_data_to_a_pushed_model_in_an_object_store(tiny
     rows = served.lineage(base, None)
     assert (rows["Version"], rows["Model run"]) == (f"{base}/1", f"{root}/Trainer/model_run")
     assert rows["Examples of train"].startswith("1, SHA-256 ")
+
+
+def test_the_states_of_data_and_requests_are_parameters(tiny, write, tmp_path):
+    from ikelos.pipelines.tfx import build
+
+    (tmp_path / "log").touch()
+    recipe = tiny(f"pipeline.skew={{requests: ['{tmp_path}/log'], limits: [{{feature: bytes, distance: 0.1}}]}}")
+    made = Specification(write(recipe, tmp_path / "root", tmp_path / "served"), tmp_path / "root")
+    parameters = made.spec["root"]["inputDefinitions"]["parameters"]
+    assert {name: one["defaultValue"] for name, one in parameters.items()} == build.states(recipe)
+    given = made.tasks["SkewValidator"]["inputs"]["parameters"]["requests_state"]
+    assert given == {"componentInputParameter": "requests_state"}
+    assert "SkewValidator" in made.tasks["Pusher"]["dependentTasks"]
 
 
 @pytest.mark.parametrize("name", sorted(recipes.names()))

@@ -174,6 +174,65 @@ def test_drifted_labels_stop_the_run(shrunk, pipeline, tmp_path):
         pipeline.run(recipe)
 
 
+@pytest.fixture
+def logged(tmp_path):
+    """Replaces the log of requests by one of texts, with the message classes of TensorFlow Serving."""
+    import tensorflow as tf
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    def write(*texts):
+        with tf.io.TFRecordWriter(str(tmp_path / "log")) as writer:
+            for text in texts:
+                log = prediction_log_pb2.PredictionLog()
+                log.predict_log.request.model_spec.signature_name = "serving_default"
+                log.predict_log.request.inputs["text"].CopyFrom(tf.make_tensor_proto([text]))
+                writer.write(log.SerializeToString())
+
+    return write
+
+
+def test_requests_unlike_the_training_examples_stop_the_run(tiny, pipeline, logged, tmp_path, capsys):
+    from ikelos.pipelines.tfx import compiled, node
+
+    skew = f"pipeline.skew={{requests: ['{tmp_path}/log*'], limits: [{{feature: bytes, distance: 0.3}}]}}"
+    recipe = tiny("pipeline.blessing={worst: null, better_than_last: false}", skew)
+    assert set(pipeline.run(recipe).values()) == {"done"}
+    assert f"Not compared: no requests are logged in {tmp_path}/log*." in capsys.readouterr().out
+    text = (tmp_path / "data" / "train.txt").read_text()
+    logged(text, text)
+    found = pipeline.run(recipe)
+    assert {name for name, outcome in found.items() if outcome == "done"} == {"SkewValidator"}
+    assert "Compared: 2 rows of logged requests" in capsys.readouterr().out
+    assert set(pipeline.run(recipe).values()) == {"cached"}
+
+    logged(3 * text, 4 * text)
+    made = pipeline.compiled(recipe)
+    for name in compiled.nodes(made):
+        if name == "SkewValidator":
+            with pytest.raises(UserError, match=r"must resemble .*\nrequests: feature `bytes`: .*Jensen-Shannon"):
+                node.run(made, name, "a run")
+        elif name == "Pusher":
+            with pytest.raises(UserError, match=r"Pusher must be run after .* are not done: SkewValidator"):
+                node.run(made, name, "a run")
+        else:
+            assert node.run(made, name, "a run") == "cached"
+    logged(text)
+    assert node.run(made, "SkewValidator", "a run") == "done"
+    assert node.run(made, "Pusher", "a run") == "cached"
+    assert pipeline.versions() == ["1"]
+
+
+def test_a_limit_that_cannot_be_applied_is_refused(tiny, pipeline, logged, tmp_path):
+    from ikelos.pipelines.tfx import build
+
+    logged("a text")
+    skew = f"{{requests: ['{tmp_path}/log*'], limits: [{{feature: FEATURE, distance: 0.3}}]}}"
+    with pytest.raises(UserError, match=r"`pipeline\.skew\.limits` must name features of .*: bytes, .*: label"):
+        build.schema(tiny("pipeline.skew=" + skew.replace("FEATURE", "label")))
+    with pytest.raises(UserError, match=r"must name features that the requests give: bytes, text \(of .* text\)"):
+        pipeline.run(tiny("pipeline.skew=" + skew.replace("FEATURE", "start")))
+
+
 def test_from_a_node_on_everything_is_run_again(tiny, again, pipeline):
     pipeline.run(tiny("pipeline.blessing={worst: null, better_than_last: false}"))
     found = pipeline.run(again("pipeline.blessing={worst: null, better_than_last: false}"), "Evaluator")

@@ -1,5 +1,6 @@
 import dataclasses
 import gzip
+import json
 import pathlib
 
 import pytest
@@ -44,11 +45,16 @@ def verdict(recipe, folders, served=None):
     )
 
 
+def evaluation(folders):
+    """What `verdict` wrote."""
+    return json.loads(Folder(folders["evaluation"]).evaluation.read_text())
+
+
 def test_a_model_must_reach_the_limit(points, through):
     recipe = points("pipeline.blessing.worst=0.0")
     folders = through(recipe)
     assert verdict(recipe, folders).against == ()
-    value = verdict(recipe, folders).figures["model"]["accuracy"]
+    value = evaluation(folders)["model"]["accuracy"]
     (against,) = verdict(points(f"pipeline.blessing.worst={value + 0.001}"), folders).against
     assert against.startswith("`accuracy` must be at least ")
     assert against.endswith(f"(pipeline.blessing.worst). Received: {value:.1%}")
@@ -70,7 +76,8 @@ def test_a_model_must_beat_the_served_one_on_the_same_data(points, through, monk
 def test_the_served_model_is_measured_with_its_own_vocabulary(tiny, through, tmp_path):
     recipe = tiny("training.steps=6", "pipeline.blessing.worst=null")
     earlier = through(recipe, "earlier")
-    expected = verdict(recipe, earlier).figures["model"]["nats_per_character"]
+    verdict(recipe, earlier)
+    expected = evaluation(earlier)["model"]["nats_per_character"]
     (tmp_path / "data" / "train.txt").write_text("0123456789 " * 100)
     (against,) = verdict(recipe, through(recipe), earlier["run"]).against
     assert f"on the same data, {expected:.3f}. Received:" in against
@@ -235,8 +242,8 @@ def test_a_warm_start_gives_the_weights_of_a_run_with_from(tiny, through, weight
     assert weights(run) == weights(like)
     for name in ("vocabulary.json", "splits.json"):
         assert (run.preprocessing / name).read_bytes() == (like.preprocessing / name).read_bytes()
-    recorded = verdict(recipe, folders).figures["from"]
-    assert recorded == {"run": "artifacts/7", "checkpoints": trained.load(served.folder).checkpoints}
+    verdict(recipe, folders)
+    assert evaluation(folders)["from"] == {"run": "artifacts/7", "checkpoints": trained.load(served.folder).checkpoints}
     report = (folders["evaluation"] / "report" / "report.json").read_text()
     assert "Training began with the weights of the run artifacts/7, whose checkpoint" in report
 

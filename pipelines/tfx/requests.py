@@ -1,0 +1,93 @@
+"""The requests that TensorFlow Serving logged, as examples to be compared with the training examples."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ikelos.pipelines.data import fingerprint, patterns, records
+from ikelos.pipelines.data.records import Record
+from ikelos.pipelines.errors import UserError
+from ikelos.serving import prediction_log
+
+_DTYPES = {bytes: "O", int: "iub"}
+"""The kinds of NumPy's dtypes for each kind of feature."""
+_OF_BYTES = "_bytes"
+"""Suffix of the names of inputs with bytes that are not text, such as `image_bytes` for the feature `image`."""
+
+
+def write(log_patterns: Sequence[str], kinds: Mapping[str, type], limited: Sequence[str], path: Path) -> int:
+    """Writes the rows of logged requests as examples, to be compared with the training examples.
+
+    A row has the features that its inputs give. An input gives the feature of its name, without an ending `_bytes`, if
+    it has one value for each row, and both hold bytes or both hold integers. The feature `bytes` is the size of the
+    row's bytes. Rows without a feature are left out.
+
+    Args:
+        log_patterns: Patterns of the files of logged requests.
+        kinds: `bytes` or `int` for each feature of the training examples.
+        limited: Features that the requests must give.
+        path: File to write.
+
+    Returns:
+        The number of rows that were written; 0 if there are no logged requests.
+
+    Raises:
+        UserError: If a file has other content, or no request gives one of the features `limited`.
+    """
+    import tensorflow as tf
+
+    rows = 0
+    given: set[str] = set()
+    inputs: set[str] = set()
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for file in _log_files(log_patterns):
+            try:
+                for request in prediction_log.requests(Path(file)):
+                    inputs |= request.keys()
+                    for features in _rows(request, kinds):
+                        writer.write(records.encode(features))
+                        given |= features.keys()
+                        rows += 1
+            except ValueError as error:
+                raise UserError(f"`pipeline.skew.requests` must match logs of requests only: {error}") from error
+    if inputs and (missing := sorted(set(limited) - given)):
+        raise UserError(
+            "`pipeline.skew.limits` must name features that the requests give: "
+            f"{', '.join(sorted(given)) or 'there are none'} (of the inputs {', '.join(sorted(inputs))}). "
+            f"Received: {', '.join(missing)}"
+        )
+    return rows
+
+
+def state(log_patterns: Sequence[str]) -> str:
+    """Returns a text that changes whenever the files of logged requests change. Reads none of them."""
+    return fingerprint.sha256([json.dumps(patterns.state(_log_files(log_patterns))).encode()])
+
+
+def _log_files(log_patterns: Sequence[str]) -> list[str]:
+    return sorted({file for pattern in log_patterns for file in patterns.matches(pattern)})
+
+
+def _rows(request: Mapping[str, np.ndarray], kinds: Mapping[str, type]) -> Iterator[dict[str, Any]]:
+    """Yields the features of each row of a request that has any.
+
+    Raises:
+        ValueError: If inputs have different numbers of rows.
+    """
+    columns = {}
+    for feature in sorted(kinds.keys() - set(records.OWN)):
+        for name in (feature, feature + _OF_BYTES):
+            values = request.get(name)
+            if values is not None and values.ndim == 1 and values.dtype.kind in _DTYPES[kinds[feature]]:
+                columns[feature] = values.tolist()
+                break
+    if len({len(values) for values in columns.values()}) > 1:
+        raise ValueError(f"Inputs of a request must have one number of rows. Received: {', '.join(columns)}")
+    for row in zip(*columns.values(), strict=True):
+        features = dict(zip(columns, row, strict=True))
+        if bytes in map(type, row):
+            features["bytes"] = Record("", features).size
+        yield features

@@ -10,7 +10,11 @@ from pathlib import Path
 from apache_beam.options.pipeline_options import PipelineOptions
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
-from tfx import v1 as tfx
+from tfx.components import StatisticsGen, Trainer
+from tfx.orchestration import metadata
+from tfx.orchestration.data_types import RuntimeParameter
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto import trainer_pb2
 
 from ikelos.pipelines import task as tasks
 from ikelos.pipelines.data.config import SPLITS
@@ -75,7 +79,7 @@ def schema(recipe: Recipe) -> str:
     return text
 
 
-def pipeline(recipe: Recipe, place: Place) -> tfx.dsl.Pipeline:
+def pipeline(recipe: Recipe, place: Place) -> Pipeline:
     """Returns the pipeline of a recipe.
 
     Raises:
@@ -95,9 +99,9 @@ def pipeline(recipe: Recipe, place: Place) -> tfx.dsl.Pipeline:
     slices.check(tasks.of_recipe(recipe), settings.slices)
     data = partial.text(recipe, "data")
     training = partial.text(recipe, *(name for name in fields if name != "pipeline"))
-    state = tfx.dsl.experimental.RuntimeParameter(name=STATE, ptype=str, default="")
+    state = RuntimeParameter(name=STATE, ptype=str, default="")
     examples = components.ExampleGen(recipe=data, state=state)
-    statistics = tfx.components.StatisticsGen(examples=examples.outputs["examples"])
+    statistics = StatisticsGen(examples=examples.outputs["examples"])
     rules = components.SchemaImporter(text=schema(recipe))
     validator = components.ExampleValidator(
         statistics=statistics.outputs["statistics"],
@@ -112,12 +116,12 @@ def pipeline(recipe: Recipe, place: Place) -> tfx.dsl.Pipeline:
         recipe=data,
         destination=place.destination if settings.warm_start else "",
     )
-    trainer = tfx.components.Trainer(
+    trainer = Trainer(
         run_fn=_RUN_FN,
         examples=examples.outputs["examples"],
         transform_graph=prepared.outputs["prepared"],
-        train_args=tfx.proto.TrainArgs(splits=[SPLITS[0]]),
-        eval_args=tfx.proto.EvalArgs(splits=[SPLITS[1]]),
+        train_args=trainer_pb2.TrainArgs(splits=[SPLITS[0]]),
+        eval_args=trainer_pb2.EvalArgs(splits=[SPLITS[1]]),
         custom_config={"recipe": training},
     )
     evaluator = components.Evaluator(
@@ -142,7 +146,7 @@ def pipeline(recipe: Recipe, place: Place) -> tfx.dsl.Pipeline:
             statistics=statistics.outputs["statistics"],
             schema=rules.outputs["schema"],
             skew=settings.skew.model_dump_json(),
-            requests_state=tfx.dsl.experimental.RuntimeParameter(name=REQUESTS_STATE, ptype=str, default=""),
+            requests_state=RuntimeParameter(name=REQUESTS_STATE, ptype=str, default=""),
         )
         # Not by an input: with other requests the Pusher would run again, and push a model that was replaced since.
         pusher.add_upstream_node(skew)
@@ -150,8 +154,8 @@ def pipeline(recipe: Recipe, place: Place) -> tfx.dsl.Pipeline:
     connection = None
     if place.metadata is not None:
         place.metadata.parent.mkdir(parents=True, exist_ok=True)
-        connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(place.metadata))
-    return tfx.dsl.Pipeline(
+        connection = metadata.sqlite_metadata_connection_config(str(place.metadata))
+    return Pipeline(
         pipeline_name=name(recipe),
         pipeline_root=place.root,
         components=nodes,

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from google.protobuf import json_format
-from tfx import v1 as tfx
+from tfx.orchestration import pipeline as pipelines
 from tfx.orchestration.portable import tfx_runner
 from tfx.proto.orchestration import pipeline_pb2
 
@@ -21,7 +21,7 @@ class _Catcher(tfx_runner.IrBasedRunner):
         self.caught = pipeline
 
 
-def compile_pipeline(pipeline: tfx.dsl.Pipeline) -> pipeline_pb2.Pipeline:
+def compile_pipeline(pipeline: pipelines.Pipeline) -> pipeline_pb2.Pipeline:
     """Returns a pipeline's intermediate representation."""
     catcher = _Catcher()
     catcher.run(pipeline)

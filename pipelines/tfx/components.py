@@ -13,12 +13,13 @@ import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
 from tensorflow_data_validation import constants as tfdv_constants
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
+from tfx.components.trainer.fn_args_utils import FnArgs
+from tfx.dsl.component.experimental.annotations import BeamComponentParameter, Parameter
+from tfx.dsl.component.experimental.annotations import InputArtifact as Input
+from tfx.dsl.component.experimental.annotations import OutputArtifact as Output
+from tfx.dsl.component.experimental.decorators import component
 from tfx.dsl.io import filesystem, filesystem_registry
-from tfx.v1.components import FnArgs
-from tfx.v1.dsl.components import BeamComponentParameter, Parameter, component
-from tfx.v1.dsl.components import InputArtifact as Input
-from tfx.v1.dsl.components import OutputArtifact as Output
-from tfx.v1.types import standard_artifacts
+from tfx.types import standard_artifacts
 
 from ikelos import serving
 from ikelos.pipelines.data.config import SPLITS

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kfp.pipeline_spec import pipeline_spec_pb2
-from tfx import v1 as tfx
 from tfx.dsl.components.base import base_component
+from tfx.orchestration import pipeline as pipelines
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 
 from ikelos.pipelines.recipe.sections import Pipeline
@@ -14,7 +14,7 @@ from ikelos.pipelines.recipe.sections import Pipeline
 _Resources = pipeline_spec_pb2.PipelineDeploymentConfig.PipelineContainerSpec.ResourceSpec
 
 
-def write(pipeline: tfx.dsl.Pipeline, settings: Pipeline, image: str, states: Mapping[str, str], path: Path) -> None:
+def write(pipeline: pipelines.Pipeline, settings: Pipeline, image: str, states: Mapping[str, str], path: Path) -> None:
     """Writes the specification, with the resources of the recipe for each node.
 
     Args:

@@ -77,7 +77,7 @@ def of_examples(records: Records, ids: Sequence[str], features: Sequence[str]) -
         if name not in wanted:
             continue
         if name in found:
-            raise UserError(f"`pipeline.slices` needs test examples with different ids. Received: two with {name}")
+            raise UserError(f"`pipeline.slices` must divide examples with different ids. Received: two with {name}")
         found[name] = {feature: _slice(values, feature) for feature in features}
     table = {feature: [found[name][feature] for name in ids] for feature in features}
     for feature, names in table.items():

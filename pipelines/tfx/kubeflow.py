@@ -1,15 +1,16 @@
 """A pipeline as a specification for Kubeflow Pipelines 2 and Vertex AI Pipelines."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import yaml
 from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.dsl.components.base import base_component
 from tfx.orchestration import pipeline as pipelines
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 
 from ikelos.pipelines.recipe.sections import Pipeline
+from ikelos.serving import files
 
 _Resources = pipeline_spec_pb2.PipelineDeploymentConfig.PipelineContainerSpec.ResourceSpec
 
@@ -29,7 +30,9 @@ def write(pipeline: pipelines.Pipeline, settings: Pipeline, image: str, states: 
         if isinstance(node, base_component.BaseComponent):
             node.with_platform_config(resources)
     config = kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(default_image=image, use_pipeline_spec_2_1=True)
-    unfinished = path.with_name(f".{path.name}")
-    runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(config, str(path.parent), unfinished.name)
-    runner.run(pipeline, parameter_values=dict(states))
-    os.replace(unfinished, path)
+    runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(config)
+    specification = runner.run(pipeline, write_out=False)["pipelineSpec"]
+    # TFX keeps the values of parameters beside the specification, which has no place for them in YAML.
+    for name, state in states.items():
+        specification["root"]["inputDefinitions"]["parameters"][name] |= {"defaultValue": state, "isOptional": True}
+    files.write(path, yaml.safe_dump(specification))

@@ -128,7 +128,6 @@ def measure(
     examples: ByExample,
     table: Mapping[str, Sequence[str]],
     slices: Sequence[Slices],
-    beam_flags: Sequence[str],
     folder: Path,
 ) -> Measured:
     """Measures the metric in each slice.
@@ -138,17 +137,18 @@ def measure(
         examples: The metric by example.
         table: The result of `of_examples`.
         slices: The features and the limits.
-        beam_flags: Flags of Apache Beam.
         folder: Folder for the files of TensorFlow Model Analysis.
     """
     import apache_beam as beam
     import pyarrow as pa
     import tensorflow_model_analysis as tfma
+    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
     columns = {feature: [[name.encode()] for name in names] for feature, names in table.items()}
     columns |= {_VALUE: (examples.totals / examples.weights)[:, None].tolist()}
     columns |= {_WEIGHT: examples.weights[:, None].tolist()}
-    with beam.Pipeline(argv=list(beam_flags)) as pipeline:
+    # In this process, where the values are, whatever runner the recipe names.
+    with beam.Pipeline(FnApiRunner()) as pipeline:
         _ = (
             pipeline
             | beam.Create([pa.RecordBatch.from_pydict(columns)])

@@ -313,7 +313,7 @@ def evaluate(recipe: Recipe, examples: Path, prepared: Path, run: Path, served: 
     lines: tuple[str, ...] = ()
     if settings.slices:
         by_example = task.by_example(results["model"])
-        measured = slices.measure(metric, by_example, names, settings.slices, settings.beam, folder)
+        measured = slices.measure(metric, by_example, names, settings.slices, folder)
         results["slices"], lines = measured.figures, measured.lines
         against += measured.against
     results["against"] = against

@@ -107,7 +107,7 @@ def mean_of(feature, name):
 def measured(better, worst, folder):
     metric = Metric("cost", "nats", ".6f", better)
     some = [Slices(feature="label", worst=worst), Slices(feature="bytes", worst=None)]
-    return slices.measure(metric, ByExample(VALUES * WEIGHTS, WEIGHTS), TABLE, some, [], folder)
+    return slices.measure(metric, ByExample(VALUES * WEIGHTS, WEIGHTS), TABLE, some, folder)
 
 
 @pytest.mark.tfx

@@ -5,6 +5,7 @@ import json
 from ikelos.pipelines import lineage as lineages
 from ikelos.pipelines.data import records
 from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.folder import START
 from ikelos.pipelines.tfx import push, storage
 from ikelos.serving import provenance
 
@@ -37,11 +38,14 @@ def lineage(base: str, version: int | None) -> dict[str, str]:
 
 
 def _data(run: str) -> dict[str, str]:
-    """Returns names and values to print of the data that a run was trained on."""
+    """Returns names and values to print of the data that a run was trained on, and of the run that it began with."""
     try:
         examples, splits = (
             json.loads(storage.read(f"{run}/{name}")) for name in (records.ABOUT, "preprocessing/splits.json")
         )
+        start = f"{run}/preprocessing/{START}"
+        began_with = json.loads(storage.read(start))["run"] if storage.exists(start) else None
     except (OSError, UserError) as error:
         return {"Data": f"unknown, as the model run cannot be read: {error}"}
-    return lineages.of_examples(examples) | lineages.of_splits(splits)
+    rows = lineages.of_examples(examples) | lineages.of_splits(splits)
+    return rows if began_with is None else {"Began with": began_with, **rows}

@@ -38,6 +38,13 @@ def test_a_version_is_traced_to_its_run_and_data(finished, root):
     assert rows["Prepared train"] == f"SHA-256 {splits['train']}"
 
 
+def test_the_run_that_a_run_began_with_is_named(finished, tmp_path):
+    base, run = pushed(finished, str(tmp_path / "root"))
+    assert "Began with" not in served.lineage(base, None)
+    storage.write(f"{run}/preprocessing/from.json", b'{"run": "artifacts/3", "checkpoints": {}}')
+    assert served.lineage(base, None)["Began with"] == "artifacts/3"
+
+
 def test_the_data_of_a_run_that_is_gone_are_unknown(finished, tmp_path):
     base, run = pushed(finished, str(tmp_path / "root"))
     shutil.rmtree(run)

@@ -41,7 +41,7 @@ class Breakdown:
 
 @dataclasses.dataclass(frozen=True)
 class ByExample:
-    """What a task's first metric is the mean of: the sum of all `totals`, divided by that of all `weights`.
+    """The first metric by example: it is the sum of `totals` divided by the sum of `weights`.
 
     Attributes:
         totals: float64 `[N]`, in the order of the test store.
@@ -88,7 +88,7 @@ class Task(abc.ABC, Generic[Config, Learned]):
         metrics: The metrics that are shown; the first is the headline figure, by which runs are compared.
         counted: Key of the figure for the amount of held-out data, a plural noun such as `characters`.
         breakdown: The parts of the held-out data that are also measured separately, if any.
-        is_mean: Whether the first metric is a mean over the held-out examples, which `by_example` then takes apart.
+        is_mean: Whether the first metric is a mean over the held-out examples; if so, `by_example` must be defined.
     """
 
     metrics: ClassVar[tuple[Metric, ...]]

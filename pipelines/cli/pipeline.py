@@ -20,7 +20,7 @@ EXAMPLE = (
     "conditions (pipeline.blessing) becomes the next version in the folder of --push-to."
 )
 _STORES = ("gs://", "s3://")
-"""How the URLs begin that all nodes can write to: ours, those of TFX, and Apache Beam."""
+"""Beginnings of the URLs that our nodes, those of TFX and Apache Beam can all write to."""
 NODE_EXAMPLE = "Example: [bold]ikelos node PIPELINE.json Trainer --run-id today[/bold]"
 
 

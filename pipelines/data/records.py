@@ -31,8 +31,8 @@ ABOUT = "examples.json"
 """File with the numbers and the checksums of the examples of each split."""
 OWN = ("id", "order", "bytes")
 """Features of every example, whatever its kind."""
-QUANTITIES = ("order", "bytes")
-"""Features whose numbers are quantities. All other numbers are those of categories."""
+QUANTITIES = ("order", "bytes", "start")
+"""Features whose numbers are quantities. All other numbers are treated as categories."""
 
 Chunk = Any
 """Successive examples of a split that are read together, as JSON in a format that the reader chooses."""
@@ -126,7 +126,9 @@ class Records:
         except tf.errors.DataLossError:
             found = "a broken file"
         if found != f"the checksum {facts['sha256']}":
-            raise UserError(f"{path} must have the {facts['examples']} examples that were read. Received: {found}")
+            raise UserError(
+                f"{path} must have the examples that were read, with the checksum {facts['sha256']}. Received: {found}"
+            )
 
 
 def path_of(folder: str | Path, split: Split, chunk: int) -> str:

@@ -153,7 +153,7 @@ class RecordedReader(Reader):
         return self._records.about[_CLASS_NAMES]
 
     def images(self, split: Split, start: int = 0, chunk: Chunk = None) -> Iterator[Found]:
-        """Yields the images of a split after the first `start`; those of a chunk are in `Records.only`."""
+        """Yields the images of a split after the first `start`; `chunk` is ignored, as `Records.only` has chosen it."""
         for record in self._records.read(split, start):
             label: Any = record.features.get(_NUMBER, record.features.get(_LABEL))
             if isinstance(label, bytes):

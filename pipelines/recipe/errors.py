@@ -230,7 +230,7 @@ def _culprit(error: Mapping[str, Any], path: Keys, overrides: dict[tuple[str, ..
     if error["type"] not in ("missing", "union_tag_not_found"):
         near += [key for key in overrides if key[: len(path)] == path]
     if error["type"] == "value_error":
-        # The message of a rule for a whole section names the keys, unless an override gave the whole section.
+        # The message of a rule for a section names the keys. An override of the whole section may always be the cause.
         near = [key for key in near if path[: len(key)] == key or key[-1] in str(error["ctx"]["error"])]
     return near[-1] if near else None
 

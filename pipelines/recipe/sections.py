@@ -245,7 +245,7 @@ class Skew(Section):
                 raise ValueError(f"`{name}` must have at least one item. Received: {name}=[]")
         for pattern in self.requests:
             if "://" in pattern:
-                raise ValueError(f"`requests` must be patterns of files of this machine. Received: {pattern}")
+                raise ValueError(f"`requests` must be patterns of local files. Received: {pattern}")
         return self
 
 
@@ -266,7 +266,8 @@ class Pipeline(Section):
         examples_schema: Path of the schema (`.pbtxt`) that examples are checked against; null takes that of the task.
         warm_start: Whether new models begin with the weights of the model that is served when the data is prepared.
         drift: Largest differences from the training data of the served model, by feature.
-        slices: Features by whose values the held-out examples are divided, each measured by TensorFlow Model Analysis.
+        slices: Features whose values divide the held-out examples into slices; TensorFlow Model Analysis measures the
+            first metric in each.
         skew: The comparison of logged requests with the training examples, or null.
         blessing: The conditions under which a trained model is pushed to the servers.
     """

@@ -166,7 +166,8 @@ class RecordedReader(Reader):
         return self._records.identity
 
     def documents(self, split: Split, start: int = 0, chunk: Chunk = None) -> Iterator[Document]:
-        """Yields the documents of a split after the first `start`; those of a chunk are in `Records.only`."""
+        """Yields the documents of a split after the first `start`; `chunk` is ignored, as `Records.only` has
+        chosen it."""
         for record in self._records.read(split, start):
             text: Any = record.features[_TEXT]
             first, is_packed = int(record.features[_START]), bool(record.features[_PACKED])

@@ -26,7 +26,7 @@ def each(pipeline: apache_beam.Pipeline, staging: str) -> Each:
         staging: Folder or URL for the results that all workers reach.
 
     Raises:
-        UserError: When the returned function is called, if the distributed function raises one.
+        UserError: While the results of the returned function are taken, if the distributed function raises one.
     """
     return functools.partial(_run, pipeline, staging)
 

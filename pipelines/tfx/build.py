@@ -98,7 +98,8 @@ def pipeline(recipe: Recipe, place: Place) -> Pipeline:
         raise UserError("`pipeline` must be a section of the recipe, as in those of `ikelos list`. Received: null")
     slices.check(tasks.of_recipe(recipe), settings.slices)
     data = partial.text(recipe, "data")
-    training = partial.text(recipe, *(name for name in fields if name != "pipeline"))
+    others = [name for name in fields if name != "pipeline"]
+    training = partial.text(recipe, *others)
     state = RuntimeParameter(name=STATE, ptype=str, default="")
     examples = components.ExampleGen(recipe=data, state=state)
     statistics = StatisticsGen(examples=examples.outputs["examples"])
@@ -129,7 +130,7 @@ def pipeline(recipe: Recipe, place: Place) -> Pipeline:
         prepared=prepared.outputs["prepared"],
         model=trainer.outputs["model"],
         model_run=trainer.outputs["model_run"],
-        recipe=partial.text(recipe, *fields),
+        recipe=partial.text(recipe, *others, "pipeline.blessing", "pipeline.slices"),
         destination=place.destination,
     )
     infra = components.InfraValidator(model=trainer.outputs["model"])

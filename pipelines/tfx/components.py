@@ -36,7 +36,7 @@ _BLESSED, _COMPARED, _BASELINE = "blessed", "compared", "baseline_run"
 _KINDS = {schema_pb2.BYTES: bytes, schema_pb2.INT: int}
 """The Python types of the features' values."""
 _NOT_TEXTS = (tfdv_constants.NON_UTF8_PLACEHOLDER, tfdv_constants.LARGE_BYTES_PLACEHOLDER)
-"""What stands for other values than texts in the statistics."""
+"""What the statistics have in place of values that are not UTF-8, or are too large."""
 
 
 class _S3(filesystem.Filesystem):
@@ -159,6 +159,9 @@ def Preparation(  # noqa: N802
 
     With a warm start, `destination` is the base path of the served models, and the newest one is recorded as the one to
     begin with; else it is empty. The model is no input, as a pushed model alone must not lead to another training.
+
+    Raises:
+        UserError: As `steps.prepare`.
     """
     storage.check_complete(examples.uri)
     served = push.served(destination) if destination else None
@@ -203,6 +206,9 @@ def Evaluator(  # noqa: N802
 
     The model to beat is the newest one in `destination`. It is no input, as the verdict on a model must not change, and
     the model must not be evaluated again, once it is served itself.
+
+    Raises:
+        UserError: As `steps.evaluate`.
     """
     settings = partial.loaded(recipe)
     served = push.served(destination)

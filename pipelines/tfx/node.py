@@ -57,7 +57,7 @@ def run(pipeline: pipeline_pb2.Pipeline, node_id: str, run_id: str, use_cache: b
         `done`, or `cached` if earlier outputs are taken.
 
     Raises:
-        UserError: If there is no such node, an earlier one has no outputs in this run, or the node raises one.
+        UserError: If there is no such node, a node that it depends on is not done in this run, or the node raises one.
     """
     bound = pipeline_pb2.Pipeline()
     bound.CopyFrom(pipeline)

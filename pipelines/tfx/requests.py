@@ -47,7 +47,7 @@ def write(log_patterns: Sequence[str], kinds: Mapping[str, type], limited: Seque
             try:
                 for request in prediction_log.requests(Path(file)):
                     inputs |= request.keys()
-                    for features in _rows(request, kinds):
+                    for features in _rows(file, request, kinds):
                         writer.write(records.encode(features))
                         given |= features.keys()
                         rows += 1
@@ -71,7 +71,7 @@ def _log_files(log_patterns: Sequence[str]) -> list[str]:
     return sorted({file for pattern in log_patterns for file in patterns.matches(pattern)})
 
 
-def _rows(request: Mapping[str, np.ndarray], kinds: Mapping[str, type]) -> Iterator[dict[str, Any]]:
+def _rows(file: str, request: Mapping[str, np.ndarray], kinds: Mapping[str, type]) -> Iterator[dict[str, Any]]:
     """Yields the features of each row of a request that has any.
 
     Raises:
@@ -85,7 +85,8 @@ def _rows(request: Mapping[str, np.ndarray], kinds: Mapping[str, type]) -> Itera
                 columns[feature] = values.tolist()
                 break
     if len({len(values) for values in columns.values()}) > 1:
-        raise ValueError(f"Inputs of a request must have one number of rows. Received: {', '.join(columns)}")
+        received = ", ".join(f"{name} with {len(values)}" for name, values in columns.items())
+        raise ValueError(f"{file} must have requests whose inputs have the same number of rows. Received: {received}")
     for row in zip(*columns.values(), strict=True):
         features = dict(zip(columns, row, strict=True))
         if bytes in map(type, row):

@@ -146,7 +146,7 @@ def prepare(
     if start is not None:
         with _naming_warm_start(start.uri):
             before = trained.load(start.folder)
-        origin.check_task(recipe, before, _choice(start.uri))
+        origin.check_task(recipe, before, _warm_start_choice(start.uri))
         with _naming_warm_start(start.uri):
             source = source.reusing(before.folder.preprocessing)
         origin.record(before, start.uri, folder / START)
@@ -190,9 +190,10 @@ def began_with(prepared: Path) -> str | None:
     return json.loads(path.read_text(encoding="utf-8"))["run"] if path.is_file() else None
 
 
-def _choice(uri: str) -> Choice:
+def _warm_start_choice(uri: str) -> Choice:
     return Choice(
-        "`pipeline.warm_start` must be false, or the served run one", f"pipeline.warm_start=true, with {uri} served"
+        "`pipeline.warm_start` must be false unless the served run is one",
+        f"pipeline.warm_start=true, with {uri} served",
     )
 
 
@@ -262,7 +263,7 @@ def _initial_weights(recipe: Recipe, learned: Preprocessing, prepared: Path, run
     """Returns the source of the initial weights, a run that fits the recipe and the preprocessing of its data."""
     uri = began_with(prepared)
     assert uri is not None
-    before, choice = trained.load(run), _choice(uri)
+    before, choice = trained.load(run), _warm_start_choice(uri)
     origin.check_architecture(recipe, before, choice)
     with _naming_warm_start(uri):
         tasks.of_recipe(recipe).check_preprocessing(learned, before.preprocessing)

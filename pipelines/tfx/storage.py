@@ -29,15 +29,19 @@ def located(uri: str) -> tuple[Any, str]:
     """Returns the file system of fsspec for a URL, and the path in it, without a slash at its end.
 
     Raises:
-        UserError: If fsspec does not know the kind of the store, or the package for it is not installed.
+        UserError: If the store is of an unknown kind, or the package for it is not installed.
     """
     try:
         import fsspec
 
         system, place = fsspec.core.url_to_fs(uri)
-    except (ImportError, ValueError) as error:
+    except ImportError as error:
         raise UserError(
-            f"A URL must be that of an object store that fsspec can open. Received: {uri} ({error})"
+            f"{uri} needs the package of its object store: pip install 'ikelos[object-stores]'. Received: {error}"
+        ) from None
+    except ValueError as error:
+        raise UserError(
+            f"{uri} must be the URL of an object store, such as gs://bucket/folder. Received: {error}"
         ) from None
     system.invalidate_cache()  # other processes write into the same folders
     return system, place.rstrip("/")

@@ -36,7 +36,7 @@ def test_a_base_path_may_be_in_an_object_store(ikelos_command, finished):
     result = ikelos_command("runs", "nowhere://models")
     assert (result.status, result.out) == (2, "")
     assert result.err.startswith(
-        "Error: A URL must be that of an object store that fsspec can open. Received: nowhere://models ("
+        "Error: nowhere://models must be the URL of an object store, such as gs://bucket/folder. Received: "
     )
 
 

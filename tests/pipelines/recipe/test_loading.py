@@ -229,7 +229,7 @@ IN_OVERRIDE = {
     "pipeline.skew={requests: ['*'], limits: []}": "pipeline.skew: `limits` must have at least one item. "
     "Received: limits=[]",
     "pipeline.skew={requests: ['gs://logs/*'], limits: [{feature: bytes, distance: 0.1}]}": "pipeline.skew: `requests` "
-    "must be patterns of files of this machine. Received: gs://logs/*",
+    "must be patterns of local files. Received: gs://logs/*",
 }
 
 

@@ -28,7 +28,7 @@ install_here() { # the folder of the environment
     uv pip install --quiet --python "$venv/bin/python" --constraint $CONSTRAINTS \
       'tensorflow==2.21.*' scikit-build-core cmake ninja
     uv pip install --quiet --python "$venv/bin/python" --constraint $CONSTRAINTS --no-build-isolation \
-      --config-settings build-dir=build/tfx --editable '.[probability,pipelines,serving,tfx,kubeflow,tfx-test,dev]'
+      --config-settings build-dir=build/tfx --editable '.[probability,pipelines,serving,tfx,object-stores,tfx-test,dev]'
     uv pip install --quiet --compile-bytecode --python "$venv-airflow/bin/python" --requirements $AIRFLOW
     printf '%s\n' "$stamp" > "$venv/installed"
   fi

@@ -33,7 +33,7 @@ def outcomes(said):
     return dict(re.findall(r"^(\w+) \(\d+ of \d+\)$(?:\n.*)*?\n  (done|cached) after", said, re.MULTILINE))
 
 
-def test_the_options_of_a_pipeline(tiny, ikelos, tmp_path, monkeypatch):
+def test_every_option_does_what_its_help_says(tiny, ikelos, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tiny()
     places = ["--workdir", "work", "--artifacts", "made", "--push-to", tmp_path / "models"]

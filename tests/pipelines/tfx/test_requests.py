@@ -95,7 +95,10 @@ def test_a_log_of_something_else_is_refused(log, rows, tmp_path):
     ):
         rows(TEXT, "text")
     log("2", {"text": ["a", "b"], "start": [1]})
-    with pytest.raises(UserError, match=r"must have one number of rows\. Received: start, text"):
+    with pytest.raises(
+        UserError,
+        match=r"/2 must have requests whose inputs have the same number of rows\. Received: start with 1, text with 2",
+    ):
         rows(TEXT, "text")
 
 

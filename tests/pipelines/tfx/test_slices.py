@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,10 +16,14 @@ from ikelos.pipelines.tfx import slices, steps
 
 @pytest.fixture
 def kept_examples(tmp_path):
-    """Writes examples as those of the test split."""
+    """Writes examples as those of the test split, a list for each chunk."""
 
-    def write(*some):
-        records.write(tmp_path, {"test": some}, {})
+    def write(*chunks):
+        (tmp_path / "Split-test").mkdir()
+        facts = [
+            records.write(Path(records.path_of(tmp_path, "test", number)), some) for number, some in enumerate(chunks)
+        ]
+        (tmp_path / records.ABOUT).write_text(records.summary({"test": facts}, {}))
         return Records(tmp_path)
 
     return write
@@ -37,9 +42,8 @@ def test_quantities_are_divided_at_powers_of_two():
 
 def test_examples_find_their_slices_by_id(kept_examples):
     kept = kept_examples(
-        image("a", 1, label="cat", label_number=7),
-        image("faulty", 2, label="bird", label_number=9),
-        image("b", 3, label="dög", label_number=8),
+        [image("a", 1, label="cat", label_number=7), image("faulty", 2, label="bird", label_number=9)],
+        [image("b", 3, label="dög", label_number=8)],
     )
     assert slices.of_examples(kept, ["b", "a"], ["label", "label_number", "bytes", "order", "id"]) == {
         "label": ["dög", "cat"],

@@ -298,7 +298,7 @@ def test_a_served_model_that_does_not_fit_is_one_error_that_names_warm_start(tin
         prepare(tiny("data.vocabulary={kind: byte, size: null}"), "vocabulary", served)
     with pytest.raises(
         UserError,
-        match=r"^`pipeline\.warm_start` must be false, or the served run one of the same architecture: "
+        match=r"^`pipeline\.warm_start` must be false unless the served run is one of the same architecture: "
         r"model\.num_heads is 2 there and 4 here\. Received: pipeline\.warm_start=true, with artifacts/7 served$",
     ):
         steps.train(
@@ -323,7 +323,7 @@ def test_a_served_model_of_another_task_or_data_is_one_error_that_names_warm_sta
     monkeypatch.setattr(trained, "load", lambda _: greeting)
     with pytest.raises(
         UserError,
-        match=r"^`pipeline\.warm_start` must be false, or the served run one of the task points\. Received: "
+        match=r"^`pipeline\.warm_start` must be false unless the served run is one of the task points\. Received: "
         r"pipeline\.warm_start=true, with artifacts/7 served, a run of the task greeting$",
     ):
         prepare(points(), "b", served)
@@ -334,6 +334,6 @@ def test_a_run_whose_weights_are_not_those_recorded_is_refused(points, prepare, 
     other = dataclasses.replace(trained.load(finished), checkpoints={})
     monkeypatch.setattr(trained, "load", lambda _: other)
     with pytest.raises(
-        UserError, match=r"or the served run one with the weights that this run began with\. Received: "
+        UserError, match=r"unless the served run is one with the weights that this run began with\. Received: "
     ):
         steps.train(points(), prepared, tmp_path / "run", tmp_path / "model", finished)

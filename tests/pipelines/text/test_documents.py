@@ -198,7 +198,7 @@ def test_without_a_network_one_line_says_so(tmp_path, monkeypatch, capfd):
     ],
 )
 def test_what_a_data_set_raises_is_one_line(tmp_path, monkeypatch, error, reason):
-    def fail(builder):
+    def fail(builder, download_config):
         raise error
 
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fail)
@@ -210,7 +210,7 @@ def test_what_a_data_set_raises_is_one_line(tmp_path, monkeypatch, error, reason
 def test_a_long_preparation_says_how_far_it_is(tmp_path, monkeypatch, capsys):
     told = threading.Event()
 
-    def download(builder):
+    def download(builder, download_config):
         folder = tmp_path / "downloads"
         folder.mkdir()
         (folder / "file").write_bytes(bytes(3_000_000))
@@ -244,7 +244,7 @@ def test_two_processes_may_prepare_a_data_set_at_once(tmp_path, monkeypatch):
     source = TextSource(tfds="shakespeare_plays", splits=SPLITS, data_dir=str(tmp_path))
     prepare = tfds.core.DatasetBuilder.download_and_prepare
 
-    def prepare_second(builder):
+    def prepare_second(builder, download_config):
         """Puts the other process's files in place while these are being written."""
         prepare(tfds.builder("shakespeare_plays", data_dir=str(tmp_path)))
         raise OSError(errno.ENOTEMPTY, "Directory not empty")

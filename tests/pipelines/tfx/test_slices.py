@@ -73,7 +73,7 @@ def test_examples_find_their_slices_by_id(kept_examples):
     ],
 )
 def test_what_has_no_slices_is_refused(kept_examples, some, feature, message):
-    kept = kept_examples(*some)
+    kept = kept_examples(some)
     with pytest.raises(UserError, match=f"`pipeline.slices` .*{message}"):
         slices.of_examples(kept, list(dict.fromkeys(one.name for one in some)), [feature])
 

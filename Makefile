@@ -26,7 +26,7 @@ test-tfx:
 	tests/pipelines/tfx/environment.sh pytest -m "tfx and not slow" tests/pipelines/tfx
 
 # The image for Kubeflow, built and tried; as root.
-test-image:
+test-image: wheel
 	tests/pipelines/tfx/image.sh
 
 # In an environment of its own: the builder wants other versions of what the data set of the plays brings.

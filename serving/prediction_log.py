@@ -15,6 +15,8 @@ from ikelos.serving.wire import Message, write_bytes, write_map
 _LOG_PREDICT, _PREDICT_REQUEST = 6, 1
 _REQUEST_MODEL, _REQUEST_INPUTS = 1, 2
 _MODEL_SIGNATURE = 3
+_HEADER_BYTES = 12
+"""Bytes before the content of a TFRecord, its length and the checksum of the length: a shorter file is none."""
 
 
 def encode(signature: str, inputs: Mapping[str, bytes]) -> bytes:
@@ -40,6 +42,9 @@ def requests(path: pathlib.Path) -> Iterator[dict[str, np.ndarray]]:
     import tensorflow as tf
     from google.protobuf.message import DecodeError
 
+    # TensorFlow takes these bytes for the end of the file.
+    if 0 < path.stat().st_size < _HEADER_BYTES:
+        raise ValueError(f"{path} must have undamaged TFRecords. Received: a damaged record 1")
     number = 1
     try:
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
@@ -52,7 +57,7 @@ def requests(path: pathlib.Path) -> Iterator[dict[str, np.ndarray]]:
     except tf.errors.DataLossError as error:
         if "truncated record" not in error.message:
             raise ValueError(f"{path} must have undamaged TFRecords. Received: a damaged record {number}") from error
-    except (ValueError, DecodeError) as error:
+    except (ValueError, TypeError, DecodeError) as error:
         raise ValueError(
             f"{path} must have a PredictionLog with a `predict_log` in each record. Received: record {number} ({error})"
         ) from error

@@ -2,8 +2,8 @@
 
 A pipeline reads its source once, in the source's order, into a folder with one subfolder `Split-<split>` for each
 split, the layout of TFX's artifact `Examples`. A split is read in chunks, by one worker or several, and each chunk
-becomes one file. Each example has the features `id`, `order` (its index in the file) and `bytes` (its size), and those
-of its kind, such as `text`, or `image` and `label`.
+becomes one file. Each example has the features `id` and `bytes` (its size), and those of its kind, such as `text`, or
+`image` and `label`.
 
 TensorFlow is imported only when records are written or read.
 """
@@ -29,9 +29,11 @@ CHUNK_BYTES, CHUNK_EXAMPLES = 1 << 26, 1 << 13
 """Size in bytes, and number of files or examples, at which a chunk ends."""
 ABOUT = "examples.json"
 """File with the numbers and the checksums of the examples of each split."""
-OWN = ("id", "order", "bytes")
+OWN = ("id", "bytes")
 """Features of every example, whatever its kind."""
-QUANTITIES = ("order", "bytes", "start")
+NAMES = ("id", "label")
+"""Features with names, which do not count in the feature `bytes`."""
+QUANTITIES = ("bytes", "start")
 """Features whose numbers are quantities. All other numbers are treated as categories."""
 
 Chunk = Any
@@ -171,7 +173,7 @@ def write(path: Path, records: Iterable[Record]) -> dict[str, Any]:
                     f"{record.name} must have at most {LARGEST:,} bytes to be an example of a pipeline: divide it. "
                     f"Received: {record.size:,} bytes"
                 )
-            content = _example(record, number)
+            content = _example(record)
             writer.write(content)
             _extend_digest(digest, content)
             number, size = number + 1, size + record.size
@@ -202,10 +204,10 @@ def _extend_digest(digest: Any, content: bytes) -> None:
     digest.update(len(content).to_bytes(8, "big") + content)
 
 
-def _example(record: Record, order: int) -> bytes:
+def _example(record: Record) -> bytes:
     if taken := sorted(set(OWN) & record.features.keys()):
         raise ValueError(f"`features` must have other names than {', '.join(OWN)}. Received: {', '.join(taken)}")
-    return encode({**dict(zip(OWN, (record.name, order, record.size), strict=True)), **record.features})
+    return encode({**dict(zip(OWN, (record.name, record.size), strict=True)), **record.features})
 
 
 def encode(features: Mapping[str, bytes | int | str]) -> bytes:

@@ -26,7 +26,8 @@ def each(pipeline: apache_beam.Pipeline, staging: str) -> Each:
         staging: Folder or URL for the results that all workers reach.
 
     Raises:
-        UserError: While the results of the returned function are taken, if the distributed function raises one.
+        UserError, OSError: While the results of the returned function are taken, if the distributed function raises
+            one.
     """
     return functools.partial(_run, pipeline, staging)
 
@@ -42,6 +43,8 @@ def _run(
         _ = work | apache_beam.Create(texts) | apache_beam.Map(_keep_result, function, folder)
     for number in range(len(texts)):
         result, error = json.loads(storage.read(f"{folder}/{number}.json"))
+        if isinstance(error, list):
+            raise OSError(*error)
         if error is not None:
             raise UserError(error)
         yield result
@@ -49,10 +52,12 @@ def _run(
 
 
 def _keep_result(text: str, function: Callable[[Any], Any], folder: str) -> None:
-    """Writes the result of the function, or the words of a UserError, into a file."""
+    """Writes the result of the function, or its error, into a file: Beam makes a RuntimeError of every error."""
     number, item = json.loads(text)
     try:
         outcome = [function(item), None]
     except UserError as error:
         outcome = [None, str(error)]
+    except OSError as error:
+        outcome = [None, [error.errno, error.strerror or str(error), error.filename]]
     storage.write(f"{folder}/{number}.json", json.dumps(outcome).encode())

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.resources
 import json
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -98,6 +99,7 @@ def pipeline(recipe: Recipe, place: Place) -> Pipeline:
         raise UserError("`pipeline` must be a section of the recipe, as in those of `ikelos list`. Received: null")
     slices.check(tasks.of_recipe(recipe), settings.slices)
     data = partial.text(recipe, "data")
+    _check_reachable(recipe)
     others = [name for name in fields if name != "pipeline"]
     training = partial.text(recipe, *others)
     state = RuntimeParameter(name=STATE, ptype=str, default="")
@@ -164,6 +166,21 @@ def pipeline(recipe: Recipe, place: Place) -> Pipeline:
         metadata_connection_config=connection,
         beam_pipeline_args=list(settings.beam),
     )
+
+
+def _check_reachable(recipe: Recipe) -> None:
+    """Raises UserError if workers of a Beam runner, which have other working folders, would look elsewhere for data."""
+    settings, source = recipe.config.pipeline, getattr(getattr(recipe.config, "data", None), "source", None)
+    runners = [flag for flag in settings.beam if flag.startswith("--runner=")] if settings is not None else []
+    if source is None or not runners:
+        return
+    for key, paths in (("files", source.patterns), ("data_dir", [source.data_dir] if source.data_dir else [])):
+        for path in paths:
+            if not ("://" in path or os.path.isabs(os.path.expanduser(path))):
+                raise UserError(
+                    f"`data.source.{key}` must be absolute with a runner in `pipeline.beam`, whose workers have other "
+                    f"working folders. Received: {path}, with {runners[-1]}"
+                )
 
 
 def states(recipe: Recipe) -> dict[str, str]:

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +93,8 @@ def ExampleValidator(  # noqa: N802
         feature.drift_comparator.jensen_shannon_divergence.threshold = limit["distance"]
     served, earlier = push.served(destination) if limits else None, None
     if served is not None:
-        with storage.fetched(served) as run:
-            earlier = tfdv.load_stats_binary(str(run / _STATISTICS))
+        storage.check_complete(served)
+        earlier = _read_statistics(f"{served}/{_STATISTICS}")
     lines = []
     for split in SPLITS:
         found = _split_statistics(statistics, split)
@@ -169,7 +169,7 @@ def Preparation(  # noqa: N802
         why = "a newest version that is not from a pipeline" if push.newest_version(destination) else "no version yet"
         print(f"The training begins from scratch: {destination} has {why}.", flush=True)
     with contextlib.ExitStack() as stack:
-        start = None if served is None else steps.Served(served, stack.enter_context(storage.fetched(served)))
+        start = None if served is None else steps.Served(served, stack.enter_context(_fetched_start(served)))
         folder = stack.enter_context(storage.published(prepared.uri))
         staging = f"{prepared.uri}/{_STAGING}"
         steps.prepare(partial.loaded(recipe), examples.uri, folder, staging, beam.each(pipeline, staging), start)
@@ -184,7 +184,7 @@ def run_fn(arguments: FnArgs) -> None:
     with contextlib.ExitStack() as stack:
         prepared = stack.enter_context(storage.fetched(arguments.transform_graph_path))
         served = steps.began_with(prepared)
-        start = None if served is None else stack.enter_context(storage.fetched(served))
+        start = None if served is None else stack.enter_context(_fetched_start(served))
         model_folder = stack.enter_context(storage.published(model))
         run_folder = stack.enter_context(storage.published(arguments.model_run_dir))
         steps.train(recipe, prepared, run_folder, model_folder / name, start)
@@ -211,14 +211,15 @@ def Evaluator(  # noqa: N802
         UserError: As `steps.evaluate`.
     """
     settings = partial.loaded(recipe)
+    storage.check_complete(examples.uri)
     served = push.served(destination)
     if served is None and push.newest_version(destination):
         print(f"Not compared: the newest version in {destination} does not come from a pipeline.", flush=True)
     with contextlib.ExitStack() as stack:
-        source, data, run = (stack.enter_context(storage.fetched(one.uri)) for one in (examples, prepared, model_run))
+        data, run = (stack.enter_context(storage.fetched(one.uri)) for one in (prepared, model_run))
         last = None if served is None else stack.enter_context(storage.fetched(served))
         folder = stack.enter_context(storage.published(evaluation.uri))
-        verdict = steps.evaluate(settings, source, data, run, last, folder)
+        verdict = steps.evaluate(settings, examples.uri, data, run, last, folder)
     print(verdict.headline, *verdict.slices, sep="\n", flush=True)
     for reason in verdict.against:
         print(f"Not blessed: {reason}", flush=True)
@@ -275,9 +276,21 @@ def Pusher(  # noqa: N802
 
 
 def _split_statistics(statistics, split: str) -> statistics_pb2.DatasetFeatureStatisticsList:
+    return _read_statistics(f"{statistics.uri}/Split-{split}/FeatureStats.pb")
+
+
+def _read_statistics(uri: str) -> statistics_pb2.DatasetFeatureStatisticsList:
     # `tfdv.load_stats_binary` reads by TensorFlow, which cannot read s3://.
-    content = storage.read(f"{statistics.uri}/Split-{split}/FeatureStats.pb")
-    return statistics_pb2.DatasetFeatureStatisticsList.FromString(content)
+    return statistics_pb2.DatasetFeatureStatisticsList.FromString(storage.read(uri))
+
+
+@contextlib.contextmanager
+def _fetched_start(served: str) -> Iterator[Path]:
+    """Context manager of a local folder with the run that the training begins with."""
+    with contextlib.ExitStack() as stack:
+        with steps.naming_warm_start(served):
+            folder = stack.enter_context(storage.fetched(served))
+        yield folder
 
 
 def _rules(schema) -> schema_pb2.Schema:

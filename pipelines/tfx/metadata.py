@@ -139,7 +139,7 @@ def _run(store: metadata_store.MetadataStore, context: Any, names: dict[int, str
 
 
 def _outputs(store: metadata_store.MetadataStore, executions: Iterable[int]) -> dict[str, Any]:
-    """Returns the finished outputs of executions by their type, of which a pipeline makes one each."""
+    """Returns the finished outputs of executions by their type; of several of a type, the one with the highest id."""
     events = store.get_events_by_execution_ids(list(executions))
     ids = sorted({event.artifact_id for event in events if event.type == _Event.OUTPUT})
     return {artifact.type: artifact for artifact in store.get_artifacts_by_id(ids)}

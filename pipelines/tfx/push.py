@@ -5,6 +5,7 @@ import posixpath
 import shutil
 from pathlib import Path
 
+from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.tfx import storage
 from ikelos.serving import newest
 from ikelos.serving.examples import EXTRA
@@ -41,7 +42,9 @@ def push(model: Path, destination: str, run: str) -> str:
             return str(publish(folder / "model", Path(destination)))
     system, base = storage.located(destination)
     version = f"{base}/{number + 1}"
-    if system.exists(version):  # files of a push that was killed, perhaps of another model
+    if system.exists(version):  # a push was killed, perhaps of another model
+        if not system.exists(f"{version}/{SOURCE}"):
+            raise UserError(f"{version} must be a version that a pipeline pushed, or not exist. Received: other files")
         system.rm(version, recursive=True)
     paths = sorted(path.relative_to(model) for path in model.rglob("*") if path.is_file() and path.name != _GRAPH)
     system.pipe_file(f"{version}/{SOURCE}", note.encode())

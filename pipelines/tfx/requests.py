@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from ikelos.pipelines.data import fingerprint, patterns, records
-from ikelos.pipelines.data.records import Record
 from ikelos.pipelines.errors import UserError
 from ikelos.serving import prediction_log
 
@@ -48,7 +47,7 @@ def write(log_patterns: Sequence[str], kinds: Mapping[str, type], limited: Seque
                 for request in prediction_log.requests(Path(file)):
                     inputs |= request.keys()
                     for features in _rows(file, request, kinds):
-                        writer.write(records.encode(features))
+                        writer.write(_encoded(file, features))
                         given |= features.keys()
                         rows += 1
             except ValueError as error:
@@ -65,6 +64,13 @@ def write(log_patterns: Sequence[str], kinds: Mapping[str, type], limited: Seque
 def state(log_patterns: Sequence[str]) -> str:
     """Returns a text that changes whenever the files of logged requests change. Reads none of them."""
     return fingerprint.sha256([json.dumps(patterns.state(_log_files(log_patterns))).encode()])
+
+
+def _encoded(file: str, features: Mapping[str, Any]) -> bytes:
+    try:
+        return records.encode(features)
+    except ValueError as error:
+        raise ValueError(f"{file} must have integers below 2^63. Received: {error}") from error
 
 
 def _log_files(log_patterns: Sequence[str]) -> list[str]:
@@ -89,6 +95,7 @@ def _rows(file: str, request: Mapping[str, np.ndarray], kinds: Mapping[str, type
         raise ValueError(f"{file} must have requests whose inputs have the same number of rows. Received: {received}")
     for row in zip(*columns.values(), strict=True):
         features = dict(zip(columns, row, strict=True))
-        if bytes in map(type, row):
-            features["bytes"] = Record("", features).size
+        contents = [value for name, value in features.items() if isinstance(value, bytes) and name not in records.NAMES]
+        if contents:
+            features["bytes"] = sum(map(len, contents))
         yield features

@@ -72,14 +72,13 @@ def of_examples(records: Records, ids: Sequence[str], features: Sequence[str]) -
             text, or a feature has more than `MOST` slices.
     """
     wanted, found = set(ids), dict[str, dict[str, str]]()
-    for place, values in enumerate(records.features("test")):
+    for values in records.features("test"):
         name = str(values["id"])
         if name not in wanted:
             continue
         if name in found:
             raise UserError(f"`pipeline.slices` must divide examples with different ids. Received: two with {name}")
-        # The examples themselves know only their places in their chunks.
-        found[name] = {feature: _slice({**values, "order": place}, feature) for feature in features}
+        found[name] = {feature: _slice(values, feature) for feature in features}
     table = {feature: [found[name][feature] for name in ids] for feature in features}
     for feature, names in table.items():
         if (number := len(set(names))) > MOST:

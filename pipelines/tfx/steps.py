@@ -13,6 +13,7 @@ import functools
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from ikelos.pipelines import task as tasks
 from ikelos.pipelines.console import Progress
 from ikelos.pipelines.data import fingerprint, preparation, records, sources, writing
 from ikelos.pipelines.data.config import SPLITS, Split
+from ikelos.pipelines.data.preparation import Preparation, Prepared
 from ikelos.pipelines.data.records import Chunk, Records
 from ikelos.pipelines.data.writing import Recorder, Writer
 from ikelos.pipelines.errors import UserError
@@ -141,33 +143,41 @@ def prepare(
         UserError: If more of the examples are faulty than the recipe allows, or the served run is of another task or
             its preprocessing does not agree with the recipe.
     """
-    found = Records(examples, storage.opened)
     source = tasks.of_recipe(recipe).preparation()
     if start is not None:
-        with _naming_warm_start(start.uri):
+        with naming_warm_start(start.uri):
             before = trained.load(start.folder)
         origin.check_task(recipe, before, _warm_start_choice(start.uri))
-        with _naming_warm_start(start.uri):
+        with naming_warm_start(start.uri):
             source = source.reusing(before.folder.preprocessing)
         origin.record(before, start.uri, folder / START)
-    source = source.from_records(found)
+    copy(_prepared(recipe, source, examples, staging, each).folder, folder)
+    (folder / records.ABOUT).write_bytes(storage.read(f"{examples}/{records.ABOUT}"))
+
+
+def _prepared(
+    recipe: Recipe, source: Preparation[Any], examples: str | Path, staging: str | Path, each: Each
+) -> Prepared[Any]:
+    """Prepares recorded examples chunk by chunk, with the preprocessing of `source`; removes `staging` at the end."""
+    found = Records(examples, storage.opened)
     preprocessing = f"{staging}/preprocessing"
 
     def write(learned: Preprocessing, split: Split, writer: Writer) -> None:
-        with storage.published(preprocessing) as place:
-            learned.save(place)
+        if not storage.exists(f"{preprocessing}/{storage.COMPLETE}"):
+            with storage.published(preprocessing) as place:
+                learned.save(place)
         work = functools.partial(_prepare_chunk, partial.text(recipe, "data"), str(examples), str(staging), split)
-        first, begun = writer.cursor or (0, 0)
+        first, start = writer.cursor or (0, 0)
         numbers = found.chunks(split)[first:]
         for number, calls in zip(numbers, each(work, numbers), strict=True):
             with storage.opened(calls) as path:
-                writing.repeat(path, writer, number, begun)
+                writing.repeat(path, writer, number, start)
             storage.remove(calls)
-            begun = 0
+            start = 0
 
+    storage.remove(str(staging))  # what a killed process left
     try:
-        copy(preparation.prepare(source, write).folder, folder)
-        (folder / records.ABOUT).write_bytes(storage.read(f"{examples}/{records.ABOUT}"))
+        return preparation.prepare(source.from_records(found), write)
     finally:
         storage.remove(str(staging))
 
@@ -198,12 +208,14 @@ def _warm_start_choice(uri: str) -> Choice:
 
 
 @contextlib.contextmanager
-def _naming_warm_start(uri: str) -> Iterator[None]:
+def naming_warm_start(uri: str) -> Iterator[None]:
     """Context manager that adds to an error of the user that the served run is the one to begin with."""
     try:
         yield
     except UserError as error:
-        raise UserError(f"{error} (`pipeline.warm_start` is true, and {uri} is served)") from error
+        raise UserError(
+            f"{error} (`pipeline.warm_start` is true, and {uri} is served: train once with `pipeline.warm_start=false`)"
+        ) from error
 
 
 def train(recipe: Recipe, prepared: Path, run: Path, model: Path, start: Path | None = None) -> None:
@@ -265,17 +277,19 @@ def _initial_weights(recipe: Recipe, learned: Preprocessing, prepared: Path, run
     assert uri is not None
     before, choice = trained.load(run), _warm_start_choice(uri)
     origin.check_architecture(recipe, before, choice)
-    with _naming_warm_start(uri):
+    with naming_warm_start(uri):
         tasks.of_recipe(recipe).check_preprocessing(learned, before.preprocessing)
     return origin.recorded(lambda: before, prepared / START, choice)
 
 
-def evaluate(recipe: Recipe, examples: Path, prepared: Path, run: Path, served: Path | None, folder: Path) -> Verdict:
+def evaluate(
+    recipe: Recipe, examples: str | Path, prepared: Path, run: Path, served: Path | None, folder: Path
+) -> Verdict:
     """Evaluates a trained model, writes its report, and compares it with the recipe's limits and the served model.
 
     Args:
         recipe: The recipe.
-        examples: Folder that `read` wrote.
+        examples: Folder or URL that `read` filled.
         prepared: Folder that `prepare` wrote.
         run: Folder of the run that `train` returned.
         served: Folder of the served model's run; None if there is none to compare with.
@@ -292,7 +306,7 @@ def evaluate(recipe: Recipe, examples: Path, prepared: Path, run: Path, served: 
     settings, where = recipe.config.pipeline, Folder(run)
     assert settings is not None
     features = [one.feature for one in settings.slices]
-    names = slices.of_examples(Records(examples), data.splits["test"].ids, features) if features else {}
+    names = slices.of_examples(Records(examples, storage.opened), data.splits["test"].ids, features) if features else {}
     preprocessing, models = phases.restore(task, where.preprocessing, where.stage)
     started = runner.Started(recipe, where, task, preprocessing)
     results = runner.measure(started, data.splits, models, Folder(folder))
@@ -322,7 +336,7 @@ def evaluate(recipe: Recipe, examples: Path, prepared: Path, run: Path, served: 
     return Verdict(task.headline(results), lines, tuple(against))
 
 
-def _remeasured(recipe: Recipe, examples: Path, served: Path) -> dict[str, Any]:
+def _remeasured(recipe: Recipe, examples: str | Path, served: Path) -> dict[str, Any]:
     """Returns the figures of a served model on examples, measured as the recipe says."""
     folder, plain = Folder(served), recipes.plain(recipe)
     if (task_there := recipes.load(folder.recipe).task) != recipe.task:
@@ -332,8 +346,8 @@ def _remeasured(recipe: Recipe, examples: Path, served: Path) -> dict[str, Any]:
         same["data.source"] = plain["data"]["source"]
     other = recipes.load(folder.recipe, [f"{key}={json.dumps(value)}" for key, value in same.items()])
     task = tasks.of_recipe(other)
-    source = task.preparation().reusing(folder.preprocessing).from_records(Records(examples))
-    data = preparation.prepare(source)
+    with tempfile.TemporaryDirectory() as staging:
+        data = _prepared(other, task.preparation().reusing(folder.preprocessing), examples, staging, map)
     _, models = phases.restore(task, folder.preprocessing, folder.stage)
     return task.evaluate(data.learned, data.splits, models)
 

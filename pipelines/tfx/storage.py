@@ -92,7 +92,7 @@ def completed(uri: str) -> Iterator[None]:
         folder.mkdir(parents=True)
         yield
         for path in folder.rglob(f"*{files.UNFINISHED}"):  # what a killed worker left
-            path.unlink()
+            path.unlink(missing_ok=True)  # its worker may still remove it
         files.sync_tree(folder)
         (folder / COMPLETE).touch()
         files.sync(folder)

@@ -72,3 +72,14 @@ def test_a_record_of_another_kind_is_refused(log, record):
         ValueError, match=r"must have a PredictionLog with a `predict_log` in each record\. .* record 2 "
     ):
         list(prediction_log.requests(path))
+
+
+def test_what_is_no_log_is_refused(log, tmp_path):
+    (tmp_path / "log").write_bytes(b"eleven byte")
+    with pytest.raises(ValueError, match=r"log must have undamaged TFRecords\. Received: a damaged record 1"):
+        list(prediction_log.requests(tmp_path / "log"))
+    (tmp_path / "log").write_bytes(b"")
+    assert list(prediction_log.requests(tmp_path / "log")) == []
+    record = prediction_log.encode("serving_default", {"text": b""})  # a tensor without a dtype
+    with pytest.raises(ValueError, match=r"must have a PredictionLog .* Received: record 1 "):
+        list(prediction_log.requests(log(record)))

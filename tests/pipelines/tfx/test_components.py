@@ -58,3 +58,13 @@ def test_what_cannot_be_compared_is_refused():
     trained = {"image": [bytes([255, number]) for number in range(9)], "bytes": range(9)}
     with pytest.raises(UserError, match=r"`pipeline\.skew\.limits` must name .*\. Received: image, label"):
         compare(trained, trained | {"label": ["a"] * 9}, "bytes", "image", "label")
+
+
+def test_a_run_to_begin_with_that_is_gone_is_an_error_that_names_warm_start(tmp_path):
+    with (
+        pytest.raises(
+            UserError, match=r"gone must be a complete artifact.* train once with `pipeline\.warm_start=false`"
+        ),
+        components._fetched_start(f"{tmp_path}/gone"),
+    ):
+        pass

@@ -298,3 +298,12 @@ def test_a_node_without_its_inputs_fails(tiny, pipeline):
         node.run(made, "Trainer", "a run")
     with pytest.raises(UserError, match=r"NODE must be one of ExampleGen, .* Received: Nothing"):
         node.run(made, "Nothing", "a run")
+
+
+def test_relative_paths_are_refused_with_a_runner(tiny, pipeline):
+    source = "data.source={files: texts, splits: {validation: 0.1, test: 0.1}}"
+    with pytest.raises(
+        UserError, match=r"`data\.source\.files` must be absolute .* Received: texts, with --runner=FlinkRunner"
+    ):
+        pipeline.compiled(tiny(BLESSED, source, "pipeline.beam=[--runner=FlinkRunner]"))
+    assert pipeline.compiled(tiny(BLESSED, source))

@@ -1,6 +1,7 @@
 import pytest
 
-from ikelos.pipelines.tfx import push
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.tfx import push, storage
 
 
 @pytest.fixture(params=["a file system", "an object store"])
@@ -33,6 +34,14 @@ def test_a_version_in_a_store_shows_its_graph_last(model, tmp_path, monkeypatch)
     assert push.served(base) is None
     assert push.push(model, base, "runs/2") == f"{base}/1"
     assert push.served(base) == "runs/2"
+
+
+def test_files_that_no_pipeline_pushed_are_left_alone(model, tmp_path):
+    base = f"memory://{tmp_path.name}/foreign"
+    storage.write(f"{base}/1/saved_model.pbtxt", b"text")
+    with pytest.raises(UserError, match=r"foreign/1 must be a version that a pipeline pushed, or not exist"):
+        push.push(model, base, "runs/1")
+    assert storage.read(f"{base}/1/saved_model.pbtxt") == b"text"
 
 
 def test_a_version_that_is_not_from_a_pipeline_is_not_compared(model, tmp_path):

@@ -45,8 +45,8 @@ def rows(tmp_path):
     return read
 
 
-TEXT = {"id": bytes, "order": int, "bytes": int, "text": bytes, "start": int}
-IMAGE = {"id": bytes, "order": int, "bytes": int, "image": bytes, "label": bytes, "label_number": int}
+TEXT = {"id": bytes, "bytes": int, "text": bytes, "start": int}
+IMAGE = {"id": bytes, "bytes": int, "image": bytes, "label": bytes, "label_number": int}
 
 
 def test_each_row_of_a_request_is_an_example(log, rows):
@@ -64,6 +64,8 @@ def test_only_inputs_of_the_kind_of_a_feature_are_compared(log, rows):
     pixels = np.zeros([2, 8, 8, 1], "float32")
     log("1", {"image": pixels, "label": [0, 1]}, {"image_bytes": [b"\xff\x00", b""], "label": [0, 1], "bytes": [5, 6]})
     assert rows(IMAGE, "image") == [{"image": [b"\xff\x00"], "bytes": [2]}, {"image": [b""], "bytes": [0]}]
+    log("1", {"image_bytes": [b"xy"], "label": ["cat"]})
+    assert rows(IMAGE) == [{"image": [b"xy"], "label": [b"cat"], "bytes": [2]}]  # names have no size
     log("1", {"image": pixels, "label_number": [0, 1]})
     assert rows(IMAGE) == [{"label_number": [0]}, {"label_number": [1]}]
 
@@ -100,6 +102,12 @@ def test_a_log_of_something_else_is_refused(log, rows, tmp_path):
         match=r"/2 must have requests whose inputs have the same number of rows\. Received: start with 1, text with 2",
     ):
         rows(TEXT, "text")
+
+
+def test_integers_beyond_64_bits_are_refused(log, rows):
+    log("1", {"text": ["a"], "start": np.array([2**63], "uint64")})
+    with pytest.raises(UserError, match=r"/1 must have integers below 2\^63\. Received: "):
+        rows(TEXT)
 
 
 def test_the_state_of_requests_changes_with_their_files(log, tmp_path):

@@ -45,11 +45,10 @@ def test_examples_find_their_slices_by_id(kept_examples):
         [image("a", 1, label="cat", label_number=7), image("faulty", 2, label="bird", label_number=9)],
         [image("b", 3, label="dög", label_number=8)],
     )
-    assert slices.of_examples(kept, ["b", "a"], ["label", "label_number", "bytes", "order", "id"]) == {
+    assert slices.of_examples(kept, ["b", "a"], ["label", "label_number", "bytes", "id"]) == {
         "label": ["dög", "cat"],
         "label_number": ["8", "7"],
         "bytes": ["2 to 3", "1"],
-        "order": ["2 to 3", "0"],
         "id": ["b", "a"],
     }
 

@@ -293,7 +293,7 @@ def test_a_served_model_that_does_not_fit_is_one_error_that_names_warm_start(tin
     with pytest.raises(
         UserError,
         match=r"^`data\.vocabulary` must be the vocabulary of the run: .* \(`pipeline\.warm_start` is true, and "
-        r"artifacts/7 is served\)$",
+        r"artifacts/7 is served: train once with `pipeline\.warm_start=false`\)$",
     ):
         prepare(tiny("data.vocabulary={kind: byte, size: null}"), "vocabulary", served)
     with pytest.raises(

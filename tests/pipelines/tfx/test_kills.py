@@ -1,10 +1,10 @@
 """A node that is killed and run again leaves the same outputs as one that was never killed."""
 
-import functools
 import json
-import multiprocessing
-import os
+import pathlib
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -13,79 +13,35 @@ from ikelos.pipelines.folder import Folder
 pytestmark = pytest.mark.tfx
 
 BLESSED = "pipeline.blessing={worst: null, better_than_last: true}"
-RUN = "a run"
 
 
-def in_child(function, *arguments):
-    """The exit code of a function in a fork of this process, which has loaded TFX but run nothing of TensorFlow."""
-    process = multiprocessing.get_context("fork").Process(target=function, args=arguments)
-    process.start()
-    process.join()
-    return process.exitcode
+@pytest.fixture(scope="module")
+def forked():
+    """Runs a node in a process of its own, which may be killed at a point; gives its exit code."""
+    child = [sys.executable, str(pathlib.Path(__file__).with_name("forker.py"))]
+    with subprocess.Popen(child, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
 
+        def run(path, name, points=None):
+            process.stdin.write(json.dumps([str(path), name, points]) + "\n")
+            process.stdin.flush()
+            while not (line := process.stdout.readline().strip()).removeprefix("-").isdecimal():
+                assert process.poll() is None, line  # the node's own output
+            return int(line)
 
-def kills(function, number=1):
-    """Returns a function that ends this process at its call of this number and is `function` at those before it."""
-    calls = []
-
-    @functools.wraps(function)
-    def replacement(*arguments, **named):
-        calls.append(arguments)
-        if len(calls) == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*arguments, **named)
-
-    return replacement
-
-
-def in_its_work():
-    """For each node, a function that it calls before its outputs are complete: its place, its name and which call."""
-    from apache_beam.io import filebasedsink
-
-    from ikelos.pipelines.data import records
-    from ikelos.pipelines.tfx import components, push, steps
-
-    return {
-        "ExampleGen": (records, "write", 2),
-        "SchemaImporter": (components.storage, "write", 1),
-        "StatisticsGen": (filebasedsink.FileBasedSink, "finalize_write", 1),
-        "ExampleValidator": (components, "_write_anomalies", 2),
-        "SkewValidator": (components, "_write_anomalies", 1),
-        "Preparation": (steps, "copy_file", 2),
-        "Trainer": (steps, "copy", 2),
-        "Evaluator": (steps, "Verdict", 1),
-        "InfraValidator": (components, "_bless", 1),
-        "Pusher": (push, "publish", 1),
-    }
-
-
-def at_its_end():
-    """For each node, the function of TFX that notes its outputs."""
-    from tfx.orchestration.portable import launcher
-
-    return dict.fromkeys(in_its_work(), (launcher.Launcher, "_publish_successful_execution", 1))
-
-
-def run(made, name, killed_in=None):
-    from ikelos.pipelines.tfx import node
-
-    if killed_in is not None:
-        place, function, number = killed_in
-        setattr(place, function, kills(getattr(place, function), number))
-    assert node.run(made, name, RUN) == "done"
+        yield run
+        process.stdin.close()
 
 
 class Pipeline:
-    """A pipeline in a folder with a cache of its own."""
+    """A pipeline in a folder, with a cache in it."""
 
-    def __init__(self, folder, recipe, monkeypatch):
+    def __init__(self, folder, recipe):
         from ikelos.pipelines.tfx import build, compiled
 
-        monkeypatch.setenv("IKELOS_CACHE", str(folder / "cache"))
         self.folder, self.metadata = folder, folder / "metadata" / "metadata.sqlite"
         place = build.Place(str(folder / "artifacts"), str(folder / "served"), self.metadata)
-        self.made = compiled.compile_pipeline(build.pipeline(recipe, place))
-        self.nodes = list(compiled.nodes(self.made))
+        made = compiled.compile_pipeline(build.pipeline(recipe, place))
+        self.nodes, self.path = list(compiled.nodes(made)), compiled.write(folder, made)
 
     def artifacts(self):
         """The folders of all artifacts by node and kind."""
@@ -116,18 +72,18 @@ def result(pipeline, weights):
     ]
 
 
-@pytest.mark.parametrize("points", [in_its_work, pytest.param(at_its_end, marks=pytest.mark.slow)])
-def test_every_node_may_be_killed(tiny, weights, tmp_path, monkeypatch, points):
+@pytest.mark.parametrize("points", ["in_its_work", pytest.param("at_its_end", marks=pytest.mark.slow)])
+def test_every_node_may_be_killed(tiny, weights, forked, tmp_path, points):
     log = tmp_path / "log"
     log.touch()
     recipe = tiny(BLESSED, f"pipeline.skew={{requests: ['{log}'], limits: [{{feature: bytes, distance: 0.5}}]}}")
-    undisturbed = Pipeline(tmp_path / "undisturbed", recipe, monkeypatch)
+    undisturbed = Pipeline(tmp_path / "undisturbed", recipe)
     for name in undisturbed.nodes:
-        assert in_child(run, undisturbed.made, name) == 0
-    pipeline = Pipeline(tmp_path / "killed", recipe, monkeypatch)
+        assert (name, forked(undisturbed.path, name)) == (name, 0)
+    pipeline = Pipeline(tmp_path / "killed", recipe)
     for name in pipeline.nodes:
-        assert (name, in_child(run, pipeline.made, name, points()[name])) == (name, -signal.SIGKILL)
-        assert (name, in_child(run, pipeline.made, name)) == (name, 0)
+        assert (name, forked(pipeline.path, name, points)) == (name, -signal.SIGKILL)
+        assert (name, forked(pipeline.path, name)) == (name, 0)
 
     assert {kind: len(found) for kind, found in pipeline.artifacts().items()} == dict.fromkeys(
         undisturbed.artifacts(), 1

@@ -174,7 +174,8 @@ def _check_reachable(recipe: Recipe) -> None:
     runners = [flag for flag in settings.beam if flag.startswith("--runner=")] if settings is not None else []
     if source is None or not runners:
         return
-    for key, paths in (("files", source.patterns), ("data_dir", [source.data_dir] if source.data_dir else [])):
+    named = {**source.patterns, "data_dir": (source.data_dir,) if source.data_dir else ()}
+    for key, paths in named.items():
         for path in paths:
             if not ("://" in path or os.path.isabs(os.path.expanduser(path))):
                 raise UserError(

@@ -75,7 +75,7 @@ class Task(abc.ABC, Generic[Config, Learned]):
         breakdown: The parts of the held-out data that are also measured separately, if any.
     """
 
-    metrics: ClassVar[tuple[Metric, ...]]
+    metrics: tuple[Metric, ...]
     counted: ClassVar[str]
     breakdown: ClassVar[Breakdown | None] = None
 

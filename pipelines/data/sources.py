@@ -23,6 +23,10 @@ from ikelos.pipelines.errors import UserError
 
 # Module and one-line description of each data set of Ikelos.
 _OURS = {
+    "bible_verses": (
+        "ikelos.pipelines.data.builders.bible_verses",
+        "30,703 Bible verses in English and Spanish, 60 chapters held out; Debian packages, fetched by apt-get (7 MB)",
+    ),
     "font_letters": (
         "ikelos.pipelines.data.builders.font_letters",
         "9,828 images of letters, 28 x 28, in matplotlib's fonts, five fonts held out; comes with ikelos[pipelines]",

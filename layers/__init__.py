@@ -32,7 +32,9 @@ from ikelos.layers.embedding.hashed_ngram_embedding import HashedNgramEmbedding
 from ikelos.layers.models.active_units import ActiveUnits
 from ikelos.layers.models.adversarial_model import AdversarialModel
 from ikelos.layers.models.lstm_language_model import LSTMLanguageModel
+from ikelos.layers.models.lstm_translation_model import LSTMTranslationModel
 from ikelos.layers.models.transformer_language_model import TransformerLanguageModel
+from ikelos.layers.models.transformer_translation_model import TransformerTranslationModel
 from ikelos.layers.models.variational_autoencoder import VariationalAutoencoder
 from ikelos.layers.ngram.ngram_distribution import NgramDistribution
 from ikelos.layers.ngram.ngram_mixture import NgramMixture
@@ -74,6 +76,7 @@ __all__ = [
     "KLDivergence",
     "KVCache",
     "LSTMLanguageModel",
+    "LSTMTranslationModel",
     "LearnedPositionEmbedding",
     "LearnedPrior",
     "Logistic",
@@ -97,6 +100,7 @@ __all__ = [
     "StandardNormalPrior",
     "SuffixCopy",
     "TransformerLanguageModel",
+    "TransformerTranslationModel",
     "VampPrior",
     "VariationalAutoencoder",
     "VectorQuantizer",

@@ -91,7 +91,7 @@ class Task(abc.ABC, Generic[Config, Learned]):
         is_mean: Whether the first metric is a mean over the held-out examples; if so, `by_example` must be defined.
     """
 
-    metrics: ClassVar[tuple[Metric, ...]]
+    metrics: tuple[Metric, ...]
     counted: ClassVar[str]
     breakdown: ClassVar[Breakdown | None] = None
     is_mean: ClassVar[bool] = False

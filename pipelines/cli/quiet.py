@@ -26,6 +26,7 @@ _NOISE = re.compile(
     rb"|E\d{4} .*jpeg_mem\.cc:\d+\] Premature end of JPEG data"
     rb"|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IW] "
     rb"|To enable the following instructions: "
+    rb"|\w+\.cc\(\d+\) LOG\(INFO\)"  # SentencePiece
 )
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """Signals that do not end the filter: it ends when all processes that write to it have ended."""

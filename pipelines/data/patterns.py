@@ -244,7 +244,11 @@ def _split_of(path: str, shares: Shares) -> Split:
     So the split does not change if other files are added or the folder is moved.
     """
     folder, name = os.path.split(os.path.abspath(path))
-    key = os.fsencode(f"{os.path.basename(folder)}/{name}")
+    return drawn_split(os.fsencode(f"{os.path.basename(folder)}/{name}"), shares)
+
+
+def drawn_split(key: bytes, shares: Shares) -> Split:
+    """Returns the split that a hash of `key` decides."""
     drawn = int.from_bytes(hashlib.sha256(key).digest()[:8], "big") / 2**64
     if drawn < shares.test:
         return "test"

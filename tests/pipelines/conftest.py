@@ -44,6 +44,18 @@ TINY = {
         "length: 12, temperature: 0.8, top_k: 0, top_p: 0.9}, peers: [{name: nobody, value: 3.0, minutes: 1.0}]}",
         "export.max_length=32",
     ],
+    "number_translation": [
+        *ONE_OPTIMIZER,
+        "data.vocabulary={kind: character, size: null}",
+        "data.buckets=[8, 20]",
+        "model={architecture: transformer, num_layers: 1, size: 16, num_heads: 2, hidden_size: 24, dropout: 0.1}",
+        "training.steps=6",
+        "training.steps_per_epoch=3",
+        "training.optimizers.model.clip_norm=1.0",
+        "evaluation={headline: chrf, apart: [], batch_size: 4, num_beams: 2, length_penalty: 0.6, "
+        "baseline_pairs: 20, shown: 3, peers: [{name: nobody, value: 30.0, minutes: null}]}",
+        "export={enabled: true, max_source: 20, max_length: 20}",
+    ],
     "image_generation_gan": [
         "data.shape=[8, 8, 1]",
         "model.latent_size=3",
@@ -200,7 +212,8 @@ def shrunk(tmp_path):
 
     def load(name, *overrides):
         (tmp_path / "data").mkdir(exist_ok=True)
-        pattern = write_images(tmp_path / "data") if "image" in name else write_texts(tmp_path / "data")
+        writer = next((write for part, write in _WRITERS.items() if part in name), write_texts)
+        pattern = writer(tmp_path / "data")
         files = {split: [pattern.format(split)] for split in TEXTS}
         small = recipes.load(name, [f"data.source={{files: {files}}}", *TRAINING, *TINY[name]])
         path = tmp_path / "tiny.yaml"
@@ -266,6 +279,15 @@ def write_texts(folder):
     return f"{folder}/{{}}.txt"
 
 
+def write_pairs(folder):
+    """Writes pairs of words and the same words from right to left."""
+    words = TEXT.split()[:12]
+    for split in TEXTS:
+        lines = [f"{a} {b}\t{b[::-1]} {a[::-1]}" for a in words for b in words if (a < b) == (split == "train")]
+        (folder / f"{split}.tsv").write_text("\n".join(lines[:30]))
+    return f"{folder}/{{}}.tsv"
+
+
 def write_images(folder):
     """Writes images of horizontal and vertical bars, 8 x 8."""
     rng = np.random.default_rng(0)
@@ -277,3 +299,7 @@ def write_images(folder):
                 image[index % 8] = 230
                 Image.fromarray(image if label == "lying" else image.T).save(folder / split / label / f"{index:02}.png")
     return f"{folder}/{{}}/*/*.png"
+
+
+_WRITERS = {"image": write_images, "translation": write_pairs}
+"""Functions that write a task's data, by a part of the recipe's name."""

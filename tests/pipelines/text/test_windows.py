@@ -7,7 +7,7 @@ import tensorflow as tf
 from ikelos.pipelines.data.order import Shard
 from ikelos.pipelines.data.store import Ragged
 from ikelos.pipelines.errors import UserError
-from ikelos.pipelines.text.windows import bucketed, packed, pieces, strided
+from ikelos.pipelines.text.windows import bucketed, fitting, packed, paired, paired_in_order, pieces, strided
 
 T, B = 8, 3
 
@@ -302,3 +302,64 @@ def test_tokens_in_a_file_give_the_batches_of_those_in_memory(store_of):
     ]
     for way in ways:
         assert_equal(batches(way(there), 20), batches(way(here), 20))
+
+
+# paired
+
+
+def some_pairs():
+    # Longer texts than the last boundary belong to pairs that are left out.
+    return some_rows(count=41, longest=30, seed=1), some_rows(count=41, longest=30, seed=2)
+
+
+def pair_batches(dataset, count):
+    found = []
+    for batch in dataset.take(count):
+        texts = {name: value.numpy() for name, value in batch["x"].items()}
+        found.append({**{name: value.numpy() for name, value in batch.items() if name != "x"}, **texts})
+    return found
+
+
+def test_paired_elements_have_both_texts_of_a_pair():
+    sources, targets = some_pairs()
+    for batch in pair_batches(paired(sources, targets, BOUNDARIES, B, seed=0, start_step=0), 60):
+        assert batch["source"].shape == batch["target"].shape == batch["y"].shape
+        assert batch["y"].shape[1] in BOUNDARIES
+        for row, index in enumerate(batch["id"]):
+            source, target = sources[index], targets[index]
+            assert max(len(source), len(target)) <= batch["y"].shape[1]
+            np.testing.assert_array_equal(batch["source"][row], np.pad(source, (0, batch["y"].shape[1] - len(source))))
+            np.testing.assert_array_equal(batch["y"][row][: len(target)], target)
+            np.testing.assert_array_equal(batch["target"][row][: len(target)], [1, *target[:-1]])
+            np.testing.assert_array_equal(batch["sample_weight"][row], np.arange(batch["y"].shape[1]) < len(target))
+
+
+def test_paired_draws_every_pair_that_fits():
+    sources, targets = some_pairs()
+    fits = np.flatnonzero(np.maximum(sources.lengths, targets.lengths) <= BOUNDARIES[-1])
+    assert 0 < len(fits) == fitting(sources, targets, BOUNDARIES[-1]) < 41
+    drawn = pair_batches(paired(sources, targets, BOUNDARIES, 1, seed=0, start_step=0), len(fits))
+    assert sorted(int(batch["id"][0]) for batch in drawn) == fits.tolist()
+    ordered = pair_batches(paired_in_order(sources, targets, BOUNDARIES[-1], B), 100)
+    ids = np.concatenate([batch["id"] for batch in ordered])
+    assert sorted(ids.tolist()) == fits.tolist()
+    assert (np.diff(np.maximum(sources.lengths, targets.lengths)[ids]) >= 0).all()
+    for batch in ordered:
+        assert batch["source"].shape[1] == sources.lengths[batch["id"]].max()
+        assert batch["y"].shape[1] == targets.lengths[batch["id"]].max()
+
+
+def test_paired_shards_are_the_batches():
+    sources, targets = some_pairs()
+
+    def dataset_of(shard):
+        dataset = paired(sources, targets, [24], 12, 0, 3, shard)
+        return dataset.map(lambda batch: {**batch, "x": batch["x"]["source"], "target": batch["x"]["target"]})
+
+    assert_shards_are_the_batches(dataset_of)
+
+
+def test_without_a_pair_that_fits_there_is_nothing_in_order():
+    sources, targets = some_pairs()
+    with pytest.raises(UserError, match=r"`longest` must leave a pair of texts. Received: longest=1"):
+        paired_in_order(sources, targets, 1, B)

@@ -1,0 +1,1 @@
+"""Translation: writing the text that belongs to another one, such as its translation."""

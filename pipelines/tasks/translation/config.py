@@ -1,0 +1,150 @@
+"""The typed recipe of translation. Imports nothing heavy."""
+
+from typing import Annotated, Literal, Self
+
+import pydantic
+from pydantic import Field
+
+from ikelos.pipelines.recipe import sections
+from ikelos.pipelines.recipe.sections import (
+    BelowOne,
+    NonNegative,
+    NonNegativeFloat,
+    PlainTraining,
+    Positive,
+    Section,
+    TaskConfig,
+)
+from ikelos.pipelines.text.config import PairSource, Vocabulary
+
+
+class Data(Section):
+    """The pairs of texts.
+
+    Attributes:
+        source: A TFDS name or file patterns, with the splits `train`, `validation` and `test`.
+        vocabulary: Vocabulary of both sides, fitted on the training split alone.
+        buckets: Greatest length in tokens of the texts in each bucket, ascending; a batch has pairs of one bucket.
+            Training and validation leave out pairs with a text longer than the last; the test split has all.
+    """
+
+    source: PairSource
+    vocabulary: Vocabulary
+    buckets: tuple[Positive, ...]
+
+
+class Transformer(Section):
+    """`ikelos.layers.TransformerTranslationModel`.
+
+    Attributes:
+        architecture: `transformer`.
+        num_layers: Number of blocks of the encoder, and of the decoder.
+        size: Features of a token.
+        num_heads: Attention heads of a block.
+        hidden_size: Width of a block's feed-forward layer.
+        dropout: Dropout rate of the embedded tokens and of the outputs of a block's attention and feed-forward layer.
+    """
+
+    architecture: Literal["transformer"]
+    num_layers: Positive
+    size: Positive
+    num_heads: Positive
+    hidden_size: Positive
+    dropout: BelowOne
+
+    @pydantic.model_validator(mode="after")
+    def _heads_divide_the_size(self) -> Self:
+        if self.size % (2 * self.num_heads):
+            raise ValueError(
+                "`size` must be a multiple of twice `num_heads` (rotary positions turn pairs of features). "
+                f"Received: size={self.size}, num_heads={self.num_heads}"
+            )
+        return self
+
+
+class LSTM(Section):
+    """`ikelos.layers.LSTMTranslationModel`: LSTMs with attention.
+
+    Attributes:
+        architecture: `lstm`.
+        num_layers: Number of LSTMs of the encoder, in each direction, and of the decoder.
+        size: Features of a token, and units of each of the decoder's LSTMs.
+        num_heads: Heads of the attention.
+        dropout: Dropout rate of each LSTM's inputs and of the last outputs.
+    """
+
+    architecture: Literal["lstm"]
+    num_layers: Positive
+    size: Positive
+    num_heads: Positive
+    dropout: BelowOne
+
+    @pydantic.model_validator(mode="after")
+    def _the_size_can_be_divided(self) -> Self:
+        if self.size % 2 or self.size % self.num_heads:
+            raise ValueError(
+                "`size` must be even and a multiple of `num_heads`. "
+                f"Received: size={self.size}, num_heads={self.num_heads}"
+            )
+        return self
+
+
+class Training(PlainTraining):
+    """The training of the model.
+
+    Attributes:
+        label_smoothing: Share of each target's probability that is spread evenly over all tokens (Szegedy et al. 2016,
+            section 7). The validation loss has it too.
+    """
+
+    label_smoothing: BelowOne
+
+
+class Evaluation(sections.Evaluation):
+    """Evaluation on the held-out pairs.
+
+    Attributes:
+        headline: Metric by which runs are compared: `chrf`, `bleu` or `exact_match`.
+        apart: Groups of the test split that are measured separately only.
+        batch_size: Pairs in a batch.
+        num_beams: Hypotheses in the beam of the search.
+        length_penalty: Exponent of the penalty for short translations; 0 compares probabilities.
+        baseline_pairs: Most training pairs that the baselines know, the first ones.
+        shown: Number of test pairs that the report shows.
+    """
+
+    headline: Literal["chrf", "bleu", "exact_match"]
+    apart: tuple[str, ...]
+    batch_size: Positive
+    num_beams: Positive
+    length_penalty: NonNegativeFloat
+    baseline_pairs: NonNegative
+    shown: NonNegative
+
+
+class Export(sections.Export):
+    """Export of the trained model.
+
+    Attributes:
+        max_source: Most tokens of a source text; a longer one is an error.
+        max_length: Most tokens of a translation.
+    """
+
+    max_source: Positive
+    max_length: Positive
+
+
+class Config(TaskConfig):
+    """The recipe of translation.
+
+    Attributes:
+        model: Transformer or LSTM.
+    """
+
+    TUNABLE = ("model.dropout",)
+
+    data: Data
+    model: Annotated[Transformer | LSTM, Field(discriminator="architecture")]
+    training: Training
+    evaluation: Evaluation
+    export: Export

@@ -1,0 +1,217 @@
+"""Translation, from pairs of texts to a served model."""
+
+import functools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ikelos.layers import LSTMTranslationModel, TransformerTranslationModel
+from ikelos.pipelines import task
+from ikelos.pipelines.console import counted, say
+from ikelos.pipelines.data.store import Splits, Store
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.evaluation import translation
+from ikelos.pipelines.metric import Metric
+from ikelos.pipelines.report.sections import Column, Section, Table
+from ikelos.pipelines.tasks.translation.config import Config, Transformer
+from ikelos.pipelines.text import pair_encoding, windows
+from ikelos.pipelines.text.encoding import TextPreprocessing
+from ikelos.pipelines.text.pair_encoding import GROUP, SOURCE, SOURCE_TEXT, TARGET, TARGET_TEXT, PairPreparation
+from ikelos.pipelines.text.translating import translate
+from ikelos.pipelines.text.vocabulary.special import PAD
+from ikelos.pipelines.training.losses import SmoothedCrossentropy
+from ikelos.pipelines.training.stage import Feed, Models, Stage
+from ikelos.serving import Signature
+
+STAGE = "translation_model"
+_METRICS = (
+    Metric("chrf", "chrF", ".1f", better="more"),
+    Metric("bleu", "BLEU", ".1f", better="more"),
+    Metric("exact_match", "% exact", ".1f", better="more"),
+)
+_SAMPLES = 4
+"""Validation pairs that are translated after each epoch."""
+
+
+class Task(task.Task[Config, TextPreprocessing]):
+    """Translation: a model learns to write the target text of a source text."""
+
+    counted = "pairs"
+    breakdown = task.Breakdown("groups", "group")
+
+    def __init__(self, config: Config):
+        """Puts the recipe's headline metric first."""
+        super().__init__(config)
+        self.metrics = tuple(sorted(_METRICS, key=lambda metric: metric.name != config.evaluation.headline))
+
+    @property
+    def title(self) -> str:
+        """Title of the report."""
+        return f"Translation: {self.config.data.source.title('pairs')}"
+
+    @property
+    def model_name(self) -> str:
+        """Name of the model in comparisons with baselines and peers."""
+        model = self.config.model
+        return f"Ikelos {model.architecture}, {model.num_layers} layers, {model.size} wide"
+
+    def preparation(self) -> PairPreparation:
+        """Returns the preparation of the pairs as tokens."""
+        return PairPreparation(self.config.data.source, self.config.data.vocabulary)
+
+    def stages(self, preprocessing: TextPreprocessing) -> list[Stage]:
+        """Returns the one stage, in which the model learns to predict the target's next token."""
+        return [
+            Stage(
+                name=STAGE,
+                training=self.config.training,
+                build=lambda _: self._build(preprocessing.vocabulary.size),
+                feed=lambda splits, _: self._feed(preprocessing, splits),
+                unit="pairs",
+                metric=Metric("loss", "nats per token"),
+                loss=SmoothedCrossentropy(self.config.training.label_smoothing),
+            )
+        ]
+
+    def _build(self, vocabulary_size: int) -> keras.Model:
+        settings = self.config.model
+        model_class = TransformerTranslationModel if isinstance(settings, Transformer) else LSTMTranslationModel
+        arguments = settings.model_dump(exclude={"architecture"})
+        model = model_class(vocabulary_size, **arguments, padding_id=PAD, name=STAGE)
+        model.build()
+        return model
+
+    def _feed(self, preprocessing: TextPreprocessing, splits: Splits) -> Feed:
+        training, buckets = self.config.training, self.config.data.buckets
+        train, validation = (
+            (splits[split].ragged(SOURCE), splits[split].ragged(TARGET)) for split in ("train", "validation")
+        )
+        fitting = windows.fitting(*train, buckets[-1])
+        if left_out := len(splits["train"]) - fitting:
+            say(f"{left_out:,} training pairs are left out, as a text is longer than {buckets[-1]} tokens")
+        return Feed(
+            train=lambda step, shard: windows.paired(*train, buckets, training.batch_size, training.seed, step, shard),
+            validation=windows.paired_in_order(*validation, buckets[-1], self.config.evaluation.batch_size),
+            units_per_step=training.batch_size,
+            units=fitting,
+            samples=functools.partial(self._samples, preprocessing, splits["validation"]),
+        )
+
+    def _samples(self, preprocessing: TextPreprocessing, store: Store, model: keras.Model) -> list[str]:
+        sources = pair_encoding.texts(store, SOURCE_TEXT, _SAMPLES)
+        written = self._translate(preprocessing, model)(tf.constant(sources))["translation"].numpy()
+        return [f"{source} → {text.decode()}" for source, text in zip(sources, written, strict=True)]
+
+    def _translate(self, preprocessing: TextPreprocessing, model: keras.Model) -> Callable[..., dict[str, tf.Tensor]]:
+        """Returns a function from texts to their translations, in the graph."""
+        export, evaluation = self.config.export, self.config.evaluation
+        function = functools.partial(
+            translate,
+            model,
+            preprocessing.vocabulary,
+            max_source=export.max_source,
+            max_length=export.max_length,
+            num_beams=evaluation.num_beams,
+            length_penalty=evaluation.length_penalty,
+        )
+        return tf.function(function, input_signature=[tf.TensorSpec([None], tf.string)])
+
+    def evaluate(self, preprocessing: TextPreprocessing, splits: Splits, models: Models) -> task.Figures:
+        """Returns chrF, BLEU and exact matches of the test split, and those of each group."""
+        test, size = splits["test"], self.config.evaluation.batch_size
+        sources = np.array(pair_encoding.texts(test, SOURCE_TEXT), object)
+        function, found = self._translate(preprocessing, models[STAGE]), np.empty(len(test), object)
+        order, start = np.argsort(test.ragged(SOURCE).lengths, kind="stable"), time.monotonic()
+        batches = [order[first : first + size] for first in range(0, len(order), size)]
+        for batch in counted(batches, "the model's translations", "batches", len(batches)):
+            texts = function(tf.constant(sources[batch].tolist()))["translation"].numpy()
+            found[batch] = [text.decode() for text in texts]
+        seconds = time.monotonic() - start
+        return {
+            **self._figures(test, found.tolist()),
+            "vocabulary_size": preprocessing.vocabulary.size,
+            "seconds_per_pair": seconds / len(test),
+            "shown": found[: self.config.evaluation.shown].tolist(),
+        }
+
+    def baselines(self, preprocessing: TextPreprocessing, splits: Splits) -> dict[str, task.Figures]:
+        """Returns the figures of copying the source, of a lexicon, and of the nearest training pair."""
+        train, test, most = splits["train"], splits["test"], self.config.evaluation.baseline_pairs
+        known, theirs = (pair_encoding.texts(train, column, most) for column in (SOURCE_TEXT, TARGET_TEXT))
+        sources = pair_encoding.texts(test, SOURCE_TEXT)
+        of = f", first {most:,} pairs" if len(train) > most else ""
+
+        def nearest():
+            return [theirs[index] for index in translation.nearest(sources, known)]
+
+        def word_by_word():
+            return list(translation.translated_by_lexicon(sources, list(zip(known, theirs, strict=True))))
+
+        found = {"The source itself": lambda: sources}
+        if known:
+            found |= {f"Word by word{of}": word_by_word, f"Nearest training pair{of}": nearest}
+        result = {}
+        for name, translations in found.items():
+            start = time.monotonic()
+            figures = self._figures(test, translations())
+            result[name] = {**figures, "minutes": (time.monotonic() - start) / 60}
+        return result
+
+    def _figures(self, store: Store, translations: Sequence[str]) -> task.Figures:
+        references, groups = (pair_encoding.texts(store, column) for column in (TARGET_TEXT, GROUP))
+        apart = set(self.config.evaluation.apart)
+
+        def of(chosen):
+            places = [place for place, group in enumerate(groups) if group in chosen]
+            return translation.figures([translations[at] for at in places], [references[at] for at in places])
+
+        together = set(groups) - apart
+        if not together:
+            raise UserError(
+                f"`evaluation.apart` must leave a group of the test pairs. Received: {', '.join(sorted(apart))}, all"
+            )
+        return {**of(together), "groups": {name: of({name}) for name in sorted(set(groups)) if name}}
+
+    def signatures(self, preprocessing: TextPreprocessing, models: Models) -> list[Signature]:
+        """Returns the signature that translates texts."""
+        export = self.config.export
+        return [
+            Signature(
+                name="serving_default",
+                function=lambda text: self._translate(preprocessing, models[STAGE])(text),
+                inputs={"text": tf.TensorSpec([None], tf.string)},
+                example={"text": [preprocessing.example, ""]},
+                doc=f"Translation of each text of at most {export.max_source} tokens, and its log-probability.",
+            )
+        ]
+
+    def about_comparison(self, results: Mapping[str, Any]) -> list[str]:
+        """Returns a paragraph on how the translations were made and measured."""
+        figures, evaluation = results["model"], self.config.evaluation
+        apart = f" The groups {', '.join(evaluation.apart)} are not counted in it." if evaluation.apart else ""
+        return [
+            f"Translations of the {figures['pairs']:,} test pairs, by a beam of {evaluation.num_beams} with length "
+            f"penalty {evaluation.length_penalty:g}, measured by sacrebleu (chrF: {figures['chrf_signature']}; BLEU: "
+            f"{figures['bleu_signature']}).{apart} Word by word: IBM model 1, fitted to the training pairs. Nearest "
+            "training pair: the target of the training source with the largest cosine of TF-IDF vectors."
+        ]
+
+    def showcase(self, finished: task.Finished[TextPreprocessing]) -> list[Section]:
+        """Returns the table of the first test pairs with their translations."""
+        shown = finished.results["model"]["shown"]
+        if not shown:
+            return []
+        test = finished.splits["test"]
+        texts = [pair_encoding.texts(test, column, len(shown)) for column in (SOURCE_TEXT, TARGET_TEXT)]
+        return [
+            Table(
+                heading="Translations",
+                prose=[f"The first {len(shown)} pairs of the test split, not selected."],
+                columns=[Column("Source"), Column("Reference"), Column("Model")],
+                rows=[list(row) for row in zip(*texts, shown, strict=True)],
+            )
+        ]

@@ -1,0 +1,202 @@
+"""Reads pairs of a source text and a target text from TensorFlow Datasets or files.
+
+TensorFlow is imported only when pairs are read.
+"""
+
+import dataclasses
+import gzip
+import itertools
+import os
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ikelos.pipelines.data import patterns, reader, sources
+from ikelos.pipelines.data.config import Shares, Split
+from ikelos.pipelines.data.patterns import drawn_split, printable_path
+from ikelos.pipelines.data.preparation import Size
+from ikelos.pipelines.data.records import Record, Records
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.text.config import PairSource
+
+_TABLES = (".tsv", ".tsv.gz")
+_SOURCE, _TARGET, _GROUP, _FAULT = "source", "target", "group", "fault"
+"""Features of a record."""
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """A pair as it was read.
+
+    Attributes:
+        name: Stable id: the data set's feature `id`, or the path and the number of the line.
+        source: The source text in UTF-8.
+        target: The target text in UTF-8.
+        group: The group of the pair; empty if there are none.
+        fault: What is wrong with the line that it was read from; empty if nothing is.
+    """
+
+    name: str
+    source: bytes
+    target: bytes
+    group: bytes = b""
+    fault: str = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes of both texts."""
+        return len(self.source) + len(self.target)
+
+
+class Reader(reader.Reader[PairSource]):
+    """Reader of the pairs of a source."""
+
+    def __init__(self, source: PairSource):
+        """Keeps the recipe's section `source`."""
+        super().__init__(source)
+        self.suffixes = (*_TABLES, *sources.TFRECORDS) if source.endings is None else (source.endings[0].lower(),)
+        self.divisible = self.suffixes
+
+    def pairs(self, split: Split, start: int = 0) -> Iterator[Pair]:
+        """Yields the pairs of a split after the first `start`, in the same order each time.
+
+        Raises:
+            UserError: As `identity`, for parallel files of unequal length, a broken file, or an example without a text.
+        """
+        if self._source.files is None:
+            section = self._source
+            for name, example in sources.examples(section, self.builder, split, start):
+                group = b"" if section.group_feature is None else example[section.group_feature]
+                yield Pair(name, example[section.source_feature], example[section.target_feature], group)
+            return
+        found: Iterator[Pair] = itertools.chain.from_iterable(map(self._in_file, self.paths[split]))
+        shares = self._source.splits
+        if self._is_divided:
+            assert isinstance(shares, Shares)
+            # By the source text, so that no split has a source text of another one.
+            found = (pair for pair in found if drawn_split(pair.source, shares) == split)
+        yield from itertools.islice(found, start, None)
+
+    def _partner(self, path: str) -> str:
+        """Returns the path of the parallel file with the target texts."""
+        assert self._source.endings is not None
+        first, second = self._source.endings
+        partner = path[: -len(first)] + second
+        if not os.path.isfile(partner):
+            raise UserError(
+                f"`data.source.endings` must be those of pairs of files. Received: {printable_path(path)} without "
+                f"{printable_path(os.path.basename(partner))}"
+            )
+        return partner
+
+    def identity(self) -> Any:
+        """Returns the state of the source as JSON, that of parallel files included; raises as in the base class."""
+        found = super().identity()
+        if self._source.endings is None:
+            return found
+        return [found, patterns.identity({split: list(map(self._partner, some)) for split, some in self.paths.items()})]
+
+    def size(self, split: Split) -> Size:
+        """Returns how much data a split has; about how much, if one file is divided."""
+        whole = super().size(split)
+        if not self._is_divided:
+            return whole
+        shares = self._source.splits
+        assert isinstance(shares, Shares)
+        held_out = {"validation": shares.validation, "test": shares.test}
+        return Size(round(whole.number * held_out.get(split, 1 - sum(held_out.values()))), whole.unit)
+
+    @property
+    def _is_divided(self) -> bool:
+        """Whether the pairs of a single file are divided into the splits."""
+        return isinstance(self._source.splits, Shares) and self.paths["train"] == self.paths["test"]
+
+    def _in_file(self, path: str) -> Iterator[Pair]:
+        name = printable_path(path)
+        if sources.is_tfrecord(path):
+            for example, features in sources.records(path):
+                source, target = (
+                    sources.one_bytes(example, features, feature)
+                    for feature in (self._source.source_feature, self._source.target_feature)
+                )
+                group = self._source.group_feature
+                yield Pair(example, source, target, sources.one_bytes(example, features, group) if group else b"")
+            return
+        if self._source.endings is None:
+            for number, line in enumerate(_lines(path), 1):
+                texts = line.split(b"\t")
+                if len(texts) == 2:
+                    yield Pair(f"{name}:{number}", texts[0], texts[1])
+                else:
+                    yield Pair(f"{name}:{number}", line, b"", fault=f"has {len(texts) - 1} tabs, not one")
+            return
+        other = self._partner(path)
+        both = itertools.zip_longest(_lines(path), _lines(other))
+        for number, (ours, theirs) in enumerate(both, 1):
+            if ours is None or theirs is None:
+                shorter, longer = (name, other) if ours is None else (other, name)
+                raise UserError(
+                    f"{printable_path(longer)} must have as many lines as {printable_path(shorter)}, {number - 1}. "
+                    "Received: more"
+                )
+            yield Pair(f"{name}:{number}", ours, theirs)
+
+    def records(self, split: Split) -> Iterator[Record]:
+        """Yields the pairs of a split as `Record`s."""
+        for pair in self.pairs(split):
+            features = {_SOURCE: pair.source, _TARGET: pair.target, _GROUP: pair.group, _FAULT: pair.fault.encode()}
+            yield Record(pair.name, features)
+
+    def check_features(self, features: Mapping[str, Any]) -> None:
+        """Raises UserError unless the features that the recipe names are texts of the data set."""
+        import tensorflow as tf
+
+        specs = {name: feature.get_tensor_spec() for name, feature in features.items()}
+        texts = [name for name, spec in specs.items() if spec == tf.TensorSpec((), tf.string)]
+        for key in ("source_feature", "target_feature", "group_feature"):
+            name = getattr(self._source, key)
+            if name is not None and name not in texts:
+                raise UserError(
+                    f"`data.source.{key}` must name a feature of {self._source.tfds} with texts: {', '.join(texts)} "
+                    f"(of {', '.join(specs)}). Received: {name}"
+                )
+
+
+class RecordedReader(Reader):
+    """Reader of pairs in records that `Reader.records` yielded."""
+
+    def __init__(self, source: PairSource, records: Records):
+        """Keeps the recipe's section `source` and the records."""
+        super().__init__(source)
+        self._records = records
+
+    def identity(self) -> Any:
+        """Returns the hashes of the records."""
+        return self._records.identity
+
+    def pairs(self, split: Split, start: int = 0) -> Iterator[Pair]:
+        """Yields the pairs of a split after the first `start`."""
+        for record in self._records.read(split, start):
+            features: Mapping[str, Any] = record.features
+            fault = features[_FAULT].decode()
+            yield Pair(record.name, features[_SOURCE], features[_TARGET], features[_GROUP], fault)
+
+    def size(self, split: Split) -> Size:
+        """Returns the bytes of a split."""
+        return Size(self._records.size(split), "bytes")
+
+
+def _lines(path: str) -> Iterator[bytes]:
+    """Yields the lines of a text file without their ends.
+
+    Raises:
+        UserError: If the file is missing or broken.
+    """
+    opened: Any = gzip.open(path) if path.lower().endswith(".gz") else open(path, "rb")  # noqa: SIM115
+    try:
+        with opened as file:
+            for number, line in enumerate(file):
+                yield (line if number else line.removeprefix(_BYTE_ORDER_MARK)).rstrip(b"\r\n")
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(f"{printable_path(path)} cannot be unpacked: {error}") from None

@@ -9,9 +9,9 @@ import numpy as np
 
 from ikelos.pipelines.data.config import Split
 from ikelos.pipelines.data.preparation import Preparation, Size
-from ikelos.pipelines.data.records import Record, Records
+from ikelos.pipelines.data.records import Chunk, Record, Records
 from ikelos.pipelines.data.store import Column, Store
-from ikelos.pipelines.data.writing import Writer
+from ikelos.pipelines.data.writing import Sink
 from ikelos.pipelines.text import config, encoding, pairs, vocabulary
 from ikelos.pipelines.text.encoding import TextPreprocessing
 from ikelos.pipelines.text.vocabulary.special import END
@@ -51,9 +51,13 @@ class PairPreparation(Preparation[TextPreprocessing]):
         encoding.reused_vocabulary(self._settings, folder)
         return PairPreparation(self._source, self._settings, folder)
 
-    def records(self, split: Split) -> Iterator[Record]:
-        """Yields the pairs of a split as they are read."""
-        return self._reader.records(split)
+    def chunks(self, split: Split) -> list[Chunk]:
+        """Returns the chunks of a split."""
+        return self._reader.chunks(split)
+
+    def records(self, split: Split, chunk: Chunk) -> Iterator[Record]:
+        """Yields the pairs of a chunk as they are read."""
+        return self._reader.records(split, chunk)
 
     def from_records(self, records: Records) -> "PairPreparation":
         """Returns this preparation with these pairs instead of the source."""
@@ -87,7 +91,7 @@ class PairPreparation(Preparation[TextPreprocessing]):
         """Returns the bytes or examples of a split."""
         return self._reader.size(split)
 
-    def write(self, learned: TextPreprocessing, split: Split, writer: Writer) -> None:
+    def write(self, learned: TextPreprocessing, split: Split, writer: Sink) -> None:
         """Encodes the pairs.
 
         Raises:

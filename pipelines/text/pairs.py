@@ -15,7 +15,7 @@ from ikelos.pipelines.data import patterns, reader, sources
 from ikelos.pipelines.data.config import Shares, Split
 from ikelos.pipelines.data.patterns import drawn_split, printable_path
 from ikelos.pipelines.data.preparation import Size
-from ikelos.pipelines.data.records import Record, Records
+from ikelos.pipelines.data.records import Chunk, Record, Records
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text.config import PairSource
 
@@ -58,19 +58,20 @@ class Reader(reader.Reader[PairSource]):
         self.suffixes = (*_TABLES, *sources.TFRECORDS) if source.endings is None else (source.endings[0].lower(),)
         self.divisible = self.suffixes
 
-    def pairs(self, split: Split, start: int = 0) -> Iterator[Pair]:
-        """Yields the pairs of a split after the first `start`, in the same order each time.
+    def pairs(self, split: Split, start: int = 0, chunk: Chunk = None) -> Iterator[Pair]:
+        """Yields the pairs of a split, or of one chunk of it, after the first `start`, in the same order each time.
 
         Raises:
             UserError: As `identity`, for parallel files of unequal length, a broken file, or an example without a text.
         """
         if self._source.files is None:
             section = self._source
-            for name, example in sources.examples(section, self.builder, split, start):
+            first, stop = chunk or (0, None)
+            for name, example in sources.examples(section, self.builder, split, first + start, stop):
                 group = b"" if section.group_feature is None else example[section.group_feature]
                 yield Pair(name, example[section.source_feature], example[section.target_feature], group)
             return
-        found: Iterator[Pair] = itertools.chain.from_iterable(map(self._in_file, self.paths[split]))
+        found: Iterator[Pair] = itertools.chain.from_iterable(map(self._in_file, chunk or self.paths[split]))
         shares = self._source.splits
         if self._is_divided:
             assert isinstance(shares, Shares)
@@ -142,9 +143,9 @@ class Reader(reader.Reader[PairSource]):
                 )
             yield Pair(f"{name}:{number}", ours, theirs)
 
-    def records(self, split: Split) -> Iterator[Record]:
-        """Yields the pairs of a split as `Record`s."""
-        for pair in self.pairs(split):
+    def records(self, split: Split, chunk: Chunk) -> Iterator[Record]:
+        """Yields the pairs of a chunk as `Record`s."""
+        for pair in self.pairs(split, chunk=chunk):
             features = {_SOURCE: pair.source, _TARGET: pair.target, _GROUP: pair.group, _FAULT: pair.fault.encode()}
             yield Record(pair.name, features)
 
@@ -175,8 +176,8 @@ class RecordedReader(Reader):
         """Returns the hashes of the records."""
         return self._records.identity
 
-    def pairs(self, split: Split, start: int = 0) -> Iterator[Pair]:
-        """Yields the pairs of a split after the first `start`."""
+    def pairs(self, split: Split, start: int = 0, chunk: Chunk = None) -> Iterator[Pair]:
+        """Yields the pairs of a split after the first `start`; `chunk` is ignored, as `Records.only` has chosen it."""
         for record in self._records.read(split, start):
             features: Mapping[str, Any] = record.features
             fault = features[_FAULT].decode()

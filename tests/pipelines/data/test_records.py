@@ -14,8 +14,9 @@ from ikelos.pipelines.data.records import Record, Records
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.image.config import ImageSource
 from ikelos.pipelines.image.preprocessing import ImagePreparation
-from ikelos.pipelines.text.config import TextSource, Vocabulary
+from ikelos.pipelines.text.config import PairSource, TextSource, Vocabulary
 from ikelos.pipelines.text.encoding import TextPreparation
+from ikelos.pipelines.text.pair_encoding import PairPreparation
 
 PATTERNS = {split: (f"{split}/**",) for split in SPLITS}
 
@@ -34,6 +35,21 @@ def one_text(root):
     (root / "all.txt").write_text("".join(f"line {number}\n" for number in range(99)))
     source = TextSource(files="all.txt", splits={"validation": 0.1, "test": 0.1})
     return TextPreparation(source, Vocabulary(kind="character", size=None))
+
+
+def pairs(root):
+    for split in SPLITS:
+        (root / split).mkdir()
+        for name in ("a.tsv", "b.tsv"):
+            lines = [f"{name} {number}\t{number}".encode() for number in range(3)]
+            (root / split / name).write_bytes(b"\n".join([*lines, b"no pair", b"\t", b"\xff\tx"]))
+    return PairPreparation(PairSource(files=PATTERNS, allowed_faults=0.5), Vocabulary(kind="character", size=None))
+
+
+def one_table(root):
+    (root / "all.tsv").write_text("".join(f"source {number}\ttarget {number}\n" for number in range(99)))
+    source = PairSource(files="all.tsv", splits={"validation": 0.1, "test": 0.1})
+    return PairPreparation(source, Vocabulary(kind="character", size=None))
 
 
 def images(root):
@@ -78,7 +94,7 @@ def files_in(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("make", [texts, one_text, images, letters, arrays])
+@pytest.mark.parametrize("make", [texts, one_text, pairs, one_table, images, letters, arrays])
 @pytest.mark.parametrize("most", [2, records.CHUNK_EXAMPLES])
 def test_records_give_the_stores_of_their_source(make, most, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from ikelos.pipelines.data import preparation
-from ikelos.pipelines.data.records import Records, write
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text import pair_encoding
 from ikelos.pipelines.text.config import PairSource, Vocabulary
@@ -54,17 +53,6 @@ def test_texts_that_are_not_utf8_are_faults(settings, characters, tmp_path):
     store = preparation.prepare(PairPreparation(settings, characters)).splits["train"]
     assert store.skipped == {"not a pair": 2}
     assert "train.tsv:13 is not valid UTF-8: invalid start byte" in store.faults[-1]
-
-
-def test_records_give_the_same_stores(settings, characters, tmp_path):
-    source = PairPreparation(settings, characters)
-    (tmp_path / "records").mkdir()
-    write(tmp_path / "records", {split: source.records(split) for split in SPLITS}, source.about())
-    other = preparation.prepare(source.from_records(Records(tmp_path / "records")))
-    found = preparation.prepare(source)
-    assert {name: store.sha256() for name, store in found.splits.items()} == {
-        name: store.sha256() for name, store in other.splits.items()
-    }
 
 
 def test_a_vocabulary_is_reused(settings, characters, tmp_path):

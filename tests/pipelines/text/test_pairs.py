@@ -5,10 +5,9 @@ import json
 import pytest
 import tensorflow as tf
 
-from ikelos.pipelines.data.records import Records, write
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text.config import PairSource
-from ikelos.pipelines.text.pairs import Reader, RecordedReader
+from ikelos.pipelines.text.pairs import Reader
 
 SPLITS = ("train", "validation", "test")
 
@@ -106,19 +105,6 @@ def test_a_data_set_needs_two_texts(toy_data_set):
     assert [pair.source == pair.target for pair in reader("text").pairs("test")] == [True, True]
     with pytest.raises(UserError, match=r"`data\.source\.target_feature` must name .*: text .* Received: label"):
         list(reader("label").pairs("test"))
-
-
-def test_records_give_the_same_pairs(tmp_path):
-    for split in SPLITS:
-        (tmp_path / f"{split}.tsv").write_bytes(b"one\teins\nbroken\n\xff\tzwei\n")
-    settings = source(tmp_path, ".tsv")
-    reader = Reader(settings)
-    (tmp_path / "records").mkdir()
-    write(tmp_path / "records", {split: reader.records(split) for split in SPLITS}, reader.about())
-    recorded = RecordedReader(settings, Records(tmp_path / "records"))
-    assert list(recorded.pairs("train")) == list(reader.pairs("train"))
-    assert list(recorded.pairs("train", 2)) == list(reader.pairs("train"))[2:]
-    assert recorded.size("train").unit == "bytes"
 
 
 @pytest.mark.parametrize("endings", [[".en", ".en"], ["", ".de"]])

@@ -10,6 +10,7 @@ NOISE = (
     b"I0000 00:00:1795404596.337350   20261 port.cc:153] oneDNN custom operations are on.\n"
     b"W0000 00:00:1795404596.337350   20261 x.cc:1] something\n"
     b"To enable the following instructions: AVX2 FMA, in other operations, rebuild TensorFlow.\n"
+    b"normalizer.cc(51) LOG(INFO) precompiled_charsmap is empty. use identity normalization.\n"
     b"2026-11-28 13:15:39.123456: I tensorflow/core/util/port.cc:153] oneDNN custom operations are on.\n"
     b"E0000 00:00:1795404616.864234   20261 cuda_platform.cc:52] failed call to cuInit: UNKNOWN ERROR (303)\n"
     b"E0000 00:00:1795404616.864234   20261 cuda_dnn.cc:8310] Unable to register cuDNN factory: one is there\n"

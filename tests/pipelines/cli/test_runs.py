@@ -24,7 +24,7 @@ def test_a_base_path_shows_a_version_without_tensorflow(ikelos_process, finished
         "runs", finished / "export", "--version", "1", after="assert 'tensorflow' not in sys.modules"
     )
     assert (result.status, result.err) == (0, "")
-    assert f"{finished}/export/1" in result.out.replace("\n", "")
+    assert f"{finished}/export/1" in "".join(result.out.split())
     assert "Checkpoint of maker" in result.out
 
 

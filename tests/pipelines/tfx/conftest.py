@@ -3,6 +3,7 @@ import os
 import numpy as np
 import pytest
 
+from ikelos.pipelines import runner
 from ikelos.pipelines.tfx import steps
 from ikelos.pipelines.training import checkpoint
 
@@ -64,6 +65,13 @@ def bucket(s3_server, tmp_path, monkeypatch):
     s3fs.S3FileSystem().mkdir(name)
     yield f"s3://{name}"
     s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture
+def without_export(tmp_path, monkeypatch):
+    """Leaves out the export, which takes most of the time of a tiny training."""
+    (tmp_path / "no model").mkdir()
+    monkeypatch.setattr(runner, "newest_export", lambda *_: tmp_path / "no model")
 
 
 @pytest.fixture

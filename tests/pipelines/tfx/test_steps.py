@@ -73,6 +73,7 @@ def test_a_model_must_beat_the_served_one_on_the_same_data(points, through, monk
     assert verdict(points(), folders, served).against == ()
 
 
+@pytest.mark.usefixtures("without_export")
 def test_the_served_model_is_measured_with_its_own_vocabulary(tiny, through, tmp_path):
     recipe = tiny("training.steps=6", "pipeline.blessing.worst=null")
     earlier = through(recipe, "earlier")
@@ -96,6 +97,7 @@ def test_a_pipeline_begins_with_no_other_run(points, through, finished, tmp_path
         through(points(f"from={finished}"))
 
 
+@pytest.mark.usefixtures("without_export")
 def test_a_served_model_of_another_task_is_refused(tiny, through):
     recipe = tiny("training.steps=6")
     folders = through(recipe)
@@ -109,6 +111,7 @@ def test_a_served_model_of_another_task_is_refused(tiny, through):
         verdict(recipe, folders, other)
 
 
+@pytest.mark.usefixtures("without_export")
 def test_other_preprocessing_of_the_same_examples_is_another_run(shrunk, through, tmp_path):
     recipe = shrunk("image_generation_vae", "training.steps=1")
     through(recipe, "first")
@@ -230,6 +233,7 @@ def test_a_preparation_that_was_killed_goes_on_with_the_chunk(chunked, tmp_path)
     assert content(tmp_path / "killed") == content(preparation.prepare(tasks.of_recipe(recipe).preparation()).folder)
 
 
+@pytest.mark.usefixtures("without_export")
 def test_a_warm_start_gives_the_weights_of_a_run_with_from(tiny, through, weights, tmp_path):
     served = steps.Served("artifacts/7", through(tiny(), "first")["run"])
     with (tmp_path / "data" / "train.txt").open("a") as file:

@@ -78,6 +78,9 @@ def test_baselines_know_the_training_pairs_alone(opened):
 @pytest.mark.parametrize("overrides", [(), (LSTM, "data.vocabulary={kind: bpe, size: 280}")])
 def test_a_run_is_trained_reported_and_served(shrunk, tmp_path, overrides):
     runner.run(shrunk("number_translation", *overrides), tmp_path / "run")
+    history = (tmp_path / "run" / "stages" / STAGE / "history.jsonl").read_text().splitlines()
+    losses = [record["validation_loss"] for record in map(json.loads, history) if record["event"] == "epoch"]
+    assert losses[-1] < losses[0]
     results = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     assert 0 <= results["model"]["chrf"] <= 100
     report = json.loads((tmp_path / "run" / "report" / "report.json").read_text())
@@ -88,13 +91,3 @@ def test_a_run_is_trained_reported_and_served(shrunk, tmp_path, overrides):
     # The test translations were made in batches of other lengths: the words are the same nevertheless.
     assert found["translation"][0].decode() == results["model"]["shown"][0]
     assert found["translation"][1] == b""
-
-
-def test_a_model_learns_to_reverse_words(shrunk, tmp_path):
-    recipe = shrunk("number_translation", "training.steps=6", "evaluation.num_beams=1")
-    task, run = tasks.of_recipe(recipe), tmp_path / "run"
-    runner.run(recipe, run)
-    losses = [json.loads(line) for line in (run / "stages" / STAGE / "history.jsonl").read_text().splitlines()]
-    validation = [record["validation_loss"] for record in losses if record["event"] == "epoch"]
-    assert validation[-1] < validation[0]
-    assert task.metrics[0].name == "chrf"

@@ -80,6 +80,7 @@ def write(tmp_path):
     return make
 
 
+@pytest.mark.slow
 def test_its_containers_lead_from_data_to_a_pushed_model_in_an_object_store(tiny, write, bucket, tmp_path):
     import s3fs
 

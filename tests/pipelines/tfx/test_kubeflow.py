@@ -104,7 +104,7 @@ def test_the_states_of_data_and_requests_are_parameters(tiny, write, tmp_path):
 
     (tmp_path / "log").touch()
     recipe = tiny(f"pipeline.skew={{requests: ['{tmp_path}/log'], limits: [{{feature: bytes, distance: 0.1}}]}}")
-    made = Specification(write(recipe, tmp_path / "root", tmp_path / "served"), tmp_path / "root")
+    made = Specification(write(recipe, tmp_path / "root", tmp_path / "served"), tmp_path / "root", tmp_path / "outputs")
     parameters = made.spec["root"]["inputDefinitions"]["parameters"]
     assert {name: one["defaultValue"] for name, one in parameters.items()} == build.states(recipe)
     given = made.tasks["SkewValidator"]["inputs"]["parameters"]["requests_state"]

@@ -1,4 +1,4 @@
-"""The nodes of a pipeline as TFX components. Each calls a function of `steps` on local folders of its artifacts."""
+"""The nodes of a pipeline as TFX components, which call the functions of `steps` on their artifacts."""
 
 import contextlib
 import json

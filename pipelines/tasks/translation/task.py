@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -33,6 +33,8 @@ _METRICS = (
     Metric("bleu", "BLEU", ".1f", better="more"),
     Metric("exact_match", "% exact", ".1f", better="more"),
 )
+# Shared by all calls: samples are written each epoch, and tracing the loop takes longer than running it.
+_translate = tf.function(translate, reduce_retracing=True)
 _SAMPLES = 4
 """Validation pairs that are translated after each epoch."""
 
@@ -103,33 +105,34 @@ class Task(task.Task[Config, TextPreprocessing]):
 
     def _samples(self, preprocessing: TextPreprocessing, store: Store, model: keras.Model) -> list[str]:
         sources = pair_encoding.texts(store, SOURCE_TEXT, _SAMPLES)
-        written = self._translate(preprocessing, model)(tf.constant(sources))["translation"].numpy()
-        return [f"{source} → {text.decode()}" for source, text in zip(sources, written, strict=True)]
+        written = self._write(preprocessing, model, sources)
+        return [f"{source} → {text}" for source, text in zip(sources, written, strict=True)]
 
-    def _translate(self, preprocessing: TextPreprocessing, model: keras.Model) -> Callable[..., dict[str, tf.Tensor]]:
-        """Returns a function from texts to their translations, in the graph."""
+    def _write(self, preprocessing: TextPreprocessing, model: keras.Model, texts: list[str]) -> list[str]:
+        """Returns the translations of texts with the recipe's settings."""
+        found = _translate(model, preprocessing.vocabulary, tf.constant(texts), **self._search)["translation"]
+        return [text.decode() for text in found.numpy()]
+
+    @property
+    def _search(self) -> dict[str, Any]:
+        """Settings of `translate`."""
         export, evaluation = self.config.export, self.config.evaluation
-        function = functools.partial(
-            translate,
-            model,
-            preprocessing.vocabulary,
-            max_source=export.max_source,
-            max_length=export.max_length,
-            num_beams=evaluation.num_beams,
-            length_penalty=evaluation.length_penalty,
-        )
-        return tf.function(function, input_signature=[tf.TensorSpec([None], tf.string)])
+        return {
+            "max_source": export.max_source,
+            "max_length": export.max_length,
+            "num_beams": evaluation.num_beams,
+            "length_penalty": evaluation.length_penalty,
+        }
 
     def evaluate(self, preprocessing: TextPreprocessing, splits: Splits, models: Models) -> task.Figures:
         """Returns chrF, BLEU and exact matches of the test split, and those of each group."""
         test, size = splits["test"], self.config.evaluation.batch_size
         sources = np.array(pair_encoding.texts(test, SOURCE_TEXT), object)
-        function, found = self._translate(preprocessing, models[STAGE]), np.empty(len(test), object)
+        found = np.empty(len(test), object)
         order, start = np.argsort(test.ragged(SOURCE).lengths, kind="stable"), time.monotonic()
         batches = [order[first : first + size] for first in range(0, len(order), size)]
         for batch in counted(batches, "the model's translations", "batches", len(batches)):
-            texts = function(tf.constant(sources[batch].tolist()))["translation"].numpy()
-            found[batch] = [text.decode() for text in texts]
+            found[batch] = self._write(preprocessing, models[STAGE], sources[batch].tolist())
         seconds = time.monotonic() - start
         return {
             **self._figures(test, found.tolist()),
@@ -182,7 +185,7 @@ class Task(task.Task[Config, TextPreprocessing]):
         return [
             Signature(
                 name="serving_default",
-                function=lambda text: self._translate(preprocessing, models[STAGE])(text),
+                function=functools.partial(translate, models[STAGE], preprocessing.vocabulary, **self._search),
                 inputs={"text": tf.TensorSpec([None], tf.string)},
                 example={"text": [preprocessing.example, ""]},
                 doc=f"Translation of each text of at most {export.max_source} tokens, and its log-probability.",

@@ -27,8 +27,9 @@ class CrossAttention(ProjectedAttention):
         memory_lengths: int `[B]`, number of real positions of `memory` in each row; padding is at the end.
         memory_mask: Boolean `[B,S]`, in place of `memory_lengths`; False marks padding, which may be anywhere and may
             be NaN. With None, the Keras mask of `memory` is used.
+        return_attention_scores: Whether to return the attention weights too, for which they are computed once more.
 
-    Output shape: `[B,T,D]`.
+    Output shape: `[B,T,D]`; with `return_attention_scores=True` followed by the weights `[B,N,T,S]`.
 
     Raises:
         ValueError: If a number is below 1, K does not divide N, N does not divide D, a shape is not as above, not
@@ -60,7 +61,15 @@ class CrossAttention(ProjectedAttention):
         """Creates the projections for `[B,T,D]` and `[B,S,M]`."""
         self._build_projections(inputs_shape, memory_shape)
 
-    def call(self, inputs, memory=None, cache=None, memory_lengths=None, memory_mask=None):
+    def call(
+        self,
+        inputs,
+        memory=None,
+        cache=None,
+        memory_lengths=None,
+        memory_mask=None,
+        return_attention_scores=False,
+    ):
         """Attends from `inputs [B,T,D]` to `memory [B,S,M]`."""
         if (memory is None) == (cache is None):
             raise ValueError(
@@ -78,7 +87,11 @@ class CrossAttention(ProjectedAttention):
         else:
             (key, value, lengths), mask = cache, None
         inputs = without_padding(inputs, *padding(inputs))
-        return self._attend(self._heads(self.query, inputs), key, value, mask, key_value_seq_lengths=lengths)
+        query = self._heads(self.query, inputs)
+        outputs = self._attend(query, key, value, mask, key_value_seq_lengths=lengths)
+        if not return_attention_scores:
+            return outputs
+        return outputs, self._weights(query, key, mask, key_value_seq_lengths=lengths)
 
     def memory_cache(self, memory, memory_lengths=None, memory_mask=None):
         """Returns the projected keys and values of `memory` as a `KVCache`, for any number of calls of the layer.

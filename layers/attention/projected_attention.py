@@ -59,9 +59,15 @@ class ProjectedAttention(keras.layers.Layer):
     def _attend(self, query, key, value, mask=None, **options):
         """Returns the output `[B,T,D]` for `query [B,T,N,H]`, `key` and `value` `[B,S,K,H]` and a mask `[B,S]`."""
         batch, steps = keras.ops.shape(query)[:2]
-        mask = None if mask is None else mask[:, None, None, :]
-        attended = kernels.attention(query, key, value, mask=mask, **options)
+        attended = _attention(query, key, value, mask, options)
         return self.output_projection(tf.reshape(attended, [batch, steps, self.output_projection.units]))
+
+    def _weights(self, query, key, mask=None, **options):
+        """Returns the attention weights `[B,N,T,S]`, the arguments being those of `_attend`."""
+        batch, keys, heads, _ = keras.ops.shape(key)
+        # The op does not keep its weights, but with the unit vectors as values they are its output.
+        units = tf.broadcast_to(tf.eye(keys, dtype=query.dtype)[:, None], [batch, keys, heads, keys])
+        return tf.transpose(_attention(query, key, units, mask, options), [0, 2, 1, 3])
 
     def _check_built(self, method):
         if not self.built:
@@ -83,3 +89,8 @@ class ProjectedAttention(keras.layers.Layer):
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "output_initializer": keras.initializers.serialize(self.output_initializer),
         }
+
+
+def _attention(query, key, value, mask, options):
+    mask = None if mask is None else mask[:, None, None, :]
+    return kernels.attention(query, key, value, mask=mask, **options)

@@ -84,6 +84,12 @@ class LSTMTranslationModel(TranslationModel):
         hidden, _ = self._unroll(target, [None] * self.num_layers, None, training)
         return self._attend(hidden, training, memory=memory, memory_lengths=lengths)
 
+    def _attention_weights(self, target, memory, lengths):
+        """Returns the weights `[B,N,T,S]` of the attention, in a list."""
+        hidden, _ = self._unroll(target, [None] * self.num_layers, None, training=False)
+        _, weights = self.attention(hidden, memory, memory_lengths=lengths, return_attention_scores=True)
+        return [weights]
+
     def _empty_state(self, memory, lengths, capacity):
         zeros = tf.zeros([tf.shape(memory)[0], self.size], memory.dtype)
         return [[zeros, zeros] for _ in self.decoder], self.attention.memory_cache(memory, memory_lengths=lengths)

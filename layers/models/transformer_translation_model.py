@@ -87,6 +87,14 @@ class TransformerTranslationModel(TranslationModel):
             hidden = block(hidden, memory, memory_lengths=lengths, training=training)
         return self.decoder_norm(hidden)
 
+    def _attention_weights(self, target, memory, lengths):
+        """Returns the weights `[B,N,T,S]` of each block's attention to the memory."""
+        hidden, found = self._embed(target, training=False), []
+        for block in self.decoder:
+            hidden, weights = block(hidden, memory, memory_lengths=lengths, return_attention_scores=True)
+            found.append(weights)
+        return found
+
     def _empty_state(self, memory, lengths, capacity):
         batch = keras.ops.shape(memory)[0]
         return [block.empty_cache(batch, capacity, memory, memory_lengths=lengths) for block in self.decoder]

@@ -8,7 +8,7 @@ class TranslationModel(keras.Model):
     """Base class of encoder-decoder models with one embedding for source tokens, target tokens and outputs (Press &
     Wolf 2017).
 
-    A subclass defines `encode`, `_decode`, `_empty_state` and `_extend`.
+    A subclass defines `encode`, `_decode`, `_attention_weights`, `_empty_state` and `_extend`.
 
     Args:
         vocabulary_size: Number of token ids, V.
@@ -41,6 +41,18 @@ class TranslationModel(keras.Model):
     def encode(self, source, training=None):
         """Returns the memory `[B,S,D]` of source tokens int `[B,S]`, padded at the end."""
         raise NotImplementedError
+
+    def attention_weights(self, inputs):
+        """Returns the weights of the attention to the source, `[B,L,N,T,S]` for L attentions of the decoder.
+
+        The weights of a target token are those with which the model predicts the next token.
+
+        Args:
+            inputs: As in a call.
+        """
+        source = inputs["source"]
+        memory = self.encode(source, training=False)
+        return tf.stack(self._attention_weights(inputs["target"], memory, self._lengths(source)), axis=1)
 
     def conditioned_on(self, source):
         """Returns the model as one of target texts alone, for `ikelos.layers.decoding`.

@@ -41,15 +41,17 @@ class DecoderBlock(TransformerBlock):
         memory_lengths: As in `CrossAttention`.
         mask: As in `SelfAttention`.
         memory_mask: As in `CrossAttention`.
+        return_attention_scores: Whether to return the weights of the attention to the memory too.
 
     Returns:
-        The outputs `[B,T,D]`; with `cache`, a pair of the outputs and the longer cache.
+        The outputs `[B,T,D]`, and with `cache` the longer cache, and with `return_attention_scores=True` the weights
+        `[B,N,T,S]`; a tuple if there are several.
 
     Raises:
         ValueError: If `normalization` is unknown; if a block that was built with a memory gets none, or a block that
-            was built without one gets a memory, lengths or a mask of it; if `cache` comes from a block of the other
-            kind; or if an argument is invalid for `SelfAttention`, `CrossAttention`, `FeedForward` or
-            `keras.layers.Dropout`.
+            was built without one gets a memory, lengths or a mask of it, or `return_attention_scores=True`; if `cache`
+            comes from a block of the other kind; or if an argument is invalid for `SelfAttention`, `CrossAttention`,
+            `FeedForward` or `keras.layers.Dropout`.
 
     Example:
 
@@ -88,16 +90,23 @@ class DecoderBlock(TransformerBlock):
         memory_lengths=None,
         mask=None,
         memory_mask=None,
+        return_attention_scores=False,
         training=None,
     ):
         """Maps `inputs [B,T,D]` to the same shape."""
         self._check(memory, memory_lengths, memory_mask, cache)
+        if return_attention_scores and self.cross_attention is None:
+            raise ValueError(
+                "`return_attention_scores` must be False for a block that was built without a memory. "
+                "Received: return_attention_scores=True"
+            )
         own_cache, memory_cache = cache if cache is not None and self.cross_attention is not None else (cache, None)
         inputs, padding = self._without_padding(inputs, lengths, mask)
         attended = self.attention(self._enter(self.attention_norm, inputs), cache=own_cache, **padding)
         if cache is not None:
             attended, own_cache = attended
         hidden = self._leave(self.attention_norm, inputs, attended, training)
+        scores = None
         if self.cross_attention is not None:
             attended = self.cross_attention(
                 self._enter(self.cross_attention_norm, hidden),
@@ -105,12 +114,18 @@ class DecoderBlock(TransformerBlock):
                 cache=memory_cache,
                 memory_lengths=memory_lengths,
                 memory_mask=memory_mask,
+                return_attention_scores=return_attention_scores,
             )
+            if return_attention_scores:
+                attended, scores = attended
             hidden = self._leave(self.cross_attention_norm, hidden, attended, training)
         outputs = self._feed(hidden, training)
-        if cache is None:
-            return outputs
-        return outputs, own_cache if memory_cache is None else (own_cache, memory_cache)
+        results = [outputs]
+        if cache is not None:
+            results.append(own_cache if memory_cache is None else (own_cache, memory_cache))
+        if return_attention_scores:
+            results.append(scores)
+        return results[0] if len(results) == 1 else tuple(results)
 
     def empty_cache(self, batch_size, capacity, memory=None, memory_lengths=None, memory_mask=None):
         """Returns a cache that contains no tokens.

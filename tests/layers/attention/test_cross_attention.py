@@ -22,6 +22,18 @@ def implementation(request):
         yield
 
 
+def test_scores_are_the_softmax_of_the_products(implementation):
+    layer = CrossAttention(4, 2)
+    outputs = layer(X, MEMORY, memory_mask=MASK)
+    again, weights = layer(X, MEMORY, memory_mask=MASK, return_attention_scores=True)
+    np.testing.assert_array_equal(again, outputs)
+    query = layer.query(X).numpy().reshape(3, 4, 4, 4).astype("float64")
+    key = np.repeat(layer.key(MEMORY).numpy().reshape(3, 6, 2, 4), 2, axis=2)
+    logits = np.where(MASK[:, None, None], np.einsum("btnh,bsnh->bnts", query, key) / 2, -np.inf)
+    expected = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    np.testing.assert_allclose(weights, expected / expected.sum(axis=-1, keepdims=True), atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "padding",
     [pytest.param({"memory_lengths": np.array([6, 1], "int32")}, marks=pytest.mark.slow), {"memory_mask": MASK[:2]}],

@@ -99,6 +99,14 @@ def test_decoding_equals_one_call(model, pair):
     np.testing.assert_allclose(logits, whole[rows, lengths + 2], atol=2e-5)
 
 
+def test_attention_weights_are_shares_of_the_source_without_padding(model, pair):
+    weights = model.attention_weights(pair).numpy()
+    assert weights.shape == (3, len(getattr(model, "encoder", [None])), model.num_heads, 7, 9)
+    np.testing.assert_allclose(weights.sum(axis=-1), 1, rtol=1e-5)
+    assert (weights[1, ..., 4:] == 0).all()
+    assert (weights[0] > 0).all()
+
+
 def test_a_beam_of_one_is_greedy_and_a_wider_one_is_no_less_likely(model, pair):
     @tf.function
     def both(source):

@@ -121,6 +121,19 @@ def test_a_memory_is_given_where_there_is_one():
         ValueError, match=r"must be None for a block that was built without a memory. Received: memory_mask"
     ):
         plain(x, memory_mask=np.ones([1, 4], bool))
+    with pytest.raises(ValueError, match="`return_attention_scores` must be False for a block that was built without"):
+        plain(x, return_attention_scores=True)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_returns_the_weights_of_the_cross_attention(cached):
+    block, x, memory = DecoderBlock(2, 12), normal(2, 3, 8), normal(2, 4, 6)
+    outputs = block(x, memory)
+    given = {"cache": block.empty_cache(2, 3, memory)} if cached else {"memory": memory}
+    again, *_, weights = block(x, **given, return_attention_scores=True)
+    np.testing.assert_allclose(again, outputs, atol=1e-6)
+    assert weights.shape == (2, 2, 3, 4)
+    np.testing.assert_allclose(tf.reduce_sum(weights, axis=-1), 1, rtol=1e-5)
 
 
 def test_a_cache_must_be_of_a_block_of_its_kind():

@@ -43,7 +43,7 @@ def build(
 
 
 def training_facts(stage: Stage, history: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Returns totals of a stage's training, from the last record of its history."""
+    """Returns totals of a stage's training, and the native ops' shares of a step if they were measured."""
     last = history[-1]
     return {
         "steps": last["step"],
@@ -51,6 +51,7 @@ def training_facts(stage: Stage, history: Sequence[dict[str, Any]]) -> dict[str,
         "passes": last["passes"],
         "minutes": last["seconds"] / 60,
         f"{stage.unit}_per_second": last["units"] / last["seconds"],
+        "native_ops": next((record["native_ops"] for record in history if record["event"] == "profile"), None),
     }
 
 
@@ -159,6 +160,7 @@ def training_section(
             f"{facts[stage.unit]:,} {stage.unit} seen, {facts['passes']:.1f} passes over the training data, "
             f"{facts[f'{stage.unit}_per_second']:,.0f} {stage.unit} a second.",
             *began,
+            *_about_native_ops(facts["native_ops"]),
             *(
                 f"At step {record['step']:,} the total was raised from {record['planned']:,} to {record['steps']:,} "
                 f"steps. From there on the learning rate is that of a schedule of {record['steps']:,} steps."
@@ -170,6 +172,15 @@ def training_section(
         ),
         alt="Loss, gradient norm with clipped steps, and learning rate over the training steps.",
     )
+
+
+def _about_native_ops(shares: dict[str, float] | None) -> Iterator[str]:
+    """Yields a sentence on the native ops' share of a training step, if it was measured."""
+    if shares:
+        of = ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
+        yield f"In a profile of some steps, native ops took {sum(shares.values()):.1%} of the time of all ops: {of}."
+    elif shares is not None:
+        yield "In a profile of some steps, no native op ran."
 
 
 def data_table(results: dict[str, Any]) -> Table:

@@ -14,13 +14,14 @@ from ikelos.pipelines.data.order import WHOLE
 from ikelos.pipelines.data.store import Splits
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.training import checkpoint
-from ikelos.pipelines.training.board import Board
+from ikelos.pipelines.training.board import FOLDER, Board
 from ikelos.pipelines.training.checkpoint import Checkpoints
 from ikelos.pipelines.training.epoch import finish_epoch
 from ikelos.pipelines.training.errors import Terminated
 from ikelos.pipelines.training.history import History
 from ikelos.pipelines.training.interruption import Interrupted, Interruption
 from ikelos.pipelines.training.optimizers import Optimizers, build, compile_model, use_averages, variables
+from ikelos.pipelines.training.profile import Profile
 from ikelos.pipelines.training.progress import Progress
 from ikelos.pipelines.training.stage import Feed, Models, Stage, keras_batches
 from ikelos.pipelines.training.start import Start
@@ -156,13 +157,17 @@ def _train(
             checkpoints.save(variables(model, optimizers), state)
         elif not checkpoints.steps():  # so that a good checkpoint exists from the first step on
             checkpoints.save(variables(model, optimizers), state)
-        board = Board(folder, history.records, training.profile_steps)
+        board = Board(folder, history.records)
         stack.callback(board.close)
+        profile = Profile(folder / FOLDER, training.profile_steps, training.jit_compile)
+        stack.callback(profile.close)
         progress = stack.enter_context(
             Progress(stage.name, stage.unit, stage.metric, optimizers, state.step, training.steps)
         )
         interruption = stack.enter_context(Interruption())
-        run = Run(stage, feed, folder, model, optimizers, state, checkpoints, history, board, progress, interruption)
+        run = Run(
+            stage, feed, folder, model, optimizers, state, checkpoints, history, board, profile, progress, interruption
+        )
         try:
             while not state.finished:
                 _train_epoch(run)

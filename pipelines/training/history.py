@@ -19,7 +19,7 @@ def key(optimizer: str, what: str) -> str:
 
 
 class History:
-    """Writer of the records in `history.jsonl`, dicts with `"event"` ("step", "epoch" or "longer") and `"step"`.
+    """Writer of `history.jsonl`: records with `"event"` ("step", "epoch", "profile" or "longer") and `"step"`.
 
     A run that resumes from a checkpoint first drops the records written after it, so that each step occurs once.
 

@@ -22,6 +22,8 @@ class Progress(console.Progress):
 
     def show(self, record: Record) -> None:
         """Shows the numbers of a record of the history."""
+        if record["event"] == "profile":
+            return
         losses = ", ".join(f"{loss} {record[loss]:.4f}" for loss in self._losses)
         if record["event"] == "step":
             self._figures |= {"losses": losses, "speed": f"{record['units_per_second']:,.0f} {self._data_unit}/s"}

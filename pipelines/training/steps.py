@@ -15,6 +15,7 @@ from ikelos.pipelines.training.errors import NotFinite
 from ikelos.pipelines.training.history import History, Record, key
 from ikelos.pipelines.training.interruption import Interruption
 from ikelos.pipelines.training.optimizers import Optimizers, variables
+from ikelos.pipelines.training.profile import Profile
 from ikelos.pipelines.training.progress import Progress
 from ikelos.pipelines.training.stage import Feed, Stage
 from ikelos.pipelines.training.state import EMPTY_SUMS, State
@@ -35,6 +36,7 @@ class Run:
     checkpoints: Checkpoints
     history: History
     board: Board
+    profile: Profile
     progress: Progress
     interruption: Interruption
 
@@ -72,15 +74,16 @@ class Steps(keras.callbacks.Callback):
         self._time = time.perf_counter()
 
     def on_train_batch_begin(self, batch, logs=None):
-        """Starts the profiler if this is the first step to profile."""
-        self._run.board.before(self._run.state.step + 1)
+        """Starts the profiler if the step is to be profiled."""
+        self._run.profile.before(self._run.state.step + 1)
 
     def on_train_batch_end(self, batch, logs=None):
         """Counts the step, and writes a record or a checkpoint if one is due."""
         run, state = self._run, self._run.state
         self._count()
-        run.board.after(state.step)
         run.progress.advance()
+        if profile := run.profile.after(state.step):
+            run.record(profile | {"seconds": state.seconds})
         if state.step % LOG_EVERY == 0:
             run.record(_step_record(run))
         if state.step % run.stage.training.checkpoint_every == 0 and state.step != self._end:

@@ -74,7 +74,7 @@ FAULTY = WHOLE | {"examples": 9, "skipped": {"broken": 1001, "odd": 1}, "faults"
 def build():
     """Returns a function that builds facts and sections of a run with some books, stages and baselines."""
 
-    def build(books=3, stages=("only",), baselines=True, data=None):
+    def build(books=3, stages=("only",), baselines=True, data=None, history=(STEP, EPOCH)):
         config = TaskConfig(
             evaluation=SharedEvaluation(peers=(Peer(name="nobody", value=3.0, minutes=None),)),
             export=Export(enabled=True),
@@ -99,7 +99,7 @@ def build():
             "machine": {"cpu": "a processor", "cores": 2, "sgemm_gflops": 99.6, "tensorflow": "2", "python": "3"},
             "peak_memory_bytes": 1.26e9,
         }
-        histories = {name: [STEP, EPOCH] for name in stages}
+        histories = {name: list(history) for name in stages}
         finished = task.Finished(None, None, {}, results, histories, {})
         return standard.build(Toy(config), parts, finished)
 
@@ -115,9 +115,34 @@ def test_sections_stand_in_order_with_the_tasks_own_among_them(build):
     headings = ["", "Look", "Against baselines and peers", "By book", "Training", "More"]
     assert [section.heading for section in sections] == [*headings, "The data", "The machine"]
     assert facts["training"] == {
-        "only": {"steps": 12, "tokens": 1800, "passes": 1.5, "minutes": 1.5, "tokens_per_second": 20.0}
+        "only": {
+            "steps": 12,
+            "tokens": 1800,
+            "passes": 1.5,
+            "minutes": 1.5,
+            "tokens_per_second": 20.0,
+            "native_ops": None,
+        }
     }
     assert facts["peers"] == [{"name": "nobody", "value": 3.0, "minutes": None}]
+
+
+@pytest.mark.parametrize(
+    ("shares", "sentence"),
+    [
+        (
+            {"IkelosLstm": 0.25, "IkelosRmsNorm": 0.05},
+            "native ops took 30.0% of the time of all ops: IkelosLstm 25.0%, ",
+        ),
+        ({}, "no native op ran."),
+    ],
+)
+def test_the_share_of_native_ops_is_that_of_a_profile(build, shares, sentence):
+    facts, sections = build(
+        history=[{"event": "profile", "step": 10, "seconds": 1.0, "native_ops": shares}, STEP, EPOCH]
+    )
+    assert facts["training"]["only"]["native_ops"] == shares
+    assert sentence in of(Picture, sections)[1].prose[1]
 
 
 def test_the_headline_shows_metrics_and_their_price(build):

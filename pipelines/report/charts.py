@@ -126,7 +126,7 @@ def validation_curves(runs: Mapping[str, Sequence[dict[str, Any]]], metric: Metr
         axes = figure.subplots()
         for (name, epochs), (line, colour) in zip(runs.items(), itertools.cycle(looks)):
             at, values = _column(epochs, "step"), _column(epochs, f"validation_{metric.name}")
-            axes.plot(at, values, line, color=colour, marker="o", markersize=4, label=_plain(name))
+            axes.plot(at, values, line, color=colour, marker="o", markersize=4, label=plain(name))
         _name(axes, f"Validation: {metric.unit}", columns=1)
         axes.set_xlabel("step")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -194,7 +194,7 @@ def comparison(bars: Sequence[Bar], metric: Metric) -> Figure:
                 weight=weight,
                 fontsize=10,
             )
-        axes.set_yticks(range(len(bars)), [textwrap.fill(_plain(bar.label), 24) for bar in bars], fontsize=10)
+        axes.set_yticks(range(len(bars)), [textwrap.fill(plain(bar.label), 24) for bar in bars], fontsize=10)
         for label, bar in zip(axes.get_yticklabels(), bars, strict=True):
             label.set(color=LIGHT["ink"], weight="bold" if bar.kind == "ours" else "normal")
         axes.invert_yaxis()
@@ -328,7 +328,7 @@ def _mark(records: Sequence[dict[str, Any]]) -> str:
     return "o" if len(records) == 1 else ""
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """Escapes a name for matplotlib, which reads `$...$` as a formula and hides labels with a leading underscore."""
     text = name.encode("utf-8", "backslashreplace").decode().replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text

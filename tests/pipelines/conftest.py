@@ -53,7 +53,7 @@ TINY = {
         "training.steps_per_epoch=3",
         "training.optimizers.model.clip_norm=1.0",
         "evaluation={headline: chrf, apart: [], batch_size: 4, num_beams: 2, length_penalty: 0.6, "
-        "baseline_pairs: 20, shown: 3, peers: [{name: nobody, value: 30.0, minutes: null}]}",
+        "baseline_pairs: 20, apertium: null, shown: 3, maps: 2, peers: [{name: nobody, value: 30.0, minutes: null}]}",
         "export={enabled: true, max_source: 20, max_length: 20}",
     ],
     "image_generation_gan": [

@@ -110,7 +110,9 @@ class Evaluation(sections.Evaluation):
         num_beams: Hypotheses in the beam of the search.
         length_penalty: Exponent of the penalty for short translations; 0 compares probabilities.
         baseline_pairs: Most training pairs that the baselines know, the first ones.
+        apertium: Languages of a baseline by Apertium, such as `eng-spa`, for machines where it is installed; or null.
         shown: Number of test pairs that the report shows.
+        maps: Number of the shown pairs whose attention the report draws.
     """
 
     headline: Literal["chrf", "bleu", "exact_match"]
@@ -119,7 +121,9 @@ class Evaluation(sections.Evaluation):
     num_beams: Positive
     length_penalty: NonNegativeFloat
     baseline_pairs: NonNegative
+    apertium: str | None
     shown: NonNegative
+    maps: NonNegative
 
 
 class Export(sections.Export):

@@ -14,11 +14,11 @@ from ikelos.pipelines import task
 from ikelos.pipelines.console import counted, say
 from ikelos.pipelines.data.store import Splits, Store
 from ikelos.pipelines.errors import UserError
-from ikelos.pipelines.evaluation import translation
+from ikelos.pipelines.evaluation import apertium, translation
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.report.sections import Column, Section, Table
 from ikelos.pipelines.tasks.translation.config import Config, Transformer
-from ikelos.pipelines.text import pair_encoding, windows
+from ikelos.pipelines.text import attention_maps, pair_encoding, windows
 from ikelos.pipelines.text.encoding import TextPreprocessing
 from ikelos.pipelines.text.pair_encoding import GROUP, SOURCE, SOURCE_TEXT, TARGET, TARGET_TEXT, PairPreparation
 from ikelos.pipelines.text.translating import translate
@@ -138,12 +138,12 @@ class Task(task.Task[Config, TextPreprocessing]):
             **self._figures(test, found.tolist()),
             "vocabulary_size": preprocessing.vocabulary.size,
             "seconds_per_pair": seconds / len(test),
-            "shown": found[: self.config.evaluation.shown].tolist(),
         }
 
     def baselines(self, preprocessing: TextPreprocessing, splits: Splits) -> dict[str, task.Figures]:
-        """Returns the figures of copying the source, of a lexicon, and of the nearest training pair."""
+        """Returns the figures of copying the source, of a lexicon, of the nearest training pair, and of Apertium."""
         train, test, most = splits["train"], splits["test"], self.config.evaluation.baseline_pairs
+        direction = self.config.evaluation.apertium
         known, theirs = (pair_encoding.texts(train, column, most) for column in (SOURCE_TEXT, TARGET_TEXT))
         sources = pair_encoding.texts(test, SOURCE_TEXT)
         of = f", first {most:,} pairs" if len(train) > most else ""
@@ -157,6 +157,10 @@ class Task(task.Task[Config, TextPreprocessing]):
         found = {"The source itself": lambda: sources}
         if known:
             found |= {f"Word by word{of}": word_by_word, f"Nearest training pair{of}": nearest}
+        if direction and apertium.is_installed():
+            found |= {f"Apertium {direction}": lambda: apertium.translate(sources, direction)}
+        elif direction:
+            say("Apertium is not installed: the baselines are without it")
         result = {}
         for name, translations in found.items():
             start = time.monotonic()
@@ -164,7 +168,7 @@ class Task(task.Task[Config, TextPreprocessing]):
             result[name] = {**figures, "minutes": (time.monotonic() - start) / 60}
         return result
 
-    def _figures(self, store: Store, translations: Sequence[str]) -> task.Figures:
+    def _figures(self, store: Store, translations: list[str]) -> task.Figures:
         references, groups = (pair_encoding.texts(store, column) for column in (TARGET_TEXT, GROUP))
         apart = set(self.config.evaluation.apart)
 
@@ -177,7 +181,8 @@ class Task(task.Task[Config, TextPreprocessing]):
             raise UserError(
                 f"`evaluation.apart` must leave a group of the test pairs. Received: {', '.join(sorted(apart))}, all"
             )
-        return {**of(together), "groups": {name: of({name}) for name in sorted(set(groups)) if name}}
+        by_group = {name: of({name}) for name in sorted(set(groups)) if name}
+        return {**of(together), "groups": by_group, "shown": translations[: self.config.evaluation.shown]}
 
     def signatures(self, preprocessing: TextPreprocessing, models: Models) -> list[Signature]:
         """Returns the signature that translates texts."""
@@ -204,17 +209,27 @@ class Task(task.Task[Config, TextPreprocessing]):
         ]
 
     def showcase(self, finished: task.Finished[TextPreprocessing]) -> list[Section]:
-        """Returns the table of the first test pairs with their translations."""
-        shown = finished.results["model"]["shown"]
-        if not shown:
+        """Returns the table of the first test pairs with their translations, and pictures of the attention."""
+        figures, baselines = finished.results["model"], finished.results["baselines"]
+        count = len(figures["shown"])
+        if not count:
             return []
-        test = finished.splits["test"]
-        texts = [pair_encoding.texts(test, column, len(shown)) for column in (SOURCE_TEXT, TARGET_TEXT)]
-        return [
-            Table(
-                heading="Translations",
-                prose=[f"The first {len(shown)} pairs of the test split, not selected."],
-                columns=[Column("Source"), Column("Reference"), Column("Model")],
-                rows=[list(row) for row in zip(*texts, shown, strict=True)],
-            )
-        ]
+        sources, references = (
+            pair_encoding.texts(finished.splits["test"], column, count) for column in (SOURCE_TEXT, TARGET_TEXT)
+        )
+        # The first baseline is the source, which has its own column.
+        others = {name: values["shown"] for name, values in list(baselines.items())[1:]}
+        table = Table(
+            heading="Translations",
+            prose=[f"The first {count} pairs of the test split, not selected."],
+            columns=[Column(title) for title in ("Source", "Reference", "Model", *others)],
+            rows=[list(row) for row in zip(sources, references, figures["shown"], *others.values(), strict=True)],
+        )
+        return [table, *self._maps(finished, sources, figures["shown"])]
+
+    def _maps(
+        self, finished: task.Finished[TextPreprocessing], sources: Sequence[str], found: Sequence[str]
+    ) -> list[Section]:
+        pairs = [pair for pair in zip(sources, found, strict=True) if all(pair)][: self.config.evaluation.maps]
+        model, vocabulary = finished.models[STAGE], finished.preprocessing.vocabulary
+        return [attention_maps.section(model, vocabulary, pairs)] if pairs else []

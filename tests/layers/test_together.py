@@ -34,7 +34,7 @@ ELSEWHERE = {
 
 
 def sequence_model(seed=3):
-    """Returns a model from tokens `[B,T]`, images `[B,8,8,1]` and waveforms `[B,60]` to the logits of the tokens, with every layer."""
+    """Returns a model with every layer, from tokens `[B,T]`, images `[B,8,8,1]` and waveforms `[B,60]` to logits."""
     tokens = keras.Input((T,), dtype="int32", name="tokens")
     images = keras.Input((8, 8, 1), name="images")
     waveform = keras.Input((60,), name="waveform")

@@ -161,7 +161,7 @@ def test_any_number_of_samples_is_traced_once():
         ({"min_freq": 300.0, "max_freq": 300.0}, "must be increasing"),
         (
             {"num_mel_bins": 40},
-            "`num_mel_bins` must be so small .* band 0, from 0.0 to 64.5 Hz, has none. Received: num",
+            "`num_mel_bins` must be so small .* band 0, from 0.0 to 68.1 Hz, has none. Received: num",
         ),
     ],
 )

@@ -104,9 +104,7 @@ def test_any_shape_is_traced_once_and_halves_stay_halves():
 
 
 def test_errors_name_the_argument():
-    with pytest.raises(
-        ValueError, match=r"`num_time_masks` must be an integer of at least 0. Received: num_time"
-    ):
+    with pytest.raises(ValueError, match=r"`num_time_masks` must be an integer of at least 0. Received: num_time"):
         SpecAugment(num_time_masks=-1)
     with pytest.raises(
         ValueError, match=r"`time_mask_share` must be a number from 0 to 1. Received: time_mask_share=2"

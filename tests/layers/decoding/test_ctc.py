@@ -49,8 +49,6 @@ def test_a_wide_beam_sums_over_all_paths(blank_id):
     found = tf.function(ctc_beam_search)(x, LENGTHS, 64, blank_id=blank_id, num_results=8)
     expected = [best(texts(row[:length], blank_id), 8) for row, length in zip(x, LENGTHS, strict=True)]
     check(found, expected, 5, blank_id)
-    # Some text is likelier than that of the likeliest path.
-    assert (found[0][:, 0].numpy() != ctc_greedy(x, LENGTHS, blank_id).numpy()).any()
 
 
 @pytest.mark.parametrize("end_id", [None, 2])
@@ -126,11 +124,11 @@ def test_a_narrow_beam_finds_what_a_slow_one_does(num_beams, has_model, table_mo
 
 def test_a_text_of_probability_zero_is_no_result():
     # A letter twice needs a blank between, which is impossible.
-    x = np.array([[[-np.inf, 0.0, 0.0], [-np.inf, 1.0, 0.0]]], "float32")
+    x = np.array([[[-np.inf, 0.2, 0.0], [-np.inf, 1.0, 0.0]]], "float32")
     found = ctc_beam_search(x, [2], 8, num_results=8)
     with np.errstate(divide="ignore"):
         expected = {text: score for text, score in texts(x[0]).items() if score > -np.inf}
-    assert len(expected) == 4
+    assert len(expected) == 4  # two texts of one token, two of two
     check(found, [best(expected, 8)], 2)
 
 
@@ -175,7 +173,11 @@ def test_every_row_is_what_it_is_alone(table_model):
     for row, length in enumerate(lengths):
         alone = found(x[row : row + 1, :length], lengths[row : row + 1], weights[row : row + 1])
         np.testing.assert_array_equal(alone[0][0], tokens[row, :, :length])
-        np.testing.assert_array_equal(alone[1][0], scores[row])
+        np.testing.assert_allclose(alone[1][0], scores[row], rtol=1e-6)
+        # Where shapes are equal, bit by bit.
+        among_others = found(np.where(np.arange(4)[:, None, None] == row, x, 1 - x), lengths, weights)
+        np.testing.assert_array_equal(among_others[0][row], tokens[row])
+        np.testing.assert_array_equal(among_others[1][row], scores[row])
 
 
 def scattered(model):
@@ -239,7 +241,5 @@ def test_errors_name_the_argument(table_model):
         ctc_beam_search(x, [3], 2, language_model=table_model(4, 0))
     with pytest.raises(ValueError, match=r"`end_id` must be None without a language model. Received: end_id=2"):
         ctc_beam_search(x, [3], 2, end_id=2)
-    with pytest.raises(
-        ValueError, match=r"`language_model` must have as many tokens .* classes, 4. Received: 6 tok"
-    ):
+    with pytest.raises(ValueError, match=r"`language_model` must have as many tokens .* classes, 4. Received: 6 tok"):
         ctc_beam_search(x, [3], 2, language_model=table_model(6, 0), begin_id=1)

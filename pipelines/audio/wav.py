@@ -79,11 +79,12 @@ def read(file: tf.Tensor, max_seconds: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor,
 def inspect(file: tf.Tensor) -> Header:
     """Returns the header of a file, a string of any bytes."""
     size = tf.cast(tf.strings.length(file), tf.int64)
+    padded = file + b"\0" * _PADDING
 
     def number(place, count):
         """Returns a little-endian number of some bytes; bytes beyond the end are 0."""
-        found = tf.strings.substr(file, tf.cast(tf.minimum(place, size), tf.int32), count) + b"\0" * count
-        digits = tf.cast(tf.io.decode_raw(found, tf.uint8)[:count], tf.int64)
+        found = tf.strings.substr(padded, tf.cast(tf.minimum(place, size), tf.int32), count)
+        digits = tf.cast(tf.io.decode_raw(found, tf.uint8), tf.int64)
         return tf.reduce_sum(digits * tf.constant([256**power for power in range(count)], tf.int64))
 
     def chunk(walked, place, form, start, length):
@@ -183,5 +184,5 @@ def _other(file):
     """Describes a file that is no WAV file."""
     found = tf.constant("a file of another kind")
     for place, magic, name in _OTHERS:
-        found = tf.where(tf.strings.substr(file + b"\0" * 64, place, len(magic)) == magic, name, found)
+        found = tf.where(tf.strings.substr(file + b"\0" * _PADDING, place, len(magic)) == magic, name, found)
     return tf.where(tf.strings.length(file) == 0, "empty", found)

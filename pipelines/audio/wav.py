@@ -127,8 +127,8 @@ def inspect(file: tf.Tensor) -> Header:
             ),
         ),
         (start == 0, "a WAV file without samples"),
-        (walked == _MAX_CHUNKS, f"a WAV file with {_MAX_CHUNKS} chunks before its samples"),
         (form == 0, "a WAV file without a header"),
+        ((walked == _MAX_CHUNKS) & (start == 0), f"a WAV file with {_MAX_CHUNKS} chunks before its samples"),
         (~is_wav, _other(file)),
     ):
         problem = tf.where(fails, description, problem)

@@ -8,7 +8,7 @@
 - `step` is an int32 scalar, the number of tokens that each row has written so far;
 - `written` is int32 `[B,L]`, the written tokens without the prompt; columns from `step` on hold padding.
 
-`beam_search` takes functions that process logits too. The result of a row never depends on the other rows of its
+`beam_search` takes functions that process logits too. `WithoutCache` lets both decode with a model that has no cache. The result of a row never depends on the other rows of its
 batch.
 
 >>> import tensorflow as tf
@@ -33,8 +33,10 @@ from ikelos.layers.decoding.beam_search import beam_search
 from ikelos.layers.decoding.generate import generate
 from ikelos.layers.decoding.processors import allow, chain, repetition_penalty
 from ikelos.layers.decoding.sampling import greedy, row_uniforms, sample, sampling
+from ikelos.layers.decoding.without_cache import WithoutCache
 
 __all__ = [
+    "WithoutCache",
     "allow",
     "beam_search",
     "chain",

@@ -41,7 +41,8 @@ TINY = {
         "training.steps_per_epoch=6",
         "training.optimizers.model.clip_norm=1.0",
         "evaluation={stride: 8, batch_size: 4, ngram_order: 3, ngram_tokens: 100000, samples: {prompts: ['', 'the '], "
-        "length: 12, temperature: 0.8, top_k: 0, top_p: 0.9}, peers: [{name: nobody, value: 3.0, minutes: 1.0}]}",
+        "length: 12, temperature: 0.8, top_k: 0, top_p: 0.9}, completion: null, "
+        "peers: [{name: nobody, value: 3.0, minutes: 1.0}]}",
         "export.max_length=32",
     ],
     "number_translation": [
@@ -85,6 +86,13 @@ TINY = {
         "pictures: 3, peers: [{name: nobody, value: 30.0, minutes: null}]}",
     ],
 }
+
+
+TINY["text_completion"] = [
+    *TINY["language_modeling"],
+    "evaluation.completion={decoding_speed: {lengths: [3, 17], tokens: 2, repeats: 1}, "
+    "copies: {texts: 2, length: 20, ngrams: [2, 40], training_tokens: 500}}",
+]
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@
 - `step` is an int32 scalar, the number of tokens that each row has written so far;
 - `written` is int32 `[B,L]`, the written tokens without the prompt; columns from `step` on hold padding.
 
-`beam_search` takes functions that process logits too. `WithoutCache` lets both decode with a model that has no cache. The result of a row never depends on the other rows of its
-batch.
+`beam_search` takes functions that process logits too. `WithoutCache` lets both decode with a model that has no cache.
+The result of a row never depends on the other rows of its batch.
 
 >>> import tensorflow as tf
 >>> from ikelos.layers import LSTMLanguageModel

@@ -60,7 +60,7 @@ def section(found: Sequence[dict[str, float]]) -> list[Section]:
         Picture(
             heading="Cost by position in the context",
             prose=[
-                "Mean cost of a test token by the number of tokens that the model sees before it, in windows that don't "
+                "Mean cost of a test token by the number of tokens that the model sees before it, in windows without "
                 "overlap. It shows what a longer context is worth."
             ],
             figure=curves.draw([curves.Curves("Nats per token", {"the model": points})], "place in the window", "log"),

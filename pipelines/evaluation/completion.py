@@ -55,9 +55,7 @@ def measure(
     }
 
 
-def _generated(
-    settings: Completion, sampling: Samples, vocabulary: Vocabulary, model: keras.Model
-) -> list[np.ndarray]:
+def _generated(settings: Completion, sampling: Samples, vocabulary: Vocabulary, model: keras.Model) -> list[np.ndarray]:
     """Returns the tokens of generated texts."""
     longer = sampling.model_copy(update={"length": settings.copies.length})
     return [vocabulary.tokens(text) for text in samples.write(longer, [""] * settings.copies.texts, vocabulary, model)]

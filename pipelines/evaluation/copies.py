@@ -28,8 +28,9 @@ def measure(texts: Mapping[str, Sequence[np.ndarray]], training: np.ndarray, len
         lengths: Lengths of the n-grams, in tokens.
 
     Returns:
-        `training_tokens`, and `texts`, by the kind of text: `tokens`; `shares` by length, of the places at which an n-gram of this length begins, None if
-        all texts are shorter; and `longest`, the length of the longest part of a text that occurs in the training text.
+        `training_tokens`, their number, and `texts`, by the kind of text: `tokens`, their number; `shares` by length, of
+        the places at which an n-gram of this length begins, None if all texts are shorter; and `longest`, the length of
+        the longest part of a text that occurs in the training text.
     """
     with Progress("copies of training text"):
         found = {
@@ -115,8 +116,8 @@ def section(found: Mapping[str, Any]) -> list[Section]:
         Table(
             heading="Copies of the training text",
             prose=[
-                f"Share of the n-grams of each text that also occur in {found['training_tokens']:,} training tokens, and "
-                "the longest part that does. People quote and repeat themselves too: compare with the test text."
+                f"Share of the n-grams of each text that also occur in {found['training_tokens']:,} training tokens, "
+                "and the longest part that does. People quote and repeat themselves too: compare with the test text."
             ],
             columns=[
                 Column("Text"),

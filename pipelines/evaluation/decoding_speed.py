@@ -34,17 +34,19 @@ def measure(
         uncached: Function from tokens int32 `[B,T]` to logits `[B,T,V]`, the model without a cache; `model` if None.
 
     Returns:
-        For each length: `length`; `tokens`, the number added; tokens a second by `with the cache` and `without it`, the medians; and `ratio`, the
-        median of the repetitions' ratios.
+        For each length: `length`; `tokens`, the number added; tokens a second `with the cache` and `without it`, the
+        medians; and `ratio`, the median of the repetitions' ratios.
     """
-    ways = {CACHED: _timer(model, steps), UNCACHED: _timer(WithoutCache(uncached or model), steps)}
+    ways = {CACHED: timer(model, steps), UNCACHED: timer(WithoutCache(uncached or model), steps)}
     beginnings = [tf.constant(text[None, :length], tf.int32) for length in lengths]
     for run in ways.values():
         # The second length may trace again, for texts of any length.
         for beginning in beginnings[:2]:
             run(beginning)
     result = []
-    for length, beginning in counted(zip(lengths, beginnings), "the speed of decoding", "lengths", len(lengths)):
+    for length, beginning in counted(
+        zip(lengths, beginnings, strict=True), "the speed of decoding", "lengths", len(lengths)
+    ):
         seconds: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(repeats):
             for name, run in ways.items():
@@ -55,7 +57,7 @@ def measure(
     return result
 
 
-def _timer(model: Any, steps: int) -> Callable[[tf.Tensor], float]:
+def timer(model: Any, steps: int) -> Callable[[tf.Tensor], float]:
     """Returns a function from a beginning int32 `[1,T]` to the seconds of `steps` further tokens."""
 
     # AutoGraph would convert the code of all layers, which takes ten times as long as the measurement.

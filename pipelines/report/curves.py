@@ -28,8 +28,8 @@ class Curves:
 
     Attributes:
         title: Title of the panel, which names the vertical axis and its unit.
-        curves: Points `(x, y)` of each curve by its name, in the order of x. A logarithmic scale leaves out those with a
-            value of 0 or less.
+        curves: Points `(x, y)` of each curve by its name, in the order of x. A logarithmic scale leaves out those that
+            are not positive.
         vertical: Scale of the vertical axis.
         level: Name and height of a horizontal line to compare with, such as the accuracy of guessing; None for none.
     """
@@ -61,7 +61,9 @@ def draw(panels: Sequence[Curves], label: str, horizontal: Scale = "linear", col
             _draw(axes, panel, looks, horizontal)
             if index >= len(panels) - columns:
                 axes.set_xlabel(label)
-        found = {text: handle for axes in grid.flat for handle, text in zip(*axes.get_legend_handles_labels())}
+        found = {
+            text: handle for axes in grid.flat for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
         figure.legend(
             found.values(), found.keys(), loc="outside upper left", ncols=min(4, len(found)), handlelength=1.8
         )

@@ -167,7 +167,9 @@ class Task(task.Task[Config, TextPreprocessing]):
         passage = test.ragged("tokens")[0][:_PASSAGE].astype(np.int32)
         pieces = finished.preprocessing.vocabulary.decode(tf.reshape(passage, [-1, 1])).numpy()
         return [
-            *samples.section(self.config.evaluation.samples, prompts, self._write_samples(finished.preprocessing, model)),
+            *samples.section(
+                self.config.evaluation.samples, prompts, self._write_samples(finished.preprocessing, model)
+            ),
             Surprisal(
                 heading="Cost of each token",
                 prose=[f"The beginning of “{test.ids[0]}”, a test text, shaded by the cost of each token."],

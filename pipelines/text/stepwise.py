@@ -21,7 +21,7 @@ _GROWING = ("keys", "values", "tokens", "matches")
 def signatures(vocabulary: Vocabulary, model: keras.Model, example: str) -> list[Signature]:
     """Returns the signatures `prefill`, `decode_step` and `detokenize`.
 
-    The logits of the tokens that `generate` never writes are the lowest finite number, so their argmax is the token that
+    The logits of the tokens that `generate` never writes are the lowest finite number, so the argmax is the token that
     `generate` takes at temperature 0.
 
     Args:

@@ -44,8 +44,8 @@ class Model(Section):
     """The networks: a recurrent layer or Transformer blocks, between an embedding and a linear layer.
 
     Attributes:
-        kinds: The networks to compare: `rnn`, Keras's plain RNN; `lstm` and `gru`, the fused layers; `transformer`, with
-            rotary positions; `transformer_without_positions`.
+        kinds: The networks to compare: `rnn`, Keras's plain RNN; `lstm` and `gru`, the fused layers; `transformer`,
+            with rotary positions; `transformer_without_positions`.
         units: Units of the recurrent layer, and features of a token.
         num_layers: Blocks of the Transformers.
         num_heads: Attention heads of a block.

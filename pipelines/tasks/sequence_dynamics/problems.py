@@ -50,8 +50,8 @@ class Copying:
 class Adding:
     """The adding problem (Le et al. 2015, section 4.1): the sum of two marked numbers.
 
-    A network reads as many numbers in [0, 1) as the lag, with a mark at one in each half, and must give the sum of these
-    two at the end.
+    A network reads as many numbers in [0, 1) as the lag, with a mark at one in each half, and must give the sum of
+    these two at the end.
     """
 
     def batch(self, numbers: tf.Tensor, lag: tf.Tensor) -> Batch:

@@ -34,7 +34,7 @@ def sections(results: Mapping[str, Any], clipping: Mapping[str, Sequence[Record]
         _speeds(figures),
         Table(
             heading="Text",
-            prose=["Cost of the test text, in windows that don't overlap."],
+            prose=["Cost of the test text, in windows without overlap."],
             columns=[Column("Network"), Column("Nats per token", ".3f")],
             rows=[[NAMES[kind], nats] for kind, nats in figures["nats_per_token"].items()],
         ),
@@ -100,9 +100,9 @@ def _speeds(figures: Mapping[str, Any]) -> Picture:
     return Picture(
         heading="Speed by length",
         prose=[
-            "A Transformer reads all tokens in parallel, but attends to each pair of them; a recurrent network takes them "
-            "one after the other. In decoding, a Transformer attends to all tokens before, and a recurrent network's state "
-            "has one size. Medians of interleaved runs on this machine."
+            "A Transformer reads all tokens in parallel, but attends to each pair of them; a recurrent network takes "
+            "them one after the other. In decoding, a Transformer attends to all tokens before, and a recurrent "
+            "network's state has one size. Medians of interleaved runs on this machine."
         ],
         figure=curves.draw(
             [
@@ -113,7 +113,8 @@ def _speeds(figures: Mapping[str, Any]) -> Picture:
             "log",
             columns=2,
         ),
-        alt=f"Milliseconds of a training step by length: {_words(training)}. Tokens a second: {_words(decoding, '.0f')}",
+        alt=f"Milliseconds of a training step by length: {_words(training)}. "
+        f"Tokens a second: {_words(decoding, '.0f')}",
     )
 
 

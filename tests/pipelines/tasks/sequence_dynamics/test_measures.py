@@ -48,7 +48,7 @@ def test_windows_are_consecutive_and_full():
     x, y = measures.text_windows(np.arange(10, 21), 9, 4)
     np.testing.assert_array_equal(y, [[10, 11, 12, 13], [14, 15, 16, 17]])
     np.testing.assert_array_equal(x, [[1, 10, 11, 12], [1, 14, 15, 16]])
-    with pytest.raises(UserError, match="`problems.text_length` must be at most 11"):
+    with pytest.raises(UserError, match=r"`problems\.text_length` must be at most 11"):
         measures.text_windows(np.arange(10, 21), 9, 12)
 
 

@@ -29,8 +29,8 @@ def measure(texts: Mapping[str, Sequence[np.ndarray]], training: np.ndarray, len
 
     Returns:
         `training_tokens`, their number, and `texts`, by the kind of text: `tokens`, their number; `shares` by length,
-        of the places at which an n-gram of this length begins, None if all texts are shorter; and `longest`, the length of
-        the longest part of a text that occurs in the training text.
+        of the places at which an n-gram of this length begins, None if all texts are shorter; and `longest`, the length
+        of the longest part of a text that occurs in the training text.
     """
     with Progress("copies of training text"):
         found = {

@@ -7,14 +7,17 @@ from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from ikelos.pipelines.report.charts import style
 from ikelos.pipelines.report.palette import LIGHT
 
 _COLOURS = ("ours", "other", "third", "muted")
 _LINES = ("-", "--", ":")
+_MOST_TICKS = 7
+"""Most ticks of a logarithmic axis."""
 _MOST_MARKED = 16
 """Most points of a curve that are marked."""
 
@@ -81,15 +84,24 @@ def _draw(axes: Axes, panel: Curves, looks: Mapping[str, tuple[str, str]], horiz
     if panel.level is not None:
         axes.axhline(panel.level[1], color=LIGHT["ink"], linewidth=1, linestyle=(0, (5, 3)), label=panel.level[0])
     axes.set_title(panel.title)
-    for axis, scale in ((axes.xaxis, horizontal), (axes.yaxis, panel.vertical)):
-        if scale == "log":
-            axis._set_axes_scale("log")
-            axis.set_minor_formatter(NullFormatter())
     if horizontal == "log":
-        at = sorted({x for points in panel.curves.values() for x, _ in points if x > 0})
-        if len(at) <= 10:
-            axes.set_xticks(at)
-            axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.set_xscale("log")
+        _label(axes.xaxis, sorted({x for points in panel.curves.values() for x, _ in points if x > 0}))
     if panel.vertical == "log":
-        axes.yaxis.set_major_locator(LogLocator(numticks=7))
+        axes.set_yscale("log")
+        _label(axes.yaxis, [])
+
+
+def _label(axis: Axis, values: Sequence[float]) -> None:
+    """Sets the ticks of a logarithmic axis: at a few values, else at the tens, or closer if there are few of these."""
+    low, high = axis.get_view_interval()
+    if 0 < len(values) <= _MOST_TICKS:
+        axis.set_major_locator(FixedLocator(values))
+    elif high < 100 * low:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    else:
+        axis.set_major_locator(LogLocator(numticks=_MOST_TICKS))
+        axis.set_minor_formatter(NullFormatter())
+        return
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -91,7 +91,8 @@ TINY = {
 TINY["text_completion"] = [
     *TINY["language_modeling"],
     "model.ngrams=null",
-    "evaluation.completion={decoding_speed: {lengths: [3, 17], tokens: 2, repeats: 1}, "
+    "evaluation.samples.prompts=[]",
+    "evaluation.completion={decoding_speed: {lengths: [17], tokens: 2, repeats: 1}, "
     "copies: {texts: 2, length: 20, ngrams: [2, 40], training_tokens: 500}}",
 ]
 

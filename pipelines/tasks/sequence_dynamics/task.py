@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -128,7 +128,7 @@ class Task(task.Task[Config, TextPreprocessing]):
             problem: {kind: self._accuracy(problem, models[f"{problem}_{kind}"]) for kind in kinds}
             for problem in self._problems
         }
-        readers = {kind: models[f"reading_{kind}"] for kind in kinds}
+        readers: dict[str, Any] = {kind: models[f"reading_{kind}"] for kind in kinds}
         text = splits["test"].ragged("tokens").values
         x, y = measures.text_windows(text, evaluation.text_windows, self.config.problems.text_length)
 
@@ -186,7 +186,7 @@ class Task(task.Task[Config, TextPreprocessing]):
             f"the lags {', '.join(map(str, settings.lags))}. Guessing takes any symbol, and 1 for each sum."
         ]
 
-    def showcase(self, finished: task.Finished[TextPreprocessing]) -> Sequence[Section]:
+    def showcase(self, finished: task.Finished[TextPreprocessing]) -> list[Section]:
         """Returns the charts of all networks."""
         clipping = {"clipped": finished.histories[CLIPPED], "not clipped": finished.histories[UNCLIPPED]}
         return showing.sections(finished.results, clipping, self.config.exploding.optimizers.model.clip_norm)

@@ -8,9 +8,9 @@
 - `step` is an int32 scalar, the number of tokens that each row has written so far;
 - `written` is int32 `[B,L]`, the written tokens without the prompt; columns from `step` on hold padding.
 
-`beam_search` takes functions that process logits too. `ctc_greedy` and `ctc_beam_search` decode the logits of an
-acoustic model, which has one vector of them for each frame. The result of a row never depends on the other rows of its
-batch.
+`beam_search` takes functions that process logits too. `WithoutCache` lets both decode with a model that has no cache.
+`ctc_greedy` and `ctc_beam_search` decode the logits of an acoustic model, which has one vector of them for each frame.
+The result of a row never depends on the other rows of its batch.
 
 >>> import tensorflow as tf
 >>> from ikelos.layers import LSTMLanguageModel
@@ -35,8 +35,10 @@ from ikelos.layers.decoding.ctc import ctc_beam_search, ctc_greedy
 from ikelos.layers.decoding.generate import generate
 from ikelos.layers.decoding.processors import allow, chain, repetition_penalty
 from ikelos.layers.decoding.sampling import greedy, row_uniforms, sample, sampling
+from ikelos.layers.decoding.without_cache import WithoutCache
 
 __all__ = [
+    "WithoutCache",
     "allow",
     "beam_search",
     "chain",

@@ -83,6 +83,23 @@ class LSTMLanguageModel(keras.Model):
         hidden, states = self._extend(tokens[:, None], state, None, training=False)
         return self.head(hidden[:, 0]), states
 
+    def state_tensors(self, state):
+        """Returns a state as tensors by name, which a caller can keep between calls of a served model.
+
+        Args:
+            state: The state from `start` or `advance`.
+
+        Returns:
+            `outputs` and `cells` of all L LSTMs, `[B,L,U]`.
+        """
+        outputs, cells = (tf.stack(part, axis=1) for part in zip(*state, strict=True))
+        return {"outputs": outputs, "cells": cells}
+
+    def state_of(self, tensors):
+        """Returns the state of the tensors of `state_tensors`."""
+        parts = (tf.unstack(tensors[name], self.num_layers, axis=1) for name in ("outputs", "cells"))
+        return [list(pair) for pair in zip(*parts, strict=True)]
+
     def _extend(self, tokens, states, mask, training):
         hidden = self.embedding(tokens)
         extended = []

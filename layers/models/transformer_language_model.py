@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from ikelos.layers.attention.kv_cache import KVCache
 from ikelos.layers.ngram.ngram_mixture import NgramMixture
 from ikelos.layers.normalization.fused_rms_normalization import FusedRMSNormalization
 from ikelos.layers.options import is_integer
@@ -189,6 +190,38 @@ class TransformerLanguageModel(keras.Model):
             evidence, counting = self.mixture.advance(tf.cast(tokens, tf.int32), counting)
         hidden, caches = self._extend(self._embed(tokens[:, None], evidence), caches)
         return self._logits(hidden, evidence)[:, 0], (caches, counting)
+
+    def state_tensors(self, state):
+        """Returns a state as tensors by name, which a caller can keep between calls of a served model.
+
+        Args:
+            state: The state from `start` or `advance`, in which all S positions of the caches are kept.
+
+        Returns:
+            `keys` and `values` of all L blocks, `[B,S,L,K,H]`, and `length`, int32 `[B]`, the number of positions in
+            use; with n-grams also `tokens` and `matches`, int32 `[B,S]`, and `contexts`, int32 `[B,N]`.
+        """
+        caches, counting = state
+        keys, values = (tf.stack([cache[part] for cache in caches], axis=2) for part in (0, 1))
+        tensors = {"keys": keys, "values": values, "length": caches[0].length}
+        if self.mixture is not None:
+            contexts, (tokens, matches, _) = counting
+            tensors |= {"tokens": tokens, "matches": matches, "contexts": contexts}
+        return tensors
+
+    def state_of(self, tensors):
+        """Returns the state of the tensors of `state_tensors`, with room for one more token."""
+
+        def roomier(x):
+            return tf.pad(x, [[0, 0], [0, 1], *[[0, 0]] * (x.shape.rank - 2)])
+
+        keys, values = (tf.unstack(roomier(tensors[name]), self.num_layers, axis=2) for name in ("keys", "values"))
+        length = tensors["length"]
+        caches = [KVCache(key, value, length) for key, value in zip(keys, values, strict=True)]
+        if self.mixture is None:
+            return caches, ()
+        copying = roomier(tensors["tokens"]), roomier(tensors["matches"]), length - 1
+        return caches, (tensors["contexts"], copying)
 
     def _evidence(self, tokens, training=None):
         return () if self.mixture is None else self.mixture.evidence(tokens, training)

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from ikelos.pipelines.task import Finished, Task
     from ikelos.pipelines.training.stage import Stage
 
+_STAGES_SHOWN = 4
+"""Most stages that have a tile each."""
+
 
 def build(
     task: Task[Any, Any], stages: Sequence[Stage], finished: Finished[Any]
@@ -68,17 +71,25 @@ def headline(
             Tile(first.text(ours[first.name]), first.unit, note),
             *(Tile(metric.text(ours[metric.name]), metric.unit) for metric in task.metrics[1:]),
             Tile(f"{minutes:.1f} min", "of training", f"on a machine with {_gflops(results)}"),
-            *(
-                Tile(
-                    _count(training[stage.name][stage.unit]),
-                    f"{stage.unit} seen" + (f" by {stage.name}" if len(stages) > 1 else ""),
-                    f"{training[stage.name]['steps']:,} steps",
-                )
-                for stage in stages
-            ),
+            *_amounts(training, stages),
             Tile(_count(results["parameters"]), "parameters"),
         ]
     )
+
+
+def _amounts(training: dict[str, Any], stages: Sequence[Stage]) -> list[Tile]:
+    """Returns a tile for the training of each stage, or one for all if there are many."""
+    if len(stages) > _STAGES_SHOWN:
+        steps = sum(training[stage.name]["steps"] for stage in stages)
+        return [Tile(str(len(stages)), "networks trained", f"{steps:,} steps")]
+    return [
+        Tile(
+            _count(training[stage.name][stage.unit]),
+            f"{stage.unit} seen" + (f" by {stage.name}" if len(stages) > 1 else ""),
+            f"{training[stage.name]['steps']:,} steps",
+        )
+        for stage in stages
+    ]
 
 
 def comparison(task: Task[Any, Any], results: dict[str, Any], minutes: float) -> Picture:

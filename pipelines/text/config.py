@@ -89,6 +89,54 @@ class Samples(Section):
     top_p: Annotated[float, Field(gt=0, le=1)]
 
 
+class DecodingSpeed(Section):
+    """Timing of generation with the cache of the model and without it.
+
+    Attributes:
+        lengths: Tokens of the test text after which it is timed, ascending.
+        tokens: Number of tokens that are generated each time.
+        repeats: Repetitions, of which the median counts.
+    """
+
+    lengths: tuple[Positive, ...]
+    tokens: Positive
+    repeats: Positive
+
+    @pydantic.model_validator(mode="after")
+    def _lengths_ascend(self) -> Self:
+        if not self.lengths or list(self.lengths) != sorted(set(self.lengths)):
+            raise ValueError(f"`lengths` must be ascending, at least one. Received: lengths={list(self.lengths)}")
+        return self
+
+
+class Copies(Section):
+    """Search for generated text in the training text.
+
+    Attributes:
+        texts: Number of texts to generate, with the settings of `samples` and the seeds 0, 1, 2, ...
+        length: Tokens of each text.
+        ngrams: Lengths of the n-grams whose share that occurs in the training text is measured.
+        training_tokens: Most training tokens that are searched, the first ones.
+    """
+
+    texts: Positive
+    length: Positive
+    ngrams: tuple[Positive, ...]
+    training_tokens: Positive
+
+
+class Completion(Section):
+    """Measures of a model that completes texts, besides the cost of a token by its position in the context.
+
+    Attributes:
+        decoding_speed: Timing of generation with the cache of the model and without it.
+        copies: Search for generated text in the training text.
+    """
+
+    decoding_speed: DecodingSpeed
+    copies: Copies
+
+
 class Ngrams(Section):
     """N-grams and repetitions, which `ikelos.layers.NgramMixture` mixes into the network's predictions.
 

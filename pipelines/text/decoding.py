@@ -54,22 +54,26 @@ def continue_text(
         tf.errors.InvalidArgumentError: When run, if a number is out of range; the message names the input.
     """
     checks = [
-        _within("length", length, 0, max_length),
-        _within("temperature", temperature, 0.0, tf.float32.max),
-        _within("top_k", top_k, 0, tf.int32.max),
-        _within("top_p", top_p, 1e-6, 1.0),
+        within("length", length, 0, max_length),
+        within("temperature", temperature, 0.0, tf.float32.max),
+        within("top_k", top_k, 0, tf.int32.max),
+        within("top_p", top_p, 1e-6, 1.0),
     ]
     with tf.control_dependencies(checks):
         tokens, prompt_lengths = prompt_tokens(vocabulary, prompt, model.context)
         # Always `max_length` numbers: a row's random numbers must not depend on the lengths of other rows.
         uniforms = row_uniforms(seed, max_length)
-    # Only tokens that stand for text, and the end-of-text token, may be generated.
-    allowed = tf.reduce_all(tf.range(vocabulary.size)[:, None] != [PAD, BEGIN, UNKNOWN], axis=-1)
-    choose = chain(allow(allowed), sampling(uniforms, temperature, top_k, top_p))
+    choose = chain(allow(writable(vocabulary)), sampling(uniforms, temperature, top_k, top_p))
     return vocabulary.decode(generate(model, tokens, prompt_lengths, length, choose, END, PAD))
 
 
-def _within(name: str, values: tf.Tensor, low, high) -> tf.Operation:
+def writable(vocabulary) -> tf.Tensor:
+    """Returns which tokens may be generated, bool `[V]`: those that stand for text, and the end-of-text token."""
+    return tf.reduce_all(tf.range(vocabulary.size)[:, None] != [PAD, BEGIN, UNKNOWN], axis=-1)
+
+
+def within(name: str, values: tf.Tensor, low, high) -> tf.Operation:
+    """Returns an assertion that an input's `values [B]` are from `low` to `high`; its message names the input."""
     inside = (values >= low) & (values <= high)
     message = f"`{name}` must be between {low:g} and {high:g}. Received:"
     return tf.debugging.Assert(tf.reduce_all(inside), [message, tf.boolean_mask(values, ~inside)])

@@ -41,7 +41,8 @@ TINY = {
         "training.steps_per_epoch=6",
         "training.optimizers.model.clip_norm=1.0",
         "evaluation={stride: 8, batch_size: 4, ngram_order: 3, ngram_tokens: 100000, samples: {prompts: ['', 'the '], "
-        "length: 12, temperature: 0.8, top_k: 0, top_p: 0.9}, peers: [{name: nobody, value: 3.0, minutes: 1.0}]}",
+        "length: 12, temperature: 0.8, top_k: 0, top_p: 0.9}, completion: null, "
+        "peers: [{name: nobody, value: 3.0, minutes: 1.0}]}",
         "export.max_length=32",
     ],
     "number_translation": [
@@ -85,6 +86,29 @@ TINY = {
         "pictures: 3, peers: [{name: nobody, value: 30.0, minutes: null}]}",
     ],
 }
+
+
+TINY["text_completion"] = [
+    *TINY["language_modeling"],
+    "model.ngrams=null",
+    "evaluation.samples.prompts=[]",
+    "evaluation.completion={decoding_speed: {lengths: [17], tokens: 2, repeats: 1}, "
+    "copies: {texts: 2, length: 20, ngrams: [2, 40], training_tokens: 500}}",
+]
+
+_BRIEF = (
+    "{steps: 4, batch_size: 8, seed: 0, steps_per_epoch: 4, optimizers: {model: {kind: adamw, learning_rate: 0.01, "
+    "warmup_steps: 2, final_learning_rate_ratio: 0.1, weight_decay: 0.0, beta_1: 0.9, beta_2: 0.99, clip_norm: 1.0}}, "
+    "ema_momentum: 0.0, early_stop_patience: 0, checkpoint_every: 4, deterministic: true, jit_compile: false, "
+    "profile_steps: null}"
+)
+TINY["sequence_dynamics"] = [
+    "problems={symbols: 3, copied: 2, lags: [2, 3], text_length: 6}",
+    "model={kinds: [lstm], units: 8, num_layers: 1, num_heads: 2, hidden_size: 8, exploding_gain: 2.0}",
+    *(f"{name}={_BRIEF}" for name in ("copying", "adding", "reading", "exploding")),
+    "evaluation={headline: lstm, lags: [2, 5], examples: 6, tolerance: 0.04, text_windows: 4, gains: [1.0], "
+    "speed: {lengths: [4, 7], batch_size: 2, tokens: 2, repeats: 1}, peers: null}",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -215,7 +239,7 @@ def shrunk(tmp_path):
         writer = next((write for part, write in _WRITERS.items() if part in name), write_texts)
         pattern = writer(tmp_path / "data")
         files = {split: [pattern.format(split)] for split in TEXTS}
-        small = recipes.load(name, [f"data.source={{files: {files}}}", *TRAINING, *TINY[name]])
+        small = recipes.load(name, [f"data.source={{files: {files}}}", *_training(name), *TINY[name]])
         path = tmp_path / "tiny.yaml"
         path.write_text(recipes.dump(small))
         return recipes.load(path, overrides)
@@ -299,6 +323,11 @@ def write_images(folder):
                 image[index % 8] = 230
                 Image.fromarray(image if label == "lying" else image.T).save(folder / split / label / f"{index:02}.png")
     return f"{folder}/{{}}/*/*.png"
+
+
+def _training(name):
+    """Returns the overrides of the section `training`, which not all recipes have."""
+    return [] if name == "sequence_dynamics" else TRAINING
 
 
 _WRITERS = {"image": write_images, "translation": write_pairs}

@@ -6,7 +6,7 @@ import pydantic
 
 from ikelos.pipelines.recipe import sections
 from ikelos.pipelines.recipe.sections import PlainTraining, Positive, Section, TaskConfig
-from ikelos.pipelines.text.config import LanguageModel, Samples, TextSource, Transformer, Vocabulary
+from ikelos.pipelines.text.config import Completion, LanguageModel, Samples, TextSource, Transformer, Vocabulary
 
 
 class Data(Section):
@@ -46,6 +46,7 @@ class Evaluation(sections.Evaluation):
         ngram_tokens: Most training tokens to which the n-gram baseline is fitted, and most validation tokens on which
             its order is chosen. Each takes some 120 bytes of memory.
         samples: Texts that the model generates.
+        completion: Measures of the model as one that completes texts; null for none.
     """
 
     stride: Positive
@@ -53,6 +54,7 @@ class Evaluation(sections.Evaluation):
     ngram_order: Positive
     ngram_tokens: Positive
     samples: Samples
+    completion: Completion | None
 
 
 class Export(sections.Export):
@@ -60,9 +62,12 @@ class Export(sections.Export):
 
     Attributes:
         max_length: Most tokens that one call of the signature `generate` may add.
+        stepwise: Whether the model also has the signatures `prefill`, `decode_step` and `detokenize`, for clients that
+            choose the tokens themselves and keep the model's state.
     """
 
     max_length: Positive
+    stepwise: bool
 
 
 class Config(TaskConfig):

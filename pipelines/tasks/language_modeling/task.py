@@ -13,12 +13,12 @@ from ikelos.pipelines.console import counted
 from ikelos.pipelines.data import known
 from ikelos.pipelines.data.config import SPLITS
 from ikelos.pipelines.data.store import Ragged, Splits, Store
-from ikelos.pipelines.evaluation import likelihood, ngram
+from ikelos.pipelines.evaluation import completion, likelihood, ngram
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.recipe.sections import Peer
 from ikelos.pipelines.report.sections import Section, Surprisal
 from ikelos.pipelines.tasks.language_modeling.config import Config
-from ikelos.pipelines.text import language_model, samples, signatures, windows
+from ikelos.pipelines.text import language_model, samples, signatures, stepwise, windows
 from ikelos.pipelines.text.encoding import TextPreparation, TextPreprocessing
 from ikelos.pipelines.training.stage import Feed, Models, Stage
 from ikelos.serving import Signature
@@ -101,14 +101,21 @@ class Task(task.Task[Config, TextPreprocessing]):
         )
 
     def evaluate(self, preprocessing: TextPreprocessing, splits: Splits, models: Models) -> task.Figures:
-        """Returns the likelihood of the test split, as a whole and by document."""
-        test = splits["test"]
+        """Returns the likelihood of the test split, as a whole and by document, and what else the recipe asks for."""
+        test, model = splits["test"], models[STAGE]
         return {
-            **_figures(preprocessing, test, self.token_nll(models[STAGE], test.ragged("tokens"))),
+            **_figures(preprocessing, test, self.token_nll(model, test.ragged("tokens"))),
             "vocabulary_size": preprocessing.vocabulary.size,
             "context": self.config.model.context,
             "stride": self.config.evaluation.stride,
+            "completion": self._completion(preprocessing, splits, model),
         }
+
+    def _completion(self, preprocessing: TextPreprocessing, splits: Splits, model: keras.Model) -> dict[str, Any]:
+        evaluation = self.config.evaluation
+        if evaluation.completion is None:
+            return {}
+        return completion.measure(evaluation.completion, evaluation.samples, preprocessing.vocabulary, splits, model)
 
     def by_example(self, figures: task.Figures) -> task.ByExample:
         """Returns the nats and the characters of each document."""
@@ -132,11 +139,12 @@ class Task(task.Task[Config, TextPreprocessing]):
         return {f"Interpolated Kneser-Ney {order}-gram{of}": {**figures, "order": order, "minutes": minutes}}
 
     def signatures(self, preprocessing: TextPreprocessing, models: Models) -> list[Signature]:
-        """Returns the signatures that score a text and predict its next token, and that continue a prompt."""
-        words, model = preprocessing.vocabulary, models[STAGE]
+        """Returns the signatures that score a text, that continue a prompt, and that do so step by step."""
+        words, model, export = preprocessing.vocabulary, models[STAGE], self.config.export
         return [
             signatures.score("serving_default", words, model, self.config.evaluation.stride, preprocessing.example),
-            signatures.generate("generate", words, model, self.config.export.max_length, preprocessing.example),
+            signatures.generate("generate", words, model, export.max_length, preprocessing.example),
+            *(stepwise.signatures(words, model, preprocessing.example) if export.stepwise else []),
         ]
 
     def about_comparison(self, results: Mapping[str, Any]) -> list[str]:
@@ -153,7 +161,7 @@ class Task(task.Task[Config, TextPreprocessing]):
         ]
 
     def details(self, finished: task.Finished[TextPreprocessing]) -> list[Section]:
-        """Returns the sections with samples and with a passage shaded by the cost of its tokens."""
+        """Returns the sections with samples, a passage shaded by the cost of its tokens, and the other measures."""
         model, test = finished.models[STAGE], finished.splits["test"]
         prompts = self._prompts(finished.preprocessing)
         passage = test.ragged("tokens")[0][:_PASSAGE].astype(np.int32)
@@ -168,6 +176,7 @@ class Task(task.Task[Config, TextPreprocessing]):
                 pieces=[piece.decode("utf-8", "replace") for piece in pieces],
                 nats=np.concatenate(list(self.token_nll(model, Ragged.of([passage])))).tolist(),
             ),
+            *completion.sections(finished.results["model"]["completion"]),
         ]
 
     def token_nll(self, model: keras.Model, tokens: Ragged) -> Iterator[np.ndarray]:

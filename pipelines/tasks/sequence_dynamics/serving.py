@@ -1,0 +1,52 @@
+"""The signatures in which a network copies and adds."""
+
+import keras
+import tensorflow as tf
+
+from ikelos.pipelines.tasks.sequence_dynamics.problems import Copying
+from ikelos.pipelines.text.decoding import within
+from ikelos.serving import Signature
+
+_LONGEST = 10_000
+"""Longest lag of a request."""
+
+
+def copy(problem: Copying, model: keras.Model, lag: int) -> Signature:
+    """Returns the signature that recalls symbols; `lag` is that of the example."""
+
+    def function(symbols, lag):
+        checks = [within("lag", lag, 1, _LONGEST), within("symbols", symbols, 0, problem.symbols - 1)]
+        with tf.control_dependencies(checks):
+            symbols, lag = tf.identity(symbols), tf.identity(lag)
+        # Rows with a shorter lag read further blanks at their end, after their answer.
+        logits = model(problem.inputs(symbols, lag))
+        places = problem.copied + lag[:, None] + tf.range(problem.copied)
+        likely = tf.nn.softmax(tf.gather(logits, places, axis=1, batch_dims=1))
+        recalled = tf.argmax(likely, axis=-1, output_type=tf.int32)
+        return {"recalled": recalled, "probability": tf.reduce_max(likely, axis=-1)}
+
+    return Signature(
+        name="serving_default",
+        function=function,
+        inputs={
+            "symbols": tf.TensorSpec([None, problem.copied], tf.int32),
+            "lag": tf.TensorSpec([None], tf.int32),
+        },
+        example={
+            "symbols": [[place % problem.symbols for place in range(problem.copied)], [0] * problem.copied],
+            "lag": [3, lag],
+        },
+        doc=f"The {problem.copied} symbols below {problem.symbols} as the network recalls them after a lag.",
+    )
+
+
+def add(model: keras.Model) -> Signature:
+    """Returns the signature that adds two marked numbers."""
+    sequence = tf.TensorSpec([None, None], tf.float32)
+    return Signature(
+        name="add",
+        function=lambda numbers, marks: {"sum": model(tf.stack([numbers, marks], axis=-1))[:, -1, 0]},
+        inputs={"numbers": sequence, "marks": sequence},
+        example={"numbers": [[0.5, 0.25, 0.75], [0.1, 0.2, 0.3]], "marks": [[1, 0, 1], [0, 1, 1]]},
+        doc="The sum of two numbers in [0, 1), whose marks are 1, one in each half; all other marks are 0.",
+    )

@@ -49,6 +49,23 @@ class PairSource(Source):
         return self
 
 
+class TurnSource(Source):
+    """Conversations of two speakers, as lists of turns.
+
+    `.jsonl` and `.jsonl.gz` files have a conversation in each line, as JSON: `{"turns": ["Hi!", "Hello."]}`, with the
+    speakers in turn, or with a speaker for each turn: `{"turns": ["Hi!", "Hello.", "How are you?"], "roles": ["user",
+    "agent", "agent"]}`. A single such file is divided by `splits` too: a hash of the line decides its split.
+
+    Attributes:
+        turns_feature: Name of the feature with the list of turns; ignored for `.jsonl` files.
+        roles_feature: Name of the feature with the speaker of each turn; null if the speakers take turns. Ignored for
+            `.jsonl` files.
+    """
+
+    turns_feature: str = "turns"
+    roles_feature: str | None = None
+
+
 class Vocabulary(Section):
     """The vocabulary of tokens.
 

@@ -6,7 +6,7 @@ import pydantic
 from pydantic import Field
 
 from ikelos.pipelines.data.config import Source
-from ikelos.pipelines.recipe.sections import BelowOne, NonNegative, NonNegativeFloat, Positive, Section
+from ikelos.pipelines.recipe.sections import BelowOne, NonNegative, NonNegativeFloat, Positive, Section, Training
 
 
 class TextSource(Source):
@@ -167,3 +167,19 @@ class LSTM(Section):
 
 LanguageModel = Annotated[Transformer | LSTM, Field(discriminator="architecture")]
 """The section of a language model."""
+
+
+def check_language_model(model: Transformer | LSTM, training: Training) -> None:
+    """Raises ValueError if a language model cannot be built, or not be trained with these settings."""
+    if not isinstance(model, Transformer):
+        return
+    if model.ngrams and training.jit_compile:
+        raise ValueError(
+            "`training.jit_compile` must be false with model.ngrams: XLA cannot compile their lookups. "
+            "Received: training.jit_compile=true"
+        )
+    if model.size % (2 * model.num_heads):
+        raise ValueError(
+            "`model.size` must be a multiple of twice model.num_heads (rotary positions turn pairs of features). "
+            f"Received: model.size={model.size}, model.num_heads={model.num_heads}"
+        )

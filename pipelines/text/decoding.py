@@ -54,10 +54,10 @@ def continue_text(
         tf.errors.InvalidArgumentError: When run, if a number is out of range; the message names the input.
     """
     checks = [
-        _within("length", length, 0, max_length),
-        _within("temperature", temperature, 0.0, tf.float32.max),
-        _within("top_k", top_k, 0, tf.int32.max),
-        _within("top_p", top_p, 1e-6, 1.0),
+        check_within("length", length, 0, max_length),
+        check_within("temperature", temperature, 0.0, tf.float32.max),
+        check_within("top_k", top_k, 0, tf.int32.max),
+        check_within("top_p", top_p, 1e-6, 1.0),
     ]
     with tf.control_dependencies(checks):
         tokens, prompt_lengths = prompt_tokens(vocabulary, prompt, model.context)
@@ -69,7 +69,8 @@ def continue_text(
     return vocabulary.decode(generate(model, tokens, prompt_lengths, length, choose, END, PAD))
 
 
-def _within(name: str, values: tf.Tensor, low, high) -> tf.Operation:
+def check_within(name: str, values: tf.Tensor, low, high) -> tf.Operation:
+    """Returns an assertion that all values of an input are from `low` to `high`; its message names the input."""
     inside = (values >= low) & (values <= high)
     message = f"`{name}` must be between {low:g} and {high:g}. Received:"
     return tf.debugging.Assert(tf.reduce_all(inside), [message, tf.boolean_mask(values, ~inside)])

@@ -69,12 +69,15 @@ class Reader(LineReader[TurnSource]):
                 yield Conversation(f"{printable_path(path)}:{number}", line)
             return
         for name, features in sources.records(path):
+            file, _, index = name.rpartition(":")
             names = filter(None, (self._source.turns_feature, self._source.roles_feature))
-            turns, *roles = (list(features[feature].bytes_list.value) if feature in features else [] for feature in names)
+            turns, *roles = (
+                list(features[feature].bytes_list.value) if feature in features else [] for feature in names
+            )
             if not turns:
                 raise UserError(
-                    f"{name.rpartition(':')[0]}: example {name.rpartition(':')[2]} must have bytes values in the "
-                    f"feature {self._source.turns_feature!r}. Received: the features {', '.join(sorted(features))}"
+                    f"{file}: example {index} must have bytes values in the feature "
+                    f"{self._source.turns_feature!r}. Received: the features {', '.join(sorted(features))}"
                 )
             yield Conversation(name, _content(turns, *roles))
 

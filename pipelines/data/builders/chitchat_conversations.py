@@ -37,13 +37,13 @@ Conversations of two people by text messages, from the Chit-Chat Challenge at Br
 Python package chitchat-dataset 0.9.0 carries them. The people were mostly students, who talk of courses, families,
 films and of the challenge itself.
 
-A turn has all messages that a person sends before the other one answers, joined by spaces. A conversation is kept if two
-people take at least four turns in it. It ends before the first turn with an e-mail address, the name of an account, a
-telephone number, an address on the web or a coarse word, so that what follows such a turn does not appear without it.
-Conversations that are equal but for capitals are kept once.
+A turn has all messages that a person sends before the other one answers, joined by spaces. A conversation is kept if
+two people take at least four turns in it. It ends before the first turn with an e-mail address, the name of an account,
+a telephone number, an address on the web or a coarse word, so that no turn follows one that is missing. Conversations
+that are equal but for capitals are kept once.
 
-The SHA-256 checksum of a conversation's id decides its split: 10% are for the test and 5% for validation. The same people
-talk in all splits: the busiest 20 hold 44% of the places.
+The SHA-256 checksum of a conversation's id decides its split: 10% are for the test and 5% for validation. The same
+people talk in all splits: the busiest 20 hold 44% of the places.
 
 There are 3,238 conversations with 129,493 turns: 2,745 for training (110,417 turns), 171 for validation (5,656) and 322
 for the test (13,420).

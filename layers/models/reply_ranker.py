@@ -85,6 +85,7 @@ class ReplyRanker(keras.Model):
         self.hidden_size = hidden_size
         self.num_histories = num_histories
         self.max_distance = max_distance
+        self.supports_jit = False
         self.dropout = keras.layers.Dropout(dropout, name="dropout", dtype=self.dtype_policy)
         self.embedding = keras.layers.Embedding(
             vocabulary_size,
@@ -164,13 +165,10 @@ class ReplyRanker(keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Returns the mean cross-entropy of both directions in nats; 0 for a batch without a reply."""
-        right = tf.range(tf.shape(y_pred)[0])
-        both = [
-            tf.nn.sparse_softmax_cross_entropy_with_logits(right, scores) for scores in (y_pred, tf.transpose(y_pred))
-        ]
-        found = tf.argmax(y_pred, axis=1, output_type=tf.int32) == right
-        self.accuracy.update_state(found)
-        return tf.math.divide_no_nan(tf.reduce_sum(both), 2.0 * tf.cast(tf.size(right), tf.float32))
+        right = tf.linalg.diag_part(y_pred)
+        nats = [tf.reduce_logsumexp(y_pred, axis=axis) - right for axis in (0, 1)]
+        self.accuracy.update_state(right >= tf.reduce_max(y_pred, axis=1))
+        return tf.math.divide_no_nan(tf.reduce_sum(nats), 2.0 * tf.cast(tf.size(right), tf.float32))
 
     def _weighted(self, tokens, training=None):
         is_text = (tokens >= self.special_ids) & (tokens < self.first_role)

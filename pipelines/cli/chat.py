@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 EXAMPLE = (
     "Example: [bold]ikelos chat runs/dialogue --seed 1[/bold]"
-    "\n\nEach line is a turn; an end of file (Ctrl-D) or Ctrl-C ends the conversation. From a pipe, a reply is printed "
-    "for each line: [bold]echo 'How was your day?' | ikelos chat runs/dialogue[/bold]. The model runs in TensorFlow's C "
-    "library, as in TensorFlow Serving. Writes no files."
+    "\n\nEach line is a turn; an end of file (Ctrl-D) or Ctrl-C ends the conversation. From a pipe, a reply is "
+    "printed for each line: [bold]echo 'How was your day?' | ikelos chat runs/dialogue[/bold]. The model runs in "
+    "TensorFlow's C library, as in TensorFlow Serving. Writes no files."
 )
 
 _HISTORY, _REPLY, _SEED = "history", "reply", "seed"

@@ -125,5 +125,10 @@ class Config(TaskConfig):
                 raise ValueError(
                     f"`evaluation.{key}` must be at most model.context={context}. Received: evaluation.{key}={value}"
                 )
+        if self.ranker_training.jit_compile:
+            raise ValueError(
+                "`ranker_training.jit_compile` must be false: the number of replies in a batch depends on the data. "
+                "Received: ranker_training.jit_compile=true"
+            )
         check_language_model(self.model, self.training)
         return self

@@ -165,6 +165,24 @@ class LSTM(Section):
     dropout: BelowOne
 
 
+class ReplyRanker(Section):
+    """`ikelos.layers.ReplyRanker`.
+
+    Attributes:
+        size: Features of a token, and of the vectors that are compared.
+        hidden_size: Width of the networks' hidden layers.
+        num_histories: Number of weighted sums of a history.
+        max_distance: Distance in turns beyond which a turn of a history has no weight.
+        dropout: Share of the tokens that are left out in training.
+    """
+
+    size: Positive
+    hidden_size: Positive
+    num_histories: Positive
+    max_distance: Positive
+    dropout: BelowOne
+
+
 LanguageModel = Annotated[Transformer | LSTM, Field(discriminator="architecture")]
 """The section of a language model."""
 

@@ -1,7 +1,7 @@
 """Replies to conversations in one graph: encoding the history, sampling replies, and choosing the best of them."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -14,6 +14,9 @@ from ikelos.pipelines.text.turn_encoding import history_tokens, reply_tokens, vo
 from ikelos.pipelines.text.vocabulary import Vocabulary
 from ikelos.pipelines.text.vocabulary.special import BEGIN, END, PAD, UNKNOWN
 from ikelos.serving import Signature
+
+_AT_ONCE = 32
+"""Replies that are generated together."""
 
 
 def reply(
@@ -69,6 +72,31 @@ def reply(
     return {"reply": tf.gather(text, best, batch_dims=1), "score": tf.gather(scores, best, batch_dims=1)}
 
 
+# Shared by all calls: samples are written each epoch, and tracing the loop takes longer than running it.
+_reply = tf.function(reply, reduce_retracing=True)
+
+
+def write(
+    model: keras.Model,
+    ranker: ReplyRanker,
+    words: Vocabulary,
+    histories: Sequence[str],
+    temperature: float,
+    top_p: float,
+    max_length: int,
+    tries: int,
+) -> list[str]:
+    """Returns replies to histories; the seed of each is its index. The arguments are those of `reply`."""
+    written = []
+    for first in range(0, len(histories), _AT_ONCE):
+        some = histories[first : first + _AT_ONCE]
+        seeds = tf.range(first, first + len(some), dtype=tf.int64)
+        numbers = (tf.fill([len(some)], temperature), tf.fill([len(some)], top_p))
+        found = _reply(model, ranker, words, tf.constant(some), *numbers, seeds, max_length, tries)
+        written += [text.decode() for text in found["reply"].numpy()]
+    return written
+
+
 def rank(ranker: ReplyRanker, words: Vocabulary, history: tf.Tensor, replies: tf.Tensor, context: int) -> tf.Tensor:
     """Returns the ranker's scores of possible replies, float32 `[B,K]`.
 
@@ -91,7 +119,7 @@ def reply_signature(
     words: Vocabulary,
     max_length: int,
     tries: int,
-    example: Mapping[str, float | str],
+    example: tuple[str, float, float],
 ) -> Signature:
     """Returns the signature `serving_default` of `reply`.
 
@@ -101,8 +129,9 @@ def reply_signature(
         words: As for `reply`.
         max_length: As for `reply`.
         tries: As for `reply`.
-        example: A `history`, a `temperature` and a `top_p`.
+        example: A history, a temperature and a top-p.
     """
+    history, temperature, top_p = example
     return Signature(
         name="serving_default",
         function=functools.partial(reply, model, ranker, words, max_length=max_length, tries=tries),
@@ -113,9 +142,9 @@ def reply_signature(
             "seed": tf.TensorSpec([None], tf.int64),
         },
         example={
-            "history": [example["history"], ""],
-            "temperature": [example["temperature"], 0.0],
-            "top_p": [example["top_p"], 1.0],
+            "history": [history, ""],
+            "temperature": [temperature, 0.0],
+            "top_p": [top_p, 1.0],
             "seed": [0, 1],
         },
         doc=f"Reply of at most {max_length} tokens to each history, which has a turn in each line, the newest last; "

@@ -7,7 +7,6 @@ from pydantic import Field
 
 from ikelos.pipelines.recipe import sections
 from ikelos.pipelines.recipe.sections import (
-    BelowOne,
     NonNegative,
     NonNegativeFloat,
     PlainTraining,
@@ -15,7 +14,7 @@ from ikelos.pipelines.recipe.sections import (
     Section,
     TaskConfig,
 )
-from ikelos.pipelines.text.config import LanguageModel, TurnSource, Vocabulary, check_language_model
+from ikelos.pipelines.text.config import LanguageModel, ReplyRanker, TurnSource, Vocabulary, check_language_model
 
 
 class Data(Section):
@@ -28,24 +27,6 @@ class Data(Section):
 
     source: TurnSource
     vocabulary: Vocabulary
-
-
-class Ranker(Section):
-    """`ikelos.layers.ReplyRanker`.
-
-    Attributes:
-        size: Features of a token, and of the vectors that are compared.
-        hidden_size: Width of the networks' hidden layers.
-        num_histories: Number of weighted sums of a history.
-        max_distance: Distance in turns beyond which a turn of a history has no weight.
-        dropout: Share of the tokens that are left out in training.
-    """
-
-    size: Positive
-    hidden_size: Positive
-    num_histories: Positive
-    max_distance: Positive
-    dropout: BelowOne
 
 
 class Evaluation(sections.Evaluation):
@@ -110,7 +91,7 @@ class Config(TaskConfig):
 
     data: Data
     model: LanguageModel
-    ranker: Ranker
+    ranker: ReplyRanker
     training: PlainTraining
     ranker_training: PlainTraining
     evaluation: Evaluation

@@ -16,18 +16,17 @@ from ikelos.pipelines.console import Progress
 from ikelos.pipelines.data.config import SPLITS
 from ikelos.pipelines.data.examples import Batch
 from ikelos.pipelines.data.store import Splits, Store
-from ikelos.pipelines.evaluation import dialogue, replies
+from ikelos.pipelines.evaluation import dialogue, replies, reply_sections
 from ikelos.pipelines.evaluation.dialogue import Turns
 from ikelos.pipelines.evaluation.replies import figures_of_hits, figures_of_replies
 from ikelos.pipelines.evaluation.reply_baselines import by_frequency, by_ngrams, by_words
-from ikelos.pipelines.evaluation.tfidf import TfIdf
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.recipe.sections import PlainTraining
-from ikelos.pipelines.report.sections import Column, Section, Table
+from ikelos.pipelines.report.sections import Section
 from ikelos.pipelines.tasks.dialogue.config import Config
-from ikelos.pipelines.text import language_model, turn_encoding, windows
+from ikelos.pipelines.text import language_model, replying, turn_encoding, windows
 from ikelos.pipelines.text.encoding import TextPreprocessing
-from ikelos.pipelines.text.replying import rank_signature, reply, reply_signature
+from ikelos.pipelines.text.replying import rank_signature, reply_signature
 from ikelos.pipelines.text.turn_encoding import TOKENS, TurnPreparation, vocabulary_size
 from ikelos.pipelines.text.vocabulary.special import BEGIN, END, SPECIAL
 from ikelos.pipelines.training.stage import Feed, Models, Stage
@@ -36,12 +35,7 @@ from ikelos.serving import Signature
 LANGUAGE_MODEL, RANKER = "language_model", "ranker"
 _SAMPLES = 3
 """Validation conversations that get a reply after each epoch."""
-_AT_ONCE = 32
-"""Replies that are generated together."""
-_SHOWN_TURNS = 3
 _NGRAMS = "Kneser-Ney"
-# Shared by all calls: samples are written each epoch, and tracing the loop takes longer than running it.
-_reply = tf.function(reply, reduce_retracing=True)
 
 
 class Task(task.Task[Config, TextPreprocessing]):
@@ -148,22 +142,9 @@ class Task(task.Task[Config, TextPreprocessing]):
     def _write(
         self, preprocessing: TextPreprocessing, model: keras.Model, ranker: ReplyRanker, histories: Sequence[str]
     ) -> list[str]:
-        """Returns replies with the recipe's settings; the seed of each is its index."""
-        evaluation, written = self.config.evaluation, []
-        for first in range(0, len(histories), _AT_ONCE):
-            seeds = tf.range(first, min(first + _AT_ONCE, len(histories)), dtype=tf.int64)
-            found = _reply(
-                model,
-                ranker,
-                preprocessing.vocabulary,
-                tf.constant(histories[first : first + _AT_ONCE]),
-                tf.fill(tf.shape(seeds), evaluation.temperature),
-                tf.fill(tf.shape(seeds), evaluation.top_p),
-                seeds,
-                **self.config.export.model_dump(exclude={"enabled"}),
-            )
-            written += [text.decode() for text in found["reply"].numpy()]
-        return written
+        evaluation, export = self.config.evaluation, self.config.export.model_dump(exclude={"enabled"})
+        settings = {"temperature": evaluation.temperature, "top_p": evaluation.top_p, **export}
+        return replying.write(model, ranker, preprocessing.vocabulary, histories, **settings)
 
     def evaluate(self, preprocessing: TextPreprocessing, splits: Splits, models: Models) -> task.Figures:
         """Returns hits@1 and perplexity of the test split, and the measures of generated replies."""
@@ -221,10 +202,12 @@ class Task(task.Task[Config, TextPreprocessing]):
         """Returns the signatures that reply to a conversation, and that score possible replies."""
         model, ranker, words = models[LANGUAGE_MODEL], models[RANKER], preprocessing.vocabulary
         evaluation, history = self.config.evaluation, preprocessing.example
-        example = {"history": history, "temperature": evaluation.temperature, "top_p": evaluation.top_p}
-        settings = self.config.export.model_dump(exclude={"enabled"})
+        sampling, settings = (
+            (evaluation.temperature, evaluation.top_p),
+            self.config.export.model_dump(exclude={"enabled"}),
+        )
         return [
-            reply_signature(model, ranker, words, **settings, example=example),
+            reply_signature(model, ranker, words, **settings, example=(history, *sampling)),
             rank_signature(ranker, words, self.config.model.context, history),
         ]
 
@@ -253,31 +236,11 @@ class Task(task.Task[Config, TextPreprocessing]):
 
     def showcase(self, finished: task.Finished[TextPreprocessing]) -> list[Section]:
         """Returns the tables of all figures, and of replies with the training turns that are nearest to them."""
-        written = finished.results["model"]["written"]
-        everything = {self.model_name: finished.results["model"], **finished.results["baselines"]}
-        figures = Table(
-            heading="All figures",
-            columns=[Column(""), *(Column(metric.unit, metric.format) for metric in self.metrics)],
-            rows=[[name, *(values.get(metric.name) for metric in self.metrics)] for name, values in everything.items()],
-            highlight=0,
-        )
-        if not written:
-            return [figures]
-        words = finished.preprocessing.vocabulary
+        words, model = finished.preprocessing.vocabulary, finished.results["model"]
         train, test = (Turns.of(finished.splits[split], words) for split in ("train", "test"))
-        histories, given = self._to_answer(test, self._choices(test))
-        nearest, cosines = TfIdf(train.flat).nearest(written)
-        last = ["\n".join(history.split("\n")[-_SHOWN_TURNS:]) for history in histories]
-        known = [train.flat[place] for place in nearest]
-        columns = [Column(title) for title in ("Last turns", "Reply given", "Model", "Nearest training turn")]
+        everything = {self.model_name: model, **finished.results["baselines"]}
+        answered = self._to_answer(test, self._choices(test))
         return [
-            figures,
-            Table(
-                heading="Replies",
-                prose=[
-                    "Not selected. The nearest training turn has the largest cosine of TF-IDF vectors: 1 is a copy."
-                ],
-                columns=[*columns, Column("Cosine", ".2f")],
-                rows=[list(row) for row in zip(last, given, written, known, cosines.tolist(), strict=False)],
-            ),
+            reply_sections.all_figures(self.metrics, everything),
+            *reply_sections.with_nearest(*answered, model["written"], train.flat),
         ]

@@ -35,6 +35,7 @@ from ikelos.layers.models.active_units import ActiveUnits
 from ikelos.layers.models.adversarial_model import AdversarialModel
 from ikelos.layers.models.lstm_language_model import LSTMLanguageModel
 from ikelos.layers.models.lstm_translation_model import LSTMTranslationModel
+from ikelos.layers.models.reply_ranker import ReplyRanker
 from ikelos.layers.models.transformer_language_model import TransformerLanguageModel
 from ikelos.layers.models.transformer_translation_model import TransformerTranslationModel
 from ikelos.layers.models.variational_autoencoder import VariationalAutoencoder
@@ -97,6 +98,7 @@ __all__ = [
     "Poisson",
     "RealNVPPrior",
     "RelativePositionBias",
+    "ReplyRanker",
     "RotaryEmbedding",
     "SelfAttention",
     "SinusoidalPositionEmbedding",

@@ -11,6 +11,7 @@ import typer
 
 import ikelos
 from ikelos.pipelines.cli import (
+    chat,
     compare,
     data,
     doctor,
@@ -47,6 +48,7 @@ app.command("evaluate", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
 app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
 app.command("export", epilog=export.EXAMPLE)(export.export)
 app.command("predict", epilog=predict.EXAMPLE)(predict.predict)
+app.command("chat", epilog=chat.EXAMPLE)(chat.chat)
 app.command("pipeline", epilog=pipeline.EXAMPLE)(pipeline.pipeline)
 app.command("node", epilog=pipeline.NODE_EXAMPLE)(pipeline.node)
 app.command("runs", epilog=runs.EXAMPLE)(runs.runs)

@@ -78,7 +78,7 @@ def predict(
     try:
         loaded = StockModel(version)
     except StockError as error:
-        problem = _complaint(str(error))
+        problem = complaint(str(error))
         raise UserError(
             f"{version} must be a SavedModel of TensorFlow's and TF Text's ops. Received: {problem}"
         ) from error
@@ -97,7 +97,7 @@ def predict(
         try:
             found = loaded.run(signature, dict(values))
         except StockError as error:  # the model has loaded, so the inputs are at fault
-            raise UserError(f"signature {signature}: {_complaint(str(error))}") from error
+            raise UserError(f"signature {signature}: {complaint(str(error))}") from error
     saved = {} if save is None else _save(save, found)
     if output is Format.JSON:
         if taken:
@@ -173,7 +173,7 @@ def find_version(path: Path) -> Path:
     )
 
 
-def _complaint(message: str) -> str:
+def complaint(message: str) -> str:
     """Returns the first part of TensorFlow's error about inputs, without the place in the graph.
 
     A failed assertion reads `assertion failed: [length must be at most 32] [40]`; the place follows it, in a line that

@@ -30,6 +30,10 @@ _OURS = {
         "ikelos.pipelines.data.builders.bible_verses",
         "30,703 Bible verses in English and Spanish, 60 chapters held out; Debian packages, fetched by apt-get (7 MB)",
     ),
+    "chitchat_conversations": (
+        "ikelos.pipelines.data.builders.chitchat_conversations",
+        "3,238 conversations of two people, 129,493 turns; the package chitchat-dataset, fetched by pip (8 MB)",
+    ),
     "font_letters": (
         "ikelos.pipelines.data.builders.font_letters",
         "9,828 images of letters, 28 x 28, in matplotlib's fonts, five fonts held out; comes with ikelos[pipelines]",

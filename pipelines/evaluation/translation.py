@@ -5,16 +5,14 @@ over all texts together and from 0 to 100. The signatures in the figures say wit
 """
 
 import collections
-import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from ikelos.pipelines.console import counted
+from ikelos.pipelines.evaluation.tfidf import WORD
 
 Figures = dict[str, float | int | str]
-_AT_ONCE = 256
-_WORD = re.compile(r"\w+|[^\w\s]", re.UNICODE)
 _ROUNDS = 5
 """Rounds of expectation-maximization: Brown et al. 1993 used as many."""
 
@@ -33,22 +31,6 @@ def figures(translations: Sequence[str], references: Sequence[str]) -> Figures:
         "chrf_signature": str(chrf.get_signature()),
         "bleu_signature": str(bleu.get_signature()),
     }
-
-
-def nearest(texts: Sequence[str], among: Sequence[str]) -> np.ndarray:
-    """Returns the index of the text in `among` that is nearest to each text: int64 `[n]`.
-
-    Nearest by the cosine of TF-IDF vectors of words; the first of several.
-    """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    vectors = TfidfVectorizer(token_pattern=_WORD.pattern, sublinear_tf=True, dtype=np.float32)
-    known = vectors.fit_transform(among).T.tocsc()
-    found = []
-    for start in range(0, len(texts), _AT_ONCE):
-        similar = vectors.transform(texts[start : start + _AT_ONCE]) @ known
-        found.append(np.asarray(similar.toarray().argmax(axis=1)))
-    return np.concatenate(found)
 
 
 class Lexicon:
@@ -95,7 +77,7 @@ class Lexicon:
 
 def words(text: str) -> list[str]:
     """Returns the words of a text, and each other character that is no space."""
-    return _WORD.findall(text)
+    return WORD.findall(text)
 
 
 def translated_by_lexicon(texts: Sequence[str], pairs: Sequence[tuple[str, str]]) -> Iterator[str]:

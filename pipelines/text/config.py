@@ -6,7 +6,7 @@ import pydantic
 from pydantic import Field
 
 from ikelos.pipelines.data.config import Source
-from ikelos.pipelines.recipe.sections import BelowOne, NonNegative, NonNegativeFloat, Positive, Section
+from ikelos.pipelines.recipe.sections import BelowOne, NonNegative, NonNegativeFloat, Positive, Section, Training
 
 
 class TextSource(Source):
@@ -47,6 +47,23 @@ class PairSource(Source):
                 f"Received: endings={list(self.endings)}, files={'null' if self.files is None else 'given'}"
             )
         return self
+
+
+class TurnSource(Source):
+    """Conversations of two speakers, as lists of turns.
+
+    `.jsonl` and `.jsonl.gz` files have a conversation in each line, as JSON: `{"turns": ["Hi!", "Hello."]}`, with the
+    speakers in turn, or with a speaker for each turn: `{"turns": ["Hi!", "Hello.", "How are you?"], "roles": ["user",
+    "agent", "agent"]}`. A single such file is divided by `splits` too: a hash of the line decides its split.
+
+    Attributes:
+        turns_feature: Name of the feature with the list of turns; ignored for `.jsonl` files.
+        roles_feature: Name of the feature with the speaker of each turn; null if the speakers take turns. Ignored for
+            `.jsonl` files.
+    """
+
+    turns_feature: str = "turns"
+    roles_feature: str | None = None
 
 
 class Vocabulary(Section):
@@ -196,5 +213,39 @@ class LSTM(Section):
     dropout: BelowOne
 
 
+class ReplyRanker(Section):
+    """`ikelos.layers.ReplyRanker`.
+
+    Attributes:
+        size: Features of a token, and of the vectors that are compared.
+        hidden_size: Width of the networks' hidden layers.
+        num_histories: Number of weighted sums of a history.
+        max_distance: Distance in turns beyond which a turn of a history has no weight.
+        dropout: Share of the tokens that are left out in training.
+    """
+
+    size: Positive
+    hidden_size: Positive
+    num_histories: Positive
+    max_distance: Positive
+    dropout: BelowOne
+
+
 LanguageModel = Annotated[Transformer | LSTM, Field(discriminator="architecture")]
 """The section of a language model."""
+
+
+def check_language_model(model: Transformer | LSTM, training: Training) -> None:
+    """Raises ValueError if a language model cannot be built, or not be trained with these settings."""
+    if not isinstance(model, Transformer):
+        return
+    if model.ngrams and training.jit_compile:
+        raise ValueError(
+            "`training.jit_compile` must be false with model.ngrams: XLA cannot compile their lookups. "
+            "Received: training.jit_compile=true"
+        )
+    if model.size % (2 * model.num_heads):
+        raise ValueError(
+            "`model.size` must be a multiple of twice model.num_heads (rotary positions turn pairs of features). "
+            f"Received: model.size={model.size}, model.num_heads={model.num_heads}"
+        )

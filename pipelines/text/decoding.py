@@ -54,10 +54,10 @@ def continue_text(
         tf.errors.InvalidArgumentError: When run, if a number is out of range; the message names the input.
     """
     checks = [
-        within("length", length, 0, max_length),
-        within("temperature", temperature, 0.0, tf.float32.max),
-        within("top_k", top_k, 0, tf.int32.max),
-        within("top_p", top_p, 1e-6, 1.0),
+        check_within("length", length, 0, max_length),
+        check_within("temperature", temperature, 0.0, tf.float32.max),
+        check_within("top_k", top_k, 0, tf.int32.max),
+        check_within("top_p", top_p, 1e-6, 1.0),
     ]
     with tf.control_dependencies(checks):
         tokens, prompt_lengths = prompt_tokens(vocabulary, prompt, model.context)
@@ -72,8 +72,8 @@ def writable(vocabulary) -> tf.Tensor:
     return tf.reduce_all(tf.range(vocabulary.size)[:, None] != [PAD, BEGIN, UNKNOWN], axis=-1)
 
 
-def within(name: str, values: tf.Tensor, low, high) -> tf.Operation:
-    """Returns an assertion that an input's `values [B]` are from `low` to `high`; its message names the input."""
+def check_within(name: str, values: tf.Tensor, low, high) -> tf.Operation:
+    """Returns an assertion that all values of an input are from `low` to `high`; its message names the input."""
     inside = (values >= low) & (values <= high)
     message = f"`{name}` must be between {low:g} and {high:g}. Received:"
     return tf.debugging.Assert(tf.reduce_all(inside), [message, tf.boolean_mask(values, ~inside)])

@@ -1,17 +1,17 @@
-"""Preparation of documents as tokens, for every task whose preprocessing is a vocabulary alone."""
+"""Preparation of documents as tokens, and the base class of all preparations whose preprocessing is a vocabulary."""
 
 import copy
 import dataclasses
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import tensorflow as tf
 
 from ikelos.pipelines.data import fingerprint
-from ikelos.pipelines.data.config import Split
+from ikelos.pipelines.data.config import Source, Split
 from ikelos.pipelines.data.preparation import Preparation, Size
 from ikelos.pipelines.data.records import Chunk, Record, Records
 from ikelos.pipelines.data.store import Column, Store
@@ -19,7 +19,7 @@ from ikelos.pipelines.data.writing import Sink
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.pipelines.text import config, documents, vocabulary
-from ikelos.pipelines.text.documents import Piece, Reader
+from ikelos.pipelines.text.documents import Piece
 from ikelos.pipelines.text.vocabulary import Vocabulary
 from ikelos.pipelines.text.vocabulary.special import BEGIN, END, PAD
 
@@ -63,57 +63,62 @@ class TextPreprocessing(Preprocessing):
         (folder / _EXAMPLE_FILE).write_bytes(self.example.encode())
 
 
-class TextPreparation(Preparation[TextPreprocessing]):
-    """Preparation of documents as tokens, by a vocabulary that is fitted on the training documents.
+class VocabularyPreparation(Preparation[TextPreprocessing]):
+    """Base class of the preparations whose preprocessing is a vocabulary, fitted on the texts of the training split.
 
-    The stores have the columns `tokens` (ragged; uint16 if the vocabulary is small enough; each document ends with the
-    end-of-text token) and `characters`, the number of characters of each document. Empty documents are counted and left
-    out: there is nothing to learn from them, and a likelihood per character is undefined.
+    A subclass defines `columns`, `write`, `_example` and `_texts`.
+
+    Attributes:
+        noun: Plural noun for the examples, the name of data that is no data set.
+        reader: Class of the reader of a source.
+        recorded_reader: Class of the reader of the records of a source.
     """
 
-    def __init__(self, source: config.TextSource, settings: config.Vocabulary, reused: Path | None = None):
+    noun: ClassVar[str]
+    reader: ClassVar[Any]
+    recorded_reader: ClassVar[Any]
+
+    def __init__(self, source: Source, settings: config.Vocabulary, reused: Path | None = None):
         """Keeps the settings; `reused` is a folder with a vocabulary to use instead of fitting one."""
-        self.name = source.tfds or "texts"
+        self.name = source.tfds or self.noun
         self.allowed_faults = source.allowed_faults
         self._source, self._settings, self._reused = source, settings, reused
-        self._reader: Reader = Reader(source)
+        self._reader = self.reader(source)
 
     def identity(self) -> Any:
-        """Returns the vocabulary's settings (or the checksum of a reused one), the documents' state, the example's
-        length."""
-        return [vocabulary_identity(self._settings, self._reused), self._reader.identity(), _EXAMPLE]
+        """Returns the vocabulary's settings (or the checksum of a reused one) and the state of the source."""
+        return [vocabulary_identity(self._settings, self._reused), self._reader.identity()]
 
-    def reusing(self, folder: Path) -> "TextPreparation":
+    def reusing(self, folder: Path) -> Self:
         """Returns a preparation that reuses the vocabulary in `folder`, so that a trained model knows the tokens.
 
         Raises:
             UserError: If the vocabulary does not agree with the settings.
         """
         reused_vocabulary(self._settings, folder)
-        return TextPreparation(self._source, self._settings, folder)
+        return type(self)(self._source, self._settings, folder)
 
     def chunks(self, split: Split) -> list[Chunk]:
         """Returns the chunks of a split."""
         return self._reader.chunks(split)
 
     def records(self, split: Split, chunk: Chunk) -> Iterator[Record]:
-        """Yields the documents of a chunk as they are read."""
+        """Yields the examples of a chunk as they are read."""
         return self._reader.records(split, chunk)
 
-    def from_records(self, records: Records) -> "TextPreparation":
-        """Returns this preparation with these documents instead of the source."""
+    def from_records(self, records: Records) -> Self:
+        """Returns this preparation with these examples instead of the source."""
         other = copy.copy(self)
-        other._reader = documents.RecordedReader(self._source, records)
+        other._reader = self.recorded_reader(self._source, records)
         return other
 
     def learn(self, progress: Callable[[int], None]) -> TextPreprocessing:
-        """Fits the vocabulary, unless one is reused, and finds the example in the validation text.
+        """Fits the vocabulary, unless one is reused, and finds the example in the validation split.
 
         Raises:
             UserError: If the source cannot be read, or as `vocabulary.fit`.
         """
-        beginnings = (beginning(item.piece.text) for item in self._items("validation") if item.piece)
-        example = next(filter(None, beginnings), "")
+        example = self._example()
         if self._reused is not None:
             return TextPreprocessing(vocabulary.load(self._reused), example)
         return TextPreprocessing(fitted(self._settings, self._texts(progress)), example)
@@ -122,13 +127,39 @@ class TextPreparation(Preparation[TextPreprocessing]):
         """Loads the vocabulary and the example."""
         return load(folder)
 
-    def columns(self, learned: TextPreprocessing) -> Mapping[str, Column]:
-        """Returns the columns `tokens` and `characters`."""
-        return {"tokens": Column(dtype_of(learned.vocabulary), ragged=True), "characters": Column("int64")}
-
     def size(self, split: Split) -> Size:
         """Returns the bytes or examples of a split."""
         return self._reader.size(split)
+
+    def _example(self) -> str:
+        """Returns an example of the input of a model, from the validation split; may be empty."""
+        raise NotImplementedError
+
+    def _texts(self, progress: Callable[[int], None]) -> Iterator[str]:
+        """Yields the texts of the training split, and calls `progress` with each amount that it has read."""
+        raise NotImplementedError
+
+
+class TextPreparation(VocabularyPreparation):
+    """Preparation of documents as tokens, by a vocabulary that is fitted on the training documents.
+
+    The stores have the columns `tokens` (ragged; uint16 if the vocabulary is small enough; each document ends with the
+    end-of-text token) and `characters`, the number of characters of each document. Empty documents are counted and left
+    out: there is nothing to learn from them, and a likelihood per character is undefined.
+    """
+
+    noun = "texts"
+    reader = documents.Reader
+    recorded_reader = documents.RecordedReader
+
+    def identity(self) -> Any:
+        """Returns the vocabulary's settings (or the checksum of a reused one), the documents' state, the example's
+        length."""
+        return [*super().identity(), _EXAMPLE]
+
+    def columns(self, learned: TextPreprocessing) -> Mapping[str, Column]:
+        """Returns the columns `tokens` and `characters`."""
+        return {"tokens": Column(dtype_for(learned.vocabulary.size), ragged=True), "characters": Column("int64")}
 
     def write(self, learned: TextPreprocessing, split: Split, writer: Sink) -> None:
         """Encodes the documents, long ones piece by piece.
@@ -159,6 +190,10 @@ class TextPreparation(Preparation[TextPreprocessing]):
         tokens = store.ragged("tokens")
         first = [tokens[place][:_SHOWN_TOKENS].astype(np.int32) for place in range(min(_SHOWN, len(store)))]
         return [text.decode() for text in learned.vocabulary.decode(tf.ragged.constant(first).to_tensor()).numpy()]
+
+    def _example(self) -> str:
+        beginnings = (beginning(item.piece.text) for item in self._items("validation") if item.piece)
+        return next(filter(None, beginnings), "")
 
     def _texts(self, progress: Callable[[int], None]) -> Iterator[str]:
         for item in self._items("train"):
@@ -209,9 +244,9 @@ def load(folder: Path) -> TextPreprocessing:
     return TextPreprocessing(vocabulary.load(folder), (folder / _EXAMPLE_FILE).read_bytes().decode())
 
 
-def dtype_of(words: Vocabulary) -> str:
-    """Returns the smallest unsigned type that holds all tokens of a vocabulary and that stores have."""
-    return "uint16" if words.size <= 1 << 16 else "uint32"
+def dtype_for(size: int) -> str:
+    """Returns the smallest unsigned type that holds `size` different tokens and that stores have."""
+    return "uint16" if size <= 1 << 16 else "uint32"
 
 
 def fitted(settings: config.Vocabulary, texts: Iterable[str]) -> Vocabulary:

@@ -4,25 +4,23 @@ TensorFlow is imported only when pairs are read.
 """
 
 import dataclasses
-import gzip
 import itertools
 import os
-import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ikelos.pipelines.data import patterns, reader, sources
-from ikelos.pipelines.data.config import Shares, Split
-from ikelos.pipelines.data.patterns import drawn_split, printable_path
+from ikelos.pipelines.data import patterns, sources
+from ikelos.pipelines.data.config import Split
+from ikelos.pipelines.data.patterns import printable_path
 from ikelos.pipelines.data.preparation import Size
 from ikelos.pipelines.data.records import Chunk, Record, Records
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text.config import PairSource
+from ikelos.pipelines.text.lines import LineReader, lines
 
 _TABLES = (".tsv", ".tsv.gz")
 _SOURCE, _TARGET, _GROUP, _FAULT = "source", "target", "group", "fault"
 """Features of a record."""
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +46,13 @@ class Pair:
         """Bytes of both texts."""
         return len(self.source) + len(self.target)
 
+    @property
+    def key(self) -> bytes:
+        """The source text, so that no split has a source text of another one."""
+        return self.source
 
-class Reader(reader.Reader[PairSource]):
+
+class Reader(LineReader[PairSource]):
     """Reader of the pairs of a source."""
 
     def __init__(self, source: PairSource):
@@ -71,13 +74,7 @@ class Reader(reader.Reader[PairSource]):
                 group = b"" if section.group_feature is None else example[section.group_feature]
                 yield Pair(name, example[section.source_feature], example[section.target_feature], group)
             return
-        found: Iterator[Pair] = itertools.chain.from_iterable(map(self._in_file, chunk or self.paths[split]))
-        shares = self._source.splits
-        if self._is_divided:
-            assert isinstance(shares, Shares)
-            # By the source text, so that no split has a source text of another one.
-            found = (pair for pair in found if drawn_split(pair.source, shares) == split)
-        yield from itertools.islice(found, start, None)
+        yield from self._in_files(split, chunk, start, self._in_file)
 
     def _partner(self, path: str) -> str:
         """Returns the path of the parallel file with the target texts."""
@@ -98,21 +95,6 @@ class Reader(reader.Reader[PairSource]):
             return found
         return [found, patterns.identity({split: list(map(self._partner, some)) for split, some in self.paths.items()})]
 
-    def size(self, split: Split) -> Size:
-        """Returns how much data a split has; about how much, if one file is divided."""
-        whole = super().size(split)
-        if not self._is_divided:
-            return whole
-        shares = self._source.splits
-        assert isinstance(shares, Shares)
-        held_out = {"validation": shares.validation, "test": shares.test}
-        return Size(round(whole.number * held_out.get(split, 1 - sum(held_out.values()))), whole.unit)
-
-    @property
-    def _is_divided(self) -> bool:
-        """Whether the pairs of a single file are divided into the splits."""
-        return isinstance(self._source.splits, Shares) and self.paths["train"] == self.paths["test"]
-
     def _in_file(self, path: str) -> Iterator[Pair]:
         name = printable_path(path)
         if sources.is_tfrecord(path):
@@ -125,7 +107,7 @@ class Reader(reader.Reader[PairSource]):
                 yield Pair(example, source, target, sources.one_bytes(example, features, group) if group else b"")
             return
         if self._source.endings is None:
-            for number, line in enumerate(_lines(path), 1):
+            for number, line in enumerate(lines(path), 1):
                 texts = line.split(b"\t")
                 if len(texts) == 2:
                     yield Pair(f"{name}:{number}", texts[0], texts[1])
@@ -133,7 +115,7 @@ class Reader(reader.Reader[PairSource]):
                     yield Pair(f"{name}:{number}", line, b"", fault=f"has {len(texts) - 1} tabs, not one")
             return
         other = self._partner(path)
-        both = itertools.zip_longest(_lines(path), _lines(other))
+        both = itertools.zip_longest(lines(path), lines(other))
         for number, (ours, theirs) in enumerate(both, 1):
             if ours is None or theirs is None:
                 shorter, longer = (name, other) if ours is None else (other, name)
@@ -186,18 +168,3 @@ class RecordedReader(Reader):
     def size(self, split: Split) -> Size:
         """Returns the bytes of a split."""
         return Size(self._records.size(split), "bytes")
-
-
-def _lines(path: str) -> Iterator[bytes]:
-    """Yields the lines of a text file without their ends.
-
-    Raises:
-        UserError: If the file is missing or broken.
-    """
-    opened: Any = gzip.open(path) if path.lower().endswith(".gz") else open(path, "rb")  # noqa: SIM115
-    try:
-        with opened as file:
-            for number, line in enumerate(file):
-                yield (line if number else line.removeprefix(_BYTE_ORDER_MARK)).rstrip(b"\r\n")
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError(f"{printable_path(path)} cannot be unpacked: {error}") from None

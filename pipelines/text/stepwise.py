@@ -7,7 +7,7 @@ other outputs are inputs of the next `decode_step`. `detokenize` turns the token
 import keras
 import tensorflow as tf
 
-from ikelos.pipelines.text.decoding import prompt_tokens, within, writable
+from ikelos.pipelines.text.decoding import check_within, prompt_tokens, writable
 from ikelos.pipelines.text.vocabulary import Vocabulary
 from ikelos.pipelines.text.vocabulary.special import BEGIN, END
 from ikelos.serving import Signature
@@ -39,7 +39,7 @@ def signatures(vocabulary: Vocabulary, model: keras.Model, example: str) -> list
         return outputs(*model.start(tokens, lengths, tf.shape(tokens)[1]))
 
     def decode_step(token, **state):
-        with tf.control_dependencies([within("token", token, 0, vocabulary.size - 1), *_checks(state)]):
+        with tf.control_dependencies([check_within("token", token, 0, vocabulary.size - 1), *_checks(state)]):
             token = tf.identity(token)
         return outputs(*model.advance(token, model.state_of(state)))
 

@@ -316,6 +316,27 @@ def strided(documents: Ragged, context: int, stride: int, batch_size: int) -> tf
     return by_step(batch, 0, -(-windows // batch_size))
 
 
+def ending_at(documents: Ragged, places: np.ndarray, context: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns windows that end at given tokens, each with the tokens of its document before it.
+
+    Args:
+        documents: Integers; each document begins with the begin-of-text id.
+        places: Indices of the last tokens in the documents' values, int64 `[n]`.
+        context: Tokens in a window, T. If there are more, the begin-of-text id replaces those that do not fit.
+
+    Returns:
+        The windows, int32 `[n,T]`, padded at the end, and their lengths, int32 `[n]`.
+    """
+    check_positive(context=context)
+    begin = documents.ends[np.searchsorted(documents.ends, places, side="right") - 1]
+    start = np.maximum(begin, places + 1 - context)
+    at = start[:, None] + np.arange(context)
+    filled = at <= places[:, None]
+    windows = np.where(filled, documents.values[np.where(filled, at, 0)].astype(np.int32), PAD)
+    windows[:, 0] = BEGIN
+    return windows, (places + 1 - start).astype(np.int32)
+
+
 def _element(ids, tokens, filled, counted=None):
     """Returns a batch of ids `[B]` and targets `[B,T]`, with padding unless `filled` and weight 1 if `counted`.
 

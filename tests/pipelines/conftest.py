@@ -57,6 +57,23 @@ TINY = {
         "baseline_pairs: 20, apertium: null, shown: 3, maps: 2, peers: [{name: nobody, value: 30.0, minutes: null}]}",
         "export={enabled: true, max_source: 20, max_length: 20}",
     ],
+    "dialogue": [
+        *ONE_OPTIMIZER,
+        *(override.replace("training.", "ranker_training.") for override in (*TRAINING, *ONE_OPTIMIZER)),
+        "data.vocabulary={kind: character, size: null}",
+        "model={architecture: transformer, context: 32, num_layers: 1, size: 16, num_heads: 2, hidden_size: 24, "
+        "dropout: 0.0, ngrams: {order: 3, max_ngrams: 5000, max_tokens: 100000, longest_match: 4}}",
+        "ranker={size: 16, hidden_size: 24, num_histories: 4, max_distance: 8, dropout: 0.1}",
+        *(
+            f"{section}.{setting}"
+            for section in ("training", "ranker_training")
+            for setting in ("steps=6", "steps_per_epoch=3", "optimizers.model.clip_norm=1.0")
+        ),
+        "evaluation={questions: 12, candidates: 3, seed: 0, likelihood_weight: 0.5, likelihood_context: 24, stride: 8, "
+        "batch_size: 4, ngram_order: 3, ngram_tokens: 100000, replies: 4, temperature: 0.8, top_p: 0.9, shown: 3, "
+        "peers: [{name: nobody, value: 0.5, minutes: 1.0}]}",
+        "export={enabled: true, max_length: 12, tries: 2}",
+    ],
     "image_generation_gan": [
         "data.shape=[8, 8, 1]",
         "model.latent_size=3",
@@ -312,6 +329,18 @@ def write_pairs(folder):
     return f"{folder}/{{}}.tsv"
 
 
+def write_conversations(folder):
+    """Writes conversations of two people who repeat each other's words."""
+    words = TEXT.split()[:12]
+    for number, split in enumerate(TEXTS):
+        lines = [
+            {"turns": [f"{a} {b}", f"{b}?", f"{b} {a} {number}.", f"no, {a}{place}"]}
+            for place, (a, b) in enumerate(zip(words, words[number + 1 :], strict=False))
+        ]
+        (folder / f"{split}.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return f"{folder}/{{}}.jsonl"
+
+
 def write_images(folder):
     """Writes images of horizontal and vertical bars, 8 x 8."""
     rng = np.random.default_rng(0)
@@ -330,5 +359,5 @@ def _training(name):
     return [] if name == "sequence_dynamics" else TRAINING
 
 
-_WRITERS = {"image": write_images, "translation": write_pairs}
+_WRITERS = {"dialogue": write_conversations, "image": write_images, "translation": write_pairs}
 """Functions that write a task's data, by a part of the recipe's name."""

@@ -6,7 +6,14 @@ import pydantic
 
 from ikelos.pipelines.recipe import sections
 from ikelos.pipelines.recipe.sections import PlainTraining, Positive, Section, TaskConfig
-from ikelos.pipelines.text.config import Completion, LanguageModel, Samples, TextSource, Transformer, Vocabulary
+from ikelos.pipelines.text.config import (
+    Completion,
+    LanguageModel,
+    Samples,
+    TextSource,
+    Vocabulary,
+    check_language_model,
+)
 
 
 class Data(Section):
@@ -98,14 +105,5 @@ class Config(TaskConfig):
                 f"the last of `data.buckets` must be model.context={context}. "
                 f"Received: data.buckets={list(self.data.buckets)}"
             )
-        if isinstance(self.model, Transformer) and self.model.ngrams and self.training.jit_compile:
-            raise ValueError(
-                "`training.jit_compile` must be false with model.ngrams: XLA cannot compile their lookups. "
-                "Received: training.jit_compile=true"
-            )
-        if isinstance(self.model, Transformer) and self.model.size % (2 * self.model.num_heads):
-            raise ValueError(
-                "`model.size` must be a multiple of twice model.num_heads (rotary positions turn pairs of features). "
-                f"Received: model.size={self.model.size}, model.num_heads={self.model.num_heads}"
-            )
+        check_language_model(self.model, self.training)
         return self

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from ikelos.pipelines.tasks.sequence_dynamics.problems import Copying
-from ikelos.pipelines.text.decoding import within
+from ikelos.pipelines.text.decoding import check_within
 from ikelos.serving import Signature
 
 _LONGEST = 10_000
@@ -15,7 +15,7 @@ def copy(problem: Copying, model: keras.Model, lag: int) -> Signature:
     """Returns the signature that recalls symbols; `lag` is that of the example."""
 
     def function(symbols, lag):
-        checks = [within("lag", lag, 1, _LONGEST), within("symbols", symbols, 0, problem.symbols - 1)]
+        checks = [check_within("lag", lag, 1, _LONGEST), check_within("symbols", symbols, 0, problem.symbols - 1)]
         with tf.control_dependencies(checks):
             symbols, lag = tf.identity(symbols), tf.identity(lag)
         # Rows with a shorter lag read further blanks at their end, after their answer.

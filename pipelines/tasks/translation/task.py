@@ -15,6 +15,7 @@ from ikelos.pipelines.console import counted, say
 from ikelos.pipelines.data.store import Splits, Store
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.evaluation import apertium, translation
+from ikelos.pipelines.evaluation.tfidf import TfIdf
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.report.sections import Column, Section, Table
 from ikelos.pipelines.tasks.translation.config import Config, Transformer
@@ -149,7 +150,7 @@ class Task(task.Task[Config, TextPreprocessing]):
         of = f", first {most:,} pairs" if len(train) > most else ""
 
         def nearest():
-            return [theirs[index] for index in translation.nearest(sources, known)]
+            return [theirs[index] for index in TfIdf(known).nearest(sources)[0]]
 
         def word_by_word():
             return list(translation.translated_by_lexicon(sources, list(zip(known, theirs, strict=True))))

@@ -14,9 +14,10 @@ from ikelos.pipelines.data.records import Record, Records
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.image.config import ImageSource
 from ikelos.pipelines.image.preprocessing import ImagePreparation
-from ikelos.pipelines.text.config import PairSource, TextSource, Vocabulary
+from ikelos.pipelines.text.config import PairSource, TextSource, TurnSource, Vocabulary
 from ikelos.pipelines.text.encoding import TextPreparation
 from ikelos.pipelines.text.pair_encoding import PairPreparation
+from ikelos.pipelines.text.turn_encoding import TurnPreparation
 
 PATTERNS = {split: (f"{split}/**",) for split in SPLITS}
 
@@ -50,6 +51,15 @@ def one_table(root):
     (root / "all.tsv").write_text("".join(f"source {number}\ttarget {number}\n" for number in range(99)))
     source = PairSource(files="all.tsv", splits={"validation": 0.1, "test": 0.1})
     return PairPreparation(source, Vocabulary(kind="character", size=None))
+
+
+def conversations(root):
+    for split in SPLITS:
+        (root / split).mkdir()
+        for name in ("a.jsonl", "b.jsonl"):
+            lines = [f'{{"turns": ["{name} {number}", "\u00fc"]}}'.encode() for number in range(3)]
+            (root / split / name).write_bytes(b"\n".join([*lines, b"no JSON", b'{"turns": []}', b'["\xff"]']))
+    return TurnPreparation(TurnSource(files=PATTERNS, allowed_faults=0.5), Vocabulary(kind="character", size=None))
 
 
 def images(root):
@@ -94,7 +104,7 @@ def files_in(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("make", [texts, one_text, pairs, one_table, images, letters, arrays])
+@pytest.mark.parametrize("make", [texts, one_text, pairs, one_table, conversations, images, letters, arrays])
 @pytest.mark.parametrize("most", [2, records.CHUNK_EXAMPLES])
 def test_records_give_the_stores_of_their_source(make, most, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -22,11 +22,6 @@ def test_bleu_is_that_of_its_definition():
     assert found == pytest.approx(100 * np.exp(1 - 8 / 6))
 
 
-def test_the_nearest_text_shares_rare_words():
-    among = ["the the the of", "a zebra of the plain", "the plain of the king"]
-    assert translation.nearest(["the zebra", "king of the", "unknown words"], among).tolist() == [1, 2, 0]
-
-
 def test_a_lexicon_learns_words_from_pairs():
     nouns = {"cat": "Katze", "dog": "Hund", "cow": "Kuh", "sheep": "Schaf"}
     verbs = {"sleeps": "schläft", "eats": "frisst", "runs": "läuft"}

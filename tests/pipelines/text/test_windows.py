@@ -7,7 +7,8 @@ import tensorflow as tf
 from ikelos.pipelines.data.order import Shard
 from ikelos.pipelines.data.store import Ragged
 from ikelos.pipelines.errors import UserError
-from ikelos.pipelines.text.windows import bucketed, fitting, packed, paired, paired_in_order, pieces, strided
+from ikelos.pipelines.text.vocabulary.special import BEGIN
+from ikelos.pipelines.text.windows import bucketed, ending_at, fitting, packed, paired, paired_in_order, pieces, strided
 
 T, B = 8, 3
 
@@ -363,3 +364,10 @@ def test_without_a_pair_that_fits_there_is_nothing_in_order():
     sources, targets = some_pairs()
     with pytest.raises(UserError, match=r"`longest` must leave a pair of texts. Received: longest=1"):
         paired_in_order(sources, targets, 1, B)
+
+
+def test_windows_that_end_at_a_token_begin_with_begin_of_text():
+    documents = Ragged.of([np.array([BEGIN, 5, 6, 7, 8]), np.array([BEGIN, 9, 10])])
+    found, lengths = ending_at(documents, np.array([3, 4, 7, 5]), 4)
+    np.testing.assert_array_equal(found, [[BEGIN, 5, 6, 7], [BEGIN, 6, 7, 8], [BEGIN, 9, 10, 0], [BEGIN, 0, 0, 0]])
+    assert lengths.tolist() == [4, 4, 3, 1]

@@ -1,0 +1,188 @@
+"""Scores of possible replies to histories, by a ranker, a language model and an n-gram model, and the cost of turns.
+
+The score of a language model is the pointwise mutual information of history and reply, `log p(reply | history) - log
+p(reply)` (Li et al. 2016, "A Diversity-Promoting Objective Function for Neural Conversation Models", section 3): the
+likelihood alone prefers short replies that fit every history.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ikelos.layers import ReplyRanker
+from ikelos.pipelines.console import counted
+from ikelos.pipelines.data.store import Ragged, Store
+from ikelos.pipelines.evaluation import likelihood, ngram
+from ikelos.pipelines.evaluation.replies import Choices
+from ikelos.pipelines.text import windows
+from ikelos.pipelines.text.turn_encoding import TOKENS, turns_of
+from ikelos.pipelines.text.vocabulary import Vocabulary
+from ikelos.pipelines.text.vocabulary.special import BEGIN, END, PAD
+
+_AT_ONCE = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Turns:
+    """The turns of the conversations of a split.
+
+    Attributes:
+        tokens: Tokens of the conversations.
+        texts: Texts of the turns of each conversation.
+        begins: Places in `tokens.values` of the role of each turn, int64 `[N]`.
+        ends: Places in `tokens.values` of the end-of-text token of each turn, int64 `[N]`.
+        starts: Index of the first turn of each conversation, and N: int64.
+    """
+
+    tokens: Ragged
+    texts: list[list[str]]
+    begins: np.ndarray
+    ends: np.ndarray
+    starts: np.ndarray
+
+    @classmethod
+    def of(cls, store: Store, words: Vocabulary) -> "Turns":
+        """Returns the turns of a store of `TurnPreparation`."""
+        tokens = store.ragged(TOKENS)
+        texts = [turns_of(store, index) for index in range(len(store))]
+        begins, ends = np.flatnonzero(tokens.values >= words.size), np.flatnonzero(tokens.values == END)
+        return cls(tokens, texts, begins, ends, np.cumsum([0, *map(len, texts)]))
+
+    @functools.cached_property
+    def flat(self) -> list[str]:
+        """Texts of all turns."""
+        return [turn for turns in self.texts for turn in turns]
+
+    @property
+    def is_counted(self) -> np.ndarray:
+        """Whether each token belongs to the text of a turn or ends it: the other tokens tell nothing new."""
+        counted_ = np.ones(len(self.tokens.values), bool)
+        counted_[self.begins] = False
+        return counted_ & (self.tokens.values != BEGIN)
+
+    @property
+    def words(self) -> int:
+        """Number of words, divided by spaces."""
+        return sum(len(turn.split()) for turn in self.flat)
+
+    def asked(self, choices: Choices) -> np.ndarray:
+        """Returns the index of the true reply of each question among all turns, int64 `[n]`."""
+        return self.starts[choices.conversation] + choices.turn
+
+    def histories(self, choices: Choices, chosen: np.ndarray | None = None) -> list[str]:
+        """Returns the turns before the replies of all questions or of those chosen, with line ends between them."""
+        places = range(len(choices.turn)) if chosen is None else chosen
+        return ["\n".join(self.texts[choices.conversation[at]][: choices.turn[at]]) for at in places]
+
+    def reply(self, index: int, most: int) -> np.ndarray:
+        """Returns the tokens of a turn without its role, int32, at most `most`."""
+        return self.tokens.values[self.begins[index] + 1 : self.ends[index] + 1][:most].astype(np.int32)
+
+
+def token_cost(model: keras.Model, turns: Turns, context: int, stride: int, batch_size: int) -> np.ndarray:
+    """Returns the cost of each token that counts, under a language model, in nats: `[n]`."""
+    dataset = windows.strided(turns.tokens, context, stride, batch_size)
+    nll = likelihood.token_nll(model, dataset, len(turns.tokens.values))
+    return np.concatenate(list(nll))[turns.is_counted]
+
+
+def perplexity(turns: Turns, cost: np.ndarray) -> dict[str, float | int | str]:
+    """Returns nats and perplexity per word from the cost of each token that counts."""
+    nats = float(cost.sum()) / turns.words
+    return {"nats_per_word": nats, "perplexity": float(np.exp(nats)), "words": turns.words}
+
+
+def ranked(ranker: ReplyRanker, turns: Turns, choices: Choices, context: int) -> np.ndarray:
+    """Returns the ranker's scores of the candidates, float64 `[n,K]`, from at most `context` tokens of each text."""
+    encode_history, encode_reply = (
+        tf.function(method, input_signature=[tf.TensorSpec([None, None], tf.int32)])
+        for method in (ranker.encode_history, ranker.encode_reply)
+    )
+    histories, _ = windows.ending_at(turns.tokens, turns.begins[turns.asked(choices)], context)
+    used, places = np.unique(choices.candidates, return_inverse=True)
+    replies = _padded([turns.reply(index, context) for index in used])
+    ours, theirs = (
+        np.concatenate([encode(part).numpy() for part in _parts(rows)])
+        for encode, rows in ((encode_history, histories), (encode_reply, replies))
+    )
+    scores = np.einsum("nd,nkd->nk", ours, theirs[places.reshape(choices.candidates.shape)])
+    return np.float64(ranker.scale.numpy()) * scores
+
+
+def information(model: keras.Model, turns: Turns, choices: Choices, context: int) -> np.ndarray:
+    """Returns the pointwise mutual information of histories and candidates, nats, float64 `[n,K]`.
+
+    Args:
+        model: Model from int32 `[B,T]` to logits `[B,T,V]`.
+        turns: The turns of the conversations.
+        choices: The questions.
+        context: Most tokens of a history and a candidate together; a candidate takes at most half of them.
+    """
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)] * 2)
+    def cost(tokens, counted_from):
+        logits = tf.cast(model(tokens[:, :-1], training=False), tf.float32)
+        nll = tf.nn.sparse_softmax_cross_entropy_with_logits(tokens[:, 1:], logits)
+        place = tf.range(1, tf.shape(tokens)[1])
+        return tf.reduce_sum(tf.where((place >= counted_from) & (tokens[:, 1:] != PAD), nll, 0.0), axis=1)
+
+    found = np.empty(choices.candidates.shape)
+    for at, beside, alone in _texts_of_questions(turns, choices, context):
+        first, second = (
+            cost(
+                _padded([np.concatenate(pair) for pair in pairs]), np.array([[len(one)] for one, _ in pairs], np.int32)
+            )
+            for pairs in (beside, alone)
+        )
+        found[at] = second - first
+    return found
+
+
+def information_by_ngrams(model: ngram.NgramModel, turns: Turns, choices: Choices) -> np.ndarray:
+    """Returns the same as `information` under an n-gram model."""
+    found = np.empty(choices.candidates.shape)
+    unknown = np.full(model.order, PAD, np.int32)  # never counted, so what follows it has no context
+    for at, beside, alone in _texts_of_questions(turns, choices, 2 * _AT_ONCE):
+        costs = []
+        for pairs in (beside, [(np.concatenate([unknown, before]), reply) for before, reply in alone]):
+            # In one array, as each call takes time: a context of the order's length is known from the row itself.
+            rows = [(np.concatenate([unknown, before])[-model.order :], reply) for before, reply in pairs]
+            nll = -model.log_probabilities(np.concatenate([part for row in rows for part in row]))
+            lengths = np.array([[len(part) for part in row] for row in rows])
+            ends = np.cumsum(lengths.sum(axis=1))
+            total = np.concatenate([[0.0], np.cumsum(nll)])
+            costs.append(total[ends] - total[ends - lengths[:, 1]])
+        found[at] = costs[1] - costs[0]
+    return found
+
+
+_Rows = list[tuple[np.ndarray, np.ndarray]]
+
+
+def _texts_of_questions(turns: Turns, choices: Choices, context: int) -> Iterator[tuple[int, _Rows, _Rows]]:
+    """Yields, for each question, its index and twice the pairs of what precedes a candidate and the candidate itself:
+    its history up to the role of the reply, and this role alone."""
+    asked = turns.begins[turns.asked(choices)]
+    indices = range(len(asked))
+    for at in counted(indices, "replies by likelihood", "questions", len(asked)):
+        replies = [turns.reply(index, context // 2) for index in choices.candidates[at]]
+        longest = context - max(map(len, replies))
+        window, length = windows.ending_at(turns.tokens, asked[at : at + 1], longest)
+        history = window[0, : length[0]]
+        yield at, [(history, reply) for reply in replies], [(history[-1:], reply) for reply in replies]
+
+
+def _padded(rows: list[np.ndarray]) -> np.ndarray:
+    """Returns arrays as one, int32 `[n,T]`, padded at the end."""
+    found = np.full([len(rows), max(map(len, rows))], PAD, np.int32)
+    for row, values in zip(found, rows, strict=True):
+        row[: len(values)] = values
+    return found
+
+
+def _parts(rows: np.ndarray) -> Iterator[np.ndarray]:
+    return (rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE))

@@ -1,0 +1,69 @@
+"""Baselines that rank and write replies without a network: TF-IDF, the most frequent reply, and n-grams."""
+
+import collections
+from collections.abc import Sequence
+
+import numpy as np
+
+from ikelos.pipelines.evaluation import ngram
+from ikelos.pipelines.evaluation.dialogue import Turns, information_by_ngrams, perplexity
+from ikelos.pipelines.evaluation.replies import Choices, figures_of_hits, figures_of_replies
+from ikelos.pipelines.evaluation.tfidf import TfIdf
+
+Figures = dict[str, float | int | str]
+
+
+def by_words(train: Turns, test: Turns, choices: Choices, histories: Sequence[str], given: Sequence[str]) -> Figures:
+    """Returns the figures of TF-IDF vectors of words.
+
+    It ranks replies by their cosine with the history, and answers with the reply to the training turn that is nearest
+    to the last turn.
+
+    Args:
+        train: The training turns.
+        test: The test turns.
+        choices: Questions of the test turns.
+        histories: Histories to answer, with line ends between turns.
+        given: The replies that were given to them.
+    """
+    scores = TfIdf(train.flat).cosines(test.histories(choices), test.flat, choices.candidates)
+    is_last = np.zeros(len(train.flat), bool)
+    is_last[train.starts[1:] - 1] = True
+    answered = np.flatnonzero(~is_last)
+    nearest, _ = TfIdf([train.flat[at] for at in answered]).nearest([text.rpartition("\n")[2] for text in histories])
+    return figures_of_hits(scores) | figures_of_replies([train.flat[answered[at] + 1] for at in nearest], given)
+
+
+def by_frequency(
+    train: Turns, test: Turns, choices: Choices, histories: Sequence[str], given: Sequence[str]
+) -> Figures:
+    """Returns the figures of ranking replies by their number in the training split, and of always giving the first.
+
+    The arguments are those of `by_words`.
+    """
+    counts = collections.Counter(train.flat)
+    scores = np.vectorize(lambda index: counts[test.flat[index]])(choices.candidates)
+    most_frequent, _ = counts.most_common(1)[0]
+    return figures_of_hits(scores) | figures_of_replies([most_frequent] * len(histories), given)
+
+
+def by_ngrams(
+    train: Turns, validation: Turns, test: Turns, choices: Choices, longest: int, most: int, vocabulary_size: int
+) -> Figures:
+    """Returns the figures of an interpolated Kneser-Ney model of the tokens, which ranks replies by information.
+
+    Args:
+        train: The training turns.
+        validation: The validation turns, which decide the order.
+        test: The test turns.
+        choices: Questions of the test turns.
+        longest: Highest order.
+        most: Most training tokens, and most validation tokens.
+        vocabulary_size: Number of tokens.
+    """
+    model = ngram.fit(train.tokens.head(most), longest, vocabulary_size)
+    order, _ = ngram.best_order(model, validation.tokens.head(most))
+    model = model.truncated(order)
+    cost = np.concatenate([-model.log_probabilities(tokens) for tokens in test.tokens])[test.is_counted]
+    found = information_by_ngrams(model, test, choices)
+    return figures_of_hits(found) | perplexity(test, cost) | {"order": order}

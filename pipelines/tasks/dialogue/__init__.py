@@ -1,0 +1,1 @@
+"""Dialogue: replying to a conversation, and finding the reply that was given."""

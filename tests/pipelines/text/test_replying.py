@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ikelos.layers import ReplyRanker, TransformerLanguageModel
+from ikelos.pipelines.text import replying, vocabulary
+from ikelos.pipelines.text.turn_encoding import vocabulary_size
+from ikelos.pipelines.text.vocabulary.special import END, SPECIAL
+
+
+def make(characters):
+    """Returns untrained models of turns, whose weights are large, and their vocabulary."""
+    words = vocabulary.fit("character", [characters], None)
+    size = vocabulary_size(words)
+    model = TransformerLanguageModel(size, context=24, num_layers=1, size=8, num_heads=2, hidden_size=8)
+    ranker = ReplyRanker(size, words.size, END, SPECIAL, size=8, hidden_size=8)
+    rng = np.random.default_rng(0)
+    for network in (model, ranker):
+        network.build((None, 24))
+        for weight in network.trainable_variables:
+            weight.assign(weight + rng.normal(size=weight.shape, scale=0.5))
+    return model, ranker, words
+
+
+@pytest.fixture(scope="module")
+def parts():
+    return make("hellothere,you!")
+
+
+def reply(parts, history, temperature, seed, top_p=1.0, tries=3):
+    count = len(history)
+    found = replying.reply(
+        *parts,
+        tf.constant(history),
+        tf.constant(temperature, tf.float32),
+        tf.fill([count], top_p),
+        tf.constant(seed, tf.int64),
+        max_length=10,
+        tries=tries,
+    )
+    return [text.decode() for text in found["reply"].numpy()], found["score"].numpy()
+
+
+def test_a_reply_depends_on_its_own_row_alone(parts):
+    history, temperature, seed = (
+        ["hello\nyou", "", "there! you hello there\nhello, hello\n" * 3],
+        [0.9, 0.0, 1.2],
+        [7, 1, 7],
+    )
+    texts, scores = reply(parts, history, temperature, seed)
+    for row in range(3):
+        alone, score = reply(parts, history[row : row + 1], temperature[row : row + 1], seed[row : row + 1])
+        assert alone == texts[row : row + 1]
+        np.testing.assert_allclose(score, scores[row : row + 1], rtol=1e-4)
+    assert reply(parts, ["hello"], [0.9], [1])[0] != reply(parts, ["hello"], [0.9], [2])[0]
+
+
+def test_replies_are_one_line_of_text():
+    texts, _ = reply(make("ab \n"), ["ab"] * 24, [3.0] * 24, range(24), tries=1)
+    assert all(0 <= len(text) <= 10 and "\n" not in text and text == text.strip() for text in texts)
+    assert sum(map(bool, texts)) > 12
+
+
+def test_the_best_of_the_samples_is_returned(parts):
+    _, ranker, words = parts
+    text, score = reply(parts, ["hello"], [1.0], [3], tries=6)
+    found = replying.rank(ranker, words, tf.constant(["hello"]), tf.constant([text]), 24)
+    np.testing.assert_allclose(found[0], score, rtol=1e-4, atol=1e-4)
+    assert score >= reply(parts, ["hello"], [1.0], [3], tries=1)[1]
+
+
+def test_ranks_are_scores_of_each_row(parts):
+    _, ranker, words = parts
+    history, replies = tf.constant(["hello\nyou", "there"]), tf.constant([["you", "hello there"], ["!", "you"]])
+    both = replying.rank(ranker, words, history, replies, 24)
+    assert both.shape == (2, 2)
+    np.testing.assert_allclose(replying.rank(ranker, words, history[1:], replies[1:, :1], 24), both[1:, :1], rtol=1e-4)
+
+
+def test_numbers_out_of_range_are_named(parts):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`temperature` must be between 0 and"):
+        reply(parts, ["hello"], [-1.0], [0])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`top_p` must be between"):
+        reply(parts, ["hello"], [1.0], [0], top_p=0.0)

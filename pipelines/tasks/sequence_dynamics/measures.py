@@ -82,7 +82,9 @@ def gradient_norms(model: keras.Sequential, x: tf.Tensor, y: tf.Tensor) -> Point
         logits = networks.after_embedding(model, embedded)[:, -1]
         # A sum over the texts: the gradient of each is that of its own loss.
         loss = tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(y[:, -1], logits))
-    norms = tf.reduce_mean(tf.norm(tape.gradient(loss, embedded), axis=-1), axis=0).numpy()
+    # In float32 the squares of a vanished gradient would be 0.
+    gradients = tf.cast(tape.gradient(loss, embedded), tf.float64)
+    norms = tf.reduce_mean(tf.norm(gradients, axis=-1), axis=0).numpy()
     return [[distance, float(norm)] for distance, norm in enumerate(norms[::-1])]
 
 

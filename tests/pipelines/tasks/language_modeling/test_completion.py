@@ -1,14 +1,17 @@
-import json
 import pathlib
 import re
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from ikelos.pipelines import runner
+from ikelos.pipelines import task as tasks
+from ikelos.pipelines.data import preparation
 from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.evaluation import completion
 from ikelos.pipelines.tasks.language_modeling.task import STAGE
-from ikelos.serving import StockModel
+from ikelos.serving import StockModel, export
 
 GUIDE = pathlib.Path(__file__).parents[4] / "serving" / "README.md"
 ROW = {"length": [24], "temperature": [0.0], "top_k": [0], "top_p": [1.0], "seed": [0]}
@@ -21,28 +24,51 @@ def client():
     return example
 
 
-def test_a_client_with_the_cache_writes_what_generate_writes(shrunk, tmp_path, client, monkeypatch, capsys):
-    overrides = ("training.steps=4", "training.steps_per_epoch=4", "export.max_length=24")
-    runner.run(shrunk("text_completion", *overrides), tmp_path / "runs" / "text_completion")
-    folder = tmp_path / "runs" / "text_completion"
+@pytest.fixture
+def completing(shrunk):
+    """Returns the task of the recipe for completion, its preprocessing, its data and an untrained model."""
+    task = tasks.of_recipe(shrunk("text_completion"))
+    data = preparation.prepare(task.preparation())
+    keras.utils.set_random_seed(0)
+    return task, data.learned, data.splits, task.stages(data.learned)[0].build({})
+
+
+@pytest.fixture
+def _eager():
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def test_a_client_with_the_cache_writes_what_generate_writes(completing, tmp_path, client, monkeypatch, capsys):
+    task, preprocessing, _, model = completing
+    served = {signature.name: signature for signature in task.signatures(preprocessing, {STAGE: model})}
+    assert list(served) == ["serving_default", "generate", "prefill", "decode_step", "detokenize"]
+    del served["serving_default"]  # other tests export it
+    export(tmp_path / "runs" / "text_completion" / "export", [preprocessing, model], list(served.values()))
     monkeypatch.chdir(tmp_path)
     exec(client, names := {})
     assert capsys.readouterr().out  # what the guide prints
-    with StockModel(folder / "export" / "1") as model:
-        assert set(model.signatures) == {"serving_default", "generate", "prefill", "decode_step", "detokenize"}
-        # Prompts of different lengths, one of them longer than the context of 16.
-        prompts = ["the cat sat on", "", "t", "the dog sat on the log. the cat"]
-        together = names["complete"](model, prompts, 24)
-        for prompt, text in zip(prompts, together, strict=True):
-            written = model.run("generate", {"prompt": [prompt], **ROW})["text"][0].decode()
-            assert text == written
-    report = json.loads((folder / "report" / "report.json").read_text())
-    headings = [section["heading"] for section in report["sections"]]
-    assert headings[-5:-2] == ["Cost by position in the context", "Copies of the training text", "Speed of decoding"]
-    measured = json.loads((folder / "evaluation.json").read_text())["model"]
-    figures = measured["completion"]
-    assert sum(group["tokens"] for group in figures["by_position"]) == measured["tokens"]
-    assert set(figures["copies"]["texts"]) == {"Generated", "Test text"}
+    # Prompts of different lengths, one of them longer than the context of 16.
+    prompts = ["the cat sat on", "", "t", "the dog sat on the log. the cat"]
+    with StockModel(tmp_path / "runs" / "text_completion" / "export" / "1") as stock:
+        rows = {name: value * len(prompts) for name, value in ROW.items()}
+        written = stock.run("generate", {"prompt": prompts, **rows})["text"]
+        assert names["complete"](stock, prompts, 24) == [text.decode() for text in written]
+
+
+@pytest.mark.usefixtures("_eager")
+def test_completion_is_measured_and_shown(completing):
+    task, preprocessing, splits, model = completing
+    figures = task.evaluate(preprocessing, splits, {STAGE: model})
+    found = figures["completion"]
+    assert sum(group["tokens"] for group in found["by_position"]) == figures["tokens"]
+    assert found["by_position"][-1]["last"] == 15
+    assert set(found["copies"]["texts"]) == {"Generated", "Test text"}
+    assert found["copies"]["texts"]["Generated"]["shares"]["40"] is None
+    assert found["decoding_speed"][0]["length"] == 17
+    headings = [section.heading for section in completion.sections(found)]
+    assert headings == ["Cost by position in the context", "Copies of the training text", "Speed of decoding"]
 
 
 def test_an_lstm_has_a_state_too(built):

@@ -50,7 +50,7 @@ class ReplyRanker(keras.Model):
     >>> ranker = ReplyRanker(12, first_role=10, end_id=2, special_ids=4, size=8, hidden_size=16)
     >>> windows = tf.constant([[1, 10, 5, 2, 11, 6, 7, 2, 10, 8, 2], [1, 9, 2, 11, 4, 5, 2, 10, 6, 7, 7]])
     >>> ranker(windows).shape
-    TensorShape([3, 3])
+    TensorShape([2, 2])
     >>> history, reply = tf.constant([[1, 10, 5, 2, 11]]), tf.constant([[6, 7, 2]])
     >>> ranker.encode_history(history).shape, ranker.encode_reply(reply).shape
     (TensorShape([1, 8]), TensorShape([1, 8]))

@@ -61,18 +61,18 @@ TINY = {
         *ONE_OPTIMIZER,
         *(override.replace("training.", "ranker_training.") for override in (*TRAINING, *ONE_OPTIMIZER)),
         "data.vocabulary={kind: character, size: null}",
-        "model={architecture: transformer, context: 32, num_layers: 1, size: 16, num_heads: 2, hidden_size: 24, "
-        "dropout: 0.0, ngrams: {order: 3, max_ngrams: 5000, max_tokens: 100000, longest_match: 4}}",
+        "model={architecture: transformer, context: 24, num_layers: 1, size: 16, num_heads: 2, hidden_size: 24, "
+        "dropout: 0.0, ngrams: null}",
         "ranker={size: 16, hidden_size: 24, num_histories: 4, max_distance: 8, dropout: 0.1}",
         *(
             f"{section}.{setting}"
             for section in ("training", "ranker_training")
             for setting in ("steps=6", "steps_per_epoch=3", "optimizers.model.clip_norm=1.0")
         ),
-        "evaluation={questions: 12, candidates: 3, seed: 0, likelihood_weight: 0.5, likelihood_context: 24, stride: 8, "
-        "batch_size: 4, ngram_order: 3, ngram_tokens: 100000, replies: 4, temperature: 0.8, top_p: 0.9, shown: 3, "
+        "evaluation={questions: 12, candidates: 3, seed: 0, likelihood_weight: 0.0, likelihood_context: 24, stride: 8, "
+        "batch_size: 4, ngram_order: 3, ngram_tokens: 100000, replies: 3, temperature: 0.8, top_p: 0.9, shown: 3, "
         "peers: [{name: nobody, value: 0.5, minutes: 1.0}]}",
-        "export={enabled: true, max_length: 12, tries: 2}",
+        "export={enabled: true, max_length: 8, tries: 2}",
     ],
     "image_generation_gan": [
         "data.shape=[8, 8, 1]",

@@ -229,9 +229,10 @@ class Task(task.Task[Config, TextPreprocessing]):
             f"other figures are those of replies to {evaluation.replies} of the histories, each the best of "
             f"{self.config.export.tries} samples by the ranker (temperature {evaluation.temperature:g}, "
             f"top-p {evaluation.top_p:g}).",
-            "TF-IDF ranks replies by the cosine of their words with those of the history, and gives the reply to the "
-            f"training turn that is nearest to the last turn. Kneser-Ney is an n-gram model of order {order} of the "
-            "same tokens; its order was chosen on the validation split, and it ranks replies by the information.",
+            "TF-IDF ranks replies by the cosine of their words with those of the last turn, and gives the reply to the "
+            f"training turn that is nearest to it. Kneser-Ney is an n-gram model of order {order} of the same tokens; "
+            "its order was chosen on the validation split, and it ranks replies by their pointwise mutual information "
+            "with the history.",
         ]
 
     def showcase(self, finished: task.Finished[TextPreprocessing]) -> list[Section]:

@@ -136,7 +136,8 @@ def test_the_ranker_scores_the_candidates_of_each_question(turns, choices, size)
 def test_baselines_rank_and_reply(turns, choices, size):
     histories, given = turns.histories(choices), [turns.flat[index] for index in choices.candidates[:, 0]]
     by_words = reply_baselines.by_words(turns, turns, choices, histories, given)
-    cosines = TfIdf(turns.flat).cosines(histories, turns.flat, choices.candidates)
+    last = [history.split("\n")[-1] for history in histories]
+    cosines = TfIdf(turns.flat).cosines(last, turns.flat, choices.candidates)
     assert by_words["hits"] == replies.hits(cosines).mean()
     assert by_words["chrf"] == pytest.approx(100)  # the nearest training turn is the turn itself
     frequent = reply_baselines.by_frequency(turns, turns, choices, histories, given)

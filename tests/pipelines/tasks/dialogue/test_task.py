@@ -10,8 +10,11 @@ from ikelos.pipelines.data.order import WHOLE
 from ikelos.pipelines.evaluation import dialogue, replies
 from ikelos.pipelines.evaluation.dialogue import Turns
 from ikelos.pipelines.tasks.dialogue.task import LANGUAGE_MODEL, RANKER
+from ikelos.pipelines.text import replying
 from ikelos.pipelines.text.vocabulary.special import BEGIN
 from ikelos.serving import StockModel
+
+LSTM = "model={architecture: lstm, context: 24, num_layers: 1, size: 16, dropout: 0.0}"
 
 
 @pytest.fixture
@@ -52,16 +55,15 @@ def test_the_ranker_begins_with_the_frequencies_of_the_tokens(opened):
 def test_scores_add_the_likelihood_with_its_weight(opened, monkeypatch):
     task, data = opened()
     turns = Turns.of(data.splits["test"], data.learned.vocabulary)
-    questions = len(task._choices(turns).turn)
-    right = np.tile([1.0, 0.5, 0.0], [questions, 1])
-    models = {stage.name: stage.build({}) for stage in task.stages(data.learned)}
+    right = np.tile([1.0, 0.5, 0.0], [len(task._choices(turns).turn), 1])
     monkeypatch.setattr(dialogue, "ranked", lambda *_: -right)
+    monkeypatch.setattr(dialogue, "information", lambda *_: right)
+    monkeypatch.setattr(dialogue, "token_cost", lambda *_: np.ones(2))
+    monkeypatch.setattr(replying, "write", lambda *arguments, **_: ["a"] * len(arguments[3]))
+    models = {LANGUAGE_MODEL: None, RANKER: None}
     for weight, hits in ((2.0, 1), (0.5, 0)):
-        task, _ = opened(f"evaluation.likelihood_weight={weight}")
-        monkeypatch.setattr(dialogue, "information", lambda *_: right)
-        found = task.evaluate(data.learned, data.splits, models)
+        found = opened(f"evaluation.likelihood_weight={weight}")[0].evaluate(data.learned, data.splits, models)
         assert (found["hits"], found["hits_ranker"], found["hits_language_model"]) == (hits, 0, 1)
-    task, _ = opened("evaluation.likelihood_weight=0")
     assert "hits_language_model" not in task.evaluate(data.learned, data.splits, models)
 
 
@@ -75,7 +77,8 @@ def test_all_runs_have_the_same_questions(opened):
 
 
 def test_a_run_is_trained_reported_and_served(shrunk, tmp_path):
-    runner.run(shrunk("dialogue"), tmp_path / "run")
+    # An LSTM has the smallest graph, and tracing takes most of the time.
+    runner.run(shrunk("dialogue", LSTM), tmp_path / "run")
     for stage, figure in ((RANKER, "validation_reply_accuracy"), (LANGUAGE_MODEL, "validation_loss")):
         history = (tmp_path / "run" / "stages" / stage / "history.jsonl").read_text().splitlines()
         assert all(figure in record for record in map(json.loads, history) if record["event"] == "epoch")

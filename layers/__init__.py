@@ -8,6 +8,8 @@ from ikelos.layers.attention.fused_grouped_query_attention import FusedGroupedQu
 from ikelos.layers.attention.fused_multi_head_attention import FusedMultiHeadAttention
 from ikelos.layers.attention.kv_cache import KVCache
 from ikelos.layers.attention.self_attention import SelfAttention
+from ikelos.layers.audio.log_mel_spectrogram import LogMelSpectrogram
+from ikelos.layers.audio.spec_augment import SpecAugment
 from ikelos.layers.convert import convert
 from ikelos.layers.distributions.bernoulli import Bernoulli
 from ikelos.layers.distributions.categorical import Categorical
@@ -79,6 +81,7 @@ __all__ = [
     "LSTMTranslationModel",
     "LearnedPositionEmbedding",
     "LearnedPrior",
+    "LogMelSpectrogram",
     "Logistic",
     "Mixture",
     "MixtureDiscretizedLogistic",
@@ -97,6 +100,7 @@ __all__ = [
     "RotaryEmbedding",
     "SelfAttention",
     "SinusoidalPositionEmbedding",
+    "SpecAugment",
     "StandardNormalPrior",
     "SuffixCopy",
     "TransformerLanguageModel",

@@ -8,7 +8,8 @@
 - `step` is an int32 scalar, the number of tokens that each row has written so far;
 - `written` is int32 `[B,L]`, the written tokens without the prompt; columns from `step` on hold padding.
 
-`beam_search` takes functions that process logits too. The result of a row never depends on the other rows of its
+`beam_search` takes functions that process logits too. `ctc_greedy` and `ctc_beam_search` decode the logits of an
+acoustic model, which has one vector of them for each frame. The result of a row never depends on the other rows of its
 batch.
 
 >>> import tensorflow as tf
@@ -30,6 +31,7 @@ TensorShape([2, 5])
 """
 
 from ikelos.layers.decoding.beam_search import beam_search
+from ikelos.layers.decoding.ctc import ctc_beam_search, ctc_greedy
 from ikelos.layers.decoding.generate import generate
 from ikelos.layers.decoding.processors import allow, chain, repetition_penalty
 from ikelos.layers.decoding.sampling import greedy, row_uniforms, sample, sampling
@@ -38,6 +40,8 @@ __all__ = [
     "allow",
     "beam_search",
     "chain",
+    "ctc_beam_search",
+    "ctc_greedy",
     "generate",
     "greedy",
     "repetition_penalty",

@@ -1,0 +1,1 @@
+"""Audio: reading files, decoding WAV files in the graph, and resampling."""

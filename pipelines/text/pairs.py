@@ -19,7 +19,8 @@ from ikelos.pipelines.data.records import Chunk, Record, Records
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text.config import PairSource
 
-_TABLES = (".tsv", ".tsv.gz")
+TABLES = (".tsv", ".tsv.gz")
+"""Suffixes of files with a pair in each line."""
 _SOURCE, _TARGET, _GROUP, _FAULT = "source", "target", "group", "fault"
 """Features of a record."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -55,7 +56,7 @@ class Reader(reader.Reader[PairSource]):
     def __init__(self, source: PairSource):
         """Keeps the recipe's section `source`."""
         super().__init__(source)
-        self.suffixes = (*_TABLES, *sources.TFRECORDS) if source.endings is None else (source.endings[0].lower(),)
+        self.suffixes = (*TABLES, *sources.TFRECORDS) if source.endings is None else (source.endings[0].lower(),)
         self.divisible = self.suffixes
 
     def pairs(self, split: Split, start: int = 0, chunk: Chunk = None) -> Iterator[Pair]:
@@ -101,12 +102,7 @@ class Reader(reader.Reader[PairSource]):
     def size(self, split: Split) -> Size:
         """Returns how much data a split has; about how much, if one file is divided."""
         whole = super().size(split)
-        if not self._is_divided:
-            return whole
-        shares = self._source.splits
-        assert isinstance(shares, Shares)
-        held_out = {"validation": shares.validation, "test": shares.test}
-        return Size(round(whole.number * held_out.get(split, 1 - sum(held_out.values()))), whole.unit)
+        return share_of(whole, split, self._source.splits) if self._is_divided else whole
 
     @property
     def _is_divided(self) -> bool:
@@ -125,7 +121,7 @@ class Reader(reader.Reader[PairSource]):
                 yield Pair(example, source, target, sources.one_bytes(example, features, group) if group else b"")
             return
         if self._source.endings is None:
-            for number, line in enumerate(_lines(path), 1):
+            for number, line in enumerate(lines(path), 1):
                 texts = line.split(b"\t")
                 if len(texts) == 2:
                     yield Pair(f"{name}:{number}", texts[0], texts[1])
@@ -133,7 +129,7 @@ class Reader(reader.Reader[PairSource]):
                     yield Pair(f"{name}:{number}", line, b"", fault=f"has {len(texts) - 1} tabs, not one")
             return
         other = self._partner(path)
-        both = itertools.zip_longest(_lines(path), _lines(other))
+        both = itertools.zip_longest(lines(path), lines(other))
         for number, (ours, theirs) in enumerate(both, 1):
             if ours is None or theirs is None:
                 shorter, longer = (name, other) if ours is None else (other, name)
@@ -188,7 +184,13 @@ class RecordedReader(Reader):
         return Size(self._records.size(split), "bytes")
 
 
-def _lines(path: str) -> Iterator[bytes]:
+def share_of(whole: Size, split: Split, shares: Any) -> Size:
+    """Returns about how much data a split has of a whole that is divided by `Shares`."""
+    held_out = {"validation": shares.validation, "test": shares.test}
+    return Size(round(whole.number * held_out.get(split, 1 - sum(held_out.values()))), whole.unit)
+
+
+def lines(path: str) -> Iterator[bytes]:
     """Yields the lines of a text file without their ends.
 
     Raises:

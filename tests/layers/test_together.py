@@ -24,6 +24,7 @@ ELSEWHERE = {
     "AdversarialModel": "a model with its own training",
     "VariationalAutoencoder": "a model with its own training",
     "LSTMLanguageModel": "a model",
+    "LSTMSpeechModel": "a model",
     "LSTMTranslationModel": "a model",
     "TransformerLanguageModel": "a model",
     "TransformerTranslationModel": "a model",

@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import io
 import itertools
 import json
 import pathlib
@@ -39,7 +40,7 @@ _ESPEAK = (
     ),
 )
 
-_ACCENTS = ("en-us", "en-us", "en-us", "en-us-nyc", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-029")
+_ACCENTS = ("en-us", "en-us", "en-us", "en-us-nyc", "en", "en-gb-x-rp", "en-gb-scotland", "en-029")
 # Variants of voices, without whispering, croaking and robots.
 _VARIANTS = """
 Alex Alicia Andrea Andy Annie Denis Diogo Gene Gene2 Henrique Jacky Lee Marco Mario Michael Mike Reed RicishayMax
@@ -87,7 +88,7 @@ speech is made by espeak-ng, a program under the GPL 3, which is fetched, but is
 class SpokenPrompts(tfds.core.GeneratorBasedBuilder):
     """Spoken prompts of one voice, and synthetic speech of many; texts and voices are held out.
 
-    Features: `id` (`vm-login`, `train/17`), `audio` (int16, 8 kHz), `text`, `group` and `voice`.
+    Features: `id` (`vm-login`, `train/17`), `audio` (a FLAC file of 8 kHz), `text`, `group` and `voice`.
     """
 
     name = "spoken_prompts"
@@ -96,7 +97,8 @@ class SpokenPrompts(tfds.core.GeneratorBasedBuilder):
 
     def _info(self):
         text = tfds.features.Text
-        audio = tfds.features.Audio(dtype=np.int16, sample_rate=RATE)
+        # A file, half as large as its samples; `tfds.features.Audio` would take up to 10 bytes for each of them.
+        audio = tfds.features.Tensor(shape=(), dtype=np.object_, doc="a FLAC file")
         features = {"id": text(), "audio": audio, "text": text(), "group": text(), "voice": text()}
         return tfds.core.DatasetInfo(
             builder=self,
@@ -127,7 +129,7 @@ class SpokenPrompts(tfds.core.GeneratorBasedBuilder):
                 say = lambda spoken=spoken: speaker.say(*spoken)  # noqa: E731
                 examples.append((f"{split}/{number}", say, spoken[-1], group, spoken[0]))
             for index, (name, audio, text, group, voice) in enumerate(examples):
-                yield index, {"id": name, "audio": audio(), "text": text, "group": group, "voice": voice}
+                yield index, {"id": name, "audio": flac_file(audio()), "text": text, "group": group, "voice": voice}
 
 
 Spoken = tuple[str, int, int, int, str]
@@ -191,6 +193,15 @@ def samples(path: pathlib.Path) -> np.ndarray:
         if found != (2, 1, RATE):
             raise UserError(f"{path} must have 2 bytes a sample, 1 channel and {RATE} Hz. Received: {found}")
         return np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.int16)
+
+
+def flac_file(audio: np.ndarray) -> bytes:
+    """Returns the bytes of a FLAC file with samples int16 at 8 kHz."""
+    import soundfile
+
+    file = io.BytesIO()
+    soundfile.write(file, audio, RATE, "PCM_16", format="FLAC")
+    return file.getvalue()
 
 
 class Speaker(contextlib.AbstractContextManager):

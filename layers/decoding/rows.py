@@ -27,10 +27,14 @@ def while_loop(cond, body, loop_vars):
     """Returns the final variables of a `tf.while_loop` that keeps their shapes.
 
     TensorFlow alone would raise an error if it cannot infer that a shape stays the same. The arguments are those of
-    `tf.while_loop`.
+    `tf.while_loop`; the variables are tensors and TensorArrays.
     """
 
-    def step(*before):
-        return tf.nest.map_structure(lambda new, old: tf.ensure_shape(new, old.shape), body(*before), before)
+    def same_shape(new, old):
+        return new if isinstance(old, tf.TensorArray) else tf.ensure_shape(new, old.shape)
 
-    return tf.while_loop(cond, step, tf.nest.map_structure(tf.convert_to_tensor, loop_vars))
+    def step(*before):
+        return tf.nest.map_structure(same_shape, body(*before), before)
+
+    start = tf.nest.map_structure(lambda x: x if isinstance(x, tf.TensorArray) else tf.convert_to_tensor(x), loop_vars)
+    return tf.while_loop(cond, step, start)

@@ -30,6 +30,8 @@ _NOTE = re.compile(r"\[[^\]]*\]|\([^)]*\)|<[^>]*>")
 """Remarks in transcripts: sounds, and what is meant by a word."""
 _CLAUSE = re.compile(r"[.,!?;:\n]+")
 _CHAT_WORD = re.compile(r"[a-z]+(?:'[a-z]+)*\Z")
+_ADDRESS = re.compile(r"[0-9@/]|www")
+"""What occurs in addresses and numbers; the turns with it are left out."""
 _CLAUSE_WORDS = (2, 10)
 _USUAL = 5
 """Occurrences from which a word of the chats is taken to be spelled as usual."""
@@ -82,7 +84,7 @@ def chats(path: pathlib.Path) -> list[str]:
     """Returns the clauses of two to ten words in the chats of the package chitchat-dataset, each once, ordered by a
     hash.
 
-    Clauses with a number, an address or a word that occurs less than five times are left out.
+    Turns with a number or an address are left out, and clauses with a word that occurs less than five times.
 
     Args:
         path: Its file `dataset.json`.
@@ -91,6 +93,8 @@ def chats(path: pathlib.Path) -> list[str]:
     counts: Counter[str] = Counter()
     for chat in json.loads(path.read_text(encoding="utf-8")).values():
         for turn in itertools.chain.from_iterable(chat["messages"]):
+            if _ADDRESS.search(turn["text"]):
+                continue
             for clause in _CLAUSE.split(turn["text"].lower()):
                 words = clause.replace("’", "'").split()
                 if all(map(_CHAT_WORD.match, words)):

@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -150,7 +150,7 @@ class Task(task.Task[Config, SpeechPreprocessing]):
     def evaluate(self, preprocessing: SpeechPreprocessing, splits: Splits, models: Models) -> task.Figures:
         """Returns the error rates of the test split, and those of each group."""
         test, found, seconds = splits["test"], {}, 0.0
-        search = tf.function(functools.partial(self._recognize, preprocessing, models), reduce_retracing=True)
+        search = tf.function(self._recognizing(preprocessing, models), reduce_retracing=True)
         number = -(-len(test) // self.config.evaluation.batch_size)
         for batch in counted(self._batches(test, np.arange(len(test))), "the model's transcripts", "batches", number):
             start = time.monotonic()
@@ -165,12 +165,11 @@ class Task(task.Task[Config, SpeechPreprocessing]):
             "shown": written[: self.config.evaluation.shown],
         }
 
-    def _recognize(
-        self, preprocessing: SpeechPreprocessing, models: Models, audio: tf.Tensor, length: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        search = self.config.evaluation.search.model_dump()
-        model, language = models[RECOGNIZER], models[LANGUAGE_MODEL]
-        return recognize(model, language, preprocessing.vocabulary, audio, length, **search)
+    def _recognizing(self, preprocessing: SpeechPreprocessing, models: Models) -> Callable[..., dict[str, tf.Tensor]]:
+        """Returns a function from waveforms and their lengths to the results of `recognize` with the recipe's search."""
+        settings = self.config.evaluation.search.model_dump()
+        parts = (models[RECOGNIZER], models[LANGUAGE_MODEL], preprocessing.vocabulary)
+        return functools.partial(recognize, *parts, **settings)
 
     def baselines(self, preprocessing: SpeechPreprocessing, splits: Splits) -> dict[str, task.Figures]:
         """Returns the figures of the most frequent transcript, and of that of the nearest training recording."""
@@ -209,9 +208,10 @@ class Task(task.Task[Config, SpeechPreprocessing]):
     def signatures(self, preprocessing: SpeechPreprocessing, models: Models) -> list[Signature]:
         """Returns the signature that writes down what is said in WAV files."""
         rate, longest = self.config.data.sampling_rate, self.config.export.max_seconds
+        recognizing = self._recognizing(preprocessing, models)
 
         def function(audio_bytes):
-            return self._recognize(preprocessing, models, *signatures.decoded(audio_bytes, rate, longest))
+            return recognizing(*signatures.decoded(audio_bytes, rate, longest))
 
         return [
             Signature(

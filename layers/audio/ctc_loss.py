@@ -6,10 +6,10 @@ import tensorflow as tf
 def ctc_loss(logits, lengths, labels, label_lengths, blank_id=0):
     """Returns the CTC loss of each row, the negative log-probability of its labels (Graves et al. 2006, section 4).
 
-    It runs TensorFlow's C++ op for the loss and its gradient. `keras.losses.CTC` takes every frame of a padded batch as
-    valid. `keras.ops.ctc_loss` has lengths too, but loops over the frames with TensorFlow's small ops, which took some 60
-    times as long (32 rows of 300 frames, 60 labels, 30 classes, on two cores of AMD Zen 4). It gives a row that has too
-    few frames for its labels a loss of some 707, with a gradient.
+    It runs TensorFlow's C++ op for the loss and its gradient, which takes logarithms in float32. `keras.losses.CTC`
+    takes every frame of a padded batch as valid. `keras.ops.ctc_loss` has lengths too, but loops over the frames with
+    small ops, which took some 60 times as long (32 rows of 300 frames, 60 labels and 30 classes, on two busy cores of
+    AMD Zen 4). It gives a row that has too few frames for its labels a loss of some 707, with a gradient.
 
     XLA cannot compile it.
 

@@ -13,9 +13,9 @@ class LogMelSpectrogram(keras.layers.Layer):
 
     Frame `t` holds the samples from `t * sequence_stride` to `t * sequence_stride + sequence_length - 1`. Only whole
     frames count, as in HTK and in librosa with `center=False`: no sample is padded or mirrored, so a frame depends on
-    its own samples alone, whatever the batch is padded to. Each frame is multiplied by a periodic Hann window and padded
-    with zeros to `fft_length`. The squared magnitudes of its Fourier transform are added up with triangular weights, one
-    triangle per mel band, and the result is `log(power + epsilon)`, a natural logarithm.
+    its own samples alone, whatever the batch is padded to. Each frame is multiplied by a periodic Hann window and
+    followed by zeros up to `fft_length`. The squared magnitudes of its Fourier transform are added up with triangular
+    weights, one triangle per mel band, and the result is `log(power + epsilon)`, a natural logarithm.
 
     Unlike `keras.layers.MelSpectrogram`, the layer takes waveforms of unequal length, has time as its second axis, and
     its values do not depend on the loudest one of a batch.

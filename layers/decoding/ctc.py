@@ -69,9 +69,9 @@ def ctc_beam_search(
     """Searches for the likeliest texts by prefix beam search (Hannun et al. 2014, section 2), with an optional language
     model.
 
-    The score of a text is `log p(text | frames) + language_model_weight * log p(text) + token_bonus * n`, where n is the
-    number of its tokens. The first term sums over all paths that give the text, as far as their prefixes stay in the
-    beam: two paths that give the same prefix are joined. The last two terms count for a prefix as soon as it is
+    The score of a text is `log p(text | frames) + language_model_weight * log p(text) + token_bonus * n`, where n is
+    the number of its tokens. The first term sums over all paths that give the text, as far as their prefixes stay in
+    the beam: two paths that give the same prefix are joined. The last two terms count for a prefix as soon as it is
     written, so that they also decide which prefixes stay. With enough beams the search is exact.
 
     The result of a row does not depend on the other rows, but for rounding in the language model, which reads the

@@ -35,9 +35,10 @@ ELSEWHERE = {
 
 
 def sequence_model(seed=3):
-    """Returns a model from tokens `[B,T]` and images `[B,8,8,1]` to the logits of the tokens, with every layer."""
+    """Returns a model with every layer, from tokens `[B,T]`, images `[B,8,8,1]` and waveforms `[B,60]` to logits."""
     tokens = keras.Input((T,), dtype="int32", name="tokens")
     images = keras.Input((8, 8, 1), name="images")
+    waveform = keras.Input((60,), name="waveform")
     x = keras.layers.Embedding(WORDS, D, mask_zero=True)(tokens)
     x = x + layers.HashedNgramEmbedding(32, D, (2, 3))(tokens)
     x = layers.SinusoidalPositionEmbedding()(x)
@@ -54,11 +55,13 @@ def sequence_model(seed=3):
     x = layers.FeedForward(16)(layers.FusedRMSNormalization()(x))
     x = layers.VectorQuantizer(5, D)(x)
     seen = layers.DifferentiableAugmentation(seed=seed)(images)
-    hidden = keras.layers.Concatenate()([keras.layers.Flatten()(x), keras.layers.Flatten()(seen)])
+    heard = layers.LogMelSpectrogram(8000, 20, 10, 32, 3)(waveform)
+    heard = layers.SpecAugment(1, 1, 1, 0.5, seed=seed)(heard)
+    hidden = keras.layers.Concatenate()([keras.layers.Flatten()(y) for y in (x, seen, heard)])
     hidden = keras.layers.Dense(layers.Normal.params_size(Z), name="parameters")(hidden)
     z = layers.KLDivergence(layers.Normal(Z, seed=seed), layers.RealNVPPrior(Z))(hidden)
     return keras.Model(
-        {"tokens": tokens, "images": images},
+        {"tokens": tokens, "images": images, "waveform": waveform},
         {
             "hidden": hidden,  # without randomness outside training
             "logits": keras.layers.Dense(layers.Categorical.params_size(WORDS, T), name="logits")(z),
@@ -107,7 +110,8 @@ def batch(seed=0):
     rng = np.random.default_rng(seed)
     tokens = rng.integers(1, WORDS, [4, T]).astype("int32")
     tokens[1, 4:] = 0  # padding
-    return {"tokens": tokens, "images": rng.uniform(size=[4, 8, 8, 1]).astype("float32")}
+    images = rng.uniform(size=[4, 8, 8, 1]).astype("float32")
+    return {"tokens": tokens, "images": images, "waveform": rng.uniform(-1, 1, [4, 60]).astype("float32")}
 
 
 def likelihood():

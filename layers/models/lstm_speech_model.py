@@ -20,8 +20,8 @@ class LSTMSpeechModel(keras.Model):
     normalisation are those of Amodei et al. 2016, section 3).
 
     The waveform becomes a log-mel spectrogram, of which each band is normalised over the row's own frames. In training
-    some of it is masked (Park et al. 2019). Two convolutions over time and frequency leave a quarter of the frames, which
-    the LSTMs read. A row's logits do not depend on the other rows or on its padding.
+    some of it is masked (Park et al. 2019). Two convolutions over time and frequency leave a quarter of the frames,
+    which the LSTMs read. A row's logits do not depend on the other rows or on its padding.
 
     The model has its own loss: `compile` it with an optimizer alone. `y` are the tokens, int `[B,U]`, with zeros after
     the end; `sample_weight`, `[B]`, is their number if not given. The loss is the CTC loss for each token.
@@ -41,7 +41,8 @@ class LSTMSpeechModel(keras.Model):
         dropout: Share of each LSTM's inputs and of the last outputs that is dropped in training.
 
     Call arguments:
-        inputs: A dict of `audio`, floats `[B,L]` in [-1, 1], and `length`, int `[B]`, the number of samples of each row.
+        inputs: A dict of `audio`, floats `[B,L]` in [-1, 1], and `length`, int `[B]`, the number of samples of each
+            row.
 
     Output shape: logits `[B,T,V]`, float32 under every dtype policy; a row has `num_frames(length)` of them.
 

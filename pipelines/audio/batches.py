@@ -5,7 +5,7 @@ Every element is a batch `{"id": int64 [B], "x": {"audio": float32 [B,L], "lengt
 padded with zeros; a row's weight is the number of its tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -53,6 +53,40 @@ def bucketed(
         return element(tf.gather(places, drawn), longest)
 
     return endless(batch, start_step)
+
+
+def usable(audio: Ragged, tokens: Ragged, longest: int, num_frames: Callable[[tf.Tensor], tf.Tensor]) -> np.ndarray:
+    """Returns the indices of the recordings that are not too long, and have the frames that CTC needs for their tokens:
+    one for each, and a blank between equal neighbours.
+
+    Args:
+        audio: int16, the samples.
+        tokens: Integers, the transcripts, each followed by end-of-text.
+        longest: Most samples of a recording.
+        num_frames: Function from numbers of samples to the network's numbers of frames.
+    """
+    equal = np.concatenate([[0], np.cumsum(tokens.values[1:] == tokens.values[:-1])])
+    needed = tokens.lengths - 1 + equal[tokens.ends[1:] - 1] - equal[tokens.ends[:-1]]
+    return np.flatnonzero((audio.lengths <= longest) & (needed <= num_frames(tf.constant(audio.lengths)).numpy()))
+
+
+def emphasised(rows: np.ndarray, groups: Sequence[str], times: Mapping[str, int]) -> np.ndarray:
+    """Returns indices of recordings in which those of some groups occur several times.
+
+    Args:
+        rows: Indices of recordings, int64.
+        groups: Group of each recording.
+        times: How often the recordings of a group occur, by its name; those of others occur once.
+
+    Raises:
+        UserError: If there is no group of such a name.
+    """
+    if missing := times.keys() - set(groups):
+        raise UserError(
+            f"`data.emphasis` must name groups of the training split: {', '.join(sorted(set(groups)))}. "
+            f"Received: {', '.join(sorted(missing))}"
+        )
+    return np.repeat(rows, [times.get(groups[row], 1) for row in rows])
 
 
 def in_order(audio: Ragged, tokens: Ragged, rows: np.ndarray, batch_size: int) -> tf.data.Dataset:

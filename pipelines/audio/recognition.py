@@ -31,8 +31,8 @@ def recognize(
         token_bonus: As there.
 
     Returns:
-        `text`, string `[B]`, and `log_probability`, float32 `[B]`, the search's score. Without a whole frame of samples,
-        the text is empty.
+        `text`, string `[B]`, and `log_probability`, float32 `[B]`, the search's score. Without a whole frame of
+        samples, the text is empty.
     """
     language = {}
     if language_model_weight:

@@ -1,5 +1,6 @@
 """Preparation of recordings with transcripts as samples and tokens."""
 
+import contextlib
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -53,7 +54,8 @@ class SpeechPreparation(Preparation[SpeechPreprocessing]):
     those of the training split.
 
     The stores have the ragged columns `audio` (int16) and `tokens` (each text ends with the end-of-text token), and the
-    texts themselves in `text` and `group`, uint8. Recordings without a text or without samples are counted and left out.
+    texts themselves in `text` and `group`, uint8. Recordings without a text or without samples are counted and left
+    out.
     """
 
     def __init__(
@@ -150,7 +152,10 @@ class SpeechPreparation(Preparation[SpeechPreprocessing]):
             else:
                 if samples.size and text:
                     tokens = np.append(learned.vocabulary.tokens(text), END)
-                    as_bytes = {TEXT: np.frombuffer(text.encode(), np.uint8), GROUP: np.frombuffer(utterance.group, np.uint8)}
+                    as_bytes = {
+                        TEXT: np.frombuffer(text.encode(), np.uint8),
+                        GROUP: np.frombuffer(utterance.group, np.uint8),
+                    }
                     writer.end(utterance.name, **{AUDIO: samples, TOKENS: tokens}, **as_bytes)
                 else:
                     writer.skip_empty()
@@ -175,10 +180,8 @@ class SpeechPreparation(Preparation[SpeechPreprocessing]):
 
     def _texts(self, progress: Callable[[int], None]) -> Iterator[str]:
         for utterance in self._reader.utterances("train"):
-            try:
+            with contextlib.suppress(AudioFault):  # `write` names it
                 yield transcript(utterance)
-            except AudioFault:
-                pass  # `write` names it
             progress(utterance.size)
 
 

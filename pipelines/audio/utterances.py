@@ -122,7 +122,8 @@ class Reader(reader.Reader[AudioSource]):
         if sources.is_tfrecord(path):
             for name, features in sources.records(path):
                 audio, text = (
-                    sources.one_bytes(name, features, feature) for feature in (source.audio_feature, source.text_feature)
+                    sources.one_bytes(name, features, feature)
+                    for feature in (source.audio_feature, source.text_feature)
                 )
                 group = b"" if source.group_feature is None else sources.one_bytes(name, features, source.group_feature)
                 yield Utterance(name, audio, text, group, size=len(audio))
@@ -162,7 +163,9 @@ class Reader(reader.Reader[AudioSource]):
 
         def is_audio(feature):
             spec = feature.get_tensor_spec()
-            return is_file(feature) or (isinstance(spec, tf.TensorSpec) and spec.shape.rank == 1 and spec.dtype.is_integer)
+            return is_file(feature) or (
+                isinstance(spec, tf.TensorSpec) and spec.shape.rank == 1 and spec.dtype.is_integer
+            )
 
         def is_text(feature):
             return isinstance(feature, tfds.features.ClassLabel) or is_file(feature)
@@ -175,8 +178,8 @@ class Reader(reader.Reader[AudioSource]):
         known, given = getattr(feature, "sample_rate", None), self._source.feature_rate
         if (given is None) != (is_file(feature) or known is not None):
             raise UserError(
-                "`data.source.feature_rate` must be the samples per second if the audio feature has samples and does not "
-                f"tell them; else null. Received: feature_rate={given}, in the data set: {known or 'files'}"
+                "`data.source.feature_rate` must be the samples per second if the audio feature has samples and does "
+                f"not tell them; else null. Received: feature_rate={given}, in the data set: {known or 'files'}"
             )
 
 

@@ -82,7 +82,8 @@ def inspect(file: tf.Tensor) -> Header:
 
     def number(place, count):
         """Returns a little-endian number of some bytes; bytes beyond the end are 0."""
-        found = tf.strings.substr(file, tf.cast(tf.minimum(place, size), tf.int32), count) + b"\0" * count
+        # Places before the beginning, of a header that has not been found, stand for the beginning.
+        found = tf.strings.substr(file, tf.cast(tf.clip_by_value(place, 0, size), tf.int32), count) + b"\0" * count
         digits = tf.cast(tf.io.decode_raw(found, tf.uint8)[:count], tf.int64)
         return tf.reduce_sum(digits * tf.constant([256**power for power in range(count)], tf.int64))
 

@@ -39,14 +39,14 @@ _OFTEN = 12
 """Clauses with a word after which the word alone is no reason to take another clause."""
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
+# fmt: off
 _PHONETIC = (
     "alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo lima mike november oscar papa quebec romeo "
     "sierra tango uniform victor whiskey xray yankee zulu niner"
 ).split()
-_MONTHS = (
-    "january february march april may june july august september october november december"
-).split()
+_MONTHS = "january february march april may june july august september october november december".split()
 _DAYS = "monday tuesday wednesday thursday friday saturday sunday today tomorrow yesterday".split()
+# fmt: on
 
 
 def plain(text: str) -> str:
@@ -61,7 +61,7 @@ def plain(text: str) -> str:
     text = re.sub(r"(?<=\d)\.(?=\d)", " point ", text)
     text = text.replace("www.", "w w w dot ").replace(".org", " dot org")
     text = re.sub(r"\d+", lambda found: f" {_said(found[0])} ", text)
-    words = re.sub(r"[^a-z']+", " ", text.lower().replace("’", "'")).split()
+    words = re.sub(r"[^a-z']+", " ", text.lower().replace("\u2019", "'")).split()
     stripped = (word.strip("'") for word in words)
     return " ".join(_SPELLING.get(word, word) for word in stripped if word)
 
@@ -96,7 +96,7 @@ def chats(path: pathlib.Path) -> list[str]:
             if _ADDRESS.search(turn["text"]):
                 continue
             for clause in _CLAUSE.split(turn["text"].lower()):
-                words = clause.replace("’", "'").split()
+                words = clause.replace("\u2019", "'").split()
                 if all(map(_CHAT_WORD.match, words)):
                     counts.update(words)
                     if _CLAUSE_WORDS[0] <= len(words) <= _CLAUSE_WORDS[1]:

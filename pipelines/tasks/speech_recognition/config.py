@@ -4,18 +4,9 @@ from typing import Self
 
 import pydantic
 
-from ikelos.pipelines.audio.config import AudioSource
+from ikelos.pipelines.audio.config import AudioSource, Search, SpeechModel
 from ikelos.pipelines.recipe import sections
-from ikelos.pipelines.recipe.sections import (
-    BelowOne,
-    NonNegative,
-    NonNegativeFloat,
-    PlainTraining,
-    Positive,
-    PositiveFloat,
-    Section,
-    TaskConfig,
-)
+from ikelos.pipelines.recipe.sections import NonNegative, PlainTraining, Positive, PositiveFloat, Section, TaskConfig
 from ikelos.pipelines.text.config import LanguageModel, Vocabulary
 
 
@@ -53,48 +44,6 @@ class Data(Section):
     buckets: tuple[PositiveFloat, ...]
     text_buckets: tuple[Positive, ...]
     emphasis: tuple[Emphasis, ...]
-
-
-class Model(Section):
-    """`ikelos.layers.LSTMSpeechModel`.
-
-    Attributes:
-        num_layers: Number of layers of LSTMs in both directions.
-        size: Units of an LSTM in each direction.
-        sequence_length: Samples in a frame of the spectrogram.
-        sequence_stride: Samples from the start of a frame to that of the next; the LSTMs read every fourth frame.
-        fft_length: Points of the Fourier transform.
-        num_mel_bins: Mel bands of the spectrogram.
-        filters: Channels of the two convolutions.
-        freq_mask_size: Largest number of bands in each of the two masks in training.
-        time_mask_share: Largest share of the frames in each of the two masks in training.
-        dropout: Dropout rate of each layer's inputs and of the last outputs.
-    """
-
-    num_layers: Positive
-    size: Positive
-    sequence_length: Positive
-    sequence_stride: Positive
-    fft_length: Positive
-    num_mel_bins: Positive
-    filters: Positive
-    freq_mask_size: NonNegative
-    time_mask_share: BelowOne
-    dropout: BelowOne
-
-
-class Search(Section):
-    """The search for the likeliest text, `ikelos.layers.decoding.ctc_beam_search`.
-
-    Attributes:
-        num_beams: Prefixes in the beam.
-        language_model_weight: Weight of the language model's log-probability; 0 leaves it out.
-        token_bonus: Added for each token.
-    """
-
-    num_beams: Positive
-    language_model_weight: NonNegativeFloat
-    token_bonus: float
 
 
 class Evaluation(sections.Evaluation):
@@ -141,7 +90,7 @@ class Config(TaskConfig):
     data: Data
     language_model: LanguageModel
     language_training: PlainTraining
-    model: Model
+    model: SpeechModel
     training: PlainTraining
     evaluation: Evaluation
     export: Export

@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 
 from ikelos.layers import LSTMSpeechModel
-from ikelos.layers.audio import ctc_min_frames
 from ikelos.pipelines import task
 from ikelos.pipelines.audio import batches, sections, signatures
 from ikelos.pipelines.audio.recognition import recognize, recognize_greedily
@@ -23,8 +22,9 @@ from ikelos.pipelines.audio.speech_encoding import (
     SpeechPreprocessing,
 )
 from ikelos.pipelines.console import counted, say
+from ikelos.pipelines.data.config import Split
 from ikelos.pipelines.data.store import Splits, Store
-from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.evaluation import groups as by_group
 from ikelos.pipelines.evaluation import recognition, time_warping
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.report.sections import Column, Section, Table
@@ -35,6 +35,7 @@ from ikelos.pipelines.training.stage import Feed, Models, Stage
 from ikelos.serving import Signature
 
 LANGUAGE_MODEL, RECOGNIZER = "language_model", "recognizer"
+_TRAINED: tuple[Split, ...] = ("train", "validation")
 _SAMPLES = 4
 """Validation recordings that are recognised after each epoch."""
 # Shared by all calls: samples are written each epoch, and tracing takes longer than running.
@@ -108,18 +109,19 @@ class Task(task.Task[Config, SpeechPreprocessing]):
 
     def _feed(self, preprocessing: SpeechPreprocessing, splits: Splits) -> Feed:
         training, data = self.config.training, self.config.data
-        model = self._build(preprocessing.vocabulary.size)
         boundaries = [round(data.sampling_rate * seconds) for seconds in data.buckets]
-        rows = {split: self._usable(splits[split], model, boundaries[-1], split) for split in ("train", "validation")}
-        groups = texts(splits["train"], GROUP) if data.emphasis else []
-        times = {emphasis.group: emphasis.times for emphasis in data.emphasis}
-        if missing := times.keys() - set(groups):
-            raise UserError(
-                f"`data.emphasis` must name groups of the training split: {', '.join(sorted(set(groups)))}. "
-                f"Received: {', '.join(sorted(missing))}"
-            )
-        drawn = np.repeat(rows["train"], [times.get(groups[row], 1) for row in rows["train"]]) if times else rows["train"]
-        train, validation = ((splits[split].ragged(AUDIO), splits[split].ragged(TOKENS)) for split in rows)
+        num_frames = self._build(preprocessing.vocabulary.size).num_frames
+        train, validation = ((splits[split].ragged(AUDIO), splits[split].ragged(TOKENS)) for split in _TRAINED)
+        rows = {}
+        for split, recordings in zip(_TRAINED, (train, validation), strict=True):
+            rows[split] = batches.usable(*recordings, boundaries[-1], num_frames)
+            if left_out := len(splits[split]) - len(rows[split]):
+                longest = f"{data.buckets[-1]:g} s"
+                say(f"{left_out:,} {split} recordings are left out: longer than {longest}, or too fast for the frames")
+        drawn = rows["train"]
+        if data.emphasis:
+            times = {emphasis.group: emphasis.times for emphasis in data.emphasis}
+            drawn = batches.emphasised(drawn, texts(splits["train"], GROUP), times)
         settings = (drawn, boundaries, training.batch_size, training.seed)
         return Feed(
             train=lambda step, shard: batches.bucketed(*train, *settings, step, shard),
@@ -129,22 +131,14 @@ class Task(task.Task[Config, SpeechPreprocessing]):
             samples=functools.partial(self._samples, preprocessing, splits["validation"]),
         )
 
-    def _usable(self, store: Store, model: LSTMSpeechModel, longest: int, split: str) -> np.ndarray:
-        """Returns the indices of the recordings that are not too long, and slow enough for the network's frames."""
-        lengths, tokens = store.ragged(AUDIO).lengths, store.ragged(TOKENS)
-        frames = model.num_frames(tf.constant(lengths)).numpy()
-        short = [at for at in np.flatnonzero(lengths <= longest) if ctc_min_frames(tokens[at][None, :-1].astype(np.int32), [len(tokens[at]) - 1])[0] <= frames[at]]
-        if left_out := len(store) - len(short):
-            say(f"{left_out:,} {split} recordings are left out, as they are longer than {self.config.data.buckets[-1]:g} s or too fast")
-        return np.array(short, np.int64)
-
     def _samples(self, preprocessing: SpeechPreprocessing, store: Store, model: keras.Model) -> list[str]:
-        (batch,) = self._batches(store, np.arange(min(_SAMPLES, len(store))))
-        found = _greedily(model, preprocessing.vocabulary, batch["x"]["audio"], batch["x"]["length"])
+        batch = next(iter(self._batches(store, _SAMPLES)))
+        found = _greedily(model, preprocessing.vocabulary, **batch["x"])
         said = texts(store, TEXT, _SAMPLES)
         return [f"{said[row]} → {text.decode()}" for row, text in zip(batch["id"].numpy(), found.numpy(), strict=True)]
 
-    def _batches(self, store: Store, rows: np.ndarray) -> tf.data.Dataset:
+    def _batches(self, store: Store, most: int | None = None) -> tf.data.Dataset:
+        rows = np.arange(len(store))[:most]
         return batches.in_order(store.ragged(AUDIO), store.ragged(TOKENS), rows, self.config.evaluation.batch_size)
 
     def evaluate(self, preprocessing: SpeechPreprocessing, splits: Splits, models: Models) -> task.Figures:
@@ -152,9 +146,9 @@ class Task(task.Task[Config, SpeechPreprocessing]):
         test, found, seconds = splits["test"], {}, 0.0
         search = tf.function(self._recognizing(preprocessing, models), reduce_retracing=True)
         number = -(-len(test) // self.config.evaluation.batch_size)
-        for batch in counted(self._batches(test, np.arange(len(test))), "the model's transcripts", "batches", number):
+        for batch in counted(self._batches(test), "the model's transcripts", "batches", number):
             start = time.monotonic()
-            recognized = search(batch["x"]["audio"], batch["x"]["length"])["text"].numpy()
+            recognized = search(**batch["x"])["text"].numpy()
             seconds += time.monotonic() - start
             found |= dict(zip(batch["id"].numpy().tolist(), (text.decode() for text in recognized), strict=True))
         written = [found[index] for index in range(len(test))]
@@ -166,7 +160,7 @@ class Task(task.Task[Config, SpeechPreprocessing]):
         }
 
     def _recognizing(self, preprocessing: SpeechPreprocessing, models: Models) -> Callable[..., dict[str, tf.Tensor]]:
-        """Returns a function from waveforms and their lengths to the results of `recognize` with the recipe's search."""
+        """Returns a function from waveforms and their lengths to the results of `recognize`."""
         settings = self.config.evaluation.search.model_dump()
         parts = (models[RECOGNIZER], models[LANGUAGE_MODEL], preprocessing.vocabulary)
         return functools.partial(recognize, *parts, **settings)
@@ -183,7 +177,9 @@ class Task(task.Task[Config, SpeechPreprocessing]):
             spectrograms = functools.partial(sections.spectrograms, model)
             among = list(spectrograms(train.ragged(AUDIO), min(most, len(train))))
             of = f", first {most:,} recordings" if len(train) > most else ""
-            heard = counted(spectrograms(test.ragged(AUDIO), len(test)), "the nearest recordings", "recordings", len(test))
+            heard = counted(
+                spectrograms(test.ragged(AUDIO), len(test)), "the nearest recordings", "recordings", len(test)
+            )
             nearest = [known[time_warping.nearest(features, among)] for features in heard]
             figures = {**self._figures(test, nearest), "shown": nearest[: self.config.evaluation.shown]}
             found[f"The nearest training recording{of}"] = {**figures, "minutes": (time.monotonic() - start) / 60}
@@ -191,19 +187,12 @@ class Task(task.Task[Config, SpeechPreprocessing]):
 
     def _figures(self, store: Store, written: Sequence[str]) -> task.Figures:
         references, groups = texts(store, TEXT), texts(store, GROUP)
-        apart = set(self.config.evaluation.apart)
 
-        def of(chosen):
-            places = [place for place, group in enumerate(groups) if group in chosen]
+        def of(places):
             pairs = ([some[at] for at in places] for some in (written, references))
             return recognition.figures(*pairs, self.config.evaluation.bootstraps)
 
-        together = set(groups) - apart
-        if not together:
-            raise UserError(
-                f"`evaluation.apart` must leave a group of the test recordings. Received: {', '.join(sorted(apart))}, all"
-            )
-        return {**of(together), "groups": {name: of({name}) for name in sorted(set(groups)) if name}}
+        return by_group.figures(groups, self.config.evaluation.apart, of, "recordings")
 
     def signatures(self, preprocessing: SpeechPreprocessing, models: Models) -> list[Signature]:
         """Returns the signature that writes down what is said in WAV files."""

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from ikelos.layers.audio import ctc_min_frames
 from ikelos.pipelines.audio import batches
 from ikelos.pipelines.data.order import Shard
 from ikelos.pipelines.data.store import Ragged
@@ -53,3 +55,25 @@ def test_each_recording_comes_once_in_order():
         check(batch)
     with pytest.raises(UserError, match="`rows` must have a recording"):
         batches.in_order(AUDIO, TOKENS, np.arange(0), 4)
+
+
+def test_recordings_that_are_too_long_or_too_fast_cannot_be_used():
+    tokens = Ragged.of([np.array([*row, 2], np.uint16) for row in ([4, 5], [4, 4], [4] * 3, [5], [], [6, 6, 7])])
+    frames = [2, 2, 5, 1, 0, 4]  # Equal neighbours need a frame for a blank between them.
+    found = batches.usable(AUDIO, tokens, 9, lambda lengths: tf.constant(frames, lengths.dtype))
+    assert found.tolist() == [0, 2, 4, 5]
+    needed = [2, 3, 5, 1, 0, 4]
+    labels, sizes = tokens_of(tokens)
+    assert ctc_min_frames(labels, sizes).numpy().tolist() == needed
+
+
+def tokens_of(tokens):
+    sizes = tokens.lengths - 1
+    return np.stack([np.pad(row[:-1].astype(np.int32), [0, 9 - len(row)]) for row in tokens]), sizes
+
+
+def test_an_emphasised_group_occurs_several_times():
+    groups = ["a", "b", "a", "c"]
+    assert batches.emphasised(np.array([0, 1, 3]), groups, {"a": 3}).tolist() == [0, 0, 0, 1, 3]
+    with pytest.raises(UserError, match=r"`data\.emphasis` must name groups .*: a, b, c\. Received: d"):
+        batches.emphasised(np.array([0]), groups, {"d": 2})

@@ -29,7 +29,14 @@ def source(tmp_path):
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
     for split in SPLITS:
-        lines = ["broken.wav\tx", f"good.wav\t {split}  text ", "faster.wav\tü", "none.wav\tx", "good.wav\t", "long.wav\tx"]
+        lines = [
+            "broken.wav\tx",
+            f"good.wav\t {split}  text ",
+            "faster.wav\tü",
+            "none.wav\tx",
+            "good.wav\t",
+            "long.wav\tx",
+        ]
         (tmp_path / f"{split}.tsv").write_bytes("\n".join([*lines, "missing.wav\tx"]).encode() + b"\ngood.wav\t\xff")
     files = {split: [f"{tmp_path}/{split}.tsv"] for split in SPLITS}
     return AudioSource.model_validate_json(json.dumps({"files": files, "allowed_faults": 0.9}))
@@ -67,7 +74,9 @@ def test_a_vocabulary_is_reused_and_the_rate_decides_the_samples(source, tmp_pat
     assert second.learned.vocabulary.characters == first.learned.vocabulary.characters
     assert second.splits["test"].ragged(AUDIO).lengths.tolist() == [12, 160]
     with pytest.raises(UserError, match=r"`data\.vocabulary` must be the vocabulary of the run: kind=character"):
-        SpeechPreparation(source, Vocabulary(kind="byte", size=None), 8000, 10.0).reusing(first.folder / "preprocessing")
+        SpeechPreparation(source, Vocabulary(kind="byte", size=None), 8000, 10.0).reusing(
+            first.folder / "preprocessing"
+        )
 
 
 def test_a_validation_recording_is_needed(source, tmp_path):

@@ -132,11 +132,23 @@ def test_samples_and_classes_of_a_data_set_become_files_and_texts(of_tfds):
 @pytest.mark.parametrize(
     ("features", "error"),
     [
-        ({"audio_feature": "number"}, r"audio_feature` must name .*: speech, unknown_rate, file \(of .* Received: number"),
+        (
+            {"audio_feature": "number"},
+            r"audio_feature` must name .*: speech, unknown_rate, file \(of .* Received: number",
+        ),
         ({"audio_feature": "speech", "text_feature": "number"}, "text_feature` must name .*: file, label"),
-        ({"audio_feature": "unknown_rate"}, "feature_rate` must be the samples per second .* Received: feature_rate=None"),
-        ({"audio_feature": "speech", "feature_rate": 9}, "feature_rate` .* Received: feature_rate=9, in the data set: 8000"),
-        ({"audio_feature": "file", "feature_rate": 9}, "feature_rate` .* Received: feature_rate=9, in the data set: files"),
+        (
+            {"audio_feature": "unknown_rate"},
+            "feature_rate` must be the samples per second .* Received: feature_rate=None",
+        ),
+        (
+            {"audio_feature": "speech", "feature_rate": 9},
+            "feature_rate` .* Received: feature_rate=9, in the data set: 8000",
+        ),
+        (
+            {"audio_feature": "file", "feature_rate": 9},
+            "feature_rate` .* Received: feature_rate=9, in the data set: files",
+        ),
     ],
 )
 def test_features_that_do_not_fit_are_named(of_tfds, features, error):

@@ -102,4 +102,7 @@ def test_listing_imports_nothing_heavy():
         "print(names, [m for m in ('tensorflow', 'tensorflow_datasets', 'keras', 'numpy') if m in sys.modules])"
     )
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    assert output.strip() == "['bible_verses', 'font_letters', 'mnist_digits', 'number_words', 'shakespeare_plays'] []"
+    assert (
+        output.strip()
+        == "['bible_verses', 'font_letters', 'mnist_digits', 'number_words', 'shakespeare_plays', 'spoken_prompts'] []"
+    )

@@ -24,7 +24,9 @@ def test_distances_are_those_of_the_recursion():
     ours, *theirs = drawn(7, 7, 1, 12, 4)
     expected = [by_recursion(ours, other) for other in theirs]
     np.testing.assert_allclose(time_warping.distances(ours, theirs), expected, rtol=1e-5)
-    np.testing.assert_allclose(time_warping.distances(ours[:1], theirs), [by_recursion(ours[:1], x) for x in theirs], rtol=1e-5)
+    np.testing.assert_allclose(
+        time_warping.distances(ours[:1], theirs), [by_recursion(ours[:1], x) for x in theirs], rtol=1e-5
+    )
 
 
 def test_a_slower_recording_of_the_same_is_the_nearest():

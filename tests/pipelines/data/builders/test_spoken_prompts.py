@@ -14,7 +14,22 @@ from ikelos.pipelines.data.builders import espeak, packages, spoken_prompts, spo
 from ikelos.pipelines.data.config import SPLITS
 from ikelos.pipelines.errors import UserError
 
-WORDS = "press dial enter your the number name extension call now please pound star again".split()
+WORDS = [
+    "press",
+    "dial",
+    "enter",
+    "your",
+    "the",
+    "number",
+    "name",
+    "extension",
+    "call",
+    "now",
+    "please",
+    "pound",
+    "star",
+    "again",
+]
 CHATS = [f"{a} {b} {c}" for a in WORDS for b in WORDS for c in WORDS[:3]]
 
 # A voice that says a text in as many samples as it has letters, times 100. It runs in the place of espeak-ng.
@@ -33,7 +48,10 @@ for line in sys.stdin.buffer:
 @pytest.fixture
 def sounds(tmp_path):
     """Writes unpacked packages with some prompts; returns their folders."""
-    transcripts, lines = tmp_path / "transcripts", ["; a comment", "", "beep: [a beep]", "silence/1: (1 second of silence)"]
+    transcripts, lines = (
+        tmp_path / "transcripts",
+        ["; a comment", "", "beep: [a beep]", "silence/1: (1 second of silence)"],
+    )
     folder = tmp_path / "sounds/usr/share/asterisk/sounds/en_US_f_Allison"
     (folder / "silence").mkdir(parents=True)
     (folder / "digits").mkdir()
@@ -169,14 +187,17 @@ def test_no_text_or_voice_that_is_held_out_reaches_vocabulary_language_model_or_
     # What the vocabulary, the language model and the recogniser see is this store alone.
     assert set(texts(train, TEXT)) == held["train"]
     assert set(prepared.learned.vocabulary.characters) == set("".join(held["train"]))
-    decoded = {prepared.learned.vocabulary.decode(tokens[None].astype(np.int32)).numpy()[0].decode() for tokens in train.ragged(TOKENS)}
+    decoded = {
+        prepared.learned.vocabulary.decode(tokens[None].astype(np.int32)).numpy()[0].decode()
+        for tokens in train.ragged(TOKENS)
+    }
     assert not decoded & (held["test"] | held["validation"])
 
 
 @pytest.mark.slow
 def test_nothing_held_out_is_in_the_training_data_of_the_real_data_set(tmp_path):
     spoken_prompts.SpokenPrompts(data_dir=tmp_path).download_and_prepare()
-    found, texts = check_held_out(None, tmp_path)
+    found, _ = check_held_out(None, tmp_path)
     recorded = {split: [one for one in some if one["group"] == b"recorded voice"] for split, some in found.items()}
     assert {split: len(some) for split, some in recorded.items()} == {"train": 322, "validation": 46, "test": 183}
     assert {split: len(some) for split, some in found.items()} == {"train": 10616, "validation": 196, "test": 483}

@@ -48,7 +48,7 @@ def test_recordings_that_are_too_long_or_too_fast_are_left_out(opened, capsys):
     lengths = data.splits["train"].ragged(AUDIO).lengths
     left_out = len(lengths) - feed.units
     assert left_out >= (lengths > 400).sum() > 0
-    assert f"{left_out} train recordings are left out, as they are longer than 0.05 s or too fast" in capsys.readouterr().out
+    assert f"{left_out} train recordings are left out: longer than 0.05 s, or too fast" in capsys.readouterr().out
     batch = next(iter(feed.train(0, WHOLE)))
     assert batch["x"]["audio"].shape[1] in (200, 400)
 
@@ -59,9 +59,6 @@ def test_an_emphasised_group_is_drawn_more_often(opened, grouped):
     assert feed.units == 16 // 2 * 4
     drawn = [int(batch["id"][0]) for batch in feed.train(0, WHOLE).take(32)]
     assert np.bincount(drawn).tolist() == [1, 3] * 8
-    task, data = opened("data.emphasis=[{group: mine, times: 3}]")
-    with pytest.raises(UserError, match=r"`data\.emphasis` must name groups .*: others, own\. Received: mine"):
-        task.stages(data.learned)[1].feed(data.splits, {})
 
 
 def test_figures_are_those_of_all_recordings_but_the_groups_apart(opened, grouped):
@@ -105,7 +102,9 @@ def test_a_run_is_trained_reported_and_served(shrunk, tmp_path):
 
     first = (tmp_path / "data" / "test0.wav").read_bytes()
     sound = np.frombuffer(first[44:], "<i2")
-    stereo = wav_file(np.repeat(sound, 2), 8000).replace(b"\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0\x02\0", b"\x01\0\x02\0\x40\x1f\0\0\0\x7d\0\0\x04\0")
+    stereo = wav_file(np.repeat(sound, 2), 8000).replace(
+        b"\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0\x02\0", b"\x01\0\x02\0\x40\x1f\0\0\0\x7d\0\0\x04\0"
+    )
     with StockModel(tmp_path / "run" / "export" / "1") as served:
 
         def run(*contents):
@@ -125,5 +124,5 @@ def test_a_run_is_trained_reported_and_served(shrunk, tmp_path):
             (b"", "empty"),
             (wav_file(np.zeros(4001, np.int16), 8000), "seconds long, more than 0.5"),
         ):
-            with pytest.raises(Exception, match=error):
+            with pytest.raises(RuntimeError, match=error):
                 run(first, content)

@@ -11,7 +11,7 @@ from ikelos.pipelines.audio.utterances import wav_file
 from ikelos.pipelines.data.store import Ragged
 from ikelos.pipelines.report import charts
 from ikelos.pipelines.report.palette import LIGHT
-from ikelos.pipelines.report.sections import Picture, Recording, Recordings
+from ikelos.pipelines.report.sections import Column, Picture, Recording, Recordings, Table
 from ikelos.pipelines.text.vocabulary import Vocabulary
 from ikelos.pipelines.text.vocabulary.special import PAD
 
@@ -28,6 +28,18 @@ def spectrograms(model: keras.Model, audio: Ragged, most: int) -> Iterator[np.nd
         samples = audio[index].astype(np.float32)[None] / _SCALE
         found, _ = model.spectrogram({"audio": tf.constant(samples), "length": tf.constant([samples.shape[1]])})
         yield found.numpy()[0, ::_STRIDE]
+
+
+def transcripts(said: list[str], heard: list[str], *neighbours: list[str]) -> Table:
+    """Returns the table of what was said in the first recordings, what the model heard, and, if known, what is said in
+    the nearest training recordings."""
+    columns = [Column("Said"), Column("Model"), *[Column("Nearest training recording") for _ in neighbours]]
+    return Table(
+        heading="Transcripts",
+        prose=[f"The first {len(said)} recordings of the test split, not selected."],
+        columns=columns,
+        rows=[list(row) for row in zip(said, heard, *neighbours, strict=True)],
+    )
 
 
 def players(names: list[str], texts: list[str], audio: Ragged, rate: int) -> Recordings:
@@ -75,9 +87,9 @@ def alignment(model: keras.Model, words: Vocabulary, samples: np.ndarray, rate: 
     return Picture(
         heading="What was heard when",
         prose=[
-            f"The normalised log-mel spectrogram of “{name}”, a test recording, and the probability that a frame writes "
-            "a character instead of nothing (the blank of CTC). The letters are those of the likeliest path, at the "
-            "frames where it writes them; ␣ is a space."
+            f"The normalised log-mel spectrogram of “{name}”, a test recording, and the probability that a frame "
+            "writes a character instead of nothing (the blank of CTC). The letters are those of the likeliest path, at "
+            "the frames where it writes them; ␣ is a space."
         ],
         figure=figure,
         alt="A spectrogram, and below it the letters that the network wrote at each time.",

@@ -130,12 +130,12 @@ class Reader(reader.Reader[AudioSource]):
             return
         for number, line in enumerate(lines(path), 1):
             name, parts = f"{printable_path(path)}:{number}", line.split(b"\t")
-            audio = Path(os.path.dirname(path), os.fsdecode(parts[0]))
+            file = Path(os.path.dirname(path), os.fsdecode(parts[0]))
             if len(parts) != 2:
                 fault = f"has {len(parts) - 1} tabs, not one"
             else:
-                fault = "" if audio.is_file() else f"names a file that does not exist: {printable_path(str(audio))}"
-            yield Utterance(name, audio, parts[-1], fault=fault, size=len(line) + 1)
+                fault = "" if file.is_file() else f"names a file that does not exist: {printable_path(str(file))}"
+            yield Utterance(name, file, parts[-1], fault=fault, size=len(line) + 1)
 
     def records(self, split: Split, chunk: Chunk) -> Iterator[Record]:
         """Yields the recordings of a chunk as `Record`s with the bytes of their files."""
@@ -200,8 +200,8 @@ class RecordedReader(Reader):
         it."""
         for record in self._records.read(split, start):
             features: Mapping[str, Any] = record.features
-            parts = (features[name] for name in (_AUDIO, _TEXT, _GROUP))
-            yield Utterance(record.name, *parts, fault=features[_FAULT].decode(), size=record.size)
+            audio, text, group, fault = (features[name] for name in (_AUDIO, _TEXT, _GROUP, _FAULT))
+            yield Utterance(record.name, audio, text, group, fault.decode(), record.size)
 
     def size(self, split: Split) -> Size:
         """Returns the bytes of a split."""

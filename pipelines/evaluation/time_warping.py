@@ -22,7 +22,7 @@ def nearest(features: np.ndarray, among: Sequence[np.ndarray]) -> int:
     fitting = np.flatnonzero((lengths <= _RATIO * len(features)) & (len(features) <= _RATIO * lengths) & (lengths > 0))
     if not fitting.size or not len(features):
         return int(np.argmin(np.abs(lengths - len(features))))
-    return int(fitting[np.argmin(distances(features, [among[index] for index in fitting]))])
+    return int(fitting[np.argmin(distances(features, [among[int(index)] for index in fitting]))])
 
 
 def distances(features: np.ndarray, among: Sequence[np.ndarray]) -> np.ndarray:

@@ -11,7 +11,7 @@ import struct
 import subprocess
 import sys
 import wave
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -119,17 +119,15 @@ class SpokenPrompts(tfds.core.GeneratorBasedBuilder):
         return {split: self._generate_examples(split, recorded, chats, program) for split in SPLITS}
 
     def _generate_examples(self, split, recorded, chats, program):
-        own = {name: text for name, (_, text) in recorded.items() if spoken_texts.split_of(text) == split}
-        examples: list[tuple[str, Callable[[], np.ndarray], str, str, str]] = []
-        for name, text in own.items():
-            path = recorded[name][0]
-            examples.append((name, lambda path=path: samples(path), text, RECORDED, "allison"))
+        own = {name: known for name, known in recorded.items() if spoken_texts.split_of(known[1]) == split}
+        for index, (name, (path, text)) in enumerate(own.items()):
+            audio = flac_file(samples(path))
+            yield index, {"id": name, "audio": audio, "text": text, "group": RECORDED, "voice": "allison"}
+        spoken = utterances(split, sorted({text for _, text in own.values()}), chats)
         with Speaker(program) as speaker:
-            for number, (group, spoken) in enumerate(utterances(split, sorted(set(own.values())), chats)):
-                say = lambda spoken=spoken: speaker.say(*spoken)  # noqa: E731
-                examples.append((f"{split}/{number}", say, spoken[-1], group, spoken[0]))
-            for index, (name, audio, text, group, voice) in enumerate(examples):
-                yield index, {"id": name, "audio": flac_file(audio()), "text": text, "group": group, "voice": voice}
+            for number, (group, (voice, *how, text)) in enumerate(spoken):
+                audio, name = flac_file(speaker.say(voice, *how, text)), f"{split}/{number}"
+                yield len(own) + number, {"id": name, "audio": audio, "text": text, "group": group, "voice": voice}
 
 
 Spoken = tuple[str, int, int, int, str]
@@ -179,7 +177,7 @@ def utterances(split: Split, own: list[str], chats: list[str]) -> Iterator[tuple
         variants = (UNSEEN_VARIANTS if group == UNSEEN_VOICES else _VARIANTS).split()
         for text in texts:
             voice = f"{draw.choice(_ACCENTS)}+{draw.choice(variants)}"
-            yield group, (voice, *(draw.randint(*limits) for limits in (_SPEED, _PITCH, _RANGE)), text)
+            yield group, (voice, draw.randint(*_SPEED), draw.randint(*_PITCH), draw.randint(*_RANGE), text)
 
 
 def samples(path: pathlib.Path) -> np.ndarray:

@@ -8,7 +8,7 @@ import pathlib
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from ikelos.pipelines.data.builders.number_words import number_in_words
 from ikelos.pipelines.data.config import Split
@@ -39,14 +39,12 @@ _OFTEN = 12
 """Clauses with a word after which the word alone is no reason to take another clause."""
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
-# fmt: off
-_PHONETIC = (
-    "alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo lima mike november oscar papa quebec romeo "
-    "sierra tango uniform victor whiskey xray yankee zulu niner"
-).split()
-_MONTHS = "january february march april may june july august september october november december".split()
-_DAYS = "monday tuesday wednesday thursday friday saturday sunday today tomorrow yesterday".split()
-# fmt: on
+_PHONETIC = """
+alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo lima mike november oscar papa quebec romeo sierra
+tango uniform victor whiskey xray yankee zulu niner
+"""
+_MONTHS = "january february march april may june july august september october november december"
+_DAYS = "monday tuesday wednesday thursday friday saturday sunday today tomorrow yesterday"
 
 
 def plain(text: str) -> str:
@@ -119,9 +117,11 @@ def varied(texts: Iterable[str], number: int) -> list[str]:
 
 def spelled(draw: random.Random) -> Iterator[str]:
     """Yields endless sequences of one to six letters, words of the phonetic alphabet, and digits."""
-    digits = [number_in_words(digit) for digit in range(10)]
+    digits, phonetic = [number_in_words(digit) for digit in range(10)], _PHONETIC.split()
+    mixed: list[list[Sequence[str]]] = [[_LETTERS, digits], [_LETTERS, phonetic, digits]]
+    ways = [[_LETTERS], [phonetic], [digits], *mixed]
     while True:
-        kinds = draw.choice([[_LETTERS], [_PHONETIC], [digits], [_LETTERS, digits], [_LETTERS, _PHONETIC, digits]])
+        kinds = draw.choice(ways)
         yield " ".join(draw.choice(draw.choice(kinds)) for _ in range(draw.randint(1, 6)))
 
 
@@ -134,15 +134,16 @@ def counted(draw: random.Random) -> Iterator[str]:
     def ordinal(most):
         return plain(number_in_words(draw.randint(1, most), ordinal=True))
 
+    months, days = _MONTHS.split(), _DAYS.split()
     while True:
         yield draw.choice(
             [
                 lambda: number(7),
                 lambda: ordinal(100),
-                lambda: f"{draw.choice(_DAYS)} the {ordinal(31)} of {draw.choice(_MONTHS)}",
-                lambda: f"{draw.choice(_MONTHS)} {ordinal(31)}",
+                lambda: f"{draw.choice(days)} the {ordinal(31)} of {draw.choice(months)}",
+                lambda: f"{draw.choice(months)} {ordinal(31)}",
                 lambda: f"{number_in_words(draw.randint(1, 12))} {number(2)} {draw.choice(['a m', 'p m'])}",
                 lambda: f"{number(3)} {draw.choice(['seconds', 'minutes', 'hours', 'days', 'dollars', 'percent'])}",
-                lambda: f"{draw.choice(_DAYS)} at {number_in_words(draw.randint(1, 12))} o'clock",
+                lambda: f"{draw.choice(days)} at {number_in_words(draw.randint(1, 12))} o'clock",
             ]
         )()

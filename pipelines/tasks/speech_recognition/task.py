@@ -1,5 +1,6 @@
 """Speech recognition, from recordings with transcripts to a served model."""
 
+import collections
 import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +28,7 @@ from ikelos.pipelines.data.store import Splits, Store
 from ikelos.pipelines.evaluation import groups as by_group
 from ikelos.pipelines.evaluation import recognition, time_warping
 from ikelos.pipelines.metric import Metric
-from ikelos.pipelines.report.sections import Column, Section, Table
+from ikelos.pipelines.report.sections import Section
 from ikelos.pipelines.tasks.speech_recognition.config import Config
 from ikelos.pipelines.text import language_model, windows
 from ikelos.pipelines.text.pair_encoding import texts
@@ -122,9 +123,9 @@ class Task(task.Task[Config, SpeechPreprocessing]):
         if data.emphasis:
             times = {emphasis.group: emphasis.times for emphasis in data.emphasis}
             drawn = batches.emphasised(drawn, texts(splits["train"], GROUP), times)
-        settings = (drawn, boundaries, training.batch_size, training.seed)
+        size, seed = training.batch_size, training.seed
         return Feed(
-            train=lambda step, shard: batches.bucketed(*train, *settings, step, shard),
+            train=lambda step, shard: batches.bucketed(*train, drawn, boundaries, size, seed, step, shard),
             validation=batches.in_order(*validation, rows["validation"], self.config.evaluation.batch_size),
             units_per_step=training.batch_size,
             units=len(drawn),
@@ -143,15 +144,14 @@ class Task(task.Task[Config, SpeechPreprocessing]):
 
     def evaluate(self, preprocessing: SpeechPreprocessing, splits: Splits, models: Models) -> task.Figures:
         """Returns the error rates of the test split, and those of each group."""
-        test, found, seconds = splits["test"], {}, 0.0
+        test, start = splits["test"], time.monotonic()
+        found: dict[int, str] = {}
         search = tf.function(self._recognizing(preprocessing, models), reduce_retracing=True)
         number = -(-len(test) // self.config.evaluation.batch_size)
         for batch in counted(self._batches(test), "the model's transcripts", "batches", number):
-            start = time.monotonic()
             recognized = search(**batch["x"])["text"].numpy()
-            seconds += time.monotonic() - start
             found |= dict(zip(batch["id"].numpy().tolist(), (text.decode() for text in recognized), strict=True))
-        written = [found[index] for index in range(len(test))]
+        seconds, written = time.monotonic() - start, [found[index] for index in range(len(test))]
         return {
             **self._figures(test, written),
             "vocabulary_size": preprocessing.vocabulary.size,
@@ -169,7 +169,7 @@ class Task(task.Task[Config, SpeechPreprocessing]):
         """Returns the figures of the most frequent transcript, and of that of the nearest training recording."""
         train, test, most = splits["train"], splits["test"], self.config.evaluation.baseline_recordings
         known = texts(train, TEXT)
-        frequent = max(dict.fromkeys(known), key=known.count)
+        ((frequent, _),) = collections.Counter(known).most_common(1)
         found = {"The most frequent transcript": {**self._figures(test, [frequent] * len(test)), "minutes": 0.0}}
         if most:
             start = time.monotonic()
@@ -177,9 +177,8 @@ class Task(task.Task[Config, SpeechPreprocessing]):
             spectrograms = functools.partial(sections.spectrograms, model)
             among = list(spectrograms(train.ragged(AUDIO), min(most, len(train))))
             of = f", first {most:,} recordings" if len(train) > most else ""
-            heard = counted(
-                spectrograms(test.ragged(AUDIO), len(test)), "the nearest recordings", "recordings", len(test)
-            )
+            heard = spectrograms(test.ragged(AUDIO), len(test))
+            heard = counted(heard, "the nearest recordings", "recordings", len(test))
             nearest = [known[time_warping.nearest(features, among)] for features in heard]
             figures = {**self._figures(test, nearest), "shown": nearest[: self.config.evaluation.shown]}
             found[f"The nearest training recording{of}"] = {**figures, "minutes": (time.monotonic() - start) / 60}
@@ -189,8 +188,8 @@ class Task(task.Task[Config, SpeechPreprocessing]):
         references, groups = texts(store, TEXT), texts(store, GROUP)
 
         def of(places):
-            pairs = ([some[at] for at in places] for some in (written, references))
-            return recognition.figures(*pairs, self.config.evaluation.bootstraps)
+            ours, theirs = ([some[at] for at in places] for some in (written, references))
+            return recognition.figures(ours, theirs, self.config.evaluation.bootstraps)
 
         return by_group.figures(groups, self.config.evaluation.apart, of, "recordings")
 
@@ -218,11 +217,11 @@ class Task(task.Task[Config, SpeechPreprocessing]):
         low, high = figures["wer_interval"]
         apart = f" The groups {', '.join(evaluation.apart)} are not counted in it." if evaluation.apart else ""
         return [
-            f"Word error rate of {figures['recordings']:,} test recordings with {figures['words']:,} words, {low:.1f} to "
-            f"{high:.1f} in 95% of {evaluation.bootstraps:,} bootstrap samples of the recordings.{apart} The texts come "
-            f"from a beam of {evaluation.search.num_beams} prefixes, with the language model's log-probability times "
-            f"{evaluation.search.language_model_weight:g} and {evaluation.search.token_bonus:g} for each character. The "
-            "nearest training recording is the one with the smallest distance by dynamic time warping of the normalised "
+            f"Word error rate of {figures['recordings']:,} test recordings with {figures['words']:,} words; {low:.1f} "
+            f"to {high:.1f} in 95% of {evaluation.bootstraps:,} bootstrap samples of the recordings.{apart} The texts "
+            f"come from a beam of {evaluation.search.num_beams} prefixes, with the language model's log-probability "
+            f"times {evaluation.search.language_model_weight:g} and {evaluation.search.token_bonus:g} for each "
+            "character. The nearest training recording has the smallest distance by dynamic time warping of normalised "
             "log-mel spectrograms."
         ]
 
@@ -233,12 +232,9 @@ class Task(task.Task[Config, SpeechPreprocessing]):
             return []
         test, rate = finished.splits["test"], self.config.data.sampling_rate
         neighbours = [figures["shown"] for figures in finished.results["baselines"].values() if "shown" in figures]
-        columns = [Column("Said"), Column("Model"), *[Column("Nearest training recording") for _ in neighbours]]
-        rows = [list(row) for row in zip(texts(test, TEXT, len(shown)), shown, *neighbours, strict=True)]
-        prose = [f"The first {len(shown)} recordings of the test split, not selected."]
         words, audio = finished.preprocessing.vocabulary, test.ragged(AUDIO)
         return [
-            Table(heading="Transcripts", prose=prose, columns=columns, rows=rows),
+            sections.transcripts(texts(test, TEXT, len(shown)), shown, *neighbours),
             sections.players([test.ids[index] for index in range(len(shown))], shown, audio, rate),
             sections.alignment(finished.models[RECOGNIZER], words, audio[0], rate, test.ids[0]),
         ]

@@ -70,7 +70,7 @@ TINY = {
         "filters: 2, freq_mask_size: 2, time_mask_share: 0.1, dropout: 0.1}",
         "training.steps=6",
         "training.steps_per_epoch=3",
-        "evaluation={apart: [], batch_size: 4, search: {num_beams: 2, language_model_weight: 0.5, token_bonus: 0.1}, "
+        "evaluation={apart: [], batch_size: 8, search: {num_beams: 2, language_model_weight: 0.5, token_bonus: 0.1}, "
         "bootstraps: 20, baseline_recordings: 5, shown: 3, peers: [{name: nobody, value: 30.0, minutes: null}]}",
         "export={enabled: true, max_seconds: 0.5}",
     ],

@@ -119,7 +119,7 @@ def spelled(draw: random.Random) -> Iterator[str]:
     """Yields endless sequences of one to six letters, words of the phonetic alphabet, and digits."""
     digits, phonetic = [number_in_words(digit) for digit in range(10)], _PHONETIC.split()
     mixed: list[list[Sequence[str]]] = [[_LETTERS, digits], [_LETTERS, phonetic, digits]]
-    ways = [[_LETTERS], [phonetic], [digits], *mixed]
+    ways: list[list[Sequence[str]]] = [[_LETTERS], [phonetic], [digits], *mixed]
     while True:
         kinds = draw.choice(ways)
         yield " ".join(draw.choice(draw.choice(kinds)) for _ in range(draw.randint(1, 6)))

@@ -133,7 +133,9 @@ class LogMelSpectrogram(keras.layers.Layer):
             # Whatever stands beyond a row's end, NaN too, must reach neither its values nor its gradient.
             waveform = tf.where(tf.sequence_mask(lengths, tf.shape(inputs)[1]), waveform, 0)
         frames = tf.signal.frame(waveform, self.sequence_length, self.sequence_stride)
-        spectrum = tf.signal.rfft(frames * tf.constant(self._window, dtype), [self.fft_length])
+        # `rfft` itself does not pad where there are no frames, and then rejects them as too short.
+        zeros = [[0, 0], [0, 0], [0, self.fft_length - self.sequence_length]]
+        spectrum = tf.signal.rfft(tf.pad(frames * tf.constant(self._window, dtype), zeros))
         power = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
         mel = tf.tensordot(power, tf.constant(self._bands, dtype), 1)
         outputs = tf.cast(tf.math.log(mel + self.epsilon), self.compute_dtype)

@@ -79,12 +79,12 @@ def read(file: tf.Tensor, max_seconds: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor,
 def inspect(file: tf.Tensor) -> Header:
     """Returns the header of a file, a string of any bytes."""
     size = tf.cast(tf.strings.length(file), tf.int64)
+    padded = file + b"\0" * _PADDING
 
     def number(place, count):
         """Returns a little-endian number of some bytes; bytes beyond the end are 0."""
-        # Places before the beginning, of a header that has not been found, stand for the beginning.
-        found = tf.strings.substr(file, tf.cast(tf.clip_by_value(place, 0, size), tf.int32), count) + b"\0" * count
-        digits = tf.cast(tf.io.decode_raw(found, tf.uint8)[:count], tf.int64)
+        found = tf.strings.substr(padded, tf.cast(tf.minimum(place, size), tf.int32), count)
+        digits = tf.cast(tf.io.decode_raw(found, tf.uint8), tf.int64)
         return tf.reduce_sum(digits * tf.constant([256**power for power in range(count)], tf.int64))
 
     def chunk(walked, place, form, start, length):
@@ -127,8 +127,8 @@ def inspect(file: tf.Tensor) -> Header:
             ),
         ),
         (start == 0, "a WAV file without samples"),
-        (walked == _MAX_CHUNKS, f"a WAV file with {_MAX_CHUNKS} chunks before its samples"),
         (form == 0, "a WAV file without a header"),
+        ((walked == _MAX_CHUNKS) & (start == 0), f"a WAV file with {_MAX_CHUNKS} chunks before its samples"),
         (~is_wav, _other(file)),
     ):
         problem = tf.where(fails, description, problem)
@@ -184,5 +184,5 @@ def _other(file):
     """Describes a file that is no WAV file."""
     found = tf.constant("a file of another kind")
     for place, magic, name in _OTHERS:
-        found = tf.where(tf.strings.substr(file + b"\0" * 64, place, len(magic)) == magic, name, found)
+        found = tf.where(tf.strings.substr(file + b"\0" * _PADDING, place, len(magic)) == magic, name, found)
     return tf.where(tf.strings.length(file) == 0, "empty", found)

@@ -34,6 +34,7 @@ from ikelos.layers.embedding.hashed_ngram_embedding import HashedNgramEmbedding
 from ikelos.layers.models.active_units import ActiveUnits
 from ikelos.layers.models.adversarial_model import AdversarialModel
 from ikelos.layers.models.lstm_language_model import LSTMLanguageModel
+from ikelos.layers.models.lstm_speech_model import LSTMSpeechModel
 from ikelos.layers.models.lstm_translation_model import LSTMTranslationModel
 from ikelos.layers.models.reply_ranker import ReplyRanker
 from ikelos.layers.models.transformer_language_model import TransformerLanguageModel
@@ -79,6 +80,7 @@ __all__ = [
     "KLDivergence",
     "KVCache",
     "LSTMLanguageModel",
+    "LSTMSpeechModel",
     "LSTMTranslationModel",
     "LearnedPositionEmbedding",
     "LearnedPrior",

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from ikelos.layers.attention.cross_attention import CrossAttention
 from ikelos.layers.models.translation_model import TranslationModel
+from ikelos.layers.recurrent.both_directions import both_directions
 from ikelos.layers.recurrent.fused_lstm import FusedLSTM
 
 
@@ -69,14 +70,10 @@ class LSTMTranslationModel(TranslationModel):
     def encode(self, source, training=None):
         """Returns the memory `[B,S,D]` of source tokens int `[B,S]`, padded at the end."""
         hidden, lengths = self._embed(source, training), self._lengths(source)
-        mask = tf.sequence_mask(lengths, tf.shape(source)[1])
         for index, (forward, backward) in enumerate(zip(self.forward, self.backward, strict=True)):
             if index:
                 hidden = self.dropout(hidden, training=training)
-            # Turned row by row, so that the padding stays at the end.
-            ahead = forward(hidden, mask=mask, training=training)[0]
-            back = backward(tf.reverse_sequence(hidden, lengths, 1), mask=mask, training=training)[0]
-            hidden = tf.concat([ahead, tf.reverse_sequence(back, lengths, 1)], axis=-1)
+            hidden = both_directions(forward, backward, hidden, lengths, training)
         return hidden
 
     def _decode(self, target, memory, lengths, training):

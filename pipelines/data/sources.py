@@ -50,6 +50,11 @@ _OURS = {
         "ikelos.pipelines.data.builders.shakespeare_plays",
         "38 plays in Markdown, 5.3 million characters, four plays held out; comes with ikelos[pipelines]",
     ),
+    "spoken_prompts": (
+        "ikelos.pipelines.data.builders.spoken_prompts",
+        "551 spoken telephone prompts and 7 hours of synthetic speech, 8 kHz, texts and voices held out; Debian and "
+        "PyPI packages, fetched by apt-get and pip (36 MB)",
+    ),
 }
 
 _RETRIES = 5

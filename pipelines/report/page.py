@@ -1,5 +1,6 @@
 """Writes a report: `report.json` with every number, and `report.html`, a self-contained page."""
 
+import base64
 import importlib.resources
 import json
 import pathlib
@@ -8,6 +9,7 @@ from typing import Any
 
 import jinja2
 import numpy as np
+from markupsafe import Markup
 
 from ikelos.pipelines.report import palette, svg, tiles
 from ikelos.pipelines.report.sections import Section
@@ -62,10 +64,14 @@ def _template() -> jinja2.Template:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(
-        svg=svg.inline, shaded=_shaded, tiled=tiles.tiled, png=tiles.png_uri, film=tiles.film_uri
+        svg=svg.inline, shaded=_shaded, tiled=tiles.tiled, png=tiles.png_uri, film=tiles.film_uri, wav=_wav_uri
     )
     source = importlib.resources.files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
     return environment.from_string(source)
+
+
+def _wav_uri(content: bytes) -> Markup:
+    return Markup("data:audio/wav;base64," + base64.b64encode(content).decode())
 
 
 def _shaded(pieces: Sequence[str], nats: Sequence[float]) -> Iterator[tuple[int, str, float]]:

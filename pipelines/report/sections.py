@@ -178,6 +178,27 @@ class Surprisal(Section):
             )
 
 
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """A recording with a name, a text, and the bytes of its WAV file."""
+
+    name: str
+    text: str
+    wav: bytes
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recordings(Section):
+    """Recordings to listen to, each with a player and its text."""
+
+    kind: ClassVar[str] = "recordings"
+    recordings: Sequence[Recording]
+
+    def data(self):
+        """Returns the content of the section for report.json, without the sound."""
+        return super().data() | {"recordings": [{"name": one.name, "text": one.text} for one in self.recordings]}
+
+
 def _check_alt(alt):
     if not alt.strip():
         raise ValueError(f"`alt` must say what the picture shows. Received: alt={alt!r}")

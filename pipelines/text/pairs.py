@@ -11,14 +11,13 @@ from typing import Any
 
 from ikelos.pipelines.data import patterns, sources
 from ikelos.pipelines.data.config import Split
+from ikelos.pipelines.data.lines import TABLES, LineReader, lines
 from ikelos.pipelines.data.patterns import printable_path
 from ikelos.pipelines.data.preparation import Size
 from ikelos.pipelines.data.records import Chunk, Record, Records
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text.config import PairSource
-from ikelos.pipelines.text.lines import LineReader, lines
 
-_TABLES = (".tsv", ".tsv.gz")
 _SOURCE, _TARGET, _GROUP, _FAULT = "source", "target", "group", "fault"
 """Features of a record."""
 
@@ -58,7 +57,7 @@ class Reader(LineReader[PairSource]):
     def __init__(self, source: PairSource):
         """Keeps the recipe's section `source`."""
         super().__init__(source)
-        self.suffixes = (*_TABLES, *sources.TFRECORDS) if source.endings is None else (source.endings[0].lower(),)
+        self.suffixes = (*TABLES, *sources.TFRECORDS) if source.endings is None else (source.endings[0].lower(),)
         self.divisible = self.suffixes
 
     def pairs(self, split: Split, start: int = 0, chunk: Chunk = None) -> Iterator[Pair]:

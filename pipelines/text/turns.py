@@ -11,12 +11,12 @@ from typing import Any
 
 from ikelos.pipelines.data import sources
 from ikelos.pipelines.data.config import Split
+from ikelos.pipelines.data.lines import LineReader, lines
 from ikelos.pipelines.data.patterns import printable_path
 from ikelos.pipelines.data.preparation import Size
 from ikelos.pipelines.data.records import Chunk, Record, Records
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text.config import TurnSource
-from ikelos.pipelines.text.lines import LineReader, lines
 
 _LINES = (".jsonl", ".jsonl.gz")
 _CONVERSATION = "conversation"

@@ -106,7 +106,7 @@ def bucketed(
         UserError: If there are no rows, a row is empty or longer than the last boundary, the boundaries are not
             ascending, a number is out of range, or `batch_size` is not a multiple of the number of shards.
     """
-    draw, padded = _by_bucket(rows.lengths, boundaries, batch_size, seed, start_step, shard), _padding(rows)
+    draw, padded = by_bucket(rows.lengths, boundaries, batch_size, seed, start_step, shard), padding(rows)
 
     def batch(step):
         row, longest = draw(step)
@@ -142,7 +142,7 @@ def paired(
         the bucket's boundary. `id` is the index of the pair.
     """
     lengths, kept = _fitting(sources, targets, boundaries[-1])
-    draw = _by_bucket(lengths, boundaries, batch_size, seed, start_step, shard)
+    draw = by_bucket(lengths, boundaries, batch_size, seed, start_step, shard)
     padded, places = _pairs(sources, targets), tensor(kept)
 
     def batch(step):
@@ -190,7 +190,7 @@ def _fitting(sources, targets, longest):
 
 def _pairs(sources, targets):
     """Returns a function from the indices of pairs `[B]` and two lengths S and T to their batch, padded to them."""
-    of_source, of_target = _padding(sources), _padding(targets)
+    of_source, of_target = padding(sources), padding(targets)
 
     def batch(row, source_length, target_length):
         source, filled = of_source(row, source_length)
@@ -201,7 +201,7 @@ def _pairs(sources, targets):
     return batch
 
 
-def _padding(rows):
+def padding(rows):
     """Returns a function from indices of rows `[B]` and a length T to their tokens `[B,T]` and which are no padding."""
     tokens, ends = tensor(rows.values), tensor(rows.ends)
 
@@ -214,8 +214,20 @@ def _padding(rows):
     return padded
 
 
-def _by_bucket(lengths, boundaries, batch_size, seed, start_step, shard):
-    """Returns a function from a step to its rows and the boundary of their bucket, in the order of `bucketed`."""
+def by_bucket(lengths, boundaries, batch_size, seed, start_step, shard):
+    """Returns a function from a step to its rows and the boundary of their bucket, in the order of `bucketed`.
+
+    Args:
+        lengths: int `[N]`, length of each row, at least 1.
+        boundaries: Longest row of each bucket, ascending.
+        batch_size: Rows in a batch.
+        seed: Any int32; it determines the order.
+        start_step: Step of the first batch, only checked.
+        shard: Share of each batch to return.
+
+    Raises:
+        UserError: As `bucketed`.
+    """
     check_positive(batch_size=batch_size)
     check_order(seed, start_step)
     boundaries = list(boundaries)
@@ -236,7 +248,7 @@ def _by_bucket(lengths, boundaries, batch_size, seed, start_step, shard):
     jitter = tf.random.stateless_uniform([len(lengths)], seed=[seed, 0], dtype=tf.float64).numpy()
     schedule = np.argsort((visit + jitter) / sizes[bucket], kind="stable")
     buckets, visits = tensor(bucket[schedule]), tensor(visit[schedule])
-    by_bucket = tensor(np.argsort(bucket_of_row, kind="stable"))
+    in_buckets = tensor(np.argsort(bucket_of_row, kind="stable"))
     bucket_starts, longest, sizes = (
         tensor(np.asarray(x, np.int64)) for x in (np.cumsum(sizes) - sizes, boundaries, sizes)
     )
@@ -248,7 +260,7 @@ def _by_bucket(lengths, boundaries, batch_size, seed, start_step, shard):
         visit = step // steps * size + visits[step % steps]
         number = visit * batch_size + wanted
         place = shuffled(number % size, key(seed, number // size, stream=bucket), size)
-        return tf.gather(by_bucket, bucket_starts[bucket] + place), longest[bucket]
+        return tf.gather(in_buckets, bucket_starts[bucket] + place), longest[bucket]
 
     return draw
 

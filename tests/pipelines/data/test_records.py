@@ -6,6 +6,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from ikelos.pipelines.audio.config import AudioSource
+from ikelos.pipelines.audio.speech_encoding import SpeechPreparation
+from ikelos.pipelines.audio.utterances import wav_file
 from ikelos.pipelines.data import records
 from ikelos.pipelines.data.arrays import Arrays
 from ikelos.pipelines.data.config import SPLITS
@@ -62,6 +65,18 @@ def conversations(root):
     return TurnPreparation(TurnSource(files=PATTERNS, allowed_faults=0.5), Vocabulary(kind="character", size=None))
 
 
+def recordings(root):
+    sound = wav_file(np.arange(99, dtype=np.int16), 8000)
+    for split in SPLITS:
+        (root / split).mkdir()
+        (root / split / "a.wav").write_bytes(sound)
+        lines = ["a.wav\tone", "a.wav\t", "b.wav\ttwo", "a.wav", f"a.wav\t{split}"]
+        (root / split / "all.tsv").write_text("\n".join(lines))
+    files = {split: (f"{split}/*.tsv",) for split in SPLITS}
+    source = AudioSource(files=files, allowed_faults=0.6)
+    return SpeechPreparation(source, Vocabulary(kind="character", size=None), 4000, 1.0)
+
+
 def images(root):
     for number, split in enumerate(SPLITS):
         for label in ("dog", "caf\u00e9"):
@@ -104,7 +119,9 @@ def files_in(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("make", [texts, one_text, pairs, one_table, conversations, images, letters, arrays])
+@pytest.mark.parametrize(
+    "make", [texts, one_text, pairs, one_table, conversations, recordings, images, letters, arrays]
+)
 @pytest.mark.parametrize("most", [2, records.CHUNK_EXAMPLES])
 def test_records_give_the_stores_of_their_source(make, most, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

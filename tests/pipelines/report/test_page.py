@@ -15,6 +15,8 @@ from ikelos.pipelines.report.sections import (
     Headline,
     Images,
     Picture,
+    Recording,
+    Recordings,
     Sample,
     Samples,
     Section,
@@ -84,6 +86,7 @@ def every_kind(text):
         Picture(figure=figure(), alt=text, caption=text, **shared),
         Images(images=IMAGES, alt=text, row_titles=[text, "second"], caption=text, **shared),
         Samples(samples=[Sample(text, text, text)], **shared),
+        Recordings(recordings=[Recording(text, text, b"RIFF")], **shared),
         Surprisal(pieces=[text, text], nats=[0.1, 5.0], **shared),
     ]
 
@@ -137,9 +140,9 @@ def test_json_gives_back_every_number(write):
 def test_json_holds_every_section(write):
     data, _ = write("run", {}, every_kind("x"))
     kinds = [section["kind"] for section in data["sections"]]
-    assert kinds == ["prose", "headline", "table", "picture", "images", "samples", "surprisal"]
+    assert kinds == ["prose", "headline", "table", "picture", "images", "samples", "recordings", "surprisal"]
     assert all(section["heading"] == "x" for section in data["sections"])
-    assert data["sections"][6]["nats"] == [0.1, 5.0]
+    assert data["sections"][7]["nats"] == [0.1, 5.0]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), np.array([1.0, np.nan])])
@@ -212,16 +215,16 @@ def test_hostile_text_is_only_text(write):
     assert len(images) == 2
     assert all(re.fullmatch("data:image/png;base64,[A-Za-z0-9+/=]+", image) for image in images)
     assert not [name for element in found.elements for name in element if name.startswith("on")]
-    # Every place has the whole text: title, h1, 7 headings, 7 paragraphs, 3 in the tile, 4 in the table, 2 captions, a
-    # row's title, 3 in the sample, the plain and the marked piece, key and value.
+    # Every place has the whole text: title, h1, 8 headings, 8 paragraphs, 3 in the tile, 4 in the table, 2 captions, a
+    # row's title, 3 in the sample, 2 of the recording, the plain and the marked piece, key and value.
     body = "".join(found.texts("body")) + "".join(found.texts("title"))
-    assert body.count(HOSTILE) == 33
+    assert body.count(HOSTILE) == 37
     assert [element["aria-label"] for element in found.elements if element.get("role") == "img"] == [HOSTILE] * 2
 
 
 def test_page_needs_nothing_from_outside(write):
     _, text = write("run", {"a": 1}, every_kind("x"))
-    text = re.sub(r'src="data:image/png;base64,[^"]*"', "", text)
+    text = re.sub(r'src="data:(image/png|audio/wav);base64,[^"]*"', "", text)
     assert "//" not in text
     assert "@import" not in text
     assert "<script" not in text

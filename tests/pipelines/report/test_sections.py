@@ -2,7 +2,18 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from ikelos.pipelines.report.sections import Column, Headline, Images, Picture, Section, Surprisal, Table, Tile
+from ikelos.pipelines.report.sections import (
+    Column,
+    Headline,
+    Images,
+    Picture,
+    Recording,
+    Recordings,
+    Section,
+    Surprisal,
+    Table,
+    Tile,
+)
 
 
 def test_cells_are_written_as_their_column_says():
@@ -21,6 +32,11 @@ def test_data_hold_what_the_section_says():
     assert table.data()["rows"] == [(1.25, None)]
     picture = Picture(figure=Figure(), alt="a line", caption="c").data()
     assert picture == {"kind": "picture", "heading": "", "prose": (), "alt": "a line", "caption": "c"}
+
+
+def test_the_sound_of_recordings_is_not_among_the_data():
+    section = Recordings(recordings=[Recording("a", "one", b"RIFF")])
+    assert section.data()["recordings"] == [{"name": "a", "text": "one"}]
 
 
 def test_what_does_not_fit_is_refused():

@@ -116,9 +116,3 @@ def test_a_package_is_unpacked_if_its_checksum_is_known(package, monkeypatch):
     for _ in range(2):
         (folder,) = bible_verses.modules(package.parent)
         assert bible_verses.verses(folder) == {"Gen.1.1": "one"}
-
-
-def test_a_missing_program_is_named(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UserError, match="bible_verses needs apt-get of Debian or Ubuntu"):
-        bible_verses.modules(tmp_path / "manual")

@@ -1,49 +1,76 @@
 import hashlib
-import pathlib
+import shutil
 import subprocess
-import sys
+import zipfile
 
 import pytest
 
 from ikelos.pipelines.data.builders import packages
 from ikelos.pipelines.errors import UserError
 
-CONTENT = b"a wheel"
-SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+@pytest.fixture
+def package(tmp_path):
+    """Makes a Debian package with one file, in the folder `manual`."""
+    if shutil.which("dpkg-deb") is None:
+        pytest.skip("dpkg-deb is not installed")
+    (tmp_path / "root" / "usr").mkdir(parents=True)
+    (tmp_path / "root" / "usr" / "content").write_text("one")
+    (tmp_path / "root" / "DEBIAN").mkdir()
+    (tmp_path / "root" / "DEBIAN" / "control").write_text(
+        "Package: sounds\nVersion: 1\nArchitecture: all\nMaintainer: nobody <a@b.c>\nDescription: none\n"
+    )
+    path = tmp_path / "manual" / "sounds_1_all.deb"
+    path.parent.mkdir()
+    subprocess.run(["dpkg-deb", "--build", str(tmp_path / "root"), str(path)], check=True, capture_output=True)
+    return path
 
 
-def wheel(folder, sha256=SHA256):
-    return packages.wheel("some_data", "some_package", "1.2", sha256, folder)
+def test_a_debian_package_is_unpacked_if_its_checksum_is_known(package):
+    with pytest.raises(UserError, match=r"prompts: .*sounds_1_all\.deb has another SHA-256"):
+        packages.debian("prompts", "sounds", ["0"], package.parent)
+    checksum = hashlib.sha256(package.read_bytes()).hexdigest()
+    for _ in range(2):
+        folder = packages.debian("prompts", "sounds", ["0", checksum], package.parent)
+        assert (folder / "usr" / "content").read_text() == "one"
+
+
+def test_a_missing_program_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="prompts needs apt-get of Debian or Ubuntu, for the package sounds"):
+        packages.debian("prompts", "sounds", ["0"], tmp_path / "manual")
 
 
 @pytest.fixture
-def pip(monkeypatch):
-    """Replaces pip: records its commands, and writes the wheel unless `writes` is False."""
-
-    def run(command, cwd, **options):
-        pip.commands.append(command)
-        if pip.writes:
-            pathlib.Path(cwd, "some_package-1.2-py3-none-any.whl").write_bytes(CONTENT)
-        return subprocess.CompletedProcess(command, int(not pip.writes), "", "no\nconnection")
-
-    pip = type("Pip", (), {"commands": [], "writes": True})
-    monkeypatch.setattr(packages.subprocess, "run", run)
-    return pip
-
-
-def test_a_wheel_is_fetched_once(pip, tmp_path):
-    path = wheel(tmp_path / "manual")
-    assert path.read_bytes() == CONTENT
-    assert wheel(tmp_path / "manual") == path
-    (command,) = pip.commands
-    assert command[:4] == [sys.executable, "-m", "pip", "download"]
-    assert command[-1] == "some_package==1.2"
-    assert list(path.parent.iterdir()) == [path]
+def wheel(tmp_path, monkeypatch):
+    """Makes a wheel, the only one that installers find; returns its path."""
+    path = tmp_path / "wheels" / "sounds-1.0-py3-none-any.whl"
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("sounds/content", "one")
+        file.writestr("sounds-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: sounds\nVersion: 1.0\n")
+        file.writestr(
+            "sounds-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        file.writestr("sounds-1.0.dist-info/RECORD", "sounds/content,,\n")
+    for installer in ("PIP", "UV"):
+        monkeypatch.setenv(f"{installer}_NO_INDEX", "1")
+        monkeypatch.setenv(f"{installer}_FIND_LINKS", str(path.parent))
+    return path
 
 
-def test_another_wheel_and_a_failed_download_are_refused(pip, tmp_path):
-    with pytest.raises(UserError, match="has another SHA-256 than expected"):
-        wheel(tmp_path, "0" * 64)
-    pip.writes = False
-    with pytest.raises(UserError, match=r"pip download some_package==1\.2 failed .* no connection"):
-        wheel(tmp_path / "other")
+def test_a_wheel_is_unpacked_if_its_checksum_is_known(wheel, tmp_path):
+    with pytest.raises(UserError, match=r"prompts: .* failed with exit code"):
+        packages.wheel("prompts", "sounds", "1.0", ["0" * 64], tmp_path / "manual")
+    checksum = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    for _ in range(2):
+        folder = packages.wheel("prompts", "sounds", "1.0", ["0" * 64, checksum], tmp_path / "manual")
+        assert (folder / "sounds" / "content").read_text() == "one"
+        wheel.unlink(missing_ok=True)  # it is fetched once
+
+
+def test_an_installer_is_needed(tmp_path, monkeypatch):
+    monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(packages.shutil, "which", lambda *_, **__: None)
+    with pytest.raises(UserError, match="prompts needs pip or uv, for the package sounds"):
+        packages.wheel("prompts", "sounds", "1.0", [], tmp_path)

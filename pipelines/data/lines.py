@@ -13,6 +13,8 @@ from ikelos.pipelines.data.preparation import Size
 from ikelos.pipelines.data.reader import Section
 from ikelos.pipelines.errors import UserError
 
+TABLES = (".tsv", ".tsv.gz")
+"""Suffixes of tables, whose columns are divided by tabs."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 

@@ -1,0 +1,68 @@
+"""Recipe sections that audio tasks share. Imports nothing heavy."""
+
+from ikelos.pipelines.data.config import Source
+from ikelos.pipelines.recipe.sections import BelowOne, NonNegative, NonNegativeFloat, Positive, Section
+
+
+class AudioSource(Source):
+    """Recordings of speech with transcripts.
+
+    A `.tsv` file has a recording in each line: the path of a WAV, FLAC or Ogg file, relative to the folder of the
+    table, a tab and the transcript. A single such file is divided by `splits` too: a hash of the transcript decides a
+    recording's split. TFRecords have the bytes of the audio file in the audio feature.
+
+    Attributes:
+        audio_feature: Name of the feature with the audio, the bytes of a file or integer samples of one channel;
+            ignored for tables.
+        text_feature: Name of the feature with the transcript, a text or a class with a name; ignored for tables.
+        group_feature: Name of a text feature whose values are groups that are also measured separately; null for none,
+            and ignored for tables.
+        feature_rate: Samples per second, for a data set with samples that does not tell it; else null.
+    """
+
+    audio_feature: str = "audio"
+    text_feature: str = "text"
+    group_feature: str | None = None
+    feature_rate: Positive | None = None
+
+
+class SpeechModel(Section):
+    """`ikelos.layers.LSTMSpeechModel`.
+
+    Attributes:
+        num_layers: Number of layers of LSTMs in both directions.
+        size: Units of an LSTM in each direction.
+        sequence_length: Samples in a frame of the spectrogram.
+        sequence_stride: Samples from the start of a frame to that of the next; the LSTMs read every fourth frame.
+        fft_length: Points of the Fourier transform.
+        num_mel_bins: Mel bands of the spectrogram.
+        filters: Channels of the two convolutions.
+        freq_mask_size: Largest number of bands in each of the two masks in training.
+        time_mask_share: Largest share of the frames in each of the two masks in training.
+        dropout: Dropout rate of each layer's inputs and of the last outputs.
+    """
+
+    num_layers: Positive
+    size: Positive
+    sequence_length: Positive
+    sequence_stride: Positive
+    fft_length: Positive
+    num_mel_bins: Positive
+    filters: Positive
+    freq_mask_size: NonNegative
+    time_mask_share: BelowOne
+    dropout: BelowOne
+
+
+class Search(Section):
+    """The search for the likeliest text, `ikelos.layers.decoding.ctc_beam_search`.
+
+    Attributes:
+        num_beams: Prefixes in the beam.
+        language_model_weight: Weight of the language model's log-probability; 0 leaves it out.
+        token_bonus: Added for each token.
+    """
+
+    num_beams: Positive
+    language_model_weight: NonNegativeFloat
+    token_bonus: float

@@ -1,0 +1,199 @@
+"""Preparation of recordings with transcripts as samples and tokens."""
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ikelos.pipelines.audio import utterances
+from ikelos.pipelines.audio.config import AudioSource
+from ikelos.pipelines.audio.reading import AudioFault, waveform
+from ikelos.pipelines.data.config import Split
+from ikelos.pipelines.data.preparation import Preparation, Size
+from ikelos.pipelines.data.records import Chunk, Record, Records
+from ikelos.pipelines.data.store import Column, Store
+from ikelos.pipelines.data.writing import Sink
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.preprocessing import Preprocessing
+from ikelos.pipelines.text import config, encoding, vocabulary
+from ikelos.pipelines.text.pair_encoding import texts
+from ikelos.pipelines.text.vocabulary import Vocabulary
+from ikelos.pipelines.text.vocabulary.special import END
+
+_SHOWN = 5
+_EXAMPLE_FILE = "example.wav"
+_SCALE = 1 << 15
+AUDIO, TOKENS, TEXT, GROUP = "audio", "tokens", "text", "group"
+"""Columns of samples, of tokens, and of texts in UTF-8."""
+
+
+class SpeechPreprocessing(Preprocessing):
+    """A vocabulary fitted on the training transcripts, and an example recording.
+
+    Attributes:
+        vocabulary: Vocabulary of the transcripts.
+        example: WAV file with the first recording of the validation split.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, example: bytes):
+        super().__init__(name="preprocessing")
+        self.vocabulary = vocabulary
+        self.example = example
+
+    def save(self, folder: Path) -> None:
+        """Writes the vocabulary's files and `example.wav`."""
+        self.vocabulary.save(folder)
+        (folder / _EXAMPLE_FILE).write_bytes(self.example)
+
+
+class SpeechPreparation(Preparation[SpeechPreprocessing]):
+    """Preparation of recordings as samples of one rate, and of their transcripts by a vocabulary that is fitted on
+    those of the training split.
+
+    The stores have the ragged columns `audio` (int16) and `tokens` (each text ends with the end-of-text token), and the
+    texts themselves in `text` and `group`, uint8. Recordings without a text or without samples are counted and left
+    out.
+    """
+
+    def __init__(
+        self,
+        source: AudioSource,
+        settings: config.Vocabulary,
+        sampling_rate: int,
+        max_seconds: float,
+        reused: Path | None = None,
+    ):
+        """Keeps the settings.
+
+        Args:
+            source: Section of the source.
+            settings: Section of the vocabulary.
+            sampling_rate: Samples per second of the stores.
+            max_seconds: Longest duration of a recording; a longer one is a fault.
+            reused: Folder with a vocabulary to use instead of fitting one.
+        """
+        self.name = source.tfds or "recordings"
+        self.allowed_faults = source.allowed_faults
+        self._source, self._settings, self._reused = source, settings, reused
+        self._rate, self._max_seconds = sampling_rate, max_seconds
+        self._reader: utterances.Reader = utterances.Reader(source)
+
+    def identity(self) -> Any:
+        """Returns the settings of samples and vocabulary (or the checksum of a reused one), and the source's state."""
+        words = encoding.vocabulary_identity(self._settings, self._reused)
+        return [words, self._rate, self._max_seconds, self._reader.identity()]
+
+    def reusing(self, folder: Path) -> "SpeechPreparation":
+        """Returns a preparation that reuses the vocabulary in `folder`, so that a trained model knows the tokens.
+
+        Raises:
+            UserError: If the vocabulary does not agree with the settings.
+        """
+        encoding.reused_vocabulary(self._settings, folder)
+        return SpeechPreparation(self._source, self._settings, self._rate, self._max_seconds, folder)
+
+    def chunks(self, split: Split) -> list[Chunk]:
+        """Returns the chunks of a split."""
+        return self._reader.chunks(split)
+
+    def records(self, split: Split, chunk: Chunk) -> Iterator[Record]:
+        """Yields the recordings of a chunk as they are read."""
+        return self._reader.records(split, chunk)
+
+    def from_records(self, records: Records) -> "SpeechPreparation":
+        """Returns this preparation with these recordings instead of the source."""
+        other = copy.copy(self)
+        other._reader = utterances.RecordedReader(self._source, records)
+        return other
+
+    def learn(self, progress: Callable[[int], None]) -> SpeechPreprocessing:
+        """Fits the vocabulary, unless one is reused; the example is the first recording of the validation split.
+
+        Raises:
+            UserError: If the source cannot be read, no recording of the validation split can be used, or as
+                `vocabulary.fit`.
+        """
+        example = next(filter(None, map(self._example, self._reader.utterances("validation"))), None)
+        if example is None:
+            raise UserError(f"The split 'validation' of {self.name} must have a recording that can be used.")
+        if self._reused is not None:
+            return SpeechPreprocessing(vocabulary.load(self._reused), example)
+        return SpeechPreprocessing(encoding.fitted(self._settings, self._texts(progress)), example)
+
+    def load(self, folder: Path) -> SpeechPreprocessing:
+        """Loads the vocabulary and the example."""
+        return SpeechPreprocessing(vocabulary.load(folder), (folder / _EXAMPLE_FILE).read_bytes())
+
+    def columns(self, learned: SpeechPreprocessing) -> Mapping[str, Column]:
+        """Returns the columns of samples, tokens and texts."""
+        text = Column("uint8", ragged=True)
+        tokens = Column(encoding.dtype_of(learned.vocabulary), ragged=True)
+        return {AUDIO: Column("int16", ragged=True), TOKENS: tokens, TEXT: text, GROUP: text}
+
+    def size(self, split: Split) -> Size:
+        """Returns the bytes or examples of a split."""
+        return self._reader.size(split)
+
+    def write(self, learned: SpeechPreprocessing, split: Split, writer: Sink) -> None:
+        """Writes the samples and the tokens.
+
+        Raises:
+            UserError: If the source cannot be read.
+        """
+        start = writer.cursor or 0
+        for index, utterance in enumerate(self._reader.utterances(split, start), start):
+            try:
+                samples, text = self._decoded(utterance)
+            except AudioFault as fault:
+                writer.skip(utterance.name, fault.kind, fault.why)
+            else:
+                if samples.size and text:
+                    tokens = np.append(learned.vocabulary.tokens(text), END)
+                    as_bytes = {
+                        TEXT: np.frombuffer(text.encode(), np.uint8),
+                        GROUP: np.frombuffer(utterance.group, np.uint8),
+                    }
+                    writer.end(utterance.name, **{AUDIO: samples, TOKENS: tokens}, **as_bytes)
+                else:
+                    writer.skip_empty()
+            writer.read(index + 1, utterance.size)
+
+    def show(self, learned: SpeechPreprocessing, store: Store) -> list[str]:
+        """Returns the first transcripts."""
+        return texts(store, TEXT, _SHOWN)
+
+    def _example(self, utterance: utterances.Utterance) -> bytes | None:
+        try:
+            samples, text = self._decoded(utterance)
+        except AudioFault:
+            return None
+        return utterances.wav_file(samples, self._rate) if samples.size and text else None
+
+    def _decoded(self, utterance: utterances.Utterance) -> tuple[np.ndarray, str]:
+        """Returns the samples, int16, and the transcript; raises AudioFault."""
+        text = transcript(utterance)
+        found = waveform(utterance.audio, self._rate, self._max_seconds)
+        return np.clip(np.round(_SCALE * found), -_SCALE, _SCALE - 1).astype(np.int16), text
+
+    def _texts(self, progress: Callable[[int], None]) -> Iterator[str]:
+        for utterance in self._reader.utterances("train"):
+            with contextlib.suppress(AudioFault):  # `write` names it
+                yield transcript(utterance)
+            progress(utterance.size)
+
+
+def transcript(utterance: utterances.Utterance) -> str:
+    """Returns the transcript of a recording, with one space between two words.
+
+    Raises:
+        AudioFault: If the recording has a fault already, or the transcript is not UTF-8.
+    """
+    if utterance.fault:
+        raise AudioFault("not a recording", utterance.fault)
+    try:
+        return " ".join(utterance.text.decode("utf-8").split())
+    except UnicodeDecodeError as error:
+        raise AudioFault("not UTF-8", f"has a transcript that is not valid UTF-8: {error.reason}") from None

@@ -1,0 +1,1 @@
+"""Speech recognition: writing down what is said in a recording."""

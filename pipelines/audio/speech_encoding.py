@@ -130,7 +130,7 @@ class SpeechPreparation(Preparation[SpeechPreprocessing]):
     def columns(self, learned: SpeechPreprocessing) -> Mapping[str, Column]:
         """Returns the columns of samples, tokens and texts."""
         text = Column("uint8", ragged=True)
-        tokens = Column(encoding.dtype_of(learned.vocabulary), ragged=True)
+        tokens = Column(encoding.dtype_for(learned.vocabulary.size), ragged=True)
         return {AUDIO: Column("int16", ragged=True), TOKENS: tokens, TEXT: text, GROUP: text}
 
     def size(self, split: Split) -> Size:

@@ -111,7 +111,7 @@ def test_any_data_set_by_name_in_either_format(toy_data_set, name, file_format):
     [
         (
             {"tfds": "shakespear_plays"},
-            r"^`tfds` must be a data set of Ikelos \(.*, shakespeare_plays\) .* \(nearest: tiny_shakespeare.*\)\. "
+            r"^`tfds` must be a data set of Ikelos \(.*, shakespeare_plays, .*\) .* \(nearest: tiny_shakespeare.*\)\. "
             "Received: tfds=shakespear_plays$",
         ),
         ({"tfds": "imdb_revews/plain_text"}, r"TensorFlow Datasets \(nearest: imdb_reviews"),

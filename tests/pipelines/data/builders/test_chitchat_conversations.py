@@ -1,5 +1,4 @@
 import json
-import zipfile
 
 import pytest
 
@@ -64,11 +63,10 @@ def test_ids_decide_the_split():
 
 def test_the_builder_reads_the_package(tmp_path, monkeypatch):
     names = [str(number) for number in range(60)]
-    with zipfile.ZipFile(tmp_path / "some.whl", "w") as archive:
-        archive.writestr(
-            "chitchat_dataset/dataset.json", json.dumps({name: talk("a", "b", "c", name) for name in names})
-        )
-    monkeypatch.setattr(chitchat_conversations.packages, "wheel", lambda *_: tmp_path / "some.whl")
+    (tmp_path / "chitchat_dataset").mkdir()
+    data = {name: talk("a", "b", "c", name) for name in names}
+    (tmp_path / "chitchat_dataset" / "dataset.json").write_text(json.dumps(data))
+    monkeypatch.setattr(chitchat_conversations.packages, "wheel", lambda *_: tmp_path)
     builder = chitchat_conversations.ChitchatConversations(data_dir=tmp_path / "tfds")
     builder.download_and_prepare()
     found = {}

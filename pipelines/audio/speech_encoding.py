@@ -1,10 +1,9 @@
 """Preparation of recordings with transcripts as samples and tokens."""
 
 import contextlib
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -12,13 +11,12 @@ from ikelos.pipelines.audio import utterances
 from ikelos.pipelines.audio.config import AudioSource
 from ikelos.pipelines.audio.reading import AudioFault, waveform
 from ikelos.pipelines.data.config import Split
-from ikelos.pipelines.data.preparation import Preparation, Size
-from ikelos.pipelines.data.records import Chunk, Record, Records
 from ikelos.pipelines.data.store import Column, Store
 from ikelos.pipelines.data.writing import Sink
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.pipelines.text import config, encoding, vocabulary
+from ikelos.pipelines.text.encoding import VocabularyPreparation
 from ikelos.pipelines.text.pair_encoding import texts
 from ikelos.pipelines.text.vocabulary import Vocabulary
 from ikelos.pipelines.text.vocabulary.special import END
@@ -48,8 +46,13 @@ class SpeechPreprocessing(Preprocessing):
         self.vocabulary.save(folder)
         (folder / _EXAMPLE_FILE).write_bytes(self.example)
 
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Loads what was saved in a folder."""
+        return cls(vocabulary.load(folder), (folder / _EXAMPLE_FILE).read_bytes())
 
-class SpeechPreparation(Preparation[SpeechPreprocessing]):
+
+class SpeechPreparation(VocabularyPreparation[SpeechPreprocessing]):
     """Preparation of recordings as samples of one rate, and of their transcripts by a vocabulary that is fitted on
     those of the training split.
 
@@ -58,14 +61,12 @@ class SpeechPreparation(Preparation[SpeechPreprocessing]):
     out.
     """
 
-    def __init__(
-        self,
-        source: AudioSource,
-        settings: config.Vocabulary,
-        sampling_rate: int,
-        max_seconds: float,
-        reused: Path | None = None,
-    ):
+    preprocessing = SpeechPreprocessing
+    noun = "recordings"
+    reader = utterances.Reader
+    recorded_reader = utterances.RecordedReader
+
+    def __init__(self, source: AudioSource, settings: config.Vocabulary, sampling_rate: int, max_seconds: float):
         """Keeps the settings.
 
         Args:
@@ -73,69 +74,19 @@ class SpeechPreparation(Preparation[SpeechPreprocessing]):
             settings: Section of the vocabulary.
             sampling_rate: Samples per second of the stores.
             max_seconds: Longest duration of a recording; a longer one is a fault.
-            reused: Folder with a vocabulary to use instead of fitting one.
         """
-        self.name = source.tfds or "recordings"
-        self.allowed_faults = source.allowed_faults
-        self._source, self._settings, self._reused = source, settings, reused
+        super().__init__(source, settings)
         self._rate, self._max_seconds = sampling_rate, max_seconds
-        self._reader: utterances.Reader = utterances.Reader(source)
 
     def identity(self) -> Any:
         """Returns the settings of samples and vocabulary (or the checksum of a reused one), and the source's state."""
-        words = encoding.vocabulary_identity(self._settings, self._reused)
-        return [words, self._rate, self._max_seconds, self._reader.identity()]
-
-    def reusing(self, folder: Path) -> "SpeechPreparation":
-        """Returns a preparation that reuses the vocabulary in `folder`, so that a trained model knows the tokens.
-
-        Raises:
-            UserError: If the vocabulary does not agree with the settings.
-        """
-        encoding.reused_vocabulary(self._settings, folder)
-        return SpeechPreparation(self._source, self._settings, self._rate, self._max_seconds, folder)
-
-    def chunks(self, split: Split) -> list[Chunk]:
-        """Returns the chunks of a split."""
-        return self._reader.chunks(split)
-
-    def records(self, split: Split, chunk: Chunk) -> Iterator[Record]:
-        """Yields the recordings of a chunk as they are read."""
-        return self._reader.records(split, chunk)
-
-    def from_records(self, records: Records) -> "SpeechPreparation":
-        """Returns this preparation with these recordings instead of the source."""
-        other = copy.copy(self)
-        other._reader = utterances.RecordedReader(self._source, records)
-        return other
-
-    def learn(self, progress: Callable[[int], None]) -> SpeechPreprocessing:
-        """Fits the vocabulary, unless one is reused; the example is the first recording of the validation split.
-
-        Raises:
-            UserError: If the source cannot be read, no recording of the validation split can be used, or as
-                `vocabulary.fit`.
-        """
-        example = next(filter(None, map(self._example, self._reader.utterances("validation"))), None)
-        if example is None:
-            raise UserError(f"The split 'validation' of {self.name} must have a recording that can be used.")
-        if self._reused is not None:
-            return SpeechPreprocessing(vocabulary.load(self._reused), example)
-        return SpeechPreprocessing(encoding.fitted(self._settings, self._texts(progress)), example)
-
-    def load(self, folder: Path) -> SpeechPreprocessing:
-        """Loads the vocabulary and the example."""
-        return SpeechPreprocessing(vocabulary.load(folder), (folder / _EXAMPLE_FILE).read_bytes())
+        return [super().identity(), self._rate, self._max_seconds]
 
     def columns(self, learned: SpeechPreprocessing) -> Mapping[str, Column]:
         """Returns the columns of samples, tokens and texts."""
         text = Column("uint8", ragged=True)
         tokens = Column(encoding.dtype_for(learned.vocabulary.size), ragged=True)
         return {AUDIO: Column("int16", ragged=True), TOKENS: tokens, TEXT: text, GROUP: text}
-
-    def size(self, split: Split) -> Size:
-        """Returns the bytes or examples of a split."""
-        return self._reader.size(split)
 
     def write(self, learned: SpeechPreprocessing, split: Split, writer: Sink) -> None:
         """Writes the samples and the tokens.
@@ -165,12 +116,18 @@ class SpeechPreparation(Preparation[SpeechPreprocessing]):
         """Returns the first transcripts."""
         return texts(store, TEXT, _SHOWN)
 
-    def _example(self, utterance: utterances.Utterance) -> bytes | None:
-        try:
-            samples, text = self._decoded(utterance)
-        except AudioFault:
-            return None
-        return utterances.wav_file(samples, self._rate) if samples.size and text else None
+    def _example(self) -> bytes:
+        """Returns the first recording of the validation split that can be used.
+
+        Raises:
+            UserError: If there is none.
+        """
+        for utterance in self._reader.utterances("validation"):
+            with contextlib.suppress(AudioFault):
+                samples, text = self._decoded(utterance)
+                if samples.size and text:
+                    return utterances.wav_file(samples, self._rate)
+        raise UserError(f"The split 'validation' of {self.name} must have a recording that can be used.")
 
     def _decoded(self, utterance: utterances.Utterance) -> tuple[np.ndarray, str]:
         """Returns the samples, int16, and the transcript; raises AudioFault."""

@@ -5,7 +5,7 @@ import dataclasses
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -62,18 +62,28 @@ class TextPreprocessing(Preprocessing):
         self.vocabulary.save(folder)
         (folder / _EXAMPLE_FILE).write_bytes(self.example.encode())
 
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Loads what was saved in a folder."""
+        return cls(vocabulary.load(folder), (folder / _EXAMPLE_FILE).read_bytes().decode())
 
-class VocabularyPreparation(Preparation[TextPreprocessing]):
-    """Base class of the preparations whose preprocessing is a vocabulary, fitted on the texts of the training split.
+
+Learned = TypeVar("Learned", bound=Preprocessing)
+
+
+class VocabularyPreparation(Preparation[Learned]):
+    """Base class of the preparations that fit a vocabulary on the texts of the training split.
 
     A subclass defines `columns`, `write`, `_example` and `_texts`.
 
     Attributes:
+        preprocessing: Class of the preprocessing, made from a vocabulary and an example, with a class method `load`.
         noun: Plural noun for the examples, the name of data that is no data set.
         reader: Class of the reader of a source.
         recorded_reader: Class of the reader of the records of a source.
     """
 
+    preprocessing: ClassVar[Any]
     noun: ClassVar[str]
     reader: ClassVar[Any]
     recorded_reader: ClassVar[Any]
@@ -96,7 +106,9 @@ class VocabularyPreparation(Preparation[TextPreprocessing]):
             UserError: If the vocabulary does not agree with the settings.
         """
         reused_vocabulary(self._settings, folder)
-        return type(self)(self._source, self._settings, folder)
+        other = copy.copy(self)
+        other._reused = folder
+        return other
 
     def chunks(self, split: Split) -> list[Chunk]:
         """Returns the chunks of a split."""
@@ -112,7 +124,7 @@ class VocabularyPreparation(Preparation[TextPreprocessing]):
         other._reader = self.recorded_reader(self._source, records)
         return other
 
-    def learn(self, progress: Callable[[int], None]) -> TextPreprocessing:
+    def learn(self, progress: Callable[[int], None]) -> Learned:
         """Fits the vocabulary, unless one is reused, and finds the example in the validation split.
 
         Raises:
@@ -120,19 +132,19 @@ class VocabularyPreparation(Preparation[TextPreprocessing]):
         """
         example = self._example()
         if self._reused is not None:
-            return TextPreprocessing(vocabulary.load(self._reused), example)
-        return TextPreprocessing(fitted(self._settings, self._texts(progress)), example)
+            return self.preprocessing(vocabulary.load(self._reused), example)
+        return self.preprocessing(fitted(self._settings, self._texts(progress)), example)
 
-    def load(self, folder: Path) -> TextPreprocessing:
+    def load(self, folder: Path) -> Learned:
         """Loads the vocabulary and the example."""
-        return load(folder)
+        return self.preprocessing.load(folder)
 
     def size(self, split: Split) -> Size:
         """Returns the bytes or examples of a split."""
         return self._reader.size(split)
 
-    def _example(self) -> str:
-        """Returns an example of the input of a model, from the validation split; may be empty."""
+    def _example(self) -> Any:
+        """Returns an example of the input of a model, from the validation split; a text may be empty."""
         raise NotImplementedError
 
     def _texts(self, progress: Callable[[int], None]) -> Iterator[str]:
@@ -140,7 +152,7 @@ class VocabularyPreparation(Preparation[TextPreprocessing]):
         raise NotImplementedError
 
 
-class TextPreparation(VocabularyPreparation):
+class TextPreparation(VocabularyPreparation[TextPreprocessing]):
     """Preparation of documents as tokens, by a vocabulary that is fitted on the training documents.
 
     The stores have the columns `tokens` (ragged; uint16 if the vocabulary is small enough; each document ends with the
@@ -148,6 +160,7 @@ class TextPreparation(VocabularyPreparation):
     out: there is nothing to learn from them, and a likelihood per character is undefined.
     """
 
+    preprocessing = TextPreprocessing
     noun = "texts"
     reader = documents.Reader
     recorded_reader = documents.RecordedReader
@@ -237,11 +250,6 @@ def beginning(text: str) -> str:
     words = text[:_EXAMPLE].rstrip()
     end = max((place for place, character in enumerate(words, 1) if character.isspace()), default=0)
     return words[:end] or words
-
-
-def load(folder: Path) -> TextPreprocessing:
-    """Loads a preprocessing that was saved in a folder."""
-    return TextPreprocessing(vocabulary.load(folder), (folder / _EXAMPLE_FILE).read_bytes().decode())
 
 
 def dtype_for(size: int) -> str:

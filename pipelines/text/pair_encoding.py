@@ -18,7 +18,7 @@ SOURCE_TEXT, TARGET_TEXT, GROUP = "source_text", "target_text", "group"
 """Columns of texts in UTF-8."""
 
 
-class PairPreparation(VocabularyPreparation):
+class PairPreparation(VocabularyPreparation[TextPreprocessing]):
     """Preparation of pairs of texts, by a vocabulary that is fitted on both texts of the training pairs.
 
     The stores have the ragged columns `source` and `target` (uint16 if the vocabulary is small enough; each text ends
@@ -26,6 +26,7 @@ class PairPreparation(VocabularyPreparation):
     without a source or a target are counted and left out.
     """
 
+    preprocessing = TextPreprocessing
     noun = "pairs"
     reader = pairs.Reader
     recorded_reader = pairs.RecordedReader

@@ -29,7 +29,7 @@ def vocabulary_size(words: Vocabulary) -> int:
     return words.size + ROLES
 
 
-class TurnPreparation(VocabularyPreparation):
+class TurnPreparation(VocabularyPreparation[TextPreprocessing]):
     """Preparation of conversations, by a vocabulary that is fitted on the turns of the training conversations.
 
     The stores have the ragged column `tokens` (uint16 if they are few enough): the begin-of-text token, then for each
@@ -38,6 +38,7 @@ class TurnPreparation(VocabularyPreparation):
     out.
     """
 
+    preprocessing = TextPreprocessing
     noun = "conversations"
     reader = turns.Reader
     recorded_reader = turns.RecordedReader

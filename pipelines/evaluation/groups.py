@@ -18,14 +18,30 @@ def figures(
         examples: What the examples are, a plural for errors.
 
     Raises:
-        UserError: If no example is left.
+        UserError: As `check`.
     """
+    check(groups, apart, examples)
     places: dict[str, list[int]] = {}
     for place, group in enumerate(groups):
         places.setdefault(group, []).append(place)
     together = sorted(place for group, some in places.items() if group not in apart for place in some)
-    if not together:
+    return {**of(together), "groups": {group: of(places[group]) for group in sorted(places) if group}}
+
+
+def check(groups: Collection[str], apart: Collection[str], examples: str) -> None:
+    """Checks the groups that count for their own figures alone; the arguments are those of `figures`.
+
+    Raises:
+        UserError: If one of them is no group of the examples, or no other example is left.
+    """
+    known = set(groups)
+    for group in apart:
+        if group not in known:
+            raise UserError(
+                f"`evaluation.apart` must name groups of the test {examples} "
+                f"({', '.join(sorted(known - {''})) or 'there are none'}). Received: {group}"
+            )
+    if known <= set(apart):
         raise UserError(
             f"`evaluation.apart` must leave a group of the test {examples}. Received: {', '.join(sorted(apart))}, all"
         )
-    return {**of(together), "groups": {group: of(places[group]) for group in sorted(places) if group}}

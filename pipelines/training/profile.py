@@ -50,18 +50,22 @@ class Profile:
         """Stops the profiler after the last step and returns the shares of the native ops as figures of a record."""
         if not self._running or step < self._last:
             return None
-        folder = self._running
-        self.close()
-        shares = native_shares(max(folder.glob("plugins/profile/*/*.xplane.pb")))
-        if self._folder is None:
-            shutil.rmtree(folder)
+        tf.profiler.experimental.stop()
+        shares = native_shares(max(self._running.glob("plugins/profile/*/*.xplane.pb")))
+        self._end()
         return None if self._jit_compile else {"event": "profile", "step": step, "native_ops": shares}
 
     def close(self) -> None:
         """Stops the profiler if it is running."""
         if self._running:
-            self._running = None
-            tf.profiler.experimental.stop()
+            tf.profiler.experimental.stop(save=self._folder is not None)
+            self._end()
+
+    def _end(self) -> None:
+        """Removes the files of a profile that is not kept."""
+        if self._folder is None:
+            shutil.rmtree(self._running)
+        self._running = None
 
 
 def native_shares(path: Path) -> dict[str, float]:

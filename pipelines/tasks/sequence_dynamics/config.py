@@ -6,7 +6,7 @@ import pydantic
 
 from ikelos.pipelines.recipe import sections
 from ikelos.pipelines.recipe.sections import PlainTraining, Positive, PositiveFloat, Section, TaskConfig
-from ikelos.pipelines.text.config import TextSource, Vocabulary
+from ikelos.pipelines.text.config import DecodingSpeed, TextSource, Vocabulary
 
 Kind = Literal["rnn", "lstm", "gru", "transformer", "transformer_without_positions"]
 
@@ -71,7 +71,7 @@ class Model(Section):
         return self
 
 
-class Speed(Section):
+class Speed(DecodingSpeed):
     """Timing of a training step, and of decoding.
 
     Attributes:
@@ -81,10 +81,7 @@ class Speed(Section):
         repeats: Repetitions, interleaved, of which the median counts.
     """
 
-    lengths: tuple[Positive, ...]
     batch_size: Positive
-    tokens: Positive
-    repeats: Positive
 
 
 class Evaluation(sections.Evaluation):

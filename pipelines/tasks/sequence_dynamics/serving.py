@@ -43,9 +43,24 @@ def copy(problem: Copying, model: keras.Model, lag: int) -> Signature:
 def add(model: keras.Model) -> Signature:
     """Returns the signature that adds two marked numbers."""
     sequence = tf.TensorSpec([None, None], tf.float32)
+
+    def function(numbers, marks):
+        checks = [
+            check_within("numbers", numbers, 0.0, 1.0),
+            check_within("marks", marks, 0.0, 1.0),
+            tf.debugging.assert_equal(tf.shape(marks), tf.shape(numbers), "`marks` must have the shape of `numbers`."),
+        ]
+        with tf.control_dependencies(checks):
+            marked = tf.reduce_sum(marks, axis=1)
+        are_two = tf.debugging.Assert(
+            tf.reduce_all(marked == 2), ["`marks` must have two ones in each row. Received sums:", marked]
+        )
+        with tf.control_dependencies([are_two]):
+            return {"sum": model(tf.stack([numbers, marks], axis=-1))[:, -1, 0]}
+
     return Signature(
         name="add",
-        function=lambda numbers, marks: {"sum": model(tf.stack([numbers, marks], axis=-1))[:, -1, 0]},
+        function=function,
         inputs={"numbers": sequence, "marks": sequence},
         example={"numbers": [[0.5, 0.25, 0.75], [0.1, 0.2, 0.3]], "marks": [[1, 0, 1], [0, 1, 1]]},
         doc="The sum of two numbers in [0, 1), whose marks are 1, one in each half; all other marks are 0.",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
 from ikelos.pipelines import task
 from ikelos.pipelines.data.store import Splits
@@ -21,8 +22,8 @@ from ikelos.pipelines.training.stage import Feed, Models, Stage
 from ikelos.serving import Signature
 
 CLIPPED, UNCLIPPED = "exploding_clipped", "exploding_unclipped"
-_NEVER = 1e30
-"""A clip norm that no gradient reaches."""
+_NEVER = float(np.finfo(np.float32).max)
+"""A clip norm that no finite gradient exceeds."""
 
 
 class Task(task.Task[Config, TextPreprocessing]):
@@ -52,7 +53,14 @@ class Task(task.Task[Config, TextPreprocessing]):
         assert isinstance(copying, Copying)
         classes = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
         squares = keras.losses.MeanSquaredError(reduction="mean_with_sample_weight")
-        found = []
+        gain, clipped = config.model.exploding_gain, config.exploding
+        free = clipped.optimizers.model.model_copy(update={"clip_norm": _NEVER})
+        unclipped = clipped.model_copy(update={"optimizers": clipped.optimizers.model_copy(update={"model": free})})
+        # These come first: with a large gain they end with an error, as their gradients are not finite.
+        found = [
+            self._reading(name, "rnn", training, size, classes, gain)
+            for name, training in ((CLIPPED, clipped), (UNCLIPPED, unclipped))
+        ]
         for kind in self.config.model.kinds:
             made = functools.partial(self._made, kind)
             found += [
@@ -60,11 +68,6 @@ class Task(task.Task[Config, TextPreprocessing]):
                 made("adding", config.adding, 1, None, squares, "squared error"),
                 self._reading(f"reading_{kind}", kind, config.reading, size, classes),
             ]
-        gain, clipped = config.model.exploding_gain, config.exploding
-        free = clipped.optimizers.model.model_copy(update={"clip_norm": _NEVER})
-        unclipped = clipped.model_copy(update={"optimizers": clipped.optimizers.model_copy(update={"model": free})})
-        for name, training in ((CLIPPED, clipped), (UNCLIPPED, unclipped)):
-            found.append(self._reading(name, "rnn", training, size, classes, gain))
         return found
 
     def _made(
@@ -113,6 +116,7 @@ class Task(task.Task[Config, TextPreprocessing]):
     def _text_feed(self, splits: Splits, training: PlainTraining) -> Feed:
         tokens, validation = (splits[split].ragged("tokens") for split in ("train", "validation"))
         length, size = self.config.problems.text_length, training.batch_size
+        measures.text_windows(splits["test"].ragged("tokens").values, 1, length)  # long before it is needed
         validation = validation.head(self.config.evaluation.text_windows * length)
         return Feed(
             train=lambda step, shard: windows.packed(tokens.values, length, size, training.seed, step, shard),

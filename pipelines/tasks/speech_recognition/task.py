@@ -111,6 +111,8 @@ class Task(task.Task[Config, SpeechPreprocessing]):
     def _feed(self, preprocessing: SpeechPreprocessing, splits: Splits) -> Feed:
         training, data = self.config.training, self.config.data
         boundaries = [round(data.sampling_rate * seconds) for seconds in data.buckets]
+        # Long before the evaluation, which needs it.
+        by_group.check(set(texts(splits["test"], GROUP)), self.config.evaluation.apart, "recordings")
         num_frames = self._build(preprocessing.vocabulary.size).num_frames
         train, validation = ((splits[split].ragged(AUDIO), splits[split].ragged(TOKENS)) for split in _TRAINED)
         rows = {}

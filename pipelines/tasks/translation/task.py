@@ -93,6 +93,8 @@ class Task(task.Task[Config, TextPreprocessing]):
         train, validation = (
             (splits[split].ragged(SOURCE), splits[split].ragged(TARGET)) for split in ("train", "validation")
         )
+        # Long before the evaluation, which needs it.
+        by_group.check(set(pair_encoding.texts(splits["test"], GROUP)), self.config.evaluation.apart, "pairs")
         fitting = windows.fitting(*train, buckets[-1])
         if left_out := len(splits["train"]) - fitting:
             say(f"{left_out:,} training pairs are left out, as a text is longer than {buckets[-1]} tokens")

@@ -18,6 +18,13 @@ def test_groups_apart_do_not_count_in_the_figures_of_all():
     assert groups.figures(["", ""], [], of, "pairs") == {"places": [0, 1], "groups": {}}
 
 
+def test_groups_apart_must_exist():
+    with pytest.raises(UserError, match=r"must name groups of the test pairs \(a, b, c\)\. Received: d"):
+        groups.figures(GROUPS, ["b", "d"], of, "pairs")
+    with pytest.raises(UserError, match=r"\(there are none\)\. Received: a"):
+        groups.check(["", ""], ["a"], "pairs")
+
+
 def test_a_group_must_be_left():
     with pytest.raises(
         UserError, match=r"`evaluation\.apart` must leave a group of the test pairs\. Received: a, b, all"

@@ -66,6 +66,15 @@ def test_a_profile_is_kept_only_if_asked_for_and_recorded_only_without_xla(tiny,
         assert ("profile" in events) == recorded
 
 
+def test_a_profile_that_is_interrupted_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    profile = Profile(tmp_path / "tensorboard", None, jit_compile=False)
+    profile.before(8)
+    assert list(tmp_path.iterdir())
+    profile.close()
+    assert not list(tmp_path.iterdir())
+
+
 def test_beside_a_profiler_of_the_user_nothing_is_measured(tmp_path):
     tf.profiler.experimental.start(str(tmp_path))
     try:

@@ -29,6 +29,13 @@ def test_a_run_measures_all_networks_and_serves_one(shrunk, tmp_path, saved):
         total = served.run("add", {"numbers": [[0.5, 0.25]], "marks": [[1, 1]]})["sum"]
         with pytest.raises(Exception, match="`symbols` must be between 0 and 2"):
             served.run("serving_default", {"symbols": [[0, 3]], "lag": [1]})
+        for numbers, marks, says in (
+            ([[0.5, float("nan")]], [[1, 1]], "`numbers` must be between 0 and 1"),
+            ([[0.5, 0.5, 0.5]], [[1, 1, 1]], "`marks` must have two ones in each row"),
+            ([[0.5, 0.5, 0.5]], [[1, 1]], "`marks` must have the shape of `numbers`"),
+        ):
+            with pytest.raises(Exception, match=says):
+                served.run("add", {"numbers": numbers, "marks": marks})
     np.testing.assert_allclose(found["probability"][1], alone["probability"][0], rtol=1e-5)
     network = saved(tmp_path / "run" / "models" / "adding_lstm.keras")
     np.testing.assert_allclose(

@@ -65,6 +65,8 @@ class LSTMLanguageModel(keras.Model):
         Returns:
             Logits `[B,V]` of the token that follows each prompt, and the state to `advance` from.
         """
+        if not self.built:  # else the layers alone would be built, and a later call of the model would fail
+            self.build((None, None))
         mask = tf.sequence_mask(lengths, tf.shape(tokens)[1])
         hidden, states = self._extend(tokens, [None] * self.num_layers, mask, training=False)
         # At masked steps an LSTM repeats its last output, so the last column holds the outputs at the prompts' ends.

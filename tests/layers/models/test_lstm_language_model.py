@@ -30,3 +30,9 @@ def test_dropout_is_for_training_alone(scattered, tokens):
 
 def test_policy_reaches_all_parts(check_propagates_policy):
     check_propagates_policy(LSTMLanguageModel(**ARGUMENTS, dtype="mixed_bfloat16"))
+
+
+def test_a_new_model_may_decode_first(tokens):
+    model = LSTMLanguageModel(30, context=8, num_layers=1, size=4)
+    logits, _ = model.start(tokens, np.full([len(tokens)], tokens.shape[1], "int32"))
+    np.testing.assert_allclose(model(tokens)[:, -1], logits, atol=1e-5)

@@ -7,15 +7,15 @@ from ikelos.pipelines.errors import UserError
 
 
 def figures(
-    groups: Sequence[str], apart: Collection[str], of: Callable[[list[int]], dict[str, Any]], examples: str
+    groups: Sequence[str], apart: Collection[str], figures_of: Callable[[list[int]], dict[str, Any]], noun: str
 ) -> dict[str, Any]:
     """Returns the figures of all examples but those of some groups, and under `groups` those of each group.
 
     Args:
         groups: Group of each example; empty for none.
         apart: Groups that count for their own figures alone.
-        of: Function from the indices of some examples to their figures.
-        examples: What the examples are, a plural for errors.
+        figures_of: Function from the indices of some examples to their figures.
+        noun: Plural noun for the examples, for errors.
 
     Raises:
         UserError: If no example is left.
@@ -26,6 +26,6 @@ def figures(
     together = sorted(place for group, some in places.items() if group not in apart for place in some)
     if not together:
         raise UserError(
-            f"`evaluation.apart` must leave a group of the test {examples}. Received: {', '.join(sorted(apart))}, all"
+            f"`evaluation.apart` must leave a group of the test {noun}. Received: {', '.join(sorted(apart))}, all"
         )
-    return {**of(together), "groups": {group: of(places[group]) for group in sorted(places) if group}}
+    return {**figures_of(together), "groups": {group: figures_of(places[group]) for group in sorted(places) if group}}

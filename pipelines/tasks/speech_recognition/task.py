@@ -44,7 +44,7 @@ _greedily = tf.function(recognize_greedily, reduce_retracing=True)
 class Task(task.Task[Config, SpeechPreprocessing]):
     """Speech recognition: a model learns to write down what is said, and another one which texts are likely."""
 
-    metrics = (Metric("wer", "% of the words wrong", ".1f"), Metric("cer", "% of the characters wrong", ".1f"))
+    metrics = (Metric("wer", "% WER", ".1f"), Metric("cer", "% CER", ".1f"))
     counted = "recordings"
     breakdown = task.Breakdown("groups", "group")
 

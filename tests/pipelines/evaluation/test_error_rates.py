@@ -7,7 +7,7 @@ SAID = ["press one", "hello", "press the pound key now", "no"]
 HEARD = ["press won", "hello", "press pound key key now", ""]
 
 
-def test_rates_are_errors_by_words():
+def test_rates_are_errors_divided_by_the_words_of_the_references():
     found = error_rates.figures(HEARD, SAID, bootstraps=50)
     # One substitution; one deletion and one insertion, or two substitutions; one deletion.
     assert found["wer"] == pytest.approx(100 * 4 / 9)

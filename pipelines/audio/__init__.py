@@ -1,1 +1,1 @@
-"""Audio: reading files, decoding WAV files in the graph, and resampling."""
+"""What tasks on audio share: reading, preparation, batches, recognition and WAV files in the graph, report sections."""

@@ -16,7 +16,7 @@ from ikelos.pipelines.text.vocabulary import Vocabulary
 from ikelos.pipelines.text.vocabulary.special import PAD
 
 _STRIDE = 4
-"""Frames of which one is kept for a comparison of recordings, as in the network."""
+"""One of so many frames is kept to compare recordings, as in the network."""
 _ALIGNED_SECONDS = 8
 """Longest part of a recording whose alignment is drawn."""
 

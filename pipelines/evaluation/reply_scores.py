@@ -133,12 +133,12 @@ def mutual_information(model: keras.Model, turns: Turns, choices: Choices, conte
         return tf.reduce_sum(tf.where((place >= counted_from) & (tokens[:, 1:] != PAD), nll, 0.0), axis=1)
 
     found = np.empty(choices.candidates.shape)
-    for at, beside, alone in _texts_of_questions(turns, choices, context):
+    for at, after_history, after_role in _texts_of_questions(turns, choices, context):
         first, second = (
             cost(
                 _padded([np.concatenate(pair) for pair in pairs]), np.array([[len(one)] for one, _ in pairs], np.int32)
             )
-            for pairs in (beside, alone)
+            for pairs in (after_history, after_role)
         )
         found[at] = second - first
     return found
@@ -148,9 +148,9 @@ def ngram_mutual_information(model: ngram.NgramModel, turns: Turns, choices: Cho
     """Returns the same as `mutual_information` under an n-gram model."""
     found = np.empty(choices.candidates.shape)
     unknown = np.full(model.order, PAD, np.int32)  # never counted, so what follows it has no context
-    for at, beside, alone in _texts_of_questions(turns, choices, _NGRAM_CONTEXT):
+    for at, after_history, after_role in _texts_of_questions(turns, choices, _NGRAM_CONTEXT):
         costs = []
-        for pairs in (beside, [(np.concatenate([unknown, before]), reply) for before, reply in alone]):
+        for pairs in (after_history, [(np.concatenate([unknown, before]), reply) for before, reply in after_role]):
             # In one array, as each call takes time: a context of the order's length is known from the row itself.
             rows = [(np.concatenate([unknown, before])[-model.order :], reply) for before, reply in pairs]
             nll = -model.log_probabilities(np.concatenate([part for row in rows for part in row]))
@@ -166,8 +166,8 @@ _Rows = list[tuple[np.ndarray, np.ndarray]]
 
 
 def _texts_of_questions(turns: Turns, choices: Choices, context: int) -> Iterator[tuple[int, _Rows, _Rows]]:
-    """Yields, for each question, its index and twice the pairs of what precedes a candidate and the candidate itself:
-    its history up to the role of the reply, and this role alone."""
+    """Yields the index of each question and two lists of pairs `(tokens before, candidate)`: in the first, the tokens
+    before are the history up to the role of the reply, in the second this role alone."""
     begins = turns.begins[turns.reply_indices(choices)]
     indices = range(len(begins))
     for at in counted(indices, "replies by likelihood", "questions", len(begins)):

@@ -1,1 +1,1 @@
-"""What tasks on audio share: reading, preparation, batches, recognition and WAV files in the graph, report sections."""
+"""Audio: reading, preparation, batches, WAV files and recognition in the graph, and report sections."""

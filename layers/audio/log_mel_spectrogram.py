@@ -9,7 +9,7 @@ from ikelos.layers.options import check_positive, is_integer, is_number
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class LogMelSpectrogram(keras.layers.Layer):
-    """Converts waveforms to the logarithm of their power in bands of the mel scale.
+    """Log-mel spectrogram of waveforms: the logarithm of their power in bands of the mel scale.
 
     Frame `t` holds the samples from `t * sequence_stride` to `t * sequence_stride + sequence_length - 1`. Only whole
     frames count, as in HTK and in librosa with `center=False`: no sample is padded or mirrored, so a frame depends on

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 
 class WithoutCache:
-    """Gives any causal language model the methods `start` and `advance`, for `generate` and `beam_search`.
+    """Causal language model without a cache, with the methods `start` and `advance` for `generate` and `beam_search`.
 
     The state is the text itself, which the model reads again for each token. So a token costs as much as the whole text
     before it: use this for models that have no cache, and to measure or test those that have one.

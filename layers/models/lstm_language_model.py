@@ -97,7 +97,7 @@ class LSTMLanguageModel(keras.Model):
         outputs, cells = (tf.stack(part, axis=1) for part in zip(*state, strict=True))
         return {"outputs": outputs, "cells": cells}
 
-    def state_of(self, tensors):
+    def state_from_tensors(self, tensors):
         """Returns the state of the tensors of `state_tensors`."""
         parts = (tf.unstack(tensors[name], self.num_layers, axis=1) for name in ("outputs", "cells"))
         return [list(pair) for pair in zip(*parts, strict=True)]

@@ -7,10 +7,10 @@ from ikelos.layers.audio.ctc_loss import ctc_loss
 from ikelos.layers.audio.log_mel_spectrogram import LogMelSpectrogram
 from ikelos.layers.audio.spec_augment import SpecAugment
 from ikelos.layers.models.one_device import check_one_device
-from ikelos.layers.recurrent.both_directions import both_directions
+from ikelos.layers.recurrent.bidirectional import bidirectional
 from ikelos.layers.recurrent.fused_lstm import FusedLSTM
 
-_SHARPEST = 1e-3
+_MIN_DEVIATION = 1e-3
 """Smallest standard deviation by which a band is divided: silence, whose values are all equal, becomes 0."""
 
 
@@ -138,7 +138,7 @@ class LSTMSpeechModel(keras.Model):
         hidden = tf.reshape(hidden, [tf.shape(hidden)[0], tf.shape(hidden)[1], bands * channels])
         for forward, backward in zip(self.forward, self.backward, strict=True):
             hidden = self.dropout(hidden, training=training)
-            hidden = both_directions(forward, backward, hidden, lengths, training)
+            hidden = bidirectional(forward, backward, hidden, lengths, training)
         return self.head(self.dropout(hidden, training=training))
 
     def spectrogram(self, inputs):
@@ -151,7 +151,7 @@ class LSTMSpeechModel(keras.Model):
         count = tf.cast(tf.maximum(frames, 1), log_mel.dtype)[:, None, None]
         centred = _masked(log_mel - tf.reduce_sum(log_mel, axis=1, keepdims=True) / count, frames)
         deviation = tf.sqrt(tf.reduce_sum(tf.square(centred), axis=1, keepdims=True) / count)
-        return centred / tf.maximum(deviation, _SHARPEST), frames
+        return centred / tf.maximum(deviation, _MIN_DEVIATION), frames
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Returns the CTC loss for each token, weighted by the rows' weights."""

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from ikelos.layers.attention.cross_attention import CrossAttention
 from ikelos.layers.models.translation_model import TranslationModel
-from ikelos.layers.recurrent.both_directions import both_directions
+from ikelos.layers.recurrent.bidirectional import bidirectional
 from ikelos.layers.recurrent.fused_lstm import FusedLSTM
 
 
@@ -73,7 +73,7 @@ class LSTMTranslationModel(TranslationModel):
         for index, (forward, backward) in enumerate(zip(self.forward, self.backward, strict=True)):
             if index:
                 hidden = self.dropout(hidden, training=training)
-            hidden = both_directions(forward, backward, hidden, lengths, training)
+            hidden = bidirectional(forward, backward, hidden, lengths, training)
         return hidden
 
     def _decode(self, target, memory, lengths, training):

@@ -1,4 +1,4 @@
-"""`ReplyRanker`: tells how well a reply fits a conversation."""
+"""`ReplyRanker`: scores how well a reply fits a conversation."""
 
 import keras
 import numpy as np
@@ -7,7 +7,7 @@ import tensorflow as tf
 from ikelos.layers.options import check_positive
 
 _MASKED = -1e9
-_FIRST_SCALE, _LARGEST_SCALE = 15.0, 100.0
+_INITIAL_SCALE, _LARGEST_SCALE = 15.0, 100.0
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
@@ -108,7 +108,7 @@ class ReplyRanker(keras.Model):
             (self.num_histories, self.max_distance), initializer=_nearer_is_heavier, name="distance_scale"
         )
         self.score_scale = self.add_weight(
-            (), initializer=keras.initializers.Constant(np.log(15.0)), name="score_scale"
+            (), initializer=keras.initializers.Constant(np.log(_INITIAL_SCALE)), name="score_scale"
         )
 
     def adapt(self, counts):

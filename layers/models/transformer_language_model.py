@@ -209,18 +209,18 @@ class TransformerLanguageModel(keras.Model):
             tensors |= {"tokens": tokens, "matches": matches, "contexts": contexts}
         return tensors
 
-    def state_of(self, tensors):
+    def state_from_tensors(self, tensors):
         """Returns the state of the tensors of `state_tensors`, with room for one more token."""
 
-        def roomier(x):
+        def with_room(x):
             return tf.pad(x, [[0, 0], [0, 1], *[[0, 0]] * (x.shape.rank - 2)])
 
-        keys, values = (tf.unstack(roomier(tensors[name]), self.num_layers, axis=2) for name in ("keys", "values"))
+        keys, values = (tf.unstack(with_room(tensors[name]), self.num_layers, axis=2) for name in ("keys", "values"))
         length = tensors["length"]
         caches = [KVCache(key, value, length) for key, value in zip(keys, values, strict=True)]
         if self.mixture is None:
             return caches, ()
-        copying = roomier(tensors["tokens"]), roomier(tensors["matches"]), length - 1
+        copying = with_room(tensors["tokens"]), with_room(tensors["matches"]), length - 1
         return caches, (tensors["contexts"], copying)
 
     def _evidence(self, tokens, training=None):

@@ -1,1 +1,1 @@
-"""Audio: reading files, decoding WAV files in the graph, and resampling."""
+"""Audio: reading, preparation, batches, WAV files and recognition in the graph, and report sections."""

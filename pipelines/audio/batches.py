@@ -10,13 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from ikelos.pipelines.audio.pcm import FULL_SCALE
 from ikelos.pipelines.data.order import WHOLE, Shard, by_step, check_positive, endless
 from ikelos.pipelines.data.store import Ragged, tensor
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text.vocabulary.special import END, PAD
 from ikelos.pipelines.text.windows import by_bucket, padding
-
-_SCALE = float(1 << 15)
 
 
 def bucketed(
@@ -117,7 +116,7 @@ def _elements(audio, tokens):
 
     def element(row, longest):
         heard, filled = samples(row, longest)
-        heard = tf.where(filled, tf.cast(heard, tf.float32) / _SCALE, 0.0)
+        heard = tf.where(filled, tf.cast(heard, tf.float32) / FULL_SCALE, 0.0)
         number = tf.gather(sizes, row)
         y, filled = labels(row, tf.reduce_max(number))
         y = tf.cast(y, tf.int32)

@@ -8,8 +8,7 @@ import tensorflow as tf
 
 from ikelos.pipelines.audio import wav
 from ikelos.pipelines.audio.resampling import resample
-from ikelos.pipelines.data.patterns import printable_path
-from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.audio.utterances import file_bytes
 
 AUDIO_FILES = (".wav", ".flac", ".ogg")
 
@@ -27,13 +26,13 @@ class AudioFault(Exception):  # noqa: N818, a fault of the data is counted, and 
         self.kind, self.why = kind, why
 
 
-def waveform(content: Path | bytes, sampling_rate: int, max_seconds: float) -> np.ndarray:
+def waveform(audio: Path | bytes, sampling_rate: int, max_seconds: float) -> np.ndarray:
     """Returns the waveform of an audio file, as `signatures.decoded` gives it in an exported model.
 
     WAV files are decoded by the code of exported models, others, such as FLAC, by libsndfile.
 
     Args:
-        content: Path or bytes of the file.
+        audio: Path or bytes of the file.
         sampling_rate: Samples per second of the result.
         max_seconds: Longest duration that is taken.
 
@@ -44,11 +43,7 @@ def waveform(content: Path | bytes, sampling_rate: int, max_seconds: float) -> n
         AudioFault: If the file is not an audio file, is damaged or is too long.
         UserError: If the file cannot be read at the moment, which is no fault of the audio.
     """
-    if isinstance(content, Path):
-        try:
-            content = content.read_bytes()
-        except OSError as error:
-            raise UserError(f"cannot read {printable_path(str(content))}: {error.strerror}") from None
+    content = file_bytes(audio)
     if content[:4] in (b"fLaC", b"OggS"):
         samples, rate = _of_sndfile(content, max_seconds)
     else:

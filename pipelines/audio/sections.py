@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from ikelos.pipelines.audio.utterances import wav_file
+from ikelos.pipelines.audio.pcm import to_waveform, wav_file
 from ikelos.pipelines.data.store import Ragged
 from ikelos.pipelines.report import charts
 from ikelos.pipelines.report.palette import LIGHT
@@ -15,9 +15,8 @@ from ikelos.pipelines.report.sections import Column, Picture, Recording, Recordi
 from ikelos.pipelines.text.vocabulary import Vocabulary
 from ikelos.pipelines.text.vocabulary.special import PAD
 
-_SCALE = float(1 << 15)
 _STRIDE = 4
-"""Frames of which one is kept for a comparison of recordings, as in the network."""
+"""One of so many frames is kept to compare recordings, as in the network."""
 _ALIGNED_SECONDS = 8
 """Longest part of a recording whose alignment is drawn."""
 
@@ -25,7 +24,7 @@ _ALIGNED_SECONDS = 8
 def spectrograms(model: keras.Model, audio: Ragged, most: int) -> Iterator[np.ndarray]:
     """Yields the normalised log-mel spectrograms `[T,M]` of the first recordings, every fourth frame."""
     for index in range(most):
-        samples = audio[index].astype(np.float32)[None] / _SCALE
+        samples = to_waveform(audio[index])[None]
         found, _ = model.spectrogram({"audio": tf.constant(samples), "length": tf.constant([samples.shape[1]])})
         yield found.numpy()[0, ::_STRIDE]
 
@@ -65,7 +64,7 @@ def alignment(model: keras.Model, words: Vocabulary, samples: np.ndarray, rate: 
         name: Name of the recording.
     """
     samples = samples[: _ALIGNED_SECONDS * rate]
-    inputs = {"audio": tf.constant(samples.astype(np.float32)[None] / _SCALE), "length": tf.constant([len(samples)])}
+    inputs = {"audio": tf.constant(to_waveform(samples)[None]), "length": tf.constant([len(samples)])}
     spectrogram = model.spectrogram(inputs)[0].numpy()[0]
     probabilities = tf.nn.softmax(model(inputs, training=False)[0]).numpy()
     seconds = len(samples) / rate

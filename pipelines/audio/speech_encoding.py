@@ -7,23 +7,21 @@ from typing import Any, Self
 
 import numpy as np
 
-from ikelos.pipelines.audio import utterances
+from ikelos.pipelines.audio import pcm, utterances
 from ikelos.pipelines.audio.config import AudioSource
 from ikelos.pipelines.audio.reading import AudioFault, waveform
 from ikelos.pipelines.data.config import Split
-from ikelos.pipelines.data.store import Column, Store
+from ikelos.pipelines.data.store import TEXT_COLUMN, Column, Store
 from ikelos.pipelines.data.writing import Sink
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.pipelines.text import config, encoding, vocabulary
 from ikelos.pipelines.text.encoding import VocabularyPreparation
-from ikelos.pipelines.text.pair_encoding import texts
 from ikelos.pipelines.text.vocabulary import Vocabulary
 from ikelos.pipelines.text.vocabulary.special import END
 
 _SHOWN = 5
 _EXAMPLE_FILE = "example.wav"
-_SCALE = 1 << 15
 AUDIO, TOKENS, TEXT, GROUP = "audio", "tokens", "text", "group"
 """Columns of samples, of tokens, and of texts in UTF-8."""
 
@@ -84,9 +82,8 @@ class SpeechPreparation(VocabularyPreparation[SpeechPreprocessing]):
 
     def columns(self, learned: SpeechPreprocessing) -> Mapping[str, Column]:
         """Returns the columns of samples, tokens and texts."""
-        text = Column("uint8", ragged=True)
         tokens = Column(encoding.dtype_for(learned.vocabulary.size), ragged=True)
-        return {AUDIO: Column("int16", ragged=True), TOKENS: tokens, TEXT: text, GROUP: text}
+        return {AUDIO: Column("int16", ragged=True), TOKENS: tokens, TEXT: TEXT_COLUMN, GROUP: TEXT_COLUMN}
 
     def write(self, learned: SpeechPreprocessing, split: Split, writer: Sink) -> None:
         """Writes the samples and the tokens.
@@ -114,7 +111,7 @@ class SpeechPreparation(VocabularyPreparation[SpeechPreprocessing]):
 
     def show(self, learned: SpeechPreprocessing, store: Store) -> list[str]:
         """Returns the first transcripts."""
-        return texts(store, TEXT, _SHOWN)
+        return store.texts(TEXT, _SHOWN)
 
     def _example(self) -> bytes:
         """Returns the first recording of the validation split that can be used.
@@ -126,14 +123,14 @@ class SpeechPreparation(VocabularyPreparation[SpeechPreprocessing]):
             with contextlib.suppress(AudioFault):
                 samples, text = self._decoded(utterance)
                 if samples.size and text:
-                    return utterances.wav_file(samples, self._rate)
+                    return pcm.wav_file(samples, self._rate)
         raise UserError(f"The split 'validation' of {self.name} must have a recording that can be used.")
 
     def _decoded(self, utterance: utterances.Utterance) -> tuple[np.ndarray, str]:
         """Returns the samples, int16, and the transcript; raises AudioFault."""
         text = transcript(utterance)
         found = waveform(utterance.audio, self._rate, self._max_seconds)
-        return np.clip(np.round(_SCALE * found), -_SCALE, _SCALE - 1).astype(np.int16), text
+        return pcm.from_waveform(found), text
 
     def _texts(self, progress: Callable[[int], None]) -> Iterator[str]:
         for utterance in self._reader.utterances("train"):

@@ -4,10 +4,8 @@ TensorFlow is imported only when recordings are read.
 """
 
 import dataclasses
-import io
 import itertools
 import os
-import wave
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from ikelos.pipelines.audio.config import AudioSource
+from ikelos.pipelines.audio.pcm import wav_file
 from ikelos.pipelines.data import patterns, sources
 from ikelos.pipelines.data.config import Split
-from ikelos.pipelines.data.lines import TABLES, LineReader, lines
+from ikelos.pipelines.data.line_reader import TABLES, LineReader, lines
 from ikelos.pipelines.data.patterns import printable_path
 from ikelos.pipelines.data.preparation import Size
 from ikelos.pipelines.data.records import Chunk, Record, Records
@@ -129,7 +128,7 @@ class Reader(LineReader[AudioSource]):
     def records(self, split: Split, chunk: Chunk) -> Iterator[Record]:
         """Yields the recordings of a chunk as `Record`s with the bytes of their files."""
         for found in self.utterances(split, chunk=chunk):
-            audio = b"" if found.fault else content(found.audio)
+            audio = b"" if found.fault else file_bytes(found.audio)
             features = {_AUDIO: audio, _TEXT: found.text, _GROUP: found.group, _FAULT: found.fault.encode()}
             yield Record(found.name, features)
 
@@ -197,7 +196,7 @@ class RecordedReader(Reader):
         return Size(self._records.size(split), "bytes")
 
 
-def content(audio: Path | bytes) -> bytes:
+def file_bytes(audio: Path | bytes) -> bytes:
     """Returns the bytes of an audio file.
 
     Raises:
@@ -209,14 +208,3 @@ def content(audio: Path | bytes) -> bytes:
         return audio.read_bytes()
     except OSError as error:
         raise UserError(f"cannot read {printable_path(str(audio))}: {error.strerror}") from None
-
-
-def wav_file(samples: np.ndarray, rate: int) -> bytes:
-    """Returns the bytes of a WAV file with samples int16 `[L]`."""
-    file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setnchannels(1)
-        writer.setsampwidth(2)
-        writer.setframerate(rate)
-        writer.writeframes(samples.astype("<i2").tobytes())
-    return file.getvalue()

@@ -52,7 +52,7 @@ _OURS = {
     ),
     "spoken_prompts": (
         "ikelos.pipelines.data.builders.spoken_prompts",
-        "551 spoken telephone prompts and 7 hours of synthetic speech, 8 kHz, texts and voices held out; Debian and "
+        "551 spoken telephone prompts and 5 hours of synthetic speech, 8 kHz, texts and voices held out; Debian and "
         "PyPI packages, fetched by apt-get and pip (36 MB)",
     ),
 }

@@ -57,7 +57,7 @@ class Column:
         return np.dtype(self.dtype).itemsize * int(np.prod(self.shape, dtype=np.int64))
 
 
-TEXT = Column("uint8", ragged=True)
+TEXT_COLUMN = Column("uint8", ragged=True)
 """A column of text in UTF-8."""
 
 
@@ -191,6 +191,12 @@ class Store:
         """Returns a ragged column, mapped; it must not be written to."""
         values = _mapped(self.folder / f"{name}.bin", self.columns[name])
         return Ragged(values, _mapped(self.folder / f"{name}.ends.bin", Column("int64")))
+
+    def texts(self, name: str, most: int | None = None) -> list[str]:
+        """Returns the texts of a column, or the first `most` of them."""
+        values = self.ragged(name)
+        count = len(self) if most is None else min(most, len(self))
+        return [values[index].tobytes().decode("utf-8") for index in range(count)]
 
     def sha256(self) -> str:
         """Returns the SHA-256 checksum of the store's content."""

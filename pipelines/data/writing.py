@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ikelos.pipelines.data.store import ID, MANIFEST, TEXT, Column, first_damage
+from ikelos.pipelines.data.store import ID, MANIFEST, TEXT_COLUMN, Column, first_damage
 from ikelos.serving import files
 
 PART_BYTES = 1 << 26
@@ -53,7 +53,7 @@ class Writer:
         Raises:
             OSError: If a file cannot be read or written.
         """
-        self._folder, self._columns = folder, {ID: TEXT, **columns}
+        self._folder, self._columns = folder, {ID: TEXT_COLUMN, **columns}
         self._progress = progress
         self._parts = _whole_parts(folder, self._names())
         last = self._parts[-1] if self._parts else {}

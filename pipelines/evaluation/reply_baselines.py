@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ikelos.pipelines.evaluation import ngram
-from ikelos.pipelines.evaluation.dialogue import Turns, information_by_ngrams, perplexity
-from ikelos.pipelines.evaluation.replies import Choices, figures_of_hits, figures_of_replies
+from ikelos.pipelines.evaluation.reply_metrics import Choices, figures_of_hits, figures_of_replies
+from ikelos.pipelines.evaluation.reply_scores import Turns, ngram_mutual_information, perplexity
 from ikelos.pipelines.evaluation.tfidf import TfIdf
 
 Figures = dict[str, float | int | str]
@@ -67,5 +67,5 @@ def by_ngrams(
     order, _ = ngram.best_order(model, validation.tokens.head(most))
     model = model.truncated(order)
     cost = np.concatenate([-model.log_probabilities(tokens) for tokens in test.tokens])[test.is_counted]
-    found = information_by_ngrams(model, test, choices)
+    found = ngram_mutual_information(model, test, choices)
     return figures_of_hits(found) | perplexity(test, cost) | {"order": order}

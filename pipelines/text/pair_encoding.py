@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from ikelos.pipelines.data.config import Split
-from ikelos.pipelines.data.store import Column, Store
+from ikelos.pipelines.data.store import TEXT_COLUMN, Column, Store
 from ikelos.pipelines.data.writing import Sink
 from ikelos.pipelines.text import encoding, pairs
 from ikelos.pipelines.text.encoding import TextPreprocessing, VocabularyPreparation
@@ -34,8 +34,7 @@ class PairPreparation(VocabularyPreparation[TextPreprocessing]):
     def columns(self, learned: TextPreprocessing) -> Mapping[str, Column]:
         """Returns the columns of both texts, and of the groups."""
         tokens = Column(encoding.dtype_for(learned.vocabulary.size), ragged=True)
-        text = Column("uint8", ragged=True)
-        return {SOURCE: tokens, TARGET: tokens, SOURCE_TEXT: text, TARGET_TEXT: text, GROUP: text}
+        return {SOURCE: tokens, TARGET: tokens, SOURCE_TEXT: TEXT_COLUMN, TARGET_TEXT: TEXT_COLUMN, GROUP: TEXT_COLUMN}
 
     def write(self, learned: TextPreprocessing, split: Split, writer: Sink) -> None:
         """Encodes the pairs.
@@ -59,7 +58,7 @@ class PairPreparation(VocabularyPreparation[TextPreprocessing]):
 
     def show(self, learned: TextPreprocessing, store: Store) -> list[str]:
         """Returns the first pairs."""
-        both = zip(texts(store, SOURCE_TEXT, _SHOWN), texts(store, TARGET_TEXT, _SHOWN), strict=True)
+        both = zip(store.texts(SOURCE_TEXT, _SHOWN), store.texts(TARGET_TEXT, _SHOWN), strict=True)
         return [f"{source} → {target}" for source, target in both]
 
     def _example(self) -> str:
@@ -84,10 +83,3 @@ def decoded(pair: pairs.Pair) -> tuple[str, str] | str:
         return pair.source.decode("utf-8").strip(), pair.target.decode("utf-8").strip()
     except UnicodeDecodeError as error:
         return f"is not valid UTF-8: {error.reason}"
-
-
-def texts(store: Store, column: str, most: int | None = None) -> list[str]:
-    """Returns the texts of a column, or the first ones."""
-    values = store.ragged(column)
-    count = len(store) if most is None else min(most, len(store))
-    return [values[index].tobytes().decode("utf-8") for index in range(count)]

@@ -11,7 +11,7 @@ from typing import Any
 
 from ikelos.pipelines.data import patterns, sources
 from ikelos.pipelines.data.config import Split
-from ikelos.pipelines.data.lines import TABLES, LineReader, lines
+from ikelos.pipelines.data.line_reader import TABLES, LineReader, lines
 from ikelos.pipelines.data.patterns import printable_path
 from ikelos.pipelines.data.preparation import Size
 from ikelos.pipelines.data.records import Chunk, Record, Records

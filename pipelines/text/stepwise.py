@@ -26,7 +26,7 @@ def signatures(vocabulary: Vocabulary, model: keras.Model, example: str) -> list
 
     Args:
         vocabulary: Vocabulary of the model.
-        model: Model with `start`, `advance`, `state_tensors` and `state_of`, such as
+        model: Model with `start`, `advance`, `state_tensors` and `state_from_tensors`, such as
             `ikelos.layers.TransformerLanguageModel`.
         example: Example of a prompt.
     """
@@ -41,7 +41,7 @@ def signatures(vocabulary: Vocabulary, model: keras.Model, example: str) -> list
     def decode_step(token, **state):
         with tf.control_dependencies([check_within("token", token, 0, vocabulary.size - 1), *_checks(state)]):
             token = tf.identity(token)
-        return outputs(*model.advance(token, model.state_of(state)))
+        return outputs(*model.advance(token, model.state_from_tensors(state)))
 
     prompts = [example[:_EXAMPLE], ""]
     after = {name: value for name, value in prefill(tf.constant(prompts)).items() if name != "logits"}

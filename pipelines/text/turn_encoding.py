@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from ikelos.pipelines.data.config import Split
-from ikelos.pipelines.data.store import TEXT, Column, Store
+from ikelos.pipelines.data.store import TEXT_COLUMN, Column, Store
 from ikelos.pipelines.data.writing import Sink
 from ikelos.pipelines.text import encoding, turns
 from ikelos.pipelines.text.encoding import TextPreprocessing, VocabularyPreparation
@@ -45,7 +45,10 @@ class TurnPreparation(VocabularyPreparation[TextPreprocessing]):
 
     def columns(self, learned: TextPreprocessing) -> Mapping[str, Column]:
         """Returns the columns `tokens` and `turns`."""
-        return {TOKENS: Column(encoding.dtype_for(vocabulary_size(learned.vocabulary)), ragged=True), TURNS: TEXT}
+        return {
+            TOKENS: Column(encoding.dtype_for(vocabulary_size(learned.vocabulary)), ragged=True),
+            TURNS: TEXT_COLUMN,
+        }
 
     def write(self, learned: TextPreprocessing, split: Split, writer: Sink) -> None:
         """Encodes the conversations.

@@ -63,7 +63,7 @@ class Profile:
 
     def _end(self) -> None:
         """Removes the files of a profile that is not kept."""
-        if self._folder is None:
+        if self._running and self._folder is None:
             shutil.rmtree(self._running)
         self._running = None
 

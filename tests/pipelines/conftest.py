@@ -11,7 +11,7 @@ from PIL import Image
 
 from ikelos.pipelines import recipe as recipes
 from ikelos.pipelines import task
-from ikelos.pipelines.audio.utterances import wav_file
+from ikelos.pipelines.audio.pcm import wav_file
 from ikelos.pipelines.data import preparation
 from ikelos.pipelines.data.store import Column, Store
 from ikelos.pipelines.data.writing import writing

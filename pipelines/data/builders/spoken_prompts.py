@@ -44,7 +44,8 @@ RicishayMax2 RicishayMax3 adam anika announcer antonio aunty belinda benjamin ca
 grandma grandpa gustave ian iven iven2 iven3 iven4 john kaukovalta klatt klatt3 klatt4 klatt5 klatt6 linda m1 m2 m3 m4
 m5 m6 m8 marcelo max michel miguel mike2 norbert pablo pedro quincy rob robert sandro shelby travis victor zac
 """
-# Of the 75 names without numbers, the eight with the smallest SHA-256 checksums.
+# The variants of eight names, those with the smallest SHA-256 checksums: `steph2` has the name `steph`, but each of
+# `klatt`, `f` and `m` with its number is a name of its own.
 UNSEEN_VARIANTS = "Hugo Nguyen boris david klatt2 m7 paul steph steph2 steph3"
 _SPEED, _PITCH, _RANGE = (115, 190), (20, 80), (30, 80)
 """Limits of words a minute, of the pitch and of its range."""

@@ -16,10 +16,10 @@ from ikelos.pipelines.console import Progress
 from ikelos.pipelines.data.config import SPLITS
 from ikelos.pipelines.data.examples import Batch
 from ikelos.pipelines.data.store import Splits, Store
-from ikelos.pipelines.evaluation import dialogue, replies, reply_sections
-from ikelos.pipelines.evaluation.dialogue import Turns
-from ikelos.pipelines.evaluation.replies import figures_of_hits, figures_of_replies
+from ikelos.pipelines.evaluation import reply_metrics, reply_scores, reply_sections
 from ikelos.pipelines.evaluation.reply_baselines import by_frequency, by_ngrams, by_words
+from ikelos.pipelines.evaluation.reply_metrics import figures_of_hits, figures_of_replies
+from ikelos.pipelines.evaluation.reply_scores import Turns
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.recipe.sections import PlainTraining
 from ikelos.pipelines.report.sections import Section
@@ -43,7 +43,7 @@ class Task(task.Task[Config, TextPreprocessing]):
 
     metrics = (
         Metric("hits", "hits@1", ".3f", better="more"),
-        Metric("perplexity", "perplexity a word", ".1f"),
+        Metric("perplexity", "perplexity per word", ".1f"),
         Metric("chrf", "chrF", ".1f", better="more"),
         Metric("distinct_1", "distinct-1", ".3f", better="more"),
         Metric("distinct_2", "distinct-2", ".3f", better="more"),
@@ -152,30 +152,30 @@ class Task(task.Task[Config, TextPreprocessing]):
         model, ranker = models[LANGUAGE_MODEL], models[RANKER]
         turns = Turns.of(splits["test"], preprocessing.vocabulary)
         choices = self._choices(turns)
-        scores, figures = dialogue.ranked(ranker, turns, choices, context), {}
+        scores, figures = reply_scores.ranker_scores(ranker, turns, choices, context), {}
         if evaluation.likelihood_weight:
-            information = dialogue.information(model, turns, choices, evaluation.likelihood_context)
+            information = reply_scores.mutual_information(model, turns, choices, evaluation.likelihood_context)
             for name, alone in (("ranker", scores), ("language_model", information)):
                 figures[f"hits_{name}"] = figures_of_hits(alone)["hits"]
             scores = scores + evaluation.likelihood_weight * information
-        cost = dialogue.token_cost(model, turns, context, evaluation.stride, evaluation.batch_size)
+        cost = reply_scores.token_cost(model, turns, context, evaluation.stride, evaluation.batch_size)
         histories, given = self._to_answer(turns, choices)
         with Progress("replies"):
             written = self._write(preprocessing, model, ranker, histories)
         return {
             **figures_of_hits(scores),
             **figures,
-            **dialogue.perplexity(turns, cost),
+            **reply_scores.perplexity(turns, cost),
             **figures_of_replies(written, given),
             "vocabulary_size": preprocessing.vocabulary.size,
             "written": written[: evaluation.shown],
         }
 
-    def _choices(self, turns: Turns) -> replies.Choices:
+    def _choices(self, turns: Turns) -> reply_metrics.Choices:
         evaluation = self.config.evaluation
-        return replies.choices(turns.texts, evaluation.questions, evaluation.candidates, evaluation.seed)
+        return reply_metrics.choices(turns.texts, evaluation.questions, evaluation.candidates, evaluation.seed)
 
-    def _to_answer(self, turns: Turns, choices: replies.Choices) -> tuple[list[str], list[str]]:
+    def _to_answer(self, turns: Turns, choices: reply_metrics.Choices) -> tuple[list[str], list[str]]:
         """Returns histories, evenly spread over the questions, and the replies that were given."""
         number = min(self.config.evaluation.replies, len(choices.turn))
         chosen = np.linspace(0, len(choices.turn) - 1, number).astype(int)

@@ -12,7 +12,7 @@ Kind = Literal["rnn", "lstm", "gru", "transformer", "transformer_without_positio
 
 
 class Data(Section):
-    """The text, which is one of the three problems; the other two are made from the seed.
+    """The text, which is one of the three problems; the other two are generated from the seed.
 
     Attributes:
         source: A TFDS name or file patterns, with the splits `train`, `validation` and `test`.

@@ -27,17 +27,17 @@ def accuracy(problem: problems.Problem, answer: Answer, dataset: tf.data.Dataset
     Args:
         problem: The problem.
         answer: Function from inputs to outputs `[B,T,V]`.
-        dataset: Batches of `problems.one_of_each`.
+        dataset: Batches of `problems.one_batch_per_lag`.
         tolerance: Largest error of a sum that is right.
     """
     shares = []
     for batch in dataset:
-        outputs, y, counted_ones = answer(batch["x"]), batch["y"], batch["sample_weight"] > 0
+        outputs, y, is_counted = answer(batch["x"]), batch["y"], batch["sample_weight"] > 0
         if isinstance(problem, problems.Copying):
             right = tf.argmax(outputs, axis=-1, output_type=tf.int32) == y
         else:
             right = tf.abs(outputs - y)[..., 0] <= tolerance
-        shares.append(float(tf.reduce_mean(tf.cast(tf.boolean_mask(right, counted_ones), tf.float32))))
+        shares.append(float(tf.reduce_mean(tf.cast(tf.boolean_mask(right, is_counted), tf.float32))))
     return shares
 
 
@@ -54,14 +54,14 @@ def text_windows(tokens: np.ndarray, count: int, length: int) -> tuple[tf.Tensor
     Raises:
         UserError: If the tokens do not fill a window.
     """
-    found = min(count, len(tokens) // length)
-    if not found:
+    number = min(count, len(tokens) // length)
+    if not number:
         raise UserError(
             f"`problems.text_length` must be at most {len(tokens)}, the number of test tokens. "
             f"Received: problems.text_length={length}"
         )
-    y = np.asarray(tokens[: found * length]).reshape(found, length).astype(np.int32)
-    x = np.concatenate([np.full([found, 1], BEGIN, np.int32), y[:, :-1]], axis=1)
+    y = np.asarray(tokens[: number * length]).reshape(number, length).astype(np.int32)
+    x = np.concatenate([np.full([number, 1], BEGIN, np.int32), y[:, :-1]], axis=1)
     return tf.constant(x), tf.constant(y)
 
 

@@ -1,4 +1,4 @@
-"""The copy and the adding problem (Hochreiter and Schmidhuber 1997, section 5), made from a seed and a step.
+"""The copy and the adding problem (Hochreiter and Schmidhuber 1997, section 5), generated from a seed and a step.
 
 All examples of a batch have the same lag. The first batch has the first lag, the next one the next, and so on.
 """
@@ -33,17 +33,17 @@ class Copying:
 
     def batch(self, numbers: tf.Tensor, lag: tf.Tensor) -> Batch:
         """Returns a batch of random numbers float32 `[B,2K]` in [0, 1), K the number of symbols to copy."""
-        found = tf.cast(numbers[:, : self.copied] * self.symbols, tf.int32)
-        x = self.inputs(found, tf.fill([tf.shape(found)[0]], lag))
-        silent = tf.zeros([tf.shape(found)[0], self.copied + lag], tf.int32)
-        weight = tf.concat([silent, tf.ones_like(found)], axis=1)
-        return {"x": x, "y": tf.concat([silent, found], axis=1), "sample_weight": tf.cast(weight, tf.float32)}
+        drawn = tf.cast(numbers[:, : self.copied] * self.symbols, tf.int32)
+        x = self.inputs(drawn, tf.fill([tf.shape(drawn)[0]], lag))
+        silent = tf.zeros([tf.shape(drawn)[0], self.copied + lag], tf.int32)
+        weight = tf.concat([silent, tf.ones_like(drawn)], axis=1)
+        return {"x": x, "y": tf.concat([silent, drawn], axis=1), "sample_weight": tf.cast(weight, tf.float32)}
 
-    def inputs(self, found: tf.Tensor, lag: tf.Tensor) -> tf.Tensor:
+    def inputs(self, drawn: tf.Tensor, lag: tf.Tensor) -> tf.Tensor:
         """Returns what a network reads, int32 `[B,T]`, for symbols int32 `[B,K]` and their lags, int32 `[B]`."""
         place, blank = tf.range(2 * self.copied + tf.reduce_max(lag)), self.symbols
         rest = tf.where(place[None, self.copied :] == (self.copied + lag - 1)[:, None], blank + 1, blank)
-        return tf.concat([found, rest], axis=1)
+        return tf.concat([drawn, rest], axis=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +79,9 @@ def batches(
     return endless(_batch(problem, lags, batch_size, seed, stream, shard), step)
 
 
-def one_of_each(problem: Problem, lags: Sequence[int], batch_size: int, seed: int, stream: int) -> tf.data.Dataset:
+def one_batch_per_lag(
+    problem: Problem, lags: Sequence[int], batch_size: int, seed: int, stream: int
+) -> tf.data.Dataset:
     """Returns a finite dataset with a batch of each lag."""
     return by_step(_batch(problem, lags, batch_size, seed, stream, WHOLE), 0, len(lags))
 

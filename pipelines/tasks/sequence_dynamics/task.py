@@ -1,4 +1,4 @@
-"""Sequence dynamics, from made sequences and a text to measures of several networks."""
+"""Sequence dynamics, from generated sequences and a text to measures of several networks."""
 
 import functools
 import time
@@ -13,7 +13,7 @@ from ikelos.pipelines.data.store import Splits
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.recipe.sections import PlainTraining
 from ikelos.pipelines.report.sections import Section
-from ikelos.pipelines.tasks.sequence_dynamics import measures, networks, problems, serving, showing
+from ikelos.pipelines.tasks.sequence_dynamics import measures, networks, problems, sections, serving
 from ikelos.pipelines.tasks.sequence_dynamics.config import Config
 from ikelos.pipelines.tasks.sequence_dynamics.problems import TEST, TRAIN, VALIDATION, Adding, Copying
 from ikelos.pipelines.text import windows
@@ -22,7 +22,7 @@ from ikelos.pipelines.training.stage import Feed, Models, Stage
 from ikelos.serving import Signature
 
 CLIPPED, UNCLIPPED = "exploding_clipped", "exploding_unclipped"
-_NEVER = float(np.finfo(np.float32).max)
+_NO_CLIPPING = float(np.finfo(np.float32).max)
 """A clip norm that no finite gradient exceeds."""
 
 
@@ -40,7 +40,7 @@ class Task(task.Task[Config, TextPreprocessing]):
     @property
     def model_name(self) -> str:
         """Name of the network of the headline."""
-        return showing.NAMES[self.config.evaluation.headline]
+        return sections.NAMES[self.config.evaluation.headline]
 
     def preparation(self) -> TextPreparation:
         """Returns the preparation of the text as tokens."""
@@ -54,23 +54,23 @@ class Task(task.Task[Config, TextPreprocessing]):
         classes = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
         squares = keras.losses.MeanSquaredError(reduction="mean_with_sample_weight")
         gain, clipped = config.model.exploding_gain, config.exploding
-        free = clipped.optimizers.model.model_copy(update={"clip_norm": _NEVER})
+        free = clipped.optimizers.model.model_copy(update={"clip_norm": _NO_CLIPPING})
         unclipped = clipped.model_copy(update={"optimizers": clipped.optimizers.model_copy(update={"model": free})})
         # These come first: with a large gain they end with an error, as their gradients are not finite.
         found = [
-            self._reading(name, "rnn", training, size, classes, gain)
+            self._text_stage(name, "rnn", training, size, classes, gain)
             for name, training in ((CLIPPED, clipped), (UNCLIPPED, unclipped))
         ]
         for kind in self.config.model.kinds:
-            made = functools.partial(self._made, kind)
+            stage = functools.partial(self._sequence_stage, kind)
             found += [
-                made("copying", config.copying, copying.symbols, copying.vocabulary_size, classes, "nats per symbol"),
-                made("adding", config.adding, 1, None, squares, "squared error"),
-                self._reading(f"reading_{kind}", kind, config.reading, size, classes),
+                stage("copying", config.copying, copying.symbols, copying.vocabulary_size, classes, "nats per symbol"),
+                stage("adding", config.adding, 1, None, squares, "squared error"),
+                self._text_stage(f"reading_{kind}", kind, config.reading, size, classes),
             ]
         return found
 
-    def _made(
+    def _sequence_stage(
         self,
         kind: str,
         problem: str,
@@ -85,22 +85,23 @@ class Task(task.Task[Config, TextPreprocessing]):
             name=name,
             training=training,
             build=lambda _: networks.build(kind, self.config.model, outputs, name, vocabulary_size),
-            feed=lambda *_: self._made_feed(problem, training),
+            feed=lambda *_: self._sequence_feed(problem, training),
             unit="sequences",
             metric=Metric("loss", unit),
             loss=loss,
         )
 
-    def _made_feed(self, problem: str, training: PlainTraining) -> Feed:
-        made, lags, size, seed = self._problems[problem], self.config.problems.lags, training.batch_size, training.seed
+    def _sequence_feed(self, problem: str, training: PlainTraining) -> Feed:
+        settings, lags = self._problems[problem], self.config.problems.lags
+        size, seed = training.batch_size, training.seed
         return Feed(
-            train=lambda step, shard: problems.batches(made, lags, size, seed, TRAIN, step, shard),
-            validation=problems.one_of_each(made, lags, self.config.evaluation.examples, seed, VALIDATION),
+            train=lambda step, shard: problems.batches(settings, lags, size, seed, TRAIN, step, shard),
+            validation=problems.one_batch_per_lag(settings, lags, self.config.evaluation.examples, seed, VALIDATION),
             units_per_step=size,
             units=size * training.steps,  # no sequence is seen twice
         )
 
-    def _reading(
+    def _text_stage(
         self, name: str, kind: str, training: PlainTraining, size: int, loss: keras.losses.Loss, gain: float = 1.0
     ) -> Stage:
         return Stage(
@@ -156,10 +157,10 @@ class Task(task.Task[Config, TextPreprocessing]):
 
     def _accuracy(self, problem: str, answer: measures.Answer) -> measures.Points:
         """Returns the percentage of right answers by lag."""
-        evaluation, made = self.config.evaluation, self._problems[problem]
+        evaluation, settings = self.config.evaluation, self._problems[problem]
         seed = getattr(self.config, problem).seed
-        dataset = problems.one_of_each(made, evaluation.lags, evaluation.examples, seed, TEST)
-        shares = measures.accuracy(made, answer, dataset, evaluation.tolerance)
+        dataset = problems.one_batch_per_lag(settings, evaluation.lags, evaluation.examples, seed, TEST)
+        shares = measures.accuracy(settings, answer, dataset, evaluation.tolerance)
         return [[lag, 100 * share] for lag, share in zip(evaluation.lags, shares, strict=True)]
 
     def _mean(self, curves: Mapping[str, measures.Points]) -> float:
@@ -168,7 +169,7 @@ class Task(task.Task[Config, TextPreprocessing]):
     def baselines(self, preprocessing: TextPreprocessing, splits: Splits) -> dict[str, task.Figures]:
         """Returns the figures of the best answers without the sequence."""
         start = time.monotonic()
-        found = {name: self._accuracy(name, measures.guess(made)) for name, made in self._problems.items()}
+        found = {name: self._accuracy(name, measures.guess(settings)) for name, settings in self._problems.items()}
         minutes = (time.monotonic() - start) / 60
         return {"Guessing": {"accuracy": self._mean(found), "accuracies": found, "minutes": minutes}}
 
@@ -193,4 +194,4 @@ class Task(task.Task[Config, TextPreprocessing]):
     def showcase(self, finished: task.Finished[TextPreprocessing]) -> list[Section]:
         """Returns the charts of all networks."""
         clipping = {"clipped": finished.histories[CLIPPED], "not clipped": finished.histories[UNCLIPPED]}
-        return showing.sections(finished.results, clipping, self.config.exploding.optimizers.model.clip_norm)
+        return sections.of_networks(finished.results, clipping, self.config.exploding.optimizers.model.clip_norm)

@@ -25,13 +25,11 @@ from ikelos.pipelines.audio.speech_encoding import (
 from ikelos.pipelines.console import counted, say
 from ikelos.pipelines.data.config import Split
 from ikelos.pipelines.data.store import Splits, Store
-from ikelos.pipelines.evaluation import groups as by_group
-from ikelos.pipelines.evaluation import recognition, time_warping
+from ikelos.pipelines.evaluation import by_group, error_rates, time_warping
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.report.sections import Section
 from ikelos.pipelines.tasks.speech_recognition.config import Config
 from ikelos.pipelines.text import language_model, windows
-from ikelos.pipelines.text.pair_encoding import texts
 from ikelos.pipelines.training.stage import Feed, Models, Stage
 from ikelos.serving import Signature
 
@@ -46,7 +44,7 @@ _greedily = tf.function(recognize_greedily, reduce_retracing=True)
 class Task(task.Task[Config, SpeechPreprocessing]):
     """Speech recognition: a model learns to write down what is said, and another one which texts are likely."""
 
-    metrics = (Metric("wer", "% of the words wrong", ".1f"), Metric("cer", "% of the characters wrong", ".1f"))
+    metrics = (Metric("wer", "% WER", ".1f"), Metric("cer", "% CER", ".1f"))
     counted = "recordings"
     breakdown = task.Breakdown("groups", "group")
 
@@ -112,7 +110,7 @@ class Task(task.Task[Config, SpeechPreprocessing]):
         training, data = self.config.training, self.config.data
         boundaries = [round(data.sampling_rate * seconds) for seconds in data.buckets]
         # Long before the evaluation, which needs it.
-        by_group.check(set(texts(splits["test"], GROUP)), self.config.evaluation.apart, "recordings")
+        by_group.check(set(splits["test"].texts(GROUP)), self.config.evaluation.apart, "recordings")
         num_frames = self._build(preprocessing.vocabulary.size).num_frames
         train, validation = ((splits[split].ragged(AUDIO), splits[split].ragged(TOKENS)) for split in _TRAINED)
         rows = {}
@@ -124,7 +122,7 @@ class Task(task.Task[Config, SpeechPreprocessing]):
         drawn = rows["train"]
         if data.emphasis:
             times = {emphasis.group: emphasis.times for emphasis in data.emphasis}
-            drawn = batches.emphasised(drawn, texts(splits["train"], GROUP), times)
+            drawn = batches.emphasised(drawn, splits["train"].texts(GROUP), times)
         size, seed = training.batch_size, training.seed
         return Feed(
             train=lambda step, shard: batches.bucketed(*train, drawn, boundaries, size, seed, step, shard),
@@ -137,7 +135,7 @@ class Task(task.Task[Config, SpeechPreprocessing]):
     def _samples(self, preprocessing: SpeechPreprocessing, store: Store, model: keras.Model) -> list[str]:
         batch = next(iter(self._batches(store, _SAMPLES)))
         found = _greedily(model, preprocessing.vocabulary, **batch["x"])
-        said = texts(store, TEXT, _SAMPLES)
+        said = store.texts(TEXT, _SAMPLES)
         return [f"{said[row]} → {text.decode()}" for row, text in zip(batch["id"].numpy(), found.numpy(), strict=True)]
 
     def _batches(self, store: Store, most: int | None = None) -> tf.data.Dataset:
@@ -170,7 +168,7 @@ class Task(task.Task[Config, SpeechPreprocessing]):
     def baselines(self, preprocessing: SpeechPreprocessing, splits: Splits) -> dict[str, task.Figures]:
         """Returns the figures of the most frequent transcript, and of that of the nearest training recording."""
         train, test, most = splits["train"], splits["test"], self.config.evaluation.baseline_recordings
-        known = texts(train, TEXT)
+        known = train.texts(TEXT)
         ((frequent, _),) = collections.Counter(known).most_common(1)
         found = {"The most frequent transcript": {**self._figures(test, [frequent] * len(test)), "minutes": 0.0}}
         if most:
@@ -187,11 +185,11 @@ class Task(task.Task[Config, SpeechPreprocessing]):
         return found
 
     def _figures(self, store: Store, written: Sequence[str]) -> task.Figures:
-        references, groups = texts(store, TEXT), texts(store, GROUP)
+        references, groups = store.texts(TEXT), store.texts(GROUP)
 
         def of(places):
             ours, theirs = ([some[at] for at in places] for some in (written, references))
-            return recognition.figures(ours, theirs, self.config.evaluation.bootstraps)
+            return error_rates.figures(ours, theirs, self.config.evaluation.bootstraps)
 
         return by_group.figures(groups, self.config.evaluation.apart, of, "recordings")
 
@@ -236,7 +234,7 @@ class Task(task.Task[Config, SpeechPreprocessing]):
         neighbours = [figures["shown"] for figures in finished.results["baselines"].values() if "shown" in figures]
         words, audio = finished.preprocessing.vocabulary, test.ragged(AUDIO)
         return [
-            sections.transcripts(texts(test, TEXT, len(shown)), shown, *neighbours),
+            sections.transcripts(test.texts(TEXT, len(shown)), shown, *neighbours),
             sections.players([test.ids[index] for index in range(len(shown))], shown, audio, rate),
             sections.alignment(finished.models[RECOGNIZER], words, audio[0], rate, test.ids[0]),
         ]

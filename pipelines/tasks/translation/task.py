@@ -13,13 +13,12 @@ from ikelos.layers import LSTMTranslationModel, TransformerTranslationModel
 from ikelos.pipelines import task
 from ikelos.pipelines.console import counted, say
 from ikelos.pipelines.data.store import Splits, Store
-from ikelos.pipelines.evaluation import apertium, translation
-from ikelos.pipelines.evaluation import groups as by_group
+from ikelos.pipelines.evaluation import apertium, by_group, translation
 from ikelos.pipelines.evaluation.tfidf import TfIdf
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.report.sections import Column, Section, Table
 from ikelos.pipelines.tasks.translation.config import Config, Transformer
-from ikelos.pipelines.text import attention_maps, pair_encoding, windows
+from ikelos.pipelines.text import attention_maps, windows
 from ikelos.pipelines.text.encoding import TextPreprocessing
 from ikelos.pipelines.text.pair_encoding import GROUP, SOURCE, SOURCE_TEXT, TARGET, TARGET_TEXT, PairPreparation
 from ikelos.pipelines.text.translating import translate
@@ -94,7 +93,7 @@ class Task(task.Task[Config, TextPreprocessing]):
             (splits[split].ragged(SOURCE), splits[split].ragged(TARGET)) for split in ("train", "validation")
         )
         # Long before the evaluation, which needs it.
-        by_group.check(set(pair_encoding.texts(splits["test"], GROUP)), self.config.evaluation.apart, "pairs")
+        by_group.check(set(splits["test"].texts(GROUP)), self.config.evaluation.apart, "pairs")
         fitting = windows.fitting(*train, buckets[-1])
         if left_out := len(splits["train"]) - fitting:
             say(f"{left_out:,} training pairs are left out, as a text is longer than {buckets[-1]} tokens")
@@ -107,7 +106,7 @@ class Task(task.Task[Config, TextPreprocessing]):
         )
 
     def _samples(self, preprocessing: TextPreprocessing, store: Store, model: keras.Model) -> list[str]:
-        sources = pair_encoding.texts(store, SOURCE_TEXT, _SAMPLES)
+        sources = store.texts(SOURCE_TEXT, _SAMPLES)
         written = self._write(preprocessing, model, sources)
         return [f"{source} → {text}" for source, text in zip(sources, written, strict=True)]
 
@@ -130,7 +129,7 @@ class Task(task.Task[Config, TextPreprocessing]):
     def evaluate(self, preprocessing: TextPreprocessing, splits: Splits, models: Models) -> task.Figures:
         """Returns chrF, BLEU and exact matches of the test split, and those of each group."""
         test, size = splits["test"], self.config.evaluation.batch_size
-        sources = np.array(pair_encoding.texts(test, SOURCE_TEXT), object)
+        sources = np.array(test.texts(SOURCE_TEXT), object)
         found = np.empty(len(test), object)
         order, start = np.argsort(test.ragged(SOURCE).lengths, kind="stable"), time.monotonic()
         batches = [order[first : first + size] for first in range(0, len(order), size)]
@@ -147,8 +146,8 @@ class Task(task.Task[Config, TextPreprocessing]):
         """Returns the figures of copying the source, of a lexicon, of the nearest training pair, and of Apertium."""
         train, test, most = splits["train"], splits["test"], self.config.evaluation.baseline_pairs
         direction = self.config.evaluation.apertium
-        known, theirs = (pair_encoding.texts(train, column, most) for column in (SOURCE_TEXT, TARGET_TEXT))
-        sources = pair_encoding.texts(test, SOURCE_TEXT)
+        known, theirs = (train.texts(column, most) for column in (SOURCE_TEXT, TARGET_TEXT))
+        sources = test.texts(SOURCE_TEXT)
         of = f", first {most:,} pairs" if len(train) > most else ""
 
         def nearest():
@@ -172,7 +171,7 @@ class Task(task.Task[Config, TextPreprocessing]):
         return result
 
     def _figures(self, store: Store, translations: list[str]) -> task.Figures:
-        references, groups = (pair_encoding.texts(store, column) for column in (TARGET_TEXT, GROUP))
+        references, groups = (store.texts(column) for column in (TARGET_TEXT, GROUP))
 
         def of(places):
             return translation.figures([translations[at] for at in places], [references[at] for at in places])
@@ -210,9 +209,7 @@ class Task(task.Task[Config, TextPreprocessing]):
         count = len(figures["shown"])
         if not count:
             return []
-        sources, references = (
-            pair_encoding.texts(finished.splits["test"], column, count) for column in (SOURCE_TEXT, TARGET_TEXT)
-        )
+        sources, references = (finished.splits["test"].texts(column, count) for column in (SOURCE_TEXT, TARGET_TEXT))
         # The first baseline is the source, which has its own column.
         others = {name: values["shown"] for name, values in list(baselines.items())[1:]}
         table = Table(

@@ -86,7 +86,7 @@ def test_labels_must_be_classes_other_than_the_blank(label):
     assert np.isfinite(ctc_loss(normal([1, 3, 4]), [3], [[1, label]], [1])).all()
 
 
-def test_the_fewest_frames():
+def test_a_label_takes_a_frame_and_a_repetition_a_blank_too():
     labels = [[1, 1, 1, 2], [1, 2, 1, 2], [1, 2, 2, 2], [1, 1, 1, 1]]
     assert ctc_min_frames(tf.constant(labels), tf.constant([4, 4, 2, 0])).numpy().tolist() == [6, 4, 2, 0]
     assert ctc_min_frames(tf.zeros([2, 0], tf.int32), tf.constant([0, 0])).numpy().tolist() == [0, 0]

@@ -170,7 +170,7 @@ def test_errors_name_the_argument(options, message):
         LogMelSpectrogram(**{**SMALL, **options})
 
 
-def test_errors_of_calls():
+def test_inputs_must_be_rows_of_floats():
     with pytest.raises(ValueError, match=r"`inputs` must have shape \[B,L\]. Received: inputs.shape=\(3,\)"):
         LogMelSpectrogram(**SMALL)(np.zeros([3], "float32"))
     with pytest.raises(ValueError, match=r"`inputs` must be floats in \[-1, 1\]. Received: inputs.dtype=int16"):

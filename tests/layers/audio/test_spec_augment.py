@@ -61,7 +61,7 @@ def test_masks_of_frequencies_are_bands_of_all_frames():
     assert masked(SpecAugment(1, 40, 0, 0.0, seed=1), np.full([300], 20)).all((1, 2)).any()
 
 
-def test_the_number_of_masks():
+def test_there_are_no_more_masks_than_asked_for():
     found = masked(SpecAugment(2, 2, 3, 0.05, seed=4), np.full([2000], 20))
     assert found.all(1).sum(1).max() == 4
     assert found.all(2).sum(1).max() == 3

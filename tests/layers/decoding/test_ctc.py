@@ -153,7 +153,7 @@ def test_greedy_joins_repetitions_and_drops_blanks():
 
 
 @pytest.mark.parametrize("blank_id", [0, 3])
-def test_greedy_is_keras(blank_id):
+def test_greedy_agrees_with_keras(blank_id):
     x, lengths = normal([6, 30, 4]), np.array([30, 17, 1, 9, 30, 2], "int32")
     (expected,), _ = keras.ops.ctc_decode(x, lengths, "greedy", mask_index=blank_id)
     np.testing.assert_array_equal(ctc_greedy(x, lengths, blank_id), tf.where(expected < 0, blank_id, expected))

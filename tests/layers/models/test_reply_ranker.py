@@ -115,6 +115,6 @@ def test_learns_to_find_replies():
     assert after["reply_accuracy"] > before["reply_accuracy"]
 
 
-def test_sizes_are_positive():
+def test_sizes_must_be_positive():
     with pytest.raises(ValueError, match=r"`max_distance` must be .* Received: max_distance=0"):
         ReplyRanker(**{**ARGUMENTS, "max_distance": 0})

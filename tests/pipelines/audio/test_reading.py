@@ -56,7 +56,7 @@ def test_flac_is_read_like_the_wav_file_of_the_same_samples(tmp_path):
     np.testing.assert_array_equal(reading.waveform(path, 8000, 5.0), expected)
 
 
-def test_faults_of_flac_files():
+def test_faulty_flac_files_are_described():
     file = written(noise([12_000]), 8000, "FLAC")
     with pytest.raises(reading.AudioFault) as error:
         reading.waveform(file, 8000, 1.4)
@@ -76,7 +76,7 @@ def test_a_truncated_flac_file_is_damaged():
     assert error.value.kind == "damaged"
 
 
-def test_a_file_that_cannot_be_opened(tmp_path):
+def test_a_file_that_cannot_be_opened_is_an_error_of_the_user(tmp_path):
     with pytest.raises(UserError, match=r"cannot read .*none.wav: No such file"):
         reading.waveform(tmp_path / "none.wav", 8000, 1.0)
 

@@ -60,7 +60,7 @@ def test_starts_at_the_same_time_and_is_linear():
 
 
 @pytest.mark.parametrize(("length", "expected"), [(0, 0), (1, 1), (2, 1), (3, 2)])
-def test_short_waveforms(length, expected):
+def test_lengths_are_rounded_up(length, expected):
     assert resampled(np.ones([length]), 16000, 8000).shape == (expected,)
     assert resampled(np.ones([length]), 8000, 16000).shape == (2 * length,)
 

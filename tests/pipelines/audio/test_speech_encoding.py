@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 
 from ikelos.pipelines.audio.config import AudioSource
+from ikelos.pipelines.audio.pcm import wav_file
 from ikelos.pipelines.audio.speech_encoding import AUDIO, TEXT, TOKENS, SpeechPreparation
-from ikelos.pipelines.audio.utterances import wav_file
 from ikelos.pipelines.data import preparation
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text.config import Vocabulary
-from ikelos.pipelines.text.pair_encoding import texts
 from ikelos.pipelines.text.vocabulary.special import END
 
 SPLITS = ("train", "validation", "test")
@@ -50,8 +49,8 @@ def prepare(source, folder=None, rate=8000):
 def test_stores_have_samples_tokens_and_texts(source):
     found = prepare(source)
     store, words = found.splits["test"], found.learned.vocabulary
-    assert texts(store, TEXT) == ["test text", "ü"]
-    for tokens, text in zip(store.ragged(TOKENS), texts(store, TEXT), strict=True):
+    assert store.texts(TEXT) == ["test text", "ü"]
+    for tokens, text in zip(store.ragged(TOKENS), store.texts(TEXT), strict=True):
         np.testing.assert_array_equal(tokens, [*words.tokens(text), END])
     np.testing.assert_array_equal(store.ragged(AUDIO)[0], SAMPLES)
     assert store.ragged(AUDIO).lengths.tolist() == [6, 80]

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 from ikelos.pipelines.audio.config import AudioSource
-from ikelos.pipelines.audio.utterances import Reader, wav_file
+from ikelos.pipelines.audio.pcm import wav_file
+from ikelos.pipelines.audio.utterances import Reader
 from ikelos.pipelines.errors import UserError
 
 SPLITS = ("train", "validation", "test")

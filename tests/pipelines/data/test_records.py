@@ -7,8 +7,8 @@ import tensorflow as tf
 from PIL import Image
 
 from ikelos.pipelines.audio.config import AudioSource
+from ikelos.pipelines.audio.pcm import wav_file
 from ikelos.pipelines.audio.speech_encoding import SpeechPreparation
-from ikelos.pipelines.audio.utterances import wav_file
 from ikelos.pipelines.data import records
 from ikelos.pipelines.data.arrays import Arrays
 from ikelos.pipelines.data.config import SPLITS

@@ -31,6 +31,6 @@ def test_an_unknown_direction_is_named():
         apertium.translate(["a"], "eng-tlh")
 
 
-def test_it_may_be_missing(monkeypatch, tmp_path):
+def test_a_missing_program_is_not_installed(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert not apertium.is_installed()

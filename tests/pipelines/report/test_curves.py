@@ -15,7 +15,7 @@ def test_a_name_has_one_colour_and_one_entry_in_the_legend():
     np.testing.assert_array_equal(right.lines[0].get_ydata(), [1e-9, 1.0])
 
 
-def test_many_curves_differ():
+def test_nine_curves_have_different_looks():
     figure = draw([Curves("many", {str(index): [(0, index), (1, index)] for index in range(9)})], "x")
     looks = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}
     assert len(looks) == 9

@@ -5,7 +5,6 @@ import pytest
 
 from ikelos.pipelines.data import preparation
 from ikelos.pipelines.errors import UserError
-from ikelos.pipelines.text import pair_encoding
 from ikelos.pipelines.text.config import PairSource, Vocabulary
 from ikelos.pipelines.text.pair_encoding import PairPreparation
 from ikelos.pipelines.text.vocabulary.special import END
@@ -33,13 +32,13 @@ def test_stores_have_tokens_and_texts_of_both_sides(settings, characters):
     assert len(store) == 10
     assert store.skipped == {"not a pair": 1}
     assert store.empty == 1
-    sources, targets = (pair_encoding.texts(store, column) for column in ("source_text", "target_text"))
+    sources, targets = (store.texts(column) for column in ("source_text", "target_text"))
     assert (sources[0], targets[0], sources[-1]) == ("test 0", "0 test ü", "padded")
     for column, texts in (("source", sources), ("target", targets)):
         for tokens, text in zip(store.ragged(column), texts, strict=True):
             np.testing.assert_array_equal(tokens, [*words.tokens(text), END])
     assert found.learned.example == "validation 0"
-    assert pair_encoding.texts(store, "source_text", 2) == sources[:2]
+    assert store.texts("source_text", 2) == sources[:2]
 
 
 def test_the_vocabulary_knows_the_training_texts_alone(settings, characters):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ikelos.pipelines.audio.utterances import wav_file
+from ikelos.pipelines.audio.pcm import wav_file
 from ikelos.pipelines.data import preparation
 from ikelos.pipelines.data.builders import espeak, packages, spoken_prompts, spoken_texts
 from ikelos.pipelines.data.config import SPLITS
@@ -176,7 +176,6 @@ def check_held_out(source, data_dir):
 def test_no_text_or_voice_that_is_held_out_reaches_vocabulary_language_model_or_training(written, tmp_path):
     from ikelos.pipelines.audio.speech_encoding import TEXT, TOKENS, SpeechPreparation
     from ikelos.pipelines.text.config import Vocabulary
-    from ikelos.pipelines.text.pair_encoding import texts
 
     found, held = check_held_out(written, tmp_path / "tfds")
     assert {example["group"] for example in found["test"]} == {b"recorded voice", b"known voices", b"unseen voices"}
@@ -185,7 +184,7 @@ def test_no_text_or_voice_that_is_held_out_reaches_vocabulary_language_model_or_
     prepared = preparation.prepare(SpeechPreparation(written, Vocabulary(kind="character", size=None), 8000, 60.0))
     train = prepared.splits["train"]
     # What the vocabulary, the language model and the recogniser see is this store alone.
-    assert set(texts(train, TEXT)) == held["train"]
+    assert set(train.texts(TEXT)) == held["train"]
     assert set(prepared.learned.vocabulary.characters) == set("".join(held["train"]))
     decoded = {
         prepared.learned.vocabulary.decode(tokens[None].astype(np.int32)).numpy()[0].decode()

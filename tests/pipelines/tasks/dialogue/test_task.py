@@ -7,8 +7,8 @@ from ikelos.pipelines import runner
 from ikelos.pipelines import task as tasks
 from ikelos.pipelines.data import preparation
 from ikelos.pipelines.data.order import WHOLE
-from ikelos.pipelines.evaluation import dialogue, replies
-from ikelos.pipelines.evaluation.dialogue import Turns
+from ikelos.pipelines.evaluation import reply_metrics, reply_scores
+from ikelos.pipelines.evaluation.reply_scores import Turns
 from ikelos.pipelines.tasks.dialogue.task import LANGUAGE_MODEL, RANKER
 from ikelos.pipelines.text import replying
 from ikelos.pipelines.text.vocabulary.special import BEGIN
@@ -56,9 +56,9 @@ def test_scores_add_the_likelihood_with_its_weight(opened, monkeypatch):
     task, data = opened()
     turns = Turns.of(data.splits["test"], data.learned.vocabulary)
     right = np.tile([1.0, 0.5, 0.0], [len(task._choices(turns).turn), 1])
-    monkeypatch.setattr(dialogue, "ranked", lambda *_: -right)
-    monkeypatch.setattr(dialogue, "information", lambda *_: right)
-    monkeypatch.setattr(dialogue, "token_cost", lambda *_: np.ones(2))
+    monkeypatch.setattr(reply_scores, "ranker_scores", lambda *_: -right)
+    monkeypatch.setattr(reply_scores, "mutual_information", lambda *_: right)
+    monkeypatch.setattr(reply_scores, "token_cost", lambda *_: np.ones(2))
     monkeypatch.setattr(replying, "write", lambda *arguments, **_: ["a"] * len(arguments[3]))
     models = {LANGUAGE_MODEL: None, RANKER: None}
     for weight, hits in ((2.0, 1), (0.5, 0)):
@@ -73,7 +73,7 @@ def test_all_runs_have_the_same_questions(opened):
     turns = Turns.of(data.splits["test"], data.learned.vocabulary)
     for ours, theirs in zip(vars(task._choices(turns)).values(), vars(other._choices(turns)).values(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    assert replies.hits(np.zeros([2, 4])).tolist() == [0.25, 0.25]
+    assert reply_metrics.hits(np.zeros([2, 4])).tolist() == [0.25, 0.25]
 
 
 def test_a_run_is_trained_reported_and_served(shrunk, tmp_path):

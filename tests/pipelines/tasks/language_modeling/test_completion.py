@@ -71,7 +71,7 @@ def test_completion_is_measured_and_shown(completing):
     assert headings == ["Cost by position in the context", "Copies of the training text", "Speed of decoding"]
 
 
-def test_an_lstm_has_a_state_too(built):
+def test_a_step_of_an_lstm_equals_a_longer_prompt(built):
     lstm = "model={architecture: lstm, context: 16, num_layers: 2, size: 16, dropout: 0.0}"
     task, preprocessing, _, model = built(lstm, "export.stepwise=true")
     served = {signature.name: signature for signature in task.signatures(preprocessing, {STAGE: model})}

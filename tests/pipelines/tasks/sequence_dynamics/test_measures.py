@@ -12,7 +12,7 @@ SETTINGS = Model(kinds=("rnn",), units=8, num_layers=1, num_heads=2, hidden_size
 
 def test_the_truth_is_right_and_guessing_is_not():
     for problem, chance in ((problems.Copying(4, 3), 1 / 4), (problems.Adding(), 1 - 0.96**2)):
-        data = problems.one_of_each(problem, [4, 9], 2000, 0, problems.TEST)
+        data = problems.one_batch_per_lag(problem, [4, 9], 2000, 0, problems.TEST)
         truth = iter(list(data))
 
         def answer(_, truth=truth):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ikelos.pipelines.data.order import Shard
-from ikelos.pipelines.tasks.sequence_dynamics.problems import TEST, TRAIN, Adding, Copying, batches, one_of_each
+from ikelos.pipelines.tasks.sequence_dynamics.problems import TEST, TRAIN, Adding, Copying, batches, one_batch_per_lag
 
 LAGS = (3, 8)
 
@@ -54,6 +54,6 @@ def test_a_batch_depends_on_seed_stream_and_step_alone(problem):
     for changed in (batch(seed=1), batch(stream=TEST), batch(step=7)):
         assert (changed["x"] != first["x"]).any()
     np.testing.assert_array_equal(first["id"], range(40, 48))
-    assert [len(batch["x"][0]) for batch in one_of_each(problem, LAGS, 8, 0, TEST)] == [
+    assert [len(batch["x"][0]) for batch in one_batch_per_lag(problem, LAGS, 8, 0, TEST)] == [
         len(batch["x"][0]) for batch in batches(problem, LAGS, 8, 0, TEST, 0).take(2)
     ]

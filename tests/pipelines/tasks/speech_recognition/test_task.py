@@ -7,13 +7,13 @@ import tensorflow as tf
 from ikelos.kernels import dispatch
 from ikelos.pipelines import runner
 from ikelos.pipelines import task as tasks
+from ikelos.pipelines.audio.pcm import wav_file
 from ikelos.pipelines.audio.speech_encoding import AUDIO, GROUP, TEXT
-from ikelos.pipelines.audio.utterances import wav_file
 from ikelos.pipelines.data import preparation
 from ikelos.pipelines.data.order import WHOLE
+from ikelos.pipelines.data.store import Store
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.tasks.speech_recognition import task as module
-from ikelos.pipelines.text.pair_encoding import texts
 from ikelos.serving import StockModel
 
 SILENCE = wav_file(np.zeros(800, np.int16), 8000)
@@ -33,13 +33,14 @@ def opened(shrunk):
 @pytest.fixture
 def grouped(monkeypatch):
     """Gives the recordings of every store groups: `own` to every second one, `others` to the rest."""
+    texts = Store.texts
 
     def read(store, column, most=None):
         if column == GROUP:
             return ["own" if index % 2 else "others" for index in range(len(store))]
         return texts(store, column, most)
 
-    monkeypatch.setattr(module, "texts", read)
+    monkeypatch.setattr(Store, "texts", read)
 
 
 def test_recordings_that_are_too_long_or_too_fast_are_left_out(opened, capsys):
@@ -63,7 +64,7 @@ def test_an_emphasised_group_is_drawn_more_often(opened, grouped):
 
 def test_figures_are_those_of_all_recordings_but_the_groups_apart(opened, grouped):
     task, data = opened("evaluation.apart=[own]")
-    said = texts(data.splits["test"], TEXT)
+    said = data.splits["test"].texts(TEXT)
     found = task._figures(data.splits["test"], ["wrong" if index % 2 else text for index, text in enumerate(said)])
     assert (found["wer"], found["recordings"]) == (0, 3)
     assert {name: part["wer"] for name, part in found["groups"].items()} == {"others": 0, "own": 100}

@@ -7,9 +7,9 @@ from ikelos.pipelines import runner
 from ikelos.pipelines import task as tasks
 from ikelos.pipelines.data import preparation
 from ikelos.pipelines.data.order import WHOLE
+from ikelos.pipelines.data.store import Store
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.tasks.translation.task import STAGE
-from ikelos.pipelines.text import pair_encoding
 from ikelos.pipelines.text.vocabulary.special import BEGIN, END
 from ikelos.serving import StockModel
 
@@ -46,10 +46,10 @@ def test_targets_follow_begin_and_long_pairs_are_left_out_of_training(opened, ca
 def test_figures_are_those_of_all_pairs_but_the_groups_apart(opened, monkeypatch):
     task, data = opened("evaluation.apart=[words]")
     test = data.splits["test"]
-    references = pair_encoding.texts(test, "target_text")
+    references = test.texts("target_text")
     groups = ["words" if index % 2 else "others" for index in range(len(test))]
-    texts = pair_encoding.texts
-    monkeypatch.setattr(pair_encoding, "texts", lambda *a: groups if a[1] == "group" else texts(*a))
+    texts = Store.texts
+    monkeypatch.setattr(Store, "texts", lambda *a: groups if a[1] == "group" else texts(*a))
     found = task._figures(test, [text if index % 2 else "" for index, text in enumerate(references)])
     assert found["exact_match"] == 0
     assert found["pairs"] == len(test) - len(test) // 2
@@ -68,9 +68,7 @@ def test_baselines_know_the_training_pairs_alone(opened):
         "Nearest training pair, first 20 pairs",
     ]
     test = data.splits["test"]
-    equal = sum(
-        a == b for a, b in zip(*(pair_encoding.texts(test, c) for c in ("source_text", "target_text")), strict=True)
-    )
+    equal = sum(a == b for a, b in zip(*(test.texts(c) for c in ("source_text", "target_text")), strict=True))
     assert found["The source itself"]["exact_match"] == pytest.approx(100 * equal / len(test))
     assert list(opened("evaluation.baseline_pairs=0")[0].baselines(data.learned, data.splits)) == ["The source itself"]
 

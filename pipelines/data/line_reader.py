@@ -26,7 +26,7 @@ class Example(Protocol):
         """Bytes whose hash decides the split, if a single file is divided."""
 
 
-Found = TypeVar("Found", bound=Example)
+AnyExample = TypeVar("AnyExample", bound=Example)
 
 
 class LineReader(reader.Reader[Section]):
@@ -48,10 +48,10 @@ class LineReader(reader.Reader[Section]):
         return isinstance(self._source.splits, Shares) and self.paths["train"] == self.paths["test"]
 
     def _in_files(
-        self, split: Split, paths: list[str] | None, start: int, in_file: Callable[[str], Iterator[Found]]
-    ) -> Iterator[Found]:
+        self, split: Split, paths: list[str] | None, start: int, in_file: Callable[[str], Iterator[AnyExample]]
+    ) -> Iterator[AnyExample]:
         """Yields the examples of a split, or of some of its files, after the first `start`."""
-        found: Iterator[Found] = itertools.chain.from_iterable(map(in_file, paths or self.paths[split]))
+        found: Iterator[AnyExample] = itertools.chain.from_iterable(map(in_file, paths or self.paths[split]))
         shares = self._source.splits
         if self._is_divided:
             assert isinstance(shares, Shares)

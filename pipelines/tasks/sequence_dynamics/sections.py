@@ -1,4 +1,4 @@
-"""The sections of the report, as charts of all networks."""
+"""Report sections of sequence dynamics: charts and a table of all networks."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,11 +15,13 @@ NAMES = {
     "transformer": "Transformer",
     "transformer_without_positions": "without positions",
 }
-"""Display names of the networks; the last is a Transformer too."""
+"""Names of the networks in charts, where they must be short; "without positions" is a Transformer."""
 
 
-def sections(results: Mapping[str, Any], clipping: Mapping[str, Sequence[Record]], clip_norm: float) -> list[Section]:
-    """Returns the sections.
+def of_networks(
+    results: Mapping[str, Any], clipping: Mapping[str, Sequence[Record]], clip_norm: float
+) -> list[Section]:
+    """Returns the sections on all networks, and on clipping.
 
     Args:
         results: The results of `phases.evaluate`.

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 
-def both_directions(forward, backward, inputs, lengths, training=None):
+def bidirectional(forward, backward, inputs, lengths, training=None):
     """Returns the outputs of two recurrent layers, one of which reads each row from its end (Schuster & Paliwal 1997).
 
     `keras.layers.Bidirectional` reverses rows with their padding.

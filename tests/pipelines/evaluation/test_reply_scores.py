@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from ikelos.layers import ReplyRanker, TransformerLanguageModel
 from ikelos.pipelines.data import preparation
-from ikelos.pipelines.evaluation import dialogue, ngram, replies, reply_baselines
-from ikelos.pipelines.evaluation.dialogue import Turns
+from ikelos.pipelines.evaluation import ngram, reply_baselines, reply_metrics, reply_scores
+from ikelos.pipelines.evaluation.reply_scores import Turns
 from ikelos.pipelines.evaluation.tfidf import TfIdf
 from ikelos.pipelines.text.config import TurnSource, Vocabulary
 from ikelos.pipelines.text.turn_encoding import TurnPreparation, vocabulary_size
@@ -41,7 +41,7 @@ def turns(data):
 
 @pytest.fixture(scope="module")
 def choices(turns):
-    return replies.choices(turns.texts, 8, 3, seed=0)
+    return reply_metrics.choices(turns.texts, 8, 3, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -90,19 +90,19 @@ def test_histories_have_a_turn_in_each_line(turns, choices):
 
 
 def test_cost_is_that_of_all_counted_tokens_once(model, turns):
-    cost = dialogue.token_cost(model, turns, context=64, stride=64, batch_size=2)
+    cost = reply_scores.token_cost(model, turns, context=64, stride=64, batch_size=2)
     expected = []
     for at, tokens in enumerate(turns.tokens):
         logits = tf.nn.log_softmax(model(np.concatenate([[BEGIN], tokens[:-1]])[None].astype(np.int32))[0]).numpy()
         counted = turns.is_counted[turns.tokens.ends[at] : turns.tokens.ends[at + 1]]
         expected += list(-logits[np.arange(len(tokens)), tokens][counted])
     np.testing.assert_allclose(cost, expected, rtol=1e-4)
-    found = dialogue.perplexity(turns, cost)
+    found = reply_scores.perplexity(turns, cost)
     assert found["perplexity"] == pytest.approx(np.exp(sum(expected) / 48), rel=1e-4)
 
 
 def test_information_compares_the_reply_with_and_without_its_history(model, turns, choices):
-    found = dialogue.information(model, turns, choices, context=64)
+    found = reply_scores.mutual_information(model, turns, choices, context=64)
     for question in (0, 3):
         history, role, candidates = texts_of(turns, choices, question)
         expected = [log_likelihood(model, history, one) - log_likelihood(model, role, one) for one in candidates]
@@ -111,7 +111,7 @@ def test_information_compares_the_reply_with_and_without_its_history(model, turn
 
 def test_information_by_ngrams_is_that_of_single_texts(turns, choices, size):
     model = ngram.fit(turns.tokens, 3, size)
-    found = dialogue.information_by_ngrams(model, turns, choices)
+    found = reply_scores.ngram_mutual_information(model, turns, choices)
     for question in (0, 3):
         history, role, candidates = texts_of(turns, choices, question)
         for score, reply in zip(found[question], candidates, strict=True):
@@ -125,7 +125,7 @@ def test_information_by_ngrams_is_that_of_single_texts(turns, choices, size):
 def test_the_ranker_scores_the_candidates_of_each_question(turns, choices, size):
     ranker = ReplyRanker(size, size - 2, END, SPECIAL, size=8, hidden_size=8)
     ranker.build()
-    found = dialogue.ranked(ranker, turns, choices, context=64)
+    found = reply_scores.ranker_scores(ranker, turns, choices, context=64)
     for question in (0, 3):
         history, _, candidates = texts_of(turns, choices, question)
         ours = ranker.encode_history(tf.constant(history[None], tf.int32))
@@ -138,7 +138,7 @@ def test_baselines_rank_and_reply(turns, choices, size):
     by_words = reply_baselines.by_words(turns, turns, choices, histories, given)
     last = [history.split("\n")[-1] for history in histories]
     cosines = TfIdf(turns.flat).cosines(last, turns.flat, choices.candidates)
-    assert by_words["hits"] == replies.hits(cosines).mean()
+    assert by_words["hits"] == reply_metrics.hits(cosines).mean()
     assert by_words["chrf"] == pytest.approx(100)  # the nearest training turn is the turn itself
     frequent = reply_baselines.by_frequency(turns, turns, choices, histories, given)
     assert frequent["distinct_1"] == 1 / len(given)  # always "yes"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ikelos.pipelines.errors import UserError
-from ikelos.pipelines.evaluation import replies
+from ikelos.pipelines.evaluation import reply_metrics
 
 CONVERSATIONS = [[f"turn {at} {turn}" for turn in range(6)] + ["Yes.", "yes."] for at in range(8)]
 STARTS = np.cumsum([0, *map(len, CONVERSATIONS)])
@@ -10,8 +10,8 @@ FLAT = [turn for turns in CONVERSATIONS for turn in turns]
 
 
 def test_wrong_replies_are_the_same_in_every_run_and_never_the_text_of_the_true_one():
-    found = replies.choices(CONVERSATIONS, 40, 5, seed=3)
-    again = replies.choices([list(turns) for turns in CONVERSATIONS], 40, 5, seed=3)
+    found = reply_metrics.choices(CONVERSATIONS, 40, 5, seed=3)
+    again = reply_metrics.choices([list(turns) for turns in CONVERSATIONS], 40, 5, seed=3)
     for ours, theirs in zip(vars(found).values(), vars(again).values(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert found.candidates.shape == (40, 5)
@@ -22,26 +22,26 @@ def test_wrong_replies_are_the_same_in_every_run_and_never_the_text_of_the_true_
         assert not set(candidates) & set(STARTS)
     # Drawn values, so that another version cannot draw others unnoticed.
     assert found.candidates[0].tolist() == [1, 44, 53, 28, 52]
-    assert (replies.choices(CONVERSATIONS, 40, 5, seed=4).candidates != found.candidates).any()
+    assert (reply_metrics.choices(CONVERSATIONS, 40, 5, seed=4).candidates != found.candidates).any()
 
 
 def test_each_reply_is_asked_once_if_there_are_few():
-    found = replies.choices(CONVERSATIONS, 1000, 2, seed=0)
+    found = reply_metrics.choices(CONVERSATIONS, 1000, 2, seed=0)
     assert len(set(found.candidates[:, 0].tolist())) == 8 * 7
 
 
 def test_too_few_different_replies_are_refused():
     with pytest.raises(UserError, match=r"`evaluation\.candidates` must be at most .* evaluation\.candidates=4"):
-        replies.choices([["a", "b", "c"], ["d", "B", "e"]], 4, 4, seed=0)
+        reply_metrics.choices([["a", "b", "c"], ["d", "B", "e"]], 4, 4, seed=0)
 
 
 def test_equal_scores_share_the_hit():
     scores = np.array([[3.0, 1, 2], [3, 3, 1], [0, 0, 0], [1, 2, 1]])
-    np.testing.assert_allclose(replies.hits(scores), [1, 1 / 2, 1 / 3, 0])
-    assert replies.figures_of_hits(scores)["hits"] == pytest.approx(11 / 24)
+    np.testing.assert_allclose(reply_metrics.hits(scores), [1, 1 / 2, 1 / 3, 0])
+    assert reply_metrics.figures_of_hits(scores)["hits"] == pytest.approx(11 / 24)
 
 
 def test_distinct_counts_different_ngrams():
-    assert replies.distinct(["a b A b", "b c"], 1) == 3 / 6
-    assert replies.distinct(["a b A b", "b c"], 2) == 3 / 4
-    assert replies.distinct(["a"], 2) == 0
+    assert reply_metrics.distinct(["a b A b", "b c"], 1) == 3 / 6
+    assert reply_metrics.distinct(["a b A b", "b c"], 2) == 3 / 4
+    assert reply_metrics.distinct(["a"], 2) == 0

@@ -17,13 +17,15 @@ from ikelos.layers import ReplyRanker
 from ikelos.pipelines.console import counted
 from ikelos.pipelines.data.store import Ragged, Store
 from ikelos.pipelines.evaluation import likelihood, ngram
-from ikelos.pipelines.evaluation.replies import Choices
+from ikelos.pipelines.evaluation.reply_metrics import Choices
 from ikelos.pipelines.text import windows
 from ikelos.pipelines.text.turn_encoding import TOKENS, turns_of
 from ikelos.pipelines.text.vocabulary import Vocabulary
 from ikelos.pipelines.text.vocabulary.special import BEGIN, END, PAD
 
 _AT_ONCE = 256
+_NGRAM_CONTEXT = 512
+"""Most tokens of a history and a candidate together that the n-gram model reads."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,16 +62,16 @@ class Turns:
     @property
     def is_counted(self) -> np.ndarray:
         """Whether each token belongs to the text of a turn or ends it: the other tokens tell nothing new."""
-        counted_ = np.ones(len(self.tokens.values), bool)
-        counted_[self.begins] = False
-        return counted_ & (self.tokens.values != BEGIN)
+        is_counted = np.ones(len(self.tokens.values), bool)
+        is_counted[self.begins] = False
+        return is_counted & (self.tokens.values != BEGIN)
 
     @property
     def words(self) -> int:
         """Number of words, divided by spaces."""
         return sum(len(turn.split()) for turn in self.flat)
 
-    def asked(self, choices: Choices) -> np.ndarray:
+    def reply_indices(self, choices: Choices) -> np.ndarray:
         """Returns the index of the true reply of each question among all turns, int64 `[n]`."""
         return self.starts[choices.conversation] + choices.turn
 
@@ -96,13 +98,13 @@ def perplexity(turns: Turns, cost: np.ndarray) -> dict[str, float | int | str]:
     return {"nats_per_word": nats, "perplexity": float(np.exp(nats)), "words": turns.words}
 
 
-def ranked(ranker: ReplyRanker, turns: Turns, choices: Choices, context: int) -> np.ndarray:
+def ranker_scores(ranker: ReplyRanker, turns: Turns, choices: Choices, context: int) -> np.ndarray:
     """Returns the ranker's scores of the candidates, float64 `[n,K]`, from at most `context` tokens of each text."""
     encode_history, encode_reply = (
         tf.function(method, input_signature=[tf.TensorSpec([None, None], tf.int32)])
         for method in (ranker.encode_history, ranker.encode_reply)
     )
-    histories, _ = windows.ending_at(turns.tokens, turns.begins[turns.asked(choices)], context)
+    histories, _ = windows.ending_at(turns.tokens, turns.begins[turns.reply_indices(choices)], context)
     used, places = np.unique(choices.candidates, return_inverse=True)
     replies = _padded([turns.reply(index, context) for index in used])
     ours, theirs = (
@@ -113,7 +115,7 @@ def ranked(ranker: ReplyRanker, turns: Turns, choices: Choices, context: int) ->
     return np.float64(ranker.scale.numpy()) * scores
 
 
-def information(model: keras.Model, turns: Turns, choices: Choices, context: int) -> np.ndarray:
+def mutual_information(model: keras.Model, turns: Turns, choices: Choices, context: int) -> np.ndarray:
     """Returns the pointwise mutual information of histories and candidates, nats, float64 `[n,K]`.
 
     Args:
@@ -131,24 +133,24 @@ def information(model: keras.Model, turns: Turns, choices: Choices, context: int
         return tf.reduce_sum(tf.where((place >= counted_from) & (tokens[:, 1:] != PAD), nll, 0.0), axis=1)
 
     found = np.empty(choices.candidates.shape)
-    for at, beside, alone in _texts_of_questions(turns, choices, context):
+    for at, after_history, after_role in _texts_of_questions(turns, choices, context):
         first, second = (
             cost(
                 _padded([np.concatenate(pair) for pair in pairs]), np.array([[len(one)] for one, _ in pairs], np.int32)
             )
-            for pairs in (beside, alone)
+            for pairs in (after_history, after_role)
         )
         found[at] = second - first
     return found
 
 
-def information_by_ngrams(model: ngram.NgramModel, turns: Turns, choices: Choices) -> np.ndarray:
-    """Returns the same as `information` under an n-gram model."""
+def ngram_mutual_information(model: ngram.NgramModel, turns: Turns, choices: Choices) -> np.ndarray:
+    """Returns the same as `mutual_information` under an n-gram model."""
     found = np.empty(choices.candidates.shape)
     unknown = np.full(model.order, PAD, np.int32)  # never counted, so what follows it has no context
-    for at, beside, alone in _texts_of_questions(turns, choices, 2 * _AT_ONCE):
+    for at, after_history, after_role in _texts_of_questions(turns, choices, _NGRAM_CONTEXT):
         costs = []
-        for pairs in (beside, [(np.concatenate([unknown, before]), reply) for before, reply in alone]):
+        for pairs in (after_history, [(np.concatenate([unknown, before]), reply) for before, reply in after_role]):
             # In one array, as each call takes time: a context of the order's length is known from the row itself.
             rows = [(np.concatenate([unknown, before])[-model.order :], reply) for before, reply in pairs]
             nll = -model.log_probabilities(np.concatenate([part for row in rows for part in row]))
@@ -164,14 +166,14 @@ _Rows = list[tuple[np.ndarray, np.ndarray]]
 
 
 def _texts_of_questions(turns: Turns, choices: Choices, context: int) -> Iterator[tuple[int, _Rows, _Rows]]:
-    """Yields, for each question, its index and twice the pairs of what precedes a candidate and the candidate itself:
-    its history up to the role of the reply, and this role alone."""
-    asked = turns.begins[turns.asked(choices)]
-    indices = range(len(asked))
-    for at in counted(indices, "replies by likelihood", "questions", len(asked)):
+    """Yields the index of each question and two lists of pairs `(tokens before, candidate)`: in the first, the tokens
+    before are the history up to the role of the reply, in the second this role alone."""
+    begins = turns.begins[turns.reply_indices(choices)]
+    indices = range(len(begins))
+    for at in counted(indices, "replies by likelihood", "questions", len(begins)):
         replies = [turns.reply(index, context // 2) for index in choices.candidates[at]]
         longest = context - max(map(len, replies))
-        window, length = windows.ending_at(turns.tokens, asked[at : at + 1], longest)
+        window, length = windows.ending_at(turns.tokens, begins[at : at + 1], longest)
         history = window[0, : length[0]]
         yield at, [(history, reply) for reply in replies], [(history[-1:], reply) for reply in replies]
 

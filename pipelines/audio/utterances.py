@@ -49,8 +49,12 @@ class Utterance:
 
     @property
     def key(self) -> bytes:
-        """The transcript, so that no split has a text of another one."""
-        return self.text.strip()
+        """The transcript as in `single_spaced`, so that no split has a text of another one; the bytes as they are if
+        they are not UTF-8."""
+        try:
+            return single_spaced(self.text).encode()
+        except UnicodeDecodeError:
+            return self.text
 
 
 class Reader(LineReader[AudioSource]):
@@ -195,6 +199,11 @@ class RecordedReader(Reader):
     def size(self, split: Split) -> Size:
         """Returns the bytes of a split."""
         return Size(self._records.size(split), "bytes")
+
+
+def single_spaced(text: bytes) -> str:
+    """Returns a text in UTF-8 with one space between two words; raises UnicodeDecodeError."""
+    return " ".join(text.decode("utf-8").split())
 
 
 def content(audio: Path | bytes) -> bytes:

@@ -138,6 +138,11 @@ def test_samples_and_classes_of_a_data_set_become_files_and_texts(of_tfds):
     assert [one.audio for one in of_tfds(text_feature="label", audio_feature="file").utterances("test")] == [SOUND] * 2
 
 
+def test_groups_may_be_classes_too(of_tfds):
+    found = of_tfds(text_feature="label", group_feature="label", audio_feature="file").utterances("test")
+    assert sorted(one.group for one in found) == [b"no", b"yes"]
+
+
 @pytest.mark.parametrize(
     ("features", "error"),
     [

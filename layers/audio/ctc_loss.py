@@ -14,10 +14,10 @@ def ctc_loss(logits, lengths, labels, label_lengths, blank_id=0):
     XLA cannot compile it.
 
     Args:
-        logits: Floats `[B,T,V]`.
-        lengths: int `[B]`, number of frames of each row; frames beyond it are ignored. May be 0.
+        logits: Floats `[B,T,V]`, B at least 1.
+        lengths: int `[B]`, number of frames of each row, from 0 to T; frames beyond it are ignored.
         labels: int `[B,U]`, without blanks in the first `label_lengths` places of a row. What follows is ignored.
-        label_lengths: int `[B]`, number of labels of each row; 0 for silence.
+        label_lengths: int `[B]`, number of labels of each row, from 0 to U; 0 for silence.
         blank_id: Id of the blank.
 
     Returns:
@@ -25,7 +25,8 @@ def ctc_loss(logits, lengths, labels, label_lengths, blank_id=0):
         have its labels: its loss is infinite, and its gradient 0.
 
     Raises:
-        tf.errors.InvalidArgumentError: When run, if a label is the blank or not in `[0, V)`.
+        tf.errors.InvalidArgumentError: When run, if a label is the blank or not in `[0, V)`, a length is out of its
+            range, or there are no rows.
 
     Example:
 
@@ -38,13 +39,18 @@ def ctc_loss(logits, lengths, labels, label_lengths, blank_id=0):
     if logits.dtype not in (tf.float32, tf.float64):
         logits = tf.cast(logits, tf.float32)
     lengths, labels, label_lengths = (tf.cast(x, tf.int32) for x in (lengths, labels, label_lengths))
-    size = tf.shape(logits)[2]
+    rows, frames, size = tf.unstack(tf.shape(logits))
     valid = tf.sequence_mask(label_lengths, tf.shape(labels)[1])
-    legal = tf.debugging.Assert(
-        tf.reduce_all(~valid | ((labels >= 0) & (labels < size) & (labels != blank_id))),
-        [f"`labels` must be ids of the logits' last axis, and not the blank {blank_id}. Received:", labels],
-    )
-    with tf.control_dependencies([legal]):
+    checks = [
+        tf.debugging.Assert(rows > 0, ["`logits` must have at least one row. Received: shape", tf.shape(logits)]),
+        _check_lengths("lengths", lengths, frames),
+        _check_lengths("label_lengths", label_lengths, tf.shape(labels)[1]),
+        tf.debugging.Assert(
+            tf.reduce_all(~valid | ((labels >= 0) & (labels < size) & (labels != blank_id))),
+            [f"`labels` must be ids of the logits' last axis, and not the blank {blank_id}. Received:", labels],
+        ),
+    ]
+    with tf.control_dependencies(checks):
         labels = tf.identity(labels)
     possible = ctc_min_frames(labels, label_lengths) <= lengths
     # The op rejects rows without labels, whose only path is blanks, and rows without frames. These rows, and those that
@@ -62,8 +68,15 @@ def ctc_loss(logits, lengths, labels, label_lengths, blank_id=0):
         sequence_length=tf.where(usual, lengths, 1),
     ).loss
     blanks = tf.nn.log_softmax(logits)[..., blank_id]
-    silent = -tf.reduce_sum(tf.where(tf.sequence_mask(lengths, tf.shape(logits)[1]), blanks, 0), axis=1)
+    silent = -tf.reduce_sum(tf.where(tf.sequence_mask(lengths, frames), blanks, 0), axis=1)
     return tf.where(usual, losses, tf.where(possible, silent, float("inf")))
+
+
+def _check_lengths(name, lengths, most):
+    inside = (lengths >= 0) & (lengths <= most)
+    return tf.debugging.Assert(
+        tf.reduce_all(inside), [f"`{name}` must be between 0 and", most, "Received:", tf.boolean_mask(lengths, ~inside)]
+    )
 
 
 def ctc_min_frames(labels, label_lengths):

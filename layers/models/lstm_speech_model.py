@@ -78,14 +78,17 @@ class LSTMSpeechModel(keras.Model):
         dropout=0.0,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # Without automatic casts, which would round waveforms to half precision.
+        super().__init__(autocast=False, **kwargs)
         self.vocabulary_size = vocabulary_size
         self.num_layers = num_layers
         self.size = size
         self.filters = filters
         policy = {"dtype": self.dtype_policy}
+        # Sums over many frames are too large for half precision, so only normalised spectrograms are rounded to it.
+        precise = "float64" if self.compute_dtype == "float64" else "float32"
         self.log_mel = LogMelSpectrogram(
-            sampling_rate, sequence_length, sequence_stride, fft_length, num_mel_bins, name="log_mel", **policy
+            sampling_rate, sequence_length, sequence_stride, fft_length, num_mel_bins, name="log_mel", dtype=precise
         )
         self.augment = SpecAugment(2, freq_mask_size, 2, time_mask_share, name="augment", **policy)
         self.convolutions = [
@@ -149,9 +152,11 @@ class LSTMSpeechModel(keras.Model):
         log_mel = self.log_mel(tf.pad(audio, [[0, 0], [0, missing]]), lengths=lengths)
         frames = self.log_mel.num_frames(lengths)
         count = tf.cast(tf.maximum(frames, 1), log_mel.dtype)[:, None, None]
-        centred = _masked(log_mel - tf.reduce_sum(log_mel, axis=1, keepdims=True) / count, frames)
+        # Relative to the first frame, because the mean of equal values may differ from them by rounding.
+        relative = _masked(log_mel - log_mel[:, :1], frames)
+        centred = _masked(relative - tf.reduce_sum(relative, axis=1, keepdims=True) / count, frames)
         deviation = tf.sqrt(tf.reduce_sum(tf.square(centred), axis=1, keepdims=True) / count)
-        return centred / tf.maximum(deviation, _MIN_DEVIATION), frames
+        return tf.cast(centred / tf.maximum(deviation, _MIN_DEVIATION), self.compute_dtype), frames
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Returns the CTC loss for each token, weighted by the rows' weights."""

@@ -15,8 +15,8 @@ class AudioSource(Source):
         audio_feature: Name of the feature with the audio, the bytes of a file or integer samples of one channel;
             ignored for tables.
         text_feature: Name of the feature with the transcript, a text or a class with a name; ignored for tables.
-        group_feature: Name of a text feature whose values are groups that are also measured separately; null for none,
-            and ignored for tables.
+        group_feature: Name of the feature with the groups that are also measured separately, a text or a class with a
+            name; null for none, and ignored for tables.
         feature_rate: Samples per second, for a data set with samples that does not tell it; else null.
     """
 

@@ -31,8 +31,9 @@ def recognize(
         token_bonus: As there.
 
     Returns:
-        `text`, string `[B]`, and `log_probability`, float32 `[B]`, the search's score. Without a whole frame of
-        samples, the text is empty.
+        `text`, string `[B]`, and `score`, float32 `[B]`, that of `ikelos.layers.decoding.ctc_beam_search`: it has the
+        language model and the bonus in it, so it is no log-probability. Without a whole frame of samples, the text is
+        empty.
     """
     language = {}
     if language_model_weight:
@@ -46,7 +47,7 @@ def recognize(
         token_bonus=token_bonus,
         **language,
     )
-    return {"text": vocabulary.decode(tokens[:, 0]), "log_probability": scores[:, 0]}
+    return {"text": vocabulary.decode(tokens[:, 0]), "score": scores[:, 0]}
 
 
 def recognize_greedily(model: keras.Model, vocabulary: Vocabulary, audio: tf.Tensor, length: tf.Tensor) -> tf.Tensor:

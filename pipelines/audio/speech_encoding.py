@@ -148,6 +148,6 @@ def transcript(utterance: utterances.Utterance) -> str:
     if utterance.fault:
         raise AudioFault("not a recording", utterance.fault)
     try:
-        return " ".join(utterance.text.decode("utf-8").split())
+        return utterances.single_spaced(utterance.text)
     except UnicodeDecodeError as error:
         raise AudioFault("not UTF-8", f"has a transcript that is not valid UTF-8: {error.reason}") from None

@@ -48,8 +48,12 @@ class Utterance:
 
     @property
     def key(self) -> bytes:
-        """The transcript, so that no split has a text of another one."""
-        return self.text.strip()
+        """The transcript as in `single_spaced`, so that no split has a text of another one; the bytes as they are if
+        they are not UTF-8."""
+        try:
+            return single_spaced(self.text).encode()
+        except UnicodeDecodeError:
+            return self.text
 
 
 class Reader(LineReader[AudioSource]):
@@ -88,12 +92,16 @@ class Reader(LineReader[AudioSource]):
 
     def _of_tfds(self, split: Split, start: int, stop: int | None) -> Iterator[Utterance]:
         source, features = self._source, self.builder.info.features
-        names = getattr(features[source.text_feature], "names", None)
+
+        def text_of(example, feature):
+            # A class is a number in the example.
+            names = getattr(features[feature], "names", None)
+            return names[example[feature]].encode() if names else example[feature]
+
         rate = source.feature_rate or getattr(features[source.audio_feature], "sample_rate", None)
         for name, example in sources.examples(source, self.builder, split, start, stop):
-            text = example[source.text_feature]
-            text = names[text].encode() if names else text
-            group = b"" if source.group_feature is None else example[source.group_feature]
+            text = text_of(example, source.text_feature)
+            group = b"" if source.group_feature is None else text_of(example, source.group_feature)
             audio = example[source.audio_feature]
             if rate is None:
                 yield Utterance(name, audio, text, group)
@@ -161,7 +169,7 @@ class Reader(LineReader[AudioSource]):
         check("audio_feature", "audio files, or integer samples of one channel", is_audio)
         check("text_feature", "texts or classes", is_text)
         if self._source.group_feature is not None:
-            check("group_feature", "texts", is_text)
+            check("group_feature", "texts or classes", is_text)
         feature = features[self._source.audio_feature]
         known, given = getattr(feature, "sample_rate", None), self._source.feature_rate
         if (given is None) != (is_file(feature) or known is not None):
@@ -194,6 +202,11 @@ class RecordedReader(Reader):
     def size(self, split: Split) -> Size:
         """Returns the bytes of a split."""
         return Size(self._records.size(split), "bytes")
+
+
+def single_spaced(text: bytes) -> str:
+    """Returns a text in UTF-8 with one space between two words; raises UnicodeDecodeError."""
+    return " ".join(text.decode("utf-8").split())
 
 
 def file_bytes(audio: Path | bytes) -> bytes:

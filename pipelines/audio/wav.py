@@ -107,7 +107,10 @@ def inspect(file: tf.Tensor) -> Header:
     # An extensible header has the code in the first bytes of an identifier.
     code = tf.where((code == _EXTENSIBLE) & (number(form - 4, 4) >= 40), number(form + 24, 2), code)
     matches = tf.reduce_all(tf.constant(_ENCODINGS, tf.int64) == tf.stack([code, bits]), axis=1)
-    length = tf.where(length >= _UNKNOWN_SIZE, size - start, length)
+    # A recorder that ended early leaves a size of 0, with samples behind it instead of a chunk.
+    letters = tf.io.decode_raw(tf.strings.substr(padded, tf.cast(tf.minimum(start, size), tf.int32), 4), tf.uint8)
+    has_next = tf.reduce_all((letters >= 32) & (letters < 127)) & (start + 8 + number(start + 4, 4) <= size)
+    length = tf.where((length >= _UNKNOWN_SIZE) | ((length == 0) & ~has_next), size - start, length)
 
     problem = tf.constant("")
     # The last check that fails decides, so they are in reverse order.

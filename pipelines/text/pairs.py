@@ -47,8 +47,12 @@ class Pair:
 
     @property
     def key(self) -> bytes:
-        """The source text, so that no split has a source text of another one."""
-        return self.source
+        """The source text without spaces around it, so that no split has a source text of another one; the bytes as
+        they are if they are not UTF-8."""
+        try:
+            return self.source.decode("utf-8").strip().encode()
+        except UnicodeDecodeError:
+            return self.source
 
 
 class Reader(LineReader[PairSource]):

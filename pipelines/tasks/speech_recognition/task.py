@@ -207,7 +207,9 @@ class Task(task.Task[Config, SpeechPreprocessing]):
                 function=function,
                 inputs={"audio_bytes": tf.TensorSpec([None], tf.string)},
                 example={"audio_bytes": [preprocessing.example]},
-                doc=f"What is said in each WAV file of at most {longest:g} seconds, and its log-probability.",
+                doc=f"What is said in each WAV file of at most {longest:g} seconds, and the score of the search: the "
+                "log-probability of the text given the audio, the weighted one of the language model and the bonus of "
+                "the tokens.",
             )
         ]
 

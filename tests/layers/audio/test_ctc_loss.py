@@ -86,6 +86,20 @@ def test_labels_must_be_classes_other_than_the_blank(label):
     assert np.isfinite(ctc_loss(normal([1, 3, 4]), [3], [[1, label]], [1])).all()
 
 
+@pytest.mark.parametrize(
+    ("lengths", "label_lengths", "error"),
+    [([4], [1], "`lengths`"), ([-1], [0], "`lengths`"), ([3], [3], "`label_lengths`"), ([3], [-1], "`label_lengths`")],
+)
+def test_lengths_out_of_range_are_named(lengths, label_lengths, error):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"{error} must be between 0 and"):
+        ctc_loss(normal([1, 3, 4]), lengths, [[1, 2]], label_lengths)
+
+
+def test_a_batch_without_rows_is_named():
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`logits` must have at least one row"):
+        ctc_loss(np.zeros([0, 3, 4], "float32"), np.zeros([0]), np.zeros([0, 2]), np.zeros([0]))
+
+
 def test_a_label_takes_a_frame_and_a_repetition_a_blank_too():
     labels = [[1, 1, 1, 2], [1, 2, 1, 2], [1, 2, 2, 2], [1, 1, 1, 1]]
     assert ctc_min_frames(tf.constant(labels), tf.constant([4, 4, 2, 0])).numpy().tolist() == [6, 4, 2, 0]

@@ -70,6 +70,18 @@ def test_bands_are_normalised_over_the_own_frames_of_a_row(model, inputs):
         assert not spectrogram[row, frames[row] :].numpy().any()
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
+def test_normalisation_does_not_depend_on_the_policy_and_silence_is_0(model, policy):
+    audio = np.random.default_rng(0).normal(size=[2, 160_000], scale=1e-3).astype("float32")
+    audio[1] = 0
+    inputs = {"audio": audio, "length": np.array([160_000, 160_000], "int32")}
+    other = LSTMSpeechModel(**SETTINGS, dtype=policy)
+    found, _ = other.spectrogram(inputs)
+    assert found.dtype == other.compute_dtype
+    np.testing.assert_allclose(tf.cast(found, tf.float32), model.spectrogram(inputs)[0], rtol=1e-2, atol=1e-3)
+    assert not found[1].numpy().any()
+
+
 def test_loudness_does_not_matter(model, inputs):
     inputs = {"audio": inputs["audio"][:1], "length": inputs["length"][:1]}
     louder = {**inputs, "audio": 8 * inputs["audio"]}

@@ -81,6 +81,15 @@ def test_a_single_table_is_divided_by_its_transcripts(tmp_path):
     assert 0.1 < len(parts["test"]) / 400 < 0.3
 
 
+def test_spaces_do_not_decide_the_split_of_a_transcript(tmp_path):
+    for number in range(40):
+        lines = [f"a.wav\tsay {number}", f"a.wav\t say   {number} ", f"a.wav\tsay\u00a0{number}\u3000"]
+        (tmp_path / "all.tsv").write_bytes("\n".join(lines).encode() + b"\na.wav\t\xff")
+        reader = Reader(section(files=str(tmp_path / "all.tsv"), splits={"validation": 0.3, "test": 0.3}))
+        sizes = [sum(b"\xff" not in one.text for one in reader.utterances(split)) for split in SPLITS]
+        assert sorted(sizes) == [0, 0, 3]
+
+
 @pytest.fixture(scope="session")
 def speech_data_set(tmp_path_factory):
     """Writes a data set of TensorFlow Datasets with samples as int64, classes and files; returns `data_dir`."""
@@ -128,6 +137,11 @@ def test_samples_and_classes_of_a_data_set_become_files_and_texts(of_tfds):
         assert by_text[b"no"].audio == wav_file(np.array([1, -2, 3]), 8000)
         assert by_text[b"yes"].fault == "has samples of more than 16 bits"
     assert [one.audio for one in of_tfds(text_feature="label", audio_feature="file").utterances("test")] == [SOUND] * 2
+
+
+def test_groups_may_be_classes_too(of_tfds):
+    found = of_tfds(text_feature="label", group_feature="label", audio_feature="file").utterances("test")
+    assert sorted(one.group for one in found) == [b"no", b"yes"]
 
 
 @pytest.mark.parametrize(

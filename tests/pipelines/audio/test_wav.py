@@ -65,6 +65,8 @@ def test_every_encoding_is_read_as_by_libsndfile(subtype, format, channels):
         # As written to a pipe, without the sizes.
         (b"RIFF" + b"\xff" * 4 + b"WAVE" + form() + b"data" + b"\xff" * 4 + SAMPLES),
         (b"RIFF" + b"\0" * 4 + b"WAVE" + form() + b"data" + b"\xff\xff\xff\x7f" + SAMPLES),
+        # As left by a recorder that was killed.
+        (b"RIFF" + b"\0" * 4 + b"WAVE" + form() + b"data" + b"\0" * 4 + SAMPLES),
     ],
     ids=lambda _: "file",
 )
@@ -78,6 +80,8 @@ def test_unusual_files_are_read(file):
 def test_no_samples_are_an_empty_waveform(channels):
     problem, samples, rate = read(riff(form(channels=channels), chunk(b"data", b"")))
     assert (problem, samples.shape, rate) == ("", (0,), 8000)
+    problem, samples, _ = read(riff(form(channels=channels), chunk(b"data", b""), chunk(b"LIST", b"late")))
+    assert (problem, samples.shape) == ("", (0,))
 
 
 MANY = riff(*[chunk(b"junk", b"")] * 20_000, form(), chunk(b"data", SAMPLES))

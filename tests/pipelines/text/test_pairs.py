@@ -96,6 +96,15 @@ def test_a_single_file_is_divided_by_its_source_texts(tmp_path):
     )
 
 
+def test_spaces_do_not_decide_the_split_of_a_source_text(tmp_path):
+    for number in range(40):
+        lines = [f"say {number}\ta", f" say {number} \tb", f"\u00a0say {number}\u3000\tc"]
+        (tmp_path / "all.tsv").write_bytes("\n".join(lines).encode() + b"\n\xff\td")
+        reader = Reader(section(files=str(tmp_path / "all.tsv"), splits={"validation": 0.3, "test": 0.3}))
+        sizes = [sum(pair.target != b"d" for pair in reader.pairs(split)) for split in SPLITS]
+        assert sorted(sizes) == [0, 0, 3]
+
+
 def test_a_data_set_needs_two_texts(toy_data_set):
     def reader(target):
         splits = {split: split for split in SPLITS}

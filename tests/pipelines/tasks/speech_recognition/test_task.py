@@ -117,7 +117,7 @@ def test_a_run_is_trained_reported_and_served(shrunk, tmp_path):
         assert found["text"][0].decode() == results["model"]["shown"][0]
         assert found["text"][1] == found["text"][0]
         assert found["text"][2] == b""
-        assert np.isfinite(found["log_probability"]).all()
+        assert np.isfinite(found["score"]).all()
         assert run(wav_file(np.repeat(sound, 2), 16000))["text"].shape == (1,)
         for content, error in (
             (first[:-9], "truncated"),

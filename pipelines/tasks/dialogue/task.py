@@ -92,7 +92,7 @@ class Task(task.Task[Config, TextPreprocessing]):
     def _ranker(self, preprocessing: TextPreprocessing) -> ReplyRanker:
         words = preprocessing.vocabulary
         settings = self.config.ranker.model_dump()
-        model = ReplyRanker(vocabulary_size(words), words.size, END, SPECIAL, **settings, name=RANKER)
+        model = ReplyRanker(vocabulary_size(words), words.size, BEGIN, END, SPECIAL, **settings, name=RANKER)
         model.build((None, self.config.model.context))
         return model
 

@@ -123,7 +123,7 @@ def test_information_by_ngrams_is_that_of_single_texts(turns, choices, size):
 
 
 def test_the_ranker_scores_the_candidates_of_each_question(turns, choices, size):
-    ranker = ReplyRanker(size, size - 2, END, SPECIAL, size=8, hidden_size=8)
+    ranker = ReplyRanker(size, size - 2, BEGIN, END, SPECIAL, size=8, hidden_size=8)
     ranker.build()
     found = dialogue.ranked(ranker, turns, choices, context=64)
     for question in (0, 3):

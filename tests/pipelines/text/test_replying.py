@@ -5,7 +5,7 @@ import tensorflow as tf
 from ikelos.layers import ReplyRanker, TransformerLanguageModel
 from ikelos.pipelines.text import replying, vocabulary
 from ikelos.pipelines.text.turn_encoding import vocabulary_size
-from ikelos.pipelines.text.vocabulary.special import END, SPECIAL
+from ikelos.pipelines.text.vocabulary.special import BEGIN, END, SPECIAL
 
 
 def make(characters):
@@ -13,7 +13,7 @@ def make(characters):
     words = vocabulary.fit("character", [characters], None)
     size = vocabulary_size(words)
     model = TransformerLanguageModel(size, context=24, num_layers=1, size=8, num_heads=2, hidden_size=8)
-    ranker = ReplyRanker(size, words.size, END, SPECIAL, size=8, hidden_size=8)
+    ranker = ReplyRanker(size, words.size, BEGIN, END, SPECIAL, size=8, hidden_size=8)
     rng = np.random.default_rng(0)
     for network in (model, ranker):
         network.build((None, 24))

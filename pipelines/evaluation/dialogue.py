@@ -19,7 +19,7 @@ from ikelos.pipelines.data.store import Ragged, Store
 from ikelos.pipelines.evaluation import likelihood, ngram
 from ikelos.pipelines.evaluation.replies import Choices
 from ikelos.pipelines.text import windows
-from ikelos.pipelines.text.turn_encoding import TOKENS, turns_of
+from ikelos.pipelines.text.turn_encoding import TOKENS, after_begin, turns_of
 from ikelos.pipelines.text.vocabulary import Vocabulary
 from ikelos.pipelines.text.vocabulary.special import BEGIN, END, PAD
 
@@ -85,9 +85,10 @@ class Turns:
 
 def token_cost(model: keras.Model, turns: Turns, context: int, stride: int, batch_size: int) -> np.ndarray:
     """Returns the cost of each token that counts, under a language model, in nats: `[n]`."""
-    dataset = windows.strided(turns.tokens, context, stride, batch_size)
-    nll = likelihood.token_nll(model, dataset, len(turns.tokens.values))
-    return np.concatenate(list(nll))[turns.is_counted]
+    tokens = after_begin(turns.tokens)
+    dataset = windows.strided(tokens, context, stride, batch_size)
+    nll = np.concatenate(list(likelihood.token_nll(model, dataset, len(tokens.values))))
+    return nll[turns.is_counted[turns.tokens.values != BEGIN]]
 
 
 def perplexity(turns: Turns, cost: np.ndarray) -> dict[str, float | int | str]:
@@ -145,10 +146,12 @@ def information(model: keras.Model, turns: Turns, choices: Choices, context: int
 def information_by_ngrams(model: ngram.NgramModel, turns: Turns, choices: Choices) -> np.ndarray:
     """Returns the same as `information` under an n-gram model."""
     found = np.empty(choices.candidates.shape)
-    unknown = np.full(model.order, PAD, np.int32)  # never counted, so what follows it has no context
+    # Never counted, so what follows it has no context. It replaces the begin-of-text token: after that, these models
+    # expect the first turn of a conversation, while the windows of a language model begin anywhere.
+    unknown = np.full(model.order, PAD, np.int32)
     for at, beside, alone in _texts_of_questions(turns, choices, 2 * _AT_ONCE):
         costs = []
-        for pairs in (beside, [(np.concatenate([unknown, before]), reply) for before, reply in alone]):
+        for pairs in (beside, [(np.concatenate([unknown, before[1:]]), reply) for before, reply in alone]):
             # In one array, as each call takes time: a context of the order's length is known from the row itself.
             rows = [(np.concatenate([unknown, before])[-model.order :], reply) for before, reply in pairs]
             nll = -model.log_probabilities(np.concatenate([part for row in rows for part in row]))
@@ -165,7 +168,7 @@ _Rows = list[tuple[np.ndarray, np.ndarray]]
 
 def _texts_of_questions(turns: Turns, choices: Choices, context: int) -> Iterator[tuple[int, _Rows, _Rows]]:
     """Yields, for each question, its index and twice the pairs of what precedes a candidate and the candidate itself:
-    its history up to the role of the reply, and this role alone."""
+    its history up to the role of the reply, and this role alone, after the begin-of-text token as in training."""
     asked = turns.begins[turns.asked(choices)]
     indices = range(len(asked))
     for at in counted(indices, "replies by likelihood", "questions", len(asked)):
@@ -173,7 +176,8 @@ def _texts_of_questions(turns: Turns, choices: Choices, context: int) -> Iterato
         longest = context - max(map(len, replies))
         window, length = windows.ending_at(turns.tokens, asked[at : at + 1], longest)
         history = window[0, : length[0]]
-        yield at, [(history, reply) for reply in replies], [(history[-1:], reply) for reply in replies]
+        alone = np.array([BEGIN, history[-1]], np.int32)
+        yield at, [(history, reply) for reply in replies], [(alone, reply) for reply in replies]
 
 
 def _padded(rows: list[np.ndarray]) -> np.ndarray:

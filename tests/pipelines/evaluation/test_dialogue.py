@@ -66,11 +66,11 @@ def log_likelihood(model, before, reply):
 
 
 def texts_of(turns, choices, question):
-    """Returns the history of a question up to the role of the reply, the role alone, and the candidates."""
+    """Returns the history of a question up to the role of the reply, its beginning and the role, and the candidates."""
     at, turn = choices.conversation[question], choices.turn[question]
     index = turns.starts[at] + turn
     history = turns.tokens.values[turns.tokens.ends[at] : turns.begins[index] + 1]
-    return history, history[-1:], [turns.reply(index, 99) for index in choices.candidates[question]]
+    return history, history[[0, -1]], [turns.reply(index, 99) for index in choices.candidates[question]]
 
 
 def test_turns_are_found_in_the_tokens(data, turns):
@@ -93,9 +93,10 @@ def test_cost_is_that_of_all_counted_tokens_once(model, turns):
     cost = dialogue.token_cost(model, turns, context=64, stride=64, batch_size=2)
     expected = []
     for at, tokens in enumerate(turns.tokens):
-        logits = tf.nn.log_softmax(model(np.concatenate([[BEGIN], tokens[:-1]])[None].astype(np.int32))[0]).numpy()
+        logits = tf.nn.log_softmax(model(tokens[None, :-1].astype(np.int32))[0]).numpy()
         counted = turns.is_counted[turns.tokens.ends[at] : turns.tokens.ends[at + 1]]
-        expected += list(-logits[np.arange(len(tokens)), tokens][counted])
+        assert not counted[0]  # the begin-of-text token
+        expected += list(-logits[np.arange(len(tokens) - 1), tokens[1:]][counted[1:]])
     np.testing.assert_allclose(cost, expected, rtol=1e-4)
     found = dialogue.perplexity(turns, cost)
     assert found["perplexity"] == pytest.approx(np.exp(sum(expected) / 48), rel=1e-4)
@@ -117,7 +118,7 @@ def test_information_by_ngrams_is_that_of_single_texts(turns, choices, size):
         for score, reply in zip(found[question], candidates, strict=True):
             beside, alone = (
                 model.log_probabilities(np.concatenate([before, reply]))[-len(reply) :].sum()
-                for before in (history, np.concatenate([[0, 0, 0], role]))
+                for before in (history, np.concatenate([[0, 0, 0], role[1:]]))
             )
             assert score == pytest.approx(beside - alone, abs=1e-9)
 

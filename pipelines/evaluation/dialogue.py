@@ -21,7 +21,7 @@ from ikelos.pipelines.evaluation.replies import Choices
 from ikelos.pipelines.text import windows
 from ikelos.pipelines.text.turn_encoding import TOKENS, after_begin, turns_of
 from ikelos.pipelines.text.vocabulary import Vocabulary
-from ikelos.pipelines.text.vocabulary.special import BEGIN, END, PAD
+from ikelos.pipelines.text.vocabulary.special import BEGIN, END, PAD, UNKNOWN
 
 _AT_ONCE = 256
 
@@ -36,6 +36,7 @@ class Turns:
         begins: Places in `tokens.values` of the role of each turn, int64 `[N]`.
         ends: Places in `tokens.values` of the end-of-text token of each turn, int64 `[N]`.
         starts: Index of the first turn of each conversation, and N: int64.
+        unknown_cost: Nats to add for each unknown token, the cost of naming the character that it stands for.
     """
 
     tokens: Ragged
@@ -43,6 +44,7 @@ class Turns:
     begins: np.ndarray
     ends: np.ndarray
     starts: np.ndarray
+    unknown_cost: float
 
     @classmethod
     def of(cls, store: Store, words: Vocabulary) -> "Turns":
@@ -50,7 +52,7 @@ class Turns:
         tokens = store.ragged(TOKENS)
         texts = [turns_of(store, index) for index in range(len(store))]
         begins, ends = np.flatnonzero(tokens.values >= words.size), np.flatnonzero(tokens.values == END)
-        return cls(tokens, texts, begins, ends, np.cumsum([0, *map(len, texts)]))
+        return cls(tokens, texts, begins, ends, np.cumsum([0, *map(len, texts)]), words.unknown_cost)
 
     @functools.cached_property
     def flat(self) -> list[str]:
@@ -92,8 +94,10 @@ def token_cost(model: keras.Model, turns: Turns, context: int, stride: int, batc
 
 
 def perplexity(turns: Turns, cost: np.ndarray) -> dict[str, float | int | str]:
-    """Returns nats and perplexity per word from the cost of each token that counts."""
-    nats = float(cost.sum()) / turns.words
+    """Returns nats and perplexity per word from the cost of each token that counts, to which that of naming unknown
+    characters is added."""
+    unknown = np.count_nonzero(turns.tokens.values == UNKNOWN)
+    nats = (float(cost.sum()) + unknown * turns.unknown_cost) / turns.words
     return {"nats_per_word": nats, "perplexity": float(np.exp(nats)), "words": turns.words}
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -6,12 +7,13 @@ import tensorflow as tf
 
 from ikelos.layers import ReplyRanker, TransformerLanguageModel
 from ikelos.pipelines.data import preparation
+from ikelos.pipelines.data.store import Ragged
 from ikelos.pipelines.evaluation import dialogue, ngram, replies, reply_baselines
 from ikelos.pipelines.evaluation.dialogue import Turns
 from ikelos.pipelines.evaluation.tfidf import TfIdf
 from ikelos.pipelines.text.config import TurnSource, Vocabulary
 from ikelos.pipelines.text.turn_encoding import TurnPreparation, vocabulary_size
-from ikelos.pipelines.text.vocabulary.special import BEGIN, END, SPECIAL
+from ikelos.pipelines.text.vocabulary.special import BEGIN, END, SPECIAL, UNKNOWN
 
 SPLITS = ("train", "validation", "test")
 WORDS = ["apple", "bear", "cat", "dog", "eel", "fox"]
@@ -100,6 +102,18 @@ def test_cost_is_that_of_all_counted_tokens_once(model, turns):
     np.testing.assert_allclose(cost, expected, rtol=1e-4)
     found = dialogue.perplexity(turns, cost)
     assert found["perplexity"] == pytest.approx(np.exp(sum(expected) / 48), rel=1e-4)
+
+
+def test_unknown_characters_cost_their_names(turns):
+    values = turns.tokens.values.copy()
+    values[turns.begins[:3] + 1] = UNKNOWN
+    known, unknown = (
+        dialogue.perplexity(dataclasses.replace(turns, tokens=Ragged(tokens, turns.tokens.ends)), np.ones(9))
+        for tokens in (turns.tokens.values, values)
+    )
+    assert turns.unknown_cost > 13  # a million code points
+    more = (unknown["nats_per_word"] - known["nats_per_word"]) * turns.words
+    assert more == pytest.approx(3 * turns.unknown_cost)
 
 
 def test_information_compares_the_reply_with_and_without_its_history(model, turns, choices):

@@ -61,6 +61,16 @@ def test_replies_are_one_line_of_text():
     assert sum(map(bool, texts)) > 12
 
 
+def test_samples_of_white_space_alone_lose(monkeypatch):
+    parts = make("ab ")
+    monkeypatch.setattr(replying, "_scores", lambda *_: tf.constant([[0.0, 3.0, 1.0], [2.0, 4.0, 3.0]]))
+    monkeypatch.setattr(replying, "generate", lambda *_: tf.constant([[a], [space], [a], [space], [space], [space]]))
+    a, space = (int(parts[2].tokens(text)[0]) for text in "a ")
+    texts, scores = reply(parts, ["ab", "b"], [1.0, 1.0], [0, 1])
+    assert texts == ["a", ""]
+    assert scores.tolist() == [1, 4]
+
+
 def test_the_best_of_the_samples_is_returned(parts):
     _, ranker, words = parts
     text, score = reply(parts, ["hello"], [1.0], [3], tries=6)

@@ -21,13 +21,16 @@ class ReplyRanker(keras.Model):
     network of one hidden layer; a reply is mapped likewise. The score is the cosine of both vectors with a learned
     scale.
 
-    Training counts each complete turn of a window but the first as a reply to the turns before it. The loss is the mean
+    A window may have turns of several conversations, each after the token `begin_id`; a history has turns of one
+    conversation. Training counts each complete turn as a reply to the turns before it, but the first turn of a window
+    and of each conversation. The loss is the mean
     cross-entropy of finding the reply for a history and the history for a reply; replies that are equal to the right
     one are left out.
 
     Args:
         vocabulary_size: Number of token ids, V; the ids from `first_role` on begin a turn.
         first_role: Smallest id that begins a turn.
+        begin_id: Id that begins a conversation; it is one of the special ids.
         end_id: Id that ends a turn.
         special_ids: Number of the lowest ids, which stand for no text; `end_id` is one of them.
         size: Features of a token, and of the vectors that are compared, D.
@@ -47,7 +50,7 @@ class ReplyRanker(keras.Model):
 
     Example:
 
-    >>> ranker = ReplyRanker(12, first_role=10, end_id=2, special_ids=4, size=8, hidden_size=16)
+    >>> ranker = ReplyRanker(12, first_role=10, begin_id=1, end_id=2, special_ids=4, size=8, hidden_size=16)
     >>> windows = tf.constant([[1, 10, 5, 2, 11, 6, 7, 2, 10, 8, 2], [1, 9, 2, 11, 4, 5, 2, 10, 6, 7, 7]])
     >>> ranker(windows).shape
     TensorShape([2, 2])
@@ -60,6 +63,7 @@ class ReplyRanker(keras.Model):
         self,
         vocabulary_size,
         first_role,
+        begin_id,
         end_id,
         special_ids,
         size,
@@ -79,6 +83,7 @@ class ReplyRanker(keras.Model):
         )
         self.vocabulary_size = vocabulary_size
         self.first_role = first_role
+        self.begin_id = begin_id
         self.end_id = end_id
         self.special_ids = special_ids
         self.size = size
@@ -125,11 +130,12 @@ class ReplyRanker(keras.Model):
 
     def call(self, tokens, training=None):
         """Returns the scores `[P,P]` of all histories and replies in windows `[B,T]`."""
-        sums, number = self._turns(tokens, training)
+        sums, number, conversation = self._turns(tokens, training)
         # Of the first turn of a window, the beginning or the history may be missing, so it is no reply.
         end = self._sum_by_turn(tf.cast(tokens == self.end_id, tf.float32)[:, :, None], number)[:, :, 0]
-        where = tf.where((end > 0) & (tf.range(tf.shape(end)[1]) > 1))
-        histories = self.of_history(tf.gather_nd(self._histories(sums), where))
+        follows = tf.pad(conversation[:, 1:] == conversation[:, :-1], [[0, 0], [1, 0]])
+        where = tf.where((end > 0) & follows & (tf.range(tf.shape(end)[1]) > 1))
+        histories = self.of_history(tf.gather_nd(self._histories(sums, conversation), where))
         replies = self.of_reply(_normalized(tf.gather_nd(sums, where)))
         # Equal turns have equal sums of these pseudorandom numbers.
         ids = tf.cast(tokens, tf.int64)
@@ -146,8 +152,8 @@ class ReplyRanker(keras.Model):
         Args:
             tokens: int `[B,T]`, padded at the end by an id below `special_ids`.
         """
-        sums, number = self._turns(tokens, training=False)
-        histories = tf.gather(self._histories(sums), tf.reduce_max(number, axis=1), batch_dims=1)
+        sums, number, conversation = self._turns(tokens, training=False)
+        histories = tf.gather(self._histories(sums, conversation), tf.reduce_max(number, axis=1), batch_dims=1)
         return self.of_history(histories)
 
     def encode_reply(self, tokens):
@@ -176,26 +182,33 @@ class ReplyRanker(keras.Model):
         return self.embedding(tokens) * tf.cast(self.dropout(weights, training=training), self.compute_dtype)[..., None]
 
     def _turns(self, tokens, training):
-        """Returns the sums of turns, `[B,K,D]`, and the number of each token's turn, int32 `[B,T]`."""
+        """Returns the sums of turns, `[B,K,D]`, the number of each token's turn, int32 `[B,T]`, and the number of each
+        turn's conversation, int32 `[B,K]`."""
         number = tf.cumsum(tf.cast(tokens >= self.first_role, tf.int32), axis=1)
-        return self._sum_by_turn(self._weighted(tokens, training), number), number
+        conversation = tf.cumsum(tf.cast(tokens == self.begin_id, tf.int32), axis=1)
+        # The smallest number is that of the turn's first token: the next conversation may begin before the next turn.
+        by_turn = self._by_turn(tf.math.unsorted_segment_min, conversation[:, :, None], number)[:, :, 0]
+        return self._sum_by_turn(self._weighted(tokens, training), number), number, by_turn
 
     def _sum_by_turn(self, values, number):
+        return self._by_turn(tf.math.unsorted_segment_sum, values, number)
+
+    def _by_turn(self, reduce, values, number):
         rows, turns = tf.shape(number)[0], tf.reduce_max(number) + 1
         segments = tf.range(rows)[:, None] * turns + number
-        sums = tf.math.unsorted_segment_sum(
-            tf.reshape(values, [-1, values.shape[-1]]), tf.reshape(segments, [-1]), rows * turns
-        )
-        return tf.reshape(sums, [rows, turns, values.shape[-1]])
+        found = reduce(tf.reshape(values, [-1, values.shape[-1]]), tf.reshape(segments, [-1]), rows * turns)
+        return tf.reshape(found, [rows, turns, values.shape[-1]])
 
-    def _histories(self, sums):
-        """Returns the normalised sums before each turn, `[B,K,G*D]`."""
+    def _histories(self, sums, conversation):
+        """Returns the normalised sums before each turn in its conversation, `[B,K,G*D]`."""
         turns = tf.range(tf.shape(sums)[1])
         distance = turns[:, None] - turns
         near = (distance > 0) & (distance <= self.max_distance)
         weights = tf.gather(tf.convert_to_tensor(self.distance_scale), tf.where(near, distance - 1, 0), axis=1)
         weights = tf.where(near, weights, 0.0)
-        found = tf.einsum("gkj,bjd->bkgd", tf.cast(weights, sums.dtype), sums)
+        together = (conversation[:, :, None] == conversation[:, None])[:, None]
+        weights = tf.where(together, tf.cast(weights, sums.dtype), tf.zeros([], sums.dtype))
+        found = tf.einsum("bgkj,bjd->bkgd", weights, sums)
         return tf.reshape(_normalized(found), [*tf.unstack(tf.shape(sums)[:2]), self.num_histories * self.size])
 
     def compute_output_shape(self, input_shape):
@@ -208,6 +221,7 @@ class ReplyRanker(keras.Model):
             **super().get_config(),
             "vocabulary_size": self.vocabulary_size,
             "first_role": self.first_role,
+            "begin_id": self.begin_id,
             "end_id": self.end_id,
             "special_ids": self.special_ids,
             "size": self.size,

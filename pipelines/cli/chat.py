@@ -84,8 +84,13 @@ def chat(
                     (found,) = loaded.run(signature, sent)[_REPLY]
                 except StockError as error:  # the model has loaded, so the inputs are at fault
                     raise UserError(f"signature {signature}: {complaint(str(error))}") from error
-                turns.append(" ".join(found.decode("utf-8", "replace").split()))
-                print(printable(turns[-1]), flush=True)
+                reply = " ".join(found.decode("utf-8", "replace").split())
+                print(printable(reply), flush=True)
+                if reply:
+                    turns.append(reply)
+                else:  # without both turns the speakers keep their roles
+                    turns.pop()
+                    print("The reply is empty: your turn was left out of the conversation.", file=sys.stderr)
         except KeyboardInterrupt:
             print()
 

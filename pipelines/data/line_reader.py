@@ -63,7 +63,8 @@ def lines(path: str) -> Iterator[bytes]:
     """Yields the lines of a text file without their ends.
 
     Raises:
-        UserError: If the file is missing or broken.
+        UserError: If the file cannot be unpacked.
+        OSError: If the file cannot be opened or read.
     """
     opened: Any = gzip.open(path) if path.lower().endswith(".gz") else open(path, "rb")  # noqa: SIM115
     try:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.evaluation import translation
 
 _DRAWS = 1000
-"""Draws for one reply after which there are taken to be no other replies."""
+"""Draws for one question after which all replies are tried, in random order."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,13 +51,12 @@ def choices(conversations: Sequence[Sequence[str]], most: int, num_candidates: i
     found = []
     for question in asked:
         chosen, texts = [question], {_text(conversations, places[question])}
-        for _ in range(_DRAWS):
-            if len(chosen) == num_candidates:
-                break
-            other = drawn.randrange(len(places))
+        for other in _drawn(drawn, len(places)):
             if (text := _text(conversations, places[other])) not in texts:
                 chosen.append(other)
                 texts.add(text)
+                if len(chosen) == num_candidates:
+                    break
         if len(chosen) < num_candidates:
             raise UserError(
                 f"`evaluation.candidates` must be at most the number of different replies in the test split. "
@@ -66,6 +65,13 @@ def choices(conversations: Sequence[Sequence[str]], most: int, num_candidates: i
         found.append([starts[places[one][0]] + places[one][1] for one in chosen])
     conversation, turn = np.array([places[question] for question in asked], np.int64).T
     return Choices(conversation, turn, np.array(found, np.int64))
+
+
+def _drawn(drawn: random.Random, number: int) -> Iterator[int]:
+    """Yields numbers below `number`, each of them at least once."""
+    for _ in range(_DRAWS):
+        yield drawn.randrange(number)
+    yield from drawn.sample(range(number), number)
 
 
 def _text(conversations: Sequence[Sequence[str]], place: tuple[int, int]) -> str:

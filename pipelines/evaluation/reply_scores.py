@@ -19,9 +19,9 @@ from ikelos.pipelines.data.store import Ragged, Store
 from ikelos.pipelines.evaluation import likelihood, ngram
 from ikelos.pipelines.evaluation.reply_metrics import Choices
 from ikelos.pipelines.text import windows
-from ikelos.pipelines.text.turn_encoding import TOKENS, turns_of
+from ikelos.pipelines.text.turn_encoding import TOKENS, after_begin, turns_of
 from ikelos.pipelines.text.vocabulary import Vocabulary
-from ikelos.pipelines.text.vocabulary.special import BEGIN, END, PAD
+from ikelos.pipelines.text.vocabulary.special import BEGIN, END, PAD, UNKNOWN
 
 _AT_ONCE = 256
 _NGRAM_CONTEXT = 512
@@ -38,6 +38,7 @@ class Turns:
         begins: Places in `tokens.values` of the role of each turn, int64 `[N]`.
         ends: Places in `tokens.values` of the end-of-text token of each turn, int64 `[N]`.
         starts: Index of the first turn of each conversation, and N: int64.
+        unknown_cost: Nats to add for each unknown token, the cost of naming the character that it stands for.
     """
 
     tokens: Ragged
@@ -45,6 +46,7 @@ class Turns:
     begins: np.ndarray
     ends: np.ndarray
     starts: np.ndarray
+    unknown_cost: float
 
     @classmethod
     def of(cls, store: Store, words: Vocabulary) -> "Turns":
@@ -52,7 +54,7 @@ class Turns:
         tokens = store.ragged(TOKENS)
         texts = [turns_of(store, index) for index in range(len(store))]
         begins, ends = np.flatnonzero(tokens.values >= words.size), np.flatnonzero(tokens.values == END)
-        return cls(tokens, texts, begins, ends, np.cumsum([0, *map(len, texts)]))
+        return cls(tokens, texts, begins, ends, np.cumsum([0, *map(len, texts)]), words.unknown_cost)
 
     @functools.cached_property
     def flat(self) -> list[str]:
@@ -87,14 +89,17 @@ class Turns:
 
 def token_cost(model: keras.Model, turns: Turns, context: int, stride: int, batch_size: int) -> np.ndarray:
     """Returns the cost of each token that counts, under a language model, in nats: `[n]`."""
-    dataset = windows.strided(turns.tokens, context, stride, batch_size)
-    nll = likelihood.token_nll(model, dataset, len(turns.tokens.values))
-    return np.concatenate(list(nll))[turns.is_counted]
+    tokens = after_begin(turns.tokens)
+    dataset = windows.strided(tokens, context, stride, batch_size)
+    nll = np.concatenate(list(likelihood.token_nll(model, dataset, len(tokens.values))))
+    return nll[turns.is_counted[turns.tokens.values != BEGIN]]
 
 
 def perplexity(turns: Turns, cost: np.ndarray) -> dict[str, float | int | str]:
-    """Returns nats and perplexity per word from the cost of each token that counts."""
-    nats = float(cost.sum()) / turns.words
+    """Returns nats and perplexity per word from the cost of each token that counts, to which that of naming unknown
+    characters is added."""
+    unknown = np.count_nonzero(turns.tokens.values == UNKNOWN)
+    nats = (float(cost.sum()) + unknown * turns.unknown_cost) / turns.words
     return {"nats_per_word": nats, "perplexity": float(np.exp(nats)), "words": turns.words}
 
 
@@ -147,10 +152,12 @@ def mutual_information(model: keras.Model, turns: Turns, choices: Choices, conte
 def ngram_mutual_information(model: ngram.NgramModel, turns: Turns, choices: Choices) -> np.ndarray:
     """Returns the same as `mutual_information` under an n-gram model."""
     found = np.empty(choices.candidates.shape)
-    unknown = np.full(model.order, PAD, np.int32)  # never counted, so what follows it has no context
+    # Never counted, so what follows it has no context. It replaces the begin-of-text token: after that, these models
+    # expect the first turn of a conversation, while the windows of a language model begin anywhere.
+    unknown = np.full(model.order, PAD, np.int32)
     for at, after_history, after_role in _texts_of_questions(turns, choices, _NGRAM_CONTEXT):
         costs = []
-        for pairs in (after_history, [(np.concatenate([unknown, before]), reply) for before, reply in after_role]):
+        for pairs in (after_history, [(np.concatenate([unknown, before[1:]]), reply) for before, reply in after_role]):
             # In one array, as each call takes time: a context of the order's length is known from the row itself.
             rows = [(np.concatenate([unknown, before])[-model.order :], reply) for before, reply in pairs]
             nll = -model.log_probabilities(np.concatenate([part for row in rows for part in row]))
@@ -167,7 +174,8 @@ _Rows = list[tuple[np.ndarray, np.ndarray]]
 
 def _texts_of_questions(turns: Turns, choices: Choices, context: int) -> Iterator[tuple[int, _Rows, _Rows]]:
     """Yields the index of each question and two lists of pairs `(tokens before, candidate)`: in the first, the tokens
-    before are the history up to the role of the reply, in the second this role alone."""
+    before are the history up to the role of the reply, in the second this role alone, after the begin-of-text token as
+    in training."""
     begins = turns.begins[turns.reply_indices(choices)]
     indices = range(len(begins))
     for at in counted(indices, "replies by likelihood", "questions", len(begins)):
@@ -175,7 +183,8 @@ def _texts_of_questions(turns: Turns, choices: Choices, context: int) -> Iterato
         longest = context - max(map(len, replies))
         window, length = windows.ending_at(turns.tokens, begins[at : at + 1], longest)
         history = window[0, : length[0]]
-        yield at, [(history, reply) for reply in replies], [(history[-1:], reply) for reply in replies]
+        alone = np.array([BEGIN, history[-1]], np.int32)
+        yield at, [(history, reply) for reply in replies], [(alone, reply) for reply in replies]
 
 
 def _padded(rows: list[np.ndarray]) -> np.ndarray:

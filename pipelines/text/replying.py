@@ -4,15 +4,16 @@ import functools
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from ikelos.layers import ReplyRanker
 from ikelos.layers.decoding import allow, chain, generate, row_uniforms, sampling
 from ikelos.pipelines.text import turns
-from ikelos.pipelines.text.decoding import check_within
+from ikelos.pipelines.text.decoding import check_within, writable
 from ikelos.pipelines.text.turn_encoding import history_tokens, reply_tokens, vocabulary_size
 from ikelos.pipelines.text.vocabulary import Vocabulary
-from ikelos.pipelines.text.vocabulary.special import BEGIN, END, PAD, UNKNOWN
+from ikelos.pipelines.text.vocabulary.special import END, PAD
 from ikelos.serving import Signature
 
 _AT_ONCE = 8
@@ -44,7 +45,8 @@ def reply(
         tries: Replies that are sampled.
 
     Returns:
-        `reply`, string `[B]`, without line ends, and `score`, float32 `[B]`, that of the ranker.
+        `reply`, string `[B]`, without line ends, and `score`, float32 `[B]`, that of the ranker. A reply is empty only
+        if no sample has text.
 
     Raises:
         tf.errors.InvalidArgumentError: When run, if a number is out of range; the message names the input.
@@ -57,8 +59,8 @@ def reply(
         tokens, lengths = history_tokens(words, history, model.context)
         uniforms = tf.reshape(row_uniforms(seed, tries * max_length), [-1, max_length])
     # Only tokens that stand for text may be written, and the end of the turn after at least one of them.
-    ids = tf.range(vocabulary_size(words))
-    of_text = tf.reduce_all(ids[:, None] != [PAD, BEGIN, UNKNOWN], axis=-1) & (ids < words.size)
+    size = vocabulary_size(words)
+    ids, of_text = tf.range(size), tf.pad(writable(words), [[0, size - words.size]])
     choose = chain(
         allow(lambda step, _: of_text & ((ids != END) | (step > 0))),
         sampling(uniforms, tf.repeat(temperature, tries), top_p=tf.repeat(top_p, tries)),
@@ -71,7 +73,9 @@ def reply(
     text = words.decode(written)
     text = tf.reshape(tf.strings.strip(tf.strings.regex_replace(text, turns.SPACES, " ")), [-1, tries])
     scores = _scores(ranker, tokens, tf.reshape(written, [tf.shape(history)[0], tries, -1]))
-    best = tf.argmax(scores, axis=1)
+    # Text of white space alone is no turn: a history ignores it, and the speakers would change their roles.
+    is_worse = (text == "") & tf.reduce_any(text != "", axis=1, keepdims=True)
+    best = tf.argmax(tf.where(is_worse, -np.inf, scores), axis=1)
     return {"reply": tf.gather(text, best, batch_dims=1), "score": tf.gather(scores, best, batch_dims=1)}
 
 

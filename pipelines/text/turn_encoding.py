@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from ikelos.pipelines.data.config import Split
-from ikelos.pipelines.data.store import TEXT_COLUMN, Column, Store
+from ikelos.pipelines.data.store import TEXT_COLUMN, Column, Ragged, Store
 from ikelos.pipelines.data.writing import Sink
 from ikelos.pipelines.text import encoding, turns
 from ikelos.pipelines.text.encoding import TextPreprocessing, VocabularyPreparation
@@ -92,6 +92,13 @@ def tokens(words: Vocabulary, conversation: Sequence[str]) -> np.ndarray:
     for place, turn in enumerate(conversation):
         found += [np.array([words.size + place % ROLES], np.int32), words.tokens(turn), np.array([END], np.int32)]
     return np.concatenate(found)
+
+
+def after_begin(conversations: Ragged) -> Ragged:
+    """Returns the tokens of conversations without the begin-of-text tokens, which `windows.strided` puts before each
+    window itself."""
+    values = conversations.values[conversations.values != BEGIN]
+    return Ragged(values, conversations.ends - np.arange(len(conversations.ends)))
 
 
 def turns_of(store: Store, index: int) -> list[str]:

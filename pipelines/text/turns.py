@@ -6,6 +6,7 @@ TensorFlow is imported only when conversations are read.
 import dataclasses
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -150,6 +151,8 @@ def parsed(content: bytes) -> list[str] | str:
         return f"is not valid UTF-8: {error.reason}"
     except (json.JSONDecodeError, RecursionError) as error:
         return f"is not JSON: {error}"
+    except ValueError:  # Python's limit on the digits of an integer
+        return f"has an integer of more than {sys.get_int_max_str_digits():,} digits"
     if not isinstance(found, dict) or not _are_texts(found.get("turns")):
         return 'is not an object with a list of texts, "turns"'
     texts = found["turns"]

@@ -27,7 +27,7 @@ from ikelos.pipelines.tasks.dialogue.config import Config
 from ikelos.pipelines.text import language_model, replying, turn_encoding, windows
 from ikelos.pipelines.text.encoding import TextPreprocessing
 from ikelos.pipelines.text.replying import rank_signature, reply_signature
-from ikelos.pipelines.text.turn_encoding import TOKENS, TurnPreparation, vocabulary_size
+from ikelos.pipelines.text.turn_encoding import TOKENS, TurnPreparation, after_begin, vocabulary_size
 from ikelos.pipelines.text.vocabulary.special import BEGIN, END, SPECIAL
 from ikelos.pipelines.training.stage import Feed, Models, Stage
 from ikelos.serving import Signature
@@ -92,7 +92,7 @@ class Task(task.Task[Config, TextPreprocessing]):
     def _ranker(self, preprocessing: TextPreprocessing) -> ReplyRanker:
         words = preprocessing.vocabulary
         settings = self.config.ranker.model_dump()
-        model = ReplyRanker(vocabulary_size(words), words.size, END, SPECIAL, **settings, name=RANKER)
+        model = ReplyRanker(vocabulary_size(words), words.size, BEGIN, END, SPECIAL, **settings, name=RANKER)
         model.build((None, self.config.model.context))
         return model
 
@@ -120,7 +120,7 @@ class Task(task.Task[Config, TextPreprocessing]):
     def _windows(self, splits: Splits, training: PlainTraining, elements: Callable[[Batch], Batch]) -> Feed:
         """Returns the feed of windows of the conversations, each mapped to the elements of a stage."""
         context, size = self.config.model.context, training.batch_size
-        train, validation = (splits[split].ragged(TOKENS) for split in ("train", "validation"))
+        train, validation = splits["train"].ragged(TOKENS), after_begin(splits["validation"].ragged(TOKENS))
 
         def batches(step, shard):
             return windows.packed(train.values, context, size, training.seed, step, shard).map(elements)

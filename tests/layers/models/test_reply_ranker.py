@@ -8,6 +8,7 @@ from ikelos.layers import ReplyRanker
 ARGUMENTS = {
     "vocabulary_size": 20,
     "first_role": 18,
+    "begin_id": 1,
     "end_id": 2,
     "special_ids": 4,
     "size": 8,
@@ -51,6 +52,18 @@ def test_each_complete_turn_but_the_first_is_a_reply(ranker):
     )
     np.testing.assert_allclose(ranker(WINDOWS), ranker.scale * ours @ theirs.T, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(np.linalg.norm(ours, axis=1), np.ones(3), rtol=1e-5)
+
+
+def test_conversations_of_a_window_are_apart(ranker):
+    second = [1, A, 10, END, B, 11, 12, END, A, 13, END]
+    windows = [[1, A, 5, 6, END, B, 7, END, A, 8, END, *second], [1, A, 14, END, B, 15, END, A, 16, 4, 9, END, *second]]
+    one, other = (ranker(np.array([window])).numpy() for window in windows)
+    assert one.shape == (4, 4)  # two replies of each conversation
+    assert other.shape == (4, 4)
+    np.testing.assert_allclose(other[2:, 2:], one[2:, 2:], rtol=1e-5)
+    for before in ([], [1, 14, END]):  # the second one: a window that begins within a turn
+        np.testing.assert_allclose(ranker(np.array([before + second])), one[2:, 2:], rtol=1e-5)
+    assert (np.abs(other[:2] - one[:2]) > 1e-3).any()
 
 
 def test_padding_and_other_rows_do_not_change_a_vector(ranker):

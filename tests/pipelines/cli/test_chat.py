@@ -65,6 +65,20 @@ def test_each_line_gets_a_reply_to_the_whole_history(talk):
     assert Talker.sent[0]["temperature"] == [0.5]
 
 
+def test_an_empty_reply_leaves_no_turn(talk, monkeypatch):
+    answer = Talker.run
+
+    def run(self, signature, inputs):
+        found = answer(self, signature, inputs)
+        return {"reply": np.array([b" \n"], object)} if inputs["history"][0].endswith(b"what?") else found
+
+    monkeypatch.setattr(Talker, "run", run)
+    found = talk("hello\nwhat?\nyes\n")
+    assert found.out == "1 turns, seed 0\n\n3 turns, seed 2\n"
+    assert found.err == "The reply is empty: your turn was left out of the conversation.\n"
+    assert Talker.sent[2]["history"] == [b"hello\n1 turns, seed 0\nyes"]
+
+
 def test_long_conversations_lose_their_oldest_turns_and_keep_the_roles(talk):
     talk("".join(f"line {number}\n" for number in range(40)))
     last = Talker.sent[-1]["history"][0].split(b"\n")

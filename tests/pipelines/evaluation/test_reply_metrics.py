@@ -35,6 +35,12 @@ def test_too_few_different_replies_are_refused():
         reply_metrics.choices([["a", "b", "c"], ["d", "B", "e"]], 4, 4, seed=0)
 
 
+def test_all_different_replies_can_be_candidates():
+    conversations = [["first", *["often"] * 3000, *(f"rare {number}" for number in range(999))]]
+    found = reply_metrics.choices(conversations, 1, 1000, seed=0)
+    assert len({conversations[0][index] for index in found.candidates[0]}) == 1000
+
+
 def test_equal_scores_share_the_hit():
     scores = np.array([[3.0, 1, 2], [3, 3, 1], [0, 0, 0], [1, 2, 1]])
     np.testing.assert_allclose(reply_metrics.hits(scores), [1, 1 / 2, 1 / 3, 0])

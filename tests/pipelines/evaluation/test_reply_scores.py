@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -6,12 +7,13 @@ import tensorflow as tf
 
 from ikelos.layers import ReplyRanker, TransformerLanguageModel
 from ikelos.pipelines.data import preparation
+from ikelos.pipelines.data.store import Ragged
 from ikelos.pipelines.evaluation import ngram, reply_baselines, reply_metrics, reply_scores
 from ikelos.pipelines.evaluation.reply_scores import Turns
 from ikelos.pipelines.evaluation.tfidf import TfIdf
 from ikelos.pipelines.text.config import TurnSource, Vocabulary
 from ikelos.pipelines.text.turn_encoding import TurnPreparation, vocabulary_size
-from ikelos.pipelines.text.vocabulary.special import BEGIN, END, SPECIAL
+from ikelos.pipelines.text.vocabulary.special import BEGIN, END, SPECIAL, UNKNOWN
 
 SPLITS = ("train", "validation", "test")
 WORDS = ["apple", "bear", "cat", "dog", "eel", "fox"]
@@ -66,11 +68,11 @@ def log_likelihood(model, before, reply):
 
 
 def texts_of(turns, choices, question):
-    """Returns the history of a question up to the role of the reply, the role alone, and the candidates."""
+    """Returns the history of a question up to the role of the reply, its beginning and the role, and the candidates."""
     at, turn = choices.conversation[question], choices.turn[question]
     index = turns.starts[at] + turn
     history = turns.tokens.values[turns.tokens.ends[at] : turns.begins[index] + 1]
-    return history, history[-1:], [turns.reply(index, 99) for index in choices.candidates[question]]
+    return history, history[[0, -1]], [turns.reply(index, 99) for index in choices.candidates[question]]
 
 
 def test_turns_are_found_in_the_tokens(data, turns):
@@ -93,12 +95,25 @@ def test_cost_is_that_of_all_counted_tokens_once(model, turns):
     cost = reply_scores.token_cost(model, turns, context=64, stride=64, batch_size=2)
     expected = []
     for at, tokens in enumerate(turns.tokens):
-        logits = tf.nn.log_softmax(model(np.concatenate([[BEGIN], tokens[:-1]])[None].astype(np.int32))[0]).numpy()
+        logits = tf.nn.log_softmax(model(tokens[None, :-1].astype(np.int32))[0]).numpy()
         counted = turns.is_counted[turns.tokens.ends[at] : turns.tokens.ends[at + 1]]
-        expected += list(-logits[np.arange(len(tokens)), tokens][counted])
+        assert not counted[0]  # the begin-of-text token
+        expected += list(-logits[np.arange(len(tokens) - 1), tokens[1:]][counted[1:]])
     np.testing.assert_allclose(cost, expected, rtol=1e-4)
     found = reply_scores.perplexity(turns, cost)
     assert found["perplexity"] == pytest.approx(np.exp(sum(expected) / 48), rel=1e-4)
+
+
+def test_unknown_characters_cost_their_names(turns):
+    values = turns.tokens.values.copy()
+    values[turns.begins[:3] + 1] = UNKNOWN
+    known, unknown = (
+        reply_scores.perplexity(dataclasses.replace(turns, tokens=Ragged(tokens, turns.tokens.ends)), np.ones(9))
+        for tokens in (turns.tokens.values, values)
+    )
+    assert turns.unknown_cost > 13  # a million code points
+    more = (unknown["nats_per_word"] - known["nats_per_word"]) * turns.words
+    assert more == pytest.approx(3 * turns.unknown_cost)
 
 
 def test_information_compares_the_reply_with_and_without_its_history(model, turns, choices):
@@ -117,13 +132,13 @@ def test_information_by_ngrams_is_that_of_single_texts(turns, choices, size):
         for score, reply in zip(found[question], candidates, strict=True):
             beside, alone = (
                 model.log_probabilities(np.concatenate([before, reply]))[-len(reply) :].sum()
-                for before in (history, np.concatenate([[0, 0, 0], role]))
+                for before in (history, np.concatenate([[0, 0, 0], role[1:]]))
             )
             assert score == pytest.approx(beside - alone, abs=1e-9)
 
 
 def test_the_ranker_scores_the_candidates_of_each_question(turns, choices, size):
-    ranker = ReplyRanker(size, size - 2, END, SPECIAL, size=8, hidden_size=8)
+    ranker = ReplyRanker(size, size - 2, BEGIN, END, SPECIAL, size=8, hidden_size=8)
     ranker.build()
     found = reply_scores.ranker_scores(ranker, turns, choices, context=64)
     for question in (0, 3):

@@ -5,7 +5,7 @@ import tensorflow as tf
 from ikelos.layers import ReplyRanker, TransformerLanguageModel
 from ikelos.pipelines.text import replying, vocabulary
 from ikelos.pipelines.text.turn_encoding import vocabulary_size
-from ikelos.pipelines.text.vocabulary.special import END, SPECIAL
+from ikelos.pipelines.text.vocabulary.special import BEGIN, END, SPECIAL
 
 
 def make(characters):
@@ -13,7 +13,7 @@ def make(characters):
     words = vocabulary.fit("character", [characters], None)
     size = vocabulary_size(words)
     model = TransformerLanguageModel(size, context=24, num_layers=1, size=8, num_heads=2, hidden_size=8)
-    ranker = ReplyRanker(size, words.size, END, SPECIAL, size=8, hidden_size=8)
+    ranker = ReplyRanker(size, words.size, BEGIN, END, SPECIAL, size=8, hidden_size=8)
     rng = np.random.default_rng(0)
     for network in (model, ranker):
         network.build((None, 24))
@@ -59,6 +59,16 @@ def test_replies_are_one_line_of_text():
     texts, _ = reply(make("ab \n"), ["ab"] * 24, [3.0] * 24, range(24), tries=1)
     assert all(0 <= len(text) <= 10 and "\n" not in text and text == text.strip() for text in texts)
     assert sum(map(bool, texts)) > 12
+
+
+def test_samples_of_white_space_alone_lose(monkeypatch):
+    parts = make("ab ")
+    monkeypatch.setattr(replying, "_scores", lambda *_: tf.constant([[0.0, 3.0, 1.0], [2.0, 4.0, 3.0]]))
+    monkeypatch.setattr(replying, "generate", lambda *_: tf.constant([[a], [space], [a], [space], [space], [space]]))
+    a, space = (int(parts[2].tokens(text)[0]) for text in "a ")
+    texts, scores = reply(parts, ["ab", "b"], [1.0, 1.0], [0, 1])
+    assert texts == ["a", ""]
+    assert scores.tolist() == [1, 4]
 
 
 def test_the_best_of_the_samples_is_returned(parts):

@@ -65,6 +65,10 @@ def test_bytes_that_are_not_utf8_are_a_fault():
     assert parsed(b'{"turns": ["caf\xe9", "b"]}').startswith("is not valid UTF-8")
 
 
+def test_an_integer_of_too_many_digits_is_a_fault():
+    assert parsed(b'{"turns": ["a", "b"], "id": ' + b"9" * 5000 + b"}") == "has an integer of more than 4,300 digits"
+
+
 def test_records_have_lists_of_turns(tmp_path):
     for split in SPLITS:
         with tf.io.TFRecordWriter(str(tmp_path / f"{split}.tfrecord")) as writer:

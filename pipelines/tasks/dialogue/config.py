@@ -16,6 +16,9 @@ from ikelos.pipelines.recipe.sections import (
 )
 from ikelos.pipelines.text.config import LanguageModel, ReplyRanker, TurnSource, Vocabulary, check_language_model
 
+_FEWEST_TOKENS = 8
+"""Fewest tokens of a context: half of them must hold a role and some text."""
+
 
 class Data(Section):
     """The conversations.
@@ -54,7 +57,7 @@ class Evaluation(sections.Evaluation):
     candidates: Annotated[int, Field(ge=2, le=1000)]
     seed: NonNegative
     likelihood_weight: NonNegativeFloat
-    likelihood_context: Positive
+    likelihood_context: Annotated[int, Field(ge=_FEWEST_TOKENS)]
     stride: Positive
     batch_size: Positive
     ngram_order: Positive
@@ -100,6 +103,8 @@ class Config(TaskConfig):
     @pydantic.model_validator(mode="after")
     def _sections_fit_together(self) -> Self:
         context = self.model.context
+        if context < _FEWEST_TOKENS:
+            raise ValueError(f"`model.context` must be at least {_FEWEST_TOKENS}. Received: model.context={context}")
         for key in ("stride", "likelihood_context"):
             value = getattr(self.evaluation, key)
             if value > context:

@@ -224,6 +224,13 @@ def content(audio: Path | bytes) -> bytes:
         raise UserError(f"cannot read {printable_path(str(audio))}: {error.strerror}") from None
 
 
+def shortened(file: bytes, max_seconds: float) -> bytes:
+    """Returns the beginning of a file that `wav_file` made, of at most `max_seconds`."""
+    with wave.open(io.BytesIO(file)) as reader:
+        rate = reader.getframerate()
+        return wav_file(np.frombuffer(reader.readframes(int(max_seconds * rate)), "<i2"), rate)
+
+
 def wav_file(samples: np.ndarray, rate: int) -> bytes:
     """Returns the bytes of a WAV file with samples int16 `[L]`."""
     file = io.BytesIO()

@@ -22,6 +22,7 @@ from ikelos.pipelines.audio.speech_encoding import (
     SpeechPreparation,
     SpeechPreprocessing,
 )
+from ikelos.pipelines.audio.utterances import shortened
 from ikelos.pipelines.console import counted, say
 from ikelos.pipelines.data.config import Split
 from ikelos.pipelines.data.store import Splits, Store
@@ -206,7 +207,7 @@ class Task(task.Task[Config, SpeechPreprocessing]):
                 name="serving_default",
                 function=function,
                 inputs={"audio_bytes": tf.TensorSpec([None], tf.string)},
-                example={"audio_bytes": [preprocessing.example]},
+                example={"audio_bytes": [shortened(preprocessing.example, longest)]},
                 doc=f"What is said in each WAV file of at most {longest:g} seconds, and the score of the search: the "
                 "log-probability of the text given the audio, the weighted one of the language model and the bonus of "
                 "the tokens.",

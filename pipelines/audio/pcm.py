@@ -28,3 +28,10 @@ def wav_file(samples: np.ndarray, rate: int) -> bytes:
         writer.setframerate(rate)
         writer.writeframes(samples.astype("<i2").tobytes())
     return file.getvalue()
+
+
+def shortened(file: bytes, max_seconds: float) -> bytes:
+    """Returns the beginning of a file that `wav_file` made, of at most `max_seconds`."""
+    with wave.open(io.BytesIO(file)) as reader:
+        rate = reader.getframerate()
+        return wav_file(np.frombuffer(reader.readframes(int(max_seconds * rate)), "<i2"), rate)

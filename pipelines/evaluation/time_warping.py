@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+_AT_ONCE = 1 << 25
+"""Most pairs of frames whose distances are in memory at once, 8 bytes each."""
 _RATIO = 2.0
 """Largest ratio of two durations that are compared."""
 
@@ -22,7 +24,10 @@ def nearest(features: np.ndarray, among: Sequence[np.ndarray]) -> int:
     fitting = np.flatnonzero((lengths <= _RATIO * len(features)) & (len(features) <= _RATIO * lengths) & (lengths > 0))
     if not fitting.size or not len(features):
         return int(np.argmin(np.abs(lengths - len(features))))
-    return int(fitting[np.argmin(distances(features, [among[int(index)] for index in fitting]))])
+    size = max(1, _AT_ONCE // (len(features) * lengths[fitting].max()))
+    blocks = [fitting[start : start + size] for start in range(0, len(fitting), size)]
+    found = [distances(features, [among[int(index)] for index in block]) for block in blocks]
+    return int(fitting[np.argmin(np.concatenate(found))])
 
 
 def distances(features: np.ndarray, among: Sequence[np.ndarray]) -> np.ndarray:

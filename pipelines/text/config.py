@@ -235,17 +235,20 @@ LanguageModel = Annotated[Transformer | LSTM, Field(discriminator="architecture"
 """The section of a language model."""
 
 
-def check_language_model(model: Transformer | LSTM, training: Training) -> None:
-    """Raises ValueError if a language model cannot be built, or not be trained with these settings."""
+def check_language_model(
+    model: Transformer | LSTM, training: Training, model_key: str = "model", training_key: str = "training"
+) -> None:
+    """Raises ValueError if a language model cannot be built, or not be trained with these settings; it names the
+    sections by their keys in the recipe."""
     if not isinstance(model, Transformer):
         return
     if model.ngrams and training.jit_compile:
         raise ValueError(
-            "`training.jit_compile` must be false with model.ngrams: XLA cannot compile their lookups. "
-            "Received: training.jit_compile=true"
+            f"`{training_key}.jit_compile` must be false with {model_key}.ngrams: XLA cannot compile their lookups. "
+            f"Received: {training_key}.jit_compile=true"
         )
     if model.size % (2 * model.num_heads):
         raise ValueError(
-            "`model.size` must be a multiple of twice model.num_heads (rotary positions turn pairs of features). "
-            f"Received: model.size={model.size}, model.num_heads={model.num_heads}"
+            f"`{model_key}.size` must be a multiple of twice {model_key}.num_heads (rotary positions turn pairs of "
+            f"features). Received: {model_key}.size={model.size}, {model_key}.num_heads={model.num_heads}"
         )

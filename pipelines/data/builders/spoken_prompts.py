@@ -10,6 +10,7 @@ import random
 import struct
 import subprocess
 import sys
+import tempfile
 import wave
 from collections.abc import Iterator
 
@@ -210,13 +211,15 @@ class Speaker(contextlib.AbstractContextManager):
         """Starts the process."""
         command = [sys.executable, "-I", espeak.__file__, *self._arguments]
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+        # In a file, as a pipe that nobody reads would stop the process once it is full of warnings.
+        self._errors = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._errors)
         self._rate = self._number()
         return self
 
     def __exit__(self, *exception: object) -> None:
         """Ends the process."""
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+        for stream in (self._process.stdin, self._process.stdout, self._errors):
             stream.close()  # type: ignore[union-attr]
         self._process.wait()
 
@@ -242,6 +245,8 @@ class Speaker(contextlib.AbstractContextManager):
     def _read(self, size: int) -> bytes:
         content = self._process.stdout.read(size)  # type: ignore[union-attr]
         if len(content) < size:
-            words = self._process.stderr.read().decode(errors="replace").strip()  # type: ignore[union-attr]
+            self._process.wait()
+            self._errors.seek(0)
+            words = self._errors.read().decode(errors="replace").strip()
             raise UserError(f"spoken_prompts: espeak-ng ended before a text was spoken: {words}")
         return content

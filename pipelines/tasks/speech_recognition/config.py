@@ -1,13 +1,14 @@
 """The typed recipe of speech recognition. Imports nothing heavy."""
 
-from typing import Self
+from typing import Annotated, Self
 
 import pydantic
+from pydantic import Field
 
 from ikelos.pipelines.audio.config import AudioSource, Search, SpeechModel
 from ikelos.pipelines.recipe import sections
 from ikelos.pipelines.recipe.sections import NonNegative, PlainTraining, Positive, PositiveFloat, Section, TaskConfig
-from ikelos.pipelines.text.config import LanguageModel, Vocabulary
+from ikelos.pipelines.text.config import LanguageModel, Vocabulary, check_language_model
 
 
 class Emphasis(Section):
@@ -28,7 +29,7 @@ class Data(Section):
     Attributes:
         source: A TFDS name or file patterns, with the splits `train`, `validation` and `test`.
         vocabulary: Vocabulary of the transcripts, fitted on the training split alone.
-        sampling_rate: Samples per second to which all recordings are converted.
+        sampling_rate: Samples per second to which all recordings are converted, from 4,000 to 192,000.
         max_seconds: Longest duration of a recording; a longer one is a fault.
         buckets: Greatest length in seconds of the recordings in each bucket, ascending; a batch has recordings of one
             bucket. Training and validation leave out recordings that are longer than the last; the test split has all.
@@ -39,11 +40,20 @@ class Data(Section):
 
     source: AudioSource
     vocabulary: Vocabulary
-    sampling_rate: Positive
+    sampling_rate: Annotated[int, Field(ge=4_000, le=192_000)]
     max_seconds: PositiveFloat
     buckets: tuple[PositiveFloat, ...]
     text_buckets: tuple[Positive, ...]
     emphasis: tuple[Emphasis, ...]
+
+    @pydantic.model_validator(mode="after")
+    def _buckets_ascend_and_groups_differ(self) -> Self:
+        if not self.buckets or list(self.buckets) != sorted(set(self.buckets)):
+            raise ValueError(f"`buckets` must be ascending, at least one. Received: buckets={list(self.buckets)}")
+        groups = [emphasis.group for emphasis in self.emphasis]
+        if len(set(groups)) < len(groups):
+            raise ValueError(f"`emphasis` must have groups that differ. Received: {', '.join(groups)}")
+        return self
 
 
 class Evaluation(sections.Evaluation):
@@ -107,6 +117,14 @@ class Config(TaskConfig):
                 f"`model.fft_length` must be at least model.sequence_length={self.model.sequence_length}. "
                 f"Received: model.fft_length={self.model.fft_length}"
             )
+        # The lowest band of `LogMelSpectrogram` is the narrowest one.
+        rate, bands = self.data.sampling_rate, self.model.num_mel_bins
+        if 700 * ((1 + rate / 1400) ** (2 / (bands + 1)) - 1) <= rate / self.model.fft_length:
+            raise ValueError(
+                "`model.num_mel_bins` must be so small that each band has a point of the Fourier transform. "
+                f"Received: model.num_mel_bins={bands}, model.fft_length={self.model.fft_length}"
+            )
+        check_language_model(self.language_model, self.language_training, "language_model", "language_training")
         if self.training.jit_compile:
             raise ValueError(
                 "`training.jit_compile` must be false: XLA cannot compile the CTC loss. "

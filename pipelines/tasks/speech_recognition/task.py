@@ -13,6 +13,7 @@ import tensorflow as tf
 from ikelos.layers import LSTMSpeechModel
 from ikelos.pipelines import task
 from ikelos.pipelines.audio import batches, sections, signatures
+from ikelos.pipelines.audio.pcm import shortened
 from ikelos.pipelines.audio.recognition import recognize, recognize_greedily
 from ikelos.pipelines.audio.speech_encoding import (
     AUDIO,
@@ -206,7 +207,7 @@ class Task(task.Task[Config, SpeechPreprocessing]):
                 name="serving_default",
                 function=function,
                 inputs={"audio_bytes": tf.TensorSpec([None], tf.string)},
-                example={"audio_bytes": [preprocessing.example]},
+                example={"audio_bytes": [shortened(preprocessing.example, longest)]},
                 doc=f"What is said in each WAV file of at most {longest:g} seconds, and the score of the search: the "
                 "log-probability of the text given the audio, the weighted one of the language model and the bonus of "
                 "the tokens.",

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from ikelos.pipelines.audio.config import AudioSource
-from ikelos.pipelines.audio.pcm import wav_file
+from ikelos.pipelines.audio.pcm import shortened, wav_file
 from ikelos.pipelines.audio.utterances import Reader
 from ikelos.pipelines.errors import UserError
 
@@ -69,6 +69,11 @@ def test_examples_of_records_have_both_features(tmp_path):
     assert (first.audio, first.text, first.group) == (SOUND, b"one", b"x")
     with pytest.raises(UserError, match="example 1 must have one bytes value in the feature 'sound'"):
         next(found)
+
+
+def test_a_file_is_shortened():
+    assert shortened(SOUND, 5 / 8000) == wav_file(np.arange(5, dtype=np.int16), 8000)
+    assert shortened(SOUND, 1.0) == SOUND
 
 
 def test_a_single_table_is_divided_by_its_transcripts(tmp_path):

@@ -29,7 +29,9 @@ def test_distances_are_those_of_the_recursion():
     )
 
 
-def test_a_slower_recording_of_the_same_is_the_nearest():
+@pytest.mark.parametrize("at_once", [1, 200, 1 << 20])
+def test_a_slower_recording_of_the_same_is_the_nearest(monkeypatch, at_once):
+    monkeypatch.setattr(time_warping, "_AT_ONCE", at_once)
     ours, *theirs = drawn(9, 9, 8, 11)
     assert time_warping.distances(ours, [np.repeat(ours, 2, axis=0)]) == pytest.approx([0], abs=1e-3)
     assert time_warping.nearest(ours, [*theirs, np.repeat(ours, 2, axis=0)]) == 3

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ikelos.pipelines.cli.arguments import path
-from ikelos.pipelines.cli.predict import complaint, find_version
+from ikelos.pipelines.cli.exported import find_version, open_exported, run_signature
 from ikelos.pipelines.console import printable
 from ikelos.pipelines.errors import UserError
 
@@ -48,21 +48,10 @@ def chat(
 ) -> None:
     """Talk with an exported dialogue model in the terminal."""
     version = find_version(model)
-    # Here, because they import numpy and TensorFlow's library: the error about a wrong path comes without delay.
+    # Here, because it imports numpy: the error about a wrong path comes without delay.
     from ikelos.pipelines.cli.inputs import gather
-    from ikelos.serving.examples import read_examples
-    from ikelos.serving.stock import StockError, StockModel
 
-    try:
-        examples = read_examples(version)
-    except FileNotFoundError:  # another program exported the model: every input must be given
-        examples = {}
-    try:
-        loaded = StockModel(version)
-    except StockError as error:
-        raise UserError(
-            f"{version} must be a SavedModel of TensorFlow's and TF Text's ops. Received: {complaint(str(error))}"
-        ) from error
+    loaded, examples = open_exported(version)
     with loaded:
         signature = _signature(version, loaded)
         inputs = loaded.signatures[signature]["inputs"]
@@ -80,10 +69,7 @@ def chat(
                 if _SEED in inputs:
                     sent[_SEED] = [seed]
                 seed += 1
-                try:
-                    (found,) = loaded.run(signature, sent)[_REPLY]
-                except StockError as error:  # the model has loaded, so the inputs are at fault
-                    raise UserError(f"signature {signature}: {complaint(str(error))}") from error
+                (found,) = run_signature(loaded, signature, sent)[_REPLY]
                 reply = " ".join(found.decode("utf-8", "replace").split())
                 print(printable(reply), flush=True)
                 if reply:

@@ -2,7 +2,6 @@
 
 import enum
 import json
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ikelos.pipelines.cli.arguments import path
+from ikelos.pipelines.cli.exported import find_version, open_exported, run_signature
 from ikelos.pipelines.cli.failures import reason
 from ikelos.pipelines.console import columns, console, say, shown
 from ikelos.pipelines.errors import UserError
@@ -68,20 +68,8 @@ def predict(
     # Here, because they import numpy and TensorFlow's library: the error about a wrong path comes without delay.
     from ikelos.pipelines.cli.inputs import gather
     from ikelos.serving import rest
-    from ikelos.serving.examples import read_examples
-    from ikelos.serving.stock import StockError, StockModel
 
-    try:
-        examples = read_examples(version)
-    except FileNotFoundError:  # another program exported the model: every input must be given
-        examples = {}
-    try:
-        loaded = StockModel(version)
-    except StockError as error:
-        problem = complaint(str(error))
-        raise UserError(
-            f"{version} must be a SavedModel of TensorFlow's and TF Text's ops. Received: {problem}"
-        ) from error
+    loaded, examples = open_exported(version)
     with loaded:
         if signature not in loaded.signatures:
             names = ", ".join(sorted(loaded.signatures))
@@ -94,10 +82,7 @@ def predict(
             )
         example = examples.get(signature, {"inputs": {}, "doc": ""})
         values, taken = gather(inputs, given or [], file, example["inputs"])
-        try:
-            found = loaded.run(signature, dict(values))
-        except StockError as error:  # the model has loaded, so the inputs are at fault
-            raise UserError(f"signature {signature}: {complaint(str(error))}") from error
+        found = run_signature(loaded, signature, dict(values))
     saved = {} if save is None else _save(save, found)
     if output is Format.JSON:
         if taken:
@@ -146,42 +131,6 @@ def _is_text(name: str, value: Any) -> bool:
     from ikelos.serving import rest
 
     return isinstance(value, bytes) and not rest.holds_bytes(name)
-
-
-def find_version(path: Path) -> Path:
-    """Returns the folder of a SavedModel: `path`, its newest version, or the newest version of a run's export.
-
-    Raises:
-        UserError: If there is none.
-    """
-    if not path.is_dir():
-        raise UserError(
-            f"PATH must be a SavedModel's folder, or one that holds it. Received: {path}, which is not a folder"
-        )
-    if (path / "saved_model.pb").is_file():
-        return path
-    # Here, because it imports numpy, which `ikelos --help` does not need.
-    from ikelos.serving import newest
-
-    for base in (path, path / "export"):
-        version = newest(base)
-        if version is not None and (version / "saved_model.pb").is_file():
-            return version
-    raise UserError(
-        "PATH must hold saved_model.pb, VERSION/saved_model.pb or export/VERSION/saved_model.pb, where VERSION is the "
-        f"highest number there. Received: {path}"
-    )
-
-
-def complaint(message: str) -> str:
-    """Returns the first part of TensorFlow's error about inputs, without the place in the graph.
-
-    A failed assertion reads `assertion failed: [length must be at most 32] [40]`; the place follows it, in a line that
-    begins with `[[{{node ...`.
-    """
-    line = message.partition("[[{{")[0].strip()
-    found = re.fullmatch(r"assertion failed: \[(.*)\]", line, re.DOTALL)
-    return " ".join((found[1].replace("] [", " ") if found else line).split())
 
 
 def _save(folder: Path, outputs: dict[str, Any]) -> dict[tuple[str, int], Path]:

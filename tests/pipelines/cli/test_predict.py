@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from ikelos.pipelines.cli.predict import find_version
+from ikelos.pipelines.cli.exported import find_version
 from ikelos.pipelines.errors import UserError
 from ikelos.serving import stock
 

@@ -1,0 +1,81 @@
+"""Exported models for the commands that run them, in TensorFlow's C library."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ikelos.pipelines.errors import UserError
+
+if TYPE_CHECKING:
+    from ikelos.serving.stock import StockModel
+
+
+def find_version(path: Path) -> Path:
+    """Returns the folder of a SavedModel: `path`, its newest version, or the newest version of a run's export.
+
+    Raises:
+        UserError: If there is none.
+    """
+    if not path.is_dir():
+        raise UserError(
+            f"PATH must be a SavedModel's folder, or one that holds it. Received: {path}, which is not a folder"
+        )
+    if (path / "saved_model.pb").is_file():
+        return path
+    # Here, because it imports numpy, which `ikelos --help` does not need.
+    from ikelos.serving import newest
+
+    for base in (path, path / "export"):
+        version = newest(base)
+        if version is not None and (version / "saved_model.pb").is_file():
+            return version
+    raise UserError(
+        "PATH must hold saved_model.pb, VERSION/saved_model.pb or export/VERSION/saved_model.pb, where VERSION is the "
+        f"highest number there. Received: {path}"
+    )
+
+
+def complaint(message: str) -> str:
+    """Returns the first part of TensorFlow's error about inputs, without the place in the graph.
+
+    A failed assertion reads `assertion failed: [length must be at most 32] [40]`; the place follows it, in a line that
+    begins with `[[{{node ...`.
+    """
+    line = message.partition("[[{{")[0].strip()
+    found = re.fullmatch(r"assertion failed: \[(.*)\]", line, re.DOTALL)
+    return " ".join((found[1].replace("] [", " ") if found else line).split())
+
+
+def open_exported(version: Path) -> tuple["StockModel", dict[str, Any]]:
+    """Returns the model in the folder of a version, a context manager, and its examples by signature.
+
+    Raises:
+        UserError: If it is no SavedModel that the C library can load.
+    """
+    from ikelos.serving.examples import read_examples
+    from ikelos.serving.stock import StockError, StockModel
+
+    try:
+        examples = read_examples(version)
+    except FileNotFoundError:  # another program exported the model: every input must be given
+        examples = {}
+    try:
+        return StockModel(version), examples
+    except StockError as error:
+        raise UserError(
+            f"{version} must be a SavedModel of TensorFlow's and TF Text's ops. Received: {complaint(str(error))}"
+        ) from error
+
+
+def run_signature(model: "StockModel", signature: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Returns the outputs of a signature.
+
+    Raises:
+        UserError: If the model cannot be run. It has loaded, so the inputs are at fault.
+    """
+    from ikelos.serving.stock import StockError
+
+    try:
+        return model.run(signature, values)
+    except StockError as error:
+        raise UserError(f"signature {signature}: {complaint(str(error))}") from error

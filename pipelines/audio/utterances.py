@@ -18,8 +18,8 @@ from ikelos.pipelines.data import patterns, sources
 from ikelos.pipelines.data.config import Split
 from ikelos.pipelines.data.line_reader import TABLES, LineReader, lines
 from ikelos.pipelines.data.patterns import printable_path
-from ikelos.pipelines.data.preparation import Size
-from ikelos.pipelines.data.records import Chunk, Record, Records
+from ikelos.pipelines.data.reader import Recorded
+from ikelos.pipelines.data.records import Chunk, Record
 from ikelos.pipelines.errors import UserError
 
 _AUDIO, _TEXT, _GROUP, _FAULT = "audio", "text", "group", "fault"
@@ -179,17 +179,8 @@ class Reader(LineReader[AudioSource]):
             )
 
 
-class RecordedReader(Reader):
+class RecordedReader(Recorded[AudioSource], Reader):
     """Reader of recordings in records that `Reader.records` yielded."""
-
-    def __init__(self, source: AudioSource, records: Records):
-        """Keeps the recipe's section `source` and the records."""
-        super().__init__(source)
-        self._records = records
-
-    def identity(self) -> Any:
-        """Returns the hashes of the records."""
-        return self._records.identity
 
     def utterances(self, split: Split, start: int = 0, chunk: Chunk = None) -> Iterator[Utterance]:
         """Yields the recordings of a split after the first `start`; `chunk` is ignored, as `Records.only` has chosen
@@ -198,10 +189,6 @@ class RecordedReader(Reader):
             features: Mapping[str, Any] = record.features
             audio, text, group, fault = (features[name] for name in (_AUDIO, _TEXT, _GROUP, _FAULT))
             yield Utterance(record.name, audio, text, group, fault.decode(), record.size)
-
-    def size(self, split: Split) -> Size:
-        """Returns the bytes of a split."""
-        return Size(self._records.size(split), "bytes")
 
 
 def single_spaced(text: bytes) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from ikelos.pipelines.data import patterns, records, sources
 from ikelos.pipelines.data.config import Source, Split
 from ikelos.pipelines.data.preparation import Size
-from ikelos.pipelines.data.records import Chunk, Record
+from ikelos.pipelines.data.records import Chunk, Record, Records
 
 Section = TypeVar("Section", bound=Source)
 
@@ -105,3 +105,20 @@ class Reader(abc.ABC, Generic[Section]):
                 start -= 1
             else:
                 yield path, None
+
+
+class Recorded(Reader[Section]):
+    """Base class, before a reader itself, of the one that reads the records that the reader has yielded."""
+
+    def __init__(self, source: Section, records: Records):
+        """Keeps the recipe's section `source` and the records."""
+        super().__init__(source)
+        self._records = records
+
+    def identity(self) -> Any:
+        """Returns the hashes of the records."""
+        return self._records.identity
+
+    def size(self, split: Split) -> Size:
+        """Returns the bytes of a split."""
+        return Size(self._records.size(split), "bytes")

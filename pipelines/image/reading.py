@@ -12,8 +12,7 @@ import tensorflow as tf
 from ikelos.pipelines.data import reader, sources
 from ikelos.pipelines.data.config import Split
 from ikelos.pipelines.data.patterns import printable_path
-from ikelos.pipelines.data.preparation import Size
-from ikelos.pipelines.data.records import Chunk, Record, Records
+from ikelos.pipelines.data.records import Chunk, Record
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.image import decoding
 from ikelos.pipelines.image.config import ImageSource, Shape, as_shape
@@ -136,13 +135,8 @@ class Reader(reader.Reader[ImageSource]):
             check("label_feature", "integer labels", self._source.label_feature, is_label)
 
 
-class RecordedReader(Reader):
+class RecordedReader(reader.Recorded[ImageSource], Reader):
     """Finds the images in records that `Reader.records` yielded."""
-
-    def __init__(self, source: ImageSource, records: Records):
-        """Keeps the recipe's section `source` and the records."""
-        super().__init__(source)
-        self._records = records
 
     def identity(self) -> Any:
         """Returns the hashes of the records, and what else is known of their source."""
@@ -159,10 +153,6 @@ class RecordedReader(Reader):
             if isinstance(label, bytes):
                 label = label.decode("utf-8", "surrogateescape")
             yield Found(record.name, record.features[_IMAGE], label, record.size)  # type: ignore[arg-type]
-
-    def size(self, split: Split) -> Size:
-        """Returns the bytes of a split."""
-        return Size(self._records.size(split), "bytes")
 
 
 def pixels(content: pathlib.Path | bytes | np.ndarray, shape: Shape, resize: bool) -> np.ndarray:

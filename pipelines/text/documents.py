@@ -18,7 +18,7 @@ from ikelos.pipelines.data import reader, sources
 from ikelos.pipelines.data.config import Shares, Split
 from ikelos.pipelines.data.patterns import printable_path
 from ikelos.pipelines.data.preparation import Size
-from ikelos.pipelines.data.records import LARGEST, Chunk, Record, Records
+from ikelos.pipelines.data.records import LARGEST, Chunk, Record
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text.config import TextSource
 
@@ -151,19 +151,10 @@ class Reader(reader.Reader[TextSource]):
             )
 
 
-class RecordedReader(Reader):
+class RecordedReader(reader.Recorded[TextSource], Reader):
     """Finds the documents in records that `Reader.records` yielded."""
 
     parts = None
-
-    def __init__(self, source: TextSource, records: Records):
-        """Keeps the recipe's section `source` and the records."""
-        super().__init__(source)
-        self._records = records
-
-    def identity(self) -> Any:
-        """Returns the hashes of the records."""
-        return self._records.identity
 
     def documents(self, split: Split, start: int = 0, chunk: Chunk = None) -> Iterator[Document]:
         """Yields the documents of a split after the first `start`; `chunk` is ignored, as `Records.only` has
@@ -172,10 +163,6 @@ class RecordedReader(Reader):
             text: Any = record.features[_TEXT]
             first, is_packed = int(record.features[_START]), bool(record.features[_PACKED])
             yield Document(record.name, _opening(text), record.size, first, is_packed)
-
-    def size(self, split: Split) -> Size:
-        """Returns the bytes of a split."""
-        return Size(self._records.size(split), "bytes")
 
 
 def fault(document: Document) -> tuple[str, str] | None:

@@ -13,8 +13,8 @@ from ikelos.pipelines.data import patterns, sources
 from ikelos.pipelines.data.config import Split
 from ikelos.pipelines.data.line_reader import TABLES, LineReader, lines
 from ikelos.pipelines.data.patterns import printable_path
-from ikelos.pipelines.data.preparation import Size
-from ikelos.pipelines.data.records import Chunk, Record, Records
+from ikelos.pipelines.data.reader import Recorded
+from ikelos.pipelines.data.records import Chunk, Record
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text.config import PairSource
 
@@ -149,17 +149,8 @@ class Reader(LineReader[PairSource]):
                 )
 
 
-class RecordedReader(Reader):
+class RecordedReader(Recorded[PairSource], Reader):
     """Reader of pairs in records that `Reader.records` yielded."""
-
-    def __init__(self, source: PairSource, records: Records):
-        """Keeps the recipe's section `source` and the records."""
-        super().__init__(source)
-        self._records = records
-
-    def identity(self) -> Any:
-        """Returns the hashes of the records."""
-        return self._records.identity
 
     def pairs(self, split: Split, start: int = 0, chunk: Chunk = None) -> Iterator[Pair]:
         """Yields the pairs of a split after the first `start`; `chunk` is ignored, as `Records.only` has chosen it."""
@@ -167,7 +158,3 @@ class RecordedReader(Reader):
             features: Mapping[str, Any] = record.features
             fault = features[_FAULT].decode()
             yield Pair(record.name, features[_SOURCE], features[_TARGET], features[_GROUP], fault)
-
-    def size(self, split: Split) -> Size:
-        """Returns the bytes of a split."""
-        return Size(self._records.size(split), "bytes")

@@ -14,8 +14,8 @@ from ikelos.pipelines.data import sources
 from ikelos.pipelines.data.config import Split
 from ikelos.pipelines.data.line_reader import LineReader, lines
 from ikelos.pipelines.data.patterns import printable_path
-from ikelos.pipelines.data.preparation import Size
-from ikelos.pipelines.data.records import Chunk, Record, Records
+from ikelos.pipelines.data.reader import Recorded
+from ikelos.pipelines.data.records import Chunk, Record
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text.config import TurnSource
 
@@ -106,17 +106,8 @@ class Reader(LineReader[TurnSource]):
                 )
 
 
-class RecordedReader(Reader):
+class RecordedReader(Recorded[TurnSource], Reader):
     """Reader of conversations in records that `Reader.records` yielded."""
-
-    def __init__(self, source: TurnSource, records: Records):
-        """Keeps the recipe's section `source` and the records."""
-        super().__init__(source)
-        self._records = records
-
-    def identity(self) -> Any:
-        """Returns the hashes of the records."""
-        return self._records.identity
 
     def conversations(self, split: Split, start: int = 0, chunk: Chunk = None) -> Iterator[Conversation]:
         """Yields the conversations of a split after the first `start`; `chunk` is ignored, as `Records.only` has
@@ -125,10 +116,6 @@ class RecordedReader(Reader):
         for record in self._records.read(split, start):
             features: Mapping[str, Any] = record.features
             yield Conversation(record.name, features[_CONVERSATION])
-
-    def size(self, split: Split) -> Size:
-        """Returns the bytes of a split."""
-        return Size(self._records.size(split), "bytes")
 
 
 def _content(turns: Sequence[bytes], roles: Sequence[bytes] | None = None) -> bytes:

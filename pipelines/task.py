@@ -3,7 +3,8 @@
 import abc
 import dataclasses
 import importlib
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -187,6 +188,15 @@ class Task(abc.ABC, Generic[Config, Learned]):
         about = self.about_result(results)
         where = f"on {figures[self.counted]:,} held-out {self.counted}" + (f" ({about})" if about else "")
         return "; ".join([f"{ours} {where}", *others])
+
+
+def timed(measures: Mapping[str, Callable[[], Figures]]) -> dict[str, Figures]:
+    """Returns the figures of baselines by name, each with the `minutes` that its function took."""
+    found = {}
+    for name, measure in measures.items():
+        start = time.monotonic()
+        found[name] = {**measure(), "minutes": (time.monotonic() - start) / 60}
+    return found
 
 
 def of_recipe(recipe: Recipe) -> Task[Any, Any]:

@@ -4,8 +4,9 @@ import keras
 import tensorflow as tf
 
 from ikelos.layers.decoding import beam_search
+from ikelos.pipelines.text.decoding import writable
 from ikelos.pipelines.text.vocabulary import Vocabulary
-from ikelos.pipelines.text.vocabulary.special import BEGIN, END, PAD, UNKNOWN
+from ikelos.pipelines.text.vocabulary.special import BEGIN, END, PAD
 
 
 def translate(
@@ -46,8 +47,6 @@ def translate(
     with tf.control_dependencies([fits]):
         count = tf.shape(text)[0]
         source = tf.concat([ragged, tf.fill([count, 1], END)], axis=1).to_tensor(PAD)
-    # Only tokens that stand for text, and the end-of-text token, may be written.
-    allowed = tf.reduce_all(tf.range(vocabulary.size)[:, None] != [PAD, BEGIN, UNKNOWN], axis=-1)
     tokens, scores = beam_search(
         model.conditioned_on(source),
         tf.fill([count, 1], BEGIN),
@@ -57,6 +56,6 @@ def translate(
         END,
         padding_id=PAD,
         length_penalty=length_penalty,
-        allowed=allowed,
+        allowed=writable(vocabulary),
     )
     return {"translation": vocabulary.decode(tokens[:, 0]), "log_probability": scores[:, 0]}

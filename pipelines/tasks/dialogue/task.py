@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -187,16 +186,13 @@ class Task(task.Task[Config, TextPreprocessing]):
         choices, evaluation = self._choices(test), self.config.evaluation
         data = (train, test, choices, *self._to_answer(test, choices))
         limits = (evaluation.ngram_order, evaluation.ngram_tokens, vocabulary_size(preprocessing.vocabulary))
-        measures = {
-            "TF-IDF": lambda: by_words(*data),
-            "Most frequent reply": lambda: by_frequency(*data),
-            _NGRAMS: lambda: by_ngrams(train, validation, test, choices, *limits),
-        }
-        result = {}
-        for name, measure in measures.items():
-            start = time.monotonic()
-            result[name] = {**measure(), "minutes": (time.monotonic() - start) / 60}
-        return result
+        return task.timed(
+            {
+                "TF-IDF": lambda: by_words(*data),
+                "Most frequent reply": lambda: by_frequency(*data),
+                _NGRAMS: lambda: by_ngrams(train, validation, test, choices, *limits),
+            }
+        )
 
     def signatures(self, preprocessing: TextPreprocessing, models: Models) -> list[Signature]:
         """Returns the signatures that reply to a conversation, and that score possible replies."""

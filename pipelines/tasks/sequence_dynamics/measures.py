@@ -98,20 +98,18 @@ def step_times(models: Mapping[str, keras.Model], settings: Speed, text: np.ndar
 
     The update of the weights is left out; it does not depend on the length.
     """
-    steps = {name: _step(model) for name, model in models.items()}
-    curves: dict[str, Points] = {name: [] for name in models}
-    for length in counted(settings.lengths, "the speed of training", "lengths", len(settings.lengths)):
-        tokens = tf.constant(_texts(text, settings.batch_size, length), tf.int32)
-        seconds: dict[str, list[float]] = {name: [] for name in models}
-        for repeat in range(settings.repeats + 1):
-            for name, step in steps.items():
-                begun = time.perf_counter()
-                float(step(tokens))
-                if repeat:  # the first is a warm-up
-                    seconds[name].append(time.perf_counter() - begun)
-        for name, values in seconds.items():
-            curves[name].append([length, 1000 * statistics.median(values)])
-    return curves
+
+    def timed(step):
+        def run(tokens):
+            begun = time.perf_counter()
+            float(step(tokens))
+            return time.perf_counter() - begun
+
+        return run
+
+    runs = {name: timed(_step(model)) for name, model in models.items()}
+    medians = _medians(runs, settings, settings.batch_size, text, "the speed of training")
+    return {name: [[length, 1000 * seconds] for length, seconds in points] for name, points in medians.items()}
 
 
 def _step(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -129,17 +127,27 @@ def _step(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
 def decoding_rates(models: Mapping[str, keras.Sequential], settings: Speed, text: np.ndarray) -> dict[str, Points]:
     """Returns the tokens a second of decoding one text, by the tokens before: medians of interleaved runs."""
     runs = {name: decoding_speed.timer(networks.Stepwise(model), settings.tokens) for name, model in models.items()}
-    curves: dict[str, Points] = {name: [] for name in models}
-    for length in counted(settings.lengths, "the speed of decoding", "lengths", len(settings.lengths)):
-        tokens = tf.constant(_texts(text, 1, length), tf.int32)
-        seconds: dict[str, list[float]] = {name: [] for name in models}
+    medians = _medians(runs, settings, 1, text, "the speed of decoding")
+    return {
+        name: [[length, settings.tokens / seconds] for length, seconds in points] for name, points in medians.items()
+    }
+
+
+def _medians(
+    runs: Mapping[str, Callable[[tf.Tensor], float]], settings: Speed, count: int, text: np.ndarray, what: str
+) -> dict[str, Points]:
+    """Returns the median of the seconds of each run by length, on `count` texts; the runs are interleaved."""
+    curves: dict[str, Points] = {name: [] for name in runs}
+    for length in counted(settings.lengths, what, "lengths", len(settings.lengths)):
+        tokens = tf.constant(_texts(text, count, length), tf.int32)
+        seconds: dict[str, list[float]] = {name: [] for name in runs}
         for repeat in range(settings.repeats + 1):
             for name, run in runs.items():
                 found = run(tokens)
-                if repeat:
+                if repeat:  # the first is a warm-up
                     seconds[name].append(found)
         for name, values in seconds.items():
-            curves[name].append([length, settings.tokens / statistics.median(values)])
+            curves[name].append([length, statistics.median(values)])
     return curves
 
 

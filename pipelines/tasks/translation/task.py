@@ -163,12 +163,11 @@ class Task(task.Task[Config, TextPreprocessing]):
             found |= {f"Apertium {direction}": lambda: apertium.translate(sources, direction)}
         elif direction:
             say("Apertium is not installed: the baselines are without it")
-        result = {}
-        for name, translations in found.items():
-            start = time.monotonic()
-            figures = self._figures(test, translations())
-            result[name] = {**figures, "minutes": (time.monotonic() - start) / 60}
-        return result
+
+        def measured(translate):
+            return self._figures(test, translate())
+
+        return task.timed({name: functools.partial(measured, translate) for name, translate in found.items()})
 
     def _figures(self, store: Store, translations: list[str]) -> task.Figures:
         references, groups = (store.texts(column) for column in (TARGET_TEXT, GROUP))

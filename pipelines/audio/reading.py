@@ -12,6 +12,9 @@ from ikelos.pipelines.audio.utterances import file_bytes
 
 AUDIO_FILES = (".wav", ".flac", ".ogg")
 
+_UNUSABLE = "not a usable audio file"
+"""Kind of all faults of files."""
+
 
 class AudioFault(Exception):  # noqa: N818, a fault of the data is counted, and need not end a run
     """An audio file that cannot be used.
@@ -49,7 +52,7 @@ def waveform(audio: Path | bytes, sampling_rate: int, max_seconds: float) -> np.
     else:
         problem, samples, rate = wav.read(tf.constant(content), max_seconds)
         if why := problem.numpy().decode():
-            raise AudioFault("not a usable audio file", f"is {why}")
+            raise AudioFault(_UNUSABLE, f"is {why}")
     return resample(samples, rate, sampling_rate).numpy()
 
 
@@ -60,15 +63,14 @@ def _of_sndfile(content, max_seconds):
         with soundfile.SoundFile(io.BytesIO(content)) as file:
             if not wav.MIN_RATE <= file.samplerate <= wav.MAX_RATE:
                 raise AudioFault(
-                    "another sampling rate",
-                    f"has {file.samplerate} samples per second, not {wav.MIN_RATE} to {wav.MAX_RATE}",
+                    _UNUSABLE, f"has {file.samplerate} samples per second, not {wav.MIN_RATE} to {wav.MAX_RATE}"
                 )
             # The header may be wrong, so the samples are counted as they come.
             most = int(max_seconds * file.samplerate)
             samples = file.read(most + 1, dtype="float32", always_2d=True)
             rate = file.samplerate
     except soundfile.LibsndfileError as error:
-        raise AudioFault("damaged", f"is damaged: {error.error_string}") from None
+        raise AudioFault(_UNUSABLE, f"is damaged: {error.error_string}") from None
     if len(samples) > most:
-        raise AudioFault("too long", f"is longer than {max_seconds:g} seconds")
+        raise AudioFault(_UNUSABLE, f"is longer than {max_seconds:g} seconds")
     return wav.to_mono(tf.constant(samples)), rate

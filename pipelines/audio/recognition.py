@@ -60,4 +60,4 @@ def logits(model: keras.Model, audio: tf.Tensor, length: tf.Tensor) -> tf.Tensor
     """Returns the logits `[B,T,V]`, in which only blanks and tokens that stand for text are possible."""
     found = model({"audio": audio, "length": length}, training=False)
     never = tf.reduce_any(tf.range(found.shape[-1])[:, None] == [BEGIN, END, UNKNOWN], axis=-1)
-    return tf.where(never, found.dtype.min / 2, found)
+    return tf.where(never, float("-inf"), found)

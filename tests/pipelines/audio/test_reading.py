@@ -60,11 +60,11 @@ def test_faulty_flac_files_are_described():
     file = written(noise([12_000]), 8000, "FLAC")
     with pytest.raises(reading.AudioFault) as error:
         reading.waveform(file, 8000, 1.4)
-    assert (error.value.kind, error.value.why) == ("too long", "is longer than 1.4 seconds")
+    assert (error.value.kind, error.value.why) == ("not a usable audio file", "is longer than 1.4 seconds")
     for broken in (file[:20], b"fLaC" + b"\7" * 100):
         with pytest.raises(reading.AudioFault) as error:
             reading.waveform(broken, 8000, 5.0)
-        assert error.value.kind == "damaged"
+        assert "is damaged" in error.value.why
     with pytest.raises(reading.AudioFault, match="has 3000 samples per second, not 4000 to 192000"):
         reading.waveform(written(noise([10]), 3000, "FLAC"), 8000, 1.0)
 
@@ -73,7 +73,7 @@ def test_a_truncated_flac_file_is_damaged():
     file = written(noise([12_000]), 8000, "FLAC")
     with pytest.raises(reading.AudioFault) as error:
         reading.waveform(file[: len(file) // 2], 8000, 5.0)
-    assert error.value.kind == "damaged"
+    assert "is damaged" in error.value.why
 
 
 def test_a_file_that_cannot_be_opened_is_an_error_of_the_user(tmp_path):

@@ -46,7 +46,7 @@ def ours(request):
             f"training.steps={steps}",
             f"training.steps_per_epoch={max(1, steps // validations)}",
             # The text samples after each validation are not needed here.
-            "evaluation.samples.length=1",
+            "evaluation.samples.prompts=[]",
         ]
         recipe = recipes.load("language_modeling", overrides)
         modeling = task.of_recipe(recipe)

@@ -21,6 +21,16 @@ def _leaves_determinism_as_it_was():
             config.disable_op_determinism()
 
 
+@pytest.fixture
+def _eager():
+    """Runs functions without graphs: a model that makes a few steps takes longer to trace than to run."""
+    from tensorflow import config
+
+    config.run_functions_eagerly(True)
+    yield
+    config.run_functions_eagerly(False)
+
+
 def pairwise(rows):
     """The places of a few rows, dicts of values by name, that together have every pair of values that any row has.
 

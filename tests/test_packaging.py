@@ -21,7 +21,10 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 IMPORTS = """
 import sys
-import ikelos.layers
+import keras, tensorflow
+before = set(sys.modules)
+import ikelos.layers, ikelos.layers.decoding
+print(*{name.split(".")[0] for name in set(sys.modules) - before})
 import ikelos.pipelines
 heavy = {"tensorflow_probability", "tfx", "tensorflow_datasets", "tensorflow_text"}
 print(sorted(heavy & sys.modules.keys()))
@@ -41,13 +44,23 @@ def run(*command, **environment):
     return result.stdout
 
 
-def test_layers_need_tensorflow_and_keras_alone():
-    assert run(sys.executable, "-c", IMPORTS.replace("ROOT", repr(str(ROOT)))).splitlines()[0] == "[]"
+@pytest.fixture(scope="module")
+def imported():
+    """Returns what importing brings in: packages by the layers, heavy packages, and the root of the repository."""
+    return run(sys.executable, "-c", IMPORTS.replace("ROOT", repr(str(ROOT)))).splitlines()
 
 
-def test_the_root_of_the_repository_is_not_on_the_path():
+def test_layers_import_no_more_than_tensorflow_keras_and_what_is_ours(imported):
+    assert set(imported[0].split()) <= {"ikelos"} | set(sys.stdlib_module_names)
+
+
+def test_pipelines_import_nothing_heavy(imported):
+    assert imported[1] == "[]"
+
+
+def test_the_root_of_the_repository_is_not_on_the_path(imported):
     # There a folder `kernels` would shadow the package of that name, and `import layers` register every class twice.
-    assert run(sys.executable, "-c", IMPORTS.replace("ROOT", repr(str(ROOT)))).splitlines()[1] == "[]"
+    assert imported[2] == "[]"
 
 
 def test_the_version_says_which_tensorflow_it_is_for():

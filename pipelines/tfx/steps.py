@@ -301,29 +301,31 @@ def evaluate(
     Raises:
         UserError: If the served model is of another task, the training is not finished, or as `slices.of_examples`.
     """
-    task = tasks.of_recipe(recipe)
-    data = preparation.opened(task.preparation(), prepared)
     settings, where = recipe.config.pipeline, Folder(run)
     assert settings is not None
+    blessing = settings.blessing
+    other = _as_served(recipe, served) if blessing.better_than_last and served is not None else None
+    task = tasks.of_recipe(recipe)
+    data = preparation.opened(task.preparation(), prepared)
     features = [one.feature for one in settings.slices]
     names = slices.of_examples(Records(examples, storage.opened), data.splits["test"].ids, features) if features else {}
     preprocessing, models = phases.restore(task, where.preprocessing, where.stage)
     started = runner.Started(recipe, where, task, preprocessing)
     results = runner.measure(started, data.splits, models, Folder(folder))
-    metric, blessing = task.metrics[0], settings.blessing
+    metric = task.metrics[0]
     value, against = results["model"][metric.name], []
     if blessing.worst is not None and metric.improves(blessing.worst, value):
         against.append(
             f"`{metric.name}` must be {metric.limit(blessing.worst)} (pipeline.blessing.worst). "
             f"Received: {metric.text(value)}"
         )
-    if blessing.better_than_last and served is not None:
-        other = _remeasured(recipe, examples, served)[metric.name]
-        results["served"] = {metric.name: other}
-        if not metric.improves(value, other):
+    if other is not None and served is not None:
+        figure = _remeasured(other, examples, Folder(served))[metric.name]
+        results["served"] = {metric.name: figure}
+        if not metric.improves(value, figure):
             against.append(
                 f"`{metric.name}` must be better than that of the served model on the same data, "
-                f"{metric.text(other)}. Received: {metric.text(value)}"
+                f"{metric.text(figure)}. Received: {metric.text(value)}"
             )
     lines: tuple[str, ...] = ()
     if settings.slices:
@@ -336,19 +338,27 @@ def evaluate(
     return Verdict(task.headline(results), lines, tuple(against))
 
 
-def _remeasured(recipe: Recipe, examples: str | Path, served: Path) -> dict[str, Any]:
-    """Returns the figures of a served model on examples, measured as the recipe says."""
-    folder, plain = Folder(served), recipes.plain(recipe)
-    if (task_there := recipes.load(folder.recipe).task) != recipe.task:
+def _as_served(recipe: Recipe, served: Path) -> Recipe:
+    """Returns the recipe of a served model, with the data source and the evaluation of another recipe.
+
+    Raises:
+        UserError: If the served model is of another task.
+    """
+    path, plain = Folder(served).recipe, recipes.plain(recipe)
+    if (task_there := recipes.load(path).task) != recipe.task:
         raise UserError(f"`task` must be that of the served model, {task_there}. Received: task={recipe.task}")
     same = {"evaluation": plain["evaluation"]}
     if "source" in plain.get("data", {}):
         same["data.source"] = plain["data"]["source"]
-    other = recipes.load(folder.recipe, [f"{key}={json.dumps(value)}" for key, value in same.items()])
-    task = tasks.of_recipe(other)
+    return recipes.load(path, [f"{key}={json.dumps(value)}" for key, value in same.items()])
+
+
+def _remeasured(recipe: Recipe, examples: str | Path, served: Folder) -> dict[str, Any]:
+    """Returns the figures of a served model on examples; the recipe is that of `_as_served`."""
+    task = tasks.of_recipe(recipe)
     with tempfile.TemporaryDirectory() as staging:
-        data = _prepared(other, task.preparation().reusing(folder.preprocessing), examples, staging, map)
-    _, models = phases.restore(task, folder.preprocessing, folder.stage)
+        data = _prepared(recipe, task.preparation().reusing(served.preprocessing), examples, staging, map)
+    _, models = phases.restore(task, served.preprocessing, served.stage)
     return task.evaluate(data.learned, data.splits, models)
 
 

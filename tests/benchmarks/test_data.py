@@ -1,13 +1,4 @@
 import pytest
-import tensorflow as tf
-
-
-@pytest.fixture
-def _eager():
-    # A few steps of three models, of which each graph takes seconds.
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 @pytest.mark.usefixtures("_eager")

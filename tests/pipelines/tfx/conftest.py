@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ikelos.pipelines import runner
+from ikelos.pipelines.folder import Folder
 from ikelos.pipelines.tfx import steps
 from ikelos.pipelines.training import checkpoint
 
@@ -72,6 +73,23 @@ def without_export(tmp_path, monkeypatch):
     """Leaves out the export, which takes most of the time of a tiny training."""
     (tmp_path / "no model").mkdir()
     monkeypatch.setattr(runner, "newest_export", lambda *_: tmp_path / "no model")
+
+
+@pytest.fixture
+def trained_run(monkeypatch):
+    """Trains a recipe in a folder as `ikelos run` does, and stops before the evaluation, which takes longer."""
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    def train(recipe, folder):
+        with monkeypatch.context() as patch:
+            patch.setattr(runner, "measure", stop)
+            with pytest.raises(KeyboardInterrupt):
+                runner.run(recipe, folder)
+        return Folder(folder)
+
+    return train
 
 
 @pytest.fixture

@@ -17,26 +17,55 @@ from ikelos.pipelines.folder import Folder
 from ikelos.pipelines.text import documents
 from ikelos.pipelines.tfx import steps, storage
 
+# Graphs take most of the time: those of sample texts are large, and those of an LSTM small.
+WITHOUT_SAMPLES = "evaluation.samples.prompts=[]"
+LSTM = "model={architecture: lstm, context: 16, num_layers: 1, size: 16, dropout: 0.0}"
+
 
 @pytest.mark.parametrize(
-    "name",
+    ("name", "overrides"),
     [
-        "language_modeling",
-        *(pytest.param(f"image_generation_{name}", marks=pytest.mark.slow) for name in ("vae", "gan")),
+        ("language_modeling", (WITHOUT_SAMPLES,)),
+        *(pytest.param(f"image_generation_{name}", (), marks=pytest.mark.slow) for name in ("vae", "gan")),
     ],
 )
-def test_weights_are_those_of_a_run(shrunk, through, weights, tmp_path, name):
-    recipe = shrunk(name, "training.deterministic=true")
-    runner.run(recipe, tmp_path / "run")
+def test_weights_are_those_of_a_run(shrunk, through, trained_run, weights, tmp_path, name, overrides):
+    recipe = shrunk(name, "training.deterministic=true", *overrides)
+    like = trained_run(recipe, tmp_path / "run")
     folders = through(recipe)
     run = Folder(folders["run"])
     assert len(weights(run)) > 5
-    assert weights(run) == weights(Folder(tmp_path / "run"))
-    notes = [serving.read_provenance(serving.newest(folder / "export")) for folder in (run.path, tmp_path / "run")]
-    assert notes[0]["recipe"] == notes[1]["recipe"]
-    assert trained.load(run.path).model.count_params()
+    assert weights(run) == weights(like)
+    loaded = trained.load(run.path)
+    assert loaded.model.count_params()
+    note = serving.read_provenance(serving.newest(run.export))
+    started = runner.Started(recipe, like, loaded.task, loaded.preprocessing)
+    assert note["recipe"] == runner.provenance(started)["recipe"]
     examples = [(folders[name] / "examples.json").read_text() for name in ("examples", "run")]
     assert examples[0] == examples[1]
+
+
+@pytest.fixture
+def prepare(tmp_path):
+    """Reads and prepares a recipe's data; gives the folder of the prepared data."""
+
+    def go(recipe, place, start=None):
+        folders = [tmp_path / place / name for name in ("examples", "prepared")]
+        for folder in folders:
+            folder.mkdir(parents=True)
+        steps.read(recipe, folders[0])
+        steps.prepare(recipe, *folders, tmp_path / place / "staging", start=start)
+        return folders[1]
+
+    return go
+
+
+@pytest.fixture
+def passed(prepare, points, finished):
+    """Returns the folders that `through` gives, of the finished run of the toy task."""
+    prepared = prepare(points(), "pipeline")
+    (prepared.parent / "evaluation").mkdir()
+    return {name: prepared.parent / name for name in ("examples", "prepared", "evaluation")} | {"run": finished}
 
 
 def verdict(recipe, folders, served=None):
@@ -50,32 +79,29 @@ def evaluation(folders):
     return json.loads(Folder(folders["evaluation"]).evaluation.read_text())
 
 
-def test_a_model_must_reach_the_limit(points, through):
-    recipe = points("pipeline.blessing.worst=0.0")
-    folders = through(recipe)
-    assert verdict(recipe, folders).against == ()
-    value = evaluation(folders)["model"]["accuracy"]
-    (against,) = verdict(points(f"pipeline.blessing.worst={value + 0.001}"), folders).against
+def test_a_model_must_reach_the_limit(points, passed):
+    assert verdict(points("pipeline.blessing.worst=0.0"), passed).against == ()
+    value = evaluation(passed)["model"]["accuracy"]
+    (against,) = verdict(points(f"pipeline.blessing.worst={value + 0.001}"), passed).against
     assert against.startswith("`accuracy` must be at least ")
     assert against.endswith(f"(pipeline.blessing.worst). Received: {value:.1%}")
-    assert (folders["evaluation"] / "report" / "report.html").is_file()
+    assert (passed["evaluation"] / "report" / "report.html").is_file()
 
 
-def test_a_model_must_beat_the_served_one_on_the_same_data(points, through, monkeypatch):
-    folders = through(points())
-    served = folders["run"]
-    against = verdict(points(), folders, served).against
+def test_a_model_must_beat_the_served_one_on_the_same_data(points, passed, monkeypatch):
+    served = passed["run"]
+    against = verdict(points(), passed, served).against
     assert [reason.partition(" on the same data")[0] for reason in against] == [
         "`accuracy` must be better than that of the served model"
     ]
-    assert verdict(points("pipeline.blessing.better_than_last=false"), folders, served).against == ()
+    assert verdict(points("pipeline.blessing.better_than_last=false"), passed, served).against == ()
     monkeypatch.setattr(steps, "_remeasured", lambda *_: {"accuracy": 0.0})
-    assert verdict(points(), folders, served).against == ()
+    assert verdict(points(), passed, served).against == ()
 
 
 @pytest.mark.usefixtures("without_export")
 def test_the_served_model_is_measured_with_its_own_vocabulary(tiny, through, tmp_path):
-    recipe = tiny("training.steps=6", "pipeline.blessing.worst=null")
+    recipe = tiny(LSTM, WITHOUT_SAMPLES, "training.steps=6", "pipeline.blessing.worst=null")
     earlier = through(recipe, "earlier")
     verdict(recipe, earlier)
     expected = evaluation(earlier)["model"]["nats_per_character"]
@@ -97,23 +123,21 @@ def test_a_pipeline_begins_with_no_other_run(points, through, finished, tmp_path
         through(points(f"from={finished}"))
 
 
-@pytest.mark.usefixtures("without_export")
-def test_a_served_model_of_another_task_is_refused(tiny, through):
-    recipe = tiny("training.steps=6")
-    folders = through(recipe)
-    path = folders["run"] / "recipe.yaml"
-    other = folders["run"].with_name("another")
+def test_a_served_model_of_another_task_is_refused_before_anything_is_read(tiny, tmp_path):
+    other = tmp_path / "another"
     other.mkdir()
     text = (pathlib.Path(__file__).parents[3] / "tfx_configs" / "image_generation_vae.yaml").read_text()
     (other / "recipe.yaml").write_text(text)
-    assert path.is_file()
+    folders = dict.fromkeys(("examples", "prepared", "run", "evaluation"), tmp_path / "none")
     with pytest.raises(UserError, match=r"`task` must be that of the served model, image_generation_vae\. Received"):
-        verdict(recipe, folders, other)
+        verdict(tiny(), folders, other)
 
 
 @pytest.mark.usefixtures("without_export")
-def test_other_preprocessing_of_the_same_examples_is_another_run(shrunk, through, tmp_path):
-    recipe = shrunk("image_generation_vae", "training.steps=1")
+def test_other_preprocessing_of_the_same_examples_is_another_run(shrunk, through, tmp_path, monkeypatch):
+    monkeypatch.setattr(phases, "train", lambda *_: {})
+    monkeypatch.setattr(runner, "save_models", lambda *_: None)
+    recipe = shrunk("image_generation_vae")
     through(recipe, "first")
     for split in ("train", "validation", "test"):  # the names of the classes alone change, not their order
         (tmp_path / "data" / split / "standing").rename(tmp_path / "data" / split / "upright")
@@ -234,15 +258,14 @@ def test_a_preparation_that_was_killed_goes_on_with_the_chunk(chunked, tmp_path)
 
 
 @pytest.mark.usefixtures("without_export")
-def test_a_warm_start_gives_the_weights_of_a_run_with_from(tiny, through, weights, tmp_path):
-    served = steps.Served("artifacts/7", through(tiny(), "first")["run"])
+def test_a_warm_start_gives_the_weights_of_a_run_with_from(tiny, through, trained_run, weights, tmp_path):
+    served = steps.Served("artifacts/7", through(tiny(WITHOUT_SAMPLES), "first")["run"])
     with (tmp_path / "data" / "train.txt").open("a") as file:
         file.write("two cats sat on a log 0123456789. " * 30)
-    recipe = recipes.load(tmp_path / "tiny.yaml", [])
+    recipe = recipes.load(tmp_path / "tiny.yaml", [WITHOUT_SAMPLES])
     folders = through(recipe, start=served)
-    overrides = [f"from={served.folder}", "export.enabled=false"]
-    runner.run(recipes.load(tmp_path / "tiny.yaml", overrides), tmp_path / "run")
-    run, like = Folder(folders["run"]), Folder(tmp_path / "run")
+    started = recipes.load(tmp_path / "tiny.yaml", [WITHOUT_SAMPLES, f"from={served.folder}"])
+    run, like = Folder(folders["run"]), trained_run(started, tmp_path / "run")
     assert weights(run) == weights(like)
     for name in ("vocabulary.json", "splits.json"):
         assert (run.preprocessing / name).read_bytes() == (like.preprocessing / name).read_bytes()
@@ -252,7 +275,10 @@ def test_a_warm_start_gives_the_weights_of_a_run_with_from(tiny, through, weight
     assert "Training began with the weights of the run artifacts/7, whose checkpoint" in report
 
 
-def test_a_killed_training_continues_from_its_recorded_start(points, through, weights, finished, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("without_export")
+def test_a_killed_training_continues_from_its_recorded_start(
+    points, through, trained_run, weights, finished, tmp_path, monkeypatch
+):
     def die(stage, *others):
         if stage.name == "maker":
             raise KeyboardInterrupt
@@ -269,23 +295,8 @@ def test_a_killed_training_continues_from_its_recorded_start(points, through, we
     assert [steps.began_with(tmp_path / place / "prepared") for place in ("scratch", "killed")] == [None, "artifacts/7"]
     steps.train(points(), tmp_path / "killed" / "prepared", tmp_path / "run", tmp_path / "model", finished)
     assert set(cache.iterdir()) == folders
-    runner.run(points(f"from={finished}", "export.enabled=false"), tmp_path / "whole")
-    assert weights(Folder(tmp_path / "run")) == weights(Folder(tmp_path / "whole")) != weights(Folder(finished))
-
-
-@pytest.fixture
-def prepare(tmp_path):
-    """Reads and prepares a recipe's data; gives the folder of the prepared data."""
-
-    def go(recipe, place, start=None):
-        folders = [tmp_path / place / name for name in ("examples", "prepared")]
-        for folder in folders:
-            folder.mkdir(parents=True)
-        steps.read(recipe, folders[0])
-        steps.prepare(recipe, *folders, tmp_path / place / "staging", start=start)
-        return folders[1]
-
-    return go
+    whole = trained_run(points(f"from={finished}"), tmp_path / "whole")
+    assert weights(Folder(tmp_path / "run")) == weights(whole) != weights(Folder(finished))
 
 
 def test_a_served_model_that_does_not_fit_is_one_error_that_names_warm_start(tiny, prepare, tmp_path, monkeypatch):

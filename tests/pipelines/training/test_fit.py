@@ -25,14 +25,6 @@ from ikelos.pipelines.training.stage import keras_batches
 TIMES = {"native_ops", "seconds", "units_per_second"}
 
 
-@pytest.fixture
-def _eager():
-    """Without graphs: a model is trained for a few steps only, and tracing it takes a second or two."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
 def history(folder):
     """Returns the history without its times, in which runs may differ."""
     return [{k: v for k, v in r.items() if k not in TIMES} for r in read(folder / "history.jsonl")]
@@ -442,8 +434,17 @@ def test_early_stopping_follows_the_metric_of_the_stage(tiny, tmp_path):
         model.build((None, 6))
         return model
 
-    metric = Metric("spread", "spread", better="more")
-    stage = tiny.stage(build=build, loss=None, samples=None, metric=metric)
+    def zeros(step):  # for which the loss and the spread fall, so that the metric stops a training that goes well
+        return tiny.batch(step) | {"y": tf.zeros([tiny.BATCH, tiny.LENGTH], tf.int32)}
+
+    stage = tiny.stage(
+        build=build,
+        loss=None,
+        samples=None,
+        metric=Metric("spread", "spread", better="more"),
+        train=lambda start, shard: tf.data.Dataset.range(start, 100).map(zeros),
+        validation=tf.data.Dataset.range(2).map(zeros),
+    )
     model = tiny.fit(stage, tiny.training(steps=60, steps_per_epoch=2, early_stop_patience=1, ema_momentum=0), tmp_path)
     values = [record["validation_spread"] for record in history(tmp_path) if record["event"] == "epoch"]
     best = int(np.argmax(values))

@@ -54,6 +54,7 @@ def test_ops_of_a_graph_are_found(tmp_path):
     assert found["reference"] == {}
 
 
+@pytest.mark.usefixtures("_eager")
 def test_a_profile_is_kept_only_if_asked_for_and_recorded_only_without_xla(tiny, tmp_path):
     for name, settings, kept, recorded in (
         ("measured", {}, False, True),

@@ -4,7 +4,6 @@ import re
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from ikelos.pipelines import task as tasks
 from ikelos.pipelines.data import preparation
@@ -31,13 +30,6 @@ def completing(shrunk):
     data = preparation.prepare(task.preparation())
     keras.utils.set_random_seed(0)
     return task, data.learned, data.splits, task.stages(data.learned)[0].build({})
-
-
-@pytest.fixture
-def _eager():
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 def test_a_client_with_the_cache_writes_what_generate_writes(completing, tmp_path, client, monkeypatch, capsys):

@@ -247,8 +247,13 @@ def check_language_model(
             f"`{training_key}.jit_compile` must be false with {model_key}.ngrams: XLA cannot compile their lookups. "
             f"Received: {training_key}.jit_compile=true"
         )
-    if model.size % (2 * model.num_heads):
+    check_rotary_heads(model.size, model.num_heads, f"{model_key}.size", f"{model_key}.num_heads")
+
+
+def check_rotary_heads(size: int, num_heads: int, size_key: str = "size", heads_key: str = "num_heads") -> None:
+    """Raises ValueError if the heads cannot have rotary positions."""
+    if size % (2 * num_heads):
         raise ValueError(
-            f"`{model_key}.size` must be a multiple of twice {model_key}.num_heads (rotary positions turn pairs of "
-            f"features). Received: {model_key}.size={model.size}, {model_key}.num_heads={model.num_heads}"
+            f"`{size_key}` must be a multiple of twice `{heads_key}` (rotary positions turn pairs of features). "
+            f"Received: {size_key}={size}, {heads_key}={num_heads}"
         )

@@ -23,7 +23,7 @@ from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.recipe.sections import PlainTraining
 from ikelos.pipelines.report.sections import Section
 from ikelos.pipelines.tasks.dialogue.config import Config
-from ikelos.pipelines.text import language_model, replying, turn_encoding, windows
+from ikelos.pipelines.text import language_model, replying, turn_encoding
 from ikelos.pipelines.text.encoding import TextPreprocessing
 from ikelos.pipelines.text.replying import rank_signature, reply_signature
 from ikelos.pipelines.text.turn_encoding import TOKENS, TurnPreparation, after_begin, vocabulary_size
@@ -77,14 +77,11 @@ class Task(task.Task[Config, TextPreprocessing]):
                 unit="tokens",
                 metric=Metric("reply_accuracy", "of the replies found in a batch", better="more"),
             ),
-            Stage(
-                name=LANGUAGE_MODEL,
-                training=self.config.training,
-                build=lambda _: language_model.build(self.config.model, size, LANGUAGE_MODEL),
-                feed=lambda splits, models: self._feed(preprocessing, splits, models[RANKER]),
-                unit="tokens",
-                metric=Metric("loss", "nats per token"),
-                loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight"),
+            language_model.stage(
+                LANGUAGE_MODEL,
+                self.config.training,
+                lambda _: language_model.build(self.config.model, size, LANGUAGE_MODEL),
+                lambda splits, models: self._feed(preprocessing, splits, models[RANKER]),
             ),
         ]
 
@@ -118,18 +115,9 @@ class Task(task.Task[Config, TextPreprocessing]):
 
     def _windows(self, splits: Splits, training: PlainTraining, elements: Callable[[Batch], Batch]) -> Feed:
         """Returns the feed of windows of the conversations, each mapped to the elements of a stage."""
-        context, size = self.config.model.context, training.batch_size
         train, validation = splits["train"].ragged(TOKENS), after_begin(splits["validation"].ragged(TOKENS))
-
-        def batches(step, shard):
-            return windows.packed(train.values, context, size, training.seed, step, shard).map(elements)
-
-        return Feed(
-            train=batches,
-            validation=windows.strided(validation, context, context, self.config.evaluation.batch_size).map(elements),
-            units_per_step=context * size,
-            units=len(train.values),
-        )
+        context, size = self.config.model.context, self.config.evaluation.batch_size
+        return language_model.feed(train, validation, context, training, size, prepare=elements)
 
     def _samples(
         self, preprocessing: TextPreprocessing, store: Store, ranker: ReplyRanker, model: keras.Model

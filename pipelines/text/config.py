@@ -213,6 +213,62 @@ class LSTM(Section):
     dropout: BelowOne
 
 
+class TranslationTransformer(Section):
+    """`ikelos.layers.TransformerTranslationModel`.
+
+    Attributes:
+        architecture: `transformer`.
+        num_layers: Number of blocks of the encoder, and of the decoder.
+        size: Features of a token.
+        num_heads: Attention heads of a block.
+        hidden_size: Width of a block's feed-forward layer.
+        dropout: Dropout rate of the embedded tokens and of the outputs of a block's attention and feed-forward layer.
+    """
+
+    architecture: Literal["transformer"]
+    num_layers: Positive
+    size: Positive
+    num_heads: Positive
+    hidden_size: Positive
+    dropout: BelowOne
+
+    @pydantic.model_validator(mode="after")
+    def _heads_divide_the_size(self) -> Self:
+        check_rotary_heads(self.size, self.num_heads)
+        return self
+
+
+class TranslationLSTM(Section):
+    """`ikelos.layers.LSTMTranslationModel`: LSTMs with attention.
+
+    Attributes:
+        architecture: `lstm`.
+        num_layers: Number of LSTMs of the encoder, in each direction, and of the decoder.
+        size: Features of a token, and units of each of the decoder's LSTMs.
+        num_heads: Heads of the attention.
+        dropout: Dropout rate of each LSTM's inputs and of the last outputs.
+    """
+
+    architecture: Literal["lstm"]
+    num_layers: Positive
+    size: Positive
+    num_heads: Positive
+    dropout: BelowOne
+
+    @pydantic.model_validator(mode="after")
+    def _the_size_can_be_divided(self) -> Self:
+        if self.size % 2 or self.size % self.num_heads:
+            raise ValueError(
+                "`size` must be even and a multiple of `num_heads`. "
+                f"Received: size={self.size}, num_heads={self.num_heads}"
+            )
+        return self
+
+
+TranslationModel = Annotated[TranslationTransformer | TranslationLSTM, Field(discriminator="architecture")]
+"""The section of a translation model."""
+
+
 class ReplyRanker(Section):
     """`ikelos.layers.ReplyRanker`.
 

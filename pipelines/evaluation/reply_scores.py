@@ -18,12 +18,12 @@ from ikelos.pipelines.console import counted
 from ikelos.pipelines.data.store import Ragged, Store
 from ikelos.pipelines.evaluation import likelihood, ngram
 from ikelos.pipelines.evaluation.reply_metrics import Choices
-from ikelos.pipelines.text import windows
+from ikelos.pipelines.text import replying, windows
 from ikelos.pipelines.text.turn_encoding import TOKENS, after_begin, turns_of
 from ikelos.pipelines.text.vocabulary import Vocabulary
 from ikelos.pipelines.text.vocabulary.special import BEGIN, END, PAD, UNKNOWN
 
-_AT_ONCE = 256
+_REPLIES_AT_ONCE = 256
 _NGRAM_CONTEXT = 512
 """Most tokens of a history and a candidate together that the n-gram model reads."""
 
@@ -103,21 +103,27 @@ def perplexity(turns: Turns, cost: np.ndarray) -> dict[str, float | int | str]:
     return {"nats_per_word": nats, "perplexity": float(np.exp(nats)), "words": turns.words}
 
 
-def ranker_scores(ranker: ReplyRanker, turns: Turns, choices: Choices, context: int) -> np.ndarray:
-    """Returns the ranker's scores of the candidates, float64 `[n,K]`, from at most `context` tokens of each text."""
-    encode_history, encode_reply = (
-        tf.function(method, input_signature=[tf.TensorSpec([None, None], tf.int32)])
-        for method in (ranker.encode_history, ranker.encode_reply)
+def ranker_scores(
+    ranker: ReplyRanker, words: Vocabulary, turns: Turns, choices: Choices, context: int
+) -> np.ndarray:
+    """Returns the scores that the served signature `rank` gives to the candidates, float64 `[n,K]`.
+
+    Args:
+        ranker: The ranker.
+        words: Its vocabulary.
+        turns: The turns of the conversations.
+        choices: The questions.
+        context: As for `replying.rank`.
+    """
+    texts = [tf.TensorSpec([None], tf.string), tf.TensorSpec([None, None], tf.string)]
+    rank = tf.function(
+        lambda history, replies: replying.rank(ranker, words, history, replies, context), input_signature=texts
     )
-    histories, _ = windows.ending_at(turns.tokens, turns.begins[turns.reply_indices(choices)], context)
-    used, places = np.unique(choices.candidates, return_inverse=True)
-    replies = _padded([turns.reply(index, context) for index in used])
-    ours, theirs = (
-        np.concatenate([encode(part).numpy() for part in _parts(rows)])
-        for encode, rows in ((encode_history, histories), (encode_reply, replies))
-    )
-    scores = np.einsum("nd,nkd->nk", ours, theirs[places.reshape(choices.candidates.shape)])
-    return np.float64(ranker.scale.numpy()) * scores
+    histories, replies = turns.histories(choices), np.array(turns.flat, object)[choices.candidates]
+    size = max(1, _REPLIES_AT_ONCE // replies.shape[1])
+    parts = [slice(start, start + size) for start in range(0, len(histories), size)]
+    scores = [rank(histories[part], replies[part]) for part in counted(parts, "replies by the ranker", "parts", len(parts))]
+    return np.concatenate(scores).astype(np.float64)
 
 
 def mutual_information(model: keras.Model, turns: Turns, choices: Choices, context: int) -> np.ndarray:
@@ -193,7 +199,3 @@ def _padded(rows: list[np.ndarray]) -> np.ndarray:
     for row, values in zip(found, rows, strict=True):
         row[: len(values)] = values
     return found
-
-
-def _parts(rows: np.ndarray) -> Iterator[np.ndarray]:
-    return (rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE))

@@ -137,9 +137,10 @@ class Task(task.Task[Config, TextPreprocessing]):
         """Returns hits@1 and perplexity of the test split, and the measures of generated replies."""
         evaluation, context = self.config.evaluation, self.config.model.context
         model, ranker = models[LANGUAGE_MODEL], models[RANKER]
-        turns = Turns.of(splits["test"], preprocessing.vocabulary)
+        words, figures = preprocessing.vocabulary, {}
+        turns = Turns.of(splits["test"], words)
         choices = self._choices(turns)
-        scores, figures = reply_scores.ranker_scores(ranker, turns, choices, context), {}
+        scores = reply_scores.ranker_scores(ranker, words, turns, choices, context)
         if evaluation.likelihood_weight:
             information = reply_scores.mutual_information(model, turns, choices, evaluation.likelihood_context)
             for name, alone in (("ranker", scores), ("language_model", information)):
@@ -154,7 +155,7 @@ class Task(task.Task[Config, TextPreprocessing]):
             **figures,
             **reply_scores.perplexity(turns, cost),
             **figures_of_replies(written, given),
-            "vocabulary_size": preprocessing.vocabulary.size,
+            "vocabulary_size": words.size,
             "written": written[: evaluation.shown],
         }
 

@@ -11,6 +11,7 @@ from ikelos.pipelines.data.store import Ragged
 from ikelos.pipelines.evaluation import ngram, reply_baselines, reply_metrics, reply_scores
 from ikelos.pipelines.evaluation.reply_scores import Turns
 from ikelos.pipelines.evaluation.tfidf import TfIdf
+from ikelos.pipelines.text import replying
 from ikelos.pipelines.text.config import TurnSource, Vocabulary
 from ikelos.pipelines.text.turn_encoding import TurnPreparation, vocabulary_size
 from ikelos.pipelines.text.vocabulary.special import BEGIN, END, SPECIAL, UNKNOWN
@@ -137,14 +138,26 @@ def test_information_by_ngrams_is_that_of_single_texts(turns, choices, size):
             assert score == pytest.approx(beside - alone, abs=1e-9)
 
 
-def test_the_ranker_scores_the_candidates_of_each_question(turns, choices, size):
+@pytest.mark.parametrize("context", [64, 6])
+def test_the_ranker_scores_the_candidates_as_when_it_is_served(data, turns, choices, size, context, monkeypatch):
+    """With a context of 6, histories and replies are longer than it."""
+    monkeypatch.setattr(reply_scores, "_REPLIES_AT_ONCE", 7)  # two questions of three candidates
+    words = data.learned.vocabulary
     ranker = ReplyRanker(size, size - 2, BEGIN, END, SPECIAL, size=8, hidden_size=8)
     ranker.build()
-    found = reply_scores.ranker_scores(ranker, turns, choices, context=64)
+    found = reply_scores.ranker_scores(ranker, words, turns, choices, context)
+    texts = [[turns.flat[index] for index in candidates] for candidates in choices.candidates]
+    served = replying.rank_signature(ranker, words, context, "").function
+    for question, (history, replies) in enumerate(zip(turns.histories(choices), texts, strict=True)):
+        score = served(tf.constant([history]), tf.constant([replies]))["score"]
+        np.testing.assert_allclose(found[question], score[0], rtol=1e-4, atol=1e-4)
     for question in (0, 3):
         history, _, candidates = texts_of(turns, choices, question)
-        ours = ranker.encode_history(tf.constant(history[None], tf.int32))
-        expected = [ranker.scale * tf.reduce_sum(ours * ranker.encode_reply(one[None])) for one in candidates]
+        kept = np.concatenate([history[:1], history[1:][1 - context :]])
+        assert (len(kept) < len(history)) == (context == 6)
+        ours = ranker.encode_history(tf.constant(kept[None], tf.int32))
+        cut = [np.append(one[:-1][: context - 1], END) for one in candidates]
+        expected = [ranker.scale * tf.reduce_sum(ours * ranker.encode_reply(one[None])) for one in cut]
         np.testing.assert_allclose(found[question], expected, rtol=1e-4, atol=1e-4)
 
 

@@ -275,14 +275,14 @@ class ReplyRanker(Section):
     Attributes:
         size: Features of a token, and of the vectors that are compared.
         hidden_size: Width of the networks' hidden layers.
-        num_histories: Number of weighted sums of a history.
+        num_history_sums: Number of weighted sums of a history.
         max_distance: Distance in turns beyond which a turn of a history has no weight.
         dropout: Share of the tokens that are left out in training.
     """
 
     size: Positive
     hidden_size: Positive
-    num_histories: Positive
+    num_history_sums: Positive
     max_distance: Positive
     dropout: BelowOne
 

@@ -16,7 +16,7 @@ from ikelos.pipelines.data.config import SPLITS
 from ikelos.pipelines.data.examples import Batch
 from ikelos.pipelines.data.store import Splits, Store
 from ikelos.pipelines.evaluation import reply_metrics, reply_scores, reply_sections
-from ikelos.pipelines.evaluation.reply_baselines import by_frequency, by_ngrams, by_words
+from ikelos.pipelines.evaluation.reply_baselines import most_frequent_reply_figures, ngram_figures, tfidf_figures
 from ikelos.pipelines.evaluation.reply_metrics import figures_of_hits, figures_of_replies
 from ikelos.pipelines.evaluation.reply_scores import Turns
 from ikelos.pipelines.metric import Metric
@@ -139,15 +139,15 @@ class Task(task.Task[Config, TextPreprocessing]):
         model, ranker = models[LANGUAGE_MODEL], models[RANKER]
         words, figures = preprocessing.vocabulary, {}
         turns = Turns.of(splits["test"], words)
-        choices = self._choices(turns)
-        scores = reply_scores.ranker_scores(ranker, words, turns, choices, context)
+        questions = self._questions(turns)
+        scores = reply_scores.ranker_scores(ranker, words, turns, questions, context)
         if evaluation.likelihood_weight:
-            information = reply_scores.mutual_information(model, turns, choices, evaluation.likelihood_context)
+            information = reply_scores.mutual_information(model, turns, questions, evaluation.likelihood_context)
             for name, alone in (("ranker", scores), ("language_model", information)):
                 figures[f"hits_{name}"] = figures_of_hits(alone)["hits"]
             scores = scores + evaluation.likelihood_weight * information
         cost = reply_scores.token_cost(model, turns, context, evaluation.stride, evaluation.batch_size)
-        histories, given = self._to_answer(turns, choices)
+        histories, given = self._to_answer(turns, questions)
         with Progress("replies"):
             written = self._write(preprocessing, model, ranker, histories)
         return {
@@ -159,27 +159,27 @@ class Task(task.Task[Config, TextPreprocessing]):
             "written": written[: evaluation.shown],
         }
 
-    def _choices(self, turns: Turns) -> reply_metrics.Choices:
+    def _questions(self, turns: Turns) -> reply_metrics.Questions:
         evaluation = self.config.evaluation
-        return reply_metrics.choices(turns.texts, evaluation.questions, evaluation.candidates, evaluation.seed)
+        return reply_metrics.draw_questions(turns.texts, evaluation.questions, evaluation.candidates, evaluation.seed)
 
-    def _to_answer(self, turns: Turns, choices: reply_metrics.Choices) -> tuple[list[str], list[str]]:
+    def _to_answer(self, turns: Turns, questions: reply_metrics.Questions) -> tuple[list[str], list[str]]:
         """Returns histories, evenly spread over the questions, and the replies that were given."""
-        number = min(self.config.evaluation.replies, len(choices.turn))
-        chosen = np.linspace(0, len(choices.turn) - 1, number).astype(int)
-        return turns.histories(choices, chosen), [turns.flat[index] for index in choices.candidates[chosen, 0]]
+        number = min(self.config.evaluation.replies, len(questions.turn))
+        chosen = np.linspace(0, len(questions.turn) - 1, number).astype(int)
+        return turns.histories(questions, chosen), [turns.flat[index] for index in questions.candidates[chosen, 0]]
 
     def baselines(self, preprocessing: TextPreprocessing, splits: Splits) -> dict[str, task.Figures]:
         """Returns the figures of TF-IDF, of the most frequent reply, and of an n-gram model."""
         train, validation, test = (Turns.of(splits[split], preprocessing.vocabulary) for split in SPLITS)
-        choices, evaluation = self._choices(test), self.config.evaluation
-        data = (train, test, choices, *self._to_answer(test, choices))
+        questions, evaluation = self._questions(test), self.config.evaluation
+        data = (train, test, questions, *self._to_answer(test, questions))
         limits = (evaluation.ngram_order, evaluation.ngram_tokens, vocabulary_size(preprocessing.vocabulary))
         return task.timed(
             {
-                "TF-IDF": lambda: by_words(*data),
-                "Most frequent reply": lambda: by_frequency(*data),
-                _NGRAMS: lambda: by_ngrams(train, validation, test, choices, *limits),
+                "TF-IDF": lambda: tfidf_figures(*data),
+                "Most frequent reply": lambda: most_frequent_reply_figures(*data),
+                _NGRAMS: lambda: ngram_figures(train, validation, test, questions, *limits),
             }
         )
 
@@ -212,7 +212,7 @@ class Task(task.Task[Config, TextPreprocessing]):
             f"the best score of {evaluation.candidates}; the others were drawn once from the test split (standard "
             f"error {figures['hits_error']:.3f}). {score} The perplexity is that of all test turns, by words. The "
             f"other figures are those of replies to {evaluation.replies} of the histories, each the best of "
-            f"{self.config.export.tries} samples by the ranker (temperature {evaluation.temperature:g}, "
+            f"{self.config.export.num_samples} samples by the ranker (temperature {evaluation.temperature:g}, "
             f"top-p {evaluation.top_p:g}).",
             "TF-IDF ranks replies by the cosine of their words with those of the last turn, and gives the reply to the "
             f"training turn that is nearest to it. Kneser-Ney is an n-gram model of order {order} of the same tokens; "
@@ -225,7 +225,7 @@ class Task(task.Task[Config, TextPreprocessing]):
         words, model = finished.preprocessing.vocabulary, finished.results["model"]
         train, test = (Turns.of(finished.splits[split], words) for split in ("train", "test"))
         everything = {self.model_name: model, **finished.results["baselines"]}
-        answered = self._to_answer(test, self._choices(test))
+        answered = self._to_answer(test, self._questions(test))
         return [
             reply_sections.all_figures(self.metrics, everything),
             *reply_sections.with_nearest(*answered, model["written"], train.flat),

@@ -1,4 +1,4 @@
-"""Norm of gradients by the distance in time from the loss, which vanishing and exploding gradients change by powers."""
+"""Norm of gradients by their distance in time from the loss."""
 
 from collections.abc import Mapping
 

@@ -141,7 +141,7 @@ _BRIEF = (
 TINY["sequence_dynamics"] = [
     "problems={symbols: 3, copied: 2, lags: [2, 3], text_length: 6}",
     "model={kinds: [lstm], units: 8, num_layers: 1, num_heads: 2, hidden_size: 8, exploding_gain: 2.0}",
-    *(f"{name}={_BRIEF}" for name in ("copying", "adding", "reading", "exploding")),
+    *(f"{name}={_BRIEF}" for name in ("copying", "adding", "language_modeling", "clipping")),
     "evaluation={headline: lstm, lags: [2, 5], examples: 6, tolerance: 0.04, text_windows: 4, gains: [1.0], "
     "speed: {lengths: [4, 7], batch_size: 2, tokens: 2, repeats: 1}, peers: null}",
 ]

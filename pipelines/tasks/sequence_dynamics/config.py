@@ -108,8 +108,8 @@ class Config(TaskConfig):
     Attributes:
         copying: Training of each network on the copy problem.
         adding: Training of each network on the adding problem.
-        reading: Training of each network on the text.
-        exploding: Training of a plain RNN on the text whose gradients explode: once as stated, once without clipping.
+        language_modeling: Training of each network on the text.
+        clipping: Training of a plain RNN on the text whose gradients explode: once as stated, once without clipping.
     """
 
     data: Data
@@ -117,8 +117,8 @@ class Config(TaskConfig):
     model: Model
     copying: PlainTraining
     adding: PlainTraining
-    reading: PlainTraining
-    exploding: PlainTraining
+    language_modeling: PlainTraining
+    clipping: PlainTraining
     evaluation: Evaluation
     export: sections.Export
 

@@ -24,7 +24,7 @@ from ikelos.pipelines.text.encoding import TextPreparation, TextPreprocessing
 from ikelos.pipelines.training.stage import Feed, Models, Stage
 from ikelos.serving import Signature
 
-CLIPPED, UNCLIPPED = "exploding_clipped", "exploding_unclipped"
+CLIPPED, UNCLIPPED = "clipped_rnn", "unclipped_rnn"
 _NO_CLIPPING = float(np.finfo(np.float32).max)
 """A clip norm that no finite gradient exceeds."""
 _NAMES = {
@@ -62,7 +62,7 @@ class Task(task.Task[Config, TextPreprocessing]):
     def stages(self, preprocessing: TextPreprocessing) -> list[Stage]:
         """Returns two stages for gradients that explode, and a stage for each network and problem."""
         config, size = self.config, preprocessing.vocabulary.size
-        gain, clipped = config.model.exploding_gain, config.exploding
+        gain, clipped = config.model.exploding_gain, config.clipping
         # These come first: with a large gain they end with an error, as their gradients are not finite.
         found = [
             self._text_stage(CLIPPED, "rnn", clipped, size, gain),
@@ -70,7 +70,7 @@ class Task(task.Task[Config, TextPreprocessing]):
         ]
         for kind in config.model.kinds:
             found += [self._problem_stage(problem, kind) for problem in self._problems]
-            found.append(self._text_stage(f"reading_{kind}", kind, config.reading, size))
+            found.append(self._text_stage(f"language_modeling_{kind}", kind, config.language_modeling, size))
         return found
 
     def _problem_stage(self, name: str, kind: str) -> Stage:
@@ -114,20 +114,20 @@ class Task(task.Task[Config, TextPreprocessing]):
             problem: {kind: self._accuracy(problem, models[f"{problem}_{kind}"]) for kind in kinds}
             for problem in self._problems
         }
-        readers: dict[str, Any] = {kind: models[f"reading_{kind}"] for kind in kinds}
+        language_models: dict[str, Any] = {kind: models[f"language_modeling_{kind}"] for kind in kinds}
         return {
             "accuracy": _mean({problem: found[evaluation.headline] for problem, found in accuracies.items()}),
             "sequences": len(self._problems) * len(evaluation.lags) * evaluation.examples,
             "accuracies": accuracies,
-            **self._text_figures(readers, self._test_text(splits), preprocessing.vocabulary.size),
-            **self._speeds(readers, splits["test"].ragged("tokens").values),
+            **self._text_figures(language_models, self._test_text(splits), preprocessing.vocabulary.size),
+            **self._speeds(language_models, splits["test"].ragged("tokens").values),
         }
 
     def _accuracy(self, name: str, answer: by_lag.Answer) -> by_lag.Points:
         evaluation, seed = self.config.evaluation, self._trainings[name].seed
         return by_lag.accuracy(self._problems[name], answer, evaluation.lags, evaluation.examples, seed)
 
-    def _text_figures(self, readers: Mapping[str, Any], text: Ragged, size: int) -> task.Figures:
+    def _text_figures(self, language_models: Mapping[str, Any], text: Ragged, size: int) -> task.Figures:
         """Returns the cost of a token, and gradients by distance, in windows of a text."""
         evaluation, length = self.config.evaluation, self.config.problems.text_length
         dataset = windows.strided(text, length, length, evaluation.text_windows)
@@ -140,24 +140,24 @@ class Task(task.Task[Config, TextPreprocessing]):
             return gradient_norms.by_distance(model, batch["x"], batch["y"])
 
         def untrained(kind, gain=1.0):
-            keras.utils.set_random_seed(self.config.reading.seed)
+            keras.utils.set_random_seed(self.config.language_modeling.seed)
             return networks.build(kind, self.config.model, size, "untrained", size, gain)
 
         return {
-            "nats_per_token": {kind: nats(model) for kind, model in readers.items()},
+            "nats_per_token": {kind: nats(model) for kind, model in language_models.items()},
             "gradients": {
-                "untrained": {kind: gradients(untrained(kind)) for kind in readers},
-                "trained": {kind: gradients(model) for kind, model in readers.items()},
+                "untrained": {kind: gradients(untrained(kind)) for kind in language_models},
+                "trained": {kind: gradients(model) for kind, model in language_models.items()},
                 "gains": {f"{gain:g}": gradients(untrained("rnn", gain)) for gain in evaluation.gains},
             },
         }
 
-    def _speeds(self, readers: Mapping[str, Any], text: np.ndarray) -> task.Figures:
+    def _speeds(self, language_models: Mapping[str, Any], text: np.ndarray) -> task.Figures:
         speed = self.config.evaluation.speed
-        decoders = {kind: networks.Stepwise(model) for kind, model in readers.items()}
+        decoders = {kind: networks.Stepwise(model) for kind, model in language_models.items()}
         return {
             "step_milliseconds": speed_by_length.training(
-                readers, text, speed.lengths, speed.batch_size, speed.repeats
+                language_models, text, speed.lengths, speed.batch_size, speed.repeats
             ),
             "tokens_per_second": speed_by_length.decoding(decoders, text, speed.lengths, speed.tokens, speed.repeats),
         }
@@ -200,7 +200,7 @@ class Task(task.Task[Config, TextPreprocessing]):
             gradient_norms.section(_named(gradients["untrained"]), _named(gradients["trained"]), gradients["gains"]),
             clipping.section(
                 {"clipped": finished.histories[CLIPPED], "not clipped": finished.histories[UNCLIPPED]},
-                self.config.exploding.optimizers.model.clip_norm,
+                self.config.clipping.optimizers.model.clip_norm,
                 "nats per token",
                 "A plain RNN whose recurrent weights begin so large that its gradients explode, trained on the text.",
             ),

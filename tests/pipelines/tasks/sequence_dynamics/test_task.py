@@ -23,7 +23,7 @@ def test_a_run_measures_all_networks_and_serves_one(shrunk, tmp_path, saved):
     headings = [section["heading"] for section in report["sections"]]
     assert headings[1:6] == ["Accuracy by lag", "Gradients by distance in time", "Clipping", "Speed by length", "Text"]
     assert [tile["label"] for tile in report["sections"][0]["tiles"]][2] == "networks trained"
-    history = (tmp_path / "run" / "stages" / "exploding_unclipped" / "history.jsonl").read_text().splitlines()
+    history = (tmp_path / "run" / "stages" / "unclipped_rnn" / "history.jsonl").read_text().splitlines()
     assert not any(record.get("clipped") for record in map(json.loads, history))
     with StockModel(tmp_path / "run" / "export" / "1") as served:
         found = served.run("serving_default", {"symbols": [[2, 1], [0, 0]], "lag": [5, 1]})

@@ -17,9 +17,7 @@ from ikelos.pipelines.report.sections import Picture, Section
 CACHED, UNCACHED = "with the cache", "without it"
 
 
-def measure(
-    model: Any, text: np.ndarray, lengths: Sequence[int], steps: int, repeats: int
-) -> list[dict[str, float]]:
+def measure(model: Any, text: np.ndarray, lengths: Sequence[int], steps: int, repeats: int) -> list[dict[str, float]]:
     """Times the greedy continuation of one text, after beginnings of several lengths.
 
     Each repetition times both ways one after the other, as `timing.interleaved` describes.
@@ -39,9 +37,7 @@ def measure(
     ways = {CACHED: timer(model, steps), UNCACHED: timer(WithoutCache(model), steps)}
     beginnings = [tf.constant(text[None, :length], tf.int32) for length in lengths]
     result = []
-    for length, seconds in zip(
-        lengths, interleaved(ways, beginnings, repeats, "the speed of decoding"), strict=True
-    ):
+    for length, seconds in zip(lengths, interleaved(ways, beginnings, repeats, "the speed of decoding"), strict=True):
         ratios = [without / cached for cached, without in zip(*seconds.values(), strict=True)]
         rates = {name: steps / statistics.median(values) for name, values in seconds.items()}
         result.append({"length": length, "tokens": steps, **rates, "ratio": statistics.median(ratios)})

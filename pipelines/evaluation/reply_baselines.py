@@ -13,7 +13,9 @@ from ikelos.pipelines.evaluation.tfidf import TfIdf
 Figures = dict[str, float | int | str]
 
 
-def tfidf_figures(train: Turns, test: Turns, questions: Questions, histories: Sequence[str], given: Sequence[str]) -> Figures:
+def tfidf_figures(
+    train: Turns, test: Turns, questions: Questions, histories: Sequence[str], given: Sequence[str]
+) -> Figures:
     """Returns the figures of TF-IDF vectors of words.
 
     It ranks replies by their cosine with the last turn of the history, and answers with the reply to the training turn

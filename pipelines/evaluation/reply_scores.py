@@ -122,7 +122,9 @@ def ranker_scores(
     histories, replies = turns.histories(questions), np.array(turns.flat, object)[questions.candidates]
     size = max(1, _REPLIES_AT_ONCE // replies.shape[1])
     parts = [slice(start, start + size) for start in range(0, len(histories), size)]
-    scores = [rank(histories[part], replies[part]) for part in counted(parts, "replies by the ranker", "parts", len(parts))]
+    scores = [
+        rank(histories[part], replies[part]) for part in counted(parts, "replies by the ranker", "parts", len(parts))
+    ]
     return np.concatenate(scores).astype(np.float64)
 
 

@@ -28,9 +28,7 @@ def section(histories: Mapping[str, Sequence[Record]], clip_norm: float, unit: s
         figure=curves.draw(
             [
                 Curves(f"Loss in {unit}", curves_of("loss")),
-                Curves(
-                    "Largest gradient norm", curves_of("gradient_norm_max"), "log", level=("clip norm", clip_norm)
-                ),
+                Curves("Largest gradient norm", curves_of("gradient_norm_max"), "log", level=("clip norm", clip_norm)),
             ],
             "step",
         ),

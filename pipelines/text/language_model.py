@@ -68,18 +68,23 @@ def feed(
         UserError: As `windows.packed`, `windows.bucketed` and `windows.strided`.
     """
     size, seed = training.batch_size, training.seed
-    rows = None if buckets is None else windows.pieces(train, context)
+    if buckets is None:
+        row = float(context)
 
-    def batches(step, shard):
-        if rows is None:
-            return windows.packed(train.values, context, size, seed, step, shard).map(prepare)
-        return windows.bucketed(rows, buckets, size, seed, step, shard).map(prepare)
+        def batches(step, shard):
+            return windows.packed(train.values, context, size, seed, step, shard)
+    else:
+        rows = windows.pieces(train, context)
+        row = len(train.values) / len(rows)
+
+        def batches(step, shard):
+            return windows.bucketed(rows, buckets, size, seed, step, shard)
 
     return Feed(
-        train=batches,
+        train=lambda step, shard: batches(step, shard).map(prepare),
         # Windows that don't overlap take half the time, and compare epochs just as well.
         validation=windows.strided(validation, context, context, validation_batch_size).map(prepare),
-        units_per_step=round((context if rows is None else len(train.values) / len(rows)) * size),
+        units_per_step=round(row * size),
         units=len(train.values),
     )
 

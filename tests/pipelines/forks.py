@@ -3,9 +3,9 @@
     python -P forks.py FILE
 
 FILE has a function `run`, which takes a job and returns an exit code, or None for 0. Loading it must run nothing of
-TensorFlow: a fork of a process whose TensorFlow has threads may wait for ever. Each line of the standard input is a job,
-an object in JSON; one with `kill_after` is killed after so many seconds. After each job its exit code is printed, in the
-form that `subprocess` uses: -9 if it was killed.
+TensorFlow: a fork of a process whose TensorFlow has threads may wait for ever. Each line of the standard input is a
+job, an object in JSON; one with `kill_after` is killed after so many seconds. After each job its exit code is printed,
+in the form that `subprocess` uses: -9 if it was killed.
 
 Use -P: without it, folders beside this file, such as `tfx`, would hide that a package is not installed.
 """

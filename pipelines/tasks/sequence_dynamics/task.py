@@ -16,7 +16,7 @@ from ikelos.pipelines.recipe.sections import PlainTraining
 from ikelos.pipelines.report import clipping
 from ikelos.pipelines.report.sections import Column, Section, Table
 from ikelos.pipelines.sequences import signatures, stages
-from ikelos.pipelines.sequences.problems import Adding, Copying
+from ikelos.pipelines.sequences.problems import Adding, Copying, Problem
 from ikelos.pipelines.tasks.sequence_dynamics import networks
 from ikelos.pipelines.tasks.sequence_dynamics.config import Config
 from ikelos.pipelines.text import language_model, windows
@@ -47,7 +47,7 @@ class Task(task.Task[Config, TextPreprocessing]):
         """Makes the two problems whose sequences are generated."""
         super().__init__(config)
         self._copying = Copying(config.problems.symbols, config.problems.copied)
-        self._problems = {"copying": self._copying, "adding": Adding(config.evaluation.tolerance)}
+        self._problems: dict[str, Problem] = {"copying": self._copying, "adding": Adding(config.evaluation.tolerance)}
         self._trainings = {"copying": config.copying, "adding": config.adding}
 
     @property
@@ -75,9 +75,7 @@ class Task(task.Task[Config, TextPreprocessing]):
 
     def _problem_stage(self, name: str, kind: str) -> Stage:
         problem, stage, config = self._problems[name], f"{name}_{kind}", self.config
-        build = functools.partial(
-            networks.build, kind, config.model, problem.outputs, stage, problem.vocabulary_size
-        )
+        build = functools.partial(networks.build, kind, config.model, problem.outputs, stage, problem.vocabulary_size)
         lags, examples = config.problems.lags, config.evaluation.examples
         return stages.stage(stage, problem, self._trainings[name], build, lags, examples)
 

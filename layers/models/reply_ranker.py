@@ -35,7 +35,7 @@ class ReplyRanker(keras.Model):
         special_ids: Number of the lowest ids, which stand for no text; `end_id` is one of them.
         size: Features of a token, and of the vectors that are compared, D.
         hidden_size: Width of the networks' hidden layers.
-        num_histories: Number of weighted sums of a history, G.
+        num_history_sums: Number of weighted sums of a history, G.
         max_distance: Distance in turns beyond which a turn of a history has no weight.
         dropout: Share of the tokens that are left out in training.
 
@@ -68,7 +68,7 @@ class ReplyRanker(keras.Model):
         special_ids,
         size,
         hidden_size,
-        num_histories=4,
+        num_history_sums=4,
         max_distance=32,
         dropout=0.0,
         **kwargs,
@@ -78,7 +78,7 @@ class ReplyRanker(keras.Model):
             vocabulary_size=vocabulary_size,
             size=size,
             hidden_size=hidden_size,
-            num_histories=num_histories,
+            num_history_sums=num_history_sums,
             max_distance=max_distance,
         )
         self.vocabulary_size = vocabulary_size
@@ -88,7 +88,7 @@ class ReplyRanker(keras.Model):
         self.special_ids = special_ids
         self.size = size
         self.hidden_size = hidden_size
-        self.num_histories = num_histories
+        self.num_history_sums = num_history_sums
         self.max_distance = max_distance
         self.supports_jit = False
         self.dropout = keras.layers.Dropout(dropout, name="dropout", dtype=self.dtype_policy)
@@ -99,18 +99,18 @@ class ReplyRanker(keras.Model):
             name="embedding",
             dtype=self.dtype_policy,
         )
-        self.of_history = _Head(size, hidden_size, num_histories, name="of_history", dtype=self.dtype_policy)
-        self.of_reply = _Head(size, hidden_size, 1, name="of_reply", dtype=self.dtype_policy)
+        self.history_head = _Head(size, hidden_size, num_history_sums, name="history_head", dtype=self.dtype_policy)
+        self.reply_head = _Head(size, hidden_size, 1, name="reply_head", dtype=self.dtype_policy)
         self.accuracy = keras.metrics.Mean(name="reply_accuracy")
 
     def build(self, input_shape=None):
         """Creates the weights."""
         self.embedding.build(input_shape)
-        self.of_history.build((None, self.num_histories * self.size))
-        self.of_reply.build((None, self.size))
+        self.history_head.build((None, self.num_history_sums * self.size))
+        self.reply_head.build((None, self.size))
         self.token_scale = self.add_weight((self.vocabulary_size,), initializer="zeros", name="token_scale")
         self.distance_scale = self.add_weight(
-            (self.num_histories, self.max_distance), initializer=_nearer_is_heavier, name="distance_scale"
+            (self.num_history_sums, self.max_distance), initializer=_nearer_is_heavier, name="distance_scale"
         )
         self.score_scale = self.add_weight(
             (), initializer=keras.initializers.Constant(np.log(_INITIAL_SCALE)), name="score_scale"
@@ -135,8 +135,8 @@ class ReplyRanker(keras.Model):
         end = self._sum_by_turn(tf.cast(tokens == self.end_id, tf.float32)[:, :, None], number)[:, :, 0]
         follows = tf.pad(conversation[:, 1:] == conversation[:, :-1], [[0, 0], [1, 0]])
         where = tf.where((end > 0) & follows & (tf.range(tf.shape(end)[1]) > 1))
-        histories = self.of_history(tf.gather_nd(self._histories(sums, conversation), where))
-        replies = self.of_reply(_normalized(tf.gather_nd(sums, where)))
+        histories = self.history_head(tf.gather_nd(self._histories(sums, conversation), where))
+        replies = self.reply_head(_normalized(tf.gather_nd(sums, where)))
         # Equal turns have equal sums of these pseudorandom numbers.
         ids = tf.cast(tokens, tf.int64)
         hashed = tf.where(tokens < self.special_ids, tf.zeros_like(ids), (ids * 2654435761) % 1000003)
@@ -154,7 +154,7 @@ class ReplyRanker(keras.Model):
         """
         sums, number, conversation = self._turns(tokens, training=False)
         histories = tf.gather(self._histories(sums, conversation), tf.reduce_max(number, axis=1), batch_dims=1)
-        return self.of_history(histories)
+        return self.history_head(histories)
 
     def encode_reply(self, tokens):
         """Returns vectors of unit length, `[B,D]`, of replies.
@@ -162,7 +162,7 @@ class ReplyRanker(keras.Model):
         Args:
             tokens: int `[B,T]`, padded at the end by an id below `special_ids`.
         """
-        return self.of_reply(_normalized(tf.reduce_sum(self._weighted(tokens), axis=1)))
+        return self.reply_head(_normalized(tf.reduce_sum(self._weighted(tokens), axis=1)))
 
     @property
     def scale(self):
@@ -209,7 +209,7 @@ class ReplyRanker(keras.Model):
         together = (conversation[:, :, None] == conversation[:, None])[:, None]
         weights = tf.where(together, tf.cast(weights, sums.dtype), tf.zeros([], sums.dtype))
         found = tf.einsum("bgkj,bjd->bkgd", weights, sums)
-        return tf.reshape(_normalized(found), [*tf.unstack(tf.shape(sums)[:2]), self.num_histories * self.size])
+        return tf.reshape(_normalized(found), [*tf.unstack(tf.shape(sums)[:2]), self.num_history_sums * self.size])
 
     def compute_output_shape(self, input_shape):
         """Returns `[P,P]`, P unknown."""
@@ -226,7 +226,7 @@ class ReplyRanker(keras.Model):
             "special_ids": self.special_ids,
             "size": self.size,
             "hidden_size": self.hidden_size,
-            "num_histories": self.num_histories,
+            "num_history_sums": self.num_history_sums,
             "max_distance": self.max_distance,
             "dropout": self.dropout.rate,
         }

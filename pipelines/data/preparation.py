@@ -53,6 +53,10 @@ class Size:
     number: int
     unit: str
 
+    def of_example(self, num_bytes: int) -> int:
+        """Returns how much of the total an example of this number of bytes is."""
+        return 1 if self.unit == "examples" else num_bytes
+
 
 class Preparation(abc.ABC, Generic[Learned]):
     """Base class of the code that turns a source into stores of examples. Nothing is read before a method is called.

@@ -61,6 +61,11 @@ TEXT_COLUMN = Column("uint8", ragged=True)
 """A column of text in UTF-8."""
 
 
+def text_value(text: str | bytes) -> np.ndarray:
+    """Returns a text, or its bytes in UTF-8, as a value of a `TEXT_COLUMN`."""
+    return np.frombuffer(text.encode() if isinstance(text, str) else text, np.uint8)
+
+
 @dataclasses.dataclass(frozen=True)
 class Ragged(Sequence[np.ndarray]):
     """Sequence of arrays of different lengths, stored one after the other; a mapped one takes no more memory.

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ikelos.pipelines.data.store import ID, MANIFEST, TEXT_COLUMN, Column, first_damage
+from ikelos.pipelines.data.store import ID, MANIFEST, TEXT_COLUMN, Column, first_damage, text_value
 from ikelos.serving import files
 
 PART_BYTES = 1 << 26
@@ -114,7 +114,7 @@ class Writer:
         if missing:
             raise ValueError(f"an example must have a value in every column. Received: none in {', '.join(missing)}")
         self._examples += 1
-        for key, value in {ID: np.frombuffer(name.encode("utf-8"), np.uint8), **values}.items():
+        for key, value in {ID: text_value(name), **values}.items():
             column = self._columns[key]
             if column.ragged:
                 self.extend(key, value)

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,54 +10,41 @@ import tensorflow as tf
 
 from ikelos.layers.decoding import WithoutCache, greedy
 from ikelos.layers.decoding.rows import while_loop
-from ikelos.pipelines.console import counted
+from ikelos.pipelines.evaluation.timing import Timer, interleaved
 from ikelos.pipelines.report import curves
 from ikelos.pipelines.report.sections import Picture, Section
 
 CACHED, UNCACHED = "with the cache", "without it"
 
 
-def measure(
-    model: Any, text: np.ndarray, lengths: Sequence[int], steps: int, repeats: int, uncached: Callable | None = None
-) -> list[dict[str, float]]:
+def measure(model: Any, text: np.ndarray, lengths: Sequence[int], steps: int, repeats: int) -> list[dict[str, float]]:
     """Times the greedy continuation of one text, after beginnings of several lengths.
 
-    Each repetition times both ways one after the other, so that a change of the machine's speed affects both. The first
-    call of each way, which traces its graph, is not counted.
+    Each repetition times both ways one after the other, as `timing.interleaved` describes.
 
     Args:
-        model: Model with `start` and `advance`, such as `ikelos.layers.TransformerLanguageModel`.
+        model: Model from tokens int32 `[B,T]` to logits `[B,T,V]` with `start` and `advance`, such as
+            `ikelos.layers.TransformerLanguageModel`.
         text: Tokens, int `[n]`, as many as the longest length.
         lengths: Lengths of the beginnings.
         steps: Number of tokens to add to each.
         repeats: Number of repetitions.
-        uncached: Function from tokens int32 `[B,T]` to logits `[B,T,V]`, the model without a cache; `model` if None.
 
     Returns:
         For each length: `length`; `tokens`, the number added; tokens a second `with the cache` and `without it`, the
         medians; and `ratio`, the median of the repetitions' ratios.
     """
-    ways = {CACHED: timer(model, steps), UNCACHED: timer(WithoutCache(uncached or model), steps)}
+    ways = {CACHED: timer(model, steps), UNCACHED: timer(WithoutCache(model), steps)}
     beginnings = [tf.constant(text[None, :length], tf.int32) for length in lengths]
-    for run in ways.values():
-        # The second length may trace again, for texts of any length.
-        for beginning in beginnings[:2]:
-            run(beginning)
     result = []
-    for length, beginning in counted(
-        zip(lengths, beginnings, strict=True), "the speed of decoding", "lengths", len(lengths)
-    ):
-        seconds: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(repeats):
-            for name, run in ways.items():
-                seconds[name].append(run(beginning))
+    for length, seconds in zip(lengths, interleaved(ways, beginnings, repeats, "the speed of decoding"), strict=True):
         ratios = [without / cached for cached, without in zip(*seconds.values(), strict=True)]
         rates = {name: steps / statistics.median(values) for name, values in seconds.items()}
         result.append({"length": length, "tokens": steps, **rates, "ratio": statistics.median(ratios)})
     return result
 
 
-def timer(model: Any, steps: int) -> Callable[[tf.Tensor], float]:
+def timer(model: Any, steps: int) -> Timer:
     """Returns a function from a beginning int32 `[1,T]` to the seconds of `steps` further tokens."""
 
     # AutoGraph would convert the code of all layers, which takes ten times as long as the measurement.

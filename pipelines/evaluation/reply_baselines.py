@@ -6,14 +6,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from ikelos.pipelines.evaluation import ngram
-from ikelos.pipelines.evaluation.reply_metrics import Choices, figures_of_hits, figures_of_replies
+from ikelos.pipelines.evaluation.reply_metrics import Questions, figures_of_hits, figures_of_replies
 from ikelos.pipelines.evaluation.reply_scores import Turns, ngram_mutual_information, perplexity
 from ikelos.pipelines.evaluation.tfidf import TfIdf
 
 Figures = dict[str, float | int | str]
 
 
-def by_words(train: Turns, test: Turns, choices: Choices, histories: Sequence[str], given: Sequence[str]) -> Figures:
+def tfidf_figures(
+    train: Turns, test: Turns, questions: Questions, histories: Sequence[str], given: Sequence[str]
+) -> Figures:
     """Returns the figures of TF-IDF vectors of words.
 
     It ranks replies by their cosine with the last turn of the history, and answers with the reply to the training turn
@@ -23,12 +25,12 @@ def by_words(train: Turns, test: Turns, choices: Choices, histories: Sequence[st
     Args:
         train: The training turns.
         test: The test turns.
-        choices: Questions of the test turns.
+        questions: Questions of the test turns.
         histories: Histories to answer, with line ends between turns.
         given: The replies that were given to them.
     """
-    last = [history.rpartition("\n")[2] for history in test.histories(choices)]
-    scores = TfIdf(train.flat).cosines(last, test.flat, choices.candidates)
+    last = [history.rpartition("\n")[2] for history in test.histories(questions)]
+    scores = TfIdf(train.flat).cosines(last, test.flat, questions.candidates)
     is_last = np.zeros(len(train.flat), bool)
     is_last[train.starts[1:] - 1] = True
     answered = np.flatnonzero(~is_last)
@@ -36,21 +38,21 @@ def by_words(train: Turns, test: Turns, choices: Choices, histories: Sequence[st
     return figures_of_hits(scores) | figures_of_replies([train.flat[answered[at] + 1] for at in nearest], given)
 
 
-def by_frequency(
-    train: Turns, test: Turns, choices: Choices, histories: Sequence[str], given: Sequence[str]
+def most_frequent_reply_figures(
+    train: Turns, test: Turns, questions: Questions, histories: Sequence[str], given: Sequence[str]
 ) -> Figures:
     """Returns the figures of ranking replies by their number in the training split, and of always giving the first.
 
-    The arguments are those of `by_words`.
+    The arguments are those of `tfidf_figures`.
     """
     counts = collections.Counter(train.flat)
-    scores = np.vectorize(lambda index: counts[test.flat[index]])(choices.candidates)
+    scores = np.vectorize(lambda index: counts[test.flat[index]])(questions.candidates)
     most_frequent, _ = counts.most_common(1)[0]
     return figures_of_hits(scores) | figures_of_replies([most_frequent] * len(histories), given)
 
 
-def by_ngrams(
-    train: Turns, validation: Turns, test: Turns, choices: Choices, longest: int, most: int, vocabulary_size: int
+def ngram_figures(
+    train: Turns, validation: Turns, test: Turns, questions: Questions, longest: int, most: int, vocabulary_size: int
 ) -> Figures:
     """Returns the figures of an interpolated Kneser-Ney model of the tokens, which ranks replies by information.
 
@@ -58,7 +60,7 @@ def by_ngrams(
         train: The training turns.
         validation: The validation turns, which decide the order.
         test: The test turns.
-        choices: Questions of the test turns.
+        questions: Questions of the test turns.
         longest: Highest order.
         most: Most training tokens, and most validation tokens.
         vocabulary_size: Number of tokens.
@@ -67,5 +69,5 @@ def by_ngrams(
     order, _ = ngram.best_order(model, validation.tokens.head(most))
     model = model.truncated(order)
     cost = np.concatenate([-model.log_probabilities(tokens) for tokens in test.tokens])[test.is_counted]
-    found = ngram_mutual_information(model, test, choices)
+    found = ngram_mutual_information(model, test, questions)
     return figures_of_hits(found) | perplexity(test, cost) | {"order": order}

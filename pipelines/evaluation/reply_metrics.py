@@ -14,7 +14,7 @@ _DRAWS = 1000
 
 
 @dataclasses.dataclass(frozen=True)
-class Choices:
+class Questions:
     """Questions of which of K replies was given.
 
     Attributes:
@@ -29,7 +29,7 @@ class Choices:
     candidates: np.ndarray
 
 
-def choices(conversations: Sequence[Sequence[str]], most: int, num_candidates: int, seed: int) -> Choices:
+def draw_questions(conversations: Sequence[Sequence[str]], most: int, num_candidates: int, seed: int) -> Questions:
     """Draws questions, which depend on the arguments alone.
 
     Every turn but the first of a conversation is a reply. The wrong replies of a question are replies of any
@@ -64,7 +64,7 @@ def choices(conversations: Sequence[Sequence[str]], most: int, num_candidates: i
             )
         found.append([starts[places[one][0]] + places[one][1] for one in chosen])
     conversation, turn = np.array([places[question] for question in asked], np.int64).T
-    return Choices(conversation, turn, np.array(found, np.int64))
+    return Questions(conversation, turn, np.array(found, np.int64))
 
 
 def _drawn(drawn: random.Random, number: int) -> Iterator[int]:

@@ -17,13 +17,13 @@ from ikelos.layers import ReplyRanker
 from ikelos.pipelines.console import counted
 from ikelos.pipelines.data.store import Ragged, Store
 from ikelos.pipelines.evaluation import likelihood, ngram
-from ikelos.pipelines.evaluation.reply_metrics import Choices
-from ikelos.pipelines.text import windows
+from ikelos.pipelines.evaluation.reply_metrics import Questions
+from ikelos.pipelines.text import replying, windows
 from ikelos.pipelines.text.turn_encoding import TOKENS, after_begin, turns_of
 from ikelos.pipelines.text.vocabulary import Vocabulary
 from ikelos.pipelines.text.vocabulary.special import BEGIN, END, PAD, UNKNOWN
 
-_AT_ONCE = 256
+_REPLIES_AT_ONCE = 256
 _NGRAM_CONTEXT = 512
 """Most tokens of a history and a candidate together that the n-gram model reads."""
 
@@ -73,14 +73,14 @@ class Turns:
         """Number of words, divided by spaces."""
         return sum(len(turn.split()) for turn in self.flat)
 
-    def reply_indices(self, choices: Choices) -> np.ndarray:
+    def reply_indices(self, questions: Questions) -> np.ndarray:
         """Returns the index of the true reply of each question among all turns, int64 `[n]`."""
-        return self.starts[choices.conversation] + choices.turn
+        return self.starts[questions.conversation] + questions.turn
 
-    def histories(self, choices: Choices, chosen: np.ndarray | None = None) -> list[str]:
+    def histories(self, questions: Questions, chosen: np.ndarray | None = None) -> list[str]:
         """Returns the turns before the replies of all questions or of those chosen, with line ends between them."""
-        places = range(len(choices.turn)) if chosen is None else chosen
-        return ["\n".join(self.texts[choices.conversation[at]][: choices.turn[at]]) for at in places]
+        places = range(len(questions.turn)) if chosen is None else chosen
+        return ["\n".join(self.texts[questions.conversation[at]][: questions.turn[at]]) for at in places]
 
     def reply(self, index: int, most: int) -> np.ndarray:
         """Returns the tokens of a turn without its role, int32, at most `most`."""
@@ -103,30 +103,38 @@ def perplexity(turns: Turns, cost: np.ndarray) -> dict[str, float | int | str]:
     return {"nats_per_word": nats, "perplexity": float(np.exp(nats)), "words": turns.words}
 
 
-def ranker_scores(ranker: ReplyRanker, turns: Turns, choices: Choices, context: int) -> np.ndarray:
-    """Returns the ranker's scores of the candidates, float64 `[n,K]`, from at most `context` tokens of each text."""
-    encode_history, encode_reply = (
-        tf.function(method, input_signature=[tf.TensorSpec([None, None], tf.int32)])
-        for method in (ranker.encode_history, ranker.encode_reply)
+def ranker_scores(
+    ranker: ReplyRanker, words: Vocabulary, turns: Turns, questions: Questions, context: int
+) -> np.ndarray:
+    """Returns the scores that the served signature `rank` gives to the candidates, float64 `[n,K]`.
+
+    Args:
+        ranker: The ranker.
+        words: Its vocabulary.
+        turns: The turns of the conversations.
+        questions: The questions, with their candidates.
+        context: As for `replying.rank`.
+    """
+    texts = [tf.TensorSpec([None], tf.string), tf.TensorSpec([None, None], tf.string)]
+    rank = tf.function(
+        lambda history, replies: replying.rank(ranker, words, history, replies, context), input_signature=texts
     )
-    histories, _ = windows.ending_at(turns.tokens, turns.begins[turns.reply_indices(choices)], context)
-    used, places = np.unique(choices.candidates, return_inverse=True)
-    replies = _padded([turns.reply(index, context) for index in used])
-    ours, theirs = (
-        np.concatenate([encode(part).numpy() for part in _parts(rows)])
-        for encode, rows in ((encode_history, histories), (encode_reply, replies))
-    )
-    scores = np.einsum("nd,nkd->nk", ours, theirs[places.reshape(choices.candidates.shape)])
-    return np.float64(ranker.scale.numpy()) * scores
+    histories, replies = turns.histories(questions), np.array(turns.flat, object)[questions.candidates]
+    size = max(1, _REPLIES_AT_ONCE // replies.shape[1])
+    parts = [slice(start, start + size) for start in range(0, len(histories), size)]
+    scores = [
+        rank(histories[part], replies[part]) for part in counted(parts, "replies by the ranker", "parts", len(parts))
+    ]
+    return np.concatenate(scores).astype(np.float64)
 
 
-def mutual_information(model: keras.Model, turns: Turns, choices: Choices, context: int) -> np.ndarray:
+def mutual_information(model: keras.Model, turns: Turns, questions: Questions, context: int) -> np.ndarray:
     """Returns the pointwise mutual information of histories and candidates, nats, float64 `[n,K]`.
 
     Args:
         model: Model from int32 `[B,T]` to logits `[B,T,V]`.
         turns: The turns of the conversations.
-        choices: The questions.
+        questions: The questions, with their candidates.
         context: Most tokens of a history and a candidate together; a candidate takes at most half of them.
     """
 
@@ -137,8 +145,8 @@ def mutual_information(model: keras.Model, turns: Turns, choices: Choices, conte
         place = tf.range(1, tf.shape(tokens)[1])
         return tf.reduce_sum(tf.where((place >= counted_from) & (tokens[:, 1:] != PAD), nll, 0.0), axis=1)
 
-    found = np.empty(choices.candidates.shape)
-    for at, after_history, after_role in _texts_of_questions(turns, choices, context):
+    found = np.empty(questions.candidates.shape)
+    for at, after_history, after_role in _texts_of_questions(turns, questions, context):
         first, second = (
             cost(
                 _padded([np.concatenate(pair) for pair in pairs]), np.array([[len(one)] for one, _ in pairs], np.int32)
@@ -149,13 +157,13 @@ def mutual_information(model: keras.Model, turns: Turns, choices: Choices, conte
     return found
 
 
-def ngram_mutual_information(model: ngram.NgramModel, turns: Turns, choices: Choices) -> np.ndarray:
+def ngram_mutual_information(model: ngram.NgramModel, turns: Turns, questions: Questions) -> np.ndarray:
     """Returns the same as `mutual_information` under an n-gram model."""
-    found = np.empty(choices.candidates.shape)
+    found = np.empty(questions.candidates.shape)
     # Never counted, so what follows it has no context. It replaces the begin-of-text token: after that, these models
     # expect the first turn of a conversation, while the windows of a language model begin anywhere.
     unknown = np.full(model.order, PAD, np.int32)
-    for at, after_history, after_role in _texts_of_questions(turns, choices, _NGRAM_CONTEXT):
+    for at, after_history, after_role in _texts_of_questions(turns, questions, _NGRAM_CONTEXT):
         costs = []
         for pairs in (after_history, [(np.concatenate([unknown, before[1:]]), reply) for before, reply in after_role]):
             # In one array, as each call takes time: a context of the order's length is known from the row itself.
@@ -172,14 +180,14 @@ def ngram_mutual_information(model: ngram.NgramModel, turns: Turns, choices: Cho
 _Rows = list[tuple[np.ndarray, np.ndarray]]
 
 
-def _texts_of_questions(turns: Turns, choices: Choices, context: int) -> Iterator[tuple[int, _Rows, _Rows]]:
+def _texts_of_questions(turns: Turns, questions: Questions, context: int) -> Iterator[tuple[int, _Rows, _Rows]]:
     """Yields the index of each question and two lists of pairs `(tokens before, candidate)`: in the first, the tokens
     before are the history up to the role of the reply, in the second this role alone, after the begin-of-text token as
     in training."""
-    begins = turns.begins[turns.reply_indices(choices)]
+    begins = turns.begins[turns.reply_indices(questions)]
     indices = range(len(begins))
     for at in counted(indices, "replies by likelihood", "questions", len(begins)):
-        replies = [turns.reply(index, context // 2) for index in choices.candidates[at]]
+        replies = [turns.reply(index, context // 2) for index in questions.candidates[at]]
         longest = context - max(map(len, replies))
         window, length = windows.ending_at(turns.tokens, begins[at : at + 1], longest)
         history = window[0, : length[0]]
@@ -193,7 +201,3 @@ def _padded(rows: list[np.ndarray]) -> np.ndarray:
     for row, values in zip(found, rows, strict=True):
         row[: len(values)] = values
     return found
-
-
-def _parts(rows: np.ndarray) -> Iterator[np.ndarray]:
-    return (rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE))

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-_AT_ONCE = 256
+_TEXTS_AT_ONCE, _KNOWN_AT_ONCE = 256, 1 << 16
+"""Limit the cosines of `nearest` to 64 MiB, however many texts were counted."""
 WORD = re.compile(r"\w+|[^\w\s]", re.UNICODE)
 """A word, or another character that is no space."""
 
@@ -25,12 +26,17 @@ class TfIdf:
 
         Of equally near texts, the first is taken.
         """
-        found, cosines = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
-        for start in range(0, len(texts), _AT_ONCE):
-            similar = (self._vectors.transform(texts[start : start + _AT_ONCE]) @ self._known).toarray()
-            found.append(similar.argmax(axis=1))
-            cosines.append(similar.max(axis=1))
-        return np.concatenate(found), np.concatenate(cosines)
+        nearest, cosines = np.zeros(len(texts), np.int64), np.full(len(texts), -1, np.float32)
+        for start in range(0, len(texts), _TEXTS_AT_ONCE):
+            rows = slice(start, start + _TEXTS_AT_ONCE)
+            ours = self._vectors.transform(texts[rows])
+            for first in range(0, self._known.shape[1], _KNOWN_AT_ONCE):
+                similar = (ours @ self._known[:, first : first + _KNOWN_AT_ONCE]).toarray()
+                best = similar.max(axis=1)
+                is_nearer = best > cosines[rows]
+                nearest[rows][is_nearer] = first + similar.argmax(axis=1)[is_nearer]
+                cosines[rows][is_nearer] = best[is_nearer]
+        return nearest, cosines
 
     def cosines(self, texts: Sequence[str], others: Sequence[str], indices: np.ndarray) -> np.ndarray:
         """Returns the cosine of each text and some of the others, float `[n,K]`, as `indices`, int `[n,K]`, chooses."""

@@ -21,7 +21,8 @@ _MOST_TICKS = 7
 _MOST_MARKED = 16
 """Most points of a curve that are marked."""
 
-Points = Sequence[tuple[float, float]]
+Points = Sequence[Sequence[float]]
+"""Points `(x, y)` of a curve."""
 Scale = Literal["linear", "log"]
 
 
@@ -71,6 +72,16 @@ def draw(panels: Sequence[Curves], label: str, horizontal: Scale = "linear", col
             found.values(), found.keys(), loc="outside upper left", ncols=min(4, len(found)), handlelength=1.8
         )
     return figure
+
+
+def ends_in_words(curves: Mapping[str, Points], form: str = ".1f") -> str:
+    """Returns the first and the last value of each curve in words, for readers who cannot see them.
+
+    Args:
+        curves: Points of each curve by its name.
+        form: Format specification of the values, as for `format`.
+    """
+    return ", ".join(f"{name} {points[0][1]:{form}} to {points[-1][1]:{form}}" for name, points in curves.items())
 
 
 def _draw(axes: Axes, panel: Curves, looks: Mapping[str, tuple[str, str]], horizontal: Scale) -> None:

@@ -213,20 +213,76 @@ class LSTM(Section):
     dropout: BelowOne
 
 
+class TranslationTransformer(Section):
+    """`ikelos.layers.TransformerTranslationModel`.
+
+    Attributes:
+        architecture: `transformer`.
+        num_layers: Number of blocks of the encoder, and of the decoder.
+        size: Features of a token.
+        num_heads: Attention heads of a block.
+        hidden_size: Width of a block's feed-forward layer.
+        dropout: Dropout rate of the embedded tokens and of the outputs of a block's attention and feed-forward layer.
+    """
+
+    architecture: Literal["transformer"]
+    num_layers: Positive
+    size: Positive
+    num_heads: Positive
+    hidden_size: Positive
+    dropout: BelowOne
+
+    @pydantic.model_validator(mode="after")
+    def _heads_divide_the_size(self) -> Self:
+        check_rotary_heads(self.size, self.num_heads)
+        return self
+
+
+class TranslationLSTM(Section):
+    """`ikelos.layers.LSTMTranslationModel`: LSTMs with attention.
+
+    Attributes:
+        architecture: `lstm`.
+        num_layers: Number of LSTMs of the encoder, in each direction, and of the decoder.
+        size: Features of a token, and units of each of the decoder's LSTMs.
+        num_heads: Heads of the attention.
+        dropout: Dropout rate of each LSTM's inputs and of the last outputs.
+    """
+
+    architecture: Literal["lstm"]
+    num_layers: Positive
+    size: Positive
+    num_heads: Positive
+    dropout: BelowOne
+
+    @pydantic.model_validator(mode="after")
+    def _the_size_can_be_divided(self) -> Self:
+        if self.size % 2 or self.size % self.num_heads:
+            raise ValueError(
+                "`size` must be even and a multiple of `num_heads`. "
+                f"Received: size={self.size}, num_heads={self.num_heads}"
+            )
+        return self
+
+
+TranslationModel = Annotated[TranslationTransformer | TranslationLSTM, Field(discriminator="architecture")]
+"""The section of a translation model."""
+
+
 class ReplyRanker(Section):
     """`ikelos.layers.ReplyRanker`.
 
     Attributes:
         size: Features of a token, and of the vectors that are compared.
         hidden_size: Width of the networks' hidden layers.
-        num_histories: Number of weighted sums of a history.
+        num_history_sums: Number of weighted sums of a history.
         max_distance: Distance in turns beyond which a turn of a history has no weight.
         dropout: Share of the tokens that are left out in training.
     """
 
     size: Positive
     hidden_size: Positive
-    num_histories: Positive
+    num_history_sums: Positive
     max_distance: Positive
     dropout: BelowOne
 
@@ -247,8 +303,13 @@ def check_language_model(
             f"`{training_key}.jit_compile` must be false with {model_key}.ngrams: XLA cannot compile their lookups. "
             f"Received: {training_key}.jit_compile=true"
         )
-    if model.size % (2 * model.num_heads):
+    check_rotary_heads(model.size, model.num_heads, f"{model_key}.size", f"{model_key}.num_heads")
+
+
+def check_rotary_heads(size: int, num_heads: int, size_key: str = "size", heads_key: str = "num_heads") -> None:
+    """Raises ValueError if the heads cannot have rotary positions."""
+    if size % (2 * num_heads):
         raise ValueError(
-            f"`{model_key}.size` must be a multiple of twice {model_key}.num_heads (rotary positions turn pairs of "
-            f"features). Received: {model_key}.size={model.size}, {model_key}.num_heads={model.num_heads}"
+            f"`{size_key}` must be a multiple of twice `{heads_key}` (rotary positions turn pairs of features). "
+            f"Received: {size_key}={size}, {heads_key}={num_heads}"
         )

@@ -1,11 +1,18 @@
-"""Language models from their recipe sections."""
+"""Language models from their recipe sections, and their training."""
+
+from collections.abc import Callable, Sequence
 
 import keras
 
 from ikelos.layers import LSTMLanguageModel, TransformerLanguageModel
 from ikelos.pipelines.console import Progress, say
-from ikelos.pipelines.data.store import Ragged
+from ikelos.pipelines.data.examples import Batch
+from ikelos.pipelines.data.store import Ragged, Splits
+from ikelos.pipelines.metric import Metric
+from ikelos.pipelines.recipe.sections import Training
+from ikelos.pipelines.text import windows
 from ikelos.pipelines.text.config import LSTM, Ngrams, Transformer
+from ikelos.pipelines.training.stage import Feed, Models, Stage
 
 
 def build(settings: Transformer | LSTM, vocabulary_size: int, name: str) -> keras.Model:
@@ -17,6 +24,69 @@ def build(settings: Transformer | LSTM, vocabulary_size: int, name: str) -> kera
     model = model_class(vocabulary_size, **arguments, name=name)
     model.build((None, settings.context))
     return model
+
+
+def stage(
+    name: str,
+    training: Training,
+    build: Callable[[Models], keras.Model],
+    feed: Callable[[Splits, Models], Feed],
+) -> Stage:
+    """Returns the stage in which a model learns to predict the next token; the arguments are those of `Stage`."""
+    return Stage(
+        name=name,
+        training=training,
+        build=build,
+        feed=feed,
+        unit="tokens",
+        metric=Metric("loss", "nats per token"),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight"),
+    )
+
+
+def feed(
+    train: Ragged,
+    validation: Ragged,
+    context: int,
+    training: Training,
+    validation_batch_size: int,
+    buckets: Sequence[int] | None = None,
+    prepare: Callable[[Batch], Batch] = dict,
+) -> Feed:
+    """Returns the feed of windows of some documents.
+
+    Args:
+        train: Tokens of the training documents.
+        validation: Tokens of the validation documents.
+        context: Tokens in a window.
+        training: Training settings with the batch size and the seed.
+        validation_batch_size: Windows in a validation batch.
+        buckets: Boundaries as for `windows.bucketed`; None for windows of full length, which span documents.
+        prepare: Function, run in the graph, from a batch of `windows` to an element of a `Feed`.
+
+    Raises:
+        UserError: As `windows.packed`, `windows.bucketed` and `windows.strided`.
+    """
+    size, seed = training.batch_size, training.seed
+    if buckets is None:
+        row = float(context)
+
+        def batches(step, shard):
+            return windows.packed(train.values, context, size, seed, step, shard)
+    else:
+        rows = windows.pieces(train, context)
+        row = len(train.values) / len(rows)
+
+        def batches(step, shard):
+            return windows.bucketed(rows, buckets, size, seed, step, shard)
+
+    return Feed(
+        train=lambda step, shard: batches(step, shard).map(prepare),
+        # Windows that don't overlap take half the time, and compare epochs just as well.
+        validation=windows.strided(validation, context, context, validation_batch_size).map(prepare),
+        units_per_step=round(row * size),
+        units=len(train.values),
+    )
 
 
 def ngrams(settings: Transformer | LSTM) -> Ngrams | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from ikelos.pipelines.data.config import Split
-from ikelos.pipelines.data.store import TEXT_COLUMN, Column, Store
+from ikelos.pipelines.data.store import TEXT_COLUMN, Column, Store, text_value
 from ikelos.pipelines.data.writing import Sink
 from ikelos.pipelines.text import encoding, pairs
 from ikelos.pipelines.text.encoding import TextPreprocessing, VocabularyPreparation
@@ -42,7 +42,7 @@ class PairPreparation(VocabularyPreparation[TextPreprocessing]):
         Raises:
             UserError: If the source cannot be read.
         """
-        start, unit = writer.cursor or 0, self.size(split).unit
+        start, total = writer.cursor or 0, self.size(split)
         for index, pair in enumerate(self._reader.pairs(split, start), start):
             texts = decoded(pair)
             if isinstance(texts, str):
@@ -51,10 +51,10 @@ class PairPreparation(VocabularyPreparation[TextPreprocessing]):
                 writer.skip_empty()
             else:
                 source, target = (np.append(learned.vocabulary.tokens(text), END) for text in texts)
-                as_bytes = (np.frombuffer(text, np.uint8) for text in (*map(str.encode, texts), pair.group))
-                named = dict(zip((SOURCE_TEXT, TARGET_TEXT, GROUP), as_bytes, strict=True))
+                values = map(text_value, (*texts, pair.group))
+                named = dict(zip((SOURCE_TEXT, TARGET_TEXT, GROUP), values, strict=True))
                 writer.end(pair.name, **{SOURCE: source, TARGET: target}, **named)
-            writer.read(index + 1, 1 if unit == "examples" else pair.size)
+            writer.read(index + 1, total.of_example(pair.size))
 
     def show(self, learned: TextPreprocessing, store: Store) -> list[str]:
         """Returns the first pairs."""
@@ -67,12 +67,12 @@ class PairPreparation(VocabularyPreparation[TextPreprocessing]):
         return next(filter(None, sources), "")
 
     def _texts(self, progress: Callable[[int], None]) -> Iterator[str]:
-        unit = self.size("train").unit
+        total = self.size("train")
         for pair in self._reader.pairs("train"):
             found = decoded(pair)
             if not isinstance(found, str) and all(found):
                 yield from found
-            progress(1 if unit == "examples" else pair.size)
+            progress(total.of_example(pair.size))
 
 
 def decoded(pair: pairs.Pair) -> tuple[str, str] | str:

@@ -29,7 +29,7 @@ def reply(
     top_p: tf.Tensor,
     seed: tf.Tensor,
     max_length: int,
-    tries: int,
+    num_samples: int,
 ) -> dict[str, tf.Tensor]:
     """Samples replies and returns the one that the ranker scores best; a row of the result depends on its inputs only.
 
@@ -42,7 +42,7 @@ def reply(
         top_p: float32 `[B]` in (0, 1].
         seed: int64 `[B]`.
         max_length: Most tokens of a reply.
-        tries: Replies that are sampled.
+        num_samples: Replies that are sampled.
 
     Returns:
         `reply`, string `[B]`, without line ends, and `score`, float32 `[B]`, that of the ranker. A reply is empty only
@@ -57,22 +57,22 @@ def reply(
     ]
     with tf.control_dependencies(checks):
         tokens, lengths = history_tokens(words, history, model.context)
-        uniforms = tf.reshape(row_uniforms(seed, tries * max_length), [-1, max_length])
+        uniforms = tf.reshape(row_uniforms(seed, num_samples * max_length), [-1, max_length])
     # Only tokens that stand for text may be written, and the end of the turn after at least one of them.
     size = vocabulary_size(words)
     ids, of_text = tf.range(size), tf.pad(writable(words), [[0, size - words.size]])
     choose = chain(
         allow(lambda step, _: of_text & ((ids != END) | (step > 0))),
-        sampling(uniforms, tf.repeat(temperature, tries), top_p=tf.repeat(top_p, tries)),
+        sampling(uniforms, tf.repeat(temperature, num_samples), top_p=tf.repeat(top_p, num_samples)),
     )
-    prompts, prompt_lengths = tf.repeat(tokens, tries, axis=0), tf.repeat(lengths, tries)
-    read_once = _ReadOnce(model, tries)
+    prompts, prompt_lengths = tf.repeat(tokens, num_samples, axis=0), tf.repeat(lengths, num_samples)
+    read_once = _ReadOnce(model, num_samples)
     written = generate(
         read_once, prompts, prompt_lengths, tf.fill([tf.size(prompt_lengths)], max_length), choose, END, PAD
     )
     text = words.decode(written)
-    text = tf.reshape(tf.strings.strip(tf.strings.regex_replace(text, turns.SPACES, " ")), [-1, tries])
-    scores = _scores(ranker, tokens, tf.reshape(written, [tf.shape(history)[0], tries, -1]))
+    text = tf.reshape(tf.strings.strip(tf.strings.regex_replace(text, turns.SPACES, " ")), [-1, num_samples])
+    scores = _scores(ranker, tokens, tf.reshape(written, [tf.shape(history)[0], num_samples, -1]))
     # Text of white space alone is no turn: a history ignores it, and the speakers would change their roles.
     is_worse = (text == "") & tf.reduce_any(text != "", axis=1, keepdims=True)
     best = tf.argmax(tf.where(is_worse, -np.inf, scores), axis=1)
@@ -107,7 +107,7 @@ def write(
     temperature: float,
     top_p: float,
     max_length: int,
-    tries: int,
+    num_samples: int,
 ) -> list[str]:
     """Returns replies to histories; the seed of each is its index. The arguments are those of `reply`."""
     written = []
@@ -115,7 +115,7 @@ def write(
         some = histories[first : first + _AT_ONCE]
         seeds = tf.range(first, first + len(some), dtype=tf.int64)
         numbers = (tf.fill([len(some)], temperature), tf.fill([len(some)], top_p))
-        found = _reply(model, ranker, words, tf.constant(some), *numbers, seeds, max_length, tries)
+        found = _reply(model, ranker, words, tf.constant(some), *numbers, seeds, max_length, num_samples)
         written += [text.decode() for text in found["reply"].numpy()]
     return written
 
@@ -141,7 +141,7 @@ def reply_signature(
     ranker: ReplyRanker,
     words: Vocabulary,
     max_length: int,
-    tries: int,
+    num_samples: int,
     example: tuple[str, float, float],
 ) -> Signature:
     """Returns the signature `serving_default` of `reply`.
@@ -151,13 +151,13 @@ def reply_signature(
         ranker: As for `reply`.
         words: As for `reply`.
         max_length: As for `reply`.
-        tries: As for `reply`.
+        num_samples: As for `reply`.
         example: A history, a temperature and a top-p.
     """
     history, temperature, top_p = example
     return Signature(
         name="serving_default",
-        function=functools.partial(reply, model, ranker, words, max_length=max_length, tries=tries),
+        function=functools.partial(reply, model, ranker, words, max_length=max_length, num_samples=num_samples),
         inputs={
             "history": tf.TensorSpec([None], tf.string),
             "temperature": tf.TensorSpec([None], tf.float32),

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from ikelos.pipelines.data.config import Split
-from ikelos.pipelines.data.store import TEXT_COLUMN, Column, Ragged, Store
+from ikelos.pipelines.data.store import TEXT_COLUMN, Column, Ragged, Store, text_value
 from ikelos.pipelines.data.writing import Sink
 from ikelos.pipelines.text import encoding, turns
 from ikelos.pipelines.text.encoding import TextPreprocessing, VocabularyPreparation
@@ -56,7 +56,7 @@ class TurnPreparation(VocabularyPreparation[TextPreprocessing]):
         Raises:
             UserError: If the source cannot be read.
         """
-        start, unit = writer.cursor or 0, self.size(split).unit
+        start, total = writer.cursor or 0, self.size(split)
         for index, conversation in enumerate(self._reader.conversations(split, start), start):
             found = turns.parsed(conversation.content)
             if isinstance(found, str):
@@ -64,9 +64,9 @@ class TurnPreparation(VocabularyPreparation[TextPreprocessing]):
             elif len(found) < _FEWEST:
                 writer.skip_empty()
             else:
-                text = np.frombuffer("\n".join(found).encode(), np.uint8)
+                text = text_value("\n".join(found))
                 writer.end(conversation.name, **{TOKENS: tokens(learned.vocabulary, found), TURNS: text})
-            writer.read(index + 1, 1 if unit == "examples" else len(conversation.content))
+            writer.read(index + 1, total.of_example(len(conversation.content)))
 
     def show(self, learned: TextPreprocessing, store: Store) -> list[str]:
         """Returns the first turns of the first conversations."""
@@ -78,12 +78,12 @@ class TurnPreparation(VocabularyPreparation[TextPreprocessing]):
         return next(("\n".join(some[:_EXAMPLE]) for some in found if not isinstance(some, str) and some), "")
 
     def _texts(self, progress: Callable[[int], None]) -> Iterator[str]:
-        unit = self.size("train").unit
+        total = self.size("train")
         for conversation in self._reader.conversations("train"):
             found = turns.parsed(conversation.content)
             if not isinstance(found, str) and len(found) >= _FEWEST:
                 yield from found
-            progress(1 if unit == "examples" else len(conversation.content))
+            progress(total.of_example(len(conversation.content)))
 
 
 def tokens(words: Vocabulary, conversation: Sequence[str]) -> np.ndarray:

@@ -4,15 +4,13 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import apache_beam
 import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
-from tensorflow_data_validation import constants as tfdv_constants
-from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.dsl.component.experimental.annotations import BeamComponentParameter, Parameter
 from tfx.dsl.component.experimental.annotations import InputArtifact as Input
@@ -25,18 +23,22 @@ from ikelos import serving
 from ikelos.pipelines.data.config import SPLITS
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.tfx import beam, partial, push, requests, steps, storage
+from ikelos.pipelines.tfx.statistics import (
+    STATISTICS_FILE,
+    anomaly_lines,
+    check_applied,
+    read_statistics,
+    skew_anomalies,
+    split_statistics,
+)
 
 SPLIT_NAMES = json.dumps(SPLITS)
-_STATISTICS = "statistics.pb"
-"""File in the artifacts of the prepared data and of the run: the statistics of the training examples."""
 _STAGING = "staging"
 """Folder in an unfinished artifact through which the workers of Apache Beam exchange files."""
 _BLESSED, _COMPARED, _BASELINE = "blessed", "compared", "baseline_run"
 """Properties of a blessing."""
 _KINDS = {schema_pb2.BYTES: bytes, schema_pb2.INT: int}
 """The Python types of the features' values."""
-_NOT_TEXTS = (tfdv_constants.NON_UTF8_PLACEHOLDER, tfdv_constants.LARGE_BYTES_PLACEHOLDER)
-"""What the statistics have in place of values that are not UTF-8, or are too large."""
 
 
 class _S3(filesystem.Filesystem):
@@ -94,17 +96,17 @@ def ExampleValidator(  # noqa: N802
     served, earlier = push.served(destination) if limits else None, None
     if served is not None:
         storage.check_complete(served)
-        earlier = _read_statistics(f"{served}/{_STATISTICS}")
+        earlier = read_statistics(f"{served}/{STATISTICS_FILE}")
     lines = []
     for split in SPLITS:
-        found = _split_statistics(statistics, split)
+        found = split_statistics(statistics, split)
         before = earlier if split == "train" else None
         result = tfdv.validate_statistics(found, rules, previous_statistics=before)
         _write_anomalies(anomalies, split, result)
-        lines += _lines(split, result)
+        lines += anomaly_lines(split, result)
         if before is not None and not lines:
             measured = {info.path.step[0] for info in result.drift_skew_info if info.drift_measurements}
-            _check_applied("pipeline.drift", limits, found, measured)
+            check_applied("pipeline.drift", limits, found, measured)
     anomalies.split_names = SPLIT_NAMES
     if lines:
         raise UserError("\n".join(["The examples must agree with the schema. Received:", *lines]))
@@ -137,11 +139,11 @@ def SkewValidator(  # noqa: N802
     if logged is None:
         print(f"Not compared: no requests are logged in {', '.join(settings['requests'])}.", flush=True)
     else:
-        result = _skew(_split_statistics(statistics, "train"), logged, limits)
+        result = skew_anomalies(split_statistics(statistics, "train"), logged, limits)
         print(f"Compared: {rows:,} rows of logged requests with the training examples.", flush=True)
     _write_anomalies(anomalies, "train", result)
     anomalies.split_names = json.dumps(["train"])
-    if lines := _lines("requests", result):
+    if lines := anomaly_lines("requests", result):
         raise UserError("\n".join(["The logged requests must resemble the training examples. Received:", *lines]))
 
 
@@ -173,7 +175,7 @@ def Preparation(  # noqa: N802
         folder = stack.enter_context(storage.published(prepared.uri))
         staging = f"{prepared.uri}/{_STAGING}"
         steps.prepare(partial.loaded(recipe), examples.uri, folder, staging, beam.each(pipeline, staging), start)
-        (folder / _STATISTICS).write_bytes(_split_statistics(statistics, "train").SerializeToString())
+        (folder / STATISTICS_FILE).write_bytes(split_statistics(statistics, "train").SerializeToString())
     prepared.set_string_custom_property("began_with", served or "")
 
 
@@ -188,7 +190,7 @@ def run_fn(arguments: FnArgs) -> None:
         model_folder = stack.enter_context(storage.published(model))
         run_folder = stack.enter_context(storage.published(arguments.model_run_dir))
         steps.train(recipe, prepared, run_folder, model_folder / name, start)
-        steps.copy_file(prepared / _STATISTICS, run_folder / _STATISTICS)
+        steps.copy_file(prepared / STATISTICS_FILE, run_folder / STATISTICS_FILE)
 
 
 @component
@@ -275,15 +277,6 @@ def Pusher(  # noqa: N802
     pushed.set_string_custom_property("pushed_version", os.path.basename(version))
 
 
-def _split_statistics(statistics, split: str) -> statistics_pb2.DatasetFeatureStatisticsList:
-    return _read_statistics(f"{statistics.uri}/Split-{split}/FeatureStats.pb")
-
-
-def _read_statistics(uri: str) -> statistics_pb2.DatasetFeatureStatisticsList:
-    # `tfdv.load_stats_binary` reads by TensorFlow, which cannot read s3://.
-    return statistics_pb2.DatasetFeatureStatisticsList.FromString(storage.read(uri))
-
-
 @contextlib.contextmanager
 def _fetched_start(served: str) -> Iterator[Path]:
     """Context manager of a local folder with the run that the training begins with."""
@@ -297,62 +290,8 @@ def _rules(schema) -> schema_pb2.Schema:
     return text_format.Parse(storage.read(f"{schema.uri}/schema.pbtxt").decode(), schema_pb2.Schema())
 
 
-def _skew(
-    trained: statistics_pb2.DatasetFeatureStatisticsList,
-    logged: statistics_pb2.DatasetFeatureStatisticsList,
-    limits: Sequence[Mapping[str, Any]],
-) -> anomalies_pb2.Anomalies:
-    """Returns the features in which logged requests differ too much from the training examples, and no other anomalies.
-
-    Raises:
-        UserError: If a feature cannot be compared.
-    """
-    distances = {limit["feature"]: limit["distance"] for limit in limits}
-    rules = tfdv.infer_schema(trained)  # of the curated schema, the ExampleValidator lists the anomalies
-    for feature in rules.feature:
-        if feature.name in distances:
-            feature.skew_comparator.jensen_shannon_divergence.threshold = distances[feature.name]
-    result = tfdv.validate_statistics(trained, rules, serving_statistics=logged)
-    measured = {info.path.step[0] for info in result.drift_skew_info if info.skew_measurements}
-    _check_applied("pipeline.skew.limits", limits, trained, measured)
-    return result
-
-
-def _check_applied(
-    key: str,
-    limits: Sequence[Mapping[str, Any]],
-    statistics: statistics_pb2.DatasetFeatureStatisticsList,
-    measured: Iterable[str],
-) -> None:
-    """Checks that each limit was applied.
-
-    TFDV raises no error for a feature that it did not compare, and takes all values that are not UTF-8 for one value.
-    """
-    files = {
-        feature.path.step[0]
-        for feature in statistics.datasets[0].features
-        if any(value.value in _NOT_TEXTS for value in feature.string_stats.top_values)
-    }
-    compared = set(measured) - files
-    if missing := sorted({limit["feature"] for limit in limits} - compared):
-        raise UserError(
-            f"`{key}` must name features of the training examples that have numbers or texts. "
-            f"Received: {', '.join(missing)}"
-        )
-
-
 def _write_anomalies(anomalies, split: str, result: anomalies_pb2.Anomalies) -> None:
     storage.write(f"{anomalies.uri}/Split-{split}/SchemaDiff.pb", result.SerializeToString())
-
-
-def _lines(split: str, result: anomalies_pb2.Anomalies) -> list[str]:
-    """Returns a line for each anomaly, with split and feature."""
-    about = [f"{split}: {result.dataset_anomaly_info.description}"] if result.HasField("dataset_anomaly_info") else []
-    return about + [
-        f"{split}: feature `{name}`: {reason.description}"
-        for name, info in sorted(result.anomaly_info.items())
-        for reason in info.reason
-    ]
 
 
 def _bless(blessing, is_blessed: bool) -> None:

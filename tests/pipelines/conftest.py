@@ -64,7 +64,7 @@ TINY = {
         "data.vocabulary={kind: character, size: null}",
         "model={architecture: transformer, context: 24, num_layers: 1, size: 16, num_heads: 2, hidden_size: 24, "
         "dropout: 0.0, ngrams: null}",
-        "ranker={size: 16, hidden_size: 24, num_histories: 4, max_distance: 8, dropout: 0.1}",
+        "ranker={size: 16, hidden_size: 24, num_history_sums: 4, max_distance: 8, dropout: 0.1}",
         *(
             f"{section}.{setting}"
             for section in ("training", "ranker_training")
@@ -73,7 +73,7 @@ TINY = {
         "evaluation={questions: 12, candidates: 3, seed: 0, likelihood_weight: 0.0, likelihood_context: 24, stride: 8, "
         "batch_size: 4, ngram_order: 3, ngram_tokens: 100000, replies: 3, temperature: 0.8, top_p: 0.9, shown: 3, "
         "peers: [{name: nobody, value: 0.5, minutes: 1.0}]}",
-        "export={enabled: true, max_length: 8, tries: 2}",
+        "export={enabled: true, max_length: 8, num_samples: 2}",
     ],
     "speech_recognition": [
         *ONE_OPTIMIZER,
@@ -141,7 +141,7 @@ _BRIEF = (
 TINY["sequence_dynamics"] = [
     "problems={symbols: 3, copied: 2, lags: [2, 3], text_length: 6}",
     "model={kinds: [lstm], units: 8, num_layers: 1, num_heads: 2, hidden_size: 8, exploding_gain: 2.0}",
-    *(f"{name}={_BRIEF}" for name in ("copying", "adding", "reading", "exploding")),
+    *(f"{name}={_BRIEF}" for name in ("copying", "adding", "language_modeling", "clipping")),
     "evaluation={headline: lstm, lags: [2, 5], examples: 6, tolerance: 0.04, text_windows: 4, gains: [1.0], "
     "speed: {lengths: [4, 7], batch_size: 2, tokens: 2, repeats: 1}, peers: null}",
 ]

@@ -73,11 +73,11 @@ class Export(sections.Export):
 
     Attributes:
         max_length: Most tokens of a reply.
-        tries: Replies that the language model samples, of which the ranker chooses one.
+        num_samples: Replies that the language model samples, of which the ranker chooses one.
     """
 
     max_length: Positive
-    tries: Positive
+    num_samples: Positive
 
 
 class Config(TaskConfig):

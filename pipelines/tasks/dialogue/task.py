@@ -16,14 +16,14 @@ from ikelos.pipelines.data.config import SPLITS
 from ikelos.pipelines.data.examples import Batch
 from ikelos.pipelines.data.store import Splits, Store
 from ikelos.pipelines.evaluation import reply_metrics, reply_scores, reply_sections
-from ikelos.pipelines.evaluation.reply_baselines import by_frequency, by_ngrams, by_words
+from ikelos.pipelines.evaluation.reply_baselines import most_frequent_reply_figures, ngram_figures, tfidf_figures
 from ikelos.pipelines.evaluation.reply_metrics import figures_of_hits, figures_of_replies
 from ikelos.pipelines.evaluation.reply_scores import Turns
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.recipe.sections import PlainTraining
 from ikelos.pipelines.report.sections import Section
 from ikelos.pipelines.tasks.dialogue.config import Config
-from ikelos.pipelines.text import language_model, replying, turn_encoding, windows
+from ikelos.pipelines.text import language_model, replying, turn_encoding
 from ikelos.pipelines.text.encoding import TextPreprocessing
 from ikelos.pipelines.text.replying import rank_signature, reply_signature
 from ikelos.pipelines.text.turn_encoding import TOKENS, TurnPreparation, after_begin, vocabulary_size
@@ -77,14 +77,11 @@ class Task(task.Task[Config, TextPreprocessing]):
                 unit="tokens",
                 metric=Metric("reply_accuracy", "of the replies found in a batch", better="more"),
             ),
-            Stage(
-                name=LANGUAGE_MODEL,
-                training=self.config.training,
-                build=lambda _: language_model.build(self.config.model, size, LANGUAGE_MODEL),
-                feed=lambda splits, models: self._feed(preprocessing, splits, models[RANKER]),
-                unit="tokens",
-                metric=Metric("loss", "nats per token"),
-                loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight"),
+            language_model.stage(
+                LANGUAGE_MODEL,
+                self.config.training,
+                lambda _: language_model.build(self.config.model, size, LANGUAGE_MODEL),
+                lambda splits, models: self._feed(preprocessing, splits, models[RANKER]),
             ),
         ]
 
@@ -118,18 +115,9 @@ class Task(task.Task[Config, TextPreprocessing]):
 
     def _windows(self, splits: Splits, training: PlainTraining, elements: Callable[[Batch], Batch]) -> Feed:
         """Returns the feed of windows of the conversations, each mapped to the elements of a stage."""
-        context, size = self.config.model.context, training.batch_size
         train, validation = splits["train"].ragged(TOKENS), after_begin(splits["validation"].ragged(TOKENS))
-
-        def batches(step, shard):
-            return windows.packed(train.values, context, size, training.seed, step, shard).map(elements)
-
-        return Feed(
-            train=batches,
-            validation=windows.strided(validation, context, context, self.config.evaluation.batch_size).map(elements),
-            units_per_step=context * size,
-            units=len(train.values),
-        )
+        context, size = self.config.model.context, self.config.evaluation.batch_size
+        return language_model.feed(train, validation, context, training, size, prepare=elements)
 
     def _samples(
         self, preprocessing: TextPreprocessing, store: Store, ranker: ReplyRanker, model: keras.Model
@@ -149,16 +137,17 @@ class Task(task.Task[Config, TextPreprocessing]):
         """Returns hits@1 and perplexity of the test split, and the measures of generated replies."""
         evaluation, context = self.config.evaluation, self.config.model.context
         model, ranker = models[LANGUAGE_MODEL], models[RANKER]
-        turns = Turns.of(splits["test"], preprocessing.vocabulary)
-        choices = self._choices(turns)
-        scores, figures = reply_scores.ranker_scores(ranker, turns, choices, context), {}
+        words, figures = preprocessing.vocabulary, {}
+        turns = Turns.of(splits["test"], words)
+        questions = self._questions(turns)
+        scores = reply_scores.ranker_scores(ranker, words, turns, questions, context)
         if evaluation.likelihood_weight:
-            information = reply_scores.mutual_information(model, turns, choices, evaluation.likelihood_context)
+            information = reply_scores.mutual_information(model, turns, questions, evaluation.likelihood_context)
             for name, alone in (("ranker", scores), ("language_model", information)):
                 figures[f"hits_{name}"] = figures_of_hits(alone)["hits"]
             scores = scores + evaluation.likelihood_weight * information
         cost = reply_scores.token_cost(model, turns, context, evaluation.stride, evaluation.batch_size)
-        histories, given = self._to_answer(turns, choices)
+        histories, given = self._to_answer(turns, questions)
         with Progress("replies"):
             written = self._write(preprocessing, model, ranker, histories)
         return {
@@ -166,31 +155,31 @@ class Task(task.Task[Config, TextPreprocessing]):
             **figures,
             **reply_scores.perplexity(turns, cost),
             **figures_of_replies(written, given),
-            "vocabulary_size": preprocessing.vocabulary.size,
+            "vocabulary_size": words.size,
             "written": written[: evaluation.shown],
         }
 
-    def _choices(self, turns: Turns) -> reply_metrics.Choices:
+    def _questions(self, turns: Turns) -> reply_metrics.Questions:
         evaluation = self.config.evaluation
-        return reply_metrics.choices(turns.texts, evaluation.questions, evaluation.candidates, evaluation.seed)
+        return reply_metrics.draw_questions(turns.texts, evaluation.questions, evaluation.candidates, evaluation.seed)
 
-    def _to_answer(self, turns: Turns, choices: reply_metrics.Choices) -> tuple[list[str], list[str]]:
+    def _to_answer(self, turns: Turns, questions: reply_metrics.Questions) -> tuple[list[str], list[str]]:
         """Returns histories, evenly spread over the questions, and the replies that were given."""
-        number = min(self.config.evaluation.replies, len(choices.turn))
-        chosen = np.linspace(0, len(choices.turn) - 1, number).astype(int)
-        return turns.histories(choices, chosen), [turns.flat[index] for index in choices.candidates[chosen, 0]]
+        number = min(self.config.evaluation.replies, len(questions.turn))
+        chosen = np.linspace(0, len(questions.turn) - 1, number).astype(int)
+        return turns.histories(questions, chosen), [turns.flat[index] for index in questions.candidates[chosen, 0]]
 
     def baselines(self, preprocessing: TextPreprocessing, splits: Splits) -> dict[str, task.Figures]:
         """Returns the figures of TF-IDF, of the most frequent reply, and of an n-gram model."""
         train, validation, test = (Turns.of(splits[split], preprocessing.vocabulary) for split in SPLITS)
-        choices, evaluation = self._choices(test), self.config.evaluation
-        data = (train, test, choices, *self._to_answer(test, choices))
+        questions, evaluation = self._questions(test), self.config.evaluation
+        data = (train, test, questions, *self._to_answer(test, questions))
         limits = (evaluation.ngram_order, evaluation.ngram_tokens, vocabulary_size(preprocessing.vocabulary))
         return task.timed(
             {
-                "TF-IDF": lambda: by_words(*data),
-                "Most frequent reply": lambda: by_frequency(*data),
-                _NGRAMS: lambda: by_ngrams(train, validation, test, choices, *limits),
+                "TF-IDF": lambda: tfidf_figures(*data),
+                "Most frequent reply": lambda: most_frequent_reply_figures(*data),
+                _NGRAMS: lambda: ngram_figures(train, validation, test, questions, *limits),
             }
         )
 
@@ -223,7 +212,7 @@ class Task(task.Task[Config, TextPreprocessing]):
             f"the best score of {evaluation.candidates}; the others were drawn once from the test split (standard "
             f"error {figures['hits_error']:.3f}). {score} The perplexity is that of all test turns, by words. The "
             f"other figures are those of replies to {evaluation.replies} of the histories, each the best of "
-            f"{self.config.export.tries} samples by the ranker (temperature {evaluation.temperature:g}, "
+            f"{self.config.export.num_samples} samples by the ranker (temperature {evaluation.temperature:g}, "
             f"top-p {evaluation.top_p:g}).",
             "TF-IDF ranks replies by the cosine of their words with those of the last turn, and gives the reply to the "
             f"training turn that is nearest to it. Kneser-Ney is an n-gram model of order {order} of the same tokens; "
@@ -236,7 +225,7 @@ class Task(task.Task[Config, TextPreprocessing]):
         words, model = finished.preprocessing.vocabulary, finished.results["model"]
         train, test = (Turns.of(finished.splits[split], words) for split in ("train", "test"))
         everything = {self.model_name: model, **finished.results["baselines"]}
-        answered = self._to_answer(test, self._choices(test))
+        answered = self._to_answer(test, self._questions(test))
         return [
             reply_sections.all_figures(self.metrics, everything),
             *reply_sections.with_nearest(*answered, model["written"], train.flat),

@@ -1,5 +1,6 @@
 """Language modelling, from documents to a served model."""
 
+import dataclasses
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -63,41 +64,24 @@ class Task(task.Task[Config, TextPreprocessing]):
     def stages(self, preprocessing: TextPreprocessing) -> list[Stage]:
         """Returns the one stage, in which the model learns to predict the next token."""
         return [
-            Stage(
-                name=STAGE,
-                training=self.config.training,
-                build=lambda _: language_model.build(self.config.model, preprocessing.vocabulary.size, STAGE),
-                feed=lambda splits, _: self._feed(preprocessing, splits),
-                unit="tokens",
-                metric=Metric("loss", "nats per token"),
-                loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight"),
+            language_model.stage(
+                STAGE,
+                self.config.training,
+                lambda _: language_model.build(self.config.model, preprocessing.vocabulary.size, STAGE),
+                lambda splits, _: self._feed(preprocessing, splits),
             )
         ]
 
     def _feed(self, preprocessing: TextPreprocessing, splits: Splits) -> Feed:
-        context, training = self.config.model.context, self.config.training
-        train, buckets = splits["train"].ragged("tokens"), self.config.data.buckets
-        validation = splits["validation"].ragged("tokens")
-        if buckets is None:
-            row = float(context)
-
-            def batches(start_step, shard):
-                return windows.packed(train.values, context, training.batch_size, training.seed, start_step, shard)
-        else:
-            rows = windows.pieces(train, context)
-            row = len(train.values) / len(rows)
-
-            def batches(start_step, shard):
-                return windows.bucketed(rows, buckets, training.batch_size, training.seed, start_step, shard)
-
-        return Feed(
-            train=batches,
-            # Windows that don't overlap take half the time, and compare epochs just as well.
-            validation=windows.strided(validation, context, context, self.config.evaluation.batch_size),
-            units_per_step=round(row * training.batch_size),
-            units=len(train.values),
+        config = self.config
+        train, validation = (splits[split].ragged("tokens") for split in ("train", "validation"))
+        windows_feed = language_model.feed(
+            train, validation, config.model.context, config.training, config.evaluation.batch_size, config.data.buckets
+        )
+        return dataclasses.replace(
+            windows_feed,
             samples=lambda model: self._write_samples(preprocessing, model),
-            adapt=lambda model: language_model.count(self.config.model, model, train),
+            adapt=lambda model: language_model.count(config.model, model, train),
         )
 
     def evaluate(self, preprocessing: TextPreprocessing, splits: Splits, models: Models) -> task.Figures:

@@ -6,7 +6,7 @@ import pydantic
 
 from ikelos.pipelines.recipe import sections
 from ikelos.pipelines.recipe.sections import PlainTraining, Positive, PositiveFloat, Section, TaskConfig
-from ikelos.pipelines.text.config import DecodingSpeed, TextSource, Vocabulary
+from ikelos.pipelines.text.config import DecodingSpeed, TextSource, Vocabulary, check_rotary_heads
 
 Kind = Literal["rnn", "lstm", "gru", "transformer", "transformer_without_positions"]
 
@@ -63,11 +63,7 @@ class Model(Section):
 
     @pydantic.model_validator(mode="after")
     def _heads_divide_the_units(self) -> Self:
-        if self.units % (2 * self.num_heads):
-            raise ValueError(
-                "`units` must be a multiple of twice `num_heads` (rotary positions turn pairs of features). "
-                f"Received: units={self.units}, num_heads={self.num_heads}"
-            )
+        check_rotary_heads(self.units, self.num_heads, "units")
         return self
 
 
@@ -112,8 +108,8 @@ class Config(TaskConfig):
     Attributes:
         copying: Training of each network on the copy problem.
         adding: Training of each network on the adding problem.
-        reading: Training of each network on the text.
-        exploding: Training of a plain RNN on the text whose gradients explode: once as stated, once without clipping.
+        language_modeling: Training of each network on the text.
+        clipping: Training of a plain RNN on the text whose gradients explode: once as stated, once without clipping.
     """
 
     data: Data
@@ -121,8 +117,8 @@ class Config(TaskConfig):
     model: Model
     copying: PlainTraining
     adding: PlainTraining
-    reading: PlainTraining
-    exploding: PlainTraining
+    language_modeling: PlainTraining
+    clipping: PlainTraining
     evaluation: Evaluation
     export: sections.Export
 

@@ -46,13 +46,6 @@ def _core(kind: str, settings: Model, gain: float) -> list[keras.layers.Layer]:
     return [*blocks, FusedRMSNormalization(name="norm")]
 
 
-def after_embedding(model: keras.Sequential, embedded: tf.Tensor) -> tf.Tensor:
-    """Returns the outputs `[B,T,V]` for embedded inputs `[B,T,D]`."""
-    for layer in model.layers[1:]:
-        embedded = layer(embedded)
-    return embedded
-
-
 class Stepwise:
     """The methods `start` and `advance` of a network that reads tokens, for texts of equal lengths.
 

@@ -1,7 +1,6 @@
 """Sequence dynamics, from generated sequences and a text to measures of several networks."""
 
 import functools
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,21 +8,33 @@ import keras
 import numpy as np
 
 from ikelos.pipelines import task
-from ikelos.pipelines.data.store import Splits
+from ikelos.pipelines.data.store import Ragged, Splits
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.evaluation import by_lag, gradient_norms, likelihood, speed_by_length
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.recipe.sections import PlainTraining
-from ikelos.pipelines.report.sections import Section
-from ikelos.pipelines.tasks.sequence_dynamics import measures, networks, problems, sections, serving
+from ikelos.pipelines.report import clipping
+from ikelos.pipelines.report.sections import Column, Section, Table
+from ikelos.pipelines.sequences import signatures, stages
+from ikelos.pipelines.sequences.problems import Adding, Copying, Problem
+from ikelos.pipelines.tasks.sequence_dynamics import networks
 from ikelos.pipelines.tasks.sequence_dynamics.config import Config
-from ikelos.pipelines.tasks.sequence_dynamics.problems import TEST, TRAIN, VALIDATION, Adding, Copying
-from ikelos.pipelines.text import windows
+from ikelos.pipelines.text import language_model, windows
 from ikelos.pipelines.text.encoding import TextPreparation, TextPreprocessing
 from ikelos.pipelines.training.stage import Feed, Models, Stage
 from ikelos.serving import Signature
 
-CLIPPED, UNCLIPPED = "exploding_clipped", "exploding_unclipped"
+CLIPPED, UNCLIPPED = "clipped_rnn", "unclipped_rnn"
 _NO_CLIPPING = float(np.finfo(np.float32).max)
 """A clip norm that no finite gradient exceeds."""
+_NAMES = {
+    "rnn": "plain RNN",
+    "lstm": "LSTM",
+    "gru": "GRU",
+    "transformer": "Transformer",
+    "transformer_without_positions": "without positions",
+}
+"""Names of the networks in charts, where they must be short; "without positions" is a Transformer."""
 
 
 class Task(task.Task[Config, TextPreprocessing]):
@@ -32,154 +43,138 @@ class Task(task.Task[Config, TextPreprocessing]):
     metrics = (Metric("accuracy", "% right", ".1f", better="more"),)
     counted = "sequences"
 
-    @property
-    def _problems(self) -> dict[str, problems.Problem]:
-        settings = self.config.problems
-        return {"copying": Copying(settings.symbols, settings.copied), "adding": Adding()}
+    def __init__(self, config: Config):
+        """Makes the two problems whose sequences are generated."""
+        super().__init__(config)
+        self._copying = Copying(config.problems.symbols, config.problems.copied)
+        self._problems: dict[str, Problem] = {"copying": self._copying, "adding": Adding(config.evaluation.tolerance)}
+        self._trainings = {"copying": config.copying, "adding": config.adding}
 
     @property
     def model_name(self) -> str:
         """Name of the network of the headline."""
-        return sections.NAMES[self.config.evaluation.headline]
+        return _NAMES[self.config.evaluation.headline]
 
     def preparation(self) -> TextPreparation:
         """Returns the preparation of the text as tokens."""
         return TextPreparation(self.config.data.source, self.config.data.vocabulary)
 
     def stages(self, preprocessing: TextPreprocessing) -> list[Stage]:
-        """Returns a stage for each network and problem, and two for gradients that explode."""
+        """Returns two stages for gradients that explode, and a stage for each network and problem."""
         config, size = self.config, preprocessing.vocabulary.size
-        copying = self._problems["copying"]
-        assert isinstance(copying, Copying)
-        classes = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
-        squares = keras.losses.MeanSquaredError(reduction="mean_with_sample_weight")
-        gain, clipped = config.model.exploding_gain, config.exploding
-        free = clipped.optimizers.model.model_copy(update={"clip_norm": _NO_CLIPPING})
-        unclipped = clipped.model_copy(update={"optimizers": clipped.optimizers.model_copy(update={"model": free})})
+        gain, clipped = config.model.exploding_gain, config.clipping
         # These come first: with a large gain they end with an error, as their gradients are not finite.
         found = [
-            self._text_stage(name, "rnn", training, size, classes, gain)
-            for name, training in ((CLIPPED, clipped), (UNCLIPPED, unclipped))
+            self._text_stage(CLIPPED, "rnn", clipped, size, gain),
+            self._text_stage(UNCLIPPED, "rnn", _without_clipping(clipped), size, gain),
         ]
-        for kind in self.config.model.kinds:
-            stage = functools.partial(self._sequence_stage, kind)
-            found += [
-                stage("copying", config.copying, copying.symbols, copying.vocabulary_size, classes, "nats per symbol"),
-                stage("adding", config.adding, 1, None, squares, "squared error"),
-                self._text_stage(f"reading_{kind}", kind, config.reading, size, classes),
-            ]
+        for kind in config.model.kinds:
+            found += [self._problem_stage(problem, kind) for problem in self._problems]
+            found.append(self._text_stage(f"language_modeling_{kind}", kind, config.language_modeling, size))
         return found
 
-    def _sequence_stage(
-        self,
-        kind: str,
-        problem: str,
-        training: PlainTraining,
-        outputs: int,
-        vocabulary_size: int | None,
-        loss: keras.losses.Loss,
-        unit: str,
-    ) -> Stage:
-        name = f"{problem}_{kind}"
-        return Stage(
-            name=name,
-            training=training,
-            build=lambda _: networks.build(kind, self.config.model, outputs, name, vocabulary_size),
-            feed=lambda *_: self._sequence_feed(problem, training),
-            unit="sequences",
-            metric=Metric("loss", unit),
-            loss=loss,
-        )
+    def _problem_stage(self, name: str, kind: str) -> Stage:
+        problem, stage, config = self._problems[name], f"{name}_{kind}", self.config
+        build = functools.partial(networks.build, kind, config.model, problem.outputs, stage, problem.vocabulary_size)
+        lags, examples = config.problems.lags, config.evaluation.examples
+        return stages.stage(stage, problem, self._trainings[name], build, lags, examples)
 
-    def _sequence_feed(self, problem: str, training: PlainTraining) -> Feed:
-        settings, lags = self._problems[problem], self.config.problems.lags
-        size, seed = training.batch_size, training.seed
-        return Feed(
-            train=lambda step, shard: problems.batches(settings, lags, size, seed, TRAIN, step, shard),
-            validation=problems.one_batch_per_lag(settings, lags, self.config.evaluation.examples, seed, VALIDATION),
-            units_per_step=size,
-            units=size * training.steps,  # no sequence is seen twice
-        )
-
-    def _text_stage(
-        self, name: str, kind: str, training: PlainTraining, size: int, loss: keras.losses.Loss, gain: float = 1.0
-    ) -> Stage:
-        return Stage(
-            name=name,
-            training=training,
-            build=lambda _: networks.build(kind, self.config.model, size, name, size, gain),
-            feed=lambda splits, _: self._text_feed(splits, training),
-            unit="tokens",
-            metric=Metric("loss", "nats per token"),
-            loss=loss,
+    def _text_stage(self, name: str, kind: str, training: PlainTraining, size: int, gain: float = 1.0) -> Stage:
+        return language_model.stage(
+            name,
+            training,
+            lambda _: networks.build(kind, self.config.model, size, name, size, gain),
+            lambda splits, _: self._text_feed(splits, training),
         )
 
     def _text_feed(self, splits: Splits, training: PlainTraining) -> Feed:
-        tokens, validation = (splits[split].ragged("tokens") for split in ("train", "validation"))
-        length, size = self.config.problems.text_length, training.batch_size
-        measures.text_windows(splits["test"].ragged("tokens").values, 1, length)  # long before it is needed
+        train, validation = (splits[split].ragged("tokens") for split in ("train", "validation"))
+        length = self.config.problems.text_length
+        self._test_text(splits)  # long before it is needed
         validation = validation.head(self.config.evaluation.text_windows * length)
-        return Feed(
-            train=lambda step, shard: windows.packed(tokens.values, length, size, training.seed, step, shard),
-            validation=windows.strided(validation, length, length, size),
-            units_per_step=length * size,
-            units=len(tokens.values),
-        )
+        return language_model.feed(train, validation, length, training, training.batch_size)
+
+    def _test_text(self, splits: Splits) -> Ragged:
+        """Returns the beginning of the test split as one text, as many full windows as the recipe says."""
+        tokens, length = splits["test"].ragged("tokens").values, self.config.problems.text_length
+        number = min(self.config.evaluation.text_windows, len(tokens) // length)
+        if not number:
+            raise UserError(
+                f"`problems.text_length` must be at most {len(tokens)}, the number of test tokens. "
+                f"Received: problems.text_length={length}"
+            )
+        return Ragged.of([tokens[: number * length]])
 
     def evaluate(self, preprocessing: TextPreprocessing, splits: Splits, models: Models) -> task.Figures:
         """Returns the headline network's accuracy, and the measures of all networks."""
-        evaluation, size, kinds = self.config.evaluation, preprocessing.vocabulary.size, self.config.model.kinds
+        evaluation, kinds = self.config.evaluation, self.config.model.kinds
         accuracies = {
             problem: {kind: self._accuracy(problem, models[f"{problem}_{kind}"]) for kind in kinds}
             for problem in self._problems
         }
-        readers: dict[str, Any] = {kind: models[f"reading_{kind}"] for kind in kinds}
-        text = splits["test"].ragged("tokens").values
-        x, y = measures.text_windows(text, evaluation.text_windows, self.config.problems.text_length)
+        language_models: dict[str, Any] = {kind: models[f"language_modeling_{kind}"] for kind in kinds}
+        return {
+            "accuracy": _mean({problem: found[evaluation.headline] for problem, found in accuracies.items()}),
+            "sequences": len(self._problems) * len(evaluation.lags) * evaluation.examples,
+            "accuracies": accuracies,
+            **self._text_figures(language_models, self._test_text(splits), preprocessing.vocabulary.size),
+            **self._speeds(language_models, splits["test"].ragged("tokens").values),
+        }
+
+    def _accuracy(self, name: str, answer: by_lag.Answer) -> by_lag.Points:
+        evaluation, seed = self.config.evaluation, self._trainings[name].seed
+        return by_lag.accuracy(self._problems[name], answer, evaluation.lags, evaluation.examples, seed)
+
+    def _text_figures(self, language_models: Mapping[str, Any], text: Ragged, size: int) -> task.Figures:
+        """Returns the cost of a token, and gradients by distance, in windows of a text."""
+        evaluation, length = self.config.evaluation, self.config.problems.text_length
+        dataset = windows.strided(text, length, length, evaluation.text_windows)
+        (batch,) = dataset
+
+        def nats(model):
+            return float(np.concatenate(list(likelihood.token_nll(model, dataset, len(text.values)))).mean())
+
+        def gradients(model):
+            return gradient_norms.by_distance(model, batch["x"], batch["y"])
 
         def untrained(kind, gain=1.0):
-            keras.utils.set_random_seed(self.config.reading.seed)
+            keras.utils.set_random_seed(self.config.language_modeling.seed)
             return networks.build(kind, self.config.model, size, "untrained", size, gain)
 
         return {
-            "accuracy": self._mean({problem: found[evaluation.headline] for problem, found in accuracies.items()}),
-            "sequences": len(self._problems) * len(evaluation.lags) * evaluation.examples,
-            "accuracies": accuracies,
-            "nats_per_token": {kind: measures.nats_per_token(model, x, y) for kind, model in readers.items()},
+            "nats_per_token": {kind: nats(model) for kind, model in language_models.items()},
             "gradients": {
-                "untrained": {kind: measures.gradient_norms(untrained(kind), x, y) for kind in kinds},
-                "trained": {kind: measures.gradient_norms(model, x, y) for kind, model in readers.items()},
-                "gains": {f"{g:g}": measures.gradient_norms(untrained("rnn", g), x, y) for g in evaluation.gains},
+                "untrained": {kind: gradients(untrained(kind)) for kind in language_models},
+                "trained": {kind: gradients(model) for kind, model in language_models.items()},
+                "gains": {f"{gain:g}": gradients(untrained("rnn", gain)) for gain in evaluation.gains},
             },
-            "step_milliseconds": measures.step_times(readers, evaluation.speed, text),
-            "tokens_per_second": measures.decoding_rates(readers, evaluation.speed, text),
         }
 
-    def _accuracy(self, problem: str, answer: measures.Answer) -> measures.Points:
-        """Returns the percentage of right answers by lag."""
-        evaluation, settings = self.config.evaluation, self._problems[problem]
-        seed = getattr(self.config, problem).seed
-        dataset = problems.one_batch_per_lag(settings, evaluation.lags, evaluation.examples, seed, TEST)
-        shares = measures.accuracy(settings, answer, dataset, evaluation.tolerance)
-        return [[lag, 100 * share] for lag, share in zip(evaluation.lags, shares, strict=True)]
-
-    def _mean(self, curves: Mapping[str, measures.Points]) -> float:
-        return measures.mean(list(curves.values()))
+    def _speeds(self, language_models: Mapping[str, Any], text: np.ndarray) -> task.Figures:
+        speed = self.config.evaluation.speed
+        decoders = {kind: networks.Stepwise(model) for kind, model in language_models.items()}
+        return {
+            "step_milliseconds": speed_by_length.training(
+                language_models, text, speed.lengths, speed.batch_size, speed.repeats
+            ),
+            "tokens_per_second": speed_by_length.decoding(decoders, text, speed.lengths, speed.tokens, speed.repeats),
+        }
 
     def baselines(self, preprocessing: TextPreprocessing, splits: Splits) -> dict[str, task.Figures]:
         """Returns the figures of the best answers without the sequence."""
-        start = time.monotonic()
-        found = {name: self._accuracy(name, measures.guess(settings)) for name, settings in self._problems.items()}
-        minutes = (time.monotonic() - start) / 60
-        return {"Guessing": {"accuracy": self._mean(found), "accuracies": found, "minutes": minutes}}
+
+        def guessing():
+            found = {name: self._accuracy(name, problem.guess) for name, problem in self._problems.items()}
+            return {"accuracy": _mean(found), "accuracies": found}
+
+        return task.timed({"Guessing": guessing})
 
     def signatures(self, preprocessing: TextPreprocessing, models: Models) -> list[Signature]:
         """Returns the signatures in which the headline network copies and adds."""
-        headline, copying = self.config.evaluation.headline, self._problems["copying"]
-        assert isinstance(copying, Copying)
+        headline = self.config.evaluation.headline
         return [
-            serving.copy(copying, models[f"copying_{headline}"], self.config.problems.lags[-1]),
-            serving.add(models[f"adding_{headline}"]),
+            signatures.copy(self._copying, models[f"copying_{headline}"], self.config.problems.lags[-1]),
+            signatures.add(models[f"adding_{headline}"]),
         ]
 
     def about_comparison(self, results: Mapping[str, Any]) -> list[str]:
@@ -192,6 +187,39 @@ class Task(task.Task[Config, TextPreprocessing]):
         ]
 
     def showcase(self, finished: task.Finished[TextPreprocessing]) -> list[Section]:
-        """Returns the charts of all networks."""
-        clipping = {"clipped": finished.histories[CLIPPED], "not clipped": finished.histories[UNCLIPPED]}
-        return sections.of_networks(finished.results, clipping, self.config.exploding.optimizers.model.clip_norm)
+        """Returns the charts of all networks, and the table of their costs of the text."""
+        figures, (guessing,) = finished.results["model"], finished.results["baselines"].values()
+        gradients = figures["gradients"]
+        return [
+            by_lag.section(
+                {problem.title: _named(figures["accuracies"][name]) for name, problem in self._problems.items()},
+                {problem.title: guessing["accuracies"][name][0][1] for name, problem in self._problems.items()},
+            ),
+            gradient_norms.section(_named(gradients["untrained"]), _named(gradients["trained"]), gradients["gains"]),
+            clipping.section(
+                {"clipped": finished.histories[CLIPPED], "not clipped": finished.histories[UNCLIPPED]},
+                self.config.clipping.optimizers.model.clip_norm,
+                "nats per token",
+                "A plain RNN whose recurrent weights begin so large that its gradients explode, trained on the text.",
+            ),
+            speed_by_length.section(_named(figures["step_milliseconds"]), _named(figures["tokens_per_second"])),
+            Table(
+                heading="Text",
+                prose=["Cost of the test text, in windows without overlap."],
+                columns=[Column("Network"), Column("Nats per token", ".3f")],
+                rows=[[name, nats] for name, nats in _named(figures["nats_per_token"]).items()],
+            ),
+        ]
+
+
+def _without_clipping(training: PlainTraining) -> PlainTraining:
+    free = training.optimizers.model.model_copy(update={"clip_norm": _NO_CLIPPING})
+    return training.model_copy(update={"optimizers": training.optimizers.model_copy(update={"model": free})})
+
+
+def _mean(curves: Mapping[str, by_lag.Points]) -> float:
+    return float(np.mean([value for points in curves.values() for _, value in points]))
+
+
+def _named(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {_NAMES[kind]: values for kind, values in found.items()}

@@ -1,9 +1,6 @@
 """The typed recipe of translation. Imports nothing heavy."""
 
-from typing import Annotated, Literal, Self
-
-import pydantic
-from pydantic import Field
+from typing import Literal
 
 from ikelos.pipelines.recipe import sections
 from ikelos.pipelines.recipe.sections import (
@@ -15,7 +12,7 @@ from ikelos.pipelines.recipe.sections import (
     Section,
     TaskConfig,
 )
-from ikelos.pipelines.text.config import PairSource, Vocabulary
+from ikelos.pipelines.text.config import PairSource, TranslationModel, Vocabulary
 
 
 class Data(Section):
@@ -31,62 +28,6 @@ class Data(Section):
     source: PairSource
     vocabulary: Vocabulary
     buckets: tuple[Positive, ...]
-
-
-class Transformer(Section):
-    """`ikelos.layers.TransformerTranslationModel`.
-
-    Attributes:
-        architecture: `transformer`.
-        num_layers: Number of blocks of the encoder, and of the decoder.
-        size: Features of a token.
-        num_heads: Attention heads of a block.
-        hidden_size: Width of a block's feed-forward layer.
-        dropout: Dropout rate of the embedded tokens and of the outputs of a block's attention and feed-forward layer.
-    """
-
-    architecture: Literal["transformer"]
-    num_layers: Positive
-    size: Positive
-    num_heads: Positive
-    hidden_size: Positive
-    dropout: BelowOne
-
-    @pydantic.model_validator(mode="after")
-    def _heads_divide_the_size(self) -> Self:
-        if self.size % (2 * self.num_heads):
-            raise ValueError(
-                "`size` must be a multiple of twice `num_heads` (rotary positions turn pairs of features). "
-                f"Received: size={self.size}, num_heads={self.num_heads}"
-            )
-        return self
-
-
-class LSTM(Section):
-    """`ikelos.layers.LSTMTranslationModel`: LSTMs with attention.
-
-    Attributes:
-        architecture: `lstm`.
-        num_layers: Number of LSTMs of the encoder, in each direction, and of the decoder.
-        size: Features of a token, and units of each of the decoder's LSTMs.
-        num_heads: Heads of the attention.
-        dropout: Dropout rate of each LSTM's inputs and of the last outputs.
-    """
-
-    architecture: Literal["lstm"]
-    num_layers: Positive
-    size: Positive
-    num_heads: Positive
-    dropout: BelowOne
-
-    @pydantic.model_validator(mode="after")
-    def _the_size_can_be_divided(self) -> Self:
-        if self.size % 2 or self.size % self.num_heads:
-            raise ValueError(
-                "`size` must be even and a multiple of `num_heads`. "
-                f"Received: size={self.size}, num_heads={self.num_heads}"
-            )
-        return self
 
 
 class Training(PlainTraining):
@@ -148,7 +89,7 @@ class Config(TaskConfig):
     TUNABLE = ("model.dropout",)
 
     data: Data
-    model: Annotated[Transformer | LSTM, Field(discriminator="architecture")]
+    model: TranslationModel
     training: Training
     evaluation: Evaluation
     export: Export

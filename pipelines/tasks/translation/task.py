@@ -9,7 +9,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ikelos.layers import LSTMTranslationModel, TransformerTranslationModel
 from ikelos.pipelines import task
 from ikelos.pipelines.console import counted, say
 from ikelos.pipelines.data.store import Splits, Store
@@ -17,12 +16,11 @@ from ikelos.pipelines.evaluation import apertium, by_group, translation
 from ikelos.pipelines.evaluation.tfidf import TfIdf
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.report.sections import Column, Section, Table
-from ikelos.pipelines.tasks.translation.config import Config, Transformer
-from ikelos.pipelines.text import attention_maps, windows
+from ikelos.pipelines.tasks.translation.config import Config
+from ikelos.pipelines.text import attention_maps, translation_model, windows
 from ikelos.pipelines.text.encoding import TextPreprocessing
 from ikelos.pipelines.text.pair_encoding import GROUP, SOURCE, SOURCE_TEXT, TARGET, TARGET_TEXT, PairPreparation
 from ikelos.pipelines.text.translating import translate
-from ikelos.pipelines.text.vocabulary.special import PAD
 from ikelos.pipelines.training.losses import SmoothedCrossentropy
 from ikelos.pipelines.training.stage import Feed, Models, Stage
 from ikelos.serving import Signature
@@ -71,21 +69,13 @@ class Task(task.Task[Config, TextPreprocessing]):
             Stage(
                 name=STAGE,
                 training=self.config.training,
-                build=lambda _: self._build(preprocessing.vocabulary.size),
+                build=lambda _: translation_model.build(self.config.model, preprocessing.vocabulary.size, STAGE),
                 feed=lambda splits, _: self._feed(preprocessing, splits),
                 unit="pairs",
                 metric=Metric("loss", "nats per token"),
                 loss=SmoothedCrossentropy(self.config.training.label_smoothing),
             )
         ]
-
-    def _build(self, vocabulary_size: int) -> keras.Model:
-        settings = self.config.model
-        model_class = TransformerTranslationModel if isinstance(settings, Transformer) else LSTMTranslationModel
-        arguments = settings.model_dump(exclude={"architecture"})
-        model = model_class(vocabulary_size, **arguments, padding_id=PAD, name=STAGE)
-        model.build()
-        return model
 
     def _feed(self, preprocessing: TextPreprocessing, splits: Splits) -> Feed:
         training, buckets = self.config.training, self.config.data.buckets

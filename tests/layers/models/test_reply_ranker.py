@@ -13,7 +13,7 @@ ARGUMENTS = {
     "special_ids": 4,
     "size": 8,
     "hidden_size": 12,
-    "num_histories": 3,
+    "num_history_sums": 3,
     "max_distance": 5,
     "dropout": 0.1,
 }
@@ -117,7 +117,7 @@ def test_learns_to_find_replies():
         )
 
     # No words in common at first: the linear layers begin as noise.
-    for layer in (model.of_history.linear, model.of_reply.linear):
+    for layer in (model.history_head.linear, model.reply_head.linear):
         layer.kernel.assign(rng.normal(size=layer.kernel.shape))
     model.compile(keras.optimizers.Adam(0.02), run_eagerly=True)
     before = model.evaluate(windows(), verbose=0, return_dict=True)

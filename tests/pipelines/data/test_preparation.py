@@ -317,3 +317,8 @@ def test_a_fault_is_counted_once_however_often_it_was_begun_again(monkeypatch, d
 def test_a_split_of_nothing_is_refused():
     with pytest.raises(UserError, match=r"The split 'test' of some/numbers: all has no examples\."):
         prepare(Numbers(NUMBERS | {"test": []}))
+
+
+@pytest.mark.parametrize(("unit", "expected"), [("bytes", 7), ("examples", 1)])
+def test_an_example_counts_in_the_unit_of_the_total(unit, expected):
+    assert Size(20, unit).of_example(7) == expected

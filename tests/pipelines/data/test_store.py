@@ -21,6 +21,13 @@ def values_of(dtype, shape):
     return found
 
 
+def test_texts_come_back(store_of):
+    texts = ["", "a cat", "Ikelos, ἴκελος", b"\xc3\xa9"]
+    store = store_of({"text": [stores.text_value(text) for text in texts]})
+    assert store.columns["text"] == stores.TEXT_COLUMN
+    assert store.texts("text") == ["", "a cat", "Ikelos, ἴκελος", "é"]
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(), (2, 3)])
 def test_values_come_back(store_of, dtype, shape):

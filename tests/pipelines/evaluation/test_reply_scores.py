@@ -11,6 +11,7 @@ from ikelos.pipelines.data.store import Ragged
 from ikelos.pipelines.evaluation import ngram, reply_baselines, reply_metrics, reply_scores
 from ikelos.pipelines.evaluation.reply_scores import Turns
 from ikelos.pipelines.evaluation.tfidf import TfIdf
+from ikelos.pipelines.text import replying
 from ikelos.pipelines.text.config import TurnSource, Vocabulary
 from ikelos.pipelines.text.turn_encoding import TurnPreparation, vocabulary_size
 from ikelos.pipelines.text.vocabulary.special import BEGIN, END, SPECIAL, UNKNOWN
@@ -42,8 +43,8 @@ def turns(data):
 
 
 @pytest.fixture(scope="module")
-def choices(turns):
-    return reply_metrics.choices(turns.texts, 8, 3, seed=0)
+def questions(turns):
+    return reply_metrics.draw_questions(turns.texts, 8, 3, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +68,12 @@ def log_likelihood(model, before, reply):
     return sum(logits[at - 1, tokens[at]] for at in range(len(before), len(tokens)))
 
 
-def texts_of(turns, choices, question):
+def texts_of(turns, questions, question):
     """Returns the history of a question up to the role of the reply, its beginning and the role, and the candidates."""
-    at, turn = choices.conversation[question], choices.turn[question]
+    at, turn = questions.conversation[question], questions.turn[question]
     index = turns.starts[at] + turn
     history = turns.tokens.values[turns.tokens.ends[at] : turns.begins[index] + 1]
-    return history, history[[0, -1]], [turns.reply(index, 99) for index in choices.candidates[question]]
+    return history, history[[0, -1]], [turns.reply(index, 99) for index in questions.candidates[question]]
 
 
 def test_turns_are_found_in_the_tokens(data, turns):
@@ -85,10 +86,10 @@ def test_turns_are_found_in_the_tokens(data, turns):
     assert turns.is_counted.sum() == sum(len(turn) + 1 for turn in turns.flat)
 
 
-def test_histories_have_a_turn_in_each_line(turns, choices):
-    at, turn = choices.conversation[2], choices.turn[2]
-    assert turns.histories(choices)[2] == "\n".join(turns.texts[at][:turn])
-    assert turns.histories(choices, np.array([2])) == turns.histories(choices)[2:3]
+def test_histories_have_a_turn_in_each_line(turns, questions):
+    at, turn = questions.conversation[2], questions.turn[2]
+    assert turns.histories(questions)[2] == "\n".join(turns.texts[at][:turn])
+    assert turns.histories(questions, np.array([2])) == turns.histories(questions)[2:3]
 
 
 def test_cost_is_that_of_all_counted_tokens_once(model, turns):
@@ -116,19 +117,19 @@ def test_unknown_characters_cost_their_names(turns):
     assert more == pytest.approx(3 * turns.unknown_cost)
 
 
-def test_information_compares_the_reply_with_and_without_its_history(model, turns, choices):
-    found = reply_scores.mutual_information(model, turns, choices, context=64)
+def test_information_compares_the_reply_with_and_without_its_history(model, turns, questions):
+    found = reply_scores.mutual_information(model, turns, questions, context=64)
     for question in (0, 3):
-        history, role, candidates = texts_of(turns, choices, question)
+        history, role, candidates = texts_of(turns, questions, question)
         expected = [log_likelihood(model, history, one) - log_likelihood(model, role, one) for one in candidates]
         np.testing.assert_allclose(found[question], expected, rtol=1e-3, atol=1e-4)
 
 
-def test_information_by_ngrams_is_that_of_single_texts(turns, choices, size):
+def test_information_by_ngrams_is_that_of_single_texts(turns, questions, size):
     model = ngram.fit(turns.tokens, 3, size)
-    found = reply_scores.ngram_mutual_information(model, turns, choices)
+    found = reply_scores.ngram_mutual_information(model, turns, questions)
     for question in (0, 3):
-        history, role, candidates = texts_of(turns, choices, question)
+        history, role, candidates = texts_of(turns, questions, question)
         for score, reply in zip(found[question], candidates, strict=True):
             beside, alone = (
                 model.log_probabilities(np.concatenate([before, reply]))[-len(reply) :].sum()
@@ -137,27 +138,39 @@ def test_information_by_ngrams_is_that_of_single_texts(turns, choices, size):
             assert score == pytest.approx(beside - alone, abs=1e-9)
 
 
-def test_the_ranker_scores_the_candidates_of_each_question(turns, choices, size):
+@pytest.mark.parametrize("context", [64, 6])
+def test_the_ranker_scores_the_candidates_as_when_it_is_served(data, turns, questions, size, context, monkeypatch):
+    """With a context of 6, histories and replies are longer than it."""
+    monkeypatch.setattr(reply_scores, "_REPLIES_AT_ONCE", 7)  # two questions of three candidates
+    words = data.learned.vocabulary
     ranker = ReplyRanker(size, size - 2, BEGIN, END, SPECIAL, size=8, hidden_size=8)
     ranker.build()
-    found = reply_scores.ranker_scores(ranker, turns, choices, context=64)
+    found = reply_scores.ranker_scores(ranker, words, turns, questions, context)
+    texts = [[turns.flat[index] for index in candidates] for candidates in questions.candidates]
+    served = replying.rank_signature(ranker, words, context, "").function
+    for question, (history, replies) in enumerate(zip(turns.histories(questions), texts, strict=True)):
+        score = served(tf.constant([history]), tf.constant([replies]))["score"]
+        np.testing.assert_allclose(found[question], score[0], rtol=1e-4, atol=1e-4)
     for question in (0, 3):
-        history, _, candidates = texts_of(turns, choices, question)
-        ours = ranker.encode_history(tf.constant(history[None], tf.int32))
-        expected = [ranker.scale * tf.reduce_sum(ours * ranker.encode_reply(one[None])) for one in candidates]
+        history, _, candidates = texts_of(turns, questions, question)
+        kept = np.concatenate([history[:1], history[1:][1 - context :]])
+        assert (len(kept) < len(history)) == (context == 6)
+        ours = ranker.encode_history(tf.constant(kept[None], tf.int32))
+        cut = [np.append(one[:-1][: context - 1], END) for one in candidates]
+        expected = [ranker.scale * tf.reduce_sum(ours * ranker.encode_reply(one[None])) for one in cut]
         np.testing.assert_allclose(found[question], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_baselines_rank_and_reply(turns, choices, size):
-    histories, given = turns.histories(choices), [turns.flat[index] for index in choices.candidates[:, 0]]
-    by_words = reply_baselines.by_words(turns, turns, choices, histories, given)
+def test_baselines_rank_and_reply(turns, questions, size):
+    histories, given = turns.histories(questions), [turns.flat[index] for index in questions.candidates[:, 0]]
+    tfidf = reply_baselines.tfidf_figures(turns, turns, questions, histories, given)
     last = [history.split("\n")[-1] for history in histories]
-    cosines = TfIdf(turns.flat).cosines(last, turns.flat, choices.candidates)
-    assert by_words["hits"] == reply_metrics.hits(cosines).mean()
-    assert by_words["chrf"] == pytest.approx(100)  # the nearest training turn is the turn itself
-    frequent = reply_baselines.by_frequency(turns, turns, choices, histories, given)
+    cosines = TfIdf(turns.flat).cosines(last, turns.flat, questions.candidates)
+    assert tfidf["hits"] == reply_metrics.hits(cosines).mean()
+    assert tfidf["chrf"] == pytest.approx(100)  # the nearest training turn is the turn itself
+    frequent = reply_baselines.most_frequent_reply_figures(turns, turns, questions, histories, given)
     assert frequent["distinct_1"] == 1 / len(given)  # always "yes"
-    ngrams = reply_baselines.by_ngrams(turns, turns, turns, choices, 3, 10**6, size)
+    ngrams = reply_baselines.ngram_figures(turns, turns, turns, questions, 3, 10**6, size)
     assert 1 <= ngrams["order"] <= 3
     assert ngrams["perplexity"] > 1
     assert "chrf" not in ngrams

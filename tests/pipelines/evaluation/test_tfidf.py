@@ -1,5 +1,6 @@
 import numpy as np
 
+from ikelos.pipelines.evaluation import tfidf
 from ikelos.pipelines.evaluation.tfidf import TfIdf
 
 AMONG = ["the the the of", "a zebra of the plain", "the plain of the king"]
@@ -10,6 +11,17 @@ def test_the_nearest_text_shares_rare_words():
     assert places.tolist() == [1, 2, 0, 1]
     assert cosines[2] == 0
     np.testing.assert_allclose(cosines[3], 1, rtol=1e-6)
+
+
+def test_blocks_do_not_change_the_nearest_text(monkeypatch):
+    among = [*AMONG, AMONG[1], "a king", *AMONG]
+    texts = ["the zebra", "king of the", "unknown words", AMONG[1], "a king"]
+    whole = TfIdf(among).nearest(texts)
+    monkeypatch.setattr(tfidf, "_TEXTS_AT_ONCE", 2)
+    monkeypatch.setattr(tfidf, "_KNOWN_AT_ONCE", 3)
+    for found, expected in zip(TfIdf(among).nearest(texts), whole, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert whole[0].tolist() == [1, 2, 0, 1, 4]
 
 
 def test_cosines_are_those_of_the_definition():

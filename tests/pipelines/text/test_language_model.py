@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from ikelos.layers import LSTMLanguageModel
+from ikelos.pipelines.data.order import WHOLE
 from ikelos.pipelines.data.store import Ragged
-from ikelos.pipelines.text import language_model
+from ikelos.pipelines.recipe.sections import PlainTraining
+from ikelos.pipelines.text import language_model, windows
 from ikelos.pipelines.text.config import LSTM, Ngrams, Transformer
 
 DOCUMENTS = Ragged.of([np.arange(60) % 7, np.arange(40) % 5])
@@ -46,3 +48,31 @@ def test_models_without_ngrams_count_nothing(transformer):
         for weight, kept in zip(model.get_weights(), before, strict=True):
             np.testing.assert_array_equal(weight, kept)
     assert isinstance(model, LSTMLanguageModel)
+
+
+@pytest.mark.parametrize("buckets", [None, [4, 8]])
+def test_the_feed_is_that_of_the_windows(buckets):
+    training = PlainTraining.model_construct(batch_size=3, seed=5)
+    feed = language_model.feed(
+        DOCUMENTS, DOCUMENTS, 8, training, 2, buckets, prepare=lambda batch: batch | {"id": -batch["id"]}
+    )
+    if buckets is None:
+        expected = windows.packed(DOCUMENTS.values, 8, 3, 5, 2)
+        assert feed.units_per_step == 3 * 8
+    else:
+        rows = windows.pieces(DOCUMENTS, 8)
+        expected = windows.bucketed(rows, buckets, 3, 5, 2)
+        assert feed.units_per_step == round(3 * 100 / len(rows))
+    assert feed.units == 100
+    pairs = [(feed.train(2, WHOLE).take(4), expected), (feed.validation, windows.strided(DOCUMENTS, 8, 8, 2))]
+    for found, wanted in pairs:
+        for ours, theirs in zip(found, wanted, strict=False):
+            np.testing.assert_array_equal(ours["x"], theirs["x"])
+            np.testing.assert_array_equal(ours["id"], -theirs["id"])
+
+
+def test_the_stage_predicts_the_next_token():
+    stage = language_model.stage("mine", PlainTraining.model_construct(), lambda _: "model", lambda *_: "feed")
+    assert (stage.name, stage.build({}), stage.feed({}, {})) == ("mine", "model", "feed")
+    assert (stage.unit, stage.metric.unit) == ("tokens", "nats per token")
+    assert float(stage.loss(np.array([[1]]), np.zeros([1, 1, 2], np.float32))) == pytest.approx(np.log(2))

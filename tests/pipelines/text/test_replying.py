@@ -27,7 +27,7 @@ def parts():
     return make("hellothere,you!")
 
 
-def reply(parts, history, temperature, seed, top_p=1.0, tries=3):
+def reply(parts, history, temperature, seed, top_p=1.0, num_samples=3):
     count = len(history)
     found = replying.reply(
         *parts,
@@ -36,7 +36,7 @@ def reply(parts, history, temperature, seed, top_p=1.0, tries=3):
         tf.fill([count], top_p),
         tf.constant(seed, tf.int64),
         max_length=10,
-        tries=tries,
+        num_samples=num_samples,
     )
     return [text.decode() for text in found["reply"].numpy()], found["score"].numpy()
 
@@ -56,7 +56,7 @@ def test_a_reply_depends_on_its_own_row_alone(parts):
 
 
 def test_replies_are_one_line_of_text():
-    texts, _ = reply(make("ab \n"), ["ab"] * 24, [3.0] * 24, range(24), tries=1)
+    texts, _ = reply(make("ab \n"), ["ab"] * 24, [3.0] * 24, range(24), num_samples=1)
     assert all(0 <= len(text) <= 10 and "\n" not in text and text == text.strip() for text in texts)
     assert sum(map(bool, texts)) > 12
 
@@ -73,10 +73,10 @@ def test_samples_of_white_space_alone_lose(monkeypatch):
 
 def test_the_best_of_the_samples_is_returned(parts):
     _, ranker, words = parts
-    text, score = reply(parts, ["hello"], [1.0], [3], tries=6)
+    text, score = reply(parts, ["hello"], [1.0], [3], num_samples=6)
     found = replying.rank(ranker, words, tf.constant(["hello"]), tf.constant([text]), 24)
     np.testing.assert_allclose(found[0], score, rtol=1e-4, atol=1e-4)
-    assert score >= reply(parts, ["hello"], [1.0], [3], tries=1)[1]
+    assert score >= reply(parts, ["hello"], [1.0], [3], num_samples=1)[1]
 
 
 def test_ranks_are_scores_of_each_row(parts):

@@ -18,11 +18,13 @@ BLESSED = "pipeline.blessing={worst: null, better_than_last: true}"
 @pytest.fixture(scope="module")
 def forked():
     """Runs a node in a process of its own, which may be killed at a point; gives its exit code."""
-    child = [sys.executable, str(pathlib.Path(__file__).with_name("forker.py"))]
-    with subprocess.Popen(child, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    here = pathlib.Path(__file__)
+    command = [sys.executable, "-P", here.parents[1] / "forks.py", here.with_name("node_jobs.py")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
 
         def run(path, name, points=None):
-            process.stdin.write(json.dumps([str(path), name, points]) + "\n")
+            job = {"pipeline": str(path), "node": name, "points": points}
+            process.stdin.write(json.dumps(job) + "\n")
             process.stdin.flush()
             while not (line := process.stdout.readline().strip()).removeprefix("-").isdecimal():
                 assert process.poll() is None, line  # the node's own output

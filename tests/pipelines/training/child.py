@@ -1,15 +1,7 @@
-"""A tiny stage, and a process that trains it, for tests that end processes.
+"""A tiny stage, and jobs of `forks.py` that train it, for tests that end processes."""
 
-As a script it reads jobs, one line of JSON each, and runs each in a fork: TensorFlow is imported once, and first
-used after the fork. The answer is the exit code of the fork, in the form that `subprocess` uses.
-"""
-
-import json
 import os
-import select
 import signal
-import sys
-import traceback
 from pathlib import Path
 
 import keras
@@ -163,7 +155,8 @@ def _die_writing(step: int, part: str) -> None:
         os.replace = renaming
 
 
-def _run(job: dict) -> int:
+def run(job: dict) -> int:
+    """Trains the tiny stage in a folder, as a job of `forks.py`, and returns its exit code."""
     folder = Path(job["folder"])
     folder.mkdir(exist_ok=True)
     log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -183,26 +176,3 @@ def _run(job: dict) -> int:
         return 128 + error.signal
     np.savez(folder / "final.npz", *variables(model))
     return 0
-
-
-def main() -> None:
-    print("ready", flush=True)
-    for line in sys.stdin:
-        job = json.loads(line)
-        pid = os.fork()
-        if pid == 0:
-            code = 70
-            try:
-                code = _run(job)
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                sys.stdout.flush()
-                os._exit(code)
-        if "kill_after" in job and not select.select([os.pidfd_open(pid)], [], [], job["kill_after"])[0]:
-            os.kill(pid, signal.SIGKILL)
-        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
-
-
-if __name__ == "__main__":
-    main()

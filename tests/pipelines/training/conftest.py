@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 CHILD = Path(__file__).with_name("child.py")
+FORKS = Path(__file__).parents[1] / "forks.py"
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +26,7 @@ class Trainer:
 
     def __init__(self):
         self._process = subprocess.Popen(
-            [sys.executable, CHILD],
+            [sys.executable, "-P", FORKS, CHILD],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -13,7 +13,7 @@ from ikelos.pipelines.errors import UserError
         ("evaluation.likelihood_context=2", r"evaluation\.likelihood_context.*8"),
         ("ranker_training.jit_compile=true", r"`ranker_training\.jit_compile` must be false"),
         ("training.jit_compile=true", r"`training\.jit_compile` must be false with model\.ngrams"),
-        ("model.num_heads=3", r"`model\.size` must be a multiple of twice model\.num_heads"),
+        ("model.num_heads=3", r"`model\.size` must be a multiple of twice `model\.num_heads`"),
         ("evaluation.candidates=1", r"evaluation\.candidates"),
     ],
 )

@@ -55,7 +55,7 @@ def test_the_ranker_begins_with_the_frequencies_of_the_tokens(opened):
 def test_scores_add_the_likelihood_with_its_weight(opened, monkeypatch):
     task, data = opened()
     turns = Turns.of(data.splits["test"], data.learned.vocabulary)
-    right = np.tile([1.0, 0.5, 0.0], [len(task._choices(turns).turn), 1])
+    right = np.tile([1.0, 0.5, 0.0], [len(task._questions(turns).turn), 1])
     monkeypatch.setattr(reply_scores, "ranker_scores", lambda *_: -right)
     monkeypatch.setattr(reply_scores, "mutual_information", lambda *_: right)
     monkeypatch.setattr(reply_scores, "token_cost", lambda *_: np.ones(2))
@@ -71,7 +71,7 @@ def test_all_runs_have_the_same_questions(opened):
     task, data = opened()
     other, _ = opened("training.seed=7", "ranker_training.seed=8")
     turns = Turns.of(data.splits["test"], data.learned.vocabulary)
-    for ours, theirs in zip(vars(task._choices(turns)).values(), vars(other._choices(turns)).values(), strict=True):
+    for ours, theirs in zip(vars(task._questions(turns)).values(), vars(other._questions(turns)).values(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert reply_metrics.hits(np.zeros([2, 4])).tolist() == [0.25, 0.25]
 

@@ -12,7 +12,7 @@ from ikelos.pipelines.errors import UserError
         ("data.vocabulary.kind=bpe", "`size` must be given for kind=bpe"),
         ("data.batching=bucketed", "`buckets` must be given with batching=bucketed"),
         ("evaluation.stride=200", "`evaluation.stride` must be at most model.context=16"),
-        ("model.num_heads=3", "`model.size` must be a multiple of twice model.num_heads"),
+        ("model.num_heads=3", "`model.size` must be a multiple of twice `model.num_heads`"),
         ("model.num_head=3", "num_heads"),
         ("model.architecture=mamba", "mamba"),
     ],

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ikelos.pipelines.data.order import Shard
-from ikelos.pipelines.tasks.sequence_dynamics.problems import TEST, TRAIN, Adding, Copying, batches, one_batch_per_lag
+from ikelos.pipelines.sequences.problems import TEST, TRAIN, Adding, Copying, batches, one_batch_per_lag
 
 LAGS = (3, 8)
 
@@ -30,7 +30,7 @@ def test_rows_with_different_lags_have_their_own_signal():
 
 
 def test_the_sum_is_that_of_a_number_in_each_half():
-    for step, batch in zip(range(4), batches(Adding(), LAGS, 50, 0, TRAIN, 0), strict=False):
+    for step, batch in zip(range(4), batches(Adding(0.04), LAGS, 50, 0, TRAIN, 0), strict=False):
         found, lag = arrays(batch), LAGS[step % 2]
         (values, marks), half = np.moveaxis(found["x"], -1, 0), lag // 2
         assert values.shape == (50, lag)
@@ -41,7 +41,7 @@ def test_the_sum_is_that_of_a_number_in_each_half():
         assert len(np.unique(np.argmax(marks, axis=1))) == half
 
 
-@pytest.mark.parametrize("problem", [Copying(8, 5), Adding()])
+@pytest.mark.parametrize("problem", [Copying(8, 5), Adding(0.04)])
 def test_a_batch_depends_on_seed_stream_and_step_alone(problem):
     def batch(seed=0, stream=TRAIN, step=5, shard=None):
         options = {} if shard is None else {"shard": shard}

@@ -1,9 +1,9 @@
-"""The signatures in which a network copies and adds."""
+"""Signatures in which networks copy and add."""
 
 import keras
 import tensorflow as tf
 
-from ikelos.pipelines.tasks.sequence_dynamics.problems import Copying
+from ikelos.pipelines.sequences.problems import Copying
 from ikelos.pipelines.text.decoding import check_within
 from ikelos.serving import Signature
 

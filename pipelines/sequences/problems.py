@@ -5,7 +5,9 @@ All examples of a batch have the same lag. The first batch has the first lag, th
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
+import keras
 import tensorflow as tf
 
 from ikelos.pipelines.data.order import WHOLE, Shard, by_step, check_order, endless
@@ -21,18 +23,42 @@ class Copying:
 
     A network reads the symbols, then blanks, the last of which is a signal, then as many blanks as symbols, at which it
     must recall them. Only these count.
+
+    Attributes:
+        symbols: Number of different symbols.
+        copied: Number of symbols to copy.
     """
 
+    title: ClassVar[str] = "Copy problem: % of symbols right"
+    unit: ClassVar[str] = "nats per symbol"
+    """Unit of the loss."""
     symbols: int
     copied: int
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of a network at each position: the logits of the symbols."""
+        return self.symbols
 
     @property
     def vocabulary_size(self) -> int:
         """Number of inputs: the symbols, a blank and the signal."""
         return self.symbols + 2
 
+    def loss(self) -> keras.losses.Loss:
+        """Returns the loss with which a network is trained."""
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
+
+    def is_right(self, outputs: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """Returns whether a network's output at each position is right, bool `[B,T]`, for targets `[B,T]`."""
+        return tf.argmax(outputs, axis=-1, output_type=tf.int32) == y
+
+    def guess(self, x: tf.Tensor) -> tf.Tensor:
+        """Returns the best outputs without the sequence: those of any symbol."""
+        return tf.one_hot(tf.zeros_like(x), self.symbols)
+
     def batch(self, numbers: tf.Tensor, lag: tf.Tensor) -> Batch:
-        """Returns a batch of random numbers float32 `[B,2K]` in [0, 1), K the number of symbols to copy."""
+        """Returns a batch of random numbers float32 `[B,>=K]` in [0, 1), K the number of symbols to copy."""
         drawn = tf.cast(numbers[:, : self.copied] * self.symbols, tf.int32)
         x = self.inputs(drawn, tf.fill([tf.shape(drawn)[0]], lag))
         silent = tf.zeros([tf.shape(drawn)[0], self.copied + lag], tf.int32)
@@ -52,7 +78,30 @@ class Adding:
 
     A network reads as many numbers in [0, 1) as the lag, with a mark at one in each half, and must give the sum of
     these two at the end.
+
+    Attributes:
+        tolerance: Largest error of a sum that is right.
     """
+
+    title: ClassVar[str] = "Adding problem: % of sums right"
+    unit: ClassVar[str] = "squared error"
+    """Unit of the loss."""
+    outputs: ClassVar[int] = 1
+    vocabulary_size: ClassVar[None] = None
+    """The inputs are no tokens."""
+    tolerance: float
+
+    def loss(self) -> keras.losses.Loss:
+        """Returns the loss with which a network is trained."""
+        return keras.losses.MeanSquaredError(reduction="mean_with_sample_weight")
+
+    def is_right(self, outputs: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """Returns whether a network's output at each position is right, bool `[B,T]`, for targets `[B,T,1]`."""
+        return tf.abs(outputs - y)[..., 0] <= self.tolerance
+
+    def guess(self, x: tf.Tensor) -> tf.Tensor:
+        """Returns the best outputs without the sequence: 1, the mean of a sum."""
+        return tf.ones_like(x[..., :1])
 
     def batch(self, numbers: tf.Tensor, lag: tf.Tensor) -> Batch:
         """Returns a batch of random numbers float32 `[B,>=lag+2]` in [0, 1)."""

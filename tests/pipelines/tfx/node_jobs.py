@@ -1,17 +1,11 @@
-"""Runs nodes, each in a fork of this process, which has loaded TFX but run nothing of TensorFlow.
-
-A fork of a process whose TensorFlow has threads may wait for ever. Each line of the standard input has in JSON a
-pipeline's file, a node, and the name of a function of this module that tells where the node is killed, or null. After
-each node, its exit code is printed.
-"""
+"""Nodes as jobs of `forks.py`, which has loaded TFX for all of them."""
 
 import functools
-import json
-import multiprocessing
 import os
 import pathlib
 import signal
-import sys
+
+from ikelos.pipelines.tfx import compiled, node
 
 RUN = "a run"
 
@@ -58,26 +52,16 @@ def at_its_end():
     return dict.fromkeys(in_its_work(), (launcher.Launcher, "_publish_successful_execution", 1))
 
 
-def run(path, name, points):
-    """Runs a node, which is killed where the function `points` tells, with a cache beside the pipeline's file."""
-    from ikelos.pipelines.tfx import compiled, node
+def run(job):
+    """Runs a node, with a cache beside the pipeline's file.
 
-    os.environ["IKELOS_CACHE"] = str(pathlib.Path(path).with_name("cache"))
-    if points is not None:
-        place, function, number = globals()[points]()[name]
+    Args:
+        job: `pipeline`, the path of the pipeline's file; `node`, the node's name; and `points`, the name of a function
+            of this module that tells where the node is killed, or null.
+    """
+    path = pathlib.Path(job["pipeline"])
+    os.environ["IKELOS_CACHE"] = str(path.with_name("cache"))
+    if job["points"] is not None:
+        place, function, number = globals()[job["points"]]()[job["node"]]
         setattr(place, function, kills(getattr(place, function), number))
-    assert node.run(compiled.read(pathlib.Path(path)), name, RUN) == "done"
-
-
-def main():
-    from ikelos.pipelines.tfx import node  # noqa: F401 (loaded once, for all forks)
-
-    for line in sys.stdin:
-        process = multiprocessing.get_context("fork").Process(target=run, args=json.loads(line))
-        process.start()
-        process.join()
-        print(process.exitcode, flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    assert node.run(compiled.read(path), job["node"], RUN) == "done"

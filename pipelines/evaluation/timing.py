@@ -1,0 +1,35 @@
+"""Timing of several functions, interleaved, so that a change of the machine's speed affects all of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import tensorflow as tf
+
+from ikelos.pipelines.console import counted
+
+Timer = Callable[[tf.Tensor], float]
+"""Function from an input to the seconds that it took."""
+
+
+def interleaved(
+    timers: Mapping[str, Timer], texts: Sequence[tf.Tensor], repeats: int, what: str
+) -> list[dict[str, list[float]]]:
+    """Returns the seconds of each timer's repetitions, for each text.
+
+    The first call with each text, which may trace a graph, is not counted.
+
+    Args:
+        timers: The timers by name, which take turns.
+        texts: The inputs, of several lengths.
+        repeats: Number of repetitions.
+        what: What is timed, for the progress display.
+    """
+    result = []
+    for text in counted(texts, what, "lengths", len(texts)):
+        seconds: dict[str, list[float]] = {name: [] for name in timers}
+        for repeat in range(repeats + 1):
+            for name, timer in timers.items():
+                found = timer(text)
+                if repeat:
+                    seconds[name].append(found)
+        result.append(seconds)
+    return result

@@ -11,7 +11,7 @@ from ikelos.pipelines.audio import pcm, utterances
 from ikelos.pipelines.audio.config import AudioSource
 from ikelos.pipelines.audio.reading import AudioFault, waveform
 from ikelos.pipelines.data.config import Split
-from ikelos.pipelines.data.store import TEXT_COLUMN, Column, Store
+from ikelos.pipelines.data.store import TEXT_COLUMN, Column, Store, text_value
 from ikelos.pipelines.data.writing import Sink
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.preprocessing import Preprocessing
@@ -100,11 +100,8 @@ class SpeechPreparation(VocabularyPreparation[SpeechPreprocessing]):
             else:
                 if samples.size and text:
                     tokens = np.append(learned.vocabulary.tokens(text), END)
-                    as_bytes = {
-                        TEXT: np.frombuffer(text.encode(), np.uint8),
-                        GROUP: np.frombuffer(utterance.group, np.uint8),
-                    }
-                    writer.end(utterance.name, **{AUDIO: samples, TOKENS: tokens}, **as_bytes)
+                    texts = {TEXT: text_value(text), GROUP: text_value(utterance.group)}
+                    writer.end(utterance.name, **{AUDIO: samples, TOKENS: tokens}, **texts)
                 else:
                     writer.skip_empty()
             writer.read(index + 1, utterance.size)

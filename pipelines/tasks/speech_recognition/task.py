@@ -1,6 +1,7 @@
 """Speech recognition, from recordings with transcripts to a served model."""
 
 import collections
+import dataclasses
 import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +31,7 @@ from ikelos.pipelines.evaluation import by_group, error_rates, time_warping
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.report.sections import Section
 from ikelos.pipelines.tasks.speech_recognition.config import Config
-from ikelos.pipelines.text import language_model, windows
+from ikelos.pipelines.text import language_model
 from ikelos.pipelines.training.stage import Feed, Models, Stage
 from ikelos.serving import Signature
 
@@ -70,14 +71,11 @@ class Task(task.Task[Config, SpeechPreprocessing]):
         recogniser."""
         size = preprocessing.vocabulary.size
         return [
-            Stage(
-                name=LANGUAGE_MODEL,
-                training=self.config.language_training,
-                build=lambda _: language_model.build(self.config.language_model, size, LANGUAGE_MODEL),
-                feed=lambda splits, _: self._feed_of_texts(splits),
-                unit="tokens",
-                metric=Metric("loss", "nats per token"),
-                loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight"),
+            language_model.stage(
+                LANGUAGE_MODEL,
+                self.config.language_training,
+                lambda _: language_model.build(self.config.language_model, size, LANGUAGE_MODEL),
+                lambda splits, _: self._feed_of_texts(splits),
             ),
             Stage(
                 name=RECOGNIZER,
@@ -96,15 +94,12 @@ class Task(task.Task[Config, SpeechPreprocessing]):
         return model
 
     def _feed_of_texts(self, splits: Splits) -> Feed:
-        training, context = self.config.language_training, self.config.language_model.context
-        train, validation = (splits[split].ragged(TOKENS) for split in ("train", "validation"))
-        rows, settings = windows.pieces(train, context), (self.config.data.text_buckets, training.batch_size)
-        return Feed(
-            train=lambda step, shard: windows.bucketed(rows, *settings, training.seed, step, shard),
-            validation=windows.strided(validation, context, context, self.config.evaluation.batch_size),
-            units_per_step=round(len(train.values) / len(rows) * training.batch_size),
-            units=len(train.values),
-            adapt=lambda model: language_model.count(self.config.language_model, model, train),
+        config = self.config
+        train, validation = (splits[split].ragged(TOKENS) for split in _TRAINED)
+        settings = (config.language_model.context, config.language_training, config.evaluation.batch_size)
+        return dataclasses.replace(
+            language_model.feed(train, validation, *settings, config.data.text_buckets),
+            adapt=lambda model: language_model.count(config.language_model, model, train),
         )
 
     def _feed(self, preprocessing: SpeechPreprocessing, splits: Splits) -> Feed:

@@ -121,7 +121,7 @@ TINY = {
         "pictures: 3, peers: [{name: nobody, value: 30.0, minutes: null}]}",
     ],
 }
-TINY["translation"] = TINY["number_translation"]
+TINY["translation"] = TINY["translation_long"] = TINY["number_translation"]
 
 
 TINY["text_completion"] = [

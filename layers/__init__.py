@@ -10,6 +10,7 @@ from ikelos.layers.attention.kv_cache import KVCache
 from ikelos.layers.attention.self_attention import SelfAttention
 from ikelos.layers.audio.log_mel_spectrogram import LogMelSpectrogram
 from ikelos.layers.audio.spec_augment import SpecAugment
+from ikelos.layers.audio.spectrogram_warp import SpectrogramWarp
 from ikelos.layers.convert import convert
 from ikelos.layers.distributions.bernoulli import Bernoulli
 from ikelos.layers.distributions.categorical import Categorical
@@ -105,6 +106,7 @@ __all__ = [
     "SelfAttention",
     "SinusoidalPositionEmbedding",
     "SpecAugment",
+    "SpectrogramWarp",
     "StandardNormalPrior",
     "SuffixCopy",
     "TransformerLanguageModel",

@@ -8,8 +8,8 @@ from ikelos.layers.options import is_integer, is_number
 
 @keras.saving.register_keras_serializable(package="ikelos")
 class SpecAugment(keras.layers.Layer):
-    """Random masks over bands of frequencies and spans of time in training (Park et al. 2019, section 2, without the
-    warping of time).
+    """Random masks over bands of frequencies and spans of time in training (Park et al. 2019, section 2; the
+    warping of time is `SpectrogramWarp`).
 
     A mask of frequencies has a width drawn from 0 to `freq_mask_size`, a mask of time one from 0 to
     `time_mask_share` of the frames of its row, rounded down (Park et al. 2020, section 3.2); all integers are equally

@@ -6,6 +6,7 @@ import tensorflow as tf
 from ikelos.layers.audio.ctc_loss import ctc_loss
 from ikelos.layers.audio.log_mel_spectrogram import LogMelSpectrogram
 from ikelos.layers.audio.spec_augment import SpecAugment
+from ikelos.layers.audio.spectrogram_warp import SpectrogramWarp
 from ikelos.layers.models.one_device import check_one_device
 from ikelos.layers.recurrent.bidirectional import bidirectional
 from ikelos.layers.recurrent.fused_lstm import FusedLSTM
@@ -20,8 +21,8 @@ class LSTMSpeechModel(keras.Model):
     normalisation are those of Amodei et al. 2016, section 3).
 
     The waveform becomes a log-mel spectrogram, of which each band is normalised over the row's own frames. In training
-    some of it is masked (Park et al. 2019). Two convolutions over time and frequency leave a quarter of the frames,
-    which the LSTMs read. A row's logits do not depend on the other rows or on its padding.
+    it is warped, and some of it is masked (Park et al. 2019). Two convolutions over time and frequency leave a quarter
+    of the frames, which the LSTMs read. A row's logits do not depend on the other rows or on its padding.
 
     The model has its own loss: `compile` it with an optimizer alone. `y` are the tokens, int `[B,U]`, with zeros after
     the end; `sample_weight`, `[B]`, is their number if not given. The loss is the CTC loss for each token.
@@ -38,6 +39,8 @@ class LSTMSpeechModel(keras.Model):
         filters: Channels of the convolutions.
         freq_mask_size: Largest number of bands in each of two masks in training.
         time_mask_share: Largest share of the frames in each of two masks in training.
+        freq_warp: As in `SpectrogramWarp`.
+        time_warp: As there.
         dropout: Share of each LSTM's inputs and of the last outputs that is dropped in training.
 
     Call arguments:
@@ -47,8 +50,8 @@ class LSTMSpeechModel(keras.Model):
     Output shape: logits `[B,T,V]`, float32 under every dtype policy; a row has `num_frames(length)` of them.
 
     Raises:
-        ValueError: As `LogMelSpectrogram` and `SpecAugment`; or if the model is trained under a strategy of
-            `tf.distribute`.
+        ValueError: As `LogMelSpectrogram`, `SpecAugment` and `SpectrogramWarp`; or if the model is trained under a
+            strategy of `tf.distribute`.
 
     Example:
 
@@ -75,6 +78,8 @@ class LSTMSpeechModel(keras.Model):
         filters,
         freq_mask_size=0,
         time_mask_share=0.0,
+        freq_warp=0.0,
+        time_warp=0.0,
         dropout=0.0,
         **kwargs,
     ):
@@ -90,6 +95,7 @@ class LSTMSpeechModel(keras.Model):
         self.log_mel = LogMelSpectrogram(
             sampling_rate, sequence_length, sequence_stride, fft_length, num_mel_bins, name="log_mel", dtype=precise
         )
+        self.warp = SpectrogramWarp(freq_warp, time_warp, name="warp", **policy)
         self.augment = SpecAugment(2, freq_mask_size, 2, time_mask_share, name="augment", **policy)
         self.convolutions = [
             keras.layers.Conv2D(filters, 3, 2, activation="relu", name=f"convolution_{i}", **policy) for i in range(2)
@@ -131,6 +137,7 @@ class LSTMSpeechModel(keras.Model):
     def call(self, inputs, training=None):
         """Returns the logits `[B,T,V]`."""
         hidden, lengths = self.spectrogram(inputs)
+        hidden = self.warp(hidden, lengths=lengths, training=bool(training))
         hidden = self.augment(hidden, lengths=lengths, training=bool(training))[..., None]
         for convolution in self.convolutions:
             # Padded by hand, because Keras's padding depends on the number of frames of the longest row.
@@ -185,6 +192,8 @@ class LSTMSpeechModel(keras.Model):
             "filters": self.filters,
             "freq_mask_size": self.augment.freq_mask_size,
             "time_mask_share": self.augment.time_mask_share,
+            "freq_warp": self.warp.freq_warp,
+            "time_warp": self.warp.time_warp,
             "dropout": self.dropout.rate,
         }
 

@@ -1,5 +1,9 @@
 """Recipe sections that audio tasks share. Imports nothing heavy."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from ikelos.pipelines.data.config import Source
 from ikelos.pipelines.recipe.sections import BelowOne, NonNegative, NonNegativeFloat, Positive, Section
 
@@ -39,6 +43,8 @@ class SpeechModel(Section):
         filters: Channels of the two convolutions.
         freq_mask_size: Largest number of bands in each of the two masks in training.
         time_mask_share: Largest share of the frames in each of the two masks in training.
+        freq_warp: Largest change in training of the factor by which frequencies are stretched.
+        time_warp: Largest movement of a frame in training, as a share of the recording, below 0.25.
         dropout: Dropout rate of each layer's inputs and of the last outputs.
     """
 
@@ -51,6 +57,8 @@ class SpeechModel(Section):
     filters: Positive
     freq_mask_size: NonNegative
     time_mask_share: BelowOne
+    freq_warp: BelowOne
+    time_warp: Annotated[float, Field(ge=0, lt=0.25)]
     dropout: BelowOne
 
 

@@ -58,7 +58,8 @@ def sequence_model(seed=3):
     seen = layers.DifferentiableAugmentation(seed=seed)(images)
     heard = layers.LogMelSpectrogram(8000, 20, 10, 32, 3)(waveform)
     # Logarithms of powers are as small as -14, with which training would diverge.
-    heard = layers.SpecAugment(1, 1, 1, 0.5, seed=seed)(keras.layers.LayerNormalization()(heard))
+    heard = layers.SpectrogramWarp(0.2, 0.2, seed=seed)(keras.layers.LayerNormalization()(heard))
+    heard = layers.SpecAugment(1, 1, 1, 0.5, seed=seed)(heard)
     hidden = keras.layers.Concatenate()([keras.layers.Flatten()(y) for y in (x, seen, heard)])
     hidden = keras.layers.Dense(layers.Normal.params_size(Z), name="parameters")(hidden)
     z = layers.KLDivergence(layers.Normal(Z, seed=seed), layers.RealNVPPrior(Z))(hidden)

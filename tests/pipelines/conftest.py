@@ -85,7 +85,8 @@ TINY = {
         "language_training.steps=4",
         "language_training.steps_per_epoch=2",
         "model={num_layers: 1, size: 8, sequence_length: 32, sequence_stride: 8, fft_length: 128, num_mel_bins: 8, "
-        "filters: 2, freq_mask_size: 2, time_mask_share: 0.1, dropout: 0.1}",
+        "filters: 2, freq_mask_size: 2, time_mask_share: 0.1, freq_warp: 0.1, time_warp: 0.1, "
+        "dropout: 0.1}",
         "training.steps=6",
         "training.steps_per_epoch=3",
         "evaluation={apart: [], batch_size: 8, search: {num_beams: 2, language_model_weight: 0.5, token_bonus: 0.1}, "

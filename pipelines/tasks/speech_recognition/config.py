@@ -95,7 +95,7 @@ class Config(TaskConfig):
         training: The training of the recogniser.
     """
 
-    TUNABLE = ("model.dropout", "model.freq_mask_size", "model.time_mask_share")
+    TUNABLE = ("model.dropout", "model.freq_mask_size", "model.time_mask_share", "model.freq_warp", "model.time_warp")
 
     data: Data
     language_model: LanguageModel

@@ -18,6 +18,8 @@ SETTINGS = {
     "filters": 3,
     "freq_mask_size": 2,
     "time_mask_share": 0.2,
+    "freq_warp": 0.2,
+    "time_warp": 0.1,
     "dropout": 0.1,
 }
 LENGTHS = [2000, 0, 1111, 63]

@@ -10,15 +10,15 @@ from ikelos.layers.options import is_number
 class SpectrogramWarp(keras.layers.Layer):
     """Random warps of spectrograms in training, as if another person had spoken, at a changing speed.
 
-    Frequencies are stretched by a factor drawn from `1 - freq_warp` to `1 + freq_warp`, as a vocal tract of another
-    length would do (Jaitly & Hinton 2013, section 2); above the last frequency, its value is repeated. In time, a frame
-    from the middle half of a row moves by up to `time_warp` of the row's duration to either side, while the first and
-    the last frame stay where they are (Park et al. 2019, section 2). Between two frames or frequencies, values are
-    interpolated linearly. Each row is warped in its own way, and keeps its number of frames. In inference the inputs
-    stay unchanged.
+    Frequency `m` takes the value at `factor * m`, where the factor is drawn from `1 - freq_warp` to `1 + freq_warp`;
+    beyond the last frequency, its value is taken. On mel bands this is a rough form of vocal tract length perturbation
+    (Jaitly & Hinton 2013, section 2), which scales frequencies in Hz. In time, a frame from the middle half of a row
+    moves by up to `time_warp` of the row's duration to either side, while the first and the last frame stay where they
+    are (Park et al. 2019, section 2). Between two frames or frequencies, values are interpolated linearly. Each row is
+    warped in its own way, and keeps its number of frames. In inference the inputs stay unchanged.
 
     Args:
-        freq_warp: Largest change of the factor, at least 0 and below 1; 0 for none.
+        freq_warp: Largest difference of the factor from 1, at least 0 and below 1; 0 for none.
         time_warp: Largest movement as a share of the row's duration, at least 0 and below 0.25; 0 for none.
         seed: int for the same warps in the same order; by default they differ from run to run.
 
@@ -58,8 +58,9 @@ class SpectrogramWarp(keras.layers.Layer):
             raise ValueError(f"`inputs` must have shape [B,T,M]. Received: inputs.shape={inputs.shape}")
         if not tf.as_dtype(inputs.dtype).is_floating:
             raise ValueError(f"`inputs` must be floats. Received: inputs.dtype={inputs.dtype}")
-        if not training:
+        if not training or not (self.freq_warp or self.time_warp):
             return inputs
+        shape = inputs.shape
         batch, frames, bins = tf.unstack(tf.shape(inputs))
         # In float32 also under half-precision policies, because bfloat16 has too few values for the positions.
         draws = keras.random.uniform((3, batch, 1), dtype="float32", seed=self.seed_generator)
@@ -69,7 +70,7 @@ class SpectrogramWarp(keras.layers.Layer):
         if self.time_warp:
             lengths = tf.fill([batch], frames) if lengths is None else tf.minimum(tf.cast(lengths, tf.int32), frames)
             inputs = _interpolated(inputs, self._times(draws[1], draws[2], frames, lengths[:, None]), axis=1)
-        return inputs
+        return tf.ensure_shape(inputs, shape)
 
     def _times(self, middle, movement, frames, lengths):
         """Returns the places in time `[B,T]` from which frames come, given uniform draws `[B,1]` from 0 to 1."""

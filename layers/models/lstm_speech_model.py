@@ -95,7 +95,6 @@ class LSTMSpeechModel(keras.Model):
         self.log_mel = LogMelSpectrogram(
             sampling_rate, sequence_length, sequence_stride, fft_length, num_mel_bins, name="log_mel", dtype=precise
         )
-        self.warp = SpectrogramWarp(freq_warp, time_warp, name="warp", **policy)
         self.augment = SpecAugment(2, freq_mask_size, 2, time_mask_share, name="augment", **policy)
         self.convolutions = [
             keras.layers.Conv2D(filters, 3, 2, activation="relu", name=f"convolution_{i}", **policy) for i in range(2)
@@ -109,6 +108,7 @@ class LSTMSpeechModel(keras.Model):
         )
         self.dropout = keras.layers.Dropout(dropout, name="dropout", **policy)
         self.head = keras.layers.Dense(vocabulary_size, name="logits", dtype="float32")
+        self.warp = SpectrogramWarp(freq_warp, time_warp, name="warp", **policy)
 
     def build(self, input_shape=None):
         """Creates the weights, which depend on no shape of the inputs."""

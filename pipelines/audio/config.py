@@ -43,8 +43,8 @@ class SpeechModel(Section):
         filters: Channels of the two convolutions.
         freq_mask_size: Largest number of bands in each of the two masks in training.
         time_mask_share: Largest share of the frames in each of the two masks in training.
-        freq_warp: Largest change in training of the factor by which frequencies are stretched.
-        time_warp: Largest movement of a frame in training, as a share of the recording, below 0.25.
+        freq_warp: As in `ikelos.layers.SpectrogramWarp`, in training.
+        time_warp: As there, below 0.25.
         dropout: Dropout rate of each layer's inputs and of the last outputs.
     """
 

@@ -11,24 +11,24 @@ Timer = Callable[[tf.Tensor], float]
 
 
 def interleaved(
-    timers: Mapping[str, Timer], texts: Sequence[tf.Tensor], repeats: int, what: str
+    timers: Mapping[str, Timer], inputs: Sequence[tf.Tensor], repeats: int, what: str
 ) -> list[dict[str, list[float]]]:
-    """Returns the seconds of each timer's repetitions, for each text.
+    """Returns the seconds of each timer's repetitions, for each input.
 
-    The first call with each text, which may trace a graph, is not counted.
+    The first call with each input, which may trace a graph, is not counted.
 
     Args:
         timers: The timers by name, which take turns.
-        texts: The inputs, of several lengths.
+        inputs: Inputs of several lengths.
         repeats: Number of repetitions.
         what: What is timed, for the progress display.
     """
     result = []
-    for text in counted(texts, what, "lengths", len(texts)):
+    for one in counted(inputs, what, "lengths", len(inputs)):
         seconds: dict[str, list[float]] = {name: [] for name in timers}
         for repeat in range(repeats + 1):
             for name, timer in timers.items():
-                found = timer(text)
+                found = timer(one)
                 if repeat:
                     seconds[name].append(found)
         result.append(seconds)

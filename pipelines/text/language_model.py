@@ -51,7 +51,7 @@ def feed(
     training: Training,
     validation_batch_size: int,
     buckets: Sequence[int] | None = None,
-    prepare: Callable[[Batch], Batch] = dict,
+    prepare: Callable[[Batch], Batch] | None = None,
 ) -> Feed:
     """Returns the feed of windows of some documents.
 
@@ -62,7 +62,7 @@ def feed(
         training: Training settings with the batch size and the seed.
         validation_batch_size: Windows in a validation batch.
         buckets: Boundaries as for `windows.bucketed`; None for windows of full length, which span documents.
-        prepare: Function, run in the graph, from a batch of `windows` to an element of a `Feed`.
+        prepare: Function, run in the graph, from a batch of `windows` to an element of a `Feed`; None for no change.
 
     Raises:
         UserError: As `windows.packed`, `windows.bucketed` and `windows.strided`.
@@ -80,10 +80,13 @@ def feed(
         def batches(step, shard):
             return windows.bucketed(rows, buckets, size, seed, step, shard)
 
+    def prepared(dataset):
+        return dataset if prepare is None else dataset.map(prepare)
+
     return Feed(
-        train=lambda step, shard: batches(step, shard).map(prepare),
+        train=lambda step, shard: prepared(batches(step, shard)),
         # Windows that don't overlap take half the time, and compare epochs just as well.
-        validation=windows.strided(validation, context, context, validation_batch_size).map(prepare),
+        validation=prepared(windows.strided(validation, context, context, validation_batch_size)),
         units_per_step=round(row * size),
         units=len(train.values),
     )

@@ -299,12 +299,13 @@ def evaluate(
         The verdict.
 
     Raises:
-        UserError: If the served model is of another task, the training is not finished, or as `slices.of_examples`.
+        UserError: If the served model is of another task, the training is not finished, or as `recipes.load` and
+            `slices.of_examples`.
     """
     settings, where = recipe.config.pipeline, Folder(run)
     assert settings is not None
     blessing = settings.blessing
-    other = _as_served(recipe, served) if blessing.better_than_last and served is not None else None
+    served_recipe = _recipe_of_served(recipe, served) if blessing.better_than_last and served is not None else None
     task = tasks.of_recipe(recipe)
     data = preparation.opened(task.preparation(), prepared)
     features = [one.feature for one in settings.slices]
@@ -319,8 +320,8 @@ def evaluate(
             f"`{metric.name}` must be {metric.limit(blessing.worst)} (pipeline.blessing.worst). "
             f"Received: {metric.text(value)}"
         )
-    if other is not None and served is not None:
-        figure = _remeasured(other, examples, Folder(served))[metric.name]
+    if served_recipe is not None and served is not None:
+        figure = _remeasured(served_recipe, examples, Folder(served))[metric.name]
         results["served"] = {metric.name: figure}
         if not metric.improves(value, figure):
             against.append(
@@ -338,7 +339,7 @@ def evaluate(
     return Verdict(task.headline(results), lines, tuple(against))
 
 
-def _as_served(recipe: Recipe, served: Path) -> Recipe:
+def _recipe_of_served(recipe: Recipe, served: Path) -> Recipe:
     """Returns the recipe of a served model, with the data source and the evaluation of another recipe.
 
     Raises:
@@ -354,7 +355,7 @@ def _as_served(recipe: Recipe, served: Path) -> Recipe:
 
 
 def _remeasured(recipe: Recipe, examples: str | Path, served: Folder) -> dict[str, Any]:
-    """Returns the figures of a served model on examples; the recipe is that of `_as_served`."""
+    """Returns the figures of a served model on examples; the recipe is that of `_recipe_of_served`."""
     task = tasks.of_recipe(recipe)
     with tempfile.TemporaryDirectory() as staging:
         data = _prepared(recipe, task.preparation().reusing(served.preprocessing), examples, staging, map)

@@ -44,8 +44,11 @@ def main():
         pid = os.fork()
         if pid == 0:
             _run_in_fork(jobs.run, job)
-        if "kill_after" in job and not select.select([os.pidfd_open(pid)], [], [], job["kill_after"])[0]:
-            os.kill(pid, signal.SIGKILL)
+        if "kill_after" in job:
+            descriptor = os.pidfd_open(pid)
+            if not select.select([descriptor], [], [], job["kill_after"])[0]:
+                os.kill(pid, signal.SIGKILL)
+            os.close(descriptor)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 
 

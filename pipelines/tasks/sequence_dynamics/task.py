@@ -74,10 +74,12 @@ class Task(task.Task[Config, TextPreprocessing]):
         return found
 
     def _problem_stage(self, name: str, kind: str) -> Stage:
-        problem, stage, config = self._problems[name], f"{name}_{kind}", self.config
-        build = functools.partial(networks.build, kind, config.model, problem.outputs, stage, problem.vocabulary_size)
+        problem, stage_name, config = self._problems[name], f"{name}_{kind}", self.config
+        build = functools.partial(
+            networks.build, kind, config.model, problem.outputs, stage_name, problem.vocabulary_size
+        )
         lags, examples = config.problems.lags, config.evaluation.examples
-        return stages.stage(stage, problem, self._trainings[name], build, lags, examples)
+        return stages.stage(stage_name, problem, self._trainings[name], build, lags, examples)
 
     def _text_stage(self, name: str, kind: str, training: PlainTraining, size: int, gain: float = 1.0) -> Stage:
         return language_model.stage(

@@ -92,6 +92,7 @@ def test_any_shape_is_traced_once_and_halves_stay_halves():
         input_signature=[tf.TensorSpec([None, None, 6]), tf.TensorSpec([None], tf.int32)],
     )
     assert call(noise([2, 20, 6]), np.array([20, 5], "int32")).dtype == tf.bfloat16
+    assert call.get_concrete_function().structured_outputs.shape.as_list() == [None, None, 6]
     assert call(noise([0, 20, 6]), np.zeros([0], "int32")).shape == (0, 20, 6)
     assert call(noise([2, 0, 6]), np.zeros([2], "int32")).shape == (2, 0, 6)
 

@@ -118,6 +118,22 @@ def test_masks_and_dropout_are_for_training_alone(model, inputs):
     assert np.abs(model(inputs, training=True) - model(inputs)).max() > 0
 
 
+def test_a_row_is_warped_by_its_own_length_in_training(inputs):
+    settings = {**SETTINGS, "freq_mask_size": 0, "time_mask_share": 0.0, "dropout": 0.0}
+    plain, warped = (LSTMSpeechModel(**{**settings, "freq_warp": share, "time_warp": share}) for share in (0.0, 0.2))
+    plain.build()
+    warped.build()
+    warped.set_weights(plain.get_weights())
+    np.testing.assert_array_equal(plain(inputs, training=True), plain(inputs))
+    assert np.abs(warped(inputs, training=True) - plain(inputs)).max() > 1e-3
+    more = {**inputs, "audio": np.pad(inputs["audio"], [[0, 0], [0, 500]])}
+    found = []
+    for one in (inputs, more):
+        warped.warp.seed_generator.state.assign([1, 2])
+        found.append(warped(one, training=True)[0, : warped.num_frames(2000)])
+    np.testing.assert_allclose(*found, atol=1e-5)
+
+
 def test_logits_are_float32_under_every_policy(inputs):
     model = LSTMSpeechModel(**SETTINGS, dtype="mixed_bfloat16")
     assert model(inputs).dtype == tf.float32

@@ -22,10 +22,7 @@ def test_the_truth_is_right_and_guessing_is_not(problem, chance):
 def test_the_section_has_a_panel_for_each_problem():
     found = by_lag.section(
         {"Copying": {"LSTM": [(2, 50.0), (4, 12.5)]}, "Adding": {"LSTM": [(2, 9.0)]}},
-        {
-            "Copying": 25.0,
-            "Adding": 8.0,
-        },
+        {"Copying": 25.0, "Adding": 8.0},
     )
     assert found.alt == "Copying by lag: LSTM 50.0 to 12.5. Adding by lag: LSTM 9.0 to 9.0"
     assert [axes.get_title(loc="left") for axes in found.figure.axes] == ["Copying", "Adding"]

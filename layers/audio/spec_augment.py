@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from ikelos.layers.audio.spectrograms import check_spectrograms, frames_of_rows
 from ikelos.layers.options import is_integer, is_number
 
 
@@ -63,14 +64,11 @@ class SpecAugment(keras.layers.Layer):
 
     def call(self, inputs, lengths=None, training=False):
         """Returns the masked spectrograms; in inference, returns the inputs."""
-        if len(inputs.shape) != 3:
-            raise ValueError(f"`inputs` must have shape [B,T,M]. Received: inputs.shape={inputs.shape}")
-        if not tf.as_dtype(inputs.dtype).is_floating:
-            raise ValueError(f"`inputs` must be floats around 0. Received: inputs.dtype={inputs.dtype}")
+        check_spectrograms(inputs, "floats around 0")
         if not training:
             return inputs
         batch, frames, bins = tf.unstack(tf.shape(inputs))
-        lengths = tf.fill([batch], frames) if lengths is None else tf.minimum(tf.cast(lengths, tf.int32), frames)
+        lengths = frames_of_rows(inputs, lengths)
         # In float32 also under half-precision policies, because bfloat16 has too few values for the positions.
         masks = self.num_freq_masks + self.num_time_masks
         draws = keras.random.uniform((2, batch, masks), dtype="float32", seed=self.seed_generator)

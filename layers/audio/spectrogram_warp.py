@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from ikelos.layers.audio.spectrograms import check_spectrograms, frames_of_rows
 from ikelos.layers.options import is_number
 
 
@@ -54,10 +55,7 @@ class SpectrogramWarp(keras.layers.Layer):
 
     def call(self, inputs, lengths=None, training=False):
         """Returns the warped spectrograms; in inference, returns the inputs."""
-        if len(inputs.shape) != 3:
-            raise ValueError(f"`inputs` must have shape [B,T,M]. Received: inputs.shape={inputs.shape}")
-        if not tf.as_dtype(inputs.dtype).is_floating:
-            raise ValueError(f"`inputs` must be floats. Received: inputs.dtype={inputs.dtype}")
+        check_spectrograms(inputs)
         if not training or not (self.freq_warp or self.time_warp):
             return inputs
         shape = inputs.shape
@@ -68,8 +66,8 @@ class SpectrogramWarp(keras.layers.Layer):
             factor = 1 + self.freq_warp * (2 * draws[0] - 1)
             inputs = _interpolated(inputs, factor * tf.range(bins, dtype=tf.float32), axis=2)
         if self.time_warp:
-            lengths = tf.fill([batch], frames) if lengths is None else tf.minimum(tf.cast(lengths, tf.int32), frames)
-            inputs = _interpolated(inputs, self._times(draws[1], draws[2], frames, lengths[:, None]), axis=1)
+            places = self._times(draws[1], draws[2], frames, frames_of_rows(inputs, lengths)[:, None])
+            inputs = _interpolated(inputs, places, axis=1)
         return tf.ensure_shape(inputs, shape)
 
     def _times(self, middle, movement, frames, lengths):

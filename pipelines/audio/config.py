@@ -30,6 +30,18 @@ class AudioSource(Source):
     feature_rate: Positive | None = None
 
 
+class Emphasis(Section):
+    """A group of recordings that is drawn more often in training.
+
+    Attributes:
+        group: Name of the group.
+        times: How often a recording of it is drawn for each time that another one is drawn.
+    """
+
+    group: str
+    times: Positive
+
+
 class SpeechModel(Section):
     """`ikelos.layers.LSTMSpeechModel`.
 
@@ -74,3 +86,19 @@ class Search(Section):
     num_beams: Positive
     language_model_weight: NonNegativeFloat
     token_bonus: float
+
+
+def check_spectrogram(model: SpeechModel, sampling_rate: int) -> None:
+    """Raises ValueError if the spectrogram of a model cannot be computed from audio of a sampling rate in Hz."""
+    if model.fft_length < model.sequence_length:
+        raise ValueError(
+            f"`model.fft_length` must be at least model.sequence_length={model.sequence_length}. "
+            f"Received: model.fft_length={model.fft_length}"
+        )
+    # The lowest band of `LogMelSpectrogram` is the narrowest one.
+    width = 700 * ((1 + sampling_rate / 1400) ** (2 / (model.num_mel_bins + 1)) - 1)
+    if width <= sampling_rate / model.fft_length:
+        raise ValueError(
+            "`model.num_mel_bins` must be so small that each band has a point of the Fourier transform. "
+            f"Received: model.num_mel_bins={model.num_mel_bins}, model.fft_length={model.fft_length}"
+        )

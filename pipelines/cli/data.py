@@ -55,20 +55,22 @@ def data(
 
 
 def _table(splits: dict[str, dict[str, Any]]) -> Table:
-    """Returns a table with a row for each split."""
+    """Returns a table with a column for each split, which fits a terminal: the splits are few, the rows are not."""
+    rows: dict[str, list[str]] = {
+        "examples": [f"{split['examples']:,}" for split in splits.values()],
+        "size": [f"{split['bytes'] / 1e6:,.1f} MB" for split in splits.values()],
+    }
+    for name in next(iter(splits.values()))["lengths"]:
+        of = [split["lengths"][name] for split in splits.values()]
+        rows[f"{name}: total"] = [f"{lengths['sum']:,}" for lengths in of]
+        rows[f"{name}: shortest"] = [f"{lengths['min']:,}" for lengths in of]
+        rows[f"{name}: median"] = [f"{lengths['median']:,.0f}" for lengths in of]
+        rows[f"{name}: longest"] = [f"{lengths['max']:,}" for lengths in of]
+    rows["left out"] = [f"{sum(split['skipped'].values()) + split['empty']:,}" for split in splits.values()]
     table = Table(box=None, pad_edge=False, padding=(0, 2))
-    lengths = list(next(iter(splits.values()))["lengths"])
     table.add_column("")
-    for title in ("examples", "size", *(f"{name} each (median, max.)" for name in lengths), *lengths, "left out"):
-        table.add_column(title, justify="right")
-    for name, split in splits.items():
-        of = split["lengths"]
-        table.add_row(
-            name,
-            f"{split['examples']:,}",
-            f"{split['bytes'] / 1e6:,.1f} MB",
-            *(f"{of[column]['min']:,} ({of[column]['median']:,.0f}, {of[column]['max']:,})" for column in lengths),
-            *(f"{of[column]['sum']:,}" for column in lengths),
-            f"{sum(split['skipped'].values()) + split['empty']:,}",
-        )
+    for name in splits:
+        table.add_column(name, justify="right")
+    for title, cells in rows.items():
+        table.add_row(title, *cells)
     return table

@@ -53,7 +53,7 @@ class Size:
     number: int
     unit: str
 
-    def of_example(self, num_bytes: int) -> int:
+    def progress_of(self, num_bytes: int) -> int:
         """Returns how much of the total an example of this number of bytes is."""
         return 1 if self.unit == "examples" else num_bytes
 

@@ -54,7 +54,7 @@ class PairPreparation(VocabularyPreparation[TextPreprocessing]):
                 values = map(text_value, (*texts, pair.group))
                 named = dict(zip((SOURCE_TEXT, TARGET_TEXT, GROUP), values, strict=True))
                 writer.end(pair.name, **{SOURCE: source, TARGET: target}, **named)
-            writer.read(index + 1, total.of_example(pair.size))
+            writer.read(index + 1, total.progress_of(pair.size))
 
     def show(self, learned: TextPreprocessing, store: Store) -> list[str]:
         """Returns the first pairs."""
@@ -72,7 +72,7 @@ class PairPreparation(VocabularyPreparation[TextPreprocessing]):
             found = decoded(pair)
             if not isinstance(found, str) and all(found):
                 yield from found
-            progress(total.of_example(pair.size))
+            progress(total.progress_of(pair.size))
 
 
 def decoded(pair: pairs.Pair) -> tuple[str, str] | str:

@@ -66,7 +66,7 @@ class TurnPreparation(VocabularyPreparation[TextPreprocessing]):
             else:
                 text = text_value("\n".join(found))
                 writer.end(conversation.name, **{TOKENS: tokens(learned.vocabulary, found), TURNS: text})
-            writer.read(index + 1, total.of_example(len(conversation.content)))
+            writer.read(index + 1, total.progress_of(len(conversation.content)))
 
     def show(self, learned: TextPreprocessing, store: Store) -> list[str]:
         """Returns the first turns of the first conversations."""
@@ -83,7 +83,7 @@ class TurnPreparation(VocabularyPreparation[TextPreprocessing]):
             found = turns.parsed(conversation.content)
             if not isinstance(found, str) and len(found) >= _FEWEST:
                 yield from found
-            progress(total.of_example(len(conversation.content)))
+            progress(total.progress_of(len(conversation.content)))
 
 
 def tokens(words: Vocabulary, conversation: Sequence[str]) -> np.ndarray:

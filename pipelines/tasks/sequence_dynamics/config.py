@@ -6,7 +6,8 @@ import pydantic
 
 from ikelos.pipelines.recipe import sections
 from ikelos.pipelines.recipe.sections import PlainTraining, Positive, PositiveFloat, Section, TaskConfig
-from ikelos.pipelines.text.config import DecodingSpeed, TextSource, Vocabulary, check_rotary_heads
+from ikelos.pipelines.text.config import DecodingSpeed, TextSource, Vocabulary
+from ikelos.pipelines.text.model_config import check_rotary_heads
 
 Kind = Literal["rnn", "lstm", "gru", "transformer", "transformer_without_positions"]
 

@@ -5,22 +5,11 @@ from typing import Annotated, Self
 import pydantic
 from pydantic import Field
 
-from ikelos.pipelines.audio.config import AudioSource, Search, SpeechModel
+from ikelos.pipelines.audio.config import AudioSource, Emphasis, Search, SpeechModel, check_spectrogram
 from ikelos.pipelines.recipe import sections
 from ikelos.pipelines.recipe.sections import NonNegative, PlainTraining, Positive, PositiveFloat, Section, TaskConfig
-from ikelos.pipelines.text.config import LanguageModel, Vocabulary, check_language_model
-
-
-class Emphasis(Section):
-    """A group of recordings that is drawn more often in training.
-
-    Attributes:
-        group: Name of the group.
-        times: How often a recording of it is drawn for each time that another one is drawn.
-    """
-
-    group: str
-    times: Positive
+from ikelos.pipelines.text.config import Vocabulary
+from ikelos.pipelines.text.model_config import LanguageModel, check_language_model
 
 
 class Data(Section):
@@ -112,18 +101,7 @@ class Config(TaskConfig):
                 f"the last of `data.text_buckets` must be language_model.context={self.language_model.context}. "
                 f"Received: data.text_buckets={list(self.data.text_buckets)}"
             )
-        if self.model.fft_length < self.model.sequence_length:
-            raise ValueError(
-                f"`model.fft_length` must be at least model.sequence_length={self.model.sequence_length}. "
-                f"Received: model.fft_length={self.model.fft_length}"
-            )
-        # The lowest band of `LogMelSpectrogram` is the narrowest one.
-        rate, bands = self.data.sampling_rate, self.model.num_mel_bins
-        if 700 * ((1 + rate / 1400) ** (2 / (bands + 1)) - 1) <= rate / self.model.fft_length:
-            raise ValueError(
-                "`model.num_mel_bins` must be so small that each band has a point of the Fourier transform. "
-                f"Received: model.num_mel_bins={bands}, model.fft_length={self.model.fft_length}"
-            )
+        check_spectrogram(self.model, self.data.sampling_rate)
         check_language_model(self.language_model, self.language_training, "language_model", "language_training")
         if self.training.jit_compile:
             raise ValueError(

@@ -12,7 +12,8 @@ from ikelos.pipelines.recipe.sections import (
     Section,
     TaskConfig,
 )
-from ikelos.pipelines.text.config import PairSource, TranslationModel, Vocabulary
+from ikelos.pipelines.text.config import PairSource, Vocabulary
+from ikelos.pipelines.text.model_config import TranslationModel
 
 
 class Data(Section):

@@ -321,4 +321,4 @@ def test_a_split_of_nothing_is_refused():
 
 @pytest.mark.parametrize(("unit", "expected"), [("bytes", 7), ("examples", 1)])
 def test_an_example_counts_in_the_unit_of_the_total(unit, expected):
-    assert Size(20, unit).of_example(7) == expected
+    assert Size(20, unit).progress_of(7) == expected

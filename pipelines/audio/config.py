@@ -36,10 +36,13 @@ class Emphasis(Section):
     Attributes:
         group: Name of the group.
         times: How often a recording of it is drawn for each time that another one is drawn.
+        joined: How often it is also drawn with one or two others of the group after it, which keeps a network from
+            learning the recordings of a small group by heart. Examples that get too long are left out.
     """
 
     group: str
     times: Positive
+    joined: NonNegative
 
 
 class SpeechModel(Section):

@@ -92,6 +92,11 @@ class Ragged(Sequence[np.ndarray]):
         place = range(len(self))[index]
         return self.values[self.ends[place] : self.ends[place + 1]]
 
+    def __add__(self, other: Ragged) -> Ragged:
+        """Returns these arrays and then the others, in memory."""
+        ends = np.concatenate([self.ends, self.ends[-1] + other.ends[1:]])
+        return Ragged(np.concatenate([self.values, other.values]), ends)
+
     @property
     def lengths(self) -> np.ndarray:
         """Length of each array, int64 `[N]`."""

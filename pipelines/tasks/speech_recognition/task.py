@@ -14,6 +14,7 @@ import tensorflow as tf
 from ikelos.layers import LSTMSpeechModel
 from ikelos.pipelines import task
 from ikelos.pipelines.audio import batches, sections, signatures
+from ikelos.pipelines.audio.examples import Examples, emphasised
 from ikelos.pipelines.audio.pcm import shortened
 from ikelos.pipelines.audio.recognition import recognize, recognize_greedily
 from ikelos.pipelines.audio.speech_encoding import (
@@ -108,34 +109,31 @@ class Task(task.Task[Config, SpeechPreprocessing]):
         # Long before the evaluation, which needs it.
         by_group.check(set(splits["test"].texts(GROUP)), self.config.evaluation.apart, "recordings")
         num_frames = self._build(preprocessing.vocabulary.size).num_frames
-        train, validation = ((splits[split].ragged(AUDIO), splits[split].ragged(TOKENS)) for split in _TRAINED)
-        rows = {}
-        for split, recordings in zip(_TRAINED, (train, validation), strict=True):
-            rows[split] = batches.usable(*recordings, boundaries[-1], num_frames)
-            if left_out := len(splits[split]) - len(rows[split]):
+        audio, rows = {split: splits[split].ragged(AUDIO) for split in _TRAINED}, {}
+        for split in _TRAINED:
+            every = Examples.of(np.arange(len(splits[split])), splits[split].ragged(TOKENS))
+            rows[split] = np.flatnonzero(every.fit(audio[split], boundaries[-1], num_frames))
+            if left_out := len(every) - len(rows[split]):
                 longest = f"{data.buckets[-1]:g} s"
                 say(f"{left_out:,} {split} recordings are left out: longer than {longest}, or too fast for the frames")
-        drawn = rows["train"]
-        if data.emphasis:
-            times = {emphasis.group: emphasis.times for emphasis in data.emphasis}
-            drawn = batches.emphasised(drawn, splits["train"].texts(GROUP), times)
         size, seed = training.batch_size, training.seed
+        drawn = emphasised(splits["train"], rows["train"], data.emphasis, preprocessing.vocabulary, seed)
+        drawn = drawn.only(drawn.fit(audio["train"], boundaries[-1], num_frames))
         return Feed(
-            train=lambda step, shard: batches.bucketed(*train, drawn, boundaries, size, seed, step, shard),
-            validation=batches.in_order(*validation, rows["validation"], self.config.evaluation.batch_size),
+            train=lambda step, shard: batches.bucketed(audio["train"], drawn, boundaries, size, seed, step, shard),
+            validation=self._batches(splits["validation"], rows["validation"]),
             units_per_step=training.batch_size,
             units=len(drawn),
             samples=functools.partial(self._samples, preprocessing, splits["validation"]),
         )
 
     def _samples(self, preprocessing: SpeechPreprocessing, store: Store, model: keras.Model) -> list[str]:
-        batch = next(iter(self._batches(store, _SAMPLES)))
+        batch = next(iter(self._batches(store, np.arange(len(store))[:_SAMPLES])))
         found = _greedily(model, preprocessing.vocabulary, **batch["x"])
         said = store.texts(TEXT, _SAMPLES)
         return [f"{said[row]} → {text.decode()}" for row, text in zip(batch["id"].numpy(), found.numpy(), strict=True)]
 
-    def _batches(self, store: Store, most: int | None = None) -> tf.data.Dataset:
-        rows = np.arange(len(store))[:most]
+    def _batches(self, store: Store, rows: np.ndarray) -> tf.data.Dataset:
         return batches.in_order(store.ragged(AUDIO), store.ragged(TOKENS), rows, self.config.evaluation.batch_size)
 
     def evaluate(self, preprocessing: SpeechPreprocessing, splits: Splits, models: Models) -> task.Figures:
@@ -144,7 +142,7 @@ class Task(task.Task[Config, SpeechPreprocessing]):
         found: dict[int, str] = {}
         search = tf.function(self._recognizing(preprocessing, models), reduce_retracing=True)
         number = -(-len(test) // self.config.evaluation.batch_size)
-        for batch in counted(self._batches(test), "the model's transcripts", "batches", number):
+        for batch in counted(self._batches(test, np.arange(len(test))), "the model's transcripts", "batches", number):
             recognized = search(**batch["x"])["text"].numpy()
             found |= dict(zip(batch["id"].numpy().tolist(), (text.decode() for text in recognized), strict=True))
         seconds, written = time.monotonic() - start, [found[index] for index in range(len(test))]

@@ -1,16 +1,15 @@
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from ikelos.layers.audio import ctc_min_frames
 from ikelos.pipelines.audio import batches
+from ikelos.pipelines.audio.examples import Examples
 from ikelos.pipelines.data.order import Shard
 from ikelos.pipelines.data.store import Ragged
 from ikelos.pipelines.errors import UserError
 
 AUDIO = Ragged.of([np.full(length, length, np.int16) for length in (5, 9, 3, 12, 7, 4)])
 TOKENS = Ragged.of([np.array([4 + row] * (row + 1) + [2], np.uint16) for row in range(6)])
-ROWS = np.array([0, 1, 2, 2, 2, 4, 5])
+EXAMPLES = Examples.of(np.array([0, 1, 2, 2, 2, 4, 5]), TOKENS)
 
 
 def take(dataset, number):
@@ -29,21 +28,21 @@ def check(batch, boundary=None):
 
 
 def test_batches_have_the_samples_and_tokens_of_their_recordings():
-    for batch in take(batches.bucketed(AUDIO, TOKENS, ROWS, [4, 9], 2, 0, 0), 20):
+    for batch in take(batches.bucketed(AUDIO, EXAMPLES, [4, 9], 2, 0, 0), 20):
         check(batch, [4, 9])
 
 
 def test_rows_are_drawn_as_often_as_they_are_named():
-    drawn = np.concatenate([batch["id"] for batch in take(batches.bucketed(AUDIO, TOKENS, ROWS, [4, 9], 2, 0, 0), 7)])
+    drawn = np.concatenate([batch["id"] for batch in take(batches.bucketed(AUDIO, EXAMPLES, [4, 9], 2, 0, 0), 7)])
     # Every 7 steps draw each of the 7 entries as often as a batch has rows.
     assert np.bincount(drawn, minlength=6).tolist() == [2, 2, 6, 0, 2, 2]
 
 
 def test_a_batch_depends_on_its_step_alone_and_shards_divide_it():
-    whole = take(batches.bucketed(AUDIO, TOKENS, ROWS, [4, 9], 2, 5, 0), 6)
-    late = take(batches.bucketed(AUDIO, TOKENS, ROWS, [4, 9], 2, 5, 4), 2)
+    whole = take(batches.bucketed(AUDIO, EXAMPLES, [4, 9], 2, 5, 0), 6)
+    late = take(batches.bucketed(AUDIO, EXAMPLES, [4, 9], 2, 5, 4), 2)
     np.testing.assert_array_equal([batch["id"] for batch in whole[4:]], [batch["id"] for batch in late])
-    shards = [take(batches.bucketed(AUDIO, TOKENS, ROWS, [4, 9], 2, 5, 0, Shard(index, 2)), 6) for index in range(2)]
+    shards = [take(batches.bucketed(AUDIO, EXAMPLES, [4, 9], 2, 5, 0, Shard(index, 2)), 6) for index in range(2)]
     for together, *parts in zip(whole, *shards, strict=True):
         np.testing.assert_array_equal(together["id"], np.concatenate([part["id"] for part in parts]))
 
@@ -57,23 +56,15 @@ def test_each_recording_comes_once_in_order():
         batches.in_order(AUDIO, TOKENS, np.arange(0), 4)
 
 
-def test_recordings_that_are_too_long_or_too_fast_cannot_be_used():
-    tokens = Ragged.of([np.array([*row, 2], np.uint16) for row in ([4, 5], [4, 4], [4] * 3, [5], [], [6, 6, 7])])
-    frames = [2, 2, 5, 1, 0, 4]  # Equal neighbours need a frame for a blank between them.
-    found = batches.usable(AUDIO, tokens, 9, lambda lengths: tf.constant(frames, lengths.dtype))
-    assert found.tolist() == [0, 2, 4, 5]
-    needed = [2, 3, 5, 1, 0, 4]
-    labels, sizes = tokens_of(tokens)
-    assert ctc_min_frames(labels, sizes).numpy().tolist() == needed
-
-
-def tokens_of(tokens):
-    sizes = tokens.lengths - 1
-    return np.stack([np.pad(row[:-1].astype(np.int32), [0, 9 - len(row)]) for row in tokens]), sizes
-
-
-def test_an_emphasised_group_occurs_several_times():
-    groups = ["a", "b", "a", "c"]
-    assert batches.emphasised(np.array([0, 1, 3]), groups, {"a": 3}).tolist() == [0, 0, 0, 1, 3]
-    with pytest.raises(UserError, match=r"`data\.emphasis` must name groups .*: a, b, c\. Received: d"):
-        batches.emphasised(np.array([0]), groups, {"d": 2})
+def test_recordings_of_one_example_are_heard_one_after_the_other():
+    said = Ragged.of([np.array([9, 8, 2], np.uint16), np.array([7, 2], np.uint16)])
+    several = Examples(Ragged.of([np.array([4, 2]), np.array([2, 0, 5])]), said, np.arange(2))
+    (batch,) = take(batches.bucketed(AUDIO, several, [15], 4, 0, 0), 1)
+    expected = {4: ([7] * 7 + [3] * 3 + [0] * 5, [9, 8]), 2: ([3] * 3 + [5] * 5 + [4] * 4 + [0] * 3, [7, 0])}
+    assert sorted(batch["id"]) == [2, 2, 4, 4]
+    for name, heard, length, y in zip(batch["id"], *batch["x"].values(), batch["y"], strict=True):
+        samples, tokens = expected[name]
+        assert (np.rint(heard * 32768).tolist(), y.tolist()) == (samples, tokens)
+        assert length == np.count_nonzero(samples)
+    weights = dict(zip(batch["id"], batch["sample_weight"], strict=True))
+    assert weights == {4: 2, 2: 1}

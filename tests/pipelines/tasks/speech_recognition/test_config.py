@@ -12,7 +12,10 @@ from ikelos.pipelines.errors import UserError
         ("training.jit_compile=true", r"`training\.jit_compile` must be false: XLA cannot compile the CTC loss"),
         ("data.buckets=[]", r"`buckets` must be ascending, at least one"),
         ("data.buckets=[2.0, 1.0]", r"`buckets` must be ascending, at least one"),
-        ("data.emphasis=[{group: a, times: 2}, {group: a, times: 3}]", r"`emphasis` must have groups that differ"),
+        (
+            "data.emphasis=[{group: a, times: 2, joined: 0}, {group: a, times: 3, joined: 0}]",
+            r"`emphasis` must have groups that differ",
+        ),
         ("data.sampling_rate=3999", r"data\.sampling_rate"),
         ("model.num_mel_bins=200", r"`model\.num_mel_bins` must be so small that each band has a point"),
     ],

@@ -55,7 +55,7 @@ def test_recordings_that_are_too_long_or_too_fast_are_left_out(opened, capsys):
 
 
 def test_an_emphasised_group_is_drawn_more_often(opened, grouped):
-    task, data = opened("data.emphasis=[{group: own, times: 3}]", "training.batch_size=1")
+    task, data = opened("data.emphasis=[{group: own, times: 3, joined: 0}]", "training.batch_size=1")
     feed = task.stages(data.learned)[1].feed(data.splits, {})
     assert feed.units == 16 // 2 * 4
     drawn = [int(batch["id"][0]) for batch in feed.train(0, WHOLE).take(32)]

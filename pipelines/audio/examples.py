@@ -1,0 +1,124 @@
+"""Which recordings are heard in training: once or more often, alone or one after the other."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Self
+
+import numpy as np
+import tensorflow as tf
+
+from ikelos.pipelines.audio.config import Emphasis
+from ikelos.pipelines.audio.speech_encoding import GROUP, TEXT, TOKENS
+from ikelos.pipelines.data.store import Ragged, Store
+from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.text.vocabulary import Vocabulary
+from ikelos.pipelines.text.vocabulary.special import END
+
+_MOST_JOINED = 3
+"""Most recordings that follow one another in an example."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """M examples: one recording each, or several that follow one another.
+
+    Attributes:
+        recordings: int64, the indices of the recordings of each example.
+        tokens: Integers, transcripts, each followed by end-of-text.
+        transcripts: Index in `tokens` of each example's transcript, int64 `[M]`.
+    """
+
+    recordings: Ragged
+    tokens: Ragged
+    transcripts: np.ndarray
+
+    @classmethod
+    def of(cls, rows: np.ndarray, tokens: Ragged) -> Self:
+        """Returns examples of one recording each.
+
+        Args:
+            rows: Indices of the recordings, int64 `[M]`.
+            tokens: The transcripts of all recordings, each followed by end-of-text.
+        """
+        return cls(Ragged(rows, np.arange(len(rows) + 1)), tokens, rows)
+
+    def __len__(self) -> int:
+        """Returns M."""
+        return len(self.transcripts)
+
+    def __add__(self, other: "Examples") -> "Examples":
+        """Returns these examples and then the others."""
+        return Examples(
+            self.recordings + other.recordings,
+            self.tokens + other.tokens,
+            np.concatenate([self.transcripts, len(self.tokens) + other.transcripts]),
+        )
+
+    def lengths(self, audio: Ragged) -> np.ndarray:
+        """Returns the number of samples of each example, int64 `[M]`, given the samples of all recordings."""
+        ends = np.cumsum([0, *audio.lengths[self.recordings.values]])
+        return np.diff(ends[self.recordings.ends])
+
+    def fit(self, audio: Ragged, longest: int, num_frames: Callable[[tf.Tensor], tf.Tensor]) -> np.ndarray:
+        """Returns which examples are not too long and have the frames that CTC needs for their tokens, one for each and
+        a blank between equal neighbours; bool `[M]`.
+
+        Args:
+            audio: int16, the samples of all recordings.
+            longest: Most samples of an example.
+            num_frames: Function from numbers of samples to the network's numbers of frames.
+        """
+        values, ends = self.tokens.values, self.tokens.ends
+        equal = np.concatenate([[0], np.cumsum(values[1:] == values[:-1])])
+        needed = self.tokens.lengths - 1 + equal[ends[1:] - 1] - equal[ends[:-1]]
+        lengths = self.lengths(audio)
+        return (lengths <= longest) & (needed[self.transcripts] <= num_frames(tf.constant(lengths)).numpy())
+
+    def only(self, chosen: np.ndarray) -> "Examples":
+        """Returns some of the examples, given which, bool `[M]`."""
+        lengths = self.recordings.lengths
+        values, ends = self.recordings.values[np.repeat(chosen, lengths)], np.cumsum([0, *lengths[chosen]])
+        return Examples(Ragged(values, ends), self.tokens, self.transcripts[chosen])
+
+
+def emphasised(
+    store: Store, rows: np.ndarray, emphases: Sequence[Emphasis], vocabulary: Vocabulary, seed: int
+) -> Examples:
+    """Returns the examples of a training: recordings, those of some groups several times, also with others after them.
+
+    Args:
+        store: Store with the recordings.
+        rows: Indices of the recordings to take, int64.
+        emphases: Sections of the groups that occur several times.
+        vocabulary: The vocabulary, for the transcripts of several recordings.
+        seed: Decides which recordings follow one another.
+
+    Raises:
+        UserError: If there is no group of the name in a section.
+    """
+    groups = np.array(store.texts(GROUP))
+    if missing := {emphasis.group for emphasis in emphases} - set(groups):
+        raise UserError(
+            f"`data.emphasis` must name groups of the training split: {', '.join(sorted(set(groups)))}. "
+            f"Received: {', '.join(sorted(missing))}"
+        )
+    times = {emphasis.group: emphasis.times for emphasis in emphases}
+    found = Examples.of(np.repeat(rows, [times.get(group, 1) for group in groups[rows]]), store.ragged(TOKENS))
+    for emphasis in emphases:
+        joined = list(_joined(rows[groups[rows] == emphasis.group], emphasis.joined, seed))
+        if joined:
+            texts = store.texts(TEXT)
+            said = (" ".join(texts[row] for row in several) for several in joined)
+            tokens = Ragged.of([np.append(vocabulary.tokens(text), END) for text in said])
+            found += Examples(Ragged.of(joined), tokens, np.arange(len(joined)))
+    return found
+
+
+def _joined(rows: np.ndarray, times: int, seed: int) -> Iterator[np.ndarray]:
+    """Yields each of some indices as often as `times` says, followed by one or two others that are drawn at random."""
+    draw = np.random.default_rng(seed)
+    for row in np.repeat(rows, times):
+        others = rows[rows != row]
+        number = min(int(draw.integers(1, _MOST_JOINED)), len(others))
+        if number:
+            yield np.concatenate([[row], draw.choice(others, number, replace=False)])

@@ -1,7 +1,7 @@
 """Which recordings are heard in training: once or more often, alone or one after the other."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Self
 
 import numpy as np
@@ -59,9 +59,9 @@ class Examples:
         ends = np.cumsum([0, *audio.lengths[self.recordings.values]])
         return np.diff(ends[self.recordings.ends])
 
-    def fit(self, audio: Ragged, longest: int, num_frames: Callable[[tf.Tensor], tf.Tensor]) -> np.ndarray:
-        """Returns which examples are not too long and have the frames that CTC needs for their tokens, one for each and
-        a blank between equal neighbours; bool `[M]`.
+    def usable(self, audio: Ragged, longest: int, num_frames: Callable[[tf.Tensor], tf.Tensor]) -> "Examples":
+        """Returns the examples that are not too long and have the frames that CTC needs for their tokens: one for each,
+        and a blank between equal neighbours.
 
         Args:
             audio: int16, the samples of all recordings.
@@ -71,52 +71,65 @@ class Examples:
         values, ends = self.tokens.values, self.tokens.ends
         equal = np.concatenate([[0], np.cumsum(values[1:] == values[:-1])])
         needed = self.tokens.lengths - 1 + equal[ends[1:] - 1] - equal[ends[:-1]]
-        lengths = self.lengths(audio)
-        return (lengths <= longest) & (needed[self.transcripts] <= num_frames(tf.constant(lengths)).numpy())
+        lengths, numbers = self.lengths(audio), self.recordings.lengths
+        fit = (lengths <= longest) & (needed[self.transcripts] <= num_frames(tf.constant(lengths)).numpy())
+        recordings = Ragged(self.recordings.values[np.repeat(fit, numbers)], np.cumsum([0, *numbers[fit]]))
+        return Examples(recordings, self.tokens, self.transcripts[fit])
 
-    def only(self, chosen: np.ndarray) -> "Examples":
-        """Returns some of the examples, given which, bool `[M]`."""
-        lengths = self.recordings.lengths
-        values, ends = self.recordings.values[np.repeat(chosen, lengths)], np.cumsum([0, *lengths[chosen]])
-        return Examples(Ragged(values, ends), self.tokens, self.transcripts[chosen])
+
+def check_emphasis(groups: Collection[str], emphases: Sequence[Emphasis]) -> None:
+    """Raises UserError if a section names a group that is not among those of the training split."""
+    if missing := {emphasis.group for emphasis in emphases} - set(groups):
+        raise UserError(
+            "`data.emphasis` must name groups of the training split "
+            f"({', '.join(sorted(set(groups) - {''})) or 'there are none'}). Received: {', '.join(sorted(missing))}"
+        )
 
 
 def emphasised(
-    store: Store, rows: np.ndarray, emphases: Sequence[Emphasis], vocabulary: Vocabulary, seed: int
+    store: Store,
+    rows: np.ndarray,
+    emphases: Sequence[Emphasis],
+    vocabulary: Vocabulary,
+    held_out: Collection[str],
+    seed: int,
 ) -> Examples:
-    """Returns the examples of a training: recordings, those of some groups several times, also with others after them.
+    """Returns the training examples: all recordings, those of emphasised groups several times, alone and followed by
+    others.
 
     Args:
         store: Store with the recordings.
         rows: Indices of the recordings to take, int64.
-        emphases: Sections of the groups that occur several times.
+        emphases: Sections of the groups.
         vocabulary: The vocabulary, for the transcripts of several recordings.
+        held_out: Transcripts that no example may have. Those of several recordings could be among them.
         seed: Decides which recordings follow one another.
 
     Raises:
         UserError: If there is no group of the name in a section.
     """
-    groups = np.array(store.texts(GROUP))
-    if missing := {emphasis.group for emphasis in emphases} - set(groups):
-        raise UserError(
-            f"`data.emphasis` must name groups of the training split: {', '.join(sorted(set(groups)))}. "
-            f"Received: {', '.join(sorted(missing))}"
-        )
+    tokens = store.ragged(TOKENS)
+    if not emphases:
+        return Examples.of(rows, tokens)
+    groups, texts = np.array(store.texts(GROUP)), store.ragged(TEXT)
+    check_emphasis(groups, emphases)
     times = {emphasis.group: emphasis.times for emphasis in emphases}
-    found = Examples.of(np.repeat(rows, [times.get(group, 1) for group in groups[rows]]), store.ragged(TOKENS))
-    for emphasis in emphases:
-        joined = list(_joined(rows[groups[rows] == emphasis.group], emphasis.joined, seed))
-        if joined:
-            texts = store.texts(TEXT)
-            said = (" ".join(texts[row] for row in several) for several in joined)
-            tokens = Ragged.of([np.append(vocabulary.tokens(text), END) for text in said])
-            found += Examples(Ragged.of(joined), tokens, np.arange(len(joined)))
-    return found
+    alone = Examples.of(np.repeat(rows, [times.get(group, 1) for group in groups[rows]]), tokens)
+    several, said = [], []
+    for place, emphasis in enumerate(emphases):
+        own = rows[groups[rows] == emphasis.group]
+        for sequence in _sequences(own, emphasis.joined, np.random.default_rng([seed, place])):
+            text = " ".join(bytes(texts[row]).decode() for row in sequence)
+            if text not in held_out:
+                several.append(sequence)
+                said.append(np.append(vocabulary.tokens(text), END).astype(tokens.values.dtype))
+    if not several:
+        return alone
+    return alone + Examples(Ragged.of(several), Ragged.of(said), np.arange(len(several)))
 
 
-def _joined(rows: np.ndarray, times: int, seed: int) -> Iterator[np.ndarray]:
+def _sequences(rows: np.ndarray, times: int, draw: np.random.Generator) -> Iterator[np.ndarray]:
     """Yields each of some indices as often as `times` says, followed by one or two others that are drawn at random."""
-    draw = np.random.default_rng(seed)
     for row in np.repeat(rows, times):
         others = rows[rows != row]
         number = min(int(draw.integers(1, _MOST_JOINED)), len(others))

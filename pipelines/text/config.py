@@ -1,4 +1,4 @@
-"""Recipe sections of texts and their evaluation, which text tasks share; `model_config` has those of models. Imports
+"""Recipe sections of texts and their evaluation, which text tasks share; `model_sections` has those of models. Imports
 nothing heavy."""
 
 from typing import Annotated, Literal, Self
@@ -125,6 +125,19 @@ class DecodingSpeed(Section):
         if not self.lengths or list(self.lengths) != sorted(set(self.lengths)):
             raise ValueError(f"`lengths` must be ascending, at least one. Received: lengths={list(self.lengths)}")
         return self
+
+
+class SpeedByLength(DecodingSpeed):
+    """Timing of a training step, and of decoding.
+
+    Attributes:
+        lengths: Lengths of the texts, ascending.
+        batch_size: Texts in a training step; decoding is timed with one.
+        tokens: Number of tokens that are decoded each time.
+        repeats: Repetitions, interleaved, of which the median counts.
+    """
+
+    batch_size: Positive
 
 
 class Copies(Section):

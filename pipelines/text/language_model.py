@@ -11,7 +11,7 @@ from ikelos.pipelines.data.store import Ragged, Splits
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.recipe.sections import Training
 from ikelos.pipelines.text import windows
-from ikelos.pipelines.text.model_config import LSTM, Ngrams, Transformer
+from ikelos.pipelines.text.model_sections import LSTM, Ngrams, Transformer
 from ikelos.pipelines.training.stage import Feed, Models, Stage
 
 

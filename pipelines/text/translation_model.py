@@ -3,7 +3,7 @@
 import keras
 
 from ikelos.layers import LSTMTranslationModel, TransformerTranslationModel
-from ikelos.pipelines.text.model_config import TranslationLSTM, TranslationTransformer
+from ikelos.pipelines.text.model_sections import TranslationLSTM, TranslationTransformer
 from ikelos.pipelines.text.vocabulary.special import PAD
 
 

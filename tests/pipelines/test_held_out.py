@@ -1,4 +1,4 @@
-"""Held-out examples decide nothing that is learned from."""
+"""Held-out examples decide nothing that is learned from; for voices see data/builders/test_spoken_prompts.py."""
 
 import pytest
 import tensorflow as tf

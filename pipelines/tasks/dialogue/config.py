@@ -15,7 +15,7 @@ from ikelos.pipelines.recipe.sections import (
     TaskConfig,
 )
 from ikelos.pipelines.text.config import TurnSource, Vocabulary
-from ikelos.pipelines.text.model_config import LanguageModel, ReplyRanker, check_language_model
+from ikelos.pipelines.text.model_sections import LanguageModel, ReplyRanker, check_language_model
 
 _FEWEST_TOKENS = 8
 """Fewest tokens of a context: half of them must hold a role and some text."""

@@ -7,7 +7,7 @@ import pydantic
 from ikelos.pipelines.recipe import sections
 from ikelos.pipelines.recipe.sections import PlainTraining, Positive, Section, TaskConfig
 from ikelos.pipelines.text.config import Completion, Samples, TextSource, Vocabulary
-from ikelos.pipelines.text.model_config import LanguageModel, check_language_model
+from ikelos.pipelines.text.model_sections import LanguageModel, check_language_model
 
 
 class Data(Section):

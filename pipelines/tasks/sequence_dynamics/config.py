@@ -6,8 +6,8 @@ import pydantic
 
 from ikelos.pipelines.recipe import sections
 from ikelos.pipelines.recipe.sections import PlainTraining, Positive, PositiveFloat, Section, TaskConfig
-from ikelos.pipelines.text.config import DecodingSpeed, TextSource, Vocabulary
-from ikelos.pipelines.text.model_config import check_rotary_heads
+from ikelos.pipelines.text.config import SpeedByLength, TextSource, Vocabulary
+from ikelos.pipelines.text.model_sections import check_rotary_heads
 
 Kind = Literal["rnn", "lstm", "gru", "transformer", "transformer_without_positions"]
 
@@ -68,19 +68,6 @@ class Model(Section):
         return self
 
 
-class Speed(DecodingSpeed):
-    """Timing of a training step, and of decoding.
-
-    Attributes:
-        lengths: Lengths of the texts, ascending.
-        batch_size: Texts in a training step; decoding is timed with one.
-        tokens: Number of tokens that are decoded each time.
-        repeats: Repetitions, interleaved, of which the median counts.
-    """
-
-    batch_size: Positive
-
-
 class Evaluation(sections.Evaluation):
     """Evaluation of all networks.
 
@@ -100,7 +87,7 @@ class Evaluation(sections.Evaluation):
     tolerance: PositiveFloat
     text_windows: Positive
     gains: tuple[PositiveFloat, ...]
-    speed: Speed
+    speed: SpeedByLength
 
 
 class Config(TaskConfig):

@@ -9,7 +9,7 @@ from ikelos.pipelines.audio.config import AudioSource, Emphasis, Search, SpeechM
 from ikelos.pipelines.recipe import sections
 from ikelos.pipelines.recipe.sections import NonNegative, PlainTraining, Positive, PositiveFloat, Section, TaskConfig
 from ikelos.pipelines.text.config import Vocabulary
-from ikelos.pipelines.text.model_config import LanguageModel, check_language_model
+from ikelos.pipelines.text.model_sections import LanguageModel, check_language_model
 
 
 class Data(Section):

@@ -14,7 +14,7 @@ import tensorflow as tf
 from ikelos.layers import LSTMSpeechModel
 from ikelos.pipelines import task
 from ikelos.pipelines.audio import batches, sections, signatures
-from ikelos.pipelines.audio.examples import Examples, emphasised
+from ikelos.pipelines.audio.examples import Examples, check_emphasis, emphasised
 from ikelos.pipelines.audio.pcm import shortened
 from ikelos.pipelines.audio.recognition import recognize, recognize_greedily
 from ikelos.pipelines.audio.speech_encoding import (
@@ -96,6 +96,9 @@ class Task(task.Task[Config, SpeechPreprocessing]):
 
     def _feed_of_texts(self, splits: Splits) -> Feed:
         config = self.config
+        # Long before they are needed.
+        by_group.check(set(splits["test"].texts(GROUP)), config.evaluation.apart, "recordings")
+        check_emphasis(set(splits["train"].texts(GROUP)), config.data.emphasis)
         train, validation = (splits[split].ragged(TOKENS) for split in _TRAINED)
         settings = (config.language_model.context, config.language_training, config.evaluation.batch_size)
         return dataclasses.replace(
@@ -106,23 +109,22 @@ class Task(task.Task[Config, SpeechPreprocessing]):
     def _feed(self, preprocessing: SpeechPreprocessing, splits: Splits) -> Feed:
         training, data = self.config.training, self.config.data
         boundaries = [round(data.sampling_rate * seconds) for seconds in data.buckets]
-        # Long before the evaluation, which needs it.
-        by_group.check(set(splits["test"].texts(GROUP)), self.config.evaluation.apart, "recordings")
         num_frames = self._build(preprocessing.vocabulary.size).num_frames
         audio, rows = {split: splits[split].ragged(AUDIO) for split in _TRAINED}, {}
         for split in _TRAINED:
             every = Examples.of(np.arange(len(splits[split])), splits[split].ragged(TOKENS))
-            rows[split] = np.flatnonzero(every.fit(audio[split], boundaries[-1], num_frames))
+            rows[split] = every.usable(audio[split], boundaries[-1], num_frames).transcripts
             if left_out := len(every) - len(rows[split]):
                 longest = f"{data.buckets[-1]:g} s"
                 say(f"{left_out:,} {split} recordings are left out: longer than {longest}, or too fast for the frames")
         size, seed = training.batch_size, training.seed
-        drawn = emphasised(splits["train"], rows["train"], data.emphasis, preprocessing.vocabulary, seed)
-        drawn = drawn.only(drawn.fit(audio["train"], boundaries[-1], num_frames))
+        held_out = {text for split in ("validation", "test") for text in splits[split].texts(TEXT)}
+        drawn = emphasised(splits["train"], rows["train"], data.emphasis, preprocessing.vocabulary, held_out, seed)
+        drawn = drawn.usable(audio["train"], boundaries[-1], num_frames)
         return Feed(
             train=lambda step, shard: batches.bucketed(audio["train"], drawn, boundaries, size, seed, step, shard),
             validation=self._batches(splits["validation"], rows["validation"]),
-            units_per_step=training.batch_size,
+            units_per_step=size,
             units=len(drawn),
             samples=functools.partial(self._samples, preprocessing, splits["validation"]),
         )

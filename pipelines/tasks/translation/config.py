@@ -13,7 +13,7 @@ from ikelos.pipelines.recipe.sections import (
     TaskConfig,
 )
 from ikelos.pipelines.text.config import PairSource, Vocabulary
-from ikelos.pipelines.text.model_config import TranslationModel
+from ikelos.pipelines.text.model_sections import TranslationModel
 
 
 class Data(Section):

@@ -190,6 +190,12 @@ def test_the_head_has_the_first_items_alone(most):
     assert head.ends[-1] == len(head.values)
 
 
+def test_arrays_follow_others():
+    first, second = ([np.arange(length) + length for length in lengths] for lengths in ((2, 0, 3), (1, 4)))
+    both = Ragged.of(first) + Ragged.of(second)
+    assert [array.tolist() for array in both] == [array.tolist() for array in first + second]
+
+
 def test_the_checksum_of_a_range(tmp_path, monkeypatch):
     monkeypatch.setattr(stores, "_BLOCK", 4)
     (tmp_path / "a").write_bytes(b"abcdefghijkl")

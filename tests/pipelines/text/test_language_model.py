@@ -6,7 +6,7 @@ from ikelos.pipelines.data.order import WHOLE
 from ikelos.pipelines.data.store import Ragged
 from ikelos.pipelines.recipe.sections import PlainTraining
 from ikelos.pipelines.text import language_model, windows
-from ikelos.pipelines.text.model_config import LSTM, Ngrams, Transformer
+from ikelos.pipelines.text.model_sections import LSTM, Ngrams, Transformer
 
 DOCUMENTS = Ragged.of([np.arange(60) % 7, np.arange(40) % 5])
 

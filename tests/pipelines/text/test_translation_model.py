@@ -2,7 +2,7 @@ import pytest
 
 from ikelos.layers import LSTMTranslationModel, TransformerTranslationModel
 from ikelos.pipelines.text import translation_model
-from ikelos.pipelines.text.model_config import TranslationLSTM, TranslationTransformer
+from ikelos.pipelines.text.model_sections import TranslationLSTM, TranslationTransformer
 
 SIZES = {"num_layers": 1, "size": 8, "num_heads": 2, "dropout": 0.1}
 

@@ -183,7 +183,8 @@ def test_no_text_or_voice_that_is_held_out_reaches_vocabulary_language_model_or_
     assert (rate, audio.tolist()) == (8000, [7] * len(audio))
     prepared = preparation.prepare(SpeechPreparation(written, Vocabulary(kind="character", size=None), 8000, 60.0))
     train = prepared.splits["train"]
-    # What the vocabulary, the language model and the recogniser see is this store alone.
+    # What the vocabulary, the language model and the recogniser see comes from this store alone. The texts of joined
+    # recordings, which are new, are tested in test_examples.py.
     assert set(train.texts(TEXT)) == held["train"]
     assert set(prepared.learned.vocabulary.characters) == set("".join(held["train"]))
     decoded = {

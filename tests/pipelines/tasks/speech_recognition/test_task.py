@@ -2,9 +2,7 @@ import json
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from ikelos.kernels import dispatch
 from ikelos.pipelines import runner
 from ikelos.pipelines import task as tasks
 from ikelos.pipelines.audio.pcm import wav_file
@@ -62,6 +60,29 @@ def test_an_emphasised_group_is_drawn_more_often(opened, grouped):
     assert np.bincount(drawn).tolist() == [1, 3] * 8
 
 
+def test_recordings_of_an_emphasised_group_are_also_joined(opened, grouped):
+    task, data = opened("data.emphasis=[{group: own, times: 1, joined: 2}]", "data.buckets=[1.0]")
+    feed = task.stages(data.learned)[1].feed(data.splits, {})
+    train = data.splits["train"]
+    assert (len(train), feed.units) == (16, 16 + 2 * 8)
+    lengths = train.ragged(AUDIO).lengths
+    longer = {
+        int(index)
+        for batch in feed.train(0, WHOLE).take(10)
+        for index, length in zip(batch["id"].numpy(), batch["x"]["length"].numpy(), strict=True)
+        if length > lengths[index]
+    }
+    assert longer
+    assert all(index % 2 for index in longer)
+
+
+def test_groups_are_checked_before_the_first_stage(opened, grouped):
+    for key, value in (("data.emphasis", "[{group: none, times: 1, joined: 0}]"), ("evaluation.apart", "[none]")):
+        task, data = opened(f"{key}={value}")
+        with pytest.raises(UserError, match=rf"`{key}` must name groups .*\(others, own\)\. Received: none"):
+            task.stages(data.learned)[0].feed(data.splits, {})
+
+
 def test_figures_are_those_of_all_recordings_but_the_groups_apart(opened, grouped):
     task, data = opened("evaluation.apart=[own]")
     said = data.splits["test"].texts(TEXT)
@@ -70,17 +91,6 @@ def test_figures_are_those_of_all_recordings_but_the_groups_apart(opened, groupe
     assert {name: part["wer"] for name, part in found["groups"].items()} == {"others": 0, "own": 100}
     with pytest.raises(UserError, match=r"`evaluation\.apart` must leave a group of the test recordings"):
         opened("evaluation.apart=[own, others]")[0]._figures(data.splits["test"], said)
-
-
-def test_the_graph_runs_native_ops(opened):
-    task, data = opened()
-    for stage in task.stages(data.learned):
-        model = stage.build({})
-        batch = next(iter(stage.feed(data.splits, {}).train(0, WHOLE)))
-        graph = tf.function(lambda x, model=model: model(x, training=True)).get_concrete_function(batch["x"]).graph
-        native = [op.type for op in graph.get_operations() if op.type.startswith("Ikelos")]
-        assert native, f"{stage.name} has {sorted({op.type for op in graph.get_operations()})}"
-        assert dispatch.explain("lstm", "float32").implementation == "native"
 
 
 def test_a_run_is_trained_reported_and_served(shrunk, tmp_path):

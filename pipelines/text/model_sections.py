@@ -67,6 +67,10 @@ class LSTM(Section):
     dropout: BelowOne
 
 
+LanguageModel = Annotated[Transformer | LSTM, Field(discriminator="architecture")]
+"""The section of a language model."""
+
+
 class TranslationTransformer(Section):
     """`ikelos.layers.TransformerTranslationModel`.
 
@@ -139,10 +143,6 @@ class ReplyRanker(Section):
     num_history_sums: Positive
     max_distance: Positive
     dropout: BelowOne
-
-
-LanguageModel = Annotated[Transformer | LSTM, Field(discriminator="architecture")]
-"""The section of a language model."""
 
 
 def check_language_model(

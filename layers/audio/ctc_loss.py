@@ -9,7 +9,8 @@ def ctc_loss(logits, lengths, labels, label_lengths, blank_id=0):
     It runs TensorFlow's C++ op for the loss and its gradient, which takes logarithms in float32. `keras.losses.CTC`
     takes every frame of a padded batch as valid. `keras.ops.ctc_loss` has lengths too, but loops over the frames with
     small ops, which took 59 times as long (32 rows of 300 frames, 60 labels and 30 classes, on two cores of an Intel
-    Xeon with AMX; `benchmarks/ctc_loss.py`). It gives a row that has too few frames for its labels a loss of some 707, with a gradient.
+    Xeon with AMX; `benchmarks/ctc_loss.py`). It gives a row that has too few frames for its labels a loss of some 707,
+    with a gradient.
 
     XLA cannot compile it.
 

@@ -191,11 +191,11 @@ class Task(task.Task[Config, TextPreprocessing]):
     def showcase(self, finished: task.Finished[TextPreprocessing]) -> list[Section]:
         """Returns the charts of all networks, and the table of their costs of the text."""
         figures, (guessing,) = finished.results["model"], finished.results["baselines"].values()
-        gradients = figures["gradients"]
+        gradients, guessed = figures["gradients"], guessing["accuracies"]
         return [
             by_lag.section(
                 {problem.title: _named(figures["accuracies"][name]) for name, problem in self._problems.items()},
-                {problem.title: guessing["accuracies"][name][0][1] for name, problem in self._problems.items()},
+                {problem.title: _mean({name: guessed[name]}) for name, problem in self._problems.items()},
             ),
             gradient_norms.section(_named(gradients["untrained"]), _named(gradients["trained"]), gradients["gains"]),
             clipping.section(

@@ -82,23 +82,27 @@ class Finished(Generic[Learned]):
 class Task(abc.ABC, Generic[Config, Learned]):
     """Base class of tasks, configured by one recipe. The runner calls the methods in the order below.
 
-    A task is a package `ikelos.pipelines.tasks.<task>` with `config.Config` and `task.Task`.
+    A task is a package `ikelos.pipelines.tasks.<task>` with `config.Config` and `task.Task`. Neither its `__init__` nor
+    `preparation` may use more of the config than `data`: the nodes of a pipeline that read data have no other section.
 
     Attributes:
         config: The recipe's config.
-        metrics: The metrics that are shown; the first is the headline figure, by which runs are compared.
         counted: Key of the figure for the amount of held-out data, a plural noun such as `characters`.
         breakdown: The parts of the held-out data that are also measured separately, if any.
         is_mean: Whether the first metric is a mean over the held-out examples; if so, `by_example` must be defined.
     """
 
-    metrics: tuple[Metric, ...]
     counted: ClassVar[str]
     breakdown: ClassVar[Breakdown | None] = None
     is_mean: ClassVar[bool] = False
 
     def __init__(self, config: Config):
         self.config = config
+
+    @property
+    @abc.abstractmethod
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metrics that are shown; the first is the headline figure, by which runs are compared."""
 
     @abc.abstractmethod
     def preparation(self) -> Preparation[Learned]:

@@ -43,12 +43,18 @@ class Task(task.Task[Config, TextPreprocessing]):
     metrics = (Metric("accuracy", "% right", ".1f", better="more"),)
     counted = "sequences"
 
-    def __init__(self, config: Config):
-        """Makes the two problems whose sequences are generated."""
-        super().__init__(config)
-        self._copying = Copying(config.problems.symbols, config.problems.copied)
-        self._problems: dict[str, Problem] = {"copying": self._copying, "adding": Adding(config.evaluation.tolerance)}
-        self._trainings = {"copying": config.copying, "adding": config.adding}
+    @property
+    def _copying(self) -> Copying:
+        return Copying(self.config.problems.symbols, self.config.problems.copied)
+
+    @property
+    def _problems(self) -> dict[str, Problem]:
+        """The two problems whose sequences are generated."""
+        return {"copying": self._copying, "adding": Adding(self.config.evaluation.tolerance)}
+
+    @property
+    def _trainings(self) -> dict[str, PlainTraining]:
+        return {"copying": self.config.copying, "adding": self.config.adding}
 
     @property
     def model_name(self) -> str:

@@ -43,10 +43,10 @@ class Task(task.Task[Config, TextPreprocessing]):
     counted = "pairs"
     breakdown = task.Breakdown("groups", "group")
 
-    def __init__(self, config: Config):
-        """Puts the recipe's headline metric first."""
-        super().__init__(config)
-        self.metrics = tuple(sorted(_METRICS, key=lambda metric: metric.name != config.evaluation.headline))
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metrics, the recipe's headline first."""
+        return tuple(sorted(_METRICS, key=lambda metric: metric.name != self.config.evaluation.headline))
 
     @property
     def title(self) -> str:

@@ -64,7 +64,19 @@ def outcomes_before(found, node):
     return {found[name] for name in names[: names.index(node)]}
 
 
-@pytest.mark.parametrize("name", ["language_modeling", "image_generation_vae", "image_generation_gan"])
+# One recipe of each task.
+@pytest.mark.parametrize(
+    "name",
+    [
+        "language_modeling",
+        "image_generation_vae",
+        "image_generation_gan",
+        "translation",
+        "dialogue",
+        "speech_recognition",
+        "sequence_dynamics",
+    ],
+)
 def test_a_second_run_is_all_cache(shrunk, pipeline, name):
     recipe = shrunk(name, BLESSED)
     assert set(pipeline.run(recipe).values()) == {"done"}

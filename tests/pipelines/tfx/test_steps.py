@@ -25,7 +25,7 @@ LSTM = "model={architecture: lstm, context: 16, num_layers: 1, size: 16, dropout
 @pytest.mark.parametrize(
     ("name", "overrides"),
     [
-        ("language_modeling", (WITHOUT_SAMPLES,)),
+        ("language_modeling", (WITHOUT_SAMPLES, LSTM)),
         *(pytest.param(f"image_generation_{name}", (), marks=pytest.mark.slow) for name in ("vae", "gan")),
     ],
 )
@@ -259,12 +259,12 @@ def test_a_preparation_that_was_killed_goes_on_with_the_chunk(chunked, tmp_path)
 
 @pytest.mark.usefixtures("without_export")
 def test_a_warm_start_gives_the_weights_of_a_run_with_from(tiny, through, trained_run, weights, tmp_path):
-    served = steps.Served("artifacts/7", through(tiny(WITHOUT_SAMPLES), "first")["run"])
+    served = steps.Served("artifacts/7", through(tiny(WITHOUT_SAMPLES, LSTM), "first")["run"])
     with (tmp_path / "data" / "train.txt").open("a") as file:
         file.write("two cats sat on a log 0123456789. " * 30)
-    recipe = recipes.load(tmp_path / "tiny.yaml", [WITHOUT_SAMPLES])
+    recipe = recipes.load(tmp_path / "tiny.yaml", [WITHOUT_SAMPLES, LSTM])
     folders = through(recipe, start=served)
-    started = recipes.load(tmp_path / "tiny.yaml", [WITHOUT_SAMPLES, f"from={served.folder}"])
+    started = recipes.load(tmp_path / "tiny.yaml", [WITHOUT_SAMPLES, LSTM, f"from={served.folder}"])
     run, like = Folder(folders["run"]), trained_run(started, tmp_path / "run")
     assert weights(run) == weights(like)
     for name in ("vocabulary.json", "splits.json"):

@@ -12,7 +12,7 @@ from ikelos.pipelines.audio.speech_encoding import GROUP, TEXT, TOKENS
 from ikelos.pipelines.data.store import Ragged, Store
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.text.vocabulary import Vocabulary
-from ikelos.pipelines.text.vocabulary.special import END
+from ikelos.pipelines.text.vocabulary.special import END, UNKNOWN
 
 _MOST_JOINED = 3
 """Most recordings that follow one another in an example."""
@@ -77,12 +77,19 @@ class Examples:
         return Examples(recordings, self.tokens, self.transcripts[fit])
 
 
-def check_emphasis(groups: Collection[str], emphases: Sequence[Emphasis]) -> None:
-    """Raises UserError if a section names a group that is not among those of the training split."""
+def check_emphasis(groups: Collection[str], emphases: Sequence[Emphasis], vocabulary: Vocabulary) -> None:
+    """Raises UserError if a section names a group that is not among those of the training split, or joins recordings
+    although the vocabulary has no space to stand between their texts."""
     if missing := {emphasis.group for emphasis in emphases} - set(groups):
         raise UserError(
             "`data.emphasis` must name groups of the training split "
             f"({', '.join(sorted(set(groups) - {''})) or 'there are none'}). Received: {', '.join(sorted(missing))}"
+        )
+    joined = [emphasis.joined for emphasis in emphases]
+    if any(joined) and UNKNOWN in vocabulary.tokens(" "):
+        raise UserError(
+            "`data.emphasis` must have joined: 0 where the vocabulary has no space, which stands between the texts of "
+            f"joined recordings. Received: joined={', '.join(map(str, joined))}"
         )
 
 
@@ -106,13 +113,13 @@ def emphasised(
         seed: Decides which recordings follow one another.
 
     Raises:
-        UserError: If there is no group of the name in a section.
+        UserError: As in `check_emphasis`.
     """
     tokens = store.ragged(TOKENS)
     if not emphases:
         return Examples.of(rows, tokens)
     groups, texts = np.array(store.texts(GROUP)), store.ragged(TEXT)
-    check_emphasis(groups, emphases)
+    check_emphasis(groups, emphases, vocabulary)
     times = {emphasis.group: emphasis.times for emphasis in emphases}
     alone = Examples.of(np.repeat(rows, [times.get(group, 1) for group in groups[rows]]), tokens)
     several, said = [], []

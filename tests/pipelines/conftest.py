@@ -367,11 +367,11 @@ def write_recordings(folder):
     for split, number in {"train": 16, "validation": 5, "test": 6}.items():
         lines = []
         for index in range(number):
-            text = "".join(draw.choice(["a", "b"], draw.integers(1, 4)))
-            tones = [np.sin(np.arange(200) * {"a": 0.3, "b": 1.2}[letter]) for letter in text]
-            samples = np.int16(8000 * np.concatenate(tones) + draw.normal(size=200 * len(text), scale=20))
+            letters = draw.choice(["a", "b"], draw.integers(1, 4))
+            tones = [np.sin(np.arange(200) * {"a": 0.3, "b": 1.2}[letter]) for letter in letters]
+            samples = np.int16(8000 * np.concatenate(tones) + draw.normal(size=200 * len(letters), scale=20))
             (folder / f"{split}{index}.wav").write_bytes(wav_file(samples, 8000))
-            lines.append(f"{split}{index}.wav\t{text}")
+            lines.append(f"{split}{index}.wav\t{' '.join(letters)}")
         (folder / f"{split}.tsv").write_text("\n".join(lines))
     return f"{folder}/{{}}.tsv"
 

@@ -76,7 +76,7 @@ class Task(task.Task[Config, SpeechPreprocessing]):
                 LANGUAGE_MODEL,
                 self.config.language_training,
                 lambda _: language_model.build(self.config.language_model, size, LANGUAGE_MODEL),
-                lambda splits, _: self._feed_of_texts(splits),
+                lambda splits, _: self._feed_of_texts(preprocessing, splits),
             ),
             Stage(
                 name=RECOGNIZER,
@@ -94,11 +94,11 @@ class Task(task.Task[Config, SpeechPreprocessing]):
         model.build()
         return model
 
-    def _feed_of_texts(self, splits: Splits) -> Feed:
+    def _feed_of_texts(self, preprocessing: SpeechPreprocessing, splits: Splits) -> Feed:
         config = self.config
         # Long before they are needed.
         by_group.check(set(splits["test"].texts(GROUP)), config.evaluation.apart, "recordings")
-        check_emphasis(set(splits["train"].texts(GROUP)), config.data.emphasis)
+        check_emphasis(set(splits["train"].texts(GROUP)), config.data.emphasis, preprocessing.vocabulary)
         train, validation = (splits[split].ragged(TOKENS) for split in _TRAINED)
         settings = (config.language_model.context, config.language_training, config.evaluation.batch_size)
         return dataclasses.replace(

@@ -8,6 +8,7 @@ from ikelos.pipelines.audio.config import Emphasis
 from ikelos.pipelines.audio.examples import Examples
 from ikelos.pipelines.data.store import Ragged
 from ikelos.pipelines.errors import UserError
+from ikelos.pipelines.text.vocabulary.character import CharacterVocabulary
 
 AUDIO = Ragged.of([np.zeros(length, np.int16) for length in (5, 9, 3, 12, 7, 4)])
 TOKENS = Ragged.of([np.array([*row, 2], np.uint16) for row in ([4, 5], [4, 4], [4] * 3, [5], [], [6, 6, 7])])
@@ -63,7 +64,15 @@ def test_an_unknown_group_is_refused():
     with pytest.raises(UserError, match=r"`data\.emphasis` must name groups .* \(a, b\)\. Received: d"):
         emphasised([0], ("d", 2, 0))
     with pytest.raises(UserError, match=r"\(there are none\)\. Received: d"):
-        examples.check_emphasis([""], [Emphasis(group="d", times=1, joined=0)])
+        examples.check_emphasis([""], [Emphasis(group="d", times=1, joined=0)], Words())
+
+
+def test_recordings_are_not_joined_without_a_space_between_their_texts():
+    alone, joined = ([Emphasis(group="a", times=2, joined=number)] for number in (0, 3))
+    examples.check_emphasis(["a"], alone, CharacterVocabulary("abc"))
+    examples.check_emphasis(["a"], joined, CharacterVocabulary("abc "))
+    with pytest.raises(UserError, match=r"must have joined: 0 where the vocabulary has no space.*Received: joined=3"):
+        examples.check_emphasis(["a"], joined, CharacterVocabulary("abc"))
 
 
 def test_others_of_the_group_follow_a_recording_and_their_texts_its_text():

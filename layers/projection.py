@@ -1,12 +1,31 @@
-"""`projection`: creates the dense layers inside another layer."""
+"""`Projection`: the dense layers inside other layers."""
 
 import keras
+import tensorflow as tf
+
+from ikelos.kernels.reference.shapes import sizes
+
+
+class Projection(keras.layers.Dense):
+    """`keras.layers.Dense` for inputs of more than two axes, with the same results from fewer ops.
+
+    Keras multiplies `[B,T,D]` by a matrix with `tf.tensordot`. If B or T is unknown when the function is traced, that
+    has some twenty ops for the shapes, which take longer to trace than the rest of a small model, and longer to run
+    than the product of a single token.
+    """
+
+    def call(self, inputs, training=None):
+        """Maps `inputs [..., D]` to `[..., units]`."""
+        if inputs.shape.rank in (None, 2):
+            return super().call(inputs, training=training)
+        rows = super().call(tf.reshape(inputs, [-1, inputs.shape[-1]]), training=training)
+        return tf.reshape(rows, [*sizes(inputs)[:-1], self.units])
 
 
 def projection(owner, name, input_shape, units, initializer, use_bias=False):
-    """Returns a built `keras.layers.Dense` from `input_shape`, `[..., D]`, to `[..., units]`, with the dtype policy of
-    the layer `owner`."""
-    layer = keras.layers.Dense(
+    """Returns a built `Projection` from `input_shape`, `[..., D]`, to `[..., units]`, with the dtype policy of the
+    layer `owner`."""
+    layer = Projection(
         units,
         use_bias=use_bias,
         # A clone for each layer, because an initializer returns the same values on every call.

@@ -99,7 +99,7 @@ def _trace(signature: Signature) -> tf.types.experimental.ConcreteFunction:
     # The name of a spec becomes the name of the input.
     specs = {name: tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in signature.inputs.items()}
     with kernels.use("reference"):
-        return tf.function(call).get_concrete_function(**specs)
+        return tf.function(call, autograph=False).get_concrete_function(**specs)
 
 
 def _check_outputs(name: str, outputs: object) -> None:

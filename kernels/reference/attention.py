@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from ikelos.kernels.attention_arguments import Options
 from ikelos.kernels.reference import attention_plain, attention_streaming
-from ikelos.kernels.reference.shapes import assertions, sizes
+from ikelos.kernels.reference.shapes import assertions, size_of, sizes
 
 # Up to this number of logits, B * N * T * S, all are computed at once; for more, the keys are processed in blocks. For
 # causal attention of 8 heads of size 64, forward and backward on two cores, at T = S = 2048 all at once took 0.4 s and
@@ -39,7 +39,7 @@ def attention(
     time; the native kernel skips these keys. Without `with_residual` the residual may be None.
     """
     batch, queries, heads, _ = sizes(query)
-    axis_sizes = {"B": batch, "N": heads, "T": queries, "S": sizes(key)[1]}
+    axis_sizes = {"B": batch, "N": heads, "T": queries, "S": size_of(key, 1)}
     tensors = {"key": key, "value": value, "bias": bias}
     arguments = {name: (tensors.get(name, getattr(options, name, None)), letters) for name, letters in AXES.items()}
     with tf.control_dependencies(assertions(arguments, axis_sizes, BROADCASTABLE)):

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from ikelos.kernels.attention_arguments import Options
 from ikelos.kernels.reference import dropout as attention_dropout
-from ikelos.kernels.reference.shapes import sizes
+from ikelos.kernels.reference.shapes import size_of, sizes
 
 # A bias of this value or less masks its pair, and masked pairs get about this logit. Its exp() is exactly 0. Unlike
 # -inf, it causes no NaN in a row in which every pair is masked.
@@ -33,16 +33,16 @@ class Queries:
         """Reshapes `[B,T,N,X]` to `[B,K,N/K*T,X]`: query heads that share a key head become rows, so that keys need not
         be repeated."""
         rows = self.heads // max(self.key_heads, 1) * self.count
-        return tf.reshape(tf.transpose(x, [0, 2, 1, 3]), [self.batch, self.key_heads, rows, sizes(x)[3]])
+        return tf.reshape(tf.transpose(x, [0, 2, 1, 3]), [self.batch, self.key_heads, rows, size_of(x, 3)])
 
     def group_pairs(self, x: tf.Tensor) -> tf.Tensor:
         """Reshapes `[B,N,T,s]` to `[B,K,N/K*T,s]`."""
         rows = self.heads // max(self.key_heads, 1) * self.count
-        return tf.reshape(x, [self.batch, self.key_heads, rows, sizes(x)[3]])
+        return tf.reshape(x, [self.batch, self.key_heads, rows, size_of(x, 3)])
 
     def ungroup(self, x: tf.Tensor) -> tf.Tensor:
         """Reshapes `[B,K,N/K*T,X]` to `[B,N,T,X]`."""
-        return tf.reshape(x, [self.batch, self.heads, self.count, sizes(x)[3]])
+        return tf.reshape(x, [self.batch, self.heads, self.count, size_of(x, 3)])
 
     def logits(
         self, key: tf.Tensor, bias: tf.Tensor | None, mask: tf.Tensor | None, keys: tf.Tensor

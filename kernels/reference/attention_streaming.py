@@ -10,7 +10,7 @@ from ikelos.kernels.arguments import arithmetic
 from ikelos.kernels.attention_arguments import Options
 from ikelos.kernels.reference import attention_plain
 from ikelos.kernels.reference.attention_pairs import MASKED_LOGIT, Queries, unpack
-from ikelos.kernels.reference.shapes import sizes
+from ikelos.kernels.reference.shapes import size_of, sizes
 
 # Keys per block. A few copies of the logits [B,N,T,BLOCK] of a block exist at a time. Blocks of 512 took 1.4 times the
 # memory and were no faster.
@@ -60,7 +60,7 @@ class _Blocks:
     def __init__(self, key, value, bias, mask):
         self.key, self.value = (tf.transpose(x, [0, 2, 1, 3]) for x in (key, value))
         self.bias, self.mask = bias, mask
-        num_keys = sizes(key)[1]
+        num_keys = size_of(key, 1)
         if isinstance(num_keys, int):
             self.size, self.count = BLOCK, num_keys // BLOCK
         else:
@@ -72,7 +72,8 @@ class _Blocks:
     def get(self, start, size):
         """Returns key `[B,K,s,H]`, value `[B,K,s,E]`, bias, mask and positions of the `size` keys from `start` on."""
         keys = start + tf.range(size)
-        key, value = (tf.slice(x, [0, 0, start, 0], [-1, -1, size, -1]) for x in (self.key, self.value))
+        begin, extent = tf.stack([0, 0, start, 0]), tf.stack([-1, -1, size, -1])
+        key, value = (tf.slice(x, begin, extent) for x in (self.key, self.value))
         return key, value, _slice_keys(self.bias, start, size), _slice_keys(self.mask, start, size), keys
 
 
@@ -125,7 +126,7 @@ def _over_blocks(blocks: _Blocks, step, state, collected=()):
 
 def _forward(query, key, value, bias, options: Options) -> tuple[tf.Tensor, tf.Tensor]:
     dtype = query.dtype
-    queries, blocks = Queries(query, sizes(key)[2], options), _Blocks(key, value, bias, options.mask)
+    queries, blocks = Queries(query, size_of(key, 2), options), _Blocks(key, value, bias, options.mask)
 
     def step(state, key, value, bias, mask, keys):
         row_max, row_sum, attended = state
@@ -141,7 +142,7 @@ def _forward(query, key, value, bias, options: Options) -> tuple[tf.Tensor, tf.T
 
     rows = [queries.batch, queries.heads, queries.count]
     start = [tf.fill([*rows, 1], tf.constant(MASKED_LOGIT, dtype)), tf.zeros([*rows, 1], dtype)]
-    (row_max, row_sum, attended), _ = _over_blocks(blocks, step, [*start, tf.zeros([*rows, sizes(value)[3]], dtype)])
+    (row_max, row_sum, attended), _ = _over_blocks(blocks, step, [*start, tf.zeros([*rows, size_of(value, 3)], dtype)])
     output = tf.transpose(tf.math.divide_no_nan(attended, row_sum), [0, 2, 1, 3])
     minus_infinity = tf.constant(float("-inf"), dtype)
     residual = tf.where(tf.equal(row_sum, 0), minus_infinity, row_max + tf.math.log(row_sum))
@@ -156,7 +157,7 @@ def _forward(query, key, value, bias, options: Options) -> tuple[tf.Tensor, tf.T
 def _backward(query, key, value, bias, options: Options, outputs, output_grads) -> list[tf.Tensor]:
     """Returns the gradients of query, key, value and, unless it is None, bias."""
     dtype = query.dtype
-    queries, blocks = Queries(query, sizes(key)[2], options), _Blocks(key, value, bias, options.mask)
+    queries, blocks = Queries(query, size_of(key, 2), options), _Blocks(key, value, bias, options.mask)
     (output, residual), (output_grad, residual_grad) = outputs, output_grads
     # A query that sees no key, or lies beyond `query_seq_lengths`, has the residual -infinity and a constant output.
     valid = ~tf.math.is_inf(residual)

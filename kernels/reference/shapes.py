@@ -7,8 +7,15 @@ import tensorflow as tf
 
 def sizes(x: tf.Tensor) -> list[int | tf.Tensor]:
     """Returns the shape of `x`: an int for each size that is known at trace time, a scalar tensor for the others."""
-    dynamic = tf.shape(x)
-    return [dynamic[axis] if known is None else known for axis, known in enumerate(x.shape)]
+    if None not in x.shape:
+        return list(x.shape)
+    # One op for all axes: an index each would be an op and three constants.
+    return [size if known is None else known for size, known in zip(tf.unstack(tf.shape(x)), x.shape, strict=True)]
+
+
+def size_of(x: tf.Tensor, axis: int) -> int | tf.Tensor:
+    """Returns the size of one axis, as `sizes` does."""
+    return sizes(x)[axis] if x.shape[axis] is None else x.shape[axis]
 
 
 def assertions(
@@ -21,18 +28,19 @@ def assertions(
     Assertions are needed where broadcasting would accept a size of 1 in place of any other.
 
     Args:
-        arguments: For each name, the tensor or None, and a string with a letter for each axis.
+        arguments: For each name, the tensor or None, and a string with a letter for each axis from the
+            first; axes without a letter are not checked.
         axis_sizes: The expected sizes by letter.
         broadcastable: Names of the tensors whose axes may also be 1.
     """
     found = []
     for name, (x, letters) in arguments.items():
-        for axis, letter in enumerate(letters if x is not None else ""):
-            size, expected = sizes(x)[axis], axis_sizes[letter]
+        for axis, (letter, size) in enumerate(zip(letters, sizes(x), strict=False) if x is not None else ()):
+            expected = axis_sizes[letter]
             if isinstance(size, int) and (isinstance(expected, int) or (name in broadcastable and size == 1)):
                 continue
             message = f"axis {axis} of `{name}` must be {letter}"
             if name in broadcastable:
                 message, expected = f"{message} or 1", tf.where(tf.equal(size, 1), 1, expected)
-            found.append(tf.debugging.assert_equal(size, expected, message))
+            found.append(tf.debugging.Assert(tf.equal(size, expected), [f"{message}. Received:", size]))
     return found

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from ikelos import kernels
 from ikelos.kernels.arguments import arithmetic
-from ikelos.kernels.reference.shapes import sizes
+from ikelos.kernels.reference.shapes import size_of
 from ikelos.layers.attention.padding import lengths_of
 from ikelos.layers.drop_in import overrides, own_methods
 
@@ -49,7 +49,7 @@ def attend(
 ):
     """Returns the outputs `[B,T,D]` of a layer, including its projections, for `query [B,T,D]`, `key [B,S,D]` and
     `value [B,S,D]`; the other arguments are those of its constructor and its `call`."""
-    batch = keras.ops.shape(query)[0]
+    batch = size_of(query, 0)
     query_valid, key_valid = _valid([query_mask], query), _valid([key_mask, value_mask], value)
     query, key, value = _finite(query, query_valid), _finite(key, key_valid), _finite(value, key_valid)
     mask = _logical_and([attention_mask])
@@ -96,9 +96,7 @@ def _without_keys(layer, values, attended):
     # Without dropout, the stock layer's softmax gets the same large negative logit for all forbidden pairs, so all
     # keys, padding included, have the same weight.
     wide = tf.cast(values, arithmetic(values.dtype))
-    mean = tf.math.divide_no_nan(
-        tf.reduce_sum(wide, axis=1, keepdims=True), tf.cast(keras.ops.shape(values)[1], wide.dtype)
-    )
+    mean = tf.math.divide_no_nan(tf.reduce_sum(wide, axis=1, keepdims=True), tf.cast(size_of(values, 1), wide.dtype))
     return tf.repeat(tf.cast(mean, attended.dtype), attended.shape[2] // values.shape[2], axis=2)
 
 
@@ -117,7 +115,7 @@ def _valid(masks, x):
     if valid is None or valid.shape[1] == x.shape[1] is not None:
         return valid
     # As in the stock layers, a mask may have a single step, which then applies to all.
-    return tf.broadcast_to(valid, [sizes(valid)[0], sizes(x)[1]])
+    return tf.broadcast_to(valid, [size_of(valid, 0), size_of(x, 1)])
 
 
 def _logical_and(masks):

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from ikelos import kernels
+from ikelos.kernels.reference.shapes import sizes
 from ikelos.layers.projection import projection
 
 
@@ -53,18 +54,20 @@ class ProjectedAttention(keras.layers.Layer):
 
     def _heads(self, layer, inputs):
         """Applies a projection to `inputs [B,T,D]` and returns its heads `[B,T,N,H]`."""
-        batch, steps, _ = keras.ops.shape(inputs)
-        return tf.reshape(layer(inputs), [batch, steps, layer.units // self.head_size, self.head_size])
+        batch, steps, size = sizes(inputs)
+        heads = [layer.units // self.head_size, self.head_size]
+        return tf.reshape(layer(tf.reshape(inputs, [-1, size])), [batch, steps, *heads])
 
     def _attend(self, query, key, value, mask=None, **options):
         """Returns the output `[B,T,D]` for `query [B,T,N,H]`, `key` and `value` `[B,S,K,H]` and a mask `[B,S]`."""
-        batch, steps = keras.ops.shape(query)[:2]
+        batch, steps = sizes(query)[:2]
         attended = _attention(query, key, value, mask, options)
-        return self.output_projection(tf.reshape(attended, [batch, steps, self.output_projection.units]))
+        size = self.output_projection.units
+        return tf.reshape(self.output_projection(tf.reshape(attended, [-1, size])), [batch, steps, size])
 
     def _weights(self, query, key, mask=None, **options):
         """Returns the attention weights `[B,N,T,S]`, the arguments being those of `_attend`."""
-        batch, keys, heads, _ = keras.ops.shape(key)
+        batch, keys, heads, _ = sizes(key)
         # The op does not keep its weights, but with the unit vectors as values they are its output.
         units = tf.broadcast_to(tf.eye(keys, dtype=query.dtype)[:, None], [batch, keys, heads, keys])
         return tf.transpose(_attention(query, key, units, mask, options), [0, 2, 1, 3])

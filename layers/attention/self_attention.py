@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from ikelos.kernels.reference.shapes import size_of
 from ikelos.layers.attention.kv_cache import KVCache
 from ikelos.layers.attention.padding import packed, padding, without_padding
 from ikelos.layers.attention.projected_attention import ProjectedAttention
@@ -114,7 +115,7 @@ class SelfAttention(ProjectedAttention):
             inputs, lengths, unpacked = packed(inputs, mask)
             mask = None
         query, key, value = (self._heads(layer, inputs) for layer in (self.query, self.key, self.value))
-        steps = keras.ops.shape(inputs)[1]
+        steps = size_of(inputs, 1)
         positions = tf.range(steps) if cache is None else cache.positions(steps)
         if isinstance(self.position, RotaryEmbedding):
             # A shared position layer may have another dtype policy.
@@ -134,7 +135,7 @@ class SelfAttention(ProjectedAttention):
         if isinstance(self.position, AlibiBias):
             options["alibi_slopes"] = self.position.slopes()
         if isinstance(self.position, RelativePositionBias):
-            options["bias"] = self.position(positions, tf.range(keras.ops.shape(key)[1]))
+            options["bias"] = self.position(positions, tf.range(size_of(key, 1)))
         # A window at least as long as the keys excludes nothing.
         if self.window is not None and (key.shape[1] is None or key.shape[1] > self.window):
             options["local_window_size"] = (self.window - 1, 0 if self.is_causal else self.window - 1)

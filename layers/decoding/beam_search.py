@@ -5,7 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from ikelos.layers.decoding.processors import allow, chain
-from ikelos.layers.decoding.rows import column, integers, longest_of, while_loop, write
+from ikelos.layers.decoding.rows import column, integers, longest_of, repeated, while_loop, write
 
 _IMPOSSIBLE = float("-inf")
 
@@ -123,15 +123,15 @@ def beam_search(
         unfinished &= tf.squeeze(~last & (bound > complete.scores[:, -1:]), axis=1)
 
         def go_on():
-            rows = tf.range(batch)[:, None] * num_beams + tf.gather(beams, kept, batch_dims=1)
-            reordered = tf.nest.map_structure(lambda x: tf.gather(x, tf.reshape(rows, [-1])), state)
+            rows = tf.reshape(tf.range(batch)[:, None] * num_beams + tf.gather(beams, kept, batch_dims=1), [-1])
+            reordered = tf.nest.map_structure(lambda x: tf.gather(x, rows), state)
             return model.advance(tf.reshape(tf.gather(tokens, kept, batch_dims=1), [-1]), reordered)
 
         logits, state = tf.cond(running(step, unfinished), go_on, lambda: (logits, state))
         return step, unfinished, logits, state, alive, complete
 
     start = model.start(prompts, prompt_lengths, tf.shape(prompts)[1] + longest)
-    logits, state = tf.nest.map_structure(lambda x: tf.repeat(x, num_beams, axis=0), start)
+    logits, state = repeated(start, batch, num_beams)
     # A row starts with a single empty hypothesis, which is already complete if `lengths` is 0.
     nothing = tf.where(lengths > 0, _IMPOSSIBLE, 0.0)
     *_, complete = while_loop(

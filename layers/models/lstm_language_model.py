@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from ikelos.layers.projection import Projection
 from ikelos.layers.recurrent.fused_lstm import FusedLSTM
 
 
@@ -41,7 +42,7 @@ class LSTMLanguageModel(keras.Model):
             for i in range(num_layers)
         ]
         self.dropout = keras.layers.Dropout(dropout, name="dropout", dtype=self.dtype_policy)
-        self.head = keras.layers.Dense(vocabulary_size, name="logits", dtype="float32")
+        self.head = Projection(vocabulary_size, name="logits", dtype="float32")
 
     def build(self, input_shape):
         """Creates the weights."""

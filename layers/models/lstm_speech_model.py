@@ -8,6 +8,7 @@ from ikelos.layers.audio.log_mel_spectrogram import LogMelSpectrogram
 from ikelos.layers.audio.spec_augment import SpecAugment
 from ikelos.layers.audio.spectrogram_warp import SpectrogramWarp
 from ikelos.layers.models.one_device import check_one_device
+from ikelos.layers.projection import Projection
 from ikelos.layers.recurrent.bidirectional import bidirectional
 from ikelos.layers.recurrent.fused_lstm import FusedLSTM
 
@@ -107,7 +108,7 @@ class LSTMSpeechModel(keras.Model):
             [lstm(f"{name}_{i}") for i in range(num_layers)] for name in ("forward", "backward")
         )
         self.dropout = keras.layers.Dropout(dropout, name="dropout", **policy)
-        self.head = keras.layers.Dense(vocabulary_size, name="logits", dtype="float32")
+        self.head = Projection(vocabulary_size, name="logits", dtype="float32")
         self.warp = SpectrogramWarp(freq_warp, time_warp, name="warp", **policy)
 
     def build(self, input_shape=None):

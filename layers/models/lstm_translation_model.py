@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from ikelos.layers.attention.cross_attention import CrossAttention
 from ikelos.layers.models.translation_model import TranslationModel
+from ikelos.layers.projection import Projection
 from ikelos.layers.recurrent.bidirectional import bidirectional
 from ikelos.layers.recurrent.fused_lstm import FusedLSTM
 
@@ -56,7 +57,7 @@ class LSTMTranslationModel(TranslationModel):
         )
         self.decoder = [lstm(size, f"decoder_{i}") for i in range(num_layers)]
         self.attention = CrossAttention(num_heads, name="attention", dtype=self.dtype_policy)
-        self.combine = keras.layers.Dense(size, "tanh", use_bias=False, name="combine", dtype=self.dtype_policy)
+        self.combine = Projection(size, "tanh", use_bias=False, name="combine", dtype=self.dtype_policy)
 
     def build(self, input_shape=None):
         """Creates the weights, which depend on no shape of the inputs."""

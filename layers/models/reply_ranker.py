@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from ikelos.layers.options import check_positive
+from ikelos.layers.projection import Projection
 
 _MASKED = -1e9
 _INITIAL_SCALE, _LARGEST_SCALE = 15.0, 100.0
@@ -239,11 +240,11 @@ class _Head(keras.layers.Layer):
         super().__init__(**kwargs)
         # The linear layer begins as the mean of the sums, so that texts of the same words are alike from the beginning.
         mean = np.tile(np.eye(size), [inputs, 1]) / inputs
-        self.linear = keras.layers.Dense(
+        self.linear = Projection(
             size, use_bias=False, kernel_initializer=lambda shape, dtype=None: tf.constant(mean, dtype), name="linear"
         )
-        self.hidden = keras.layers.Dense(hidden_size, activation="gelu", name="hidden")
-        self.output_layer = keras.layers.Dense(size, kernel_initializer="zeros", name="output")
+        self.hidden = Projection(hidden_size, activation="gelu", name="hidden")
+        self.output_layer = Projection(size, kernel_initializer="zeros", name="output")
         self._factor = size**0.5
 
     def build(self, input_shape):

@@ -7,6 +7,7 @@ from ikelos.layers.attention.kv_cache import KVCache
 from ikelos.layers.ngram.ngram_mixture import NgramMixture
 from ikelos.layers.normalization.fused_rms_normalization import FusedRMSNormalization
 from ikelos.layers.options import is_integer
+from ikelos.layers.projection import Projection
 from ikelos.layers.transformer.decoder_block import DecoderBlock
 
 
@@ -111,7 +112,7 @@ class TransformerLanguageModel(keras.Model):
             for i in range(num_layers)
         ]
         self.norm = FusedRMSNormalization(name="norm", dtype=self.dtype_policy)
-        self.head = keras.layers.Dense(
+        self.head = Projection(
             vocabulary_size, use_bias=False, kernel_initializer=_normal(0.02), name="logits", dtype="float32"
         )
 

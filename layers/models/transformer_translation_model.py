@@ -2,6 +2,7 @@
 
 import keras
 
+from ikelos.kernels.reference.shapes import size_of
 from ikelos.layers.models.translation_model import TranslationModel
 from ikelos.layers.normalization.fused_rms_normalization import FusedRMSNormalization
 from ikelos.layers.transformer.decoder_block import DecoderBlock
@@ -96,7 +97,7 @@ class TransformerTranslationModel(TranslationModel):
         return found
 
     def _empty_state(self, memory, lengths, capacity):
-        batch = keras.ops.shape(memory)[0]
+        batch = size_of(memory, 0)
         return [block.empty_cache(batch, capacity, memory, memory_lengths=lengths) for block in self.decoder]
 
     def _extend(self, tokens, state, lengths=None):

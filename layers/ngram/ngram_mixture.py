@@ -8,6 +8,7 @@ import tensorflow as tf
 from ikelos.layers.ngram.ngram_distribution import NgramDistribution
 from ikelos.layers.ngram.suffix_copy import SuffixCopy
 from ikelos.layers.options import check_positive
+from ikelos.layers.projection import Projection
 
 _RARE = 5.0
 """The network's input ignores tokens to which the n-gram model gives a probability below `exp(-5)`."""
@@ -84,14 +85,14 @@ class NgramMixture(keras.layers.Layer):
         # Probabilities are float32 under every policy.
         self.ngrams = NgramDistribution(vocabulary_size, order, max_ngrams, name="ngrams", dtype="float32")
         self.copies = SuffixCopy(vocabulary_size, longest_match, window, name="copies", dtype="float32")
-        self.input_embedding = keras.layers.Dense(
+        self.input_embedding = Projection(
             size,
             use_bias=False,
             kernel_initializer=keras.initializers.RandomNormal(stddev=0.02),
             name="embedding",
             dtype=self.dtype_policy,
         )
-        self.gates = keras.layers.Dense(1 + len(_SOURCES), kernel_initializer="zeros", name="gates", dtype="float32")
+        self.gates = Projection(1 + len(_SOURCES), kernel_initializer="zeros", name="gates", dtype="float32")
 
     def build(self, tokens_shape=None):
         """Creates the weights."""

@@ -58,7 +58,9 @@ def positions_of(inputs: tf.Tensor, positions) -> tf.Tensor:
     rows = [tf.where(tf.equal(size, 1), 1, sizes(inputs)[0]) for size in sizes(positions)[:-1]]
     expected = tf.stack([*rows, sizes(inputs)[1]])
     message = "`positions` must be of shape [T] or [B,T]"
-    with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(positions), expected, message)]):
+    shape = tf.shape(positions)
+    check = tf.debugging.Assert(tf.reduce_all(shape == expected), [f"{message}. Received: shape", shape])
+    with tf.control_dependencies([check]):
         # XLA removes assertions, so there the reshape is the check. Other graphs may drop the reshape.
         return tf.reshape(positions, expected)
 

@@ -34,6 +34,7 @@ def costs(
     bound = tf.function(
         lambda x, seed: model.log_likelihood(x, num_samples, samples_at_once, seed=seed),
         input_signature=[dataset.element_spec["x"], tf.TensorSpec([], tf.int32)],
+        autograph=False,
     )
     batches = counted(dataset, "the model's likelihood", "batches", int(dataset.cardinality()))
     nats = np.concatenate([-bound(batch["x"], tf.constant(i)) for i, batch in enumerate(batches)], dtype=np.float64)

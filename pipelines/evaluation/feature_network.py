@@ -131,7 +131,9 @@ class FeatureNetwork:
     @functools.cached_property
     def _apply(self):
         specification = tf.TensorSpec([None, *self.model.input_shape[1:]], tf.float32)
-        return tf.function(functools.partial(self.model, training=False), input_signature=[specification])
+        return tf.function(
+            functools.partial(self.model, training=False), input_signature=[specification], autograph=False
+        )
 
     def _outputs(self, name, images):
         shape = self.model.input_shape[1:]
@@ -308,7 +310,9 @@ def _moments(trained: keras.Model, images: Store) -> tuple[np.ndarray, np.ndarra
     would dominate all figures.
     """
     model = keras.Model(trained.input, trained.get_layer("features").output)
-    apply = tf.function(lambda batch: model(_of_bytes(batch["image"]), training=False), reduce_retracing=True)
+    apply = tf.function(
+        lambda batch: model(_of_bytes(batch["image"]), training=False), reduce_retracing=True, autograph=False
+    )
     features = np.concatenate([apply(batch) for batch in examples.in_order(images, _AT_ONCE)])
     variance = features.var(0)
     return features.mean(0), np.maximum(variance, 1e-4 * variance.mean())
@@ -316,7 +320,9 @@ def _moments(trained: keras.Model, images: Store) -> tuple[np.ndarray, np.ndarra
 
 def _accuracy(model: keras.Model, dataset: tf.data.Dataset) -> float:
     """Returns the share of examples `x` whose largest logit is that of `y`."""
-    right = tf.function(lambda x, y: tf.argmax(model(x, training=False), 1, y.dtype) == y, reduce_retracing=True)
+    right = tf.function(
+        lambda x, y: tf.argmax(model(x, training=False), 1, y.dtype) == y, reduce_retracing=True, autograph=False
+    )
     return float(np.concatenate([right(batch["x"], batch["y"]) for batch in dataset]).mean())
 
 

@@ -59,7 +59,7 @@ def token_nll(model: keras.Model, dataset: tf.data.Dataset, total: int) -> Itera
         FloatingPointError: If the likelihood of a token is not finite.
     """
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)] * 2)
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)] * 2, autograph=False)
     def nll(x, y):
         logits = tf.cast(model(x, training=False), tf.float32)
         return tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits)

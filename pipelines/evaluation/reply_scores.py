@@ -117,7 +117,9 @@ def ranker_scores(
     """
     texts = [tf.TensorSpec([None], tf.string), tf.TensorSpec([None, None], tf.string)]
     rank = tf.function(
-        lambda history, replies: replying.rank(ranker, words, history, replies, context), input_signature=texts
+        lambda history, replies: replying.rank(ranker, words, history, replies, context),
+        input_signature=texts,
+        autograph=False,
     )
     histories, replies = turns.histories(questions), np.array(turns.flat, object)[questions.candidates]
     size = max(1, _REPLIES_AT_ONCE // replies.shape[1])
@@ -138,7 +140,7 @@ def mutual_information(model: keras.Model, turns: Turns, questions: Questions, c
         context: Most tokens of a history and a candidate together; a candidate takes at most half of them.
     """
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)] * 2)
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)] * 2, autograph=False)
     def cost(tokens, counted_from):
         logits = tf.cast(model(tokens[:, :-1], training=False), tf.float32)
         nll = tf.nn.sparse_softmax_cross_entropy_with_logits(tokens[:, 1:], logits)

@@ -50,8 +50,6 @@ class ImageSignatures:
         """Returns a signature with these inputs, and `label` if the model is conditional."""
         names = (*inputs, "label") if self._class_names else inputs
         specs = {key: self._specs[key] for key in names}
-        # AutoGraph would take longer to convert the functions than TensorFlow to trace them, and none of them needs it.
-        function = tf.autograph.experimental.do_not_convert(function)
         return Signature(name, function, specs, {key: self._examples[key] for key in names}, doc)
 
     def of_files(self, name: str, function: Callable[..., dict[str, tf.Tensor]], inputs: tuple[str, ...], doc: str):

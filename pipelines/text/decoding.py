@@ -23,8 +23,6 @@ def prompt_tokens(vocabulary, text: tf.Tensor, context: int) -> tuple[tf.Tensor,
     return tokens.to_tensor(PAD), tf.cast(tokens.row_lengths(), tf.int32)
 
 
-# AutoGraph would take long to convert the code of the decoding loop, which does not need it.
-@tf.autograph.experimental.do_not_convert
 def continue_text(
     model: keras.Model,
     vocabulary,

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from ikelos.layers import ReplyRanker
 from ikelos.layers.decoding import allow, chain, generate, row_uniforms, sampling
+from ikelos.layers.decoding.rows import repeated
 from ikelos.pipelines.text import turns
 from ikelos.pipelines.text.decoding import check_within, writable
 from ikelos.pipelines.text.turn_encoding import history_tokens, reply_tokens, vocabulary_size
@@ -91,12 +92,13 @@ class _ReadOnce:
 
     def start(self, tokens, lengths, capacity):
         """Reads the prompts, int `[B,P]`, and returns the logits and the state of all rows."""
-        found = self._model.start(tokens[:: self._times], lengths[:: self._times], capacity)
-        return tf.nest.map_structure(lambda values: tf.repeat(values, self._times, axis=0), found)
+        lengths = lengths[:: self._times]
+        found = self._model.start(tokens[:: self._times], lengths, capacity)
+        return repeated(found, tf.size(lengths), self._times)
 
 
 # Shared by all calls: samples are written each epoch, and tracing the loop takes longer than running it.
-_reply = tf.function(reply, reduce_retracing=True)
+_reply = tf.function(reply, reduce_retracing=True, autograph=False)
 
 
 def write(

@@ -11,7 +11,7 @@ from ikelos.pipelines.text.decoding import continue_text
 from ikelos.pipelines.text.vocabulary import Vocabulary
 
 # Shared by all calls: samples are written each epoch, and tracing the loop takes longer than running it.
-_continue_text = tf.function(continue_text)
+_continue_text = tf.function(continue_text, autograph=False)
 
 
 def write(settings: Samples, prompts: Sequence[str], vocabulary: Vocabulary, model: keras.Model) -> list[str]:

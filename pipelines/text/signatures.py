@@ -24,7 +24,6 @@ def score(name: str, vocabulary: Vocabulary, model: keras.Model, stride: int, ex
     """
     top = min(_TOP_TOKENS, vocabulary.size - SPECIAL)
 
-    @tf.autograph.experimental.do_not_convert  # converting it would take long, and it does not need that
     def function(text):
         tokens, lengths = prompt_tokens(vocabulary, text, model.context)
         logits, _ = model.start(tokens, lengths, tf.shape(tokens)[1])

@@ -9,8 +9,6 @@ from ikelos.pipelines.text.vocabulary import Vocabulary
 from ikelos.pipelines.text.vocabulary.special import BEGIN, END, PAD
 
 
-# AutoGraph would take long to convert the code of the search, which does not need it.
-@tf.autograph.experimental.do_not_convert
 def translate(
     model: keras.Model,
     vocabulary: Vocabulary,

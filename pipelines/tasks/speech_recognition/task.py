@@ -41,7 +41,7 @@ _TRAINED: tuple[Split, ...] = ("train", "validation")
 _SAMPLES = 4
 """Validation recordings that are recognised after each epoch."""
 # Shared by all calls: samples are written each epoch, and tracing takes longer than running.
-_greedily = tf.function(recognize_greedily, reduce_retracing=True)
+_greedily = tf.function(recognize_greedily, reduce_retracing=True, autograph=False)
 
 
 class Task(task.Task[Config, SpeechPreprocessing]):
@@ -142,7 +142,7 @@ class Task(task.Task[Config, SpeechPreprocessing]):
         """Returns the error rates of the test split, and those of each group."""
         test, start = splits["test"], time.monotonic()
         found: dict[int, str] = {}
-        search = tf.function(self._recognizing(preprocessing, models), reduce_retracing=True)
+        search = tf.function(self._recognizing(preprocessing, models), reduce_retracing=True, autograph=False)
         number = -(-len(test) // self.config.evaluation.batch_size)
         for batch in counted(self._batches(test, np.arange(len(test))), "the model's transcripts", "batches", number):
             recognized = search(**batch["x"])["text"].numpy()

@@ -32,7 +32,7 @@ _METRICS = (
     Metric("exact_match", "% exact", ".1f", better="more"),
 )
 # Shared by all calls: samples are written each epoch, and tracing the loop takes longer than running it.
-_translate = tf.function(translate, reduce_retracing=True)
+_translate = tf.function(translate, reduce_retracing=True, autograph=False)
 _SAMPLES = 4
 """Validation pairs that are translated after each epoch."""
 

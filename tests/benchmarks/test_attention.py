@@ -1,6 +1,9 @@
 import json
 
+import pytest
 
+
+@pytest.mark.slow
 def test_every_kind_of_case(run_here, tmp_path):
     printed = run_here("attention", "--smoke", "--json", tmp_path / "rows")
     rows = json.loads((tmp_path / "rows").read_text())

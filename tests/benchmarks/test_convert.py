@@ -1,6 +1,9 @@
 import json
 
+import pytest
 
+
+@pytest.mark.slow
 def test_every_model_before_and_after(run_here, load, monkeypatch, tmp_path):
     def compiled(model):
         # Graphs and XLA would take the most of the time.

@@ -1,12 +1,13 @@
 import pytest
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_eager")
 @pytest.mark.parametrize(
     ("kind", "told"),
     [
         ("texts", "texts: 0.01 GB of 40 examples"),
-        pytest.param("images", "images: 0.00 GB of 360 examples", marks=pytest.mark.slow),
+        ("images", "images: 0.00 GB of 360 examples"),
     ],
 )
 def test_mapped_data_and_a_copy_in_memory(load, monkeypatch, capsys, tmp_path, kind, told):

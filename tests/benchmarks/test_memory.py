@@ -1,6 +1,9 @@
 import json
 
+import pytest
 
+
+@pytest.mark.slow
 def test_ours_and_keras(run_here, load, monkeypatch, tmp_path):
     memory = load("memory")
     measure = memory.measure

@@ -13,6 +13,7 @@ def _leaves_the_logger_as_it_was(monkeypatch):
     monkeypatch.setattr(logger, "level", logger.level)
 
 
+@pytest.mark.slow
 def test_order_needs_positions(run_here, load, monkeypatch, tmp_path):
     positions = load("positions")
     accuracies = positions.accuracies

@@ -8,6 +8,7 @@ def recurrent(load):
     return load("recurrent")
 
 
+@pytest.mark.slow
 def test_every_kind_of_case(run_here, tmp_path):
     printed = run_here("recurrent", "--smoke", "--json", tmp_path / "rows")
     rows = json.loads((tmp_path / "rows").read_text())

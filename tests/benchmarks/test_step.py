@@ -1,7 +1,10 @@
 import json
 import re
 
+import pytest
 
+
+@pytest.mark.slow
 def test_ours_and_keras(run_here, tmp_path):
     run_here("step", "--smoke", "--peers", "Keras|PyTorch", "--json", tmp_path / "rows")
     rows = json.loads((tmp_path / "rows").read_text())

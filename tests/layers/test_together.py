@@ -227,6 +227,7 @@ def test_trains(policy, jit_compile):
     assert all(weight.dtype == "float32" for weight in model.trainable_variables)
 
 
+@pytest.mark.slow
 def test_two_trainers_of_our_layers(tmp_path):
     """A variational autoencoder and a GAN, whose networks are made of the library's own layers."""
     keras.utils.set_random_seed(0)

@@ -73,7 +73,9 @@ def test_baselines_know_the_training_pairs_alone(opened):
     assert list(opened("evaluation.baseline_pairs=0")[0].baselines(data.learned, data.splits)) == ["The source itself"]
 
 
-@pytest.mark.parametrize("overrides", [(), (LSTM, "data.vocabulary={kind: bpe, size: 280}")])
+@pytest.mark.parametrize(
+    "overrides", [(), pytest.param((LSTM, "data.vocabulary={kind: bpe, size: 280}"), marks=pytest.mark.slow)]
+)
 def test_a_run_is_trained_reported_and_served(shrunk, tmp_path, overrides):
     runner.run(shrunk("number_translation", *overrides), tmp_path / "run")
     history = (tmp_path / "run" / "stages" / STAGE / "history.jsonl").read_text().splitlines()

@@ -184,6 +184,7 @@ def test_clones_have_the_same_weights_and_outputs(case):
     assert_same(without_samples(clone(inputs)), expected)
 
 
+@pytest.mark.slow
 def test_exports(cases, tmp_path):
     # Distributions are exported in `distributions/test_models.py`.
     model, inputs, expected = cases["sequence"]

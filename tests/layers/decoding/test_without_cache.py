@@ -16,7 +16,10 @@ def text(rng, rows, length):
     return np.where(rng.random([rows, length]) < 0.05, 3 + rng.integers(0, 9, [rows, length]), tokens)
 
 
-@pytest.fixture(params=[(0, False), (0, True), (3, True)], ids=["untrained", "trained", "with n-grams"])
+@pytest.fixture(
+    params=[(0, False), (0, True), pytest.param((3, True), marks=pytest.mark.slow)],
+    ids=["untrained", "trained", "with n-grams"],
+)
 def model(request):
     order, is_trained = request.param
     keras.utils.set_random_seed(3)

@@ -173,7 +173,8 @@ def fitted(policy, jit_compile):
     return model, x
 
 
-@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("jit_compile", [False, True])
 def test_all_layers_train_clone_save_and_export(jit_compile, tmp_path):
     model, x = fitted("mixed_bfloat16", jit_compile)
     clone = keras.models.clone_model(model)

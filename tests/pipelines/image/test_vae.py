@@ -8,7 +8,7 @@ from ikelos.pipelines.image import binary, vae
 SHAPE = (8, 8, 1)
 
 
-@pytest.mark.parametrize(("prior", "num_samples"), [("vamp", 1), ("flow", 2)])
+@pytest.mark.parametrize(("prior", "num_samples"), [pytest.param("vamp", 1, marks=pytest.mark.slow), ("flow", 2)])
 def test_learns(bars, settings, prior, num_samples):
     keras.utils.set_random_seed(0)
     model = vae.build(settings(prior, num_samples=num_samples), SHAPE, 0)

@@ -9,7 +9,7 @@ comma := ,
 # What decides whether the installation is still good: the package's metadata and whatever is compiled.
 BUILD_FILES := pyproject.toml constraints.txt CMakeLists.txt $(shell find kernels/csrc -type f 2>/dev/null)
 
-.PHONY: run test test-slow test-benchmarks test-tfx test-image docs sanitize lint format lock wheel test-wheel clean
+.PHONY: run test test-slow test-more test-tfx test-image docs sanitize lint format lock wheel test-wheel clean
 
 run: $(STAMP)
 	$(BIN)/ikelos run language_modeling
@@ -21,9 +21,9 @@ test-slow: $(STAMP)
 	$(BIN)/pytest -m "slow and not tfx"
 	tests/pipelines/tfx/environment.sh pytest -m "slow and tfx" tests/pipelines/tfx tests/benchmarks
 
-# The scripts of `benchmarks/`, each on its smallest case.
-test-benchmarks: $(STAMP)
-	$(BIN)/pytest -m "slow and not tfx" tests/benchmarks
+# What has to be compiled, and the scripts of `benchmarks/`, each on its smallest case.
+test-more: $(STAMP)
+	$(BIN)/pytest -m "slow and not tfx" tests/kernels/test_core.py tests/benchmarks
 
 # In an environment of its own: TFX wants other versions of some packages, and a newer system than the rest.
 test-tfx:

@@ -11,6 +11,8 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 SCRIPTS = pathlib.Path(sysconfig.get_path("scripts"))
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def build_folder(tmp_path_factory):

@@ -7,16 +7,15 @@ from ikelos.kernels.reference.shapes import sizes
 
 
 class Projection(keras.layers.Dense):
-    """`keras.layers.Dense` for inputs of more than two axes, with the same results from fewer ops.
+    """`keras.layers.Dense` with fewer ops for inputs of more than two axes; the results are equal up to rounding.
 
-    Keras multiplies `[B,T,D]` by a matrix with `tf.tensordot`. If B or T is unknown when the function is traced, that
-    has some twenty ops for the shapes, which take longer to trace than the rest of a small model, and longer to run
-    than the product of a single token.
+    Keras multiplies `[B,T,D]` by a matrix with `tf.tensordot`, which takes some twenty ops for the shapes if B or T is
+    unknown at trace time.
     """
 
     def call(self, inputs, training=None):
         """Maps `inputs [..., D]` to `[..., units]`."""
-        if inputs.shape.rank in (None, 2):
+        if inputs.shape.rank == 2:
             return super().call(inputs, training=training)
         rows = super().call(tf.reshape(inputs, [-1, inputs.shape[-1]]), training=training)
         return tf.reshape(rows, [*sizes(inputs)[:-1], self.units])

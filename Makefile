@@ -14,6 +14,7 @@ BUILD_FILES := pyproject.toml constraints.txt CMakeLists.txt $(shell find kernel
 run: $(STAMP)
 	$(BIN)/ikelos run language_modeling
 
+# The files in their order, not those with the most tests first: a long one would come last, with nothing beside it.
 test: $(STAMP)
 	$(BIN)/pytest -m "not slow and not tfx" --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
@@ -21,7 +22,7 @@ test-slow: $(STAMP)
 	$(BIN)/pytest -m "slow and not tfx"
 	tests/pipelines/tfx/environment.sh pytest -m "slow and tfx" tests/pipelines/tfx tests/benchmarks
 
-# What has to be compiled, and the scripts of `benchmarks/`, each on its smallest case.
+# Slow tests that every change must pass: the C++ tests of the core, and each script of `benchmarks/` on a small case.
 test-more: $(STAMP)
 	$(BIN)/pytest -m "slow and not tfx" tests/kernels/test_core.py tests/benchmarks
 

@@ -17,8 +17,12 @@ class Projection(keras.layers.Dense):
         """Maps `inputs [..., D]` to `[..., units]`."""
         if inputs.shape.rank == 2:
             return super().call(inputs, training=training)
-        rows = super().call(tf.reshape(inputs, [-1, inputs.shape[-1]]), training=training)
+        rows = super().call(tf.reshape(inputs, [-1, self.input_spec.axes[-1]]), training=training)
         return tf.reshape(rows, [*sizes(inputs)[:-1], self.units])
+
+    def quantize(self, mode=None, type_check=True, config=None):
+        """Quantises the weights as in a stock layer; Keras would refuse any other class."""
+        super().quantize(mode, type_check=False, config=config)
 
 
 def projection(owner, name, input_shape, units, initializer, use_bias=False):

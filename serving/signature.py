@@ -28,8 +28,8 @@ class Signature:
     Attributes:
         name: Name of the signature. TensorFlow Serving uses `serving_default` if a request names none.
         function: Function of the tensors of `inputs`, given by keyword, that returns a dict of dense tensors `[B,...]`.
-            AutoGraph does not convert it, which would take longer than tracing: if it has Python's `if` or `while` on
-            tensors, wrap it in `tf.function`.
+            It is traced without AutoGraph, which takes longer than tracing. A function with Python's `if` or `while` on
+            tensors must be a `tf.function`.
         inputs: A `tf.TensorSpec` of shape `[None, ...]` for every input.
         example: A small batch of values for every input, as nested lists with text as str. The stock check, the warm-up
             of the server and users use it.

@@ -33,9 +33,9 @@ def _eager():
 
 
 def pytest_collection_finish():
-    """Makes the garbage collector look at what the tests make alone, and less often.
+    """Makes the garbage collector look only at objects that tests create, and less often.
 
-    It would go through the million objects of TensorFlow and Keras again and again, 4% of all the time.
+    Otherwise it would go through the million objects of TensorFlow and Keras again and again.
     """
     gc.collect()
     gc.freeze()

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 
 def sizes(x: tf.Tensor) -> list[int | tf.Tensor]:
-    """Returns the shape of `x`: an int for each size that is known at trace time, a scalar tensor for the others."""
+    """Returns the sizes of all axes: an int if it is known at trace time, else a scalar tensor."""
     if None not in x.shape:
         return list(x.shape)
     # One op for all axes: an index each would be an op and three constants.
@@ -35,7 +35,8 @@ def assertions(
     """
     found = []
     for name, (x, letters) in arguments.items():
-        for axis, (letter, size) in enumerate(zip(letters, sizes(x), strict=False) if x is not None else ()):
+        found_sizes = [] if x is None else sizes(x)[: len(letters)]
+        for axis, (letter, size) in enumerate(zip(letters if x is not None else "", found_sizes, strict=True)):
             expected = axis_sizes[letter]
             if isinstance(size, int) and (isinstance(expected, int) or (name in broadcastable and size == 1)):
                 continue

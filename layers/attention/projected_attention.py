@@ -54,16 +54,14 @@ class ProjectedAttention(keras.layers.Layer):
 
     def _heads(self, layer, inputs):
         """Applies a projection to `inputs [B,T,D]` and returns its heads `[B,T,N,H]`."""
-        batch, steps, size = sizes(inputs)
-        heads = [layer.units // self.head_size, self.head_size]
-        return tf.reshape(layer(tf.reshape(inputs, [-1, size])), [batch, steps, *heads])
+        batch, steps, _ = sizes(inputs)
+        return tf.reshape(layer(inputs), [batch, steps, layer.units // self.head_size, self.head_size])
 
     def _attend(self, query, key, value, mask=None, **options):
         """Returns the output `[B,T,D]` for `query [B,T,N,H]`, `key` and `value` `[B,S,K,H]` and a mask `[B,S]`."""
         batch, steps = sizes(query)[:2]
         attended = _attention(query, key, value, mask, options)
-        size = self.output_projection.units
-        return tf.reshape(self.output_projection(tf.reshape(attended, [-1, size])), [batch, steps, size])
+        return self.output_projection(tf.reshape(attended, [batch, steps, self.output_projection.units]))
 
     def _weights(self, query, key, mask=None, **options):
         """Returns the attention weights `[B,N,T,S]`, the arguments being those of `_attend`."""

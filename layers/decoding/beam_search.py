@@ -5,7 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from ikelos.layers.decoding.processors import allow, chain
-from ikelos.layers.decoding.rows import column, integers, longest_of, repeated, while_loop, write
+from ikelos.layers.decoding.rows import column, integers, longest_of, repeat_rows, while_loop, write
 
 _IMPOSSIBLE = float("-inf")
 
@@ -131,7 +131,7 @@ def beam_search(
         return step, unfinished, logits, state, alive, complete
 
     start = model.start(prompts, prompt_lengths, tf.shape(prompts)[1] + longest)
-    logits, state = repeated(start, batch, num_beams)
+    logits, state = repeat_rows(start, num_beams)
     # A row starts with a single empty hypothesis, which is already complete if `lengths` is 0.
     nothing = tf.where(lengths > 0, _IMPOSSIBLE, 0.0)
     *_, complete = while_loop(

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from ikelos.layers.decoding.rows import column, integers, longest_of, repeated, while_loop
+from ikelos.layers.decoding.rows import column, integers, longest_of, repeat_rows, while_loop
 
 _IMPOSSIBLE = float("-inf")
 
@@ -145,7 +145,7 @@ def ctc_beam_search(
         begin = tf.fill([batch, 1], begin_id)
         start = language_model.start(begin, tf.ones([batch], tf.int32), 1 + longest_of(lengths))
         _check_size(start[0], logits)
-        first, state, weight = repeated((*start, tf.broadcast_to(weight, [batch, 1])), batch, num_beams)
+        first, state, weight = repeat_rows((*start, tf.broadcast_to(weight, [batch, 1])), num_beams)
         following = weighted(first, weight)
 
     def running(step, *_):

@@ -18,12 +18,12 @@ def longest_of(lengths):
     return tf.reduce_max(tf.concat([lengths, [0]], axis=0))
 
 
-def repeated(values, batch, times):
+def repeat_rows(values, times):
     """Returns nested tensors `[B,...]` with each row `times` times in succession, `[B*times,...]`.
 
-    `tf.repeat` of each tensor would make some 25 ops of each.
+    `tf.repeat` takes some 25 ops, here once for all tensors.
     """
-    rows = tf.repeat(tf.range(batch), times)
+    rows = tf.repeat(tf.range(tf.shape(tf.nest.flatten(values)[0])[0]), times)
     return tf.nest.map_structure(lambda x: tf.gather(x, rows), values)
 
 

@@ -61,9 +61,9 @@ class FeedForward(keras.layers.Layer):
 
     def call(self, inputs):
         """Maps `inputs [..., D]` to the same shape."""
-        rows = tf.reshape(inputs, [-1, inputs.shape[-1]])
-        gate = self.activation(self.gate(rows)) * self.up(rows) if self.is_gated else self.activation(self.up(rows))
-        return tf.reshape(self.down(gate), tf.shape(inputs))
+        if self.is_gated:
+            return self.down(self.activation(self.gate(inputs)) * self.up(inputs))
+        return self.down(self.activation(self.up(inputs)))
 
     def compute_output_shape(self, inputs_shape):
         """Returns the shape of the inputs."""

@@ -37,7 +37,8 @@ class Emphasis(Section):
         group: Name of the group.
         times: How often a recording of it is drawn for each time that another one is drawn.
         joined: How often it is also drawn with one or two others of the group after it, which keeps a network from
-            learning the recordings of a small group by heart. Examples that get too long are left out.
+            learning the recordings of a small group by heart. Examples that get too long are left out. It must be 0 if
+            the vocabulary has no space, which stands between the texts.
     """
 
     group: str

@@ -85,11 +85,11 @@ def check_emphasis(groups: Collection[str], emphases: Sequence[Emphasis], vocabu
             "`data.emphasis` must name groups of the training split "
             f"({', '.join(sorted(set(groups) - {''})) or 'there are none'}). Received: {', '.join(sorted(missing))}"
         )
-    joined = [emphasis.joined for emphasis in emphases]
-    if any(joined) and UNKNOWN in vocabulary.tokens(" "):
+    joined = [f"joined={emphasis.joined} for {emphasis.group}" for emphasis in emphases if emphasis.joined]
+    if joined and UNKNOWN in vocabulary.tokens(" "):
         raise UserError(
             "`data.emphasis` must have joined: 0 where the vocabulary has no space, which stands between the texts of "
-            f"joined recordings. Received: joined={', '.join(map(str, joined))}"
+            f"joined recordings. Received: {', '.join(joined)}"
         )
 
 

@@ -69,10 +69,16 @@ def by_step(batch, start_step, end_step):
     # The default optimizations copy all tensors that `batch` captures into memory, also 4 GB of a mapped column.
     options.experimental_optimization.apply_default_optimizations = False
     steps = tf.data.Dataset.range(start_step, end_step).with_options(options)
-    # AutoGraph would take long to convert the functions of batches, and none of them needs it.
-    batch = tf.autograph.experimental.do_not_convert(batch)
     # In parallel, since a batch may have to wait for the disk.
-    return steps.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
+    return mapped(steps, batch, num_parallel_calls=2, deterministic=True).prefetch(4)
+
+
+def mapped(dataset, function, **options):
+    """Returns `dataset.map(function, **options)` with a function that AutoGraph does not convert.
+
+    None of a task's functions needs that, and it takes longer than tracing them.
+    """
+    return dataset.map(tf.autograph.experimental.do_not_convert(function), **options)
 
 
 def key(seed, epoch, stream):

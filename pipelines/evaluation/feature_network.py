@@ -21,6 +21,7 @@ import tensorflow as tf
 from ikelos.pipelines.data import examples
 from ikelos.pipelines.data import fingerprint as fingerprints
 from ikelos.pipelines.data.examples import Batch
+from ikelos.pipelines.data.order import mapped
 from ikelos.pipelines.data.store import Store
 from ikelos.pipelines.image.augmentation import moved
 from ikelos.pipelines.image.config import Augmentation, Shape
@@ -250,7 +251,7 @@ def _feed(train: Store, validation: Store, shape: Shape, kind: str) -> Feed:
     seed, size = TRAINING.seed, TRAINING.batch_size // (1 if kind == CLASSIFIER else 2)
 
     def batches(dataset, training):
-        return dataset.map(functools.partial(prepare, shape=shape, size=size, training=training)).prefetch(2)
+        return mapped(dataset, functools.partial(prepare, shape=shape, size=size, training=training)).prefetch(2)
 
     return Feed(
         train=lambda step, shard: batches(examples.batches(train, size, seed, step, shard), training=True),

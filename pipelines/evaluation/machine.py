@@ -38,7 +38,7 @@ def sgemm_gflops() -> float:
     It is measured once per process.
     """
     values = tf.random.stateless_uniform([_SIZE, _SIZE], seed=[0, 0])
-    multiply = tf.function(lambda a, b: tf.linalg.matmul(a, b)[0, 0])
+    multiply = tf.function(lambda a, b: tf.linalg.matmul(a, b)[0, 0], autograph=False)
     float(multiply(values, values))  # warm-up: traces the function, starts the threads, touches the memory
     seconds: list[float] = []
     while len(seconds) < _REPEATS and sum(seconds) < _SECONDS:

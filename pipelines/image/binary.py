@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from ikelos.pipelines.data import examples
-from ikelos.pipelines.data.order import Shard
+from ikelos.pipelines.data.order import Shard, mapped
 from ikelos.pipelines.data.store import Store
 from ikelos.pipelines.image.augmentation import moved
 from ikelos.pipelines.image.config import Augmentation
@@ -75,7 +75,7 @@ def training(
         uniforms = tf.random.stateless_uniform([batch_size, *shape], tf.stack([seed, step]))
         return _element(batch, drawn(shades, tf.gather(uniforms, row)), num_classes)
 
-    return examples.batches(store, batch_size, seed, start_step, shard).map(prepare).prefetch(2)
+    return mapped(examples.batches(store, batch_size, seed, start_step, shard), prepare).prefetch(2)
 
 
 def in_order(store: Store, batch_size: int, num_classes: int) -> tf.data.Dataset:
@@ -89,7 +89,7 @@ def in_order(store: Store, batch_size: int, num_classes: int) -> tf.data.Dataset
         seen = tf.numpy_function(pixels, [batch["id"], batch["image"]], tf.float32)
         return _element(batch, tf.ensure_shape(seen, batch["image"].shape), num_classes)
 
-    return examples.in_order(store, batch_size).map(prepare).prefetch(2)
+    return mapped(examples.in_order(store, batch_size), prepare).prefetch(2)
 
 
 def _element(batch, pixels, num_classes):

@@ -7,6 +7,7 @@ import keras
 from ikelos.layers import LSTMLanguageModel, TransformerLanguageModel
 from ikelos.pipelines.console import Progress, say
 from ikelos.pipelines.data.examples import Batch
+from ikelos.pipelines.data.order import mapped
 from ikelos.pipelines.data.store import Ragged, Splits
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.recipe.sections import Training
@@ -81,7 +82,7 @@ def feed(
             return windows.bucketed(rows, buckets, size, seed, step, shard)
 
     def prepared(dataset):
-        return dataset if prepare is None else dataset.map(prepare)
+        return dataset if prepare is None else mapped(dataset, prepare)
 
     return Feed(
         train=lambda step, shard: prepared(batches(step, shard)),

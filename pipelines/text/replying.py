@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ikelos.layers import ReplyRanker
 from ikelos.layers.decoding import allow, chain, generate, row_uniforms, sampling
-from ikelos.layers.decoding.rows import repeated
+from ikelos.layers.decoding.rows import repeat_rows
 from ikelos.pipelines.text import turns
 from ikelos.pipelines.text.decoding import check_within, writable
 from ikelos.pipelines.text.turn_encoding import history_tokens, reply_tokens, vocabulary_size
@@ -59,14 +59,14 @@ def reply(
     with tf.control_dependencies(checks):
         tokens, lengths = history_tokens(words, history, model.context)
         uniforms = tf.reshape(row_uniforms(seed, num_samples * max_length), [-1, max_length])
+    prompts, prompt_lengths, temperatures, shares = repeat_rows((tokens, lengths, temperature, top_p), num_samples)
     # Only tokens that stand for text may be written, and the end of the turn after at least one of them.
     size = vocabulary_size(words)
     ids, of_text = tf.range(size), tf.pad(writable(words), [[0, size - words.size]])
     choose = chain(
         allow(lambda step, _: of_text & ((ids != END) | (step > 0))),
-        sampling(uniforms, tf.repeat(temperature, num_samples), top_p=tf.repeat(top_p, num_samples)),
+        sampling(uniforms, temperatures, top_p=shares),
     )
-    prompts, prompt_lengths = tf.repeat(tokens, num_samples, axis=0), tf.repeat(lengths, num_samples)
     read_once = _ReadOnce(model, num_samples)
     written = generate(
         read_once, prompts, prompt_lengths, tf.fill([tf.size(prompt_lengths)], max_length), choose, END, PAD
@@ -92,9 +92,8 @@ class _ReadOnce:
 
     def start(self, tokens, lengths, capacity):
         """Reads the prompts, int `[B,P]`, and returns the logits and the state of all rows."""
-        lengths = lengths[:: self._times]
-        found = self._model.start(tokens[:: self._times], lengths, capacity)
-        return repeated(found, tf.size(lengths), self._times)
+        found = self._model.start(tokens[:: self._times], lengths[:: self._times], capacity)
+        return repeat_rows(found, self._times)
 
 
 # Shared by all calls: samples are written each epoch, and tracing the loop takes longer than running it.

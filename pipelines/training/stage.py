@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from ikelos.pipelines.data import examples
 from ikelos.pipelines.data.examples import Batch
-from ikelos.pipelines.data.order import Shard
+from ikelos.pipelines.data.order import Shard, mapped
 from ikelos.pipelines.data.store import Splits
 from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.recipe.sections import Training
@@ -114,8 +114,8 @@ def feed(
     """
     size, seed = training.batch_size, training.seed
     return Feed(
-        train=lambda step, shard: examples.batches(splits["train"], size, seed, step, shard).map(prepare),
-        validation=examples.in_order(splits["validation"], validation_batch_size or size).map(prepare),
+        train=lambda step, shard: mapped(examples.batches(splits["train"], size, seed, step, shard), prepare),
+        validation=mapped(examples.in_order(splits["validation"], validation_batch_size or size), prepare),
         units_per_step=size,
         units=len(splits["train"]),
         samples=samples,
@@ -124,6 +124,7 @@ def feed(
 
 def keras_batches(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Returns a feed's batches in Keras's form: `x`, `(x, y)` or `(x, y, sample_weight)`."""
-    return dataset.map(
-        lambda batch: keras.utils.pack_x_y_sample_weight(batch["x"], batch.get("y"), batch.get("sample_weight"))
+    return mapped(
+        dataset,
+        lambda batch: keras.utils.pack_x_y_sample_weight(batch["x"], batch.get("y"), batch.get("sample_weight")),
     )

@@ -11,7 +11,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 SCRIPTS = pathlib.Path(sysconfig.get_path("scripts"))
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.core]
 
 
 @pytest.fixture(scope="module")

@@ -59,6 +59,30 @@ def test_equals_the_stock_layer_where_sizes_are_unknown(shape):
     assert ours < 2 / 3 * stock
 
 
+def test_its_last_axis_may_be_unknown_when_traced():
+    ours, stock = both()
+    x = tf.random.stateless_normal([2, 3, 5], seed=[1, 2])
+    traced = [tf.function(layer, [tf.TensorSpec([None, None, None])], autograph=False) for layer in (ours, stock)]
+    np.testing.assert_allclose(traced[0](x), traced[1](x), rtol=1e-6)
+
+
+def test_it_is_compiled_quantized_and_adapted_as_the_stock_layer():
+    x = tf.random.stateless_normal([2, 3, 5], seed=[1, 2])
+    ours, stock = both()
+    compiled = [tf.function(layer, jit_compile=True)(x) for layer in (ours, stock)]
+    np.testing.assert_allclose(*compiled, rtol=1e-6)
+    for layer in (ours, stock):
+        layer.quantize("int8")
+    np.testing.assert_array_equal(ours(x), stock(x))
+    ours, stock = both()
+    for layer in (ours, stock):
+        layer.enable_lora(2)
+    for low_rank in ("lora_kernel_a", "lora_kernel_b"):
+        getattr(ours, low_rank).assign(tf.ones_like(getattr(ours, low_rank)))
+        getattr(stock, low_rank).assign(getattr(ours, low_rank))
+    np.testing.assert_array_equal(ours(x), stock(x))
+
+
 def test_a_functional_model_takes_it():
     ours, stock = both()
     inputs = keras.Input((None, 5))

@@ -198,7 +198,8 @@ def test_files(mutant, reached):
 def run_tests(files, limit):
     """Outcome, the test that failed and seconds."""
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", *files]
+    kinds = "not slow or core"  # the C++ tests of the core are slow ones
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", kinds, "-p", "no:cacheprovider", *files]
     start = time.monotonic()
     with tempfile.TemporaryFile("w+") as output:
         # A group of its own, so that what the tests started ends with them.

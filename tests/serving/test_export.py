@@ -46,6 +46,19 @@ def test_only_what_is_used_is_saved(version, keras_model):
     assert len(keras_model.optimizer.variables) > len(shapes)
 
 
+def test_control_flow_on_tensors_is_that_of_a_tf_function(tmp_path, unchecked):
+    def halved(x):
+        while tf.reduce_max(x) > 1:
+            x = x / 2
+        return {"y": x}
+
+    with pytest.raises(TypeError, match=r"decorate this function with @tf\.function"):
+        export(tmp_path, None, [signature(halved)])
+    version = export(tmp_path, None, [signature(tf.function(halved))])
+    found = tf.saved_model.load(version).signatures["serving_default"](x=tf.constant([1.0, 6.0]))
+    np.testing.assert_array_equal(found["y"], [0.125, 0.75])
+
+
 def test_an_asset_file_travels_along(tmp_path):
     words = tmp_path / "words.txt"
     words.write_text("to\nbe\n")

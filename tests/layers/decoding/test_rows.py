@@ -1,11 +1,11 @@
 import numpy as np
 import tensorflow as tf
 
-from ikelos.layers.decoding.rows import repeated
+from ikelos.layers.decoding.rows import repeat_rows
 
 
 def test_rows_are_repeated_in_succession():
     values = {"a": tf.constant([[1, 2], [3, 4]]), "b": [tf.constant(["x", "y"]), tf.zeros([2, 0])]}
-    found = repeated(values, 2, 3)
+    found = repeat_rows(values, 3)
     tf.nest.map_structure(lambda ours, x: np.testing.assert_array_equal(ours, np.repeat(x, 3, axis=0)), found, values)
-    assert repeated(tf.zeros([0, 5]), 0, 3).shape == (0, 5)
+    assert repeat_rows(tf.zeros([0, 5]), 3).shape == (0, 5)

@@ -71,7 +71,7 @@ def test_recordings_are_not_joined_without_a_space_between_their_texts():
     alone, joined = ([Emphasis(group="a", times=2, joined=number)] for number in (0, 3))
     examples.check_emphasis(["a"], alone, CharacterVocabulary("abc"))
     examples.check_emphasis(["a"], joined, CharacterVocabulary("abc "))
-    with pytest.raises(UserError, match=r"must have joined: 0 where the vocabulary has no space.*Received: joined=3"):
+    with pytest.raises(UserError, match=r"must have joined: 0 where the vocabulary has no space.*: joined=3 for a"):
         examples.check_emphasis(["a"], joined, CharacterVocabulary("abc"))
 
 

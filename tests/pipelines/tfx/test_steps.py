@@ -258,7 +258,6 @@ def test_a_preparation_that_was_killed_goes_on_with_the_chunk(chunked, tmp_path)
     assert content(tmp_path / "killed") == content(preparation.prepare(tasks.of_recipe(recipe).preparation()).folder)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("without_export")
 def test_a_warm_start_gives_the_weights_of_a_run_with_from(tiny, through, trained_run, weights, tmp_path):
     served = steps.Served("artifacts/7", through(tiny(WITHOUT_SAMPLES, LSTM), "first")["run"])
@@ -277,7 +276,6 @@ def test_a_warm_start_gives_the_weights_of_a_run_with_from(tiny, through, traine
     assert "Training began with the weights of the run artifacts/7, whose checkpoint" in report
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("without_export")
 def test_a_killed_training_continues_from_its_recorded_start(
     points, through, trained_run, weights, finished, tmp_path, monkeypatch

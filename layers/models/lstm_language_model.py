@@ -47,7 +47,8 @@ class LSTMLanguageModel(keras.Model):
     def build(self, input_shape):
         """Creates the weights."""
         self.embedding.build(input_shape)
-        for part in (*self.lstms, self.head):
+        parts: tuple[keras.layers.Layer, ...] = (*self.lstms, self.head)
+        for part in parts:
             part.build((*input_shape, self.size))
 
     def call(self, tokens, training=None):

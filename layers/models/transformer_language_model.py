@@ -122,7 +122,8 @@ class TransformerLanguageModel(keras.Model):
         if self.mixture is not None:
             self.mixture.build(input_shape)
         hidden_shape = (*input_shape, self.size)
-        for part in (*self.blocks, self.norm, self.head):
+        parts: tuple[keras.layers.Layer, ...] = (*self.blocks, self.norm, self.head)
+        for part in parts:
             part.build(hidden_shape)
 
     def adapt(self, documents):

@@ -28,15 +28,16 @@ def assertions(
     Assertions are needed where broadcasting would accept a size of 1 in place of any other.
 
     Args:
-        arguments: For each name, the tensor or None, and a string with a letter for each axis from the
-            first; axes without a letter are not checked.
+        arguments: For each name, the tensor or None, and a string with a letter for each axis from the first; axes
+            without a letter are not checked.
         axis_sizes: The expected sizes by letter.
         broadcastable: Names of the tensors whose axes may also be 1.
     """
     found = []
     for name, (x, letters) in arguments.items():
-        found_sizes = [] if x is None else sizes(x)[: len(letters)]
-        for axis, (letter, size) in enumerate(zip(letters if x is not None else "", found_sizes, strict=True)):
+        if x is None:
+            continue
+        for axis, (letter, size) in enumerate(zip(letters, sizes(x)[: len(letters)], strict=True)):
             expected = axis_sizes[letter]
             if isinstance(size, int) and (isinstance(expected, int) or (name in broadcastable and size == 1)):
                 continue

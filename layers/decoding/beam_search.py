@@ -5,7 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from ikelos.layers.decoding.processors import allow, chain
-from ikelos.layers.decoding.rows import column, integers, longest_of, repeat_rows, while_loop, write
+from ikelos.layers.decoding.rows import column, integers, longest_of, reorder_beams, repeat_rows, while_loop, write
 
 _IMPOSSIBLE = float("-inf")
 
@@ -123,8 +123,7 @@ def beam_search(
         unfinished &= tf.squeeze(~last & (bound > complete.scores[:, -1:]), axis=1)
 
         def go_on():
-            rows = tf.reshape(tf.range(batch)[:, None] * num_beams + tf.gather(beams, kept, batch_dims=1), [-1])
-            reordered = tf.nest.map_structure(lambda x: tf.gather(x, rows), state)
+            reordered = reorder_beams(state, tf.gather(beams, kept, batch_dims=1), num_beams)
             return model.advance(tf.reshape(tf.gather(tokens, kept, batch_dims=1), [-1]), reordered)
 
         logits, state = tf.cond(running(step, unfinished), go_on, lambda: (logits, state))

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from ikelos.layers.decoding.rows import column, integers, longest_of, repeat_rows, while_loop
+from ikelos.layers.decoding.rows import column, integers, longest_of, reorder_beams, repeat_rows, while_loop
 
 _IMPOSSIBLE = float("-inf")
 
@@ -155,8 +155,7 @@ def ctc_beam_search(
         beams, parents, tokens = _extended(beams, frames[step], blank_id, token_bonus)
         history = history.write(step, parents * size + tokens)
         if language_model is not None:
-            rows = tf.reshape(tf.range(batch)[:, None] * num_beams + parents, [-1])
-            state = tf.nest.map_structure(lambda x: tf.gather(x, rows), state)
+            state = reorder_beams(state, parents, num_beams)
             # Most beams write nothing in most frames, so the language model reads the others alone.
             tokens = tf.reshape(tokens, [-1])
             written = tf.where(tokens != blank_id)

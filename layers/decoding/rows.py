@@ -23,7 +23,19 @@ def repeat_rows(values, times):
 
     `tf.repeat` takes some 25 ops, here once for all tensors.
     """
-    rows = tf.repeat(tf.range(tf.shape(tf.nest.flatten(values)[0])[0]), times)
+    return _gather(values, tf.repeat(tf.range(tf.shape(tf.nest.flatten(values)[0])[0]), times))
+
+
+def reorder_beams(values, beams, num_beams):
+    """Returns nested tensors `[B*K,...]` whose rows are the beams `[B,K]`, each an index among the K of its batch row.
+
+    `num_beams` is K.
+    """
+    first = tf.range(tf.shape(beams)[0])[:, None] * num_beams
+    return _gather(values, tf.reshape(first + beams, [-1]))
+
+
+def _gather(values, rows):
     return tf.nest.map_structure(lambda x: tf.gather(x, rows), values)
 
 

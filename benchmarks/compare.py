@@ -11,6 +11,7 @@ framework among the contenders. Before a case is timed, the results of each cont
     --cases PATTERN     run only cases whose name contains a match of this regular expression
     --peers PATTERN     run only peers whose name contains a match of this regular expression
     --threads N         number of threads of every contender, by default 2
+    --isa NAME          instruction set that limits every contender: avx512, avx2 or portable
     --torch-python PATH interpreter with PyTorch, by default this one if it has PyTorch
     --json PATH         file for a list of {"case", "ours_ms", "peer", "peer_ms", "ratio"}
     --plot PATH         file for a picture of the ratios
@@ -128,6 +129,7 @@ def make_comparison_parser(description: str) -> argparse.ArgumentParser:
     parser = make_parser(description)
     parser.add_argument("--cases", metavar="PATTERN", default="", help="only cases whose name matches")
     parser.add_argument("--peers", metavar="PATTERN", default="", help="only peers whose name matches")
+    parser.add_argument("--isa", choices=list(workers.LIMITS), help="instruction set that limits every contender")
     parser.add_argument("--serve", metavar="NAME", help=argparse.SUPPRESS)
     return parser
 
@@ -213,7 +215,7 @@ def _run(cases, contenders, commands, options, rows):
     """Prints the table and appends its rows."""
     names = [name for name in commands if name == OURS or any(name in case.peers for case in cases)]
     shuffle, rates = random.Random(0), []
-    with workers.started(names, commands, options.threads) as started:
+    with workers.started(names, commands, options.threads, options.isa) as started:
         products = list({contenders[name].framework: worker for name, worker in started.items()}.values())
         for name, worker in started.items():
             print(f"{name}: {worker.about()}")

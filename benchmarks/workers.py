@@ -50,7 +50,7 @@ class Worker:
     traceback or last output.
     """
 
-    def __init__(self, name: str, command: Sequence[str], threads: int):
+    def __init__(self, name: str, command: Sequence[str], threads: int, isa: str | None = None):
         """Starts the process, without waiting until it has imported its framework."""
         self._name = name
         # The framework's messages would appear between the lines of the table. They are shown if the process dies.
@@ -60,7 +60,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._chatter,
-            env=environment(threads),
+            env=environment(threads, isa),
         )
 
     def about(self) -> str:
@@ -107,12 +107,14 @@ class Worker:
 
 
 @contextlib.contextmanager
-def started(names: Sequence[str], commands: dict[str, Sequence[str]], threads: int) -> Iterator[dict[str, Worker]]:
+def started(
+    names: Sequence[str], commands: dict[str, Sequence[str]], threads: int, isa: str | None = None
+) -> Iterator[dict[str, Worker]]:
     """Context manager that starts the processes of some contenders at the same time, and ends them at its end."""
     with contextlib.ExitStack() as stack:
         workers = {}
         for name in names:
-            workers[name] = Worker(name, commands[name], threads)
+            workers[name] = Worker(name, commands[name], threads, isa)
             stack.callback(workers[name].close)
         yield workers
 
@@ -193,9 +195,31 @@ def _clocked(call, count):
     return (time.perf_counter() - start) / count
 
 
-def environment(threads: int) -> dict[str, str]:
-    """Returns the environment of a process that computes with `threads` threads, whatever its framework."""
+# For each instruction set of ours, the one that is next to it in oneDNN, MKL, XLA and PyTorch's own kernels.
+LIMITS = {
+    "avx512": ("AVX512_CORE", "AVX512", "AVX512", "avx512"),
+    "avx2": ("AVX2", "AVX2", "AVX2", "avx2"),
+    "portable": ("SSE41", "SSE4_2", "SSE4_2", "default"),
+}
+
+
+def environment(threads: int, isa: str | None = None) -> dict[str, str]:
+    """Returns the environment of a process that computes with `threads` threads, whatever its framework.
+
+    `isa` is the name of an instruction set that limits our kernels and those of all peers, as far as these can be
+    limited: TensorFlow's Eigen is compiled for AVX and chooses nothing. None is no limit.
+    """
     number = str(threads)
+    limits = {}
+    if isa is not None:
+        onednn, mkl, xla, aten = LIMITS[isa]
+        limits = {
+            "IKELOS_ISA": isa,
+            "ONEDNN_MAX_CPU_ISA": onednn,
+            "MKL_ENABLE_INSTRUCTIONS": mkl,
+            "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_max_isa={xla}".strip(),
+            "ATEN_CPU_CAPABILITY": aten,
+        }
     return {
         **os.environ,
         "TF_NUM_INTRAOP_THREADS": number,
@@ -205,6 +229,7 @@ def environment(threads: int) -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": number,
         "CUDA_VISIBLE_DEVICES": "",
         "TF_CPP_MIN_LOG_LEVEL": "2",
+        **limits,
     }
 
 

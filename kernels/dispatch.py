@@ -5,7 +5,8 @@ first time that an op could use it. Custom ops work only with the TensorFlow rel
 library built for another release is never opened: there is one warning, and every op runs its reference.
 
 The environment variable `IKELOS_KERNELS` changes the choice for a process: with `reference` the library is never
-loaded, and with `native` an error is raised if the library cannot be loaded.
+loaded, and with `native` an error is raised if the library cannot be loaded. `IKELOS_ISA` limits the kernels to an
+instruction set: `avx512`, `avx2` or `portable`. Both are read once.
 """
 
 import contextlib
@@ -218,7 +219,8 @@ def status() -> dict[str, object]:
         `reason`, the reason why the library is not loaded, or None.
 
     Raises:
-        ValueError: If `IKELOS_KERNELS` is neither `"native"` nor `"reference"`.
+        ValueError: If `IKELOS_KERNELS` is neither `"native"` nor `"reference"`, or `IKELOS_ISA` is not an instruction
+            set of this processor.
     """
     path, setting = _find_library(), environment_setting()
     report = {
@@ -337,9 +339,23 @@ def _load() -> _Library:
         ops = tf.load_op_library(str(path))
     except tf.errors.OpError as error:
         return _Library(path, reason=f"{path}: {error.message}")
-    isa = ctypes.CDLL(str(path)).ikelos_isa
-    isa.restype = ctypes.c_char_p
-    return _Library(path, ops, isa().decode())
+    return _Library(path, ops, _instruction_set(ctypes.CDLL(str(path))))
+
+
+def _instruction_set(library: ctypes.CDLL) -> str:
+    """Returns the instruction set that the kernels use.
+
+    Raises:
+        ValueError: If `IKELOS_ISA` is not one that this processor has.
+    """
+    chosen, supported = library.ikelos_isa, library.ikelos_supported_isas
+    chosen.restype = supported.restype = ctypes.c_char_p
+    setting, names = os.environ.get("IKELOS_ISA"), supported().decode()
+    if setting and setting not in names.split(", "):
+        raise ValueError(
+            f"`IKELOS_ISA` must be an instruction set of this processor: {names}. Received: IKELOS_ISA={setting!r}"
+        )
+    return chosen().decode()
 
 
 @functools.cache

@@ -1,6 +1,8 @@
 """The choice of the implementation, and libraries for another TensorFlow."""
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -210,6 +212,21 @@ def test_environment_must_be_one_of_two(monkeypatch):
     monkeypatch.setenv("IKELOS_KERNELS", "fast")
     with pytest.raises(ValueError, match=r"`IKELOS_KERNELS` must be 'native' or 'reference'.*'fast'"):
         rms_norm()
+
+
+def status_with(isa):
+    code = "from ikelos import kernels; print(kernels.status()['isa'])"
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env={**os.environ, "IKELOS_ISA": isa}, capture_output=True, text=True)
+
+
+def test_environment_limits_the_instruction_set():
+    assert status_with("portable").stdout.strip() == "portable"
+
+
+def test_environment_must_name_an_instruction_set_of_this_processor():
+    message = r"`IKELOS_ISA` must be an instruction set of this processor: portable.*\. Received: IKELOS_ISA='mmx'"
+    assert re.search(message, status_with("mmx").stderr)
 
 
 def test_status_of_a_library_that_fits():

@@ -1,5 +1,9 @@
 #include "core/isa.h"
 
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
 namespace ikelos {
 
 const char* IsaName(Isa isa) {
@@ -30,9 +34,24 @@ std::vector<Isa> SupportedIsas() {
   return supported;
 }
 
-Isa BestIsa() {
-  static const Isa best = SupportedIsas().back();
-  return best;
+Isa ChosenIsa() {
+  static const Isa chosen = [] {
+    const char* const name = std::getenv("IKELOS_ISA");
+    const std::vector<Isa> supported = SupportedIsas();
+    if (name == nullptr || name[0] == 0) {
+      return supported.back();
+    }
+    for (Isa isa : supported) {
+      if (std::strcmp(name, IsaName(isa)) == 0) {
+        return isa;
+      }
+    }
+    // dispatch.py raises an error. A program without Python has only its log.
+    std::fprintf(stderr, "IKELOS_ISA=%s: this processor has no such instruction set; using %s\n",
+                 name, IsaName(supported.back()));
+    return supported.back();
+  }();
+  return chosen;
 }
 
 }  // namespace ikelos

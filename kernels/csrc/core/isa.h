@@ -15,8 +15,9 @@ const char* IsaName(Isa isa);
 // The instruction sets that this processor and operating system can run, best last.
 std::vector<Isa> SupportedIsas();
 
-// The last of SupportedIsas(), found at the first call.
-Isa BestIsa();
+// The instruction set that the environment variable IKELOS_ISA names, or else the last of
+// SupportedIsas(). The variable is read at the first call.
+Isa ChosenIsa();
 
 }  // namespace ikelos
 

@@ -231,9 +231,9 @@ void AttentionOp<kIsGradient>::Run(const Arguments& arguments, const std::vector
       gradients.bias_grad = results[3];
       std::copy_n(arguments.shapes[kBias].begin(), 4, gradients.bias_grad_sizes);
     }
-    AttentionGrad(problem, gradients, scratch, BestIsa(), parallel_for);
+    AttentionGrad(problem, gradients, scratch, ChosenIsa(), parallel_for);
   } else {
-    Attention(problem, results[0], static_cast<float*>(results[1]), BestIsa(), parallel_for);
+    Attention(problem, results[0], static_cast<float*>(results[1]), ChosenIsa(), parallel_for);
   }
 }
 

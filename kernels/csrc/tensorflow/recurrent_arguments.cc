@@ -184,7 +184,7 @@ void RunPacked(const RecurrentArguments& arguments, const RecurrentProblem& prob
   if (arguments.attributes.save_for_gradient) {
     core.saved = results.back() ? static_cast<float*>(results.back()) : nowhere;
   }
-  Recurrent(problem, packed, core, scratch, BestIsa(), parallel_for);
+  Recurrent(problem, packed, core, scratch, ChosenIsa(), parallel_for);
 }
 
 template <bool kIsLstm, bool kIsGradient>
@@ -303,9 +303,9 @@ void RecurrentOp<kIsLstm, kIsGradient>::Run(const Arguments& arguments,
     gradients.recurrent_scale_grad = next_if(arguments.Has(kRecurrentScale));
     gradients.cell_scale_grad = next_if(arguments.Has(kCellScale));
     gradients.cell_offset_grad = next_if(arguments.Has(kCellOffset));
-    RecurrentGrad(problem, gradients, scratch, BestIsa(), parallel_for);
+    RecurrentGrad(problem, gradients, scratch, ChosenIsa(), parallel_for);
   } else {
-    PackRecurrent(problem, scratch, BestIsa(), parallel_for);
+    PackRecurrent(problem, scratch, ChosenIsa(), parallel_for);
     RunPacked(arguments, problem, scratch, results, scratch + PackedFloats(problem), parallel_for);
   }
 }

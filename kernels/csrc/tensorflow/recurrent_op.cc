@@ -207,7 +207,7 @@ class RecurrentKernel : public CoreKernel<Op> {
       fresh->weights = std::move(weights);
       TF_RETURN_IF_ERROR(context->allocate_temp(
           tf::DT_FLOAT, tf::TensorShape({RecurrentPacked(problem)}), &fresh->floats));
-      PackRecurrent(problem, static_cast<float*>(fresh->floats.data()), BestIsa(), parallel_for);
+      PackRecurrent(problem, static_cast<float*>(fresh->floats.data()), ChosenIsa(), parallel_for);
       PackedOfAll::Instance().Add(fresh);
       Keep(fresh);
       packed = std::move(fresh);

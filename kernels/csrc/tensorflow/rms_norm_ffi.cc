@@ -28,7 +28,7 @@ ffi::Error Forward(float epsilon, ffi::ThreadPool& pool, const ffi::AnyBuffer& x
   RmsNorm(static_cast<const T*>(x.untyped_data()), static_cast<const T*>(scale.untyped_data()),
           static_cast<T*>(y.untyped_data()), rstd.typed_data(),
           static_cast<int64_t>(rstd.element_count()), static_cast<int64_t>(scale.element_count()),
-          epsilon, BestIsa(), XlaPool(pool));
+          epsilon, ChosenIsa(), XlaPool(pool));
   return ffi::Error::Success();
 }
 
@@ -64,7 +64,7 @@ ffi::Error Backward(ffi::ThreadPool& pool, const ffi::AnyBuffer& x, const ffi::A
   RmsNormGrad(static_cast<const T*>(x.untyped_data()), static_cast<const T*>(scale.untyped_data()),
               rstd.typed_data(), static_cast<const T*>(dy.untyped_data()),
               static_cast<T*>(dx.untyped_data()), static_cast<T*>(dscale.untyped_data()),
-              scratch.typed_data(), rows, columns, BestIsa(), XlaPool(pool));
+              scratch.typed_data(), rows, columns, ChosenIsa(), XlaPool(pool));
   return ffi::Error::Success();
 }
 

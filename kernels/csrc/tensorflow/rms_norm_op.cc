@@ -123,7 +123,7 @@ class RmsNormOp : public tf::OpKernel {
     OP_REQUIRES_OK(context, context->allocate_output(1, rows, &rstd));
     RmsNorm(static_cast<const S*>(x.data()), static_cast<const S*>(scale.data()),
             static_cast<S*>(y->data()), static_cast<float*>(rstd->data()), rows.num_elements(),
-            scale.NumElements(), epsilon_, BestIsa(), IntraOpPool(context));
+            scale.NumElements(), epsilon_, ChosenIsa(), IntraOpPool(context));
   }
 
  private:
@@ -155,7 +155,7 @@ class RmsNormGradOp : public tf::OpKernel {
     RmsNormGrad(static_cast<const S*>(x.data()), static_cast<const S*>(scale.data()),
                 static_cast<const float*>(rstd.data()), static_cast<const S*>(dy.data()),
                 static_cast<S*>(dx->data()), static_cast<S*>(dscale->data()),
-                static_cast<float*>(scratch.data()), rows, columns, BestIsa(),
+                static_cast<float*>(scratch.data()), rows, columns, ChosenIsa(),
                 IntraOpPool(context));
   }
 };
@@ -171,6 +171,3 @@ IKELOS_REGISTER(Eigen::bfloat16);
 
 }  // namespace
 }  // namespace ikelos
-
-// For `ikelos.kernels.status()`, through ctypes.
-extern "C" const char* ikelos_isa() { return ikelos::IsaName(ikelos::BestIsa()); }

@@ -1,16 +1,20 @@
 """The ops of Ikelos, one public function each, and the choice of the implementation that runs an op."""
 
 from ikelos.kernels.attention import attention
+from ikelos.kernels.cached_attention import cached_attention
 from ikelos.kernels.dispatch import Choice, LibraryError, explain, status, use
+from ikelos.kernels.kv_cache import KVCache
 from ikelos.kernels.recurrent import gru, lstm
 from ikelos.kernels.recurrent_arguments import LayerNorm
 from ikelos.kernels.rms_norm import rms_norm
 
 __all__ = [
     "Choice",
+    "KVCache",
     "LayerNorm",
     "LibraryError",
     "attention",
+    "cached_attention",
     "explain",
     "gru",
     "lstm",

@@ -85,6 +85,7 @@ def _attention_limit(dtype: tf.DType, shape: tf.TensorShape, value_size: int | N
 # arguments are the dtype and shape of the op's main input and, by name, the other sizes on which this depends.
 NATIVE_OPS: dict[str, Callable[..., str | None]] = {
     "attention": _attention_limit,
+    "cached_attention": _attention_limit,
     "gru": _dtype_limit,
     "lstm": _dtype_limit,
     "rms_norm": _rms_norm_limit,

@@ -1,12 +1,12 @@
 """Keras 3 layers, small models and in-graph decoding."""
 
+from ikelos.kernels import KVCache
 from ikelos.layers import backend  # noqa: F401  First, because the other imports need this backend.
 from ikelos.layers.adversarial.differentiable_augmentation import DifferentiableAugmentation
 from ikelos.layers.adversarial.pairwise_diversity import PairwiseDiversity
 from ikelos.layers.attention.cross_attention import CrossAttention
 from ikelos.layers.attention.fused_grouped_query_attention import FusedGroupedQueryAttention
 from ikelos.layers.attention.fused_multi_head_attention import FusedMultiHeadAttention
-from ikelos.layers.attention.kv_cache import KVCache
 from ikelos.layers.attention.self_attention import SelfAttention
 from ikelos.layers.audio.log_mel_spectrogram import LogMelSpectrogram
 from ikelos.layers.audio.spec_augment import SpecAugment

@@ -3,7 +3,8 @@
 import keras
 import tensorflow as tf
 
-from ikelos.layers.attention.kv_cache import KVCache
+from ikelos.kernels.reference.shapes import sizes
+from ikelos.layers.attention.memory_cache import MemoryCache
 from ikelos.layers.attention.padding import packed, padding, without_padding
 from ikelos.layers.attention.projected_attention import ProjectedAttention
 
@@ -23,7 +24,8 @@ class CrossAttention(ProjectedAttention):
     Call arguments:
         inputs: `[B,T,D]`, D a multiple of N. Positions that the Keras mask of `inputs` marks as padding are set to 0.
         memory: `[B,S,M]`.
-        cache: The result of `memory_cache`, in place of `memory`.
+        cache: The result of `memory_cache`, in place of `memory`. B may be a multiple of its batch size: each row of
+            the memory is then shared by as many rows of `inputs` in succession, such as the beams of a search.
         memory_lengths: int `[B]`, number of real positions of `memory` in each row; padding is at the end.
         memory_mask: Boolean `[B,S]`, in place of `memory_lengths`; False marks padding, which may be anywhere and may
             be NaN. With None, the Keras mask of `memory` is used.
@@ -88,13 +90,23 @@ class CrossAttention(ProjectedAttention):
             (key, value, lengths), mask = cache, None
         inputs = without_padding(inputs, *padding(inputs))
         query = self._heads(self.query, inputs)
+        shape = sizes(query)
+        if cache is not None:
+            # Queries of rows that share a memory are queries of one row.
+            query = tf.reshape(query, [sizes(key)[0], -1, *shape[2:]])
         outputs = self._attend(query, key, value, mask, key_value_seq_lengths=lengths)
+        outputs = tf.reshape(outputs, [*shape[:2], outputs.shape[-1]])
         if not return_attention_scores:
             return outputs
-        return outputs, self._weights(query, key, mask, key_value_seq_lengths=lengths)
+        weights = self._weights(query, key, mask, key_value_seq_lengths=lengths)
+        if cache is not None:
+            _, heads, _, keys = sizes(weights)
+            by_row = tf.reshape(weights, [sizes(key)[0], heads, -1, shape[1], keys])
+            weights = tf.reshape(tf.transpose(by_row, [0, 2, 1, 3, 4]), [shape[0], heads, shape[1], keys])
+        return outputs, weights
 
     def memory_cache(self, memory, memory_lengths=None, memory_mask=None):
-        """Returns the projected keys and values of `memory` as a `KVCache`, for any number of calls of the layer.
+        """Returns the projected keys and values of `memory` as a `MemoryCache`, for any number of calls of the layer.
 
         The arguments are those of the call.
 
@@ -109,4 +121,4 @@ class CrossAttention(ProjectedAttention):
             memory, lengths, _ = packed(memory, mask)
         if lengths is None:
             lengths = tf.fill(tf.shape(memory)[:1], tf.shape(memory)[1])
-        return KVCache(self._heads(self.key, memory), self._heads(self.value, memory), lengths)
+        return MemoryCache(self._heads(self.key, memory), self._heads(self.value, memory), lengths)

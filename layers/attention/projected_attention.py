@@ -59,8 +59,11 @@ class ProjectedAttention(keras.layers.Layer):
 
     def _attend(self, query, key, value, mask=None, **options):
         """Returns the output `[B,T,D]` for `query [B,T,N,H]`, `key` and `value` `[B,S,K,H]` and a mask `[B,S]`."""
-        batch, steps = sizes(query)[:2]
-        attended = _attention(query, key, value, mask, options)
+        return self._joined(_attention(query, key, value, mask, options))
+
+    def _joined(self, attended):
+        """Returns the output `[B,T,D]` for the results `[B,T,N,H]` of all heads."""
+        batch, steps = sizes(attended)[:2]
         return self.output_projection(tf.reshape(attended, [batch, steps, self.output_projection.units]))
 
     def _weights(self, query, key, mask=None, **options):

@@ -3,8 +3,9 @@
 import keras
 import tensorflow as tf
 
+from ikelos import kernels
+from ikelos.kernels import KVCache
 from ikelos.kernels.reference.shapes import size_of
-from ikelos.layers.attention.kv_cache import KVCache
 from ikelos.layers.attention.padding import packed, padding, without_padding
 from ikelos.layers.attention.projected_attention import ProjectedAttention
 from ikelos.layers.position.alibi_bias import AlibiBias
@@ -120,26 +121,38 @@ class SelfAttention(ProjectedAttention):
         if isinstance(self.position, RotaryEmbedding):
             # A shared position layer may have another dtype policy.
             query, key = (tf.cast(self.position(x, positions), x.dtype) for x in (query, key))
-        if cache is None:
-            options = {"query_seq_lengths": lengths, "key_value_seq_lengths": lengths, "mask": mask}
-        else:
+        slopes = self.position.slopes() if isinstance(self.position, AlibiBias) else None
+        if cache is not None:
             if not self.is_causal:
                 raise ValueError(
                     "`is_causal` must be True with a `cache`, because later tokens are not known yet. "
                     f"Received: is_causal={self.is_causal}"
                 )
+            if not isinstance(self.position, RelativePositionBias):
+                attended, cache = kernels.cached_attention(
+                    query,
+                    key,
+                    value,
+                    cache,
+                    query_seq_lengths=lengths,
+                    local_window_size=None if self.window is None else self.window - 1,
+                    alibi_slopes=slopes,
+                )
+                outputs = self._joined(attended)
+                return outputs if unpacked is None else unpacked(outputs), cache
+        if cache is None:
+            options = {"query_seq_lengths": lengths, "key_value_seq_lengths": lengths, "mask": mask}
+        else:
             # Causality also hides the unused positions of the cache.
             options = {"query_offset": cache.length}
             cache = cache.append(key, value, lengths)
-            key, value = cache.key, cache.value
-        if isinstance(self.position, AlibiBias):
-            options["alibi_slopes"] = self.position.slopes()
+            key, value = cache.contents()
         if isinstance(self.position, RelativePositionBias):
             options["bias"] = self.position(positions, tf.range(size_of(key, 1)))
         # A window at least as long as the keys excludes nothing.
         if self.window is not None and (key.shape[1] is None or key.shape[1] > self.window):
             options["local_window_size"] = (self.window - 1, 0 if self.is_causal else self.window - 1)
-        outputs = self._attend(query, key, value, is_causal=self.is_causal, **options)
+        outputs = self._attend(query, key, value, is_causal=self.is_causal, alibi_slopes=slopes, **options)
         if cache is None:
             return outputs
         return outputs if unpacked is None else unpacked(outputs), cache
@@ -147,10 +160,14 @@ class SelfAttention(ProjectedAttention):
     def empty_cache(self, batch_size, capacity):
         """Returns an empty `KVCache` for this layer.
 
+        Its capacity is `capacity`, the number of tokens, but no larger than the window.
+
         Raises:
             ValueError: If the layer is not built, because its head size is not known before.
         """
         self._check_built("empty_cache")
+        if self.window is not None and not isinstance(self.position, RelativePositionBias):
+            capacity = min(capacity, self.window) if isinstance(capacity, int) else tf.minimum(capacity, self.window)
         return KVCache.empty(
             batch_size, capacity, self.num_key_value_heads, self.head_size, tf.as_dtype(self.compute_dtype)
         )

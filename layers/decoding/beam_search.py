@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from ikelos.layers.decoding import beams as beam_states
 from ikelos.layers.decoding.processors import allow, chain
-from ikelos.layers.decoding.rows import column, integers, longest_of, reorder_beams, repeat_rows, while_loop, write
+from ikelos.layers.decoding.rows import column, integers, longest_of, repeat_rows, while_loop, write
 
 _IMPOSSIBLE = float("-inf")
 
@@ -123,14 +124,14 @@ def beam_search(
         unfinished &= tf.squeeze(~last & (bound > complete.scores[:, -1:]), axis=1)
 
         def go_on():
-            reordered = reorder_beams(state, tf.gather(beams, kept, batch_dims=1), num_beams)
+            reordered = beam_states.reorder(state, tf.gather(beams, kept, batch_dims=1), num_beams)
             return model.advance(tf.reshape(tf.gather(tokens, kept, batch_dims=1), [-1]), reordered)
 
         logits, state = tf.cond(running(step, unfinished), go_on, lambda: (logits, state))
         return step, unfinished, logits, state, alive, complete
 
-    start = model.start(prompts, prompt_lengths, tf.shape(prompts)[1] + longest)
-    logits, state = repeat_rows(start, num_beams)
+    logits, state = model.start(prompts, prompt_lengths, tf.shape(prompts)[1] + longest)
+    logits, state = repeat_rows(logits, num_beams), beam_states.split(state, num_beams)
     # A row starts with a single empty hypothesis, which is already complete if `lengths` is 0.
     nothing = tf.where(lengths > 0, _IMPOSSIBLE, 0.0)
     *_, complete = while_loop(

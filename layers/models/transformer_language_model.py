@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from ikelos.layers.attention.kv_cache import KVCache
+from ikelos.kernels import KVCache
 from ikelos.layers.ngram.ngram_mixture import NgramMixture
 from ikelos.layers.normalization.fused_rms_normalization import FusedRMSNormalization
 from ikelos.layers.options import is_integer

@@ -2,8 +2,8 @@
 
 import keras
 
+from ikelos.kernels import KVCache
 from ikelos.layers.attention.cross_attention import CrossAttention
-from ikelos.layers.attention.kv_cache import KVCache
 from ikelos.layers.transformer.transformer_block import TransformerBlock
 
 
@@ -138,7 +138,7 @@ class DecoderBlock(TransformerBlock):
             memory_mask: As in a call.
 
         Returns:
-            A `KVCache` for the tokens; with a memory, a pair: the `KVCache` for the tokens and that of the memory.
+            A `KVCache` for the tokens; with a memory, a pair: the `KVCache` for the tokens and a `MemoryCache`.
 
         Raises:
             ValueError: If the block is not built, or was built with a memory and gets none, or was built without one
@@ -165,7 +165,7 @@ class DecoderBlock(TransformerBlock):
             )
         if cache is not None and isinstance(cache, KVCache) == is_built_with_one:
             raise ValueError(
-                "`cache` must be a `KVCache`, or a pair of them for a block that was built with a memory. "
+                "`cache` must be a `KVCache`, or for a block that was built with a memory a pair with a `MemoryCache`. "
                 f"Received: {'a `KVCache`' if is_built_with_one else type(cache).__name__}, "
                 f"block built with{'' if is_built_with_one else 'out'} one"
             )

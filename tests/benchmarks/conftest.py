@@ -45,7 +45,7 @@ def run_here(load, monkeypatch, capsys):
     def runner(name, *options):
         module, workers = load(name), load("workers")
 
-        def started(names, commands, threads):
+        def started(names, commands, threads, isa):
             return contextlib.nullcontext({name: workers._Server(module.CONTENDERS[name]) for name in names})
 
         monkeypatch.setattr(workers, "started", started)

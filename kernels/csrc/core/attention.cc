@@ -22,18 +22,9 @@ constexpr int64_t kFewestTaskRows = 48;
 // Largest number of floats in the sums of the query gradient if there are several chunks: 32 MB.
 constexpr int64_t kMostSums = int64_t{1} << 23;
 
-// Smallest number of keys per decoding task: some 10 microseconds of work.
-constexpr int64_t kDecodePart = 128;
-
-bool IsDecoding(const AttentionProblem& p) {
-  return p.queries * (p.heads / p.key_heads) <= kDecodeRows &&
-         p.queries * p.heads <= kMostDecodeRows;
-}
-
 void DecodeAll(const AttentionProblem& p, void* output, float* residual,
                const AttentionBlocks& blocks, const ParallelFor& parallel_for) {
-  const int64_t parts = std::max<int64_t>(
-      1, std::min(CeilDiv(p.keys, kDecodePart), CeilDiv(kMostDecodeParts, p.batch)));
+  const int64_t parts = NumDecodeParts(p.batch, p.keys);
   const int64_t part_keys = CeilDiv(CeilDiv(p.keys, parts), kSumColumns) * kSumColumns;
   const int64_t part_size = p.queries * p.heads * (p.value_size + 2);
   const std::unique_ptr<float[]> partials(
@@ -83,7 +74,7 @@ void Attention(const AttentionProblem& p, void* output, float* residual, Isa isa
     return;
   }
   const AttentionBlocks& blocks = IKELOS_PICK(isa, kAttentionBlocks);
-  if (IsDecoding(p)) {
+  if (IsDecoding(p, kDecodeRows)) {
     return DecodeAll(p, output, residual, blocks, parallel_for);
   }
   const int64_t step = QueriesPerTask(p);

@@ -57,6 +57,9 @@ struct AttentionProblem {
   const void* key;    // [B, S, K, H]
   const void* value;  // [B, S, K, E]
   RowStrides query_strides, key_strides, value_strides;
+  // [S]: the batch row of key and value that holds each position, the same for all rows; null if
+  // each row has its own. Only the decoding kernel reads it.
+  const int32_t* key_rows;
 
   // The following inputs may be absent; their pointers are null then.
   const void* bias;
@@ -79,7 +82,7 @@ struct AttentionProblem {
   uint32_t seed[2];
 };
 
-// output: dense [B, T, N, E]. residual: dense [B, T, N].
+// output: dense [B, T, N, E]. residual: dense [B, T, N], or null if it is not wanted.
 void Attention(const AttentionProblem& problem, void* output, float* residual, Isa isa,
                const ParallelFor& parallel_for);
 

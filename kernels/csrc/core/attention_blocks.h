@@ -13,7 +13,26 @@ namespace ikelos {
 // kMostDecodeRows rows in all, because it holds the scores of each row.
 constexpr int64_t kDecodeRows = 8;
 constexpr int64_t kMostDecodeRows = 1024;
-constexpr int64_t kMostDecodeParts = 16;  // parts of the keys of a batch row
+
+// The same limit for attention with a cache, where the other way copies the cache.
+constexpr int64_t kCachedRows = 16;
+
+inline bool IsDecoding(const AttentionProblem& p, int64_t most_rows) {
+  return p.queries * (p.heads / p.key_heads) <= most_rows && p.queries * p.heads <= kMostDecodeRows;
+}
+
+// Tasks into which all batch rows are split, and the smallest number of keys of a task: some 10
+// microseconds of work.
+constexpr int64_t kDecodeTasks = 16;
+constexpr int64_t kDecodePart = 128;
+// With a cache, the new tokens are a part too, and another one begins where the slots wrap around.
+constexpr int64_t kMostDecodeParts = kDecodeTasks + 2;
+
+// The number of tasks of a batch row.
+inline int64_t NumDecodeParts(int64_t batch, int64_t keys) {
+  const int64_t most = CeilDiv(kDecodeTasks, batch), parts = CeilDiv(keys, kDecodePart);
+  return parts < 1 ? 1 : parts < most ? parts : most;
+}
 
 // Query rows are multiplied in groups of kQueryGroup. Sums over keys have rows of a multiple of
 // kSumColumns, the number of floats in the widest vector.
@@ -33,7 +52,7 @@ struct AttentionBlocks {
   int64_t (*decode_scratch)(const AttentionProblem&);
   void (*decode)(const AttentionProblem&, int64_t batch, int64_t begin, int64_t end, float* partial,
                  float* scratch);
-  // Merges the results of `parts` calls of `decode`, in their order.
+  // Merges the results of `parts` calls of `decode`, in their order. `residual` may be null.
   void (*join)(const AttentionProblem&, int64_t batch, const float* partials, int64_t parts,
                void* output, float* residual);
 

@@ -122,6 +122,10 @@ inline void AddScaled(const T* value, float weight, int64_t size, float* sums) {
   }
 }
 
+inline int64_t KeyRow(const AttentionProblem& p, int64_t batch, int64_t key) {
+  return p.key_rows == nullptr ? batch : p.key_rows[key];
+}
+
 // Turns a row of scores into weights; returns the factor for the sums so far.
 inline float Weigh(float* scores, int64_t columns, float* row_max, float* row_sum) {
   const float before = *row_max;
@@ -172,8 +176,9 @@ void Decode(const AttentionProblem& p, int64_t batch, int64_t begin, int64_t end
     const Keys keys = {first, Min(first + kChunk, all.end)};
     const int64_t count = keys.end - keys.begin;
     WithStorage(p.storage, p.key, [&](const auto* key) {
-      const auto* position = key + batch * p.key_strides.batch + first * p.key_strides.position;
-      for (int64_t j = 0; j < count; ++j, position += p.key_strides.position) {
+      for (int64_t j = 0; j < count; ++j) {
+        const auto* const position = key + KeyRow(p, batch, first + j) * p.key_strides.batch +
+                                     (first + j) * p.key_strides.position;
         for (int64_t row = 0; row < rows; row += kTogether) {
           const Floats products = Products(m.queries + row * m.row_columns, m.row_columns, position,
                                            m.key_offsets + row, p.size);
@@ -203,9 +208,9 @@ void Decode(const AttentionProblem& p, int64_t batch, int64_t begin, int64_t end
       }
     }
     WithStorage(p.storage, p.value, [&](const auto* value) {
-      const auto* position =
-          value + batch * p.value_strides.batch + first * p.value_strides.position;
-      for (int64_t j = 0; j < count; ++j, position += p.value_strides.position) {
+      for (int64_t j = 0; j < count; ++j) {
+        const auto* const position = value + KeyRow(p, batch, first + j) * p.value_strides.batch +
+                                     (first + j) * p.value_strides.position;
         for (int64_t row = 0; row < rows; ++row) {
           AddScaled(position + m.value_offsets[row], m.scores[row * kChunk + j], p.value_size,
                     m.sums + row * m.value_columns);
@@ -249,7 +254,9 @@ void Join(const AttentionProblem& p, int64_t batch, const float* partials, int64
         row_sum += part(k)[p.value_size + 1] * factors[k];
       }
       const int64_t row = batch * rows + i;
-      residual[row] = Residual(row_max, row_sum);
+      if (residual != nullptr) {
+        residual[row] = Residual(row_max, row_sum);
+      }
       const float inverse = row_sum == 0 ? 0 : 1 / row_sum;
       for (int64_t e = 0; e < p.value_size; e += kLanes) {
         const int64_t left = p.value_size - e;

@@ -131,8 +131,10 @@ void Forward(const AttentionProblem& p, int64_t batch, int64_t key_head, int64_t
     for (int64_t i = 0; i < count; ++i) {
       const int64_t row = g * padded + i;
       const float row_sum = i < valid ? m.row_sum[row] : 0.0f;
-      residual[(batch * p.queries + first + i) * p.heads + head] =
-          Residual(m.row_max[row], row_sum);
+      if (residual != nullptr) {
+        residual[(batch * p.queries + first + i) * p.heads + head] =
+            Residual(m.row_max[row], row_sum);
+      }
       m.row_sum[row] = row_sum == 0 ? 0.0f : 1 / row_sum;
     }
     WithStorage(p.storage, output, [&](auto* out) {

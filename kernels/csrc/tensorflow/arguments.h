@@ -55,6 +55,10 @@ struct InputArray {
 struct Result {
   Shape shape;
   Elements elements;
+  // The input, by its place among the op's inputs, of which the output is an updated copy; -1 for
+  // none. Run finds its contents in the output's memory, which is that of the input where nobody
+  // else needs it.
+  int updates = -1;
 };
 
 // The inputs by their rows in the table, and the sizes of axes inferred from them.

@@ -5,14 +5,16 @@
 #include <cstring>
 #include <iterator>
 
+#include "tensorflow/attention_sizes.h"
+
 namespace ikelos {
 namespace {
 
 // The rows of the table, in the order of the ops' inputs.
 enum AttentionInput {
-  kQuery,
-  kKey,
-  kValue,
+  kQuery = kQueryRow,
+  kKey = kKeyRow,
+  kValue = kValueRow,
   kBias,  // the first optional input
   kMask,
   kQueryLengths,
@@ -45,41 +47,6 @@ constexpr Input kTable[] = {
     {"residual_grad", "B T N", Elements::kFloat32},
 };
 static_assert(std::size(kTable) == kAttentionInputs);
-
-absl::Status CheckLastAxes(const Arguments& arguments) {
-  for (const char axis : {'H', 'E'}) {
-    const int64_t size = arguments.Size(axis);
-    if (size != kUnknown && (size < 1 || size > kMostSize)) {
-      const int source = arguments.Source(axis);
-      return Invalid("`", kTable[source].name, "` must have a last axis of 1 to ", kMostSize,
-                     " elements. Received: ", arguments.Received(source));
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckSizes(const Arguments& arguments) {
-  const int64_t batch = arguments.Size('B'), queries = arguments.Size('T');
-  const int64_t keys = arguments.Size('S'), heads = arguments.Size('N');
-  const int64_t key_heads = arguments.Size('K');
-  if (heads != kUnknown && key_heads != kUnknown &&
-      (key_heads == 0 ? heads != 0 : heads % key_heads != 0)) {
-    return Invalid(
-        "`key` must have a number of heads, K, that divides that of `query`, N = ", heads,
-        ". Received: ", arguments.Received(kKey), ", ", arguments.Received(kQuery));
-  }
-  if (!ProductFits({batch, queries, heads, keys}) ||
-      !ProductFits({batch, queries, heads, kMaxFactor}) ||
-      !ProductFits({batch, keys, key_heads, kMaxFactor})) {
-    return Invalid("`query` and `key` must have sizes whose products fit 64 bits. Received: ",
-                   arguments.Received(kQuery), ", ", arguments.Received(kKey));
-  }
-  return absl::OkStatus();
-}
-
-RowStrides DenseRows(int64_t positions, int64_t heads, int64_t size) {
-  return {positions * heads * size, heads * size, size};
-}
 
 PairStrides DensePairs(const Shape& sizes) {
   int64_t steps[4], step = 1;
@@ -182,7 +149,7 @@ absl::Status AttentionOp<kIsGradient>::ReadArguments(const Attributes& attribute
   if (absl::Status last_axes = CheckLastAxes(*arguments); !last_axes.ok()) {
     return last_axes;
   }
-  return status.ok() ? CheckSizes(*arguments) : status;
+  return status.ok() ? CheckAttentionSizes(*arguments) : status;
 }
 
 template <bool kIsGradient>

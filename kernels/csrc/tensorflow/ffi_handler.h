@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -129,7 +130,12 @@ xla::ffi::Error CoreHandler(xla::ffi::ThreadPool pool, xla::ffi::Dictionary dict
     if (error = CheckElements(name, (*buffer)->element_count(), elements); error.failure()) {
       return error;
     }
-    results.push_back((*buffer)->untyped_data());
+    void* const data = (*buffer)->untyped_data();
+    // Usually the same memory: the lowering says that the output may take that of the input.
+    if (expected[i].updates >= 0 && inputs[expected[i].updates].data != data) {
+      std::memcpy(data, inputs[expected[i].updates].data, (*buffer)->size_bytes());
+    }
+    results.push_back(data);
   }
   float* scratch = nullptr;
   if (results.size() > num_results) {

@@ -7,6 +7,7 @@ namespace ikelos {
 
 inline constexpr char kAttentionTarget[] = "ikelos_attention";
 inline constexpr char kAttentionGradTarget[] = "ikelos_attention_grad";
+inline constexpr char kCachedAttentionTarget[] = "ikelos_cached_attention";
 inline constexpr char kGruTarget[] = "ikelos_gru";
 inline constexpr char kGruGradTarget[] = "ikelos_gru_grad";
 inline constexpr char kLstmTarget[] = "ikelos_lstm";

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -79,10 +80,19 @@ class CoreKernel : public tensorflow::OpKernel {
     OP_REQUIRES_OK(context, Op::CheckValues(arguments));
     std::vector<void*> results;
     for (const Result& result : Op::Results(arguments)) {
+      const int place = static_cast<int>(results.size());
+      const tensorflow::TensorShape shape(result.shape);
       tensorflow::Tensor* output = nullptr;
-      OP_REQUIRES_OK(context,
-                     context->allocate_output(static_cast<int>(results.size()),
-                                              tensorflow::TensorShape(result.shape), &output));
+      int forwarded = -1;
+      if (result.updates < 0) {
+        OP_REQUIRES_OK(context, context->allocate_output(place, shape, &output));
+      } else {
+        OP_REQUIRES_OK(context, context->forward_input_or_allocate_output(
+                                    {result.updates}, place, shape, &output, &forwarded));
+      }
+      if (result.updates >= 0 && forwarded < 0 && output->TotalBytes() > 0) {
+        std::memcpy(output->data(), context->input(result.updates).data(), output->TotalBytes());
+      }
       results.push_back(output->data());
     }
     OP_REQUIRES_OK(context, Run(context, arguments, results));

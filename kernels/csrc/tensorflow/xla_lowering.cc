@@ -2,6 +2,7 @@
 // the headers below take most of a minute to compile, and each op needs only some lines of them.
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -11,6 +12,7 @@
 #include "core/rms_norm.h"
 #include "tensorflow/arguments.h"
 #include "tensorflow/attention_arguments.h"
+#include "tensorflow/cached_attention_arguments.h"
 #include "tensorflow/compiler/tf2xla/xla_op_kernel.h"
 #include "tensorflow/names.h"
 #include "tensorflow/op_kernel.h"
@@ -57,10 +59,12 @@ absl::StatusOr<std::vector<xla::Shape>> InputShapes(XlaOpKernelContext* context)
 // by those of scratch memory: as additional results, XLA plans it together with all other buffers
 // of the program. (ffi::ScratchAllocator finds no allocator when TensorFlow runs the program.)
 // `attributes` is an MLIR dictionary. The layouts are stated because layout assignment, left alone,
-// may pass a transposed operand as it lies in memory.
+// may pass a transposed operand as it lies in memory. `aliases` are results that take the memory of
+// an operand; XLA copies the operand first if it is still needed.
+using Aliases = std::vector<std::pair<xla::ShapeIndex, std::pair<int64_t, xla::ShapeIndex>>>;
 void EmitCall(XlaOpKernelContext* context, const std::string& target,
               const std::vector<xla::Shape>& inputs, const std::vector<xla::Shape>& results,
-              const std::string& attributes) {
+              const std::string& attributes, const Aliases& aliases = {}) {
   std::vector<xla::XlaOp> operands;
   for (int i = 0; i < context->num_inputs(); ++i) {
     operands.push_back(context->Input(i));
@@ -68,7 +72,7 @@ void EmitCall(XlaOpKernelContext* context, const std::string& target,
   const xla::XlaOp call = xla::CustomCallWithLayout(
       context->builder(), target, operands, xla::ShapeUtil::MakeTupleShape(results), inputs,
       attributes,
-      /*has_side_effect=*/false, /*output_operand_aliasing=*/{}, /*literal=*/nullptr,
+      /*has_side_effect=*/false, aliases, /*literal=*/nullptr,
       xla::CustomCallSchedule::SCHEDULE_NONE, xla::CustomCallApiVersion::API_VERSION_TYPED_FFI);
   for (int i = 0; i < context->num_outputs(); ++i) {
     context->SetOutput(i, xla::GetTupleElement(call, i));
@@ -139,9 +143,15 @@ class CoreLowering : public tf::XlaOpKernel {
     OP_REQUIRES_OK(context, Op::ReadArguments(attributes_, storage_, arrays, &arguments));
 
     std::vector<xla::Shape> results;
+    Aliases aliases;
     for (const Result& result : Op::Results(arguments)) {
+      if (result.updates >= 0) {
+        aliases.push_back({{static_cast<int64_t>(results.size())}, {result.updates, {}}});
+      }
       results.push_back(xla::ShapeUtil::MakeShapeWithDescendingLayout(
-          result.elements == Elements::kStored ? (*inputs)[0].element_type() : xla::F32,
+          result.elements == Elements::kStored  ? (*inputs)[0].element_type()
+          : result.elements == Elements::kInt32 ? xla::S32
+                                                : xla::F32,
           result.shape));
     }
     if (const int64_t scratch = Op::Scratch(arguments); scratch > 0) {
@@ -153,7 +163,7 @@ class CoreLowering : public tf::XlaOpKernel {
       dictionary.push_back(absl::StrCat(name, " = ", Attribute(value)));
     });
     EmitCall(context, Op::kTarget, *inputs, results,
-             absl::StrCat("{", absl::StrJoin(dictionary, ", "), "}"));
+             absl::StrCat("{", absl::StrJoin(dictionary, ", "), "}"), aliases);
   }
 
  private:
@@ -168,6 +178,8 @@ constexpr char kDevice[] = "XLA_CPU_JIT";
 REGISTER_KERNEL_BUILDER(Name("IkelosAttention").Device(kDevice), CoreLowering<AttentionOp<false>>);
 REGISTER_KERNEL_BUILDER(Name("IkelosAttentionGrad").Device(kDevice),
                         CoreLowering<AttentionOp<true>>);
+REGISTER_KERNEL_BUILDER(Name("IkelosCachedAttention").Device(kDevice),
+                        CoreLowering<CachedAttentionOp>);
 REGISTER_KERNEL_BUILDER(Name("IkelosGru").Device(kDevice), CoreLowering<GruOp>);
 REGISTER_KERNEL_BUILDER(Name("IkelosGruGrad").Device(kDevice), CoreLowering<GruGradOp>);
 REGISTER_KERNEL_BUILDER(Name("IkelosLstm").Device(kDevice), CoreLowering<LstmOp>);

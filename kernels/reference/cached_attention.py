@@ -1,0 +1,55 @@
+"""Attention with a cache in plain TensorFlow: the definition of `ikelos.kernels.cached_attention`."""
+
+import tensorflow as tf
+
+from ikelos.kernels.arguments import arithmetic
+from ikelos.kernels.attention_arguments import Options
+from ikelos.kernels.kv_cache import KVCache
+from ikelos.kernels.reference import attention as reference
+from ikelos.kernels.reference.shapes import assertions, sizes
+
+
+def cached_attention(
+    query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, cache: KVCache, options: Options
+) -> tuple[tf.Tensor, KVCache]:
+    """Computes `ikelos.kernels.cached_attention`, which has checked all sizes that are known at trace time."""
+    batch, steps = sizes(query)[:2]
+    capacity = sizes(cache.key)[1]
+    num_valid = options.query_seq_lengths
+    arguments = {
+        "key": (key, "BT"),
+        "value": (value, "BT"),
+        "cache.key": (cache.key, "B"),
+        "cache.value": (cache.value, "BS"),
+        "cache.length": (cache.length, "B"),
+        "query_seq_lengths": (num_valid, "B"),
+    }
+    checks = assertions(arguments, {"B": batch, "T": steps, "S": capacity})
+    if not (options.window_left >= 0 and isinstance(capacity, int) and options.window_left < capacity):
+        longest = tf.reduce_max(tf.concat([cache.length + (steps if num_valid is None else num_valid), [0]], axis=0))
+        has_room = (longest <= capacity) | ((options.window_left >= 0) & (options.window_left < capacity))
+        message = "`cache` must have room for the new tokens, or for the window. Received: capacity, tokens"
+        checks.append(tf.debugging.Assert(has_room, [message, capacity, longest]))
+    with tf.control_dependencies(checks):
+        query, key = tf.identity(query), tf.identity(key)
+    positions, new = cache.positions(steps), cache.updated(key, value, num_valid)
+    if isinstance(steps, int) and steps == 1 and num_valid is None:
+        keys, values = new.contents()
+        places = new.positions_of_slots()
+    else:
+        # The new tokens may overwrite slots that the first of them attends to.
+        keys, values = (tf.concat(x, axis=1) for x in zip(cache.contents(), (key, value), strict=True))
+        beyond = positions if num_valid is None else tf.where(tf.sequence_mask(num_valid, steps), positions, -1)
+        places = tf.concat([cache.positions_of_slots(), beyond], axis=1)
+    distance = positions[:, :, None] - places[:, None, :]
+    mask = (distance >= 0) & (places >= 0)[:, None, :]
+    if options.window_left >= 0:
+        mask &= distance <= min(options.window_left, 2**31 - 1)
+    bias = None
+    if options.alibi_slopes is not None:
+        dtype = arithmetic(query.dtype)
+        far = tf.cast(tf.abs(distance), dtype)[:, None]
+        bias = -tf.cast(options.alibi_slopes, dtype)[:, None, None] * far
+    plain = Options(scale=options.scale, mask=mask[:, None], query_seq_lengths=num_valid)
+    output, _ = reference.attention(query, keys, values, bias, plain, with_residual=False)
+    return output, new

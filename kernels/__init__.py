@@ -2,6 +2,7 @@
 
 from ikelos.kernels.attention import attention
 from ikelos.kernels.cached_attention import cached_attention
+from ikelos.kernels.dense import dense, gated_dense
 from ikelos.kernels.dispatch import Choice, LibraryError, explain, status, use
 from ikelos.kernels.kv_cache import KVCache
 from ikelos.kernels.recurrent import gru, lstm
@@ -15,7 +16,9 @@ __all__ = [
     "LibraryError",
     "attention",
     "cached_attention",
+    "dense",
     "explain",
+    "gated_dense",
     "gru",
     "lstm",
     "rms_norm",

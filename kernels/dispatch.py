@@ -86,6 +86,7 @@ def _attention_limit(dtype: tf.DType, shape: tf.TensorShape, value_size: int | N
 NATIVE_OPS: dict[str, Callable[..., str | None]] = {
     "attention": _attention_limit,
     "cached_attention": _attention_limit,
+    "dense": _dtype_limit,
     "gru": _dtype_limit,
     "lstm": _dtype_limit,
     "rms_norm": _rms_norm_limit,

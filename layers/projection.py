@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from ikelos import kernels
 from ikelos.kernels.reference.shapes import sizes
 
 
@@ -17,12 +18,34 @@ class Projection(keras.layers.Dense):
         """Maps `inputs [..., D]` to `[..., units]`."""
         if inputs.shape.rank == 2:
             return super().call(inputs, training=training)
+        if reads_weights_once([self], inputs):
+            (outputs,) = kernels.dense(inputs, [self.kernel])
+            outputs = outputs if self.bias is None else outputs + self.bias
+            return self.activation(outputs)
         rows = super().call(tf.reshape(inputs, [-1, self.input_spec.axes[-1]]), training=training)
         return tf.reshape(rows, [*sizes(inputs)[:-1], self.units])
 
     def quantize(self, mode=None, type_check=True, config=None):
         """Quantises the weights as in a stock layer; Keras would refuse any other class."""
         super().quantize(mode, type_check=False, config=config)
+
+
+def reads_weights_once(layers, inputs):
+    """Returns whether the projections of `inputs [B,T,D]` run as `ikelos.kernels.dense`: in decoding, where T is known
+    to be 1, unless a layer has other weights than its kernel, as after `quantize` or `enable_lora`."""
+    return (
+        inputs.shape.rank == 3
+        and inputs.shape[1] == 1
+        and not any(layer.quantization_mode or layer.lora_enabled for layer in layers)
+    )
+
+
+def projected(layers, inputs):
+    """Returns the outputs of several layers `Projection` without activations for the same `inputs [B,T,D]`."""
+    if not reads_weights_once(layers, inputs):
+        return [layer(inputs) for layer in layers]
+    outputs = kernels.dense(inputs, [layer.kernel for layer in layers])
+    return [y if layer.bias is None else y + layer.bias for layer, y in zip(layers, outputs, strict=True)]
 
 
 def projection(owner, name, input_shape, units, initializer, use_bias=False):

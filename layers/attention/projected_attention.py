@@ -54,8 +54,12 @@ class ProjectedAttention(keras.layers.Layer):
 
     def _heads(self, layer, inputs):
         """Applies a projection to `inputs [B,T,D]` and returns its heads `[B,T,N,H]`."""
-        batch, steps, _ = sizes(inputs)
-        return tf.reshape(layer(inputs), [batch, steps, layer.units // self.head_size, self.head_size])
+        return self._split(layer(inputs))
+
+    def _split(self, projected):
+        """Returns the heads `[B,T,N,H]` of the results `[B,T,N*H]` of a projection."""
+        batch, steps, units = sizes(projected)
+        return tf.reshape(projected, [batch, steps, units // self.head_size, self.head_size])
 
     def _attend(self, query, key, value, mask=None, **options):
         """Returns the output `[B,T,D]` for `query [B,T,N,H]`, `key` and `value` `[B,S,K,H]` and a mask `[B,S]`."""

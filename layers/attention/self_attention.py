@@ -11,6 +11,7 @@ from ikelos.layers.attention.projected_attention import ProjectedAttention
 from ikelos.layers.position.alibi_bias import AlibiBias
 from ikelos.layers.position.relative_position_bias import RelativePositionBias
 from ikelos.layers.position.rotary_embedding import RotaryEmbedding
+from ikelos.layers.projection import projected
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
@@ -115,7 +116,7 @@ class SelfAttention(ProjectedAttention):
             # A cache has no gaps: padding goes to the end, where the next call overwrites it.
             inputs, lengths, unpacked = packed(inputs, mask)
             mask = None
-        query, key, value = (self._heads(layer, inputs) for layer in (self.query, self.key, self.value))
+        query, key, value = map(self._split, projected([self.query, self.key, self.value], inputs))
         steps = size_of(inputs, 1)
         positions = tf.range(steps) if cache is None else cache.positions(steps)
         if isinstance(self.position, RotaryEmbedding):

@@ -3,7 +3,8 @@
 import keras
 import tensorflow as tf
 
-from ikelos.layers.projection import projection
+from ikelos import kernels
+from ikelos.layers.projection import projection, reads_weights_once
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
@@ -61,6 +62,8 @@ class FeedForward(keras.layers.Layer):
 
     def call(self, inputs):
         """Maps `inputs [..., D]` to the same shape."""
+        if self.is_gated and not self.use_bias and reads_weights_once([self.gate, self.up], inputs):
+            return self.down(kernels.gated_dense(inputs, self.gate.kernel, self.up.kernel))
         if self.is_gated:
             return self.down(self.activation(self.gate(inputs)) * self.up(inputs))
         return self.down(self.activation(self.up(inputs)))

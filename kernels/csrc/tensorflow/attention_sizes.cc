@@ -7,8 +7,8 @@ absl::Status CheckLastAxes(const Arguments& arguments) {
     const int64_t size = arguments.Size(axis);
     if (size != kUnknown && (size < 1 || size > kMostSize)) {
       const int source = arguments.Source(axis);
-      return Invalid("`", arguments.table[source].name, "` must have a last axis of 1 to ", kMostSize,
-                     " elements. Received: ", arguments.Received(source));
+      return Invalid("`", arguments.table[source].name, "` must have a last axis of 1 to ",
+                     kMostSize, " elements. Received: ", arguments.Received(source));
     }
   }
   return absl::OkStatus();

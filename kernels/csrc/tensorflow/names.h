@@ -8,6 +8,8 @@ namespace ikelos {
 inline constexpr char kAttentionTarget[] = "ikelos_attention";
 inline constexpr char kAttentionGradTarget[] = "ikelos_attention_grad";
 inline constexpr char kCachedAttentionTarget[] = "ikelos_cached_attention";
+inline constexpr char kDenseTarget[] = "ikelos_dense";
+inline constexpr char kGatedDenseTarget[] = "ikelos_gated_dense";
 inline constexpr char kGruTarget[] = "ikelos_gru";
 inline constexpr char kGruGradTarget[] = "ikelos_gru_grad";
 inline constexpr char kLstmTarget[] = "ikelos_lstm";

@@ -14,6 +14,7 @@
 #include "tensorflow/attention_arguments.h"
 #include "tensorflow/cached_attention_arguments.h"
 #include "tensorflow/compiler/tf2xla/xla_op_kernel.h"
+#include "tensorflow/dense_arguments.h"
 #include "tensorflow/names.h"
 #include "tensorflow/op_kernel.h"
 #include "tensorflow/recurrent_arguments.h"
@@ -180,6 +181,8 @@ REGISTER_KERNEL_BUILDER(Name("IkelosAttentionGrad").Device(kDevice),
                         CoreLowering<AttentionOp<true>>);
 REGISTER_KERNEL_BUILDER(Name("IkelosCachedAttention").Device(kDevice),
                         CoreLowering<CachedAttentionOp>);
+REGISTER_KERNEL_BUILDER(Name("IkelosDense").Device(kDevice), CoreLowering<DenseOp<false>>);
+REGISTER_KERNEL_BUILDER(Name("IkelosGatedDense").Device(kDevice), CoreLowering<DenseOp<true>>);
 REGISTER_KERNEL_BUILDER(Name("IkelosGru").Device(kDevice), CoreLowering<GruOp>);
 REGISTER_KERNEL_BUILDER(Name("IkelosGruGrad").Device(kDevice), CoreLowering<GruGradOp>);
 REGISTER_KERNEL_BUILDER(Name("IkelosLstm").Device(kDevice), CoreLowering<LstmOp>);

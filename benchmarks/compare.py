@@ -113,15 +113,27 @@ def run(
     contenders: dict[str, Contender],
     cases: Callable[[str], Sequence[Case]],
     script: str,
+    table: Callable[..., None] | None = None,
+    picture: Callable[[Sequence[Row], str], None] | None = None,
 ) -> None:
-    """Runs a benchmark as `main` does, with options that are already parsed."""
+    """Runs a benchmark as `main` does, with options that are already parsed.
+
+    Args:
+        options: The parsed options.
+        contenders: Contenders by name; `OURS` is among them.
+        cases: Function from a key of `EFFORT` to the cases.
+        script: Path of the script.
+        table: Function of the chosen cases, the contenders, their commands, the options and a list, which measures,
+            prints a table and appends its rows to the list; by default that of times and ratios.
+        picture: Function that draws the rows to a path; by default `plot`.
+    """
     if options.serve:
         workers.serve(contenders[options.serve])
         return
     commands = _commands(contenders, script, options)
     chosen = _chosen(cases(options.effort), commands, options)
-    with written(options, plot) as rows:
-        _run(chosen, contenders, commands, options, rows)
+    with written(options, picture or plot) as rows:
+        (table or _run)(chosen, contenders, commands, options, rows)
 
 
 def make_comparison_parser(description: str) -> argparse.ArgumentParser:
@@ -324,8 +336,10 @@ def make_rows(case: Case, times: Mapping[str, Sequence[float]]) -> list[Row]:
     return rows
 
 
-def plot(rows: Sequence[Row], path: str) -> None:
-    """Draws the ratios of all cases, a colour and a mark for each peer."""
+def plot(
+    rows: Sequence[Row], path: str, label: str = "time of the peer / our time (right of 1, ours is faster)"
+) -> None:
+    """Draws the ratios of all cases, a colour and a mark for each peer; `label` says what a ratio is."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -347,6 +361,6 @@ def plot(rows: Sequence[Row], path: str) -> None:
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_yticks(range(len(cases)), cases)
         axes.invert_yaxis()
-        axes.set_xlabel("time of the peer / our time (right of 1, ours is faster)")
+        axes.set_xlabel(label)
         figure.legend(loc="outside upper left", ncols=4)
     figure.savefig(path, dpi=150)

@@ -13,9 +13,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -78,6 +80,18 @@ class Worker:
     def seconds(self) -> float:
         """Returns the seconds of a call, the mean over one turn."""
         return self._ask("seconds")
+
+    def crowd(self, clients: int, seconds: float) -> tuple[float, list[float]]:
+        """Calls from several threads at once for some seconds.
+
+        Args:
+            clients: Number of threads; one of them is the thread that prepared the case.
+            seconds: Seconds for which each thread calls again and again.
+
+        Returns:
+            The calls per second of all threads together, and the seconds of each call.
+        """
+        return self._ask("crowd", clients, seconds)
 
     def sgemm_seconds(self) -> float:
         """Returns the seconds that the contender's framework takes for a float32 product of 2048 x 2048 matrices."""
@@ -172,6 +186,9 @@ class _Server:
             self._call()  # Wakes the threads and brings caches back; a long call does that on its way.
         return _clocked(self._call, self._calls)
 
+    def crowd(self, clients, seconds):
+        return _crowded(self._call, clients, seconds)
+
     def sgemm_seconds(self):
         if not hasattr(self, "_sgemm"):
             matrix = np.random.default_rng(0).random((SGEMM_SIZE, SGEMM_SIZE), np.float32)
@@ -193,6 +210,31 @@ def _clocked(call, count):
     for _ in range(count):
         call()
     return (time.perf_counter() - start) / count
+
+
+def _crowded(call, clients, seconds):
+    together = threading.Barrier(clients)
+
+    def client():
+        call()  # PyTorch starts helpers for each thread that calls it.
+        together.wait(timeout=60)  # without the timeout, one failed call would hold the others for ever
+        start = before = time.perf_counter()
+        latencies = []
+        while before < start + seconds or not latencies:
+            call()
+            after = time.perf_counter()
+            latencies.append(after - before)
+            before = after
+        return start, before, latencies
+
+    # One client is this thread, for which PyTorch's OpenMP already has helpers. If another thread got helpers too,
+    # there would be more threads than cores, and OpenMP would put them to sleep in each step of an LSTM.
+    with ThreadPoolExecutor(clients) as pool:
+        others = [pool.submit(client) for _ in range(clients - 1)]
+        results = [client(), *(other.result() for other in others)]
+    starts, ends, latencies = zip(*results, strict=True)
+    flat = [latency for its in latencies for latency in its]
+    return len(flat) / (max(ends) - min(starts)), flat
 
 
 # For each instruction set of ours, the one that is next to it in oneDNN, MKL, XLA and PyTorch's own kernels.

@@ -33,6 +33,8 @@ MOST_FLOPS = 3e11
 MOST_PAIRS = 3e8
 # XLA does not fuse attention on a CPU, so that Keras takes as long with XLA as without. Its cases are therefore small.
 XLA_TIME, XLA_BATCH = 2048, 1
+# Tolerances: 8 and 11 bits, rounded at other places by each peer.
+HALF = {"bfloat16": 2e-2, "float16": 3e-3}
 
 
 def arguments(batch, queries, keys, size=64, **others):
@@ -243,12 +245,12 @@ def decode(batch, keys, repeat=64):
     )
 
 
-def bfloat16(time, causal):
+def half(dtype, time, causal):
     return case(
-        f"forward {'causal' if causal else 'full'} T=S={time} B*N={HEADS} H=64 bfloat16",
-        arguments(1, time, time, causal=causal, dtype="bfloat16"),
+        f"forward {'causal' if causal else 'full'} T=S={time} B*N={HEADS} H=64 {dtype}",
+        arguments(1, time, time, causal=causal, dtype=dtype),
         {PYTORCH: None, compare.SGEMM: None},
-        tolerance=2e-2,  # 8 bits, rounded at other places
+        tolerance=HALF[dtype],
     )
 
 
@@ -260,7 +262,7 @@ def cases(effort):
             lengths(8, 4, True),  # includes a row without keys
             decode(1, 16),
             decode(1, 16, repeat=1),
-            bfloat16(16, True),
+            *(half(dtype, 16, True) for dtype in HALF),
         ]
     elif effort == "quick":
         chosen = [
@@ -271,7 +273,7 @@ def cases(effort):
             decode(1, 1024),
             decode(8, 1024),
             decode(1, 1024, repeat=1),
-            bfloat16(2048, True),
+            *(half(dtype, 2048, True) for dtype in HALF),
         ]
     else:
         chosen = [
@@ -286,7 +288,7 @@ def cases(effort):
             *(lengths(8, 1024, backward) for backward in both),
             *(decode(batch, 1024) for batch in (1, 8, 32)),
             decode(1, 1024, repeat=1),
-            *(bfloat16(2048, causal) for causal in both),
+            *(half(dtype, 2048, causal) for dtype in HALF for causal in both),
             # The overhead of a short call.
             *(square(time, 1, 64, False, False) for time in (16, 128)),
         ]

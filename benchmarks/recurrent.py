@@ -28,6 +28,8 @@ TIME = 100
 # One call of a tf.function costs up to 0.6 ms for Python and for waking threads. A model pays this once for many ops,
 # so calls of fewer FLOPs than this, which take some milliseconds, run four in a row.
 SHORT = 5e8
+# Tolerances: 8 and 11 bits, to which the peers round at each step.
+HALF = {"bfloat16": 3e-2, "float16": 4e-3}
 
 # (cell, batch, units, backward): the smallest ratios to PyTorch and to Keras.
 #
@@ -159,7 +161,7 @@ def keras(case, weights, lengths):
         return_state=True,
         zero_output_for_mask=True,
         use_cudnn=False,
-        recurrent_initializer="zeros",  # the default has no bfloat16
+        recurrent_initializer="zeros",  # the default has no 16-bit dtypes
         dtype=case["dtype"],
         **({} if case["cell"] == "lstm" else {"reset_after": case["reset_after"]}),
     )
@@ -255,9 +257,8 @@ def streaming(cell, units, repeat):
     return case("streaming", arguments(cell, 1, 1, units, repeat=repeat))
 
 
-def bfloat16(cell, batch, units, time=TIME):
-    # bfloat16 has 8 bits, and the peers round to them at each step.
-    return case("forward bfloat16", arguments(cell, batch, time, units, dtype="bfloat16"), tolerance=3e-2)
+def half(dtype, cell, batch, units, time=TIME):
+    return case(f"forward {dtype}", arguments(cell, batch, time, units, dtype=dtype), tolerance=HALF[dtype])
 
 
 def cases(effort):
@@ -269,21 +270,21 @@ def cases(effort):
             whole("gru", 2, 8, False, time=6, reset_after=False),
             whole("gru", 3, 8, True, time=6, lengths=True),
             streaming("lstm", 8, 3),
-            bfloat16("gru", 2, 8, time=6),
+            *(half(dtype, "gru", 2, 8, time=6) for dtype in HALF),
         ]
     else:
         chosen = [
             *(whole(cell, *size, backward) for cell in GATES for size in sizes for backward in both),
             *(whole(cell, 32, 256, backward, lengths=True) for cell in GATES for backward in both),
             *(streaming(cell, 256, repeat) for cell in GATES for repeat in (1, 64)),
-            bfloat16("lstm", 32, 256),
+            *(half(dtype, "lstm", 32, 256) for dtype in HALF),
         ]
     if effort == "full":
         chosen += [
             *(whole("lstm", 32, units, backward) for units in (128, 1024) for backward in both),
             *(whole(cell, 1, 256, backward, time=1000) for cell in GATES for backward in both),
             *(whole("gru", 32, 256, backward, reset_after=False) for backward in both),
-            bfloat16("gru", 32, 256),
+            *(half(dtype, "gru", 32, 256) for dtype in HALF),
         ]
     return chosen
 

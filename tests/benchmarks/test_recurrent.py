@@ -15,7 +15,7 @@ def test_every_kind_of_case(run_here, tmp_path):
     # PyTorch is no dependency: it is there or not.
     peers = {"Keras", "Keras under XLA", "Ikelos under XLA", "sgemm"}
     assert {row["peer"] for row in rows} - {"PyTorch"} == peers
-    kinds = ("forward+backward T=6", "reset before", "lengths", "streaming", "3 in a row", "bfloat16")
+    kinds = ("forward+backward T=6", "reset before", "lengths", "streaming", "3 in a row", "bfloat16", " float16")
     for kind in kinds:
         assert [row for row in rows if kind in row["case"]], kind
     assert {row["case"].partition(" ")[0] for row in rows} == {"LSTM", "GRU"}

@@ -39,6 +39,7 @@ def build_folder(tmp_path_factory):
         "test_team",
         "test_exp2",
         "test_activations",
+        "test_half",
         "test_attention",
         "fuzz_attention 3000",
         "test_recurrent",

@@ -23,7 +23,8 @@ std::vector<Isa> SupportedIsas() {
 #ifdef IKELOS_X86
   // __builtin_cpu_supports checks cpuid and, by xgetbv, that the operating system saves the wide
   // registers. The features are those that the files are compiled with (see CMakeLists.txt).
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+      __builtin_cpu_supports("f16c")) {
     supported.push_back(Isa::kAvx2);
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {

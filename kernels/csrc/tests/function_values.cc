@@ -7,8 +7,8 @@
 namespace ikelos {
 namespace IKELOS_ISA {
 
-template <typename F>
-inline void Values(const F& f, const float* x, float* y, int64_t count) {
+template <typename F, typename From, typename To>
+inline void Values(const F& f, const From* x, To* y, int64_t count) {
   for (int64_t i = 0; i < count; i += kLanes) {
     Store(f(Load(x + i)), y + i);
   }
@@ -25,6 +25,28 @@ void SigmoidValues(const float* x, float* y, int64_t count) {
 void TanhValues(const float* x, float* y, int64_t count) {
   Values([](Floats v) { return Tanh(v); }, x, y, count);
 }
+
+inline Floats Same(Floats v) { return v; }
+
+void LoadBFloat16Values(const BFloat16* x, float* y, int64_t count) { Values(Same, x, y, count); }
+
+void StoreBFloat16Values(const float* x, BFloat16* y, int64_t count) { Values(Same, x, y, count); }
+
+void LoadOneValues(const BFloat16* x, float* y, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    y[i] = LoadOne(x + i);
+  }
+}
+
+void StoreOneValues(const float* x, BFloat16* y, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    StoreOne(x[i], y + i);
+  }
+}
+
+void LoadFloat16Values(const Float16* x, float* y, int64_t count) { Values(Same, x, y, count); }
+
+void StoreFloat16Values(const float* x, Float16* y, int64_t count) { Values(Same, x, y, count); }
 
 }  // namespace IKELOS_ISA
 }  // namespace ikelos

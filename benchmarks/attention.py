@@ -232,16 +232,20 @@ def lengths(batch, time, backward):
     )
 
 
-def decode(batch, keys, repeat=64):
+def decode(batch, keys, repeat=64, dtype="float32"):
     """Returns the case of decoding one token, `repeat` times in a row.
 
     One call of a `tf.function` costs about 0.3 ms of Python, more than the work of a short call. A loop that decodes in
     a graph pays this once and not for each token, so the goal is for many calls in a row.
     """
+    stored = "" if dtype == "float32" else f" {dtype}"
+    calls = f"{repeat} in a row" if repeat > 1 else "one call"
+    goal = Goal(1.2) if repeat > 1 and dtype == "float32" else None
     return case(
-        f"decode T=1 S={keys} B={batch} N={HEADS} H=64, {f'{repeat} in a row' if repeat > 1 else 'one call'}",
-        arguments(batch, 1, keys, repeat=repeat),
-        {PYTORCH: Goal(1.2) if repeat > 1 else None, KERAS: None, XLA: compare.under_xla(repeat)},
+        f"decode T=1 S={keys} B={batch} N={HEADS} H=64{stored}, {calls}",
+        arguments(batch, 1, keys, repeat=repeat, dtype=dtype),
+        {PYTORCH: goal, KERAS: None, XLA: compare.under_xla(repeat)},
+        tolerance=HALF.get(dtype, 1e-4),
     )
 
 
@@ -273,6 +277,7 @@ def cases(effort):
             decode(1, 1024),
             decode(8, 1024),
             decode(1, 1024, repeat=1),
+            *(decode(8, 1024, dtype=dtype) for dtype in HALF),
             *(half(dtype, 2048, True) for dtype in HALF),
         ]
     else:
@@ -288,6 +293,7 @@ def cases(effort):
             *(lengths(8, 1024, backward) for backward in both),
             *(decode(batch, 1024) for batch in (1, 8, 32)),
             decode(1, 1024, repeat=1),
+            *(decode(8, 1024, dtype=dtype) for dtype in HALF),
             *(half(dtype, 2048, causal) for dtype in HALF for causal in both),
             # The overhead of a short call.
             *(square(time, 1, 64, False, False) for time in (16, 128)),

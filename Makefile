@@ -9,7 +9,7 @@ comma := ,
 # What decides whether the installation is still good: the package's metadata and whatever is compiled.
 BUILD_FILES := pyproject.toml constraints.txt CMakeLists.txt $(shell find kernels/csrc -type f 2>/dev/null)
 
-.PHONY: run test test-slow test-more test-tfx test-image docs sanitize lint format lock wheel test-wheel clean
+.PHONY: run test test-slow test-more test-aarch64 test-tfx test-image docs sanitize lint format lock wheel test-wheel clean
 
 run: $(STAMP)
 	$(BIN)/ikelos run language_modeling
@@ -25,6 +25,10 @@ test-slow: $(STAMP)
 # Slow tests that every change must pass: the C++ tests of the core, and each script of `benchmarks/` on a small case.
 test-more: $(STAMP)
 	$(BIN)/pytest -m "slow and not tfx" tests/kernels/test_core.py tests/benchmarks
+
+# The C++ tests of the core, for 64-bit ARM in an emulator.
+test-aarch64: $(STAMP)
+	PATH="$(abspath $(BIN)):$$PATH" kernels/csrc/tests/aarch64.sh
 
 # In an environment of its own: TFX wants other versions of some packages, and a newer system than the rest.
 test-tfx:
@@ -61,6 +65,7 @@ sanitize-%: $(STAMP)
 	build/sanitize-$*/test_team
 	build/sanitize-$*/test_exp2
 	build/sanitize-$*/test_activations
+	build/sanitize-$*/test_half
 	build/sanitize-$*/test_attention
 	build/sanitize-$*/fuzz_attention $(CALLS_$*)
 	build/sanitize-$*/test_recurrent

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from ikelos.kernels import attention_arguments as arguments
-from ikelos.kernels import dispatch
+from ikelos.kernels import dispatch, signatures
 from ikelos.kernels.arguments import lengths, number
 from ikelos.kernels.attention_arguments import Options
 from ikelos.kernels.gradients import dense
@@ -100,6 +100,26 @@ def attention(
         >>> kernels.attention(query, key, value, key_value_seq_lengths=[16, 9]).shape
         TensorShape([2, 10, 8, 64])
     """
+    number_offset = query_offset if type(query_offset) is int else None
+    given = (
+        query,
+        key,
+        value,
+        bias,
+        mask,
+        query_seq_lengths,
+        key_value_seq_lengths,
+        query_offset if number_offset is None else None,
+        alibi_slopes,
+        dropout_seed,
+    )
+    signature = signatures.signature(
+        "attention", given, (scale, is_causal, local_window_size, number_offset, dropout_rate, implementation)
+    )
+    results = signatures.repeat(signature, given, _native)
+    if results is not None:
+        return tuple(results) if return_residual else results[0]
+
     query, key, value = arguments.tensors(query, key, value)
     batch = query.shape[:1].merge_with(key.shape[:1]).merge_with(value.shape[:1])[0]
     num_keys = key.shape[1:2].merge_with(value.shape[1:2])[0]
@@ -129,7 +149,10 @@ def attention(
         value_size=value.shape[3],
     )
     if chosen == "native":
-        output, residual = _native(query, key, value, bias, options)
+        inputs = (query, key, value, bias, *(getattr(options, name) for name in OPTIONAL_INPUTS[1:]))
+        attributes = tuple(getattr(options, name) for name in ATTRIBUTES)
+        output, residual = _native(inputs, attributes)
+        signatures.remember(signature, given, inputs, attributes)
     else:
         output, residual = reference.attention(query, key, value, bias, options, with_residual=return_residual)
     return (output, residual) if return_residual else output
@@ -145,21 +168,13 @@ OPTIONAL_INPUTS = (
     "alibi_slopes",
     "dropout_seed",
 )
-# The attributes of the native op.
+# The attributes of the native op, in its order.
 ATTRIBUTES = ("scale", "is_causal", "window_left", "window_right", "dropout_rate")
 
 
-def _native(
-    query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bias: tf.Tensor | None, options: Options
-) -> tuple[tf.Tensor, tf.Tensor]:
-    optional = {name: bias if name == "bias" else getattr(options, name) for name in OPTIONAL_INPUTS}
-    return dispatch.library().ikelos_attention(
-        query=query,
-        key=key,
-        value=value,
-        **{name: [] if x is None else [x] for name, x in optional.items()},
-        **{name: getattr(options, name) for name in ATTRIBUTES},
-    )
+def _native(inputs: signatures.Tensors, attributes: tuple) -> tuple[tf.Tensor, tf.Tensor]:
+    optional = ([] if x is None else [x] for x in inputs[3:])
+    return dispatch.library().ikelos_attention(*inputs[:3], *optional, *attributes)
 
 
 def _split_inputs(op) -> tuple[list[tf.Tensor], dict[str, list[tf.Tensor]], list[tf.Tensor]]:

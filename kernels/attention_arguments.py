@@ -173,4 +173,4 @@ def dropout(rate: float, seed) -> tuple[float, tf.Tensor | None]:
     if not seed.shape.is_compatible_with([2]):
         raise ValueError(f"`dropout_seed` must have shape [2]. Received: dropout_seed.shape={seed.shape}")
     # The cast is modulo 2^32. Keras's seeds are uint32.
-    return rate, tf.cast(tf.ensure_shape(seed, [2]), tf.int32)
+    return rate, tf.cast(seed if seed.shape.is_fully_defined() else tf.ensure_shape(seed, [2]), tf.int32)

@@ -281,6 +281,11 @@ def environment_setting() -> str | None:
     return setting
 
 
+def requests() -> tuple[str | None, str | None]:
+    """Returns what the scope `use` and the environment variable `IKELOS_KERNELS` request, unchecked."""
+    return _scope.get(), os.environ.get("IKELOS_KERNELS")
+
+
 def _requested(implementation: str | None) -> str | None:
     """Returns the implementation that the op's argument requests or, if it is None, the scope; None without a scope.
 

@@ -4,7 +4,7 @@ import functools
 
 import tensorflow as tf
 
-from ikelos.kernels import dispatch
+from ikelos.kernels import dispatch, signatures
 from ikelos.kernels import recurrent_arguments as arguments
 from ikelos.kernels.gradients import dense, second_gradients
 from ikelos.kernels.recurrent_arguments import STATES, LayerNorm, Operands, Options
@@ -82,17 +82,14 @@ def lstm(
         >>> outputs.shape, cell.shape
         (TensorShape([2, 5, 16]), TensorShape([2, 16]))
     """
-    operands = arguments.operands("lstm", inputs, kernel, recurrent_kernel, bias, initial_state, layer_norm)
-    options = arguments.options(
-        operands,
-        sequence_lengths=sequence_lengths,
-        mask=mask,
-        go_backwards=go_backwards,
-        zero_output_for_mask=zero_output_for_mask,
-        recurrent_dropout_mask=recurrent_dropout_mask,
-        layer_norm=layer_norm,
+    outputs, hidden, cell = _run(
+        "lstm",
+        (inputs, kernel, recurrent_kernel, bias, initial_state, layer_norm),
+        (sequence_lengths, mask, recurrent_dropout_mask),
+        (go_backwards, zero_output_for_mask, None),
+        save_for_gradient,
+        implementation,
     )
-    outputs, hidden, cell = _run("lstm", operands, options, save_for_gradient, implementation)
     return outputs, (hidden, cell)
 
 
@@ -154,50 +151,106 @@ def gru(
         >>> outputs.shape, hidden.shape
         (TensorShape([2, 5, 16]), TensorShape([2, 16]))
     """
-    reset_after = bool(reset_after)
-    operands = arguments.operands("gru", inputs, kernel, recurrent_kernel, bias, initial_state, layer_norm, reset_after)
-    options = arguments.options(
-        operands,
-        sequence_lengths=sequence_lengths,
-        mask=mask,
-        go_backwards=go_backwards,
-        zero_output_for_mask=zero_output_for_mask,
-        recurrent_dropout_mask=recurrent_dropout_mask,
-        layer_norm=layer_norm,
-        reset_after=reset_after,
+    return _run(
+        "gru",
+        (inputs, kernel, recurrent_kernel, bias, initial_state, layer_norm),
+        (sequence_lengths, mask, recurrent_dropout_mask),
+        (go_backwards, zero_output_for_mask, bool(reset_after)),
+        save_for_gradient,
+        implementation,
     )
-    return _run("gru", operands, options, save_for_gradient, implementation)
 
 
 # Inputs of the native op, in its order. Each is a list of at most one tensor.
 OPTIONAL_INPUTS = ("sequence_lengths", "mask", "recurrent_dropout_mask")
+# Its attributes, in its order, but for the last, `save_for_gradient`.
 ATTRIBUTES = {
     "lstm": ("go_backwards", "zero_output_for_mask", "epsilon"),
     "gru": ("go_backwards", "zero_output_for_mask", "epsilon", "reset_after"),
 }
 
 
-def _run(op_name: str, operands: Operands, options: Options, save_for_gradient: bool, implementation: str | None):
+def _run(
+    op_name: str, operands: tuple, optional: tuple, switches: tuple, save_for_gradient: bool, implementation: str | None
+):
+    """Returns outputs and last states.
+
+    Args:
+        op_name: `"lstm"` or `"gru"`.
+        operands: The parameters of `arguments.operands` after the op's name, but for `reset_after`.
+        optional: The `OPTIONAL_INPUTS`.
+        switches: `go_backwards`, `zero_output_for_mask` and `reset_after`, which is None for LSTM.
+        save_for_gradient: As in `lstm`.
+        implementation: As in `lstm`.
+    """
+    inputs, kernel, recurrent_kernel, bias, initial_state, layer_norm = operands
+    go_backwards, zero_output_for_mask, reset_after = switches
+    states = _states(op_name, initial_state)
+    given = (inputs, kernel, recurrent_kernel, *states, bias, *optional)
+    # Layer norms are no plain option: calls with them are checked each time.
+    others = (initial_state is None, *switches, layer_norm, save_for_gradient, implementation)
+    signature = signatures.signature(op_name, given, others)
+    native = functools.partial(_native, op_name)
+    results = signatures.repeat(signature, given, native)
+    if results is not None:
+        return results[:-1]
+
+    checked = arguments.operands(op_name, *operands, reset_after)
+    options = arguments.options(
+        checked,
+        **dict(zip(OPTIONAL_INPUTS, optional, strict=True)),
+        go_backwards=go_backwards,
+        zero_output_for_mask=zero_output_for_mask,
+        layer_norm=layer_norm,
+        reset_after=reset_after,
+    )
     chosen = dispatch.choose(
         op_name,
         implementation,
-        dtype=operands.inputs.dtype,
-        shape=operands.inputs.shape,
-        device=operands.inputs.device,
+        dtype=checked.inputs.dtype,
+        shape=checked.inputs.shape,
+        device=checked.inputs.device,
     )
     if chosen == "reference":
-        return getattr(reference, op_name)(operands, options)
-    return _forward(op_name, operands, options, save_for_gradient)[:-1]
+        return getattr(reference, op_name)(checked, options)
+    results = _forward(op_name, checked, options, save_for_gradient)
+    signatures.remember(signature, given, *_inputs_and_attributes(op_name, checked, options, save_for_gradient))
+    return results[:-1]
+
+
+def _states(op_name: str, initial_state) -> tuple:
+    """Returns the initial states, in so far as they have the right form; None in the place of each other."""
+    count = len(STATES[op_name])
+    if count == 1:
+        return (initial_state,)
+    is_pair = isinstance(initial_state, list | tuple) and len(initial_state) == count
+    return tuple(initial_state) if is_pair else (None,) * count
+
+
+def _inputs_and_attributes(op_name: str, operands: Operands, options: Options, save_for_gradient: bool):
+    """Returns the inputs of the native op but those of `layer_norm`, None if not given, and its attributes."""
+    bias = operands.bias[0] if operands.bias else None
+    inputs = (*operands[:3], *operands.initial_state, bias, *(getattr(options, name) for name in OPTIONAL_INPUTS))
+    attributes = tuple(getattr(options, name) for name in ATTRIBUTES[op_name])
+    return inputs, (*attributes, bool(save_for_gradient))
+
+
+def _native(op_name: str, inputs: signatures.Tensors, attributes: tuple, layer_norm: tuple = ()):
+    """Returns the outputs of the native op; the last one holds the values saved for the gradient."""
+    first = 3 + len(STATES[op_name])
+    optional = ([] if x is None else [x] for x in inputs[first:])
+    op = getattr(dispatch.library(), f"ikelos_{op_name}")
+    return op(*inputs[:first], *optional, list(layer_norm), *attributes)
 
 
 def _forward(op_name: str, operands: Operands, options: Options, save_for_gradient: bool):
-    """Returns the outputs of the native op; the last one holds the values saved for the gradient."""
-    op = getattr(dispatch.library(), f"ikelos_{op_name}")
-    return op(**_op_arguments(op_name, operands, options), save_for_gradient=bool(save_for_gradient))
+    """Returns the outputs of the native op, for checked arguments."""
+    inputs, attributes = _inputs_and_attributes(op_name, operands, options, save_for_gradient)
+    return _native(op_name, inputs, attributes, operands.layer_norm)
 
 
 def _op_arguments(op_name: str, operands: Operands, options: Options) -> dict[str, object]:
-    """Returns the inputs and attributes that the native op and its gradient have in common."""
+    """Returns the inputs and attributes of the gradient op that the native op has too."""
     optional = {name: getattr(options, name) for name in OPTIONAL_INPUTS}
     return {
         "inputs": operands.inputs,

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from ikelos.kernels import dispatch
+from ikelos.kernels import dispatch, signatures
 from ikelos.kernels.arguments import check_floating
 from ikelos.kernels.gradients import second_gradients
 from ikelos.kernels.reference import rms_norm as reference
@@ -37,13 +37,22 @@ def rms_norm(x, scale, epsilon: float = 1e-6, implementation: str | None = None)
         >>> kernels.rms_norm([[3.0, 4.0]], [1.0, 1.0], epsilon=0.0).numpy().round(4)
         array([[0.8485, 1.1314]], dtype=float32)
     """
-    x = tf.convert_to_tensor(x)
-    scale = tf.cast(scale, x.dtype)
-    _validate(x, scale, epsilon)
-    if dispatch.choose("rms_norm", implementation, dtype=x.dtype, shape=x.shape, device=x.device) == "reference":
-        return reference.rms_norm(x, scale, epsilon)
-    y, _ = dispatch.library().ikelos_rms_norm(x=x, scale=scale, epsilon=epsilon)
-    return y
+    given = (x, scale)
+    signature = signatures.signature("rms_norm", given, (epsilon, implementation))
+    results = signatures.repeat(signature, given, _native)
+    if results is None:
+        x = tf.convert_to_tensor(x)
+        scale = tf.cast(scale, x.dtype)
+        _validate(x, scale, epsilon)
+        if dispatch.choose("rms_norm", implementation, dtype=x.dtype, shape=x.shape, device=x.device) == "reference":
+            return reference.rms_norm(x, scale, epsilon)
+        results = _native((x, scale), (epsilon,))
+        signatures.remember(signature, given, (x, scale), (epsilon,))
+    return results[0]
+
+
+def _native(inputs: signatures.Tensors, attributes: tuple) -> tuple[tf.Tensor, tf.Tensor]:
+    return dispatch.library().ikelos_rms_norm(*inputs, *attributes)
 
 
 def _validate(x: tf.Tensor, scale: tf.Tensor, epsilon: float) -> None:

@@ -8,6 +8,7 @@ from ikelos.kernels.kv_cache import KVCache
 from ikelos.kernels.recurrent import gru, lstm
 from ikelos.kernels.recurrent_arguments import LayerNorm
 from ikelos.kernels.rms_norm import rms_norm
+from ikelos.kernels.swiglu import swiglu
 
 __all__ = [
     "Choice",
@@ -23,5 +24,6 @@ __all__ = [
     "lstm",
     "rms_norm",
     "status",
+    "swiglu",
     "use",
 ]

@@ -69,6 +69,12 @@ def _dtype_limit(dtype: tf.DType, shape: tf.TensorShape) -> str | None:
     return None
 
 
+def _swiglu_limit(dtype: tf.DType, shape: tf.TensorShape) -> str | None:
+    if shape.rank == 0:
+        return "the native kernel takes tensors with at least one axis, not scalars"
+    return _dtype_limit(dtype, shape)
+
+
 def _attention_limit(dtype: tf.DType, shape: tf.TensorShape, value_size: int | None = None) -> str | None:
     limit = _dtype_limit(dtype, shape)
     if limit is not None:
@@ -90,6 +96,7 @@ NATIVE_OPS: dict[str, Callable[..., str | None]] = {
     "gru": _dtype_limit,
     "lstm": _dtype_limit,
     "rms_norm": _rms_norm_limit,
+    "swiglu": _swiglu_limit,
 }
 
 _scope: contextvars.ContextVar[str | None] = contextvars.ContextVar("ikelos_kernels", default=None)

@@ -1,7 +1,6 @@
 """`FeedForward`: the position-wise feed-forward network of a Transformer block."""
 
 import keras
-import tensorflow as tf
 
 from ikelos import kernels
 from ikelos.layers.projection import projection, reads_weights_once
@@ -46,7 +45,7 @@ class FeedForward(keras.layers.Layer):
             raise ValueError(f"`hidden_size` must be at least 1. Received: hidden_size={hidden_size}")
         self.hidden_size = hidden_size
         self.is_gated = activation == "swiglu"
-        self.activation = tf.nn.silu if self.is_gated else keras.activations.get(activation)
+        self.activation = keras.activations.get(None if self.is_gated else activation)
         self.use_bias = use_bias
         self.supports_masking = True
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
@@ -65,7 +64,7 @@ class FeedForward(keras.layers.Layer):
         if self.is_gated and not self.use_bias and reads_weights_once([self.gate, self.up], inputs):
             return self.down(kernels.gated_dense(inputs, self.gate.kernel, self.up.kernel))
         if self.is_gated:
-            return self.down(self.activation(self.gate(inputs)) * self.up(inputs))
+            return self.down(kernels.swiglu(self.gate(inputs), self.up(inputs)))
         return self.down(self.activation(self.up(inputs)))
 
     def compute_output_shape(self, inputs_shape):

@@ -176,8 +176,8 @@ def test_files(mutant, reached):
         hit = hit or {file for file, by_path in reached.items() if inside & set(by_path.get(path, ()))}
         first = mirrors(path)
     else:
-        op = re.match("attention|recurrent|rms_norm|", pathlib.PurePath(path).name)[0]
-        wrappers = [f"kernels/{name}.py" for name in ([op] if op else ["attention", "recurrent", "rms_norm"])]
+        op = re.match("attention|recurrent|rms_norm|swiglu|", pathlib.PurePath(path).name)[0]
+        wrappers = [f"kernels/{name}.py" for name in ([op] if op else ["attention", "recurrent", "rms_norm", "swiglu"])]
         inside = {wrapper: in_functions(wrapper) for wrapper in wrappers}
         hit = {
             file

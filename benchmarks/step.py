@@ -1,7 +1,7 @@
 """Training steps of language models: the native kernels beside Keras's layers, PyTorch, and the reference kernels.
 
     python benchmarks/step.py [--quick] [--torch-python PATH] [--json PATH] [--plot PATH]
-    python benchmarks/step.py --profile FOLDER [--cases PATTERN]
+    python benchmarks/step.py --profile FOLDER [--cases PATTERN] [--quick] [--threads N]
 
 A step is forward, backward and AdamW on 4096 tokens of a vocabulary of 96. The models are
 
@@ -9,26 +9,46 @@ A step is forward, backward and AdamW on 4096 tokens of a vocabulary of 96. The 
     `MultiHeadAttention`, `RMSNormalization` and `Dense`.
   - `ikelos.layers.LSTMLanguageModel` with 2 layers, 256 wide. With Keras, it is made of `LSTM` and `Dense`.
 
-PyTorch's models are in `torch_models.py`, run eagerly. All start from the same weights and see the same tokens; the
-losses of their first three steps are compared before they are timed. `compare.py` explains the options and the table.
+PyTorch's models are in `torch_models.py`, run eagerly and by `torch.compile` (inductor), which needs g++. All start
+from the same weights and see the same tokens; the losses of their first three steps are compared before they are timed.
+`compare.py` explains the options and the table.
 
 `--profile` instead writes a TensorFlow profile of ten native steps of one case to a folder for TensorBoard, and prints
-the ops that took the longest. By default it takes the Transformer at T = 1024.
+the time that each part of the step and each type of op took. By default it takes the Transformer at T = 1024. There an
+op runs after the other, so the times add up; otherwise TensorFlow runs ops side by side, which share the cores.
 """
 
 import contextlib
+import os
 import pathlib
+import re
+import shutil
 
 import compare
 import numpy as np
 import step_lstm
 import step_transformer
+import workers
 from compare import Goal
 from workers import Contender
 
-KERAS, PYTORCH, REFERENCE = "Keras layers", "PyTorch eager", "Ikelos reference"
+KERAS, PYTORCH, COMPILED, REFERENCE = "Keras layers", "PyTorch eager", "PyTorch compiled", "Ikelos reference"
 LEARNING_RATE, WEIGHT_DECAY, EPSILON = 1e-3, 0.1, 1e-8
 MODELS = {"transformer": step_transformer, "lstm": step_lstm}
+# The first pattern that a profiled op, "name:Type", contains names its part of the step. Gradients have the name of the
+# layer too.
+PARTS = {
+    "matrix products, backward": "^gradient_tape/.*MatMul$",
+    "matrix products, forward": "MatMul$",
+    "attention, LSTM": ":Ikelos(Attention|Lstm)",
+    "RMS normalisation": ":IkelosRmsNorm",
+    "SwiGLU": ":IkelosSwiglu|/feed_forward",
+    "rotary positions": "/rotary",
+    "cross-entropy": "CrossEntropy|^Mean",
+    "optimizer": "^adam",
+    "embedding": "/embedding|UnsortedSegmentSum",
+}
+OTHER_PART = "residual sums and others"
 
 
 def tokens(case):
@@ -70,7 +90,7 @@ def tensorflow(build, implementation=None):
     return prepare
 
 
-def pytorch(case):
+def pytorch(case, compiled=False):
     import torch
 
     x, y = (torch.from_numpy(part).long() for part in tokens(case))
@@ -79,14 +99,24 @@ def pytorch(case):
         model.parameters(), LEARNING_RATE, betas=(0.9, 0.999), eps=EPSILON, weight_decay=WEIGHT_DECAY, fused=True
     )
 
+    def forward():
+        return torch.nn.functional.cross_entropy(model(x).flatten(0, 1), y.flatten())
+
+    if compiled:
+        forward = torch.compile(forward)
+
     def step():
-        loss = torch.nn.functional.cross_entropy(model(x).flatten(0, 1), y.flatten())
+        loss = forward()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         return loss
 
     return step, lambda: [np.array([step().item() for _ in range(3)])]
+
+
+def pytorch_compiled(case):
+    return pytorch(case, compiled=True)
 
 
 def about_ours():
@@ -100,12 +130,15 @@ CONTENDERS = {
     compare.OURS: Contender(tensorflow("ikelos", "native"), about=about_ours),
     KERAS: Contender(tensorflow("keras")),
     PYTORCH: Contender(pytorch, "torch"),
+    COMPILED: Contender(pytorch_compiled, "torch"),
     REFERENCE: Contender(tensorflow("ikelos", "reference")),
 }
 
 
 def case(name, arguments, goals=False):
     peers = {KERAS: Goal(1.5), PYTORCH: Goal(1.1)} if goals else {KERAS: None, PYTORCH: None}
+    if arguments["model"] != "lstm":  # which torch.compile leaves to the same library as eager PyTorch
+        peers[COMPILED] = None
     name = f"{name} step T={arguments['time']} B={arguments['batch']}"
     return compare.Case(name, arguments, {**peers, REFERENCE: None})
 
@@ -124,7 +157,7 @@ def cases(effort):
 
 
 def profile(folder, case, count=10):
-    """Profiles steps in this process and prints the ops by the time that they took."""
+    """Profiles steps in this process, and prints the time of each part and of the types of op that took the longest."""
     import tensorflow as tf
 
     call, warm_up = CONTENDERS[compare.OURS].prepare(case.arguments)
@@ -134,14 +167,22 @@ def profile(folder, case, count=10):
         call()
     tf.profiler.experimental.stop()
     times = op_seconds(folder)
-    total = sum(times.values())
-    print(f"\n{'op':<40} {'ms a step':>10} {'share':>7}")
-    for name, seconds in sorted(times.items(), key=lambda item: -item[1])[:20]:
-        print(f"{name:<40} {1e3 * seconds / count:>10.2f} {seconds / total:>7.1%}")
+    for title, name_of in (("part", part), ("op", lambda op: op.rpartition(":")[2])):
+        sums = {}
+        for op, seconds in times.items():
+            sums[name_of(op)] = sums.get(name_of(op), 0.0) + seconds
+        print(f"\n{title:<40} {'ms a step':>10} {'share':>7}")
+        for name, seconds in sorted(sums.items(), key=lambda item: -item[1])[:20]:
+            print(f"{name:<40} {1e3 * seconds / count:>10.2f} {seconds / sum(times.values()):>7.1%}")
+
+
+def part(op):
+    """Returns the part of the step to which an op, "name:Type", belongs."""
+    return next((name for name, pattern in PARTS.items() if re.search(pattern, op)), OTHER_PART)
 
 
 def op_seconds(folder):
-    """Returns the seconds that kernels ran, by the type of their op, from the newest profile in a folder."""
+    """Returns the seconds that each op, "name:Type", ran, from the newest profile in a folder."""
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     newest = max(pathlib.Path(folder).rglob("*.xplane.pb"), key=lambda path: path.stat().st_mtime)
@@ -152,11 +193,21 @@ def op_seconds(folder):
             continue
         for line in plane.lines:
             for event in line.events:
-                # The event of an op is named "name:Type"; other events of the runtime have names of C++ functions.
-                name, _, kind = plane.event_metadata[event.metadata_id].name.rpartition(":")
+                # Other events of the runtime have names of C++ functions.
+                op = plane.event_metadata[event.metadata_id].name
+                name, _, kind = op.rpartition(":")
                 if name and not name.endswith(":") and kind.isidentifier():
-                    times[kind] = times.get(kind, 0.0) + event.duration_ps / 1e12
+                    times[op] = times.get(op, 0.0) + event.duration_ps / 1e12
     return times
+
+
+def available():
+    """Returns the contenders that can run here, and prints a line for one that cannot."""
+    compiler = os.environ.get("CXX", "g++")
+    if shutil.which(compiler):
+        return CONTENDERS
+    print(f"Not run: {COMPILED} (inductor needs a C++ compiler, and there is no {compiler})")
+    return {name: contender for name, contender in CONTENDERS.items() if name != COMPILED}
 
 
 def main():
@@ -164,9 +215,11 @@ def main():
     parser.add_argument("--profile", metavar="FOLDER", help="profile our steps instead of timing")
     options = parser.parse_args()
     if options.profile:
+        # Read when TensorFlow starts. One op at a time, or the times of ops that share the cores would not add up.
+        os.environ.update(workers.environment(options.threads) | {"TF_NUM_INTEROP_THREADS": "1"})
         profile(options.profile, compare.named(cases(options.effort), options.cases)[0])
     else:
-        compare.run(options, CONTENDERS, cases, __file__)
+        compare.run(options, available(), cases, __file__)
 
 
 if __name__ == "__main__":

@@ -34,14 +34,19 @@ def extra_bytes(name, case):
     call = attention.CONTENDERS[name].prepare({**case, "queries": 16, "keys": 16})[0]
     call()
     call = attention.CONTENDERS[name].prepare(case)[0]
+    results, taken = taken_bytes(call)
+    result = 4 * case["batch"] * case["queries"] * attention.HEADS * case["size"]
+    return taken - len(results) * result
+
+
+def taken_bytes(call):
+    """Returns the results of a call, and the bytes by which the resident memory grew at most during it."""
     # Pages that the allocator keeps would hide memory that the call takes.
     ctypes.CDLL(None).malloc_trim(0)
     pathlib.Path("/proc/self/clear_refs").write_text("5")  # VmHWM becomes VmRSS
     before = _status("VmRSS")
     results = call()
-    peak = _status("VmHWM")
-    result = 4 * case["batch"] * case["queries"] * attention.HEADS * case["size"]
-    return peak - before - len(results) * result
+    return results, _status("VmHWM") - before
 
 
 def _status(key):

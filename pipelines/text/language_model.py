@@ -13,6 +13,7 @@ from ikelos.pipelines.metric import Metric
 from ikelos.pipelines.recipe.sections import Training
 from ikelos.pipelines.text import windows
 from ikelos.pipelines.text.model_sections import LSTM, Ngrams, Transformer
+from ikelos.pipelines.training.losses import Crossentropy
 from ikelos.pipelines.training.stage import Feed, Models, Stage
 
 
@@ -41,7 +42,7 @@ def stage(
         feed=feed,
         unit="tokens",
         metric=Metric("loss", "nats per token"),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight"),
+        loss=Crossentropy(),
     )
 
 

@@ -21,7 +21,7 @@ from ikelos.pipelines.text import attention_maps, translation_model, windows
 from ikelos.pipelines.text.encoding import TextPreprocessing
 from ikelos.pipelines.text.pair_encoding import GROUP, SOURCE, SOURCE_TEXT, TARGET, TARGET_TEXT, PairPreparation
 from ikelos.pipelines.text.translating import translate
-from ikelos.pipelines.training.losses import SmoothedCrossentropy
+from ikelos.pipelines.training.losses import Crossentropy
 from ikelos.pipelines.training.stage import Feed, Models, Stage
 from ikelos.serving import Signature
 
@@ -73,7 +73,7 @@ class Task(task.Task[Config, TextPreprocessing]):
                 feed=lambda splits, _: self._feed(preprocessing, splits),
                 unit="pairs",
                 metric=Metric("loss", "nats per token"),
-                loss=SmoothedCrossentropy(self.config.training.label_smoothing),
+                loss=Crossentropy(self.config.training.label_smoothing),
             )
         ]
 

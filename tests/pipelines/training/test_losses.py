@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from ikelos.pipelines.training.losses import SmoothedCrossentropy
+from ikelos.pipelines.training.losses import Crossentropy
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -13,5 +13,5 @@ def test_equals_that_of_keras_on_one_hot_classes(smoothing):
     stock = keras.losses.CategoricalCrossentropy(
         from_logits=True, label_smoothing=smoothing, reduction="mean_with_sample_weight"
     )
-    found = SmoothedCrossentropy(smoothing)(classes, logits, weights)
+    found = Crossentropy(smoothing)(classes, logits, weights)
     np.testing.assert_allclose(found, stock(np.eye(7)[classes], logits, weights), rtol=1e-5)

@@ -1,0 +1,76 @@
+"""The cross-entropy of integer classes, from logits."""
+
+import tensorflow as tf
+
+from ikelos.kernels.arguments import arithmetic
+
+
+# The functions have no control flow on tensors, so AutoGraph has nothing to convert.
+@tf.autograph.experimental.do_not_convert
+def cross_entropy(labels, logits, label_smoothing=0.0):
+    """Returns the negative log-probability of each label, in nats.
+
+    It equals `tf.nn.sparse_softmax_cross_entropy_with_logits` up to rounding. On CPU that op took 4.5 ns for each logit
+    where V is in the thousands, and the softmax, which oneDNN computes, 0.5 ns (two cores of an Intel Xeon with AMX).
+
+    Args:
+        labels: int `[...]`, in `[0, V)`.
+        logits: Floats `[..., V]`.
+        label_smoothing: Share of each target's probability that is spread evenly over all classes (Szegedy et al. 2016,
+            section 7).
+
+    Returns:
+        Floats `[...]`, float64 for float64 logits, otherwise float32. Under XLA and on a GPU, NaN for a label that is
+        out of range.
+
+    Raises:
+        tf.errors.InvalidArgumentError: On CPU, if a label is out of range.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> tf.exp(-cross_entropy([1], tf.math.log([[0.2, 0.5, 0.3]]))).numpy()
+    array([0.5], dtype=float32)
+    """
+    logits = tf.convert_to_tensor(logits)
+    logits = tf.cast(logits, arithmetic(logits.dtype))
+    labels = tf.cast(labels, tf.int32)
+    rows = _losses(tf.reshape(labels, [-1]), tf.reshape(logits, [-1, _classes(logits)]), label_smoothing)
+    return tf.reshape(rows, tf.shape(labels))
+
+
+def _classes(logits):
+    return tf.shape(logits)[-1] if logits.shape[-1] is None else logits.shape[-1]
+
+
+def _losses(labels, logits, label_smoothing):
+    @tf.custom_gradient
+    def losses(logits):
+        probabilities = tf.nn.softmax(logits)
+
+        def grad(upstream):
+            return logits_grad(labels, probabilities, upstream, label_smoothing)
+
+        return losses_of(labels, logits, probabilities, label_smoothing), grad
+
+    return losses(logits)
+
+
+def losses_of(labels, logits, probabilities, label_smoothing=0.0):
+    """Returns the losses `[R]` of labels `[R]` under logits `[R,V]`, whose softmax is known."""
+    # The largest probability is e^0 / sum(e^(x - max x)): so its logarithm gives that sum without another exponential,
+    # and exactly, since it is at least 1 / V.
+    log_sum = tf.reduce_max(logits, -1) - tf.math.log(tf.reduce_max(probabilities, -1))
+    expected = (1 - label_smoothing) * tf.gather(logits, labels, batch_dims=1)
+    if label_smoothing:  # without it, a logit may be -inf
+        expected += label_smoothing * tf.reduce_mean(logits, -1)
+    losses = log_sum - expected
+    return tf.where((labels >= 0) & (labels < _classes(logits)), losses, float("nan"))
+
+
+def logits_grad(labels, probabilities, upstream, label_smoothing=0.0):
+    """Returns the gradient of the logits `[R,V]`, given that of the losses `[R]`."""
+    if label_smoothing:
+        probabilities -= label_smoothing / tf.cast(_classes(probabilities), probabilities.dtype)
+    places = tf.stack([tf.range(tf.size(labels)), labels], axis=1)
+    return tf.tensor_scatter_nd_sub(probabilities * upstream[:, None], places, (1 - label_smoothing) * upstream)

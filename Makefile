@@ -70,6 +70,7 @@ sanitize-%: $(STAMP)
 	build/sanitize-$*/fuzz_attention $(CALLS_$*)
 	build/sanitize-$*/test_recurrent
 	build/sanitize-$*/fuzz_recurrent $(RECURRENT_CALLS_$*)
+	build/sanitize-$*/test_rotary
 	build/sanitize-$*/test_swiglu
 
 lint: $(STAMP)

@@ -44,6 +44,7 @@ def build_folder(tmp_path_factory):
         "fuzz_attention 3000",
         "test_recurrent",
         "fuzz_recurrent 1000",
+        "test_rotary",
         "test_swiglu",
     ],
 )

@@ -3,6 +3,7 @@
 
 #include "core/activations.h"
 #include "core/exp2.h"
+#include "core/sine_cosine.h"
 
 namespace ikelos {
 namespace IKELOS_ISA {
@@ -47,6 +48,24 @@ void StoreOneValues(const float* x, BFloat16* y, int64_t count) {
 void LoadFloat16Values(const Float16* x, float* y, int64_t count) { Values(Same, x, y, count); }
 
 void StoreFloat16Values(const float* x, Float16* y, int64_t count) { Values(Same, x, y, count); }
+
+template <typename F>
+inline void ValuesOfAngles(const F& f, const float* x, float* y, int64_t count) {
+  for (int64_t i = 0; i < count; i += kDoubles) {
+    FewFloats angles;
+    std::memcpy(&angles, x + i, sizeof(angles));
+    const FewFloats values = __builtin_convertvector(f(SineCosineOf(angles)), FewFloats);
+    std::memcpy(y + i, &values, sizeof(values));
+  }
+}
+
+void SineValues(const float* x, float* y, int64_t count) {
+  ValuesOfAngles([](const SineCosine& v) { return v.sine; }, x, y, count);
+}
+
+void CosineValues(const float* x, float* y, int64_t count) {
+  ValuesOfAngles([](const SineCosine& v) { return v.cosine; }, x, y, count);
+}
 
 }  // namespace IKELOS_ISA
 }  // namespace ikelos

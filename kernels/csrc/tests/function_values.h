@@ -1,5 +1,5 @@
-// Makes core/exp2.h, core/activations.h and the conversions of core/simd.h, which are for per-ISA
-// sources only, available to tests.
+// Makes core/exp2.h, core/activations.h, core/sine_cosine.h and the conversions of core/simd.h, which
+// are for per-ISA sources only, available to tests.
 #ifndef IKELOS_TESTS_FUNCTION_VALUES_H_
 #define IKELOS_TESTS_FUNCTION_VALUES_H_
 
@@ -12,8 +12,10 @@ namespace ikelos {
 // y[i] = Exp2(x[i]), and so on; `count` is a multiple of 16.
 #define IKELOS_DECLARE_FUNCTION_VALUES(isa)                             \
   namespace isa {                                                       \
+  void CosineValues(const float* x, float* y, int64_t count);           \
   void Exp2Values(const float* x, float* y, int64_t count);             \
   void SigmoidValues(const float* x, float* y, int64_t count);          \
+  void SineValues(const float* x, float* y, int64_t count);             \
   void TanhValues(const float* x, float* y, int64_t count);             \
   void LoadBFloat16Values(const BFloat16* x, float* y, int64_t count);  \
   void StoreBFloat16Values(const float* x, BFloat16* y, int64_t count); \

@@ -8,6 +8,7 @@ from ikelos.kernels.kv_cache import KVCache
 from ikelos.kernels.recurrent import gru, lstm
 from ikelos.kernels.recurrent_arguments import LayerNorm
 from ikelos.kernels.rms_norm import rms_norm
+from ikelos.kernels.rotary import rotary
 from ikelos.kernels.swiglu import swiglu
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "gru",
     "lstm",
     "rms_norm",
+    "rotary",
     "status",
     "swiglu",
     "use",

@@ -96,6 +96,7 @@ NATIVE_OPS: dict[str, Callable[..., str | None]] = {
     "gru": _dtype_limit,
     "lstm": _dtype_limit,
     "rms_norm": _rms_norm_limit,
+    "rotary": _dtype_limit,
     "swiglu": _swiglu_limit,
 }
 

@@ -59,6 +59,8 @@ struct Result {
   // none. Run finds its contents in the output's memory, which is that of the input where nobody
   // else needs it.
   int updates = -1;
+  // The input in whose memory Run may write the output, if nobody else needs it; -1 for none.
+  int reuses = -1;
 };
 
 // The inputs by their rows in the table, and the sizes of axes inferred from them.

@@ -16,6 +16,7 @@ inline constexpr char kLstmTarget[] = "ikelos_lstm";
 inline constexpr char kLstmGradTarget[] = "ikelos_lstm_grad";
 inline constexpr char kRmsNormTarget[] = "ikelos_rms_norm";
 inline constexpr char kRmsNormGradTarget[] = "ikelos_rms_norm_grad";
+inline constexpr char kRotaryTarget[] = "ikelos_rotary";
 inline constexpr char kSwigluTarget[] = "ikelos_swiglu";
 inline constexpr char kSwigluGradTarget[] = "ikelos_swiglu_grad";
 

@@ -84,11 +84,12 @@ class CoreKernel : public tensorflow::OpKernel {
       const tensorflow::TensorShape shape(result.shape);
       tensorflow::Tensor* output = nullptr;
       int forwarded = -1;
-      if (result.updates < 0) {
+      const int source = result.updates < 0 ? result.reuses : result.updates;
+      if (source < 0) {
         OP_REQUIRES_OK(context, context->allocate_output(place, shape, &output));
       } else {
-        OP_REQUIRES_OK(context, context->forward_input_or_allocate_output(
-                                    {result.updates}, place, shape, &output, &forwarded));
+        OP_REQUIRES_OK(context, context->forward_input_or_allocate_output({source}, place, shape,
+                                                                          &output, &forwarded));
       }
       if (result.updates >= 0 && forwarded < 0 && output->TotalBytes() > 0) {
         std::memcpy(output->data(), context->input(result.updates).data(), output->TotalBytes());

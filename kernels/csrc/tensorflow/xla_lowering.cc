@@ -19,6 +19,7 @@
 #include "tensorflow/op_kernel.h"
 #include "tensorflow/recurrent_arguments.h"
 #include "tensorflow/rms_norm_shapes.h"
+#include "tensorflow/rotary_arguments.h"
 #include "tensorflow/swiglu_arguments.h"
 #include "xla/hlo/builder/xla_builder.h"
 #include "xla/shape_util.h"
@@ -190,6 +191,7 @@ REGISTER_KERNEL_BUILDER(Name("IkelosLstm").Device(kDevice), CoreLowering<LstmOp>
 REGISTER_KERNEL_BUILDER(Name("IkelosLstmGrad").Device(kDevice), CoreLowering<LstmGradOp>);
 REGISTER_KERNEL_BUILDER(Name("IkelosRmsNorm").Device(kDevice), RmsNormLowering);
 REGISTER_KERNEL_BUILDER(Name("IkelosRmsNormGrad").Device(kDevice), RmsNormGradLowering);
+REGISTER_KERNEL_BUILDER(Name("IkelosRotary").Device(kDevice), CoreLowering<RotaryOp>);
 REGISTER_KERNEL_BUILDER(Name("IkelosSwiglu").Device(kDevice), CoreLowering<SwigluOp<false>>);
 REGISTER_KERNEL_BUILDER(Name("IkelosSwigluGrad").Device(kDevice), CoreLowering<SwigluOp<true>>);
 

@@ -120,8 +120,7 @@ class SelfAttention(ProjectedAttention):
         steps = size_of(inputs, 1)
         positions = tf.range(steps) if cache is None else cache.positions(steps)
         if isinstance(self.position, RotaryEmbedding):
-            # A shared position layer may have another dtype policy.
-            query, key = (tf.cast(self.position(x, positions), x.dtype) for x in (query, key))
+            query, key = self.position.rotate_both(query, key, positions)
         slopes = self.position.slopes() if isinstance(self.position, AlibiBias) else None
         if cache is not None:
             if not self.is_causal:

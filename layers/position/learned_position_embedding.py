@@ -4,7 +4,8 @@ import keras
 import tensorflow as tf
 
 from ikelos.kernels.arguments import arithmetic
-from ikelos.layers.position.positions import check_axes, positions_of
+from ikelos.kernels.positions import check_axes
+from ikelos.layers.position.positions import positions_of
 
 
 @keras.saving.register_keras_serializable(package="ikelos")

@@ -3,8 +3,8 @@
 import keras
 import tensorflow as tf
 
+from ikelos import kernels
 from ikelos.layers.position import rotary_scaling
-from ikelos.layers.position.positions import check_axes, positions_of, wave_angles
 
 
 @keras.saving.register_keras_serializable(package="ikelos")
@@ -66,17 +66,19 @@ class RotaryEmbedding(keras.layers.Layer):
 
     def call(self, inputs, positions):
         """Rotates `inputs [B,T,N,H]` by `positions`."""
-        check_axes(inputs, "BTNH")
-        size = inputs.shape[-1]
-        if size % 2:
-            raise ValueError(f"The last axis of `inputs` must be even. Received: inputs.shape={inputs.shape}")
+        return self._rotated(inputs, positions, inputs.shape[-1])
+
+    def rotate_both(self, query, key, positions):
+        """Rotates `query [B,T,N,H]` and `key [B,T,K,H]` by one op, which computes each sine and cosine once.
+
+        They are computed in the layer's compute dtype, as in a call, and returned in their own.
+        """
+        turned = self._rotated([tf.cast(x, self.compute_dtype) for x in (query, key)], positions, query.shape[-1])
+        return [tf.cast(x, like.dtype) for x, like in zip(turned, (query, key), strict=True)]
+
+    def _rotated(self, inputs, positions, size):
         frequencies = rotary_scaling.frequencies(size, self.max_wavelength, self.scaling)
-        angles = wave_angles(positions_of(inputs, positions), frequencies, inputs.dtype)[..., None, :]
-        magnitude = rotary_scaling.magnitude(self.scaling)
-        sine, cosine = magnitude * tf.sin(angles), magnitude * tf.cos(angles)
-        first, second = tf.split(tf.cast(inputs, angles.dtype), 2, axis=-1)
-        turned = tf.concat([first * cosine - second * sine, second * cosine + first * sine], axis=-1)
-        return tf.cast(turned, inputs.dtype)
+        return kernels.rotary(inputs, positions, frequencies, rotary_scaling.magnitude(self.scaling))
 
     def compute_output_shape(self, inputs_shape, positions_shape=None):
         """Returns the shape of the inputs."""

@@ -4,7 +4,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ikelos.layers.position.positions import check_axes, positions_of, wave_angles
+from ikelos.kernels.positions import check_axes
+from ikelos.kernels.reference.rotary import wave_angles
+from ikelos.layers.position.positions import positions_of
 
 
 @keras.saving.register_keras_serializable(package="ikelos")

@@ -297,6 +297,13 @@ def test_layers_share_a_position_and_go_on_sharing_it(tmp_path):
     assert first.position is not second.position
 
 
+def test_one_op_rotates_query_and_key():
+    layer = SelfAttention(4, 2)
+    layer.build((None, None, 8))
+    graph = tf.function(layer).get_concrete_function(tf.TensorSpec([2, 5, 8])).graph
+    assert [op.type for op in graph.get_operations()].count("IkelosRotary") == 1
+
+
 @pytest.mark.parametrize("position", ["rotary", "relative"])
 def test_a_shared_position_of_another_policy(position):
     layer = SelfAttention(2, position=POSITIONS[position](2), dtype="mixed_bfloat16")

@@ -172,6 +172,16 @@ def test_bfloat16_inputs_are_turned_by_exact_angles():
     np.testing.assert_allclose(tf.cast(outputs, tf.float32), exact, rtol=2.0**-8, atol=1e-3)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_both_are_rotated_as_each_is(dtype):
+    # In the policy's dtype, but returned in their own.
+    layer, positions = RotaryEmbedding(dtype=dtype), np.arange(5) + np.array([[0], [70]])
+    arrays = [tf.constant(normal([2, 5, heads, 6])) for heads in (4, 1)]
+    for both, x in zip(layer.rotate_both(*arrays, positions), arrays, strict=True):
+        assert both.dtype == tf.float32
+        np.testing.assert_array_equal(both, tf.cast(layer(x, positions), tf.float32))
+
+
 def test_float64_is_kept():
     x = normal([1, 50, 2, 8]).astype("float64")
     outputs = RotaryEmbedding(dtype="float64")(x, np.arange(50))

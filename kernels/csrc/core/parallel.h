@@ -24,6 +24,9 @@ struct ParallelFor {
 // The number of pieces of `size` that cover `count`.
 inline int64_t CeilDiv(int64_t count, int64_t size) { return (count + size - 1) / size; }
 
+// Tells the processor that this thread only waits.
+void Pause();
+
 // Hands a closure to a thread pool, which runs it some time later.
 using Schedule = std::function<void(std::function<void()>)>;
 

@@ -12,13 +12,6 @@ struct alignas(64) Lane {
   std::atomic<int64_t> next{0};  // the first step that no thread has begun
 };
 
-// Tells the processor that this thread only waits.
-inline void Pause() {
-#ifdef IKELOS_X86
-  __builtin_ia32_pause();
-#endif
-}
-
 // Some 50 microseconds of waiting: longer than most steps of other threads, shorter than being
 // scheduled again.
 constexpr int kSpins = 2000;

@@ -53,6 +53,9 @@ SANITIZER_thread := -fsanitize=thread -g
 CALLS_none := 100000
 CALLS_address := 100000
 CALLS_thread := 5000
+CACHED_CALLS_none := 40000
+CACHED_CALLS_address := 20000
+CACHED_CALLS_thread := 2000
 RECURRENT_CALLS_none := 40000
 RECURRENT_CALLS_address := 20000
 RECURRENT_CALLS_thread := 2000
@@ -68,6 +71,8 @@ sanitize-%: $(STAMP)
 	build/sanitize-$*/test_half
 	build/sanitize-$*/test_attention
 	build/sanitize-$*/fuzz_attention $(CALLS_$*)
+	build/sanitize-$*/test_cached_attention
+	build/sanitize-$*/fuzz_cached_attention $(CACHED_CALLS_$*)
 	build/sanitize-$*/test_recurrent
 	build/sanitize-$*/fuzz_recurrent $(RECURRENT_CALLS_$*)
 	build/sanitize-$*/test_rotary

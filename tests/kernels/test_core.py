@@ -42,6 +42,8 @@ def build_folder(tmp_path_factory):
         "test_half",
         "test_attention",
         "fuzz_attention 3000",
+        "test_cached_attention",
+        "fuzz_cached_attention 3000",
         "test_recurrent",
         "fuzz_recurrent 1000",
         "test_rotary",

@@ -68,6 +68,12 @@ def cached_attention(
         True
     """
     query, key, value = arguments.tensors(query, key, value)
+    for name, x in (("key", key), ("value", value)):
+        if not x.shape[1:2].is_compatible_with(query.shape[1:2]):
+            raise ValueError(
+                f"`query` and `{name}` must have the same length, that of the new tokens. "
+                f"Received: query.shape={query.shape}, {name}.shape={x.shape}"
+            )
     batch = query.shape[:1].merge_with(key.shape[:1]).merge_with(value.shape[:1])[0]
     steps = query.shape[1:2].merge_with(key.shape[1:2]).merge_with(value.shape[1:2])[0]
     cache = _checked_cache(cache, query, key, value, batch)
@@ -129,6 +135,11 @@ def _checked_cache(cache, query, key, value, batch: int | None) -> KVCache:
         expected = [batch, None, *new.shape[2:]]
         if not x.shape.is_compatible_with(expected):
             raise ValueError(f"`cache.{name}` must have shape {expected}. Received: cache.{name}.shape={x.shape}")
+    if not parts["key"].shape[1:2].is_compatible_with(parts["value"].shape[1:2]):
+        raise ValueError(
+            "`cache.key` and `cache.value` must have the same capacity. "
+            f"Received: cache.key.shape={parts['key'].shape}, cache.value.shape={parts['value'].shape}"
+        )
     length = lengths("cache.length", cache.length, batch, None)
     assert length is not None
     rows = cache.rows

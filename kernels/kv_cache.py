@@ -18,7 +18,7 @@ class KVCache(NamedTuple):
         value: `[B,S,K,E]`.
         length: int32 `[B]`, number of tokens of each row, which is the position of its next token.
         rows: int32 `[B,S]`, the row of `key` and `value` that holds each slot, in a beam search; `()` if each row holds
-            its own slots.
+            its own slots. No row may append to a slot of its own that another row still reads.
 
     Example:
 
@@ -89,15 +89,20 @@ class KVCache(NamedTuple):
             def write(old, values):
                 return tf.tensor_scatter_nd_update(old, where, values)
 
-            key, value, own = key[:, 0], value[:, 0], own
+            key, value = key[:, 0], value[:, 0]
         else:
             # The place of the token of each slot among the new ones; below 0 for an earlier one.
             places = new.positions_of_slots() - self.length[:, None]
+            own = tf.broadcast_to(own[:, None], tf.shape(key)[:2])
+            if not (isinstance(steps, int) and steps > 0):
+                # Without new tokens, place 0 must exist too.
+                key, value, own = (
+                    tf.pad(x, [[0, 0], [0, 1], *[[0, 0]] * (x.shape.rank - 2)]) for x in (key, value, own)
+                )
 
             def write(old, values):
                 is_new = tf.reshape(places >= 0, tf.concat([tf.shape(places), [1] * (old.shape.rank - 2)], axis=0))
                 return tf.where(is_new, tf.gather(values, tf.maximum(places, 0), batch_dims=1), old)
 
-            own = tf.broadcast_to(own[:, None], tf.shape(key)[:2])
         new = new._replace(key=write(self.key, key), value=write(self.value, value))
         return new if isinstance(self.rows, tuple) else new._replace(rows=write(self.rows, own))

@@ -16,35 +16,49 @@ def cached_attention(
     batch, steps = sizes(query)[:2]
     capacity = sizes(cache.key)[1]
     num_valid = options.query_seq_lengths
+    # TensorFlow converts larger integers to int32 without an error.
+    window = min(options.window_left, 2**31 - 1)
     arguments = {
         "key": (key, "BT"),
         "value": (value, "BT"),
         "cache.key": (cache.key, "B"),
         "cache.value": (cache.value, "BS"),
         "cache.length": (cache.length, "B"),
+        "cache.rows": (None if isinstance(cache.rows, tuple) else cache.rows, "BS"),
         "query_seq_lengths": (num_valid, "B"),
     }
     checks = assertions(arguments, {"B": batch, "T": steps, "S": capacity})
-    if not (options.window_left >= 0 and isinstance(capacity, int) and options.window_left < capacity):
+    if not (window >= 0 and isinstance(capacity, int) and window < capacity):
         longest = tf.reduce_max(tf.concat([cache.length + (steps if num_valid is None else num_valid), [0]], axis=0))
-        has_room = (longest <= capacity) | ((options.window_left >= 0) & (options.window_left < capacity))
+        has_room = (longest <= capacity) | ((window >= 0) & (window < capacity))
         message = "`cache` must have room for the new tokens, or for the window. Received: capacity, tokens"
         checks.append(tf.debugging.Assert(has_room, [message, capacity, longest]))
     with tf.control_dependencies(checks):
-        query, key = tf.identity(query), tf.identity(key)
+        # All that could raise an error which does not name the argument.
+        query, key, value = (tf.identity(x) for x in (query, key, value))
+        parts = {name: tf.identity(getattr(cache, name)) for name in ("key", "value", "length")}
+        cache = cache._replace(**parts)
+        num_valid = None if num_valid is None else tf.identity(num_valid)
     positions, new = cache.positions(steps), cache.updated(key, value, num_valid)
     if isinstance(steps, int) and steps == 1 and num_valid is None:
         keys, values = new.contents()
         places = new.positions_of_slots()
     else:
         # The new tokens may overwrite slots that the first of them attends to.
+        beyond = positions
+        if num_valid is not None:
+            is_token = tf.sequence_mask(num_valid, steps)
+            beyond = tf.where(is_token, positions, -1)
+            # Padding may be NaN, which a weight of 0 does not remove.
+            query, key, value = (
+                tf.where(is_token[:, :, None, None], x, tf.zeros([], x.dtype)) for x in (query, key, value)
+            )
         keys, values = (tf.concat(x, axis=1) for x in zip(cache.contents(), (key, value), strict=True))
-        beyond = positions if num_valid is None else tf.where(tf.sequence_mask(num_valid, steps), positions, -1)
         places = tf.concat([cache.positions_of_slots(), beyond], axis=1)
     distance = positions[:, :, None] - places[:, None, :]
     mask = (distance >= 0) & (places >= 0)[:, None, :]
-    if options.window_left >= 0:
-        mask &= distance <= min(options.window_left, 2**31 - 1)
+    if window >= 0:
+        mask &= distance <= window
     bias = None
     if options.alibi_slopes is not None:
         dtype = arithmetic(query.dtype)

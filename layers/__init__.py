@@ -7,6 +7,7 @@ from ikelos.layers.adversarial.pairwise_diversity import PairwiseDiversity
 from ikelos.layers.attention.cross_attention import CrossAttention
 from ikelos.layers.attention.fused_grouped_query_attention import FusedGroupedQueryAttention
 from ikelos.layers.attention.fused_multi_head_attention import FusedMultiHeadAttention
+from ikelos.layers.attention.memory_cache import MemoryCache
 from ikelos.layers.attention.self_attention import SelfAttention
 from ikelos.layers.audio.log_mel_spectrogram import LogMelSpectrogram
 from ikelos.layers.audio.spec_augment import SpecAugment
@@ -87,6 +88,7 @@ __all__ = [
     "LearnedPrior",
     "LogMelSpectrogram",
     "Logistic",
+    "MemoryCache",
     "Mixture",
     "MixtureDiscretizedLogistic",
     "MixtureNormal",

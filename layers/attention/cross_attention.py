@@ -34,8 +34,9 @@ class CrossAttention(ProjectedAttention):
     Output shape: `[B,T,D]`; with `return_attention_scores=True` followed by the weights `[B,N,T,S]`.
 
     Raises:
-        ValueError: If a number is below 1, K does not divide N, N does not divide D, a shape is not as above, not
-            exactly one of `memory` and `cache` is given, or lengths or a mask are given with `cache`.
+        ValueError: If a number is below 1, K does not divide N, N does not divide D, a shape is not as above, B is
+            known to be no multiple of the cache's batch size, not exactly one of `memory` and `cache` is given, or
+            lengths or a mask are given with `cache`.
 
     Example:
 
@@ -92,8 +93,14 @@ class CrossAttention(ProjectedAttention):
         query = self._heads(self.query, inputs)
         shape = sizes(query)
         if cache is not None:
+            rows = sizes(key)[0]
+            if isinstance(shape[0], int) and isinstance(rows, int) and (shape[0] % rows if rows else shape[0]):
+                raise ValueError(
+                    f"`inputs` must have a multiple of the {rows} rows of `cache`. "
+                    f"Received: inputs.shape={inputs.shape}"
+                )
             # Queries of rows that share a memory are queries of one row.
-            query = tf.reshape(query, [sizes(key)[0], -1, *shape[2:]])
+            query = tf.reshape(query, [rows, -1, *shape[2:]])
         outputs = self._attend(query, key, value, mask, key_value_seq_lengths=lengths)
         outputs = tf.reshape(outputs, [*shape[:2], outputs.shape[-1]])
         if not return_attention_scores:
@@ -101,7 +108,7 @@ class CrossAttention(ProjectedAttention):
         weights = self._weights(query, key, mask, key_value_seq_lengths=lengths)
         if cache is not None:
             _, heads, _, keys = sizes(weights)
-            by_row = tf.reshape(weights, [sizes(key)[0], heads, -1, shape[1], keys])
+            by_row = tf.reshape(weights, [rows, heads, -1, shape[1], keys])
             weights = tf.reshape(tf.transpose(by_row, [0, 2, 1, 3, 4]), [shape[0], heads, shape[1], keys])
         return outputs, weights
 

@@ -15,6 +15,7 @@ T, D, Z, WORDS = 6, 8, 4, 11
 # Layers that are in no model: tested by themselves, or models of their own.
 ELSEWHERE = {
     "KVCache": "a state of decoding",
+    "MemoryCache": "a state of decoding",
     "FusedLSTMCell": "in test_step_by_step.py, for loops of one's own",
     "FusedGRUCell": "in test_step_by_step.py, for loops of one's own",
     "ActiveUnits": "a metric",

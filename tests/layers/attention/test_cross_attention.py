@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from ikelos import kernels
-from ikelos.layers import CrossAttention
+from ikelos.layers import CrossAttention, MemoryCache
 from ikelos.layers.testing import check_layer
 
 
@@ -105,6 +105,45 @@ def test_a_cache_of_a_whole_memory(implementation):
     layer = CrossAttention(4)
     expected = layer(X, MEMORY)
     np.testing.assert_array_equal(layer(X, cache=layer.memory_cache(MEMORY)), expected)
+
+
+def test_rows_in_succession_share_a_row_of_the_cache(implementation):
+    layer, x, mask = CrossAttention(4, 2), normal(6, 4, 16, seed=2), np.repeat(MASK[:2], 3, axis=0)
+    layer.build(X.shape, MEMORY.shape)
+    memory = np.repeat(MEMORY[:2], 3, axis=0)
+    expected, expected_weights = layer(x, memory, memory_mask=mask, return_attention_scores=True)
+    cache = layer.memory_cache(MEMORY[:2], memory_mask=MASK[:2])
+    outputs, weights = layer(x, cache=cache, return_attention_scores=True)
+    np.testing.assert_allclose(outputs, expected, rtol=0, atol=2e-6)
+    # Keys that are padding go to the end of a cache.
+    for row, length in enumerate(np.repeat(cache.length, 3)):
+        of_tokens = expected_weights.numpy()[row][..., mask[row]]
+        np.testing.assert_allclose(weights[row, :, :, :length], of_tokens, rtol=0, atol=1e-6)
+        np.testing.assert_array_equal(weights[row, :, :, length:], 0)
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize(("rows", "batch", "steps"), [(2, 6, 4), (3, 3, 1), (2, 4, 0), (0, 0, 4)])
+def test_any_number_of_rows_shares_a_cache(rows, batch, steps, late):
+    layer, x = CrossAttention(4, 2), normal(batch, steps, 16, seed=2)
+    layer.build(X.shape, MEMORY.shape)
+    attend = layer
+    if late:
+        attend = tf.function(lambda x, cache: layer(x, cache=cache))
+        held = tf.TensorSpec([None, None, 2, 4])
+        cache = MemoryCache(held, held, tf.TensorSpec([None], tf.int32))
+        attend = attend.get_concrete_function(tf.TensorSpec([None, None, 16]), cache)
+    outputs = attend(tf.constant(x), cache=layer.memory_cache(tf.constant(MEMORY[:rows])))
+    expected = layer(tf.constant(x), tf.repeat(MEMORY[:rows], batch // max(rows, 1), axis=0))
+    np.testing.assert_allclose(outputs, expected, rtol=0, atol=2e-6)
+
+
+def test_rows_must_be_a_multiple_of_those_of_the_cache():
+    layer = CrossAttention(2)
+    layer.build(X.shape, MEMORY.shape)
+    message = r"`inputs` must have a multiple of the 2 rows of `cache`. Received: inputs.shape=\(3, 4, 16\)"
+    with pytest.raises(ValueError, match=message):
+        layer(X, cache=layer.memory_cache(MEMORY[:2]))
 
 
 def test_a_memory_of_padding_alone_gives_nothing(implementation):

@@ -197,7 +197,8 @@ class TransformerLanguageModel(keras.Model):
         """Returns a state as tensors by name, which a caller can keep between calls of a served model.
 
         Args:
-            state: The state from `start` or `advance`, in which all S positions of the caches are kept.
+            state: The state from `start` with a `capacity` of at most `context`, beyond which the caches keep the last
+                tokens alone, or from `advance` after that; all S positions of the caches are kept.
 
         Returns:
             `keys` and `values` of all L blocks, `[B,S,L,K,H]`, and `length`, int32 `[B]`, the number of positions in

@@ -28,8 +28,9 @@ bool HasRoom(const AttentionProblem& problem, const AttentionCache& cache, int64
 
 // The problem is that of the new tokens: its keys and values are theirs, S = T, and causality, the
 // window and the slopes count positions, of which those of the cache come first. It has no bias,
-// mask, lengths, offsets or dropout. output: dense [B, T, N, E], 0 for padding. The keys and values
-// of the new tokens are written to the row's own part of the cache when all rows have been read.
+// mask, lengths, offsets or dropout, and its arrays are dense, since keys are also copied. output:
+// dense [B, T, N, E], 0 for padding. The keys and values of the new tokens are written to the row's
+// own part of the cache when all rows have been read.
 void CachedAttention(const AttentionProblem& problem, const AttentionCache& cache, void* output,
                      Isa isa, const ParallelFor& parallel_for);
 

@@ -195,7 +195,9 @@ def _run(
     if results is not None:
         return results[:-1]
 
-    checked = arguments.operands(op_name, *operands, reset_after)
+    checked = arguments.operands(
+        op_name, inputs, kernel, recurrent_kernel, bias, initial_state, layer_norm, reset_after
+    )
     options = arguments.options(
         checked,
         **dict(zip(OPTIONAL_INPUTS, optional, strict=True)),

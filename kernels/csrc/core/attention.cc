@@ -74,7 +74,7 @@ void Attention(const AttentionProblem& p, void* output, float* residual, Isa isa
     return;
   }
   const AttentionBlocks& blocks = IKELOS_PICK(isa, kAttentionBlocks);
-  if (IsDecoding(p, kDecodeRows)) {
+  if (IsDecoding(p)) {
     return DecodeAll(p, output, residual, blocks, parallel_for);
   }
   const int64_t step = QueriesPerTask(p);

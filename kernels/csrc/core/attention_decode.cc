@@ -16,8 +16,11 @@ namespace {
 // Keys whose logits are held at a time.
 constexpr int64_t kChunk = 128;
 
-// Number of products whose lanes are summed together.
+// Number of products whose lanes are summed together, and of rows that read a value together.
 constexpr int64_t kTogether = 4;
+
+// Positions whose values are added while the sums are in registers.
+constexpr int64_t kPositions = 16;
 
 // Rows are queries, in the order in which their keys lie in memory: [N, T], with only the valid
 // part of T.
@@ -63,38 +66,41 @@ inline Floats SumOfEach(const Floats* rows) {
   return sums;
 }
 
-// Calls f(number of vectors, first column) for `columns`, a multiple of kLanes: for four vectors at
-// a time, then the rest.
+// Calls f(number of vectors, first column) for `columns`, a multiple of kLanes: for `most` vectors
+// at a time, then for one.
 template <int count>
 struct Vectors {
   static constexpr int kCount = count;
 };
-template <typename F>
+template <int most, typename F>
 inline void ForVectors(int64_t columns, const F& f) {
   int64_t column = 0;
-  for (; column + 4 * kLanes <= columns; column += 4 * kLanes) {
-    f(Vectors<4>(), column);
+  for (; column + most * kLanes <= columns; column += most * kLanes) {
+    f(Vectors<most>(), column);
   }
   for (; column < columns; column += kLanes) {
     f(Vectors<1>(), column);
   }
 }
 
-// Computes the products of kTogether queries, which are `row_columns` apart, each with a different
-// key.
-template <typename T>
+// Computes the products of kTogether queries, which are `row_columns` apart, each with the key of
+// its head. With `shared`, that is the same key for all.
+template <bool shared, typename T>
 inline Floats Products(const float* queries, int64_t row_columns, const T* position,
                        const int64_t* offsets, int64_t size) {
   const int64_t whole = size / kLanes * kLanes;
   Floats sums[kTogether] = {};
-  ForVectors(whole, [&](auto vectors, int64_t column) {
+  ForVectors<4>(whole, [&](auto vectors, int64_t column) {
+    Floats key[decltype(vectors)::kCount];
 #pragma GCC unroll 4
     for (int i = 0; i < kTogether; ++i) {
       const float* const query = queries + i * row_columns + column;
-      const T* const key = position + offsets[i] + column;
 #pragma GCC unroll 4
       for (int j = 0; j < decltype(vectors)::kCount; ++j) {
-        sums[i] += Load(query + j * kLanes) * Load(key + j * kLanes);
+        if (i == 0 || !shared) {
+          key[j] = Load(position + offsets[i] + column + j * kLanes);
+        }
+        sums[i] += Load(query + j * kLanes) * key[j];
       }
     }
   });
@@ -107,18 +113,50 @@ inline Floats Products(const float* queries, int64_t row_columns, const T* posit
   return SumOfEach(sums);
 }
 
-template <typename T>
-inline void AddScaled(const T* value, float weight, int64_t size, float* sums) {
+// Adds the values of `count` positions, each times a weight, to the sums of some rows that share
+// them. Weights of a row are kChunk apart from those of the next, sums `sums_row`.
+template <int rows, typename T>
+inline void AddScaled(const T* const* positions, int64_t count, int64_t offset,
+                      const float* weights, int64_t size, float* sums, int64_t sums_row) {
   const int64_t whole = size / kLanes * kLanes;
-  ForVectors(whole, [&](auto vectors, int64_t column) {
+  ForVectors<rows == 1 || kLanes == 16 ? 4 : 2>(whole, [&](auto vectors, int64_t column) {
+    constexpr int kCount = decltype(vectors)::kCount;
+    Floats tile[rows][kCount];
 #pragma GCC unroll 4
-    for (int j = 0; j < decltype(vectors)::kCount; ++j) {
-      float* const sum = sums + column + j * kLanes;
-      Store(Load(sum) + weight * Load(value + column + j * kLanes), sum);
+    for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 4
+      for (int j = 0; j < kCount; ++j) {
+        tile[r][j] = Load(sums + r * sums_row + column + j * kLanes);
+      }
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      const T* const value = positions[i] + offset + column;
+#pragma GCC unroll 4
+      for (int j = 0; j < kCount; ++j) {
+        const Floats values = Load(value + j * kLanes);
+#pragma GCC unroll 4
+        for (int r = 0; r < rows; ++r) {
+          tile[r][j] += weights[r * kChunk + i] * values;
+        }
+      }
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 4
+      for (int j = 0; j < kCount; ++j) {
+        Store(tile[r][j], sums + r * sums_row + column + j * kLanes);
+      }
     }
   });
-  if (whole < size) {
-    Store(Load(sums + whole) + weight * LoadPart(value + whole, size - whole), sums + whole);
+  if (whole == size) {
+    return;
+  }
+  for (int r = 0; r < rows; ++r) {
+    Floats sum = Load(sums + r * sums_row + whole);
+    for (int64_t i = 0; i < count; ++i) {
+      sum += weights[r * kChunk + i] * LoadPart(positions[i] + offset + whole, size - whole);
+    }
+    Store(sum, sums + r * sums_row + whole);
   }
 }
 
@@ -162,9 +200,10 @@ void Decode(const AttentionProblem& p, int64_t batch, int64_t begin, int64_t end
       m.row_sum[row] = 0;
     }
   }
-  // Rows up to a multiple of kTogether are padding and are computed too.
+  // Rows up to a multiple of kTogether are padding and are computed too. They have the last head, so
+  // that rows are in the order of their heads.
   for (int64_t row = rows; row < RoundUp(rows, kTogether); ++row) {
-    m.key_offsets[row] = 0;
+    m.key_offsets[row] = rows == 0 ? 0 : m.key_offsets[rows - 1];
     std::memset(m.queries + row * m.row_columns, 0,
                 static_cast<size_t>(m.row_columns) * sizeof(float));
   }
@@ -180,8 +219,13 @@ void Decode(const AttentionProblem& p, int64_t batch, int64_t begin, int64_t end
         const auto* const position = key + KeyRow(p, batch, first + j) * p.key_strides.batch +
                                      (first + j) * p.key_strides.position;
         for (int64_t row = 0; row < rows; row += kTogether) {
-          const Floats products = Products(m.queries + row * m.row_columns, m.row_columns, position,
-                                           m.key_offsets + row, p.size);
+          const float* const queries = m.queries + row * m.row_columns;
+          const int64_t* const offsets = m.key_offsets + row;
+          // Rows are in the order of their heads.
+          const Floats products =
+              offsets[0] == offsets[kTogether - 1]
+                  ? Products<true>(queries, m.row_columns, position, offsets, p.size)
+                  : Products<false>(queries, m.row_columns, position, offsets, p.size);
 #pragma GCC unroll 4
           for (int i = 0; i < kTogether; ++i) m.scores[(row + i) * kChunk + j] = products[i];
         }
@@ -208,12 +252,28 @@ void Decode(const AttentionProblem& p, int64_t batch, int64_t begin, int64_t end
       }
     }
     WithStorage(p.storage, p.value, [&](const auto* value) {
-      for (int64_t j = 0; j < count; ++j) {
-        const auto* const position = value + KeyRow(p, batch, first + j) * p.value_strides.batch +
-                                     (first + j) * p.value_strides.position;
-        for (int64_t row = 0; row < rows; ++row) {
-          AddScaled(position + m.value_offsets[row], m.scores[row * kChunk + j], p.value_size,
-                    m.sums + row * m.value_columns);
+      const auto position_of = [&](int64_t j) {
+        return value + KeyRow(p, batch, first + j) * p.value_strides.batch +
+               (first + j) * p.value_strides.position;
+      };
+      for (int64_t j = 0; j < count; j += kPositions) {
+        decltype(position_of(0)) positions[kPositions];
+        const int64_t present = Min(kPositions, count - j);
+        for (int64_t i = 0; i < present; ++i) {
+          positions[i] = position_of(j + i);
+        }
+        for (int64_t row = 0; row < rows;) {
+          const float* const weights = m.scores + row * kChunk + j;
+          const int64_t offset = m.value_offsets[row];
+          float* const sums = m.sums + row * m.value_columns;
+          if (row + kTogether <= rows && m.value_offsets[row + kTogether - 1] == offset) {
+            AddScaled<kTogether>(positions, present, offset, weights, p.value_size, sums,
+                                 m.value_columns);
+            row += kTogether;
+          } else {
+            AddScaled<1>(positions, present, offset, weights, p.value_size, sums, m.value_columns);
+            ++row;
+          }
         }
       }
     });

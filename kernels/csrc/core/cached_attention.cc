@@ -210,7 +210,7 @@ void CachedAttention(const AttentionProblem& p, const AttentionCache& cache, voi
   const Call call(p, cache);
   const bool is_empty =
       std::all_of(cache.lengths, cache.lengths + p.batch, [](int32_t x) { return x == 0; });
-  if (p.heads > 0 && IsDecoding(p, kCachedRows)) {
+  if (p.heads > 0 && IsDecoding(p)) {
     DecodeRows(call, output, IKELOS_PICK(isa, kAttentionBlocks), parallel_for);
   } else if (is_empty) {
     AttentionProblem alone = p;

@@ -226,7 +226,8 @@ def status() -> dict[str, object]:
     Returns:
         A dict of plain values: `setting`, the value of `IKELOS_KERNELS` or None; `path` of the library or None;
         `built_for` and `running`, TensorFlow versions; `loaded`, a bool; `isa`, the instruction set in use or None;
-        `reason`, the reason why the library is not loaded, or None.
+        `cache_bytes`, the size of a core's second-level cache, for which the kernels choose the sizes of their blocks,
+        or None; `reason`, the reason why the library is not loaded, or None.
 
     Raises:
         ValueError: If `IKELOS_KERNELS` is neither `"native"` nor `"reference"`, or `IKELOS_ISA` is not an instruction
@@ -240,9 +241,14 @@ def status() -> dict[str, object]:
         "running": tf.__version__,
     }
     if setting == "reference":
-        return report | {"loaded": False, "isa": None, "reason": "IKELOS_KERNELS=reference"}
+        return report | {"loaded": False, "isa": None, "cache_bytes": None, "reason": "IKELOS_KERNELS=reference"}
     loaded = _load()
-    return report | {"loaded": loaded.ops is not None, "isa": loaded.isa, "reason": loaded.reason or None}
+    return report | {
+        "loaded": loaded.ops is not None,
+        "isa": loaded.isa,
+        "cache_bytes": loaded.cache_bytes,
+        "reason": loaded.reason or None,
+    }
 
 
 def library():
@@ -337,6 +343,7 @@ class _Library:
     path: pathlib.Path | None
     ops: object | None = None
     isa: str | None = None
+    cache_bytes: int | None = None
     reason: str = ""
 
 
@@ -354,7 +361,9 @@ def _load() -> _Library:
         ops = tf.load_op_library(str(path))
     except tf.errors.OpError as error:
         return _Library(path, reason=f"{path}: {error.message}")
-    return _Library(path, ops, _instruction_set(ctypes.CDLL(str(path))))
+    library = ctypes.CDLL(str(path))
+    library.ikelos_cache_bytes.restype = ctypes.c_int64
+    return _Library(path, ops, _instruction_set(library), library.ikelos_cache_bytes())
 
 
 def _instruction_set(library: ctypes.CDLL) -> str:

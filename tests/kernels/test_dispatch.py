@@ -230,16 +230,18 @@ def test_environment_must_name_an_instruction_set_of_this_processor():
 
 
 def test_status_of_a_library_that_fits():
-    assert kernels.status() | {"path": None, "isa": None} == {
+    assert kernels.status() | {"path": None, "isa": None, "cache_bytes": None} == {
         "setting": None,
         "path": None,
         "built_for": tf.__version__,
         "running": tf.__version__,
         "loaded": True,
         "isa": None,
+        "cache_bytes": None,
         "reason": None,
     }
     assert kernels.status()["isa"] in ("avx512", "avx2", "portable")
+    assert kernels.status()["cache_bytes"] >= 2**17
 
 
 def test_the_library_is_found_beside_the_sources_too(monkeypatch, tmp_path):

@@ -14,8 +14,9 @@ namespace {
 // keys are packed more often or, in the gradient, more memory is needed.
 constexpr int64_t kTasks = 16;
 
-// Rows (queries times heads) per task. Each task reads all keys again and mostly waits for memory.
-// At T = 2048 the reading takes a tenth of the time with 192 rows, and a fortieth with 768 rows.
+// Most rows (queries times heads) per task, if they fit the cache. Each task reads all keys again
+// and mostly waits for memory. At T = 2048 the reading takes a tenth of the time with 192 rows, and
+// a fortieth with 768 rows.
 constexpr int64_t kTaskRows = 768;
 constexpr int64_t kFewestTaskRows = 48;
 
@@ -42,8 +43,10 @@ void DecodeAll(const AttentionProblem& p, void* output, float* residual,
 int64_t QueriesPerTask(const AttentionProblem& p) {
   const int64_t heads = p.heads / p.key_heads;
   int64_t rows = kTaskRows;
+  const int64_t keys = kForwardKeys * (2 * p.size + p.value_size);
   while (rows > kFewestTaskRows &&
-         p.batch * p.key_heads * CeilDiv(p.queries * heads, rows) < kTasks) {
+         (p.batch * p.key_heads * CeilDiv(p.queries * heads, rows) < kTasks ||
+          !FitsCache(p, rows * (p.size + p.value_size) + keys))) {
     rows /= 2;
   }
   const int64_t most = std::max(kQueryGroup, rows / heads);

@@ -76,6 +76,10 @@ struct AttentionProblem {
   int64_t window_left;   // masks s < t + query_offsets[b] - window_left; -1: no limit
   int64_t window_right;  // masks s > t + query_offsets[b] + window_right; -1: no limit
 
+  // Bytes of the cache that blocks of keys and queries must fit. Sums are split at the ends of
+  // blocks, so results of machines with different caches may differ in the last bits.
+  int64_t cache_bytes;
+
   // Dropped weights become 0, the others are divided by 1 - rate. A hash of the seed and the pair's
   // indices decides which weights are dropped, in the gradient too: see dropout.h.
   float dropout_rate;  // within [0, 1)

@@ -16,12 +16,10 @@ namespace ikelos {
 namespace IKELOS_ISA {
 namespace {
 
-// Queries per block: so few that the two tiles and all other arrays of the block stay in the
-// second-level cache.
-constexpr int64_t kQueries = 96;
+constexpr int64_t kQueries = kBackwardQueries;
 
 static_assert(kQueryGroup == kGroup && kSumColumns % kLanes == 0, "what attention.cc counts with");
-static_assert(kMostBackwardKeys / 4 % kGroup == 0 && kQueries % kGroup == 0, "whole groups");
+static_assert(kFewestBackwardKeys % kGroup == 0 && kQueries % kGroup == 0, "whole groups");
 
 struct Memory {
   int64_t most_keys;                                 // of a block, and so of a row of the tiles

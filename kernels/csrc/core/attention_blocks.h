@@ -81,17 +81,32 @@ struct AttentionBlocks {
 // Queries and keys per tile of `bias_grad`.
 constexpr int64_t kBiasTile = 192;
 
-// Keys per block in `backward`: whole groups of rows, and few enough that the block's arrays stay
-// in a second-level cache of 1 MB. Each block reads all queries again, which took 8% of the time
-// with blocks of 192 at H = 64.
+// Whether blocks of that many floats stay in the cache, which other data pass through.
+inline bool FitsCache(const AttentionProblem& p, int64_t floats) {
+  return floats * 80 <= p.cache_bytes * 19;  // 4 bytes each, 95% of the cache
+}
+
+// Queries per block in `backward`.
+constexpr int64_t kBackwardQueries = 96;
+
+// Keys per block in `backward`: whole groups of rows, and few enough that the block's arrays fit
+// the cache, of which 1 MB is enough for the most at H = 64. Each block reads all queries again,
+// which took 8% of the time with blocks of 192.
 constexpr int64_t kMostBackwardKeys = 384;
+constexpr int64_t kFewestBackwardKeys = 48;
 
 inline int64_t BackwardKeys(const AttentionProblem& p) {
-  const int64_t size = p.size > p.value_size ? p.size : p.value_size;
-  return size <= 64    ? kMostBackwardKeys
-         : size <= 128 ? kMostBackwardKeys / 2
-                       : kMostBackwardKeys / 4;
+  const int64_t row = p.size + p.value_size;
+  int64_t keys = kMostBackwardKeys;
+  while (keys > kFewestBackwardKeys &&
+         !FitsCache(p, keys * (3 * row + 2 * kBackwardQueries) + kBackwardQueries * row)) {
+    keys /= 2;
+  }
+  return keys;
 }
+
+// Keys per block in `forward`: 192 is a multiple of the size of every panel and group.
+constexpr int64_t kForwardKeys = 192;
 
 #define IKELOS_DECLARE_ATTENTION_BLOCKS(isa)     \
   namespace isa {                                \

@@ -200,8 +200,8 @@ void Decode(const AttentionProblem& p, int64_t batch, int64_t begin, int64_t end
       m.row_sum[row] = 0;
     }
   }
-  // Rows up to a multiple of kTogether are padding and are computed too. They have the last head, so
-  // that rows are in the order of their heads.
+  // Rows up to a multiple of kTogether are padding and are computed too. They have the last head,
+  // so that rows are in the order of their heads.
   for (int64_t row = rows; row < RoundUp(rows, kTogether); ++row) {
     m.key_offsets[row] = rows == 0 ? 0 : m.key_offsets[rows - 1];
     std::memset(m.queries + row * m.row_columns, 0,

@@ -9,8 +9,8 @@ namespace IKELOS_ISA {
 namespace {
 
 // Keys and values are packed in blocks of this many keys, which stay in the second-level cache
-// together with the queries. 192 is a multiple of the size of every panel and group.
-constexpr int64_t kKeys = 192;
+// together with the queries.
+constexpr int64_t kKeys = kForwardKeys;
 
 // The memory of one call. Rows are the queries of a block, head after head, each head padded to
 // whole groups.

@@ -1,5 +1,7 @@
 #include "core/isa.h"
 
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -53,6 +55,17 @@ Isa ChosenIsa() {
     return supported.back();
   }();
   return chosen;
+}
+
+int64_t CacheBytes() {
+  static const int64_t bytes = [] {
+    int64_t found = 0;
+#ifdef _SC_LEVEL2_CACHE_SIZE
+    found = sysconf(_SC_LEVEL2_CACHE_SIZE);
+#endif
+    return found > 0 ? found : int64_t{1} << 20;
+  }();
+  return bytes;
 }
 
 }  // namespace ikelos

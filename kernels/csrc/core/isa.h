@@ -1,7 +1,9 @@
-// The instruction set that a kernel runs with, found once at run time.
+// What the kernels know about the processor, found once at run time: the instruction set that they
+// run with, and the cache that their blocks must fit.
 #ifndef IKELOS_CORE_ISA_H_
 #define IKELOS_CORE_ISA_H_
 
+#include <cstdint>
 #include <vector>
 
 namespace ikelos {
@@ -18,6 +20,9 @@ std::vector<Isa> SupportedIsas();
 // The instruction set that the environment variable IKELOS_ISA names, or else the last of
 // SupportedIsas(). The variable is read at the first call.
 Isa ChosenIsa();
+
+// The size of a core's second-level cache; 1 MB if the system does not tell.
+int64_t CacheBytes();
 
 }  // namespace ikelos
 

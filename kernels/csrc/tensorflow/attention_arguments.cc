@@ -89,6 +89,7 @@ AttentionProblem ProblemOf(const AttentionArguments& arguments) {
   problem.is_causal = arguments.attributes.is_causal;
   problem.window_left = arguments.attributes.window_left;
   problem.window_right = arguments.attributes.window_right;
+  problem.cache_bytes = CacheBytes();
   problem.dropout_rate = arguments.attributes.dropout_rate;
   if (arguments.Has(kDropoutSeed)) {
     std::memcpy(problem.seed, arguments.data[kDropoutSeed], sizeof problem.seed);

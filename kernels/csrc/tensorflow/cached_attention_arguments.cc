@@ -53,6 +53,7 @@ AttentionProblem ProblemOf(const CachedAttentionArguments& arguments) {
   problem.is_causal = true;
   problem.window_left = arguments.attributes.window_left;
   problem.window_right = -1;
+  problem.cache_bytes = CacheBytes();
   return problem;
 }
 

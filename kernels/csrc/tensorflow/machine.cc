@@ -1,4 +1,5 @@
 // What dispatch.py asks the library through ctypes.
+#include <cstdint>
 #include <string>
 
 #include "core/isa.h"
@@ -6,6 +7,8 @@
 extern "C" {
 
 const char* ikelos_isa() { return ikelos::IsaName(ikelos::ChosenIsa()); }
+
+int64_t ikelos_cache_bytes() { return ikelos::CacheBytes(); }
 
 // The names of the instruction sets that run here, with ", " between them.
 const char* ikelos_supported_isas() {

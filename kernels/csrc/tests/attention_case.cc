@@ -120,6 +120,7 @@ AttentionCase::AttentionCase(const CaseOptions& options) : options(options), pro
   p.is_causal = o.is_causal;
   p.window_left = o.window_left;
   p.window_right = o.window_right;
+  p.cache_bytes = o.cache_bytes;
   p.dropout_rate = o.dropout_rate;
   std::copy(o.seed, o.seed + 2, p.seed);
 }
@@ -192,6 +193,7 @@ std::string Describe(const CaseOptions& o) {
   text.Add(o.is_causal, "is_causal", true);
   text.Add(o.window_left != -1, "window_left", o.window_left);
   text.Add(o.window_right != -1, "window_right", o.window_right);
+  text.Add(o.cache_bytes != 1 << 20, "cache_bytes", o.cache_bytes);
   text.Add(o.dropout_rate != 0, "dropout_rate", o.dropout_rate);
   text.Add(!o.residual_grad, "residual_grad", "null");
   text.Add(o.magnitude != 1, "magnitude", o.magnitude);

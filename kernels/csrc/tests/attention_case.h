@@ -32,6 +32,7 @@ struct CaseOptions {
   float scale = 1;
   bool is_causal = false;
   int64_t window_left = -1, window_right = -1;
+  int64_t cache_bytes = 1 << 20;
   float dropout_rate = 0;
   uint32_t seed[2] = {0, 0};
 

@@ -53,6 +53,7 @@ AttentionProblem ProblemOf(const CachedOptions& o, int64_t batch, int64_t querie
   p.is_causal = true;
   p.window_left = o.window_left;
   p.window_right = -1;
+  p.cache_bytes = 1 << 20;
   return p;
 }
 

@@ -1,5 +1,5 @@
-// Makes core/exp2.h, core/activations.h, core/sine_cosine.h and the conversions of core/simd.h, which
-// are for per-ISA sources only, available to tests.
+// Makes core/exp2.h, core/activations.h, core/sine_cosine.h and the conversions of core/simd.h,
+// which are for per-ISA sources only, available to tests.
 #ifndef IKELOS_TESTS_FUNCTION_VALUES_H_
 #define IKELOS_TESTS_FUNCTION_VALUES_H_
 

@@ -107,6 +107,7 @@ CaseOptions Options(Random& random) {
   o.is_causal = random.OneIn(2);
   o.window_left = Window(random, o);
   o.window_right = Window(random, o);
+  o.cache_bytes = random.OneOf<int64_t>({0, 1 << 18, 1 << 19, 1 << 20, 1 << 22});
   if (random.OneIn(3)) {
     o.dropout_rate = random.OneOf<float>({1e-9f, 0.1f, 0.5f, 0.9f});
   }

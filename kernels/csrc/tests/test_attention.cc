@@ -169,7 +169,14 @@ void EachSize(Isa isa) {
       o.size = 257 - size;
       RunAndCompare(AttentionCase(o), isa);
     }
-    // More keys than a block of the gradient holds at these sizes.
+    // More keys than a block of the gradient holds in caches of any size, and several tasks.
+    for (int64_t cache_bytes : {0, 1 << 18, 1 << 19, 1 << 22}) {
+      CaseOptions o = Sized(1, 97, 397, 2, 1, 64, 64);
+      o.storage = storage;
+      o.cache_bytes = cache_bytes;
+      RunAndCompare(AttentionCase(o), isa);
+    }
+    // And at these sizes.
     for (const auto& [size, value_size] : std::vector<std::pair<int64_t, int64_t>>{
              {256, 256}, {64, 256}, {256, 8}, {129, 129}, {128, 128}}) {
       CaseOptions o = Sized(1, 13, 397, 1, 1, size, value_size);

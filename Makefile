@@ -75,6 +75,7 @@ sanitize-%: $(STAMP)
 	build/sanitize-$*/fuzz_cached_attention $(CACHED_CALLS_$*)
 	build/sanitize-$*/test_recurrent
 	build/sanitize-$*/fuzz_recurrent $(RECURRENT_CALLS_$*)
+	build/sanitize-$*/test_dense
 	build/sanitize-$*/test_rotary
 	build/sanitize-$*/test_swiglu
 

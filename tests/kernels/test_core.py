@@ -46,6 +46,7 @@ def build_folder(tmp_path_factory):
         "fuzz_cached_attention 3000",
         "test_recurrent",
         "fuzz_recurrent 1000",
+        "test_dense",
         "test_rotary",
         "test_swiglu",
     ],

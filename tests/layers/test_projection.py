@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ikelos.layers.projection import Projection, projection
+from ikelos import kernels
+from ikelos.layers.projection import Projection, projected, projection
 
 
 def test_is_built_without_a_bias_in_its_owners_policy():
@@ -90,3 +91,42 @@ def test_a_functional_model_takes_it():
     models = [keras.Model(inputs, layer(inputs)) for layer in (ours, stock)]
     assert models[0].output.shape == (None, None, 7)
     np.testing.assert_array_equal(*(model(x) for model in models))
+
+
+def steps(policy="float32"):
+    """Returns a `Projection` and a stock layer with the same weights, and inputs of a single step."""
+    return *both(policy), tf.random.stateless_normal([3, 1, 5], seed=[1, 2])
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_a_single_step_equals_the_stock_layer(policy):
+    ours, stock, x = steps(policy)
+    tolerance = 1e-6 if policy == "float32" else 2e-2
+    for found, expected in zip(result_and_gradients(ours, x), result_and_gradients(stock, x), strict=True):
+        assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+        np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+
+
+def ops(function, *shapes):
+    traced = tf.function(function, [tf.TensorSpec(shape) for shape in shapes], autograph=False)
+    return [op.type for op in traced.get_concrete_function().graph.get_operations()]
+
+
+def test_a_single_step_reads_the_weights_of_several_layers_in_one_op():
+    ours, _, x = steps()
+    ours.activation = keras.activations.linear
+    assert ops(lambda x: projected([ours, ours], x), [None, 1, 5]).count("IkelosDense") == 1
+    assert "IkelosDense" not in ops(lambda x: projected([ours, ours], x), [None, None, 5])
+    for together in projected([ours, ours], x):
+        np.testing.assert_array_equal(together, ours(x))
+    with kernels.use("reference"):
+        np.testing.assert_allclose(projected([ours], x)[0], ours(x), rtol=1e-6)
+
+
+@pytest.mark.parametrize("changed", [lambda layer: layer.quantize("int8"), lambda layer: layer.enable_lora(2)])
+def test_a_single_step_with_other_weights_is_that_of_the_stock_layer(changed):
+    ours, stock, x = steps()
+    for layer in (ours, stock):
+        changed(layer)
+    assert "IkelosDense" not in ops(ours, [None, 1, 5])
+    np.testing.assert_allclose(ours(x), stock(x), rtol=1e-5, atol=1e-6)

@@ -205,6 +205,37 @@ void CallerNeedsNoHelp() {
   Expect(runs == std::vector<int>(100, 1), "each task must run once");
 }
 
+// Helpers of one call wait for the next one, whichever thread makes it, and several may come at
+// once.
+void CallsFollowClosely() {
+  ThreadPool pool(3);
+  const ParallelFor parallel_for = pool.For();
+  std::vector<std::thread> callers;
+  std::vector<int64_t> sums(4);
+  for (int64_t caller = 0; caller < 4; ++caller) {
+    callers.emplace_back([&, caller] {
+      for (int64_t call = 0; call < 2000; ++call) {
+        std::vector<int64_t> parts(static_cast<size_t>(2 + call % 5));
+        parallel_for(static_cast<int64_t>(parts.size()),
+                     [&](int64_t i) { parts[static_cast<size_t>(i)] += call + i; });
+        for (int64_t part : parts) {
+          sums[static_cast<size_t>(caller)] += part;
+        }
+      }
+    });
+  }
+  for (std::thread& caller : callers) {
+    caller.join();
+  }
+  int64_t expected = 0;
+  for (int64_t call = 0; call < 2000; ++call) {
+    for (int64_t i = 0; i < 2 + call % 5; ++i) {
+      expected += call + i;
+    }
+  }
+  Expect(sums == std::vector<int64_t>(4, expected), "tasks of calls that follow closely are lost");
+}
+
 template <typename T>
 void TestType(Isa isa) {
   for (int64_t columns : {1, 2, 15, 16, 59, 64, 97, 111, 1025}) {
@@ -228,5 +259,6 @@ int main() {
     ikelos::RoundsToNearestEven(isa);
   }
   ikelos::CallerNeedsNoHelp();
+  ikelos::CallsFollowClosely();
   return ikelos::Verdict();
 }

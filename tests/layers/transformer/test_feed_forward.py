@@ -68,3 +68,11 @@ def test_errors_name_the_argument():
         FeedForward(0)
     with pytest.raises(ValueError, match=r"Could not interpret activation.*no-such"):
         FeedForward(3, "no-such")
+
+
+@pytest.mark.parametrize("use_bias", [False, True])
+def test_a_single_step_is_that_of_many(use_bias):
+    layer = FeedForward(7, use_bias=use_bias)
+    x = normal([3, 4, 5])
+    steps = [layer(x[:, step : step + 1]) for step in range(4)]
+    np.testing.assert_allclose(np.concatenate(steps, axis=1), layer(x), rtol=1e-5, atol=1e-6)

@@ -28,10 +28,10 @@ def cached_attention(
     """Computes causal attention of new tokens to themselves and to the tokens in a cache, to which they are appended.
 
     The result is that of `ikelos.kernels.attention` over all tokens of each row, for the new ones alone. The native
-    kernel reads no slot that no new token attends to. It writes the new tokens into the memory of `cache` if nobody
-    else needs it, as in a loop that goes on with the returned cache, and copies the cache otherwise; the reference
-    always copies it. The op can be differentiated with respect to all floating arguments; the reference computes the
-    gradient.
+    kernel reads no slot that no new token attends to. In a graph it writes the new tokens into the memory of `cache` if
+    nobody else needs it, as in a loop that goes on with the returned cache. Otherwise it copies the cache, as each
+    eager call does, and as the reference always does. The op can be differentiated with respect to all floating
+    arguments; the reference computes the gradient.
 
     Args:
         query: `[B,T,N,H]`, floating, of the new tokens, H at least 1.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from ikelos.kernels import dispatch
-from ikelos.kernels.arguments import check_floating, tensor
+from ikelos.kernels.arguments import arithmetic, check_floating, tensor
 from ikelos.kernels.gradients import dense as dense_gradient
 from ikelos.kernels.reference import dense as reference
 
@@ -16,7 +16,7 @@ def dense(x: tf.Tensor, kernels: Sequence[tf.Tensor], *, implementation: str | N
     """Multiplies a few rows by one or more matrices in one op.
 
     Up to 16 rows, B times T, the native kernel reads each matrix once and does not rearrange it, because that reading
-    takes most of the time. For many rows `tf.matmul` is faster. Half-precision inputs are summed in float32 and
+    takes most of the time. For many rows use `tf.matmul`. Half-precision inputs are summed in float32 and
     rounded once. The op can be differentiated any number of times.
 
     Args:
@@ -78,7 +78,7 @@ def gated_dense(x: tf.Tensor, gate: tf.Tensor, up: tf.Tensor, *, implementation:
         raise ValueError(
             f"`gate` and `up` must have the same shape. Received: gate.shape={gate.shape}, up.shape={up.shape}"
         )
-    if dispatch.choose("dense", implementation, dtype=x.dtype, shape=x.shape, device=x.device) == "reference":
+    if dispatch.choose("gated_dense", implementation, dtype=x.dtype, shape=x.shape, device=x.device) == "reference":
         return reference.gated_dense(x, gate, up)
     return dispatch.library().ikelos_gated_dense(x=x, kernel_0=gate, kernel_1=up)
 
@@ -115,11 +115,14 @@ def _gradient(op, *output_grads):
 
 @tf.RegisterGradient("IkelosGatedDense")
 def _gated_gradient(op, output_grad):
-    x, gate, up = op.inputs
+    # In the dtype of the arithmetic, so that gradients of half precision are rounded once.
+    dtype = op.inputs[0].dtype
+    x, gate, up, output_grad = (tf.cast(tensor, arithmetic(dtype)) for tensor in (*op.inputs, output_grad))
     logits, values = reference.dense(x, [gate, up])
     sigmoid = tf.sigmoid(logits)
     logits_grad = output_grad * values * sigmoid * (1 + logits * (1 - sigmoid))
-    return _gradients(x, [gate, up], [logits_grad, output_grad * logits * sigmoid])
+    gradients = _gradients(x, [gate, up], [logits_grad, output_grad * logits * sigmoid])
+    return [tf.cast(gradient, dtype) for gradient in gradients]
 
 
 def _gradients(x, kernels, output_grads):

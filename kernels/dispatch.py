@@ -6,7 +6,7 @@ library built for another release is never opened: there is one warning, and eve
 
 The environment variable `IKELOS_KERNELS` changes the choice for a process: with `reference` the library is never
 loaded, and with `native` an error is raised if the library cannot be loaded. `IKELOS_ISA` limits the kernels to an
-instruction set: `avx512`, `avx2` or `portable`. Both are read once.
+instruction set: `avx512`, `avx2` or `portable`; it is read once.
 """
 
 import contextlib
@@ -93,6 +93,7 @@ NATIVE_OPS: dict[str, Callable[..., str | None]] = {
     "attention": _attention_limit,
     "cached_attention": _attention_limit,
     "dense": _dtype_limit,
+    "gated_dense": _dtype_limit,
     "gru": _dtype_limit,
     "lstm": _dtype_limit,
     "rms_norm": _rms_norm_limit,
@@ -177,7 +178,8 @@ def explain(
         shape: Shape of the op's main input, as far as it is known.
         device: A device such as `"CPU"` or `"/device:GPU:0"`; None for TensorFlow's default device.
         implementation: The op's argument of the same name.
-        **sizes: Other sizes that decide the choice: for `"attention"`, `value_size`, the E of its values.
+        **sizes: Other sizes that decide the choice: for `"attention"` and `"cached_attention"`, `value_size`,
+            the E of their values.
 
     Returns:
         A `Choice`, which prints as `native: ...` or `reference: ...`.

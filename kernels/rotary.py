@@ -51,7 +51,7 @@ def rotary(
     """
     is_pair = isinstance(inputs, list | tuple)
     if is_pair and len(inputs) != 2:
-        raise ValueError(f"`inputs` must be a tensor or two. Received: {len(inputs)} tensors")
+        raise ValueError(f"`inputs` must be one tensor or two. Received: {len(inputs)} tensors")
     arrays = [tensor("inputs", x) for x in (inputs if is_pair else [inputs])]
     first = arrays[0]
     _validate(arrays)

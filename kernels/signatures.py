@@ -18,6 +18,9 @@ EagerTensor = tf.__internal__.EagerTensor
 # A program that changes an option at each call, such as the offset of decoding, must not fill the memory.
 MOST_SIGNATURES = 1000
 
+# Elements of the constants of a call, such as zeros in place of states, that are kept for the next one.
+MOST_CONSTANTS = 4096
+
 # Options of other types may compare equal although the checks tell them apart.
 PLAIN = frozenset((types.NoneType, bool, int, float, str))
 
@@ -109,7 +112,9 @@ def remember(known: tuple | None, tensors: tuple, inputs: Tensors, attributes: t
     pairs = list(zip(inputs, tensors, strict=True))
     if known is None or any(given is not None and x is not given for x, given in pairs):
         return
+    constants = tuple(x if given is None else None for x, given in pairs)
+    if sum(x.shape.num_elements() for x in constants if x is not None) > MOST_CONSTANTS:
+        return
     if len(_checked) >= MOST_SIGNATURES:
         _checked.clear()
-    constants = tuple(x if given is None else None for x, given in pairs)
     _checked[known] = _Checked(constants if any(x is not None for x in constants) else None, attributes)

@@ -40,6 +40,12 @@ def swiglu(gate, up, implementation: str | None = None) -> tf.Tensor:
     """
     gate, up = tensor("gate", gate), tensor("up", up)
     _check(gate, up)
+    if not (gate.shape.is_fully_defined() and up.shape.is_fully_defined()):
+        # Rows are flattened and the reference broadcasts: neither would notice.
+        message = "`up` must have the shape of `gate`. Received: up.shape, gate.shape"
+        same = tf.reduce_all(tf.equal(tf.shape(gate), tf.shape(up)))
+        with tf.control_dependencies([tf.debugging.Assert(same, [message, tf.shape(up), tf.shape(gate)])]):
+            gate, up = tf.identity(gate), tf.identity(up)
     if dispatch.choose("swiglu", implementation, dtype=gate.dtype, shape=gate.shape, device=gate.device) == "reference":
         return reference.swiglu(gate, up)
     output = dispatch.library().ikelos_swiglu(gate=_rows(gate), up=_rows(up))

@@ -1,7 +1,7 @@
 """Keras 3 layers, small models and in-graph decoding."""
 
+from ikelos.layers import backend  # noqa: F401, I001  First, because the other imports need this backend.
 from ikelos.kernels import KVCache
-from ikelos.layers import backend  # noqa: F401  First, because the other imports need this backend.
 from ikelos.layers.adversarial.differentiable_augmentation import DifferentiableAugmentation
 from ikelos.layers.adversarial.pairwise_diversity import PairwiseDiversity
 from ikelos.layers.attention.cross_attention import CrossAttention

@@ -32,11 +32,14 @@ class Projection(keras.layers.Dense):
 
 def reads_weights_once(layers, inputs):
     """Returns whether the projections of `inputs [B,T,D]` run as `ikelos.kernels.dense`: in decoding, where T is known
-    to be 1, unless a layer has other weights than its kernel, as after `quantize` or `enable_lora`."""
+    to be 1 and B is not known to be large, unless a layer has other weights than its kernel, as after `quantize` or
+    `enable_lora`, or another dtype."""
+    batch, *steps = inputs.shape[:-1]
     return (
-        inputs.shape.rank == 3
-        and inputs.shape[1] == 1
+        steps == [1]
+        and (batch is None or batch <= 16)
         and not any(layer.quantization_mode or layer.lora_enabled for layer in layers)
+        and all(layer.compute_dtype == inputs.dtype.name for layer in layers)
     )
 
 

@@ -12,6 +12,15 @@ class MemoryCache(NamedTuple):
         key: `[B,S,K,H]`.
         value: `[B,S,K,H]`.
         length: int32 `[B]`, number of real positions of each row.
+
+    Example:
+
+    >>> from ikelos.layers import CrossAttention
+    >>> layer = CrossAttention(num_heads=2)
+    >>> memory = keras.ops.ones((1, 5, 6))
+    >>> _ = layer(keras.ops.ones((1, 3, 8)), memory)
+    >>> layer.memory_cache(memory).key.shape
+    TensorShape([1, 5, 2, 4])
     """
 
     key: tf.Tensor

@@ -47,7 +47,8 @@ def beam_search(
     Args:
         model: A model with `start(tokens, lengths, capacity)` and `advance(tokens, state)` like
             `ikelos.layers.TransformerLanguageModel`. Its state is any nest of tensors whose first axis is the batch,
-            here of size `B * num_beams`.
+            here of size `B * num_beams`, of `KVCache`s, whose `rows` say which beam holds each slot, and of
+            `MemoryCache`s, which keep their B rows.
         prompts: int `[B,P]`, padded at the end.
         prompt_lengths: int `[B]`, each at least 1.
         lengths: int `[B]`, each at least 0: largest number of tokens to add, including an end token.

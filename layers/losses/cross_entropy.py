@@ -24,7 +24,9 @@ def cross_entropy(labels, logits, label_smoothing=0.0):
         out of range.
 
     Raises:
-        tf.errors.InvalidArgumentError: On CPU, if a label is out of range.
+        ValueError: If the shapes of `labels` and `logits` are known not to match.
+        tf.errors.InvalidArgumentError: On CPU, if a label is out of range, or shapes that are unknown at trace time
+            turn out not to match.
 
     Example:
 
@@ -34,9 +36,36 @@ def cross_entropy(labels, logits, label_smoothing=0.0):
     """
     logits = tf.convert_to_tensor(logits)
     logits = tf.cast(logits, arithmetic(logits.dtype))
-    labels = tf.cast(labels, tf.int32)
+    labels = labels_of(labels, "logits", logits)
     rows = _losses(tf.reshape(labels, [-1]), tf.reshape(logits, [-1, _classes(logits)]), label_smoothing)
     return tf.reshape(rows, tf.shape(labels))
+
+
+def labels_of(labels, name, x):
+    """Returns labels for `x [..., D]`, whose name is `name`, as int32 `[...]`.
+
+    Values beyond int32 become -1, which is out of range like them.
+
+    Raises:
+        ValueError: If the labels are known to have another shape.
+        tf.errors.InvalidArgumentError: When the graph runs, if they turn out to have another shape.
+    """
+    labels = tf.convert_to_tensor(labels)
+    if not labels.shape.is_compatible_with(x.shape[:-1]):
+        raise ValueError(
+            f"`labels` must have the shape of `{name}` without its last axis. "
+            f"Received: labels.shape={labels.shape}, {name}.shape={x.shape}"
+        )
+    narrow = tf.cast(labels, tf.int32)
+    if labels.dtype.size > 4:
+        narrow = tf.where(tf.cast(narrow, labels.dtype) == labels, narrow, -1)
+    if labels.shape.is_fully_defined() and x.shape[:-1].is_fully_defined():
+        return narrow
+    # Rows are flattened, so that equally many labels of another shape would not be noticed.
+    message = f"`labels` must have the shape of `{name}` without its last axis. Received:"
+    same = tf.reduce_all(tf.equal(tf.shape(labels), tf.shape(x)[:-1]))
+    with tf.control_dependencies([tf.debugging.Assert(same, [message, tf.shape(labels), tf.shape(x)])]):
+        return tf.identity(narrow)
 
 
 def _classes(logits):

@@ -3,7 +3,8 @@
 import tensorflow as tf
 
 from ikelos.kernels.arguments import arithmetic
-from ikelos.layers.losses.cross_entropy import logits_grad, losses_of
+from ikelos.kernels.reference.shapes import sizes
+from ikelos.layers.losses.cross_entropy import labels_of, logits_grad, losses_of
 
 # Logits of a chunk, 32 MB of float32. Twice as many took 6% less time and half as much memory again (V = 32,000).
 CHUNK_LOGITS = 2**23
@@ -43,16 +44,18 @@ def linear_cross_entropy(hidden, kernel, labels, bias=None, chunk_rows=None):
     >>> tf.exp(-linear_cross_entropy([[1.0, 0.0], [0.0, 1.0]], kernel, [1, 0])).numpy().round(4)
     array([0.5, 0.7], dtype=float32)
     """
-    hidden, kernel, labels = tf.convert_to_tensor(hidden), tf.convert_to_tensor(kernel), tf.cast(labels, tf.int32)
+    hidden, kernel = tf.convert_to_tensor(hidden), tf.convert_to_tensor(kernel)
     dtype = arithmetic(hidden.dtype)
     hidden, kernel = tf.cast(hidden, dtype), tf.cast(kernel, dtype)
     bias = None if bias is None else tf.cast(bias, dtype)
-    _check(hidden, kernel, labels, bias, chunk_rows)
+    _check(hidden, kernel, bias, chunk_rows)
+    labels = labels_of(labels, "hidden", hidden)
     if chunk_rows is None:
         classes = kernel.shape[1]
         chunk_rows = max(1, CHUNK_LOGITS // classes) if classes else tf.maximum(1, CHUNK_LOGITS // tf.shape(kernel)[1])
     parameters = [kernel] if bias is None else [kernel, bias]
-    rows = _losses(tf.reshape(hidden, [-1, tf.shape(kernel)[0]]), parameters, tf.reshape(labels, [-1]), chunk_rows)
+    size = hidden.shape[-1] or kernel.shape[0] or tf.shape(kernel)[0]
+    rows = _losses(tf.reshape(hidden, [-1, size]), parameters, tf.reshape(labels, [-1]), chunk_rows)
     return tf.reshape(rows, tf.shape(labels))
 
 
@@ -64,10 +67,10 @@ def _losses(hidden, parameters, labels, most_rows):
 
     def chunked(x):
         padded = tf.pad(x, [[0, chunks * rows - count]] + [[0, 0]] * (x.shape.rank - 1))
-        return tf.reshape(padded, [chunks, rows, *x.shape[1:]])
+        return tf.reshape(padded, [chunks, rows, *sizes(x)[1:]])
 
     def joined(x):
-        return tf.reshape(x, [chunks * rows, *x.shape[2:]])[:count]
+        return tf.reshape(x, [chunks * rows, *sizes(x)[2:]])[:count]
 
     def softmax(hidden, kernel, *bias):
         logits = tf.matmul(hidden, kernel)
@@ -122,16 +125,11 @@ def _pieces(count, size):
     return tf.maximum(pieces, 1) if tf.is_tensor(pieces) else max(pieces, 1)
 
 
-def _check(hidden, kernel, labels, bias, chunk_rows):
+def _check(hidden, kernel, bias, chunk_rows):
     if kernel.shape.rank != 2 or not kernel.shape[:1].is_compatible_with(hidden.shape[-1:]):
         raise ValueError(
             "`kernel` must have shape [D, V], where D is the last axis of `hidden`. "
             f"Received: kernel.shape={kernel.shape}, hidden.shape={hidden.shape}"
-        )
-    if not labels.shape.is_compatible_with(hidden.shape[:-1]):
-        raise ValueError(
-            "`labels` must have the shape of `hidden` without its last axis. "
-            f"Received: labels.shape={labels.shape}, hidden.shape={hidden.shape}"
         )
     if bias is not None and not bias.shape.is_compatible_with(kernel.shape[1:]):
         raise ValueError(

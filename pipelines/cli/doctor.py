@@ -34,7 +34,7 @@ PACKAGES = (
     "pydantic",
     "typer",
 )
-OPS = ("attention", "cached_attention", "dense", "gru", "lstm", "rms_norm", "rotary", "swiglu")
+OPS = ("attention", "cached_attention", "dense", "gated_dense", "gru", "lstm", "rms_norm", "rotary", "swiglu")
 # The CPU features that decide which code our kernels and TensorFlow's run, on x86-64 and on Arm.
 ISA = {"sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_bf16", "amx_tile", "asimd", "bf16", "sve"}
 

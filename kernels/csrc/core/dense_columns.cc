@@ -23,7 +23,7 @@ constexpr int kVectors = kLanes == 16 ? (rows > 4 ? 2 : 4)
                                          : rows > 2 ? 2
                                                     : 4);
 
-// sums[i, :] += sum_d x[i, d] * kernel[d, :], over `vectors` vectors of columns and`depth` rows of
+// sums[i, :] += sum_d x[i, d] * kernel[d, :], over `vectors` vectors of columns and `depth` rows of
 // the kernel.
 template <int rows, int vectors, typename T>
 inline void AddBlock(const float* x, int64_t x_row, const T* kernel, int64_t width, int64_t depth,

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -82,42 +83,48 @@ class Lingering {
     last_end_.store(Clock::now().time_since_epoch().count(), std::memory_order_relaxed);
   }
 
-  // Gives the work to the threads that wait; returns their number.
-  int64_t Offer(const std::shared_ptr<Work>& work) {
+  // Gives the work to `wanted` of the threads that wait, or to all if there are fewer; returns
+  // their number.
+  int64_t Offer(const std::shared_ptr<Work>& work, int64_t wanted) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (waiting_ == 0) {
-      return 0;
+    const int64_t claimed = std::min(wanted, waiting_ - static_cast<int64_t>(offered_.size()));
+    for (int64_t i = 0; i < claimed; ++i) {
+      offered_.push_back(work);
     }
-    offered_ = work;
-    offers_.fetch_add(1, std::memory_order_release);
-    return waiting_;
+    if (claimed > 0) {
+      offers_.fetch_add(1, std::memory_order_release);
+    }
+    return claimed;
   }
 
   // Waits for work, for kLinger at most, and returns it or null.
   std::shared_ptr<Work> Wait() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    const int64_t seen = offers_.load(std::memory_order_relaxed);
-    ++waiting_;
-    lock.unlock();
     const Clock::time_point end = Clock::now() + kLinger;
-    while (offers_.load(std::memory_order_acquire) == seen && Clock::now() < end) {
-      Pause();
+    std::unique_lock<std::mutex> lock(mutex_);
+    ++waiting_;
+    while (offered_.empty() && Clock::now() < end) {
+      const int64_t seen = offers_.load(std::memory_order_relaxed);
+      lock.unlock();
+      while (offers_.load(std::memory_order_acquire) == seen && Clock::now() < end) {
+        Pause();
+      }
+      lock.lock();
     }
-    lock.lock();
+    // There are never more offers than threads that wait, so each is taken.
     --waiting_;
-    const std::shared_ptr<Work> found =
-        offers_.load(std::memory_order_relaxed) == seen ? nullptr : offered_;
-    if (waiting_ == 0) {
-      offered_ = nullptr;
+    if (offered_.empty()) {
+      return nullptr;
     }
-    return found;
+    const std::shared_ptr<Work> work = std::move(offered_.front());
+    offered_.pop_front();
+    return work;
   }
 
  private:
   std::atomic<int64_t> last_end_{0}, offers_{0};
   std::mutex mutex_;
   int64_t waiting_ = 0;
-  std::shared_ptr<Work> offered_;
+  std::deque<std::shared_ptr<Work>> offered_;
 };
 
 void Help(std::shared_ptr<Work> work) {
@@ -148,7 +155,7 @@ ParallelFor OnPool(int64_t num_threads, Schedule schedule) {
             Lingering& lingering = Lingering::Instance();
             auto work = std::make_shared<Work>(count, &task, lingering.FollowsClosely());
             const int64_t helpers = std::min(num_threads, count) - 1;
-            for (int64_t i = lingering.Offer(work); i < helpers; ++i) {
+            for (int64_t i = lingering.Offer(work, helpers); i < helpers; ++i) {
               schedule([work] { Help(work); });
             }
             work->Help();

@@ -45,7 +45,7 @@ class FeedForward(keras.layers.Layer):
             raise ValueError(f"`hidden_size` must be at least 1. Received: hidden_size={hidden_size}")
         self.hidden_size = hidden_size
         self.is_gated = activation == "swiglu"
-        self.activation = None if self.is_gated else keras.activations.get(activation)
+        self.activation = keras.activations.get("silu" if self.is_gated else activation)
         self.use_bias = use_bias
         self.supports_masking = True
         self.kernel_initializer = keras.initializers.get(kernel_initializer)

@@ -1,6 +1,5 @@
 // Tests of core/ for every instruction set of this machine, without TensorFlow. Prints the
 // failures, and then exits with 1.
-#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -8,7 +7,6 @@
 #include <random>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "core/rms_norm.h"
@@ -239,38 +237,6 @@ void CallsFollowClosely() {
   Expect(sums == std::vector<int64_t>(4, expected), "tasks of calls that follow closely are lost");
 }
 
-// The second of two calls in close succession needs no more threads from the pool.
-void HelpersWaitForTheNextCall() {
-  // On a busy machine a helper may come too late; of a hundred pairs of calls, some must succeed.
-  int64_t without_schedule = 0;
-  for (int pair = 0; pair < 100; ++pair) {
-    std::atomic<int64_t> scheduled{0};
-    std::vector<std::thread> threads;
-    const ParallelFor parallel_for = OnPool(2, [&](std::function<void()> work) {
-      ++scheduled;
-      threads.emplace_back(std::move(work));
-    });
-    std::atomic<int> running{0};
-    const auto together = [&](int64_t) {
-      ++running;
-      for (int spins = 0; running < 2 && spins < 1000000; ++spins) {
-      }
-    };
-    parallel_for(2, [](int64_t) {});  // so that the next call follows closely
-    scheduled = 0;
-    parallel_for(2, together);
-    running = 0;
-    const int64_t before = scheduled;
-    parallel_for(2, together);
-    without_schedule += scheduled == before;
-    Expect(scheduled <= 2, "a call asks for more helpers than it has tasks for");
-    for (std::thread& thread : threads) {
-      thread.join();
-    }
-  }
-  Expect(without_schedule > 0, "no helper waits for the next call");
-}
-
 template <typename T>
 void TestType(Isa isa) {
   for (int64_t columns : {1, 2, 15, 16, 59, 64, 97, 111, 1025}) {
@@ -295,6 +261,5 @@ int main() {
   }
   ikelos::CallerNeedsNoHelp();
   ikelos::CallsFollowClosely();
-  ikelos::HelpersWaitForTheNextCall();
   return ikelos::Verdict();
 }

@@ -1,6 +1,8 @@
 """Greedy decoding in the graph beside Hugging Face's `generate`, with the same weights and so the same tokens.
 
-    python benchmarks/generate.py --torch-python PATH    a full run takes about 25 minutes, `--quick` less than 5
+    python benchmarks/generate.py [--quick] [--torch-python PATH] [--json PATH]
+
+`--quick` takes less than two minutes.
 
 The model is a Transformer with rotary positions, RMS norms and gated networks: `ikelos.layers.TransformerLanguageModel`
 and, with the same arithmetic, `LlamaForCausalLM`. A case's time is that of the prompt and all tokens. "Reference" is

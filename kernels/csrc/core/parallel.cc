@@ -17,8 +17,7 @@ using Clock = std::chrono::steady_clock;
 // For this long, a thread that has finished its part of a short call waits for the next call, if
 // the last two were no further apart. Waking a thread that sleeps takes 20 to 60 microseconds, as
 // long as a small op; so in a decoding loop, without waiting, the calling thread does nearly all
-// alone: 8 texts of a language model with 6 layers of 384 were decoded half as fast. After a long
-// call it does not pay: TensorFlow's next op may need the thread.
+// alone. After a long call it does not pay: TensorFlow's next op may need the thread.
 constexpr std::chrono::microseconds kLinger(50), kShort(500);
 
 // State that the caller and its helpers share. A helper that the pool starts late finds no index

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from ikelos.kernels import attention_arguments as arguments
 from ikelos.kernels import dispatch
-from ikelos.kernels.arguments import is_integer, lengths, number, tensor
+from ikelos.kernels.arguments import integers, is_integer, lengths, number, tensor
 from ikelos.kernels.attention_arguments import Options
 from ikelos.kernels.gradients import dense
 from ikelos.kernels.kv_cache import KVCache
@@ -140,8 +140,7 @@ def _checked_cache(cache, query, key, value, batch: int | None) -> KVCache:
             "`cache.key` and `cache.value` must have the same capacity. "
             f"Received: cache.key.shape={parts['key'].shape}, cache.value.shape={parts['value'].shape}"
         )
-    length = lengths("cache.length", cache.length, batch, None)
-    assert length is not None
+    length = integers("cache.length", cache.length, batch, 0, None)
     rows = cache.rows
     if not isinstance(rows, tuple):
         rows = tensor("cache.rows", rows)

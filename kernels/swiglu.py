@@ -6,7 +6,7 @@ from ikelos.kernels import dispatch
 from ikelos.kernels.arguments import check_floating, tensor
 from ikelos.kernels.gradients import second_gradients
 from ikelos.kernels.reference import swiglu as reference
-from ikelos.kernels.reference.shapes import size_of, sizes
+from ikelos.kernels.reference.shapes import size_of, sizes, with_shape
 
 
 # The function has no control flow on tensors, so AutoGraph has nothing to convert.
@@ -42,10 +42,7 @@ def swiglu(gate, up, implementation: str | None = None) -> tf.Tensor:
     _check(gate, up)
     if not (gate.shape.is_fully_defined() and up.shape.is_fully_defined()):
         # Rows are flattened and the reference broadcasts: neither would notice.
-        message = "`up` must have the shape of `gate`. Received: up.shape, gate.shape"
-        same = tf.reduce_all(tf.equal(tf.shape(gate), tf.shape(up)))
-        with tf.control_dependencies([tf.debugging.Assert(same, [message, tf.shape(up), tf.shape(gate)])]):
-            gate, up = tf.identity(gate), tf.identity(up)
+        up = with_shape(up, tf.shape(gate), "`up` must have the shape of `gate`. Received: up.shape, gate.shape")
     if dispatch.choose("swiglu", implementation, dtype=gate.dtype, shape=gate.shape, device=gate.device) == "reference":
         return reference.swiglu(gate, up)
     output = dispatch.library().ikelos_swiglu(gate=_rows(gate), up=_rows(up))

@@ -19,9 +19,7 @@ class Projection(keras.layers.Dense):
         if inputs.shape.rank == 2:
             return super().call(inputs, training=training)
         if reads_weights_once([self], inputs):
-            (outputs,) = kernels.dense(inputs, [self.kernel])
-            outputs = outputs if self.bias is None else outputs + self.bias
-            return self.activation(outputs)
+            return self.activation(_together([self], inputs)[0])
         rows = super().call(tf.reshape(inputs, [-1, self.input_spec.axes[-1]]), training=training)
         return tf.reshape(rows, [*sizes(inputs)[:-1], self.units])
 
@@ -45,8 +43,10 @@ def reads_weights_once(layers, inputs):
 
 def projected(layers, inputs):
     """Returns the outputs of several layers `Projection` without activations for the same `inputs [B,T,D]`."""
-    if not reads_weights_once(layers, inputs):
-        return [layer(inputs) for layer in layers]
+    return _together(layers, inputs) if reads_weights_once(layers, inputs) else [layer(inputs) for layer in layers]
+
+
+def _together(layers, inputs):
     outputs = kernels.dense(inputs, [layer.kernel for layer in layers])
     return [y if layer.bias is None else y + layer.bias for layer, y in zip(layers, outputs, strict=True)]
 

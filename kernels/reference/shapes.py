@@ -18,6 +18,19 @@ def size_of(x: tf.Tensor, axis: int) -> int | tf.Tensor:
     return sizes(x)[axis] if x.shape[axis] is None else x.shape[axis]
 
 
+def with_shape(x: tf.Tensor, shape: tf.Tensor, message: str) -> tf.Tensor:
+    """Returns `x`, checked to have a shape that may be unknown at trace time, where nothing else would notice another.
+
+    XLA ignores the check.
+
+    Raises:
+        tf.errors.InvalidArgumentError: When the graph runs, if the shape of `x` is not `shape`, int32 `[rank]`.
+    """
+    same = tf.reduce_all(tf.equal(tf.shape(x), shape))
+    with tf.control_dependencies([tf.debugging.Assert(same, [message, tf.shape(x), shape])]):
+        return tf.identity(x)
+
+
 def assertions(
     arguments: dict[str, tuple[tf.Tensor | None, str]],
     axis_sizes: dict[str, int | tf.Tensor],

@@ -122,40 +122,42 @@ class SelfAttention(ProjectedAttention):
         if isinstance(self.position, RotaryEmbedding):
             query, key = self.position.rotate_both(query, key, positions)
         slopes = self.position.slopes() if isinstance(self.position, AlibiBias) else None
-        if cache is not None:
-            if not self.is_causal:
-                raise ValueError(
-                    "`is_causal` must be True with a `cache`, because later tokens are not known yet. "
-                    f"Received: is_causal={self.is_causal}"
-                )
-            if not isinstance(self.position, RelativePositionBias):
-                attended, cache = kernels.cached_attention(
-                    query,
-                    key,
-                    value,
-                    cache,
-                    query_seq_lengths=lengths,
-                    local_window_size=None if self.window is None else self.window - 1,
-                    alibi_slopes=slopes,
-                )
-                outputs = self._joined(attended)
-                return outputs if unpacked is None else unpacked(outputs), cache
         if cache is None:
-            options = {"query_seq_lengths": lengths, "key_value_seq_lengths": lengths, "mask": mask}
-        else:
-            # Causality also hides the unused positions of the cache.
-            options = {"query_offset": cache.length}
+            options = {"query_seq_lengths": lengths, "key_value_seq_lengths": lengths, "alibi_slopes": slopes}
+            return self._attend(query, key, value, mask, **options, **self._limits(positions, key))
+        if not self.is_causal:
+            raise ValueError(
+                "`is_causal` must be True with a `cache`, because later tokens are not known yet. "
+                f"Received: is_causal={self.is_causal}"
+            )
+        if isinstance(self.position, RelativePositionBias):
+            # The op with a cache takes no bias. Causality also hides the unused positions of the cache.
+            offset = cache.length
             cache = cache.append(key, value, lengths)
             key, value = cache.contents()
+            outputs = self._attend(query, key, value, query_offset=offset, **self._limits(positions, key))
+        else:
+            attended, cache = kernels.cached_attention(
+                query,
+                key,
+                value,
+                cache,
+                query_seq_lengths=lengths,
+                local_window_size=None if self.window is None else self.window - 1,
+                alibi_slopes=slopes,
+            )
+            outputs = self._joined(attended)
+        return outputs if unpacked is None else unpacked(outputs), cache
+
+    def _limits(self, positions, key):
+        """Returns the options of the op that depend on the pair of a query, at `positions`, and a key."""
+        options = {"is_causal": self.is_causal}
         if isinstance(self.position, RelativePositionBias):
             options["bias"] = self.position(positions, tf.range(size_of(key, 1)))
         # A window at least as long as the keys excludes nothing.
         if self.window is not None and (key.shape[1] is None or key.shape[1] > self.window):
             options["local_window_size"] = (self.window - 1, 0 if self.is_causal else self.window - 1)
-        outputs = self._attend(query, key, value, is_causal=self.is_causal, alibi_slopes=slopes, **options)
-        if cache is None:
-            return outputs
-        return outputs if unpacked is None else unpacked(outputs), cache
+        return options
 
     def empty_cache(self, batch_size, capacity):
         """Returns an empty `KVCache` for this layer.

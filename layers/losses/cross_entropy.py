@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from ikelos.kernels.arguments import arithmetic
+from ikelos.kernels.reference.shapes import with_shape
 
 
 # The functions have no control flow on tensors, so AutoGraph has nothing to convert.
@@ -62,10 +63,8 @@ def labels_of(labels, name, x):
     if labels.shape.is_fully_defined() and x.shape[:-1].is_fully_defined():
         return narrow
     # Rows are flattened, so that equally many labels of another shape would not be noticed.
-    message = f"`labels` must have the shape of `{name}` without its last axis. Received:"
-    same = tf.reduce_all(tf.equal(tf.shape(labels), tf.shape(x)[:-1]))
-    with tf.control_dependencies([tf.debugging.Assert(same, [message, tf.shape(labels), tf.shape(x)])]):
-        return tf.identity(narrow)
+    message = f"`labels` must have the shape of `{name}` without its last axis. Received: labels.shape, expected"
+    return with_shape(narrow, tf.shape(x)[:-1], message)
 
 
 def _classes(logits):

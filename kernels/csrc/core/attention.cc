@@ -26,7 +26,7 @@ constexpr int64_t kMostSums = int64_t{1} << 23;
 void DecodeAll(const AttentionProblem& p, void* output, float* residual,
                const AttentionBlocks& blocks, const ParallelFor& parallel_for) {
   const int64_t parts = NumDecodeParts(p.batch, p.keys);
-  const int64_t part_keys = CeilDiv(CeilDiv(p.keys, parts), kSumColumns) * kSumColumns;
+  const int64_t part_keys = DecodePartKeys(p.keys, parts);
   const int64_t part_size = p.queries * p.heads * (p.value_size + 2);
   const std::unique_ptr<float[]> partials(
       new float[static_cast<size_t>(p.batch * parts * part_size)]);

@@ -8,6 +8,11 @@
 
 namespace ikelos {
 
+// Query rows are multiplied in groups of kQueryGroup. Sums over keys have rows of a multiple of
+// kSumColumns, the number of floats in the widest vector.
+constexpr int64_t kQueryGroup = 12;
+constexpr int64_t kSumColumns = 16;
+
 // The decoding kernel is used for at most kDecodeRows rows (queries times heads) per key head. With
 // 1024 keys and a head of its own for each key head, it takes as long as the other kernel at some
 // 12 rows, and 7% longer at 16; with four heads per key head, half as long at 12 and two thirds at
@@ -34,10 +39,10 @@ inline int64_t NumDecodeParts(int64_t batch, int64_t keys) {
   return parts < 1 ? 1 : parts < most ? parts : most;
 }
 
-// Query rows are multiplied in groups of kQueryGroup. Sums over keys have rows of a multiple of
-// kSumColumns, the number of floats in the widest vector.
-constexpr int64_t kQueryGroup = 12;
-constexpr int64_t kSumColumns = 16;
+// The number of keys of each of them but the last.
+inline int64_t DecodePartKeys(int64_t keys, int64_t parts) {
+  return CeilDiv(CeilDiv(keys, parts), kSumColumns) * kSumColumns;
+}
 
 struct AttentionBlocks {
   // Floats of scratch memory that `forward` needs for blocks of `queries` queries.

@@ -12,13 +12,11 @@
 namespace ikelos {
 namespace {
 
-int64_t BytesOf(Storage storage) { return storage == Storage::kFloat32 ? 4 : 2; }
-
 const char* At(Storage storage, const void* array, int64_t element) {
-  return static_cast<const char*>(array) + element * BytesOf(storage);
+  return static_cast<const char*>(array) + element * ElementBytes(storage);
 }
 char* At(Storage storage, void* array, int64_t element) {
-  return static_cast<char*>(array) + element * BytesOf(storage);
+  return static_cast<char*>(array) + element * ElementBytes(storage);
 }
 
 // Some tokens of a row whose keys lie one after the other: in the cache, or the new ones.
@@ -31,9 +29,16 @@ struct Piece {
 
 class Call {
  public:
-  Call(const AttentionProblem& problem, const AttentionCache& cache) : p(problem), cache(cache) {}
+  Call(const AttentionProblem& problem, const AttentionCache& cache)
+      : p(problem),
+        cache(cache),
+        key_bytes(static_cast<size_t>(p.key_heads * p.size * ElementBytes(p.storage))),
+        value_bytes(static_cast<size_t>(p.key_heads * p.value_size * ElementBytes(p.storage))) {}
 
   int64_t Length(int64_t batch) const { return cache.lengths[batch]; }
+  bool IsEmpty() const {
+    return std::all_of(cache.lengths, cache.lengths + p.batch, [](int32_t x) { return x == 0; });
+  }
   int64_t NumNew(int64_t batch) const {
     return cache.num_valid == nullptr ? p.queries : cache.num_valid[batch];
   }
@@ -73,8 +78,6 @@ class Call {
   void Copy(const Piece& piece, char* keys, char* values) const {
     int32_t offset, num_new;
     const AttentionProblem from = ProblemOf(piece, &offset, &num_new);
-    const auto key_bytes = static_cast<size_t>(p.key_heads * p.size * BytesOf(p.storage));
-    const auto value_bytes = static_cast<size_t>(p.key_heads * p.value_size * BytesOf(p.storage));
     for (int64_t i = 0; i < piece.count; ++i) {
       const int64_t row = from.key_rows == nullptr ? 0 : from.key_rows[i];
       std::memcpy(
@@ -90,8 +93,6 @@ class Call {
 
   // Writes the new tokens of a row, but for those that would be overwritten, into its own slots.
   void Write(int64_t batch) const {
-    const auto key_bytes = static_cast<size_t>(p.key_heads * p.size * BytesOf(p.storage));
-    const auto value_bytes = static_cast<size_t>(p.key_heads * p.value_size * BytesOf(p.storage));
     for (int64_t t = std::max<int64_t>(0, NumNew(batch) - cache.capacity); t < NumNew(batch); ++t) {
       const int64_t slot = (Length(batch) + t) % cache.capacity;
       std::memcpy(At(p.storage, cache.key, (batch * cache.capacity + slot) * p.key_heads * p.size),
@@ -119,6 +120,7 @@ class Call {
 
   const AttentionProblem& p;
   const AttentionCache& cache;
+  const size_t key_bytes, value_bytes;  // of a position
 
  private:
   RowStrides Strides(int64_t size) const {
@@ -140,7 +142,7 @@ void DecodeRows(const Call& call, void* output, const AttentionBlocks& blocks,
     rows.push_back(static_cast<int64_t>(pieces.size()));
     const int64_t begin = call.Begin(b), end = call.Length(b);
     const int64_t parts = NumDecodeParts(p.batch, end - begin);
-    const int64_t step = CeilDiv(CeilDiv(end - begin, parts), kSumColumns) * kSumColumns;
+    const int64_t step = DecodePartKeys(end - begin, parts);
     for (int64_t part = 0; part < parts; ++part) {
       tasks.push_back(static_cast<int64_t>(pieces.size()));
       call.AddPieces(b, std::min(end, begin + part * step),
@@ -176,13 +178,11 @@ void CopyRows(const Call& call, void* output, Isa isa, const ParallelFor& parall
     call.AddPieces(b, call.Begin(b), call.Length(b), &pieces);
     pieces.push_back({b, call.Length(b), call.NumNew(b), true});
     const int64_t count = call.Length(b) + call.NumNew(b) - call.Begin(b);
-    const int64_t position = p.key_heads * BytesOf(p.storage);
-    const std::unique_ptr<char[]> keys(new char[static_cast<size_t>(count * position * p.size)]);
-    const std::unique_ptr<char[]> values(
-        new char[static_cast<size_t>(count * position * p.value_size)]);
+    const std::unique_ptr<char[]> keys(new char[static_cast<size_t>(count) * call.key_bytes]);
+    const std::unique_ptr<char[]> values(new char[static_cast<size_t>(count) * call.value_bytes]);
     for (const Piece& piece : pieces) {
-      const int64_t at = (piece.position - call.Begin(b)) * position;
-      call.Copy(piece, keys.get() + at * p.size, values.get() + at * p.value_size);
+      const auto at = static_cast<size_t>(piece.position - call.Begin(b));
+      call.Copy(piece, keys.get() + at * call.key_bytes, values.get() + at * call.value_bytes);
     }
     int32_t offset, num_new;
     AttentionProblem row =
@@ -208,11 +208,9 @@ void CachedAttention(const AttentionProblem& p, const AttentionCache& cache, voi
     return;
   }
   const Call call(p, cache);
-  const bool is_empty =
-      std::all_of(cache.lengths, cache.lengths + p.batch, [](int32_t x) { return x == 0; });
   if (p.heads > 0 && IsDecoding(p)) {
     DecodeRows(call, output, IKELOS_PICK(isa, kAttentionBlocks), parallel_for);
-  } else if (is_empty) {
+  } else if (call.IsEmpty()) {
     AttentionProblem alone = p;
     alone.query_lengths = alone.key_lengths = cache.num_valid;
     Attention(alone, output, nullptr, isa, parallel_for);

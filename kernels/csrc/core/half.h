@@ -19,6 +19,8 @@ struct Float16 {
 // How the elements of an array are stored.
 enum class Storage { kFloat32, kBFloat16, kFloat16 };
 
+inline int64_t ElementBytes(Storage storage) { return storage == Storage::kFloat32 ? 4 : 2; }
+
 }  // namespace ikelos
 
 #endif  // IKELOS_CORE_HALF_H_

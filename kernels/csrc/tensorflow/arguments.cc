@@ -145,6 +145,14 @@ absl::Status CheckNoneOrOne(const char* name, int64_t count) {
   return Invalid("`num_", name, "` must be 0 or 1. Received: num_", name, "=", count);
 }
 
+absl::Status CheckCounts(absl::Span<const Input> optional, absl::Span<const int64_t> counts) {
+  absl::Status status;
+  for (size_t i = 0; i < optional.size(); ++i) {
+    status.Update(CheckNoneOrOne(optional[i].name, counts[i]));
+  }
+  return status;
+}
+
 absl::Status CheckLengths(const Arguments& arguments, int row, char axis) {
   if (!arguments.Has(row)) {
     return absl::OkStatus();

@@ -94,6 +94,9 @@ absl::Status ReadInputs(absl::Span<const Input> table, const std::vector<int>& r
 // InvalidArgument if the attribute num_<name> is not 0 or 1.
 absl::Status CheckNoneOrOne(const char* name, int64_t count);
 
+// The same for the optional inputs of some rows of a table.
+absl::Status CheckCounts(absl::Span<const Input> optional, absl::Span<const int64_t> counts);
+
 // InvalidArgument if one of the int32 lengths is not within [0, size of the axis].
 absl::Status CheckLengths(const Arguments& arguments, int row, char axis);
 

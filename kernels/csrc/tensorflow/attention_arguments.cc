@@ -1,7 +1,6 @@
 #include "tensorflow/attention_arguments.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <iterator>
 
@@ -101,18 +100,11 @@ AttentionProblem ProblemOf(const AttentionArguments& arguments) {
 
 template <bool kIsGradient>
 absl::Status AttentionOp<kIsGradient>::CheckAttributes(const Attributes& attributes) {
-  for (size_t i = 0; i < std::size(kAttentionCounts); ++i) {
-    if (absl::Status status = CheckNoneOrOne(kTable[kBias + i].name, attributes.counts[i]);
-        !status.ok()) {
-      return status;
-    }
-  }
-  if (!std::isfinite(attributes.scale)) {
-    return Invalid("`scale` must be finite. Received: scale=", attributes.scale);
-  }
-  if (attributes.window_left < -1) {
-    return Invalid("`window_left` must be at least -1. Received: window_left=",
-                   attributes.window_left);
+  absl::Status status = CheckCounts(
+      absl::MakeSpan(kTable).subspan(kBias, std::size(kAttentionCounts)), attributes.counts);
+  status.Update(CheckScaleAndWindow(attributes.scale, attributes.window_left));
+  if (!status.ok()) {
+    return status;
   }
   if (attributes.window_right < -1) {
     return Invalid("`window_right` must be at least -1. Received: window_right=",
@@ -145,12 +137,7 @@ absl::Status AttentionOp<kIsGradient>::ReadArguments(const Attributes& attribute
     }
   }
   arguments->attributes = attributes;
-  const absl::Status status = ReadInputs(kTable, rows, storage, inputs, arguments);
-  // An impossible size probably contradicts another one as well: report the impossible one.
-  if (absl::Status last_axes = CheckLastAxes(*arguments); !last_axes.ok()) {
-    return last_axes;
-  }
-  return status.ok() ? CheckAttentionSizes(*arguments) : status;
+  return ReadAttentionInputs(kTable, rows, storage, inputs, arguments);
 }
 
 template <bool kIsGradient>

@@ -1,6 +1,9 @@
 #include "tensorflow/attention_sizes.h"
 
+#include <cmath>
+
 namespace ikelos {
+namespace {
 
 absl::Status CheckLastAxes(const Arguments& arguments) {
   for (const char axis : {'H', 'E'}) {
@@ -31,6 +34,29 @@ absl::Status CheckAttentionSizes(const Arguments& arguments) {
                    arguments.Received(kQueryRow), ", ", arguments.Received(kKeyRow));
   }
   return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckScaleAndWindow(float scale, int64_t window_left) {
+  if (!std::isfinite(scale)) {
+    return Invalid("`scale` must be finite. Received: scale=", scale);
+  }
+  if (window_left < -1) {
+    return Invalid("`window_left` must be at least -1. Received: window_left=", window_left);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadAttentionInputs(absl::Span<const Input> table, const std::vector<int>& rows,
+                                 Storage storage, const std::vector<InputArray>& inputs,
+                                 Arguments* arguments) {
+  const absl::Status status = ReadInputs(table, rows, storage, inputs, arguments);
+  // An impossible size probably contradicts another one as well: report the impossible one.
+  if (absl::Status last_axes = CheckLastAxes(*arguments); !last_axes.ok()) {
+    return last_axes;
+  }
+  return status.ok() ? CheckAttentionSizes(*arguments) : status;
 }
 
 RowStrides DenseRows(int64_t positions, int64_t heads, int64_t size) {

@@ -1,6 +1,5 @@
 #include "tensorflow/cached_attention_arguments.h"
 
-#include <cmath>
 #include <iterator>
 
 #include "core/isa.h"
@@ -68,20 +67,10 @@ AttentionCache CacheOf(const CachedAttentionArguments& arguments) {
 }  // namespace
 
 absl::Status CachedAttentionOp::CheckAttributes(const Attributes& attributes) {
-  for (size_t i = 0; i < std::size(kCachedAttentionCounts); ++i) {
-    if (absl::Status status = CheckNoneOrOne(kTable[kQueryLengths + i].name, attributes.counts[i]);
-        !status.ok()) {
-      return status;
-    }
-  }
-  if (!std::isfinite(attributes.scale)) {
-    return Invalid("`scale` must be finite. Received: scale=", attributes.scale);
-  }
-  if (attributes.window_left < -1) {
-    return Invalid("`window_left` must be at least -1. Received: window_left=",
-                   attributes.window_left);
-  }
-  return absl::OkStatus();
+  absl::Status status =
+      CheckCounts(absl::MakeSpan(kTable).subspan(kQueryLengths), attributes.counts);
+  status.Update(CheckScaleAndWindow(attributes.scale, attributes.window_left));
+  return status;
 }
 
 absl::Status CachedAttentionOp::ReadArguments(const Attributes& attributes, Storage storage,
@@ -97,11 +86,7 @@ absl::Status CachedAttentionOp::ReadArguments(const Attributes& attributes, Stor
     }
   }
   arguments->attributes = attributes;
-  const absl::Status status = ReadInputs(kTable, rows, storage, inputs, arguments);
-  if (absl::Status last_axes = CheckLastAxes(*arguments); !last_axes.ok()) {
-    return last_axes;
-  }
-  return status.ok() ? CheckAttentionSizes(*arguments) : status;
+  return ReadAttentionInputs(kTable, rows, storage, inputs, arguments);
 }
 
 absl::Status CachedAttentionOp::CheckValues(const Arguments& arguments) {

@@ -28,8 +28,8 @@ constexpr Input kGatedTable[] = {
 
 template <bool kIsGated>
 absl::Status DenseOp<kIsGated>::CheckAttributes(const Attributes& attributes) {
-  absl::Status status = CheckNoneOrOne("kernel_1", attributes.counts[0]);
-  status.Update(CheckNoneOrOne("kernel_2", attributes.counts[1]));
+  const absl::Status status =
+      CheckCounts(absl::MakeSpan(kTable).subspan(kKernel1), attributes.counts);
   if (status.ok() && attributes.counts[1] > attributes.counts[0]) {
     return Invalid("`num_kernel_2` must be 0 without a second kernel. Received: num_kernel_2=1");
   }

@@ -189,12 +189,11 @@ void RunPacked(const RecurrentArguments& arguments, const RecurrentProblem& prob
 
 template <bool kIsLstm, bool kIsGradient>
 absl::Status RecurrentOp<kIsLstm, kIsGradient>::CheckAttributes(const Attributes& attributes) {
-  for (size_t i = 0; i < std::size(kRecurrentCounts); ++i) {
-    if (absl::Status status =
-            CheckNoneOrOne(kLstmTable.inputs[kBias + i].name, attributes.counts[i]);
-        !status.ok()) {
-      return status;
-    }
+  if (absl::Status status =
+          CheckCounts(absl::MakeSpan(kLstmTable.inputs).subspan(kBias, std::size(kRecurrentCounts)),
+                      attributes.counts);
+      !status.ok()) {
+    return status;
   }
   constexpr int kScales = kIsLstm ? 4 : 2;
   if (attributes.num_layer_norm != 0 && attributes.num_layer_norm != kScales) {

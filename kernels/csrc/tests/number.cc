@@ -55,8 +55,6 @@ uint16_t Encode(HalfFormat format, double value) {
 
 }  // namespace
 
-int64_t ElementBytes(Storage storage) { return storage == Storage::kFloat32 ? 4 : 2; }
-
 double LoadElement(Storage storage, const void* array, int64_t index) {
   if (storage == Storage::kFloat32) {
     return static_cast<const float*>(array)[index];

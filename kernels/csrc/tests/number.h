@@ -13,7 +13,6 @@
 namespace ikelos {
 
 // One element of an array in that storage, read exactly and stored to nearest, ties to even.
-int64_t ElementBytes(Storage storage);
 double LoadElement(Storage storage, const void* array, int64_t index);
 void StoreElement(Storage storage, void* array, int64_t index, double value);
 double LargestFinite(Storage storage);

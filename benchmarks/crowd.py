@@ -3,7 +3,7 @@
     python benchmarks/crowd.py [--quick] [--torch-python PATH] [--json PATH] [--plot PATH]
     python benchmarks/crowd.py --cases 'LSTM forward' --peers PyTorch
 
-`compare.py` explains the options. A full run takes about 15 minutes, `--quick` less than 3.
+`compare.py` explains the options. `--quick` takes less than 3 minutes.
 
 A contender is called by 1, 4 or 16 Python threads of one process at once, as by the threads of a server, each of which
 calls again as soon as it has its answer: for TensorFlow one `tf.function`, for PyTorch the same module or function.

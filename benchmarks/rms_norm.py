@@ -7,32 +7,17 @@
 
 import compare
 import numpy as np
-from workers import Contender
+from elementwise import tensorflow
 
 PEER = "keras.ops"
 EPSILON = 1e-6
 
 
-def contender(normalise):
-    def prepare(case):
-        import tensorflow as tf
-
-        shape, draw = case["shape"], np.random.default_rng(0)
-        x, dy = (tf.cast(draw.standard_normal(shape, np.float32), case["dtype"]) for _ in range(2))
-        scale = tf.ones(shape[-1:], case["dtype"])
-
-        @tf.function(autograph=False)
-        def run(x, scale, dy):
-            if not case["backward"]:
-                return [normalise(x, scale)]
-            with tf.GradientTape() as tape:
-                tape.watch([x, scale])
-                y = normalise(x, scale)
-            return [y, *tape.gradient(y, [x, scale], output_gradients=dy)]
-
-        return lambda: run(x, scale, dy), lambda: [tf.cast(y, tf.float32).numpy() for y in run(x, scale, dy)]
-
-    return Contender(prepare)
+def arrays(case):
+    """Returns the input, the scale and the gradient of the output, float32."""
+    shape, draw = case["shape"], np.random.default_rng(0)
+    x, dy = (draw.standard_normal(shape, np.float32) for _ in range(2))
+    return x, np.ones(shape[-1:], np.float32), dy
 
 
 def ours(x, scale):
@@ -47,7 +32,7 @@ def keras_ops(x, scale):
     return keras.ops.rms_normalization(x, scale, axis=-1, epsilon=EPSILON)
 
 
-CONTENDERS = {compare.OURS: contender(ours), PEER: contender(keras_ops)}
+CONTENDERS = {compare.OURS: tensorflow(arrays, ours), PEER: tensorflow(arrays, keras_ops)}
 
 
 def cases(effort):

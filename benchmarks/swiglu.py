@@ -7,6 +7,7 @@
 
 import compare
 import numpy as np
+from elementwise import tensorflow
 from workers import Contender
 
 STOCK, XLA, PYTORCH = "TensorFlow", "TensorFlow, XLA", "PyTorch eager"
@@ -16,26 +17,6 @@ def arrays(case):
     """Returns gate, up and the gradient of the output, float32."""
     draw = np.random.default_rng(0)
     return [draw.standard_normal(case["shape"], np.float32) for _ in range(3)]
-
-
-def tensorflow(activate, jit_compile=False):
-    def prepare(case):
-        import tensorflow as tf
-
-        gate, up, grad = (tf.cast(x, case["dtype"]) for x in arrays(case))
-
-        @tf.function(autograph=False, jit_compile=jit_compile)
-        def run(gate, up, grad):
-            if not case["backward"]:
-                return [activate(gate, up)]
-            with tf.GradientTape() as tape:
-                tape.watch([gate, up])
-                output = activate(gate, up)
-            return [output, *tape.gradient(output, [gate, up], output_gradients=grad)]
-
-        return lambda: run(gate, up, grad), lambda: [tf.cast(x, tf.float32).numpy() for x in run(gate, up, grad)]
-
-    return Contender(prepare)
 
 
 def ours(gate, up):
@@ -65,9 +46,9 @@ def pytorch(case):
 
 
 CONTENDERS = {
-    compare.OURS: tensorflow(ours),
-    STOCK: tensorflow(stock),
-    XLA: tensorflow(stock, jit_compile=True),
+    compare.OURS: tensorflow(arrays, ours),
+    STOCK: tensorflow(arrays, stock),
+    XLA: tensorflow(arrays, stock, jit_compile=True),
     PYTORCH: Contender(pytorch, "torch"),
 }
 

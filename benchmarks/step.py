@@ -216,7 +216,7 @@ def main():
     options = parser.parse_args()
     if options.profile:
         # Read when TensorFlow starts. One op at a time, or the times of ops that share the cores would not add up.
-        os.environ.update(workers.environment(options.threads) | {"TF_NUM_INTEROP_THREADS": "1"})
+        os.environ.update(workers.environment(options.threads, options.isa) | {"TF_NUM_INTEROP_THREADS": "1"})
         profile(options.profile, compare.named(cases(options.effort), options.cases)[0])
     else:
         compare.run(options, available(), cases, __file__)

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from ikelos.kernels import KVCache
 from ikelos.layers.attention.memory_cache import MemoryCache
-from ikelos.layers.decoding.rows import repeat_rows
+from ikelos.layers.decoding.rows import repeat_rows, rows_of
 
 
 def split(state, num_beams):
@@ -39,7 +39,7 @@ def reorder(state, beams, num_beams):
         beams: int32 `[B,K]`.
         num_beams: K.
     """
-    rows = tf.reshape(tf.range(tf.shape(beams)[0])[:, None] * num_beams + beams, [-1])
+    rows = rows_of(beams, num_beams)
 
     def reordered(x):
         if isinstance(x, MemoryCache):

@@ -31,8 +31,13 @@ def reorder_beams(values, beams, num_beams):
 
     `num_beams` is K.
     """
+    return _gather(values, rows_of(beams, num_beams))
+
+
+def rows_of(beams, num_beams):
+    """Returns the rows `[B*K]` of the beams `[B,K]`, each an index among the K of its batch row."""
     first = tf.range(tf.shape(beams)[0])[:, None] * num_beams
-    return _gather(values, tf.reshape(first + beams, [-1]))
+    return tf.reshape(first + beams, [-1])
 
 
 def _gather(values, rows):

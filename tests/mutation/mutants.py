@@ -164,6 +164,10 @@ def mirrors(path):
     return []
 
 
+# Modules of `kernels/` whose native ops have files of their names in `kernels/csrc/`.
+OPS = ("attention", "cached_attention", "dense", "recurrent", "rms_norm", "rotary", "swiglu")
+
+
 def test_files(mutant, reached):
     """Those that reach a mutant, its mirror first, then the nearest."""
     path, line = mutant["file"], mutant["line"]
@@ -176,8 +180,9 @@ def test_files(mutant, reached):
         hit = hit or {file for file, by_path in reached.items() if inside & set(by_path.get(path, ()))}
         first = mirrors(path)
     else:
-        op = re.match("attention|recurrent|rms_norm|swiglu|", pathlib.PurePath(path).name)[0]
-        wrappers = [f"kernels/{name}.py" for name in ([op] if op else ["attention", "recurrent", "rms_norm", "swiglu"])]
+        # Other files, such as the products of matrices, serve every op.
+        of_file = [op for op in OPS if pathlib.PurePath(path).name.startswith(op)]
+        wrappers = [f"kernels/{op}.py" for op in of_file or OPS]
         inside = {wrapper: in_functions(wrapper) for wrapper in wrappers}
         hit = {
             file

@@ -181,8 +181,8 @@ def test_files(mutant, reached):
         first = mirrors(path)
     else:
         # Other files, such as the products of matrices, serve every op.
-        of_file = [op for op in OPS if pathlib.PurePath(path).name.startswith(op)]
-        wrappers = [f"kernels/{op}.py" for op in of_file or OPS]
+        op = next((name for name in OPS if pathlib.PurePath(path).name.startswith(name)), "")
+        wrappers = [f"kernels/{name}.py" for name in ([op] if op else OPS)]
         inside = {wrapper: in_functions(wrapper) for wrapper in wrappers}
         hit = {
             file

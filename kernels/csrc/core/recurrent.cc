@@ -27,6 +27,11 @@ constexpr int64_t kInputsGradRows = 96;
 // AVX-512.
 constexpr int64_t kGradRows = 192;
 constexpr int64_t kGradPanels = 8;
+// Most rows (batch times steps) for which packing the weights takes longer than it saves. Up to
+// here, reading them in place took 0.15 to 0.85 of the time (units of 64 to 1024, LSTM and GRU,
+// AVX-512 and AVX2, two threads of a Xeon with AMX); with 200 units, whose rows begin at odd
+// addresses, up to 1.3. Eight rows took up to 1.5, 32 up to 4.
+constexpr int64_t kMostRowsInPlace = 4;
 // Smallest work with which one more thread per step pays: about a microsecond.
 constexpr int64_t kLaneFlops = 100000;
 
@@ -81,6 +86,7 @@ void LayOut(const RecurrentProblem& p, const RecurrentSizes& sizes, int64_t tota
     state->gates = state->products = saved;
     state->history = saved + SavedParts(p, sizes, total).history;
   }
+  state->in_place = p.reads_in_place ? scratch.Take(kSlots * block_rows * sizes.wide) : nullptr;
   state->cells = IsGru(p.cell) ? nullptr : scratch.Take(rows);
   state->reset = p.cell == RecurrentCell::kGru ? scratch.Take(rows) : nullptr;
   for (int i = 0; i < 2; ++i) {
@@ -278,6 +284,8 @@ void PackRecurrent(const RecurrentProblem& p, float* packed, Isa isa,
   parallel_for(RecurrentSizes(p, parts.lanes).panels,
                [&](int64_t panel) { parts.pack(p, panel, packed); });
 }
+
+bool PackingCostsMore(const RecurrentProblem& p) { return p.batch * p.steps <= kMostRowsInPlace; }
 
 int64_t RecurrentSaved(const RecurrentProblem& p) {
   return SavedParts(p, RecurrentSizes(p, kMostLanes), p.batch * p.steps).end;

@@ -40,6 +40,9 @@ struct RecurrentProblem {
   const void* initial_cell;      // [B, U], kLstm only
   const int32_t* lengths;        // [B], each within [0, T]; or null: T
   const uint8_t* mask;           // [B, T]; or null: all valid
+  // Whether kernel and recurrent kernel are read where they are, instead of packed: see
+  // PackingCostsMore. The results have the same bits.
+  bool reads_in_place;
   // Factors [B, G, U] of the hidden state before its product with a gate's recurrent kernel; or
   // null: 1.
   const void* recurrent_dropout_mask;
@@ -82,11 +85,14 @@ struct RecurrentGradients {
   void* cell_offset_grad;
 };
 
-// Weights in the order in which the products read them. They may be reused from call to call as
-// long as kernel, recurrent kernel and bias do not change.
+// Weights in the order in which the products read them; with reads_in_place, the bias alone. They
+// may be reused from call to call as long as kernel, recurrent kernel and bias do not change.
 int64_t RecurrentPacked(const RecurrentProblem& problem);  // floats
 void PackRecurrent(const RecurrentProblem& problem, float* packed, Isa isa,
                    const ParallelFor& parallel_for);
+
+// Returns whether a call that cannot reuse packed weights is faster with reads_in_place.
+bool PackingCostsMore(const RecurrentProblem& problem);
 
 // The number of floats in each array. It depends on sizes, cell, storage and which of the optional
 // arrays are given, not on their contents.

@@ -46,10 +46,12 @@ void PackBias(const RecurrentProblem& p, int64_t panel, float* target) {
 
 void Pack(const RecurrentProblem& p, int64_t panel, float* packed) {
   float* target = packed + panel * RecurrentSizes(p, kLanes).PackedPanel(p);
-  target = PackSlots(p, p.kernel, p.features, InputSlots(p.cell), panel, target);
-  target = PackSlots(p, p.recurrent_kernel, p.units, RecurrentSlots(p.cell), panel, target);
-  if (p.cell == RecurrentCell::kGru) {
-    target = PackSlots(p, p.recurrent_kernel, p.units, {0, 1}, panel, target);
+  if (!p.reads_in_place) {
+    target = PackSlots(p, p.kernel, p.features, InputSlots(p.cell), panel, target);
+    target = PackSlots(p, p.recurrent_kernel, p.units, RecurrentSlots(p.cell), panel, target);
+    if (p.cell == RecurrentCell::kGru) {
+      target = PackSlots(p, p.recurrent_kernel, p.units, {0, 1}, panel, target);
+    }
   }
   PackBias(p, panel, target);
 }
@@ -98,9 +100,27 @@ void ProjectPanels(const RecurrentState& state, int64_t step, int64_t begin, int
   }
 }
 
+void ProjectInPlace(const RecurrentState& state, int64_t step, int64_t begin, int64_t end,
+                    int64_t first, int64_t last) {
+  const RecurrentProblem& p = *state.problem;
+  const int64_t wide = RecurrentSizes(p, kLanes).wide;
+  for (int64_t s = 0; s < InputSlots(p.cell).count; ++s) {
+    MultiplyInPlace(state, p.kernel, p.features, s, state.inputs, InputRow(p), begin, end, first,
+                    last);
+    for (int64_t i = first; i < last; ++i) {
+      for (int64_t q = begin; q < end; ++q) {
+        Store(Load(state.in_place + (i * kSlots + s) * wide + q * kLanes),
+              state.products + ((state.GateRow(q, step) + i) * kSlots + s) * kLanes);
+      }
+    }
+  }
+}
+
 void Project(const RecurrentState& state, int64_t step, int64_t begin, int64_t end, int64_t first,
              int64_t last) {
-  if (IsGru(state.problem->cell)) {
+  if (state.problem->reads_in_place) {
+    ProjectInPlace(state, step, begin, end, first, last);
+  } else if (IsGru(state.problem->cell)) {
     ProjectPanels<3>(state, step, begin, end, first, last);
   } else {
     ProjectPanels<4>(state, step, begin, end, first, last);
@@ -197,8 +217,12 @@ __attribute__((noinline)) void GruResetTile(const ForwardPanel& panel, int64_t r
 template <int rows>
 __attribute__((noinline)) void GruCandidateTile(const ForwardPanel& panel, int64_t row) {
   Floats sums[rows][1] = {};
-  MultiplyAdd(sums, panel.state.reset + row * panel.wide, panel.wide, 1, panel.weights.candidate,
-              kLanes, panel.p.units);
+  if (panel.p.reads_in_place) {
+    AddInPlace(panel, row, 0, sums);
+  } else {
+    MultiplyAdd(sums, panel.state.reset + row * panel.wide, panel.wide, 1, panel.weights.candidate,
+                kLanes, panel.p.units);
+  }
   AddInputs(panel, row, 0, sums);
   for (int i = 0; i < rows; ++i) {
     FinishGru(panel, row + i, Load(panel.Gate(row + i, 1)), Tanh(sums[i][0]));
@@ -207,6 +231,9 @@ __attribute__((noinline)) void GruCandidateTile(const ForwardPanel& panel, int64
 
 void Step(const RecurrentState& state, const RecurrentResults& results, int64_t step, int64_t phase,
           int64_t begin, int64_t end, int64_t first, int64_t last) {
+  if (state.problem->reads_in_place) {
+    RecurrentInPlace(state, step, phase, begin, end, first, last);
+  }
   for (int64_t q = begin; q < end; ++q) {
     const ForwardPanel panel(state, results, step, q);
     switch (panel.p.cell) {

@@ -3,8 +3,7 @@
 #ifndef IKELOS_CORE_RECURRENT_FORWARD_PANEL_H_
 #define IKELOS_CORE_RECURRENT_FORWARD_PANEL_H_
 
-#include "core/gemm.h"
-#include "core/pack.h"
+#include "core/multiply_rows.h"
 #include "core/recurrent_parts.h"
 
 namespace ikelos {
@@ -17,6 +16,11 @@ struct PanelWeights {
   PanelWeights(const RecurrentState& state, int64_t panel) {
     const RecurrentProblem& p = *state.problem;
     kernel = state.packed + panel * RecurrentSizes(p, kLanes).PackedPanel(p);
+    if (p.reads_in_place) {
+      kernel = recurrent = candidate = nullptr;
+      bias = state.packed + panel * RecurrentSizes(p, kLanes).PackedPanel(p);
+      return;
+    }
     recurrent = kernel + p.features * InputSlots(p.cell).count * kLanes;
     candidate = recurrent + p.units * RecurrentSlots(p.cell).count * kLanes;
     bias = candidate + (p.cell == RecurrentCell::kGru ? p.units * kLanes : 0);
@@ -62,11 +66,61 @@ struct ForwardPanel {
   }
 };
 
+// Writes the products of rows first <= row < last with a slot of a kernel that is read in place,
+// for panels begin <= panel < end, to where AddInPlace reads them.
+inline void MultiplyInPlace(const RecurrentState& state, const void* weights, int64_t depth,
+                            int64_t slot, const float* a, int64_t a_row, int64_t begin, int64_t end,
+                            int64_t first, int64_t last) {
+  const RecurrentProblem& p = *state.problem;
+  const int64_t wide = RecurrentSizes(p, kLanes).wide, unit = begin * kLanes;
+  const int64_t left = p.units - unit, columns = (end - begin) * kLanes;
+  WithStorage(p.storage, weights, [&](const auto* kernel) {
+    MultiplyRows(kernel + GateOf(p.cell, slot) * p.units + unit, NumGates(p.cell) * p.units, depth,
+                 left < columns ? left : columns, a + first * a_row, a_row, last - first,
+                 state.in_place + (first * kSlots + slot) * wide + unit, kSlots * wide);
+  });
+}
+
+// Does this for a phase of a step, in which the recurrent kernel multiplies hidden states.
+inline void RecurrentInPlace(const RecurrentState& state, int64_t step, int64_t phase,
+                             int64_t begin, int64_t end, int64_t first, int64_t last) {
+  const RecurrentProblem& p = *state.problem;
+  const int64_t wide = RecurrentSizes(p, kLanes).wide;
+  const auto multiply = [&](int64_t slot, const float* a) {
+    MultiplyInPlace(state, p.recurrent_kernel, p.units, slot, a, wide, begin, end, first, last);
+  };
+  if (p.cell == RecurrentCell::kGru && phase == 1) {
+    multiply(0, state.reset);
+    return;
+  }
+  const Slots slots = RecurrentSlots(p.cell);
+  for (int64_t s = slots.first; s < slots.first + slots.count; ++s) {
+    const float* masked = state.masked[step % 2];
+    multiply(
+        s, masked == nullptr ? state.hidden[step % 2] : masked + s * state.sequences->rows * wide);
+  }
+}
+
+template <int rows, int vectors>
+inline void AddInPlace(const ForwardPanel& panel, int64_t row, int64_t slot,
+                       Floats (&sums)[rows][vectors]) {
+  for (int i = 0; i < rows; ++i) {
+    for (int v = 0; v < vectors; ++v) {
+      sums[i][v] += Load(panel.state.in_place + ((row + i) * kSlots + slot + v) * panel.wide +
+                         panel.first_unit);
+    }
+  }
+}
+
 // Adds the products of hidden states with the recurrent kernel. With a dropout mask, each slot has
 // separate masked hidden states.
 template <int rows, int vectors>
 inline void AddRecurrent(const ForwardPanel& panel, int64_t row, int64_t slot,
                          Floats (&sums)[rows][vectors]) {
+  if (panel.p.reads_in_place) {
+    AddInPlace(panel, row, slot, sums);
+    return;
+  }
   if (panel.masked == nullptr) {
     MultiplyAdd(sums, panel.hidden + row * panel.wide, panel.wide, 1, panel.weights.recurrent,
                 vectors * kLanes, panel.p.units);

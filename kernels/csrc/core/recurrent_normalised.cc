@@ -291,6 +291,9 @@ template <bool is_gru>
 void StepOf(const RecurrentState& state, const RecurrentResults& results, int64_t step,
             int64_t phase, int64_t begin, int64_t end, int64_t first, int64_t last) {
   if (phase == 0) {
+    if (state.problem->reads_in_place) {
+      RecurrentInPlace(state, step, phase, begin, end, first, last);
+    }
     for (int64_t q = begin; q < end; ++q) {
       Products<is_gru>(ForwardPanel(state, results, step, q), first, last);
     }

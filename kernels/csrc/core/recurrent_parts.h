@@ -79,7 +79,11 @@ struct RecurrentSizes {
 
   // Floats of a panel's weights: rows of the kernel [D, slots], of the recurrent kernel [U, slots],
   // of kGru's recurrent kernel for the candidate [U, 1], and the biases [slots], a vector each.
+  // Only the biases if the kernels are read in place.
   int64_t PackedPanel(const RecurrentProblem& p) const {
+    if (p.reads_in_place) {
+      return lanes * kSlots;
+    }
     const int64_t apart = p.cell == RecurrentCell::kGru ? 1 : 0;
     return lanes * (p.features * InputSlots(p.cell).count +
                     p.units * (RecurrentSlots(p.cell).count + apart) + kSlots);
@@ -104,6 +108,9 @@ struct RecurrentState {
   float* hidden[2];  // hidden states before a step and after it, in turn: [rows, wide]
   // The same times recurrent_dropout_mask, [kSlots, rows, wide] each; null without it.
   float* masked[2];
+  // With reads_in_place: products of the rows of a block or a step, before they are used. [rows,
+  // kSlots, wide], null without it.
+  float* in_place;
   float* reset;  // kGru: reset gate times hidden state (masked), [rows, wide]
   // Normalised gates only. The first two are for all steps if there will be a gradient, else for
   // one.

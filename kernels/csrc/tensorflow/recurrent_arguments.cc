@@ -272,17 +272,19 @@ std::vector<Result> RecurrentOp<kIsLstm, kIsGradient>::Results(const Arguments& 
 
 template <bool kIsLstm, bool kIsGradient>
 int64_t RecurrentOp<kIsLstm, kIsGradient>::Scratch(const Arguments& arguments) {
-  const RecurrentProblem problem = ProblemOf(arguments);
-  return kIsGradient ? RecurrentGradScratch(problem)
-                     : PackedFloats(problem) +
-                           RecurrentScratch(problem, arguments.attributes.save_for_gradient);
+  RecurrentProblem problem = ProblemOf(arguments);
+  if constexpr (kIsGradient) {
+    return RecurrentGradScratch(problem);
+  }
+  problem.reads_in_place = PackingCostsMore(problem);
+  return PackedFloats(problem) + RecurrentScratch(problem, arguments.attributes.save_for_gradient);
 }
 
 template <bool kIsLstm, bool kIsGradient>
 void RecurrentOp<kIsLstm, kIsGradient>::Run(const Arguments& arguments,
                                             const std::vector<void*>& results, float* scratch,
                                             const ParallelFor& parallel_for) {
-  const RecurrentProblem problem = ProblemOf(arguments);
+  RecurrentProblem problem = ProblemOf(arguments);
   if constexpr (kIsGradient) {
     RecurrentGradients gradients{};
     gradients.outputs = arguments.data[kOutputs];
@@ -304,6 +306,7 @@ void RecurrentOp<kIsLstm, kIsGradient>::Run(const Arguments& arguments,
     gradients.cell_offset_grad = next_if(arguments.Has(kCellOffset));
     RecurrentGrad(problem, gradients, scratch, ChosenIsa(), parallel_for);
   } else {
+    problem.reads_in_place = PackingCostsMore(problem);
     PackRecurrent(problem, scratch, ChosenIsa(), parallel_for);
     RunPacked(arguments, problem, scratch, results, scratch + PackedFloats(problem), parallel_for);
   }

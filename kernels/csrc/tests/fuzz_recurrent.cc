@@ -41,6 +41,7 @@ RecurrentOptions Options(Random& random) {
   o.mask = random.OneIn(3);
   o.masked = random.OneOf<double>({0, 0.1, 0.5, 0.9, 1});
   o.dropout_mask = random.OneIn(3);
+  o.reads_in_place = random.OneIn(3);
   o.normalises = o.cell != RecurrentCell::kGru && random.OneIn(3);
   o.magnitude = random.OneIn(8) ? random.OneOf<double>({0, 1e-20, 10, 100, 3e4}) : 1;
   // Errors grow with every step where the recurrent weights are large.

@@ -124,6 +124,7 @@ RecurrentCase::RecurrentCase(const RecurrentOptions& options) : options(options)
   p.storage = o.storage;
   p.go_backwards = o.go_backwards;
   p.zero_output_for_mask = o.zero_output_for_mask;
+  p.reads_in_place = o.reads_in_place;
   p.inputs = inputs.data();
   p.kernel = kernel.data();
   p.recurrent_kernel = recurrent_kernel.data();
@@ -235,6 +236,7 @@ std::string Describe(const RecurrentOptions& o) {
   text.Add(o.mask, "masked", o.masked);
   text.Add(o.dropout_mask, "dropout_mask", true);
   text.Add(o.normalises, "normalises", true);
+  text.Add(o.reads_in_place, "reads_in_place", true);
   text.Add(o.magnitude != 1, "magnitude", o.magnitude);
   text.Add(o.recurrent_magnitude != 1, "recurrent_magnitude", o.recurrent_magnitude);
   return text.text();

@@ -24,6 +24,7 @@ struct RecurrentOptions {
   double masked = 0.3;  // the share of steps whose mask is 0
   bool dropout_mask = false;
   bool normalises = false;
+  bool reads_in_place = false;
 
   double magnitude = 1;            // of inputs and bias
   double recurrent_magnitude = 1;  // of the recurrent kernel: see RecurrentCase

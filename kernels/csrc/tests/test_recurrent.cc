@@ -207,6 +207,25 @@ void EachSize() {
   }
 }
 
+// Whether weights are packed decides only the time.
+void InPlaceGivesTheSameBits() {
+  for (RecurrentCell cell : kCells) {
+    for (Option option : kOptions) {
+      for (const RecurrentOptions& o :
+           {Sized(2, 1, 5, 3), Sized(7, 3, 5, 17), Sized(13, 2, 33, 64)}) {
+        RecurrentOptions in_place = With(o, cell, {option});
+        const RecurrentCase packed(in_place);
+        in_place.reads_in_place = true;
+        const RecurrentCase c(in_place);
+        for (Isa isa : SupportedIsas()) {
+          Expect(c.Run(isa, kSerial).SameBits(packed.Run(isa, kSerial)),
+                 Name(c, isa) + ": packed weights give another result");
+        }
+      }
+    }
+  }
+}
+
 // Empty arrays, and sums over them, which are 0.
 void EmptyAxes() {
   for (RecurrentCell cell : kCells) {
@@ -345,6 +364,7 @@ int main() {
   ikelos::OracleIsDifferentiatedRight();
   ikelos::EachOption();
   ikelos::EachSize();
+  ikelos::InPlaceGivesTheSameBits();
   ikelos::EmptyAxes();
   ikelos::StepsAreTheSequence();
   ikelos::NaNStaysInItsRow(ikelos::None);

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,7 +11,7 @@ from ikelos.serving.client.errors import DeadlineExceeded, NotFound, Unavailable
 from ikelos.serving.client.retry import Retry, with_retries
 from ikelos.serving.client.sampling import Sampling
 from ikelos.serving.client.streaming import TextStream
-from ikelos.serving.client.transport import Transport, VersionStatus
+from ikelos.serving.client.transport import Call, Metadata, Transport, VersionStatus
 from ikelos.serving.media import with_contents
 from ikelos.serving.protocol.metadata import Signatures
 from ikelos.serving.protocol.rest import DEFAULT_SIGNATURE, Specs
@@ -36,7 +36,7 @@ class Core:
         self._transport = transport
         self._timeout = timeout
         self._retry = retry
-        self._signatures: Signatures | None = None
+        self._metadata: Metadata | None = None
 
     async def predict(
         self,
@@ -46,28 +46,18 @@ class Core:
     ) -> dict[str, np.ndarray]:
         """Runs a signature; see `Client.predict`."""
         end = time.monotonic() + self._seconds(timeout)
-        signatures = self._signatures or await self.metadata(timeout)
-        if signature not in signatures:
-            raise invalid(f"`signature` must be one of {sorted(signatures)}. Received: signature={signature!r}")
-        sides = signatures[signature]
-        arrays = _arrays(signature, inputs, sides["inputs"])
-        return await with_retries(
-            lambda seconds: self._transport.predict(signature, arrays, sides["outputs"], seconds),
-            end - time.monotonic(),
-            self._retry,
-            self._transport.sleep,
-        )
+        metadata = self._metadata or await self._fetch(timeout)
+        return await self._predict(metadata, signature, inputs, end - time.monotonic())
 
     async def metadata(self, timeout: float | None = None) -> Signatures:
         """Returns the signatures; see `Client.metadata`."""
-        self._signatures = await self._call(self._transport.metadata, timeout)
-        return self._signatures
+        return (await self._fetch(timeout)).signatures
 
     async def status(self, timeout: float | None = None) -> list[VersionStatus]:
         """Returns the state of the versions; see `Client.status`."""
-        return await self._call(self._transport.status, timeout)
+        return await self._call(self._transport.status, self._seconds(timeout))
 
-    async def wait_until_ready(self, timeout: float | None = None) -> int:
+    async def wait_until_ready(self, timeout: float | None = None) -> int | None:
         """Waits for the model; see `Client.wait_until_ready`."""
         seconds = self._seconds(timeout)
         end = time.monotonic() + seconds
@@ -75,10 +65,11 @@ class Core:
         while True:
             tries += 1
             try:
-                statuses = await self._transport.status(max(end - time.monotonic(), 0.001))
-                available = [status.version for status in statuses if status.state == "AVAILABLE"]
-                if available:
-                    return available[0]
+                statuses = await self._transport.status(max(end - time.monotonic(), 0.0))
+                if any(status.state == "AVAILABLE" for status in statuses):
+                    # The status does not say which version has the label, or is the newest at this moment.
+                    self._metadata = await self._transport.metadata(max(end - time.monotonic(), 0.0))
+                    return self._metadata.version
                 last = f"The server has the versions {statuses}"
             except (NotFound, Unavailable) as error:
                 last = str(error)
@@ -105,21 +96,26 @@ class Core:
             sampling, pieces = Sampling(temperature, top_k, top_p), TextStream(stop)
         except ValueError as error:
             raise invalid(str(error)) from None
-        signatures = self._signatures or await self.metadata(timeout)
-        if missing := [name for name in _STEPWISE if name not in signatures]:
+        # Each time, and every call goes to this version: the state of one is nothing to another.
+        metadata = await self._fetch(timeout)
+        if missing := [name for name in _STEPWISE if name not in metadata.signatures]:
             raise invalid(f"The model must have the signatures {', '.join(_STEPWISE)}. It lacks: {', '.join(missing)}")
+
+        def predict(signature: str, inputs: dict[str, Any]) -> Coroutine[Any, Any, dict[str, np.ndarray]]:
+            return self._predict(metadata, signature, inputs, self._seconds(timeout), metadata.version)
+
         uniforms = random.Random(seed)
         tokens: list[int] = []
-        text, state = "", await self.predict({"prompt": [prompt]}, "prefill", timeout)
+        text, state = "", await predict("prefill", {"prompt": [prompt]})
         while len(tokens) < length and not pieces.stopped:
             if tokens:
-                state = await self.predict({"token": np.array(tokens[-1:], np.int32), **state}, "decode_step", timeout)
+                state = await predict("decode_step", {"token": np.array(tokens[-1:], np.int32), **state})
             token = sampling.choose(state.pop("logits")[0], uniforms.random())
             if token == END:
                 break
             tokens.append(token)
             # All tokens each time: the text of a token depends on those before it.
-            texts = await self.predict({"tokens": [tokens]}, "detokenize", timeout)
+            texts = await predict("detokenize", {"tokens": [tokens]})
             text = texts["text"][0].decode(errors="replace")
             if piece := _push(pieces, text, ended=False):
                 yield piece
@@ -130,8 +126,27 @@ class Core:
         """Closes the connections."""
         await self._transport.close()
 
-    async def _call(self, call: Any, timeout: float | None) -> Any:
-        return await with_retries(call, self._seconds(timeout), self._retry, self._transport.sleep)
+    async def _fetch(self, timeout: float | None) -> Metadata:
+        self._metadata = await self._call(self._transport.metadata, self._seconds(timeout))
+        return self._metadata
+
+    async def _predict(
+        self,
+        metadata: Metadata,
+        signature: str,
+        inputs: Mapping[str, Any],
+        timeout: float,
+        version: int | None = None,
+    ) -> dict[str, np.ndarray]:
+        signatures = metadata.signatures
+        if signature not in signatures:
+            raise invalid(f"`signature` must be one of {sorted(signatures)}. Received: signature={signature!r}")
+        sides = signatures[signature]
+        call = Call(signature, _arrays(signature, inputs, sides["inputs"]), sides["outputs"], version)
+        return await self._call(lambda seconds: self._transport.predict(call, seconds), timeout)
+
+    async def _call(self, call: Callable[[float], Awaitable[Result]], timeout: float) -> Result:
+        return await with_retries(call, timeout, self._retry, self._transport.sleep)
 
     def _seconds(self, timeout: float | None) -> float:
         if timeout is not None and not timeout > 0:

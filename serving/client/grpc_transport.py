@@ -5,12 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from ikelos.serving.client.errors import ServingError, error_of
+from ikelos.serving.client.errors import ServingError, error_of, invalid_answers
 from ikelos.serving.client.transport import (
     Blocking,
+    Call,
+    Metadata,
     Suspending,
     Target,
     VersionStatus,
+    metadata_of,
     missing,
     read,
     version_statuses,
@@ -22,8 +25,7 @@ from ikelos.serving.protocol.messages import (
     ModelSpec,
     PredictRequest,
 )
-from ikelos.serving.protocol.metadata import SIGNATURES_FIELD, Signatures, read_signatures, unpack_signatures
-from ikelos.serving.protocol.rest import Specs
+from ikelos.serving.protocol.metadata import SIGNATURES_FIELD
 from ikelos.serving.protocol.tensors import to_array, to_tensor_proto
 
 try:
@@ -50,22 +52,24 @@ class _Calls:
             self._spec.version_label = target.label
         self._methods: dict[str, Any] = {}
 
-    async def predict(
-        self, signature: str, inputs: dict[str, np.ndarray], outputs: Specs, timeout: float
-    ) -> dict[str, np.ndarray]:
+    async def predict(self, call: Call, timeout: float) -> dict[str, np.ndarray]:
         """Returns the outputs of a signature."""
         request = PredictRequest(model_spec=self._spec)
-        request.model_spec.signature_name = signature
-        for name, array in inputs.items():
+        request.model_spec.signature_name = call.signature
+        if call.version is not None:
+            request.model_spec.version.value = call.version
+        for name, array in call.inputs.items():
             request.inputs[name].CopyFrom(to_tensor_proto(array))
         response = await self._call(_PREDICTION, "Predict", request, timeout)
-        return {name: to_array(f"output {name!r}", response.outputs[name]) for name in sorted(response.outputs)}
+        with invalid_answers():
+            return {name: to_array(f"output {name!r}", response.outputs[name]) for name in sorted(response.outputs)}
 
-    async def metadata(self, timeout: float) -> Signatures:
-        """Returns the signatures of the model."""
+    async def metadata(self, timeout: float) -> Metadata:
+        """Returns the signatures of the model, and the version that has them."""
         request = GetModelMetadataRequest(model_spec=self._spec, metadata_field=[SIGNATURES_FIELD])
         response = await self._call(_PREDICTION, "GetModelMetadata", request, timeout)
-        return read_signatures(unpack_signatures(response).signature_def)
+        with invalid_answers():
+            return metadata_of(response)
 
     async def status(self, timeout: float) -> list[VersionStatus]:
         """Returns the state of the model's versions."""

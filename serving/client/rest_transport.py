@@ -7,23 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from ikelos.serving.client.errors import ServingError, error_of
+from ikelos.serving.client.errors import ServingError, error_of, invalid_answers
 from ikelos.serving.client.transport import (
     Blocking,
+    Call,
+    Metadata,
     Suspending,
     Target,
     VersionStatus,
+    metadata_of,
     missing,
     version_statuses,
 )
 from ikelos.serving.protocol import rest
-from ikelos.serving.protocol.metadata import (
-    Signatures,
-    read_metadata,
-    read_signatures,
-    read_status,
-    unpack_signatures,
-)
+from ikelos.serving.protocol.metadata import read_metadata, read_status
 
 try:
     import httpx
@@ -57,22 +54,25 @@ class _Calls:
         self._target = target
         self._path = rest.model_path(target.model, target.version, target.label)
 
-    async def predict(
-        self, signature: str, inputs: dict[str, np.ndarray], outputs: rest.Specs, timeout: float
-    ) -> dict[str, np.ndarray]:
+    async def predict(self, call: Call, timeout: float) -> dict[str, np.ndarray]:
         """Returns the outputs of a signature."""
-        body = rest.write_predict(signature, inputs)
-        response = await self._send("POST", f"{self._path}:predict", body, timeout)
-        return _read(rest.read_predictions, response, outputs)
+        path = self._path if call.version is None else rest.model_path(self._target.model, call.version)
+        body = rest.write_predict(call.signature, call.inputs)
+        response = await self._send("POST", f"{path}:predict", body, timeout)
+        with invalid_answers():
+            return rest.read_predictions(response, call.outputs)
 
-    async def metadata(self, timeout: float) -> Signatures:
-        """Returns the signatures of the model."""
+    async def metadata(self, timeout: float) -> Metadata:
+        """Returns the signatures of the model, and the version that has them."""
         response = await self._send("GET", f"{self._path}/metadata", b"", timeout)
-        return read_signatures(unpack_signatures(_read(read_metadata, response)).signature_def)
+        with invalid_answers():
+            return metadata_of(read_metadata(response))
 
     async def status(self, timeout: float) -> list[VersionStatus]:
         """Returns the state of the model's versions."""
-        return version_statuses(_read(read_status, await self._send("GET", self._path, b"", timeout)))
+        response = await self._send("GET", self._path, b"", timeout)
+        with invalid_answers():
+            return version_statuses(read_status(response))
 
     async def _send(self, verb: str, path: str, body: bytes, timeout: float) -> bytes:
         raise NotImplementedError
@@ -170,15 +170,3 @@ def _checked(response: Any, content: bytes) -> bytes:
     raise error_of(
         _CODES.get(status, "UNKNOWN"), message, retryable, float(wait) if retryable and wait.isdigit() else None
     )
-
-
-def _read(read: Any, *arguments: Any) -> Any:
-    """Returns what `read` makes of a response.
-
-    Raises:
-        ServingError: If the response is not one of TensorFlow Serving.
-    """
-    try:
-        return read(*arguments)
-    except ValueError as error:
-        raise error_of("INTERNAL", str(error)) from error

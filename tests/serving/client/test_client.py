@@ -99,10 +99,11 @@ def test_status(client, model):
     ]
 
 
-def test_a_version_or_a_label_is_chosen(make):
+def test_a_version_or_a_label_is_chosen(make, model):
     assert [status.version for status in make(version=1).status()] == [1]
-    assert [status.version for status in make(label="stable").status()] == [2]
+    assert [status.version for status in make(label="stable").status()] == [2, 1]  # as TensorFlow Serving does
     assert make(label="stable").predict({"x": [0]})["y"].tolist() == [2]
+    assert model.versions == [1, 2, 2, 2]
     with pytest.raises(NotFound, match=r"Specific\(toy, 9\)"):
         make(version=9).predict({"x": [0]})
     with pytest.raises(InvalidArgument, match="Unrecognized servable version label: canary"):
@@ -198,6 +199,7 @@ def test_no_server(make):
 
 def test_waiting_for_a_model_that_loads(client, model, fault):
     model.states = {1: ("LOADING", "OK", "")}
+    model.labels = {}
 
     def load():
         while len(model.calls) < 3:
@@ -210,6 +212,13 @@ def test_waiting_for_a_model_that_loads(client, model, fault):
     assert client.wait_until_ready() == 1
     thread.join()
     assert len(model.calls) > 3
+
+
+def test_waiting_tells_the_version_that_has_the_label(make, model):
+    model.states = {3: ("AVAILABLE", "OK", ""), 2: ("AVAILABLE", "OK", "")}
+    assert make().wait_until_ready() == 3
+    assert make(version=2).wait_until_ready() == 2
+    assert make(label="stable").wait_until_ready() == 2
 
 
 def test_waiting_in_vain(make, model, fault):

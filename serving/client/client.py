@@ -144,7 +144,18 @@ class Client:
         Raises:
             ServingError: If a call fails, or an argument is wrong.
         """
-        return iterate(self._core.stream(prompt, length, temperature, top_k, top_p, seed, stop, timeout))
+        return iterate(
+            self._core.stream(
+                prompt,
+                length,
+                temperature=temperature,
+                top_k=top_k,
+                top_p=top_p,
+                seed=seed,
+                stop=stop,
+                timeout=timeout,
+            )
+        )
 
     def close(self) -> None:
         """Closes the connections."""

@@ -71,7 +71,7 @@ class Core:
                     self._metadata = await self._transport.metadata(max(end - time.monotonic(), 0.0))
                     return self._metadata.version
                 last = f"The server has the versions {statuses}"
-            except (NotFound, Unavailable) as error:
+            except (NotFound, Unavailable, DeadlineExceeded) as error:
                 last = str(error)
             wait = _READY_WAITS.wait(tries)
             if time.monotonic() + wait >= end:
@@ -82,6 +82,7 @@ class Core:
         self,
         prompt: str | bytes,
         length: int = 128,
+        *,
         temperature: float = 0.0,
         top_k: int = 0,
         top_p: float = 1.0,

@@ -227,7 +227,11 @@ def test_waiting_in_vain(make, model, fault):
         make().wait_until_ready(timeout=0.3)
     with pytest.raises(DeadlineExceeded, match=r"not ready within 0.3 s\. "):
         make(f"127.0.0.1:{_free_port()}").wait_until_ready(timeout=0.3)
-    model.faults = [fault("PERMISSION_DENIED", "no")]
+    model.answering.clear()
+    with pytest.raises(DeadlineExceeded, match=r"not ready within 0.3 s\. "):
+        make().wait_until_ready(timeout=0.3)
+    model.answering.set()
+    model.faults = [fault("PERMISSION_DENIED", "no")] * 2
     with pytest.raises(PermissionDenied):
         make().wait_until_ready(timeout=5)
 

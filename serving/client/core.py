@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,7 +11,7 @@ from ikelos.serving.client.errors import DeadlineExceeded, NotFound, Unavailable
 from ikelos.serving.client.retry import Retry, with_retries
 from ikelos.serving.client.sampling import Sampling
 from ikelos.serving.client.streaming import TextStream
-from ikelos.serving.client.transport import Call, Metadata, Transport, VersionStatus
+from ikelos.serving.client.transport import Transport, VersionStatus
 from ikelos.serving.media import with_contents
 from ikelos.serving.protocol.metadata import Signatures
 from ikelos.serving.protocol.rest import DEFAULT_SIGNATURE, Specs
@@ -36,7 +36,7 @@ class Core:
         self._transport = transport
         self._timeout = timeout
         self._retry = retry
-        self._metadata: Metadata | None = None
+        self._signatures: Signatures | None = None
 
     async def predict(
         self,
@@ -46,12 +46,20 @@ class Core:
     ) -> dict[str, np.ndarray]:
         """Runs a signature; see `Client.predict`."""
         end = time.monotonic() + self._seconds(timeout)
-        metadata = self._metadata or await self._fetch(timeout)
-        return await self._predict(metadata, signature, inputs, end - time.monotonic())
+        signatures = self._signatures or await self.metadata(timeout)
+        if signature not in signatures:
+            raise invalid(f"`signature` must be one of {sorted(signatures)}. Received: signature={signature!r}")
+        sides = signatures[signature]
+        arrays = _arrays(signature, inputs, sides["inputs"])
+        return await self._call(
+            lambda seconds: self._transport.predict(signature, arrays, sides["outputs"], seconds),
+            end - time.monotonic(),
+        )
 
     async def metadata(self, timeout: float | None = None) -> Signatures:
         """Returns the signatures; see `Client.metadata`."""
-        return (await self._fetch(timeout)).signatures
+        self._signatures = await self._call(self._transport.metadata, self._seconds(timeout))
+        return self._signatures
 
     async def status(self, timeout: float | None = None) -> list[VersionStatus]:
         """Returns the state of the versions; see `Client.status`."""
@@ -68,8 +76,7 @@ class Core:
                 statuses = await self._transport.status(max(end - time.monotonic(), 0.0))
                 if any(status.state == "AVAILABLE" for status in statuses):
                     # The status does not say which version has the label, or is the newest at this moment.
-                    self._metadata = await self._transport.metadata(max(end - time.monotonic(), 0.0))
-                    return self._metadata.version
+                    return await self._transport.version(max(end - time.monotonic(), 0.0))
                 last = f"The server has the versions {statuses}"
             except (NotFound, Unavailable, DeadlineExceeded) as error:
                 last = str(error)
@@ -97,26 +104,26 @@ class Core:
             sampling, pieces = Sampling(temperature, top_k, top_p), TextStream(stop)
         except ValueError as error:
             raise invalid(str(error)) from None
-        # Each time, and every call goes to this version: the state of one is nothing to another.
-        metadata = await self._fetch(timeout)
-        if missing := [name for name in _STEPWISE if name not in metadata.signatures]:
+        # The state of one version means nothing to another, and the server may load one at any moment.
+        version = await self._call(self._transport.version, self._seconds(timeout))
+        transport = self._transport if version is None else self._transport.at(version)
+        model = Core(transport, self._timeout, self._retry)
+        signatures = await model.metadata(timeout)
+        if missing := [name for name in _STEPWISE if name not in signatures]:
             raise invalid(f"The model must have the signatures {', '.join(_STEPWISE)}. It lacks: {', '.join(missing)}")
-
-        def predict(signature: str, inputs: dict[str, Any]) -> Coroutine[Any, Any, dict[str, np.ndarray]]:
-            return self._predict(metadata, signature, inputs, self._seconds(timeout), metadata.version)
-
         uniforms = random.Random(seed)
         tokens: list[int] = []
-        text, state = "", await predict("prefill", {"prompt": [prompt]})
+        text, state = "", await model.predict({"prompt": [prompt]}, "prefill", timeout)
         while len(tokens) < length and not pieces.stopped:
             if tokens:
-                state = await predict("decode_step", {"token": np.array(tokens[-1:], np.int32), **state})
+                inputs = {"token": np.array(tokens[-1:], np.int32), **state}
+                state = await model.predict(inputs, "decode_step", timeout)
             token = sampling.choose(state.pop("logits")[0], uniforms.random())
             if token == END:
                 break
             tokens.append(token)
             # All tokens each time: the text of a token depends on those before it.
-            texts = await predict("detokenize", {"tokens": [tokens]})
+            texts = await model.predict({"tokens": [tokens]}, "detokenize", timeout)
             text = texts["text"][0].decode(errors="replace")
             if piece := _push(pieces, text, ended=False):
                 yield piece
@@ -126,25 +133,6 @@ class Core:
     async def close(self) -> None:
         """Closes the connections."""
         await self._transport.close()
-
-    async def _fetch(self, timeout: float | None) -> Metadata:
-        self._metadata = await self._call(self._transport.metadata, self._seconds(timeout))
-        return self._metadata
-
-    async def _predict(
-        self,
-        metadata: Metadata,
-        signature: str,
-        inputs: Mapping[str, Any],
-        timeout: float,
-        version: int | None = None,
-    ) -> dict[str, np.ndarray]:
-        signatures = metadata.signatures
-        if signature not in signatures:
-            raise invalid(f"`signature` must be one of {sorted(signatures)}. Received: signature={signature!r}")
-        sides = signatures[signature]
-        call = Call(signature, _arrays(signature, inputs, sides["inputs"]), sides["outputs"], version)
-        return await self._call(lambda seconds: self._transport.predict(call, seconds), timeout)
 
     async def _call(self, call: Callable[[float], Awaitable[Result]], timeout: float) -> Result:
         return await with_retries(call, timeout, self._retry, self._transport.sleep)

@@ -1,19 +1,17 @@
 """Calls to a server by gRPC."""
 
+import copy
 import re
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from ikelos.serving.client.errors import ServingError, error_of, invalid_answers
 from ikelos.serving.client.transport import (
     Blocking,
-    Call,
-    Metadata,
     Suspending,
     Target,
     VersionStatus,
-    metadata_of,
     missing,
     read,
     version_statuses,
@@ -21,11 +19,13 @@ from ikelos.serving.client.transport import (
 from ikelos.serving.protocol.messages import (
     METHODS,
     GetModelMetadataRequest,
+    GetModelMetadataResponse,
     GetModelStatusRequest,
     ModelSpec,
     PredictRequest,
 )
-from ikelos.serving.protocol.metadata import SIGNATURES_FIELD
+from ikelos.serving.protocol.metadata import SIGNATURES_FIELD, Signatures, read_signatures, unpack_signatures
+from ikelos.serving.protocol.rest import Specs
 from ikelos.serving.protocol.tensors import to_array, to_tensor_proto
 
 try:
@@ -52,29 +52,42 @@ class _Calls:
             self._spec.version_label = target.label
         self._methods: dict[str, Any] = {}
 
-    async def predict(self, call: Call, timeout: float) -> dict[str, np.ndarray]:
+    async def predict(
+        self, signature: str, inputs: dict[str, np.ndarray], outputs: Specs, timeout: float
+    ) -> dict[str, np.ndarray]:
         """Returns the outputs of a signature."""
         request = PredictRequest(model_spec=self._spec)
-        request.model_spec.signature_name = call.signature
-        if call.version is not None:
-            request.model_spec.version.value = call.version
-        for name, array in call.inputs.items():
+        request.model_spec.signature_name = signature
+        for name, array in inputs.items():
             request.inputs[name].CopyFrom(to_tensor_proto(array))
         response = await self._call(_PREDICTION, "Predict", request, timeout)
         with invalid_answers():
             return {name: to_array(f"output {name!r}", response.outputs[name]) for name in sorted(response.outputs)}
 
-    async def metadata(self, timeout: float) -> Metadata:
-        """Returns the signatures of the model, and the version that has them."""
-        request = GetModelMetadataRequest(model_spec=self._spec, metadata_field=[SIGNATURES_FIELD])
-        response = await self._call(_PREDICTION, "GetModelMetadata", request, timeout)
+    async def metadata(self, timeout: float) -> Signatures:
+        """Returns the signatures of the model."""
+        response = await self._metadata(timeout)
         with invalid_answers():
-            return metadata_of(response)
+            return read_signatures(unpack_signatures(response).signature_def)
+
+    async def version(self, timeout: float) -> int | None:
+        """Returns the version that answers now."""
+        return (await self._metadata(timeout)).model_spec.version.value or None
+
+    def at(self, version: int) -> Self:
+        """Returns a transport to one version, over the same channel."""
+        other = copy.copy(self)
+        other._spec = ModelSpec(name=self._target.model, version={"value": version})
+        return other
 
     async def status(self, timeout: float) -> list[VersionStatus]:
         """Returns the state of the model's versions."""
         request = GetModelStatusRequest(model_spec=self._spec)
         return version_statuses(await self._call(_MODEL, "GetModelStatus", request, timeout))
+
+    async def _metadata(self, timeout: float) -> GetModelMetadataResponse:
+        request = GetModelMetadataRequest(model_spec=self._spec, metadata_field=[SIGNATURES_FIELD])
+        return await self._call(_PREDICTION, "GetModelMetadata", request, timeout)
 
     async def _call(self, service: str, method: str, request: Any, timeout: float) -> Any:
         raise NotImplementedError

@@ -1,26 +1,31 @@
 """Calls to a server by REST."""
 
 import asyncio
+import copy
 import ssl
 import time
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from ikelos.serving.client.errors import ServingError, error_of, invalid_answers
 from ikelos.serving.client.transport import (
     Blocking,
-    Call,
-    Metadata,
     Suspending,
     Target,
     VersionStatus,
-    metadata_of,
     missing,
     version_statuses,
 )
 from ikelos.serving.protocol import rest
-from ikelos.serving.protocol.metadata import read_metadata, read_status
+from ikelos.serving.protocol.messages import GetModelMetadataResponse
+from ikelos.serving.protocol.metadata import (
+    Signatures,
+    read_metadata,
+    read_signatures,
+    read_status,
+    unpack_signatures,
+)
 
 try:
     import httpx
@@ -54,25 +59,41 @@ class _Calls:
         self._target = target
         self._path = rest.model_path(target.model, target.version, target.label)
 
-    async def predict(self, call: Call, timeout: float) -> dict[str, np.ndarray]:
+    async def predict(
+        self, signature: str, inputs: dict[str, np.ndarray], outputs: rest.Specs, timeout: float
+    ) -> dict[str, np.ndarray]:
         """Returns the outputs of a signature."""
-        path = self._path if call.version is None else rest.model_path(self._target.model, call.version)
-        body = rest.write_predict(call.signature, call.inputs)
-        response = await self._send("POST", f"{path}:predict", body, timeout)
+        body = rest.write_predict(signature, inputs)
+        response = await self._send("POST", f"{self._path}:predict", body, timeout)
         with invalid_answers():
-            return rest.read_predictions(response, call.outputs)
+            return rest.read_predictions(response, outputs)
 
-    async def metadata(self, timeout: float) -> Metadata:
-        """Returns the signatures of the model, and the version that has them."""
-        response = await self._send("GET", f"{self._path}/metadata", b"", timeout)
+    async def metadata(self, timeout: float) -> Signatures:
+        """Returns the signatures of the model."""
+        response = await self._metadata(timeout)
         with invalid_answers():
-            return metadata_of(read_metadata(response))
+            return read_signatures(unpack_signatures(response).signature_def)
+
+    async def version(self, timeout: float) -> int | None:
+        """Returns the version that answers now."""
+        return (await self._metadata(timeout)).model_spec.version.value or None
+
+    def at(self, version: int) -> Self:
+        """Returns a transport to one version, over the same connections."""
+        other = copy.copy(self)
+        other._path = rest.model_path(self._target.model, version)
+        return other
 
     async def status(self, timeout: float) -> list[VersionStatus]:
         """Returns the state of the model's versions."""
         response = await self._send("GET", self._path, b"", timeout)
         with invalid_answers():
             return version_statuses(read_status(response))
+
+    async def _metadata(self, timeout: float) -> GetModelMetadataResponse:
+        response = await self._send("GET", f"{self._path}/metadata", b"", timeout)
+        with invalid_answers():
+            return read_metadata(response)
 
     async def _send(self, verb: str, path: str, body: bytes, timeout: float) -> bytes:
         raise NotImplementedError

@@ -5,17 +5,12 @@ import dataclasses
 import pathlib
 import re
 import time
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 
-from ikelos.serving.protocol.messages import (
-    Code,
-    GetModelMetadataResponse,
-    GetModelStatusResponse,
-    ModelVersionStatus,
-)
-from ikelos.serving.protocol.metadata import Signatures, read_signatures, unpack_signatures
+from ikelos.serving.protocol.messages import Code, GetModelStatusResponse, ModelVersionStatus
+from ikelos.serving.protocol.metadata import Signatures
 from ikelos.serving.protocol.rest import Specs
 
 MAX_MESSAGE_BYTES = 256 * 2**20
@@ -106,36 +101,6 @@ class VersionStatus:
     message: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Metadata:
-    """What a version of a model can do.
-
-    Attributes:
-        version: Number of the version; None if the server does not say.
-        signatures: Its signatures.
-    """
-
-    version: int | None
-    signatures: Signatures
-
-
-@dataclasses.dataclass(frozen=True)
-class Call:
-    """A prediction.
-
-    Attributes:
-        signature: Name of the signature.
-        inputs: An array for every input.
-        outputs: Dtype and shape of every output.
-        version: Number of the version to call; None for that of the `Target`.
-    """
-
-    signature: str
-    inputs: dict[str, np.ndarray]
-    outputs: Specs
-    version: int | None = None
-
-
 class Transport(Protocol):
     """The calls to a server, by one protocol.
 
@@ -143,14 +108,22 @@ class Transport(Protocol):
     transport never suspend, and `run` runs them without an event loop.
     """
 
-    async def predict(self, call: Call, timeout: float) -> dict[str, np.ndarray]:
-        """Returns the outputs of a signature."""
+    async def predict(
+        self, signature: str, inputs: dict[str, np.ndarray], outputs: Specs, timeout: float
+    ) -> dict[str, np.ndarray]:
+        """Returns the outputs of a signature; `outputs` says what they are."""
 
-    async def metadata(self, timeout: float) -> Metadata:
-        """Returns the signatures of the model, and the version that has them."""
+    async def metadata(self, timeout: float) -> Signatures:
+        """Returns the signatures of the model."""
 
     async def status(self, timeout: float) -> list[VersionStatus]:
         """Returns the state of the model's versions."""
+
+    async def version(self, timeout: float) -> int | None:
+        """Returns the version that answers now, or None if there is only one."""
+
+    def at(self, version: int) -> "Transport":
+        """Returns a transport to one version, over the same connections."""
 
     async def sleep(self, seconds: float) -> None:
         """Waits."""
@@ -159,30 +132,32 @@ class Transport(Protocol):
         """Closes the connections."""
 
 
-class Blocking:
-    """How a blocking transport waits."""
+class OneVersion:
+    """Base of transports to a server that may have one version only."""
+
+    async def version(self, timeout: float) -> int | None:
+        """Returns None."""
+        return None
+
+    def at(self, version: int) -> Self:
+        """Returns this transport."""
+        return self
+
+
+class Blocking(OneVersion):
+    """Base of blocking transports."""
 
     async def sleep(self, seconds: float) -> None:
         """Blocks the thread."""
         time.sleep(seconds)
 
 
-class Suspending:
-    """How a transport for asyncio waits."""
+class Suspending(OneVersion):
+    """Base of transports for asyncio."""
 
     async def sleep(self, seconds: float) -> None:
         """Suspends the task."""
         await asyncio.sleep(seconds)
-
-
-def metadata_of(response: GetModelMetadataResponse) -> Metadata:
-    """Returns the metadata in a message.
-
-    Raises:
-        ValueError: If the message has no signatures.
-    """
-    signatures = read_signatures(unpack_signatures(response).signature_def)
-    return Metadata(response.model_spec.version.value or None, signatures)
 
 
 def version_statuses(response: GetModelStatusResponse) -> list[VersionStatus]:

@@ -40,7 +40,7 @@ def test_a_stream_stays_with_its_version(writer, model):
     assert next(pieces) == "O"
     model.states = {3: ("AVAILABLE", "OK", ""), **model.states}
     assert next(pieces) == " "
-    assert model.versions == [0, 2, 2, 2, 2]  # the first call is for the metadata
+    assert model.versions == [0, 2, 2, 2, 2, 2]  # the first call asks for the version
     del model.states[2]
     with pytest.raises(NotFound, match=r"Specific\(toy, 2\)"):
         next(pieces)

@@ -13,7 +13,7 @@ from ikelos.pipelines.tasks.language_modeling.task import STAGE
 from ikelos.serving import StockModel, export
 from ikelos.serving.client import Retry
 from ikelos.serving.client.core import Core, iterate
-from ikelos.serving.client.transport import Blocking, Metadata
+from ikelos.serving.client.transport import Blocking
 
 GUIDE = pathlib.Path(__file__).parents[4] / "serving" / "README.md"
 ROW = {"length": [24], "temperature": [0.0], "top_k": [0], "top_p": [1.0], "seed": [0]}
@@ -25,11 +25,11 @@ class InProcess(Blocking):
     def __init__(self, model):
         self._model = model
 
-    async def predict(self, call, timeout):
-        return self._model.run(call.signature, call.inputs)
+    async def predict(self, signature, inputs, outputs, timeout):
+        return self._model.run(signature, inputs)
 
     async def metadata(self, timeout):
-        return Metadata(None, self._model.signatures)
+        return self._model.signatures
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import pathlib
+import re
 import tempfile
 import weakref
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from ikelos.serving.protocol.messages import ConfigProto, MetaGraphDef
 from ikelos.serving.protocol.metadata import read_signatures
 from ikelos.serving.values import DTYPES, to_array
 
-__all__ = ["StockError", "StockModel"]
+__all__ = ["StockError", "StockModel", "complaint"]
 
 # Because another process on the machine may hold the GPU's memory.
 _CPU_ONLY = ConfigProto(device_count={"GPU": 0}).SerializeToString()
@@ -155,6 +156,17 @@ class StockModel:
         if not pointer:
             raise StockError(f"The graph has no tensor {tensor_name!r}, though a signature names it")
         return Output(pointer, int(index or 0))
+
+
+def complaint(message: str) -> str:
+    """Returns the first part of TensorFlow's error about inputs, without the place in the graph.
+
+    A failed assertion reads `assertion failed: [length must be at most 32] [40]`; the place follows it, in a line that
+    begins with `[[{{node ...`.
+    """
+    line = message.partition("[[{{")[0].strip()
+    found = re.fullmatch(r"assertion failed: \[(.*)\]", line, re.DOTALL)
+    return " ".join((found[1].replace("] [", " ") if found else line).split())
 
 
 @contextlib.contextmanager

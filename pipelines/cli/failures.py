@@ -7,7 +7,6 @@ import signal
 from typing import Any
 
 from ikelos.pipelines.cli import INTERRUPTED
-from ikelos.pipelines.cli.exported import complaint
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.training.errors import NotFinite, Terminated
 
@@ -67,6 +66,8 @@ def explain(error: BaseException) -> tuple[str, int]:
 
 
 def _explain_server(error: Any) -> tuple[str, int]:
+    from ikelos.serving.stock import complaint
+
     message = complaint(str(error))
     return f"{message} ({error.code})", BAD_INPUT if error.code in ("INVALID_ARGUMENT", "NOT_FOUND") else FAILED
 

@@ -158,7 +158,7 @@ class Client:
         )
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Closes the connections. A second call does nothing."""
         run(self._core.close())
 
     def __enter__(self):

@@ -33,7 +33,7 @@ class Core:
     def __init__(self, transport: Transport, timeout: float, retry: Retry):
         if not timeout > 0:
             raise ValueError(f"`timeout` must be above 0. Received: timeout={timeout}")
-        self._transport = transport
+        self._open_transport: Transport | None = transport
         self._timeout = timeout
         self._retry = retry
         self._signatures: Signatures | None = None
@@ -131,8 +131,16 @@ class Core:
             yield piece
 
     async def close(self) -> None:
-        """Closes the connections."""
-        await self._transport.close()
+        """Closes the connections. A second call does nothing."""
+        transport, self._open_transport = self._open_transport, None
+        if transport is not None:
+            await transport.close()
+
+    @property
+    def _transport(self) -> Transport:
+        if self._open_transport is None:
+            raise RuntimeError("The client has been closed")
+        return self._open_transport
 
     async def _call(self, call: Callable[[float], Awaitable[Result]], timeout: float) -> Result:
         return await with_retries(call, timeout, self._retry, self._transport.sleep)

@@ -185,9 +185,8 @@ def _checked(response: Any, content: bytes) -> bytes:
     status = response.status_code
     if status == 200:
         return content
-    wait = response.headers.get("Retry-After", "")
     message = rest.read_error(content) or f"HTTP status {status}"
     retryable = status in _RETRYABLE
-    raise error_of(
-        _CODES.get(status, "UNKNOWN"), message, retryable, float(wait) if retryable and wait.isdigit() else None
-    )
+    asked = response.headers.get("Retry-After", "")
+    wait = float(asked) if retryable and asked.isdecimal() else None
+    raise error_of(_CODES.get(status, "UNKNOWN"), message, retryable, wait)

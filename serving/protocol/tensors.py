@@ -42,7 +42,8 @@ def to_tensor_proto(array: np.ndarray) -> TensorProto:
         ValueError: If the array has another dtype, or an object array holds something else.
     """
     name = "string" if array.dtype == object else array.dtype.name
-    if name not in DTYPES:
+    # The comparison refuses another order of bytes.
+    if name not in DTYPES or array.dtype != DTYPES[name][1]:
         raise ValueError(f"`array` must have one of the dtypes {', '.join(DTYPES)}. Received: dtype {array.dtype}")
     tensor = TensorProto(dtype=DTYPES[name][0], tensor_shape=to_shape_proto(array.shape))
     if name == "string":

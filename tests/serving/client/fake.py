@@ -6,6 +6,7 @@ import http.server
 import json
 import re
 import threading
+import time
 
 import grpc
 import numpy as np
@@ -50,6 +51,8 @@ class Model:
         faults: Errors of the next calls.
         answering: Event that each answer waits for.
         calls: Names of the calls so far.
+        pause: Seconds after each byte of an answer over HTTP.
+        cuts: Number of answers over HTTP that end after the headers.
         requests: Inputs of the predictions so far.
         versions: For each call that did not fail, the version that it named, or 0.
         states: `{version: (state, code, message)}`.
@@ -62,6 +65,7 @@ class Model:
         self.answering = threading.Event()
         self.answering.set()
         self.calls = []
+        self.pause = self.cuts = 0
         self.requests = []
         self.versions = []
         self.states = {2: ("AVAILABLE", "OK", ""), 1: ("END", "OK", "")}
@@ -255,7 +259,15 @@ def serve_http(model, context=None):
             if retry_after is not None:
                 self.send_header("Retry-After", retry_after)
             self.end_headers()
-            self.wfile.write(body)
+            if model.cuts:
+                model.cuts -= 1
+                self.close_connection = True
+            elif model.pause:
+                for byte in body:
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(model.pause)
+            else:
+                self.wfile.write(body)
 
         def handle_one_request(self):
             with contextlib.suppress(ConnectionError):  # the client has gone

@@ -1,5 +1,7 @@
 """Every test runs with the four clients: gRPC and REST, blocking and for asyncio."""
 
+import asyncio
+import concurrent.futures
 import socket
 import threading
 import time
@@ -9,6 +11,7 @@ import pytest
 
 from ikelos.serving.client import (
     TLS,
+    AsyncClient,
     Client,
     DeadlineExceeded,
     InvalidArgument,
@@ -290,8 +293,59 @@ def test_half_of_a_client_certificate_is_refused():
         TLS(certificate="a.pem")
 
 
-def test_a_client_is_a_context_manager(servers):
+def test_a_closed_client(make):
+    client = make()
+    assert client.predict({"x": [1]})["y"].tolist() == [2.5]
+    client.close()
+    for call in (client.status, client.metadata, client.wait_until_ready, lambda: client.predict({"x": [1]})):
+        with pytest.raises(RuntimeError, match="The client has been closed"):
+            call()
+
+
+def test_clients_are_context_managers(servers):
     with Client(servers[False], "toy") as client:
         assert client.predict({"x": [1]})["y"].tolist() == [2.5]
-    with pytest.raises(ValueError, match="closed"):
-        client.predict({"x": [1]})
+    with pytest.raises(RuntimeError, match="The client has been closed"):
+        client.status()
+
+    async def predict():
+        async with AsyncClient(servers[True], "toy", rest=True) as client:
+            return await client.predict({"x": [1]}), client
+
+    outputs, closed = asyncio.run(predict())
+    assert outputs["y"].tolist() == [2.5]
+    with pytest.raises(RuntimeError, match="The client has been closed"):
+        asyncio.run(closed.status())
+
+
+REST = pytest.mark.parametrize("kind", [{"rest": True, "blocking": True}, {"rest": True, "blocking": False}])
+
+
+@REST
+def test_an_answer_that_trickles_is_not_waited_for(client, model):
+    model.pause = 0.05
+    with pytest.raises(DeadlineExceeded, match=r"No answer within 0.2 s"):
+        client.status(timeout=0.2)
+
+
+@REST
+def test_a_connection_that_breaks_is_made_again(client, model):
+    model.cuts = 2
+    assert [status.version for status in client.status()] == [2, 1]
+    assert model.calls == ["GetModelStatus"] * 3
+
+
+def test_tasks_share_a_client(servers):
+    async def predict_all():
+        async with AsyncClient(servers[False], "toy") as client:
+            return await asyncio.gather(*(client.predict({"x": [number]}) for number in range(20)))
+
+    assert [outputs["y"][0] for outputs in asyncio.run(predict_all())] == [2 + number / 2 for number in range(20)]
+
+
+def test_threads_share_a_client(client, kind):
+    if not kind["blocking"]:
+        pytest.skip("a client for asyncio belongs to one event loop")
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda number: client.predict({"x": [number]})["y"][0], range(20)))
+    assert found == [2 + number / 2 for number in range(20)]

@@ -158,6 +158,8 @@ def test_any_tensor_is_read_or_refused(dtype, shape, content):
 def test_refuses_arrays_that_no_message_can_hold():
     with pytest.raises(ValueError, match=r"one of the dtypes .* Received: dtype complex64"):
         to_tensor_proto(np.zeros(1, np.complex64))
+    with pytest.raises(ValueError, match=r"one of the dtypes .* Received: dtype >f4"):
+        to_tensor_proto(np.zeros(1, ">f4"))
     with pytest.raises(ValueError, match=r"`array` must hold bytes. Received: 'a' \(str\)"):
         to_tensor_proto(np.array(["a"], object))
 

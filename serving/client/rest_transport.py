@@ -159,7 +159,7 @@ class AsyncRestTransport(_Calls, Suspending):
                 async for part in response.aiter_bytes():
                     content += part
                     self._check_size(len(content))
-        except (httpx.HTTPError, TimeoutError) as error:
+        except (httpx.HTTPError, TimeoutError, ssl.SSLError) as error:  # httpx lets the last through as it is
             raise _translated(error, timeout) from error
         return _checked(response, bytes(content))
 
@@ -171,7 +171,7 @@ class AsyncRestTransport(_Calls, Suspending):
 def _translated(error: Exception, timeout: float) -> ServingError:
     if isinstance(error, httpx.TimeoutException | TimeoutError):
         return error_of("DEADLINE_EXCEEDED", f"No answer within {timeout:.3g} s")
-    if isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError):
+    if isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError | ssl.SSLError):
         return error_of("UNAVAILABLE", f"The connection failed: {error}", retryable=True)
     return error_of("UNKNOWN", f"{type(error).__name__}: {error}")
 

@@ -343,9 +343,8 @@ def test_tasks_share_a_client(servers):
     assert [outputs["y"][0] for outputs in asyncio.run(predict_all())] == [2 + number / 2 for number in range(20)]
 
 
-def test_threads_share_a_client(client, kind):
-    if not kind["blocking"]:
-        pytest.skip("a client for asyncio belongs to one event loop")
+@pytest.mark.parametrize("kind", [{"rest": False, "blocking": True}, {"rest": True, "blocking": True}])
+def test_threads_share_a_client(client):
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda number: client.predict({"x": [number]})["y"][0], range(20)))
     assert found == [2 + number / 2 for number in range(20)]

@@ -1,5 +1,6 @@
 """Converts the values of a request into arrays for the inputs of a served model."""
 
+import ml_dtypes
 import numpy as np
 
 # For each dtype, by TensorFlow's name: its number in the DataType enumeration and NumPy's dtype. Strings are object
@@ -9,14 +10,21 @@ DTYPES: dict[str, tuple[int, np.dtype]] = {
     "float64": (2, np.dtype("float64")),
     "int32": (3, np.dtype("int32")),
     "uint8": (4, np.dtype("uint8")),
+    "int16": (5, np.dtype("int16")),
+    "int8": (6, np.dtype("int8")),
     "string": (7, np.dtype("object")),
     "int64": (9, np.dtype("int64")),
     "bool": (10, np.dtype("bool")),
+    "bfloat16": (14, np.dtype(ml_dtypes.bfloat16)),
+    "uint16": (17, np.dtype("uint16")),
+    "float16": (19, np.dtype("float16")),
+    "uint32": (22, np.dtype("uint32")),
+    "uint64": (23, np.dtype("uint64")),
 }
 DTYPE_NAMES: dict[int, str] = {number: name for name, (number, _) in DTYPES.items()}
 
-# For each kind of input (NumPy's letters), the kinds of numbers that a list may contain.
-_KINDS_ACCEPTED = {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}
+# For each kind of input (NumPy's letters, with V for bfloat16), the kinds of numbers that a list may contain.
+_KINDS_ACCEPTED = {"f": "fiu", "V": "fiu", "i": "iu", "u": "iu", "b": "b"}
 
 
 def to_array(label: str, value: object, dtype: str, shape: tuple[int | None, ...] | None) -> np.ndarray:
@@ -65,22 +73,37 @@ def _strings(label: str, value: object) -> np.ndarray:
     for index, item in enumerate(items.flat):
         if not isinstance(item, str | bytes):
             raise ValueError(f"{label} must hold str or bytes. Received: {item!r} ({type(item).__name__})")
-        array.flat[index] = item.encode() if isinstance(item, str) else item
+        try:
+            array.flat[index] = item.encode() if isinstance(item, str) else item
+        except UnicodeEncodeError:
+            raise ValueError(f"{label} must hold text that UTF-8 can encode. Received: {item!r}") from None
     return array
 
 
 def _numbers(label: str, value: object, dtype: str) -> np.ndarray:
     target = DTYPES[dtype][1]
-    source = np.asarray(value)
     if isinstance(value, np.ndarray | np.generic):
+        source = np.asarray(value)
         if source.dtype != target:
             raise ValueError(f"{label} must have dtype {dtype}. Received: dtype {source.dtype}")
-    elif source.size and source.dtype.kind not in _KINDS_ACCEPTED[target.kind]:
-        raise ValueError(f"{label} must hold {dtype} values. Received: values of dtype {source.dtype}")
+    else:
+        source = _from_list(value, target)
+        if source.size and source.dtype.kind not in _KINDS_ACCEPTED[target.kind]:
+            raise ValueError(f"{label} must hold {dtype} values. Received: values of dtype {source.dtype}")
     with np.errstate(over="ignore"):
         array = source.astype(target, order="C")
     # `astype` turns a number that does not fit into another integer or infinity.
-    exact = np.isfinite(array) == np.isfinite(source) if target.kind == "f" else array == source
+    exact = np.isfinite(array) == np.isfinite(source) if target.kind in "fV" else array == source
     if source.size and not np.all(exact):
         raise ValueError(f"{label} must fit into {dtype}. Received: {source[~exact].flat[0]}")
     return array
+
+
+def _from_list(value: object, target: np.dtype) -> np.ndarray:
+    source = np.asarray(value)
+    if target == np.uint64 and source.dtype == np.float64:
+        # NumPy makes floats of integers if only some of them are beyond int64.
+        items = np.asarray(value, dtype=object)
+        if all(isinstance(item, int) and 0 <= item < 2**64 for item in items.flat):
+            return items.astype(np.uint64)
+    return source

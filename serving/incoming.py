@@ -80,9 +80,14 @@ def newest(base: pathlib.Path) -> pathlib.Path | None:
     As in TensorFlow Serving, every name that is a number is a version, whatever it contains, and the highest number is
     the newest. If the newest one contains no model, a server fails to load it instead of serving an older one.
     """
+    numbered = versions(base)
+    return numbered[max(numbered)] if numbered else None
+
+
+def versions(base: pathlib.Path) -> dict[int, pathlib.Path]:
+    """Returns the folders of all versions in a base path by number, as `newest` finds them."""
     names = os.listdir(base) if base.is_dir() else []
-    numbered = [base / name for name in names if name.isascii() and name.isdigit()]
-    return max(numbered, key=lambda path: int(path.name), default=None)
+    return {int(name): base / name for name in sorted(names) if name.isascii() and name.isdigit()}
 
 
 def _make_folder(path: pathlib.Path) -> None:

@@ -4,17 +4,18 @@ import contextlib
 import ctypes
 import os
 import pathlib
+import re
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from ikelos.serving.capi import Output, Status, StockError, from_tensor, library, to_tensor
+from ikelos.serving.capi import Buffer, Output, Status, StockError, from_tensor, library, to_tensor
 from ikelos.serving.values import DTYPE_NAMES, DTYPES, to_array
-from ikelos.serving.wire import VARINT, Message, signed, write_bytes
+from ikelos.serving.wire import Message, signed, write_bytes, write_varint
 
-__all__ = ["StockError", "StockModel"]
+__all__ = ["StockError", "StockModel", "complaint"]
 
 # Field numbers of tensorflow/core/protobuf/meta_graph.proto and framework/tensor_shape.proto.
 _META_SIGNATURES = 5
@@ -23,7 +24,9 @@ _TENSOR_NAME, _TENSOR_DTYPE, _TENSOR_SHAPE = 1, 2, 3
 _SHAPE_DIM, _SHAPE_UNKNOWN_RANK = 2, 3
 _DIM_SIZE = 1
 # A ConfigProto with device_count {"GPU": 0}, because another process on the machine may hold the GPU's memory.
-_CPU_ONLY = write_bytes(1, write_bytes(1, "GPU") + bytes([2 << 3 | VARINT, 0]))
+_CPU_ONLY = write_bytes(1, write_bytes(1, "GPU") + write_varint(2, 0))
+# Field number of RunOptions, tensorflow/core/protobuf/config.proto.
+_RUN_TIMEOUT = 2
 
 
 class StockModel:
@@ -74,41 +77,53 @@ class StockModel:
             for name, sides in self._tensors.items()
         }
 
-    def run(self, signature: str, inputs: dict[str, object]) -> dict[str, np.ndarray]:
-        """Runs one signature on one batch.
+    def run(
+        self, signature: str, inputs: Mapping[str, object], timeout: float | None = None
+    ) -> dict[str, np.ndarray]:
+        """Runs one signature on one batch. Several threads may run the model at once.
 
         Args:
             signature: A key of `signatures`.
             inputs: A value for every input: an array of the input's dtype, or nested lists with text as str or bytes.
+            timeout: Seconds after which TensorFlow cancels the run; None for no limit.
 
         Returns:
             The outputs by name; strings are object arrays of bytes.
 
         Raises:
+            ValueError: As in `check`.
+            StockError: As in `check`, if TensorFlow fails while it runs the model or `timeout` has passed (`code` 4),
+                or an output has a dtype that is not supported.
+        """
+        arrays = self.check(signature, inputs)
+        return self._run(self._tensors[signature], arrays, timeout)
+
+    def check(self, signature: str, inputs: Mapping[str, object]) -> dict[str, np.ndarray]:
+        """Checks the inputs of `run`, and returns them as arrays of the inputs' dtypes.
+
+        Raises:
             ValueError: If the signature is unknown, or an input is unknown, missing or of another dtype or shape.
-            StockError: If TensorFlow fails while it runs the model, an input or output has a dtype that is not
-                supported, or the model has been closed.
+            StockError: If an input has a dtype that is not supported, or the model has been closed.
         """
         if not self._finalizer.alive:
             raise StockError("The model has been closed")
         if signature not in self._tensors:
             raise ValueError(f"`signature` must be one of {sorted(self._tensors)}. Received: signature={signature!r}")
-        sides = self._tensors[signature]
-        if set(inputs) != set(sides["inputs"]):
+        expected = self._tensors[signature]["inputs"]
+        if set(inputs) != set(expected):
             raise ValueError(
-                f"Signature {signature!r} must get the inputs {sorted(sides['inputs'])}. Received: {sorted(inputs)}"
+                f"Signature {signature!r} must get the inputs {sorted(expected)}. Received: {sorted(inputs)}"
             )
-        for name, (_, dtype, _) in sides["inputs"].items():
+        for name, (_, dtype, _) in expected.items():
             if dtype not in DTYPES:
                 raise StockError(
                     f"Signature {signature!r}: input {name!r} must have one of the dtypes {', '.join(DTYPES)}. "
                     f"Received: {dtype}"
                 )
-        arrays = {
+        return {
             name: to_array(f"Signature {signature!r}: input {name!r}", inputs[name], dtype, shape)
-            for name, (_, dtype, shape) in sides["inputs"].items()
+            for name, (_, dtype, shape) in expected.items()
         }
-        return self._run(sides, arrays)
 
     def close(self) -> None:
         """Frees the memory of the model, which cannot run any more. A second call does nothing."""
@@ -129,8 +144,11 @@ class StockModel:
                 options, None, os.fsencode(plain), tags, 1, self._graph, buffer, status.pointer
             )
 
-    def _run(self, sides: dict, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _run(self, sides: dict, arrays: dict[str, np.ndarray], timeout: float | None) -> dict[str, np.ndarray]:
         api, names = self._api, list(sides["outputs"])
+        # TensorFlow takes 0 for no limit.
+        options = b"" if timeout is None else write_varint(_RUN_TIMEOUT, max(1, round(1000 * timeout)))
+        run_options = Buffer(ctypes.cast(options, ctypes.c_void_p), len(options), None)
         feeds = [self._endpoint(sides["inputs"][name][0]) for name in arrays]
         fetches = [self._endpoint(sides["outputs"][name][0]) for name in names]
         feed_values = (ctypes.c_void_p * len(feeds))(
@@ -141,7 +159,7 @@ class StockModel:
             with Status(api) as status:
                 api.TF_SessionRun(
                     self._session,
-                    None,
+                    ctypes.byref(run_options),
                     (Output * len(feeds))(*feeds),
                     feed_values,
                     len(feeds),
@@ -165,6 +183,17 @@ class StockModel:
         if not pointer:
             raise StockError(f"The graph has no tensor {tensor_name!r}, though a signature names it")
         return Output(pointer, int(index or 0))
+
+
+def complaint(message: str) -> str:
+    """Returns the first part of TensorFlow's error about inputs, without the place in the graph.
+
+    A failed assertion reads `assertion failed: [length must be at most 32] [40]`; the place follows it, in a line that
+    begins with `[[{{node ...`.
+    """
+    line = message.partition("[[{{")[0].strip()
+    found = re.fullmatch(r"assertion failed: \[(.*)\]", line, re.DOTALL)
+    return " ".join((found[1].replace("] [", " ") if found else line).split())
 
 
 @contextlib.contextmanager

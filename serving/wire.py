@@ -59,7 +59,12 @@ def signed(value: int) -> int:
 def write_bytes(number: int, value: bytes | str) -> bytes:
     """Returns the encoding of a string, bytes or message field."""
     payload = value.encode() if isinstance(value, str) else value
-    return _write_varint(number << 3 | BYTES) + _write_varint(len(payload)) + payload
+    return _varint(number << 3 | BYTES) + _varint(len(payload)) + payload
+
+
+def write_varint(number: int, value: int) -> bytes:
+    """Returns the encoding of a field of non-negative integers or booleans."""
+    return _varint(number << 3 | VARINT) + _varint(value)
 
 
 def write_map(number: int, entries: dict[str, bytes]) -> bytes:
@@ -80,7 +85,7 @@ def _read_varint(data: bytes, position: int) -> tuple[int, int]:
     raise ValueError(f"A varint has more than 10 bytes, before byte {position}")
 
 
-def _write_varint(value: int) -> bytes:
+def _varint(value: int) -> bytes:
     output = bytearray()
     while value >= 0x80:
         output.append(value & 0x7F | 0x80)

@@ -1,6 +1,5 @@
 """Exported models for the commands that run them, in TensorFlow's C library."""
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,17 +34,6 @@ def find_version(path: Path) -> Path:
     )
 
 
-def complaint(message: str) -> str:
-    """Returns the first part of TensorFlow's error about inputs, without the place in the graph.
-
-    A failed assertion reads `assertion failed: [length must be at most 32] [40]`; the place follows it, in a line that
-    begins with `[[{{node ...`.
-    """
-    line = message.partition("[[{{")[0].strip()
-    found = re.fullmatch(r"assertion failed: \[(.*)\]", line, re.DOTALL)
-    return " ".join((found[1].replace("] [", " ") if found else line).split())
-
-
 def open_exported(version: Path) -> tuple["StockModel", dict[str, Any]]:
     """Returns the model in the folder of a version, a context manager, and its examples by signature.
 
@@ -53,7 +41,7 @@ def open_exported(version: Path) -> tuple["StockModel", dict[str, Any]]:
         UserError: If it is no SavedModel that the C library can load.
     """
     from ikelos.serving.examples import read_examples
-    from ikelos.serving.stock import StockError, StockModel
+    from ikelos.serving.stock import StockError, StockModel, complaint
 
     try:
         examples = read_examples(version)
@@ -73,7 +61,7 @@ def run_signature(model: "StockModel", signature: str, values: dict[str, Any]) -
     Raises:
         UserError: If the model cannot be run. It has loaded, so the inputs are at fault.
     """
-    from ikelos.serving.stock import StockError
+    from ikelos.serving.stock import StockError, complaint
 
     try:
         return model.run(signature, values)

@@ -1,0 +1,50 @@
+"""Errors of requests, with gRPC's codes and TensorFlow Serving's HTTP statuses."""
+
+from grpc import StatusCode
+
+from ikelos.serving.stock import StockError
+
+# As `ToHTTPStatusCode` in tensorflow_serving/model_servers/http_server.cc; all other codes are 500.
+_HTTP_STATUS = {
+    StatusCode.OK: 200,
+    StatusCode.CANCELLED: 499,
+    StatusCode.INVALID_ARGUMENT: 400,
+    StatusCode.DEADLINE_EXCEEDED: 504,
+    StatusCode.NOT_FOUND: 404,
+    StatusCode.ALREADY_EXISTS: 409,
+    StatusCode.PERMISSION_DENIED: 403,
+    StatusCode.RESOURCE_EXHAUSTED: 429,
+    StatusCode.FAILED_PRECONDITION: 400,
+    StatusCode.ABORTED: 409,
+    StatusCode.OUT_OF_RANGE: 400,
+    StatusCode.UNIMPLEMENTED: 501,
+    StatusCode.UNAVAILABLE: 503,
+    StatusCode.UNAUTHENTICATED: 401,
+}
+_LONGEST = 1000
+"""Characters of a message."""
+_BY_NUMBER = {code.value[0]: code for code in StatusCode}
+
+
+class RequestError(Exception):
+    """Raised for a request that cannot be answered.
+
+    Attributes:
+        code: The gRPC code.
+        message: What was wrong, for the client.
+        http_status: The HTTP status.
+    """
+
+    def __init__(self, code: StatusCode, message: str, http_status: int | None = None):
+        # A message may show what came, which may be long; gRPC sends it in a header of at most 8 KB.
+        self.message = message if len(message) <= _LONGEST else message[:_LONGEST] + " ..."
+        super().__init__(self.message)
+        self.code = code
+        self.http_status = http_status or _HTTP_STATUS.get(code, 500)
+
+
+def code_of(error: Exception) -> StatusCode:
+    """Returns the code of an error of `StockModel`. A ValueError is about the inputs."""
+    if isinstance(error, StockError):
+        return _BY_NUMBER.get(error.code, StatusCode.UNKNOWN)
+    return StatusCode.INVALID_ARGUMENT if isinstance(error, ValueError) else StatusCode.INTERNAL

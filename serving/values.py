@@ -1,5 +1,6 @@
 """Converts the values of a request into arrays for the inputs of a served model."""
 
+import ml_dtypes
 import numpy as np
 
 # For each dtype, by TensorFlow's name: its number in the DataType enumeration and NumPy's dtype. Strings are object
@@ -9,14 +10,21 @@ DTYPES: dict[str, tuple[int, np.dtype]] = {
     "float64": (2, np.dtype("float64")),
     "int32": (3, np.dtype("int32")),
     "uint8": (4, np.dtype("uint8")),
+    "int16": (5, np.dtype("int16")),
+    "int8": (6, np.dtype("int8")),
     "string": (7, np.dtype("object")),
     "int64": (9, np.dtype("int64")),
     "bool": (10, np.dtype("bool")),
+    "bfloat16": (14, np.dtype(ml_dtypes.bfloat16)),
+    "uint16": (17, np.dtype("uint16")),
+    "float16": (19, np.dtype("float16")),
+    "uint32": (22, np.dtype("uint32")),
+    "uint64": (23, np.dtype("uint64")),
 }
 DTYPE_NAMES: dict[int, str] = {number: name for name, (number, _) in DTYPES.items()}
 
-# For each kind of input (NumPy's letters), the kinds of numbers that a list may contain.
-_KINDS_ACCEPTED = {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}
+# For each kind of input (NumPy's letters, with V for bfloat16), the kinds of numbers that a list may contain.
+_KINDS_ACCEPTED = {"f": "fiu", "V": "fiu", "i": "iu", "u": "iu", "b": "b"}
 
 
 def to_array(label: str, value: object, dtype: str, shape: tuple[int | None, ...] | None) -> np.ndarray:
@@ -80,7 +88,7 @@ def _numbers(label: str, value: object, dtype: str) -> np.ndarray:
     with np.errstate(over="ignore"):
         array = source.astype(target, order="C")
     # `astype` turns a number that does not fit into another integer or infinity.
-    exact = np.isfinite(array) == np.isfinite(source) if target.kind == "f" else array == source
+    exact = np.isfinite(array) == np.isfinite(source) if target.kind in "fV" else array == source
     if source.size and not np.all(exact):
         raise ValueError(f"{label} must fit into {dtype}. Received: {source[~exact].flat[0]}")
     return array

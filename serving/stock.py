@@ -77,9 +77,7 @@ class StockModel:
             for name, sides in self._tensors.items()
         }
 
-    def run(
-        self, signature: str, inputs: Mapping[str, object], timeout: float | None = None
-    ) -> dict[str, np.ndarray]:
+    def run(self, signature: str, inputs: Mapping[str, object], timeout: float | None = None) -> dict[str, np.ndarray]:
         """Runs one signature on one batch. Several threads may run the model at once.
 
         Args:

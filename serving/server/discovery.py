@@ -20,8 +20,8 @@ def check_path(path: Path) -> None:
         raise ValueError(f"PATH must be {parent}, the folder of the versions. Received: {path}, one version")
     if not find_models(path):
         raise ValueError(
-            "PATH must hold a model, as VERSION/saved_model.pb, export/VERSION/saved_model.pb, or either in a folder of "
-            f"its own. Received: {path}, without a version"
+            "PATH must hold a model, as VERSION/saved_model.pb, export/VERSION/saved_model.pb, or either in a folder "
+            f"of its own. Received: {path}, without a version"
         )
 
 

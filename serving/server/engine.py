@@ -17,8 +17,6 @@ from ikelos.serving.server.settings import Settings
 from ikelos.serving.server.versions import Version
 from ikelos.serving.stock import StockError, complaint
 
-DEFAULT_SIGNATURE = "serving_default"
-
 
 @dataclasses.dataclass
 class Call:
@@ -52,9 +50,7 @@ class Engine:
         self.settings = settings
         self.manager = Manager(settings.path, settings.labels)
         self.metrics = Metrics(lambda: [v for known in self.manager.models.values() for v in known.values()])
-        self._scheduler = Scheduler(
-            settings.concurrency, settings.max_batch, settings.batch_delay, self.metrics.ran
-        )
+        self._scheduler = Scheduler(settings.concurrency, settings.max_batch, settings.batch_delay, self.metrics.ran)
         self._inside = 0
 
     @contextlib.contextmanager
@@ -87,9 +83,7 @@ class Engine:
             self.metrics.answered(call.model, call.signature, entrypoint, status.name, time.monotonic() - began)
 
     @contextlib.contextmanager
-    def version(
-        self, call: Call, name: str, number: int | None = None, label: str | None = None
-    ) -> Iterator[Version]:
+    def version(self, call: Call, name: str, number: int | None = None, label: str | None = None) -> Iterator[Version]:
         """Context manager that yields a version, as `Manager.find` does, which is not freed before the end.
 
         Raises:

@@ -1,26 +1,10 @@
-"""Errors of requests, with gRPC's codes and TensorFlow Serving's HTTP statuses."""
+"""Errors of requests, with gRPC's codes."""
 
 from grpc import StatusCode
 
+from ikelos.serving.protocol import rest
 from ikelos.serving.stock import StockError
 
-# As `ToHTTPStatusCode` in tensorflow_serving/model_servers/http_server.cc; all other codes are 500.
-_HTTP_STATUS = {
-    StatusCode.OK: 200,
-    StatusCode.CANCELLED: 499,
-    StatusCode.INVALID_ARGUMENT: 400,
-    StatusCode.DEADLINE_EXCEEDED: 504,
-    StatusCode.NOT_FOUND: 404,
-    StatusCode.ALREADY_EXISTS: 409,
-    StatusCode.PERMISSION_DENIED: 403,
-    StatusCode.RESOURCE_EXHAUSTED: 429,
-    StatusCode.FAILED_PRECONDITION: 400,
-    StatusCode.ABORTED: 409,
-    StatusCode.OUT_OF_RANGE: 400,
-    StatusCode.UNIMPLEMENTED: 501,
-    StatusCode.UNAVAILABLE: 503,
-    StatusCode.UNAUTHENTICATED: 401,
-}
 _LONGEST = 1000
 """Characters of a message."""
 _BY_NUMBER = {code.value[0]: code for code in StatusCode}
@@ -40,7 +24,7 @@ class RequestError(Exception):
         self.message = message if len(message) <= _LONGEST else message[:_LONGEST] + " ..."
         super().__init__(self.message)
         self.code = code
-        self.http_status = http_status or _HTTP_STATUS.get(code, 500)
+        self.http_status = http_status or rest.STATUS[code.name]
 
 
 def code_of(error: Exception) -> StatusCode:

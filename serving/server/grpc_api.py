@@ -8,15 +8,15 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc import StatusCode
 
-from ikelos.serving.protocol import messages, tensors
+from ikelos.serving.protocol import messages, rest, tensors
 from ikelos.serving.server import metadata
-from ikelos.serving.server.engine import DEFAULT_SIGNATURE, Call, Engine
+from ikelos.serving.server.engine import Engine
 from ikelos.serving.server.errors import RequestError
 
 _SERVICES = "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService", "grpc.health.v1.Health"
 
-# An answer to a request: a function of the engine, the call and the request's message.
-Answer = Callable[[Engine, Call, Any], Awaitable[Any]]
+# An answer to a request: a function of the engine, the request's message and the seconds that the client waits.
+Answer = Callable[[Engine, Any, float | None], Awaitable[Any]]
 
 
 def make_server(engine: Engine) -> grpc.aio.Server:
@@ -43,8 +43,8 @@ def make_server(engine: Engine) -> grpc.aio.Server:
 def _handler(engine: Engine, request_class: Any, answer: Answer) -> Callable:
     async def handle(data: bytes, context: grpc.aio.ServicerContext) -> Any:
         try:
-            with engine.call("gRPC", context.time_remaining()) as call:
-                return await answer(engine, call, await asyncio.to_thread(_parse, request_class, data))
+            request = await asyncio.to_thread(_parse, request_class, data)
+            return await answer(engine, request, context.time_remaining())
         except RequestError as error:
             await context.abort(error.code, error.message)
 
@@ -60,10 +60,10 @@ def _parse(request_class: Any, data: bytes) -> Any:
         raise RequestError(StatusCode.INVALID_ARGUMENT, f"The request must be a {name} ({error})") from error
 
 
-async def _predict(engine: Engine, call: Call, request: Any) -> Any:
+async def _predict(engine: Engine, request: Any, seconds: float | None) -> Any:
     spec = request.model_spec
-    with engine.version(call, *metadata.choice(spec)) as version:
-        signature = spec.signature_name or DEFAULT_SIGNATURE
+    with engine.call("gRPC", seconds) as call, engine.version(call, *metadata.choice(spec)) as version:
+        signature = spec.signature_name or rest.DEFAULT_SIGNATURE
         engine.signature(call, version, signature)
         inputs = await asyncio.to_thread(_arrays, request.inputs, signature, engine.settings.max_bytes)
         outputs = await engine.predict(call, version, signature, inputs, list(request.output_filter))
@@ -87,7 +87,7 @@ def _fill(response: Any, outputs: dict[str, Any]) -> None:
         response.outputs[name].CopyFrom(tensors.to_tensor_proto(array))
 
 
-async def _get_model_metadata(engine: Engine, call: Call, request: Any) -> Any:
+async def _get_model_metadata(engine: Engine, request: Any, seconds: float | None) -> Any:
     _check_spec(request)
     if not request.metadata_field:
         raise RequestError(
@@ -96,16 +96,15 @@ async def _get_model_metadata(engine: Engine, call: Call, request: Any) -> Any:
     for field in request.metadata_field:
         if field != metadata.SIGNATURES:
             raise RequestError(StatusCode.INVALID_ARGUMENT, f"Metadata field {field} is not supported")
-    with engine.version(call, *metadata.choice(request.model_spec)) as version:
-        return metadata.metadata_of(version)
+    return metadata.metadata_of(engine.manager.find(*metadata.choice(request.model_spec)))
 
 
-async def _get_model_status(engine: Engine, call: Call, request: Any) -> Any:
+async def _get_model_status(engine: Engine, request: Any, seconds: float | None) -> Any:
     _check_spec(request)
     return metadata.status_of(engine.manager, *metadata.choice(request.model_spec))
 
 
-async def _check_health(engine: Engine, call: Call, request: Any) -> Any:
+async def _check_health(engine: Engine, request: Any, seconds: float | None) -> Any:
     if request.service and request.service not in _SERVICES:
         raise RequestError(StatusCode.NOT_FOUND, f"There is no service {request.service}")
     statuses = messages.HealthCheckResponse.DESCRIPTOR.enum_types_by_name["ServingStatus"].values_by_name
@@ -119,7 +118,7 @@ def _check_spec(request: Any) -> None:
 
 
 def _unimplemented(method: str) -> Answer:
-    async def answer(engine: Engine, call: Call, request: Any) -> Any:
+    async def answer(engine: Engine, request: Any, seconds: float | None) -> Any:
         raise RequestError(
             StatusCode.UNIMPLEMENTED, f"This server does not have {method}: use Predict, or TensorFlow Serving"
         )

@@ -71,7 +71,7 @@ class Manager:
             available = {number for number, version in known.items() if version.state is State.AVAILABLE}
             # If the newest version fails, the one before it goes on serving.
             keep = available & set(paths)
-            if keep and max(keep) == max(paths) or not paths:
+            if not paths or (keep and max(keep) == max(paths)):
                 for number in available - keep:
                     self._end(known[number])
 
@@ -102,9 +102,11 @@ class Manager:
         try:
             return self._labels[name][label]
         except KeyError:
-            raise RequestError(
-                StatusCode.INVALID_ARGUMENT, f"Unrecognized servable version label: {label}"
-            ) from None
+            raise RequestError(StatusCode.INVALID_ARGUMENT, f"Unrecognized servable version label: {label}") from None
+
+    def labels_of(self, name: str, number: int) -> list[str]:
+        """Returns the labels of a version."""
+        return sorted(label for label, labelled in self._labels.get(name, {}).items() if labelled == number)
 
     def is_ready(self) -> bool:
         """Returns whether every model has a version that serves."""

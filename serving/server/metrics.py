@@ -7,8 +7,7 @@ from prometheus_client.metrics_core import Metric
 
 from ikelos.serving.server.versions import State, Version
 
-_MILLISECOND = 1000
-_LATENCY_BUCKETS = [_MILLISECOND * ms for ms in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 3e4, 6e4)]
+_LATENCY_BUCKETS = [1000 * ms for ms in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000)]
 _ROW_BUCKETS = [2**power for power in range(11)]
 
 

@@ -61,9 +61,7 @@ class Scheduler:
         self._open: dict[tuple, _Batch] = {}
         self._tasks: set[asyncio.Task] = set()
 
-    async def run(
-        self, version: Version, signature: str, inputs: Arrays, deadline: float
-    ) -> dict[str, np.ndarray]:
+    async def run(self, version: Version, signature: str, inputs: Arrays, deadline: float) -> dict[str, np.ndarray]:
         """Returns the outputs of one request.
 
         Args:

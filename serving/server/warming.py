@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from ikelos.serving.examples import EXTRA
-from ikelos.serving.protocol import messages, tensors
+from ikelos.serving.protocol import messages, rest, tensors
 from ikelos.serving.stock import StockModel
 
 _FILE = f"{EXTRA}/tf_serving_warmup_requests"
@@ -52,7 +52,7 @@ def _requests(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         request = log.predict_log.request
         label = f"{file}, record {number}: input"
         yield (
-            request.model_spec.signature_name or "serving_default",
+            request.model_spec.signature_name or rest.DEFAULT_SIGNATURE,
             {name: tensors.to_array(f"{label} {name!r}", tensor) for name, tensor in request.inputs.items()},
         )
 

@@ -101,9 +101,11 @@ def serving(path, **options):
         raise found["error"]
     rest, remote = found["ports"]
     try:
-        with httpx.Client(base_url=f"http://localhost:{rest}", timeout=60) as http:
-            with grpc.insecure_channel(f"localhost:{remote}") as channel:
-                yield Server(http, channel, remote)
+        with (
+            httpx.Client(base_url=f"http://localhost:{rest}", timeout=60) as http,
+            grpc.insecure_channel(f"localhost:{remote}") as channel,
+        ):
+            yield Server(http, channel, remote)
     finally:
         found["loop"].call_soon_threadsafe(found["stop"].set)
         thread.join()

@@ -12,21 +12,15 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from ikelos.serving.capi import Buffer, Output, Status, StockError, from_tensor, library, to_tensor
-from ikelos.serving.values import DTYPE_NAMES, DTYPES, to_array
-from ikelos.serving.wire import Message, signed, write_bytes, write_varint
+from ikelos.serving.protocol.messages import ConfigProto, MetaGraphDef, RunOptions
+from ikelos.serving.protocol.metadata import read_signatures
+from ikelos.serving.values import DTYPES, to_array
 
 __all__ = ["StockError", "StockModel", "complaint"]
 
-# Field numbers of tensorflow/core/protobuf/meta_graph.proto and framework/tensor_shape.proto.
-_META_SIGNATURES = 5
-_SIGNATURE_SIDES = {"inputs": 1, "outputs": 2}
-_TENSOR_NAME, _TENSOR_DTYPE, _TENSOR_SHAPE = 1, 2, 3
-_SHAPE_DIM, _SHAPE_UNKNOWN_RANK = 2, 3
-_DIM_SIZE = 1
-# A ConfigProto with device_count {"GPU": 0}, because another process on the machine may hold the GPU's memory.
-_CPU_ONLY = write_bytes(1, write_bytes(1, "GPU") + write_varint(2, 0))
-# Field number of RunOptions, tensorflow/core/protobuf/config.proto.
-_RUN_TIMEOUT = 2
+# Because another process on the machine may hold the GPU's memory.
+_CPU_ONLY = ConfigProto(device_count={"GPU": 0}).SerializeToString()
+_UNIMPLEMENTED = 12  # the code
 
 
 class StockModel:
@@ -39,6 +33,7 @@ class StockModel:
         path: Folder of the SavedModel.
 
     Attributes:
+        definitions: The SignatureDef messages by name, with TensorFlow's own signature of the initialisation.
         signatures: `{name: {"inputs": {name: (dtype, shape)}, "outputs": {name: (dtype, shape)}}}`, where dtype is
             TensorFlow's name. The shape is a tuple with None for any size, or None for any rank.
 
@@ -68,14 +63,8 @@ class StockModel:
             self._api.TF_DeleteSessionOptions(options)
             self._api.TF_DeleteBuffer(buffer)
         self._finalizer = weakref.finalize(self, _release, self._api, self._session, self._graph)
-        self._tensors = _read_signatures(meta_graph)
-        self.signatures = {
-            name: {
-                side: {key: (dtype, shape) for key, (_, dtype, shape) in tensors.items()}
-                for side, tensors in sides.items()
-            }
-            for name, sides in self._tensors.items()
-        }
+        self.definitions = MetaGraphDef.FromString(meta_graph).signature_def
+        self.signatures = read_signatures(self.definitions)
 
     def run(self, signature: str, inputs: Mapping[str, object], timeout: float | None = None) -> dict[str, np.ndarray]:
         """Runs one signature on one batch. Several threads may run the model at once.
@@ -93,8 +82,7 @@ class StockModel:
             StockError: As in `check`, if TensorFlow fails while it runs the model or `timeout` has passed (`code` 4),
                 or an output has a dtype that is not supported.
         """
-        arrays = self.check(signature, inputs)
-        return self._run(self._tensors[signature], arrays, timeout)
+        return self._run(signature, self.check(signature, inputs), timeout)
 
     def check(self, signature: str, inputs: Mapping[str, object]) -> dict[str, np.ndarray]:
         """Checks the inputs of `run`, and returns them as arrays of the inputs' dtypes.
@@ -105,22 +93,23 @@ class StockModel:
         """
         if not self._finalizer.alive:
             raise StockError("The model has been closed")
-        if signature not in self._tensors:
-            raise ValueError(f"`signature` must be one of {sorted(self._tensors)}. Received: signature={signature!r}")
-        expected = self._tensors[signature]["inputs"]
+        if signature not in self.signatures:
+            raise ValueError(f"`signature` must be one of {sorted(self.signatures)}. Received: signature={signature!r}")
+        expected = self.signatures[signature]["inputs"]
         if set(inputs) != set(expected):
             raise ValueError(
                 f"Signature {signature!r} must get the inputs {sorted(expected)}. Received: {sorted(inputs)}"
             )
-        for name, (_, dtype, _) in expected.items():
+        for name, (dtype, _) in expected.items():
             if dtype not in DTYPES:
                 raise StockError(
                     f"Signature {signature!r}: input {name!r} must have one of the dtypes {', '.join(DTYPES)}. "
-                    f"Received: {dtype}"
+                    f"Received: {dtype}",
+                    code=_UNIMPLEMENTED,
                 )
         return {
             name: to_array(f"Signature {signature!r}: input {name!r}", inputs[name], dtype, shape)
-            for name, (_, dtype, shape) in expected.items()
+            for name, (dtype, shape) in expected.items()
         }
 
     def close(self) -> None:
@@ -142,15 +131,17 @@ class StockModel:
                 options, None, os.fsencode(plain), tags, 1, self._graph, buffer, status.pointer
             )
 
-    def _run(self, sides: dict, arrays: dict[str, np.ndarray], timeout: float | None) -> dict[str, np.ndarray]:
-        api, names = self._api, list(sides["outputs"])
+    def _run(self, signature: str, arrays: dict[str, np.ndarray], timeout: float | None) -> dict[str, np.ndarray]:
+        api, sides, definition = self._api, self.signatures[signature], self.definitions[signature]
         # TensorFlow takes 0 for no limit.
-        options = b"" if timeout is None else write_varint(_RUN_TIMEOUT, max(1, round(1000 * timeout)))
+        milliseconds = 0 if timeout is None else max(1, round(1000 * timeout))
+        options = RunOptions(timeout_in_ms=milliseconds).SerializeToString()
         run_options = Buffer(ctypes.cast(options, ctypes.c_void_p), len(options), None)
-        feeds = [self._endpoint(sides["inputs"][name][0]) for name in arrays]
-        fetches = [self._endpoint(sides["outputs"][name][0]) for name in names]
+        names = list(sides["outputs"])
+        feeds = [self._endpoint(definition.inputs[name].name) for name in arrays]
+        fetches = [self._endpoint(definition.outputs[name].name) for name in names]
         feed_values = (ctypes.c_void_p * len(feeds))(
-            *(to_tensor(api, array, sides["inputs"][name][1]) for name, array in arrays.items())
+            *(to_tensor(api, array, sides["inputs"][name][0]) for name, array in arrays.items())
         )
         fetch_values = (ctypes.c_void_p * len(fetches))()
         try:
@@ -212,29 +203,3 @@ def _release(api, session, graph) -> None:
         api.TF_CloseSession(session, status.pointer)
         api.TF_DeleteSession(session, status.pointer)
     api.TF_DeleteGraph(graph)
-
-
-def _read_signatures(meta_graph: bytes) -> dict[str, dict[str, dict[str, tuple]]]:
-    """Returns the signatures of a serialised MetaGraphDef: `{name: {side: {key: (tensor name, dtype, shape)}}}`."""
-    signatures = {}
-    for name, definition in Message(meta_graph).map(_META_SIGNATURES).items():
-        if name.startswith("__saved_model"):  # TensorFlow's initialisation, without inputs and outputs
-            continue
-        signature = Message(definition)
-        signatures[name] = {
-            # Sorted by name, because their order in the file is arbitrary.
-            side: {key: _read_tensor(info) for key, info in sorted(signature.map(number).items())}
-            for side, number in _SIGNATURE_SIDES.items()
-        }
-    return signatures
-
-
-def _read_tensor(info: bytes) -> tuple[str, str, tuple[int | None, ...] | None]:
-    tensor = Message(info)
-    number, shape = tensor.integer(_TENSOR_DTYPE), Message(tensor.payload(_TENSOR_SHAPE))
-    sizes = None
-    if not shape.integer(_SHAPE_UNKNOWN_RANK):
-        dims = [signed(Message(dim).integer(_DIM_SIZE)) for dim in shape.payloads(_SHAPE_DIM)]
-        sizes = tuple(None if size < 0 else size for size in dims)
-    name = tensor.payload(_TENSOR_NAME).decode()
-    return name, DTYPE_NAMES.get(number, f"DataType {number}"), sizes

@@ -67,7 +67,7 @@ def predict(
     version = find_version(model)
     # Here, because they import numpy and TensorFlow's library: the error about a wrong path comes without delay.
     from ikelos.pipelines.cli.inputs import gather
-    from ikelos.serving import rest
+    from ikelos.serving.protocol import rest
 
     loaded, examples = open_exported(version)
     with loaded:
@@ -128,14 +128,14 @@ def _fits_a_cell(text: str) -> bool:
 
 
 def _is_text(name: str, value: Any) -> bool:
-    from ikelos.serving import rest
+    from ikelos.serving.protocol import rest
 
     return isinstance(value, bytes) and not rest.holds_bytes(name)
 
 
 def _save(folder: Path, outputs: dict[str, Any]) -> dict[tuple[str, int], Path]:
     """Writes each row of the outputs of bytes to a file, such as `NAME-ROW.png`; returns the paths by name and row."""
-    from ikelos.serving import rest
+    from ikelos.serving.protocol import rest
 
     saved = {}
     for name, array in outputs.items():
@@ -160,7 +160,7 @@ def _readable(name: str, value: Any, saved: Path | None, advice: str = "") -> st
     """
     import numpy as np
 
-    from ikelos.serving import rest
+    from ikelos.serving.protocol import rest
 
     if saved is not None:
         return str(saved)

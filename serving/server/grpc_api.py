@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 from grpc import StatusCode
 
 from ikelos.serving.protocol import messages, rest, tensors
+from ikelos.serving.protocol.metadata import SIGNATURES_FIELD
 from ikelos.serving.server import metadata
 from ikelos.serving.server.engine import Engine
 from ikelos.serving.server.errors import RequestError
@@ -94,7 +95,7 @@ async def _get_model_metadata(engine: Engine, request: Any, seconds: float | Non
             StatusCode.INVALID_ARGUMENT, "GetModelMetadataRequest must specify at least one metadata_field"
         )
     for field in request.metadata_field:
-        if field != metadata.SIGNATURES:
+        if field != SIGNATURES_FIELD:
             raise RequestError(StatusCode.INVALID_ARGUMENT, f"Metadata field {field} is not supported")
     return metadata.metadata_of(engine.manager.find(*metadata.choice(request.model_spec)))
 

@@ -5,12 +5,10 @@ from typing import Any
 from grpc import StatusCode
 
 from ikelos.serving.protocol import messages
+from ikelos.serving.protocol.metadata import SIGNATURES_FIELD
 from ikelos.serving.server.errors import RequestError
 from ikelos.serving.server.manager import Manager
 from ikelos.serving.server.versions import Version
-
-SIGNATURES = "signature_def"
-"""The only field of the metadata."""
 
 
 def choice(spec: Any) -> tuple[str, int | None, str | None]:
@@ -47,5 +45,6 @@ def status_of(manager: Manager, name: str, number: int | None, label: str | None
 def metadata_of(version: Version) -> Any:
     """Returns the GetModelMetadataResponse of an available version."""
     response = messages.GetModelMetadataResponse(model_spec=spec_of(version))
-    response.metadata[SIGNATURES].Pack(version.definitions)
+    with version.lease() as model:
+        response.metadata[SIGNATURES_FIELD].Pack(messages.SignatureDefMap(signature_def=model.definitions))
     return response

@@ -4,14 +4,12 @@ https://www.tensorflow.org/tfx/serving/api_rest
 """
 
 import asyncio
-import json
 import logging
 import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
-from google.protobuf import json_format
 from grpc import StatusCode
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -20,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ikelos.serving.protocol import rest
+from ikelos.serving.protocol.metadata import write_metadata, write_status
 from ikelos.serving.server import metadata, page_api
 from ikelos.serving.server.engine import Engine
 from ikelos.serving.server.errors import RequestError
@@ -88,7 +87,7 @@ async def _predict(engine: Engine, request: Request, choice: Choice, method: str
             arrays = await _in_thread(parsed.arrays, inputs)
             outputs = await engine.predict(call, version, parsed.signature, arrays)
         content = await _in_thread(rest.write_predictions, outputs, parsed.by_rows)
-        return Response(content, media_type="application/json")
+        return _json(content)
 
 
 async def _in_thread(function: Callable, *arguments: Any) -> Any:
@@ -109,25 +108,17 @@ def _describe(engine: Engine, choice: Choice, with_metadata: bool) -> Response:
     if not choice[0]:
         raise RequestError(StatusCode.INVALID_ARGUMENT, "Missing model name in request.")
     if not with_metadata:
-        return _json(_of_message(metadata.status_of(engine.manager, *choice)))
-    version = engine.manager.find(*choice)
-    spec, definitions = metadata.spec_of(version), version.definitions
-    return _json({"model_spec": _of_message(spec), "metadata": {metadata.SIGNATURES: _of_message(definitions)}})
+        return _json(write_status(metadata.status_of(engine.manager, *choice)))
+    return _json(write_metadata(metadata.metadata_of(engine.manager.find(*choice))))
 
 
-def _of_message(message) -> dict:
-    return json_format.MessageToDict(
-        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
-
-
-def _json(content: dict) -> Response:
-    return Response(json.dumps(content, indent=1), media_type="application/json")
+def _json(content: bytes, status: int = 200) -> Response:
+    return Response(content, status, media_type="application/json")
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)
-    return Response(rest.write_error(error.message), status_code=error.http_status, media_type="application/json")
+    return _json(rest.write_error(error.message), error.http_status)
 
 
 async def _fail(request: Request, error: Exception) -> Response:

@@ -11,7 +11,6 @@ from grpc import StatusCode
 
 from ikelos.serving import read_provenance
 from ikelos.serving.examples import read_examples
-from ikelos.serving.protocol import messages
 from ikelos.serving.server.errors import code_of
 from ikelos.serving.server.warming import warm_up
 from ikelos.serving.stock import StockModel, complaint
@@ -42,7 +41,6 @@ class Version:
         model: The loaded model, or None.
         examples: As `read_examples`; empty if another program exported the version.
         provenance: As `read_provenance`.
-        definitions: The signatures as TensorFlow Serving's message SignatureDefMap.
         files: What `fingerprint` returned before the version was loaded.
         seconds: Time that loading and warm-up took.
     """
@@ -53,7 +51,6 @@ class Version:
         self.model: StockModel | None = None
         self.examples: dict[str, dict] = {}
         self.provenance: dict[str, Any] | None = None
-        self.definitions = messages.SignatureDefMap()
         self.files: tuple = ()
         self.seconds = 0.0
         self._leases = 0
@@ -65,7 +62,6 @@ class Version:
         model = None
         try:
             model = StockModel(self.path)
-            self.definitions = _read_definitions(self.path)
             self.examples, self.provenance = _read_extra(self.path)
             warm_up(model, self.path, self.examples)
         except Exception as error:  # whatever is wrong with one version, the others must go on
@@ -111,12 +107,6 @@ class Version:
         if self.model is not None:
             self.model.close()
             self.model = None
-
-
-def _read_definitions(path: Path) -> Any:
-    graphs = messages.SavedModel.FromString((path / "saved_model.pb").read_bytes()).meta_graphs
-    (served,) = (graph for graph in graphs if list(graph.meta_info_def.tags) == ["serve"])
-    return messages.SignatureDefMap(signature_def=served.signature_def)
 
 
 def _read_extra(path: Path) -> tuple[dict[str, dict], dict[str, Any] | None]:

@@ -45,14 +45,16 @@ def make_app(engine: Engine) -> ASGIApp:
             return await _predict(engine, request, _choice(*found.groups()[:3]), found[4].lower())
         if request.method == "GET" and (found := _STATUS.fullmatch(path)):
             return _describe(engine, _choice(*found.groups()[:3]), bool(found[4]))
-        raise RequestError(StatusCode.INVALID_ARGUMENT, f"Malformed request: {request.method} {path}")
+        if path.lower().startswith("/v1/"):
+            raise RequestError(StatusCode.INVALID_ARGUMENT, f"Malformed request: {request.method} {path}")
+        raise RequestError(StatusCode.NOT_FOUND, f"There is nothing at {path}")
 
     async def metrics(request: Request) -> Response:
         return Response(engine.metrics.page(), media_type="text/plain; version=0.0.4")
 
-    routes = [Route("/v1/{path:path}", api, methods=["GET", "POST"]), Route(METRICS, metrics)]
-    handlers = {RequestError: _refuse, Exception: _fail}
-    app = Starlette(routes=[*routes, *page_api.routes(engine)], exception_handlers=handlers)
+    everything = Route("/{path:path}", api, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+    routes = [Route(METRICS, metrics), *page_api.routes(engine), everything]
+    app = Starlette(routes=routes, exception_handlers={RequestError: _refuse, Exception: _fail})
     app.add_middleware(_SameOrigin, host=engine.settings.host)
     return app
 

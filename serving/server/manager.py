@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
+from typing import Any
 
 from grpc import StatusCode
 
@@ -22,7 +23,8 @@ class Manager:
 
     A new version is loaded and warmed up while the old one serves. The old one is freed when the new one is available
     and the last request of the old one is done. A version that does not load leaves the old one as it is, and is tried
-    again when its files change. All methods must be called in the thread of the event loop.
+    again when its files change. If no other version serves, a version serves as soon as it is loaded, and warms up
+    meanwhile. All methods must be called in the thread of the event loop.
 
     Args:
         path: As in `find_models`.
@@ -35,7 +37,7 @@ class Manager:
     def __init__(self, path: Path, labels: Mapping[str, Mapping[str, int]]):
         self._path, self._labels = path, labels
         self.models: dict[str, dict[int, Version]] = {}
-        self._freeing: set[asyncio.Task] = set()
+        self._tasks: set[asyncio.Task] = set()
 
     async def watch(self, seconds: float) -> None:
         """Calls `poll` every so many seconds, forever. An error is logged, and what is loaded goes on serving."""
@@ -118,7 +120,7 @@ class Manager:
         for known in self.models.values():
             for version in known.values():
                 self._end(version)
-        await asyncio.gather(*self._freeing)
+        await asyncio.gather(*self._tasks)
 
     def _wanted(self) -> dict[str, dict[int, Path]]:
         """Returns the folders of the versions to serve by model and number."""
@@ -138,19 +140,38 @@ class Manager:
     async def _load(self, version: Version) -> None:
         version.state = State.LOADING
         await asyncio.to_thread(version.load)
-        if version.model is None:
+        known = self.models[version.name].values()
+        is_first = not any(other.state is State.AVAILABLE for other in known)
+        if version.model is not None and not is_first:
+            await asyncio.to_thread(version.warm_up)
+        if version.code is not StatusCode.OK:
+            self._report(version)
+            await asyncio.to_thread(version.free)
             version.state = State.END
-            _log.error("%s: version %d cannot be loaded: %s", version.name, version.number, version.message)
-        else:
-            version.state = State.AVAILABLE
-            _log.info("%s: version %d is loaded (%.1f s)", version.name, version.number, version.seconds)
+            return
+        version.state = State.AVAILABLE
+        _log.info("%s: version %d is loaded (%.1f s)", version.name, version.number, version.seconds)
+        if is_first:  # a slow answer is better than none
+            self._start(self._warm_up(version))
+
+    async def _warm_up(self, version: Version) -> None:
+        await asyncio.to_thread(version.warm_up)
+        if version.code is not StatusCode.OK:
+            self._report(version)
+            self._end(version)
+
+    def _report(self, version: Version) -> None:
+        _log.error("%s: version %d cannot be served: %s", version.name, version.number, version.message)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _end(self, version: Version) -> None:
         if version.state is State.AVAILABLE:
             version.state = State.UNLOADING
-            task = asyncio.create_task(self._free(version))
-            self._freeing.add(task)
-            task.add_done_callback(self._freeing.discard)
+            self._start(self._free(version))
 
     async def _free(self, version: Version) -> None:
         while version.in_use:

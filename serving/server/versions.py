@@ -12,7 +12,7 @@ from grpc import StatusCode
 from ikelos.serving import read_provenance
 from ikelos.serving.examples import read_examples
 from ikelos.serving.server.errors import code_of
-from ikelos.serving.server.warming import warm_up
+from ikelos.serving.server.warming import warm_up_requests
 from ikelos.serving.stock import StockModel, complaint
 
 
@@ -42,7 +42,7 @@ class Version:
         examples: As `read_examples`; empty if another program exported the version.
         provenance: As `read_provenance`.
         files: What `fingerprint` returned before the version was loaded.
-        seconds: Time that loading and warm-up took.
+        seconds: Time that loading and warm-up have taken.
     """
 
     def __init__(self, name: str, number: int, path: Path):
@@ -56,21 +56,35 @@ class Version:
         self._leases = 0
 
     def load(self) -> None:
-        """Loads the model and warms it up. An error does not propagate: it is kept in `code` and `message`."""
-        began = time.monotonic()
+        """Loads the model. An error does not propagate: it is kept in `code` and `message`."""
         self.files = self.fingerprint()
-        model = None
-        try:
+        with self._kept_errors():
             model = StockModel(self.path)
-            self.examples, self.provenance = _read_extra(self.path)
-            warm_up(model, self.path, self.examples)
-        except Exception as error:  # whatever is wrong with one version, the others must go on
-            if model is not None:
+            try:
+                self.examples, self.provenance = _read_extra(self.path)
+            except BaseException:
                 model.close()
-            self.code, self.message = code_of(error), f"{self.path}: {complaint(str(error)) or type(error).__name__}"
-        else:
+                raise
             self.model = model
-        self.seconds = time.monotonic() - began
+
+    def warm_up(self) -> None:
+        """Runs the warm-up requests of the loaded model, until it is to be unloaded. An error is kept as in `load`."""
+        with self.lease() as model, self._kept_errors():
+            for signature, inputs in warm_up_requests(self.path, self.examples):
+                if self.state is State.UNLOADING:
+                    return
+                model.run(signature, inputs)
+
+    @contextlib.contextmanager
+    def _kept_errors(self) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        except Exception as error:  # whatever is wrong with one version, the others must go on
+            what = complaint(str(error)) or type(error).__name__
+            self.code, self.message = code_of(error), f"{self.path}: {what}"
+        finally:
+            self.seconds += time.monotonic() - began
 
     def fingerprint(self) -> tuple:
         """Returns a value that changes when a file of the version does."""

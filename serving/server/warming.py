@@ -1,4 +1,4 @@
-"""Runs a loaded version on its warm-up requests, so that the first request of a user does not wait for TensorFlow."""
+"""The warm-up requests of a version: no user should wait while TensorFlow optimises the graph of a signature."""
 
 import struct
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,6 @@ from google.protobuf.message import DecodeError
 
 from ikelos.serving.examples import EXTRA
 from ikelos.serving.protocol import messages, rest, tensors
-from ikelos.serving.stock import StockModel
 
 _FILE = f"{EXTRA}/tf_serving_warmup_requests"
 _MOST_REQUESTS = 1000
@@ -18,28 +17,24 @@ _HEADER, _CHECKSUM = struct.Struct("<Q4x"), 4
 """The length of a TFRecord and its checksum; the checksum behind the content."""
 
 
-def warm_up(model: StockModel, path: Path, examples: Mapping[str, Mapping[str, Any]]) -> None:
-    """Runs a model on the version's warm-up requests or, if it has none, on its examples.
+def warm_up_requests(path: Path, examples: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the signature and the inputs of each warm-up request of a version or, if it has none, of each example.
 
     Args:
-        model: The loaded model.
         path: Folder of the version.
         examples: Its examples, as `read_examples`.
 
     Raises:
-        ValueError: If the file of the requests is damaged, or a request does not fit the model.
-        StockError: If the model fails on a request.
+        ValueError: If the file of the requests is damaged.
     """
     if (path / _FILE).is_file():
-        for signature, inputs in _requests(path / _FILE):
-            model.run(signature, inputs)
+        yield from _requests(path / _FILE)
     else:
         for signature, example in examples.items():
-            model.run(signature, example["inputs"])
+            yield signature, example["inputs"]
 
 
 def _requests(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields the signature and the inputs of each request."""
     for number, record in enumerate(_records(file), 1):
         if number > _MOST_REQUESTS:
             raise ValueError(f"{file} must have at most {_MOST_REQUESTS} records")

@@ -63,7 +63,7 @@ def test_a_new_version_replaces_the_old_one_after_its_last_request(base, plain):
             assert model.run("serving_default", {"x": [2.0]})["y"].tolist() == [4]
         await until_freed(manager)
         assert states(manager) == {1: "END", 2: "AVAILABLE"}
-        with pytest.raises(RuntimeError, match="version 1 of plain must be available. Received: END"):
+        with pytest.raises(RuntimeError, match=r"version 1 of plain must be available. Received: END"):
             old.lease().__enter__()
 
 
@@ -93,8 +93,23 @@ def test_a_version_that_fails_its_warm_up_does_not_serve(version, tmp_path):
 
     @using(tmp_path / "plain")
     async def check(manager):
-        assert states(manager) == {1: "END"}
+        while states(manager) != {1: "END"}:
+            await asyncio.sleep(0.01)
         assert "must get the inputs ['words']. Received: ['weeds']" in manager.models["plain"][1].message
+
+
+def test_a_new_version_that_fails_its_warm_up_leaves_the_old_one_serving(base, version):
+    shutil.copytree(version, base / "2")
+    (base / "2" / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"damaged")
+    shutil.move(base / "2", base.parent / "away")
+
+    @using(base)
+    async def check(manager):
+        shutil.move(base.parent / "away", base / "2")
+        await manager.poll()
+        assert states(manager) == {1: "AVAILABLE", 2: "END"}
+        assert "must have complete TFRecords" in manager.models["plain"][2].message
+        assert manager.models["plain"][2].model is None
 
 
 def test_going_back_to_an_older_version(base, plain):

@@ -4,19 +4,14 @@ import struct
 import pytest
 import tensorflow as tf
 
-from ikelos.serving.server.warming import warm_up
+from ikelos.serving.server.warming import warm_up_requests
 
 FILE = "assets.extra/tf_serving_warmup_requests"
 
 
-class Recorder:
-    """Model that notes what it is run on."""
-
-    def __init__(self):
-        self.runs = []
-
-    def run(self, signature, inputs):
-        self.runs.append((signature, {name: list(value) for name, value in inputs.items()}))
+def lists(path, examples):
+    requests = warm_up_requests(path, examples)
+    return [(signature, {name: list(value) for name, value in inputs.items()}) for signature, inputs in requests]
 
 
 @pytest.fixture
@@ -25,9 +20,7 @@ def copied(version, tmp_path):
 
 
 def test_the_requests_that_the_exporter_wrote(copied):
-    model = Recorder()
-    warm_up(model, copied, {})
-    assert model.runs == [
+    assert lists(copied, {}) == [
         ("serving_default", {"words": [b"to", b"be", b"other"]}),
         ("tokens", {"text": [b"Who's there?", b"Nay, answer me: stand, and unfold yourself."]}),
         ("shout", {"text": ["héllo".encode(), b"world"], "times": [1, -2]}),
@@ -36,9 +29,9 @@ def test_the_requests_that_the_exporter_wrote(copied):
 
 def test_the_examples_if_there_are_no_requests(copied):
     (copied / FILE).unlink()
-    model = Recorder()
-    warm_up(model, copied, {"shout": {"doc": "", "inputs": {"text": ["a"], "times": [1]}}})
-    assert model.runs == [("shout", {"text": ["a"], "times": [1]})]
+    assert lists(copied, {"shout": {"doc": "", "inputs": {"text": ["a"], "times": [1]}}}) == [
+        ("shout", {"text": ["a"], "times": [1]})
+    ]
 
 
 def test_requests_of_the_official_classes(copied):
@@ -51,9 +44,7 @@ def test_requests_of_the_official_classes(copied):
     with tf.io.TFRecordWriter(str(copied / FILE)) as writer:
         writer.write(classify.SerializeToString())
         writer.write(log.SerializeToString())
-    model = Recorder()
-    warm_up(model, copied, {})
-    assert model.runs == [("serving_default", {"x": [1.5, 2.5]})]
+    assert lists(copied, {}) == [("serving_default", {"x": [1.5, 2.5]})]
 
 
 @pytest.mark.parametrize(
@@ -68,4 +59,4 @@ def test_requests_of_the_official_classes(copied):
 def test_damaged_files(copied, content, message):
     (copied / FILE).write_bytes(content)
     with pytest.raises(ValueError, match=message):
-        warm_up(Recorder(), copied, {})
+        lists(copied, {})

@@ -8,6 +8,7 @@ https://www.tensorflow.org/tfx/serving/api_rest
 import base64
 import dataclasses
 import json
+import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -152,7 +153,7 @@ def read_error(body: bytes) -> str:
 
 def model_path(model: str, version: int | None = None, label: str | None = None) -> str:
     """Returns the path of a model in the URL, without a verb, such as `/v1/models/lm/versions/3`."""
-    path = f"/v1/models/{model}"
+    path = f"/v1/models/{urllib.parse.quote(model, safe='')}"
     if version is not None:
         return f"{path}/versions/{version}"
     return path if label is None else f"{path}/labels/{label}"

@@ -253,6 +253,7 @@ def test_errors():
 
 def test_paths():
     assert model_path("lm") == "/v1/models/lm"
+    assert model_path("a b/c") == "/v1/models/a%20b%2Fc"
     assert model_path("lm", version=3) == "/v1/models/lm/versions/3"
     assert model_path("lm", label="stable") == "/v1/models/lm/labels/stable"
 

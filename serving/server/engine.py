@@ -17,6 +17,8 @@ from ikelos.serving.server.settings import Settings
 from ikelos.serving.server.versions import Version
 from ikelos.serving.stock import StockError, complaint
 
+_RETRY_AFTER = 1
+
 
 @dataclasses.dataclass
 class Call:
@@ -149,9 +151,8 @@ class Engine:
     def _admitted(self) -> Iterator[None]:
         most = self.settings.max_requests
         if self._inside >= most:
-            raise RequestError(
-                StatusCode.RESOURCE_EXHAUSTED, f"The server has {most} requests, its maximum: try again later"
-            )
+            message = f"The server has {most} requests, its maximum: try again later"
+            raise RequestError(StatusCode.RESOURCE_EXHAUSTED, message, retry_after=_RETRY_AFTER)
         self._inside += 1
         self.metrics.in_flight.set(self._inside)
         try:

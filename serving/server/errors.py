@@ -17,13 +17,14 @@ class RequestError(Exception):
         code: The gRPC code.
         message: What was wrong, for the client.
         http_status: The HTTP status.
+        retry_after: Seconds after which the client may try again; None if it should not.
     """
 
-    def __init__(self, code: StatusCode, message: str, http_status: int | None = None):
+    def __init__(self, code: StatusCode, message: str, http_status: int | None = None, retry_after: int | None = None):
         # A message may show what came, which may be long; gRPC sends it in a header of at most 8 KB.
         self.message = message if len(message) <= _LONGEST else message[:_LONGEST] + " ..."
         super().__init__(self.message)
-        self.code = code
+        self.code, self.retry_after = code, retry_after
         self.http_status = http_status or rest.STATUS[code.name]
 
 

@@ -15,6 +15,8 @@ from ikelos.serving.server.engine import Engine
 from ikelos.serving.server.errors import RequestError
 
 _SERVICES = "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService", "grpc.health.v1.Health"
+_RETRY = "grpc-retry-pushback-ms"
+"""Tells a client when it may try again (https://github.com/grpc/proposal/blob/master/A6-client-retries.md)."""
 
 # An answer to a request: a function of the engine, the request's message and the seconds that the client waits.
 Answer = Callable[[Engine, Any, float | None], Awaitable[Any]]
@@ -47,7 +49,8 @@ def _handler(engine: Engine, request_class: Any, answer: Answer) -> Callable:
             request = await asyncio.to_thread(_parse, request_class, data)
             return await answer(engine, request, context.time_remaining())
         except RequestError as error:
-            await context.abort(error.code, error.message)
+            wait = () if error.retry_after is None else ((_RETRY, str(1000 * error.retry_after)),)
+            await context.abort(error.code, error.message, wait)
 
     return handle
 

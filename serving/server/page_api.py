@@ -1,6 +1,5 @@
 """The page for people at `/`: its files, what it must know of the models, and text that is written token by token."""
 
-import dataclasses
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -100,7 +99,7 @@ def _model(manager: Manager, name: str, known: dict[int, Version]) -> dict[str, 
 
 def _signatures(version: Version) -> list[dict[str, Any]]:
     names = sorted(version.signatures, key=lambda name: (name != "generate", name != "serving_default", name))
-    found = [_stream()] if streaming.can_stream(version.signatures) else []
+    found = [_stream(version)] if streaming.can_stream(version.signatures) else []
     hidden = streaming.NEEDED if found else ()
     return [*found, *(_signature(version, name) for name in names if name not in hidden)]
 
@@ -108,52 +107,54 @@ def _signatures(version: Version) -> list[dict[str, Any]]:
 def _signature(version: Version, name: str) -> dict[str, Any]:
     example = version.examples.get(name, {"doc": "", "inputs": {}})
     inputs = {key: rest.to_request(value) for key, value in example["inputs"].items()}
+    sides = version.signatures[name]
+    # In the order of the example, which is that of the author; metadata has none.
+    order = [*(key for key in inputs if key in sides["inputs"]), *(key for key in sides["inputs"] if key not in inputs)]
     return {
         "name": name,
         "title": name,
         "doc": example["doc"],
-        **{
-            side: [{"name": key, "dtype": dtype, "shape": shape} for key, (dtype, shape) in sides.items()]
-            for side, sides in version.signatures[name].items()
-        },
+        "inputs": [_tensor(key, *sides["inputs"][key]) for key in order],
+        "outputs": [_tensor(key, *spec) for key, spec in sides["outputs"].items()],
         "example": inputs if len(json.dumps(inputs)) <= _MOST_EXAMPLE else {},
     }
 
 
-def _stream() -> dict[str, Any]:
+def _tensor(name: str, dtype: str, shape: tuple[int | None, ...] | None) -> dict[str, Any]:
+    return {"name": name, "dtype": dtype, "shape": shape}
+
+
+def _stream(version: Version) -> dict[str, Any]:
     """Returns the form of a text that is written token by token, as if it were a signature."""
+    prompt = version.examples.get("prefill", {"inputs": {"prompt": [""]}})["inputs"]["prompt"][:1]
+    example = {"prompt": prompt, "length": [200], "temperature": [0.8], "top_k": [0], "top_p": [0.95], "seed": [0]}
     dtypes = {str: "string", int: "int64", float: "float32"}
-    options = dataclasses.asdict(streaming.Options())
     return {
         "name": "stream",
         "title": "write",
-        "doc": "Continues the prompt token by token, by prefill, decode_step and detokenize.",
+        "doc": "Continues the prompt, and shows each token as soon as the model has made it.",
         "stream": True,
-        "inputs": [{"name": key, "dtype": dtypes[type(value)], "shape": [None]} for key, value in options.items()],
-        "outputs": [{"name": "text", "dtype": "string", "shape": [None]}],
-        "example": {key: [value] for key, value in options.items()},
+        "inputs": [_tensor(key, dtypes[type(value)], (None,)) for key, (value,) in example.items()],
+        "outputs": [_tensor("text", "string", (None,))],
+        "example": example,
     }
 
 
-def _options(version: Version, body: bytes) -> streaming.Options:
-    if not streaming.can_stream(version.signatures):
-        raise RequestError(
-            StatusCode.FAILED_PRECONDITION, f"{version.name} must have the signatures {', '.join(streaming.NEEDED)}"
-        )
+def _options(body: bytes) -> dict[str, Any]:
     try:
-        given = json.loads(body)["inputs"]
-        return streaming.Options(**{name: value for name, (value,) in given.items()})
+        return {name: value for name, (value,) in json.loads(body)["inputs"].items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise RequestError(StatusCode.INVALID_ARGUMENT, f"The body must hold the inputs of a text ({error})") from error
+        raise RequestError(
+            StatusCode.INVALID_ARGUMENT, f"The body must have one row of `inputs` ({type(error).__name__}: {error})"
+        ) from error
 
 
 async def _events(engine: Engine, model: str, body: bytes) -> AsyncIterator[str]:
-    """Yields a line of JSON for each token, or one for an error."""
+    """Yields a line of JSON for each piece of the text, and one for an error."""
     try:
         with engine.call("page") as call, engine.version(call, model) as version:
-            options = _options(version, body)
-            async for text, tokens in streaming.stream(engine, call, version, options):
-                yield json.dumps({"text": text, "tokens": tokens}) + "\n"
+            async for text in streaming.stream(engine, call, version, _options(body)):
+                yield json.dumps({"text": text}) + "\n"
     except RequestError as error:
         yield json.dumps({"error": error.message}) + "\n"
 

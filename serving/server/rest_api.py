@@ -120,7 +120,10 @@ def _json(content: bytes, status: int = 200) -> Response:
 
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)
-    return _json(rest.write_error(error.message), error.http_status)
+    response = _json(rest.write_error(error.message), error.http_status)
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
 
 
 async def _fail(request: Request, error: Exception) -> Response:

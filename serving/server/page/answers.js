@@ -1,7 +1,8 @@
 "use strict";
 // The outputs of a signature, each shown by its dtype and shape: text, tables, pictures and sound.
 
-const MOST_ROWS = 200;
+const MOST_ROWS = 1000;
+const FOLDED_FROM = 20;
 
 // TensorFlow Serving's JSON has NaN and Infinity, and integers that JavaScript would round: they become text.
 function parseJson(text) {
@@ -78,7 +79,7 @@ function table(columns) {
   for (let row = 0; row < Math.min(rows, MOST_ROWS); row++) {
     const cells = columns.map(({ value }, column) => {
       const item = value[row];
-      const cell = element("td", {}, Array.isArray(item) ? JSON.stringify(item) : numberText(item ?? ""));
+      const cell = element("td", {}, cellText(item));
       if (most[column] > 0) {
         cell.className = "bar";
         cell.style.setProperty("--share", `${(100 * item) / most[column]}%`);
@@ -89,7 +90,14 @@ function table(columns) {
   }
   const nodes = [element("div", { className: "table", tabIndex: 0 }, element("table", {}, element("thead", {}, head), body))];
   if (rows > MOST_ROWS) nodes.push(element("p", { className: "hint" }, `The first ${MOST_ROWS} of ${rows}.`));
-  return nodes;
+  if (rows <= FOLDED_FROM) return nodes;
+  return [element("details", { className: "folded" }, element("summary", {}, `${rows} values`), ...nodes)];
+}
+
+// A text in quotes if its ends would not be seen.
+function cellText(item) {
+  if (typeof item === "string") return item.trim() === item && item !== "" ? item : JSON.stringify(item);
+  return Array.isArray(item) ? JSON.stringify(item) : numberText(item ?? "");
 }
 
 function isShare(value) {

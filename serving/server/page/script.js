@@ -18,10 +18,15 @@ function choose(name, signatureName) {
     return button;
   }));
   $("signature-name").textContent = state.signature?.title ?? "";
-  $("doc").textContent = state.signature?.doc ?? "";
+  $("doc").replaceChildren(...withCode(state.signature?.doc ?? ""));
   $("form").hidden = $("request").hidden = !state.signature;
   showForm();
   showNothing("Press Run to ask the model.");
+}
+
+// What is between backticks looks like code.
+function withCode(text) {
+  return text.split("`").map((part, index) => (index % 2 ? element("code", {}, part) : part));
 }
 
 // The choice is in the page's address, so that it can be kept as a bookmark and the back button works.
@@ -37,7 +42,9 @@ function follow() {
 }
 
 function showVersion() {
-  const { version, others } = state.model;
+  const { name, version, others } = state.model;
+  document.title = `${name} – Ikelos`;
+  $("name").textContent = state.models.length === 1 ? name : "";
   const labels = version?.labels.length ? ` (${version.labels.join(", ")})` : "";
   $("version").textContent = version ? `Version ${version.number}${labels}` : "No version serves";
   const failed = others.filter((other) => other.message);
@@ -169,24 +176,24 @@ async function predict(json, signal) {
 }
 
 async function stream(json, signal) {
-  const text = element("p", { className: "text caret" });
-  $("answer").replaceChildren(element("div", { className: "output" }, text));
+  const prompt = state.fields.find((field) => field.input.name === "prompt");
+  const text = element("span");
+  const shown = element("p", { className: "text caret" }, element("span", { className: "prompt" }, JSON.parse(prompt.get())), text);
+  $("answer").replaceChildren(element("div", { className: "output" }, shown));
   const url = `page/stream/${encodeURIComponent(state.model.name)}`;
   const response = await fetch(url, { method: "POST", body: json, signal });
   if (!response.ok) throw new Error(parseJson(await response.text()).error);
   let rest = "";
-  let tokens = 0;
   for await (const piece of pieces(response)) {
     const lines = (rest + piece).split("\n");
     rest = lines.pop();
     for (const line of lines) {
       const event = JSON.parse(line);
       if (event.error) throw new Error(event.error);
-      tokens = event.tokens;
-      text.textContent = event.text;
+      text.append(event.text);
     }
   }
-  return `${tokens} tokens, `;
+  return `${text.textContent.length} characters, `;
 }
 
 // Not `for await` of the body itself, which Safari does not have.
@@ -196,9 +203,10 @@ async function* pieces(response) {
 }
 
 function showAbout() {
-  const { version, provenance } = state.model;
+  const { name, version, provenance, card } = state.model;
   const facts = version ? { folder: version.path, "load and warm-up": `${version.seconds.toFixed(1)} s` } : {};
-  $("about-content").replaceChildren(list({ ...facts, ...provenance }));
+  const link = element("a", { href: `page/card/${encodeURIComponent(name)}`, target: "_blank" }, "Model card");
+  $("about-content").replaceChildren(...(card ? [element("p", {}, link)] : []), list({ ...facts, ...provenance }));
 }
 
 function list(facts) {
@@ -212,13 +220,30 @@ function list(facts) {
   return made;
 }
 
-async function load() {
+async function fetchModels() {
   const response = await fetch("page/models");
-  state.models = (await response.json()).models;
+  if (!response.ok) throw new Error(`the server answers ${response.status}`);
+  return (await response.json()).models;
+}
+
+async function load() {
+  state.models = await fetchModels();
   $("model").replaceChildren(...state.models.map(({ name }) => element("option", { value: name }, name)));
-  $("model-choice").hidden = state.models.length === 0;
+  $("model-choice").hidden = state.models.length < 2;
   if (state.models.length) follow();
   else showError("There is no model.");
+}
+
+// Shows a version that was loaded meanwhile. What is in the form stays, unless the model has other signatures.
+async function refresh() {
+  const models = await fetchModels().catch(() => state.models);
+  const same = JSON.stringify(models.map(({ name, signatures }) => [name, signatures])) ===
+    JSON.stringify(state.models.map(({ name, signatures }) => [name, signatures]));
+  if (!same) return load();
+  state.models = models;
+  state.model = models.find(({ name }) => name === state.model.name);
+  showVersion();
+  showAbout();
 }
 
 $("form").addEventListener("submit", (event) => { event.preventDefault(); run(); });
@@ -235,4 +260,5 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) run();
 });
 window.addEventListener("hashchange", follow);
+setInterval(() => { if (!document.hidden && !state.running && state.model) refresh(); }, 5000);
 load().catch((error) => showError(`The page cannot be set up: ${error.message}`));

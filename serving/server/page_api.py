@@ -126,7 +126,8 @@ def _tensor(name: str, dtype: str, shape: tuple[int | None, ...] | None) -> dict
 
 def _stream(version: Version) -> dict[str, Any]:
     """Returns the form of a text that is written token by token, as if it were a signature."""
-    prompt = version.examples.get("prefill", {"inputs": {"prompt": [""]}})["inputs"]["prompt"][:1]
+    inputs = [version.examples.get(name, {"inputs": {}})["inputs"] for name in ("generate", "prefill")]
+    prompt = next((found["prompt"][:1] for found in inputs if "prompt" in found), [""])
     example = {"prompt": prompt, "length": [200], "temperature": [0.8], "top_k": [0], "top_p": [0.95], "seed": [0]}
     dtypes = {str: "string", int: "int64", float: "float32"}
     return {

@@ -70,8 +70,14 @@ class Server:
         return send(request, timeout=timeout)
 
 
+@pytest.fixture(scope="session")
+def serving():
+    """Returns a context manager that serves a folder, with settings, and yields a `Server`."""
+    return _serving
+
+
 @contextlib.contextmanager
-def serving(path, **options):
+def _serving(path, **options):
     """Context manager that serves a folder in another thread, and yields a `Server`."""
     settings = Settings(path=path, **{"rest_port": 0, "grpc_port": 0, "poll": 0.05, "grace": 20.0} | options)
     started, found = threading.Event(), {}
@@ -125,5 +131,5 @@ def models(plain, version, tmp_path_factory):
 @pytest.fixture(scope="session")
 def server(models):
     """Returns a server of `models` with small limits, which tests must leave as it is."""
-    with serving(models, max_bytes=2**20, max_rows=100) as server:
+    with _serving(models, max_bytes=2**20, max_rows=100) as server:
         yield server

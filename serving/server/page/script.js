@@ -43,7 +43,7 @@ function follow() {
 
 function showVersion() {
   const { name, version, others } = state.model;
-  document.title = `${name} – Ikelos`;
+  document.title = `${name} - Ikelos`;
   $("name").textContent = state.models.length === 1 ? name : "";
   const labels = version?.labels.length ? ` (${version.labels.join(", ")})` : "";
   $("version").textContent = version ? `Version ${version.number}${labels}` : "No version serves";

@@ -41,6 +41,25 @@ class Plain(tf.Module):
         return {"image_bytes": tf.identity(image_bytes)}
 
 
+class Writer(tf.Module):
+    """Language model of 20 tokens that counts up from the length of the prompt, and ends the text before 9."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="prompt")])
+    def prefill(self, prompt):
+        return self._outputs(tf.strings.length(prompt))
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, name=name) for name in ("token", "step")])
+    def decode_step(self, token, step):
+        return self._outputs(token + step)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32, name="tokens")])
+    def detokenize(self, tokens):
+        return {"text": tf.strings.reduce_join(tf.strings.as_string(tokens), axis=1, separator="<i>")}
+
+    def _outputs(self, number):
+        return {"logits": tf.one_hot(tf.where(number == 9, 2, number), 20), "step": tf.ones_like(number)}
+
+
 def save(path):
     module = Plain()
     names = {"serving_default": module.half_plus_three, "slow": module.slow, "checked": module.checked}
@@ -121,8 +140,11 @@ def _serving(path, **options):
 
 @pytest.fixture(scope="session")
 def models(plain, version, tmp_path_factory):
-    """Returns a folder of the models `plain`, version 123, and `words`, an export with examples."""
+    """Returns a folder of the models `plain`, version 123, `words`, an export with examples, and `writer`."""
     folder = tmp_path_factory.mktemp("served")
+    writer = Writer()
+    signatures = {name: getattr(writer, name) for name in ("prefill", "decode_step", "detokenize")}
+    tf.saved_model.save(writer, str(folder / "writer" / "1"), signatures=signatures)
     shutil.copytree(plain, folder / "plain" / "00000123")
     shutil.copytree(version, folder / "words" / "1")
     return folder

@@ -88,7 +88,8 @@ def test_versions_are_switched_under_load_without_a_failed_request(serving, base
                 os.rename(base / ".incoming", base / str(number))
                 expected = dict.fromkeys(range(1, number), "END") | {number: "AVAILABLE"}
                 until(lambda expected=expected: versions(server) == expected)
-                until(lambda before=len(answers): len(answers) >= before + 20)
+                enough = len(answers) + 20
+                until(lambda enough=enough: len(answers) >= enough)
         for future in futures:
             future.result()
     assert all(answers)

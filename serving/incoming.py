@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import pathlib
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -88,6 +89,15 @@ def versions(base: pathlib.Path) -> dict[int, pathlib.Path]:
     """Returns the folders of all versions in a base path by number, as `newest` finds them."""
     names = os.listdir(base) if base.is_dir() else []
     return {int(name): base / name for name in sorted(names) if name.isascii() and name.isdigit()}
+
+
+def model_name(base: pathlib.Path) -> str:
+    """Returns the name of the model with a base path: its folder's, or for the export of a run that of the run.
+
+    It has only characters that need no escape in a URL and in Docker's options.
+    """
+    folder = base.parent if base.name == "export" else base
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", folder.name) or "model"
 
 
 def _make_folder(path: pathlib.Path) -> None:

@@ -1,10 +1,9 @@
 """Finds the models in a folder."""
 
 import os
-import re
 from pathlib import Path
 
-from ikelos.serving.incoming import versions
+from ikelos.serving.incoming import model_name, versions
 
 
 def check_path(path: Path) -> None:
@@ -46,12 +45,6 @@ def find_models(path: Path) -> dict[str, Path]:
             raise ValueError(f"two models must not have one name. Received: {models[name]} and {base}, both {name}")
         models[name] = base
     return models
-
-
-def model_name(base: Path) -> str:
-    """Returns the name of the model with a base path, only of characters that need no escape in a URL."""
-    folder = base.parent if base.name == "export" else base
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", folder.name) or "model"
 
 
 def _base(folder: Path) -> Path | None:

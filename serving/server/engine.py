@@ -103,7 +103,7 @@ class Engine:
 
         Args:
             call: The request.
-            version: The version, which must be leased.
+            version: The version, which must be available.
             signature: Name of its signature.
             inputs: A value for each input, as `StockModel.run` takes it.
             wanted: Names of the outputs to return; if there are none, all are returned.
@@ -114,10 +114,11 @@ class Engine:
         sides = self.signature(call, version, signature)
         _check_wanted(wanted, sides["outputs"])
         try:
-            async with asyncio.timeout(call.seconds_left()):
-                arrays = await asyncio.to_thread(version.model.check, signature, inputs)
-                self._check_rows(arrays)
-                outputs = await self._scheduler.run(version, signature, arrays, call.deadline)
+            with version.lease() as model:
+                async with asyncio.timeout(call.seconds_left()):
+                    arrays = await asyncio.to_thread(model.check, signature, inputs)
+                    self._check_rows(arrays)
+                    outputs = await self._scheduler.run(version, signature, arrays, call.deadline)
         except TimeoutError:
             raise RequestError(
                 StatusCode.DEADLINE_EXCEEDED, f"Signature {signature!r}: the deadline of the request has passed"

@@ -64,7 +64,7 @@ async def serve(settings: Settings, ready: Ready, stop: asyncio.Event) -> None:
         check_path(settings.path)
     except ValueError as error:
         raise CannotServe(str(error)) from error
-    with _listening(settings.host, settings.rest_port) as listener:
+    with _listening(settings.host, settings.rest_port, "--rest-port") as listener:
         await _serve(settings, listener, ready, stop)
 
 
@@ -107,24 +107,22 @@ async def _serve(settings: Settings, listener: socket.socket, ready: Ready, stop
         await asyncio.wait_for(engine.close(), settings.grace)
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _listening(host: str, port: int, option: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
-        raise CannotServe(_taken(host, port, "--rest-port", os.strerror(error.errno or 0))) from error
+        why = (error.strerror or str(error)).lower()
+        raise CannotServe(
+            f"cannot listen on port {port} of {host} ({why}): choose another with {option}, 0 for any free one"
+        ) from error
 
 
 def _bind(server: grpc.aio.Server, settings: Settings) -> int:
+    # gRPC would log that the port is taken, and not say why.
+    _listening(settings.host, settings.grpc_port, "--grpc-port").close()
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    try:
-        return server.add_insecure_port(f"{host}:{settings.grpc_port}")
-    except RuntimeError as error:
-        raise CannotServe(_taken(settings.host, settings.grpc_port, "--grpc-port", "it may be in use")) from error
-
-
-def _taken(host: str, port: int, option: str, why: str) -> str:
-    return f"cannot listen on port {port} of {host} ({why.lower()}): choose another with {option}, 0 for any free one"
+    return server.add_insecure_port(f"{host}:{settings.grpc_port}")
 
 
 def _stop_or_exit(stop: asyncio.Event, number: signal.Signals) -> None:

@@ -102,8 +102,8 @@ class Client:
         """
         return run(self._core.status(timeout))
 
-    def wait_until_ready(self, timeout: float | None = None) -> int:
-        """Waits until the server runs and has loaded the model, and returns the version that answers.
+    def wait_until_ready(self, timeout: float | None = None) -> int | None:
+        """Waits until the server runs and has loaded the model, and returns the version that answers if it says so.
 
         Args:
             timeout: Seconds.
@@ -128,7 +128,8 @@ class Client:
         """Yields a continuation of a prompt piece by piece, as it is made.
 
         The model must have the signatures `prefill`, `decode_step` and `detokenize`; the client chooses each token.
-        Pieces end between characters and never contain a part of a stop string. Together they are the text.
+        Pieces end between characters and never contain a part of a stop string. Together they are the text. It is all
+        made by the version that the server had at first; if the server unloads it, the stream ends with `NotFound`.
 
         Args:
             prompt: The text to continue.
@@ -143,10 +144,21 @@ class Client:
         Raises:
             ServingError: If a call fails, or an argument is wrong.
         """
-        return iterate(self._core.stream(prompt, length, temperature, top_k, top_p, seed, stop, timeout))
+        return iterate(
+            self._core.stream(
+                prompt,
+                length,
+                temperature=temperature,
+                top_k=top_k,
+                top_p=top_p,
+                seed=seed,
+                stop=stop,
+                timeout=timeout,
+            )
+        )
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Closes the connections. A second call does nothing."""
         run(self._core.close())
 
     def __enter__(self):

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -33,7 +33,7 @@ class Core:
     def __init__(self, transport: Transport, timeout: float, retry: Retry):
         if not timeout > 0:
             raise ValueError(f"`timeout` must be above 0. Received: timeout={timeout}")
-        self._transport = transport
+        self._open_transport: Transport | None = transport
         self._timeout = timeout
         self._retry = retry
         self._signatures: Signatures | None = None
@@ -51,23 +51,21 @@ class Core:
             raise invalid(f"`signature` must be one of {sorted(signatures)}. Received: signature={signature!r}")
         sides = signatures[signature]
         arrays = _arrays(signature, inputs, sides["inputs"])
-        return await with_retries(
+        return await self._call(
             lambda seconds: self._transport.predict(signature, arrays, sides["outputs"], seconds),
             end - time.monotonic(),
-            self._retry,
-            self._transport.sleep,
         )
 
     async def metadata(self, timeout: float | None = None) -> Signatures:
         """Returns the signatures; see `Client.metadata`."""
-        self._signatures = await self._call(self._transport.metadata, timeout)
+        self._signatures = await self._call(self._transport.metadata, self._seconds(timeout))
         return self._signatures
 
     async def status(self, timeout: float | None = None) -> list[VersionStatus]:
         """Returns the state of the versions; see `Client.status`."""
-        return await self._call(self._transport.status, timeout)
+        return await self._call(self._transport.status, self._seconds(timeout))
 
-    async def wait_until_ready(self, timeout: float | None = None) -> int:
+    async def wait_until_ready(self, timeout: float | None = None) -> int | None:
         """Waits for the model; see `Client.wait_until_ready`."""
         seconds = self._seconds(timeout)
         end = time.monotonic() + seconds
@@ -75,12 +73,12 @@ class Core:
         while True:
             tries += 1
             try:
-                statuses = await self._transport.status(max(end - time.monotonic(), 0.001))
-                available = [status.version for status in statuses if status.state == "AVAILABLE"]
-                if available:
-                    return available[0]
+                statuses = await self._transport.status(max(end - time.monotonic(), 0.0))
+                if any(status.state == "AVAILABLE" for status in statuses):
+                    # The status does not say which version has the label, or is the newest at this moment.
+                    return await self._transport.version(max(end - time.monotonic(), 0.0))
                 last = f"The server has the versions {statuses}"
-            except (NotFound, Unavailable) as error:
+            except (NotFound, Unavailable, DeadlineExceeded) as error:
                 last = str(error)
             wait = _READY_WAITS.wait(tries)
             if time.monotonic() + wait >= end:
@@ -91,6 +89,7 @@ class Core:
         self,
         prompt: str | bytes,
         length: int = 128,
+        *,
         temperature: float = 0.0,
         top_k: int = 0,
         top_p: float = 1.0,
@@ -105,21 +104,26 @@ class Core:
             sampling, pieces = Sampling(temperature, top_k, top_p), TextStream(stop)
         except ValueError as error:
             raise invalid(str(error)) from None
-        signatures = self._signatures or await self.metadata(timeout)
+        # The state of one version means nothing to another, and the server may load one at any moment.
+        version = await self._call(self._transport.version, self._seconds(timeout))
+        transport = self._transport if version is None else self._transport.at(version)
+        model = Core(transport, self._timeout, self._retry)
+        signatures = await model.metadata(timeout)
         if missing := [name for name in _STEPWISE if name not in signatures]:
             raise invalid(f"The model must have the signatures {', '.join(_STEPWISE)}. It lacks: {', '.join(missing)}")
         uniforms = random.Random(seed)
         tokens: list[int] = []
-        text, state = "", await self.predict({"prompt": [prompt]}, "prefill", timeout)
+        text, state = "", await model.predict({"prompt": [prompt]}, "prefill", timeout)
         while len(tokens) < length and not pieces.stopped:
             if tokens:
-                state = await self.predict({"token": np.array(tokens[-1:], np.int32), **state}, "decode_step", timeout)
+                inputs = {"token": np.array(tokens[-1:], np.int32), **state}
+                state = await model.predict(inputs, "decode_step", timeout)
             token = sampling.choose(state.pop("logits")[0], uniforms.random())
             if token == END:
                 break
             tokens.append(token)
             # All tokens each time: the text of a token depends on those before it.
-            texts = await self.predict({"tokens": [tokens]}, "detokenize", timeout)
+            texts = await model.predict({"tokens": [tokens]}, "detokenize", timeout)
             text = texts["text"][0].decode(errors="replace")
             if piece := _push(pieces, text, ended=False):
                 yield piece
@@ -127,11 +131,19 @@ class Core:
             yield piece
 
     async def close(self) -> None:
-        """Closes the connections."""
-        await self._transport.close()
+        """Closes the connections. A second call does nothing."""
+        transport, self._open_transport = self._open_transport, None
+        if transport is not None:
+            await transport.close()
 
-    async def _call(self, call: Any, timeout: float | None) -> Any:
-        return await with_retries(call, self._seconds(timeout), self._retry, self._transport.sleep)
+    @property
+    def _transport(self) -> Transport:
+        if self._open_transport is None:
+            raise RuntimeError("The client has been closed")
+        return self._open_transport
+
+    async def _call(self, call: Callable[[float], Awaitable[Result]], timeout: float) -> Result:
+        return await with_retries(call, timeout, self._retry, self._transport.sleep)
 
     def _seconds(self, timeout: float | None) -> float:
         if timeout is not None and not timeout > 0:

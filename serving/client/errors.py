@@ -1,5 +1,8 @@
 """The errors of a client: one class for each thing that a caller can do about them."""
 
+import contextlib
+from collections.abc import Iterator
+
 
 class ServingError(Exception):
     """Error of a call to a model server, with the server's message.
@@ -66,6 +69,15 @@ _CLASSES: dict[str, type[ServingError]] = {
 def error_of(code: str, message: str, retryable: bool = False, retry_after: float | None = None) -> ServingError:
     """Returns the error of one of gRPC's status codes."""
     return _CLASSES.get(code, ServerError)(message or code, code, retryable, retry_after)
+
+
+@contextlib.contextmanager
+def invalid_answers() -> Iterator[None]:
+    """Context manager that turns the ValueError of an answer that is not TensorFlow Serving's into a ServerError."""
+    try:
+        yield
+    except ValueError as error:
+        raise error_of("INTERNAL", f"The answer is not one of TensorFlow Serving: {error}") from error
 
 
 def invalid(message: str) -> InvalidArgument:

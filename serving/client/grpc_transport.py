@@ -1,11 +1,12 @@
 """Calls to a server by gRPC."""
 
+import copy
 import re
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from ikelos.serving.client.errors import ServingError, error_of
+from ikelos.serving.client.errors import ServingError, error_of, invalid_answers
 from ikelos.serving.client.transport import (
     Blocking,
     Suspending,
@@ -18,6 +19,7 @@ from ikelos.serving.client.transport import (
 from ikelos.serving.protocol.messages import (
     METHODS,
     GetModelMetadataRequest,
+    GetModelMetadataResponse,
     GetModelStatusRequest,
     ModelSpec,
     PredictRequest,
@@ -59,18 +61,33 @@ class _Calls:
         for name, array in inputs.items():
             request.inputs[name].CopyFrom(to_tensor_proto(array))
         response = await self._call(_PREDICTION, "Predict", request, timeout)
-        return {name: to_array(f"output {name!r}", response.outputs[name]) for name in sorted(response.outputs)}
+        with invalid_answers():
+            return {name: to_array(f"output {name!r}", response.outputs[name]) for name in sorted(response.outputs)}
 
     async def metadata(self, timeout: float) -> Signatures:
         """Returns the signatures of the model."""
-        request = GetModelMetadataRequest(model_spec=self._spec, metadata_field=[SIGNATURES_FIELD])
-        response = await self._call(_PREDICTION, "GetModelMetadata", request, timeout)
-        return read_signatures(unpack_signatures(response).signature_def)
+        response = await self._metadata(timeout)
+        with invalid_answers():
+            return read_signatures(unpack_signatures(response).signature_def)
+
+    async def version(self, timeout: float) -> int | None:
+        """Returns the version that answers now."""
+        return (await self._metadata(timeout)).model_spec.version.value or None
+
+    def at(self, version: int) -> Self:
+        """Returns a transport to one version, over the same channel."""
+        other = copy.copy(self)
+        other._spec = ModelSpec(name=self._target.model, version={"value": version})
+        return other
 
     async def status(self, timeout: float) -> list[VersionStatus]:
         """Returns the state of the model's versions."""
         request = GetModelStatusRequest(model_spec=self._spec)
         return version_statuses(await self._call(_MODEL, "GetModelStatus", request, timeout))
+
+    async def _metadata(self, timeout: float) -> GetModelMetadataResponse:
+        request = GetModelMetadataRequest(model_spec=self._spec, metadata_field=[SIGNATURES_FIELD])
+        return await self._call(_PREDICTION, "GetModelMetadata", request, timeout)
 
     async def _call(self, service: str, method: str, request: Any, timeout: float) -> Any:
         raise NotImplementedError

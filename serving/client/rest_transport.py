@@ -1,13 +1,14 @@
 """Calls to a server by REST."""
 
 import asyncio
+import copy
 import ssl
 import time
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from ikelos.serving.client.errors import ServingError, error_of
+from ikelos.serving.client.errors import ServingError, error_of, invalid_answers
 from ikelos.serving.client.transport import (
     Blocking,
     Suspending,
@@ -17,6 +18,7 @@ from ikelos.serving.client.transport import (
     version_statuses,
 )
 from ikelos.serving.protocol import rest
+from ikelos.serving.protocol.messages import GetModelMetadataResponse
 from ikelos.serving.protocol.metadata import (
     Signatures,
     read_metadata,
@@ -63,16 +65,35 @@ class _Calls:
         """Returns the outputs of a signature."""
         body = rest.write_predict(signature, inputs)
         response = await self._send("POST", f"{self._path}:predict", body, timeout)
-        return _read(rest.read_predictions, response, outputs)
+        with invalid_answers():
+            return rest.read_predictions(response, outputs)
 
     async def metadata(self, timeout: float) -> Signatures:
         """Returns the signatures of the model."""
-        response = await self._send("GET", f"{self._path}/metadata", b"", timeout)
-        return read_signatures(unpack_signatures(_read(read_metadata, response)).signature_def)
+        response = await self._metadata(timeout)
+        with invalid_answers():
+            return read_signatures(unpack_signatures(response).signature_def)
+
+    async def version(self, timeout: float) -> int | None:
+        """Returns the version that answers now."""
+        return (await self._metadata(timeout)).model_spec.version.value or None
+
+    def at(self, version: int) -> Self:
+        """Returns a transport to one version, over the same connections."""
+        other = copy.copy(self)
+        other._path = rest.model_path(self._target.model, version)
+        return other
 
     async def status(self, timeout: float) -> list[VersionStatus]:
         """Returns the state of the model's versions."""
-        return version_statuses(_read(read_status, await self._send("GET", self._path, b"", timeout)))
+        response = await self._send("GET", self._path, b"", timeout)
+        with invalid_answers():
+            return version_statuses(read_status(response))
+
+    async def _metadata(self, timeout: float) -> GetModelMetadataResponse:
+        response = await self._send("GET", f"{self._path}/metadata", b"", timeout)
+        with invalid_answers():
+            return read_metadata(response)
 
     async def _send(self, verb: str, path: str, body: bytes, timeout: float) -> bytes:
         raise NotImplementedError
@@ -138,7 +159,7 @@ class AsyncRestTransport(_Calls, Suspending):
                 async for part in response.aiter_bytes():
                     content += part
                     self._check_size(len(content))
-        except (httpx.HTTPError, TimeoutError) as error:
+        except (httpx.HTTPError, TimeoutError, ssl.SSLError) as error:  # httpx lets the last through as it is
             raise _translated(error, timeout) from error
         return _checked(response, bytes(content))
 
@@ -150,7 +171,7 @@ class AsyncRestTransport(_Calls, Suspending):
 def _translated(error: Exception, timeout: float) -> ServingError:
     if isinstance(error, httpx.TimeoutException | TimeoutError):
         return error_of("DEADLINE_EXCEEDED", f"No answer within {timeout:.3g} s")
-    if isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError):
+    if isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError | ssl.SSLError):
         return error_of("UNAVAILABLE", f"The connection failed: {error}", retryable=True)
     return error_of("UNKNOWN", f"{type(error).__name__}: {error}")
 
@@ -164,21 +185,8 @@ def _checked(response: Any, content: bytes) -> bytes:
     status = response.status_code
     if status == 200:
         return content
-    wait = response.headers.get("Retry-After", "")
     message = rest.read_error(content) or f"HTTP status {status}"
     retryable = status in _RETRYABLE
-    raise error_of(
-        _CODES.get(status, "UNKNOWN"), message, retryable, float(wait) if retryable and wait.isdigit() else None
-    )
-
-
-def _read(read: Any, *arguments: Any) -> Any:
-    """Returns what `read` makes of a response.
-
-    Raises:
-        ServingError: If the response is not one of TensorFlow Serving.
-    """
-    try:
-        return read(*arguments)
-    except ValueError as error:
-        raise error_of("INTERNAL", str(error)) from error
+    asked = response.headers.get("Retry-After", "")
+    wait = float(asked) if retryable and asked.isdecimal() else None
+    raise error_of(_CODES.get(status, "UNKNOWN"), message, retryable, wait)

@@ -5,7 +5,7 @@ import dataclasses
 import pathlib
 import re
 import time
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -119,6 +119,12 @@ class Transport(Protocol):
     async def status(self, timeout: float) -> list[VersionStatus]:
         """Returns the state of the model's versions."""
 
+    async def version(self, timeout: float) -> int | None:
+        """Returns the version that answers now, or None if there is only one."""
+
+    def at(self, version: int) -> "Transport":
+        """Returns a transport to one version, over the same connections."""
+
     async def sleep(self, seconds: float) -> None:
         """Waits."""
 
@@ -126,16 +132,28 @@ class Transport(Protocol):
         """Closes the connections."""
 
 
-class Blocking:
-    """How a blocking transport waits."""
+class OneVersion:
+    """Base of transports to a server that may have one version only."""
+
+    async def version(self, timeout: float) -> int | None:
+        """Returns None."""
+        return None
+
+    def at(self, version: int) -> Self:
+        """Returns this transport."""
+        return self
+
+
+class Blocking(OneVersion):
+    """Base of blocking transports."""
 
     async def sleep(self, seconds: float) -> None:
         """Blocks the thread."""
         time.sleep(seconds)
 
 
-class Suspending:
-    """How a transport for asyncio waits."""
+class Suspending(OneVersion):
+    """Base of transports for asyncio."""
 
     async def sleep(self, seconds: float) -> None:
         """Suspends the task."""

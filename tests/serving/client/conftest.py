@@ -44,8 +44,8 @@ class Driven:
         finally:
             self._runner.run(pieces.aclose())
 
-    def close(self):
-        self._runner.run(self._client.close())
+    def end(self):
+        """Ends the event loop."""
         self._runner.close()
 
 
@@ -99,6 +99,8 @@ def make(servers, kind):
     yield build
     for client in made:
         client.close()
+        if isinstance(client, Driven):
+            client.end()
 
 
 @pytest.fixture

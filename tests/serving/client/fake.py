@@ -6,6 +6,7 @@ import http.server
 import json
 import re
 import threading
+import time
 
 import grpc
 import numpy as np
@@ -50,7 +51,10 @@ class Model:
         faults: Errors of the next calls.
         answering: Event that each answer waits for.
         calls: Names of the calls so far.
+        pause: Seconds after each byte of an answer over HTTP.
+        cuts: Number of answers over HTTP that end after the headers.
         requests: Inputs of the predictions so far.
+        versions: For each call that did not fail, the version that it named, or 0.
         states: `{version: (state, code, message)}`.
         labels: `{label: version}`.
     """
@@ -61,7 +65,9 @@ class Model:
         self.answering = threading.Event()
         self.answering.set()
         self.calls = []
+        self.pause = self.cuts = 0
         self.requests = []
+        self.versions = []
         self.states = {2: ("AVAILABLE", "OK", ""), 1: ("END", "OK", "")}
         self.labels = {"stable": 2}
 
@@ -77,6 +83,7 @@ class Model:
         version = self.labels[spec.version_label] if spec.version_label else spec.version.value
         if version and version not in self.states:
             raise FaultError("NOT_FOUND", f"Servable not found for request: Specific({spec.name}, {version})")
+        self.versions.append(version)
         return version or max(self.states)
 
     def predict(self, signature, inputs):
@@ -115,7 +122,7 @@ class Model:
         return {"logits": logits, "position": position}
 
 
-def metadata(spec):
+def metadata(spec, version):
     definitions = messages.SignatureDefMap()
     for name, sides in SIGNATURES.items():
         for side, tensors in sides.items():
@@ -128,7 +135,8 @@ def metadata(spec):
         name: {side: dict(sorted(tensors.items())) for side, tensors in sides.items()}
         for name, sides in SIGNATURES.items()
     }
-    response = messages.GetModelMetadataResponse(model_spec=spec)
+    response = messages.GetModelMetadataResponse(model_spec=messages.ModelSpec(name=spec.name))
+    response.model_spec.version.value = version
     response.metadata["signature_def"].Pack(definitions)
     return response
 
@@ -172,9 +180,9 @@ def serve_grpc(model, credentials=None):
 
     answers = {
         "Predict": predict,
-        "GetModelMetadata": lambda request, version: metadata(request.model_spec),
+        "GetModelMetadata": lambda request, version: metadata(request.model_spec, version),
         "GetModelStatus": lambda request, version: status(
-            model, version if request.model_spec.WhichOneof("version_choice") else None
+            model, version if request.model_spec.HasField("version") else None
         ),
     }
     server = grpc.server(
@@ -235,9 +243,9 @@ def serve_http(model, context=None):
                     inputs = request.arrays(SIGNATURES[request.signature]["inputs"])
                     answer = rest.write_predictions(model.predict(request.signature, inputs), request.by_rows)
                 elif verb == "/metadata":
-                    answer = write_metadata(metadata(spec))
+                    answer = write_metadata(metadata(spec, chosen))
                 else:
-                    answer = write_status(status(model, chosen if version or label else None))
+                    answer = write_status(status(model, chosen if version else None))
                 self._send(200, answer)
             except FaultError as fault:
                 self._send(rest.STATUS[fault.code], json.dumps({"error": fault.message}).encode(), fault.pushback)
@@ -251,7 +259,15 @@ def serve_http(model, context=None):
             if retry_after is not None:
                 self.send_header("Retry-After", retry_after)
             self.end_headers()
-            self.wfile.write(body)
+            if model.cuts:
+                model.cuts -= 1
+                self.close_connection = True
+            elif model.pause:
+                for byte in body:
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(model.pause)
+            else:
+                self.wfile.write(body)
 
         def handle_one_request(self):
             with contextlib.suppress(ConnectionError):  # the client has gone

@@ -1,5 +1,7 @@
 """Every test runs with the four clients: gRPC and REST, blocking and for asyncio."""
 
+import asyncio
+import concurrent.futures
 import socket
 import threading
 import time
@@ -9,6 +11,7 @@ import pytest
 
 from ikelos.serving.client import (
     TLS,
+    AsyncClient,
     Client,
     DeadlineExceeded,
     InvalidArgument,
@@ -99,10 +102,11 @@ def test_status(client, model):
     ]
 
 
-def test_a_version_or_a_label_is_chosen(make):
+def test_a_version_or_a_label_is_chosen(make, model):
     assert [status.version for status in make(version=1).status()] == [1]
-    assert [status.version for status in make(label="stable").status()] == [2]
+    assert [status.version for status in make(label="stable").status()] == [2, 1]  # as TensorFlow Serving does
     assert make(label="stable").predict({"x": [0]})["y"].tolist() == [2]
+    assert model.versions == [1, 2, 2, 2]
     with pytest.raises(NotFound, match=r"Specific\(toy, 9\)"):
         make(version=9).predict({"x": [0]})
     with pytest.raises(InvalidArgument, match="Unrecognized servable version label: canary"):
@@ -198,6 +202,7 @@ def test_no_server(make):
 
 def test_waiting_for_a_model_that_loads(client, model, fault):
     model.states = {1: ("LOADING", "OK", "")}
+    model.labels = {}
 
     def load():
         while len(model.calls) < 3:
@@ -212,13 +217,24 @@ def test_waiting_for_a_model_that_loads(client, model, fault):
     assert len(model.calls) > 3
 
 
+def test_waiting_tells_the_version_that_has_the_label(make, model):
+    model.states = {3: ("AVAILABLE", "OK", ""), 2: ("AVAILABLE", "OK", "")}
+    assert make().wait_until_ready() == 3
+    assert make(version=2).wait_until_ready() == 2
+    assert make(label="stable").wait_until_ready() == 2
+
+
 def test_waiting_in_vain(make, model, fault):
     model.states = {1: ("END", "NOT_FOUND", "variables are missing")}
     with pytest.raises(DeadlineExceeded, match=r"not ready within 0.3 s. .*variables are missing"):
         make().wait_until_ready(timeout=0.3)
     with pytest.raises(DeadlineExceeded, match=r"not ready within 0.3 s\. "):
         make(f"127.0.0.1:{_free_port()}").wait_until_ready(timeout=0.3)
-    model.faults = [fault("PERMISSION_DENIED", "no")]
+    model.answering.clear()
+    with pytest.raises(DeadlineExceeded, match=r"not ready within 0.3 s\. "):
+        make().wait_until_ready(timeout=0.3)
+    model.answering.set()
+    model.faults = [fault("PERMISSION_DENIED", "no")] * 2
     with pytest.raises(PermissionDenied):
         make().wait_until_ready(timeout=5)
 
@@ -277,8 +293,58 @@ def test_half_of_a_client_certificate_is_refused():
         TLS(certificate="a.pem")
 
 
-def test_a_client_is_a_context_manager(servers):
+def test_a_closed_client(make):
+    client = make()
+    assert client.predict({"x": [1]})["y"].tolist() == [2.5]
+    client.close()
+    for call in (client.status, client.metadata, client.wait_until_ready, lambda: client.predict({"x": [1]})):
+        with pytest.raises(RuntimeError, match="The client has been closed"):
+            call()
+
+
+def test_clients_are_context_managers(servers):
     with Client(servers[False], "toy") as client:
         assert client.predict({"x": [1]})["y"].tolist() == [2.5]
-    with pytest.raises(ValueError, match="closed"):
-        client.predict({"x": [1]})
+    with pytest.raises(RuntimeError, match="The client has been closed"):
+        client.status()
+
+    async def predict():
+        async with AsyncClient(servers[True], "toy", rest=True) as client:
+            return await client.predict({"x": [1]}), client
+
+    outputs, closed = asyncio.run(predict())
+    assert outputs["y"].tolist() == [2.5]
+    with pytest.raises(RuntimeError, match="The client has been closed"):
+        asyncio.run(closed.status())
+
+
+REST = pytest.mark.parametrize("kind", [{"rest": True, "blocking": True}, {"rest": True, "blocking": False}])
+
+
+@REST
+def test_an_answer_that_trickles_is_not_waited_for(client, model):
+    model.pause = 0.05
+    with pytest.raises(DeadlineExceeded, match=r"No answer within 0.2 s"):
+        client.status(timeout=0.2)
+
+
+@REST
+def test_a_connection_that_breaks_is_made_again(client, model):
+    model.cuts = 2
+    assert [status.version for status in client.status()] == [2, 1]
+    assert model.calls == ["GetModelStatus"] * 3
+
+
+def test_tasks_share_a_client(servers):
+    async def predict_all():
+        async with AsyncClient(servers[False], "toy") as client:
+            return await asyncio.gather(*(client.predict({"x": [number]}) for number in range(20)))
+
+    assert [outputs["y"][0] for outputs in asyncio.run(predict_all())] == [2 + number / 2 for number in range(20)]
+
+
+@pytest.mark.parametrize("kind", [{"rest": False, "blocking": True}, {"rest": True, "blocking": True}])
+def test_threads_share_a_client(client):
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda number: client.predict({"x": [number]})["y"][0], range(20)))
+    assert found == [2 + number / 2 for number in range(20)]

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from ikelos.serving.client import InvalidArgument, ServerError, Unavailable
+from ikelos.serving.client import InvalidArgument, NotFound, ServerError, Unavailable
 
 TEXT = "O Romeo, Romeo — 😀 wherefore\n"
 
@@ -33,6 +33,19 @@ def test_text_arrives_as_it_is_made(writer, model):
     first = list(itertools.islice(writer.stream("JULIET:"), 2))
     assert first == ["O", " "]
     assert model.calls.count("Predict") == 4  # prefill, detokenize, decode_step, detokenize
+
+
+def test_a_stream_stays_with_its_version(writer, model):
+    pieces = writer.stream("JULIET:")
+    assert next(pieces) == "O"
+    model.states = {3: ("AVAILABLE", "OK", ""), **model.states}
+    assert next(pieces) == " "
+    assert model.versions == [0, 2, 2, 2, 2, 2]  # the first call asks for the version
+    del model.states[2]
+    with pytest.raises(NotFound, match=r"Specific\(toy, 2\)"):
+        next(pieces)
+    assert "".join(writer.stream("JULIET:")) == TEXT
+    assert model.versions[-1] == 3
 
 
 @pytest.mark.parametrize(

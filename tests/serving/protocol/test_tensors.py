@@ -112,7 +112,8 @@ def _tensor(name, shape, **values):
         (_tensor("float32", (2**20, 2**20, 2**40), float_val=[1]), "x must have at most 2147483648 bytes"),
         (_tensor("uint8", (2**62, 4), tensor_content=b"abcd"), "x must have at most 2147483648 bytes"),
         (_tensor("float32", (2**62, 2**62, 0)), "x must have at most 2147483648 bytes"),
-        (_tensor("int32", (None, 2), int_val=[1]), r"x must have a known shape. Received: \[-1, 2\]"),
+        (_tensor("int32", (None, 2), int_val=[1]), r"x must have a known shape. Received: \(-1, 2\)"),
+        (_tensor("int32", (2**62,) * 65, int_val=[1]), "x must have at most 64 axes. Received: 65"),
         (_tensor("int32", None, int_val=[1]), "x must have a known shape. Received: unknown rank"),
         (_tensor("int32", (1,), int_val=[1, 2]), r"x must have at most 1 values for the shape \(1,\). Received: 2"),
         (_tensor("int32", (), int_val=[1], tensor_content=b"abcd"), "or `int_val`. Received: both"),
@@ -157,6 +158,8 @@ def test_any_tensor_is_read_or_refused(dtype, shape, content):
 def test_refuses_arrays_that_no_message_can_hold():
     with pytest.raises(ValueError, match=r"one of the dtypes .* Received: dtype complex64"):
         to_tensor_proto(np.zeros(1, np.complex64))
+    with pytest.raises(ValueError, match=r"one of the dtypes .* Received: dtype >f4"):
+        to_tensor_proto(np.zeros(1, ">f4"))
     with pytest.raises(ValueError, match=r"`array` must hold bytes. Received: 'a' \(str\)"):
         to_tensor_proto(np.array(["a"], object))
 

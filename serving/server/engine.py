@@ -17,7 +17,8 @@ from ikelos.serving.server.settings import Settings
 from ikelos.serving.server.versions import Version
 from ikelos.serving.stock import StockError, complaint
 
-_RETRY_AFTER = 1
+_RETRY_AFTER, _MOST_PARSING = 1, 2
+"""Seconds that a refused client should wait; most bodies of JSON that are read at once."""
 
 
 @dataclasses.dataclass
@@ -46,6 +47,7 @@ class Engine:
         manager: The models.
         metrics: What is counted.
         settings: The settings.
+        parsing: Held while a body of JSON is read, which may take 20 times its size of memory.
     """
 
     def __init__(self, settings: Settings):
@@ -53,6 +55,7 @@ class Engine:
         self.manager = Manager(settings.path, settings.labels)
         self.metrics = Metrics(lambda: [v for known in self.manager.models.values() for v in known.values()])
         self._scheduler = Scheduler(settings.concurrency, settings.max_batch, settings.batch_delay, self.metrics.ran)
+        self.parsing = asyncio.Semaphore(_MOST_PARSING)
         self._inside = 0
 
     @contextlib.contextmanager

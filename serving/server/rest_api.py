@@ -84,11 +84,14 @@ async def _predict(engine: Engine, request: Request, choice: Choice, method: str
                 StatusCode.UNIMPLEMENTED, f"This server does not have {method}: use predict, or TensorFlow Serving"
             )
         with engine.version(call, *choice) as version:
-            parsed = await _in_thread(rest.read_predict, body)
-            inputs = engine.signature(call, version, parsed.signature)["inputs"]
-            arrays = await _in_thread(parsed.arrays, inputs)
-            outputs = await engine.predict(call, version, parsed.signature, arrays)
-        content = await _in_thread(rest.write_predictions, outputs, parsed.by_rows)
+            async with engine.parsing:
+                parsed = await _in_thread(rest.read_predict, body)
+                inputs = engine.signature(call, version, parsed.signature)["inputs"]
+                arrays = await _in_thread(parsed.arrays, inputs)
+                by_rows = parsed.by_rows
+            del body, parsed  # JSON takes much more memory than arrays
+            outputs = await engine.predict(call, version, call.signature, arrays)
+        content = await _in_thread(rest.write_predictions, outputs, by_rows)
         return _json(content)
 
 

@@ -112,9 +112,11 @@ def _listening(host: str, port: int, option: str) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
-        why = (error.strerror or str(error)).lower()
+        # Python adds the address to the reason; the reason of a name that is not known has no number.
+        why = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
         raise CannotServe(
-            f"cannot listen on port {port} of {host} ({why}): choose another with {option}, 0 for any free one"
+            f"cannot listen on port {port} of {host} ({str(why).lower()}): choose another with {option}, "
+            "0 for any free one"
         ) from error
 
 

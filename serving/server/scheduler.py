@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from ikelos.serving.server.versions import Version
-from ikelos.serving.stock import StockError, StockModel
+from ikelos.serving.stock import StockModel
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -152,7 +152,7 @@ def _answer(model: StockModel, signature: str, requests: Sequence[_Request]) -> 
         names = requests[0].inputs
         merged = {name: np.concatenate([request.inputs[name] for request in requests]) for name in names}
         timeout = max(request.seconds_left() for request in requests)
-        with contextlib.suppress(StockError):  # one request may be at fault, which must not fail the others
+        with contextlib.suppress(Exception):  # one request may be at fault, which must not fail the others
             outputs = model.run(signature, merged, max(timeout, 0))
             if all(len(array) == sum(request.rows for request in requests) for array in outputs.values()):
                 return _split(outputs, requests)

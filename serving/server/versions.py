@@ -120,7 +120,7 @@ class Version:
         """Frees the memory of the model, which must not be in use."""
         if self.model is not None:
             self.model.close()
-            self.model = None
+            self.model, self.examples, self.provenance = None, {}, None
 
 
 def _read_extra(path: Path) -> tuple[dict[str, dict], dict[str, Any] | None]:

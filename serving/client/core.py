@@ -69,7 +69,7 @@ class Core:
         """Waits for the model; see `Client.wait_until_ready`."""
         seconds = self._seconds(timeout)
         end = time.monotonic() + seconds
-        tries = 0
+        tries, last = 0, ""
         while True:
             tries += 1
             try:
@@ -78,8 +78,10 @@ class Core:
                     # The status does not say which version has the label, or is the newest at this moment.
                     return await self._transport.version(max(end - time.monotonic(), 0.0))
                 last = f"The server has the versions {statuses}"
-            except (NotFound, Unavailable, DeadlineExceeded) as error:
+            except (NotFound, Unavailable) as error:
                 last = str(error)
+            except DeadlineExceeded as error:  # which says less than an earlier answer
+                last = last or str(error)
             wait = _READY_WAITS.wait(tries)
             if time.monotonic() + wait >= end:
                 raise DeadlineExceeded(f"The model was not ready within {seconds:.3g} s. {last}", "DEADLINE_EXCEEDED")

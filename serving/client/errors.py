@@ -19,6 +19,9 @@ class ServingError(Exception):
         self.retryable = retryable
         self.retry_after = retry_after
 
+    def __reduce__(self):  # for other processes; an exception would be made again from its message alone
+        return type(self), (str(self), self.code, self.retryable, self.retry_after)
+
 
 class InvalidArgument(ServingError, ValueError):  # noqa: N818, gRPC's name, as of all subclasses
     """The request is wrong, and will be wrong again. Many are found before anything is sent."""

@@ -43,7 +43,10 @@ class Retry:
 
     def wait(self, failed: int, asked: float | None = None) -> float:
         """Returns the seconds to wait after `failed` tries, if the server `asked` for so many or None."""
-        return random.uniform(0, min(self.longest, self.first * 2 ** (failed - 1))) if asked is None else asked
+        if asked is not None:
+            return asked
+        # After 64 doublings any wait is the longest, and a larger power would be no float.
+        return random.uniform(0, min(self.longest, self.first * 2 ** min(failed - 1, 64)))
 
 
 async def with_retries(

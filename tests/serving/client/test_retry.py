@@ -55,6 +55,10 @@ def test_waits_cover_the_whole_range():
     assert 0.95 < max(waits) <= 1
 
 
+def test_waits_stay_bounded_after_many_tries():
+    assert 0 <= Retry(tries=10**6).wait(10**6) <= 5
+
+
 def test_the_server_says_how_long_to_wait(clock):
     run(with_retries(_failing(_busy(7.0), _busy(0.0)), 60, Retry(), clock.sleep))
     assert clock.waits == [7, 0]

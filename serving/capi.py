@@ -20,7 +20,15 @@ _Release = ctypes.CFUNCTYPE(None, _POINTER, _SIZE, _POINTER)
 
 
 class StockError(RuntimeError):
-    """Raised if TensorFlow cannot load or run a model, mostly with TensorFlow's message."""
+    """Raised if TensorFlow cannot load or run a model, mostly with TensorFlow's message.
+
+    Attributes:
+        code: Number of the error's kind in TensorFlow and gRPC, such as 3 for an invalid argument; 2 if it is unknown.
+    """
+
+    def __init__(self, message: str, code: int = 2):
+        super().__init__(message)
+        self.code = code
 
 
 class Buffer(ctypes.Structure):
@@ -125,7 +133,7 @@ class Status:
         code, message = self._api.TF_GetCode(self.pointer), self._api.TF_Message(self.pointer)
         self._api.TF_DeleteStatus(self.pointer)
         if code != 0 and error is None:
-            raise StockError(message.decode(errors="replace"))
+            raise StockError(message.decode(errors="replace"), code)
 
 
 def to_tensor(api: ctypes.CDLL, array: np.ndarray, dtype: str) -> int:

@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import pathlib
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -80,9 +81,23 @@ def newest(base: pathlib.Path) -> pathlib.Path | None:
     As in TensorFlow Serving, every name that is a number is a version, whatever it contains, and the highest number is
     the newest. If the newest one contains no model, a server fails to load it instead of serving an older one.
     """
+    numbered = versions(base)
+    return numbered[max(numbered)] if numbered else None
+
+
+def versions(base: pathlib.Path) -> dict[int, pathlib.Path]:
+    """Returns the folders of all versions in a base path by number, as `newest` finds them."""
     names = os.listdir(base) if base.is_dir() else []
-    numbered = [base / name for name in names if name.isascii() and name.isdigit()]
-    return max(numbered, key=lambda path: int(path.name), default=None)
+    return {int(name): base / name for name in sorted(names) if name.isascii() and name.isdigit()}
+
+
+def model_name(base: pathlib.Path) -> str:
+    """Returns the name of the model with a base path: its folder's, or for the export of a run that of the run.
+
+    It has only characters that need no escape in a URL and in Docker's options.
+    """
+    folder = base.parent if base.name == "export" else base
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", folder.name) or "model"
 
 
 def _make_folder(path: pathlib.Path) -> None:

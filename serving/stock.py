@@ -7,12 +7,12 @@ import pathlib
 import re
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from ikelos.serving.capi import Output, Status, StockError, from_tensor, library, to_tensor
-from ikelos.serving.protocol.messages import ConfigProto, MetaGraphDef
+from ikelos.serving.capi import Buffer, Output, Status, StockError, from_tensor, library, to_tensor
+from ikelos.serving.protocol.messages import ConfigProto, MetaGraphDef, RunOptions
 from ikelos.serving.protocol.metadata import read_signatures
 from ikelos.serving.values import DTYPES, to_array
 
@@ -20,6 +20,7 @@ __all__ = ["StockError", "StockModel", "complaint"]
 
 # Because another process on the machine may hold the GPU's memory.
 _CPU_ONLY = ConfigProto(device_count={"GPU": 0}).SerializeToString()
+_UNIMPLEMENTED = 12  # the code
 
 
 class StockModel:
@@ -32,6 +33,7 @@ class StockModel:
         path: Folder of the SavedModel.
 
     Attributes:
+        definitions: The SignatureDef messages by name, with TensorFlow's own signature of the initialisation.
         signatures: `{name: {"inputs": {name: (dtype, shape)}, "outputs": {name: (dtype, shape)}}}`, where dtype is
             TensorFlow's name. The shape is a tuple with None for any size, or None for any rank.
 
@@ -61,44 +63,54 @@ class StockModel:
             self._api.TF_DeleteSessionOptions(options)
             self._api.TF_DeleteBuffer(buffer)
         self._finalizer = weakref.finalize(self, _release, self._api, self._session, self._graph)
-        self._definitions = MetaGraphDef.FromString(meta_graph).signature_def
-        self.signatures = read_signatures(self._definitions)
+        self.definitions = MetaGraphDef.FromString(meta_graph).signature_def
+        self.signatures = read_signatures(self.definitions)
 
-    def run(self, signature: str, inputs: dict[str, object]) -> dict[str, np.ndarray]:
-        """Runs one signature on one batch.
+    def run(self, signature: str, inputs: Mapping[str, object], timeout: float | None = None) -> dict[str, np.ndarray]:
+        """Runs one signature on one batch. Several threads may run the model at once.
 
         Args:
             signature: A key of `signatures`.
             inputs: A value for every input: an array of the input's dtype, or nested lists with text as str or bytes.
+            timeout: Seconds after which TensorFlow cancels the run; None for no limit.
 
         Returns:
             The outputs by name; strings are object arrays of bytes.
 
         Raises:
+            ValueError: As in `check`.
+            StockError: As in `check`, if TensorFlow fails while it runs the model or `timeout` has passed (`code` 4),
+                or an output has a dtype that is not supported.
+        """
+        return self._run(signature, self.check(signature, inputs), timeout)
+
+    def check(self, signature: str, inputs: Mapping[str, object]) -> dict[str, np.ndarray]:
+        """Checks the inputs of `run`, and returns them as arrays of the inputs' dtypes.
+
+        Raises:
             ValueError: If the signature is unknown, or an input is unknown, missing or of another dtype or shape.
-            StockError: If TensorFlow fails while it runs the model, an input or output has a dtype that is not
-                supported, or the model has been closed.
+            StockError: If an input has a dtype that is not supported, or the model has been closed.
         """
         if not self._finalizer.alive:
             raise StockError("The model has been closed")
         if signature not in self.signatures:
             raise ValueError(f"`signature` must be one of {sorted(self.signatures)}. Received: signature={signature!r}")
-        sides = self.signatures[signature]
-        if set(inputs) != set(sides["inputs"]):
+        expected = self.signatures[signature]["inputs"]
+        if set(inputs) != set(expected):
             raise ValueError(
-                f"Signature {signature!r} must get the inputs {sorted(sides['inputs'])}. Received: {sorted(inputs)}"
+                f"Signature {signature!r} must get the inputs {sorted(expected)}. Received: {sorted(inputs)}"
             )
-        for name, (dtype, _) in sides["inputs"].items():
+        for name, (dtype, _) in expected.items():
             if dtype not in DTYPES:
                 raise StockError(
                     f"Signature {signature!r}: input {name!r} must have one of the dtypes {', '.join(DTYPES)}. "
-                    f"Received: {dtype}"
+                    f"Received: {dtype}",
+                    code=_UNIMPLEMENTED,
                 )
-        arrays = {
+        return {
             name: to_array(f"Signature {signature!r}: input {name!r}", inputs[name], dtype, shape)
-            for name, (dtype, shape) in sides["inputs"].items()
+            for name, (dtype, shape) in expected.items()
         }
-        return self._run(signature, arrays)
 
     def close(self) -> None:
         """Frees the memory of the model, which cannot run any more. A second call does nothing."""
@@ -119,8 +131,12 @@ class StockModel:
                 options, None, os.fsencode(plain), tags, 1, self._graph, buffer, status.pointer
             )
 
-    def _run(self, signature: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        api, sides, definition = self._api, self.signatures[signature], self._definitions[signature]
+    def _run(self, signature: str, arrays: dict[str, np.ndarray], timeout: float | None) -> dict[str, np.ndarray]:
+        api, sides, definition = self._api, self.signatures[signature], self.definitions[signature]
+        # TensorFlow takes 0 for no limit.
+        milliseconds = 0 if timeout is None else max(1, round(1000 * timeout))
+        options = RunOptions(timeout_in_ms=milliseconds).SerializeToString()
+        run_options = Buffer(ctypes.cast(options, ctypes.c_void_p), len(options), None)
         names = list(sides["outputs"])
         feeds = [self._endpoint(definition.inputs[name].name) for name in arrays]
         fetches = [self._endpoint(definition.outputs[name].name) for name in names]
@@ -132,7 +148,7 @@ class StockModel:
             with Status(api) as status:
                 api.TF_SessionRun(
                     self._session,
-                    None,
+                    ctypes.byref(run_options),
                     (Output * len(feeds))(*feeds),
                     feed_values,
                     len(feeds),

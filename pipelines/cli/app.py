@@ -25,6 +25,7 @@ from ikelos.pipelines.cli import (
     run,
     runs,
     schema,
+    serve,
 )
 from ikelos.pipelines.console import printable
 
@@ -49,6 +50,7 @@ app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
 app.command("export", epilog=export.EXAMPLE)(export.export)
 app.command("predict", epilog=predict.EXAMPLE)(predict.predict)
 app.command("chat", epilog=chat.EXAMPLE)(chat.chat)
+app.command("serve", epilog=serve.EXAMPLE)(serve.serve)
 app.command("pipeline", epilog=pipeline.EXAMPLE)(pipeline.pipeline)
 app.command("node", epilog=pipeline.NODE_EXAMPLE)(pipeline.node)
 app.command("runs", epilog=runs.EXAMPLE)(runs.runs)

@@ -15,10 +15,16 @@ def print_written(written: Mapping[str, Path | str]) -> None:
     out.print(columns({name: value for name, value in written.items() if name != "Result"}))
     if "SavedModel" in written:
         # On a separate line that is never broken, so that it can be copied.
-        command = serving_command(Path(written["SavedModel"]).parent)
-        out.print(f"\n[bold]Serve it[/bold]\n{shown(command)}", soft_wrap=True)
+        base = Path(written["SavedModel"]).parent
+        out.print(f"\n[bold]Try it in a browser[/bold]\n{shown(trying_command(base))}", soft_wrap=True)
+        out.print(f"\n[bold]Serve it[/bold]\n{shown(serving_command(base))}", soft_wrap=True)
     if "Result" in written:
         out.print(f"\n[bold]Result[/bold]  {shown(written['Result'])}", soft_wrap=True)
+
+
+def trying_command(base: Path) -> str:
+    """Returns the shell command that serves a folder of versions, `<run>/export`, on this machine."""
+    return shlex.join(["ikelos", "serve", str(base.parent)])
 
 
 def serving_command(base: Path) -> str:
@@ -27,9 +33,10 @@ def serving_command(base: Path) -> str:
     Args:
         base: Folder of the versions, `<run>/export`; the model gets the name of the run's folder.
     """
+    from ikelos.serving.incoming import model_name
+
     base = base.absolute()
-    # Only characters that need no escape in a URL and in Docker's options.
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", base.parent.name) or "model"
+    name = model_name(base)
     # Not `-v`, which takes a colon in a path for the end of the path. The value of `--mount` is a line of CSV.
     source = f"source={base}"
     if re.search(r'[,"]', source):

@@ -107,6 +107,7 @@ def _enum(full_name: str) -> Any:
 Any_ = message_class("google.protobuf.Any")
 ConfigProto = message_class("tensorflow.ConfigProto")
 MetaGraphDef = message_class("tensorflow.MetaGraphDef")
+RunOptions = message_class("tensorflow.RunOptions")
 SavedModel = message_class("tensorflow.SavedModel")
 SignatureDef = message_class("tensorflow.SignatureDef")
 TensorInfo = message_class("tensorflow.TensorInfo")

@@ -3,8 +3,8 @@
 Names, numbers and types are those of the .proto files of TensorFlow Serving, TensorFlow and gRPC. A field that is not
 in the tables survives as an unknown field when a message is read and written again. These are left out:
 
-- fields that only TensorFlow needs, of `MetaGraphDef`, `ConfigProto` and resource handles, because their types need
-  hundreds of others;
+- fields that only TensorFlow needs, of `MetaGraphDef`, `ConfigProto`, `RunOptions` and resource handles, because
+  their types need hundreds of others;
 - fields that the open-source server does not read: how it polls folders, options of streamed predictions, sampling per
   task;
 - `PredictionLog.session_run_log`, a request by the names of the graph's tensors, without a signature.
@@ -45,6 +45,7 @@ MESSAGES: dict[str, dict[str, str]] = {
             map<string, string> function_aliases = 8""",
         "SavedModel": "int64 saved_model_schema_version = 1; repeated MetaGraphDef meta_graphs = 2",
         "ConfigProto": "map<string, int32> device_count = 1",
+        "RunOptions": "int64 timeout_in_ms = 2",
         "BytesList": "repeated bytes value = 1",
         "FloatList": "repeated float value = 1",
         "Int64List": "repeated int64 value = 1",

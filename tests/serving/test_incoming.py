@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ikelos.serving.incoming import incoming, newest, publish
+from ikelos.serving.incoming import incoming, model_name, newest, publish, versions
 
 # Three exporters at once, with plain files for models.
 _EXPORTER = """
@@ -121,3 +121,19 @@ def test_base_path_below_a_file(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError, match="file"):
         publish_file(tmp_path / "file" / "models", "a")
+
+
+def test_the_versions_of_a_base_path(tmp_path):
+    for name in ("2", "00000010", "x", "-1", ".incoming-1"):
+        (tmp_path / name).mkdir()
+    assert versions(tmp_path) == {2: tmp_path / "2", 10: tmp_path / "00000010"}
+    assert newest(tmp_path) == tmp_path / "00000010"
+    assert versions(tmp_path / "absent") == {}
+
+
+@pytest.mark.parametrize(
+    ("base", "name"),
+    [("/runs/lm/export", "lm"), ("/models/lm", "lm"), ("/models/a b:c", "a_b_c"), ("/export", "model"), ("/é", "_")],
+)
+def test_the_name_of_a_model(base, name):
+    assert model_name(pathlib.Path(base)) == name

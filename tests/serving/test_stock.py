@@ -171,6 +171,36 @@ def test_tensorflows_own_errors(model, typed):
     model.run("tokens", {"text": ["still alive"]})
 
 
+def test_errors_have_the_code_of_tensorflow(model):
+    with pytest.raises(StockError) as raised:
+        model.run("shout", {"text": ["a", "b"], "times": [1, 2, 3]})
+    assert raised.value.code == 3  # an invalid argument
+
+
+def test_a_run_ends_at_its_time_limit(tmp_path):
+    class Endless(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+        def run(self, x):
+            while tf.reduce_all(x >= 0):
+                x = tf.sin(x) + 1.0
+            return {"x": x}
+
+    module = Endless()
+    tf.saved_model.save(module, str(tmp_path), signatures={"endless": module.run})
+    with StockModel(tmp_path) as endless:
+        assert endless.run("endless", {"x": [-1.0]}, timeout=60)["x"].tolist() == [-1]
+        with pytest.raises(StockError) as raised:
+            endless.run("endless", {"x": [1.0]}, timeout=0.1)
+        assert raised.value.code == 4  # the deadline
+
+
+def test_inputs_are_checked_without_a_run(model):
+    arrays = model.check("shout", {"text": ["é"], "times": [2]})
+    assert (arrays["text"].tolist(), arrays["times"].dtype) == (["é".encode()], np.int32)
+    with pytest.raises(ValueError, match="input 'times' must hold int32"):
+        model.check("shout", {"text": ["é"], "times": ["2"]})
+
+
 def test_unreadable_models(version, tmp_path):
     with pytest.raises(StockError, match=f"`path` must be the folder of a SavedModel.*{tmp_path}"):
         StockModel(tmp_path)

@@ -11,7 +11,7 @@ import ikelos
 from ikelos.pipelines import cli
 from ikelos.pipelines.cli import app, listing
 
-COMMANDS = ("list", "recipe", "data", "run", "evaluate", "export", "predict", "runs", "doctor")
+COMMANDS = ("list", "recipe", "data", "run", "evaluate", "export", "predict", "serve", "runs", "doctor")
 
 
 def test_version(ikelos_command):
@@ -61,6 +61,7 @@ def test_wrong_usage_is_one_line(ikelos_command, arguments, line):
         (["run", "language_modeling", "--set", "training.stpes=3"], 2),
         (["run", "language_modeling", "--workdir", "/dev/null/x"], 2),
         (["predict", "missing"], 2),
+        (["serve", "missing"], 2),
         (["evaluate", "missing"], 2),
     ],
 )

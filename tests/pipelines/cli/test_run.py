@@ -24,12 +24,12 @@ def test_a_run_gets_its_recipe_and_folder_and_says_where_it_wrote(ikelos_command
     assert (name, str(workdir)) == ("run", "runs/toy")
     assert (loaded.config.training.steps, loaded.config.training.seed) == (3, 7)
     assert "toy in runs/toy\n" in result.out  # the description does not hold for these steps
-    written, _, served = result.out.partition("Written\n")[2].partition("\nServe it\n")
+    written, _, served = result.out.partition("Written\n")[2].partition("\nTry it in a browser\n")
     assert [line.split() for line in written.splitlines()] == [
         ["Report", "runs/toy/report.html"],
         ["SavedModel", "runs/toy/export/1"],
     ]
-    assert served == f"{serving_command(Path('runs/toy/export'))}\n"
+    assert served == f"ikelos serve runs/toy\n\nServe it\n{serving_command(Path('runs/toy/export'))}\n"
 
 
 def test_a_path_and_a_folder_may_be_given(ikelos_command, toy, runner, tmp_path):

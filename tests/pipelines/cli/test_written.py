@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ikelos.pipelines.cli.written import print_written, serving_command
+from ikelos.pipelines.cli.written import print_written, serving_command, trying_command
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,8 @@ def test_what_was_written_is_shown_and_the_command_is_one_line(capsys, monkeypat
     print_written({"SavedModel": saved, "Result": "fine [red] \x1b[31m"})
     lines = capsys.readouterr().out.splitlines()
     assert serving_command(saved.parent) in lines
+    assert trying_command(saved.parent) == f"ikelos serve /runs/{'long' * 20}"
+    assert trying_command(saved.parent) in lines
     assert lines[-1] == r"Result  fine [red] \x1b[31m"
     print_written({"Report": "report.html"})
     assert "docker" not in capsys.readouterr().out

@@ -19,6 +19,7 @@ LEFT_OUT = {
     "tensorflow.ConfigProto": {field.name for field in config_pb2.ConfigProto.DESCRIPTOR.fields} - {"device_count"},
     "tensorflow.MetaGraphDef": {"graph_def", "saver_def", "collection_def", "object_graph_def"},
     "tensorflow.MetaGraphDef.MetaInfoDef": {"stripped_op_list", "any_info"},
+    "tensorflow.RunOptions": {field.name for field in config_pb2.RunOptions.DESCRIPTOR.fields} - {"timeout_in_ms"},
     "tensorflow.TensorInfo.CompositeTensor": {"type_spec"},
     "tensorflow.TensorProto": {"resource_handle_val", "variant_val"},
     "tensorflow.serving.FileSystemStoragePathSourceConfig": {

@@ -1,0 +1,11 @@
+"""A server for a laptop and for tests, which speaks TensorFlow Serving's protocols over the same folders.
+
+It runs models in TensorFlow's C library, and has a page for people. In production, use TensorFlow Serving.
+"""
+
+from ikelos.serving.server.discovery import find_models
+from ikelos.serving.server.requests import is_loopback
+from ikelos.serving.server.run import CannotServe, run, serve
+from ikelos.serving.server.settings import Settings
+
+__all__ = ["CannotServe", "Settings", "find_models", "is_loopback", "run", "serve"]

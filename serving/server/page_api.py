@@ -1,0 +1,164 @@
+"""The page for people at `/`: its files, what it must know of the models, and text that is written token by token."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from grpc import StatusCode
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from ikelos.serving.examples import EXTRA
+from ikelos.serving.protocol import rest
+from ikelos.serving.server import streaming
+from ikelos.serving.server.engine import Engine
+from ikelos.serving.server.errors import RequestError
+from ikelos.serving.server.manager import Manager
+from ikelos.serving.server.requests import read_body
+from ikelos.serving.server.versions import State, Version
+
+_FILES = Path(__file__).parent / "page"
+_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_CARD = f"{EXTRA}/ikelos_card.html"
+# A page of its own and nothing else: no other site may show it in a frame, and it loads nothing from elsewhere.
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; media-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+# A card comes with a model, whose author is not trusted: no script of it runs.
+_CARD_HEADERS = _HEADERS | {"Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'"}
+_MOST_EXAMPLE, _MOST_PROMPT = 2**20, 2**20
+"""Bytes of an example that the page gets (a longer one, such as a model's state, is left out), and of a request."""
+
+
+def routes(engine: Engine) -> list[Route]:
+    """Returns the page's routes."""
+
+    async def index(request: Request) -> Response:
+        return _file(_FILES / "index.html")
+
+    async def file(request: Request) -> Response:
+        path = _FILES / request.path_params["name"]
+        return _file(path) if path.suffix in _TYPES and path.is_file() else Response(status_code=404)
+
+    async def models(request: Request) -> Response:
+        return JSONResponse({"models": describe(engine.manager)}, headers=_HEADERS)
+
+    async def card(request: Request) -> Response:
+        path = engine.manager.find(request.path_params["model"]).path / _CARD
+        return FileResponse(path, media_type="text/html", headers=_CARD_HEADERS)
+
+    async def stream(request: Request) -> Response:
+        body = await read_body(request, _MOST_PROMPT)
+        events = _events(engine, request.path_params["model"], body)
+        return StreamingResponse(events, media_type="application/x-ndjson", headers=_HEADERS)
+
+    return [
+        Route("/", index),
+        Route("/page/models", models),
+        Route("/page/card/{model}", card),
+        Route("/page/stream/{model}", stream, methods=["POST"]),
+        Route("/page/{name}", file),
+    ]
+
+
+def describe(manager: Manager) -> list[dict[str, Any]]:
+    """Returns what the page must know of each model, by its newest version that serves."""
+    return [_model(manager, name, known) for name, known in sorted(manager.models.items())]
+
+
+def _model(manager: Manager, name: str, known: dict[int, Version]) -> dict[str, Any]:
+    serving = [version for version in known.values() if version.state is State.AVAILABLE]
+    version = max(serving, key=lambda version: version.number, default=None)
+    others = [
+        {"number": other.number, "state": other.state.name, "message": other.message}
+        for other in known.values()
+        if other is not version
+    ]
+    if version is None:
+        return {"name": name, "version": None, "others": others, "signatures": [], "provenance": None}
+    return {
+        "name": name,
+        "version": {
+            "number": version.number,
+            "path": str(version.path),
+            "seconds": version.seconds,
+            "labels": manager.labels_of(name, version.number),
+        },
+        "others": others,
+        "signatures": _signatures(version),
+        "provenance": version.provenance,
+        "card": (version.path / _CARD).is_file(),
+    }
+
+
+def _signatures(version: Version) -> list[dict[str, Any]]:
+    names = sorted(version.signatures, key=lambda name: (name != "generate", name != "serving_default", name))
+    found = [_stream(version)] if streaming.can_stream(version.signatures) else []
+    hidden = streaming.NEEDED if found else ()
+    return [*found, *(_signature(version, name) for name in names if name not in hidden)]
+
+
+def _signature(version: Version, name: str) -> dict[str, Any]:
+    example = version.examples.get(name, {"doc": "", "inputs": {}})
+    inputs = {key: rest.to_request(value) for key, value in example["inputs"].items()}
+    sides = version.signatures[name]
+    # In the order of the example, which is that of the author; metadata has none.
+    order = [*(key for key in inputs if key in sides["inputs"]), *(key for key in sides["inputs"] if key not in inputs)]
+    return {
+        "name": name,
+        "title": name,
+        "doc": example["doc"],
+        "inputs": [_tensor(key, *sides["inputs"][key]) for key in order],
+        "outputs": [_tensor(key, *spec) for key, spec in sides["outputs"].items()],
+        "example": inputs if len(json.dumps(inputs)) <= _MOST_EXAMPLE else {},
+    }
+
+
+def _tensor(name: str, dtype: str, shape: tuple[int | None, ...] | None) -> dict[str, Any]:
+    return {"name": name, "dtype": dtype, "shape": shape}
+
+
+def _stream(version: Version) -> dict[str, Any]:
+    """Returns the form of a text that is written token by token, as if it were a signature."""
+    inputs = [version.examples.get(name, {"inputs": {}})["inputs"] for name in ("generate", "prefill")]
+    prompt = next((found["prompt"][:1] for found in inputs if "prompt" in found), [""])
+    example = {"prompt": prompt, "length": [200], "temperature": [0.8], "top_k": [0], "top_p": [0.95], "seed": [0]}
+    dtypes = {str: "string", int: "int64", float: "float32"}
+    return {
+        "name": "stream",
+        "title": "write",
+        "doc": "Continues the prompt, and shows each token as soon as the model has made it.",
+        "stream": True,
+        "inputs": [_tensor(key, dtypes[type(value)], (None,)) for key, (value,) in example.items()],
+        "outputs": [_tensor("text", "string", (None,))],
+        "example": example,
+    }
+
+
+def _options(body: bytes) -> dict[str, Any]:
+    try:
+        return {name: value for name, (value,) in json.loads(body)["inputs"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise RequestError(
+            StatusCode.INVALID_ARGUMENT, f"The body must have one row of `inputs` ({type(error).__name__}: {error})"
+        ) from error
+
+
+async def _events(engine: Engine, model: str, body: bytes) -> AsyncIterator[str]:
+    """Yields a line of JSON for each piece of the text, and one for an error."""
+    try:
+        with engine.call("page") as call, engine.version(call, model) as version:
+            async for text in streaming.stream(engine, call, version, _options(body)):
+                yield json.dumps({"text": text}) + "\n"
+    except RequestError as error:
+        yield json.dumps({"error": error.message}) + "\n"
+
+
+def _file(path: Path) -> Response:
+    return FileResponse(path, media_type=_TYPES[path.suffix], headers=_HEADERS)

@@ -1,0 +1,134 @@
+"""TensorFlow Serving's REST API, the metrics and the page, answered by an engine.
+
+https://www.tensorflow.org/tfx/serving/api_rest
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote
+
+from grpc import StatusCode
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ikelos.serving.protocol import rest
+from ikelos.serving.protocol.metadata import write_metadata, write_status
+from ikelos.serving.server import metadata, page_api
+from ikelos.serving.server.engine import Engine
+from ikelos.serving.server.errors import RequestError
+from ikelos.serving.server.requests import check_origin, read_body
+
+_log = logging.getLogger(__name__)
+METRICS = "/monitoring/prometheus/metrics"
+# As in tensorflow_serving/model_servers/http_rest_api_util.cc.
+_CHOICE = r"(?:/versions/(\d+)|/labels/([^/:]+))?"
+_PREDICTION = re.compile(rf"/v1/models/([^/:]+){_CHOICE}:(classify|regress|predict)", re.IGNORECASE)
+_STATUS = re.compile(rf"/v1/models(?:/([^/:]+))?{_CHOICE}(?:/(metadata))?", re.IGNORECASE)
+_LARGEST = 2**63 - 1
+
+Choice = tuple[str, int | None, str | None]
+
+
+def make_app(engine: Engine) -> ASGIApp:
+    """Returns the ASGI application."""
+
+    async def api(request: Request) -> Response:
+        # As it was sent: a name may hold an escaped slash.
+        path = request.scope["raw_path"].decode("ascii", errors="replace")
+        if request.method == "POST" and (found := _PREDICTION.fullmatch(path)):
+            return await _predict(engine, request, _choice(*found.groups()[:3]), found[4].lower())
+        if request.method == "GET" and (found := _STATUS.fullmatch(path)):
+            return _describe(engine, _choice(*found.groups()[:3]), bool(found[4]))
+        if path.lower().startswith("/v1/"):
+            raise RequestError(StatusCode.INVALID_ARGUMENT, f"Malformed request: {request.method} {path}")
+        raise RequestError(StatusCode.NOT_FOUND, f"There is nothing at {path}")
+
+    async def metrics(request: Request) -> Response:
+        return Response(engine.metrics.page(), media_type="text/plain; version=0.0.4")
+
+    everything = Route("/{path:path}", api, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+    routes = [Route(METRICS, metrics), *page_api.routes(engine), everything]
+    app = Starlette(routes=routes, exception_handlers={RequestError: _refuse, Exception: _fail})
+    app.add_middleware(_SameOrigin, host=engine.settings.host)
+    return app
+
+
+class _SameOrigin:
+    """Middleware that refuses the requests of other sites."""
+
+    def __init__(self, app: ASGIApp, host: str):
+        self._app, self._host = app, host
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = self._app
+        if scope["type"] == "http":
+            request = Request(scope, receive)
+            try:
+                check_origin(request, self._host)
+            except RequestError as error:
+                answer = await _refuse(request, error)
+        await answer(scope, receive, send)
+
+
+async def _predict(engine: Engine, request: Request, choice: Choice, method: str) -> Response:
+    with engine.call("REST") as call:
+        body = await read_body(request, engine.settings.max_bytes)
+        if method != "predict":
+            raise RequestError(
+                StatusCode.UNIMPLEMENTED, f"This server does not have {method}: use predict, or TensorFlow Serving"
+            )
+        with engine.version(call, *choice) as version:
+            async with engine.parsing:
+                parsed = await _in_thread(rest.read_predict, body)
+                inputs = engine.signature(call, version, parsed.signature)["inputs"]
+                arrays = await _in_thread(parsed.arrays, inputs)
+                by_rows = parsed.by_rows
+            del body, parsed  # JSON takes much more memory than arrays
+            outputs = await engine.predict(call, version, call.signature, arrays)
+        content = await _in_thread(rest.write_predictions, outputs, by_rows)
+        return _json(content)
+
+
+async def _in_thread(function: Callable, *arguments: Any) -> Any:
+    try:
+        return await asyncio.to_thread(function, *arguments)
+    except ValueError as error:
+        raise RequestError(StatusCode.INVALID_ARGUMENT, str(error)) from error
+
+
+def _choice(name: str | None, number: str | None, label: str | None) -> Choice:
+    """Returns the name, the version's number and the label of a path's parts."""
+    if number is not None and int(number) > _LARGEST:
+        raise RequestError(StatusCode.INVALID_ARGUMENT, f"Failed to convert version: {number} to numeric.")
+    return unquote(name or ""), None if number is None else int(number), unquote(label) if label else None
+
+
+def _describe(engine: Engine, choice: Choice, with_metadata: bool) -> Response:
+    if not choice[0]:
+        raise RequestError(StatusCode.INVALID_ARGUMENT, "Missing model name in request.")
+    if not with_metadata:
+        return _json(write_status(metadata.status_of(engine.manager, *choice)))
+    return _json(write_metadata(metadata.metadata_of(engine.manager.find(*choice))))
+
+
+def _json(content: bytes, status: int = 200) -> Response:
+    return Response(content, status, media_type="application/json")
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)
+    response = _json(rest.write_error(error.message), error.http_status)
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+async def _fail(request: Request, error: Exception) -> Response:
+    _log.error("%s %s: %s: %s", request.method, request.url.path, type(error).__name__, error)
+    return await _refuse(request, RequestError(StatusCode.INTERNAL, "The server failed; its log says why"))

@@ -1,0 +1,133 @@
+"""One version of a model: loaded, used and freed."""
+
+import contextlib
+import enum
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from grpc import StatusCode
+
+from ikelos.serving import read_provenance
+from ikelos.serving.examples import read_examples
+from ikelos.serving.server.errors import code_of
+from ikelos.serving.server.warming import warm_up_requests
+from ikelos.serving.stock import StockModel, complaint
+
+
+class State(enum.IntEnum):
+    """States of a version, with the numbers of TensorFlow Serving's ModelVersionStatus."""
+
+    START = 10
+    LOADING = 20
+    AVAILABLE = 30
+    UNLOADING = 40
+    END = 50
+
+
+class Version:
+    """Version of a model.
+
+    Args:
+        name: The model's name.
+        number: The version's number.
+        path: Folder of the SavedModel.
+
+    Attributes:
+        state: What is done with the version.
+        code: Code of the error that ended the version; `OK` if there is none.
+        message: The error in words.
+        model: The loaded model, or None.
+        examples: As `read_examples`; empty if another program exported the version.
+        provenance: As `read_provenance`.
+        files: What `fingerprint` returned before the version was loaded.
+        seconds: Time that loading and warm-up have taken.
+    """
+
+    def __init__(self, name: str, number: int, path: Path):
+        self.name, self.number, self.path = name, number, path
+        self.state, self.code, self.message = State.START, StatusCode.OK, ""
+        self.model: StockModel | None = None
+        self.examples: dict[str, dict] = {}
+        self.provenance: dict[str, Any] | None = None
+        self.files: tuple = ()
+        self.seconds = 0.0
+        self._leases = 0
+
+    def load(self) -> None:
+        """Loads the model. An error does not propagate: it is kept in `code` and `message`."""
+        self.files = self.fingerprint()
+        with self._kept_errors():
+            model = StockModel(self.path)
+            try:
+                self.examples, self.provenance = _read_extra(self.path)
+            except BaseException:
+                model.close()
+                raise
+            self.model = model
+
+    def warm_up(self) -> None:
+        """Runs the warm-up requests of the loaded model, until it is to be unloaded. An error is kept as in `load`."""
+        with self.lease() as model, self._kept_errors():
+            for signature, inputs in warm_up_requests(self.path, self.examples):
+                if self.state is State.UNLOADING:
+                    return
+                model.run(signature, inputs)
+
+    @contextlib.contextmanager
+    def _kept_errors(self) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        except Exception as error:  # whatever is wrong with one version, the others must go on
+            what = complaint(str(error)) or type(error).__name__
+            self.code, self.message = code_of(error), f"{self.path}: {what}"
+        finally:
+            self.seconds += time.monotonic() - began
+
+    def fingerprint(self) -> tuple:
+        """Returns a value that changes when a file of the version does."""
+        found = []
+        for file in sorted(self.path.rglob("*")):
+            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                status = file.stat()
+                found.append((str(file), status.st_size, status.st_mtime_ns))
+        return tuple(found)
+
+    @contextlib.contextmanager
+    def lease(self) -> Iterator[StockModel]:
+        """Context manager that yields the model of an available version, which is not freed before the end."""
+        if self.model is None:
+            raise RuntimeError(f"version {self.number} of {self.name} must be available. Received: {self.state.name}")
+        self._leases += 1
+        try:
+            yield self.model
+        finally:
+            self._leases -= 1
+
+    @property
+    def signatures(self) -> dict[str, dict[str, dict[str, tuple]]]:
+        """The signatures of the loaded model, as `StockModel.signatures`."""
+        return self.model.signatures if self.model else {}
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a lease has not ended."""
+        return self._leases > 0
+
+    def free(self) -> None:
+        """Frees the memory of the model, which must not be in use."""
+        if self.model is not None:
+            self.model.close()
+            self.model, self.examples, self.provenance = None, {}, None
+
+
+def _read_extra(path: Path) -> tuple[dict[str, dict], dict[str, Any] | None]:
+    try:
+        examples = read_examples(path)
+    except FileNotFoundError:  # another program exported the version
+        examples = {}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"its file of examples is damaged ({error}); export the model again") from error
+    return examples, read_provenance(path)

@@ -1,0 +1,153 @@
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+import tensorflow as tf
+
+
+class Model(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    def half(self, x):
+        return {"y": x / 2}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, name="steps")])
+    def slow(self, steps):
+        x = tf.constant(1.0)
+        for _ in tf.range(tf.reduce_max(steps)):
+            x = tf.sin(x) + 1.0
+        return {"x": tf.fill(tf.shape(steps), x)}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Returns the folder of a run with an export."""
+    folder = tmp_path_factory.mktemp("runs") / "halves"
+    model = Model()
+    signatures = {"serving_default": model.half, "slow": model.slow}
+    tf.saved_model.save(model, str(folder / "export" / "3"), signatures=signatures)
+    return folder
+
+
+@pytest.fixture
+def start(run):
+    """Returns a function that starts `ikelos serve` and returns the process and the URL of its ready line."""
+    processes = []
+
+    def started(*arguments):
+        script = "import sys; from ikelos.pipelines.cli import main; sys.exit(main())"
+        command = [sys.executable, "-c", script, "serve", str(run), "--rest-port", "0", "--grpc-port", "0", *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        processes.append(process)
+        line = process.stdout.readline()
+        found = re.fullmatch(
+            r"Serving halves 3 at (http://localhost:\d+/) \(gRPC: port \d+\)\. Ctrl-C ends the server\.\n", line
+        )
+        assert found, (line, process.stderr.read())
+        return process, found[1]
+
+    yield started
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def post(url, body):
+    with urllib.request.urlopen(f"{url}v1/models/halves:predict", json.dumps(body).encode(), timeout=60) as answer:
+        return json.loads(answer.read())
+
+
+def test_one_line_says_where_the_page_is(start):
+    process, url = start()
+    with urllib.request.urlopen(url, timeout=60) as page:
+        assert b"<title>Ikelos</title>" in page.read()
+    assert post(url, {"instances": [3]}) == {"predictions": [1.5]}
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert errors.splitlines() == [
+        errors.splitlines()[0],
+        "halves: version 3 is unloaded",
+    ]
+    assert re.fullmatch(r"halves: version 3 is loaded \(\d+\.\d s\)", errors.splitlines()[0])
+
+
+def test_a_signal_lets_running_requests_finish(start):
+    process, url = start()
+    body = json.dumps({"signature_name": "slow", "inputs": [150_000]}).encode()
+    request = f"POST /v1/models/halves:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+    port = int(url.rstrip("/").rpartition(":")[2])
+    with socket.create_connection(("localhost", port)) as connection:
+        connection.sendall(request.encode() + body)
+        metric = b"ikelos:serving:requests_in_flight 1.0"
+        end = time.monotonic() + 60
+        while metric not in urllib.request.urlopen(f"{url}monitoring/prometheus/metrics", timeout=60).read():
+            assert time.monotonic() < end
+        process.send_signal(signal.SIGTERM)
+        answer = b"".join(iter(lambda: connection.recv(2**16), b""))
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"outputs" in answer
+    assert process.wait(60) == 0
+    with pytest.raises(urllib.error.URLError):
+        post(url, {"instances": [3]})
+
+
+def test_a_killed_server_leaves_nothing_that_stops_the_next(start, run):
+    before = sorted(os.walk(run))
+    process, url = start()
+    port = url.rstrip("/").rpartition(":")[2]
+    process.kill()
+    process.wait()
+    assert sorted(os.walk(run)) == before
+    _, again = start("--rest-port", port)
+    assert again == url
+
+
+def test_other_machines_are_let_in_with_a_warning(start):
+    process, url = start("--host", "0.0.0.0")
+    assert post(url, {"instances": [3]}) == {"predictions": [1.5]}
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert errors.startswith(
+        "Warning: whoever reaches 0.0.0.0 can use the models, because the server has no authentication.\n"
+    )
+
+
+def test_a_taken_port_is_one_line(ikelos_process, run):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for option, other in [("--rest-port", "--grpc-port"), ("--grpc-port", "--rest-port")]:
+            result = ikelos_process("serve", run, option, port, other, 0)
+            assert (result.status, result.out) == (2, "")
+            assert re.fullmatch(
+                rf"Error: cannot listen on port {port} of 127\.0\.0\.1 \(.*in use\): choose another with {option}, "
+                r"0 for any free one\n",
+                result.err,
+            )
+
+
+def test_wrong_arguments_are_one_line(ikelos_process, run, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken" / "1").mkdir(parents=True)
+    for arguments, message in [
+        (["missing"], "PATH must be a folder. Received: missing, which is not a folder"),
+        ([tmp_path / "empty"], f"PATH must hold a model, .*Received: {tmp_path}/empty, without a version"),
+        ([run / "export" / "3"], f"PATH must be {run}/export, the folder of the versions"),
+        ([tmp_path / "broken"], f"{tmp_path}/broken/1: .*saved_model.pb"),
+        ([run, "--label", "stable"], "--label must be LABEL=VERSION or MODEL:LABEL=VERSION. Received: --label stable"),
+        ([run, "--label", "a:b=1"], "--label must name one of the models halves. Received: --label a:b=1"),
+        ([run, "--host", "256.0.0.1"], "cannot listen on port 0 of 256.0.0.1"),
+        ([run, "--max-batch", "0"], ".*--max-batch"),
+    ]:
+        result = ikelos_process("serve", *arguments, "--rest-port", "0", "--grpc-port", "0")
+        assert (result.status, result.out) == (2, "")
+        lines = [line for line in result.err.splitlines() if line.startswith("Error: ")]
+        assert len(lines) == 1
+        assert re.match(f"Error: {message}", lines[0]), lines

@@ -1,0 +1,136 @@
+import contextlib
+import itertools
+import json
+import os
+import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import httpx
+import numpy as np
+import pytest
+
+from ikelos.serving.client import Client, ResourceExhausted
+from ikelos.serving.protocol import messages
+
+SLOW = {"signature_name": "slow", "inputs": [2**31 - 1]}
+PATH = "/v1/models/plain:predict"
+
+
+def until(condition):
+    """Waits until a condition holds."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def in_flight(server, number):
+    return f"requests_in_flight {number}.0" in server.http.get("/monitoring/prometheus/metrics").text
+
+
+@pytest.fixture
+def base(plain, tmp_path):
+    shutil.copytree(plain, tmp_path / "plain" / "1")
+    return tmp_path / "plain"
+
+
+def test_the_servers_time_limit(serving, base):
+    with serving(base, timeout=0.2) as server:
+        response = server.http.post(PATH, json=SLOW)
+        assert response.status_code == 504
+        assert "deadline" in response.json()["error"]
+        assert server.http.post(PATH, json={"inputs": [2]}).json() == {"outputs": [4.0]}
+
+
+def test_requests_beyond_the_most_are_refused_and_may_be_tried_again(serving, base):
+    with serving(base, max_requests=2, concurrency=1, timeout=2) as server, ThreadPoolExecutor(2) as threads:
+        waiting = [threads.submit(server.http.post, PATH, json=SLOW) for _ in range(2)]
+        until(lambda: in_flight(server, 2))
+        response = server.http.post(PATH, json={"inputs": [2]})
+        assert (response.status_code, response.headers["retry-after"]) == (429, "1")
+        assert response.json() == {"error": "The server has 2 requests, its maximum: try again later"}
+        with Client(f"localhost:{server.grpc_port}", "plain", timeout=0.5) as client:
+            assert client.status()[0].state == "AVAILABLE"  # it takes no model's time
+            with pytest.raises((ResourceExhausted, TimeoutError), match="its maximum"):
+                client.predict({"x": [2.0]})
+        assert [future.result().status_code for future in waiting] == [504, 504]
+        assert server.http.post(PATH, json={"inputs": [2]}).json() == {"outputs": [4.0]}
+
+
+def test_versions_are_switched_under_load_without_a_failed_request(serving, base, plain):
+    answers, stop = [], threading.Event()
+
+    def load(server):
+        with httpx.Client(base_url=server.http.base_url, timeout=60) as http:
+            for number in itertools.count():
+                if stop.is_set():
+                    return
+                text = f"{threading.get_ident()}-"
+                body = {"signature_name": "checked", "inputs": {"text": [text], "n": [number]}}
+                response = http.post(PATH, json=body)
+                answers.append(
+                    response.status_code == 200 and response.json()["outputs"]["text"] == [f"{text}{number}"]
+                )
+
+    def versions(server):
+        found = server.http.get("/v1/models/plain").json()["model_version_status"]
+        return {int(version["version"]): version["state"] for version in found}
+
+    with serving(base, poll=0.02, max_batch=8) as server, ThreadPoolExecutor(4) as threads:
+        futures = [threads.submit(load, server) for _ in range(4)]
+        with contextlib.ExitStack() as end:
+            end.callback(stop.set)
+            for number in (2, 3, 4):
+                shutil.copytree(plain, base / ".incoming")
+                os.rename(base / ".incoming", base / str(number))
+                expected = dict.fromkeys(range(1, number), "END") | {number: "AVAILABLE"}
+                until(lambda expected=expected: versions(server) == expected)
+                enough = len(answers) + 20
+                until(lambda enough=enough: len(answers) >= enough)
+        for future in futures:
+            future.result()
+    assert all(answers)
+
+
+def test_a_running_request_is_finished_when_the_server_stops(serving, base):
+    with ThreadPoolExecutor(1) as threads:
+        with serving(base) as server:
+            # About a second.
+            body = json.dumps({"signature_name": "slow", "inputs": [100_000]})
+            url = server.http.base_url.join(PATH)
+            future = threads.submit(httpx.post, url, content=body, timeout=60)
+            until(lambda: in_flight(server, 1))
+        assert future.result().status_code == 200
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(url)
+
+
+def test_labels_and_versions_are_chosen_by_path_and_message(serving, base, plain):
+    shutil.copytree(plain, base / "2")
+    with serving(base, labels={"plain": {"stable": 1}}) as server:
+        for path in ("versions/1", "labels/stable", "versions/2"):
+            response = server.http.post(f"/v1/models/plain/{path}:predict", json={"inputs": [2]})
+            assert response.json() == {"outputs": [4.0]}
+        found = server.http.get("/v1/models/plain/labels/stable").json()["model_version_status"]
+        assert [version["version"] for version in found] == ["1"]
+        request = messages.PredictRequest(model_spec={"name": "plain", "version_label": "stable"})
+        request.inputs["x"].dtype, request.inputs["x"].float_val[:] = 1, [2.0]
+        request.inputs["x"].tensor_shape.dim.add(size=1)
+        assert server.call("Predict", request).model_spec.version.value == 1
+        request.model_spec.version_label = "beta"
+        with pytest.raises(grpc.RpcError, match="Unrecognized servable version label: beta"):
+            server.call("Predict", request)
+
+
+def test_merged_requests_of_many_clients_get_their_own_answers(serving, base):
+    def ask(number):
+        body = {"signature_name": "checked", "inputs": {"text": [f"é{number}:"], "n": [number]}}
+        return httpx.post(server.http.base_url.join(PATH), json=body, timeout=60).json()["outputs"]
+
+    with serving(base, max_batch=16, batch_delay=0.05) as server, ThreadPoolExecutor(16) as threads:
+        found = list(threads.map(ask, range(32)))
+    assert [answer["text"] for answer in found] == [[f"é{number}:{number}"] for number in range(32)]
+    assert max(np.ravel([answer["rows"] for answer in found])) > 1

@@ -1,0 +1,34 @@
+import pytest
+from grpc import StatusCode
+
+from ikelos.serving.server.errors import RequestError, code_of
+from ikelos.serving.stock import StockError
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        (StatusCode.INVALID_ARGUMENT, 400),
+        (StatusCode.FAILED_PRECONDITION, 400),
+        (StatusCode.NOT_FOUND, 404),
+        (StatusCode.RESOURCE_EXHAUSTED, 429),
+        (StatusCode.INTERNAL, 500),
+        (StatusCode.UNIMPLEMENTED, 501),
+        (StatusCode.DEADLINE_EXCEEDED, 504),
+    ],
+)
+def test_http_statuses_are_those_of_tensorflow_serving(code, status):
+    assert RequestError(code, "").http_status == status
+
+
+def test_a_message_fits_into_a_header():
+    error = RequestError(StatusCode.INVALID_ARGUMENT, "é" * 2000)
+    assert str(error) == error.message == "é" * 1000 + " ..."
+
+
+def test_the_codes_of_a_models_errors():
+    assert code_of(StockError("")) is StatusCode.UNKNOWN
+    assert code_of(StockError("", 8)) is StatusCode.RESOURCE_EXHAUSTED
+    assert code_of(StockError("", 99)) is StatusCode.UNKNOWN
+    assert code_of(ValueError()) is StatusCode.INVALID_ARGUMENT
+    assert code_of(RuntimeError()) is StatusCode.INTERNAL

@@ -1,0 +1,159 @@
+"""The page in a real browser, Debian's Chromium."""
+
+import base64
+import io
+import re
+import shutil
+import subprocess
+import wave
+
+import pytest
+import tensorflow as tf
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
+
+PNG = tf.io.encode_png(tf.zeros([8, 8, 3], tf.uint8)).numpy()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # Chromium's sandbox does not run as root, as in a container.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, server):
+    """Returns a page of the server, which must neither load anything from elsewhere nor write an error."""
+    context = browser.new_context(base_url=str(server.http.base_url), viewport={"width": 1000, "height": 800})
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    errors, urls = [], []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("request", lambda request: urls.append(request.url))
+    yield page
+    context.close()
+    # A browser notes each answer of 400 as an error; those are the tests of wrong inputs.
+    assert [error for error in errors if "status of 400" not in error] == []
+    assert all(url.startswith((str(server.http.base_url), "data:")) for url in urls)
+
+
+def run(page):
+    page.get_by_role("button", name="Run").click()
+    page.locator("#status").filter(has_text=re.compile(r"\d s$")).wait_for()
+
+
+def outputs(page):
+    return [" ".join(text.split()) for text in page.locator(".output").all_inner_texts()]
+
+
+def test_a_form_and_its_answer(page):
+    page.goto("/#plain/checked")
+    page.get_by_label("text string").fill("<b>é</b>\"'\\ ")
+    page.get_by_label("n int32").fill("7")
+    run(page)
+    assert outputs(page) == ["rows 1", "text <b>é</b>\"'\\ 7"]
+    assert page.locator(".output b").count() == 0
+
+
+def test_examples_fill_the_form(page):
+    page.goto("/#words/shout")
+    assert page.get_by_label("text string").input_value() == "héllo"
+    page.get_by_role("button", name="example 2").click()
+    assert (page.get_by_label("text string").input_value(), page.get_by_label("times").input_value()) == ("world", "-2")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector(".output")
+    assert outputs(page) == ["length 8", "text WORLD!-2"]
+
+
+def test_wrong_inputs_are_told(page):
+    page.goto("/#plain/checked")
+    page.get_by_label("n int32").fill("1.5")
+    page.get_by_role("button", name="Run").click()
+    assert page.get_by_role("alert").inner_text() == "n must be a whole number."
+    page.get_by_label("n int32").fill("-1")
+    page.get_by_role("button", name="Run").click()
+    page.get_by_role("alert").get_by_text("Signature 'checked': n must be in [0, 9] -1").wait_for()
+    page.get_by_label("n int32").fill("99999999999999999999")
+    page.get_by_role("button", name="Run").click()
+    page.get_by_role("alert").get_by_text("input 'n' must").wait_for()
+
+
+def test_numbers_that_json_does_not_have(page):
+    page.goto("/#plain/serving_default")
+    page.get_by_label("x float32").fill("1e38")
+    run(page)
+    assert outputs(page) == ["y 5e+37"]
+    assert page.evaluate("""parseJson('{"a": [NaN, -Infinity, 12345678901234567890, 0.12345678901234567]}')""") == {
+        "a": ["NaN", "-Infinity", "12345678901234567890", 0.12345678901234567]
+    }
+
+
+def test_pictures_and_sound(page, tmp_path):
+    sound = io.BytesIO()
+    with wave.open(sound, "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(b"\0\0" * 800)
+    page.goto("/#plain/copy")
+    page.get_by_role("button", name="Run").click()
+    assert page.get_by_role("alert").inner_text() == "image_bytes needs a file."
+    for name, content, selector in [("a.png", PNG, "img"), ("a.wav", sound.getvalue(), "audio"), ("a", b"\0\1", "a")]:
+        (tmp_path / name).write_bytes(content)
+        page.locator("#fields input").set_input_files(tmp_path / name)
+        page.get_by_text(f"{name},").wait_for()
+        run(page)
+        shown = page.locator(f".output {selector}")
+        source = shown.get_attribute("href" if selector == "a" else "src")
+        assert base64.b64decode(source.partition("base64,")[2]) == content
+
+
+def test_a_text_is_written_token_by_token(page):
+    page.goto("/#writer")
+    page.get_by_label("prompt").fill("<u>")
+    page.get_by_label("temperature float32", exact=True).fill("0")
+    run(page)
+    assert outputs(page) == ["<u>3<i>4<i>5<i>6<i>7<i>8"]
+
+
+def test_the_command_for_a_shell_gives_the_same_answer(page, tmp_path):
+    page.goto("/#plain/checked")
+    page.get_by_label("text string").fill('it\'s "$HOME" \\n `id` é')
+    page.get_by_text("The same request in a shell").click()
+    done = subprocess.run(["bash", "-c", page.locator("#curl").inner_text()], capture_output=True, cwd=tmp_path)
+    assert 'it\'s \\"$HOME\\" \\\\n `id` é0' in done.stdout.decode()
+    page.goto("/#plain/copy")
+    name = "a 'b' $c.png"
+    (tmp_path / name).write_bytes(PNG)
+    page.locator("#fields input").set_input_files(tmp_path / name)
+    page.get_by_text(f"{name},").wait_for()
+    done = subprocess.run(["bash", "-c", page.locator("#curl").inner_text()], capture_output=True, cwd=tmp_path)
+    assert base64.b64encode(PNG) in done.stdout
+
+
+def test_models_and_signatures_are_chosen(page):
+    page.goto("/")
+    page.get_by_label("Model").select_option("words")
+    page.get_by_role("button", name="tokens").click()
+    assert page.url.endswith("#words/tokens")
+    assert page.get_by_text("Words between white space.").is_visible()
+    page.go_back()
+    page.get_by_text("Scores of single words.").wait_for()
+    assert page.title() == "words - Ikelos"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_field_has_a_label_and_a_phone_shows_the_page_whole(page, scheme):
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": 360, "height": 740})
+    for place in ("plain/checked", "plain/copy", "words/tokens", "writer"):
+        page.goto(f"/#{place}")
+        page.locator("#fields label").first.wait_for()
+        for field in page.locator("input, textarea, select").all():
+            assert field.evaluate("node => node.labels.length > 0 || Boolean(node.ariaLabel)")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360

@@ -1,0 +1,65 @@
+import asyncio
+
+import pytest
+from starlette.requests import Request
+
+from ikelos.serving.server import requests
+from ikelos.serving.server.errors import RequestError
+from ikelos.serving.server.requests import check_origin, is_loopback, read_body
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True)]
+    + [("0.0.0.0", False), ("192.168.0.1", False), ("example.org", False), ("", False)],
+)
+def test_hosts_of_this_machine(host, expected):
+    assert is_loopback(host) is expected
+
+
+def request(messages=(), **headers):
+    left = iter(messages)
+
+    async def receive():
+        message = next(left)
+        await asyncio.sleep(message.pop("wait", 0))
+        return {"type": "http.request", "more_body": False} | message
+
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    return Request({"type": "http", "method": "POST", "headers": raw}, receive)
+
+
+def read(*messages, max_bytes=10):
+    return asyncio.run(read_body(request(messages), max_bytes))
+
+
+def test_a_body_in_parts():
+    assert read({"body": b"01234", "more_body": True}, {"body": b"56789"}) == b"0123456789"
+
+
+def test_a_body_that_is_too_long_is_read_to_its_end():
+    last = {"body": b"x"}
+    with pytest.raises(RequestError, match="must have at most 10 bytes. Received: at least 41 bytes") as raised:
+        read(*[{"body": b"0" * 10, "more_body": True}] * 4, last)
+    assert raised.value.http_status == 413
+
+
+def test_a_body_that_does_not_come(monkeypatch):
+    monkeypatch.setattr(requests, "_SECONDS", 0.05)
+    with pytest.raises(RequestError, match=r"must come within 0\.05 s") as raised:
+        read({"body": b"0", "more_body": True}, {"body": b"1", "wait": 60})
+    assert raised.value.http_status == 408
+
+
+def test_a_client_that_is_gone():
+    with pytest.raises(RequestError) as raised:
+        read({"body": b"0", "more_body": True}, {"type": "http.disconnect"})
+    assert raised.value.http_status == 499
+
+
+def test_an_open_server_may_have_any_name():
+    check_origin(request(host="models.example"), "0.0.0.0")
+    check_origin(request(host="models.example", origin="http://models.example"), "0.0.0.0")
+    check_origin(request(), "127.0.0.1")  # HTTP/1.0 has no Host
+    with pytest.raises(RequestError, match="Origin: http://evil.example"):
+        check_origin(request(host="models.example", origin="http://evil.example"), "0.0.0.0")

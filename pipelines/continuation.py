@@ -9,7 +9,7 @@ from ikelos.pipelines.folder import Folder
 from ikelos.pipelines.recipe import Recipe
 from ikelos.pipelines.recipe.sections import trainings
 
-AFTER_TRAINING = ("description", "evaluation", "export", "pipeline")
+AFTER_TRAINING = ("description", "evaluation", "export", "pipeline", "serving")
 """Sections of a recipe on which the weights do not depend, except for the run that a pipeline begins with.
 
 That run, chosen by `pipeline.warm_start`, is recorded beside the preprocessing, as the run of the key `from` is.

@@ -21,6 +21,11 @@ def print_written(written: Mapping[str, Path | str]) -> None:
         out.print(f"\n[bold]Result[/bold]  {shown(written['Result'])}", soft_wrap=True)
 
 
+def model_name(folder: Path) -> str:
+    """Returns the name of a model in requests: that of a folder, without characters that a URL or Docker escapes."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", folder.name) or "model"
+
+
 def serving_command(base: Path) -> str:
     """Returns the shell command that serves the newest version in a folder by TensorFlow Serving, REST on port 8501.
 
@@ -28,8 +33,7 @@ def serving_command(base: Path) -> str:
         base: Folder of the versions, `<run>/export`; the model gets the name of the run's folder.
     """
     base = base.absolute()
-    # Only characters that need no escape in a URL and in Docker's options.
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", base.parent.name) or "model"
+    name = model_name(base.parent)
     # Not `-v`, which takes a colon in a path for the end of the path. The value of `--mount` is a line of CSV.
     source = f"source={base}"
     if re.search(r'[,"]', source):

@@ -1,0 +1,60 @@
+"""What a running server says about its models, by TensorFlow Serving's REST API."""
+
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+
+AVAILABLE = "AVAILABLE"
+"""State of a version that answers requests."""
+_TIMEOUT = 10.0
+_UNKNOWN = (400, 404)
+"""Statuses with which a server answers for a model, a version or a label that it does not have."""
+# Without the proxies of the environment, which are meant for other networks than that of the server.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class RunningServer:
+    """Server that answers at an address.
+
+    Args:
+        address: `HOST:PORT` of the server's REST API.
+    """
+
+    def __init__(self, address: str):
+        self.address = address
+
+    def states(self, model: str) -> dict[int, str]:
+        """Returns the state of each version that the server knows, `AVAILABLE` or another with its reason.
+
+        Raises:
+            ConnectionError: If the server does not answer.
+        """
+        statuses = self._get(f"/v1/models/{model}") or []
+        return {int(status["version"]): _state(status) for status in statuses}
+
+    def labelled(self, model: str, label: str) -> int | None:
+        """Returns the version to which a label leads, None if the server has no such label.
+
+        Raises:
+            ConnectionError: If the server does not answer.
+        """
+        statuses = self._get(f"/v1/models/{model}/labels/{label}")
+        return int(statuses[0]["version"]) if statuses else None
+
+    def _get(self, path: str) -> list[dict[str, Any]] | None:
+        try:
+            with _OPENER.open(f"http://{self.address}{path}", timeout=_TIMEOUT) as answer:
+                return json.load(answer)["model_version_status"]
+        except urllib.error.HTTPError as error:
+            with error:
+                if error.code in _UNKNOWN:
+                    return None
+                raise ConnectionError(f"{self.address} answers {path} with status {error.code}") from None
+        except (OSError, ValueError, KeyError) as error:
+            raise ConnectionError(f"no TensorFlow Serving answers at {self.address}: {error}") from None
+
+
+def _state(status: dict[str, Any]) -> str:
+    reason = status.get("status", {}).get("error_message", "")
+    return f"{status['state']}: {reason}" if reason else status["state"]

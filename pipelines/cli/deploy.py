@@ -202,7 +202,7 @@ def _releases(folder: Path, server: str | None, offline: bool, patience: float) 
 
     on_compose = _on_compose(folder)
     if server is not None and (offline or not on_compose):
-        raise UserError("`--server` must come with Compose, and without --offline. Received: --server")
+        raise UserError(f"`--server` must come with Compose, and without --offline. Received: --server {server}")
     running = deploy.RunningServer(server or _REST) if on_compose and not offline else None
     with _explained(), deploy.Releases(folder, running, patience) as releases:
         yield releases

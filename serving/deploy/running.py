@@ -9,7 +9,7 @@ AVAILABLE = "AVAILABLE"
 """State of a version that answers requests."""
 _TIMEOUT = 10.0
 _UNKNOWN = (400, 404)
-"""Statuses with which a server answers for a model, a version or a label that it does not have."""
+"""Statuses with which a server answers for a model or a label that it does not have."""
 # Without the proxies of the environment, which are meant for other networks than that of the server.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -30,22 +30,24 @@ class RunningServer:
         Raises:
             ConnectionError: If the server does not answer.
         """
-        statuses = self._get(f"/v1/models/{model}") or []
-        return {int(status["version"]): _state(status) for status in statuses}
+        answer = self._get(f"/v1/models/{model}", "model_version_status") or []
+        return {int(status["version"]): _state(status) for status in answer}
 
     def labelled(self, model: str, label: str) -> int | None:
-        """Returns the version to which a label leads, None if the server has no such label.
+        """Returns the version that answers requests with a label, or None.
+
+        The metadata tell it. TensorFlow Serving's status of a label is that of all versions.
 
         Raises:
             ConnectionError: If the server does not answer.
         """
-        statuses = self._get(f"/v1/models/{model}/labels/{label}")
-        return int(statuses[0]["version"]) if statuses else None
+        answer = self._get(f"/v1/models/{model}/labels/{label}/metadata", "model_spec")
+        return int(answer["version"]) if answer else None
 
-    def _get(self, path: str) -> list[dict[str, Any]] | None:
+    def _get(self, path: str, key: str) -> Any:
         try:
             with _OPENER.open(f"http://{self.address}{path}", timeout=_TIMEOUT) as answer:
-                return json.load(answer)["model_version_status"]
+                return json.load(answer)[key]
         except urllib.error.HTTPError as error:
             with error:
                 if error.code in _UNKNOWN:

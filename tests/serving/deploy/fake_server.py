@@ -53,11 +53,13 @@ class FakeServer:
         self.look()
         _, _, _, model, *rest = path.split("/")
         versions = {version: state for (name, version), state in self.states.items() if name == model}
-        if rest:
+        if rest[2:] == ["metadata"]:
             version = self.labels.get((model, rest[1]))
             if version is None:
                 return 400, {"error": f"Unrecognized servable version label: {rest[1]}"}
-            versions = {version: versions.get(version, "UNKNOWN")}
+            if versions.get(version) != "AVAILABLE":
+                return 404, {"error": f"Servable not found for request: Specific({model}, {version})"}
+            return 200, {"model_spec": {"name": model, "signature_name": "", "version": str(version)}, "metadata": {}}
         if not versions:
             return 404, {"error": f"Could not find any versions of model {model}"}
         status = {"error_code": "OK", "error_message": ""}

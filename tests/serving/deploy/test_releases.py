@@ -154,7 +154,7 @@ def test_a_server_that_is_not_there_changes_nothing(folder):
 def test_a_server_that_follows_another_folder_changes_nothing(change, server, folder):
     change("promote", 1)
     server.look = lambda: None
-    server.labels["lm", "stable"] = 2
+    server.labels["lm", "stable"], server.states["lm", 2] = 2, "AVAILABLE"
     before = texts(folder)
     with pytest.raises(ReleaseError, match="Received: the label stable at 2, not at 1"):
         change("promote", 3, patience=0.1)

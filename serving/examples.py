@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ikelos.serving.rest import from_json, to_request
+from ikelos.serving.protocol.rest import from_json, to_lists, to_request
 from ikelos.serving.signature import Signature
 from ikelos.serving.values import DTYPES
 
@@ -29,7 +29,7 @@ def write_examples(version: pathlib.Path, signatures: Iterable[Signature], expec
     examples = {
         signature.name: {
             "doc": signature.doc,
-            "inputs": {name: to_request(array.tolist()) for name, array in signature.example_arrays().items()},
+            "inputs": {name: to_request(to_lists(array)) for name, array in signature.example_arrays().items()},
         }
         for signature in signatures
     }

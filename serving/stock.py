@@ -11,19 +11,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from ikelos.serving.capi import Output, Status, StockError, from_tensor, library, to_tensor
-from ikelos.serving.values import DTYPE_NAMES, DTYPES, to_array
-from ikelos.serving.wire import VARINT, Message, signed, write_bytes
+from ikelos.serving.protocol.messages import ConfigProto, MetaGraphDef
+from ikelos.serving.protocol.metadata import read_signatures
+from ikelos.serving.values import DTYPES, to_array
 
 __all__ = ["StockError", "StockModel"]
 
-# Field numbers of tensorflow/core/protobuf/meta_graph.proto and framework/tensor_shape.proto.
-_META_SIGNATURES = 5
-_SIGNATURE_SIDES = {"inputs": 1, "outputs": 2}
-_TENSOR_NAME, _TENSOR_DTYPE, _TENSOR_SHAPE = 1, 2, 3
-_SHAPE_DIM, _SHAPE_UNKNOWN_RANK = 2, 3
-_DIM_SIZE = 1
-# A ConfigProto with device_count {"GPU": 0}, because another process on the machine may hold the GPU's memory.
-_CPU_ONLY = write_bytes(1, write_bytes(1, "GPU") + bytes([2 << 3 | VARINT, 0]))
+# Because another process on the machine may hold the GPU's memory.
+_CPU_ONLY = ConfigProto(device_count={"GPU": 0}).SerializeToString()
 
 
 class StockModel:
@@ -65,14 +60,8 @@ class StockModel:
             self._api.TF_DeleteSessionOptions(options)
             self._api.TF_DeleteBuffer(buffer)
         self._finalizer = weakref.finalize(self, _release, self._api, self._session, self._graph)
-        self._tensors = _read_signatures(meta_graph)
-        self.signatures = {
-            name: {
-                side: {key: (dtype, shape) for key, (_, dtype, shape) in tensors.items()}
-                for side, tensors in sides.items()
-            }
-            for name, sides in self._tensors.items()
-        }
+        self._definitions = MetaGraphDef.FromString(meta_graph).signature_def
+        self.signatures = read_signatures(self._definitions)
 
     def run(self, signature: str, inputs: dict[str, object]) -> dict[str, np.ndarray]:
         """Runs one signature on one batch.
@@ -91,14 +80,14 @@ class StockModel:
         """
         if not self._finalizer.alive:
             raise StockError("The model has been closed")
-        if signature not in self._tensors:
-            raise ValueError(f"`signature` must be one of {sorted(self._tensors)}. Received: signature={signature!r}")
-        sides = self._tensors[signature]
+        if signature not in self.signatures:
+            raise ValueError(f"`signature` must be one of {sorted(self.signatures)}. Received: signature={signature!r}")
+        sides = self.signatures[signature]
         if set(inputs) != set(sides["inputs"]):
             raise ValueError(
                 f"Signature {signature!r} must get the inputs {sorted(sides['inputs'])}. Received: {sorted(inputs)}"
             )
-        for name, (_, dtype, _) in sides["inputs"].items():
+        for name, (dtype, _) in sides["inputs"].items():
             if dtype not in DTYPES:
                 raise StockError(
                     f"Signature {signature!r}: input {name!r} must have one of the dtypes {', '.join(DTYPES)}. "
@@ -106,9 +95,9 @@ class StockModel:
                 )
         arrays = {
             name: to_array(f"Signature {signature!r}: input {name!r}", inputs[name], dtype, shape)
-            for name, (_, dtype, shape) in sides["inputs"].items()
+            for name, (dtype, shape) in sides["inputs"].items()
         }
-        return self._run(sides, arrays)
+        return self._run(signature, arrays)
 
     def close(self) -> None:
         """Frees the memory of the model, which cannot run any more. A second call does nothing."""
@@ -129,12 +118,13 @@ class StockModel:
                 options, None, os.fsencode(plain), tags, 1, self._graph, buffer, status.pointer
             )
 
-    def _run(self, sides: dict, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        api, names = self._api, list(sides["outputs"])
-        feeds = [self._endpoint(sides["inputs"][name][0]) for name in arrays]
-        fetches = [self._endpoint(sides["outputs"][name][0]) for name in names]
+    def _run(self, signature: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        api, sides, definition = self._api, self.signatures[signature], self._definitions[signature]
+        names = list(sides["outputs"])
+        feeds = [self._endpoint(definition.inputs[name].name) for name in arrays]
+        fetches = [self._endpoint(definition.outputs[name].name) for name in names]
         feed_values = (ctypes.c_void_p * len(feeds))(
-            *(to_tensor(api, array, sides["inputs"][name][1]) for name, array in arrays.items())
+            *(to_tensor(api, array, sides["inputs"][name][0]) for name, array in arrays.items())
         )
         fetch_values = (ctypes.c_void_p * len(fetches))()
         try:
@@ -185,29 +175,3 @@ def _release(api, session, graph) -> None:
         api.TF_CloseSession(session, status.pointer)
         api.TF_DeleteSession(session, status.pointer)
     api.TF_DeleteGraph(graph)
-
-
-def _read_signatures(meta_graph: bytes) -> dict[str, dict[str, dict[str, tuple]]]:
-    """Returns the signatures of a serialised MetaGraphDef: `{name: {side: {key: (tensor name, dtype, shape)}}}`."""
-    signatures = {}
-    for name, definition in Message(meta_graph).map(_META_SIGNATURES).items():
-        if name.startswith("__saved_model"):  # TensorFlow's initialisation, without inputs and outputs
-            continue
-        signature = Message(definition)
-        signatures[name] = {
-            # Sorted by name, because their order in the file is arbitrary.
-            side: {key: _read_tensor(info) for key, info in sorted(signature.map(number).items())}
-            for side, number in _SIGNATURE_SIDES.items()
-        }
-    return signatures
-
-
-def _read_tensor(info: bytes) -> tuple[str, str, tuple[int | None, ...] | None]:
-    tensor = Message(info)
-    number, shape = tensor.integer(_TENSOR_DTYPE), Message(tensor.payload(_TENSOR_SHAPE))
-    sizes = None
-    if not shape.integer(_SHAPE_UNKNOWN_RANK):
-        dims = [signed(Message(dim).integer(_DIM_SIZE)) for dim in shape.payloads(_SHAPE_DIM)]
-        sizes = tuple(None if size < 0 else size for size in dims)
-    name = tensor.payload(_TENSOR_NAME).decode()
-    return name, DTYPE_NAMES.get(number, f"DataType {number}"), sizes

@@ -73,18 +73,23 @@ def _strings(label: str, value: object) -> np.ndarray:
     for index, item in enumerate(items.flat):
         if not isinstance(item, str | bytes):
             raise ValueError(f"{label} must hold str or bytes. Received: {item!r} ({type(item).__name__})")
-        array.flat[index] = item.encode() if isinstance(item, str) else item
+        try:
+            array.flat[index] = item.encode() if isinstance(item, str) else item
+        except UnicodeEncodeError:
+            raise ValueError(f"{label} must hold text that UTF-8 can encode. Received: {item!r}") from None
     return array
 
 
 def _numbers(label: str, value: object, dtype: str) -> np.ndarray:
     target = DTYPES[dtype][1]
-    source = np.asarray(value)
     if isinstance(value, np.ndarray | np.generic):
+        source = np.asarray(value)
         if source.dtype != target:
             raise ValueError(f"{label} must have dtype {dtype}. Received: dtype {source.dtype}")
-    elif source.size and source.dtype.kind not in _KINDS_ACCEPTED[target.kind]:
-        raise ValueError(f"{label} must hold {dtype} values. Received: values of dtype {source.dtype}")
+    else:
+        source = _from_list(value, target)
+        if source.size and source.dtype.kind not in _KINDS_ACCEPTED[target.kind]:
+            raise ValueError(f"{label} must hold {dtype} values. Received: values of dtype {source.dtype}")
     with np.errstate(over="ignore"):
         array = source.astype(target, order="C")
     # `astype` turns a number that does not fit into another integer or infinity.
@@ -92,3 +97,13 @@ def _numbers(label: str, value: object, dtype: str) -> np.ndarray:
     if source.size and not np.all(exact):
         raise ValueError(f"{label} must fit into {dtype}. Received: {source[~exact].flat[0]}")
     return array
+
+
+def _from_list(value: object, target: np.dtype) -> np.ndarray:
+    source = np.asarray(value)
+    if target == np.uint64 and source.dtype == np.float64:
+        # NumPy makes floats of integers if only some of them are beyond int64.
+        items = np.asarray(value, dtype=object)
+        if all(isinstance(item, int) and 0 <= item < 2**64 for item in items.flat):
+            return items.astype(np.uint64)
+    return source

@@ -3,8 +3,9 @@
 import pathlib
 from collections.abc import Iterable
 
-from ikelos.serving import prediction_log
 from ikelos.serving.examples import EXTRA
+from ikelos.serving.protocol.messages import PredictionLog
+from ikelos.serving.protocol.tensors import to_tensor_proto
 from ikelos.serving.signature import Signature
 
 
@@ -17,14 +18,13 @@ def write_warmup(version: pathlib.Path, signatures: Iterable[Signature]) -> None
 
     with tf.io.TFRecordWriter(str(version / EXTRA / "tf_serving_warmup_requests")) as writer:
         for signature in signatures:
-            writer.write(_prediction_log(signature))
+            writer.write(_prediction_log(signature).SerializeToString())
 
 
-def _prediction_log(signature: Signature) -> bytes:
-    import tensorflow as tf
-
-    tensors = {
-        name: tf.make_tensor_proto(array, dtype=signature.inputs[name].dtype).SerializeToString()
-        for name, array in signature.example_arrays().items()
-    }
-    return prediction_log.encode(signature.name, tensors)
+def _prediction_log(signature: Signature) -> PredictionLog:
+    log = PredictionLog()
+    request = log.predict_log.request
+    request.model_spec.signature_name = signature.name
+    for name, array in signature.example_arrays().items():
+        request.inputs[name].CopyFrom(to_tensor_proto(array))
+    return log

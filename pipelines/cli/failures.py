@@ -4,8 +4,10 @@ import errno
 import os
 import re
 import signal
+from typing import Any
 
 from ikelos.pipelines.cli import INTERRUPTED
+from ikelos.pipelines.cli.exported import complaint
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.training.errors import NotFinite, Terminated
 
@@ -48,6 +50,9 @@ def explain(error: BaseException) -> tuple[str, int]:
         return str(error), FAILED
     if isinstance(error, UserError):
         return str(error), BAD_INPUT
+    # By the name of its module, because importing it takes a while.
+    if type(error).__module__ == "ikelos.serving.client.errors":
+        return _explain_server(error)
     if isinstance(error, OSError):
         return _with_place(reason(error), error.filename, error), FAILED
     if isinstance(error, MemoryError):
@@ -59,6 +64,11 @@ def explain(error: BaseException) -> tuple[str, int]:
         f"{type(error).__name__}: {_first_line(str(error))}; run again with --debug for the traceback",
         FAILED,
     )
+
+
+def _explain_server(error: Any) -> tuple[str, int]:
+    message = complaint(str(error))
+    return f"{message} ({error.code})", BAD_INPUT if error.code in ("INVALID_ARGUMENT", "NOT_FOUND") else FAILED
 
 
 def _explain_tensorflow(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from ikelos.pipelines.cli.failures import reason
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.recipe import yaml12
 from ikelos.pipelines.recipe.errors import received
-from ikelos.serving.rest import from_json, holds_bytes
+from ikelos.serving.protocol.rest import from_json, holds_bytes
 from ikelos.serving.values import shape_text, to_array
 
 Specs = Mapping[str, tuple[str, tuple[int | None, ...] | None]]

@@ -10,21 +10,18 @@ from typing import Annotated, Any
 import typer
 
 from ikelos.pipelines.cli.arguments import path
-from ikelos.pipelines.cli.exported import find_version, open_exported, run_signature
 from ikelos.pipelines.cli.failures import reason
+from ikelos.pipelines.cli.source import open_source
 from ikelos.pipelines.console import columns, console, say, shown
 from ikelos.pipelines.errors import UserError
 
 EXAMPLE = (
     "Example: [bold]ikelos predict runs/language_modeling --signature generate --input prompt=ROMEO:[/bold]"
     "\n\nInputs that are not given are taken from the model's example and printed. The model runs in TensorFlow's C "
-    "library, as in TensorFlow Serving. An input whose name ends in _bytes takes the path of a file. "
+    "library, as in TensorFlow Serving, or with --server on a server, whose models have no examples. An input whose "
+    "name ends in _bytes takes the path of a file. "
     "Writes no files, except with --save a file for each output whose name ends in _bytes."
 )
-
-
-# First bytes of files, and the suffixes of their names.
-_SUFFIXES = {b"\x89PNG\r\n": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".wav"}
 
 _MANY = 100
 """Most numbers of one value that are printed. An image, for example, has more."""
@@ -40,15 +37,15 @@ class Format(enum.StrEnum):
 
 
 def predict(
-    model: Annotated[
-        Path,
+    exported: Annotated[
+        Path | None,
         typer.Argument(
             metavar="PATH",
             help="A SavedModel, a folder of its versions, or the folder of a run.",
             show_default=False,
             parser=path,
         ),
-    ],
+    ] = None,
     signature: Annotated[str, typer.Option(metavar="NAME", help="Signature of the model to run.")] = "serving_default",
     given: Annotated[
         list[str] | None,
@@ -62,36 +59,40 @@ def predict(
         Path | None,
         typer.Option(metavar="FOLDER", help="Where to write outputs of bytes, such as images.", parser=path),
     ] = None,
+    server: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="A running TensorFlow Serving, in place of PATH.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the model on the server.")] = None,
+    rest: Annotated[bool, typer.Option("--rest", help="Call the server by REST, not by gRPC.")] = False,
 ) -> None:
-    """Run an exported model on inputs, without a server."""
-    version = find_version(model)
+    """Run an exported model on inputs, in this process or on a server."""
+    opening = open_source(exported, server, model, rest)
     # Here, because they import numpy and TensorFlow's library: the error about a wrong path comes without delay.
     from ikelos.pipelines.cli.inputs import gather
-    from ikelos.serving import rest
+    from ikelos.serving.protocol.rest import holds_bytes, to_response
 
-    loaded, examples = open_exported(version)
-    with loaded:
-        if signature not in loaded.signatures:
-            names = ", ".join(sorted(loaded.signatures))
+    with opening as source:
+        if signature not in source.signatures:
+            names = ", ".join(sorted(source.signatures))
             raise UserError(f"--signature must be one of {names}. Received: {signature}")
-        inputs, outputs = (loaded.signatures[signature][side] for side in ("inputs", "outputs"))
-        if save is not None and not any(rest.holds_bytes(name) for name in outputs):
+        inputs, outputs = (source.signatures[signature][side] for side in ("inputs", "outputs"))
+        if save is not None and not any(holds_bytes(name) for name in outputs):
             raise UserError(
                 f"--save must come with a signature that has an output of bytes, NAME_bytes. "
                 f"Received: --signature {signature}, whose outputs are {', '.join(outputs)}"
             )
-        example = examples.get(signature, {"inputs": {}, "doc": ""})
+        example = source.examples.get(signature, {"inputs": {}, "doc": ""})
         values, taken = gather(inputs, given or [], file, example["inputs"])
-        found = run_signature(loaded, signature, dict(values))
+        found = source.run(signature, dict(values))
     saved = {} if save is None else _save(save, found)
     if output is Format.JSON:
         if taken:
             print(f"Inputs taken from the model's example: {', '.join(taken)}", file=sys.stderr)
-        print(json.dumps({name: rest.to_response(name, array.tolist()) for name, array in found.items()}))
+        print(json.dumps({name: to_response(name, array.tolist()) for name, array in found.items()}))
         return
     out = console()
     title = "  ".join(text for text in (shown(signature), shown(example["doc"])) if text)
-    out.print(f"[bold]{title}[/bold]  [dim]{shown(version)}[/dim]", soft_wrap=True)
+    out.print(f"[bold]{title}[/bold]  [dim]{shown(source.title)}[/dim]", soft_wrap=True)
     if taken:
         out.print("[bold]Inputs taken from the model's example[/bold]")
         first = {name: values[name][0] for name in taken}
@@ -128,28 +129,19 @@ def _fits_a_cell(text: str) -> bool:
 
 
 def _is_text(name: str, value: Any) -> bool:
-    from ikelos.serving import rest
+    from ikelos.serving.protocol import rest
 
     return isinstance(value, bytes) and not rest.holds_bytes(name)
 
 
 def _save(folder: Path, outputs: dict[str, Any]) -> dict[tuple[str, int], Path]:
-    """Writes each row of the outputs of bytes to a file, such as `NAME-ROW.png`; returns the paths by name and row."""
-    from ikelos.serving import rest
+    """Writes each row of the outputs of bytes to a file; returns the paths by name and row."""
+    from ikelos.serving import media
 
-    saved = {}
-    for name, array in outputs.items():
-        for row, value in enumerate(array):
-            if rest.holds_bytes(name) and isinstance(value, bytes):
-                suffix = next((suffix for magic, suffix in _SUFFIXES.items() if value.startswith(magic)), ".bin")
-                saved[name, row] = folder / f"{name.removesuffix('_bytes')}-{row + 1}{suffix}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for (name, row), path in saved.items():
-            path.write_bytes(outputs[name][row])
+        return media.save(folder, outputs)
     except OSError as error:
         raise UserError(f"--save {folder}: cannot write {error.filename}: {reason(error)}") from None
-    return saved
 
 
 def _readable(name: str, value: Any, saved: Path | None, advice: str = "") -> str:
@@ -160,7 +152,7 @@ def _readable(name: str, value: Any, saved: Path | None, advice: str = "") -> st
     """
     import numpy as np
 
-    from ikelos.serving import rest
+    from ikelos.serving.protocol import rest
 
     if saved is not None:
         return str(saved)

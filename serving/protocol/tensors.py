@@ -28,6 +28,7 @@ _VALUES = {
     "uint32": "uint32_val",
     "uint64": "uint64_val",
 }
+_MAX_RANK = 64  # of NumPy's arrays
 _POINTER_BYTES = 8  # what an object array holds for each string, besides the string
 
 
@@ -74,9 +75,7 @@ def to_array(label: str, tensor: TensorProto, max_bytes: int = MAX_BYTES) -> np.
         )
     name = DTYPE_NAMES[tensor.dtype]
     dtype = DTYPES[name][1]
-    shape = from_shape_proto(tensor.tensor_shape)
-    if shape is None or None in shape:
-        raise ValueError(f"{label} must have a known shape. Received: {_sizes(tensor)}")
+    shape = _known_shape(label, tensor)
     size = math.prod(shape)
     # NumPy refuses a product beyond 64 bits even if another size is 0.
     if math.prod(max(1, extent) for extent in shape) * dtype.itemsize > max_bytes:
@@ -125,8 +124,16 @@ def dtype_name(number: int) -> str:
     return DataType.Name(number) if number in DataType.values() else f"DataType {number}"
 
 
-def _sizes(tensor: TensorProto) -> str:
-    return "unknown rank" if tensor.tensor_shape.unknown_rank else str([dim.size for dim in tensor.tensor_shape.dim])
+def _known_shape(label: str, tensor: TensorProto) -> tuple[int, ...]:
+    shape = tensor.tensor_shape
+    if shape.unknown_rank:
+        raise ValueError(f"{label} must have a known shape. Received: unknown rank")
+    if len(shape.dim) > _MAX_RANK:
+        raise ValueError(f"{label} must have at most {_MAX_RANK} axes. Received: {len(shape.dim)}")
+    sizes = tuple(dim.size for dim in shape.dim)
+    if any(size < 0 for size in sizes):
+        raise ValueError(f"{label} must have a known shape. Received: {sizes}")
+    return sizes
 
 
 def _check_count(label: str, field: str, count: int, shape: tuple[int, ...]) -> None:

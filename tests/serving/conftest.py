@@ -1,18 +1,8 @@
 import keras
 import pytest
 import tensorflow as tf
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from ikelos.serving import Signature, export
-
-# tensorflow_serving/apis/{prediction_log,predict,model}.proto: message -> [(field, number, type, repeated)]
-_MESSAGES = {
-    "ModelSpec": [("name", 1, "string", False), ("signature_name", 3, "string", False)],
-    "Input": [("key", 1, "string", False), ("value", 2, "bytes", False)],  # an entry of the map
-    "PredictRequest": [("model_spec", 1, "ModelSpec", False), ("inputs", 2, "Input", True)],
-    "PredictLog": [("request", 1, "PredictRequest", False)],
-    "PredictionLog": [("predict_log", 6, "PredictLog", False)],
-}
 
 
 @pytest.fixture(scope="session")
@@ -70,23 +60,3 @@ def signatures(keras_model):
 def version(keras_model, signatures, tmp_path_factory):
     """Returns an exported version with the signatures; a test that changes it must copy it first."""
     return export(tmp_path_factory.mktemp("models"), keras_model, signatures)
-
-
-@pytest.fixture(scope="session")
-def prediction_log_class():
-    """Returns the class of TensorFlow Serving's message PredictionLog, with the fields of our requests."""
-    kind = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(name="prediction_log_test.proto", package="test", syntax="proto3")
-    for message, fields in _MESSAGES.items():
-        proto = file.message_type.add(name=message)
-        for name, number, type_name, repeated in fields:
-            field = proto.field.add(
-                name=name, number=number, label=kind.LABEL_REPEATED if repeated else kind.LABEL_OPTIONAL
-            )
-            if type_name in _MESSAGES:
-                field.type, field.type_name = kind.TYPE_MESSAGE, f".test.{type_name}"
-            else:
-                field.type = {"string": kind.TYPE_STRING, "bytes": kind.TYPE_BYTES}[type_name]
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("test.PredictionLog"))

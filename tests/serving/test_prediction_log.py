@@ -1,20 +1,21 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from ikelos.serving import prediction_log
 
 
 @pytest.fixture
-def log(tmp_path, prediction_log_class):
+def log(tmp_path):
     """Writes requests, dicts of values by input, into a file as TensorFlow Serving logs them; returns the file."""
 
     def record(request):
-        message = prediction_log_class()
+        message = PredictionLog()
         made = message.predict_log.request
         made.model_spec.signature_name = "serving_default"
         for name, value in request.items():
-            made.inputs.add(key=name, value=tf.make_tensor_proto(value).SerializeToString())
+            made.inputs[name].CopyFrom(tf.make_tensor_proto(value))
         return message.SerializeToString()
 
     def write(*requests):
@@ -80,6 +81,7 @@ def test_what_is_no_log_is_refused(log, tmp_path):
         list(prediction_log.requests(tmp_path / "log"))
     (tmp_path / "log").write_bytes(b"")
     assert list(prediction_log.requests(tmp_path / "log")) == []
-    record = prediction_log.encode("serving_default", {"text": b""})  # a tensor without a dtype
+    record = PredictionLog()
+    record.predict_log.request.inputs["text"].SetInParent()  # a tensor without a dtype
     with pytest.raises(ValueError, match=r"must have a PredictionLog .* Received: record 1 "):
-        list(prediction_log.requests(log(record)))
+        list(prediction_log.requests(log(record.SerializeToString())))

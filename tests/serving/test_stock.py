@@ -16,7 +16,14 @@ EXTREMES = {
     "int32": [[0, 1], [-1, 2**31 - 1], [-(2**31), 7]],
     "int64": [[0, 1], [-1, 2**63 - 1], [-(2**63), 7]],
     "uint8": [[0, 1], [2, 127], [128, 255]],
+    "int16": [[0, 1], [-1, 2**15 - 1], [-(2**15), 7]],
+    "int8": [[0, 1], [-1, 127], [-128, 7]],
     "bool": [[True, False], [False, False], [True, True]],
+    "bfloat16": [[0.1, -0.0], [np.inf, np.nan], [3.38e38, 1.2e-38]],
+    "uint16": [[0, 1], [2, 2**15], [2**16 - 1, 7]],
+    "float16": [[0.1, -0.0], [np.inf, np.nan], [65504, 6.1e-5]],
+    "uint32": [[0, 1], [2, 2**31], [2**32 - 1, 7]],
+    "uint64": [[0, 1], [2, 2**63], [2**64 - 1, 7]],
     "string": [["", "é"], ["a\0b", b"\xff\xfe"], ["x" * 22, "y" * 1000]],
 }
 
@@ -37,10 +44,10 @@ def typed(tmp_path_factory):
     def same(*values):
         return {f"same_{dtype}": tf.identity(value) for dtype, value in zip(DTYPES, values, strict=True)}
 
-    @tf.function(input_signature=[tf.TensorSpec(None, tf.int32, name="n"), tf.TensorSpec([None], tf.int8)])
+    @tf.function(input_signature=[tf.TensorSpec(None, tf.int32, name="n"), tf.TensorSpec([None], tf.complex64)])
     def checked(n, unused):
         tf.debugging.assert_non_negative(n, message="n is negative")
-        return {"n": n, "half": tf.cast(n, tf.float16)}
+        return {"n": n, "c": tf.cast(n, tf.complex64)}
 
     signatures = {"same": same, "checked": checked.get_concrete_function()}
     tf.saved_model.save(module, str(path), signatures=signatures)
@@ -157,7 +164,9 @@ def test_bad_input(model, signature, inputs, message):
 def test_tensorflows_own_errors(model, typed):
     with pytest.raises(StockError, match=r"[Ii]ncompatible shapes|must match|[Ss]hape"):
         model.run("shout", {"text": ["a", "b", "c"], "times": [1, 2]})
-    with pytest.raises(StockError, match=r"input 'unused' must have one of the dtypes float32, .*Received: DataType 6"):
+    with pytest.raises(
+        StockError, match=r"input 'unused' must have one of the dtypes float32, .*Received: DT_COMPLEX64"
+    ):
         typed.run("checked", {"n": 1, "unused": [1]})
     model.run("tokens", {"text": ["still alive"]})
 

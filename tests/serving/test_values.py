@@ -1,3 +1,4 @@
+import ml_dtypes
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -19,6 +20,8 @@ def test_dtypes_agree_with_tensorflow(name, number, dtype):
         ([1, -(2**63)], "int64", np.array([1, -(2**63)])),
         ([0, 255], "uint8", np.array([0, 255], np.uint8)),
         ([True], "bool", np.array([True])),
+        ([1, 2.5, float("inf")], "bfloat16", np.array([1, 2.5, np.inf], ml_dtypes.bfloat16)),
+        ([0, 2**64 - 1], "uint64", np.array([0, 2**64 - 1], np.uint64)),
         ([], "int32", np.array([], np.int32)),
         (np.array([[1], [2]], np.int32).T, "int32", np.array([[1, 2]], np.int32)),
         (["é", b"\xff\x00"], "string", np.array(["é".encode(), b"\xff\x00"], object)),
@@ -42,6 +45,10 @@ def test_takes(value, dtype, expected):
         ([1, 256], "uint8", None, "x must fit into uint8. Received: 256"),
         ([2**31], "int32", None, "x must fit into int32. Received: 2147483648"),
         ([1e300], "float32", None, r"x must fit into float32. Received: 1e\+300"),
+        ([1.5, 2], "uint64", None, "x must hold uint64 values. Received: values of dtype float64"),
+        ([-1], "uint64", None, "x must fit into uint64. Received: -1"),
+        ([1e39], "bfloat16", None, r"x must fit into bfloat16. Received: 1e\+39"),
+        (["\ud800"], "string", None, r"x must hold text that UTF-8 can encode. Received: '\\ud800'"),
         ([1, "a"], "string", None, r"x must hold str or bytes. Received: 1 \(int\)"),
         ([[1], [1, 2]], "int32", None, "x must be int32 values in lists of equal lengths"),
         (

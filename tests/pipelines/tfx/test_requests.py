@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.tfx import requests
-from ikelos.serving import prediction_log
+from ikelos.serving.protocol.messages import PredictionLog
 
 
 @pytest.fixture
@@ -17,8 +17,11 @@ def log(tmp_path):
         (tmp_path / "logs").mkdir(exist_ok=True)
         with tf.io.TFRecordWriter(str(tmp_path / "logs" / name)) as writer:
             for request in requests:
-                tensors = {key: tf.make_tensor_proto(value).SerializeToString() for key, value in request.items()}
-                writer.write(prediction_log.encode("serving_default", tensors))
+                log = PredictionLog()
+                for key, value in request.items():
+                    tensor = tf.make_tensor_proto(value)
+                    log.predict_log.request.inputs[key].ParseFromString(tensor.SerializeToString())
+                writer.write(log.SerializeToString())
 
     return write
 

@@ -11,9 +11,25 @@ from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.evaluation import completion
 from ikelos.pipelines.tasks.language_modeling.task import STAGE
 from ikelos.serving import StockModel, export
+from ikelos.serving.client import Retry
+from ikelos.serving.client.core import Core, iterate
+from ikelos.serving.client.transport import Blocking
 
 GUIDE = pathlib.Path(__file__).parents[4] / "serving" / "README.md"
 ROW = {"length": [24], "temperature": [0.0], "top_k": [0], "top_p": [1.0], "seed": [0]}
+
+
+class InProcess(Blocking):
+    """A client's way to a model in this process."""
+
+    def __init__(self, model):
+        self._model = model
+
+    async def predict(self, signature, inputs, outputs, timeout):
+        return self._model.run(signature, inputs)
+
+    async def metadata(self, timeout):
+        return self._model.signatures
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +48,7 @@ def completing(shrunk):
     return task, data.learned, data.splits, task.stages(data.learned)[0].build({})
 
 
-def test_a_client_with_the_cache_writes_what_generate_writes(completing, tmp_path, client, monkeypatch, capsys):
+def test_clients_with_the_cache_write_what_generate_writes(completing, tmp_path, client, monkeypatch, capsys):
     task, preprocessing, _, model = completing
     served = {signature.name: signature for signature in task.signatures(preprocessing, {STAGE: model})}
     assert list(served) == ["serving_default", "generate", "prefill", "decode_step", "detokenize"]
@@ -45,8 +61,10 @@ def test_a_client_with_the_cache_writes_what_generate_writes(completing, tmp_pat
     prompts = ["the cat sat on", "", "t", "the dog sat on the log. the cat"]
     with StockModel(tmp_path / "runs" / "text_completion" / "export" / "1") as stock:
         rows = {name: value * len(prompts) for name, value in ROW.items()}
-        written = stock.run("generate", {"prompt": prompts, **rows})["text"]
-        assert names["complete"](stock, prompts, 24) == [text.decode() for text in written]
+        written = [text.decode() for text in stock.run("generate", {"prompt": prompts, **rows})["text"]]
+        assert names["complete"](stock, prompts, 24) == written
+        core = Core(InProcess(stock), timeout=60, retry=Retry())
+        assert ["".join(iterate(core.stream(prompt, 24))) for prompt in prompts] == written
 
 
 @pytest.mark.usefixtures("_eager")

@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 from ikelos.serving.check import TOLERANCE_ULPS
+from ikelos.serving.client import Client
 from ikelos.serving.examples import read_examples, read_expected
-from ikelos.serving.rest import to_request
+from ikelos.serving.protocol.rest import to_request
 
 _VARIABLES = ("IKELOS_SERVING_MODELS", "IKELOS_SERVING_REST", "IKELOS_SERVING_GRPC")
 MODELS, REST, GRPC = map(os.environ.get, _VARIABLES)
@@ -157,6 +158,21 @@ def test_rows_are_instances_of_any_number(rows):
     assert status == 200
     first = read_expected(VERSIONS["scores"])["serving_default"]["scores"][0]
     np.testing.assert_allclose(body["predictions"], [first] * rows, 1e-4, 1e-4)
+
+
+@pytest.mark.parametrize(("model", "signature"), CASES)
+@pytest.mark.parametrize(("server", "rest"), [(GRPC, False), (REST, True)], ids=["grpc", "rest"])
+def test_the_client_gets_the_same(model, signature, server, rest):
+    inputs = read_examples(VERSIONS[model])[signature]["inputs"]
+    with Client(server, model, rest=rest) as client:
+        compare(client.predict(inputs, signature), read_expected(VERSIONS[model])[signature])
+
+
+def test_the_client_streams_what_generate_writes():
+    sampling = {"length": [12], "temperature": [0.0], "top_k": [0], "top_p": [1.0], "seed": [1]}
+    with Client(GRPC, "lm") as client:
+        [text] = client.predict({"prompt": ["To be"], **sampling}, "generate")["text"]
+        assert "".join(client.stream("To be", 12)) == text.decode(errors="replace")
 
 
 WRONG = {

@@ -1,7 +1,6 @@
-"""The configuration of nginx in front of a server's REST API, which has neither TLS nor a share for canaries itself."""
+"""Which version nginx lets answer a REST request that names none, as TensorFlow Serving gives canaries no share."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from ikelos.serving.deploy import templates
 
@@ -16,8 +15,3 @@ def labels(shares: Mapping[str, int]) -> str:
         shares: For each model with labels, the percent of requests that go to `canary`; the others go to `stable`.
     """
     return templates.fill(LABELS, shares=shares)
-
-
-def nginx(**values: Any) -> str:
-    """Returns the text of `nginx.conf`."""
-    return templates.fill("proxy/nginx.conf", **values)

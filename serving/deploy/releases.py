@@ -12,14 +12,14 @@ import json
 import os
 import pathlib
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from ikelos.serving import files
 from ikelos.serving.check import stock_check
 from ikelos.serving.deploy import model_config, proxy
 from ikelos.serving.deploy.model_config import Release
-from ikelos.serving.deploy.running import AVAILABLE, RunningServer
+from ikelos.serving.deploy.running import RunningServer
 
 STABLE, CANARY = "stable", "canary"
 FILE = "releases.json"
@@ -54,17 +54,19 @@ class Releases:
     ):
         self._folder = pathlib.Path(folder)
         self._server, self._patience, self._check = server, patience, check
-        self._stack = contextlib.ExitStack()
-        if not (self._folder / FILE).is_file():
-            raise ReleaseError(f"`folder` must be one that was rendered, with a {FILE}. Received: folder={folder}")
-        self._stack.enter_context(_locked(self._folder))
-        self._records = json.loads((self._folder / FILE).read_text(encoding="utf-8"))
+        self._lock = contextlib.ExitStack()
+        self._records: dict[str, Any] = {}
 
     def __enter__(self):
+        file = self._folder / FILE
+        if not file.is_file():
+            raise ReleaseError(f"`folder` must be one that was rendered, with a {FILE}. Received: {self._folder}")
+        self._lock.enter_context(_locked(self._folder))
+        self._records = json.loads(file.read_text(encoding="utf-8"))
         return self
 
     def __exit__(self, *error):
-        self._stack.close()
+        self._lock.close()
 
     def canary(self, model: str, version: int, share: int) -> Release:
         """Gives the label `canary` to a version, and a share of the requests that name no version to the label.
@@ -92,7 +94,8 @@ class Releases:
             raise ReleaseError(f"{model} must have a stable version before a canary: promote one first")
         if version == stable:
             raise ReleaseError(f"`version` must be another than the stable one. Received: version={version}")
-        after = _release({**before.labels, CANARY: version})
+        labels = {**before.labels, CANARY: version}
+        after = Release(_loaded(labels), labels)
         self._change(model, before, after, share)
         return after
 
@@ -116,7 +119,8 @@ class Releases:
         stable = before.labels.get(STABLE)
         if version == stable and before.labels.get(CANARY) == version:
             raise ReleaseError(f"`version` must be another than the stable one. Received: version={version}")
-        after = _release({**before.labels, STABLE: version, CANARY: version}, *([] if stable is None else [stable]))
+        labels = {**before.labels, STABLE: version, CANARY: version}
+        after = Release(_loaded(labels, *([] if stable is None else [stable])), labels)
         self._change(model, before, after, 0)
         return after
 
@@ -165,7 +169,11 @@ class Releases:
         self._prepare(model, before, after)
         # Another share alone is no step back: a rollback ends the canary.
         if before.labels and before != after:
-            state = {"versions": before.versions, "labels": dict(before.labels), "share": record["share"]}
+            state = {
+                "versions": _loaded(before.labels, *before.versions),
+                "labels": dict(before.labels),
+                "share": record["share"],
+            }
             record["history"].append(state)
             self._write_records()  # first, so that the change can be taken back
         self._move(model, before, after)
@@ -183,12 +191,14 @@ class Releases:
         if self._server is not None:
             moved = {version for label, version in after.labels.items() if before.labels.get(label, version) != version}
             if absent := moved - set(before.versions):
-                loaded = {*before.versions, *before.labels.values(), *absent}
-                self._write_config(model, Release(tuple(sorted(loaded)), before.labels))
+                text = self._config.read_text(encoding="utf-8")
+                self._write_config(model, Release(_loaded(before.labels, *before.versions, *absent), before.labels))
                 try:
                     self._await(model, before, absent)
-                except BaseException:
-                    self._write_config(model, before)
+                except BaseException as error:
+                    files.write(self._config, text)
+                    if isinstance(error, ReleaseError):
+                        raise ReleaseError(f"{error}. {CONFIG} is as it was") from None
                     raise
         self._write_config(model, after)
         if self._server is not None:
@@ -210,8 +220,9 @@ class Releases:
     def _await(self, model: str, release: Release, versions: Collection[int]) -> None:
         """Waits until the server has the labels of a release, and some versions available."""
         assert self._server is not None
+        labels = {label: release.labels.get(label) for label in (STABLE, CANARY)}
         end = time.monotonic() + self._patience
-        while missing := self._missing(self._server, model, release, versions):
+        while missing := self._server.missing(model, labels, versions):
             if time.monotonic() >= end:
                 raise ReleaseError(
                     f"the server at {self._server.address} must take over {CONFIG} within {self._patience:g} s; "
@@ -219,22 +230,10 @@ class Releases:
                 )
             time.sleep(_PAUSE)
 
-    def _missing(self, server: RunningServer, model: str, release: Release, versions: Collection[int]) -> list[str]:
-        found = {label: server.labelled(model, label) for label in (STABLE, CANARY)}
-        states = server.states(model)
-        return [
-            f"the label {label} at {version}, not at {release.labels.get(label)}"
-            for label, version in found.items()
-            if version != release.labels.get(label)
-        ] + [
-            f"version {version} {states.get(version, 'unknown')}"
-            for version in sorted(versions)
-            if states.get(version) != AVAILABLE
-        ]
 
-
-def _release(labels: dict[str, int], *others: int) -> Release:
-    return Release(tuple(sorted({*labels.values(), *others})), labels)
+def _loaded(labels: Mapping[str, int], *others: int) -> tuple[int, ...]:
+    """Returns the versions that labels need, and others, in increasing order."""
+    return tuple(sorted({*labels.values(), *others}))
 
 
 @contextlib.contextmanager

@@ -111,7 +111,8 @@ def _server_texts(models: Sequence[Served], settings: Settings, target: Target) 
         CONFIG: model_config.following(models, settings.versions),
         "config/ready.sh": templates.fill("config/ready.sh", models=models, rest_port=REST_PORT),
         proxy.LABELS: proxy.labels({}),
-        "proxy/nginx.conf": proxy.nginx(
+        "proxy/nginx.conf": templates.fill(
+            "proxy/nginx.conf",
             settings=settings,
             tls=tls,
             tls_folder="/tls",

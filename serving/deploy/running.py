@@ -3,10 +3,10 @@
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-AVAILABLE = "AVAILABLE"
-"""State of a version that answers requests."""
+_AVAILABLE = "AVAILABLE"
 _TIMEOUT = 10.0
 _UNKNOWN = (400, 404)
 """Statuses with which a server answers for a model or a label that it does not have."""
@@ -43,6 +43,24 @@ class RunningServer:
         """
         answer = self._get(f"/v1/models/{model}/labels/{label}/metadata", "model_spec")
         return int(answer["version"]) if answer else None
+
+    def missing(self, model: str, labels: Mapping[str, int | None], versions: Iterable[int]) -> list[str]:
+        """Returns what keeps the server from having labels at their versions, None for no label, and versions loaded.
+
+        Raises:
+            ConnectionError: If the server does not answer.
+        """
+        found = {label: self.labelled(model, label) for label in labels}
+        states = self.states(model)
+        return [
+            f"the label {label} at {found[label]}, not at {version}"
+            for label, version in labels.items()
+            if found[label] != version
+        ] + [
+            f"version {version} {states.get(version, 'unknown')}"
+            for version in sorted(versions)
+            if states.get(version) != _AVAILABLE
+        ]
 
     def _get(self, path: str, key: str) -> Any:
         try:

@@ -89,7 +89,7 @@ def test_a_version_that_the_server_cannot_load_gets_no_label(change, server, fol
     change("promote", 2)
     before = (folder / "config" / "models.config").read_text()
     server.broken.add(3)
-    with pytest.raises(ReleaseError, match=r"must take over config/models.config within 0.1 s; .*version 3 END"):
+    with pytest.raises(ReleaseError, match=r"within 0.1 s; .*version 3 END. config/models.config is as it was"):
         change("promote", 3, patience=0.1)
     assert (folder / "config" / "models.config").read_text() == before
     assert change("rollback") == Release((1,), {"stable": 1, "canary": 1})
@@ -206,15 +206,43 @@ def test_a_hand_edit_survives(change, folder):
     assert "sampling_rate: 0.5" in config.read_text()
 
 
+def labelled_by_hand(server, folder):
+    """Gives a model that follows the newest versions, 8 and 9, a label."""
+    config = folder / "config" / "models.config"
+    label = 'version_labels { key: "stable" value: 8 }'
+    config.write_text(config.read_text().replace('name: "lm"', f'name: "lm" {label}'))
+    for _ in range(2):
+        server.look()
+    assert server.refused == []
+    return config.read_text()
+
+
+def test_labels_beside_the_newest_versions_are_kept(change, server, folder):
+    labelled_by_hand(server, folder)
+    assert change("promote", 3) == Release((3, 8), {"stable": 3, "canary": 3})
+    assert change("rollback") == Release((8,), {"stable": 8})
+    assert change("canary", 2, 1) == Release((2, 8), {"stable": 8, "canary": 2})
+    assert server.refused == []
+
+
+def test_a_failed_change_leaves_the_newest_versions(change, server, folder):
+    before = labelled_by_hand(server, folder)
+    server.broken.add(3)
+    with pytest.raises(ReleaseError, match="is as it was"):
+        change("promote", 3, patience=0.1)
+    assert (folder / "config" / "models.config").read_text() == before
+
+
 def test_two_changes_at_once_are_refused(folder):
     with Releases(folder, None, 1), pytest.raises(ReleaseError, match="another process is changing"):
-        Releases(folder, None, 1)
-    Releases(folder, None, 1)
+        Releases(folder, None, 1).__enter__()
+    with Releases(folder, None, 1):
+        pass
 
 
 def test_another_folder_is_refused(tmp_path):
     with pytest.raises(ReleaseError, match=r"`folder` must be one that was rendered, with a releases.json"):
-        Releases(tmp_path, None, 1)
+        Releases(tmp_path, None, 1).__enter__()
 
 
 def test_the_records_name_the_base_paths(folder, models):

@@ -6,6 +6,8 @@ import subprocess
 
 import pytest
 
+from ikelos.serving.deploy import target
+
 ROOT = pathlib.Path(__file__).parents[3]
 CSRC = ROOT / "kernels" / "csrc"
 NATIVE = ROOT / "tfx_configs" / "serving" / "native"
@@ -107,6 +109,11 @@ def test_the_ops_are_added_to_those_of_the_server(tmp_path):
     none = subprocess.run(["sh", NATIVE / "link_ops.sh", build], capture_output=True, text=True)
     assert none.returncode == 1
     assert "must have one list SUPPORTED_TENSORFLOW_OPS" in none.stderr
+
+
+def test_the_image_is_built_from_the_release_that_is_deployed():
+    [version] = re.findall(r"^ARG VERSION=(.*)$", (NATIVE / "Dockerfile").read_text(), re.MULTILINE)
+    assert target.IMAGE == f"tensorflow/serving:{version}"
 
 
 def test_the_image_gets_all_that_it_copies():

@@ -113,7 +113,7 @@ def test_the_ops_are_added_to_those_of_the_server(tmp_path):
 
 def test_the_image_is_built_from_the_release_that_is_deployed():
     [version] = re.findall(r"^ARG VERSION=(.*)$", (NATIVE / "Dockerfile").read_text(), re.MULTILINE)
-    assert target.IMAGE == f"tensorflow/serving:{version}"
+    assert f"tensorflow/serving:{version}" == target.IMAGE
 
 
 def test_the_image_gets_all_that_it_copies():

@@ -170,7 +170,7 @@ inline void StoreOne(float value, BFloat16* target) {
 
 // The lanes of two vectors that `lanes` names, counted through both.
 inline Floats Shuffle(Floats upper, Floats lower, Integers lanes) {
-#ifdef __clang__  // which lacks GCC's __builtin_shuffle, and needs a few more instructions for a loop
+#ifdef __clang__  // lacks GCC's __builtin_shuffle; the loop takes a few more instructions
   Floats shuffled;
   for (int i = 0; i < kLanes; ++i) {
     shuffled[i] = lanes[i] < kLanes ? upper[lanes[i]] : lower[lanes[i] - kLanes];

@@ -9,7 +9,7 @@ comma := ,
 # What decides whether the installation is still good: the package's metadata and whatever is compiled.
 BUILD_FILES := pyproject.toml constraints.txt CMakeLists.txt $(shell find kernels/csrc -type f 2>/dev/null)
 
-.PHONY: run test test-slow test-more test-aarch64 test-tfx test-image docs sanitize lint format lock wheel test-wheel clean
+.PHONY: run test test-slow test-more test-aarch64 test-tfx test-image serving-docker docs sanitize lint format lock wheel test-wheel clean
 
 run: $(STAMP)
 	$(BIN)/ikelos run language_modeling
@@ -37,6 +37,11 @@ test-tfx:
 # The image for Kubeflow, built and tried; as root.
 test-image: wheel
 	tests/pipelines/tfx/image.sh
+
+# TensorFlow Serving in Docker, with the deployment that `ikelos deploy render` writes and requests to it. FLAGS are more
+# of its options, such as FLAGS='--image tensorflow/serving:latest'.
+serving-docker: $(STAMP)
+	tests/serving/docker/run.sh $(FLAGS)
 
 # In an environment of its own: the builder wants other versions of what the data set of the plays brings.
 docs: $(STAMP)

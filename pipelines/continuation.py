@@ -9,7 +9,9 @@ from ikelos.pipelines.folder import Folder
 from ikelos.pipelines.recipe import Recipe
 from ikelos.pipelines.recipe.sections import trainings
 
-AFTER_TRAINING = ("description", "evaluation", "export", "pipeline")
+AFTER_EXPORT = ("pipeline", "serving")
+"""Sections of a recipe on which neither figures nor exports depend."""
+AFTER_TRAINING = ("description", "evaluation", "export", *AFTER_EXPORT)
 """Sections of a recipe on which the weights do not depend, except for the run that a pipeline begins with.
 
 That run, chosen by `pipeline.warm_start`, is recorded beside the preprocessing, as the run of the key `from` is.

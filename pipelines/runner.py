@@ -23,7 +23,7 @@ from ikelos.pipelines import origin, phases
 from ikelos.pipelines import recipe as recipes
 from ikelos.pipelines import task as tasks
 from ikelos.pipelines.console import console, shown
-from ikelos.pipelines.continuation import AFTER_TRAINING, check_same_run, free_keys, load_to_evaluate
+from ikelos.pipelines.continuation import AFTER_EXPORT, AFTER_TRAINING, check_same_run, free_keys, load_to_evaluate
 from ikelos.pipelines.data import description
 from ikelos.pipelines.data.store import Splits
 from ikelos.pipelines.errors import UserError
@@ -216,7 +216,7 @@ def _sha256(recipe: Recipe) -> str:
     """Returns the hash of everything in a recipe that decides figures and exports."""
     free = {"description", *free_keys(recipe)}
     values = recipes.leaves(recipes.plain(recipe))
-    deciding = {key: value for key, value in values if key not in free and key.split(".")[0] != "pipeline"}
+    deciding = {key: value for key, value in values if key not in free and key.split(".")[0] not in AFTER_EXPORT}
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 

@@ -14,6 +14,7 @@ from ikelos.pipelines.cli import (
     chat,
     compare,
     data,
+    deploy,
     doctor,
     evaluate,
     export,
@@ -57,6 +58,15 @@ app.command("runs", epilog=runs.EXAMPLE)(runs.runs)
 schemas = typer.Typer(help="Propose a schema that the examples of a pipeline must agree with.", rich_markup_mode="rich")
 schemas.command("infer", epilog=schema.EXAMPLE)(schema.infer)
 app.add_typer(schemas, name="schema", context_settings=HELP_OPTIONS)
+deployments = typer.Typer(
+    help="Write what runs models on TensorFlow Serving, and move its labels from version to version.",
+    rich_markup_mode="rich",
+)
+deployments.command("render", epilog=deploy.EXAMPLE)(deploy.render)
+deployments.command("canary", epilog=deploy.CANARY_EXAMPLE)(deploy.canary)
+deployments.command("promote", epilog=deploy.PROMOTE_EXAMPLE)(deploy.promote)
+deployments.command("rollback", epilog=deploy.ROLLBACK_EXAMPLE)(deploy.rollback)
+app.add_typer(deployments, name="deploy", context_settings=HELP_OPTIONS)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 
 

@@ -58,7 +58,7 @@ def names() -> dict[str, str]:
     files = sorted((file for file in RECIPES.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
     found = {}
     for file in files:
-        raw, _ = _parse(file.read_text(encoding="utf-8"), str(file))
+        raw, _ = parse(file.read_text(encoding="utf-8"), str(file))
         found[file.name.removesuffix(".yaml")] = " ".join(raw.get("description", "").split())
     return found
 
@@ -80,7 +80,7 @@ def load(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
             override, the key and the expected value.
     """
     file = _find(name_or_path)
-    return _checked(file, _read(file), overrides)
+    return _checked(file, read(file), overrides)
 
 
 def text(name_or_path: str | Path) -> str:
@@ -90,15 +90,15 @@ def text(name_or_path: str | Path) -> str:
         UserError: As `load`.
     """
     file = _find(name_or_path)
-    content = _read(file)
+    content = read(file)
     _checked(file, content, ())
     return content
 
 
 def _checked(file: Traversable, content: str, overrides: Iterable[str]) -> Recipe:
     source = str(file)
-    raw, lines = _parse(content, source)
-    written, absent = _override(raw, overrides)
+    raw, lines = parse(content, source)
+    written, absent = apply_overrides(raw, overrides)
     where = {key: f"--set {written[(key,)]}" if (key,) in written else source for key in HEAD}
     task = _text(raw.get("task"), "task", where["task"])
     described = "description" in raw and (not written or ("description",) in written)
@@ -172,7 +172,12 @@ def config_class(task: str, source: str) -> type[TaskConfig]:
     return importlib.import_module(f"{TASKS}.{task}.config").Config
 
 
-def _read(file: Traversable) -> str:
+def read(file: Traversable) -> str:
+    """Returns the text of a recipe's file.
+
+    Raises:
+        UserError: If the file cannot be read, or is not UTF-8.
+    """
     try:
         return file.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
@@ -204,7 +209,12 @@ def _guessed(name: str, known: Iterable[str]) -> str:
     return f"{name!r} (did you mean {close[0]}?)" if close else repr(name)
 
 
-def _parse(text: str, source: str) -> tuple[dict[str, Any], dict[yaml12.Keys, int]]:
+def parse(text: str, source: str) -> tuple[dict[str, Any], dict[yaml12.Keys, int]]:
+    """Returns the sections of a recipe as plain data, and the line of each key.
+
+    Raises:
+        UserError: If the text is not YAML, or not sections; the message begins with `source`.
+    """
     try:
         raw, lines = yaml12.loads(text)
     except yaml.YAMLError as error:
@@ -224,13 +234,16 @@ def _yaml_problem(error: yaml.YAMLError) -> tuple[str, str]:
     return (f":{mark.line + 1}", f"{problem} (column {mark.column + 1})") if mark else ("", problem)
 
 
-def _override(
+def apply_overrides(
     raw: dict[str, Any], overrides: Iterable[str]
 ) -> tuple[dict[tuple[str, ...], str], dict[tuple[str, ...], str]]:
     """Applies overrides to `raw`.
 
     Returns:
         Two dicts from keys to overrides as written: of all overrides, and of those that remove a key that is absent.
+
+    Raises:
+        UserError: If an override is not KEY=VALUE, or its key is in a value.
     """
     written, absent = {}, {}
     for text in overrides:

@@ -6,10 +6,13 @@ before it validates the rest.
 """
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import pydantic
 from pydantic import Field
+
+if TYPE_CHECKING:
+    from ikelos.serving import deploy
 
 LARGEST = 2**31 - 1
 """Largest integer in a recipe: the product of two, such as step and batch size, must fit into 64 bits."""
@@ -295,6 +298,76 @@ class Pipeline(Section):
         return self
 
 
+class Batching(Section):
+    """How a server merges requests of several clients, TensorFlow Serving's `BatchingParameters`.
+
+    Attributes:
+        max_batch_size: Largest number of rows in a batch.
+        batch_timeout_micros: Microseconds for which a request waits for others before it runs.
+        allowed_batch_sizes: Sizes to which batches are filled up with copies of a row, in increasing order, the last
+            equal to `max_batch_size`; empty for every size.
+        num_batch_threads: Number of batches that run at once.
+        max_enqueued_batches: Number of batches that may wait; further requests are refused.
+        pad_variable_length_inputs: Whether inputs of different lengths are filled up with their first value to be
+            merged. That is right only if every signature with such inputs ignores what is beyond the length of a row.
+    """
+
+    max_batch_size: Positive
+    batch_timeout_micros: NonNegative
+    allowed_batch_sizes: tuple[Positive, ...]
+    num_batch_threads: Positive
+    max_enqueued_batches: Positive
+    pad_variable_length_inputs: bool
+
+    @pydantic.model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        # Here, because importing it takes longer than reading a recipe, and few recipes have this section.
+        from ikelos.serving import deploy
+
+        deploy.Batching(**dict(self))
+        return self
+
+
+class Serving(Section):
+    """The settings of `ikelos deploy render`; without them, those of `tfx_configs/serving/settings.yaml`.
+
+    Attributes:
+        versions: Number of the newest versions that a server loads, until a label names one.
+        batching: How requests of several clients are merged into batches, null if they are not.
+        cpus: Processors of each server.
+        memory_gib: Memory of each server in GiB. While it switches versions, a server has both in memory.
+        replicas: Number of servers in Kubernetes and KServe.
+        max_replicas: Largest number of servers under load.
+        cpu_percent: Load of the processors, in percent of `cpus`, above which servers are added.
+        request_mib: Largest body of a REST request, in MiB.
+        timeout_seconds: Seconds after which a REST request fails.
+        poll_seconds: Seconds between two looks of a server for new versions and changed labels.
+    """
+
+    versions: Positive
+    batching: Batching | None
+    cpus: PositiveFloat
+    memory_gib: PositiveFloat
+    replicas: Positive
+    max_replicas: Positive
+    cpu_percent: Positive
+    request_mib: Positive
+    timeout_seconds: Positive
+    poll_seconds: Positive
+
+    @pydantic.model_validator(mode="after")
+    def _numbers_fit(self) -> Self:
+        self.settings()
+        return self
+
+    def settings(self) -> "deploy.Settings":
+        """Returns the section as `ikelos.serving.deploy` takes it."""
+        from ikelos.serving import deploy
+
+        batching = None if self.batching is None else deploy.Batching(**dict(self.batching))
+        return deploy.Settings(**dict(self) | {"batching": batching})
+
+
 def trainings(section: Section, prefix: str = "") -> Iterator[tuple[str, Training]]:
     """Yields the training sections of a config, each with its dotted key."""
     for name, value in section:
@@ -313,3 +386,4 @@ class TaskConfig(Section):
     evaluation: Evaluation
     export: Export
     pipeline: Pipeline | None = None
+    serving: Serving | None = None

@@ -18,6 +18,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import trainer_pb2
 
 from ikelos.pipelines import task as tasks
+from ikelos.pipelines.continuation import AFTER_EXPORT
 from ikelos.pipelines.data.config import SPLITS
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.recipe import Recipe
@@ -100,7 +101,7 @@ def pipeline(recipe: Recipe, place: Place) -> Pipeline:
     slices.check(tasks.of_recipe(recipe), settings.slices)
     data = partial.text(recipe, "data")
     _check_reachable(recipe)
-    others = [name for name in fields if name != "pipeline"]
+    others = [name for name in fields if name not in AFTER_EXPORT]
     training = partial.text(recipe, *others)
     state = RuntimeParameter(name=STATE, ptype=str, default="")
     examples = components.ExampleGen(recipe=data, state=state)

@@ -15,6 +15,11 @@ from ikelos.pipelines.folder import Folder
 from ikelos.pipelines.text import documents
 from ikelos.serving import StockModel
 
+SERVING = (
+    "{versions: 1, batching: null, cpus: 1, memory_gib: 1, replicas: 1, max_replicas: 1, cpu_percent: 50, "
+    "request_mib: 1, timeout_seconds: 10, poll_seconds: 1}"
+)
+
 
 @pytest.fixture
 def run(finished, tmp_path):
@@ -54,7 +59,8 @@ def test_a_run_leaves_a_served_model_a_report_and_figures(points, run, monkeypat
         assert os.path.exists(outcome[name])
     assert evaluations == []
     # It also does nothing after changes of the description or of other keys on which no figure depends.
-    described = dataclasses.replace(points("maker.checkpoint_every=2"), description="Of something else.")
+    changed = points("maker.checkpoint_every=2", f"serving={SERVING}")
+    described = dataclasses.replace(changed, description="Of something else.")
     assert runner.run(described, run) == outcome
     assert evaluations == []
     outcome["Report"].unlink()

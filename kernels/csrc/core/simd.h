@@ -168,6 +168,19 @@ inline void StoreOne(float value, BFloat16* target) {
   target->bits = static_cast<uint16_t>(is_nan ? (word >> 16) | 0x40 : rounded);
 }
 
+// The lanes of two vectors that `lanes` names, counted through both.
+inline Floats Shuffle(Floats upper, Floats lower, Integers lanes) {
+#ifdef __clang__  // lacks GCC's __builtin_shuffle; the loop takes a few more instructions
+  Floats shuffled;
+  for (int i = 0; i < kLanes; ++i) {
+    shuffled[i] = lanes[i] < kLanes ? upper[lanes[i]] : lower[lanes[i] - kLanes];
+  }
+  return shuffled;
+#else
+  return __builtin_shuffle(upper, lower, lanes);
+#endif
+}
+
 // Interleaves two rows in runs of `width` lanes: first those whose lane index lacks the bit
 // `width`, of the upper row and the lower, then those whose index has it.
 template <int width>
@@ -176,7 +189,7 @@ inline Floats LowRuns(Floats upper, Floats lower) {
   for (int i = 0; i < kLanes; ++i) {
     lanes[i] = i & width ? kLanes + i - width : i;
   }
-  return __builtin_shuffle(upper, lower, lanes);
+  return Shuffle(upper, lower, lanes);
 }
 template <int width>
 inline Floats HighRuns(Floats upper, Floats lower) {
@@ -184,7 +197,7 @@ inline Floats HighRuns(Floats upper, Floats lower) {
   for (int i = 0; i < kLanes; ++i) {
     lanes[i] = i & width ? kLanes + i : i + width;
   }
-  return __builtin_shuffle(upper, lower, lanes);
+  return Shuffle(upper, lower, lanes);
 }
 
 // Swaps neighbouring runs of `width` lanes.
@@ -194,7 +207,7 @@ inline Floats SwapRuns(Floats values) {
   for (int i = 0; i < kLanes; ++i) {
     lanes[i] = i ^ width;
   }
-  return __builtin_shuffle(values, lanes);
+  return Shuffle(values, values, lanes);
 }
 
 // Adds the lanes by halves: log2(lanes) roundings instead of one per lane.

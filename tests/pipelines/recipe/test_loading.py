@@ -215,8 +215,8 @@ IN_OVERRIDE = {
     "task=": "missing key task",
     "task=greetings": "task must be one of greeting, points. Received: 'greetings' (did you mean greeting?)",
     "description=3": "description must be text. Received: 3",
-    "a.b.c=1": "unknown key a.b.c; valid here: task, description, from, evaluation, export, pipeline, data, model, "
-    "training",
+    "a.b.c=1": "unknown key a.b.c; valid here: task, description, from, evaluation, export, pipeline, serving, data, "
+    "model, training",
     "training.steps=2147483648": "training.steps must be at most 2147483647. Received: 2147483648",
     "training.stepz=": "unknown key training.stepz; the nearest valid key is training.steps",
     "training.steps=0": "training.steps must be greater than 0. Received: 0",

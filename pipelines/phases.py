@@ -274,9 +274,7 @@ def report(task: AnyTask, finished: Finished[Any], folder: Path) -> dict[str, Pa
     return written
 
 
-def export(
-    task: AnyTask, preprocessing: Preprocessing, models: Models, base: Path, card: serving.Card
-) -> Path:
+def export(task: AnyTask, preprocessing: Preprocessing, models: Models, base: Path, card: serving.Card) -> Path:
     """Writes the next version of the served model, checks it and returns its folder. Reads no data.
 
     Raises:

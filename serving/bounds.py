@@ -59,12 +59,16 @@ def text_of(facts: Mapping[str, Any]) -> str:
 
 
 def checked(
-    inputs: Mapping[str, tf.Tensor], bounds: Mapping[str, Bound], max_rows: int | None
+    inputs: Mapping[str, tf.Tensor],
+    specs: Mapping[str, tf.TensorSpec],
+    bounds: Mapping[str, Bound],
+    max_rows: int | None,
 ) -> dict[str, tf.Tensor]:
     """Returns the inputs, which can only be read after all of them were checked.
 
     Args:
         inputs: Batch-first tensors by name.
+        specs: Their specifications, which say what sizes are free.
         bounds: Bounds of some inputs.
         max_rows: Most rows of a batch, which must then have at least one row; None for any number.
 
@@ -72,15 +76,19 @@ def checked(
         tf.errors.InvalidArgumentError: When run, if the inputs have different numbers of rows, or one exceeds its
             bound; the message names the input.
     """
+    # First what costs nothing, however large the inputs are.
+    found = _after(_row_checks(inputs, max_rows), inputs)
+    found = _after([_size_check(name, found[name], specs[name], bound) for name, bound in bounds.items()], found)
+    checks = [check for name, bound in bounds.items() for check in _value_checks(name, found[name], bound)]
+    return _after(checks, found)
+
+
+def _after(checks: list[tf.Operation], inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Returns the inputs, which can only be read after the checks."""
     import tensorflow as tf
 
-    # First what costs nothing, however large the inputs are.
-    with tf.control_dependencies(_row_checks(inputs, max_rows)):
-        found = {name: tf.identity(tensor) for name, tensor in inputs.items()}
-    with tf.control_dependencies([check for name, bound in bounds.items() for check in _size_checks(name, found, bound)]):
-        found = {name: tf.identity(tensor) for name, tensor in found.items()}
-    with tf.control_dependencies([check for name, bound in bounds.items() for check in _value_checks(name, found, bound)]):
-        return {name: tf.identity(tensor) for name, tensor in found.items()}
+    with tf.control_dependencies(checks):
+        return {name: tf.identity(tensor) for name, tensor in inputs.items()}
 
 
 def within(label: str, values: tf.Tensor, low: float, high: float) -> tf.Operation:
@@ -106,7 +114,8 @@ def _row_checks(inputs: Mapping[str, tf.Tensor], max_rows: int | None) -> list[t
     first, *others = rows
     checks = [
         tf.debugging.Assert(
-            rows[name] == rows[first], [f"`{name}` must have as many rows as `{first}`. Received:", rows[name], rows[first]]
+            rows[name] == rows[first],
+            [f"`{name}` must have as many rows as `{first}`. Received:", rows[name], rows[first]],
         )
         for name in others
     ]
@@ -115,21 +124,19 @@ def _row_checks(inputs: Mapping[str, tf.Tensor], max_rows: int | None) -> list[t
     return checks
 
 
-def _size_checks(name: str, inputs: Mapping[str, tf.Tensor], bound: Bound) -> list[tf.Operation]:
+def _size_check(name: str, tensor: tf.Tensor, spec: tf.TensorSpec, bound: Bound) -> tf.Operation:
     import tensorflow as tf
 
-    tensor, checks = inputs[name], []
-    if bound.max_size is not None:
-        free = [axis for axis, size in enumerate(tensor.shape) if axis and size is None]
-        sizes = tf.gather(tf.shape(tensor, tf.int64), free)
-        checks.append(within(f"The positions of `{name}`", sizes, 0, bound.max_size))
-    return checks
+    if bound.max_size is None:
+        return tf.no_op()
+    free = [axis for axis, size in enumerate(spec.shape) if axis and size is None]
+    return within(f"The positions of `{name}`", tf.gather(tf.shape(tensor, tf.int64), free), 0, bound.max_size)
 
 
-def _value_checks(name: str, inputs: Mapping[str, tf.Tensor], bound: Bound) -> list[tf.Operation]:
+def _value_checks(name: str, tensor: tf.Tensor, bound: Bound) -> list[tf.Operation]:
     import tensorflow as tf
 
-    tensor, checks = inputs[name], []
+    checks = []
     if bound.max_bytes is not None:
         checks.append(within(f"The bytes of `{name}`", tf.strings.length(tensor), 0, bound.max_bytes))
     if bound.values is not None:

@@ -70,13 +70,16 @@ def _section(heading: str, content: str) -> list[str]:
 def _metrics(metrics: Iterable[Mapping[str, Any]]) -> str:
     found = []
     for metric in metrics:
-        rows = [("This model", metric["value"], "best"), *((name, value, "") for name, value in metric["others"].items())]
+        rows = [
+            ("This model", metric["value"], "best"),
+            *((name, value, "") for name, value in metric["others"].items()),
+        ]
         body = "".join(
             f'<tr class="{kind}"><td>{_text(name)}</td><td class="number">{_value(value)}</td></tr>'
             for name, value, kind in rows
         )
         unit = _text(metric["unit"] or metric["name"])
-        found.append(f'<table><tr><th></th><th>{unit}, {metric["better"]} is better</th></tr>{body}</table>')
+        found.append(f"<table><tr><th></th><th>{unit}, {metric['better']} is better</th></tr>{body}</table>")
     return "".join(found)
 
 
@@ -106,7 +109,8 @@ def _signature(name: str, facts: Mapping[str, Any], example: Mapping[str, Any]) 
 
 def _files(files: Mapping[str, Mapping[str, Any]]) -> str:
     rows = "".join(
-        f'<tr><td>{_text(name)}</td><td class="number">{about["bytes"]:,}</td><td><code>{about["sha256"]}</code></td></tr>'
+        f'<tr><td>{_text(name)}</td><td class="number">{about["bytes"]:,}</td>'
+        f"<td><code>{_text(about['sha256'])}</code></td></tr>"
         for name, about in files.items()
     )
     return f"<table><tr><th>File</th><th>Bytes</th><th>SHA-256</th></tr>{rows}</table>"

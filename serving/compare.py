@@ -52,7 +52,6 @@ def difference(
     largest = float(np.max(differences, initial=0.0))
     if not np.allclose(received, expected, rtol=tolerance, atol=tolerance, equal_nan=True):
         raise CheckFailed(
-            f"{label}: differs from {of} by up to {largest:.3g}, "
-            f"more than {tolerance:.3g} * (1 + |expected|)"
+            f"{label}: differs from {of} by up to {largest:.3g}, more than {tolerance:.3g} * (1 + |expected|)"
         )
     return largest

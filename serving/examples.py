@@ -96,8 +96,8 @@ def json_of(path: pathlib.Path, keys: Iterable[str] = ()) -> dict[str, Any]:
 
 def _foreign(path: pathlib.Path, why: object) -> StockError:
     return StockError(
-        f"{path} must be as ikelos.serving.export wrote it. Export the model again, or delete the folder {EXTRA} to use "
-        f"the model without its examples. Received: {why!s}"
+        f"{path} must be as ikelos.serving.export wrote it. Export the model again, or delete the folder {EXTRA} to "
+        f"use the model without its examples. Received: {why!s}"
     )
 
 

@@ -54,7 +54,8 @@ def keras_signature(
         example: A batch of values for each input, by name, or for the only input. None makes two rows of small
             numbers: integers of 1 and 2 (fewer if an embedding has fewer rows), floats between 0 and 1, the letters a
             and b, and 32 positions along each axis of any size. The inputs of a subclassed model have the shapes of
-            its first call, or of an example by name, and the dtypes of the example (float32 for float64), or else float32.
+            its first call, or of an example by name. They have the dtypes of the example, float32 for float64, or
+            else float32.
         bounds: Bounds of inputs by name.
         max_rows: Most rows of a batch.
 
@@ -127,7 +128,9 @@ def _built_inputs(model: keras.Model, given: Mapping[Any, Any] | None) -> list[_
 def _required(model: keras.Model) -> list[str]:
     """Returns the names of the arguments without which a subclassed model cannot be called."""
     parameters = inspect.signature(model.call).parameters.values()
-    return [x.name for x in parameters if x.default is x.empty and x.kind in (x.POSITIONAL_ONLY, x.POSITIONAL_OR_KEYWORD)]
+    return [
+        x.name for x in parameters if x.default is x.empty and x.kind in (x.POSITIONAL_ONLY, x.POSITIONAL_OR_KEYWORD)
+    ]
 
 
 def _dtype(batch: Any) -> str:
@@ -165,7 +168,9 @@ def _named_outputs(model: keras.Model, outputs: Any) -> dict[str, tf.Tensor]:
     if len(flat) == 1 and (not layers or _is_automatic(layers[0])):
         names = [_ONLY_OUTPUT]
     # A layer with several outputs, such as one that returns its state, has one name.
-    counted = [f"{name}_{names[:place].count(name)}" if names.count(name) > 1 else name for place, name in enumerate(names)]
+    counted = [
+        f"{name}_{names[:place].count(name)}" if names.count(name) > 1 else name for place, name in enumerate(names)
+    ]
     return dict(zip(counted, flat, strict=True))
 
 
@@ -189,7 +194,9 @@ def _values(x: _Input, highest: int) -> np.ndarray:
         )
     shape = [_ROWS, *(_FREE_SIZE if size is None else size for size in x.shape[1:])]
     # Rows differ, so that one that depends on another is found; and there is no 0, which often means padding.
-    place = np.arange(np.prod(shape, dtype=int)).reshape(shape) + np.arange(_ROWS).reshape([-1, *[1] * (len(shape) - 1)])
+    place = np.arange(np.prod(shape, dtype=int)).reshape(shape) + np.arange(_ROWS).reshape(
+        [-1, *[1] * (len(shape) - 1)]
+    )
     if x.dtype == "string":
         return np.where(place % 2 == 0, "a", "b")
     if x.dtype == "bool":

@@ -83,7 +83,7 @@ class Signature:
             tf.errors.InvalidArgumentError: When run, if the inputs have different numbers of rows, or one exceeds its
                 bound; the message names the input.
         """
-        return self.function(**checked(inputs, self.bounds, self.max_rows))
+        return self.function(**checked(inputs, self.inputs, self.bounds, self.max_rows))
 
     def example_arrays(self) -> dict[str, np.ndarray]:
         """Returns the example as arrays of the inputs' dtypes, all with the same number of rows, at least 1.
@@ -102,7 +102,6 @@ class Signature:
                 f"at least one. Received: {rows}"
             )
         return arrays
-
 
     def _check_bound(self, label: str, name: str, bound: Bound) -> None:
         if name not in self.inputs:

@@ -35,7 +35,7 @@ def stated_size(number: tf.Tensor, file: tf.Tensor) -> tf.Tensor:
     def webp():
         lossy = [little(place, 2) & 0x3FFF for place in (28, 26)]
         bits = little(21, 4)
-        lossless = [((bits >> shift) & 0x3FFF) + 1 for shift in (14, 0)]
+        lossless = [(bits // (1 << shift) & 0x3FFF) + 1 for shift in (14, 0)]
         extended = [little(place, 3) + 1 for place in (27, 24)]
         found = tf.where(is_chunk(_WEBP_LOSSLESS), lossless, extended)
         return tf.where(is_chunk(_WEBP_LOSSY), lossy, found)

@@ -36,7 +36,9 @@ def cut(text: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
 
     def shortened():
         found = tf.reduce_any(_found(text, stop), axis=1)
-        first = tf.where(tf.reduce_any(found, axis=1), tf.argmax(found, axis=1, output_type=tf.int32), tf.shape(found)[1])
+        first = tf.where(
+            tf.reduce_any(found, axis=1), tf.argmax(found, axis=1, output_type=tf.int32), tf.shape(found)[1]
+        )
         return tf.strings.substr(text, tf.zeros_like(first), first)
 
     return tf.cond(tf.reduce_any(stop != ""), shortened, lambda: text)

@@ -4,6 +4,7 @@ Importing this package does not import TensorFlow.
 """
 
 from ikelos.serving.bounds import Bound
+from ikelos.serving.capi import ExportError
 from ikelos.serving.card import Card, read_card, read_provenance
 from ikelos.serving.compare import CheckFailed
 from ikelos.serving.export import export, export_steps
@@ -16,6 +17,7 @@ __all__ = [
     "Bound",
     "Card",
     "CheckFailed",
+    "ExportError",
     "Signature",
     "StockError",
     "StockModel",

@@ -10,6 +10,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -42,7 +44,7 @@ class Bound:
     def facts(self) -> dict[str, Any]:
         """Returns what is bounded as JSON data, such as `{"values": [0, 1]}`; empty if nothing is."""
         found = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
-        return found | ({"values": list(self.values)} if self.values is not None else {})
+        return found | ({"values": np.asarray(self.values).tolist()} if self.values is not None else {})
 
 
 def text_of(facts: Mapping[str, Any]) -> str:

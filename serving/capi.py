@@ -24,6 +24,10 @@ class StockError(RuntimeError):
     """Raised if TensorFlow cannot load or run a model, mostly with TensorFlow's message."""
 
 
+class ExportError(StockError):
+    """Raised if the files of an exported version are at fault; the message names the file and says what to do."""
+
+
 class Buffer(ctypes.Structure):
     """TF_Buffer: bytes and their length."""
 

@@ -91,7 +91,7 @@ def read_card(version: pathlib.Path) -> dict[str, Any] | None:
         `sha256` by path.
 
     Raises:
-        StockError: If the file is not the JSON of a card.
+        ExportError: If the file is not the JSON of a card.
     """
     path = version / FILE
     if not path.is_file():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 
-from ikelos.serving.capi import StockError
+from ikelos.serving.capi import ExportError
 from ikelos.serving.card import read_card, sha256
 
 _COPY = "Copy the version again, or export the model again"
@@ -13,30 +13,34 @@ _COPY = "Copy the version again, or export the model again"
 def check_files(version: pathlib.Path, hashes: bool = False) -> None:
     """Checks that a version has all files of its card, each of the right size.
 
-    A SavedModel without a card, which another program exported, must only have a graph.
+    A SavedModel without a card, which another program exported, must only have a graph, and its variables an index.
 
     Args:
         version: Folder of the version.
         hashes: Whether the content of the files is compared too, which reads all of them.
 
     Raises:
-        StockError: If a file is missing, cut off or changed; the message names it and says what to do.
+        ExportError: If a file is missing, cut off or changed; the message names it and says what to do.
     """
     graph = version / "saved_model.pb"
     if not version.is_dir():
-        raise StockError(f"`path` must be the folder of a SavedModel. Received: {version}, which is not a folder")
+        raise ExportError(f"`path` must be the folder of a SavedModel. Received: {version}, which is not a folder")
     if not graph.is_file():
         what = "an empty folder" if not any(version.iterdir()) else f"a folder without {graph.name}"
-        raise StockError(f"`path` must be the folder of a SavedModel. Received: {version}, {what}")
+        raise ExportError(f"`path` must be the folder of a SavedModel. Received: {version}, {what}")
     if not graph.stat().st_size:
-        raise StockError(f"{graph} must not be empty. {_COPY}")
+        raise ExportError(f"{graph} must not be empty. {_COPY}")
     card = read_card(version)
+    shards = [path.name for path in (version / "variables").glob("variables.data-*")]
+    index = version / "variables" / "variables.index"
+    if index.is_file() != bool(shards):
+        raise ExportError(f"{index.parent} must have variables.index and variables.data. {_COPY}")
     for name, facts in (card["files"] if card else {}).items():
         path = version / name
         if not path.is_file():
-            raise StockError(f"{path} is missing. {_COPY}")
+            raise ExportError(f"{path} is missing. {_COPY}")
         size = path.stat().st_size
         if size != facts["bytes"]:
-            raise StockError(f"{path} must have {facts['bytes']:,} bytes. {_COPY}. Received: {size:,} bytes")
+            raise ExportError(f"{path} must have {facts['bytes']:,} bytes. {_COPY}. Received: {size:,} bytes")
         if hashes and (found := sha256(path)) != facts["sha256"]:
-            raise StockError(f"{path} must have the SHA-256 {facts['sha256']}. {_COPY}. Received: {found}")
+            raise ExportError(f"{path} must have the SHA-256 {facts['sha256']}. {_COPY}. Received: {found}")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ikelos.serving.capi import StockError
+from ikelos.serving.capi import ExportError
 from ikelos.serving.rest import from_json, to_request
 from ikelos.serving.signature import Signature
 from ikelos.serving.values import DTYPES
@@ -47,7 +47,7 @@ def read_examples(version: pathlib.Path) -> dict[str, dict]:
 
     Raises:
         FileNotFoundError: If the version was not written by `ikelos.serving.export`.
-        StockError: If the file has other content.
+        ExportError: If the file has other content.
     """
     path = version / EXTRA / _EXAMPLES
     examples = json_of(path)
@@ -65,7 +65,7 @@ def read_expected(version: pathlib.Path) -> Outputs:
 
     Raises:
         FileNotFoundError: If the version was not written by `ikelos.serving.export`.
-        StockError: If the file has other content.
+        ExportError: If the file has other content.
     """
     path = version / EXTRA / _EXPECTED
     expected = json_of(path)
@@ -82,7 +82,7 @@ def json_of(path: pathlib.Path, keys: Iterable[str] = ()) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        StockError: If the file has other content.
+        ExportError: If the file has other content.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -94,8 +94,8 @@ def json_of(path: pathlib.Path, keys: Iterable[str] = ()) -> dict[str, Any]:
     return content
 
 
-def _foreign(path: pathlib.Path, why: object) -> StockError:
-    return StockError(
+def _foreign(path: pathlib.Path, why: object) -> ExportError:
+    return ExportError(
         f"{path} must be as ikelos.serving.export wrote it. Export the model again, or delete the folder {EXTRA} to "
         f"use the model without its examples. Received: {why!s}"
     )

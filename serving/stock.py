@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ikelos.serving.capi import Output, Status, StockError, from_tensor, load_ops, to_tensor
+from ikelos.serving.capi import ExportError, Output, Status, StockError, from_tensor, load_ops, to_tensor
 from ikelos.serving.capi import library as c_api
 from ikelos.serving.card import read_card
 from ikelos.serving.damage import check_files
@@ -45,8 +45,9 @@ class StockModel:
             TensorFlow's name. The shape is a tuple with None for any size, or None for any rank.
 
     Raises:
-        StockError: If there is no SavedModel at `path` or its files are damaged, TensorFlow is not installed or cannot
-            load the model or the library, or a model of the flavour `native` gets no library.
+        ExportError: If there is no SavedModel at `path` or its files are damaged, or a model of the flavour `native`
+            gets no library. It is a StockError.
+        StockError: If TensorFlow is not installed or cannot load the model or the library.
 
     Example:
         >>> with StockModel("export/3") as model:
@@ -59,7 +60,7 @@ class StockModel:
         if library is not None:
             load_ops(pathlib.Path(library))
         elif (read_card(path) or {}).get("flavour") == "native":
-            raise StockError(
+            raise ExportError(
                 f"{path} has the flavour native, whose ops are in Ikelos's native library. Give its path as `library` "
                 "(`ikelos doctor` prints it), or export the model with the flavour portable"
             )

@@ -62,6 +62,10 @@ def predict(
         Path | None,
         typer.Option(metavar="FOLDER", help="Where to write outputs of bytes, such as images.", parser=path),
     ] = None,
+    library: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Ikelos's native library, for an export of the flavour native.", parser=path),
+    ] = None,
 ) -> None:
     """Run an exported model on inputs, without a server."""
     version = find_version(model)
@@ -69,7 +73,7 @@ def predict(
     from ikelos.pipelines.cli.inputs import gather
     from ikelos.serving import rest
 
-    loaded, examples = open_exported(version)
+    loaded, examples = open_exported(version, library)
     with loaded:
         if signature not in loaded.signatures:
             names = ", ".join(sorted(loaded.signatures))

@@ -109,7 +109,7 @@ def generate(
         "strings in `stop`; rows with fewer are filled up with empty ones.",
         bounds={
             "prompt": Bound(max_bytes=max_bytes),
-            "length": Bound((0, max_length)),
+            "length": Bound((1, max_length)),
             "temperature": Bound((0.0, HOTTEST)),
             "top_k": Bound((0, vocabulary.size)),
             "top_p": TOP_P,

@@ -56,9 +56,9 @@ def signatures(
         "token": Bound(token),
         "length": Bound((1, positions)),
         "tokens": Bound(token, max_size=positions),
-        "matches": Bound((0, positions), max_size=positions),
     }
     if "contexts" in after:
+        bounds["matches"] = Bound((0, model.longest_match), max_size=positions)
         bounds["contexts"] = Bound((0, model.max_ngrams))
     return [
         Signature(

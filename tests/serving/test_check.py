@@ -72,6 +72,7 @@ def test_signatures_and_examples_must_agree(copy):
 
 
 def test_no_version_of_ours(tmp_path):
+    (tmp_path / "saved_model.pb").write_bytes(b"a model")
     with pytest.raises(CheckFailed, match=r"ikelos_examples.json: was it written by ikelos.serving.export?"):
         stock_check(tmp_path)
 

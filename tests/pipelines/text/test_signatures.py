@@ -51,7 +51,7 @@ def test_a_row_depends_on_nothing_but_itself(generate):
     write = tf.function(lambda **inputs: generate(**inputs))
     rows = {
         "prompt": ["", "abc def abc def abc", "a", "abc "],
-        "length": [20, 7, 0, 24],
+        "length": [20, 7, 1, 24],
         "temperature": [1.0, 0.0, 0.7, 2.0],
         "top_k": [0, 0, 3, 5],
         "top_p": [1.0, 1.0, 0.5, 0.9],
@@ -66,7 +66,7 @@ def test_a_row_depends_on_nothing_but_itself(generate):
 
     together = call(range(4))
     assert [call([i])[0] for i in range(4)] == list(together)
-    assert together[2] == b""
+    assert len(together[2]) <= 1
     assert len(together[0]) <= 20
     assert list(call([3, 1, 2, 0])) == [together[i] for i in (3, 1, 2, 0)]
 
@@ -74,8 +74,9 @@ def test_a_row_depends_on_nothing_but_itself(generate):
 @pytest.mark.parametrize(
     ("name", "value", "limits"),
     [
-        ("length", 25, "0 and 24"),
-        ("length", -1, "0 and 24"),
+        ("length", 25, "1 and 24"),
+        ("length", 0, "1 and 24"),
+        ("length", -1, "1 and 24"),
         ("temperature", -0.5, r"0 and 3.40282e\+38"),
         ("temperature", float("inf"), r"0 and 3.40282e\+38"),
         ("temperature", float("nan"), r"0 and 3.40282e\+38"),

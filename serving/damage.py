@@ -31,11 +31,10 @@ def check_files(version: pathlib.Path, hashes: bool = False) -> None:
     if not graph.stat().st_size:
         raise ExportError(f"{graph} must not be empty. {_COPY}")
     card = read_card(version)
-    shards = [path.name for path in (version / "variables").glob("variables.data-*")]
-    index = version / "variables" / "variables.index"
-    if index.is_file() != bool(shards):
-        raise ExportError(f"{index.parent} must have variables.index and variables.data. {_COPY}")
-    for name, facts in (card["files"] if card else {}).items():
+    if card is None:
+        _check_variables(version / "variables")
+        return
+    for name, facts in card["files"].items():
         path = version / name
         if not path.is_file():
             raise ExportError(f"{path} is missing. {_COPY}")
@@ -44,3 +43,9 @@ def check_files(version: pathlib.Path, hashes: bool = False) -> None:
             raise ExportError(f"{path} must have {facts['bytes']:,} bytes. {_COPY}. Received: {size:,} bytes")
         if hashes and (found := sha256(path)) != facts["sha256"]:
             raise ExportError(f"{path} must have the SHA-256 {facts['sha256']}. {_COPY}. Received: {found}")
+
+
+def _check_variables(folder: pathlib.Path) -> None:
+    has_index, has_data = (folder / "variables.index").is_file(), any(folder.glob("variables.data-*"))
+    if has_index != has_data:
+        raise ExportError(f"{folder} must have variables.index and variables.data. {_COPY}")

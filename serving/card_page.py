@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from ikelos.serving.bounds import text_of
 from ikelos.serving.rest import to_request
 from ikelos.serving.values import shape_text
 
-_LONG = 300
+_LONG = 120
 """Most characters of one value of an example."""
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; --dim: #777; }
@@ -20,8 +21,8 @@ h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(-
 table { border-collapse: collapse; width: 100%; margin: .5rem 0; display: block; overflow-x: auto; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--soft); }
 th { font-weight: 600; white-space: nowrap; } td.number { text-align: right; font-variant-numeric: tabular-nums; }
-code, pre { font: .9em ui-monospace, monospace; } td code { overflow-wrap: anywhere; }
-pre { background: var(--soft); border-radius: .4rem; padding: .7rem; overflow-x: auto; white-space: pre-wrap; }
+code { font: .9em ui-monospace, monospace; }
+td.long { overflow-wrap: anywhere; min-width: 12rem; }
 .dim { color: var(--dim); } .best { font-weight: 600; }
 """
 
@@ -92,7 +93,8 @@ def _signature(name: str, facts: Mapping[str, Any], example: Mapping[str, Any]) 
     most = facts["max_rows"]
     rows = "".join(
         f"<tr><td><code>{_text(key)}</code></td><td>{_text(about['dtype'])}</td><td>{_shape(about['shape'])}</td>"
-        f"<td>{_text(text_of(about['bounds']))}</td><td><code>{_example(example[key])}</code></td></tr>"
+        f"<td>{_text(text_of(about['bounds']))}</td>"
+        f'<td class="long"><code>{_example(example[key])}</code></td></tr>'
         for key, about in facts["inputs"].items()
     )
     outputs = "".join(
@@ -100,7 +102,7 @@ def _signature(name: str, facts: Mapping[str, Any], example: Mapping[str, Any]) 
         for key, about in facts["outputs"].items()
     )
     return (
-        f"<h3><code>{_text(name)}</code></h3><p>{_text(facts['doc'])}"
+        f"<h3><code>{_text(name)}</code></h3><p>{_prose(facts['doc'])}"
         + (f" A batch has at most {most:,} rows." if most else "")
         + "</p><table><tr><th>Input</th><th>dtype</th><th>Shape</th><th>Bounds</th><th>Example of a row</th></tr>"
         f"{rows}</table><table><tr><th>Output</th><th>dtype</th><th>Shape</th></tr>{outputs}</table>"
@@ -110,7 +112,7 @@ def _signature(name: str, facts: Mapping[str, Any], example: Mapping[str, Any]) 
 def _files(files: Mapping[str, Mapping[str, Any]]) -> str:
     rows = "".join(
         f'<tr><td>{_text(name)}</td><td class="number">{about["bytes"]:,}</td>'
-        f"<td><code>{_text(about['sha256'])}</code></td></tr>"
+        f'<td class="long"><code>{_text(about["sha256"])}</code></td></tr>'
         for name, about in files.items()
     )
     return f"<table><tr><th>File</th><th>Bytes</th><th>SHA-256</th></tr>{rows}</table>"
@@ -135,6 +137,11 @@ def _value(value: Any) -> str:
     if isinstance(value, Mapping):
         return _pairs(value)
     return _text(json.dumps(value, ensure_ascii=False))
+
+
+def _prose(text: str) -> str:
+    """Returns a text whose names between backticks are code."""
+    return re.sub("`(.+?)`", r"<code>\1</code>", _text(text))
 
 
 def _text(value: object) -> str:

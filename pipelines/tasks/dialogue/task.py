@@ -129,9 +129,9 @@ class Task(task.Task[Config, TextPreprocessing]):
     def _write(
         self, preprocessing: TextPreprocessing, model: keras.Model, ranker: ReplyRanker, histories: Sequence[str]
     ) -> list[str]:
-        evaluation, export = self.config.evaluation, self.config.export.model_dump(exclude={"enabled"})
-        settings = {"temperature": evaluation.temperature, "top_p": evaluation.top_p, **export}
-        return replying.write(model, ranker, preprocessing.vocabulary, histories, **settings)
+        evaluation, export = self.config.evaluation, self.config.export
+        settings = (evaluation.temperature, evaluation.top_p, export.max_length, export.num_samples)
+        return replying.write(model, ranker, preprocessing.vocabulary, histories, *settings)
 
     def evaluate(self, preprocessing: TextPreprocessing, splits: Splits, models: Models) -> task.Figures:
         """Returns hits@1 and perplexity of the test split, and the measures of generated replies."""

@@ -15,20 +15,19 @@ def shortened(text, stops):
 
 def test_texts_end_before_the_first_stop_string():
     draw = random.Random(0)
-    texts = ["".join(draw.choices(["a", "b", "é", "\0"], k=draw.randrange(12))).encode() for _ in range(64)]
-    stops = [
-        ["".join(draw.choices(["a", "b", "é", "\0"], k=draw.randrange(4))).encode() for _ in range(3)] for _ in texts
-    ]
+
+    def drawn(longest):
+        return "".join(draw.choices(["a", "b", "é", "\0"], k=draw.randrange(longest))).encode()
+
+    texts, stops = [drawn(12) for _ in range(64)], [[drawn(4) for _ in range(3)] for _ in range(64)]
     found = cut(tf.constant(texts), tf.constant(stops)).numpy().tolist()
     assert found == [shortened(*pair) for pair in zip(texts, stops, strict=True)]
     assert 10 < sum(text != whole for text, whole in zip(found, texts, strict=True)) < 64
 
 
-@pytest.mark.parametrize(
-    "stops", [tf.zeros([2, 0], tf.string), tf.constant([[""], [""]]), tf.constant([["abcd"], ["c"]])]
-)
+@pytest.mark.parametrize("stops", [[[], []], [[""], [""]], [["abcd"], ["c"]]])
 def test_without_a_stop_string_texts_stay(stops):
-    assert cut(tf.constant(["abc", ""]), stops).numpy().tolist() == [b"abc", b""]
+    assert cut(tf.constant(["abc", ""]), tf.constant(stops, tf.string)).numpy().tolist() == [b"abc", b""]
 
 
 @pytest.mark.parametrize("kind", ["character", "byte"])

@@ -13,7 +13,7 @@ from ikelos.pipelines.tasks.language_modeling.task import STAGE
 from ikelos.serving import StockModel, export
 
 GUIDE = pathlib.Path(__file__).parents[4] / "serving" / "README.md"
-ROW = {"length": [24], "temperature": [0.0], "top_k": [0], "top_p": [1.0], "seed": [0]}
+ROW = {"length": [24], "temperature": [0.0], "top_k": [0], "top_p": [1.0], "seed": [0], "stop": [[""]]}
 
 
 @pytest.fixture(scope="module")

@@ -39,8 +39,9 @@ def describe(
         print(json.dumps(card, ensure_ascii=False))
         return
     out = console()
-    title = "  ".join(shown(text) for text in (card.get("task"), card.get("description")) if text)
-    out.print(f"[bold]{title or 'A SavedModel of another program'}[/bold]  [dim]{shown(version)}[/dim]", soft_wrap=True)
+    unnamed = "A model without a title" if "flavour" in card else "A SavedModel of another program"
+    title = "  ".join(shown(text) for text in (card.get("task") or unnamed, card.get("description")) if text)
+    out.print(f"[bold]{title}[/bold]  [dim]{shown(version)}[/dim]", soft_wrap=True)
     out.print(columns(_facts(card)))
     for name, signature in card["signatures"].items():
         _print_signature(name, signature)

@@ -21,12 +21,13 @@ def of_size(arrays: Mapping[str, np.ndarray], rows: int, first: int = 0) -> Arra
     return {name: np.take(array, range(first, first + rows), axis=0, mode="wrap") for name, array in arrays.items()}
 
 
-def run_example(signature: Signature, run: Run) -> Arrays:
+def run_example(signature: Signature, run: Run, eps: float = 0.0) -> Arrays:
     """Returns the outputs of a signature for its example, after checking them.
 
     Args:
         signature: The signature.
         run: Function from a batch of inputs to the outputs.
+        eps: As in `ikelos.serving.compare.difference`.
 
     Raises:
         ValueError: If an output has another number of rows than the inputs, or a number that is not finite.
@@ -44,7 +45,7 @@ def run_example(signature: Signature, run: Run) -> Arrays:
             found = _outputs(signature, run, of_size(arrays, rows, first), rows)
             for name, whole in of_size(expected, rows, first).items():
                 label = f"Signature {signature.name!r}, output {name!r}, in a batch of {rows}"
-                difference(label, *_shared(found[name], whole), of=f"that in a batch of {count}")
+                difference(label, *_shared(found[name], whole), of=f"that in a batch of {count}", eps=eps)
     return expected
 
 

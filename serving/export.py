@@ -15,14 +15,12 @@ from ikelos.serving.compare import difference
 from ikelos.serving.examples import write_examples
 from ikelos.serving.graph import MUST_COMPILE, compiled_functions, custom_ops
 from ikelos.serving.incoming import incoming, publish
-from ikelos.serving.keras_signature import keras_signature
+from ikelos.serving.keras_signature import keras_signature, rounding_error
 from ikelos.serving.signature import Signature, is_name
 from ikelos.serving.values import DTYPES
 from ikelos.serving.warmup import BATCH_SIZES, write_warmup
 
 if TYPE_CHECKING:
-    import keras
-    import numpy as np
     import tensorflow as tf
 
 PORTABLE, NATIVE = "portable", "native"
@@ -82,6 +80,7 @@ def export(
             version does not run on a server as it does here. The version is deleted.
         OSError: If a file cannot be written. The unfinished version is deleted.
     """
+    import keras
     import tensorflow as tf
 
     from ikelos.serving import stock_check
@@ -109,9 +108,15 @@ def export(
             raise OSError(f"The model cannot be written into {base}: {error.message}") from error
         # The functions run after saving, because running may change the state of a function.
         begin("running the examples")
-        expected = {signature.name: run_example(signature, _runner(signature, functions)) for signature in signatures}
+        eps = rounding_error(model) if isinstance(model, keras.Model) else 0.0
+        expected = {
+            signature.name: run_example(signature, _runner(signature, functions[signature.name]), eps)
+            for signature in signatures
+        }
         if is_keras:
-            _check_outputs_of_model(model, signatures[0], expected[names[0]])
+            found = _runner(signatures[0], signatures[0].function)(signatures[0].example_arrays())
+            for name, array in found.items():
+                difference(f"Output {name!r}", expected[names[0]][name], array, of="that of the Keras model", eps=eps)
         write_examples(version, signatures, expected)
         write_warmup(version, signatures, warmup_batch_sizes)
         outputs = {name: function.structured_outputs for name, function in functions.items()}
@@ -194,19 +199,19 @@ def _check_outputs(name: str, outputs: object) -> None:
             raise ValueError(f"{label} must be batch-first, with shape [None, ...]. Received: shape {tensor.shape}")
 
 
-def _servable(trackable: object, functions: dict) -> tf.Module:
-    """Returns a module with the variables and tables of `trackable` that the functions use.
+def _servable(model: object, functions: dict) -> tf.Module:
+    """Returns a module with the variables and tables of `model` that the functions use.
 
-    Saving `trackable` would also save the optimizer of a compiled Keras model, which can be twice the size of the
+    Saving `model` would also save the optimizer of a compiled Keras model, which can be twice the size of the
     weights.
 
     Raises:
-        ValueError: If a function uses a table that `trackable` does not contain.
+        ValueError: If a function uses a table that `model` does not contain.
     """
     import tensorflow as tf
 
     root, module = tf.Module(), tf.Module()
-    root.held = trackable
+    root.held = model
     module.used = [variable for function in functions.values() for variable in function.variables]
     resources = {id(variable.handle): variable for variable in module.used}
     for held in tf.train.TrackableView(root).descendants():
@@ -217,34 +222,18 @@ def _servable(trackable: object, functions: dict) -> tf.Module:
                 continue
             if id(tensor) not in resources:
                 raise ValueError(
-                    f"Signature {name!r}: `trackable` must contain every table that it uses. Missing: {tensor}"
+                    f"Signature {name!r}: `model` must contain every table that it uses. Missing: {tensor}"
                 )
             module.used.append(resources[id(tensor)])
     return module
 
 
-def _runner(signature: Signature, functions: Mapping[str, Callable]) -> Run:
-    """Returns a function from a batch of inputs to the outputs of the traced function."""
+def _runner(signature: Signature, function: Callable) -> Run:
+    """Returns a function from a batch of arrays to the outputs of a function of the signature's inputs."""
     import tensorflow as tf
 
     def run(arrays):
         inputs = {name: tf.constant(array, signature.inputs[name].dtype) for name, array in arrays.items()}
-        return {name: tensor.numpy() for name, tensor in functions[signature.name](**inputs).items()}
+        return {name: tensor.numpy() for name, tensor in function(**inputs).items()}
 
     return run
-
-
-def _check_outputs_of_model(model: keras.Model, signature: Signature, expected: Mapping[str, np.ndarray]) -> None:
-    """Checks that the outputs are those of the Keras model, called as any program calls it.
-
-    Raises:
-        CheckFailed: If one differs beyond the tolerance of `ikelos.serving.compare`.
-    """
-    import ml_dtypes  # which TensorFlow installs; NumPy does not know bfloat16
-    import tensorflow as tf
-
-    dtypes = {tf.as_dtype(layer.compute_dtype) for layer in model._flatten_layers() if layer.compute_dtype}
-    eps = max((float(ml_dtypes.finfo(dtype.as_numpy_dtype).eps) for dtype in dtypes if dtype.is_floating), default=0.0)
-    found = _runner(signature, {signature.name: signature.function})(signature.example_arrays())
-    for name, array in expected.items():
-        difference(f"Output {name!r}", array, found[name], of="that of the Keras model", eps=eps)

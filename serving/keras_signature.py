@@ -85,11 +85,24 @@ def keras_signature(
         name="serving_default",
         function=lambda **tensors: _named_outputs(model, call(tensors)),
         inputs={x.name: tf.TensorSpec(x.shape, x.dtype) for x in inputs},
-        example={name: np.asarray(given[name]).tolist() for name in names} if given else _made_example(model, inputs),
+        example={name: _lists(given[name]) for name in names} if given else _made_example(model, inputs),
         doc=f"Outputs of the Keras model {model.name}.",
         bounds=bounds or {},
         max_rows=max_rows,
     )
+
+
+def rounding_error(model: keras.Model) -> float:
+    """Returns the relative rounding error of the coarsest numbers with which a layer of a model computes."""
+    import ml_dtypes  # which TensorFlow installs; NumPy does not know bfloat16
+
+    names = {layer.compute_dtype for layer in model._flatten_layers() if "float" in (layer.compute_dtype or "")}
+    return max((float(ml_dtypes.finfo(name).eps) for name in names), default=0.0)
+
+
+def _lists(batch: Any) -> Any:
+    # A list stays: NumPy would drop the zero bytes at the end of its bytes.
+    return batch if isinstance(batch, list | tuple) else np.asarray(batch).tolist()
 
 
 def _as_mapping(example: Any) -> dict[Any, Any]:

@@ -142,10 +142,10 @@ def test_names_must_differ(tmp_path):
             export(tmp_path, [], signatures)
 
 
-def test_a_table_that_trackable_does_not_hold(tmp_path):
+def test_a_table_that_the_model_does_not_hold(tmp_path):
     lookup = keras.layers.StringLookup(vocabulary=["1.0"])
     ids = signature(lambda x: {"id": lookup(tf.strings.as_string(x))}, "ids")
-    with pytest.raises(ValueError, match="Signature 'ids': `trackable` must contain every table that it uses"):
+    with pytest.raises(ValueError, match="Signature 'ids': `model` must contain every table that it uses"):
         export(tmp_path, [], [ids])
 
 

@@ -274,21 +274,32 @@ def report(task: AnyTask, finished: Finished[Any], folder: Path) -> dict[str, Pa
     return written
 
 
-def export(task: AnyTask, preprocessing: Preprocessing, models: Models, base: Path, provenance: dict[str, Any]) -> Path:
+def export(task: AnyTask, preprocessing: Preprocessing, models: Models, base: Path, card: serving.Card) -> Path:
     """Writes the next version of the served model, checks it and returns its folder. Reads no data.
 
     Raises:
         CheckFailed: If the version does not run in stock TensorFlow as it does here. The version is deleted.
         OSError: If a file cannot be written. The unfinished version is deleted.
     """
-    signatures = task.signatures(preprocessing, models)
+    settings = task.config.export
+    signatures = [
+        dataclasses.replace(signature, max_rows=settings.max_rows)
+        for signature in task.signatures(preprocessing, models)
+    ]
     with Progress("export", "steps", serving.export_steps(signatures)) as progress:
 
         def begin(step: str) -> None:
             progress.advance(1 if progress.note else 0)
             progress.note = step
 
-        return serving.export(base, [preprocessing, dict(models)], signatures, provenance, begin)
+        return serving.export(
+            base,
+            [preprocessing, dict(models)],
+            signatures,
+            card=card,
+            warmup_batch_sizes=settings.warmup_batch_sizes,
+            begin=begin,
+        )
 
 
 def _parameters(models: Models) -> int:

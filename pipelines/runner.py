@@ -19,7 +19,7 @@ import tensorflow as tf
 
 import ikelos
 from ikelos import serving
-from ikelos.pipelines import origin, phases
+from ikelos.pipelines import card, origin, phases
 from ikelos.pipelines import recipe as recipes
 from ikelos.pipelines import task as tasks
 from ikelos.pipelines.console import console, shown
@@ -296,7 +296,9 @@ def newest_export(current: Started, models: dict[str, keras.Model]) -> Path:
 def _export(current: Started, models: dict[str, keras.Model]) -> Path:
     """Writes the next version of the served model into the run's folder, checks it and returns its folder."""
     _say("export", "writing a SavedModel and running it in stock TensorFlow")
-    return phases.export(current.task, current.preprocessing, models, current.folder.export, provenance(current))
+    wanted = provenance(current)
+    about = card.of_run(current.recipe, current.task, wanted, _earlier_results(current.folder, wanted))
+    return phases.export(current.task, current.preprocessing, models, current.folder.export, about)
 
 
 def _say_data() -> None:

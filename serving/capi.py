@@ -6,6 +6,7 @@ https://github.com/tensorflow/tensorflow/blob/v2.21.0/tensorflow/c/c_api.h
 import ctypes
 import functools
 import importlib.util
+import json
 import os
 import pathlib
 
@@ -31,6 +32,10 @@ class StockError(RuntimeError):
         self.code = code
 
 
+class ExportError(StockError):
+    """Raised if the files of an exported version are at fault; the message names the file and says what to do."""
+
+
 class Buffer(ctypes.Structure):
     """TF_Buffer: bytes and their length."""
 
@@ -46,6 +51,7 @@ class Output(ctypes.Structure):
 _OUTPUTS, _TENSORS = ctypes.POINTER(Output), ctypes.POINTER(_POINTER)
 _DIMS = ctypes.POINTER(ctypes.c_int64)
 _PROTOTYPES = {  # name: (return type, argument types)
+    "TF_Version": (_TEXT, []),
     "TF_NewStatus": (_POINTER, []),
     "TF_DeleteStatus": (None, [_POINTER]),
     "TF_GetCode": (_INT, [_POINTER]),
@@ -113,10 +119,38 @@ def library() -> ctypes.CDLL:
         function.restype, function.argtypes = returns, takes
     text = _package_folder("tensorflow_text")
     for path in sorted((text / "python" / "ops").glob("*.so")) if text else []:
-        with Status(api) as status:
-            # Deleting the handle keeps the ops, because TensorFlow never unloads a library.
-            api.TF_DeleteLibraryHandle(api.TF_LoadLibrary(os.fsencode(path), status.pointer))
+        _register(api, path)
     return api
+
+
+@functools.cache
+def load_ops(path: pathlib.Path) -> None:
+    """Registers the ops of Ikelos's native library in this process.
+
+    Args:
+        path: The library, beside which its JSON file names the TensorFlow that it was built for.
+
+    Raises:
+        StockError: If there is no such library, it was built for another TensorFlow, or it does not load.
+    """
+    api, record = library(), path.with_suffix(".json")
+    if not path.is_file():
+        raise StockError(f"`library` must be the path of a library. Received: library={path}")
+    try:
+        built = json.loads(record.read_text(encoding="utf-8"))["version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StockError(f"`library` must have a record of its TensorFlow in {record}. Received: {error}") from error
+    # Compared before the library is opened, because opening a library for another TensorFlow may crash the process.
+    running = api.TF_Version().decode()
+    if built != running:
+        raise StockError(f"`library` must be built for TensorFlow {running}. Received: {path}, built for {built}")
+    _register(api, path)
+
+
+def _register(api: ctypes.CDLL, path: pathlib.Path) -> None:
+    with Status(api) as status:
+        # Deleting the handle keeps the ops, because TensorFlow never unloads a library.
+        api.TF_DeleteLibraryHandle(api.TF_LoadLibrary(os.fsencode(path), status.pointer))
 
 
 class Status:

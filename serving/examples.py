@@ -7,9 +7,11 @@ import base64
 import json
 import pathlib
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
+from ikelos.serving.capi import ExportError
 from ikelos.serving.protocol.rest import from_json, to_lists, to_request
 from ikelos.serving.signature import Signature
 from ikelos.serving.values import DTYPES
@@ -45,10 +47,16 @@ def read_examples(version: pathlib.Path) -> dict[str, dict]:
 
     Raises:
         FileNotFoundError: If the version was not written by `ikelos.serving.export`.
+        ExportError: If the file has other content.
     """
-    examples = json.loads((version / EXTRA / _EXAMPLES).read_text(encoding="utf-8"))
-    for example in examples.values():
-        example["inputs"] = {name: from_json(value) for name, value in example["inputs"].items()}
+    path = version / EXTRA / _EXAMPLES
+    examples = json_of(path)
+    try:
+        for example in examples.values():
+            example["inputs"] = {name: from_json(value) for name, value in example["inputs"].items()}
+            example["doc"] = str(example["doc"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _foreign(path, error) from error
     return examples
 
 
@@ -57,9 +65,40 @@ def read_expected(version: pathlib.Path) -> Outputs:
 
     Raises:
         FileNotFoundError: If the version was not written by `ikelos.serving.export`.
+        ExportError: If the file has other content.
     """
-    expected = json.loads((version / EXTRA / _EXPECTED).read_text(encoding="utf-8"))
-    return {name: {output: _unpack(packed) for output, packed in outputs.items()} for name, outputs in expected.items()}
+    path = version / EXTRA / _EXPECTED
+    expected = json_of(path)
+    try:
+        return {
+            name: {output: _unpack(packed) for output, packed in outputs.items()} for name, outputs in expected.items()
+        }
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _foreign(path, error) from error
+
+
+def json_of(path: pathlib.Path, keys: Iterable[str] = ()) -> dict[str, Any]:
+    """Returns the object in a JSON file, which must have some keys.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ExportError: If the file has other content.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise _foreign(path, error) from error
+    missing = [key for key in keys if not isinstance(content, dict) or key not in content]
+    if missing or not isinstance(content, dict):
+        raise _foreign(path, f"no {', '.join(missing) or 'object'}")
+    return content
+
+
+def _foreign(path: pathlib.Path, why: object) -> ExportError:
+    return ExportError(
+        f"{path} must be as ikelos.serving.export wrote it. Export the model again, or delete the folder {EXTRA} to "
+        f"use the model without its examples. Received: {why!s}"
+    )
 
 
 def _pack(array: np.ndarray) -> dict:

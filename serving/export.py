@@ -2,66 +2,102 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ikelos.serving.examples import Outputs, write_examples
+from ikelos.serving.batches import Run, run_example
+from ikelos.serving.bounds import Bound
+from ikelos.serving.card import Card, write_card
+from ikelos.serving.compare import difference
+from ikelos.serving.examples import write_examples
+from ikelos.serving.graph import MUST_COMPILE, compiled_functions, custom_ops
 from ikelos.serving.incoming import incoming, publish
-from ikelos.serving.provenance import write_provenance
+from ikelos.serving.keras_signature import keras_signature, rounding_error
 from ikelos.serving.signature import Signature, is_name
 from ikelos.serving.values import DTYPES
-from ikelos.serving.warmup import write_warmup
+from ikelos.serving.warmup import BATCH_SIZES, write_warmup
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
+PORTABLE, NATIVE = "portable", "native"
+"""The flavours."""
+
 
 def export(
     base_path: str | os.PathLike,
-    trackable: object,
-    signatures: Sequence[Signature],
-    provenance: dict[str, Any] | None = None,
+    model: object,
+    signatures: Sequence[Signature] | None = None,
+    *,
+    example: Mapping[str, Any] | Any = None,
+    bounds: Mapping[str, Bound] | None = None,
+    max_rows: int | None = None,
+    flavour: str = PORTABLE,
+    card: Card | None = None,
+    warmup_batch_sizes: Sequence[int] = BATCH_SIZES,
     begin: Callable[[str], None] = lambda step: None,
 ) -> pathlib.Path:
-    """Writes a SavedModel that a stock TensorFlow Serving loads, as the next version of a base path.
+    """Writes a SavedModel that TensorFlow Serving loads, as the next version of a base path.
 
-    The functions are traced with the reference kernels, so that the graph contains only ops of TensorFlow and
-    TF Text; the stock check then verifies this. The version appears in one rename, so a server that polls the base path
-    never sees a partial version, and a crash never leaves one. Variables and tables that no signature uses are not
-    saved, such as those of optimizers and metrics.
+    With the flavour `portable`, a stock server loads it: the functions are traced with the reference kernels, so that
+    the graph contains only ops of TensorFlow and TF Text. With `native`, they are traced with our custom ops, for a
+    server that links them. The stock check verifies either. Each signature is also run on batches of 1 and 7 rows, in
+    which the rows of its example must have the same outputs; and the signature that is made of a Keras model must give
+    the model's own outputs.
+
+    The version appears in one rename, so a server that polls the base path never sees a partial version, and a crash
+    never leaves one. Variables and tables that no signature uses are not saved, such as those of optimizers and
+    metrics.
 
     Args:
         base_path: Folder with the versions `1`, `2`, ...; created if it does not exist.
-        trackable: A Keras model, a tf.Module, or a list or dict of these, which contains all variables, lookup tables
+        model: A Keras model, a tf.Module, or a list or dict of these, which contains all variables, lookup tables
             and tokenizers that the functions use.
-        signatures: The signatures of the version, one of them preferably called `serving_default`.
-        provenance: JSON data about the origin of the version, for `read_provenance`.
+        signatures: The signatures of the version, one of them preferably called `serving_default`. None makes
+            `serving_default` of a Keras model (`ikelos.serving.keras_signature`).
+        example: As in `keras_signature`; only without `signatures`, which have their own.
+        bounds: As in `keras_signature`; only without `signatures`.
+        max_rows: As in `keras_signature`; only without `signatures`.
+        flavour: `portable` or `native`.
+        card: What the model card says about the model.
+        warmup_batch_sizes: Numbers of rows of the requests with which a server warms up: the `allowed_batch_sizes` of
+            its batching.
         begin: Function that is called with a short description when each of the `export_steps` begins.
 
     Returns:
         The folder of the new version.
 
     Raises:
-        ValueError: If there is no signature or two have the same name, or if a function uses a table that `trackable`
-            does not contain or does not return a dict of named, batch-first, dense tensors.
+        ValueError: If there is no signature or two have the same name; a function uses a table that `model` does not
+            contain, does not return a dict of named, batch-first, dense tensors, has `jit_compile=True`, or returns a
+            number that is not finite for its example; an argument is not as above; or as in `keras_signature`.
+        LibraryError: If the flavour is `native` and the native library cannot be loaded.
         tf.errors.OpError: If a function fails on its example.
-        CheckFailed: If the version does not run on a stock server as it does here. The version is deleted.
+        CheckFailed: If a row has other outputs in another batch, the outputs are not those of the Keras model, or the
+            version does not run on a server as it does here. The version is deleted.
         OSError: If a file cannot be written. The unfinished version is deleted.
     """
+    import keras
     import tensorflow as tf
 
     from ikelos.serving import stock_check
 
+    _check_arguments(model, signatures, (example, bounds, max_rows), flavour, warmup_batch_sizes)
+    is_keras = signatures is None
+    if signatures is None:
+        signatures = [keras_signature(model, example, bounds, max_rows)]
     names = [signature.name for signature in signatures]
     if not names or len(set(names)) != len(names):
         raise ValueError(f"`signatures` must be at least one, with different names. Received: names={names}")
     functions = {}
     for signature in signatures:
         begin(f"tracing {signature.name}")
-        functions[signature.name] = _trace(signature)
-    module = _servable(trackable, functions)
+        functions[signature.name] = _trace(signature, flavour)
+    _check_flavour(functions, flavour)
+    module = _servable(model, functions)
     base = pathlib.Path(base_path)
     with incoming(base) as folder:
         version = folder / "version"
@@ -72,12 +108,21 @@ def export(
             raise OSError(f"The model cannot be written into {base}: {error.message}") from error
         # The functions run after saving, because running may change the state of a function.
         begin("running the examples")
-        write_examples(version, signatures, _run_examples(signatures, functions))
-        write_warmup(version, signatures)
-        if provenance is not None:
-            write_provenance(version, provenance)
+        eps = rounding_error(model) if isinstance(model, keras.Model) else 0.0
+        expected = {
+            signature.name: run_example(signature, _runner(signature, functions[signature.name]), eps)
+            for signature in signatures
+        }
+        if is_keras:
+            found = _runner(signatures[0], signatures[0].function)(signatures[0].example_arrays())
+            for name, array in found.items():
+                difference(f"Output {name!r}", expected[names[0]][name], array, of="that of the Keras model", eps=eps)
+        write_examples(version, signatures, expected)
+        write_warmup(version, signatures, warmup_batch_sizes)
+        outputs = {name: function.structured_outputs for name, function in functions.items()}
+        write_card(version, card or Card(), flavour, signatures, outputs)
         begin("stock check")
-        stock_check(version)
+        stock_check(version, library=_native_library() if flavour == NATIVE else None)
         return publish(version, base)
 
 
@@ -86,19 +131,54 @@ def export_steps(signatures: Sequence[Signature]) -> int:
     return len(signatures) + 3
 
 
-def _trace(signature: Signature) -> tf.types.experimental.ConcreteFunction:
+def _check_arguments(model, signatures, of_keras_signature, flavour, warmup_batch_sizes) -> None:
+    if flavour not in (PORTABLE, NATIVE):
+        raise ValueError(f"`flavour` must be {PORTABLE!r} or {NATIVE!r}. Received: flavour={flavour!r}")
+    if not warmup_batch_sizes or min(warmup_batch_sizes) < 1:
+        raise ValueError(
+            f"`warmup_batch_sizes` must be positive integers. Received: warmup_batch_sizes={warmup_batch_sizes}"
+        )
+    if signatures is not None:
+        if any(value is not None for value in of_keras_signature):
+            raise ValueError("`example`, `bounds` and `max_rows` must be None with `signatures`, which have their own")
+        return
+    import keras
+
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"`signatures` must be given for what is no Keras model. Received: model={model!r}")
+
+
+def _check_flavour(functions: Mapping[str, tf.types.experimental.ConcreteFunction], flavour: str) -> None:
+    for name, function in functions.items():
+        if compiled := compiled_functions(function):
+            raise ValueError(f"Signature {name!r}: {MUST_COMPILE}. Received: {', '.join(compiled)}")
+    if flavour == NATIVE and not any(map(custom_ops, functions.values())):
+        raise ValueError(
+            f"`flavour` must be {PORTABLE!r} for a model without native ops: any server runs it. Received: "
+            f"flavour={NATIVE!r}"
+        )
+
+
+def _native_library() -> str:
+    from ikelos import kernels
+
+    return str(kernels.status()["path"])
+
+
+def _trace(signature: Signature, flavour: str) -> tf.types.experimental.ConcreteFunction:
     import tensorflow as tf
 
     from ikelos import kernels
 
     def call(**inputs):
-        outputs = signature.function(**inputs)
+        outputs = signature(**inputs)
         _check_outputs(signature.name, outputs)
         return outputs
 
     # The name of a spec becomes the name of the input.
     specs = {name: tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in signature.inputs.items()}
-    with kernels.use("reference"):
+    # Without a scope, the ops that have no native kernel for their inputs are traced with the reference.
+    with kernels.use("reference") if flavour == PORTABLE else contextlib.nullcontext():
         return tf.function(call, autograph=False).get_concrete_function(**specs)
 
 
@@ -119,19 +199,19 @@ def _check_outputs(name: str, outputs: object) -> None:
             raise ValueError(f"{label} must be batch-first, with shape [None, ...]. Received: shape {tensor.shape}")
 
 
-def _servable(trackable: object, functions: dict) -> tf.Module:
-    """Returns a module with the variables and tables of `trackable` that the functions use.
+def _servable(model: object, functions: dict) -> tf.Module:
+    """Returns a module with the variables and tables of `model` that the functions use.
 
-    Saving `trackable` would also save the optimizer of a compiled Keras model, which can be twice the size of the
+    Saving `model` would also save the optimizer of a compiled Keras model, which can be twice the size of the
     weights.
 
     Raises:
-        ValueError: If a function uses a table that `trackable` does not contain.
+        ValueError: If a function uses a table that `model` does not contain.
     """
     import tensorflow as tf
 
     root, module = tf.Module(), tf.Module()
-    root.held = trackable
+    root.held = model
     module.used = [variable for function in functions.values() for variable in function.variables]
     resources = {id(variable.handle): variable for variable in module.used}
     for held in tf.train.TrackableView(root).descendants():
@@ -142,31 +222,18 @@ def _servable(trackable: object, functions: dict) -> tf.Module:
                 continue
             if id(tensor) not in resources:
                 raise ValueError(
-                    f"Signature {name!r}: `trackable` must contain every table that it uses. Missing: {tensor}"
+                    f"Signature {name!r}: `model` must contain every table that it uses. Missing: {tensor}"
                 )
             module.used.append(resources[id(tensor)])
     return module
 
 
-def _run_examples(signatures: Sequence[Signature], functions: dict) -> Outputs:
-    """Returns the outputs of the traced functions for their examples, with which the stock check compares.
-
-    Raises:
-        ValueError: If an output has another number of rows than the example.
-    """
+def _runner(signature: Signature, function: Callable) -> Run:
+    """Returns a function from a batch of arrays to the outputs of a function of the signature's inputs."""
     import tensorflow as tf
 
-    expected = {}
-    for signature in signatures:
-        arrays = signature.example_arrays()
-        rows = len(next(iter(arrays.values())))
+    def run(arrays):
         inputs = {name: tf.constant(array, signature.inputs[name].dtype) for name, array in arrays.items()}
-        outputs = {name: tensor.numpy() for name, tensor in functions[signature.name](**inputs).items()}
-        for name, array in outputs.items():
-            if len(array) != rows:
-                raise ValueError(
-                    f"Signature {signature.name!r}: output {name!r} must have a row for each of the "
-                    f"{rows} rows of the example. Received: shape {array.shape}"
-                )
-        expected[signature.name] = outputs
-    return expected
+        return {name: tensor.numpy() for name, tensor in function(**inputs).items()}
+
+    return run

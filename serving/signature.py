@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ikelos.serving.bounds import Bound, checked
 from ikelos.serving.values import DTYPES, to_array
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ class Signature:
         example: A small batch of values for every input, as nested lists with text as str. The stock check, the warm-up
             of the server and users use it.
         doc: One line for users.
+        bounds: Bounds of inputs by name. The graph checks them before any work is done, and the model card and
+            `ikelos describe` show them.
+        max_rows: Most rows of a batch, which must then have at least one row; None for any number.
 
     Raises:
         ValueError: If an attribute is invalid; the message names the signature and the input.
@@ -44,6 +48,8 @@ class Signature:
     inputs: dict[str, tf.TensorSpec]
     example: dict[str, list]
     doc: str
+    bounds: Mapping[str, Bound] = dataclasses.field(default_factory=dict)
+    max_rows: int | None = None
 
     def __post_init__(self):
         if not is_name(self.name):
@@ -64,7 +70,20 @@ class Signature:
                 f"{label}: `example` must have a value for each of {sorted(self.inputs)}. "
                 f"Received: {sorted(self.example)}"
             )
+        for name, bound in self.bounds.items():
+            self._check_bound(label, name, bound)
+        if self.max_rows is not None and self.max_rows < 1:
+            raise ValueError(f"{label}: `max_rows` must be a positive integer or None. Received: {self.max_rows}")
         self.example_arrays()
+
+    def __call__(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Runs `function` after the inputs were checked by the bounds, as an exported model does.
+
+        Raises:
+            tf.errors.InvalidArgumentError: When run, if the inputs have different numbers of rows, or one exceeds its
+                bound; the message names the input.
+        """
+        return self.function(**checked(inputs, self.inputs, self.bounds, self.max_rows))
 
     def example_arrays(self) -> dict[str, np.ndarray]:
         """Returns the example as arrays of the inputs' dtypes, all with the same number of rows, at least 1.
@@ -83,6 +102,18 @@ class Signature:
                 f"at least one. Received: {rows}"
             )
         return arrays
+
+    def _check_bound(self, label: str, name: str, bound: Bound) -> None:
+        if name not in self.inputs:
+            raise ValueError(f"{label}: `bounds` must be of inputs, {sorted(self.inputs)}. Received: {name!r}")
+        spec = self.inputs[name]
+        for kind, fits in (
+            ("values", spec.dtype.is_floating or spec.dtype.is_integer),
+            ("max_bytes", spec.dtype.name == "string"),
+            ("max_size", None in spec.shape[1:].as_list()),
+        ):
+            if getattr(bound, kind) is not None and not fits:
+                raise ValueError(f"{label}: input {name!r} of {spec.dtype.name}, shape {spec.shape}, has no `{kind}`")
 
 
 def is_name(name: object) -> bool:

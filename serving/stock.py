@@ -11,7 +11,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from ikelos.serving.capi import Buffer, Output, Status, StockError, from_tensor, library, to_tensor
+from ikelos.serving.capi import Buffer, ExportError, Output, Status, StockError, from_tensor, load_ops, to_tensor
+from ikelos.serving.capi import library as c_api
+from ikelos.serving.card import read_card
+from ikelos.serving.damage import check_files
 from ikelos.serving.protocol.messages import ConfigProto, MetaGraphDef, RunOptions
 from ikelos.serving.protocol.metadata import read_signatures
 from ikelos.serving.values import DTYPES, to_array
@@ -31,6 +34,8 @@ class StockModel:
 
     Args:
         path: Folder of the SavedModel.
+        library: Path of Ikelos's native library, whose ops a model of the flavour `native` needs. They are then
+            registered in this process.
 
     Attributes:
         definitions: The SignatureDef messages by name, with TensorFlow's own signature of the initialisation.
@@ -38,18 +43,26 @@ class StockModel:
             TensorFlow's name. The shape is a tuple with None for any size, or None for any rank.
 
     Raises:
-        StockError: If there is no SavedModel at `path`, TensorFlow is not installed or cannot load the model.
+        ExportError: If there is no SavedModel at `path` or its files are damaged, or a model of the flavour `native`
+            gets no library. It is a StockError.
+        StockError: If TensorFlow is not installed or cannot load the model or the library.
 
     Example:
         >>> with StockModel("export/3") as model:
         ...     model.run("serving_default", {"text": ["Now is the winter"]})
     """
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike, library: str | os.PathLike | None = None):
         path = pathlib.Path(path)
-        if not (path / "saved_model.pb").is_file():
-            raise StockError(f"`path` must be the folder of a SavedModel, with a saved_model.pb. Received: path={path}")
-        self._api = library()
+        check_files(path)
+        if library is not None:
+            load_ops(pathlib.Path(library))
+        elif (read_card(path) or {}).get("flavour") == "native":
+            raise ExportError(
+                f"{path} has the flavour native, whose ops are in Ikelos's native library. Give its path as `library` "
+                "(`ikelos doctor` prints it), or export the model with the flavour portable"
+            )
+        self._api = c_api()
         self._graph = self._api.TF_NewGraph()
         buffer = self._api.TF_NewBuffer()
         options = self._api.TF_NewSessionOptions()

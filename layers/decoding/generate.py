@@ -5,7 +5,7 @@ import tensorflow as tf
 from ikelos.layers.decoding.rows import integers, longest_of, while_loop, write
 
 
-def generate(model, prompts, prompt_lengths, lengths, choose, end_id, padding_id=0):
+def generate(model, prompts, prompt_lengths, lengths, choose, end_id, padding_id=0, until=None):
     """Continues prompts of unequal length.
 
     A row ends after `lengths` tokens or at its first `end_id`; the loop ends when all rows have ended. The result of a
@@ -21,6 +21,8 @@ def generate(model, prompts, prompt_lengths, lengths, choose, end_id, padding_id
             `[B, max(lengths)]`) to tokens int32 `[B]`: `greedy`, the result of `sampling`, or a `chain`.
         end_id: Id of the token that ends a row. It is not returned.
         padding_id: Id that follows the end of a row. It must be within the vocabulary, because the model reads it.
+        until: Function from the number of tokens that each row has written (an int32 scalar) and these tokens (int32
+            `[B, max(lengths)]`, padded behind them) to the rows that end there, bool `[B]`. None ends no row.
 
     Returns:
         The new tokens, int32 `[B, max(lengths)]`.
@@ -53,6 +55,8 @@ def generate(model, prompts, prompt_lengths, lengths, choose, end_id, padding_id
         written = write(written, step, tokens)
         step += 1
         ended |= lengths <= step
+        if until is not None:
+            ended |= until(step, written)
         # Rows that have ended still read padding. Their results are dropped and affect no other row.
         logits, state = tf.cond(running(step, ended), lambda: model.advance(tokens, state), lambda: (logits, state))
         return step, ended, logits, state, written

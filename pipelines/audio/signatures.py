@@ -31,5 +31,7 @@ def decoded(files: tf.Tensor, sampling_rate: int, max_seconds: float) -> tuple[t
             return resample(samples, rate, sampling_rate)
 
     rows = tf.range(tf.size(files))
-    found = tf.map_fn(one, rows, fn_output_signature=tf.RaggedTensorSpec([None], tf.float32, ragged_rank=0))
+    # One after another, so that the weights for an odd rate, some 80 MB, are in memory once and not ten times.
+    spec = tf.RaggedTensorSpec([None], tf.float32, ragged_rank=0)
+    found = tf.map_fn(one, rows, fn_output_signature=spec, parallel_iterations=1)
     return found.to_tensor(), tf.cast(found.row_lengths(), tf.int32)

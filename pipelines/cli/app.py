@@ -15,6 +15,7 @@ from ikelos.pipelines.cli import (
     compare,
     data,
     deploy,
+    describe,
     doctor,
     evaluate,
     export,
@@ -49,6 +50,7 @@ app.command("run", epilog=run.EXAMPLE)(run.run)
 app.command("evaluate", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
 app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
 app.command("export", epilog=export.EXAMPLE)(export.export)
+app.command("describe", epilog=describe.EXAMPLE)(describe.describe)
 app.command("predict", epilog=predict.EXAMPLE)(predict.predict)
 app.command("chat", epilog=chat.EXAMPLE)(chat.chat)
 app.command("serve", epilog=serve.EXAMPLE)(serve.serve)

@@ -34,12 +34,33 @@ def find_version(path: Path) -> Path:
     )
 
 
-def open_exported(version: Path) -> tuple["StockModel", dict[str, Any]]:
-    """Returns the model in the folder of a version, a context manager, and its examples by signature.
+def checked_card(version: Path) -> dict[str, Any] | None:
+    """Returns the card of a version, after comparing its files with the card; None if another program exported it.
 
     Raises:
-        UserError: If it is no SavedModel that the C library can load.
+        UserError: If the card or a file is missing, cut off or changed.
     """
+    from ikelos.serving import ExportError, read_card
+    from ikelos.serving.damage import check_files
+
+    try:
+        check_files(version, hashes=True)
+        return read_card(version)
+    except ExportError as error:
+        raise UserError(str(error)) from error
+
+
+def open_exported(version: Path, library: Path | None = None) -> tuple["StockModel", dict[str, Any]]:
+    """Returns the model in the folder of a version, a context manager, and its examples by signature.
+
+    Args:
+        version: The folder.
+        library: Ikelos's native library, for a version of the flavour `native`.
+
+    Raises:
+        UserError: If it is no SavedModel that the C library can load, or is damaged.
+    """
+    from ikelos.serving import ExportError
     from ikelos.serving.examples import read_examples
     from ikelos.serving.stock import StockError, StockModel, complaint
 
@@ -47,8 +68,12 @@ def open_exported(version: Path) -> tuple["StockModel", dict[str, Any]]:
         examples = read_examples(version)
     except FileNotFoundError:  # another program exported the model: every input must be given
         examples = {}
+    except ExportError as error:
+        raise UserError(str(error)) from error
     try:
-        return StockModel(version), examples
+        return StockModel(version, library), examples
+    except ExportError as error:
+        raise UserError(str(error)) from error
     except StockError as error:
         raise UserError(
             f"{version} must be a SavedModel of TensorFlow's and TF Text's ops. Received: {complaint(str(error))}"

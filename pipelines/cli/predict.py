@@ -64,9 +64,13 @@ def predict(
     ] = None,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the model on the server.")] = None,
     rest: Annotated[bool, typer.Option("--rest", help="Call the server by REST, not by gRPC.")] = False,
+    library: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Ikelos's native library, for an export of the flavour native.", parser=path),
+    ] = None,
 ) -> None:
     """Run an exported model on inputs, in this process or on a server."""
-    opening = open_source(exported, server, model, rest)
+    opening = open_source(exported, library, server, model, rest)
     # Here, because they import numpy and TensorFlow's library: the error about a wrong path comes without delay.
     from ikelos.pipelines.cli.inputs import gather
     from ikelos.serving.protocol.rest import holds_bytes, to_response

@@ -27,11 +27,11 @@ class Source:
     run: Callable[[str, dict[str, Any]], dict[str, Any]]
 
 
-def open_source(path: Path | None, server: str | None, model: str | None, rest: bool) -> Any:
+def open_source(path: Path | None, library: Path | None, server: str | None, model: str | None, rest: bool) -> Any:
     """Returns a context manager that yields the Source that the arguments name.
 
     Raises:
-        UserError: If not exactly one of `path` and `server` is given, or an option for a server comes with a path.
+        UserError: If not exactly one of `path` and `server` is given, or an option of the one comes with the other.
     """
     if (path is None) == (server is None):
         received = "neither" if path is None else f"PATH {path} and --server {server}"
@@ -41,13 +41,15 @@ def open_source(path: Path | None, server: str | None, model: str | None, rest: 
             raise UserError(
                 f"{'--rest' if model is None else '--model'} must come with --server. Received: PATH {path}"
             )
-        return _local(find_version(path))
+        return _local(find_version(path), library)
+    if library is not None:
+        raise UserError(f"--library must come with PATH. Received: --server {server}")
     return _served(str(server), model, rest)
 
 
 @contextlib.contextmanager
-def _local(version: Path) -> Iterator[Source]:
-    loaded, examples = open_exported(version)
+def _local(version: Path, library: Path | None) -> Iterator[Source]:
+    loaded, examples = open_exported(version, library)
     with loaded:
         yield Source(
             str(version),

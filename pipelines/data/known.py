@@ -1,4 +1,4 @@
-"""Published figures and prompts for the data sets of Ikelos."""
+"""Published figures, prompts and licences of the data sets of Ikelos."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -25,7 +25,18 @@ class Known:
 
 def of(source: Source) -> Known:
     """Returns `KNOWN` of a source; empty unless it is a data set of Ikelos with the splits of its builder."""
-    name = (source.tfds or "").partition("/")[0].partition(":")[0]
+    name = _name(source)
     if name not in sources.available() or source.splits != Splits(train="train", validation="validation", test="test"):
         return Known()
     return getattr(sources.module_of(name), "KNOWN", Known())
+
+
+def licence(source: Source) -> str:
+    """Returns what is known of the licence of a source: `LICENCE` of its builder, or an empty text."""
+    name = _name(source)
+    return sources.module_of(name).LICENCE.strip() if name in sources.available() else ""
+
+
+def _name(source: Source) -> str:
+    """Returns the name of a source's TFDS data set, without its config and version; empty for files."""
+    return (source.tfds or "").partition("/")[0].partition(":")[0]

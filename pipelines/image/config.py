@@ -11,6 +11,7 @@ from ikelos.pipelines.data.config import Source
 from ikelos.pipelines.recipe.sections import (
     BelowOne,
     Evaluation,
+    Export,
     NonNegative,
     NonNegativeFloat,
     Positive,
@@ -48,6 +49,18 @@ class ImageSource(Source):
     image_feature: str = "image"
     label_feature: str | None = "label"
     resize: bool = True
+
+
+class ImageExport(Export):
+    """Export of the trained model.
+
+    Attributes:
+        max_bytes: Most bytes of an image file; a longer one is an error.
+        max_pixels: Most pixels of an image file, by its header; one with more is an error.
+    """
+
+    max_bytes: Positive
+    max_pixels: Positive
 
 
 class Augmentation(Section):

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from ikelos.pipelines.image.config import Shape
 from ikelos.pipelines.image.headers import ALL_FORMATS, FORMATS, inspect
+from ikelos.pipelines.image.stated_size import stated_size
 
 __all__ = ["ALL_FORMATS", "FORMATS", "fit", "inspect", "read", "to_rgb"]
 
@@ -17,12 +18,14 @@ _LUMA = (19595, 38470, 7471)
 
 
 @tf.function(autograph=False)
-def read(file: tf.Tensor, shape: Shape) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def read(file: tf.Tensor, shape: Shape, max_pixels: int | None = None) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Decodes an image file and brings it to a shape.
 
     Args:
         file: string, any bytes.
         shape: Shape (H, W, C) of the result.
+        max_pixels: Most pixels of a file, by its header: one with more is rejected before it is decoded. None for any
+            number.
 
     Returns:
         The problem, a string that describes a rejected file or is empty; the original height and width, int32 `[2]`;
@@ -32,9 +35,14 @@ def read(file: tf.Tensor, shape: Shape) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor
         tf.errors.InvalidArgumentError: When run, if the file is truncated or damaged.
     """
     header = inspect(file)
-    pixels = tf.cond(header.problem == "", lambda: _decoded(header), lambda: tf.zeros([1, 1, 3], tf.uint8))
+    problem = header.problem
+    if max_pixels is not None:
+        size = tf.cond(problem == "", lambda: stated_size(header.format, file), lambda: tf.zeros([2], tf.int64))
+        too_many = tf.strings.format(f"an image of {{}} pixels, more than {max_pixels}", [tf.reduce_prod(size)])
+        problem = tf.where(tf.reduce_prod(size) > max_pixels, too_many, problem)
+    pixels = tf.cond(problem == "", lambda: _decoded(header), lambda: tf.zeros([1, 1, 3], tf.uint8))
     pixels = tf.cond(header.orientation > 1, lambda: _upright(pixels, header.orientation), lambda: pixels)
-    return header.problem, tf.shape(pixels)[:2], fit(tf.ensure_shape(pixels, [None, None, 3]), shape)
+    return problem, tf.shape(pixels)[:2], fit(tf.ensure_shape(pixels, [None, None, 3]), shape)
 
 
 def _decoded(header):

@@ -40,4 +40,6 @@ class ImageGeneration:
             self.classes(preprocessing),
             preprocessing.example,
             resize=self.config.data.source.resize,
+            max_bytes=self.config.export.max_bytes,
+            max_pixels=self.config.export.max_pixels,
         )

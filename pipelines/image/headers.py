@@ -27,6 +27,10 @@ _OTHERS = (
 _TEXT = r"[\t\n\r -~]+"
 _PADDING = 64
 """Zeros appended to a file, at least as many as are read at once from any place."""
+_PARTS, _BYTES_OF_A_PART = 1_000, 64
+"""Parts of a file, such as chunks, that are always read, and the number of bytes for each further one. A GIF has a part
+for each 255 bytes of its image, and a PNG or JPEG for some thousands."""
+_MANY_PARTS = "an image file of too many parts"
 _ORIENTATION = 0x0112
 """Exif's tag of the orientation."""
 
@@ -112,10 +116,22 @@ def _numbers(values):
     return tf.constant(values, tf.int64)
 
 
-def _loop(running, body, ended, *start):
-    """Runs `tf.while_loop` from the values `start` (int64 or False) while `running`, until the body returns `ended`."""
+def _loop(size, running, body, ended, *start):
+    """Runs `tf.while_loop` from the values `start` (int64 or False) while `running`, until the body returns `ended`.
+
+    Returns the final values, and whether it stopped before because the file has too many parts for its size: a step
+    takes as long as decoding some thousand pixels, and a file of a megabyte may state half a million empty parts.
+    """
     begin = [value if value is False else tf.cast(value, tf.int64) for value in start]
-    return tf.while_loop(lambda ended, *rest: ~ended & running(*rest), body, [ended, *begin])[1:]
+    most = _PARTS + size // _BYTES_OF_A_PART
+
+    def step(left, ended, *values):
+        return left - 1, *body(ended, *values)
+
+    left, ended, *found = tf.while_loop(
+        lambda left, ended, *values: ~ended & (left > 0) & running(*values), step, [most, ended, *begin]
+    )
+    return *found, ~ended & (left == 0) & running(*found)
 
 
 def _orientation(data, start, size):
@@ -150,9 +166,11 @@ def _png(file, data, size):
         return kind == _tag(b"IEND"), place + length + 12, exif, transparent, animated
 
     ended = ~_holds(file, "tRNS|acTL|eXIf")
-    _, exif, has_table, animated = _loop(lambda place, *_: place + 12 <= size, chunk, ended, 8, 0, False, False)
+    start = (8, 0, False, False)
+    _, exif, has_table, animated, is_cut = _loop(size, lambda place, *_: place + 12 <= size, chunk, ended, *start)
     has_channel = data[25] & 4 != 0
-    return exif, has_table | has_channel, file, tf.where(animated, "an animated PNG, which is not one image", "")
+    problem = tf.where(animated, "an animated PNG, which is not one image", tf.where(is_cut, _MANY_PARTS, ""))
+    return exif, has_table | has_channel, file, problem
 
 
 def _jpeg(file, data, size):
@@ -165,8 +183,9 @@ def _jpeg(file, data, size):
         ended = (head[0] != 0xFF) | (head[1] == 0xDA) | (head[1] == 0xD9)
         return ended, place + _either(is_filled, 1, 2 + _big(head[2:4])), exif
 
-    _, exif = _loop(lambda place, _: place + 4 <= size, segment, ~_holds(file, r"Exif\x00\x00"), 2, 0)
-    return exif, False, file, ""
+    ended = ~_holds(file, r"Exif\x00\x00")
+    _, exif, is_cut = _loop(size, lambda place, _: place + 4 <= size, segment, ended, 2, 0)
+    return exif, False, file, tf.where(is_cut, _MANY_PARTS, "")
 
 
 def _gif(file, data, size):
@@ -186,10 +205,11 @@ def _gif(file, data, size):
 
     canvas, flags = _bytes(data, 6, 4), _bytes(data, 10, 1)[0]
     start = (13 + 3 * _colours(flags), False, 0, 0, 0)
-    _, _, images, first, control = _loop(lambda place, *_: place < size, step, tf.constant(False), *start)
+    _, _, images, first, control, is_cut = _loop(size, lambda place, *_: place < size, step, tf.constant(False), *start)
     image = _bytes(data, first, 10)
     fills = tf.reduce_all(image[1:9] == tf.concat([tf.zeros([4], tf.int64), canvas], 0))
     problem = tf.where(fills | (images == 0), "", "a GIF whose image does not fill it")
+    problem = tf.where(is_cut, _MANY_PARTS, problem)
     problem = tf.where(images > 1, "an animated GIF, which is not one image", problem)
 
     own = _colours(image[9])
@@ -244,8 +264,9 @@ def _webp(file, data, size):
         return ended, place + 8 + length + length % 2, exif, animated
 
     ended = ~_holds(file, "VP8X|ANIM|ANMF|EXIF")
-    _, exif, animated = _loop(lambda place, *_: place + 8 <= size, chunk, ended, 12, 0, False)
-    return exif, False, file, tf.where(animated, "an animated WebP, which is not one image", "")
+    _, exif, animated, is_cut = _loop(size, lambda place, *_: place + 8 <= size, chunk, ended, 12, 0, False)
+    problem = tf.where(animated, "an animated WebP, which is not one image", tf.where(is_cut, _MANY_PARTS, ""))
+    return exif, False, file, problem
 
 
 def _other(file, data):

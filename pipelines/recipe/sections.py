@@ -190,9 +190,23 @@ class Export(Section):
 
     Attributes:
         enabled: Whether a run exports its model at the end.
+        max_rows: Most rows of a request; a larger batch is an error.
+        warmup_batch_sizes: Numbers of rows of the requests with which a server warms up, none above `max_rows`: the
+            `allowed_batch_sizes` of its batching.
     """
 
     enabled: bool
+    max_rows: Positive
+    warmup_batch_sizes: tuple[Positive, ...]
+
+    @pydantic.model_validator(mode="after")
+    def _warmups_are_allowed(self) -> Self:
+        if not self.warmup_batch_sizes or max(self.warmup_batch_sizes) > self.max_rows:
+            raise ValueError(
+                f"`warmup_batch_sizes` must be at least one number up to max_rows={self.max_rows}. "
+                f"Received: warmup_batch_sizes={list(self.warmup_batch_sizes)}"
+            )
+        return self
 
 
 class Blessing(Section):

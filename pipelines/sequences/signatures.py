@@ -4,20 +4,13 @@ import keras
 import tensorflow as tf
 
 from ikelos.pipelines.sequences.problems import Copying
-from ikelos.pipelines.text.decoding import check_within
-from ikelos.serving import Signature
-
-_LONGEST = 10_000
-"""Longest lag of a request."""
+from ikelos.serving import Bound, Signature
 
 
-def copy(problem: Copying, model: keras.Model, lag: int) -> Signature:
-    """Returns the signature that recalls symbols; `lag` is that of the example."""
+def copy(problem: Copying, model: keras.Model, lag: int, max_lag: int) -> Signature:
+    """Returns the signature that recalls symbols; `lag` is that of the example, `max_lag` the longest of a request."""
 
     def function(symbols, lag):
-        checks = [check_within("lag", lag, 1, _LONGEST), check_within("symbols", symbols, 0, problem.symbols - 1)]
-        with tf.control_dependencies(checks):
-            symbols, lag = tf.identity(symbols), tf.identity(lag)
         # Rows with a shorter lag read further blanks at their end, after their answer.
         logits = model(problem.inputs(symbols, lag))
         places = problem.copied + lag[:, None] + tf.range(problem.copied)
@@ -37,20 +30,20 @@ def copy(problem: Copying, model: keras.Model, lag: int) -> Signature:
             "lag": [3, lag],
         },
         doc=f"The {problem.copied} symbols below {problem.symbols} as the network recalls them after a lag.",
+        bounds={"symbols": Bound((0, problem.symbols - 1)), "lag": Bound((1, max_lag))},
     )
 
 
-def add(model: keras.Model) -> Signature:
-    """Returns the signature that adds two marked numbers."""
+def add(model: keras.Model, max_length: int) -> Signature:
+    """Returns the signature that adds two marked numbers among at most `max_length`."""
+    share = Bound((0.0, 1.0), max_size=max_length)
     sequence = tf.TensorSpec([None, None], tf.float32)
 
     def function(numbers, marks):
-        checks = [
-            check_within("numbers", numbers, 0.0, 1.0),
-            check_within("marks", marks, 0.0, 1.0),
-            tf.debugging.assert_equal(tf.shape(marks), tf.shape(numbers), "`marks` must have the shape of `numbers`."),
-        ]
-        with tf.control_dependencies(checks):
+        same = tf.debugging.assert_equal(
+            tf.shape(marks), tf.shape(numbers), "`marks` must have the shape of `numbers`."
+        )
+        with tf.control_dependencies([same]):
             marked = tf.reduce_sum(marks, axis=1)
         are_two = tf.debugging.Assert(
             tf.reduce_all(marked == 2), ["`marks` must have two ones in each row. Received sums:", marked]
@@ -64,4 +57,5 @@ def add(model: keras.Model) -> Signature:
         inputs={"numbers": sequence, "marks": sequence},
         example={"numbers": [[0.5, 0.25, 0.75], [0.1, 0.2, 0.3]], "marks": [[1, 0, 1], [0, 1, 1]]},
         doc="The sum of two numbers in [0, 1), whose marks are 1, one in each half; all other marks are 0.",
+        bounds={"numbers": share, "marks": share},
     )

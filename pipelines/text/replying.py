@@ -1,5 +1,6 @@
 """Replies to conversations in one graph: encoding the history, sampling replies, and choosing the best of them."""
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 
@@ -11,11 +12,12 @@ from ikelos.layers import ReplyRanker
 from ikelos.layers.decoding import allow, chain, generate, row_uniforms, sampling
 from ikelos.layers.decoding.rows import repeat_rows
 from ikelos.pipelines.text import turns
-from ikelos.pipelines.text.decoding import check_within, writable
+from ikelos.pipelines.text.decoding import writable
+from ikelos.pipelines.text.signatures import HOTTEST, TOP_P
 from ikelos.pipelines.text.turn_encoding import history_tokens, reply_tokens, vocabulary_size
 from ikelos.pipelines.text.vocabulary import Vocabulary
 from ikelos.pipelines.text.vocabulary.special import END, PAD
-from ikelos.serving import Signature
+from ikelos.serving import Bound, Signature
 
 _AT_ONCE = 8
 """Replies that are generated together."""
@@ -48,17 +50,9 @@ def reply(
     Returns:
         `reply`, string `[B]`, without line ends, and `score`, float32 `[B]`, that of the ranker. A reply is empty only
         if no sample has text.
-
-    Raises:
-        tf.errors.InvalidArgumentError: When run, if a number is out of range; the message names the input.
     """
-    checks = [
-        check_within("temperature", temperature, 0.0, tf.float32.max),
-        check_within("top_p", top_p, 1e-6, 1.0),
-    ]
-    with tf.control_dependencies(checks):
-        tokens, lengths = history_tokens(words, history, model.context)
-        uniforms = tf.reshape(row_uniforms(seed, num_samples * max_length), [-1, max_length])
+    tokens, lengths = history_tokens(words, history, model.context)
+    uniforms = tf.reshape(row_uniforms(seed, num_samples * max_length), [-1, max_length])
     prompts, prompt_lengths, temperatures, shares = repeat_rows((tokens, lengths, temperature, top_p), num_samples)
     # Only tokens that stand for text may be written, and the end of the turn after at least one of them.
     size = vocabulary_size(words)
@@ -143,6 +137,7 @@ def reply_signature(
     words: Vocabulary,
     max_length: int,
     num_samples: int,
+    max_bytes: int,
     example: tuple[str, float, float],
 ) -> Signature:
     """Returns the signature `serving_default` of `reply`.
@@ -153,6 +148,7 @@ def reply_signature(
         words: As for `reply`.
         max_length: As for `reply`.
         num_samples: As for `reply`.
+        max_bytes: Most bytes of a history.
         example: A history, a temperature and a top-p.
     """
     history, temperature, top_p = example
@@ -173,11 +169,24 @@ def reply_signature(
         },
         doc=f"Reply of at most {max_length} tokens to each history, which has a turn in each line, the newest last; "
         "two speakers alternate.",
+        bounds={"history": Bound(max_bytes=max_bytes), "temperature": Bound((0.0, HOTTEST)), "top_p": TOP_P},
     )
 
 
-def rank_signature(ranker: ReplyRanker, words: Vocabulary, context: int, example: str) -> Signature:
-    """Returns the signature `rank`, with the arguments of the function `rank` and the example of a history."""
+def rank_signature(
+    ranker: ReplyRanker, words: Vocabulary, context: int, max_replies: int, max_bytes: int, example: str
+) -> Signature:
+    """Returns the signature `rank`.
+
+    Args:
+        ranker: As for `rank`.
+        words: As for `rank`.
+        context: As for `rank`.
+        max_replies: Most replies to a history.
+        max_bytes: Most bytes of a history or a reply.
+        example: A history.
+    """
+    most = Bound(max_bytes=max_bytes)
     return Signature(
         name="rank",
         function=lambda history, replies: {"score": rank(ranker, words, history, replies, context)},
@@ -187,6 +196,7 @@ def rank_signature(ranker: ReplyRanker, words: Vocabulary, context: int, example
         },
         example={"history": [example], "replies": [["Hello!", "See you."]]},
         doc="Score of each of some possible replies to each history; the larger, the better it fits.",
+        bounds={"history": most, "replies": dataclasses.replace(most, max_size=max_replies)},
     )
 
 

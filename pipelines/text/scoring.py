@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from ikelos.layers.decoding.rows import longest_of
 from ikelos.pipelines.text.vocabulary.special import BEGIN, PAD, UNKNOWN
 
 _WINDOWS_AT_ONCE = 32
@@ -35,7 +36,9 @@ def log_likelihood(
     # A window counts the tokens `[new, end)`; it begins T tokens before its end, or at the row's beginning.
     end = tf.minimum(context + order * stride, length)
     new = tf.where(order == 0, 0, context + (order - 1) * stride)
-    at = tf.maximum(end - context, 0)[:, None] + tf.range(context)
+    # As wide as the longest text, so that a short one costs little.
+    width = tf.minimum(context, longest_of(lengths))
+    at = tf.maximum(end - context, 0)[:, None] + tf.range(width)
     filled = at < end[:, None]
     flat = tf.gather(tf.cast(tokens.row_starts(), tf.int32), row)[:, None] + at
     y = tf.where(filled, tf.gather(tokens.values, tf.where(filled, flat, 0)), PAD)

@@ -7,10 +7,10 @@ other outputs are inputs of the next `decode_step`. `detokenize` turns the token
 import keras
 import tensorflow as tf
 
-from ikelos.pipelines.text.decoding import check_within, prompt_tokens, writable
+from ikelos.pipelines.text.decoding import prompt_tokens, writable
 from ikelos.pipelines.text.vocabulary import Vocabulary
 from ikelos.pipelines.text.vocabulary.special import BEGIN, END
-from ikelos.serving import Signature
+from ikelos.serving import Bound, Signature
 
 _EXAMPLE = 4
 """Most characters of the example's prompt: the example of `decode_step` holds the state after it."""
@@ -18,7 +18,9 @@ _GROWING = ("keys", "values", "tokens", "matches")
 """Parts of the state that have a position for each token."""
 
 
-def signatures(vocabulary: Vocabulary, model: keras.Model, example: str) -> list[Signature]:
+def signatures(
+    vocabulary: Vocabulary, model: keras.Model, max_length: int, max_bytes: int, example: str
+) -> list[Signature]:
     """Returns the signatures `prefill`, `decode_step` and `detokenize`.
 
     The logits of the tokens that `generate` never writes are the lowest finite number, so the argmax is the token that
@@ -28,6 +30,9 @@ def signatures(vocabulary: Vocabulary, model: keras.Model, example: str) -> list
         vocabulary: Vocabulary of the model.
         model: Model with `start`, `advance`, `state_tensors` and `state_from_tensors`, such as
             `ikelos.layers.TransformerLanguageModel`.
+        max_length: Most tokens after a prompt: a state has room for them and the model's context, and as many are
+            turned into text at once.
+        max_bytes: Most bytes of a prompt.
         example: Example of a prompt.
     """
 
@@ -39,12 +44,22 @@ def signatures(vocabulary: Vocabulary, model: keras.Model, example: str) -> list
         return outputs(*model.start(tokens, lengths, tf.shape(tokens)[1]))
 
     def decode_step(token, **state):
-        with tf.control_dependencies([check_within("token", token, 0, vocabulary.size - 1), *_checks(state)]):
+        with tf.control_dependencies(_checks(state)):
             token = tf.identity(token)
         return outputs(*model.advance(token, model.state_from_tensors(state)))
 
     prompts = [example[:_EXAMPLE], ""]
     after = {name: value for name, value in prefill(tf.constant(prompts)).items() if name != "logits"}
+    positions, token = model.context + max_length, (0, vocabulary.size - 1)
+    bounds = {name: Bound(max_size=positions) for name in ("keys", "values")}
+    bounds |= {
+        "token": Bound(token),
+        "length": Bound((1, positions)),
+        "tokens": Bound(token, max_size=positions),
+    }
+    if "contexts" in after:
+        bounds["matches"] = Bound((0, model.longest_match), max_size=positions)
+        bounds["contexts"] = Bound((0, model.max_ngrams))
     return [
         Signature(
             name="prefill",
@@ -52,6 +67,7 @@ def signatures(vocabulary: Vocabulary, model: keras.Model, example: str) -> list
             inputs={"prompt": tf.TensorSpec([None], tf.string)},
             example={"prompt": prompts},
             doc="Logits of the token after each prompt, and the state for `decode_step`.",
+            bounds={"prompt": Bound(max_bytes=max_bytes)},
         ),
         Signature(
             name="decode_step",
@@ -62,6 +78,7 @@ def signatures(vocabulary: Vocabulary, model: keras.Model, example: str) -> list
             },
             example={"token": [END, BEGIN], **{name: value.numpy().tolist() for name, value in after.items()}},
             doc="Logits of the token after `token`, and the state after it, from the state before it.",
+            bounds={name: bound for name, bound in bounds.items() if name in ("token", *after)},
         ),
         Signature(
             name="detokenize",
@@ -69,6 +86,7 @@ def signatures(vocabulary: Vocabulary, model: keras.Model, example: str) -> list
             inputs={"tokens": tf.TensorSpec([None, None], tf.int32)},
             example={"tokens": [vocabulary.tokens(prompts[0]).tolist()[:1] or [END], [END]]},
             doc="Text of each row of tokens; special tokens stand for no text.",
+            bounds={"tokens": Bound(token, max_size=max_length)},
         ),
     ]
 

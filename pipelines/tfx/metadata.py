@@ -15,7 +15,7 @@ from ikelos.pipelines import lineage as lineages
 from ikelos.pipelines.data import records
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.tfx import push, storage
-from ikelos.serving import provenance
+from ikelos.serving import card
 
 _Execution, _Event = metadata_store_pb2.Execution, metadata_store_pb2.Event
 _STATES = {
@@ -101,7 +101,7 @@ def lineage(path: Path, version: int | None) -> dict[str, str]:
     executions = _upstream(store, pushed[place].id)
     outputs = _outputs(store, executions.values())
     examples, run = outputs["Examples"], outputs["ModelRun"]
-    origin = json.loads(storage.read(f"{place}/{provenance.FILE}"))
+    origin = json.loads(storage.read(f"{place}/{card.FILE}"))["provenance"]
     return {
         "Version": place,
         "Pushed by the run": _run_id(store, executions[pushed[place].id]),

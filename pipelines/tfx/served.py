@@ -7,7 +7,7 @@ from ikelos.pipelines.data import records
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.folder import START
 from ikelos.pipelines.tfx import push, storage
-from ikelos.serving import provenance
+from ikelos.serving import card
 
 
 def lineage(base: str, version: int | None) -> dict[str, str]:
@@ -25,12 +25,14 @@ def lineage(base: str, version: int | None) -> dict[str, str]:
     """
     number = push.newest_version(base) if version is None else version
     place = None if number is None else push.version_of(base, number)
-    if place is None or not storage.exists(f"{place}/{provenance.FILE}"):
+    path = f"{place}/{card.FILE}"
+    origin = None if place is None or not storage.exists(path) else json.loads(storage.read(path))["provenance"]
+    if place is None or origin is None:
         raise UserError(
             "`--version` must be a version that Ikelos exported. Received: "
             f"{f'{base}, without a version' if place is None else place}"
         )
-    rows = {"Version": place, **lineages.of_provenance(json.loads(storage.read(f"{place}/{provenance.FILE}")))}
+    rows = {"Version": place, **lineages.of_provenance(origin)}
     run = push.run_of(place)
     if run is None:
         return rows | {"Model run": "unknown, as no pipeline pushed this version"}

@@ -56,7 +56,8 @@ TINY = {
         "training.optimizers.model.clip_norm=1.0",
         "evaluation={headline: chrf, apart: [], batch_size: 4, num_beams: 2, length_penalty: 0.6, "
         "baseline_pairs: 20, apertium: null, shown: 3, maps: 2, peers: [{name: nobody, value: 30.0, minutes: null}]}",
-        "export={enabled: true, max_source: 20, max_length: 20}",
+        "export.max_source=20",
+        "export.max_length=20",
     ],
     "dialogue": [
         *ONE_OPTIMIZER,
@@ -73,7 +74,8 @@ TINY = {
         "evaluation={questions: 12, candidates: 3, seed: 0, likelihood_weight: 0.0, likelihood_context: 24, stride: 8, "
         "batch_size: 4, ngram_order: 3, ngram_tokens: 100000, replies: 3, temperature: 0.8, top_p: 0.9, shown: 3, "
         "peers: [{name: nobody, value: 0.5, minutes: 1.0}]}",
-        "export={enabled: true, max_length: 8, num_samples: 2}",
+        "export.max_length=8",
+        "export.num_samples=2",
     ],
     "speech_recognition": [
         *ONE_OPTIMIZER,
@@ -91,7 +93,7 @@ TINY = {
         "training.steps_per_epoch=3",
         "evaluation={apart: [], batch_size: 8, search: {num_beams: 2, language_model_weight: 0.5, token_bonus: 0.1}, "
         "bootstraps: 20, baseline_recordings: 5, shown: 3, peers: [{name: nobody, value: 30.0, minutes: null}]}",
-        "export={enabled: true, max_seconds: 0.5}",
+        "export.max_seconds=0.5",
     ],
     "image_generation_gan": [
         "data.shape=[8, 8, 1]",

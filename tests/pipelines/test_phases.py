@@ -18,7 +18,7 @@ from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.preprocessing import Preprocessing
 from ikelos.pipelines.task import Finished
 from ikelos.pipelines.training import history
-from ikelos.serving import StockModel
+from ikelos.serving import Card, StockModel
 
 
 class Rounded(Preprocessing):
@@ -107,7 +107,7 @@ def test_each_phase_needs_what_it_is_given_and_nothing_else(points, tmp_path, sh
     for name, model in models.items():
         for weight, again in zip(model.weights, restored[name].weights, strict=True):
             np.testing.assert_array_equal(weight.numpy(), again.numpy())
-    version = phases.export(points, preprocessing, restored, tmp_path / "node 4", {"made": "here"})
+    version = phases.export(points, preprocessing, restored, tmp_path / "node 4", Card(task="Heaps"))
     with StockModel(version) as served:
         assert served.run("serving_default", {"point": [[0.0, 1.0]]})["scores"].shape == (1, 2)
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from ikelos import kernels
-from ikelos.serving import CheckFailed, Signature, StockModel, export, newest, read_provenance
+from ikelos.serving import Card, CheckFailed, Signature, StockModel, export, newest, read_provenance
 
 NUMBERS = {"x": tf.TensorSpec([None], tf.float32)}
 
@@ -20,7 +20,7 @@ def signature(function, name="serving_default"):
 @pytest.fixture
 def unchecked(monkeypatch):
     """Makes the stock check accept everything, without the child process."""
-    monkeypatch.setattr("ikelos.serving.check.stock_check", lambda path: {})
+    monkeypatch.setattr("ikelos.serving.check.stock_check", lambda path, **_: {})
 
 
 def test_importing_the_package_is_light():
@@ -49,14 +49,14 @@ def test_only_what_is_used_is_saved(version, keras_model):
 def test_control_flow_on_tensors_is_that_of_a_tf_function(tmp_path, unchecked):
     def halved(x):
         while tf.reduce_max(x) > 1:
-            x = x / 2
+            x = tf.where(x > 1, x / 2, x)
         return {"y": x}
 
     with pytest.raises(TypeError, match=r"decorate this function with @tf\.function"):
         export(tmp_path, None, [signature(halved)])
     version = export(tmp_path, None, [signature(tf.function(halved))])
     found = tf.saved_model.load(version).signatures["serving_default"](x=tf.constant([1.0, 6.0]))
-    np.testing.assert_array_equal(found["y"], [0.125, 0.75])
+    np.testing.assert_array_equal(found["y"], [1.0, 0.75])
 
 
 def test_an_asset_file_travels_along(tmp_path):
@@ -99,7 +99,7 @@ def test_a_model_that_fails_the_check_gets_no_number(tmp_path):
 def test_a_version_says_what_it_was_made_from(tmp_path, unchecked):
     assert newest(tmp_path / "missing") is newest(tmp_path) is None
     for provenance in ({"weights": "a"}, None):
-        version = export(tmp_path, [], [signature(lambda x: {"y": -x})], provenance)
+        version = export(tmp_path, [], [signature(lambda x: {"y": -x})], card=Card(provenance=provenance))
         assert newest(tmp_path) == version
         assert read_provenance(version) == provenance
 
@@ -142,22 +142,25 @@ def test_names_must_differ(tmp_path):
             export(tmp_path, [], signatures)
 
 
-def test_a_table_that_trackable_does_not_hold(tmp_path):
+def test_a_table_that_the_model_does_not_hold(tmp_path):
     lookup = keras.layers.StringLookup(vocabulary=["1.0"])
     ids = signature(lambda x: {"id": lookup(tf.strings.as_string(x))}, "ids")
-    with pytest.raises(ValueError, match="Signature 'ids': `trackable` must contain every table that it uses"):
+    with pytest.raises(ValueError, match="Signature 'ids': `model` must contain every table that it uses"):
         export(tmp_path, [], [ids])
 
 
-def test_a_variable_is_saved_as_it_was_before_the_examples_ran(tmp_path):
+def test_a_variable_is_saved_as_it_was_before_the_examples_ran(tmp_path, unchecked):
     calls = tf.Variable(0.0)
 
     def count(x):
-        return {"calls": tf.zeros_like(x) + calls.assign_add(1.0)}
+        with tf.control_dependencies([calls.assign_add(1.0)]):
+            return {"x": tf.identity(x)}
 
-    version = export(tmp_path, {"calls": calls}, [signature(count)])
+    counted = signature(lambda x: {"calls": tf.zeros_like(x) + calls}, "counted")
+    version = export(tmp_path, {"calls": calls}, [signature(count, "count"), counted])
+    assert calls.numpy() == 4  # the example, each of its two rows, and seven rows
     with StockModel(version) as model:
-        assert model.run("serving_default", {"x": [0.0]})["calls"].tolist() == [1.0]
+        assert model.run("counted", {"x": [0.0]})["calls"].tolist() == [0.0]
 
 
 @pytest.mark.skipif(not kernels.status()["loaded"], reason="the package was built without native kernels")

@@ -162,7 +162,7 @@ def test_bad_input(model, signature, inputs, message):
 
 
 def test_tensorflows_own_errors(model, typed):
-    with pytest.raises(StockError, match=r"[Ii]ncompatible shapes|must match|[Ss]hape"):
+    with pytest.raises(StockError, match="`times` must have as many rows as `text`"):
         model.run("shout", {"text": ["a", "b", "c"], "times": [1, 2]})
     with pytest.raises(
         StockError, match=r"input 'unused' must have one of the dtypes float32, .*Received: DT_COMPLEX64"
@@ -205,9 +205,7 @@ def test_unreadable_models(version, tmp_path):
     with pytest.raises(StockError, match=f"`path` must be the folder of a SavedModel.*{tmp_path}"):
         StockModel(tmp_path)
     broken = shutil.copytree(version, tmp_path / "broken")
-    (broken / "variables" / "variables.data-00000-of-00001").unlink()
-    with pytest.raises(StockError, match="variables"):
-        StockModel(broken)
+    shutil.rmtree(broken / "assets.extra")  # as another program exports it
     (broken / "saved_model.pb").write_bytes(b"not a model")
     with pytest.raises(StockError, match="Read less bytes than requested"):
         StockModel(broken)

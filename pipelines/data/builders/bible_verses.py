@@ -62,7 +62,7 @@ than twice as long as the other. Whole chapters are held out, chosen by a checks
 word (the synoptic gospels, Kings and Chronicles) can be in training and test.
 """
 
-_LICENSE = """\
+LICENCE = """\
 Both texts are in the public domain. "World English Bible" is a trademark of eBible.org, and no changed text may be
 called that: this one is changed, as its notes are left out.
 """
@@ -86,7 +86,7 @@ class BibleVerses(tfds.core.GeneratorBasedBuilder):
             features=tfds.features.FeaturesDict({"id": text(), "en": text(), "es": text()}),
             supervised_keys=("en", "es"),
             homepage="https://ebible.org",
-            license=_LICENSE,
+            license=LICENCE,
             disable_shuffling=True,
         )
 

@@ -53,7 +53,7 @@ There are 3,238 conversations with 129,493 turns: 2,745 for training (110,417 tu
 for the test (13,420).
 """
 
-_LICENSE = """\
+LICENCE = """\
 MIT, Copyright (c) 2019 Perception, Control and Cognition Lab.
 """
 
@@ -85,7 +85,7 @@ class ChitchatConversations(tfds.core.GeneratorBasedBuilder):
             features=tfds.features.FeaturesDict({"id": text, "turns": tfds.features.Sequence(text)}),
             homepage="https://github.com/BYU-PCCL/chitchat-dataset",
             citation=_CITATION,
-            license=_LICENSE,
+            license=LICENCE,
             disable_shuffling=True,
         )
 

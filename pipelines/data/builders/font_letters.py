@@ -36,7 +36,7 @@ in matplotlib 3.9 to 3.11. Nothing is downloaded. The images are drawn when the 
 FreeType may draw single pixels in another shade.
 """
 
-_LICENSE = """\
+LICENCE = """\
 The fonts: DejaVu under the Bitstream Vera licence and STIX under the STI Pub companies' (matplotlib ships both texts);
 Computer Modern by Donald E. Knuth in the conversion by BlueSky Research and Y&Y, carried by matplotlib. The data set
 holds drawings of letters, not the fonts.
@@ -79,7 +79,7 @@ class FontLetters(tfds.core.GeneratorBasedBuilder):
             supervised_keys=("image", "label"),
             homepage="https://matplotlib.org",
             citation=_CITATION,
-            license=_LICENSE,
+            license=LICENCE,
             disable_shuffling=True,
         )
 

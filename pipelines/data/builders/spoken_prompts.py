@@ -77,7 +77,7 @@ and numbers, dates and times in words. Ten voices are in the test split alone.
 The feature `group` is `recorded voice`, `known voices` or `unseen voices`.
 """
 
-_LICENSE = """\
+LICENCE = """\
 The prompts are under CC BY-SA 3.0 (Allison Smith, Digium). chitchat-dataset is under the MIT licence. The synthetic
 speech is made by espeak-ng, a program under the GPL 3, which is fetched, but is no part of the data.
 """
@@ -104,7 +104,7 @@ class SpokenPrompts(tfds.core.GeneratorBasedBuilder):
             features=tfds.features.FeaturesDict(features),
             supervised_keys=("audio", "text"),
             homepage="https://www.asterisk.org",
-            license=_LICENSE,
+            license=LICENCE,
             disable_shuffling=True,
         )
 

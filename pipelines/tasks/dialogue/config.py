@@ -73,10 +73,14 @@ class Export(sections.Export):
     """Export of the trained model.
 
     Attributes:
+        max_bytes: Most bytes of a history or a reply of a request; a longer one is an error.
+        max_replies: Most replies to score for a history.
         max_length: Most tokens of a reply.
         num_samples: Replies that the language model samples, of which the ranker chooses one.
     """
 
+    max_bytes: Positive
+    max_replies: Positive
     max_length: Positive
     num_samples: Positive
 

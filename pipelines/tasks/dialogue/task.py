@@ -129,9 +129,9 @@ class Task(task.Task[Config, TextPreprocessing]):
     def _write(
         self, preprocessing: TextPreprocessing, model: keras.Model, ranker: ReplyRanker, histories: Sequence[str]
     ) -> list[str]:
-        evaluation, export = self.config.evaluation, self.config.export.model_dump(exclude={"enabled"})
-        settings = {"temperature": evaluation.temperature, "top_p": evaluation.top_p, **export}
-        return replying.write(model, ranker, preprocessing.vocabulary, histories, **settings)
+        evaluation, export = self.config.evaluation, self.config.export
+        settings = (evaluation.temperature, evaluation.top_p, export.max_length, export.num_samples)
+        return replying.write(model, ranker, preprocessing.vocabulary, histories, *settings)
 
     def evaluate(self, preprocessing: TextPreprocessing, splits: Splits, models: Models) -> task.Figures:
         """Returns hits@1 and perplexity of the test split, and the measures of generated replies."""
@@ -186,14 +186,13 @@ class Task(task.Task[Config, TextPreprocessing]):
     def signatures(self, preprocessing: TextPreprocessing, models: Models) -> list[Signature]:
         """Returns the signatures that reply to a conversation, and that score possible replies."""
         model, ranker, words = models[LANGUAGE_MODEL], models[RANKER], preprocessing.vocabulary
-        evaluation, history = self.config.evaluation, preprocessing.example
-        sampling, settings = (
-            (evaluation.temperature, evaluation.top_p),
-            self.config.export.model_dump(exclude={"enabled"}),
-        )
+        evaluation, export, history = self.config.evaluation, self.config.export, preprocessing.example
+        example = (history, evaluation.temperature, evaluation.top_p)
+        sizes = (export.max_length, export.num_samples, export.max_bytes)
+        limits = (export.max_replies, export.max_bytes)
         return [
-            reply_signature(model, ranker, words, **settings, example=(history, *sampling)),
-            rank_signature(ranker, words, self.config.model.context, history),
+            reply_signature(model, ranker, words, *sizes, example),
+            rank_signature(ranker, words, self.config.model.context, *limits, history),
         ]
 
     def about_comparison(self, results: Mapping[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 import pydantic
 from pydantic import Field
 
-from ikelos.pipelines.image.config import GAN, ImageEvaluation, ImageSource, check_classes, halvings
+from ikelos.pipelines.image.config import GAN, ImageEvaluation, ImageExport, ImageSource, check_classes, halvings
 from ikelos.pipelines.recipe.sections import AdversarialTraining, NonNegative, Positive, Section, TaskConfig
 
 
@@ -63,6 +63,7 @@ class Config(TaskConfig):
     model: GAN
     training: Training
     evaluation: Evaluation
+    export: ImageExport
 
     @pydantic.model_validator(mode="after")
     def _classes_for_a_conditional_model(self) -> Self:

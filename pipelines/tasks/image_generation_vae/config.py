@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 import pydantic
 
-from ikelos.pipelines.image.config import VAE, Augmentation, ImageEvaluation, ImageSource, check_classes
+from ikelos.pipelines.image.config import VAE, Augmentation, ImageEvaluation, ImageExport, ImageSource, check_classes
 from ikelos.pipelines.recipe.sections import PlainTraining, Positive, Section, TaskConfig
 
 
@@ -49,6 +49,7 @@ class Config(TaskConfig):
     model: VAE
     training: PlainTraining
     evaluation: Evaluation
+    export: ImageExport
 
     @pydantic.model_validator(mode="after")
     def _classes_for_a_conditional_model(self) -> Self:

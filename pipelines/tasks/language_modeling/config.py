@@ -62,12 +62,19 @@ class Export(sections.Export):
     """Export of the trained model.
 
     Attributes:
-        max_length: Most tokens that one call of the signature `generate` may add.
+        max_length: Most tokens that one call of the signature `generate` may add, and that `decode_step` may add after
+            a prompt beyond the model's context.
+        max_bytes: Most bytes of a text or a prompt; a longer one is an error.
+        max_stops: Most stop strings of a row of `generate`.
+        max_stop_bytes: Most bytes of a stop string.
         stepwise: Whether the model also has the signatures `prefill`, `decode_step` and `detokenize`, for clients that
             choose the tokens themselves and keep the model's state.
     """
 
     max_length: Positive
+    max_bytes: Positive
+    max_stops: Positive
+    max_stop_bytes: Positive
     stepwise: bool
 
 

@@ -125,10 +125,12 @@ class Task(task.Task[Config, TextPreprocessing]):
     def signatures(self, preprocessing: TextPreprocessing, models: Models) -> list[Signature]:
         """Returns the signatures that score a text, that continue a prompt, and that do so step by step."""
         words, model, export = preprocessing.vocabulary, models[STAGE], self.config.export
+        longest, most, example = export.max_length, export.max_bytes, preprocessing.example
+        stops = (export.max_stops, export.max_stop_bytes)
         return [
-            signatures.score("serving_default", words, model, self.config.evaluation.stride, preprocessing.example),
-            signatures.generate("generate", words, model, export.max_length, preprocessing.example),
-            *(stepwise.signatures(words, model, preprocessing.example) if export.stepwise else []),
+            signatures.score("serving_default", words, model, self.config.evaluation.stride, most, example),
+            signatures.generate("generate", words, model, longest, most, *stops, example),
+            *(stepwise.signatures(words, model, longest, most, example) if export.stepwise else []),
         ]
 
     def about_comparison(self, results: Mapping[str, Any]) -> list[str]:

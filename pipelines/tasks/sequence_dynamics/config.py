@@ -90,6 +90,16 @@ class Evaluation(sections.Evaluation):
     speed: SpeedByLength
 
 
+class Export(sections.Export):
+    """Export of the trained model.
+
+    Attributes:
+        max_lag: Longest lag of a request, and half the most numbers to add two of.
+    """
+
+    max_lag: Positive
+
+
 class Config(TaskConfig):
     """The recipe of sequence dynamics.
 
@@ -108,7 +118,7 @@ class Config(TaskConfig):
     language_modeling: PlainTraining
     clipping: PlainTraining
     evaluation: Evaluation
-    export: sections.Export
+    export: Export
 
     @pydantic.model_validator(mode="after")
     def _sections_fit_together(self) -> Self:

@@ -179,10 +179,10 @@ class Task(task.Task[Config, TextPreprocessing]):
 
     def signatures(self, preprocessing: TextPreprocessing, models: Models) -> list[Signature]:
         """Returns the signatures in which the headline network copies and adds."""
-        headline = self.config.evaluation.headline
+        headline, longest = self.config.evaluation.headline, self.config.export.max_lag
         return [
-            signatures.copy(self._copying, models[f"copying_{headline}"], self.config.problems.lags[-1]),
-            signatures.add(models[f"adding_{headline}"]),
+            signatures.copy(self._copying, models[f"copying_{headline}"], self.config.problems.lags[-1], longest),
+            signatures.add(models[f"adding_{headline}"], 2 * longest),
         ]
 
     def about_comparison(self, results: Mapping[str, Any]) -> list[str]:

@@ -70,9 +70,11 @@ class Export(sections.Export):
 
     Attributes:
         max_seconds: Longest duration of a recording; a longer one is an error.
+        max_bytes: Most bytes of a WAV file; a longer one is an error.
     """
 
     max_seconds: PositiveFloat
+    max_bytes: Positive
 
 
 class Config(TaskConfig):

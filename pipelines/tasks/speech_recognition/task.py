@@ -34,7 +34,7 @@ from ikelos.pipelines.report.sections import Section
 from ikelos.pipelines.tasks.speech_recognition.config import Config
 from ikelos.pipelines.text import language_model
 from ikelos.pipelines.training.stage import Feed, Models, Stage
-from ikelos.serving import Signature
+from ikelos.serving import Bound, Signature
 
 LANGUAGE_MODEL, RECOGNIZER = "language_model", "recognizer"
 _TRAINED: tuple[Split, ...] = ("train", "validation")
@@ -206,6 +206,7 @@ class Task(task.Task[Config, SpeechPreprocessing]):
                 doc=f"What is said in each WAV file of at most {longest:g} seconds, and the score of the search: the "
                 "log-probability of the text given the audio, the weighted one of the language model and the bonus of "
                 "the tokens.",
+                bounds={"audio_bytes": Bound(max_bytes=self.config.export.max_bytes)},
             )
         ]
 

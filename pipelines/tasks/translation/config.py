@@ -72,10 +72,12 @@ class Export(sections.Export):
     """Export of the trained model.
 
     Attributes:
+        max_bytes: Most bytes of a source text; a longer one is an error before it is tokenized.
         max_source: Most tokens of a source text; a longer one is an error.
         max_length: Most tokens of a translation.
     """
 
+    max_bytes: Positive
     max_source: Positive
     max_length: Positive
 

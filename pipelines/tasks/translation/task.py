@@ -23,7 +23,7 @@ from ikelos.pipelines.text.pair_encoding import GROUP, SOURCE, SOURCE_TEXT, TARG
 from ikelos.pipelines.text.translating import translate
 from ikelos.pipelines.training.losses import Crossentropy
 from ikelos.pipelines.training.stage import Feed, Models, Stage
-from ikelos.serving import Signature
+from ikelos.serving import Bound, Signature
 
 STAGE = "translation_model"
 _METRICS = (
@@ -178,6 +178,7 @@ class Task(task.Task[Config, TextPreprocessing]):
                 inputs={"text": tf.TensorSpec([None], tf.string)},
                 example={"text": [preprocessing.example, ""]},
                 doc=f"Translation of each text of at most {export.max_source} tokens, and its log-probability.",
+                bounds={"text": Bound(max_bytes=export.max_bytes)},
             )
         ]
 

@@ -11,7 +11,7 @@ import ikelos
 from ikelos.pipelines import cli
 from ikelos.pipelines.cli import app, listing
 
-COMMANDS = ("list", "recipe", "data", "run", "evaluate", "export", "predict", "serve", "runs", "doctor")
+COMMANDS = ("list", "recipe", "data", "run", "evaluate", "export", "describe", "predict", "serve", "runs", "doctor")
 
 
 def test_version(ikelos_command):

@@ -23,7 +23,7 @@ class Talker:
     }  # fmt: skip
     sent: list = []
 
-    def __init__(self, path):
+    def __init__(self, path, library=None):
         type(self).sent = []
 
     def __enter__(self):

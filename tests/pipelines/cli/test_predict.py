@@ -10,7 +10,7 @@ from ikelos.serving import stock
 
 def make_version(folder):
     folder.mkdir(parents=True)
-    (folder / "saved_model.pb").write_bytes(b"")
+    (folder / "saved_model.pb").write_bytes(b"a graph")
     return folder
 
 
@@ -33,7 +33,7 @@ class FakeModel:
         },
     }
 
-    def __init__(self, path):
+    def __init__(self, path, library=None):
         self.path = path
 
     def __enter__(self):

@@ -5,12 +5,13 @@ import tensorflow as tf
 from ikelos.pipelines.image.signatures import ImageSignatures, by_row, decoded, encoded, keys
 
 SHAPE = (4, 6, 1)
+MOST = 1000
 
 
 @pytest.fixture
 def signatures():
     def make(*class_names):
-        return ImageSignatures(SHAPE, 2, class_names, np.full(SHAPE, 51, np.uint8), resize=True)
+        return ImageSignatures(SHAPE, 2, class_names, np.full(SHAPE, 51, np.uint8), True, 10_000, MOST)
 
     return make
 
@@ -31,7 +32,7 @@ def test_files_are_the_images_that_they_hold(signatures):
 
 def test_files_of_other_sizes_and_channels_are_brought_to_the_shape():
     large = tf.io.encode_jpeg(np.full([12, 18, 3], 100, np.uint8))
-    shades = decoded(tf.stack([large, tf.io.encode_png(np.full([2, 2, 1], 100, np.uint8))]), SHAPE, resize=True)
+    shades = decoded(tf.stack([large, tf.io.encode_png(np.full([2, 2, 1], 100, np.uint8))]), SHAPE, True, MOST)
     np.testing.assert_allclose(shades, np.full([2, *SHAPE], 100 / 255), atol=0.005)
 
 
@@ -47,10 +48,10 @@ def test_models_that_are_told_classes_take_a_label_and_check_it(signatures):
     signature = makes.make("named", lambda seed, label: {"class": makes.condition(label)}, ("seed",), "Names.")
     assert list(signature.inputs) == ["seed", "label"]
     seed = tf.constant([0, 0], tf.int64)
-    np.testing.assert_array_equal(signature.function(seed=seed, label=tf.constant([1, 0]))["class"], [[0, 1], [1, 0]])
+    np.testing.assert_array_equal(signature(seed=seed, label=tf.constant([1, 0]))["class"], [[0, 1], [1, 0]])
     for wrong in ([0, 2], [-1, 0]):
         with pytest.raises(tf.errors.InvalidArgumentError, match="`label` must be between 0 and 1"):
-            signature.function(seed=seed, label=tf.constant(wrong))
+            signature(seed=seed, label=tf.constant(wrong))
     assert signatures().condition(None) is None
 
 

@@ -7,6 +7,8 @@ import pytest
 from ikelos.pipelines import recipe
 from ikelos.pipelines.errors import UserError
 
+EXPORT = "export:\n  enabled: true\n  max_rows: 16\n  warmup_batch_sizes: [1, 8]\n"
+
 
 def mistake(name_or_path, *overrides):
     with pytest.raises(UserError) as caught:
@@ -91,10 +93,10 @@ IN_FILE = {
     "unknown key like no other": (
         "  enabled: true",
         "  enabled: true\n  zzz: 1",
-        "FILE:40: unknown key export.zzz; valid here: enabled",
+        "FILE:40: unknown key export.zzz; valid here: enabled, max_rows, warmup_batch_sizes",
     ),
     "missing key": ("      clip_norm: 1.0\n", "", "FILE:19: missing key training.optimizers.model.clip_norm"),
-    "missing section": ("export:\n  enabled: true\n", "", "FILE: missing key export"),
+    "missing section": (EXPORT, "", "FILE: missing key export"),
     "missing task": ("task: greeting\n", "", "FILE: missing key task"),
     "missing tag": ("  kind: recurrent\n", "", "FILE:9: missing key model.kind"),
     "key of another member of the union": (
@@ -158,7 +160,7 @@ IN_FILE = {
         "FILE:20: training.optimizers.model.kind must be 'adamw' or 'muon'. Received: \"sgd\"",
     ),
     "value for a section": (
-        "export:\n  enabled: true\n",
+        EXPORT,
         "export: yes\n",
         'FILE:38: export must be a section of keys and values. Received: "yes"',
     ),

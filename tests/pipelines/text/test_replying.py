@@ -87,8 +87,24 @@ def test_ranks_are_scores_of_each_row(parts):
     np.testing.assert_allclose(replying.rank(ranker, words, history[1:], replies[1:, :1], 24), both[1:, :1], rtol=1e-4)
 
 
-def test_numbers_out_of_range_are_named(parts):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="`temperature` must be between 0 and"):
-        reply(parts, ["hello"], [-1.0], [0])
-    with pytest.raises(tf.errors.InvalidArgumentError, match="`top_p` must be between"):
-        reply(parts, ["hello"], [1.0], [0], top_p=0.0)
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"temperature": [-1.0]}, "`temperature` must be between 0 and"),
+        ({"top_p": [0.0]}, "`top_p` must be between 1e-06 and 1"),
+        ({"history": ["h" * 41]}, "The bytes of `history` must be between 0 and 40. Received:"),
+    ],
+)
+def test_what_is_out_of_range_is_named(parts, changes, says):
+    signature = replying.reply_signature(*parts, 10, 2, 40, ("hello", 0.8, 0.9))
+    values = {"history": ["hello"], "temperature": [1.0], "top_p": [1.0], "seed": [0]} | changes
+    inputs = {name: tf.constant(value, signature.inputs[name].dtype) for name, value in values.items()}
+    with pytest.raises(tf.errors.InvalidArgumentError, match=says):
+        signature(**inputs)
+
+
+def test_too_many_replies_are_refused(parts):
+    _, ranker, words = parts
+    signature = replying.rank_signature(ranker, words, 24, 2, 40, "hello")
+    with pytest.raises(tf.errors.InvalidArgumentError, match="The positions of `replies` must be between 0 and 2"):
+        signature(history=tf.constant(["hello"]), replies=tf.constant([["a", "b", "c"]]))

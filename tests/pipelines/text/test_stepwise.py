@@ -7,7 +7,7 @@ from ikelos.layers import LSTMLanguageModel, TransformerLanguageModel
 from ikelos.pipelines.text import stepwise
 from ikelos.pipelines.text.vocabulary.special import BEGIN, END, PAD, UNKNOWN
 
-CONTEXT = 6
+CONTEXT, LONGEST = 6, 9
 PROMPTS = ["abc", "", "abcdefgh"]  # the last is longer than the context
 
 
@@ -26,7 +26,7 @@ def served(request, words):
         model.build((None, CONTEXT))
         if order:
             model.adapt([words.tokens("abc def abc fed abd")])
-    return {signature.name: signature for signature in stepwise.signatures(words, model, "abc def")}
+    return {signature.name: signature for signature in stepwise.signatures(words, model, LONGEST, 100, "abc def")}
 
 
 def state_of(outputs):
@@ -34,9 +34,9 @@ def state_of(outputs):
 
 
 def test_a_step_equals_a_longer_prompt(served, words):
-    after = served["prefill"].function(tf.constant(["ab", "c", ""]))
-    found = served["decode_step"].function(tf.constant(words.tokens("dea")), **state_of(after))
-    expected = served["prefill"].function(tf.constant(["abd", "ce", "a"]))
+    after = served["prefill"](prompt=tf.constant(["ab", "c", ""]))
+    found = served["decode_step"](token=tf.constant(words.tokens("dea")), **state_of(after))
+    expected = served["prefill"](prompt=tf.constant(["abd", "ce", "a"]))
     for name, value in expected.items():
         if name in ("keys", "values", "tokens", "matches"):  # beyond a row's length is padding
             used = tf.sequence_mask(expected["length"]).numpy()
@@ -46,17 +46,17 @@ def test_a_step_equals_a_longer_prompt(served, words):
 
 
 def test_rows_depend_on_nothing_but_themselves(served):
-    together = served["prefill"].function(tf.constant(PROMPTS))
-    step = served["decode_step"].function(tf.constant([5, 6, 7]), **state_of(together))
+    together = served["prefill"](prompt=tf.constant(PROMPTS))
+    step = served["decode_step"](token=tf.constant([5, 6, 7]), **state_of(together))
     for row, prompt in enumerate(PROMPTS):
-        alone = served["prefill"].function(tf.constant([prompt]))
+        alone = served["prefill"](prompt=tf.constant([prompt]))
         np.testing.assert_allclose(alone["logits"][0], together["logits"][row], rtol=1e-5, atol=1e-6)
-        alone = served["decode_step"].function(tf.constant([5 + row]), **state_of(alone))
+        alone = served["decode_step"](token=tf.constant([5 + row]), **state_of(alone))
         np.testing.assert_allclose(alone["logits"][0], step["logits"][row], rtol=1e-5, atol=1e-6)
 
 
 def test_tokens_without_text_are_never_the_likeliest(served):
-    logits = served["prefill"].function(tf.constant(PROMPTS))["logits"].numpy()
+    logits = served["prefill"](prompt=tf.constant(PROMPTS))["logits"].numpy()
     assert (logits[:, [PAD, BEGIN, UNKNOWN]] == np.finfo(np.float32).min).all()
     assert (logits[:, END] > -1e9).all()
 
@@ -65,16 +65,16 @@ def test_the_examples_fit_the_inputs(served):
     for signature in served.values():
         arrays = signature.example_arrays()
         inputs = {name: tf.constant(array, signature.inputs[name].dtype) for name, array in arrays.items()}
-        assert all(len(value) == 2 for value in signature.function(**inputs).values())
+        assert all(len(value) == 2 for value in signature(**inputs).values())
 
 
 def test_a_state_that_does_not_fit_together_is_refused(served):
-    state = state_of(served["prefill"].function(tf.constant(["ab"])))
+    state = state_of(served["prefill"](prompt=tf.constant(["ab"])))
     with pytest.raises(tf.errors.InvalidArgumentError, match="`token` must be between 0 and 14"):
-        served["decode_step"].function(tf.constant([15]), **state)
+        served["decode_step"](token=tf.constant([15]), **state)
     if "length" in state:
         with pytest.raises(tf.errors.InvalidArgumentError, match="`length` must be from 1 to the positions of `keys`"):
-            served["decode_step"].function(tf.constant([5]), **state | {"length": tf.constant([9])})
+            served["decode_step"](token=tf.constant([5]), **state | {"length": tf.constant([9])})
     if "tokens" in state:
         with pytest.raises(tf.errors.InvalidArgumentError, match="`tokens` must have as many positions as `keys`"):
-            served["decode_step"].function(tf.constant([5]), **state | {"tokens": state["tokens"][:, 1:]})
+            served["decode_step"](token=tf.constant([5]), **state | {"tokens": state["tokens"][:, 1:]})

@@ -16,7 +16,7 @@ from ikelos.serving.client.core import Core, iterate
 from ikelos.serving.client.transport import Blocking
 
 GUIDE = pathlib.Path(__file__).parents[4] / "serving" / "README.md"
-ROW = {"length": [24], "temperature": [0.0], "top_k": [0], "top_p": [1.0], "seed": [0]}
+ROW = {"length": [24], "temperature": [0.0], "top_k": [0], "top_p": [1.0], "seed": [0], "stop": [[""]]}
 
 
 class InProcess(Blocking):

@@ -110,7 +110,7 @@ def test_an_lstm_of_subwords_is_trained_reported_served_and_used_in_python(tiny,
     runner.run(tiny(lstm, subwords, *as_shipped, *short), tmp_path / "run")
     with StockModel(tmp_path / "run" / "export" / "1") as served:
         scored = served.run("serving_default", {"text": ["the cat", "", "é"]})
-        row = {"length": [9], "temperature": [0.0], "top_k": [0], "top_p": [1.0], "seed": [0]}
+        row = {"length": [9], "temperature": [0.0], "top_k": [0], "top_p": [1.0], "seed": [0], "stop": [[""]]}
         written = served.run("generate", {"prompt": ["the cat"], **row})
     assert np.isfinite(scored["log_likelihood"]).all()
     # The model that Keras loads returns the same.

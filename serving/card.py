@@ -1,0 +1,135 @@
+"""The model card of a version, `assets.extra/ikelos_card.json`, and the same as a page, `ikelos_card.html`.
+
+It says what the model does, what it was made from and how good it is, as far as the exporter was told, and what the
+version holds: flavour, signatures with the bounds of their inputs, versions of packages, size and hash of each file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import pathlib
+import platform
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ikelos.serving.card_page import page
+from ikelos.serving.examples import EXTRA, json_of, read_examples
+from ikelos.serving.signature import Signature
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+FILE = f"{EXTRA}/ikelos_card.json"
+PAGE = f"{EXTRA}/ikelos_card.html"
+"""Paths within a version."""
+_PACKAGES = ("ikelos", "tensorflow", "keras", "tensorflow-text")
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """What an exporter says about a model. All of it is optional.
+
+    Attributes:
+        task: What the model does, in a few words.
+        description: More about it, in any number of sentences.
+        data: Facts about the training data by name, such as its source and its number of examples.
+        licence: Licence of the model or of its data, in words.
+        metrics: How good the model is: for each metric its `name`, `unit`, `value` and `better` (`less` or `more`),
+            and `others`, the values of baselines and peers by name.
+        provenance: JSON data about the origin of the version, for `read_provenance`.
+    """
+
+    task: str = ""
+    description: str = ""
+    data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    licence: str = ""
+    metrics: tuple[Mapping[str, Any], ...] = ()
+    provenance: Mapping[str, Any] | None = None
+
+
+def write_card(
+    version: pathlib.Path,
+    card: Card,
+    flavour: str,
+    signatures: Iterable[Signature],
+    outputs: Mapping[str, Mapping[str, tf.TensorSpec]],
+) -> None:
+    """Writes the card into the folder of a version, all other files of which must have been written.
+
+    Args:
+        version: The folder.
+        card: What the exporter says about the model.
+        flavour: `portable` or `native`.
+        signatures: The signatures.
+        outputs: The specifications of the outputs of each.
+    """
+    content = {
+        **dataclasses.asdict(card),
+        "flavour": flavour,
+        "versions": _versions(),
+        "signatures": {signature.name: _facts(signature, outputs[signature.name]) for signature in signatures},
+        "files": {
+            path.relative_to(version).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)}
+            for path in sorted(version.rglob("*"))
+            if path.is_file()
+        },
+    }
+    (version / FILE).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+    (version / PAGE).write_text(page(content, read_examples(version)), encoding="utf-8")
+
+
+def read_card(version: pathlib.Path) -> dict[str, Any] | None:
+    """Returns the card of a version; None if it has none, because another program exported it.
+
+    Returns:
+        The attributes of `Card`; `flavour`; `versions` of packages by name; `signatures`: for each its `doc`, its
+        `max_rows`, its `inputs`, each with `dtype`, `shape` (null for any size) and `bounds` (`values`, `max_bytes`,
+        `max_size`, those that there are), and its `outputs` in the same way without bounds; and `files`: `bytes` and
+        `sha256` by path.
+
+    Raises:
+        ExportError: If the file is not the JSON of a card.
+    """
+    path = version / FILE
+    if not path.is_file():
+        return None
+    return json_of(path, ("flavour", "signatures", "files"))
+
+
+def read_provenance(version: pathlib.Path) -> dict[str, Any] | None:
+    """Returns the `provenance` of the card that `ikelos.serving.export` was given, or None."""
+    card = read_card(version)
+    return None if card is None else card["provenance"]
+
+
+def sha256(path: pathlib.Path) -> str:
+    """Returns the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _facts(signature: Signature, outputs: Mapping[str, tf.TensorSpec]) -> dict[str, Any]:
+    bounds = {name: bound.facts() for name, bound in signature.bounds.items()}
+    return {
+        "doc": signature.doc,
+        "max_rows": signature.max_rows,
+        "inputs": {name: _spec(spec) | {"bounds": bounds.get(name, {})} for name, spec in signature.inputs.items()},
+        "outputs": {name: _spec(outputs[name]) for name in sorted(outputs)},
+    }
+
+
+def _spec(spec: tf.TensorSpec) -> dict[str, Any]:
+    return {"dtype": spec.dtype.name, "shape": None if spec.shape.rank is None else spec.shape.as_list()}

@@ -9,9 +9,12 @@ from ikelos.serving.server.run import _listening
 
 
 def test_answers_are_sent_at_once():
-    with _listening("127.0.0.1", 0, "--rest-port") as listener:
-        with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
-            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    with (
+        _listening("127.0.0.1", 0, "--rest-port") as listener,
+        socket.create_connection(listener.getsockname()),
+        listener.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_name_that_is_not_known():

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from ikelos.kernels import in_place
 from ikelos.kernels.reference.shapes import sizes
 
 
@@ -83,11 +84,14 @@ class KVCache(NamedTuple):
         new = self._replace(length=self.length + (steps if num_valid is None else num_valid))
         own = tf.range(tf.shape(self.key)[0])
         if isinstance(steps, int) and steps == 1 and num_valid is None:
-            slots = tf.math.floormod(self.length, tf.shape(self.key)[1])
-            where = tf.stack([own, slots], axis=-1)
+            capacity = tf.shape(self.key)[1]
+            slots = tf.math.floormod(self.length, capacity)
 
             def write(old, values):
-                return tf.tensor_scatter_nd_update(old, where, values)
+                if not in_place.is_active():
+                    return tf.tensor_scatter_nd_update(old, tf.stack([own, slots], axis=-1), values)
+                flat = tf.reshape(old, tf.concat([[-1], tf.shape(old)[2:]], axis=0))
+                return tf.reshape(tf.raw_ops.InplaceUpdate(x=flat, i=own * capacity + slots, v=values), tf.shape(old))
 
             key, value = key[:, 0], value[:, 0]
         else:

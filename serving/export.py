@@ -169,6 +169,7 @@ def _trace(signature: Signature, flavour: str) -> tf.types.experimental.Concrete
     import tensorflow as tf
 
     from ikelos import kernels
+    from ikelos.kernels import in_place
 
     def call(**inputs):
         outputs = signature(**inputs)
@@ -178,7 +179,10 @@ def _trace(signature: Signature, flavour: str) -> tf.types.experimental.Concrete
     # The name of a spec becomes the name of the input.
     specs = {name: tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in signature.inputs.items()}
     # Without a scope, the ops that have no native kernel for their inputs are traced with the reference.
-    with kernels.use("reference") if flavour == PORTABLE else contextlib.nullcontext():
+    with contextlib.ExitStack() as scopes:
+        if flavour == PORTABLE:
+            scopes.enter_context(kernels.use("reference"))
+            scopes.enter_context(in_place.allow_updates_in_place())
         return tf.function(call, autograph=False).get_concrete_function(**specs)
 
 

@@ -6,6 +6,7 @@ from ikelos.kernels.arguments import arithmetic
 from ikelos.kernels.attention_arguments import Options
 from ikelos.kernels.kv_cache import KVCache
 from ikelos.kernels.reference import attention as reference
+from ikelos.kernels.reference import attention_step
 from ikelos.kernels.reference.shapes import assertions, sizes
 
 
@@ -40,7 +41,8 @@ def cached_attention(
         cache = cache._replace(**parts)
         num_valid = None if num_valid is None else tf.identity(num_valid)
     positions, new = cache.positions(steps), cache.updated(key, value, num_valid)
-    if isinstance(steps, int) and steps == 1 and num_valid is None:
+    is_one_step = isinstance(steps, int) and steps == 1 and num_valid is None
+    if is_one_step:
         keys, values = new.contents()
         places = new.positions_of_slots()
     else:
@@ -64,6 +66,9 @@ def cached_attention(
         dtype = arithmetic(query.dtype)
         far = tf.cast(tf.abs(distance), dtype)[:, None]
         bias = -tf.cast(options.alibi_slopes, dtype)[:, None, None] * far
+    if is_one_step:
+        bias = None if bias is None else bias[:, :, 0]
+        return attention_step.attend(query, keys, values, bias, mask[:, 0], options.scale), new
     plain = Options(scale=options.scale, mask=mask[:, None], query_seq_lengths=num_valid)
     output, _ = reference.attention(query, keys, values, bias, plain, with_residual=False)
     return output, new

@@ -1,7 +1,10 @@
 """`generate`: decodes one token after another, in the graph."""
 
+import contextlib
+
 import tensorflow as tf
 
+from ikelos.kernels import in_place
 from ikelos.layers.decoding.rows import integers, longest_of, while_loop, write
 
 
@@ -13,7 +16,8 @@ def generate(model, prompts, prompt_lengths, lengths, choose, end_id, padding_id
 
     Args:
         model: A model with `start(tokens, lengths, capacity)` and `advance(tokens, state)` like
-            `ikelos.layers.TransformerLanguageModel`.
+            `ikelos.layers.TransformerLanguageModel`. An `advance` with the attribute `consumes_state`, which promises
+            to read a state only once, may update it in place.
         prompts: int `[B,P]`, padded at the end.
         prompt_lengths: int `[B]`, each at least 1.
         lengths: int `[B]`, each at least 0: largest number of tokens to add, including an end token.
@@ -44,6 +48,13 @@ def generate(model, prompts, prompt_lengths, lengths, choose, end_id, padding_id
     prompts, prompt_lengths, lengths = integers(prompts, prompt_lengths, lengths)
     longest = longest_of(lengths)
     logits, state = model.start(prompts, prompt_lengths, tf.shape(prompts)[1] + longest)
+    consumes_state = getattr(model.advance, "consumes_state", False)
+    if consumes_state:
+        state = in_place.owned(state)
+
+    def advance(tokens, state):
+        with in_place.updates_in_place() if consumes_state else contextlib.nullcontext():
+            return model.advance(tokens, state)
 
     def running(step, ended, *_):
         return tf.reduce_any(~ended)
@@ -58,7 +69,7 @@ def generate(model, prompts, prompt_lengths, lengths, choose, end_id, padding_id
         if until is not None:
             ended |= until(step, written)
         # Rows that have ended still read padding. Their results are dropped and affect no other row.
-        logits, state = tf.cond(running(step, ended), lambda: model.advance(tokens, state), lambda: (logits, state))
+        logits, state = tf.cond(running(step, ended), lambda: advance(tokens, state), lambda: (logits, state))
         return step, ended, logits, state, written
 
     written = tf.fill([tf.shape(prompts)[0], longest], padding_id)

@@ -193,6 +193,9 @@ class TransformerLanguageModel(keras.Model):
         hidden, caches = self._extend(self._embed(tokens[:, None], evidence), caches)
         return self._logits(hidden, evidence)[:, 0], (caches, counting)
 
+    # Not inherited by a subclass with another `advance`.
+    advance.consumes_state = True
+
     def state_tensors(self, state):
         """Returns a state as tensors by name, which a caller can keep between calls of a served model.
 
@@ -241,6 +244,8 @@ class TransformerLanguageModel(keras.Model):
     def _extend(self, hidden, caches, lengths=None):
         extended = []
         for block, cache in zip(self.blocks, caches, strict=True):
+            # All caches have the same length. As one tensor, TensorFlow computes once what follows from it.
+            cache = cache._replace(length=caches[0].length)
             hidden, cache = block(hidden, cache=cache, lengths=lengths)
             extended.append(cache)
         return hidden, extended

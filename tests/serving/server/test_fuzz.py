@@ -9,7 +9,7 @@ import pytest
 from ikelos.serving.protocol import messages
 from ikelos.serving.protocol.tensors import to_tensor_proto
 
-COUNTS = [pytest.param(150, id="few"), pytest.param(50_000, id="many", marks=pytest.mark.slow)]
+COUNTS = [pytest.param(500, id="few"), pytest.param(50_000, id="many", marks=pytest.mark.slow)]
 BLAME = {"INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION"}
 
 

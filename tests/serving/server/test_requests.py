@@ -8,13 +8,9 @@ from ikelos.serving.server.errors import RequestError
 from ikelos.serving.server.requests import check_origin, is_loopback, read_body
 
 
-@pytest.mark.parametrize(
-    ("host", "expected"),
-    [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True)]
-    + [("0.0.0.0", False), ("192.168.0.1", False), ("example.org", False), ("", False)],
-)
-def test_hosts_of_this_machine(host, expected):
-    assert is_loopback(host) is expected
+def test_hosts_of_this_machine():
+    assert all(is_loopback(host) for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost"))
+    assert not any(is_loopback(host) for host in ("0.0.0.0", "::", "192.168.0.1", "example.org", ""))
 
 
 def request(messages=(), **headers):
@@ -39,7 +35,7 @@ def test_a_body_in_parts():
 
 def test_a_body_that_is_too_long_is_read_to_its_end():
     last = {"body": b"x"}
-    with pytest.raises(RequestError, match="must have at most 10 bytes. Received: at least 41 bytes") as raised:
+    with pytest.raises(RequestError, match=r"must have at most 10 bytes\. Received: at least 41 bytes") as raised:
         read(*[{"body": b"0" * 10, "more_body": True}] * 4, last)
     assert raised.value.http_status == 413
 
@@ -61,5 +57,5 @@ def test_an_open_server_may_have_any_name():
     check_origin(request(host="models.example"), "0.0.0.0")
     check_origin(request(host="models.example", origin="http://models.example"), "0.0.0.0")
     check_origin(request(), "127.0.0.1")  # HTTP/1.0 has no Host
-    with pytest.raises(RequestError, match="Origin: http://evil.example"):
+    with pytest.raises(RequestError, match="Origin: http://evil"):
         check_origin(request(host="models.example", origin="http://evil.example"), "0.0.0.0")

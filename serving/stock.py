@@ -15,6 +15,7 @@ from ikelos.serving.capi import Buffer, ExportError, Output, Status, StockError,
 from ikelos.serving.capi import library as c_api
 from ikelos.serving.card import read_card
 from ikelos.serving.damage import check_files
+from ikelos.serving.graph import NATIVE
 from ikelos.serving.protocol.messages import ConfigProto, MetaGraphDef, RunOptions
 from ikelos.serving.protocol.metadata import read_signatures
 from ikelos.serving.values import DTYPES, to_array
@@ -57,7 +58,7 @@ class StockModel:
         check_files(path)
         if library is not None:
             load_ops(pathlib.Path(library))
-        elif (read_card(path) or {}).get("flavour") == "native":
+        elif (read_card(path) or {}).get("flavour") == NATIVE:
             raise ExportError(
                 f"{path} has the flavour native, whose ops are in Ikelos's native library. Give its path as `library` "
                 "(`ikelos doctor` prints it), or export the model with the flavour portable"
@@ -76,7 +77,9 @@ class StockModel:
             self._api.TF_DeleteSessionOptions(options)
             self._api.TF_DeleteBuffer(buffer)
         self._finalizer = weakref.finalize(self, _release, self._api, self._session, self._graph)
-        self.definitions = MetaGraphDef.FromString(meta_graph).signature_def
+        definition = MetaGraphDef.FromString(meta_graph)
+        definition.DiscardUnknownFields()  # the graph, which may have hundreds of megabytes
+        self.definitions = definition.signature_def
         self.signatures = read_signatures(self.definitions)
 
     def run(self, signature: str, inputs: Mapping[str, object], timeout: float | None = None) -> dict[str, np.ndarray]:

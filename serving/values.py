@@ -54,6 +54,11 @@ def to_array(label: str, value: object, dtype: str, shape: tuple[int | None, ...
     return array
 
 
+def is_float(dtype: np.dtype) -> bool:
+    """Returns whether a dtype has floats; NumPy knows bfloat16 only as bytes."""
+    return dtype.kind == "f" or dtype == DTYPES["bfloat16"][1]
+
+
 def shape_text(shape: tuple[int | None, ...] | None) -> str:
     """Returns a shape as text for messages, such as `(any, 128)` or `of any rank`."""
     if shape is None:
@@ -93,7 +98,7 @@ def _numbers(label: str, value: object, dtype: str) -> np.ndarray:
     with np.errstate(over="ignore"):
         array = source.astype(target, order="C")
     # `astype` turns a number that does not fit into another integer or infinity.
-    exact = np.isfinite(array) == np.isfinite(source) if target.kind in "fV" else array == source
+    exact = np.isfinite(array) == np.isfinite(source) if is_float(target) else array == source
     if source.size and not np.all(exact):
         raise ValueError(f"{label} must fit into {dtype}. Received: {source[~exact].flat[0]}")
     return array

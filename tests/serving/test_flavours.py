@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from ikelos import kernels, layers
 from ikelos.serving import CheckFailed, ExportError, Signature, StockModel, check, export, read_card, stock_check
+from ikelos.serving.deploy.releases import check_version
 
 native = pytest.mark.skipif(not kernels.status()["loaded"], reason="the package was built without native kernels")
 X = {"x": tf.TensorSpec([None, 4], tf.float32)}
@@ -27,6 +28,7 @@ def test_a_native_export_needs_the_library_and_says_so(model, tmp_path):
         StockModel(version)
     with pytest.raises(CheckFailed, match="has the flavour native"):
         stock_check(version)
+    check_version(version)
     assert list(stock_check(version, library=library)) == ["serving_default"]
     x = np.random.default_rng(0).normal(size=(3, 5, 4)).astype(np.float32)
     code = (

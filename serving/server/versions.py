@@ -34,6 +34,7 @@ class Version:
         name: The model's name.
         number: The version's number.
         path: Folder of the SavedModel.
+        library: Path of Ikelos's native library, if the model may need it.
 
     Attributes:
         state: What is done with the version.
@@ -46,8 +47,8 @@ class Version:
         seconds: Time that loading and warm-up have taken.
     """
 
-    def __init__(self, name: str, number: int, path: Path):
-        self.name, self.number, self.path = name, number, path
+    def __init__(self, name: str, number: int, path: Path, library: Path | None = None):
+        self.name, self.number, self.path, self._library = name, number, path, library
         self.state, self.code, self.message = State.START, StatusCode.OK, ""
         self.model: StockModel | None = None
         self.examples: dict[str, dict] = {}
@@ -60,7 +61,7 @@ class Version:
         """Loads the model. An error does not propagate: it is kept in `code` and `message`."""
         self.files = self.fingerprint()
         with self._kept_errors():
-            model = StockModel(self.path)
+            model = StockModel(self.path, self._library)
             try:
                 self.examples, self.card = _read_extra(self.path)
             except BaseException:

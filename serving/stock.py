@@ -18,7 +18,7 @@ from ikelos.serving.damage import check_files
 from ikelos.serving.graph import NATIVE
 from ikelos.serving.protocol.messages import ConfigProto, MetaGraphDef, RunOptions
 from ikelos.serving.protocol.metadata import read_signatures
-from ikelos.serving.values import DTYPES, to_array
+from ikelos.serving.values import UnsupportedDtypeError, input_arrays
 
 __all__ = ["StockError", "StockModel", "complaint"]
 
@@ -111,22 +111,10 @@ class StockModel:
             raise StockError("The model has been closed")
         if signature not in self.signatures:
             raise ValueError(f"`signature` must be one of {sorted(self.signatures)}. Received: signature={signature!r}")
-        expected = self.signatures[signature]["inputs"]
-        if set(inputs) != set(expected):
-            raise ValueError(
-                f"Signature {signature!r} must get the inputs {sorted(expected)}. Received: {sorted(inputs)}"
-            )
-        for name, (dtype, _) in expected.items():
-            if dtype not in DTYPES:
-                raise StockError(
-                    f"Signature {signature!r}: input {name!r} must have one of the dtypes {', '.join(DTYPES)}. "
-                    f"Received: {dtype}",
-                    code=_UNIMPLEMENTED,
-                )
-        return {
-            name: to_array(f"Signature {signature!r}: input {name!r}", inputs[name], dtype, shape)
-            for name, (dtype, shape) in expected.items()
-        }
+        try:
+            return input_arrays(signature, inputs, self.signatures[signature]["inputs"])
+        except UnsupportedDtypeError as error:
+            raise StockError(str(error), code=_UNIMPLEMENTED) from error
 
     def close(self) -> None:
         """Frees the memory of the model, which cannot run any more. A second call does nothing."""

@@ -1,5 +1,7 @@
 """Converts the values of a request into arrays for the inputs of a served model."""
 
+from collections.abc import Mapping
+
 import ml_dtypes
 import numpy as np
 
@@ -57,6 +59,35 @@ def to_array(label: str, value: object, dtype: str, shape: tuple[int | None, ...
 def is_float(dtype: np.dtype) -> bool:
     """Returns whether a dtype has floats; NumPy knows bfloat16 only as bytes."""
     return dtype.kind == "f" or dtype == DTYPES["bfloat16"][1]
+
+
+class UnsupportedDtypeError(ValueError):
+    """Raised if an input of a signature has a dtype that is not in `DTYPES`."""
+
+
+def input_arrays(
+    signature: str, values: Mapping[str, object], specs: Mapping[str, tuple[str, tuple[int | None, ...] | None]]
+) -> dict[str, np.ndarray]:
+    """Returns an array for each input of a signature.
+
+    Args:
+        signature: Name of the signature, for messages.
+        values: A value for each input, as in `to_array`.
+        specs: Dtype and shape of each input.
+
+    Raises:
+        ValueError: If an input is unknown or missing, or its value does not fit; `UnsupportedDtypeError` if its dtype
+            is not in `DTYPES`.
+    """
+    if set(values) != set(specs):
+        raise ValueError(f"Signature {signature!r} must get the inputs {sorted(specs)}. Received: {sorted(values)}")
+    arrays = {}
+    for name, (dtype, shape) in specs.items():
+        label = f"Signature {signature!r}: input {name!r}"
+        if dtype not in DTYPES:
+            raise UnsupportedDtypeError(f"{label} must have one of the dtypes {', '.join(DTYPES)}. Received: {dtype}")
+        arrays[name] = to_array(label, values[name], dtype, shape)
+    return arrays
 
 
 def shape_text(shape: tuple[int | None, ...] | None) -> str:

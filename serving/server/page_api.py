@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from ikelos.serving.bounds import text_of
 from ikelos.serving.card import PAGE
+from ikelos.serving.client.core import STEPWISE
 from ikelos.serving.protocol import rest
 from ikelos.serving.server import streaming
 from ikelos.serving.server.engine import Engine
@@ -101,7 +102,7 @@ def _model(manager: Manager, name: str, known: dict[int, Version]) -> dict[str, 
 def _signatures(version: Version) -> list[dict[str, Any]]:
     names = sorted(version.signatures, key=lambda name: (name != "generate", name != "serving_default", name))
     found = [_stream(version)] if streaming.can_stream(version.signatures) else []
-    hidden = streaming.NEEDED if found else ()
+    hidden = STEPWISE if found else ()
     return [*found, *(_signature(version, name) for name in names if name not in hidden)]
 
 

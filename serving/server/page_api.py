@@ -116,7 +116,7 @@ def _signature(version: Version, name: str) -> dict[str, Any]:
         "name": name,
         "title": name,
         "doc": example["doc"],
-        "inputs": [_input(key, *sides["inputs"][key], _bounds(version, name, key)) for key in order],
+        "inputs": [_tensor(key, *sides["inputs"][key]) | _limits(_bounds(version, name, key)) for key in order],
         "outputs": [_tensor(key, *spec) for key, spec in sides["outputs"].items()],
         "example": inputs if len(json.dumps(inputs)) <= _MOST_EXAMPLE else {},
     }
@@ -126,13 +126,12 @@ def _tensor(name: str, dtype: str, shape: tuple[int | None, ...] | None) -> dict
     return {"name": name, "dtype": dtype, "shape": shape}
 
 
-def _input(name: str, dtype: str, shape: tuple[int | None, ...] | None, bounds: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns an input with its bounds, as data and in words."""
+def _limits(bounds: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the bounds of an input, as data and in words."""
     low, high = bounds.get("values", (-math.inf, math.inf))
     # JSON has no infinities.
     values = [number if math.isfinite(number) else None for number in (low, high)]
-    facts = {"values": values, "max_bytes": bounds.get("max_bytes"), "limits": text_of(bounds)}
-    return _tensor(name, dtype, shape) | facts
+    return {"values": values, "max_bytes": bounds.get("max_bytes"), "limits": text_of(bounds)}
 
 
 def _bounds(version: Version, signature: str, name: str) -> Mapping[str, Any]:
@@ -155,7 +154,10 @@ def _stream(version: Version) -> dict[str, Any]:
         "title": "write",
         "doc": "Continues the prompt, and shows each token as soon as the model has made it.",
         "stream": True,
-        "inputs": [_input(key, dtypes[type(value)], (None,), bounds.get(key, {})) for key, (value,) in example.items()],
+        "inputs": [
+            _tensor(key, dtypes[type(value)], (None,)) | _limits(bounds.get(key, {}))
+            for key, (value,) in example.items()
+        ],
         "outputs": [_tensor("text", "string", (None,))],
         "example": example,
     }

@@ -126,7 +126,7 @@ def test_no_server_is_one_line(ikelos_command, monkeypatch):
         (["run", "--tls-roots", "a.pem"], "--tls-roots must come with --server. Received: PATH run"),
         (
             ["--server", "a:1", "--model", "toy", "--tls-roots", "none.pem"],
-            "--tls-roots none.pem: cannot read it: No such file or directory",
+            "--tls-roots none.pem: cannot read it: no such file or folder",
         ),
         (["run", "--model", "toy"], "--model must come with --server. Received: PATH run"),
         (["--server", "a:1"], "--model NAME must come with --server a:1. Received: no name"),

@@ -31,7 +31,7 @@ CONFIG = f"config/{model_config.FILE}"
 _PAUSE = 0.5
 
 
-def first(target: Target, models: Iterable[Served]) -> str:
+def initial_text(target: Target, models: Iterable[Served]) -> str:
     """Returns the text of `releases.json` in a folder that is rendered, without any release."""
     records = {model.name: {"base_path": os.fspath(model.base_path), "share": 0, "history": []} for model in models}
     content = {"platform": target.platform, "has_native_ops": target.has_native_ops, "models": records}

@@ -141,7 +141,7 @@ def _server_texts(models: Sequence[Served], settings: Settings, target: Target) 
             rest_port=REST_PORT,
             metrics_port=_METRICS_PORT,
         ),
-        FILE: releases.first(target, models),
+        FILE: releases.initial_text(target, models),
     }
     if target.tls is not None:
         texts["tls/ssl.config"] = _ssl_config(target.tls)

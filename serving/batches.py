@@ -8,6 +8,7 @@ import numpy as np
 
 from ikelos.serving.compare import difference
 from ikelos.serving.signature import Signature
+from ikelos.serving.values import is_float
 
 SIZES = (1, 7)
 """Batch sizes at which every signature is run: a single row, and an odd number of them."""
@@ -57,7 +58,7 @@ def _outputs(signature: Signature, run: Run, arrays: Arrays, rows: int) -> Array
             raise ValueError(
                 f"{label} must have a row for each of the {rows} rows of the example. Received: shape {array.shape}"
             )
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+        if is_float(array.dtype) and not np.isfinite(array).all():
             raise ValueError(f"{label} must be finite on the example. Received: {array[~np.isfinite(array)][0]}")
     return outputs
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
+_LARGEST = float(np.finfo(np.float32).max)
+
+
 @dataclasses.dataclass(frozen=True)
 class Bound:
     """Bound of one input of a signature.
@@ -52,7 +55,7 @@ def text_of(facts: Mapping[str, Any]) -> str:
     words = []
     if "values" in facts:
         low, high = facts["values"]
-        words.append(f"{_number(low)} to {_number(high)}")
+        words.append(f"at least {_number(low)}" if high >= _LARGEST else f"{_number(low)} to {_number(high)}")
     if "max_bytes" in facts:
         words.append(f"at most {facts['max_bytes']:,} bytes")
     if "max_size" in facts:

@@ -12,7 +12,7 @@ import importlib.metadata
 import json
 import pathlib
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ikelos.serving.card_page import page
@@ -56,6 +56,7 @@ def write_card(
     flavour: str,
     signatures: Iterable[Signature],
     outputs: Mapping[str, Mapping[str, tf.TensorSpec]],
+    warmup_batch_sizes: Sequence[int],
 ) -> None:
     """Writes the card into the folder of a version, all other files of which must have been written.
 
@@ -65,10 +66,12 @@ def write_card(
         flavour: `portable` or `native`.
         signatures: The signatures.
         outputs: The specifications of the outputs of each.
+        warmup_batch_sizes: The numbers of rows of the warm-up requests.
     """
     content = {
         **dataclasses.asdict(card),
         "flavour": flavour,
+        "warmup_batch_sizes": list(warmup_batch_sizes),
         "versions": _versions(),
         "signatures": {signature.name: _facts(signature, outputs[signature.name]) for signature in signatures},
         "files": {
@@ -85,10 +88,10 @@ def read_card(version: pathlib.Path) -> dict[str, Any] | None:
     """Returns the card of a version; None if it has none, because another program exported it.
 
     Returns:
-        The attributes of `Card`; `flavour`; `versions` of packages by name; `signatures`: for each its `doc`, its
-        `max_rows`, its `inputs`, each with `dtype`, `shape` (null for any size) and `bounds` (`values`, `max_bytes`,
-        `max_size`, those that there are), and its `outputs` in the same way without bounds; and `files`: `bytes` and
-        `sha256` by path.
+        The attributes of `Card`; `flavour`; `warmup_batch_sizes`; `versions` of packages by name; `signatures`: for
+        each its `doc`, its `max_rows`, its `inputs`, each with `dtype`, `shape` (null for any size) and `bounds`
+        (`values`, `max_bytes`, `max_size`, those that there are), and its `outputs` in the same way without bounds; and
+        `files`: `bytes` and `sha256` by path.
 
     Raises:
         ExportError: If the file is not the JSON of a card.
@@ -96,7 +99,7 @@ def read_card(version: pathlib.Path) -> dict[str, Any] | None:
     path = version / FILE
     if not path.is_file():
         return None
-    return json_of(path, ("flavour", "signatures", "files"))
+    return json_of(path, ("flavour", "warmup_batch_sizes", "signatures", "files"))
 
 
 def read_provenance(version: pathlib.Path) -> dict[str, Any] | None:

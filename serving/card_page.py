@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ikelos.serving.bounds import text_of
+from ikelos.serving.graph import NATIVE
 from ikelos.serving.protocol.rest import to_request
 from ikelos.serving.values import shape_text
 
@@ -55,7 +56,7 @@ def page(card: Mapping[str, Any], examples: Mapping[str, Any]) -> str:
 
 
 def _flavour(name: str) -> str:
-    if name == "native":
+    if name == NATIVE:
         return "it needs a server that has the ops of Ikelos."
     return "a stock TensorFlow Serving runs it."
 

@@ -1,13 +1,17 @@
 """Compares the outputs of a model with those that are expected."""
 
+import ml_dtypes
 import numpy as np
+
+from ikelos.serving.values import is_float
 
 # A server optimises the graph and may add in another order than Python, so floats may differ by some rounding errors.
 # The tolerance is |difference| <= TOLERANCE_ULPS * eps * (1 + |expected|), about 1.2e-4 in float32. Other dtypes are
 # compared exactly.
 TOLERANCE_ULPS = 1024
 HALF_TOLERANCE_ULPS = 16
-"""The same for a model that computes in half precision, in units of that precision: 0.13 in bfloat16."""
+"""The same for a model that computes in half precision, or an output in it, in units of that precision: 0.13 in
+bfloat16."""
 
 
 class CheckFailed(Exception):  # noqa: N818, the message reads "CheckFailed: Signature ..."
@@ -34,7 +38,7 @@ def difference(
             f"{label}: expected {expected.dtype} of shape {expected.shape}. "
             f"Received: {received.dtype} of shape {received.shape}"
         )
-    if expected.dtype.kind != "f":
+    if not is_float(expected.dtype):
         differs = np.flatnonzero((received != expected).ravel())
         if differs.size:
             first = differs[0]
@@ -44,7 +48,9 @@ def difference(
                 f"Received: {received.flat[first]!r}"
             )
         return 0.0
-    tolerance = max(TOLERANCE_ULPS * np.finfo(expected.dtype).eps, HALF_TOLERANCE_ULPS * eps)
+    ulps = HALF_TOLERANCE_ULPS if expected.dtype.itemsize == 2 else TOLERANCE_ULPS
+    tolerance = max(ulps * float(ml_dtypes.finfo(expected.dtype).eps), HALF_TOLERANCE_ULPS * eps)
+    received, expected = received.astype(np.float64), expected.astype(np.float64)
     with np.errstate(invalid="ignore"):
         differences = np.abs(received - expected)
     equal = (received == expected) | (np.isnan(received) & np.isnan(expected))

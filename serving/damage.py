@@ -24,10 +24,10 @@ def check_files(version: pathlib.Path, hashes: bool = False) -> None:
     """
     graph = version / "saved_model.pb"
     if not version.is_dir():
-        raise ExportError(f"`path` must be the folder of a SavedModel. Received: {version}, which is not a folder")
+        raise ExportError(f"{version} must be the folder of a SavedModel. Received: no folder")
     if not graph.is_file():
         what = "an empty folder" if not any(version.iterdir()) else f"a folder without {graph.name}"
-        raise ExportError(f"`path` must be the folder of a SavedModel. Received: {version}, {what}")
+        raise ExportError(f"{version} must be the folder of a SavedModel. Received: {what}")
     if not graph.stat().st_size:
         raise ExportError(f"{graph} must not be empty. {_COPY}")
     card = read_card(version)

@@ -13,7 +13,7 @@ from ikelos.serving.bounds import Bound
 from ikelos.serving.card import Card, write_card
 from ikelos.serving.compare import difference
 from ikelos.serving.examples import write_examples
-from ikelos.serving.graph import MUST_COMPILE, compiled_functions, custom_ops
+from ikelos.serving.graph import MUST_COMPILE, NATIVE, PORTABLE, compiled_functions, custom_ops, native_library
 from ikelos.serving.incoming import incoming, publish
 from ikelos.serving.keras_signature import keras_signature, rounding_error
 from ikelos.serving.signature import Signature, is_name
@@ -22,9 +22,6 @@ from ikelos.serving.warmup import BATCH_SIZES, write_warmup
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-PORTABLE, NATIVE = "portable", "native"
-"""The flavours."""
 
 
 def export(
@@ -63,8 +60,8 @@ def export(
         max_rows: As in `keras_signature`; only without `signatures`.
         flavour: `portable` or `native`.
         card: What the model card says about the model.
-        warmup_batch_sizes: Numbers of rows of the requests with which a server warms up: the `allowed_batch_sizes` of
-            its batching.
+        warmup_batch_sizes: Numbers of rows of the requests with which a server warms up, in increasing order; the
+            `allowed_batch_sizes` of its batching (`ikelos.serving.deploy`).
         begin: Function that is called with a short description when each of the `export_steps` begins.
 
     Returns:
@@ -120,9 +117,9 @@ def export(
         write_examples(version, signatures, expected)
         write_warmup(version, signatures, warmup_batch_sizes)
         outputs = {name: function.structured_outputs for name, function in functions.items()}
-        write_card(version, card or Card(), flavour, signatures, outputs)
+        write_card(version, card or Card(), flavour, signatures, outputs, warmup_batch_sizes)
         begin("stock check")
-        stock_check(version, library=_native_library() if flavour == NATIVE else None)
+        stock_check(version, library=native_library() if flavour == NATIVE else None)
         return publish(version, base)
 
 
@@ -134,9 +131,11 @@ def export_steps(signatures: Sequence[Signature]) -> int:
 def _check_arguments(model, signatures, of_keras_signature, flavour, warmup_batch_sizes) -> None:
     if flavour not in (PORTABLE, NATIVE):
         raise ValueError(f"`flavour` must be {PORTABLE!r} or {NATIVE!r}. Received: flavour={flavour!r}")
-    if not warmup_batch_sizes or min(warmup_batch_sizes) < 1:
+    sizes = list(warmup_batch_sizes)
+    if not sizes or sizes[0] < 1 or sizes != sorted(set(sizes)):
         raise ValueError(
-            f"`warmup_batch_sizes` must be positive integers. Received: warmup_batch_sizes={warmup_batch_sizes}"
+            "`warmup_batch_sizes` must be positive integers in increasing order. "
+            f"Received: warmup_batch_sizes={warmup_batch_sizes}"
         )
     if signatures is not None:
         if any(value is not None for value in of_keras_signature):
@@ -157,12 +156,6 @@ def _check_flavour(functions: Mapping[str, tf.types.experimental.ConcreteFunctio
             f"`flavour` must be {PORTABLE!r} for a model without native ops: any server runs it. Received: "
             f"flavour={NATIVE!r}"
         )
-
-
-def _native_library() -> str:
-    from ikelos import kernels
-
-    return str(kernels.status()["path"])
 
 
 def _trace(signature: Signature, flavour: str) -> tf.types.experimental.ConcreteFunction:

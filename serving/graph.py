@@ -5,9 +5,13 @@ from __future__ import annotations
 import pathlib
 from typing import TYPE_CHECKING
 
+from ikelos.serving.capi import StockError
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
+PORTABLE, NATIVE = "portable", "native"
+"""The flavours of an export: a stock server has the ops of the one, and ours must be linked for the other."""
 _OURS = "Ikelos"
 """Beginning of the names of our custom ops."""
 MUST_COMPILE = (
@@ -17,6 +21,21 @@ MUST_COMPILE = (
 """What a user reads about a graph that `must_compile`."""
 _ENTRY = b"\n\x0f_XlaMustCompile\x12\x02(\x01"
 """An entry of the map of attributes, as protobuf writes it: `_XlaMustCompile` is true."""
+
+
+def native_library() -> str:
+    """Returns the path of Ikelos's native library, which the flavour `native` needs.
+
+    Raises:
+        StockError: If it is not there or does not load.
+    """
+    # Here, because it imports TensorFlow.
+    from ikelos import kernels
+
+    status = kernels.status()
+    if not status["loaded"]:
+        raise StockError(f"The flavour {NATIVE} needs Ikelos's native library, which is not loaded: {status['reason']}")
+    return str(status["path"])
 
 
 def custom_ops(function: tf.types.experimental.ConcreteFunction) -> set[str]:

@@ -214,6 +214,6 @@ def _values(x: _Input, highest: int) -> np.ndarray:
         return np.where(place % 2 == 0, "a", "b")
     if x.dtype == "bool":
         return place >= 0
-    if x.dtype.startswith("float"):
+    if "float" in x.dtype:
         return (place % 7 + 1) / 8
     return np.minimum(place % _HIGHEST + 1, highest)

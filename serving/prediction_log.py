@@ -7,7 +7,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from ikelos.serving.protocol.messages import PredictionLog
-from ikelos.serving.protocol.tensors import to_array
+from ikelos.serving.protocol.tensors import from_tensor_proto
 
 _HEADER_BYTES = 12
 """Bytes before the content of a TFRecord, its length and the checksum of the length: a shorter file is none."""
@@ -32,7 +32,7 @@ def requests(path: pathlib.Path) -> Iterator[dict[str, np.ndarray]]:
             request = PredictionLog.FromString(record).predict_log.request
             if not request.ByteSize():
                 raise ValueError("it is of another kind")
-            yield {name: to_array(f"input {name!r}", tensor) for name, tensor in request.inputs.items()}
+            yield {name: from_tensor_proto(f"input {name!r}", tensor) for name, tensor in request.inputs.items()}
             number += 1
     except tf.errors.DataLossError as error:
         if "truncated record" not in error.message:

@@ -15,9 +15,10 @@ from ikelos.serving.capi import Buffer, ExportError, Output, Status, StockError,
 from ikelos.serving.capi import library as c_api
 from ikelos.serving.card import read_card
 from ikelos.serving.damage import check_files
+from ikelos.serving.graph import NATIVE
 from ikelos.serving.protocol.messages import ConfigProto, MetaGraphDef, RunOptions
 from ikelos.serving.protocol.metadata import read_signatures
-from ikelos.serving.values import DTYPES, to_array
+from ikelos.serving.values import UnsupportedDtypeError, input_arrays
 
 __all__ = ["StockError", "StockModel", "complaint"]
 
@@ -57,7 +58,7 @@ class StockModel:
         check_files(path)
         if library is not None:
             load_ops(pathlib.Path(library))
-        elif (read_card(path) or {}).get("flavour") == "native":
+        elif (read_card(path) or {}).get("flavour") == NATIVE:
             raise ExportError(
                 f"{path} has the flavour native, whose ops are in Ikelos's native library. Give its path as `library` "
                 "(`ikelos doctor` prints it), or export the model with the flavour portable"
@@ -76,7 +77,9 @@ class StockModel:
             self._api.TF_DeleteSessionOptions(options)
             self._api.TF_DeleteBuffer(buffer)
         self._finalizer = weakref.finalize(self, _release, self._api, self._session, self._graph)
-        self.definitions = MetaGraphDef.FromString(meta_graph).signature_def
+        definition = MetaGraphDef.FromString(meta_graph)
+        definition.DiscardUnknownFields()  # the graph, which may have hundreds of megabytes
+        self.definitions = definition.signature_def
         self.signatures = read_signatures(self.definitions)
 
     def run(self, signature: str, inputs: Mapping[str, object], timeout: float | None = None) -> dict[str, np.ndarray]:
@@ -108,22 +111,10 @@ class StockModel:
             raise StockError("The model has been closed")
         if signature not in self.signatures:
             raise ValueError(f"`signature` must be one of {sorted(self.signatures)}. Received: signature={signature!r}")
-        expected = self.signatures[signature]["inputs"]
-        if set(inputs) != set(expected):
-            raise ValueError(
-                f"Signature {signature!r} must get the inputs {sorted(expected)}. Received: {sorted(inputs)}"
-            )
-        for name, (dtype, _) in expected.items():
-            if dtype not in DTYPES:
-                raise StockError(
-                    f"Signature {signature!r}: input {name!r} must have one of the dtypes {', '.join(DTYPES)}. "
-                    f"Received: {dtype}",
-                    code=_UNIMPLEMENTED,
-                )
-        return {
-            name: to_array(f"Signature {signature!r}: input {name!r}", inputs[name], dtype, shape)
-            for name, (dtype, shape) in expected.items()
-        }
+        try:
+            return input_arrays(signature, inputs, self.signatures[signature]["inputs"])
+        except UnsupportedDtypeError as error:
+            raise StockError(str(error), code=_UNIMPLEMENTED) from error
 
     def close(self) -> None:
         """Frees the memory of the model, which cannot run any more. A second call does nothing."""

@@ -1,5 +1,7 @@
 """Converts the values of a request into arrays for the inputs of a served model."""
 
+from collections.abc import Mapping
+
 import ml_dtypes
 import numpy as np
 
@@ -54,6 +56,40 @@ def to_array(label: str, value: object, dtype: str, shape: tuple[int | None, ...
     return array
 
 
+def is_float(dtype: np.dtype) -> bool:
+    """Returns whether a dtype has floats; NumPy knows bfloat16 only as bytes."""
+    return dtype.kind == "f" or dtype == DTYPES["bfloat16"][1]
+
+
+class UnsupportedDtypeError(ValueError):
+    """Raised if an input of a signature has a dtype that is not in `DTYPES`."""
+
+
+def input_arrays(
+    signature: str, values: Mapping[str, object], specs: Mapping[str, tuple[str, tuple[int | None, ...] | None]]
+) -> dict[str, np.ndarray]:
+    """Returns an array for each input of a signature.
+
+    Args:
+        signature: Name of the signature, for messages.
+        values: A value for each input, as in `to_array`.
+        specs: Dtype and shape of each input.
+
+    Raises:
+        ValueError: If an input is unknown or missing, or its value does not fit; `UnsupportedDtypeError` if its dtype
+            is not in `DTYPES`.
+    """
+    if set(values) != set(specs):
+        raise ValueError(f"Signature {signature!r} must get the inputs {sorted(specs)}. Received: {sorted(values)}")
+    arrays = {}
+    for name, (dtype, shape) in specs.items():
+        label = f"Signature {signature!r}: input {name!r}"
+        if dtype not in DTYPES:
+            raise UnsupportedDtypeError(f"{label} must have one of the dtypes {', '.join(DTYPES)}. Received: {dtype}")
+        arrays[name] = to_array(label, values[name], dtype, shape)
+    return arrays
+
+
 def shape_text(shape: tuple[int | None, ...] | None) -> str:
     """Returns a shape as text for messages, such as `(any, 128)` or `of any rank`."""
     if shape is None:
@@ -93,7 +129,7 @@ def _numbers(label: str, value: object, dtype: str) -> np.ndarray:
     with np.errstate(over="ignore"):
         array = source.astype(target, order="C")
     # `astype` turns a number that does not fit into another integer or infinity.
-    exact = np.isfinite(array) == np.isfinite(source) if target.kind in "fV" else array == source
+    exact = np.isfinite(array) == np.isfinite(source) if is_float(target) else array == source
     if source.size and not np.all(exact):
         raise ValueError(f"{label} must fit into {dtype}. Received: {source[~exact].flat[0]}")
     return array

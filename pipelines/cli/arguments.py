@@ -42,6 +42,10 @@ Overrides = Annotated[
         "KEY= alone removes the key. Repeatable.",
     ),
 ]
+Library = Annotated[
+    Path | None,
+    typer.Option(metavar="PATH", help="Ikelos's native library, for exports of the flavour native.", parser=path),
+]
 RunFolder = Annotated[
     Path, typer.Argument(metavar="WORKDIR", help="The folder of a run.", show_default=False, parser=path)
 ]

@@ -212,11 +212,11 @@ def _releases(folder: Path, server: str | None, offline: bool, patience: float) 
 @contextmanager
 def _explained() -> Iterator[None]:
     """Context manager that turns the errors of `ikelos.serving.deploy` into those of the command line."""
-    from ikelos.serving import CheckFailed, deploy
+    from ikelos.serving import CheckFailed, StockError, deploy
 
     try:
         yield
-    except (deploy.ReleaseError, ValueError, CheckFailed) as error:
+    except (deploy.ReleaseError, ValueError, CheckFailed, StockError) as error:
         raise UserError(str(error)) from error
     except ConnectionError as error:
         raise UserError(

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ikelos.pipelines.cli.arguments import path
+from ikelos.pipelines.cli.arguments import Library, path
 from ikelos.pipelines.cli.failures import reason
 from ikelos.pipelines.cli.source import open_source
 from ikelos.pipelines.console import columns, console, say, shown
@@ -64,13 +64,23 @@ def predict(
     ] = None,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the model on the server.")] = None,
     rest: Annotated[bool, typer.Option("--rest", help="Call the server by REST, not by gRPC.")] = False,
-    library: Annotated[
-        Path | None,
-        typer.Option(metavar="PATH", help="Ikelos's native library, for an export of the flavour native.", parser=path),
+    version: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Version of the model on the server.", show_default="newest")
     ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(min=0.001, metavar="S", help="Seconds to wait for the server.", show_default="60")
+    ] = None,
+    tls_roots: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Certificates that sign the server's, PEM; turns on TLS.", parser=path),
+    ] = None,
+    library: Library = None,
 ) -> None:
     """Run an exported model on inputs, in this process or on a server."""
-    opening = open_source(exported, library, server, model, rest)
+    remote = {"model": model, "version": version, "timeout": timeout, "tls_roots": tls_roots, "rest": rest or None}
+    opening = open_source(
+        exported, library, server, {name: value for name, value in remote.items() if value is not None}
+    )
     # Here, because they import numpy and TensorFlow's library: the error about a wrong path comes without delay.
     from ikelos.pipelines.cli.inputs import gather
     from ikelos.serving.protocol.rest import holds_bytes, to_response

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ikelos.pipelines.cli.arguments import path
+from ikelos.pipelines.cli.arguments import Library, path
 from ikelos.pipelines.console import Progress, console, shown
 from ikelos.pipelines.errors import UserError
 
@@ -62,6 +62,7 @@ def serve(
         int | None, typer.Option(min=1, help="Most runs of models at once.", show_default="twice the processors")
     ] = None,
     timeout: Annotated[float, typer.Option(min=0.001, help="Most seconds of a request.")] = 60.0,
+    library: Library = None,
 ) -> None:
     """Serve exported models on this machine, with a page to try them."""
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
@@ -76,6 +77,7 @@ def serve(
         labels = _labels(label or [], list(find_models(model)))
         settings = Settings(
             path=model,
+            library=library,
             host=host,
             rest_port=rest_port,
             grpc_port=grpc_port,

@@ -2,11 +2,12 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ikelos.pipelines.cli.exported import find_version, open_exported, run_signature
+from ikelos.pipelines.cli.failures import reason
 from ikelos.pipelines.errors import UserError
 
 
@@ -27,8 +28,14 @@ class Source:
     run: Callable[[str, dict[str, Any]], dict[str, Any]]
 
 
-def open_source(path: Path | None, library: Path | None, server: str | None, model: str | None, rest: bool) -> Any:
+def open_source(path: Path | None, library: Path | None, server: str | None, remote: Mapping[str, Any]) -> Any:
     """Returns a context manager that yields the Source that the arguments name.
+
+    Args:
+        path: Where an exported model is, None for a server.
+        library: Ikelos's native library, for an exported model.
+        server: Address of a server, None for an exported model.
+        remote: The options given for a server by name: `model`, `rest`, `version`, `timeout` and `tls_roots`.
 
     Raises:
         UserError: If not exactly one of `path` and `server` is given, or an option of the one comes with the other.
@@ -37,14 +44,14 @@ def open_source(path: Path | None, library: Path | None, server: str | None, mod
         received = "neither" if path is None else f"PATH {path} and --server {server}"
         raise UserError(f"Either PATH or --server HOST:PORT must be given. Received: {received}")
     if path is not None:
-        if model is not None or rest:
-            raise UserError(
-                f"{'--rest' if model is None else '--model'} must come with --server. Received: PATH {path}"
-            )
+        for name in remote:
+            raise UserError(f"--{name.replace('_', '-')} must come with --server. Received: PATH {path}")
         return _local(find_version(path), library)
     if library is not None:
         raise UserError(f"--library must come with PATH. Received: --server {server}")
-    return _served(str(server), model, rest)
+    if "model" not in remote:
+        raise UserError(f"--model NAME must come with --server {server}. Received: no name")
+    return _served(str(server), **remote)
 
 
 @contextlib.contextmanager
@@ -60,14 +67,22 @@ def _local(version: Path, library: Path | None) -> Iterator[Source]:
 
 
 @contextlib.contextmanager
-def _served(server: str, model: str | None, rest: bool) -> Iterator[Source]:
-    if model is None:
-        raise UserError(f"--model NAME must come with --server {server}. Received: no name")
+def _served(
+    server: str,
+    model: str,
+    rest: bool = False,
+    version: int | None = None,
+    timeout: float = 60,
+    tls_roots: Path | None = None,
+) -> Iterator[Source]:
     # Here, because it imports numpy and gRPC.
-    from ikelos.serving.client import Client
+    from ikelos.serving.client import TLS, Client
 
+    tls = None if tls_roots is None else TLS(tls_roots)
     try:
-        client = Client(server, model, rest=rest)
+        client = Client(server, model, version=version, timeout=timeout, rest=rest, tls=tls)
+    except OSError as error:
+        raise UserError(f"--tls-roots {tls_roots}: cannot read it: {reason(error)}") from None
     except ValueError as error:
         raise UserError(f"--server: {error}") from None
     with client:

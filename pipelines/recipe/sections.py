@@ -191,8 +191,8 @@ class Export(Section):
     Attributes:
         enabled: Whether a run exports its model at the end.
         max_rows: Most rows of a request; a larger batch is an error.
-        warmup_batch_sizes: Numbers of rows of the requests with which a server warms up, none above `max_rows`: the
-            `allowed_batch_sizes` of its batching.
+        warmup_batch_sizes: Numbers of rows of the requests with which a server warms up, in increasing order and none
+            above `max_rows`. If it merges requests (`serving.batching`), it fills up batches to these sizes.
     """
 
     enabled: bool
@@ -201,9 +201,10 @@ class Export(Section):
 
     @pydantic.model_validator(mode="after")
     def _warmups_are_allowed(self) -> Self:
-        if not self.warmup_batch_sizes or max(self.warmup_batch_sizes) > self.max_rows:
+        sizes = self.warmup_batch_sizes
+        if not sizes or list(sizes) != sorted(set(sizes)) or sizes[-1] > self.max_rows:
             raise ValueError(
-                f"`warmup_batch_sizes` must be at least one number up to max_rows={self.max_rows}. "
+                f"`warmup_batch_sizes` must be numbers up to max_rows={self.max_rows} in increasing order. "
                 f"Received: warmup_batch_sizes={list(self.warmup_batch_sizes)}"
             )
         return self
@@ -315,31 +316,20 @@ class Pipeline(Section):
 class Batching(Section):
     """How a server merges requests of several clients, TensorFlow Serving's `BatchingParameters`.
 
+    The sizes of batches are `export.warmup_batch_sizes`.
+
     Attributes:
-        max_batch_size: Largest number of rows in a batch.
         batch_timeout_micros: Microseconds for which a request waits for others before it runs.
-        allowed_batch_sizes: Sizes to which batches are filled up with copies of a row, in increasing order, the last
-            equal to `max_batch_size`; empty for every size.
         num_batch_threads: Number of batches that run at once.
         max_enqueued_batches: Number of batches that may wait; further requests are refused.
         pad_variable_length_inputs: Whether inputs of different lengths are filled up with their first value to be
             merged. That is right only if every signature with such inputs ignores what is beyond the length of a row.
     """
 
-    max_batch_size: Positive
     batch_timeout_micros: NonNegative
-    allowed_batch_sizes: tuple[Positive, ...]
     num_batch_threads: Positive
     max_enqueued_batches: Positive
     pad_variable_length_inputs: bool
-
-    @pydantic.model_validator(mode="after")
-    def _sizes_fit(self) -> Self:
-        # Here, because importing it takes longer than reading a recipe, and few recipes have this section.
-        from ikelos.serving import deploy
-
-        deploy.Batching(**dict(self))
-        return self
 
 
 class Serving(Section):
@@ -376,6 +366,7 @@ class Serving(Section):
 
     def settings(self) -> "deploy.Settings":
         """Returns the section as `ikelos.serving.deploy` takes it."""
+        # Here, because importing it takes longer than reading a recipe, and few recipes have this section.
         from ikelos.serving import deploy
 
         batching = None if self.batching is None else deploy.Batching(**dict(self.batching))

@@ -14,15 +14,16 @@ from ikelos.serving.client.streaming import TextStream
 from ikelos.serving.client.transport import Transport, VersionStatus
 from ikelos.serving.media import with_contents
 from ikelos.serving.protocol.metadata import Signatures
-from ikelos.serving.protocol.rest import DEFAULT_SIGNATURE, Specs
-from ikelos.serving.values import DTYPES, to_array
+from ikelos.serving.protocol.rest import DEFAULT_SIGNATURE
+from ikelos.serving.values import input_arrays
 
 DEFAULT_TIMEOUT = 60.0
 """Seconds for a call with all its tries, if the caller says nothing else."""
 END = 2
 """Token that ends a text."""
 _READY_WAITS = Retry(first=0.1, longest=1.0)
-_STEPWISE = ("prefill", "decode_step", "detokenize")
+STEPWISE = ("prefill", "decode_step", "detokenize")
+"""Signatures that a model needs so that a client can write a text token by token."""
 
 Result = TypeVar("Result")
 
@@ -50,7 +51,11 @@ class Core:
         if signature not in signatures:
             raise invalid(f"`signature` must be one of {sorted(signatures)}. Received: signature={signature!r}")
         sides = signatures[signature]
-        arrays = _arrays(signature, inputs, sides["inputs"])
+        contents = {name: with_contents(name, value) for name, value in inputs.items()}
+        try:
+            arrays = input_arrays(signature, contents, sides["inputs"])
+        except ValueError as error:
+            raise invalid(str(error)) from None
         return await self._call(
             lambda seconds: self._transport.predict(signature, arrays, sides["outputs"], seconds),
             end - time.monotonic(),
@@ -111,8 +116,8 @@ class Core:
         transport = self._transport if version is None else self._transport.at(version)
         model = Core(transport, self._timeout, self._retry)
         signatures = await model.metadata(timeout)
-        if missing := [name for name in _STEPWISE if name not in signatures]:
-            raise invalid(f"The model must have the signatures {', '.join(_STEPWISE)}. It lacks: {', '.join(missing)}")
+        if missing := [name for name in STEPWISE if name not in signatures]:
+            raise invalid(f"The model must have the signatures {', '.join(STEPWISE)}. It lacks: {', '.join(missing)}")
         uniforms = random.Random(seed)
         tokens: list[int] = []
         text, state = "", await model.predict({"prompt": [prompt]}, "prefill", timeout)
@@ -173,22 +178,6 @@ def iterate(values: AsyncGenerator[Result, None]) -> Iterator[Result]:
             yield value
     finally:
         run(values.aclose())
-
-
-def _arrays(signature: str, inputs: Mapping[str, Any], specs: Specs) -> dict[str, np.ndarray]:
-    """Returns the inputs as arrays of the dtypes that the signature asks for."""
-    if set(inputs) != set(specs):
-        raise invalid(f"Signature {signature!r} must get the inputs {sorted(specs)}. Received: {sorted(inputs)}")
-    arrays = {}
-    for name, (dtype, shape) in specs.items():
-        label = f"Signature {signature!r}: input {name!r}"
-        if dtype not in DTYPES:
-            raise invalid(f"{label} must have one of the dtypes {', '.join(DTYPES)}. Received: {dtype}")
-        try:
-            arrays[name] = to_array(label, with_contents(name, inputs[name]), dtype, shape)
-        except ValueError as error:
-            raise invalid(str(error)) from None
-    return arrays
 
 
 def _push(pieces: TextStream, text: str, ended: bool) -> str:

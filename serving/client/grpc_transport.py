@@ -26,7 +26,7 @@ from ikelos.serving.protocol.messages import (
 )
 from ikelos.serving.protocol.metadata import SIGNATURES_FIELD, Signatures, read_signatures, unpack_signatures
 from ikelos.serving.protocol.rest import Specs
-from ikelos.serving.protocol.tensors import to_array, to_tensor_proto
+from ikelos.serving.protocol.tensors import from_tensor_proto, to_tensor_proto
 
 try:
     import grpc
@@ -62,7 +62,9 @@ class _Calls:
             request.inputs[name].CopyFrom(to_tensor_proto(array))
         response = await self._call(_PREDICTION, "Predict", request, timeout)
         with invalid_answers():
-            return {name: to_array(f"output {name!r}", response.outputs[name]) for name in sorted(response.outputs)}
+            return {
+                name: from_tensor_proto(f"output {name!r}", response.outputs[name]) for name in sorted(response.outputs)
+            }
 
     async def metadata(self, timeout: float) -> Signatures:
         """Returns the signatures of the model."""

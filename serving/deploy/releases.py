@@ -12,14 +12,18 @@ import json
 import os
 import pathlib
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from ikelos.serving import files
+from ikelos.serving.card import read_card
 from ikelos.serving.check import stock_check
 from ikelos.serving.deploy import model_config, proxy
 from ikelos.serving.deploy.model_config import Release
 from ikelos.serving.deploy.running import RunningServer
+from ikelos.serving.deploy.served import Served
+from ikelos.serving.deploy.target import Target
+from ikelos.serving.graph import NATIVE, PORTABLE, native_library
 
 STABLE, CANARY = "stable", "canary"
 FILE = "releases.json"
@@ -27,8 +31,30 @@ CONFIG = f"config/{model_config.FILE}"
 _PAUSE = 0.5
 
 
+def initial_text(target: Target, models: Iterable[Served]) -> str:
+    """Returns the text of `releases.json` in a folder that is rendered, without any release."""
+    records = {model.name: {"base_path": os.fspath(model.base_path), "share": 0, "history": []} for model in models}
+    content = {"platform": target.platform, "has_native_ops": target.has_native_ops, "models": records}
+    return json.dumps(content, indent=1) + "\n"
+
+
 class ReleaseError(Exception):
     """Raised if a release cannot be changed as asked. The message says what to do."""
+
+
+def check_version(version: pathlib.Path) -> None:
+    """Runs the stock check of a version; one of the flavour `native` gets Ikelos's native ops.
+
+    Raises:
+        CheckFailed: If the version does not pass.
+        StockError: If its card is damaged, or the native library is not there.
+    """
+    stock_check(version, library=native_library() if _flavour(version) == NATIVE else None)
+
+
+def _flavour(version: pathlib.Path) -> str:
+    card = read_card(version)
+    return PORTABLE if card is None else card["flavour"]
 
 
 class Releases:
@@ -50,7 +76,7 @@ class Releases:
         folder: str | os.PathLike,
         server: RunningServer | None,
         patience: float,
-        check: Callable[[pathlib.Path], Any] = stock_check,
+        check: Callable[[pathlib.Path], Any] = check_version,
     ):
         self._folder = pathlib.Path(folder)
         self._server, self._patience, self._check = server, patience, check
@@ -84,6 +110,7 @@ class Releases:
                 change.
             ValueError: If the model is unknown, `models.config` cannot be read, or `share` is out of its range.
             CheckFailed: If the version does not pass the stock check.
+            StockError: As in `check_version`.
             ConnectionError: If the server does not answer.
         """
         if not 0 <= share < 100:
@@ -113,6 +140,7 @@ class Releases:
             ReleaseError: If `version` is stable already, or the server does not take over the change.
             ValueError: If the model is unknown, or `models.config` cannot be read.
             CheckFailed: If the version does not pass the stock check.
+            StockError: As in `check_version`.
             ConnectionError: If the server does not answer.
         """
         before = self._read(model)
@@ -137,6 +165,7 @@ class Releases:
             ReleaseError: If nothing stood before, or the server does not take over the change.
             ValueError: If the model is unknown, or `models.config` cannot be read.
             CheckFailed: If a version does not pass the stock check, such as one that was deleted.
+            StockError: As in `check_version`.
             ConnectionError: If the server does not answer.
         """
         now = self._read(model)
@@ -183,7 +212,13 @@ class Releases:
         """Checks that a release can be changed, without changing it."""
         base = pathlib.Path(self._records["models"][model]["base_path"])
         for version in sorted(set(after.versions) - set(before.versions)):
-            self._check(base / str(version))
+            path = base / str(version)
+            if _flavour(path) == NATIVE and not self._records["has_native_ops"]:
+                raise ReleaseError(
+                    f"{path} must have the flavour {PORTABLE}, because the rendered image is a stock one: export it "
+                    f"again, or render with the image of a server that links the native ops. Received: {NATIVE}"
+                )
+            self._check(path)
         if self._server is not None:
             self._await(model, before, ())
 

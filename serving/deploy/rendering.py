@@ -1,6 +1,5 @@
 """Renders a folder with everything that a deployment needs, from its settings."""
 
-import json
 import math
 import os
 import pathlib
@@ -10,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ikelos.serving import files
-from ikelos.serving.deploy import model_config, proxy, templates
+from ikelos.serving.deploy import model_config, proxy, releases, templates
 from ikelos.serving.deploy.releases import CONFIG, FILE
 from ikelos.serving.deploy.served import Served
 from ikelos.serving.deploy.settings import Settings
 from ikelos.serving.deploy.target import Platform, Target, Tls
+from ikelos.serving.graph import NATIVE
 
 GRPC_PORT, REST_PORT = 8500, 8501
 _PROXY_PORT, _TLS_PROXY_PORT, _METRICS_PORT = 8080, 8443, 9090
@@ -36,8 +36,8 @@ def render(models: Sequence[Served], settings: Settings, target: Target, folder:
         The folder.
 
     Raises:
-        ValueError: If two models have the same name, the folder has files, or batches cannot be made of the inputs of a
-            model.
+        ValueError: If two models have the same name, the folder has files, requests of a model cannot be merged into
+            batches, or a model of the flavour `native` is to run in the stock image.
         OSError: If a file cannot be written. The folder is not there then.
     """
     path = pathlib.Path(folder).absolute()
@@ -47,6 +47,7 @@ def render(models: Sequence[Served], settings: Settings, target: Target, folder:
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ValueError(f"`folder` must not exist or be empty, as labels may have moved. Received: folder={folder}")
     _check_batching(models, settings)
+    _check_flavours(models, target)
     if target.platform is Platform.KSERVE:
         _check_kserve_names(names)
     texts = _texts(models, settings, target)
@@ -63,11 +64,19 @@ def render(models: Sequence[Served], settings: Settings, target: Target, folder:
 
 
 def _check_batching(models: Sequence[Served], settings: Settings) -> None:
-    """Checks that requests of all signatures can be merged.
+    """Checks that requests of all signatures can be merged, into batches of sizes that are known.
 
     TensorFlow Serving fails all requests of a batch if their inputs have different sizes, unless it pads them.
     """
-    if settings.batching is None or settings.batching.pad_variable_length_inputs:
+    if settings.batching is None:
+        return
+    sizes = {model.name: ", ".join(map(str, model.batch_sizes)) or "none" for model in models}
+    if len(set(sizes.values())) > 1 or "none" in sizes.values():
+        raise ValueError(
+            "`batching` must be null unless all models have the same `warmup_batch_sizes` in their cards, the sizes of "
+            f"batches. Received: {'; '.join(f'{name}: {text}' for name, text in sizes.items())}"
+        )
+    if settings.batching.pad_variable_length_inputs:
         return
     for model in models:
         for signature, inputs in model.variable.items():
@@ -75,6 +84,15 @@ def _check_batching(models: Sequence[Served], settings: Settings) -> None:
                 f"`batching` must be null for {model.name}, or have `pad_variable_length_inputs` if its signatures "
                 f"ignore padding. Received: signature {signature!r}, whose inputs vary in size: {', '.join(inputs)}"
             )
+
+
+def _check_flavours(models: Sequence[Served], target: Target) -> None:
+    native = [model.name for model in models if model.flavour == NATIVE]
+    if native and not target.has_native_ops:
+        raise ValueError(
+            "`image` must be of a server that links Ikelos's native ops, for models of the flavour native. "
+            f"Received: image={target.image!r}, models {', '.join(native)}"
+        )
 
 
 def _check_kserve_names(names: Sequence[str]) -> None:
@@ -88,7 +106,9 @@ def _texts(models: Sequence[Served], settings: Settings, target: Target) -> dict
     """Returns the text of each file by its path in the folder."""
     texts = {"config/monitoring.config": templates.text("config/monitoring.config")}
     if settings.batching is not None:
-        texts["config/batching.config"] = templates.fill("config/batching.config", batching=settings.batching)
+        texts["config/batching.config"] = templates.fill(
+            "config/batching.config", batching=settings.batching, sizes=models[0].batch_sizes
+        )
     if target.platform is not Platform.KSERVE:
         texts |= _server_texts(models, settings, target)
     values = _values(models, settings, target)
@@ -104,7 +124,6 @@ def _texts(models: Sequence[Served], settings: Settings, target: Target) -> dict
 
 
 def _server_texts(models: Sequence[Served], settings: Settings, target: Target) -> dict[str, str]:
-    records = {model.name: {"base_path": os.fspath(model.base_path), "share": 0, "history": []} for model in models}
     compose = target.platform is Platform.COMPOSE
     tls = target.tls if compose else None
     texts = {
@@ -122,7 +141,7 @@ def _server_texts(models: Sequence[Served], settings: Settings, target: Target) 
             rest_port=REST_PORT,
             metrics_port=_METRICS_PORT,
         ),
-        FILE: json.dumps({"platform": target.platform, "models": records}, indent=1) + "\n",
+        FILE: releases.initial_text(target, models),
     }
     if target.tls is not None:
         texts["tls/ssl.config"] = _ssl_config(target.tls)

@@ -9,6 +9,8 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from ikelos.serving.card import read_card
+from ikelos.serving.graph import PORTABLE
 from ikelos.serving.incoming import newest
 from ikelos.serving.protocol import messages
 
@@ -24,6 +26,8 @@ class Served:
         base_path: Folder of its versions, with at least one.
         variable: The inputs of the newest version whose size varies beyond the batch, by signature. Only padding could
             merge them into batches.
+        flavour: Its flavour, `portable` or `native`.
+        batch_sizes: The sizes of batches with which it is warmed up, in increasing order; empty if it has no card.
 
     Raises:
         ValueError: If the name is invalid.
@@ -32,6 +36,8 @@ class Served:
     name: str
     base_path: pathlib.Path
     variable: Mapping[str, tuple[str, ...]]
+    flavour: str = PORTABLE
+    batch_sizes: tuple[int, ...] = ()
 
     def __post_init__(self):
         if not _NAME.fullmatch(self.name):
@@ -50,12 +56,16 @@ def find(name: str, base_path: str | os.PathLike) -> Served:
 
     Raises:
         ValueError: If the name is invalid, or the newest version is missing or no SavedModel.
+        ExportError: If its card is damaged.
     """
     base = pathlib.Path(base_path).absolute()
     version = newest(base)
     if version is None:
         raise ValueError(f"`base_path` must be a folder with the versions 1, 2, ... Received: base_path={base_path}")
-    return Served(name, base, _variable_inputs(version))
+    variable, card = _variable_inputs(version), read_card(version)
+    if card is None:
+        return Served(name, base, variable)
+    return Served(name, base, variable, card["flavour"], tuple(card["warmup_batch_sizes"]))
 
 
 def _variable_inputs(version: pathlib.Path) -> dict[str, tuple[str, ...]]:

@@ -1,48 +1,33 @@
 """The numbers of a deployment: what a server loads, batches, and may use."""
 
 import dataclasses
-import itertools
 
 
 @dataclasses.dataclass(frozen=True)
 class Batching:
     """TensorFlow Serving's `BatchingParameters`, for all models of a server.
 
+    The sizes of batches are those with which the models are warmed up (`Served.batch_sizes`).
+
     Attributes:
-        max_batch_size: Largest number of rows in a batch.
         batch_timeout_micros: Microseconds for which a request waits for others before it runs.
-        allowed_batch_sizes: Sizes to which batches are filled up with copies of a row, in increasing order, the last
-            equal to `max_batch_size`; empty for every size.
         num_batch_threads: Number of batches that run at once.
         max_enqueued_batches: Number of batches that may wait; further requests are refused.
         pad_variable_length_inputs: Whether inputs of different lengths are filled up with their first value to be
             merged. That is right only if every signature with such inputs ignores what is beyond the length of a row.
 
     Raises:
-        ValueError: If a number is out of its range, or the sizes do not fit together.
+        ValueError: If a number is out of its range.
     """
 
-    max_batch_size: int
     batch_timeout_micros: int
-    allowed_batch_sizes: tuple[int, ...]
     num_batch_threads: int
     max_enqueued_batches: int
     pad_variable_length_inputs: bool
 
     def __post_init__(self):
-        _check_at_least(self, 1, "max_batch_size", "num_batch_threads", "max_enqueued_batches")
+        _check_at_least(self, 1, "num_batch_threads", "max_enqueued_batches")
         _check_at_least(self, 0, "batch_timeout_micros")
-        sizes = self.allowed_batch_sizes
-        if sizes and (sizes[0] < 1 or any(a >= b for a, b in itertools.pairwise(sizes))):
-            raise ValueError(
-                "`allowed_batch_sizes` must be positive and in increasing order. "
-                f"Received: allowed_batch_sizes={list(sizes)}"
-            )
-        if sizes and sizes[-1] != self.max_batch_size:
-            raise ValueError(
-                f"`allowed_batch_sizes` must end with `max_batch_size`, {self.max_batch_size}. "
-                f"Received: allowed_batch_sizes={list(sizes)}"
-            )
 
 
 @dataclasses.dataclass(frozen=True)

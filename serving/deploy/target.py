@@ -68,7 +68,7 @@ class Target:
     Attributes:
         platform: What runs the containers.
         name: Name of the deployment and its parts: lower-case letters, digits and `-`.
-        image: Image of TensorFlow Serving.
+        image: Image of TensorFlow Serving. One other than `IMAGE` is taken to link Ikelos's native ops too.
         proxy_image: Image of nginx.
         tls: Certificate and key for gRPC, and with Compose for REST too. With None, Compose opens the ports to this
             machine alone.
@@ -100,6 +100,11 @@ class Target:
             raise ValueError(f"`host` must come with the platform kubernetes. Received: {self.platform}")
         if self.tls is not None and self.platform is Platform.KSERVE:
             raise ValueError("`tls` must be None for kserve, whose gateway encrypts. Received: a certificate")
+
+    @property
+    def has_native_ops(self) -> bool:
+        """Whether the server may have ops that a stock one does not have."""
+        return self.image != IMAGE
 
     def _check_needed(self, attribute: str, platform: Platform) -> None:
         if (getattr(self, attribute) is not None) != (self.platform is platform):

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ikelos.serving.values import to_array
+from ikelos.serving.values import is_float, to_array
 
 Specs = Mapping[str, tuple[str, tuple[int | None, ...] | None]]
 """Dtype and shape of each input or output of a signature, by name."""
@@ -44,7 +44,7 @@ STATUS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class PredictRequest:
+class PredictBody:
     """Body of a request to predict.
 
     Attributes:
@@ -72,7 +72,7 @@ class PredictRequest:
             raise ValueError("The lists must not be nested so deeply") from None
 
 
-def read_predict(body: bytes) -> PredictRequest:
+def read_predict(body: bytes) -> PredictBody:
     """Returns a request to predict from its body.
 
     Raises:
@@ -88,7 +88,7 @@ def read_predict(body: bytes) -> PredictRequest:
     values = content[given[0]]
     if given == ["instances"] and not (isinstance(values, list) and values):
         raise ValueError(f"`instances` must be a list with at least one row. Received: {_short(values)}")
-    return PredictRequest(signature or DEFAULT_SIGNATURE, given == ["instances"], values)
+    return PredictBody(signature or DEFAULT_SIGNATURE, given == ["instances"], values)
 
 
 def write_predict(signature: str, inputs: Mapping[str, np.ndarray]) -> bytes:
@@ -102,7 +102,7 @@ def write_predictions(outputs: Mapping[str, np.ndarray], by_rows: bool) -> bytes
 
     Args:
         outputs: The outputs by name.
-        by_rows: Whether the request gave its inputs row by row (`PredictRequest.by_rows`).
+        by_rows: Whether the request gave its inputs row by row (`PredictBody.by_rows`).
 
     Raises:
         ValueError: If the outputs are to be given row by row but differ in their number of rows.
@@ -166,7 +166,7 @@ def holds_bytes(name: str) -> bool:
 
 def to_lists(array: np.ndarray) -> Any:
     """Returns an array as nested lists, with the fewest digits that give each float back in its dtype."""
-    if array.dtype.kind not in "fV" or array.dtype == np.float64:
+    if not is_float(array.dtype) or array.dtype == np.float64:
         return array.tolist()
     # NumPy prints a float32 with as many digits as it needs; as a float64, Python prints these digits.
     return array.astype(np.float32).astype("U32").astype(np.float64).tolist()

@@ -56,7 +56,7 @@ def to_tensor_proto(array: np.ndarray) -> TensorProto:
     return tensor
 
 
-def to_array(label: str, tensor: TensorProto, max_bytes: int = MAX_BYTES) -> np.ndarray:
+def from_tensor_proto(label: str, tensor: TensorProto, max_bytes: int = MAX_BYTES) -> np.ndarray:
     """Returns the values of a TensorProto as an array that owns its memory; strings are an object array of bytes.
 
     Args:

@@ -52,7 +52,7 @@ class Engine:
 
     def __init__(self, settings: Settings):
         self.settings = settings
-        self.manager = Manager(settings.path, settings.labels)
+        self.manager = Manager(settings.path, settings.labels, settings.library)
         self.metrics = Metrics(lambda: [v for known in self.manager.models.values() for v in known.values()])
         self._scheduler = Scheduler(settings.concurrency, settings.max_batch, settings.batch_delay, self.metrics.ran)
         self.parsing = asyncio.Semaphore(_MOST_PARSING)

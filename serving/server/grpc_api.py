@@ -79,7 +79,7 @@ async def _predict(engine: Engine, request: Any, seconds: float | None) -> Any:
 def _arrays(inputs: Any, signature: str, max_bytes: int) -> dict[str, Any]:
     try:
         return {
-            name: tensors.to_array(f"Signature {signature!r}: input {name!r}", tensor, max_bytes)
+            name: tensors.from_tensor_proto(f"Signature {signature!r}: input {name!r}", tensor, max_bytes)
             for name, tensor in inputs.items()
         }
     except ValueError as error:

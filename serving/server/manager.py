@@ -29,13 +29,14 @@ class Manager:
     Args:
         path: As in `find_models`.
         labels: Number of the version by model and label.
+        library: Path of Ikelos's native library, which models of the flavour `native` need, or None.
 
     Attributes:
         models: The versions by model and number, with those that have ended.
     """
 
-    def __init__(self, path: Path, labels: Mapping[str, Mapping[str, int]]):
-        self._path, self._labels = path, labels
+    def __init__(self, path: Path, labels: Mapping[str, Mapping[str, int]], library: Path | None = None):
+        self._path, self._labels, self._library = path, labels, library
         self.models: dict[str, dict[int, Version]] = {}
         self._tasks: set[asyncio.Task] = set()
 
@@ -68,7 +69,7 @@ class Manager:
             known = self.models.setdefault(name, {})
             for number, path in sorted(paths.items()):
                 if number not in known or await self._is_worth_another_try(known[number]):
-                    known[number] = Version(name, number, path)
+                    known[number] = Version(name, number, path, self._library)
                     await self._load(known[number])
             available = {number for number, version in known.items() if version.state is State.AVAILABLE}
             # If the newest version fails, the one before it goes on serving.

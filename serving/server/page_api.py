@@ -1,7 +1,8 @@
 """The page for people at `/`: its files, what it must know of the models, and text that is written token by token."""
 
 import json
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from ikelos.serving.examples import EXTRA
+from ikelos.serving.bounds import text_of
+from ikelos.serving.card import PAGE
+from ikelos.serving.client.core import STEPWISE
 from ikelos.serving.protocol import rest
 from ikelos.serving.server import streaming
 from ikelos.serving.server.engine import Engine
@@ -21,7 +24,6 @@ from ikelos.serving.server.versions import State, Version
 
 _FILES = Path(__file__).parent / "page"
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-_CARD = f"{EXTRA}/ikelos_card.html"
 # A page of its own and nothing else: no other site may show it in a frame, and it loads nothing from elsewhere.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -50,7 +52,7 @@ def routes(engine: Engine) -> list[Route]:
         return JSONResponse({"models": describe(engine.manager)}, headers=_HEADERS)
 
     async def card(request: Request) -> Response:
-        path = engine.manager.find(request.path_params["model"]).path / _CARD
+        path = engine.manager.find(request.path_params["model"]).path / PAGE
         return FileResponse(path, media_type="text/html", headers=_CARD_HEADERS)
 
     async def stream(request: Request) -> Response:
@@ -92,15 +94,15 @@ def _model(manager: Manager, name: str, known: dict[int, Version]) -> dict[str, 
         },
         "others": others,
         "signatures": _signatures(version),
-        "provenance": version.provenance,
-        "card": (version.path / _CARD).is_file(),
+        "provenance": version.card and version.card["provenance"],
+        "card": (version.path / PAGE).is_file(),
     }
 
 
 def _signatures(version: Version) -> list[dict[str, Any]]:
     names = sorted(version.signatures, key=lambda name: (name != "generate", name != "serving_default", name))
     found = [_stream(version)] if streaming.can_stream(version.signatures) else []
-    hidden = streaming.NEEDED if found else ()
+    hidden = STEPWISE if found else ()
     return [*found, *(_signature(version, name) for name in names if name not in hidden)]
 
 
@@ -114,7 +116,7 @@ def _signature(version: Version, name: str) -> dict[str, Any]:
         "name": name,
         "title": name,
         "doc": example["doc"],
-        "inputs": [_tensor(key, *sides["inputs"][key]) for key in order],
+        "inputs": [_tensor(key, *sides["inputs"][key]) | _limits(_bounds(version, name, key)) for key in order],
         "outputs": [_tensor(key, *spec) for key, spec in sides["outputs"].items()],
         "example": inputs if len(json.dumps(inputs)) <= _MOST_EXAMPLE else {},
     }
@@ -124,18 +126,38 @@ def _tensor(name: str, dtype: str, shape: tuple[int | None, ...] | None) -> dict
     return {"name": name, "dtype": dtype, "shape": shape}
 
 
+def _limits(bounds: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the bounds of an input, as data and in words."""
+    low, high = bounds.get("values", (-math.inf, math.inf))
+    # JSON has no infinities.
+    values = [number if math.isfinite(number) else None for number in (low, high)]
+    return {"values": values, "max_bytes": bounds.get("max_bytes"), "limits": text_of(bounds)}
+
+
+def _bounds(version: Version, signature: str, name: str) -> Mapping[str, Any]:
+    """Returns the bounds of an input, as the card has them; empty if there are none."""
+    facts = version.card["signatures"].get(signature, {}) if version.card else {}
+    return facts.get("inputs", {}).get(name, {}).get("bounds", {})
+
+
 def _stream(version: Version) -> dict[str, Any]:
     """Returns the form of a text that is written token by token, as if it were a signature."""
     inputs = [version.examples.get(name, {"inputs": {}})["inputs"] for name in ("generate", "prefill")]
     prompt = next((found["prompt"][:1] for found in inputs if "prompt" in found), [""])
-    example = {"prompt": prompt, "length": [200], "temperature": [0.8], "top_k": [0], "top_p": [0.95], "seed": [0]}
+    bounds = {name: _bounds(version, "generate", name) for name in ("prompt", "length", "top_k", "top_p")}
+    _, most = bounds["length"].get("values", (1, 200))
+    length = min(200, most)
+    example = {"prompt": prompt, "length": [length], "temperature": [0.8], "top_k": [0], "top_p": [0.95], "seed": [0]}
     dtypes = {str: "string", int: "int64", float: "float32"}
     return {
         "name": "stream",
         "title": "write",
         "doc": "Continues the prompt, and shows each token as soon as the model has made it.",
         "stream": True,
-        "inputs": [_tensor(key, dtypes[type(value)], (None,)) for key, (value,) in example.items()],
+        "inputs": [
+            _tensor(key, dtypes[type(value)], (None,)) | _limits(bounds.get(key, {}))
+            for key, (value,) in example.items()
+        ],
         "outputs": [_tensor("text", "string", (None,))],
         "example": example,
     }

@@ -12,6 +12,7 @@ class Settings:
 
     Attributes:
         path: A run's folder, a model's base path, or a folder of such folders.
+        library: Path of Ikelos's native library, which models of the flavour `native` need; None if there are none.
         host: Address to listen on.
         rest_port: Port of REST, the metrics and the page; 0 for any free one.
         grpc_port: Port of gRPC; 0 for any free one.
@@ -29,6 +30,7 @@ class Settings:
     """
 
     path: Path
+    library: Path | None = None
     host: str = "127.0.0.1"
     rest_port: int = 8501
     grpc_port: int = 8500

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from grpc import StatusCode
 
-from ikelos.serving.client.core import Core
+from ikelos.serving.client.core import STEPWISE, Core
 from ikelos.serving.client.errors import ServingError
 from ikelos.serving.client.retry import Retry
 from ikelos.serving.client.transport import Suspending, VersionStatus
@@ -16,12 +16,10 @@ from ikelos.serving.server.engine import Call, Engine
 from ikelos.serving.server.errors import RequestError
 from ikelos.serving.server.versions import Version
 
-NEEDED = ("prefill", "decode_step", "detokenize")
-
 
 def can_stream(signatures: Signatures) -> bool:
     """Returns whether a model with these signatures can write token by token."""
-    if not all(name in signatures for name in NEEDED):
+    if not all(name in signatures for name in STEPWISE):
         return False
     state = set(signatures["prefill"]["outputs"]) - {"logits"}
     return set(signatures["decode_step"]["inputs"]) == {"token", *state}

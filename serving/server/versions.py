@@ -9,7 +9,8 @@ from typing import Any
 
 from grpc import StatusCode
 
-from ikelos.serving import read_provenance
+from ikelos.serving.capi import ExportError
+from ikelos.serving.card import read_card
 from ikelos.serving.examples import read_examples
 from ikelos.serving.server.errors import code_of
 from ikelos.serving.server.warming import warm_up_requests
@@ -33,6 +34,7 @@ class Version:
         name: The model's name.
         number: The version's number.
         path: Folder of the SavedModel.
+        library: Path of Ikelos's native library, if the model may need it.
 
     Attributes:
         state: What is done with the version.
@@ -40,17 +42,17 @@ class Version:
         message: The error in words.
         model: The loaded model, or None.
         examples: As `read_examples`; empty if another program exported the version.
-        provenance: As `read_provenance`.
+        card: As `read_card`; None if another program exported the version.
         files: What `fingerprint` returned before the version was loaded.
         seconds: Time that loading and warm-up have taken.
     """
 
-    def __init__(self, name: str, number: int, path: Path):
-        self.name, self.number, self.path = name, number, path
+    def __init__(self, name: str, number: int, path: Path, library: Path | None = None):
+        self.name, self.number, self.path, self._library = name, number, path, library
         self.state, self.code, self.message = State.START, StatusCode.OK, ""
         self.model: StockModel | None = None
         self.examples: dict[str, dict] = {}
-        self.provenance: dict[str, Any] | None = None
+        self.card: dict[str, Any] | None = None
         self.files: tuple = ()
         self.seconds = 0.0
         self._leases = 0
@@ -59,9 +61,9 @@ class Version:
         """Loads the model. An error does not propagate: it is kept in `code` and `message`."""
         self.files = self.fingerprint()
         with self._kept_errors():
-            model = StockModel(self.path)
+            model = StockModel(self.path, self._library)
             try:
-                self.examples, self.provenance = _read_extra(self.path)
+                self.examples, self.card = _read_extra(self.path)
             except BaseException:
                 model.close()
                 raise
@@ -82,7 +84,8 @@ class Version:
             yield
         except Exception as error:  # whatever is wrong with one version, the others must go on
             what = complaint(str(error)) or type(error).__name__
-            self.code, self.message = code_of(error), f"{self.path}: {what}"
+            self.code = code_of(error)
+            self.message = what if isinstance(error, ExportError) else f"{self.path}: {what}"  # which names the file
         finally:
             self.seconds += time.monotonic() - began
 
@@ -120,7 +123,7 @@ class Version:
         """Frees the memory of the model, which must not be in use."""
         if self.model is not None:
             self.model.close()
-            self.model, self.examples, self.provenance = None, {}, None
+            self.model, self.examples, self.card = None, {}, None
 
 
 def _read_extra(path: Path) -> tuple[dict[str, dict], dict[str, Any] | None]:
@@ -128,6 +131,4 @@ def _read_extra(path: Path) -> tuple[dict[str, dict], dict[str, Any] | None]:
         examples = read_examples(path)
     except FileNotFoundError:  # another program exported the version
         examples = {}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"its file of examples is damaged ({error}); export the model again") from error
-    return examples, read_provenance(path)
+    return examples, read_card(path)

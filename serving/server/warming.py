@@ -48,7 +48,7 @@ def _requests(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         label = f"{file}, record {number}: input"
         yield (
             request.model_spec.signature_name or rest.DEFAULT_SIGNATURE,
-            {name: tensors.to_array(f"{label} {name!r}", tensor) for name, tensor in request.inputs.items()},
+            {name: tensors.from_tensor_proto(f"{label} {name!r}", tensor) for name, tensor in request.inputs.items()},
         )
 
 

@@ -2,7 +2,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from ikelos.serving import Signature, export
+from ikelos.serving import Bound, Signature, export
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +52,7 @@ def signatures(keras_model):
             {"text": text, "times": tf.TensorSpec([None], tf.int32)},
             {"text": ["héllo", "world"], "times": [1, -2]},
             "Upper case.",
+            {"text": Bound(max_bytes=10**6), "times": Bound((-1000, 1000))},
         ),
     ]
 

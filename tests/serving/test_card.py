@@ -42,7 +42,7 @@ def test_it_says_what_the_exporter_said(made):
 
 def test_it_says_what_the_version_holds(made):
     card = read_card(made)
-    assert card["flavour"] == "portable"
+    assert (card["flavour"], card["warmup_batch_sizes"]) == ("portable", [1, 8])
     assert {"python", "tensorflow", "keras"} <= card["versions"].keys()
     assert card["signatures"]["serving_default"] == {
         "doc": "Doubles <x>.",

@@ -2,6 +2,7 @@ import base64
 import json
 import shutil
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -9,6 +10,7 @@ from ikelos.serving import CheckFailed, stock_check
 from ikelos.serving.card import FILE
 from ikelos.serving.check import run_check
 from ikelos.serving.compare import TOLERANCE_ULPS, difference
+from ikelos.serving.values import DTYPES
 
 
 @pytest.fixture
@@ -113,3 +115,13 @@ def test_floats_beyond_the_tolerance(index):
 def test_what_must_be_the_same(received, expected, message):
     with pytest.raises(CheckFailed, match=message):
         difference("x", received, expected)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_outputs_in_half_precision_are_compared_in_its_units(dtype):
+    dtype = DTYPES[dtype][1]
+    ulp = float(ml_dtypes.finfo(dtype).eps)
+    expected = np.ones(3, dtype)
+    assert difference("y", (expected + dtype.type(8 * ulp)).astype(dtype), expected) == pytest.approx(8 * ulp)
+    with pytest.raises(CheckFailed, match=r"y: differs from Python's answer by up to"):
+        difference("y", (expected + dtype.type(64 * ulp)).astype(dtype), expected)

@@ -5,9 +5,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from grpc import StatusCode
 
 from ikelos import kernels, layers
 from ikelos.serving import CheckFailed, ExportError, Signature, StockModel, check, export, read_card, stock_check
+from ikelos.serving.deploy.releases import check_version
+from ikelos.serving.server.versions import Version
 
 native = pytest.mark.skipif(not kernels.status()["loaded"], reason="the package was built without native kernels")
 X = {"x": tf.TensorSpec([None, 4], tf.float32)}
@@ -27,6 +30,12 @@ def test_a_native_export_needs_the_library_and_says_so(model, tmp_path):
         StockModel(version)
     with pytest.raises(CheckFailed, match="has the flavour native"):
         stock_check(version)
+    check_version(version)
+    for given, code in ((None, StatusCode.UNKNOWN), (library, StatusCode.OK)):
+        served = Version("lm", 1, version, given)
+        served.load()
+        assert served.code is code, served.message
+        served.free()
     assert list(stock_check(version, library=library)) == ["serving_default"]
     x = np.random.default_rng(0).normal(size=(3, 5, 4)).astype(np.float32)
     code = (

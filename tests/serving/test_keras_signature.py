@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from ikelos import layers
 from ikelos.serving import CheckFailed, StockModel, export, keras_signature
+from ikelos.serving.values import DTYPES
 
 
 class Sum(keras.Model):
@@ -120,9 +121,9 @@ def test_a_subclassed_model_of_several_arguments_needs_an_example():
             "`model` must have inputs with names.*Received: 'a-b'",
         ),
         (
-            lambda: named("x", dtype="int8"),
+            lambda: named("x", dtype="complex64"),
             None,
-            "inputs of the dtypes float32, .*input 'x' of int8",
+            "inputs of the dtypes float32, .*input 'x' of complex64",
         ),
         (
             lambda: named("x"),
@@ -148,6 +149,18 @@ def test_a_made_example_suits_embeddings_and_masks():
     values = keras_signature(model).example_arrays()["tokens"]
     assert (values.shape, values.dtype, set(values.ravel())) == ((2, 32), np.int64, {1})
     assert np.isfinite(model(values)).all()
+
+
+def test_inputs_and_outputs_of_every_dtype(tmp_path):
+    dtypes = [dtype for dtype in DTYPES if dtype != "string"]
+    inputs = {f"x_{dtype}": keras.Input((3,), dtype=dtype, name=f"x_{dtype}") for dtype in dtypes}
+    outputs = {f"y_{dtype}": keras.ops.expand_dims(inputs[f"x_{dtype}"], -1) for dtype in dtypes}
+    with StockModel(export(tmp_path, keras.Model(inputs, outputs))) as served:
+        values = {f"x_{dtype}": [[1, 0, 1]] for dtype in dtypes} | {"x_bool": [[True, False, True]]}
+        found = served.run("serving_default", values)
+    for dtype in dtypes:
+        array = found[f"y_{dtype}"]
+        assert (array.dtype.name, array.astype(int).tolist()) == (dtype, [[[1], [0], [1]]])
 
 
 def test_masks_states_and_any_batch_survive(tmp_path):

@@ -1,8 +1,9 @@
 "use strict";
 // The form of a signature: a field for each input, made from its name, dtype and shape.
 
-// What people know as a slider: [least, most, step], by the end of the input's name.
+// What people know as a slider: [least, most, step], by the end of the input's name. The input's bounds may be narrower.
 const RANGES = { temperature: [0, 2, 0.05], top_p: [0, 1, 0.01], probability: [0, 1, 0.01], threshold: [0, 1, 0.01] };
+const MOST_STEPS = 2000; // of a slider of integers: more could not be chosen one by one
 
 function element(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
@@ -15,30 +16,60 @@ function kindOf(input) {
   if (input.shape.length > 1) return "data";
   if (input.dtype === "string") return input.name.endsWith("_bytes") ? "file" : "text";
   if (input.dtype === "bool") return "check";
-  const range = Object.keys(RANGES).find((end) => input.name.endsWith(end));
-  return range && input.dtype.startsWith("float") ? "slider" : "number";
+  return rangeOf(input) ? "slider" : "number";
 }
 
-function shapeText(input) {
-  if (input.shape === null) return `${input.dtype}, any shape`;
-  const sizes = input.shape.slice(1).map((size) => size ?? "any");
-  return sizes.length ? `${input.dtype}, ${sizes.join(" × ")}` : input.dtype;
+const isFloat = ({ dtype }) => dtype.includes("float");
+
+// [least, most, step] of the slider of a number, or null if a slider does not suit it.
+function rangeOf(input) {
+  const [low, high] = input.values;
+  const end = Object.keys(RANGES).find((text) => input.name.endsWith(text));
+  if (end && isFloat(input)) {
+    const [min, max, step] = RANGES[end];
+    return [Math.ceil(Math.max(low ?? min, min) / step) * step, Math.min(high ?? max, max), step];
+  }
+  if (low === null || high === null || high - low > MOST_STEPS || low === high) return null;
+  return [low, high, isFloat(input) ? (high - low) / 100 : 1];
+}
+
+function kindText(input) {
+  const sizes = (input.shape ?? []).slice(1).map((size) => size ?? "any").join(" × ");
+  const shape = input.shape === null ? "any shape" : sizes;
+  return [input.dtype, shape, input.limits].filter(Boolean).join(", ");
+}
+
+// Throws an Error if a number is out of the input's bounds, which the model would refuse.
+function checkNumber(input, number) {
+  const [low, high] = input.values;
+  if ((low !== null && number < low) || (high !== null && number > high)) {
+    throw new Error(`${input.name} must be ${input.limits}.`);
+  }
 }
 
 // Each maker returns {nodes, get, set}: `get` gives the JSON of one row, and throws an Error for what is none.
 const MAKERS = {
   text(input, id) {
     const area = element("textarea", { id, rows: 3, spellcheck: false });
-    return { nodes: [area], get: () => JSON.stringify(area.value), set: (value) => (area.value = plain(value)) };
+    const get = () => {
+      const length = new TextEncoder().encode(area.value).length;
+      if (input.max_bytes !== null && length > input.max_bytes) {
+        throw new Error(`${input.name} must have at most ${input.max_bytes} bytes, but has ${length}.`);
+      }
+      return JSON.stringify(area.value);
+    };
+    return { nodes: [area], get, set: (value) => (area.value = plain(value)) };
   },
 
   number(input, id) {
-    const whole = !input.dtype.startsWith("float");
-    const box = element("input", { id, type: "text", inputMode: whole ? "numeric" : "decimal", value: "0" });
+    const whole = !isFloat(input);
+    const value = String(Math.max(0, input.values[0] ?? 0));
+    const box = element("input", { id, type: "text", inputMode: whole ? "numeric" : "decimal", value });
     const get = () => {
       const text = box.value.trim();
       const wanted = whole ? /^-?\d+$/ : /^-?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i;
       if (!wanted.test(text)) throw new Error(`${input.name} must be a ${whole ? "whole " : ""}number.`);
+      checkNumber(input, Number(text));
       // As it was typed: JavaScript would round integers beyond 2^53.
       return whole ? text.replace(/^(-?)0+(?=\d)/, "$1") : JSON.stringify(Number(text));
     };
@@ -46,11 +77,11 @@ const MAKERS = {
   },
 
   slider(input, id) {
-    const [min, max, step] = RANGES[Object.keys(RANGES).find((end) => input.name.endsWith(end))];
+    const [min, max, step] = rangeOf(input);
     const number = MAKERS.number(input, id);
     const box = number.nodes[0];
-    box.value = "1";
-    const bar = element("input", { type: "range", min, max, step, value: 1, ariaLabel: `${input.name}, slider` });
+    box.value = String(Math.min(Math.max(1, min), max));
+    const bar = element("input", { type: "range", min, max, step, value: box.value, ariaLabel: `${input.name}, slider` });
     bar.addEventListener("input", () => { box.value = bar.value; });
     box.addEventListener("input", () => { bar.value = box.value; });
     const set = (value) => { number.set(value); bar.value = value; };
@@ -114,7 +145,7 @@ function makeField(input, number) {
   const kind = kindOf(input);
   const id = `field-${number}`;
   const field = { ...MAKERS[kind](input, id), input, kind };
-  const label = element("label", { htmlFor: id }, `${input.name} `, element("span", { className: "kind" }, shapeText(input)));
+  const label = element("label", { htmlFor: id }, `${input.name} `, element("span", { className: "kind" }, kindText(input)));
   field.node = element("div", { className: "field" }, label, ...field.nodes);
   field.wide = !["number", "slider", "check"].includes(kind);
   return field;

@@ -44,6 +44,19 @@ def test_outputs_are_printed_as_those_of_a_path(ikelos_command, served):
     assert json.loads(result.out) == {"y": [2.5]}
 
 
+def test_a_version_and_a_timeout_are_passed_on(ikelos_command, served, model):
+    result = ikelos_command("predict", *served, "--version", 2, "--timeout", 5, "--input", "x=1")
+    assert (result.status, result.err) == (0, "")
+    assert set(model.versions) == {2}
+    model.answering.clear()
+    try:
+        result = ikelos_command("predict", *served, "--timeout", 0.2, "--input", "x=1")
+    finally:
+        model.answering.set()
+    assert result.status == 1
+    assert result.err.endswith("(DEADLINE_EXCEEDED)\n")
+
+
 def test_files_go_in_and_out(ikelos_command, served, model, tmp_path):
     (tmp_path / "a.png").write_bytes(PNG)
     given = ("--input", f"image_bytes={tmp_path}/a.png", "--input", "text=é", "--input", "length=3")
@@ -110,6 +123,11 @@ def test_no_server_is_one_line(ikelos_command, monkeypatch):
             "Either PATH or --server HOST:PORT must be given. Received: PATH run and --server a:1",
         ),
         (["run", "--rest"], "--rest must come with --server. Received: PATH run"),
+        (["run", "--tls-roots", "a.pem"], "--tls-roots must come with --server. Received: PATH run"),
+        (
+            ["--server", "a:1", "--model", "toy", "--tls-roots", "none.pem"],
+            "--tls-roots none.pem: cannot read it: no such file or folder",
+        ),
         (["run", "--model", "toy"], "--model must come with --server. Received: PATH run"),
         (["--server", "a:1"], "--model NAME must come with --server a:1. Received: no name"),
         (

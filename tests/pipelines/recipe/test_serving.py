@@ -12,9 +12,7 @@ task: points
 serving:
   versions: 2
   batching:
-    max_batch_size: 8
     batch_timeout_micros: 500
-    allowed_batch_sizes: [2, 8]
     num_batch_threads: 2
     max_enqueued_batches: 10
     pad_variable_length_inputs: false
@@ -37,7 +35,7 @@ def recipe(tmp_path):
 
 
 def test_a_section_becomes_settings(recipe):
-    expected = deploy.Settings(2, deploy.Batching(8, 500, (2, 8), 2, 10, False), 3.0, 1.5, 2, 3, 50, 1, 10, 1)
+    expected = deploy.Settings(2, deploy.Batching(500, 2, 10, False), 3.0, 1.5, 2, 3, 50, 1, 10, 1)
     assert serving.load(recipe).settings() == expected
 
 
@@ -52,7 +50,7 @@ def test_without_a_section_the_shipped_settings_hold(text, tmp_path):
 def test_overrides_change_single_keys(recipe):
     assert serving.load(recipe, ["serving.batching=null"]).batching is None
     assert serving.load(None, ["serving.cpus=8"]).cpus == 8
-    assert serving.load(recipe, ["serving.batching.max_batch_size=4", "serving.batching.allowed_batch_sizes=[4]"])
+    assert serving.load(recipe, ["serving.batching.num_batch_threads=4"]).batching.num_batch_threads == 4
 
 
 @pytest.mark.parametrize(
@@ -61,7 +59,7 @@ def test_overrides_change_single_keys(recipe):
         ("serving.cpu=8", "--set serving.cpu=8: unknown key serving.cpu; the nearest valid key is serving.cpus"),
         ("serving.cpus=", "missing key serving.cpus"),
         ("serving.replicas=4", "--set serving.replicas=4: serving: `max_replicas` must be at least 4. Received: "),
-        ("serving.batching.max_batch_size=4", "`allowed_batch_sizes` must end with `max_batch_size`, 4. Received: "),
+        ("serving.batching.max_batch_size=4", "unknown key serving.batching.max_batch_size"),
         ("serving.versions=0", "--set serving.versions=0: serving.versions must be greater than 0. Received: 0"),
     ],
 )
@@ -72,7 +70,7 @@ def test_a_wrong_override_is_an_error(recipe, override, message):
 
 def test_a_mistake_in_a_recipe_is_told_by_its_line(recipe):
     recipe.write_text(SECTION.replace("cpus: 3", "cpus: many"))
-    with pytest.raises(UserError, match=rf'{recipe}:12: serving.cpus must be a number. Received: "many"'):
+    with pytest.raises(UserError, match=rf'{recipe}:10: serving.cpus must be a number. Received: "many"'):
         serving.load(recipe)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ikelos.serving.protocol import messages, rest
 from ikelos.serving.protocol.metadata import read_signatures, write_metadata, write_status
-from ikelos.serving.protocol.tensors import to_array, to_shape_proto, to_tensor_proto
+from ikelos.serving.protocol.tensors import from_tensor_proto, to_shape_proto, to_tensor_proto
 from ikelos.serving.values import DTYPES
 
 SIGNATURES = {
@@ -170,7 +170,7 @@ def serve_grpc(model, credentials=None):
         return handle
 
     def predict(request, version):
-        inputs = {name: to_array(name, tensor) for name, tensor in request.inputs.items()}
+        inputs = {name: from_tensor_proto(name, tensor) for name, tensor in request.inputs.items()}
         outputs = model.predict(request.model_spec.signature_name or "serving_default", inputs)
         response = messages.PredictResponse(model_spec=request.model_spec)
         response.model_spec.version.value = version

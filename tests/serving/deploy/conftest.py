@@ -21,7 +21,7 @@ fake_server = _load("fake_server")
 def settings():
     return Settings(
         versions=2,
-        batching=Batching(8, 1000, (1, 2, 4, 8), 2, 64, False),
+        batching=Batching(1000, 2, 64, False),
         cpus=1.5,
         memory_gib=2.5,
         replicas=2,
@@ -35,7 +35,8 @@ def settings():
 
 @pytest.fixture
 def models(tmp_path):
-    return [Served("lm", tmp_path / "models" / "lm", {}), Served("v.2", tmp_path / "a 'b' $c", {})]
+    sizes = {"variable": {}, "batch_sizes": (1, 2, 4, 8)}
+    return [Served("lm", tmp_path / "models" / "lm", **sizes), Served("v.2", tmp_path / "a 'b' $c", **sizes)]
 
 
 @pytest.fixture

@@ -4,7 +4,18 @@ import socket
 import pytest
 
 from ikelos.serving import CheckFailed
-from ikelos.serving.deploy import Release, ReleaseError, Releases, RunningServer, model_config, releases
+from ikelos.serving.card import FILE as CARD
+from ikelos.serving.deploy import (
+    Platform,
+    Release,
+    ReleaseError,
+    Releases,
+    RunningServer,
+    Target,
+    model_config,
+    releases,
+    render,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -114,9 +125,29 @@ def test_only_a_version_that_passes_the_check_gets_a_label(change, folder, model
 def test_the_stock_check_is_the_default(folder):
     with (
         Releases(folder, None, 1) as changes,
-        pytest.raises(CheckFailed, match=r"models/lm/5 has no .*ikelos_examples"),
+        pytest.raises(CheckFailed, match=r"models/lm/5 must be the folder of a SavedModel"),
     ):
         changes.promote("lm", 5)
+
+
+def native_version(models, number):
+    card = models[0].base_path / str(number) / CARD
+    card.parent.mkdir(parents=True)
+    card.write_text(json.dumps({"flavour": "native", "warmup_batch_sizes": [1], "signatures": {}, "files": {}}))
+
+
+def test_a_version_with_native_ops_gets_no_label_on_a_stock_server(change, folder, models):
+    native_version(models, 3)
+    with pytest.raises(ReleaseError, match=r"models/lm/3 must have the flavour portable, .*Received: native"):
+        change("promote", 3)
+    assert json.loads((folder / "releases.json").read_text())["models"]["lm"]["history"] == []
+
+
+def test_a_version_with_native_ops_gets_a_label_on_a_server_that_links_them(models, settings, tmp_path):
+    native_version(models, 3)
+    folder = render(models, settings, Target(Platform.COMPOSE, image="example.org/ours:1"), tmp_path / "native")
+    with Releases(folder, None, 1, check=lambda version: None) as changes:
+        assert changes.promote("lm", 3) == Release((3,), {"stable": 3, "canary": 3})
 
 
 def test_a_change_that_makes_no_sense_is_an_error(change, folder):

@@ -10,6 +10,7 @@ import yaml
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
 from ikelos.serving.deploy import Platform, Served, Target, Tls, render
+from ikelos.serving.graph import NATIVE
 
 # tensorflow_serving/servables/tensorflow/session_bundle_config.proto and config/{monitoring,ssl}_config.proto, which
 # the package tensorflow-serving-api leaves out: message -> [(field, number, type, repeated)].
@@ -78,7 +79,7 @@ def flags(arguments):
     return dict(argument.removeprefix("--").split("=", 1) for argument in arguments)
 
 
-def test_the_batching_parameters_are_those_of_the_settings(folder, parse):
+def test_batches_have_the_sizes_of_the_warm_up_and_the_numbers_of_the_settings(folder, parse):
     batching = parse("BatchingParameters", folder / "config" / "batching.config")
     assert batching.max_batch_size.value == 8
     assert batching.batch_timeout_micros.value == 1000
@@ -237,7 +238,7 @@ def test_kubectl_renders_the_folder(target, models, settings, tmp_path):
 
 def test_kserve_gets_one_service_for_each_model(settings, tmp_path):
     """The keys are those of KServe's schema of v1beta1 InferenceService."""
-    models = [Served(name, tmp_path, {}) for name in ("lm", "vae-2")]
+    models = [Served(name, tmp_path, {}, batch_sizes=(8,)) for name in ("lm", "vae-2")]
     folder = render(models, settings, KSERVE, tmp_path / "kserve")
     services = [each for each in yaml.safe_load_all((folder / "inference_service.yaml").read_text()) if each]
     assert [service["metadata"]["name"] for service in services] == ["lm", "vae-2"]
@@ -256,11 +257,11 @@ def test_kserve_gets_one_service_for_each_model(settings, tmp_path):
 @pytest.mark.parametrize("name", ["Lm", "l_m", "l.m", "2lm", "lm-"])
 def test_kserve_refuses_a_name_that_kubernetes_refuses(name, settings, tmp_path):
     with pytest.raises(ValueError, match=rf"`name` must match .* for KServe. Received: name='{name}'"):
-        render([Served(name, tmp_path, {})], settings, KSERVE, tmp_path / "kserve")
+        render([Served(name, tmp_path, {}, batch_sizes=(8,))], settings, KSERVE, tmp_path / "kserve")
 
 
 def test_batches_need_inputs_of_one_size(settings, tmp_path):
-    varying = Served("lm", tmp_path, {"detokenize": ("tokens",)})
+    varying = Served("lm", tmp_path, {"detokenize": ("tokens",)}, batch_sizes=(1, 8))
     target = Target(Platform.COMPOSE)
     with pytest.raises(
         ValueError, match=r"`batching` must be null for lm, .* 'detokenize', whose inputs vary .*: tokens"
@@ -271,6 +272,23 @@ def test_batches_need_inputs_of_one_size(settings, tmp_path):
     assert "enable_batching" not in flags(compose(tmp_path / "b")["serving"]["command"])
     padded = dataclasses.replace(settings.batching, pad_variable_length_inputs=True)
     render([varying], dataclasses.replace(settings, batching=padded), target, tmp_path / "c")
+
+
+@pytest.mark.parametrize("others", [(), (1, 4)])
+def test_batches_need_models_that_are_warmed_up_with_the_same_sizes(others, settings, tmp_path):
+    models = [Served("lm", tmp_path, {}, batch_sizes=(1, 8)), Served("vae", tmp_path, {}, batch_sizes=others)]
+    received = "lm: 1, 8; vae: " + (", ".join(map(str, others)) or "none")
+    with pytest.raises(ValueError, match=f"`batching` must be null unless all .*`warmup_batch_sizes`.*{received}"):
+        render(models, settings, Target(Platform.COMPOSE), tmp_path / "a")
+    render(models, dataclasses.replace(settings, batching=None), Target(Platform.COMPOSE), tmp_path / "a")
+
+
+@pytest.mark.parametrize("target", [Target(Platform.COMPOSE), KUBERNETES, KSERVE], ids=lambda x: x.platform)
+def test_native_ops_need_an_image_that_has_them(target, settings, tmp_path):
+    models = [Served("lm", tmp_path, {}, NATIVE, (1, 8))]
+    with pytest.raises(ValueError, match=r"`image` must be .* native ops, .* image='tensorflow/serving:.*', models lm"):
+        render(models, settings, target, tmp_path / "a")
+    render(models, settings, dataclasses.replace(target, image="example.org/ours:1"), tmp_path / "a")
 
 
 def test_a_folder_with_files_is_left_alone(folder, models, settings, tmp_path):

@@ -28,7 +28,7 @@ def test_inputs_that_vary_beyond_the_batch_are_found(tmp_path):
 def test_the_newest_version_counts(version, tmp_path):
     (tmp_path / "2").mkdir()
     shutil.copytree(version, tmp_path / "10")
-    assert find("lm", tmp_path).variable == {}
+    assert find("lm", tmp_path) == Served("lm", tmp_path, {}, "portable", (1, 8))
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "-a", "a:b", "ä", "a b", "x" * 51, "a\n"])

@@ -55,9 +55,9 @@ def language_model(base: pathlib.Path) -> None:
     model = TransformerLanguageModel(vocabulary.size, context=32, num_layers=2, size=16, num_heads=2, hidden_size=32)
     model(tf.zeros((1, 4), tf.int32))
     examples = [
-        signatures.score("serving_default", vocabulary, model, 16, "To be"),
-        signatures.generate("generate", vocabulary, model, 16, "To be"),
-        *stepwise.signatures(vocabulary, model, "To be"),
+        signatures.score("serving_default", vocabulary, model, 16, 1000, "To be"),
+        signatures.generate("generate", vocabulary, model, 16, 1000, 2, 8, "To be"),
+        *stepwise.signatures(vocabulary, model, 16, 1000, "To be"),
     ]
     export(base, [model, vocabulary], examples)
 

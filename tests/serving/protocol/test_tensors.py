@@ -6,7 +6,13 @@ from hypothesis.extra import numpy as arrays
 from tensorflow.core.framework import tensor_pb2
 
 from ikelos.serving.protocol.messages import DataType, TensorProto
-from ikelos.serving.protocol.tensors import dtype_name, from_shape_proto, to_array, to_shape_proto, to_tensor_proto
+from ikelos.serving.protocol.tensors import (
+    dtype_name,
+    from_shape_proto,
+    from_tensor_proto,
+    to_shape_proto,
+    to_tensor_proto,
+)
 from ikelos.serving.values import DTYPES
 
 NUMBERS = [name for name in DTYPES if name != "string"]
@@ -39,27 +45,27 @@ def test_tensorflow_reads_what_is_written(name):
         tensor = to_tensor_proto(array)
         _assert_same(np.asarray(tf.make_ndarray(_theirs(tensor)), DTYPES[name][1]), array)
         _assert_same(tf.io.parse_tensor(tensor.SerializeToString(), name).numpy(), array) if array.ndim else None
-        _assert_same(to_array("x", tensor), array)
+        _assert_same(from_tensor_proto("x", tensor), array)
 
 
 @pytest.mark.parametrize("name", DTYPES)
 def test_what_tensorflow_writes_is_read(name):
     array = _example(name)
-    _assert_same(to_array("x", _ours(tf.make_tensor_proto(array, name))), array)
+    _assert_same(from_tensor_proto("x", _ours(tf.make_tensor_proto(array, name))), array)
     written = TensorProto.FromString(tf.io.serialize_tensor(tf.constant(array, name)).numpy())
-    _assert_same(to_array("x", written), array)
+    _assert_same(from_tensor_proto("x", written), array)
 
 
 @given(arrays.arrays(np.float32, arrays.array_shapes(min_dims=0, min_side=0)))
 def test_arrays_come_back_bit_for_bit(array):
-    _assert_same(to_array("x", to_tensor_proto(array)), array)
+    _assert_same(from_tensor_proto("x", to_tensor_proto(array)), array)
 
 
 @given(strategies.lists(strategies.binary(max_size=200)))
 def test_strings_come_back(texts):
     array = np.empty(len(texts), object)
     array[:] = texts
-    assert to_array("x", to_tensor_proto(array)).tolist() == texts
+    assert from_tensor_proto("x", to_tensor_proto(array)).tolist() == texts
 
 
 TYPED = [
@@ -85,8 +91,8 @@ TYPED = [
 def test_the_last_of_too_few_values_is_repeated(name, values):
     tensor = TensorProto(dtype=DTYPES[name][0], tensor_shape=to_shape_proto((2, 2)), **values)
     expected = tf.io.parse_tensor(tensor.SerializeToString(), name).numpy()
-    _assert_same(to_array("x", tensor), expected)
-    assert to_array("x", tensor).flags.writeable
+    _assert_same(from_tensor_proto("x", tensor), expected)
+    assert from_tensor_proto("x", tensor).flags.writeable
 
 
 def test_strings_in_the_content_are_read():
@@ -94,7 +100,7 @@ def test_strings_in_the_content_are_read():
     content = b"\x01\x00\xac\x02" + b"".join(texts)
     tensor = TensorProto(dtype=DataType.Value("DT_STRING"), tensor_shape=to_shape_proto((3,)), tensor_content=content)
     assert tf.io.parse_tensor(tensor.SerializeToString(), tf.string).numpy().tolist() == texts
-    assert to_array("x", tensor).tolist() == texts
+    assert from_tensor_proto("x", tensor).tolist() == texts
 
 
 def _tensor(name, shape, **values):
@@ -135,7 +141,7 @@ def _tensor(name, shape, **values):
 )
 def test_refuses(tensor, message):
     with pytest.raises(ValueError, match=message):
-        to_array("x", tensor)
+        from_tensor_proto("x", tensor)
 
 
 @given(
@@ -148,7 +154,7 @@ def test_any_tensor_is_read_or_refused(dtype, shape, content):
     for size in shape:
         tensor.tensor_shape.dim.add(size=size)
     try:
-        array = to_array("x", tensor, max_bytes=1000)
+        array = from_tensor_proto("x", tensor, max_bytes=1000)
     except ValueError as error:
         assert str(error).startswith("x must")  # noqa: PT017, both outcomes are right
     else:

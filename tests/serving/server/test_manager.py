@@ -86,10 +86,11 @@ def test_a_version_that_does_not_load_leaves_the_old_one_serving(base, plain):
 
 
 def test_a_version_that_fails_its_warm_up_does_not_serve(version, tmp_path):
-    shutil.copytree(version, tmp_path / "plain" / "1")
-    examples = tmp_path / "plain" / "1" / "assets.extra" / "ikelos_examples.json"
+    extra = shutil.copytree(version, tmp_path / "plain" / "1") / "assets.extra"
+    examples = extra / "ikelos_examples.json"
     examples.write_text(examples.read_text().replace('"words"', '"weeds"'))
-    (examples.parent / "tf_serving_warmup_requests").unlink()
+    (extra / "tf_serving_warmup_requests").unlink()
+    (extra / "ikelos_card.json").unlink()  # which would tell that a file is missing
 
     @using(tmp_path / "plain")
     async def check(manager):
@@ -99,8 +100,9 @@ def test_a_version_that_fails_its_warm_up_does_not_serve(version, tmp_path):
 
 
 def test_a_new_version_that_fails_its_warm_up_leaves_the_old_one_serving(base, version):
-    shutil.copytree(version, base / "2")
-    (base / "2" / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"damaged")
+    extra = shutil.copytree(version, base / "2") / "assets.extra"
+    (extra / "tf_serving_warmup_requests").write_bytes(b"damaged")
+    (extra / "ikelos_card.json").unlink()  # which would tell that a file has another size
     shutil.move(base / "2", base.parent / "away")
 
     @using(base)

@@ -66,7 +66,10 @@ def test_examples_fill_the_form(page):
     page.goto("/#words/shout")
     assert page.get_by_label("text string").input_value() == "héllo"
     page.get_by_role("button", name="example 2").click()
-    assert (page.get_by_label("text string").input_value(), page.get_by_label("times").input_value()) == ("world", "-2")
+    assert (page.get_by_label("text string").input_value(), page.get_by_label("times int32").input_value()) == (
+        "world",
+        "-2",
+    )
     page.keyboard.press("Control+Enter")
     page.wait_for_selector(".output")
     assert outputs(page) == ["length 8", "text WORLD!-2"]
@@ -83,6 +86,23 @@ def test_wrong_inputs_are_told(page):
     page.get_by_label("n int32").fill("99999999999999999999")
     page.get_by_role("button", name="Run").click()
     page.get_by_role("alert").get_by_text("input 'n' must").wait_for()
+
+
+def test_fields_have_the_bounds_of_the_card(page):
+    page.goto("/#words/shout")
+    assert page.get_by_text("int32, -1000 to 1000").is_visible()
+    slider = page.get_by_label("times, slider")
+    assert [slider.get_attribute(name) for name in ("min", "max", "step")] == ["-1000", "1000", "1"]
+    slider.fill("999")
+    run(page)
+    assert outputs(page) == ["length 10", "text HéLLO!999"]
+    page.get_by_label("times int32").fill("1001")
+    page.get_by_role("button", name="Run").click()
+    assert page.get_by_role("alert").inner_text() == "times must be -1000 to 1000."
+    page.get_by_label("times int32").fill("1")
+    page.get_by_label("text string").fill("é" * 500_001)
+    page.get_by_role("button", name="Run").click()
+    assert page.get_by_role("alert").inner_text() == "text must have at most 1000000 bytes, but has 1000002."
 
 
 def test_numbers_that_json_does_not_have(page):

@@ -37,8 +37,10 @@ def test_what_the_page_knows_of_the_models(server):
         "title": "shout",
         "doc": "Upper case.",
         "inputs": [
-            {"name": "text", "dtype": "string", "shape": [None]},
-            {"name": "times", "dtype": "int32", "shape": [None]},
+            {"name": "text", "dtype": "string", "shape": [None]}
+            | {"values": [None, None], "max_bytes": 10**6, "limits": "at most 1,000,000 bytes"},
+            {"name": "times", "dtype": "int32", "shape": [None]}
+            | {"values": [-1000, 1000], "max_bytes": None, "limits": "-1000 to 1000"},
         ],
         "outputs": [
             {"name": "length", "dtype": "int32", "shape": [None]},

@@ -20,10 +20,15 @@ def copied(version, tmp_path):
 
 
 def test_the_requests_that_the_exporter_wrote(copied):
+    words, texts = [b"to", b"be", b"other"], [b"Who's there?", b"Nay, answer me: stand, and unfold yourself."]
+    loud = ["héllo".encode(), b"world"]
     assert lists(copied, {}) == [
-        ("serving_default", {"words": [b"to", b"be", b"other"]}),
-        ("tokens", {"text": [b"Who's there?", b"Nay, answer me: stand, and unfold yourself."]}),
-        ("shout", {"text": ["héllo".encode(), b"world"], "times": [1, -2]}),
+        ("serving_default", {"words": words[:1]}),
+        ("serving_default", {"words": [*words, *words, *words[:2]]}),
+        ("tokens", {"text": texts[:1]}),
+        ("tokens", {"text": 4 * texts}),
+        ("shout", {"text": loud[:1], "times": [1]}),
+        ("shout", {"text": 4 * loud, "times": 4 * [1, -2]}),
     ]
 
 

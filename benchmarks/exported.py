@@ -9,6 +9,8 @@ import step_transformer
 PORTABLE, NATIVE = "portable", "native"
 SCORE, GENERATE = "serving_default", "generate"
 """Signatures: the log-likelihood of each row of tokens, and greedy decoding without an end token."""
+LONGEST = 128
+"""Columns of the tokens that a call returns. A server merges no requests whose outputs have no fixed size."""
 
 
 def signatures(case, model):
@@ -25,7 +27,9 @@ def signatures(case, model):
     def write(tokens, length):
         prompt_lengths = tf.fill([tf.shape(tokens)[0]], tf.shape(tokens)[1])
         # The end token is outside the vocabulary, so that the model never writes it.
-        return {"tokens": generate(model, tokens, prompt_lengths, length, greedy, end_id=case["vocabulary"])}
+        written = generate(model, tokens, prompt_lengths, length, greedy, end_id=case["vocabulary"])
+        padded = tf.pad(written, [[0, 0], [0, LONGEST - tf.shape(written)[1]]])
+        return {"tokens": tf.ensure_shape(padded, [None, LONGEST])}
 
     tokens = tf.TensorSpec([None, None], tf.int32)
     length = tf.TensorSpec([None], tf.int32)

@@ -23,6 +23,7 @@ with the same weights and so the same tokens.
 
 import asyncio
 import contextlib
+import os
 import pathlib
 import random
 import re
@@ -39,7 +40,8 @@ import step_transformer
 import workers
 from workers import Contender
 
-NATIVE, HUGGING_FACE = "Ikelos native", generate.HUGGING_FACE
+NATIVE, HUGGING_FACE = "native, no server", generate.HUGGING_FACE
+LABELS = {compare.OURS: "portable, no server"}
 CLIENTS, SHARES = (1, 4, 16), (0.5, 0.8)
 SERVERS = {"": (), ", batched": ("--max-batch", "16")}
 # Seconds of a measurement.
@@ -142,6 +144,7 @@ def table(cases, contenders, commands, options, rows):
     expected = {}
 
     def add(case, contender, load, figures):
+        contender = LABELS.get(contender, contender)
         rows.append({"case": case.name, "contender": contender, "load": load, **figures})
         shown = " ".join(f"{figures[name]:>9.2f}" for name in ("per_second", "p50_ms", "p95_ms", "p99_ms"))
         share = figures["clients_processor"]
@@ -172,6 +175,7 @@ def table(cases, contenders, commands, options, rows):
                 started[name].release()
     with tempfile.TemporaryDirectory() as folder:
         base = pathlib.Path(folder, "model")
+        os.environ.update(workers.environment(options.threads))  # for TensorFlow, which this process exports with
         exported.export(cases[0].arguments, exported.PORTABLE, base)
         for suffix, arguments in SERVERS.items():
             with serving(base, options.threads, *arguments) as addresses:

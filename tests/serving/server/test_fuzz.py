@@ -31,11 +31,39 @@ def predict_request():
     return request.SerializeToString()
 
 
+def random_request(rng):
+    """Returns a message whose fields are random, each often a right one."""
+    request = messages.PredictRequest(model_spec={"name": rng.choice(["plain", "plain", "plain", "words", ""])})
+    spec = request.model_spec
+    spec.signature_name = rng.choice(["checked", "checked", "serving_default", "copy", "", "é"])
+    if rng.random() < 0.2:
+        spec.version.value = rng.choice([123, 0, -1, 2**63 - 1])
+    for name in rng.sample(["text", "n", "x", "image_bytes", "é"], rng.randint(0, 3)):
+        tensor = request.inputs[name]
+        tensor.dtype = rng.choice([1, 3, 7, 7, 0, 9, 23, 101, 200, -5])
+        tensor.tensor_shape.unknown_rank = rng.random() < 0.05
+        for _ in range(rng.choice([0, 1, 1, 1, 2, 9])):
+            tensor.tensor_shape.dim.add(size=rng.choice([0, 1, 2, 2, 3, -1, 2**31, 2**62]))
+        for field in rng.sample(
+            ["tensor_content", "float_val", "int_val", "string_val", "half_val"], rng.randint(0, 2)
+        ):
+            count = rng.choice([0, 1, 2, 2, 3, 50])
+            if field == "tensor_content":
+                tensor.tensor_content = rng.randbytes(4 * count)
+            elif field == "string_val":
+                tensor.string_val.extend(rng.randbytes(rng.choice([0, 3, 1000])) for _ in range(count))
+            else:
+                getattr(tensor, field).extend(rng.choice([0, 1, -1, 70000]) for _ in range(count))
+    request.output_filter.extend(rng.sample(["text", "y", "", "é"], rng.choice([0, 0, 0, 1, 2])))
+    return request.SerializeToString()
+
+
+@pytest.mark.parametrize("is_random", [pytest.param(False, id="spoilt"), pytest.param(True, id="random")])
 @pytest.mark.parametrize("count", COUNTS)
-def test_grpc(server, count):
+def test_grpc(server, count, is_random):
     rng, request, answered = random.Random(0), predict_request(), 0
     for _ in range(count):
-        data, found = spoilt(rng, request), None
+        data, found = random_request(rng) if is_random else spoilt(rng, request), None
         try:
             server.call("Predict", data)
             answered += 1

@@ -8,7 +8,6 @@ import time
 import httpx
 import pytest
 import tensorflow as tf
-
 from tests.serving.server import conftest, soak
 
 CLIENTS = 32

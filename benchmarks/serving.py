@@ -8,8 +8,8 @@ The model is the Transformer of `step.py`, 4 layers of 256, with the signatures 
 tokens, and `generate`, 32 tokens after 16. Each request has one row.
 
 In a closed loop 1, 4 or 16 clients ask again as soon as they have their answer. In an open loop requests arrive at
-random (a Poisson process), at shares of the rate of 16 clients, and their latency counts from the moment at which they
-should have been sent: what a user sees who does not care that the server is busy.
+random (a Poisson process), at 50% and 80% of the rate of 16 clients, and don't wait for earlier ones. Their latency
+counts from the moment at which they should have been sent, so a server that cannot keep up shows it.
 
 The server runs in a process of its own, with the portable export; "batched" is with `--max-batch 16`. All clients are
 coroutines of this process. Server and clients share the machine's cores, so what the clients use is missing to the
@@ -144,7 +144,7 @@ async def measure_server(case, model, protocol, address, seconds, expected):
             most = await load.closed(calls[:clients], seconds)
             yield clients_of(clients), most
         for share in SHARES:
-            yield f"{share:.0%} of that rate", await load.opened(calls, share * most.per_second, seconds)
+            yield f"arrivals at {share:.0%}", await load.opened(calls, share * most.per_second, seconds)
 
 
 def clients_of(number):

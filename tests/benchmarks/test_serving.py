@@ -8,7 +8,7 @@ def test_every_contender_under_every_load(run_here, tmp_path):
     printed = run_here("serving", "--smoke", "--peers", "native", "--json", tmp_path / "rows")
     rows = json.loads((tmp_path / "rows").read_text())
     clients = {"1 client", "4 clients", "16 clients"}
-    shares = {"50% of that rate", "80% of that rate"}
+    shares = {"arrivals at 50%", "arrivals at 80%"}
     loads = {
         **dict.fromkeys(("portable, no server", "native, no server"), clients),
         **dict.fromkeys(("gRPC", "REST", "gRPC, batched", "REST, batched"), clients | shares),
@@ -26,7 +26,7 @@ def test_every_contender_under_every_load(run_here, tmp_path):
 
 def test_a_server_that_does_not_start_says_why(load, tmp_path):
     with (
-        pytest.raises(RuntimeError, match=r"(?s)ended with status 1.*no model"),
+        pytest.raises(RuntimeError, match=r"(?s)ended with status 2.*PATH must hold a model"),
         load("serving").serving(tmp_path, 2),
     ):
         pass

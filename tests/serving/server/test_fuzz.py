@@ -32,30 +32,47 @@ def predict_request():
 
 
 def random_request(rng):
-    """Returns a message whose fields are random, each often a right one."""
-    request = messages.PredictRequest(model_spec={"name": rng.choice(["plain", "plain", "plain", "words", ""])})
-    spec = request.model_spec
-    spec.signature_name = rng.choice(["checked", "checked", "serving_default", "copy", "", "é"])
-    if rng.random() < 0.2:
-        spec.version.value = rng.choice([123, 0, -1, 2**63 - 1])
-    for name in rng.sample(["text", "n", "x", "image_bytes", "é"], rng.randint(0, 3)):
-        tensor = request.inputs[name]
-        tensor.dtype = rng.choice([1, 3, 7, 7, 0, 9, 23, 101, 200, -5])
-        tensor.tensor_shape.unknown_rank = rng.random() < 0.05
-        for _ in range(rng.choice([0, 1, 1, 1, 2, 9])):
-            tensor.tensor_shape.dim.add(size=rng.choice([0, 1, 2, 2, 3, -1, 2**31, 2**62]))
-        for field in rng.sample(
-            ["tensor_content", "float_val", "int_val", "string_val", "half_val"], rng.randint(0, 2)
-        ):
-            count = rng.choice([0, 1, 2, 2, 3, 50])
-            if field == "tensor_content":
-                tensor.tensor_content = rng.randbytes(4 * count)
-            elif field == "string_val":
-                tensor.string_val.extend(rng.randbytes(rng.choice([0, 3, 1000])) for _ in range(count))
-            else:
-                getattr(tensor, field).extend(rng.choice([0, 1, -1, 70000]) for _ in range(count))
-    request.output_filter.extend(rng.sample(["text", "y", "", "é"], rng.choice([0, 0, 0, 1, 2])))
+    """Returns a right message in which up to three fields have random values."""
+    request = messages.PredictRequest.FromString(predict_request())
+    for _ in range(rng.randint(0, 3)):
+        tensor = request.inputs[rng.choice(["text", "n", "n", "é"])]
+        alter = rng.choice([_other_spec, _other_dtype, _other_shape, _other_values])
+        alter(rng, request if alter is _other_spec else tensor)
     return request.SerializeToString()
+
+
+def _other_spec(rng, request):
+    field = rng.choice(["name", "signature_name", "version", "output_filter"])
+    if field == "version":
+        request.model_spec.version.value = rng.choice([123, 0, -1, 2**63 - 1])
+    elif field == "output_filter":
+        request.output_filter.append(rng.choice(["text", "rows", "", "é"]))
+    else:
+        setattr(request.model_spec, field, rng.choice(["words", "copy", "serving_default", "", "é", "x" * 1000]))
+
+
+def _other_dtype(rng, tensor):
+    tensor.dtype = rng.choice([0, 1, 3, 7, 8, 9, 10, 14, 19, 20, 21, 23, 101, 200, -5])
+
+
+def _other_shape(rng, tensor):
+    tensor.tensor_shape.Clear()
+    tensor.tensor_shape.unknown_rank = rng.random() < 0.1
+    for _ in range(rng.choice([0, 1, 1, 2, 9, 300])):
+        tensor.tensor_shape.dim.add(size=rng.choice([0, 1, 2, 3, -1, 2**31, 2**62]))
+
+
+def _other_values(rng, tensor):
+    field, count = (
+        rng.choice(["tensor_content", "float_val", "int_val", "string_val", "half_val"]),
+        rng.choice([0, 1, 2, 99]),
+    )
+    if field == "tensor_content":
+        tensor.tensor_content = rng.randbytes(rng.choice([1, 4]) * count)
+        return
+    tensor.ClearField(field)
+    some = rng.randbytes(rng.choice([0, 3, 1000])) if field == "string_val" else rng.choice([0, 1, -1, 70_000])
+    getattr(tensor, field).extend([some] * count)
 
 
 @pytest.mark.parametrize("is_random", [pytest.param(False, id="spoilt"), pytest.param(True, id="random")])

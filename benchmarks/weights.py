@@ -6,9 +6,10 @@
 (the largest magnitude becomes 127). The graph converts them to float32 at the beginning of a call, because TensorFlow's
 products on a CPU are fastest in float32. Vectors stay as they are. All exports are portable and run in `StockModel`.
 
-The model is the Transformer of `generate.py`, 6 layers of 384. `--run` is the folder of a finished run of a language
-model, such as that of `ikelos run text_completion`: the nats per character of the first tokens of its test text are
-measured with each kind of weights, and its own export's size and speed take the place of the other's.
+The model is the Transformer of `generate.py`, 6 layers of 384, with random weights. `--run` takes that of a finished
+run of a language model instead, such as of `ikelos run text_completion`, and measures what the first tokens of its
+test text cost with each kind of weights. (A token is a character there.) The exports take turns; each figure is a
+median.
 """
 
 import argparse
@@ -28,7 +29,7 @@ import step_transformer
 import workers
 
 KINDS = ("float32", "bfloat16", "int8")
-ROUNDS, TOKENS = 5, 128
+ROUNDS, TOKENS = 3, 64
 
 
 def is_stored_in_fewer_bits(variable):

@@ -9,7 +9,7 @@ comma := ,
 # What decides whether the installation is still good: the package's metadata and whatever is compiled.
 BUILD_FILES := pyproject.toml constraints.txt CMakeLists.txt $(shell find kernels/csrc -type f 2>/dev/null)
 
-.PHONY: run test test-slow test-more test-aarch64 test-tfx test-image serving-docker docs sanitize lint format lock wheel test-wheel clean
+.PHONY: run test test-slow test-more test-aarch64 test-tfx test-image serving-docker soak docs sanitize lint format lock wheel test-wheel clean
 
 run: $(STAMP)
 	$(BIN)/ikelos run language_modeling
@@ -21,6 +21,10 @@ test: $(STAMP)
 test-slow: $(STAMP)
 	$(BIN)/pytest -m "slow and not tfx"
 	tests/pipelines/tfx/environment.sh pytest -m "slow and tfx" tests/pipelines/tfx tests/benchmarks
+
+# Clients of `ikelos serve` for ten minutes, who also send malformed requests and break connections.
+soak: $(STAMP)
+	$(BIN)/pytest -s tests/serving/server/test_soak.py -k long
 
 # Slow tests that every change must pass: the C++ tests of the core, and each script of `benchmarks/` on a small case.
 test-more: $(STAMP)

@@ -2,22 +2,24 @@
 
     python benchmarks/generate.py [--quick] [--torch-python PATH] [--json PATH]
 
-`--quick` takes less than two minutes.
+`--quick` takes some three minutes.
 
 The model is a Transformer with rotary positions, RMS norms and gated networks: `ikelos.layers.TransformerLanguageModel`
-and, with the same arithmetic, `LlamaForCausalLM`. A case's time is that of the prompt and all tokens. "Reference" is
-our decoding in plain TensorFlow, as a portable export runs it. "Weights read once" is a sum over as many bytes as the
-weights have, once for each token: no decoding at batch size 1 whose weights don't fit into the caches is faster.
-"Capacity of the text" has caches of just the size of the text, where ours in that case have room for 4,096 tokens.
+and, with the same arithmetic, `LlamaForCausalLM`. A case's time is that of the prompt and all tokens, of which a case
+with one token is the prompt's share. A portable or native export is a SavedModel that `StockModel` runs, as a server
+does; otherwise we run a `tf.function`. "Weights read once" is a sum over as many bytes as the weights have, once for
+each token: no decoding at batch size 1 whose weights don't fit into the caches is faster. "Capacity of the text" has
+caches of just the size of the text, where ours in that case have room for 4,096 tokens.
 """
 
 import compare
+import exported
 import numpy as np
 import step_transformer
 from compare import Goal
 from workers import Contender
 
-REFERENCE, WITHOUT_CACHE, SHORT = "Ikelos reference", "Ikelos without a cache", "capacity of the text"
+IN_PROCESS, WITHOUT_CACHE, SHORT = "a tf.function", "Ikelos without a cache", "capacity of the text"
 HUGGING_FACE, LIMIT = "Hugging Face", "weights read once"
 
 
@@ -25,7 +27,22 @@ def prompts(case):
     return np.random.default_rng(1).integers(0, case["vocabulary"], (case["batch"], case["prompt"]), np.int32)
 
 
-def tensorflow(implementation=None, cached=True, room=True):
+def ours(case):
+    """Prepares the export of the case's flavour, or if it has none, a `tf.function`."""
+    return stock(case) if case["flavour"] else tensorflow()(case)
+
+
+def stock(case):
+    model = exported.stock_model(case, case["flavour"])
+    inputs = {"tokens": prompts(case), "length": np.full([case["batch"]], case["length"], np.int32)}
+
+    def call():
+        return model.run(exported.GENERATE, inputs)["tokens"][:, : case["length"]]
+
+    return call, lambda: [call()]
+
+
+def tensorflow(cached=True, room=True):
     """Returns `prepare` of a contender that decodes in a `tf.function`."""
 
     def prepare(case):
@@ -45,7 +62,7 @@ def tensorflow(implementation=None, cached=True, room=True):
 
         @tf.function(autograph=False)
         def run(tokens):
-            with kernels.use(implementation or "native"):
+            with kernels.use("native"):
                 return generate(
                     model if cached else WithoutCache(model),
                     tokens,
@@ -132,46 +149,60 @@ def about_ours():
 
 
 CONTENDERS = {
-    compare.OURS: Contender(tensorflow(), about=about_ours),
+    compare.OURS: Contender(ours, about=about_ours),
     HUGGING_FACE: Contender(hugging_face, "torch"),
-    REFERENCE: Contender(tensorflow("reference")),
+    IN_PROCESS: Contender(tensorflow()),
     WITHOUT_CACHE: Contender(tensorflow(cached=False)),
     SHORT: Contender(tensorflow(room=False)),
     LIMIT: Contender(weights_read_once),
 }
 
 
-def case(name, peers, batch, prompt, length, capacity=0, context=4096, **sizes):
+def case(name, peers, batch, prompt, length, capacity=0, context=4096, flavour=None, **sizes):
     arguments = step_transformer.arguments(batch, context, **sizes)
-    arguments |= {"prompt": prompt, "length": length, "capacity": capacity}
+    arguments |= {"prompt": prompt, "length": length, "capacity": capacity, "flavour": flavour}
+    name = f"{name}, {flavour or 'in process'}"
     # The tokens are equal or they are not.
     return compare.Case(name, arguments, peers, tolerance=0.0)
 
 
+TINY = {"layers": 1, "size": 16, "heads": 2, "hidden": 24, "vocabulary": 20}
+SMALL = {"layers": 4, "size": 256, "heads": 4, "hidden": 672, "vocabulary": 96}
+TEN_MILLION = {"layers": 6, "size": 384, "heads": 6, "hidden": 1024, "vocabulary": 2000}
+LARGE = {"layers": 12, "size": 768, "heads": 12, "hidden": 2048, "vocabulary": 32000}
+
+
+def beside_hugging_face(sizes, goals):
+    """Returns the cases of a model: whole texts in batches of 1 and 8, and their prompts with one token."""
+    name = f"{sizes['layers']} layers of {sizes['size']}, 32 + "
+    cases = []
+    for length in (128, 1):
+        for batch in (1, 8):
+            for flavour, goal in goals.items():
+                peers = {HUGGING_FACE: Goal(least=goal) if length > 1 else None}
+                if length > 1 and flavour is None:
+                    peers[LIMIT] = None
+                cases.append(
+                    case(f"{name}{length} tokens, batch {batch}", peers, batch, 32, length, flavour=flavour, **sizes)
+                )
+    return cases
+
+
 def cases(effort):
     if effort == "smoke":
-        peers = dict.fromkeys([HUGGING_FACE, REFERENCE, WITHOUT_CACHE, SHORT, LIMIT])
-        sizes = {"layers": 1, "size": 16, "heads": 2, "hidden": 24, "vocabulary": 20}
-        return [case("decode 6 tokens", peers, 2, 3, 6, capacity=20, context=16, **sizes)]
-    ten_million = {"layers": 6, "size": 384, "heads": 6, "hidden": 1024, "vocabulary": 2000}
-    peers = {HUGGING_FACE: Goal(least=2.0), REFERENCE: None, LIMIT: None}
-    found = [
-        case(f"6 layers of 384, 32 + 128 tokens, batch {batch}", peers, batch, 32, 128, **ten_million)
-        for batch in (1, 8)
-    ]
-    small = {"layers": 4, "size": 256, "heads": 4, "hidden": 672, "vocabulary": 96}
+        peers = dict.fromkeys([HUGGING_FACE, WITHOUT_CACHE, SHORT, LIMIT])
+        found = [case("decode 6 tokens", peers, 2, 3, 6, capacity=20, context=16, **TINY)]
+        peers = dict.fromkeys([HUGGING_FACE, IN_PROCESS])
+        flavours = (exported.PORTABLE, exported.NATIVE)
+        return found + [case("decode 6 tokens", peers, 2, 3, 6, context=16, flavour=x, **TINY) for x in flavours]
+    found = beside_hugging_face(TEN_MILLION, {None: 2.0, exported.NATIVE: 2.0, exported.PORTABLE: 1.5})
     peers = {SHORT: Goal(least=1 / 1.15)}
-    found.append(case("4 layers of 256, 480 of 4096 tokens, batch 1", peers, 1, 32, 480, capacity=4096, **small))
+    found.append(case("4 layers of 256, 480 of 4096 tokens, batch 1", peers, 1, 32, 480, capacity=4096, **SMALL))
     if effort == "quick":
         return found
     peers = {WITHOUT_CACHE: Goal(least=5.0), HUGGING_FACE: None}
-    found.append(case("4 layers of 256, 512 tokens, batch 1", peers, 1, 1, 511, **small))
-    large = {"layers": 12, "size": 768, "heads": 12, "hidden": 2048, "vocabulary": 32000}
-    peers = {HUGGING_FACE: Goal(least=1.0), REFERENCE: None, LIMIT: None}
-    found += [
-        case(f"12 layers of 768, 32 + 128 tokens, batch {batch}", peers, batch, 32, 128, **large) for batch in (1, 8)
-    ]
-    return found
+    found.append(case("4 layers of 256, 512 tokens, batch 1", peers, 1, 1, 511, **SMALL))
+    return found + beside_hugging_face(LARGE, {None: 1.0, exported.NATIVE: 1.0, exported.PORTABLE: 1.0})
 
 
 if __name__ == "__main__":

@@ -31,11 +31,56 @@ def predict_request():
     return request.SerializeToString()
 
 
+def random_request(rng):
+    """Returns a right message in which up to three fields have random values."""
+    request = messages.PredictRequest.FromString(predict_request())
+    for _ in range(rng.randint(0, 3)):
+        tensor = request.inputs[rng.choice(["text", "n", "n", "é"])]
+        alter = rng.choice([_other_spec, _other_dtype, _other_shape, _other_values])
+        alter(rng, request if alter is _other_spec else tensor)
+    return request.SerializeToString()
+
+
+def _other_spec(rng, request):
+    field = rng.choice(["name", "signature_name", "version", "output_filter"])
+    if field == "version":
+        request.model_spec.version.value = rng.choice([123, 0, -1, 2**63 - 1])
+    elif field == "output_filter":
+        request.output_filter.append(rng.choice(["text", "rows", "", "é"]))
+    else:
+        setattr(request.model_spec, field, rng.choice(["words", "copy", "serving_default", "", "é", "x" * 1000]))
+
+
+def _other_dtype(rng, tensor):
+    tensor.dtype = rng.choice([0, 1, 3, 7, 8, 9, 10, 14, 19, 20, 21, 23, 101, 200, -5])
+
+
+def _other_shape(rng, tensor):
+    tensor.tensor_shape.Clear()
+    tensor.tensor_shape.unknown_rank = rng.random() < 0.1
+    for _ in range(rng.choice([0, 1, 1, 2, 9, 300])):
+        tensor.tensor_shape.dim.add(size=rng.choice([0, 1, 2, 3, -1, 2**31, 2**62]))
+
+
+def _other_values(rng, tensor):
+    field, count = (
+        rng.choice(["tensor_content", "float_val", "int_val", "string_val", "half_val"]),
+        rng.choice([0, 1, 2, 99]),
+    )
+    if field == "tensor_content":
+        tensor.tensor_content = rng.randbytes(rng.choice([1, 4]) * count)
+        return
+    tensor.ClearField(field)
+    some = rng.randbytes(rng.choice([0, 3, 1000])) if field == "string_val" else rng.choice([0, 1, -1, 70_000])
+    getattr(tensor, field).extend([some] * count)
+
+
+@pytest.mark.parametrize("is_random", [pytest.param(False, id="spoilt"), pytest.param(True, id="random")])
 @pytest.mark.parametrize("count", COUNTS)
-def test_grpc(server, count):
+def test_grpc(server, count, is_random):
     rng, request, answered = random.Random(0), predict_request(), 0
     for _ in range(count):
-        data, found = spoilt(rng, request), None
+        data, found = random_request(rng) if is_random else spoilt(rng, request), None
         try:
             server.call("Predict", data)
             answered += 1

@@ -147,7 +147,7 @@ def test_the_ranker_scores_the_candidates_as_when_it_is_served(data, turns, ques
     ranker.build()
     found = reply_scores.ranker_scores(ranker, words, turns, questions, context)
     texts = [[turns.flat[index] for index in candidates] for candidates in questions.candidates]
-    served = replying.rank_signature(ranker, words, context, "").function
+    served = replying.rank_signature(ranker, words, context, 20, 10_000, "").function
     for question, (history, replies) in enumerate(zip(turns.histories(questions), texts, strict=True)):
         score = served(tf.constant([history]), tf.constant([replies]))["score"]
         np.testing.assert_allclose(found[question], score[0], rtol=1e-4, atol=1e-4)

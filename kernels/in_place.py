@@ -42,6 +42,15 @@ def updates_in_place():
         _scope.active = before
 
 
+def consumes_state(advance):
+    """Marks the method `advance` of a model, which promises to read a state only once.
+
+    A subclass with another `advance` does not inherit the mark.
+    """
+    advance.consumes_state = True
+    return advance
+
+
 def is_active():
     """Returns whether a cache may be updated in place here."""
     return _scope.active

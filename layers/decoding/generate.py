@@ -16,8 +16,8 @@ def generate(model, prompts, prompt_lengths, lengths, choose, end_id, padding_id
 
     Args:
         model: A model with `start(tokens, lengths, capacity)` and `advance(tokens, state)` like
-            `ikelos.layers.TransformerLanguageModel`. An `advance` with the attribute `consumes_state`, which promises
-            to read a state only once, may update it in place.
+            `ikelos.layers.TransformerLanguageModel`. An `advance` that is marked by
+            `ikelos.kernels.in_place.consumes_state` may update a state in place.
         prompts: int `[B,P]`, padded at the end.
         prompt_lengths: int `[B]`, each at least 1.
         lengths: int `[B]`, each at least 0: largest number of tokens to add, including an end token.

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from ikelos.kernels import KVCache
+from ikelos.kernels import KVCache, in_place
 from ikelos.layers.ngram.ngram_mixture import NgramMixture
 from ikelos.layers.normalization.fused_rms_normalization import FusedRMSNormalization
 from ikelos.layers.options import is_integer
@@ -176,6 +176,7 @@ class TransformerLanguageModel(keras.Model):
         counting = () if self.mixture is None else self.mixture.start(tokens, lengths, capacity)
         return self._logits(last(hidden), tf.nest.map_structure(last, evidence)), (caches, counting)
 
+    @in_place.consumes_state
     def advance(self, tokens, state):
         """Reads one more token per row.
 
@@ -192,9 +193,6 @@ class TransformerLanguageModel(keras.Model):
             evidence, counting = self.mixture.advance(tf.cast(tokens, tf.int32), counting)
         hidden, caches = self._extend(self._embed(tokens[:, None], evidence), caches)
         return self._logits(hidden, evidence)[:, 0], (caches, counting)
-
-    # Not inherited by a subclass with another `advance`.
-    advance.consumes_state = True
 
     def state_tensors(self, state):
         """Returns a state as tensors by name, which a caller can keep between calls of a served model.

@@ -71,5 +71,5 @@ def _by_matrices(query, key, value, bias):
 
 def _softmax(logits, axis):
     # Not `tf.nn.softmax`: oneDNN takes 60 us to prepare a call.
-    weights = tf.exp(logits - tf.reduce_max(logits, axis=axis, keepdims=True))
+    weights = tf.exp(logits - tf.stop_gradient(tf.reduce_max(logits, axis=axis, keepdims=True)))
     return weights / tf.reduce_sum(weights, axis=axis, keepdims=True)

@@ -87,6 +87,17 @@ def test_first_and_second_gradients_in_float64(implementation, jit_compile):
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_gates_far_from_0_have_finite_gradients(implementation):
+    # exp(100) is infinite in float32.
+    x, gate, up = tf.ones([1, 1, 1]), tf.constant([[-1e4, -100.0, 100.0, 1e4]]), tf.ones([1, 4])
+    with tf.GradientTape() as tape:
+        tape.watch(gate)
+        gated = kernels.gated_dense(x, gate, up, implementation=implementation)
+    np.testing.assert_array_equal(gated[0, 0], [0, 0, 100, 1e4])
+    np.testing.assert_array_equal(tape.gradient(gated, gate)[0], [0, 0, 1, 1])
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 def test_shapes_that_are_known_late(implementation):
     specs = [tf.TensorSpec([None, None, None]), tf.TensorSpec([None, None]), tf.TensorSpec([None, 3])]
     traced = tf.function(

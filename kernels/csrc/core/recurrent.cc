@@ -35,8 +35,6 @@ constexpr int64_t kMostRowsInPlace = 4;
 // Smallest work with which one more thread per step pays: about a microsecond.
 constexpr int64_t kLaneFlops = 100000;
 
-int64_t ElementSize(Storage storage) { return storage == Storage::kFloat32 ? 4 : 2; }
-
 // Hands out parts of memory, each aligned to a cache line. Without a start address it only counts.
 // (pack.h has a similar class for per-ISA sources.)
 class Memory {
@@ -323,7 +321,7 @@ void Recurrent(const RecurrentProblem& p, const float* packed, const RecurrentRe
   LayOut(p, sizes, sequences.total, results.saved, memory, &state);
 
   // Zero bits are the number 0 in every storage.
-  const int64_t row_bytes = p.units * ElementSize(p.storage);
+  const int64_t row_bytes = p.units * ElementBytes(p.storage);
   for (const int64_t row : owned.empty_outputs) {
     std::memset(static_cast<char*>(results.outputs) + row * row_bytes, 0,
                 static_cast<size_t>(row_bytes));
@@ -437,7 +435,7 @@ void RecurrentGrad(const RecurrentProblem& p, const RecurrentGradients& gradient
 
   if (sequences.total < p.batch * p.steps) {
     std::memset(gradients.inputs_grad, 0,
-                static_cast<size_t>(p.batch * p.steps * p.features * ElementSize(p.storage)));
+                static_cast<size_t>(p.batch * p.steps * p.features * ElementBytes(p.storage)));
   }
   if (Normalises(p)) {
     NormalisationGradients(state, normalised, sizes, parallel_for);

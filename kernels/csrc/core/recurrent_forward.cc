@@ -138,7 +138,7 @@ inline void Prefetch(const ForwardPanel& panel, int64_t row) {
     __builtin_prefetch(panel.gates + i * kLanes, 1);
   }
   const int64_t first = panel.state.sequences->first[panel.step];
-  const int64_t bytes = panel.p.storage == Storage::kFloat32 ? 4 : 2;
+  const int64_t bytes = ElementBytes(panel.p.storage);
   for (int64_t i = row; i < row + rows; ++i) {
     const int64_t at = panel.state.sequences->output[first + i] * panel.p.units + panel.first_unit;
     __builtin_prefetch(static_cast<char*>(panel.results.outputs) + at * bytes, 1);

@@ -11,6 +11,7 @@ from ikelos.serving.client.transport import (
     Blocking,
     Suspending,
     Target,
+    ToldByMetadata,
     VersionStatus,
     missing,
     read,
@@ -24,7 +25,7 @@ from ikelos.serving.protocol.messages import (
     ModelSpec,
     PredictRequest,
 )
-from ikelos.serving.protocol.metadata import SIGNATURES_FIELD, Signatures, read_signatures, unpack_signatures
+from ikelos.serving.protocol.metadata import SIGNATURES_FIELD
 from ikelos.serving.protocol.rest import Specs
 from ikelos.serving.protocol.tensors import from_tensor_proto, to_tensor_proto
 
@@ -38,7 +39,7 @@ _PREDICTION, _MODEL = "tensorflow.serving.PredictionService", "tensorflow.servin
 _PUSHBACK = "grpc-retry-pushback-ms"
 
 
-class _Calls:
+class _Calls(ToldByMetadata):
     """The calls as messages; a subclass sends them."""
 
     _channel: Any = None
@@ -65,16 +66,6 @@ class _Calls:
             return {
                 name: from_tensor_proto(f"output {name!r}", response.outputs[name]) for name in sorted(response.outputs)
             }
-
-    async def metadata(self, timeout: float) -> Signatures:
-        """Returns the signatures of the model."""
-        response = await self._metadata(timeout)
-        with invalid_answers():
-            return read_signatures(unpack_signatures(response).signature_def)
-
-    async def version(self, timeout: float) -> int | None:
-        """Returns the version that answers now."""
-        return (await self._metadata(timeout)).model_spec.version.value or None
 
     def at(self, version: int) -> Self:
         """Returns a transport to one version, over the same channel."""

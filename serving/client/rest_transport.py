@@ -13,6 +13,7 @@ from ikelos.serving.client.transport import (
     Blocking,
     Suspending,
     Target,
+    ToldByMetadata,
     VersionStatus,
     missing,
     version_statuses,
@@ -20,11 +21,8 @@ from ikelos.serving.client.transport import (
 from ikelos.serving.protocol import rest
 from ikelos.serving.protocol.messages import GetModelMetadataResponse
 from ikelos.serving.protocol.metadata import (
-    Signatures,
     read_metadata,
-    read_signatures,
     read_status,
-    unpack_signatures,
 )
 
 try:
@@ -52,7 +50,7 @@ _CODES = {
 _RETRYABLE = (429, 503)
 
 
-class _Calls:
+class _Calls(ToldByMetadata):
     """The calls as requests; a subclass sends them."""
 
     def __init__(self, target: Target):
@@ -67,16 +65,6 @@ class _Calls:
         response = await self._send("POST", f"{self._path}:predict", body, timeout)
         with invalid_answers():
             return rest.read_predictions(response, outputs)
-
-    async def metadata(self, timeout: float) -> Signatures:
-        """Returns the signatures of the model."""
-        response = await self._metadata(timeout)
-        with invalid_answers():
-            return read_signatures(unpack_signatures(response).signature_def)
-
-    async def version(self, timeout: float) -> int | None:
-        """Returns the version that answers now."""
-        return (await self._metadata(timeout)).model_spec.version.value or None
 
     def at(self, version: int) -> Self:
         """Returns a transport to one version, over the same connections."""

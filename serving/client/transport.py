@@ -9,8 +9,14 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from ikelos.serving.protocol.messages import Code, GetModelStatusResponse, ModelVersionStatus
-from ikelos.serving.protocol.metadata import Signatures
+from ikelos.serving.client.errors import invalid_answers
+from ikelos.serving.protocol.messages import (
+    Code,
+    GetModelMetadataResponse,
+    GetModelStatusResponse,
+    ModelVersionStatus,
+)
+from ikelos.serving.protocol.metadata import Signatures, read_signatures, unpack_signatures
 from ikelos.serving.protocol.rest import Specs
 
 MAX_MESSAGE_BYTES = 256 * 2**20
@@ -142,6 +148,23 @@ class OneVersion:
     def at(self, version: int) -> Self:
         """Returns this transport."""
         return self
+
+
+class ToldByMetadata:
+    """Base of transports to a server that tells signatures and version in its metadata."""
+
+    async def metadata(self, timeout: float) -> Signatures:
+        """Returns the signatures of the model."""
+        response = await self._metadata(timeout)
+        with invalid_answers():
+            return read_signatures(unpack_signatures(response).signature_def)
+
+    async def version(self, timeout: float) -> int | None:
+        """Returns the version that answers now."""
+        return (await self._metadata(timeout)).model_spec.version.value or None
+
+    async def _metadata(self, timeout: float) -> GetModelMetadataResponse:
+        raise NotImplementedError
 
 
 class Blocking(OneVersion):

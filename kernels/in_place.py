@@ -33,7 +33,8 @@ def allow_updates_in_place():
 def updates_in_place():
     """Context manager for one step of a decoding loop that does not use the state before the step any more.
 
-    It has an effect in a graph and under `allow_updates_in_place` only.
+    The model must have made the state for the rows of this loop and for as many steps: sizes that are unknown at trace
+    time are not checked again. It has an effect in a graph and under `allow_updates_in_place` only.
     """
     before, _scope.active = _scope.active, _scope.allowed and not tf.executing_eagerly()
     try:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from ikelos.kernels import in_place
-from ikelos.kernels.reference.shapes import sizes
+from ikelos.kernels.reference.shapes import reshape, sizes
 
 
 class KVCache(NamedTuple):
@@ -82,15 +82,16 @@ class KVCache(NamedTuple):
         key, value = tf.cast(key, self.key.dtype), tf.cast(value, self.value.dtype)
         steps = sizes(key)[1]
         new = self._replace(length=self.length + (steps if num_valid is None else num_valid))
-        own = tf.range(tf.shape(self.key)[0])
+        rows = sizes(self.key)[0]
+        own = tf.range(rows)
         if isinstance(steps, int) and steps == 1 and num_valid is None:
-            capacity = tf.shape(self.key)[1]
+            capacity = sizes(self.key)[1]
             slots = tf.math.floormod(self.length, capacity)
 
             def write(old, values):
                 if not in_place.is_active():
                     return tf.tensor_scatter_nd_update(old, tf.stack([own, slots], axis=-1), values)
-                flat = tf.reshape(old, tf.concat([[-1], tf.shape(old)[2:]], axis=0))
+                flat = reshape(old, [rows * capacity, *sizes(old)[2:]])
                 return tf.reshape(tf.raw_ops.InplaceUpdate(x=flat, i=own * capacity + slots, v=values), tf.shape(old))
 
             key, value = key[:, 0], value[:, 0]

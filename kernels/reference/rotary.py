@@ -18,10 +18,11 @@ def rotary(inputs: Sequence[tf.Tensor], positions: tf.Tensor, frequencies, magni
     """Computes `ikelos.kernels.rotary` for a sequence of tensors of one dtype."""
     angles = wave_angles(positions, frequencies, inputs[0].dtype)[..., None, :]
     sine, cosine = magnitude * tf.sin(angles), magnitude * tf.cos(angles)
+    sine, cosine = tf.concat([-sine, sine], axis=-1), tf.concat([cosine, cosine], axis=-1)
     return [_rotated(x, sine, cosine) for x in inputs]
 
 
 def _rotated(x: tf.Tensor, sine: tf.Tensor, cosine: tf.Tensor) -> tf.Tensor:
-    first, second = tf.split(tf.cast(x, sine.dtype), 2, axis=-1)
-    turned = tf.concat([first * cosine - second * sine, second * cosine + first * sine], axis=-1)
-    return tf.cast(turned, x.dtype)
+    wide = tf.cast(x, sine.dtype)
+    swapped = tf.concat(tf.split(wide, 2, axis=-1)[::-1], axis=-1)
+    return tf.cast(wide * cosine + swapped * sine, x.dtype)

@@ -1,6 +1,6 @@
 """Static and dynamic shapes of tensors."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import tensorflow as tf
 
@@ -16,6 +16,18 @@ def sizes(x: tf.Tensor) -> list[int | tf.Tensor]:
 def size_of(x: tf.Tensor, axis: int) -> int | tf.Tensor:
     """Returns the size of one axis, as `sizes` does."""
     return sizes(x)[axis] if x.shape[axis] is None else x.shape[axis]
+
+
+def reshape(x: tf.Tensor, shape: Sequence[int | tf.Tensor]) -> tf.Tensor:
+    """Returns `x` with another shape.
+
+    Where one size is unknown at trace time, TensorFlow infers it from the others, which takes two ops less than to give
+    it.
+    """
+    unknown = [axis for axis, size in enumerate(shape) if tf.is_tensor(size)]
+    if len(unknown) == 1 and 0 not in shape[: unknown[0]] and 0 not in shape[unknown[0] + 1 :]:
+        shape = [-1 if axis in unknown else size for axis, size in enumerate(shape)]
+    return tf.reshape(x, shape)
 
 
 def with_shape(x: tf.Tensor, shape: tf.Tensor, message: str) -> tf.Tensor:

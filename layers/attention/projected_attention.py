@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from ikelos import kernels
-from ikelos.kernels.reference.shapes import sizes
+from ikelos.kernels.reference.shapes import reshape, sizes
 from ikelos.layers.projection import projection
 
 
@@ -59,7 +59,7 @@ class ProjectedAttention(keras.layers.Layer):
     def _split(self, projected):
         """Returns the heads `[B,T,N,H]` of the results `[B,T,N*H]` of a projection."""
         batch, steps, units = sizes(projected)
-        return tf.reshape(projected, [batch, steps, units // self.head_size, self.head_size])
+        return reshape(projected, [batch, steps, units // self.head_size, self.head_size])
 
     def _attend(self, query, key, value, mask=None, **options):
         """Returns the output `[B,T,D]` for `query [B,T,N,H]`, `key` and `value` `[B,S,K,H]` and a mask `[B,S]`."""
@@ -68,7 +68,7 @@ class ProjectedAttention(keras.layers.Layer):
     def _joined(self, attended):
         """Returns the output `[B,T,D]` for the results `[B,T,N,H]` of all heads."""
         batch, steps = sizes(attended)[:2]
-        return self.output_projection(tf.reshape(attended, [batch, steps, self.output_projection.units]))
+        return self.output_projection(reshape(attended, [batch, steps, self.output_projection.units]))
 
     def _weights(self, query, key, mask=None, **options):
         """Returns the attention weights `[B,N,T,S]`, the arguments being those of `_attend`."""

@@ -56,10 +56,8 @@ def generate(model, prompts, prompt_lengths, lengths, choose, end_id, padding_id
         with in_place.updates_in_place() if consumes_state else contextlib.nullcontext():
             return model.advance(tokens, state)
 
-    def running(step, ended, *_):
-        return tf.reduce_any(~ended)
-
-    def add(step, ended, logits, state, written):
+    def add(step, ended, logits, written):
+        """Returns the step that follows, the rows that have ended, their last tokens, and all that was written."""
         tokens = choose(logits, step, written)
         ended |= tokens == end_id
         tokens = tf.where(ended, padding_id, tokens)
@@ -68,10 +66,18 @@ def generate(model, prompts, prompt_lengths, lengths, choose, end_id, padding_id
         ended |= lengths <= step
         if until is not None:
             ended |= until(step, written)
+        return step, ended, tokens, written
+
+    def running(step, ended, *_):
+        return tf.reduce_any(~ended)
+
+    def go_on(step, ended, tokens, written, state):
         # Rows that have ended still read padding. Their results are dropped and affect no other row.
-        logits, state = tf.cond(running(step, ended), lambda: advance(tokens, state), lambda: (logits, state))
-        return step, ended, logits, state, written
+        logits, state = advance(tokens, state)
+        return *add(step, ended, logits, written), state
 
     written = tf.fill([tf.shape(prompts)[0], longest], padding_id)
-    *_, written = while_loop(running, add, (0, lengths <= 0, logits, state, written))
+    # The first token is chosen before the loop, so that the loop needs no condition around its last `advance`.
+    begin = *add(tf.constant(0), lengths <= 0, logits, written), state
+    *_, written, _ = while_loop(running, go_on, begin)
     return written

@@ -8,8 +8,10 @@ from ikelos import kernels
 from ikelos.kernels.dispatch import library
 
 IMPLEMENTATIONS = ["native", "reference"]
-# Rows, features, and units of each matrix. More than 16 rows are multiplied in another way.
+# Rows, features, and units of each matrix. The native op multiplies more than 16 rows in another way, and the reference
+# splits large matrices.
 SIZES = [(1, 59, (97,)), (3, 8, (1, 16, 111)), (16, 97, (33, 5)), (17, 31, (257, 64)), (0, 5, (3,)), (2, 0, (3,))]
+SIZES += [(1, 1024, (512,)), (2, 2048, (1024, 33))]
 
 
 def inputs(rows, size, units, dtype=tf.float32):
@@ -107,6 +109,17 @@ def test_shapes_that_are_known_late(implementation):
     x, first, second = inputs(4, 9, (5, 3))
     for result, (expected, _) in zip(traced(x, first, second), products(x, first, second), strict=True):
         np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("size", "units", "parts"),
+    [(1024, (512,), 2), (1024, (512, 512), 2), (2048, (512,), 4), (1025, (512,), 1), (1030, (511,), 1)],
+    ids=["large", "two of which each is smaller", "very large", "odd", "parts without alignment"],
+)
+def test_the_reference_splits_large_matrices(size, units, parts):
+    run = tf.function(lambda x, *matrices: kernels.dense(x, matrices, implementation="reference"))
+    graph = run.get_concrete_function(*inputs(1, size, units)).graph
+    assert sum(op.type == "MatMul" for op in graph.get_operations()) == parts
 
 
 def test_the_graph_shows_which_implementation_ran():

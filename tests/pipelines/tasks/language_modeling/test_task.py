@@ -102,6 +102,7 @@ GUIDE = pathlib.Path(__file__).parents[4] / "docs" / "runs.md"
 OTHERS = re.compile("shakespeare|hamlet|romeo|nanogpt|to be, or not", re.IGNORECASE)
 
 
+@pytest.mark.usefixtures("_eager")
 def test_an_lstm_of_subwords_is_trained_reported_served_and_used_in_python(tiny, tmp_path, monkeypatch, capsys):
     lstm = "model={architecture: lstm, context: 16, num_layers: 1, size: 16, dropout: 0.0}"
     subwords = "data.vocabulary={kind: bpe, size: 290}"

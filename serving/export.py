@@ -47,7 +47,7 @@ def export(
 
     The version appears in one rename, so a server that polls the base path never sees a partial version, and a crash
     never leaves one. Variables and tables that no signature uses are not saved, such as those of optimizers and
-    metrics.
+    metrics, and neither are the gradients of our ops.
 
     Args:
         base_path: Folder with the versions `1`, `2`, ...; created if it does not exist.

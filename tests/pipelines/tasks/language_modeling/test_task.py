@@ -69,6 +69,7 @@ def test_documents_share_the_cost_by_their_characters(built, store_of):
     np.testing.assert_allclose(found.totals, -scores.numpy().astype(np.float64), rtol=1e-5)
 
 
+@pytest.mark.usefixtures("_eager")
 def test_losses_count_no_padding(prepared, store_of, tmp_path):
     task, preprocessing, splits = prepared(
         "training.steps=1",

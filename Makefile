@@ -28,15 +28,17 @@ soak: $(STAMP)
 
 # Slow tests that every change must pass: the C++ tests of the core, and each script of `benchmarks/` on a small case.
 test-more: $(STAMP)
-	$(BIN)/pytest -m "slow and not tfx" tests/kernels/test_core.py tests/benchmarks
+	$(BIN)/pytest -m "slow and not tfx" --numprocesses=2 --dist=loadfile tests/kernels/test_core.py tests/benchmarks
 
 # The C++ tests of the core, for 64-bit ARM in an emulator.
 test-aarch64: $(STAMP)
 	PATH="$(abspath $(BIN)):$$PATH" kernels/csrc/tests/aarch64.sh
 
-# In an environment of its own: TFX wants other versions of some packages, and a newer system than the rest.
+# In an environment of its own: TFX wants other versions of some packages, and a newer system than the rest. The files
+# in their order: that of Airflow, in which processes often wait for each other, takes longest and comes first.
 test-tfx:
-	tests/pipelines/tfx/environment.sh pytest -m "tfx and not slow" tests/pipelines/tfx
+	tests/pipelines/tfx/environment.sh pytest -m "tfx and not slow" --numprocesses=2 --dist=loadfile \
+	  --no-loadscope-reorder tests/pipelines/tfx
 
 # The image for Kubeflow, built and tried; as root.
 test-image: wheel

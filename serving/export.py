@@ -47,7 +47,7 @@ def export(
 
     The version appears in one rename, so a server that polls the base path never sees a partial version, and a crash
     never leaves one. Variables and tables that no signature uses are not saved, such as those of optimizers and
-    metrics.
+    metrics, and neither are the gradients of our ops.
 
     Args:
         base_path: Folder with the versions `1`, `2`, ...; created if it does not exist.
@@ -99,8 +99,10 @@ def export(
     with incoming(base) as folder:
         version = folder / "version"
         begin("saving")
+        # A server needs no gradients, and tracing those of our ops takes a sixth of the time of an export.
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         try:
-            tf.saved_model.save(module, str(version), signatures=functions)
+            tf.saved_model.save(module, str(version), signatures=functions, options=options)
         except tf.errors.OpError as error:
             raise OSError(f"The model cannot be written into {base}: {error.message}") from error
         # The functions run after saving, because running may change the state of a function.

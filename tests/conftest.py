@@ -32,6 +32,20 @@ def _eager():
     config.run_functions_eagerly(False)
 
 
+@pytest.fixture(scope="session")
+def export_unchecked():
+    """Exports as `serving.export` does, but runs no example: for tests that load and run the version themselves."""
+    from ikelos import serving
+
+    def write(base_path, model, signatures):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("ikelos.serving.check.stock_check", lambda *_, **__: {})
+            patch.setattr(sys.modules[serving.export.__module__], "run_example", lambda *_: {})
+            return serving.export(base_path, model, signatures)
+
+    return write
+
+
 def pytest_collection_finish():
     """Makes the garbage collector look only at objects that tests create, and less often.
 

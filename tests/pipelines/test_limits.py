@@ -3,7 +3,6 @@
 import dataclasses
 import resource
 import struct
-import sys
 import time
 import zlib
 
@@ -17,7 +16,7 @@ from ikelos.pipelines.audio import signatures as audio
 from ikelos.pipelines.audio.pcm import wav_file
 from ikelos.pipelines.image.signatures import ImageSignatures
 from ikelos.pipelines.text import signatures, stepwise, vocabulary
-from ikelos.serving import Bound, Signature, StockError, StockModel, export
+from ikelos.serving import Bound, Signature, StockError, StockModel
 
 CONTEXT, LONGEST, ROWS = 8, 12, 8
 HUGE = 100_000_000
@@ -67,7 +66,7 @@ MANY_CHUNKS = b"".join(struct.pack(">I", 0) + b"tRNS" + bytes(4) for _ in range(
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
+def model(tmp_path_factory, export_unchecked):
     """Yields a loaded export with signatures of text, images and audio."""
     keras.utils.set_random_seed(1)
     words = vocabulary.fit("character", ["abcdefghij "], None)
@@ -100,10 +99,7 @@ def model(tmp_path_factory):
         Signature("hear", lengths, {"audio_bytes": spec}, {"audio_bytes": [WAV]}, "Samples.", hear),
     ]
     bounded = [dataclasses.replace(signature, max_rows=ROWS) for signature in made]
-    with pytest.MonkeyPatch.context() as patch:  # the tests load the version themselves
-        patch.setattr("ikelos.serving.check.stock_check", lambda *_, **__: {})
-        patch.setattr(sys.modules[export.__module__], "run_example", lambda *_: {})
-        version = export(tmp_path_factory.mktemp("limits"), [words, network], bounded)
+    version = export_unchecked(tmp_path_factory.mktemp("limits"), [words, network], bounded)
     with StockModel(version) as loaded:
         yield loaded
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from ikelos import layers
-from ikelos.serving import Signature, StockModel, export
+from ikelos.serving import Signature, StockModel
 
 os.environ.setdefault("OPENVINO_TELEMETRY", "0")
 openvino = pytest.importorskip("openvino", reason="needs openvino, of the extra `dev`")
@@ -40,14 +40,14 @@ def decoder():
 
 
 @pytest.mark.parametrize("build", [lstm, gru, transformer, decoder])
-def test_openvino_gives_what_the_stock_runner_gives(build, tmp_path):
+def test_openvino_gives_what_the_stock_runner_gives(build, export_unchecked, tmp_path):
     keras.utils.set_random_seed(1)
     model = build()
     spec = tf.TensorSpec(model.input.shape, tf.float32)
     length, size = model.input.shape[1] or 4, model.input.shape[2]
     example = {"x": np.ones((1, length, size), np.float32).tolist()}
     signature = Signature("serving_default", lambda x: {"y": model(x)}, {"x": spec}, example, "A test.")
-    version = export(tmp_path, model, [signature])
+    version = export_unchecked(tmp_path, model, [signature])
     core = openvino.Core()
     # Without the hint, it computes in bfloat16 where the processor has instructions for that.
     compiled = core.compile_model(core.read_model(version), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})

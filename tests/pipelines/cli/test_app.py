@@ -1,7 +1,9 @@
 import importlib.util
+import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import types
 
@@ -48,30 +50,44 @@ def test_wrong_usage_is_one_line(ikelos_command, arguments, line):
     assert (result.status, result.out, result.err) == (2, "", line + "\n")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "status"),
-    [
-        (["--help"], 0),
-        (["run", "--help"], 0),
-        (["list"], 0),
-        (["recipe", "language_modeling"], 0),
-        (["recipe", "image_generation_vae", "--keys"], 0),
-        (["run", "language_modelling"], 2),
-        (["data", "language_modelling"], 2),
-        (["run", "language_modeling", "--set", "training.stpes=3"], 2),
-        (["run", "language_modeling", "--workdir", "/dev/null/x"], 2),
-        (["predict", "missing"], 2),
-        (["serve", "missing"], 2),
-        (["evaluate", "missing"], 2),
-    ],
-)
-def test_light_commands_import_no_tensorflow(ikelos_process, arguments, status):
-    heavy = "print(sorted({'tensorflow', 'keras', 'numpy', 'tensorflow_datasets'} & set(sys.modules)), 'loaded')"
-    result = ikelos_process(*arguments, after=heavy)
-    assert result.status == status
-    assert result.out.endswith("[] loaded\n")
-    assert "Traceback" not in result.err
-    assert result.err.count("\n") == (status != 0)
+LIGHT = [
+    (["--help"], 0),
+    (["run", "--help"], 0),
+    (["list"], 0),
+    (["recipe", "language_modeling"], 0),
+    (["recipe", "image_generation_vae", "--keys"], 0),
+    (["run", "language_modelling"], 2),
+    (["data", "language_modelling"], 2),
+    (["run", "language_modeling", "--set", "training.stpes=3"], 2),
+    (["run", "language_modeling", "--workdir", "/dev/null/x"], 2),
+    (["predict", "missing"], 2),
+    (["serve", "missing"], 2),
+    (["evaluate", "missing"], 2),
+]
+"""Commands that answer at once, and their exit statuses."""
+# One process for all of them: to start it takes longer than any of them.
+RUN_LIGHT = """
+import contextlib, io, json, sys
+from ikelos.pipelines.cli import main
+for arguments in json.loads(sys.argv.pop()):
+    sys.argv[1:] = arguments
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as errors:
+        status = main()
+    heavy = {"tensorflow", "keras", "numpy", "tensorflow_datasets"} & set(sys.modules)
+    print(json.dumps([status, errors.getvalue(), sorted(heavy)]))
+"""
+
+
+def test_light_commands_import_no_tensorflow(tmp_path):
+    commands = json.dumps([arguments for arguments, _ in LIGHT])
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_LIGHT, commands], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    answers = list(map(json.loads, done.stdout.splitlines()))
+    for (arguments, expected), (status, errors, heavy) in zip(LIGHT, answers, strict=True):
+        assert (arguments, status, heavy) == (arguments, expected, [])
+        assert "Traceback" not in errors
+        assert errors.count("\n") == (expected != 0)
 
 
 def test_without_the_extra_one_line_says_how_to_install_it(monkeypatch, capsys):

@@ -3,10 +3,42 @@ import os
 import numpy as np
 import pytest
 
+from ikelos.pipelines import recipe as recipes
 from ikelos.pipelines import runner
 from ikelos.pipelines.folder import Folder
 from ikelos.pipelines.tfx import steps
 from ikelos.pipelines.training import checkpoint
+
+
+class Pipeline:
+    """A pipeline in a folder, run again and again with changed recipes."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def compiled(self, recipe):
+        from ikelos.pipelines.tfx import build, compiled
+
+        metadata = self.folder / "metadata" / "metadata.sqlite"
+        place = build.Place(str(self.folder / "artifacts"), str(self.folder / "served"), metadata)
+        return compiled.compile_pipeline(build.pipeline(recipe, place))
+
+    def run(self, recipe, first=None):
+        from ikelos.pipelines.tfx import local
+
+        return local.run(self.compiled(recipe), first)
+
+    def versions(self):
+        return sorted(path.name for path in (self.folder / "served").glob("*") if path.name.isdecimal())
+
+    def artifact(self, node, kind):
+        """The newest artifact of a node."""
+        return max((self.folder / "artifacts" / node / kind).iterdir(), key=lambda path: int(path.name))
+
+
+@pytest.fixture
+def pipeline(tmp_path):
+    return Pipeline(tmp_path / "pipeline")
 
 
 @pytest.fixture
@@ -66,6 +98,23 @@ def bucket(s3_server, tmp_path, monkeypatch):
     s3fs.S3FileSystem().mkdir(name)
     yield f"s3://{name}"
     s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture
+def tiny_lstm(tiny, tmp_path):
+    """Returns a function that loads the tiny recipe of language modelling with the smallest graphs, and overrides.
+
+    Tracing, saving and loading graphs takes most of the time of a tiny pipeline: those of sample texts are large, and
+    those of an LSTM small.
+    """
+    lstm = "model={architecture: lstm, context: 16, num_layers: 1, size: 16, dropout: 0.0}"
+    path = tmp_path / "tiny.yaml"
+
+    def load(*overrides):
+        path.write_text(recipes.dump(tiny(lstm, "evaluation.samples.prompts=[]")))
+        return recipes.load(path, overrides)
+
+    return load
 
 
 @pytest.fixture

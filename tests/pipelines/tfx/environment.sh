@@ -25,9 +25,10 @@ install_here() { # the folder of the environment
     python3 -m venv "$venv-airflow"
     "$venv/bin/pip" install --quiet --constraint $CONSTRAINTS uv
     export PATH="$venv/bin:$PATH" UV_LINK_MODE=copy
-    uv pip install --quiet --python "$venv/bin/python" --constraint $CONSTRAINTS \
+    # Nodes are often processes of their own: to import TFX takes 28 s of processor time without bytecode, 14 s with it.
+    uv pip install --quiet --compile-bytecode --python "$venv/bin/python" --constraint $CONSTRAINTS \
       'tensorflow==2.21.*' scikit-build-core cmake ninja
-    uv pip install --quiet --python "$venv/bin/python" --constraint $CONSTRAINTS --no-build-isolation \
+    uv pip install --quiet --compile-bytecode --python "$venv/bin/python" --constraint $CONSTRAINTS --no-build-isolation \
       --config-settings build-dir=build/tfx --editable '.[probability,pipelines,serving,tfx,object-stores,tfx-test,dev]'
     uv pip install --quiet --compile-bytecode --python "$venv-airflow/bin/python" --requirements $AIRFLOW
     printf '%s\n' "$stamp" > "$venv/installed"

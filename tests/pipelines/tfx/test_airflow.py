@@ -95,9 +95,9 @@ def airflow(tmp_path):
 
 
 @pytest.fixture
-def written(tiny, airflow, tmp_path, monkeypatch):
+def written(tiny_lstm, airflow, tmp_path, monkeypatch):
     """Writes the tiny recipe's DAG file and gives it to Airflow; gives the folder of the pipeline."""
-    recipe = tiny("training.steps=400", "training.steps_per_epoch=400", "training.checkpoint_every=5")
+    recipe = tiny_lstm("training.steps=400", "training.steps_per_epoch=400", "training.checkpoint_every=5")
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "tiny.yaml"
     path.write_text(recipes.dump(recipe))
@@ -108,14 +108,15 @@ def written(tiny, airflow, tmp_path, monkeypatch):
     return tmp_path / "pipeline"
 
 
-def node_process(name):
-    """The process id of a running node."""
+def node_process(pipeline, name):
+    """The process id of a running node of the pipeline in a folder: other tests run nodes of the same names."""
     for folder in pathlib.Path("/proc").glob("[0-9]*"):
         try:
             words = (folder / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"node" in words and name.encode() in words and b"python" in words[0]:
+        of_pipeline = any(word.startswith(os.fsencode(pipeline)) for word in words)
+        if of_pipeline and b"node" in words and name.encode() in words and b"python" in words[0]:
             return int(folder.name)
     return None
 
@@ -133,10 +134,11 @@ def test_its_scheduler_leads_to_a_pushed_model_though_it_and_a_node_are_killed(w
     airflow.call("dags", "unpause", DAG)
     airflow.call("dags", "trigger", DAG, "--run-id", RUN)
     checkpoints = tmp_path / "cache" / "pipelines"
-    airflow.wait(lambda *_: list(checkpoints.glob("*/stages/*/checkpoints/step-*.npz")) and node_process("Trainer"))
-    os.kill(node_process("Trainer"), signal.SIGKILL)
+    begun = "*/stages/*/checkpoints/step-*.npz"
+    airflow.wait(lambda *_: list(checkpoints.glob(begun)) and node_process(written, "Trainer"))
+    os.kill(node_process(written, "Trainer"), signal.SIGKILL)
     airflow.wait(lambda tasks, _: tasks.get("Trainer") == "up_for_retry")
-    airflow.wait(lambda tasks, _: tasks.get("Evaluator") == "running" and node_process("Evaluator"))
+    airflow.wait(lambda tasks, _: tasks.get("Evaluator") == "running" and node_process(written, "Evaluator"))
     airflow.kill("scheduler")
     airflow.start("scheduler")
     airflow.wait(lambda _, run: run == "success")

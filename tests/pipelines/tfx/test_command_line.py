@@ -33,9 +33,9 @@ def outcomes(said):
     return dict(re.findall(r"^(\w+) \(\d+ of \d+\)$(?:\n.*)*?\n  (done|cached) after", said, re.MULTILINE))
 
 
-def test_every_option_does_what_its_help_says(tiny, ikelos, tmp_path, monkeypatch):
+def test_every_option_does_what_its_help_says(tiny_lstm, ikelos, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    tiny()
+    tiny_lstm()
     places = ["--workdir", "work", "--artifacts", "made", "--push-to", tmp_path / "models"]
     command = ["pipeline", "tiny.yaml", *places, "--on"]
     said = ikelos(*command, "local", "--set", CONDITIONS)
@@ -85,9 +85,9 @@ def test_every_option_does_what_its_help_says(tiny, ikelos, tmp_path, monkeypatc
     assert (failed.keys(), failed["Failed"]) == ({"Done", "Cached", "Failed"}, "ExampleValidator")
 
 
-def test_the_folder_of_a_pipeline_is_named_after_its_recipe(tiny, ikelos, tmp_path, monkeypatch):
+def test_the_folder_of_a_pipeline_is_named_after_its_recipe(tiny_lstm, ikelos, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    tiny()
+    tiny_lstm()
     said = ikelos("pipeline", "tiny.yaml", "--on", "airflow")
     folder = tmp_path / "runs" / "pipelines" / "tiny"
     assert re.search(rf"^ *Artifacts +{folder}/artifacts *\n *Models to serve +{folder}/served *$", said, re.MULTILINE)

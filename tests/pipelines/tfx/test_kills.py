@@ -75,10 +75,10 @@ def result(pipeline, weights):
 
 
 @pytest.mark.parametrize("points", ["in_its_work", pytest.param("at_its_end", marks=pytest.mark.slow)])
-def test_every_node_may_be_killed(tiny, weights, forked, tmp_path, points):
+def test_every_node_may_be_killed(tiny_lstm, weights, forked, tmp_path, points):
     log = tmp_path / "log"
     log.touch()
-    recipe = tiny(BLESSED, f"pipeline.skew={{requests: ['{log}'], limits: [{{feature: bytes, distance: 0.5}}]}}")
+    recipe = tiny_lstm(BLESSED, f"pipeline.skew={{requests: ['{log}'], limits: [{{feature: bytes, distance: 0.5}}]}}")
     undisturbed = Pipeline(tmp_path / "undisturbed", recipe)
     for name in undisturbed.nodes:
         assert (name, forked(undisturbed.path, name)) == (name, 0)

@@ -81,12 +81,12 @@ def write(tmp_path):
 
 
 @pytest.mark.slow
-def test_its_containers_lead_from_data_to_a_pushed_model_in_an_object_store(tiny, write, bucket, tmp_path):
+def test_its_containers_lead_from_data_to_a_pushed_model_in_an_object_store(tiny_lstm, write, bucket, tmp_path):
     import s3fs
 
     from ikelos.pipelines.tfx import served
 
-    recipe = tiny("pipeline.blessing={worst: null, better_than_last: true}")
+    recipe = tiny_lstm("pipeline.blessing={worst: null, better_than_last: true}")
     root, base = f"{bucket}/root", f"{bucket}/served"
     made = Specification(write(recipe, root, base), root, tmp_path / "outputs")
     for name in made.order():
@@ -99,11 +99,11 @@ def test_its_containers_lead_from_data_to_a_pushed_model_in_an_object_store(tiny
     assert rows["Examples of train"].startswith("1, SHA-256 ")
 
 
-def test_the_states_of_data_and_requests_are_parameters(tiny, write, tmp_path):
+def test_the_states_of_data_and_requests_are_parameters(tiny_lstm, write, tmp_path):
     from ikelos.pipelines.tfx import build
 
     (tmp_path / "log").touch()
-    recipe = tiny(f"pipeline.skew={{requests: ['{tmp_path}/log'], limits: [{{feature: bytes, distance: 0.1}}]}}")
+    recipe = tiny_lstm(f"pipeline.skew={{requests: ['{tmp_path}/log'], limits: [{{feature: bytes, distance: 0.1}}]}}")
     made = Specification(write(recipe, tmp_path / "root", tmp_path / "served"), tmp_path / "root", tmp_path / "outputs")
     parameters = made.spec["root"]["inputDefinitions"]["parameters"]
     assert {name: one["defaultValue"] for name, one in parameters.items()} == build.states(recipe)

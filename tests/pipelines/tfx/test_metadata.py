@@ -36,10 +36,10 @@ def pipeline(tmp_path):
     return run
 
 
-def test_runs_and_the_lineage_of_what_they_pushed(tiny, pipeline, tmp_path, monkeypatch, capsys):
+def test_runs_and_the_lineage_of_what_they_pushed(tiny_lstm, pipeline, tmp_path, monkeypatch, capsys):
     from ikelos.pipelines.tfx import metadata
 
-    tiny()
+    tiny_lstm()
     folder = pipeline(BLESSED)
     path = folder / "metadata" / "metadata.sqlite"
     pipeline(BLESSED)
@@ -90,10 +90,10 @@ def test_runs_and_the_lineage_of_what_they_pushed(tiny, pipeline, tmp_path, monk
     assert first.id in capsys.readouterr().out
 
 
-def test_a_pipeline_that_pushed_nothing_has_no_lineage(tiny, pipeline, monkeypatch, tmp_path):
+def test_a_pipeline_that_pushed_nothing_has_no_lineage(tiny_lstm, pipeline, monkeypatch, tmp_path):
     from ikelos.pipelines.tfx import metadata
 
-    tiny()
+    tiny_lstm()
     monkeypatch.setattr(steps, "read", raises(OSError("no")))
     with pytest.raises(OSError, match="no"):
         pipeline(BLESSED)

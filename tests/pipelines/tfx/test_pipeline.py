@@ -1,4 +1,4 @@
-"""Whole pipelines of tiny recipes in TFX, on this machine."""
+"""Whole pipelines of a tiny recipe in TFX, on this machine; `test_all_tasks.py` has those of the other tasks."""
 
 import json
 import os
@@ -11,46 +11,14 @@ import pytest
 
 from ikelos import serving
 from ikelos.pipelines import recipe as recipes
-from ikelos.pipelines import runner, trained
+from ikelos.pipelines import trained
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.folder import Folder
 from ikelos.pipelines.recipe import loading
-from ikelos.serving.check import stock_check
 
 pytestmark = pytest.mark.tfx
 
 BLESSED = "pipeline.blessing={worst: null, better_than_last: true}"
-
-
-class Pipeline:
-    """A pipeline in a folder, run again and again with changed recipes."""
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def compiled(self, recipe):
-        from ikelos.pipelines.tfx import build, compiled
-
-        metadata = self.folder / "metadata" / "metadata.sqlite"
-        place = build.Place(str(self.folder / "artifacts"), str(self.folder / "served"), metadata)
-        return compiled.compile_pipeline(build.pipeline(recipe, place))
-
-    def run(self, recipe, first=None):
-        from ikelos.pipelines.tfx import local
-
-        return local.run(self.compiled(recipe), first)
-
-    def versions(self):
-        return sorted(path.name for path in (self.folder / "served").glob("*") if path.name.isdecimal())
-
-    def artifact(self, node, kind):
-        """The newest artifact of a node."""
-        return max((self.folder / "artifacts" / node / kind).iterdir(), key=lambda path: int(path.name))
-
-
-@pytest.fixture
-def pipeline(tmp_path):
-    return Pipeline(tmp_path / "pipeline")
 
 
 @pytest.fixture
@@ -64,39 +32,17 @@ def outcomes_before(found, node):
     return {found[name] for name in names[: names.index(node)]}
 
 
-# One recipe of each task.
-@pytest.mark.parametrize(
-    "name",
-    [
-        "language_modeling",
-        "image_generation_vae",
-        "image_generation_gan",
-        "translation",
-        "dialogue",
-        "speech_recognition",
-        "sequence_dynamics",
-    ],
-)
-def test_a_second_run_is_all_cache(shrunk, pipeline, name):
-    recipe = shrunk(name, BLESSED)
-    assert set(pipeline.run(recipe).values()) == {"done"}
-    assert pipeline.versions() == ["1"]
-    assert stock_check(pipeline.folder / "served" / "1")
-    assert set(pipeline.run(recipe).values()) == {"cached"}
-    assert pipeline.versions() == ["1"]
-
-
-def test_weights_are_those_of_a_run(tiny, pipeline, weights, tmp_path):
-    recipe = tiny(BLESSED, "training.deterministic=true")
-    runner.run(recipe, tmp_path / "run")
+def test_weights_are_those_of_a_run(tiny_lstm, pipeline, trained_run, weights, tmp_path):
+    recipe = tiny_lstm(BLESSED, "training.deterministic=true")
+    like = trained_run(recipe, tmp_path / "run")
     pipeline.run(recipe)
     run = Folder(pipeline.artifact("Trainer", "model_run"))
-    assert weights(run) == weights(Folder(tmp_path / "run"))
+    assert weights(run) == weights(like)
 
 
-def test_a_model_beyond_its_limits_is_not_pushed(tiny, again, pipeline, tmp_path, capsys):
+def test_a_model_beyond_its_limits_is_not_pushed(tiny_lstm, again, pipeline, tmp_path, capsys):
     slices = "pipeline.slices=[{feature: id, worst: 0.02}]"
-    pipeline.run(tiny("pipeline.blessing={worst: 0.01, better_than_last: true}", slices))
+    pipeline.run(tiny_lstm("pipeline.blessing={worst: 0.01, better_than_last: true}", slices))
     said, test = capsys.readouterr().out, tmp_path / "data" / "test.txt"
     assert f"Worst of 1 slices of `id`: `{test}`, " in said
     assert "Not blessed: `nats_per_character` must be at most 0.010 (pipeline.blessing.worst)" in said
@@ -108,30 +54,35 @@ def test_a_model_beyond_its_limits_is_not_pushed(tiny, again, pipeline, tmp_path
     assert pipeline.versions() == ["1"]
 
 
-def test_a_model_no_better_than_the_served_one_is_not_pushed(tiny, pipeline, capsys):
-    recipe = tiny(BLESSED)
+def test_what_changes_after_a_run_decides_what_is_run_again(tiny_lstm, pipeline, tmp_path, monkeypatch, capsys):
+    recipe = tiny_lstm(BLESSED)
     pipeline.run(recipe)
-    pipeline.run(recipe, "Evaluator")  # compares the model with itself
+    # From a node on, everything is run again. The model is compared with itself, and is no better.
+    found = pipeline.run(recipe, "Evaluator")
     said = capsys.readouterr().out
     assert "must be better than that of the served model on the same data" in said
     assert "Not pushed: the model is not blessed." in said
+    assert outcomes_before(found, "Evaluator") == {"cached"}
+    assert (found["Evaluator"], found["InfraValidator"], found["Pusher"]) == ("done", "cached", "done")
     assert pipeline.versions() == ["1"]
 
-
-def test_new_data_are_read_again(tiny, pipeline, tmp_path):
-    recipe = tiny(BLESSED)
-    pipeline.run(recipe)
+    # New data are read again.
     path = tmp_path / "data" / "train.txt"
     path.write_text(path.read_text() + "a new line.")
     found = pipeline.run(recipe)
     assert found["ExampleGen"] == found["Trainer"] == "done"
     assert found["SchemaImporter"] == "cached"
 
+    # Another version of Ikelos runs every node again.
+    monkeypatch.setattr("ikelos.__version__", "2.21.99")
+    found = pipeline.run(recipe)
+    assert {name for name, outcome in found.items() if outcome == "cached"} == {"SchemaImporter"}
 
-def test_a_new_day_of_data_trains_on_from_the_served_model(tiny, again, pipeline, tmp_path, capsys):
+
+def test_a_new_day_of_data_trains_on_from_the_served_model(tiny_lstm, again, pipeline, tmp_path, capsys):
     from ikelos.pipelines.tfx import metadata
 
-    tiny()
+    tiny_lstm()
     days = f"data.source.files.train=['{tmp_path}/days/{{SPAN}}/*.txt']"
     recipe = again(BLESSED, "pipeline.warm_start=true", days, "data.source.spans=2")
     for day in ("2026-11-25", "2026-11-26", "2026-11-27"):
@@ -179,7 +130,8 @@ def test_a_broken_feature_stops_the_run_and_is_named(shrunk, pipeline, tmp_path)
 def test_drifted_labels_stop_the_run(shrunk, pipeline, tmp_path):
     drift = "pipeline.drift=[{feature: label, distance: 0.05}]"
     recipe = shrunk("image_generation_vae", BLESSED, drift)
-    pipeline.run(recipe)
+    assert set(pipeline.run(recipe).values()) == {"done"}
+    assert pipeline.versions() == ["1"]
     for path in (tmp_path / "data" / "train" / "standing").glob("*[1-9].png"):
         path.unlink()
     with pytest.raises(UserError, match=r"train: feature `label`: .*Jensen-Shannon"):
@@ -203,11 +155,11 @@ def logged(tmp_path):
     return write
 
 
-def test_requests_unlike_the_training_examples_stop_the_run(tiny, pipeline, logged, tmp_path, capsys):
+def test_requests_unlike_the_training_examples_stop_the_run(tiny_lstm, pipeline, logged, tmp_path, capsys):
     from ikelos.pipelines.tfx import compiled, node
 
     skew = f"pipeline.skew={{requests: ['{tmp_path}/log*'], limits: [{{feature: bytes, distance: 0.3}}]}}"
-    recipe = tiny("pipeline.blessing={worst: null, better_than_last: false}", skew)
+    recipe = tiny_lstm("pipeline.blessing={worst: null, better_than_last: false}", skew)
     assert set(pipeline.run(recipe).values()) == {"done"}
     assert f"Not compared: no requests are logged in {tmp_path}/log*." in capsys.readouterr().out
     text = (tmp_path / "data" / "train.txt").read_text()
@@ -234,39 +186,21 @@ def test_requests_unlike_the_training_examples_stop_the_run(tiny, pipeline, logg
     assert pipeline.versions() == ["1"]
 
 
-def test_a_limit_that_cannot_be_applied_is_refused(tiny, pipeline, logged, tmp_path):
+def test_a_limit_that_cannot_be_applied_is_refused(tiny_lstm, pipeline, logged, tmp_path):
     from ikelos.pipelines.tfx import build
 
     logged("a text")
     skew = f"{{requests: ['{tmp_path}/log*'], limits: [{{feature: FEATURE, distance: 0.3}}]}}"
     with pytest.raises(UserError, match=r"`pipeline\.skew\.limits` must name features of .*: bytes, .*: label"):
-        build.schema(tiny("pipeline.skew=" + skew.replace("FEATURE", "label")))
+        build.schema(tiny_lstm("pipeline.skew=" + skew.replace("FEATURE", "label")))
     with pytest.raises(UserError, match=r"must name features that the requests give: bytes, text \(of .* text\)"):
-        pipeline.run(tiny("pipeline.skew=" + skew.replace("FEATURE", "start")))
+        pipeline.run(tiny_lstm("pipeline.skew=" + skew.replace("FEATURE", "start")))
 
 
-def test_from_a_node_on_everything_is_run_again(tiny, again, pipeline):
-    pipeline.run(tiny("pipeline.blessing={worst: null, better_than_last: false}"))
-    found = pipeline.run(again("pipeline.blessing={worst: null, better_than_last: false}"), "Evaluator")
-    assert outcomes_before(found, "Evaluator") == {"cached"}
-    assert (found["Evaluator"], found["InfraValidator"], found["Pusher"]) == ("done", "cached", "done")
-    assert pipeline.versions() == ["1"]
-    with pytest.raises(UserError, match=r"`--from` must be one of ExampleGen, .* Received: --from Nothing"):
-        pipeline.run(again(BLESSED), "Nothing")
-
-
-def test_another_version_of_ikelos_runs_every_node_again(tiny, pipeline, monkeypatch):
-    recipe = tiny("pipeline.blessing={worst: null, better_than_last: false}")
-    pipeline.run(recipe)
-    monkeypatch.setattr("ikelos.__version__", "2.21.99")
-    found = pipeline.run(recipe)
-    assert {name for name, outcome in found.items() if outcome == "cached"} == {"SchemaImporter"}
-
-
-def test_a_model_that_was_compared_with_another_one_is_not_pushed(tiny, pipeline):
+def test_a_model_that_was_compared_with_another_one_is_not_pushed(tiny_lstm, pipeline):
     from ikelos.pipelines.tfx import compiled, node
 
-    made = pipeline.compiled(tiny(BLESSED))
+    made = pipeline.compiled(tiny_lstm(BLESSED))
     names = list(compiled.nodes(made))
     for name in names[:-1]:
         node.run(made, name, "a run")
@@ -277,10 +211,12 @@ def test_a_model_that_was_compared_with_another_one_is_not_pushed(tiny, pipeline
         node.run(made, "Pusher", "a run")
 
 
-def test_a_killed_trainer_continues(tiny, pipeline, tmp_path):
+# Fast: the Trainer that `test_airflow.py` kills.
+@pytest.mark.slow
+def test_a_killed_trainer_continues(tiny_lstm, pipeline, tmp_path):
     from ikelos.pipelines.tfx import compiled, node
 
-    recipe = tiny(BLESSED, "training.steps=400", "training.steps_per_epoch=400", "training.checkpoint_every=5")
+    recipe = tiny_lstm(BLESSED, "training.steps=400", "training.steps_per_epoch=400", "training.checkpoint_every=5")
     made = pipeline.compiled(recipe)
     path = compiled.write(tmp_path, made)
     names = list(compiled.nodes(made))
@@ -302,20 +238,20 @@ def test_a_killed_trainer_continues(tiny, pipeline, tmp_path):
     assert serving.newest(runs[0] / "export")
 
 
-def test_a_node_without_its_inputs_fails(tiny, pipeline):
+def test_a_node_without_its_inputs_fails(tiny_lstm, pipeline):
     from ikelos.pipelines.tfx import node
 
-    made = pipeline.compiled(tiny(BLESSED))
+    made = pipeline.compiled(tiny_lstm(BLESSED))
     with pytest.raises(UserError, match="Trainer must be run after the nodes that it depends on"):
         node.run(made, "Trainer", "a run")
     with pytest.raises(UserError, match=r"NODE must be one of ExampleGen, .* Received: Nothing"):
         node.run(made, "Nothing", "a run")
 
 
-def test_relative_paths_are_refused_with_a_runner(tiny, pipeline):
+def test_relative_paths_are_refused_with_a_runner(tiny_lstm, pipeline):
     source = "data.source={files: texts, splits: {validation: 0.1, test: 0.1}}"
     with pytest.raises(
         UserError, match=r"`data\.source\.files` must be absolute .* Received: texts, with --runner=FlinkRunner"
     ):
-        pipeline.compiled(tiny(BLESSED, source, "pipeline.beam=[--runner=FlinkRunner]"))
-    assert pipeline.compiled(tiny(BLESSED, source))
+        pipeline.compiled(tiny_lstm(BLESSED, source, "pipeline.beam=[--runner=FlinkRunner]"))
+    assert pipeline.compiled(tiny_lstm(BLESSED, source))

@@ -101,8 +101,8 @@ def test_a_model_must_beat_the_served_one_on_the_same_data(points, passed, monke
 
 
 @pytest.mark.usefixtures("without_export")
-def test_the_served_model_is_measured_with_its_own_vocabulary(tiny, through, tmp_path):
-    recipe = tiny(LSTM, WITHOUT_SAMPLES, "training.steps=6", "pipeline.blessing.worst=null")
+def test_the_served_model_is_measured_with_its_own_vocabulary(tiny_lstm, through, tmp_path):
+    recipe = tiny_lstm("training.steps=6", "pipeline.blessing.worst=null")
     earlier = through(recipe, "earlier")
     verdict(recipe, earlier)
     expected = evaluation(earlier)["model"]["nats_per_character"]
@@ -259,13 +259,13 @@ def test_a_preparation_that_was_killed_goes_on_with_the_chunk(chunked, tmp_path)
 
 
 @pytest.mark.usefixtures("without_export")
-def test_a_warm_start_gives_the_weights_of_a_run_with_from(tiny, through, trained_run, weights, tmp_path):
-    served = steps.Served("artifacts/7", through(tiny(WITHOUT_SAMPLES, LSTM), "first")["run"])
+def test_a_warm_start_gives_the_weights_of_a_run_with_from(tiny_lstm, through, trained_run, weights, tmp_path):
+    served = steps.Served("artifacts/7", through(tiny_lstm(), "first")["run"])
     with (tmp_path / "data" / "train.txt").open("a") as file:
         file.write("two cats sat on a log 0123456789. " * 30)
-    recipe = recipes.load(tmp_path / "tiny.yaml", [WITHOUT_SAMPLES, LSTM])
+    recipe = recipes.load(tmp_path / "tiny.yaml", [])
     folders = through(recipe, start=served)
-    started = recipes.load(tmp_path / "tiny.yaml", [WITHOUT_SAMPLES, LSTM, f"from={served.folder}"])
+    started = recipes.load(tmp_path / "tiny.yaml", [f"from={served.folder}"])
     run, like = Folder(folders["run"]), trained_run(started, tmp_path / "run")
     assert weights(run) == weights(like)
     for name in ("vocabulary.json", "splits.json"):

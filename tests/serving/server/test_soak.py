@@ -43,7 +43,7 @@ def server(tmp_path):
 
 @pytest.mark.parametrize(
     ("seconds", "switch"),
-    [pytest.param(20, 2, id="short"), pytest.param(600, 10, id="long", marks=pytest.mark.slow)],
+    [pytest.param(10, 1, id="short"), pytest.param(600, 10, id="long", marks=pytest.mark.slow)],
 )
 def test_no_valid_request_fails_and_memory_stays_flat(server, tmp_path, seconds, switch):
     process, url, grpc_port = server

@@ -26,6 +26,7 @@ class Grey(tf.Module):
         return {"image": tf.ones([1, 8, 8, 1]) * tf.cast(seed, tf.float32)[:, None, None, None] / 255}
 
 
+@pytest.mark.usefixtures("_eager")
 def test_a_run_leaves_a_served_model_a_report_and_figures(tiny, tmp_path, saved):
     grey = Grey()
     tf.saved_model.save(grey, tmp_path / "other" / "export" / "1", signatures={"sample": grey.sample})
@@ -133,6 +134,7 @@ def test_too_few_images_to_compare_end_the_run_before_training(prepared):
         stage.feed(splits | {"test": dataclasses.replace(splits["test"], examples=7)}, {})
 
 
+@pytest.mark.usefixtures("_eager")
 def test_images_without_classes_are_measured_by_a_network_without(built):
     task, preprocessing, splits, model = built("data.source.label_feature=null")
     figures = task.evaluate(preprocessing, splits, {STAGE: model})

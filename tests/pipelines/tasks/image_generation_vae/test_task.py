@@ -11,11 +11,15 @@ from ikelos.pipelines.image import binary
 from ikelos.pipelines.tasks.image_generation_vae.task import STAGE
 from ikelos.serving import StockModel
 
+# Networks of which the graphs are small. `tests/pipelines/image/test_vae.py` is about the networks.
+SMALLEST = ("model.num_blocks=0", "model.prior.num_couplings=1")
+
 
 def served(task, preprocessing, model):
     return {signature.name: signature for signature in task.signatures(preprocessing, {STAGE: model})}
 
 
+@pytest.mark.usefixtures("_eager")
 @pytest.mark.parametrize(
     ("conditional", "overrides"),
     [
@@ -26,7 +30,7 @@ def served(task, preprocessing, model):
 )
 def test_a_run_leaves_a_served_model_a_report_and_figures(tiny, tmp_path, saved, conditional, overrides):
     workdir = tmp_path / "run"
-    outcome = runner.run(tiny(*overrides, "model.num_blocks=0", "model.prior.num_couplings=1"), workdir)
+    outcome = runner.run(tiny(*overrides, *SMALLEST), workdir)
     results = json.loads((workdir / "evaluation.json").read_text())
     figures = results["model"]
     assert outcome["Result"].startswith(f"{figures['nats_per_image']:.2f} nats per image, ")
@@ -66,7 +70,9 @@ def test_a_run_leaves_a_served_model_a_report_and_figures(tiny, tmp_path, saved,
 
 
 def test_evaluation_is_the_bound_of_the_fixed_pixels(built):
-    task, preprocessing, splits, model = built("evaluation.num_samples=400", "evaluation.samples_at_once=100")
+    task, preprocessing, splits, model = built(
+        "evaluation.num_samples=400", "evaluation.samples_at_once=100", *SMALLEST
+    )
     model.compile("sgd", jit_compile=False)
     figures = task.evaluate(preprocessing, splits, {STAGE: model})
     pixels = binary.fixed_pixels(splits["test"]).astype("float32")
@@ -115,8 +121,9 @@ def test_a_mixture_of_more_components_than_images_is_refused_before_training(pre
         stage.feed(splits, {})
 
 
+@pytest.mark.usefixtures("_eager")
 def test_images_without_classes(built):
-    task, preprocessing, splits, model = built("data.source.label_feature=null")
+    task, preprocessing, splits, model = built("data.source.label_feature=null", *SMALLEST)
     model.compile("sgd", jit_compile=False)
     assert task.evaluate(preprocessing, splits, {STAGE: model})["classes"] == {}
     assert "label" not in served(task, preprocessing, model)["sample"].inputs
@@ -125,7 +132,7 @@ def test_images_without_classes(built):
 # All that the plain model does, the other one does too, and takes labels.
 @pytest.mark.parametrize("conditional", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_rows_depend_on_nothing_but_themselves(built, row_by_row, conditional):
-    task, preprocessing, splits, model = built(f"model.conditional={str(conditional).lower()}")
+    task, preprocessing, splits, model = built(f"model.conditional={str(conditional).lower()}", *SMALLEST)
     signatures = served(task, preprocessing, model)
     assert all(("label" in signature.inputs) == conditional for signature in signatures.values())
     _, outputs = row_by_row(signatures, splits["test"].array("image")[:3])

@@ -10,7 +10,7 @@ from ikelos.pipelines.data import preparation
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.evaluation import completion
 from ikelos.pipelines.tasks.language_modeling.task import STAGE
-from ikelos.serving import StockModel, export
+from ikelos.serving import StockModel
 from ikelos.serving.client import Retry
 from ikelos.serving.client.core import Core, iterate
 from ikelos.serving.client.transport import Blocking
@@ -48,18 +48,21 @@ def completing(shrunk):
     return task, data.learned, data.splits, task.stages(data.learned)[0].build({})
 
 
-def test_clients_with_the_cache_write_what_generate_writes(completing, tmp_path, client, monkeypatch, capsys):
+def test_clients_with_the_cache_write_what_generate_writes(
+    completing, export_unchecked, tmp_path, client, monkeypatch, capsys
+):
     task, preprocessing, _, model = completing
     served = {signature.name: signature for signature in task.signatures(preprocessing, {STAGE: model})}
     assert list(served) == ["serving_default", "generate", "prefill", "decode_step", "detokenize"]
     del served["serving_default"]  # other tests export it
-    export(tmp_path / "runs" / "text_completion" / "export", [preprocessing, model], list(served.values()))
+    base_path = tmp_path / "runs" / "text_completion" / "export"
+    export_unchecked(base_path, [preprocessing, model], list(served.values()))
     monkeypatch.chdir(tmp_path)
     exec(client, names := {})
     assert capsys.readouterr().out  # what the guide prints
     # Prompts of different lengths, one of them longer than the context of 16.
     prompts = ["the cat sat on", "", "t", "the dog sat on the log. the cat"]
-    with StockModel(tmp_path / "runs" / "text_completion" / "export" / "1") as stock:
+    with StockModel(base_path / "1") as stock:
         rows = {name: value * len(prompts) for name, value in ROW.items()}
         written = [text.decode() for text in stock.run("generate", {"prompt": prompts, **rows})["text"]]
         assert names["complete"](stock, prompts, 24) == written

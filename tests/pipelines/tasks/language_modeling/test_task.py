@@ -69,6 +69,7 @@ def test_documents_share_the_cost_by_their_characters(built, store_of):
     np.testing.assert_allclose(found.totals, -scores.numpy().astype(np.float64), rtol=1e-5)
 
 
+@pytest.mark.usefixtures("_eager")
 def test_losses_count_no_padding(prepared, store_of, tmp_path):
     task, preprocessing, splits = prepared(
         "training.steps=1",
@@ -102,6 +103,7 @@ GUIDE = pathlib.Path(__file__).parents[4] / "docs" / "runs.md"
 OTHERS = re.compile("shakespeare|hamlet|romeo|nanogpt|to be, or not", re.IGNORECASE)
 
 
+@pytest.mark.usefixtures("_eager")
 def test_an_lstm_of_subwords_is_trained_reported_served_and_used_in_python(tiny, tmp_path, monkeypatch, capsys):
     lstm = "model={architecture: lstm, context: 16, num_layers: 1, size: 16, dropout: 0.0}"
     subwords = "data.vocabulary={kind: bpe, size: 290}"

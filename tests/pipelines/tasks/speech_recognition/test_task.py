@@ -93,6 +93,7 @@ def test_figures_are_those_of_all_recordings_but_the_groups_apart(opened, groupe
         opened("evaluation.apart=[own, others]")[0]._figures(data.splits["test"], said)
 
 
+@pytest.mark.usefixtures("_eager")
 def test_a_run_is_trained_reported_and_served(shrunk, tmp_path):
     runner.run(shrunk("speech_recognition"), tmp_path / "run")
     for stage in (module.LANGUAGE_MODEL, module.RECOGNIZER):

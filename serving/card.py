@@ -1,7 +1,8 @@
 """The model card of a version, `assets.extra/ikelos_card.json`, and the same as a page, `ikelos_card.html`.
 
 It says what the model does, what it was made from and how good it is, as far as the exporter was told, and what the
-version holds: flavour, format of the weights, signatures with the bounds of their inputs, versions of packages, size and hash of each file.
+version holds: flavour, format of the weights, signatures with the bounds of their inputs, versions of packages, size
+and hash of each file.
 """
 
 from __future__ import annotations

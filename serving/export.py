@@ -79,7 +79,8 @@ def export(
     Raises:
         ValueError: If there is no signature or two have the same name; a function uses a table that `model` does not
             contain, does not return a dict of named, batch-first, dense tensors, has `jit_compile=True`, or returns a
-            number that is not finite for its example; an argument is not as above; or as in `keras_signature`.
+            number that is not finite for its example; with `int8`, a matrix has such a number; an argument is not as
+            above; or as in `keras_signature`.
         LibraryError: If the flavour is `native` and the native library cannot be loaded.
         tf.errors.OpError: If a function fails on its example.
         CheckFailed: If a row has other outputs in another batch, the outputs are not those of the Keras model, or the

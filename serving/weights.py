@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -28,7 +27,7 @@ def stored_weights(model: Any, weights: str) -> Iterator[None]:
         weights: `float32`, `bfloat16` or `int8`, as in `ikelos.serving.export`.
 
     Raises:
-        ValueError: If `weights` is none of these.
+        ValueError: If `weights` is none of these, or a matrix cannot be stored so (`ikelos.serving.weights.encode`).
 
     Example:
         >>> before = model.evaluate(x, y)
@@ -63,24 +62,33 @@ def check_format(weights: str) -> None:
 
 
 def is_matrix(variable: Any) -> bool:
-    """Returns whether a tf.Variable or Keras variable is float32 with two axes or more.
+    """Returns whether a tf.Variable or Keras variable is float32 with two axes or more, of known sizes.
 
     Vectors stay as they are: biases and scales of normalisation are few, and their errors reach every output.
     """
-    dtype = variable.dtype if isinstance(variable.dtype, str) else variable.dtype.name  # a str is Keras's
-    return dtype == "float32" and len(variable.shape) > 1
+    if isinstance(variable.dtype, str):  # that of Keras
+        return variable.dtype == "float32" and len(variable.shape) > 1
+    return variable.dtype.name == "float32" and variable.shape.is_fully_defined() and variable.shape.rank > 1
 
 
 def encode(value: np.ndarray, weights: str) -> list[np.ndarray]:
     """Returns the arrays that a format stores for a float32 matrix: its values, and with `int8` their scale.
 
     `int8` has a scale for each index of the last axis, the largest magnitude of which becomes 127.
+
+    Raises:
+        ValueError: If the format is `int8` and a number is not finite.
     """
     if weights == BFLOAT16:
         # The largest float32 numbers, such as the logits of excluded tokens, would become infinite.
         limit = float(ml_dtypes.finfo(ml_dtypes.bfloat16).max)
         finite = np.where(np.isinf(value), value, np.clip(value, -limit, limit))
         return [finite.astype(ml_dtypes.bfloat16)]
+    if not np.isfinite(value).all():
+        raise ValueError(
+            f"`weights` must be {FLOAT32} or {BFLOAT16} for a matrix with numbers that are not finite. "
+            f"Received: weights={weights!r}"
+        )
     scale = np.max(np.abs(value), axis=tuple(range(value.ndim - 1)), keepdims=True, initial=0.0) / _INT8_MAX
     scale = np.where(scale == 0, 1, scale).astype(np.float32)
     return [np.rint(value / scale).astype(np.int8), scale]
@@ -96,12 +104,10 @@ def sizes(variables: Iterable[Any], weights: str) -> dict[str, Any]:
     """Returns what a card says of the size of variables: `stored_as`, their `bytes`, and their `float32_bytes`."""
     stored = plain = 0
     for variable in variables:
-        count, size = math.prod(variable.shape), variable.dtype.size
-        plain += count * size
-        if weights == FLOAT32 or not is_matrix(variable):
-            stored += count * size
-        else:
-            stored += count * 2 if weights == BFLOAT16 else count + 4 * variable.shape[-1]
+        value = np.asarray(variable.numpy())
+        plain += value.nbytes
+        reduced = weights != FLOAT32 and is_matrix(variable)
+        stored += sum(array.nbytes for array in (encode(value, weights) if reduced else [value]))
     return {"stored_as": weights, "bytes": stored, "float32_bytes": plain}
 
 

@@ -19,11 +19,12 @@ class Words(tf.Module):
         self.table, self.square = tf.Variable(table), tf.Variable(table[:4] / 2)
         self.bias, self.places = tf.Variable(table[5]), tf.Variable(np.arange(24).reshape(6, 4))
         self.assigned = tf.Variable(table[:1])
+        self.any_size = tf.Variable(table[:1], shape=[None, 4])  # stays as it is, as do vectors and integers
 
     def looked_up(self, ids):
         words = tf.gather(self.table, ids) + tf.cast(tf.gather(self.places, ids), tf.float32)
         _, twice = tf.while_loop(lambda i, _: i < 2, lambda i, y: (i + 1, y @ self.square), [0, words])
-        return {"y": twice + self.bias}
+        return {"y": twice + self.bias + 0 * self.any_size}
 
     def assigning(self, ids):
         before = self.assigned + tf.gather(self.table, ids)
@@ -74,13 +75,13 @@ def test_a_server_computes_with_the_rounded_matrices(tmp_path, weights, monkeypa
     reader = tf.train.load_checkpoint(str(version / "variables" / "variables"))
     dtypes = {name: dtype.name for name, dtype in reader.get_variable_to_dtype_map().items() if dtype != tf.string}
     shapes = sorted((dtype, reader.get_tensor(name).shape) for name, dtype in dtypes.items())
-    kept = [("float32", (4,)), ("int64", (6, 4))]
+    kept = [("float32", (4,)), ("float32", (1, 4)), ("int64", (6, 4))]
     scales = [("float32", (1, 4))] * 3 if weights == "int8" else []
     assert shapes == sorted([(weights, (1, 4)), (weights, (4, 4)), (weights, (6, 4)), *kept, *scales])
 
     facts = read_card(version)["weights"]
     bits = {"bfloat16": 2 * 44, "int8": 44 + 3 * 16}[weights]
-    assert (facts["stored_as"], facts["bytes"], facts["float32_bytes"]) == (weights, 208 + bits, 208 + 4 * 44)
+    assert (facts["stored_as"], facts["bytes"], facts["float32_bytes"]) == (weights, 224 + bits, 224 + 4 * 44)
     example = [0, 5, 2]
     difference = np.abs(table[example] + first - MATRIX[example] - MATRIX[:1]).max()
     assert facts["changes"]["assigning"]["y"] == pytest.approx(difference, rel=1e-3)
@@ -164,6 +165,10 @@ def test_int8_has_a_scale_for_each_column():
     assert (np.abs(values).max(axis=0) == [127, 127, 127, 0]).all()
     # Rounding is off by at most half a step.
     assert (np.abs(decode([values, scale]) - matrix) <= 0.501 * scale).all()
+    with pytest.raises(
+        ValueError, match="`weights` must be float32 or bfloat16 for a matrix with numbers that are not fin"
+    ):
+        encode(matrix * [1, 1, 1, np.inf], "int8")
     assert [array.shape for array in encode(np.zeros([0, 3], np.float32), "int8")] == [(0, 3), (1, 3)]
 
 

@@ -40,7 +40,9 @@ def _data(source: Source | None, results: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _metric(metric: Metric, task: Task[Any, Any], results: Mapping[str, Any]) -> dict[str, Any]:
-    others = {name: values[metric.name] for name, values in results["baselines"].items() if metric.name in values}
+    plain = {"with float32 weights": results["float32_model"]} if "float32_model" in results else {}
+    compared = plain | results["baselines"]
+    others = {name: values[metric.name] for name, values in compared.items() if metric.name in values}
     if metric is task.metrics[0]:
         others |= {peer.name: peer.value for peer in task.peers}
     return {

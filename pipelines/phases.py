@@ -30,6 +30,7 @@ from ikelos.pipelines.training import fit as training
 from ikelos.pipelines.training.stage import Models
 from ikelos.pipelines.training.start import Start
 from ikelos.serving import files
+from ikelos.serving.weights import FLOAT32
 
 AnyTask = Task[Any, Any]
 _TIMED_BATCHES = 50
@@ -241,15 +242,18 @@ def restore(
 def evaluate(task: AnyTask, preprocessing: Preprocessing, splits: Splits, models: Models) -> dict[str, Any]:
     """Measures the model and the baselines on the held-out data, and describes the data and the machine.
 
+    The model is measured as it is served, with its weights in the format of `export.weights`.
+
     Returns:
-        JSON data: `model` and `baselines`, the results of the task's methods `evaluate` and `baselines`; `data`, the
-        facts about each split; `parameters`, the number of weights; `evaluation_seconds`; `machine`, a description; and
-        `peak_memory_bytes`.
+        JSON data: `model` and `baselines`, the results of the task's methods `evaluate` and `baselines`; with another
+        format than float32, `float32_model`, the metrics with float32 weights; `data`, the facts about each split;
+        `parameters`, the number of weights; `evaluation_seconds`; `machine`, a description; and `peak_memory_bytes`.
     """
     start = time.monotonic()
     with Progress("evaluation"):
         return {
-            "model": task.evaluate(preprocessing, splits, models),
+            "model": figures(task, preprocessing, splits, models),
+            **_float32_model(task, preprocessing, splits, models),
             "baselines": task.baselines(preprocessing, splits),
             "data": {name: split.facts() for name, split in splits.items()},
             "parameters": _parameters(models),
@@ -257,6 +261,20 @@ def evaluate(task: AnyTask, preprocessing: Preprocessing, splits: Splits, models
             "machine": machine.describe(),
             "peak_memory_bytes": machine.peak_memory_bytes(),
         }
+
+
+def figures(task: AnyTask, preprocessing: Preprocessing, splits: Splits, models: Models) -> dict[str, Any]:
+    """Returns the model's figures on the held-out data, with its weights in the format of `export.weights`."""
+    with serving.stored_weights(dict(models), task.config.export.weights):
+        return task.evaluate(preprocessing, splits, models)
+
+
+def _float32_model(task: AnyTask, preprocessing: Preprocessing, splits: Splits, models: Models) -> dict[str, Any]:
+    """Returns the metrics with float32 weights under their key, unless the served model has these weights."""
+    if task.config.export.weights == FLOAT32:
+        return {}
+    measured = task.evaluate(preprocessing, splits, models)
+    return {"float32_model": {metric.name: measured[metric.name] for metric in task.metrics}}
 
 
 def report(task: AnyTask, finished: Finished[Any], folder: Path) -> dict[str, Path]:
@@ -296,6 +314,7 @@ def export(task: AnyTask, preprocessing: Preprocessing, models: Models, base: Pa
             base,
             [preprocessing, dict(models)],
             signatures,
+            weights=settings.weights,
             card=card,
             warmup_batch_sizes=settings.warmup_batch_sizes,
             begin=begin,

@@ -191,7 +191,17 @@ class Task(abc.ABC, Generic[Config, Learned]):
         others = [f"{name}: {first.text(values[first.name])}{unit}" for name, values in results["baselines"].items()]
         about = self.about_result(results)
         where = f"on {figures[self.counted]:,} held-out {self.counted}" + (f" ({about})" if about else "")
-        return "; ".join([f"{ours} {where}", *others])
+        return "; ".join([f"{ours} {where}", *self.about_weights(results), *others])
+
+    def about_weights(self, results: Mapping[str, Any]) -> list[str]:
+        """Returns the first metric before and after, in one line, if the served model has other weights than float32.
+
+        It has more digits than elsewhere, as the difference may be small.
+        """
+        if "float32_model" not in results:
+            return []
+        after, before = (results[key][self.metrics[0].name] for key in ("model", "float32_model"))
+        return [f"weights stored as {self.config.export.weights}: {after:.6g}, as float32: {before:.6g}"]
 
 
 def timed(measures: Mapping[str, Callable[[], Figures]]) -> dict[str, Figures]:

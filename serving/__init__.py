@@ -12,6 +12,7 @@ from ikelos.serving.incoming import newest
 from ikelos.serving.keras_signature import keras_signature
 from ikelos.serving.signature import Signature
 from ikelos.serving.stock import StockError, StockModel
+from ikelos.serving.weights import stored_weights
 
 __all__ = [
     "Bound",
@@ -28,6 +29,7 @@ __all__ = [
     "read_card",
     "read_provenance",
     "stock_check",
+    "stored_weights",
 ]
 
 

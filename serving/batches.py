@@ -37,21 +37,26 @@ def run_example(signature: Signature, run: Run, eps: float = 0.0) -> Arrays:
     """
     arrays = signature.example_arrays()
     count = len(next(iter(arrays.values())))
-    expected = _outputs(signature, run, arrays, count)
+    expected = run_batch(signature, run, arrays)
     most = signature.max_rows or max(SIZES)
     for size in SIZES:
         # Each of the first rows alone; a longer example's others take as long again and show no more.
         for first in range(min(count, max(SIZES)) if size == 1 else 1):
             rows = min(size, most)
-            found = _outputs(signature, run, of_size(arrays, rows, first), rows)
+            found = run_batch(signature, run, of_size(arrays, rows, first))
             for name, whole in of_size(expected, rows, first).items():
                 label = f"Signature {signature.name!r}, output {name!r}, in a batch of {rows}"
                 difference(label, *_shared(found[name], whole), of=f"that in a batch of {count}", eps=eps)
     return expected
 
 
-def _outputs(signature: Signature, run: Run, arrays: Arrays, rows: int) -> Arrays:
-    outputs = run(arrays)
+def run_batch(signature: Signature, run: Run, arrays: Arrays) -> Arrays:
+    """Returns the outputs of a signature for a batch.
+
+    Raises:
+        ValueError: If an output has another number of rows than the inputs, or a number that is not finite.
+    """
+    rows, outputs = len(next(iter(arrays.values()))), run(arrays)
     for name, array in outputs.items():
         label = f"Signature {signature.name!r}: output {name!r}"
         if len(array) != rows:

@@ -1,7 +1,8 @@
 """The model card of a version, `assets.extra/ikelos_card.json`, and the same as a page, `ikelos_card.html`.
 
 It says what the model does, what it was made from and how good it is, as far as the exporter was told, and what the
-version holds: flavour, signatures with the bounds of their inputs, versions of packages, size and hash of each file.
+version holds: flavour, format of the weights, signatures with the bounds of their inputs, versions of packages, size
+and hash of each file.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ def write_card(
     version: pathlib.Path,
     card: Card,
     flavour: str,
+    weights: Mapping[str, Any],
     signatures: Iterable[Signature],
     outputs: Mapping[str, Mapping[str, tf.TensorSpec]],
     warmup_batch_sizes: Sequence[int],
@@ -64,6 +66,7 @@ def write_card(
         version: The folder.
         card: What the exporter says about the model.
         flavour: `portable` or `native`.
+        weights: What it says about the weights, as `read_card` describes it.
         signatures: The signatures.
         outputs: The specifications of the outputs of each.
         warmup_batch_sizes: The numbers of rows of the warm-up requests.
@@ -71,6 +74,7 @@ def write_card(
     content = {
         **dataclasses.asdict(card),
         "flavour": flavour,
+        "weights": dict(weights),
         "warmup_batch_sizes": list(warmup_batch_sizes),
         "versions": _versions(),
         "signatures": {signature.name: _facts(signature, outputs[signature.name]) for signature in signatures},
@@ -88,10 +92,12 @@ def read_card(version: pathlib.Path) -> dict[str, Any] | None:
     """Returns the card of a version; None if it has none, because another program exported it.
 
     Returns:
-        The attributes of `Card`; `flavour`; `warmup_batch_sizes`; `versions` of packages by name; `signatures`: for
-        each its `doc`, its `max_rows`, its `inputs`, each with `dtype`, `shape` (null for any size) and `bounds`
-        (`values`, `max_bytes`, `max_size`, those that there are), and its `outputs` in the same way without bounds; and
-        `files`: `bytes` and `sha256` by path.
+        The attributes of `Card`; `flavour`; `weights`: the format in which they are `stored_as`, their `bytes` in it,
+        their `float32_bytes`, and `changes`, for each output of each signature how far it differs on the example from
+        that with float32 weights (`ikelos.serving.weights.changes`; none for `float32`); `warmup_batch_sizes`;
+        `versions` of packages by name; `signatures`: for each its `doc`, its `max_rows`, its `inputs`, each with
+        `dtype`, `shape` (null for any size) and `bounds` (`values`, `max_bytes`, `max_size`, those that there are), and
+        its `outputs` in the same way without bounds; and `files`: `bytes` and `sha256` by path.
 
     Raises:
         ExportError: If the file is not the JSON of a card.

@@ -12,6 +12,7 @@ from ikelos.serving.bounds import text_of
 from ikelos.serving.graph import NATIVE
 from ikelos.serving.protocol.rest import to_request
 from ikelos.serving.values import shape_text
+from ikelos.serving.weights import weights_text
 
 _LONG = 120
 """Most characters of one value of an example."""
@@ -41,6 +42,7 @@ def page(card: Mapping[str, Any], examples: Mapping[str, Any]) -> str:
         f'<p class="dim">Flavour {_text(card["flavour"])}: {_flavour(card["flavour"])}</p>',
         *(f"<p>{_text(line)}</p>" for line in card["description"].split("\n") if line),
         *_section("Results", _metrics(card["metrics"])),
+        *_section("Weights", _weights(card["weights"], card["signatures"])),
         *_section("Data", _pairs(card["data"])),
         *_section("Licence", f"<p>{_text(card['licence'])}</p>" if card["licence"] else ""),
         *_section("Signatures", "".join(_signature(name, *both) for name, both in _both(card, examples))),
@@ -83,6 +85,21 @@ def _metrics(metrics: Iterable[Mapping[str, Any]]) -> str:
         unit = _text(metric["unit"] or metric["name"])
         found.append(f"<table><tr><th></th><th>{unit}, {metric['better']} is better</th></tr>{body}</table>")
     return "".join(found)
+
+
+def _weights(weights: Mapping[str, Any], signatures: Mapping[str, Any]) -> str:
+    rows = "".join(
+        f"<tr><td><code>{_text(name)}</code></td><td><code>{_text(output)}</code></td>"
+        f"<td>{_change(value, signatures[name]['outputs'][output]['dtype'])}</td></tr>"
+        for name, changes in weights["changes"].items()
+        for output, value in changes.items()
+    )
+    heading = "<tr><th>Signature</th><th>Output</th><th>Change on the example by the weights' format</th></tr>"
+    return f"<p>{_text(weights_text(weights))}</p>" + (f"<table>{heading}{rows}</table>" if rows else "")
+
+
+def _change(value: float, dtype: str) -> str:
+    return f"up to {value:.3g}" if "float" in dtype else f"{value:.0%} of the rows"
 
 
 def _pairs(facts: Mapping[str, Any]) -> str:

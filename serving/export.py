@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ikelos.serving.batches import Run, run_example
+from ikelos.serving.batches import Arrays, Run, run_batch, run_example
 from ikelos.serving.bounds import Bound
 from ikelos.serving.card import Card, write_card
 from ikelos.serving.compare import difference
@@ -19,6 +19,7 @@ from ikelos.serving.keras_signature import keras_signature, rounding_error
 from ikelos.serving.signature import Signature, is_name
 from ikelos.serving.values import DTYPES
 from ikelos.serving.warmup import BATCH_SIZES, write_warmup
+from ikelos.serving.weights import FLOAT32, changes, check_format, is_matrix, rounded, sizes
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -33,6 +34,7 @@ def export(
     bounds: Mapping[str, Bound] | None = None,
     max_rows: int | None = None,
     flavour: str = PORTABLE,
+    weights: str = FLOAT32,
     card: Card | None = None,
     warmup_batch_sizes: Sequence[int] = BATCH_SIZES,
     begin: Callable[[str], None] = lambda step: None,
@@ -49,6 +51,11 @@ def export(
     never leaves one. Variables and tables that no signature uses are not saved, such as those of optimizers and
     metrics, and neither are the gradients of our ops.
 
+    With the weights `bfloat16` or `int8`, the files hold each float32 variable of two axes or more in half or a quarter
+    of the bytes; a server computes float32 values of them when it loads the version, so requests take as long as with
+    `float32`. All checks are made with these values, which the model has meanwhile; at the end it has its own again.
+    The card tells how far the outputs of the examples are from those with float32 weights.
+
     Args:
         base_path: Folder with the versions `1`, `2`, ...; created if it does not exist.
         model: A Keras model, a tf.Module, or a list or dict of these, which contains all variables, lookup tables
@@ -59,6 +66,8 @@ def export(
         bounds: As in `keras_signature`; only without `signatures`.
         max_rows: As in `keras_signature`; only without `signatures`.
         flavour: `portable` or `native`.
+        weights: Format in which the weights are stored: `float32`, `bfloat16`, or `int8` with a scale for each index of
+            the last axis. `ikelos.serving.stored_weights` measures what a model loses by it.
         card: What the model card says about the model.
         warmup_batch_sizes: Numbers of rows of the requests with which a server warms up, in increasing order; the
             `allowed_batch_sizes` of its batching (`ikelos.serving.deploy`).
@@ -70,7 +79,8 @@ def export(
     Raises:
         ValueError: If there is no signature or two have the same name; a function uses a table that `model` does not
             contain, does not return a dict of named, batch-first, dense tensors, has `jit_compile=True`, or returns a
-            number that is not finite for its example; an argument is not as above; or as in `keras_signature`.
+            number that is not finite for its example; with `int8`, a matrix has such a number; an argument is not as
+            above; or as in `keras_signature`.
         LibraryError: If the flavour is `native` and the native library cannot be loaded.
         tf.errors.OpError: If a function fails on its example.
         CheckFailed: If a row has other outputs in another batch, the outputs are not those of the Keras model, or the
@@ -83,6 +93,7 @@ def export(
     from ikelos.serving import stock_check
 
     _check_arguments(model, signatures, (example, bounds, max_rows), flavour, warmup_batch_sizes)
+    check_format(weights)
     is_keras = signatures is None
     if signatures is None:
         signatures = [keras_signature(model, example, bounds, max_rows)]
@@ -94,32 +105,33 @@ def export(
         begin(f"tracing {signature.name}")
         functions[signature.name] = _trace(signature, flavour)
     _check_flavour(functions, flavour)
-    module = _servable(model, functions)
+    used = _used(model, functions)
+    runs = {signature.name: _runner(signature, functions[signature.name]) for signature in signatures}
     base = pathlib.Path(base_path)
     with incoming(base) as folder:
         version = folder / "version"
-        begin("saving")
-        # A server needs no gradients, and tracing those of our ops takes a sixth of the time of an export.
-        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        try:
-            tf.saved_model.save(module, str(version), signatures=functions, options=options)
-        except tf.errors.OpError as error:
-            raise OSError(f"The model cannot be written into {base}: {error.message}") from error
-        # The functions run after saving, because running may change the state of a function.
-        begin("running the examples")
-        eps = rounding_error(model) if isinstance(model, keras.Model) else 0.0
-        expected = {
-            signature.name: run_example(signature, _runner(signature, functions[signature.name]), eps)
-            for signature in signatures
-        }
-        if is_keras:
-            found = _runner(signatures[0], signatures[0].function)(signatures[0].example_arrays())
-            for name, array in found.items():
-                difference(f"Output {name!r}", expected[names[0]][name], array, of="that of the Keras model", eps=eps)
+        with rounded(filter(_is_variable, used), weights):
+            begin("saving")
+            # A server needs no gradients, and tracing those of our ops takes a sixth of the time of an export.
+            options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+            try:
+                tf.saved_model.save(_servable(used, weights), str(version), signatures=functions, options=options)
+            except tf.errors.OpError as error:
+                raise OSError(f"The model cannot be written into {base}: {error.message}") from error
+            # The functions run after saving, because running may change the state of a function.
+            begin("running the examples")
+            eps = rounding_error(model) if isinstance(model, keras.Model) else 0.0
+            expected = {signature.name: run_example(signature, runs[signature.name], eps) for signature in signatures}
+            if is_keras:
+                _compare_with_keras(signatures[0], expected[names[0]], eps)
         write_examples(version, signatures, expected)
         write_warmup(version, signatures, warmup_batch_sizes)
         outputs = {name: function.structured_outputs for name, function in functions.items()}
-        write_card(version, card or Card(), flavour, signatures, outputs, warmup_batch_sizes)
+        about = {
+            **sizes(filter(_is_variable, used), weights),
+            "changes": {} if weights == FLOAT32 else _changes(signatures, runs, expected),
+        }
+        write_card(version, card or Card(), flavour, about, signatures, outputs, warmup_batch_sizes)
         begin("stock check")
         stock_check(version, library=native_library() if flavour == NATIVE else None)
         return publish(version, base)
@@ -198,8 +210,8 @@ def _check_outputs(name: str, outputs: object) -> None:
             raise ValueError(f"{label} must be batch-first, with shape [None, ...]. Received: shape {tensor.shape}")
 
 
-def _servable(model: object, functions: dict) -> tf.Module:
-    """Returns a module with the variables and tables of `model` that the functions use.
+def _used(model: object, functions: dict) -> list[Any]:
+    """Returns the variables and tables of `model` that the functions use, each once.
 
     Saving `model` would also save the optimizer of a compiled Keras model, which can be twice the size of the
     weights.
@@ -209,10 +221,10 @@ def _servable(model: object, functions: dict) -> tf.Module:
     """
     import tensorflow as tf
 
-    root, module = tf.Module(), tf.Module()
+    root = tf.Module()
     root.held = model
-    module.used = [variable for function in functions.values() for variable in function.variables]
-    resources = {id(variable.handle): variable for variable in module.used}
+    used = [variable for function in functions.values() for variable in function.variables]
+    resources = {id(variable.handle): variable for variable in used}
     for held in tf.train.TrackableView(root).descendants():
         resources[id(getattr(held, "resource_handle", None))] = held
     for name, function in functions.items():
@@ -223,8 +235,48 @@ def _servable(model: object, functions: dict) -> tf.Module:
                 raise ValueError(
                     f"Signature {name!r}: `model` must contain every table that it uses. Missing: {tensor}"
                 )
-            module.used.append(resources[id(tensor)])
+            used.append(resources[id(tensor)])
+    return list({id(one): one for one in used}.values())
+
+
+def _is_variable(used: object) -> bool:
+    import tensorflow as tf
+
+    return isinstance(used, tf.Variable)
+
+
+def _servable(used: Sequence[Any], weights: str) -> tf.Module:
+    """Returns a module with the variables and tables, and in place of matrices with the format's variables for them."""
+    import tensorflow as tf
+
+    from ikelos.serving.stored_weight import StoredWeight
+
+    module = tf.Module()
+    module.used, module.stored = [], []
+    for one in used:
+        if weights != FLOAT32 and _is_variable(one) and is_matrix(one):
+            weight = StoredWeight(one, weights)
+            module.used.append(weight)
+            module.stored.append(weight.stored)
+        else:
+            module.used.append(one)
     return module
+
+
+def _compare_with_keras(signature: Signature, expected: Mapping[str, Any], eps: float) -> None:
+    """Raises CheckFailed if the outputs of an example are not those of the Keras model of the signature."""
+    for name, array in _runner(signature, signature.function)(signature.example_arrays()).items():
+        difference(f"Output {name!r}", expected[name], array, of="that of the Keras model", eps=eps)
+
+
+def _changes(
+    signatures: Iterable[Signature], runs: Mapping[str, Run], expected: Mapping[str, Arrays]
+) -> dict[str, dict[str, float]]:
+    """Returns how far the outputs of each signature's example differ from those with float32 weights."""
+    return {
+        one.name: changes(run_batch(one, runs[one.name], one.example_arrays()), expected[one.name])
+        for one in signatures
+    }
 
 
 def _runner(signature: Signature, function: Callable) -> Run:

@@ -67,8 +67,12 @@ def _spec(dtype: str, shape: tuple[int | None, ...] | None) -> dict[str, Any]:
 
 def _facts(card: dict[str, Any]) -> dict[str, str]:
     """Returns names and values to print."""
+    from ikelos.serving.weights import weights_text
+
     found = {"Flavour": card["flavour"]} if "flavour" in card else {}
     found["Size"] = f"{card['bytes']:,} bytes"
+    if "weights" in card:
+        found["Weights"] = weights_text(card["weights"])
     found |= {
         metric["unit"] or metric["name"]: ", ".join(
             [f"{metric['value']:.5g}", *(f"{name} {value:.5g}" for name, value in metric["others"].items())]

@@ -190,12 +190,15 @@ class Export(Section):
 
     Attributes:
         enabled: Whether a run exports its model at the end.
+        weights: Format in which an export stores the weights, and in which the model is evaluated: `float32`;
+            `bfloat16`, of half the size; or `int8`, of a quarter. A server computes in float32 with all of them.
         max_rows: Most rows of a request; a larger batch is an error.
         warmup_batch_sizes: Numbers of rows of the requests with which a server warms up, in increasing order and none
             above `max_rows`. If it merges requests (`serving.batching`), it fills up batches to these sizes.
     """
 
     enabled: bool
+    weights: Literal["float32", "bfloat16", "int8"]
     max_rows: Positive
     warmup_batch_sizes: tuple[Positive, ...]
 

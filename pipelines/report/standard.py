@@ -106,7 +106,10 @@ def comparison(task: Task[Any, Any], results: dict[str, Any], minutes: float) ->
     words = "; ".join(f"{bar.label} {metric.text(bar.value)}" for bar in bars)
     return Picture(
         heading="Against baselines and peers" if task.peers else "Against baselines",
-        prose=task.about_comparison(results),
+        prose=[
+            *task.about_comparison(results),
+            *(f"{text[0].upper()}{text[1:]}." for text in task.about_weights(results)),
+        ],
         figure=charts.comparison(bars, metric),
         alt=f"{_title(metric.unit)}: {words}",
     )

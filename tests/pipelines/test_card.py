@@ -22,6 +22,12 @@ def test_a_run_that_was_measured_has_its_figures(points, finished):
     }
 
 
+def test_the_figure_with_float32_weights_is_beside_that_with_the_stored_ones(points, finished):
+    results = json.loads((finished / "evaluation.json").read_text()) | {"float32_model": {"accuracy": 0.75}}
+    (metric,) = card.of_run(points(), task.of_recipe(points()), {}, results).metrics
+    assert metric["others"] == {"with float32 weights": 0.75, "a coin": 0.5}
+
+
 def test_a_run_that_was_not_measured_has_none(points):
     found = card.of_run(points(), task.of_recipe(points()), {}, None)
     assert (found.metrics, found.data) == ((), {})

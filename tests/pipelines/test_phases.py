@@ -120,6 +120,27 @@ def test_each_phase_needs_what_it_is_given_and_nothing_else(points, tmp_path, sh
     assert re.fullmatch(r"export: 3 of 4 steps, stock check, .* left", export)
 
 
+def test_the_served_weights_are_measured_beside_those_of_float32(points, monkeypatch):
+    model = keras.Sequential(
+        [keras.Input((2,)), keras.layers.Dense(1, kernel_initializer=lambda *_, **__: [[1.001], [3]])]
+    )
+
+    def evaluate(_, __, models):
+        return {"accuracy": float(models["judge"].get_weights()[0][0, 0])}
+
+    monkeypatch.setattr(points, "evaluate", evaluate)
+    monkeypatch.setattr(points, "baselines", lambda *_: {})
+    results = phases.evaluate(points, None, {}, {"judge": model})
+    assert results["model"]["accuracy"] == np.float32(1.001)
+    assert "float32_model" not in results
+    export = points.config.export.model_copy(update={"weights": "bfloat16"})
+    points.config = points.config.model_copy(update={"export": export})
+    results = phases.evaluate(points, None, {}, {"judge": model})
+    assert results["model"]["accuracy"] == 1  # the nearest number of 8 bits
+    assert results["float32_model"]["accuracy"] == np.float32(1.001)
+    assert points.about_weights(results) == ["weights stored as bfloat16: 1, as float32: 1.001"]
+
+
 def test_data_is_described(points, monkeypatch):
     monkeypatch.setattr(phases, "_TIMED_BATCHES", 2)
     found = phases.describe(points)

@@ -13,7 +13,7 @@ from ikelos.pipelines.data import preparation
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.folder import Folder
 from ikelos.pipelines.text import documents
-from ikelos.serving import StockModel
+from ikelos.serving import StockModel, read_card
 
 SERVING = (
     "{versions: 1, batching: null, cpus: 1, memory_gib: 1, replicas: 1, max_replicas: 1, cpu_percent: 50, "
@@ -79,6 +79,18 @@ def test_what_comes_after_the_training_may_change_and_a_folders_name_be_anything
     changed = points("maker.checkpoint_every=2", "evaluation.peers=[]", "export.enabled=false")
     assert "SavedModel" not in runner.run(changed, run)
     assert json.loads((run / "report" / "report.json").read_text())["facts"]["peers"] == []
+
+
+def test_a_finished_run_is_exported_in_another_format_with_the_metric_before_and_after(points, run):
+    before = json.loads((run / "evaluation.json").read_text())["model"]["accuracy"]
+    outcome = runner.run(points("export.weights=bfloat16"), run)
+    after = json.loads((run / "evaluation.json").read_text())["model"]["accuracy"]
+    assert outcome["SavedModel"] == run / "export" / "2"
+    assert f"; weights stored as bfloat16: {after:.6g}, as float32: {before:.6g}" in outcome["Result"]
+    card = read_card(run / "export" / "2")
+    assert card["weights"]["stored_as"] == "bfloat16"
+    assert card["metrics"][0]["value"] == after
+    assert card["metrics"][0]["others"]["with float32 weights"] == before
 
 
 def test_other_keys_are_named_with_both_values(points, run):

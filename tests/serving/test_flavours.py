@@ -8,7 +8,17 @@ import tensorflow as tf
 from grpc import StatusCode
 
 from ikelos import kernels, layers
-from ikelos.serving import CheckFailed, ExportError, Signature, StockModel, check, export, read_card, stock_check
+from ikelos.serving import (
+    CheckFailed,
+    ExportError,
+    Signature,
+    StockModel,
+    check,
+    export,
+    read_card,
+    stock_check,
+    stored_weights,
+)
 from ikelos.serving.deploy.releases import check_version
 from ikelos.serving.server.versions import Version
 
@@ -48,6 +58,14 @@ def test_a_native_export_needs_the_library_and_says_so(model, tmp_path):
         [sys.executable, "-c", code, version, library], input=x.tobytes(), capture_output=True, check=True
     )
     np.testing.assert_allclose(list(map(float, found.stdout.split())), model(x).numpy().ravel(), rtol=1e-4, atol=1e-6)
+
+
+@native
+def test_native_ops_read_weights_that_are_stored_in_fewer_bits(model, tmp_path):
+    version = export(tmp_path, model, flavour="native", weights="bfloat16")
+    x = np.random.default_rng(0).normal(size=(3, 5, 4)).astype(np.float32)
+    with StockModel(version, kernels.status()["path"]) as served, stored_weights(model, "bfloat16"):
+        np.testing.assert_allclose(served.run("serving_default", {"x": x})["y"], model(x), rtol=1e-4, atol=1e-6)
 
 
 def test_a_portable_export_has_no_op_of_ours(model, tmp_path):

@@ -17,7 +17,7 @@ def test_it_shows_signatures_bounds_and_the_card(ikelos_command, run):
     found = ikelos_command("describe", run)
     assert (found.status, found.err) == (0, "")
     words = " ".join(found.out.split())
-    for text in ("Points", "Flavour portable", "share as asked for", "a coin 0.5"):
+    for text in ("Points", "Flavour portable", "Weights Stored as float32, ", "share as asked for", "a coin 0.5"):
         assert text in words
     assert "serving_default Heap. At most 16 rows. point float32 (any, 2) → scores float32 (any, 2)" in words
 

@@ -7,7 +7,7 @@ import pytest
 from ikelos.pipelines import recipe
 from ikelos.pipelines.errors import UserError
 
-EXPORT = "export:\n  enabled: true\n  max_rows: 16\n  warmup_batch_sizes: [1, 8]\n"
+EXPORT = "export:\n  enabled: true\n  weights: float32\n  max_rows: 16\n  warmup_batch_sizes: [1, 8]\n"
 
 
 def mistake(name_or_path, *overrides):
@@ -93,7 +93,7 @@ IN_FILE = {
     "unknown key like no other": (
         "  enabled: true",
         "  enabled: true\n  zzz: 1",
-        "FILE:40: unknown key export.zzz; valid here: enabled, max_rows, warmup_batch_sizes",
+        "FILE:40: unknown key export.zzz; valid here: enabled, weights, max_rows, warmup_batch_sizes",
     ),
     "missing key": ("      clip_norm: 1.0\n", "", "FILE:19: missing key training.optimizers.model.clip_norm"),
     "missing section": (EXPORT, "", "FILE: missing key export"),

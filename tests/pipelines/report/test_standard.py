@@ -77,7 +77,7 @@ def build():
     def build(books=3, stages=("only",), baselines=True, data=None, history=(STEP, EPOCH)):
         config = TaskConfig(
             evaluation=SharedEvaluation(peers=(Peer(name="nobody", value=3.0, minutes=None),)),
-            export=Export(enabled=True, max_rows=1, warmup_batch_sizes=(1,)),
+            export=Export(enabled=True, weights="float32", max_rows=1, warmup_batch_sizes=(1,)),
         )
         optimizer = Optimizer(
             kind="adamw",

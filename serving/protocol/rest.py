@@ -156,7 +156,7 @@ def model_path(model: str, version: int | None = None, label: str | None = None)
     path = f"/v1/models/{urllib.parse.quote(model, safe='')}"
     if version is not None:
         return f"{path}/versions/{version}"
-    return path if label is None else f"{path}/labels/{label}"
+    return path if label is None else f"{path}/labels/{urllib.parse.quote(label, safe='')}"
 
 
 def holds_bytes(name: str) -> bool:

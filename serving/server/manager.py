@@ -87,7 +87,7 @@ class Manager:
         if not name:
             raise RequestError(StatusCode.INVALID_ARGUMENT, "ModelSpec has no name specified.")
         if label:
-            number = self.labelled(name, label)
+            number = self._number_of_label(name, label)
         available = {n: v for n, v in self.models.get(name, {}).items() if v.state is State.AVAILABLE}
         if available and number is None:
             return available[max(available)]
@@ -96,7 +96,7 @@ class Manager:
         request = f"Latest({name})" if number is None else f"Specific({name}, {number})"
         raise RequestError(StatusCode.NOT_FOUND, f"Servable not found for request: {request}")
 
-    def labelled(self, name: str, label: str) -> int:
+    def _number_of_label(self, name: str, label: str) -> int:
         """Returns the number of the version with a label.
 
         Raises:

@@ -134,7 +134,7 @@ async function run() {
       try {
         return field.get();
       } catch (error) {
-        field.node.querySelector("input, textarea").classList.add("wrong");
+        field.node.querySelector("input, textarea")?.classList.add("wrong");
         throw error;
       }
     });

@@ -1,14 +1,21 @@
 """Requests with random faults: each gets an answer or an error that blames the request, and the server goes on."""
 
 import random
+from collections import Counter
 
 import grpc
 import numpy as np
 import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+from schemathesis import checks
 
 from ikelos.serving.protocol import messages
 from ikelos.serving.protocol.tensors import to_tensor_proto
 
+PARTS = [0, *(pytest.param(part, marks=pytest.mark.slow) for part in range(1, 51))]
 COUNTS = [pytest.param(500, id="few"), pytest.param(50_000, id="many", marks=pytest.mark.slow)]
 BLAME = {"INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION"}
 
@@ -91,19 +98,37 @@ def test_grpc(server, count, is_random):
     assert 0 < answered < count
 
 
-@pytest.mark.parametrize("count", COUNTS)
-def test_rest(server, count):
-    rng, answered = random.Random(0), 0
-    bodies = [
-        b'{"signature_name": "checked", "inputs": {"text": ["a", "\\u00e9"], "n": [1, 2]}}',
-        b'{"signature_name": "copy", "instances": [{"image_bytes": {"b64": "/wA="}}]}',
-        b'{"instances": [1.5, -2, 3e2, NaN]}',
-    ]
-    for _ in range(count):
-        body = spoilt(rng, rng.choice(bodies))
-        response = server.http.post("/v1/models/plain:predict", content=body)
-        answered += response.status_code == 200
-        assert response.status_code == 200 or 400 <= response.status_code < 500, (body, response.text)
-        assert response.status_code == 200 or response.json()["error"]
-    assert server.http.post("/v1/models/plain:predict", content=bodies[2][:-5] + b"]}").status_code in (200, 400)
-    assert 0 < answered < count
+def rest_cases(description):
+    """Returns a strategy of requests that fit the OpenAPI description, and of others that do not."""
+    schema = schemathesis.openapi.from_dict(description)
+    operations = [found.ok() for found in schema.get_all_operations()]
+    return st.one_of(
+        *(operation.as_strategy(mode) for operation in operations for mode in schemathesis.GenerationMode)
+    )
+
+
+CHECKS = [
+    checks.not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_schema_conformance,
+]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_rest(server, part):
+    description = server.http.get("/openapi.json").json()
+    base_url, codes = str(server.http.base_url), Counter()
+
+    @seed(part)
+    @settings(max_examples=1000, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(rest_cases(description), st.randoms(use_true_random=False))
+    def check(case, rng):
+        response = case.call(base_url=base_url, session=session)
+        codes[response.status_code] += 1
+        case.validate_response(response, checks=CHECKS)
+
+    with requests.Session() as session:
+        check()
+    print(codes)
+    assert codes[200] > 50 and codes[400] > 50

@@ -151,13 +151,16 @@ class Manager:
             version.state = State.END
             return
         version.state = State.AVAILABLE
-        _log.info("%s: version %d is loaded (%.1f s)", version.name, version.number, version.seconds)
+        note = "" if version.is_warm else " and warms up: its first answers are slow"
+        _log.info("%s: version %d is loaded (%.1f s)%s", version.name, version.number, version.seconds, note)
         if is_first:  # a slow answer is better than none
             self._start(self._warm_up(version))
 
     async def _warm_up(self, version: Version) -> None:
         await asyncio.to_thread(version.warm_up)
-        if version.code is not StatusCode.OK:
+        if version.is_warm:
+            _log.info("%s: version %d has warmed up (%.1f s)", version.name, version.number, version.seconds)
+        elif version.code is not StatusCode.OK:
             self._report(version)
             self._end(version)
 

@@ -30,10 +30,10 @@ def status_of(manager: Manager, name: str, number: int | None) -> Any:
         RequestError: If there is no such version.
     """
     known = manager.models.get(name, {})
-    if not known:
-        raise RequestError(StatusCode.NOT_FOUND, f"Could not find any versions of model {name}")
     if number is not None and number not in known:
         raise RequestError(StatusCode.NOT_FOUND, f"Could not find version {number} of model {name}")
+    if not known:
+        raise RequestError(StatusCode.NOT_FOUND, f"Could not find any versions of model {name}")
     response = messages.GetModelStatusResponse()
     for version in [known[number]] if number is not None else (known[n] for n in sorted(known, reverse=True)):
         status = {"error_code": version.code.value[0], "error_message": version.message}

@@ -53,7 +53,9 @@ def describe(manager: Manager, settings: Settings) -> dict[str, Any]:
     paths[METRICS] = {
         "get": {
             "summary": "Metrics for Prometheus",
-            "responses": {"200": {"description": "Metrics.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+            "responses": {
+                "200": {"description": "Metrics.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+            },
         }
     }
     return {

@@ -90,6 +90,7 @@ def _model(manager: Manager, name: str, known: dict[int, Version]) -> dict[str, 
             "number": version.number,
             "path": str(version.path),
             "seconds": version.seconds,
+            "is_warm": version.is_warm,
             "labels": manager.labels_of(name, version.number),
         },
         "others": others,
@@ -156,8 +157,7 @@ def _stream(version: Version) -> dict[str, Any]:
         "doc": "Continues the prompt, and shows each token as soon as the model has made it.",
         "stream": True,
         "inputs": [
-            _tensor(key, *specs[type(value)]) | _limits(bounds.get(key, {}))
-            for key, (value,) in example.items()
+            _tensor(key, *specs[type(value)]) | _limits(bounds.get(key, {})) for key, (value,) in example.items()
         ],
         "outputs": [_tensor("text", "string", (None,))],
         "example": example,

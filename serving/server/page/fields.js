@@ -36,7 +36,7 @@ function rangeOf(input) {
 }
 
 function kindText(input) {
-  const sizes = (input.shape ?? []).slice(1).map((size) => size ?? "any").join(" × ");
+  const sizes = kindOf(input) === "list" ? "" : (input.shape ?? []).slice(1).map((size) => size ?? "any").join(" × ");
   const shape = input.shape === null ? "any shape" : sizes;
   return [input.dtype, shape, input.limits].filter(Boolean).join(", ");
 }
@@ -74,9 +74,9 @@ const MAKERS = {
   },
 
   // Any number of texts, which may have line breaks.
-  list(input, id) {
+  list(input) {
     const items = element("div", { className: "items" });
-    const add = element("button", { id, type: "button", className: "plain" }, "Add");
+    const add = element("button", { type: "button", className: "plain", ariaLabel: `Add to ${input.name}` }, "Add");
     const areas = () => [...items.querySelectorAll("textarea")];
     const update = () => {
       areas().forEach((area, index) => { area.ariaLabel = `${input.name} ${index + 1}`; });
@@ -218,7 +218,9 @@ function makeField(input, number) {
   const kind = kindOf(input);
   const id = `field-${number}`;
   const field = { ...MAKERS[kind](input, id), input, kind };
-  const label = element("label", { htmlFor: id }, `${input.name} `, element("span", { className: "kind" }, kindText(input)));
+  // A list has no field of its own name: each of its texts is named by its number.
+  const label = kind === "list" ? element("p", { className: "label" }) : element("label", { htmlFor: id });
+  label.append(`${input.name} `, element("span", { className: "kind" }, kindText(input)));
   field.node = element("div", { className: "field" }, label, ...field.nodes);
   field.wide = !["number", "slider", "check"].includes(kind);
   return field;

@@ -29,7 +29,7 @@ _ERRORS = {
     "5XX": "The model or the server failed, or the time of the request is over.",
 }
 _NUMBER = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
-_NAME = {"type": "string", "pattern": "^[^/:]+$"}
+_NAME = {"type": "string", "minLength": 1}
 
 
 def describe(manager: Manager, settings: Settings) -> dict[str, Any]:

@@ -75,7 +75,7 @@ const MAKERS = {
 
   // Any number of texts, which may have line breaks.
   list(input) {
-    const items = element("div", { className: "items" });
+    const items = element("div", { className: "items", role: "group", ariaLabel: input.name });
     const add = element("button", { type: "button", className: "plain", ariaLabel: `Add to ${input.name}` }, "Add");
     const areas = () => [...items.querySelectorAll("textarea")];
     const update = () => {

@@ -247,7 +247,9 @@ def test_every_field_has_a_label_and_a_phone_shows_the_page_whole(page, scheme):
     page.set_viewport_size({"width": 360, "height": 740})
     for place in ("plain/checked", "plain/copy", "plain/invert", "plain/join", "words/tokens", "writer"):
         page.goto(f"/#{place}")
-        page.locator("#fields label").first.wait_for()
+        page.locator(".field").first.wait_for()
+        for button in page.get_by_role("button", name="Add").all():
+            button.click()
         for field in page.locator("input, textarea, select").all():
             assert field.evaluate("node => node.labels.length > 0 || Boolean(node.ariaLabel)")
         assert page.evaluate("document.documentElement.scrollWidth") <= 360

@@ -149,8 +149,12 @@ def _stream(version: Version) -> dict[str, Any]:
     _, most = bounds["length"].get("values", (1, 200))
     example = {"prompt": prompt, "length": [min(200, most)], "temperature": [0.8], "top_k": [0], "top_p": [0.95]}
     example |= {"seed": [0], "stop": [[]]}
-    specs = {str: ("string", (None,)), int: ("int64", (None,)), float: ("float32", (None,))}
-    specs[list] = ("string", (None, None))
+    specs: dict[type, tuple[str, tuple[None, ...]]] = {
+        str: ("string", (None,)),
+        int: ("int64", (None,)),
+        float: ("float32", (None,)),
+        list: ("string", (None, None)),
+    }
     return {
         "name": "stream",
         "title": "write",

@@ -40,7 +40,7 @@ def test_what_the_page_knows_of_the_models(server):
         "doc": "Upper case.",
         "inputs": [
             {"name": "text", "dtype": "string", "shape": [None]}
-            | {"values": [None, None], "max_bytes": 10**6, "max_size": None, "limits": "at most 1,000,000 bytes"},
+            | {"values": [None, None], "max_bytes": 2000, "max_size": None, "limits": "at most 2,000 bytes"},
             {"name": "times", "dtype": "int32", "shape": [None]}
             | {"values": [-1000, 1000], "max_bytes": None, "max_size": None, "limits": "-1000 to 1000"},
         ],

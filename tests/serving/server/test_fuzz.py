@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections import Counter
 
 import grpc
@@ -18,12 +19,7 @@ from ikelos.serving.protocol.tensors import to_tensor_proto
 
 # About 1,000 requests each by REST, and 500 for each of the two tests of gRPC.
 PARTS = [0, *(pytest.param(part, marks=pytest.mark.slow) for part in range(1, 50))]
-CHECKS = [
-    checks.not_a_server_error,
-    checks.status_code_conformance,
-    checks.content_type_conformance,
-    checks.response_schema_conformance,
-]
+CHECKS = [checks.not_a_server_error, checks.status_code_conformance, checks.content_type_conformance]
 BLAME = {"INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION"}
 
 
@@ -141,8 +137,12 @@ def test_rest(server, part):
         for request, is_spoilt in requests_of(case, str(server.http.base_url), random.Random(number)):
             response = session.request(**request)
             codes[response.status_code] += 1
-            refused = is_spoilt or 400 <= response.status_code < 500
-            case.validate_response(response, CHECKS if refused else [*CHECKS, checks.negative_data_rejection])
+            wanted = list(CHECKS)
+            if not re.search("NaN|Infinity", response.text):  # which Schemathesis takes for null
+                wanted.append(checks.response_schema_conformance)
+            if response.ok and not is_spoilt:
+                wanted.append(checks.negative_data_rejection)
+            case.validate_response(response, wanted)
 
     with requests.Session() as session:
         check()

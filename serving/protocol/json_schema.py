@@ -117,8 +117,10 @@ def response_schema(signatures: Signatures) -> Schema:
 
 
 def _form(signature: str, key: str, values: Schema) -> Schema:
-    properties = {"signature_name": {"const": signature}, key: values}
-    required = [key] if signature == DEFAULT_SIGNATURE else ["signature_name", key]
+    is_default = signature == DEFAULT_SIGNATURE
+    # An empty name is that of the default too.
+    properties = {"signature_name": {"enum": [signature, ""]} if is_default else {"const": signature}, key: values}
+    required = [key] if is_default else ["signature_name", key]
     return {"type": "object", "title": f"{signature}, by {key}", "properties": properties, "required": required}
 
 

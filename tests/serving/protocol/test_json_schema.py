@@ -64,6 +64,7 @@ def everything(**changes):
         {"inputs": [1, -3e38]},
         {"inputs": {"x": []}},
         {"signature_name": "serving_default", "inputs": [1]},
+        {"signature_name": "", "inputs": [1]},
         everything(),
         everything(text=[]),
         {"signature_name": "all", "inputs": {name: [value] for name, value in ROW.items()}},

@@ -40,7 +40,8 @@ def to_array(label: str, value: object, dtype: str, shape: tuple[int | None, ...
         shape: The required sizes, None for any size; None in place of the tuple for any rank.
 
     Returns:
-        An array of the dtype `dtype` in C order; for strings an object array of bytes.
+        An array of the dtype `dtype` in C order, which is `value` itself if it is one already; for strings an object
+        array of bytes.
 
     Raises:
         ValueError: If the value has another dtype, rank or size, or a number that the dtype cannot represent.
@@ -119,13 +120,15 @@ def _strings(label: str, value: object) -> np.ndarray:
 def _numbers(label: str, value: object, dtype: str) -> np.ndarray:
     target = DTYPES[dtype][1]
     if isinstance(value, np.ndarray | np.generic):
-        source = np.asarray(value)
+        source = np.asarray(value, order="C")
         if source.dtype != target:
             raise ValueError(f"{label} must have dtype {dtype}. Received: dtype {source.dtype}")
-    else:
-        source = _from_list(value, target)
-        if source.size and source.dtype.kind not in _KINDS_ACCEPTED[target.kind]:
-            raise ValueError(f"{label} must hold {dtype} values. Received: values of dtype {source.dtype}")
+        return source
+    source = _from_list(value, target)
+    if source.size and source.dtype.kind not in _KINDS_ACCEPTED[target.kind]:
+        raise ValueError(f"{label} must hold {dtype} values. Received: values of dtype {source.dtype}")
+    if target.kind != "b" and _holds_bool(value):  # which NumPy takes for 0 or 1 among numbers
+        raise ValueError(f"{label} must hold {dtype} values. Received: True or False among them")
     with np.errstate(over="ignore"):
         array = source.astype(target, order="C")
     # `astype` turns a number that does not fit into another integer or infinity.
@@ -133,6 +136,13 @@ def _numbers(label: str, value: object, dtype: str) -> np.ndarray:
     if source.size and not np.all(exact):
         raise ValueError(f"{label} must fit into {dtype}. Received: {source[~exact].flat[0]}")
     return array
+
+
+def _holds_bool(value: object) -> bool:
+    if not isinstance(value, list | tuple):
+        return isinstance(value, bool)
+    kinds = set(map(type, value))
+    return bool in kinds or (not kinds.isdisjoint((list, tuple)) and any(map(_holds_bool, value)))
 
 
 def _from_list(value: object, target: np.dtype) -> np.ndarray:

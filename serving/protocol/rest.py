@@ -156,7 +156,7 @@ def model_path(model: str, version: int | None = None, label: str | None = None)
     path = f"/v1/models/{urllib.parse.quote(model, safe='')}"
     if version is not None:
         return f"{path}/versions/{version}"
-    return path if label is None else f"{path}/labels/{label}"
+    return path if label is None else f"{path}/labels/{urllib.parse.quote(label, safe='')}"
 
 
 def holds_bytes(name: str) -> bool:
@@ -189,16 +189,18 @@ def from_json(value: Any) -> Any:
     """Returns a value from JSON, with bytes in place of each object `{"b64": ...}` in it or in its nested lists.
 
     Raises:
-        ValueError: If an object has no text in valid base64 under the key `b64`.
+        ValueError: If an object has anything but text in valid base64 under the key `b64`.
     """
     if isinstance(value, list):
         return [from_json(item) for item in value]
     if not isinstance(value, dict):
         return value
     try:
-        return base64.b64decode(value["b64"], validate=True)
-    except (KeyError, TypeError, ValueError):
-        raise ValueError(f'an object must be {{"b64": "..."}} in base64. Received: {_short(value)}') from None
+        if _is_base64(value):
+            return base64.b64decode(value["b64"], validate=True)
+    except ValueError:
+        pass
+    raise ValueError(f'an object must be {{"b64": "..."}} in base64. Received: {_short(value)}')
 
 
 def _write(content: Any) -> bytes:
@@ -219,6 +221,7 @@ def _read_object(body: bytes, errors: str) -> dict[str, Any]:
 
 
 def _is_base64(value: Any) -> bool:
+    """Returns whether a value is an object of bytes, as far as its keys tell."""
     return isinstance(value, dict) and list(value) == ["b64"] and isinstance(value["b64"], str)
 
 

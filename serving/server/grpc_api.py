@@ -105,7 +105,8 @@ async def _get_model_metadata(engine: Engine, request: Any, seconds: float | Non
 
 async def _get_model_status(engine: Engine, request: Any, seconds: float | None) -> Any:
     _check_spec(request)
-    return metadata.status_of(engine.manager, *metadata.choice(request.model_spec))
+    # Of all versions for a label, known or not, as TensorFlow Serving does.
+    return metadata.status_of(engine.manager, *metadata.choice(request.model_spec)[:2])
 
 
 async def _check_health(engine: Engine, request: Any, seconds: float | None) -> Any:

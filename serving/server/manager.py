@@ -87,7 +87,7 @@ class Manager:
         if not name:
             raise RequestError(StatusCode.INVALID_ARGUMENT, "ModelSpec has no name specified.")
         if label:
-            number = self.labelled(name, label)
+            number = self._number_of_label(name, label)
         available = {n: v for n, v in self.models.get(name, {}).items() if v.state is State.AVAILABLE}
         if available and number is None:
             return available[max(available)]
@@ -96,7 +96,7 @@ class Manager:
         request = f"Latest({name})" if number is None else f"Specific({name}, {number})"
         raise RequestError(StatusCode.NOT_FOUND, f"Servable not found for request: {request}")
 
-    def labelled(self, name: str, label: str) -> int:
+    def _number_of_label(self, name: str, label: str) -> int:
         """Returns the number of the version with a label.
 
         Raises:
@@ -151,13 +151,16 @@ class Manager:
             version.state = State.END
             return
         version.state = State.AVAILABLE
-        _log.info("%s: version %d is loaded (%.1f s)", version.name, version.number, version.seconds)
+        note = "" if version.is_warm else " and warms up: its first answers are slow"
+        _log.info("%s: version %d is loaded (%.1f s)%s", version.name, version.number, version.seconds, note)
         if is_first:  # a slow answer is better than none
             self._start(self._warm_up(version))
 
     async def _warm_up(self, version: Version) -> None:
         await asyncio.to_thread(version.warm_up)
-        if version.code is not StatusCode.OK:
+        if version.is_warm:
+            _log.info("%s: version %d has warmed up (%.1f s)", version.name, version.number, version.seconds)
+        elif version.code is not StatusCode.OK:
             self._report(version)
             self._end(version)
 

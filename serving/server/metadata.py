@@ -1,10 +1,11 @@
-"""TensorFlow Serving's messages about the models themselves: their state and their signatures."""
+"""What the server tells about the models themselves: their state, signatures and examples."""
 
+import json
 from typing import Any
 
 from grpc import StatusCode
 
-from ikelos.serving.protocol import messages
+from ikelos.serving.protocol import messages, rest
 from ikelos.serving.protocol.metadata import SIGNATURES_FIELD
 from ikelos.serving.server.errors import RequestError
 from ikelos.serving.server.manager import Manager
@@ -22,19 +23,17 @@ def spec_of(version: Version, signature: str = "") -> Any:
     return messages.ModelSpec(name=version.name, version={"value": version.number}, signature_name=signature)
 
 
-def status_of(manager: Manager, name: str, number: int | None, label: str | None) -> Any:
+def status_of(manager: Manager, name: str, number: int | None) -> Any:
     """Returns the GetModelStatusResponse for one version of a model, or for all.
 
     Raises:
         RequestError: If there is no such version.
     """
-    if label:
-        number = manager.labelled(name, label)
     known = manager.models.get(name, {})
-    if not known:
-        raise RequestError(StatusCode.NOT_FOUND, f"Could not find any versions of model {name}")
     if number is not None and number not in known:
         raise RequestError(StatusCode.NOT_FOUND, f"Could not find version {number} of model {name}")
+    if not known:
+        raise RequestError(StatusCode.NOT_FOUND, f"Could not find any versions of model {name}")
     response = messages.GetModelStatusResponse()
     for version in [known[number]] if number is not None else (known[n] for n in sorted(known, reverse=True)):
         status = {"error_code": version.code.value[0], "error_message": version.message}
@@ -48,3 +47,17 @@ def metadata_of(version: Version) -> Any:
     with version.lease() as model:
         response.metadata[SIGNATURES_FIELD].Pack(messages.SignatureDefMap(signature_def=model.definitions))
     return response
+
+
+def example_of(version: Version, signature: str, longest: int) -> dict[str, Any]:
+    """Returns the inputs of a signature's example as JSON data.
+
+    They are empty if there is no example, or JSON cannot have it: it has more than `longest` characters, or a number
+    that is not finite.
+    """
+    inputs = version.examples.get(signature, {"inputs": {}})["inputs"]
+    found = {name: rest.to_request(value) for name, value in inputs.items()}
+    try:
+        return found if len(json.dumps(found, allow_nan=False)) <= longest else {}
+    except ValueError:
+        return {}

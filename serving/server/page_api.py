@@ -14,11 +14,11 @@ from starlette.routing import Route
 from ikelos.serving.bounds import text_of
 from ikelos.serving.card import PAGE
 from ikelos.serving.client.core import STEPWISE
-from ikelos.serving.protocol import rest
 from ikelos.serving.server import streaming
 from ikelos.serving.server.engine import Engine
 from ikelos.serving.server.errors import RequestError
 from ikelos.serving.server.manager import Manager
+from ikelos.serving.server.metadata import example_of
 from ikelos.serving.server.requests import read_body
 from ikelos.serving.server.versions import State, Version
 
@@ -34,8 +34,8 @@ _HEADERS = {
 }
 # A card comes with a model, whose author is not trusted: no script of it runs.
 _CARD_HEADERS = _HEADERS | {"Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'"}
-_MOST_EXAMPLE, _MOST_PROMPT = 2**20, 2**20
-"""Bytes of an example that the page gets (a longer one, such as a model's state, is left out), and of a request."""
+_LONGEST_EXAMPLE, _MOST_PROMPT = 2**20, 2**20
+"""Characters of an example that the page gets (a model's state may be longer), and bytes of a request."""
 
 
 def routes(engine: Engine) -> list[Route]:
@@ -90,6 +90,7 @@ def _model(manager: Manager, name: str, known: dict[int, Version]) -> dict[str, 
             "number": version.number,
             "path": str(version.path),
             "seconds": version.seconds,
+            "is_warm": version.is_warm,
             "labels": manager.labels_of(name, version.number),
         },
         "others": others,
@@ -108,17 +109,16 @@ def _signatures(version: Version) -> list[dict[str, Any]]:
 
 def _signature(version: Version, name: str) -> dict[str, Any]:
     example = version.examples.get(name, {"doc": "", "inputs": {}})
-    inputs = {key: rest.to_request(value) for key, value in example["inputs"].items()}
     sides = version.signatures[name]
     # In the order of the example, which is that of the author; metadata has none.
-    order = [*(key for key in inputs if key in sides["inputs"]), *(key for key in sides["inputs"] if key not in inputs)]
+    order = [key for key in dict.fromkeys([*example["inputs"], *sides["inputs"]]) if key in sides["inputs"]]
     return {
         "name": name,
         "title": name,
         "doc": example["doc"],
         "inputs": [_tensor(key, *sides["inputs"][key]) | _limits(_bounds(version, name, key)) for key in order],
         "outputs": [_tensor(key, *spec) for key, spec in sides["outputs"].items()],
-        "example": inputs if len(json.dumps(inputs)) <= _MOST_EXAMPLE else {},
+        "example": example_of(version, name, _LONGEST_EXAMPLE),
     }
 
 
@@ -131,7 +131,8 @@ def _limits(bounds: Mapping[str, Any]) -> dict[str, Any]:
     low, high = bounds.get("values", (-math.inf, math.inf))
     # JSON has no infinities.
     values = [number if math.isfinite(number) else None for number in (low, high)]
-    return {"values": values, "max_bytes": bounds.get("max_bytes"), "limits": text_of(bounds)}
+    sizes = {name: bounds.get(name) for name in ("max_bytes", "max_size")}
+    return {"values": values, **sizes, "limits": text_of(bounds)}
 
 
 def _bounds(version: Version, signature: str, name: str) -> Mapping[str, Any]:
@@ -144,19 +145,23 @@ def _stream(version: Version) -> dict[str, Any]:
     """Returns the form of a text that is written token by token, as if it were a signature."""
     inputs = [version.examples.get(name, {"inputs": {}})["inputs"] for name in ("generate", "prefill")]
     prompt = next((found["prompt"][:1] for found in inputs if "prompt" in found), [""])
-    bounds = {name: _bounds(version, "generate", name) for name in ("prompt", "length", "top_k", "top_p")}
+    bounds = {name: _bounds(version, "generate", name) for name in ("prompt", "length", "top_k", "top_p", "stop")}
     _, most = bounds["length"].get("values", (1, 200))
-    length = min(200, most)
-    example = {"prompt": prompt, "length": [length], "temperature": [0.8], "top_k": [0], "top_p": [0.95], "seed": [0]}
-    dtypes = {str: "string", int: "int64", float: "float32"}
+    example = {"prompt": prompt, "length": [min(200, most)], "temperature": [0.8], "top_k": [0], "top_p": [0.95]}
+    example |= {"seed": [0], "stop": [[]]}
+    specs: dict[type, tuple[str, tuple[None, ...]]] = {
+        str: ("string", (None,)),
+        int: ("int64", (None,)),
+        float: ("float32", (None,)),
+        list: ("string", (None, None)),
+    }
     return {
         "name": "stream",
         "title": "write",
         "doc": "Continues the prompt, and shows each token as soon as the model has made it.",
         "stream": True,
         "inputs": [
-            _tensor(key, dtypes[type(value)], (None,)) | _limits(bounds.get(key, {}))
-            for key, (value,) in example.items()
+            _tensor(key, *specs[type(value)]) | _limits(bounds.get(key, {})) for key, (value,) in example.items()
         ],
         "outputs": [_tensor("text", "string", (None,))],
         "example": example,

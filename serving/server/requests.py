@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import zlib
 from urllib.parse import urlsplit
 
 from grpc import StatusCode
@@ -14,10 +15,11 @@ _SECONDS = 60.0
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
-    """Returns the body of a request.
+    """Returns the body of a request, uncompressed if it is in gzip.
 
     Raises:
-        RequestError: If it has more than `max_bytes`, or does not come within a minute.
+        RequestError: If it has more than `max_bytes`, is no gzip though the header says so, or does not come within a
+            minute.
     """
     parts, length = [], 0
     try:
@@ -35,13 +37,32 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
         ) from None
     except ClientDisconnect:
         raise RequestError(StatusCode.CANCELLED, "The client closed the connection") from None
+    _check_length(length, max_bytes)
+    body = b"".join(parts)
+    if "gzip" not in request.headers.get("content-encoding", ""):
+        return body
+    return await asyncio.to_thread(_uncompressed, body, max_bytes)
+
+
+def _uncompressed(body: bytes, max_bytes: int) -> bytes:
+    gzip = zlib.decompressobj(zlib.MAX_WBITS + 16)
+    try:
+        content = gzip.decompress(body, max_bytes + 1)
+    except zlib.error as error:
+        raise RequestError(StatusCode.INVALID_ARGUMENT, f"The body must be gzip. Received: {error}") from None
+    _check_length(len(content), max_bytes)
+    if not gzip.eof:
+        raise RequestError(StatusCode.INVALID_ARGUMENT, "The body must be gzip. Received: a part of it")
+    return content
+
+
+def _check_length(length: int, max_bytes: int) -> None:
     if length > max_bytes:
         raise RequestError(
             StatusCode.INVALID_ARGUMENT,
             f"The body of the request must have at most {max_bytes} bytes. Received: at least {length} bytes",
             413,
         )
-    return b"".join(parts)
 
 
 def check_origin(request: Request, host: str) -> None:

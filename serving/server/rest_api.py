@@ -12,20 +12,20 @@ from urllib.parse import unquote
 
 from grpc import StatusCode
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, request_response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ikelos.serving.protocol import rest
 from ikelos.serving.protocol.metadata import write_metadata, write_status
-from ikelos.serving.server import metadata, page_api
+from ikelos.serving.server import metadata, openapi, page_api
 from ikelos.serving.server.engine import Engine
 from ikelos.serving.server.errors import RequestError
 from ikelos.serving.server.requests import check_origin, read_body
 
 _log = logging.getLogger(__name__)
-METRICS = "/monitoring/prometheus/metrics"
 # As in tensorflow_serving/model_servers/http_rest_api_util.cc.
 _CHOICE = r"(?:/versions/(\d+)|/labels/([^/:]+))?"
 _PREDICTION = re.compile(rf"/v1/models/([^/:]+){_CHOICE}:(classify|regress|predict)", re.IGNORECASE)
@@ -39,22 +39,28 @@ def make_app(engine: Engine) -> ASGIApp:
     """Returns the ASGI application."""
 
     async def api(request: Request) -> Response:
-        # As it was sent: a name may hold an escaped slash.
+        # As it was sent: a name may hold an escaped slash. TensorFlow Serving takes a query for a part of the path.
         path = request.scope["raw_path"].decode("ascii", errors="replace")
+        path += f"?{request.url.query}" if request.url.query else ""
         if request.method == "POST" and (found := _PREDICTION.fullmatch(path)):
             return await _predict(engine, request, _choice(*found.groups()[:3]), found[4].lower())
         if request.method == "GET" and (found := _STATUS.fullmatch(path)):
             return _describe(engine, _choice(*found.groups()[:3]), bool(found[4]))
         if path.lower().startswith("/v1/"):
             raise RequestError(StatusCode.INVALID_ARGUMENT, f"Malformed request: {request.method} {path}")
-        raise RequestError(StatusCode.NOT_FOUND, f"There is nothing at {path}")
+        raise RequestError(StatusCode.NOT_FOUND, f"There is nothing for {request.method} at {path}")
 
     async def metrics(request: Request) -> Response:
         return Response(engine.metrics.page(), media_type="text/plain; version=0.0.4")
 
-    everything = Route("/{path:path}", api, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
-    routes = [Route(METRICS, metrics), *page_api.routes(engine), everything]
-    app = Starlette(routes=routes, exception_handlers={RequestError: _refuse, Exception: _fail})
+    async def description(request: Request) -> Response:
+        return JSONResponse(openapi.describe(engine.manager, engine.settings))
+
+    routes = [Route(openapi.METRICS, metrics), Route(openapi.PATH, description), *page_api.routes(engine)]
+    handlers = {RequestError: _refuse, HTTPException: _refuse_method, Exception: _fail}
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    # No route: a route takes only some methods, and no path with an escaped line break.
+    app.router.default, app.router.redirect_slashes = request_response(api), False
     app.add_middleware(_SameOrigin, host=engine.settings.host)
     return app
 
@@ -113,7 +119,8 @@ def _describe(engine: Engine, choice: Choice, with_metadata: bool) -> Response:
     if not choice[0]:
         raise RequestError(StatusCode.INVALID_ARGUMENT, "Missing model name in request.")
     if not with_metadata:
-        return _json(write_status(metadata.status_of(engine.manager, *choice)))
+        # Of all versions for a label, known or not, as TensorFlow Serving does.
+        return _json(write_status(metadata.status_of(engine.manager, *choice[:2])))
     return _json(write_metadata(metadata.metadata_of(engine.manager.find(*choice))))
 
 
@@ -126,6 +133,13 @@ async def _refuse(request: Request, error: Exception) -> Response:
     response = _json(rest.write_error(error.message), error.http_status)
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+async def _refuse_method(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    response = _json(rest.write_error(f"{request.url.path} does not take {request.method}"), error.status_code)
+    response.headers.update(error.headers or {})
     return response
 
 

@@ -45,6 +45,7 @@ class Version:
         card: As `read_card`; None if another program exported the version.
         files: What `fingerprint` returned before the version was loaded.
         seconds: Time that loading and warm-up have taken.
+        is_warm: Whether the warm-up is done; until then, the first run of each signature is slow.
     """
 
     def __init__(self, name: str, number: int, path: Path, library: Path | None = None):
@@ -54,7 +55,7 @@ class Version:
         self.examples: dict[str, dict] = {}
         self.card: dict[str, Any] | None = None
         self.files: tuple = ()
-        self.seconds = 0.0
+        self.seconds, self.is_warm = 0.0, False
         self._leases = 0
 
     def load(self) -> None:
@@ -76,6 +77,7 @@ class Version:
                 if self.state is State.UNLOADING:
                     return
                 model.run(signature, inputs)
+            self.is_warm = True
 
     @contextlib.contextmanager
     def _kept_errors(self) -> Iterator[None]:

@@ -52,7 +52,7 @@ def signatures(keras_model):
             {"text": text, "times": tf.TensorSpec([None], tf.int32)},
             {"text": ["héllo", "world"], "times": [1, -2]},
             "Upper case.",
-            {"text": Bound(max_bytes=10**6), "times": Bound((-1000, 1000))},
+            {"text": Bound(max_bytes=2000), "times": Bound((-1000, 1000))},
         ),
     ]
 

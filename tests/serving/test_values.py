@@ -35,11 +35,17 @@ def test_takes(value, dtype, expected):
     np.testing.assert_array_equal(array, expected)
 
 
+def test_an_array_of_the_dtype_is_not_copied():
+    array = np.ones((2, 3), np.float32)
+    assert to_array("x", array, "float32", (None, 3)) is array
+
+
 @pytest.mark.parametrize(
     ("value", "dtype", "shape", "message"),
     [
         (np.zeros(2), "float32", None, "x must have dtype float32. Received: dtype float64"),
         ([1.5], "int32", None, "x must hold int32 values. Received: values of dtype float64"),
+        ([[1.5], [True]], "float32", None, "x must hold float32 values. Received: True or False among them"),
         ([1], "bool", None, "x must hold bool values. Received: values of dtype int64"),
         (["a"], "float32", None, "x must hold float32 values. Received: values of dtype <U1"),
         ([1, 256], "uint8", None, "x must fit into uint8. Received: 256"),

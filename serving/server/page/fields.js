@@ -13,6 +13,8 @@ function element(tag, properties = {}, ...children) {
 
 function kindOf(input) {
   if (input.shape === null || input.shape.length === 0) return "data";
+  if (input.shape.length === 2 && input.shape[1] === null && input.dtype === "string") return "list";
+  if (picturesOf(input)) return "picture";
   if (input.shape.length > 1) return "data";
   if (input.dtype === "string") return input.name.endsWith("_bytes") ? "file" : "text";
   if (input.dtype === "bool") return "check";
@@ -34,7 +36,7 @@ function rangeOf(input) {
 }
 
 function kindText(input) {
-  const sizes = (input.shape ?? []).slice(1).map((size) => size ?? "any").join(" × ");
+  const sizes = kindOf(input) === "list" ? "" : (input.shape ?? []).slice(1).map((size) => size ?? "any").join(" × ");
   const shape = input.shape === null ? "any shape" : sizes;
   return [input.dtype, shape, input.limits].filter(Boolean).join(", ");
 }
@@ -47,18 +49,56 @@ function checkNumber(input, number) {
   }
 }
 
+// The same for the bytes of a text.
+function checkText(input, text) {
+  const length = new TextEncoder().encode(text).length;
+  if (input.max_bytes !== null && length > input.max_bytes) {
+    throw new Error(`${input.name} must have at most ${input.max_bytes} bytes, but has ${length}.`);
+  }
+}
+
+// Tells the page that a field has another value, where no `input` event does.
+function announce(node) {
+  node.dispatchEvent(new Event("ready", { bubbles: true }));
+}
+
 // Each maker returns {nodes, get, set}: `get` gives the JSON of one row, and throws an Error for what is none.
 const MAKERS = {
   text(input, id) {
     const area = element("textarea", { id, rows: 3, spellcheck: false });
     const get = () => {
-      const length = new TextEncoder().encode(area.value).length;
-      if (input.max_bytes !== null && length > input.max_bytes) {
-        throw new Error(`${input.name} must have at most ${input.max_bytes} bytes, but has ${length}.`);
-      }
+      checkText(input, area.value);
       return JSON.stringify(area.value);
     };
     return { nodes: [area], get, set: (value) => (area.value = plain(value)) };
+  },
+
+  // Any number of texts, which may have line breaks.
+  list(input) {
+    const items = element("div", { className: "items", role: "group", ariaLabel: input.name });
+    const add = element("button", { type: "button", className: "plain", ariaLabel: `Add to ${input.name}` }, "Add");
+    const areas = () => [...items.querySelectorAll("textarea")];
+    const update = () => {
+      areas().forEach((area, index) => { area.ariaLabel = `${input.name} ${index + 1}`; });
+      add.disabled = input.max_size !== null && areas().length >= input.max_size;
+    };
+    const append = (value) => {
+      const area = element("textarea", { rows: 1, spellcheck: false, value });
+      const remove = element("button", { type: "button", className: "plain", ariaLabel: "Remove" }, "×");
+      const item = element("div", { className: "item" }, area, remove);
+      remove.addEventListener("click", () => { item.remove(); update(); announce(add); });
+      items.append(item);
+      update();
+      return area;
+    };
+    add.addEventListener("click", () => { append("").focus(); announce(add); });
+    const get = () => {
+      const texts = areas().map((area) => area.value);
+      texts.forEach((text) => checkText(input, text));
+      return JSON.stringify(texts);
+    };
+    const set = (value) => { items.replaceChildren(); value.map(plain).forEach(append); };
+    return { nodes: [items, element("p", {}, add)], get, set };
   },
 
   number(input, id) {
@@ -107,7 +147,7 @@ const MAKERS = {
       if (!chooser.files.length) return;
       bytes = toBase64(new Uint8Array(await chooser.files[0].arrayBuffer()));
       show(chooser.files[0].name);
-      chooser.dispatchEvent(new Event("ready", { bubbles: true }));
+      announce(chooser);
     });
     const get = () => {
       if (bytes === null) throw new Error(`${input.name} needs a file.`);
@@ -121,6 +161,39 @@ const MAKERS = {
       show(null);
     };
     return { nodes: [chooser, preview], get, set, file };
+  },
+
+  // A file, whose numbers can be seen and changed below.
+  picture(input, id) {
+    const wanted = picturesOf(input);
+    const numbers = MAKERS.data(input, `${id}-numbers`);
+    numbers.nodes[0].ariaLabel = `${input.name}, numbers`;
+    const preview = element("div", { className: "preview" });
+    const chooser = element("input", { id, type: "file", accept: "image/*" });
+    let wrong = null; // the error of the chosen file
+    const show = (value) => preview.replaceChildren(picture(value, shapeOf(value), input.name));
+    const set = (value) => {
+      wrong = null;
+      numbers.set(value);
+      show(value);
+    };
+    chooser.addEventListener("change", async () => {
+      if (!chooser.files.length) return;
+      try {
+        set(await numbersOf(chooser.files[0], input.name, wanted));
+      } catch (error) {
+        wrong = error;
+        preview.replaceChildren(element("p", { className: "error" }, error.message));
+      }
+      announce(chooser);
+    });
+    numbers.nodes[0].addEventListener("input", () => { wrong = null; });
+    const get = () => {
+      if (wrong) throw wrong;
+      return numbers.get();
+    };
+    const folded = element("details", { className: "folded" }, element("summary", {}, "Numbers"), ...numbers.nodes);
+    return { nodes: [chooser, preview, folded], get, set: (value) => { chooser.value = ""; set(value); } };
   },
 
   data(input, id) {
@@ -145,7 +218,9 @@ function makeField(input, number) {
   const kind = kindOf(input);
   const id = `field-${number}`;
   const field = { ...MAKERS[kind](input, id), input, kind };
-  const label = element("label", { htmlFor: id }, `${input.name} `, element("span", { className: "kind" }, kindText(input)));
+  // A list has no field of its own name: each of its texts is named by its number.
+  const label = kind === "list" ? element("p", { className: "label" }) : element("label", { htmlFor: id });
+  label.append(`${input.name} `, element("span", { className: "kind" }, kindText(input)));
   field.node = element("div", { className: "field" }, label, ...field.nodes);
   field.wide = !["number", "slider", "check"].includes(kind);
   return field;

@@ -46,7 +46,8 @@ function showVersion() {
   document.title = `${name} - Ikelos`;
   $("name").textContent = state.models.length === 1 ? name : "";
   const labels = version?.labels.length ? ` (${version.labels.join(", ")})` : "";
-  $("version").textContent = version ? `Version ${version.number}${labels}` : "No version serves";
+  const warming = version && !version.is_warm ? ", warming up" : "";
+  $("version").textContent = version ? `Version ${version.number}${labels}${warming}` : "No version serves";
   const failed = others.filter((other) => other.message);
   $("fault").hidden = !failed.length;
   $("fault").textContent = failed.map((other) => `Version ${other.number} cannot be loaded: ${other.message}`).join("\n");
@@ -134,7 +135,7 @@ async function run() {
       try {
         return field.get();
       } catch (error) {
-        field.node.querySelector("input, textarea").classList.add("wrong");
+        field.node.querySelector("input, textarea")?.classList.add("wrong");
         throw error;
       }
     });
@@ -147,7 +148,9 @@ async function run() {
   state.running = abort;
   $("run").disabled = true;
   $("stop").hidden = false;
-  showNothing("The model is running …");
+  // TensorFlow optimises the graph of a signature in its first run.
+  const isWarm = state.model.version.is_warm;
+  showNothing(isWarm ? "The model is running …" : "The model is running. It is still warming up, so the first answers take longer …");
   const began = performance.now();
   try {
     const answer = state.signature.stream ? stream : predict;

@@ -256,6 +256,7 @@ def test_paths():
     assert model_path("a b/c") == "/v1/models/a%20b%2Fc"
     assert model_path("lm", version=3) == "/v1/models/lm/versions/3"
     assert model_path("lm", label="stable") == "/v1/models/lm/labels/stable"
+    assert model_path("lm", label="a/b") == "/v1/models/lm/labels/a%2Fb"
 
 
 def test_every_code_of_grpc_has_a_status():

@@ -40,6 +40,14 @@ class Plain(tf.Module):
     def copy(self, image_bytes):
         return {"image_bytes": tf.identity(image_bytes)}
 
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.string, name="words")])
+    def join(self, words):
+        return {"joined": tf.strings.reduce_join(words, axis=1, separator="|")}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 8, 9, 1], tf.uint8, name="image")])
+    def invert(self, image):
+        return {"image": 255 - image}
+
 
 class Writer(tf.Module):
     """Language model of 20 tokens that counts up from the length of the prompt, and ends the text before 9."""
@@ -63,7 +71,8 @@ class Writer(tf.Module):
 def save(path):
     module = Plain()
     names = {"serving_default": module.half_plus_three, "slow": module.slow, "checked": module.checked}
-    tf.saved_model.save(module, str(path), signatures={**names, "copy": module.copy})
+    others = {name: getattr(module, name) for name in ("copy", "join", "invert")}
+    tf.saved_model.save(module, str(path), signatures={**names, **others})
 
 
 @pytest.fixture(scope="session")

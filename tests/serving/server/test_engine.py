@@ -114,8 +114,8 @@ def test_labels_and_versions_are_chosen_by_path_and_message(serving, base, plain
         for path in ("versions/1", "labels/stable", "versions/2"):
             response = server.http.post(f"/v1/models/plain/{path}:predict", json={"inputs": [2]})
             assert response.json() == {"outputs": [4.0]}
-        found = server.http.get("/v1/models/plain/labels/stable").json()["model_version_status"]
-        assert [version["version"] for version in found] == ["1"]
+        found = server.http.get("/v1/models/plain/labels/stable/metadata").json()
+        assert found["model_spec"]["version"] == "1"
         request = messages.PredictRequest(model_spec={"name": "plain", "version_label": "stable"})
         request.inputs["x"].dtype, request.inputs["x"].float_val[:] = 1, [2.0]
         request.inputs["x"].tensor_shape.dim.add(size=1)

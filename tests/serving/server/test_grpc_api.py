@@ -78,7 +78,9 @@ def test_metadata(predictions):
     assert found.method_name == "tensorflow/serving/predict"
     assert found.inputs["n"].dtype == tf.int32.as_datatype_enum
     assert [dim.size for dim in found.inputs["n"].tensor_shape.dim] == [-1]
-    assert set(definitions.signature_def) == {"serving_default", "slow", "checked", "copy", "__saved_model_init_op"}
+    assert set(definitions.signature_def) == {
+        *("serving_default", "slow", "checked", "copy", "invert", "join", "__saved_model_init_op")
+    }
 
 
 def test_wrong_requests_for_metadata(predictions):
@@ -101,9 +103,13 @@ def test_status(model_service):
     (status,) = model_service.GetModelStatus(request).model_version_status
     assert (status.version, status.state) == (123, get_model_status_pb2.ModelVersionStatus.AVAILABLE)
     assert (status.status.error_code, status.status.error_message) == (0, "")
+    request.model_spec.version_label = "absent"  # TensorFlow Serving looks at no label here
+    assert [status.version for status in model_service.GetModelStatus(request).model_version_status] == [123]
     request.model_spec.version.value = 4
     assert refused(model_service.GetModelStatus, request) == ("NOT_FOUND", "Could not find version 4 of model plain")
     request.model_spec.name = "half"
+    assert refused(model_service.GetModelStatus, request) == ("NOT_FOUND", "Could not find version 4 of model half")
+    request.model_spec.ClearField("version")
     assert refused(model_service.GetModelStatus, request) == (
         "NOT_FOUND",
         "Could not find any versions of model half",

@@ -85,6 +85,20 @@ def test_a_version_that_does_not_load_leaves_the_old_one_serving(base, plain):
         assert states(manager) == {1: "END", 2: "AVAILABLE"}
 
 
+def test_the_first_version_serves_before_it_has_warmed_up(version, tmp_path):
+    shutil.copytree(version, tmp_path / "plain" / "1")
+
+    @using(tmp_path / "plain")
+    async def check(manager):
+        first = manager.find("plain")
+        assert not first.is_warm
+        while not first.is_warm:
+            await asyncio.sleep(0.01)
+        shutil.copytree(version, tmp_path / "plain" / "2")
+        await manager.poll()
+        assert manager.find("plain", 2).is_warm
+
+
 def test_a_version_that_fails_its_warm_up_does_not_serve(version, tmp_path):
     extra = shutil.copytree(version, tmp_path / "plain" / "1") / "assets.extra"
     examples = extra / "ikelos_examples.json"

@@ -2,11 +2,13 @@
 
 import base64
 import io
+import json
 import re
 import shutil
 import subprocess
 import wave
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -100,9 +102,9 @@ def test_fields_have_the_bounds_of_the_card(page):
     page.get_by_role("button", name="Run").click()
     assert page.get_by_role("alert").inner_text() == "times must be -1000 to 1000."
     page.get_by_label("times int32").fill("1")
-    page.get_by_label("text string").fill("é" * 500_001)
+    page.get_by_label("text string").fill("é" * 1001)
     page.get_by_role("button", name="Run").click()
-    assert page.get_by_role("alert").inner_text() == "text must have at most 1000000 bytes, but has 1000002."
+    assert page.get_by_role("alert").inner_text() == "text must have at most 2000 bytes, but has 2002."
 
 
 def test_numbers_that_json_does_not_have(page):
@@ -141,6 +143,78 @@ def test_a_text_is_written_token_by_token(page):
     assert outputs(page) == ["<u>3<i>4<i>5<i>6<i>7<i>8"]
 
 
+def test_a_text_ends_at_a_stop_string(page):
+    page.goto("/#writer")
+    page.get_by_label("prompt").fill("<u>")
+    page.get_by_label("temperature float32", exact=True).fill("0")
+    page.get_by_role("button", name="Add").click()
+    page.get_by_label("stop 1").fill("6<")
+    run(page)
+    assert outputs(page) == ["<u>3<i>4<i>5<i>"]
+
+
+def test_a_list_of_texts(page):
+    page.goto("/#plain/join")
+    for number, text in enumerate(["é\n", "", "b"], 1):
+        page.get_by_role("button", name="Add").click()
+        page.get_by_label(f"words {number}").fill(text)
+    run(page)
+    assert page.locator(".output .text").inner_text() == "é\n||b"
+    page.get_by_role("button", name="Remove").nth(1).click()
+    assert page.locator("#curl").text_content().count('[["é\\n","b"]]') == 1
+    page.get_by_role("button", name="Remove").first.click()
+    page.get_by_role("button", name="Remove").click()
+    run(page)
+    assert outputs(page) == ["joined"]
+
+
+def test_a_picture_becomes_numbers(page, tmp_path):
+    grey = np.arange(72, dtype=np.uint8).reshape(8, 9, 1)
+    page.goto("/#plain/invert")
+    chooser = page.get_by_label("image uint8")
+    (tmp_path / "a.png").write_bytes(tf.io.encode_png(grey).numpy())
+    chooser.set_input_files(tmp_path / "a.png")
+    page.locator(".preview canvas").wait_for()
+    assert json.loads(page.get_by_label("image, numbers").input_value()) == grey.tolist()
+    run(page)
+    pixels = "[...document.querySelector('.output canvas').getContext('2d').getImageData(0, 0, 9, 8).data]"
+    assert page.evaluate(pixels)[::4] == (255 - grey).ravel().tolist()
+
+
+def test_a_picture_that_does_not_fit_is_refused(page, tmp_path):
+    page.goto("/#plain/invert")
+    see_through = tf.constant([0, 0, 0, 128], tf.uint8)[None, None] * tf.ones([8, 9, 1], tf.uint8)
+    red = tf.constant([255, 0, 0], tf.uint8)[None, None] * tf.ones([8, 9, 1], tf.uint8)
+    for content, message in [
+        (PNG, "image must have 9 \xd7 8 pixels. a.png has 8 \xd7 8."),
+        (tf.io.encode_png(see_through).numpy(), "image must have no transparent pixels. a.png has some."),
+        (tf.io.encode_png(red).numpy(), "image must be grey, since it has one channel. a.png has colours."),
+        (b"no picture", "image must be a picture. a.png is none that the browser knows."),
+    ]:
+        (tmp_path / "a.png").write_bytes(content)
+        page.get_by_label("image uint8").set_input_files([])
+        page.get_by_label("image uint8").set_input_files(tmp_path / "a.png")
+        page.get_by_text(message).first.wait_for()
+        page.get_by_role("button", name="Run").click()
+        assert page.get_by_role("alert").inner_text() == message
+
+
+def test_pictures_in_floats_and_what_is_no_picture(page):
+    page.goto("/#plain/invert")
+
+    def found(dtype, shape, *values):
+        return page.evaluate("(input) => picturesOf(input)", {"dtype": dtype, "shape": shape, "values": values})
+
+    assert found("float32", [None, None, 32, 3], 0, 1) == {"height": None, "width": 32, "channels": 3, "white": 1}
+    assert found("float16", [None, 28, 28, 1], 0, 255)["white"] == 255
+    assert found("uint8", [None, 28, 28, 1], 0, 255)["white"] == 255
+    assert found("uint8", [None, 28, 28, 1], 0, 1) is None
+    assert found("float32", [None, 28, 28, 1], None, None) is None
+    assert found("float32", [None, 28, 28, 2], 0, 1) is None
+    assert found("float32", [None, 28, 28], 0, 1) is None
+    assert found("int32", [None, 28, 28, 1], 0, 255) is None
+
+
 def test_the_command_for_a_shell_gives_the_same_answer(page, tmp_path):
     page.goto("/#plain/checked")
     page.get_by_label("text string").fill('it\'s "$HOME" \\n `id` é')
@@ -171,9 +245,11 @@ def test_models_and_signatures_are_chosen(page):
 def test_every_field_has_a_label_and_a_phone_shows_the_page_whole(page, scheme):
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": 360, "height": 740})
-    for place in ("plain/checked", "plain/copy", "words/tokens", "writer"):
+    for place in ("plain/checked", "plain/copy", "plain/invert", "plain/join", "words/tokens", "writer"):
         page.goto(f"/#{place}")
-        page.locator("#fields label").first.wait_for()
+        page.locator(".field").first.wait_for()
+        for button in page.get_by_role("button", name="Add").all():
+            button.click()
         for field in page.locator("input, textarea, select").all():
             assert field.evaluate("node => node.labels.length > 0 || Boolean(node.ariaLabel)")
         assert page.evaluate("document.documentElement.scrollWidth") <= 360

@@ -30,7 +30,9 @@ def test_what_the_page_knows_of_the_models(server):
     plain, words, writer = server.http.get("/page/models").json()["models"]
     assert [model["name"] for model in (plain, words, writer)] == ["plain", "words", "writer"]
     assert plain["version"]["number"] == 123
-    assert [signature["name"] for signature in plain["signatures"]] == ["serving_default", "checked", "copy", "slow"]
+    assert [signature["name"] for signature in plain["signatures"]] == [
+        *("serving_default", "checked", "copy", "invert", "join", "slow")
+    ]
     shout = next(signature for signature in words["signatures"] if signature["name"] == "shout")
     assert shout == {
         "name": "shout",
@@ -38,9 +40,9 @@ def test_what_the_page_knows_of_the_models(server):
         "doc": "Upper case.",
         "inputs": [
             {"name": "text", "dtype": "string", "shape": [None]}
-            | {"values": [None, None], "max_bytes": 10**6, "limits": "at most 1,000,000 bytes"},
+            | {"values": [None, None], "max_bytes": 2000, "max_size": None, "limits": "at most 2,000 bytes"},
             {"name": "times", "dtype": "int32", "shape": [None]}
-            | {"values": [-1000, 1000], "max_bytes": None, "limits": "-1000 to 1000"},
+            | {"values": [-1000, 1000], "max_bytes": None, "max_size": None, "limits": "-1000 to 1000"},
         ],
         "outputs": [
             {"name": "length", "dtype": "int32", "shape": [None]},
@@ -53,11 +55,14 @@ def test_what_the_page_knows_of_the_models(server):
 
 
 def test_a_text_comes_piece_by_piece(server):
-    inputs = {"prompt": ["abcde"], "length": [10], "temperature": [0]}
+    inputs = {"prompt": ["abcde"], "length": [10], "temperature": [0], "stop": [[]]}
+    assert written(server, inputs) == ["5", "<i>6", "<i>7", "<i>8"]
+    assert written(server, inputs | {"stop": [["7", ">"]]}) == ["5", "<i"]
+
+
+def written(server, inputs):
     response = server.http.post("/page/stream/writer", json={"inputs": inputs})
-    assert [json.loads(line) for line in response.text.splitlines()] == [
-        {"text": text} for text in ("5", "<i>6", "<i>7", "<i>8")
-    ]
+    return [json.loads(line)["text"] for line in response.text.splitlines()]
 
 
 @pytest.mark.parametrize(

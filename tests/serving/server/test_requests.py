@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 
 import pytest
 from starlette.requests import Request
@@ -25,8 +26,8 @@ def request(messages=(), **headers):
     return Request({"type": "http", "method": "POST", "headers": raw}, receive)
 
 
-def read(*messages, max_bytes=10):
-    return asyncio.run(read_body(request(messages), max_bytes))
+def read(*messages, max_bytes=10, **headers):
+    return asyncio.run(read_body(request(messages, **headers), max_bytes))
 
 
 def test_a_body_in_parts():
@@ -37,6 +38,22 @@ def test_a_body_that_is_too_long_is_read_to_its_end():
     last = {"body": b"x"}
     with pytest.raises(RequestError, match=r"must have at most 10 bytes\. Received: at least 41 bytes") as raised:
         read(*[{"body": b"0" * 10, "more_body": True}] * 4, last)
+    assert raised.value.http_status == 413
+
+
+def test_a_compressed_body():
+    zipped = gzip.compress(b"0123456789", mtime=0)
+    compressed = {"content-encoding": "gzip", "max_bytes": len(zipped)}
+    assert read({"body": zipped}, **compressed) == b"0123456789"
+    for body, message in [(zipped[:-9], "Received: a part of it"), (b"01", "The body must be gzip. Received: Error")]:
+        with pytest.raises(RequestError, match=message):
+            read({"body": body}, **compressed)
+
+
+def test_a_small_body_that_is_large_when_it_is_uncompressed():
+    zipped = gzip.compress(bytes(10_000), mtime=0)
+    with pytest.raises(RequestError, match="at most 100 bytes") as raised:
+        read({"body": zipped}, **{"content-encoding": "gzip", "max_bytes": 100})
     assert raised.value.http_status == 413
 
 

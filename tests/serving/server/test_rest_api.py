@@ -1,5 +1,6 @@
 """REST requests of TensorFlow Serving's documentation, byte for byte, and malformed ones."""
 
+import gzip
 import json
 
 import numpy as np
@@ -47,6 +48,8 @@ def test_status(server):
     }
     json_format.Parse(response.text, get_model_status_pb2.GetModelStatusResponse())
     assert server.http.get(f"{PLAIN}/versions/123").text == response.text
+    # TensorFlow Serving looks at no label here (get_model_status_impl.cc).
+    assert server.http.get(f"{PLAIN}/labels/absent").text == response.text
 
 
 def test_metadata(server):
@@ -116,6 +119,12 @@ def test_names_are_decoded_and_verbs_have_any_case(server):
         ("GET", "x", None, 404, "Could not find any versions of model plainx"),
         ("PUT", ":predict", "{}", 400, "Malformed request: PUT /v1/models/plain:predict"),
         ("GET", "x/metadata", None, 404, "Servable not found for request: Latest(plainx)"),
+        ("GET", "/labels/beta/metadata", None, 400, "Unrecognized servable version label: beta"),
+        ("GET", "/", None, 400, "Malformed request: GET /v1/models/plain/"),
+        ("GET", "%0A/versions/1", None, 404, "Could not find version 1 of model plain\n"),
+        ("TRACE", "", None, 400, "Malformed request: TRACE /v1/models/plain"),
+        ("POST", ":predict?x=1", '{"inputs": [1]}', 400, "Malformed request: POST /v1/models/plain:predict?x=1"),
+        ("GET", "?x=1", None, 404, "Could not find any versions of model plain?x=1"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -125,10 +134,34 @@ def test_a_wrong_request_is_told_what_was_wrong(server, method, path, body, stat
     assert message in response.json()["error"]
 
 
-@pytest.mark.parametrize(("path", "status"), [("/v1/models", 400), ("/v1/models/", 400), ("/v1", 404), ("/x", 404)])
-def test_a_path_without_a_model(server, path, status):
-    response = server.http.get(path)
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/models", 400),
+        ("GET", "/v1/models/", 400),
+        ("GET", "/v1", 404),
+        ("GET", "/x", 404),
+        ("GET", "/openapi.json/", 404),
+        ("POST", "/openapi.json", 405),
+        ("DELETE", "/monitoring/prometheus/metrics", 405),
+    ],
+)
+def test_a_path_without_a_model(server, method, path, status):
+    response = server.http.request(method, path)
     assert (response.status_code, *response.json()) == (status, "error")
+
+
+def test_a_head_request_has_no_answer_of_a_model(server):
+    assert server.http.head(PLAIN).status_code == 400  # as in TensorFlow Serving, which takes GET and POST
+
+
+def test_a_compressed_request(server):
+    headers = {"Content-Encoding": "gzip"}
+    content = gzip.compress(b'{"instances": [2]}')
+    response = server.http.post(f"{PLAIN}:predict", content=content, headers=headers)
+    assert response.json() == {"predictions": [4.0]}
+    response = server.http.post(f"{PLAIN}:predict", content=gzip.compress(bytes(2**20 + 1)), headers=headers)
+    assert response.status_code == 413
 
 
 def test_a_body_without_a_length(server):

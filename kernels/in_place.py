@@ -31,12 +31,11 @@ def allow_updates_in_place():
 
 @contextlib.contextmanager
 def updates_in_place():
-    """Context manager for one step of a decoding loop that does not use the state before the step any more.
+    """Context manager for one step of a decoding loop, by a method that `consumes_state` marks.
 
-    The model must have made the state for the rows of this loop and for as many steps: sizes that are unknown at trace
-    time are not checked again. It has an effect in a graph and under `allow_updates_in_place` only.
+    It has an effect in a graph and under `allow_updates_in_place` only.
     """
-    before, _scope.active = _scope.active, _scope.allowed and not tf.executing_eagerly()
+    before, _scope.active = _scope.active, is_allowed()
     try:
         yield
     finally:
@@ -44,7 +43,10 @@ def updates_in_place():
 
 
 def consumes_state(advance):
-    """Marks the method `advance` of a model, which promises to read a state only once.
+    """Marks the method `advance` of a model, which promises to read a state only once, and to get it from its `start`,
+    for the same rows and for no more steps than fit into its capacity.
+
+    `ikelos.kernels.cached_attention` therefore does not check sizes there that are unknown at trace time.
 
     A subclass with another `advance` does not inherit the mark.
     """
@@ -57,11 +59,16 @@ def is_active():
     return _scope.active
 
 
+def is_allowed():
+    """Returns whether this is traced for a graph that is not compiled, under `allow_updates_in_place`."""
+    return _scope.allowed and not tf.executing_eagerly()
+
+
 def owned(tensors):
     """Returns nested tensors in memory of their own if they may be updated in place later, otherwise as they are.
 
     Without a copy, the memory could be that of an input or of a constant into which TensorFlow folded a prompt.
     """
-    if not _scope.allowed or tf.executing_eagerly():
+    if not is_allowed():
         return tensors
     return tf.nest.map_structure(lambda x: tf.raw_ops.DeepCopy(x=x), tensors)

@@ -252,8 +252,8 @@ def evaluate(task: AnyTask, preprocessing: Preprocessing, splits: Splits, models
     start = time.monotonic()
     with Progress("evaluation"):
         return {
-            "model": figures(task, preprocessing, splits, models),
-            **_float32_model(task, preprocessing, splits, models),
+            "model": served_figures(task, preprocessing, splits, models),
+            **_float32_metrics(task, preprocessing, splits, models),
             "baselines": task.baselines(preprocessing, splits),
             "data": {name: split.facts() for name, split in splits.items()},
             "parameters": _parameters(models),
@@ -263,13 +263,13 @@ def evaluate(task: AnyTask, preprocessing: Preprocessing, splits: Splits, models
         }
 
 
-def figures(task: AnyTask, preprocessing: Preprocessing, splits: Splits, models: Models) -> dict[str, Any]:
+def served_figures(task: AnyTask, preprocessing: Preprocessing, splits: Splits, models: Models) -> dict[str, Any]:
     """Returns the model's figures on the held-out data, with its weights in the format of `export.weights`."""
-    with serving.stored_weights(dict(models), task.config.export.weights):
+    with serving.stored_weights([preprocessing, dict(models)], task.config.export.weights):
         return task.evaluate(preprocessing, splits, models)
 
 
-def _float32_model(task: AnyTask, preprocessing: Preprocessing, splits: Splits, models: Models) -> dict[str, Any]:
+def _float32_metrics(task: AnyTask, preprocessing: Preprocessing, splits: Splits, models: Models) -> dict[str, Any]:
     """Returns the metrics with float32 weights under their key, unless the served model has these weights."""
     if task.config.export.weights == FLOAT32:
         return {}
@@ -286,7 +286,9 @@ def report(task: AnyTask, finished: Finished[Any], folder: Path) -> dict[str, Pa
     """
     with Progress("report"):
         stages = task.stages(finished.preprocessing)
-        facts, sections = standard.build(task, stages, finished)
+        # Examples show the model that is served, as the figures do.
+        with serving.stored_weights([finished.preprocessing, dict(finished.models)], task.config.export.weights):
+            facts, sections = standard.build(task, stages, finished)
         written = page.write(folder, task.title, facts, sections)
         files.sync_tree(folder)
     return written

@@ -94,7 +94,7 @@ def _weights(weights: Mapping[str, Any], signatures: Mapping[str, Any]) -> str:
         for name, changes in weights["changes"].items()
         for output, value in changes.items()
     )
-    heading = "<tr><th>Signature</th><th>Output</th><th>Change on the example by the weights' format</th></tr>"
+    heading = "<tr><th>Signature</th><th>Output</th><th>Change of the output on the example</th></tr>"
     return f"<p>{_text(weights_text(weights))}</p>" + (f"<table>{heading}{rows}</table>" if rows else "")
 
 

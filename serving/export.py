@@ -19,7 +19,7 @@ from ikelos.serving.keras_signature import keras_signature, rounding_error
 from ikelos.serving.signature import Signature, is_name
 from ikelos.serving.values import DTYPES
 from ikelos.serving.warmup import BATCH_SIZES, write_warmup
-from ikelos.serving.weights import FLOAT32, changes, check_format, is_matrix, rounded, sizes
+from ikelos.serving.weights import FLOAT32, check_format, output_changes, rounded_weights, size_facts
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -67,7 +67,7 @@ def export(
         max_rows: As in `keras_signature`; only without `signatures`.
         flavour: `portable` or `native`.
         weights: Format in which the weights are stored: `float32`, `bfloat16`, or `int8` with a scale for each index of
-            the last axis. `ikelos.serving.stored_weights` measures what a model loses by it.
+            the last axis. Under `ikelos.serving.stored_weights` a model can be measured with these weights.
         card: What the model card says about the model.
         warmup_batch_sizes: Numbers of rows of the requests with which a server warms up, in increasing order; the
             `allowed_batch_sizes` of its batching (`ikelos.serving.deploy`).
@@ -110,12 +110,12 @@ def export(
     base = pathlib.Path(base_path)
     with incoming(base) as folder:
         version = folder / "version"
-        with rounded(filter(_is_variable, used), weights):
+        with rounded_weights(filter(_is_variable, used), weights) as stored:
             begin("saving")
             # A server needs no gradients, and tracing those of our ops takes a sixth of the time of an export.
             options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
             try:
-                tf.saved_model.save(_servable(used, weights), str(version), signatures=functions, options=options)
+                tf.saved_model.save(_servable(used, stored), str(version), signatures=functions, options=options)
             except tf.errors.OpError as error:
                 raise OSError(f"The model cannot be written into {base}: {error.message}") from error
             # The functions run after saving, because running may change the state of a function.
@@ -128,7 +128,7 @@ def export(
         write_warmup(version, signatures, warmup_batch_sizes)
         outputs = {name: function.structured_outputs for name, function in functions.items()}
         about = {
-            **sizes(filter(_is_variable, used), weights),
+            **size_facts(filter(_is_variable, used), weights, stored),
             "changes": {} if weights == FLOAT32 else _changes(signatures, runs, expected),
         }
         write_card(version, card or Card(), flavour, about, signatures, outputs, warmup_batch_sizes)
@@ -245,8 +245,11 @@ def _is_variable(used: object) -> bool:
     return isinstance(used, tf.Variable)
 
 
-def _servable(used: Sequence[Any], weights: str) -> tf.Module:
-    """Returns a module with the variables and tables, and in place of matrices with the format's variables for them."""
+def _servable(used: Sequence[Any], stored: Mapping[int, Sequence[Any]]) -> tf.Module:
+    """Returns a module with the variables and tables, in which a `StoredWeight` replaces each variable with a format.
+
+    `stored` is what `rounded_weights` gave for them.
+    """
     import tensorflow as tf
 
     from ikelos.serving.stored_weight import StoredWeight
@@ -254,8 +257,8 @@ def _servable(used: Sequence[Any], weights: str) -> tf.Module:
     module = tf.Module()
     module.used, module.stored = [], []
     for one in used:
-        if weights != FLOAT32 and _is_variable(one) and is_matrix(one):
-            weight = StoredWeight(one, weights)
+        if _is_variable(one) and id(one.handle) in stored:
+            weight = StoredWeight(one, stored[id(one.handle)])
             module.used.append(weight)
             module.stored.append(weight.stored)
         else:
@@ -274,7 +277,7 @@ def _changes(
 ) -> dict[str, dict[str, float]]:
     """Returns how far the outputs of each signature's example differ from those with float32 weights."""
     return {
-        one.name: changes(run_batch(one, runs[one.name], one.example_arrays()), expected[one.name])
+        one.name: output_changes(run_batch(one, runs[one.name], one.example_arrays()), expected[one.name])
         for one in signatures
     }
 

@@ -1,10 +1,10 @@
 """Matrices that a SavedModel stores in fewer bits than float32. Imports TensorFlow."""
 
 import uuid
+from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
-
-from ikelos.serving.weights import encode
 
 
 class StoredWeight(tf.saved_model.experimental.TrackableResource):
@@ -13,18 +13,21 @@ class StoredWeight(tf.saved_model.experimental.TrackableResource):
     A server computes the float32 values once, when it loads the version and initialises its tables. Casts in the
     functions would cost as much as reading all weights with each call, and as much again in every step of a loop.
 
+    A version that TensorFlow loads in Python keeps these values until the process ends, because its functions may
+    outlive the loaded object. It cannot be saved again or trained: the stored variables are gone.
+
     Args:
         variable: The tf.Variable that the functions use.
-        weights: Format, not `float32`.
+        arrays: What the format stores for it (`ikelos.serving.weights.encode`).
 
     Attributes:
         stored: The variables with the values in that format. The module to save must contain them.
     """
 
-    def __init__(self, variable: tf.Variable, weights: str):
+    def __init__(self, variable: tf.Variable, arrays: Sequence[np.ndarray]):
         super().__init__()
         self._variable = variable
-        self.stored = [tf.Variable(array, trainable=False) for array in encode(variable.numpy(), weights)]
+        self.stored = [tf.Variable(array, trainable=False) for array in arrays]
         # TensorFlow in Python finds the variables of all loaded models by their names: no two may have the same.
         self._shared_name = f"stored_weight_{uuid.uuid4().hex}"
         self._resource_handle = variable.handle  # which the functions have captured

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ml_dtypes
 import numpy as np
 
 from ikelos.serving.values import is_float
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 FLOAT32, BFLOAT16, INT8 = "float32", "bfloat16", "int8"
 FORMATS = (FLOAT32, BFLOAT16, INT8)
@@ -27,7 +30,7 @@ def stored_weights(model: Any, weights: str) -> Iterator[None]:
         weights: `float32`, `bfloat16` or `int8`, as in `ikelos.serving.export`.
 
     Raises:
-        ValueError: If `weights` is none of these, or a matrix cannot be stored so (`ikelos.serving.weights.encode`).
+        ValueError: If `weights` is none of these, or is `int8` and a matrix has a number that is not finite.
 
     Example:
         >>> before = model.evaluate(x, y)
@@ -35,21 +38,35 @@ def stored_weights(model: Any, weights: str) -> Iterator[None]:
         ...     after = model.evaluate(x, y)
     """
     check_format(weights)
-    with rounded(_variables(model), weights):
+    with rounded_weights(_variables(model), weights):
         yield
 
 
 @contextlib.contextmanager
-def rounded(variables: Iterable[Any], weights: str) -> Iterator[None]:
-    """Context manager in which those of the variables that `is_matrix` accepts have the values that a format keeps."""
-    before: list[tuple[Any, np.ndarray]] = []
+def rounded_weights(variables: Iterable[tf.Variable], weights: str) -> Iterator[dict[int, list[np.ndarray]]]:
+    """Context manager in which those of the variables that `is_matrix` accepts have the values that a format keeps.
+
+    It gives what the format stores for them, the arrays of `encode` by the `id` of the variable's handle.
+
+    Raises:
+        ValueError: If the format is `int8` and a matrix has a number that is not finite.
+    """
+    before: list[tuple[tf.Variable, np.ndarray]] = []
+    stored: dict[int, list[np.ndarray]] = {}
     try:
-        for variable in {id(variable): variable for variable in variables}.values():
-            if weights != FLOAT32 and is_matrix(variable):
-                value = variable.numpy()
-                before.append((variable, value))
-                variable.assign(decode(encode(value, weights)))
-        yield
+        for variable in variables:
+            if weights == FLOAT32 or not is_matrix(variable) or id(variable.handle) in stored:
+                continue
+            value = variable.numpy()
+            if weights == INT8 and not np.isfinite(value).all():
+                raise ValueError(
+                    f"`weights` must be {FLOAT32} or {BFLOAT16} for a matrix with numbers that are not finite. "
+                    f"Received: weights={weights!r}, a matrix {variable.name!r}"
+                )
+            stored[id(variable.handle)] = encode(value, weights)
+            before.append((variable, value))
+            variable.assign(decode(stored[id(variable.handle)]))
+        yield stored
     finally:
         for variable, value in before:
             variable.assign(value)
@@ -61,34 +78,25 @@ def check_format(weights: str) -> None:
         raise ValueError(f"`weights` must be one of {', '.join(FORMATS)}. Received: weights={weights!r}")
 
 
-def is_matrix(variable: Any) -> bool:
-    """Returns whether a tf.Variable or Keras variable is float32 with two axes or more, of known sizes.
+def is_matrix(variable: tf.Variable) -> bool:
+    """Returns whether a variable is float32 with two axes or more, of known sizes.
 
     Vectors stay as they are: biases and scales of normalisation are few, and their errors reach every output.
     """
-    if isinstance(variable.dtype, str):  # that of Keras
-        return variable.dtype == "float32" and len(variable.shape) > 1
     return variable.dtype.name == "float32" and variable.shape.is_fully_defined() and variable.shape.rank > 1
 
 
 def encode(value: np.ndarray, weights: str) -> list[np.ndarray]:
     """Returns the arrays that a format stores for a float32 matrix: its values, and with `int8` their scale.
 
-    `int8` has a scale for each index of the last axis, the largest magnitude of which becomes 127.
-
-    Raises:
-        ValueError: If the format is `int8` and a number is not finite.
+    `int8` has a scale for each index of the last axis, the largest magnitude of which becomes 127; all numbers must be
+    finite.
     """
     if weights == BFLOAT16:
         # The largest float32 numbers, such as the logits of excluded tokens, would become infinite.
         limit = float(ml_dtypes.finfo(ml_dtypes.bfloat16).max)
         finite = np.where(np.isinf(value), value, np.clip(value, -limit, limit))
         return [finite.astype(ml_dtypes.bfloat16)]
-    if not np.isfinite(value).all():
-        raise ValueError(
-            f"`weights` must be {FLOAT32} or {BFLOAT16} for a matrix with numbers that are not finite. "
-            f"Received: weights={weights!r}"
-        )
     scale = np.max(np.abs(value), axis=tuple(range(value.ndim - 1)), keepdims=True, initial=0.0) / _INT8_MAX
     scale = np.where(scale == 0, 1, scale).astype(np.float32)
     return [np.rint(value / scale).astype(np.int8), scale]
@@ -100,24 +108,28 @@ def decode(arrays: list[np.ndarray]) -> np.ndarray:
     return value * scale[0] if scale else value
 
 
-def sizes(variables: Iterable[Any], weights: str) -> dict[str, Any]:
-    """Returns what a card says of the size of variables: `stored_as`, their `bytes`, and their `float32_bytes`."""
-    stored = plain = 0
+def size_facts(
+    variables: Iterable[tf.Variable], weights: str, stored: Mapping[int, list[np.ndarray]]
+) -> dict[str, Any]:
+    """Returns what a card says of the size of variables: `stored_as`, their `bytes`, and their `float32_bytes`.
+
+    `stored` is what `rounded_weights` gave for them.
+    """
+    size = plain = 0
     for variable in variables:
         value = np.asarray(variable.numpy())
         plain += value.nbytes
-        reduced = weights != FLOAT32 and is_matrix(variable)
-        stored += sum(array.nbytes for array in (encode(value, weights) if reduced else [value]))
-    return {"stored_as": weights, "bytes": stored, "float32_bytes": plain}
+        size += sum(array.nbytes for array in stored.get(id(variable.handle), [value]))
+    return {"stored_as": weights, "bytes": size, "float32_bytes": plain}
 
 
 def weights_text(facts: Mapping[str, Any]) -> str:
-    """Returns what `sizes` told, for people."""
+    """Returns what `size_facts` told, for people."""
     text = f"Stored as {facts['stored_as']}, {facts['bytes']:,} bytes"
     return text + (f" instead of {facts['float32_bytes']:,}" if facts["stored_as"] != FLOAT32 else "")
 
 
-def changes(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray]) -> dict[str, float]:
+def output_changes(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Returns how far outputs differ from those with float32 weights.
 
     Returns:
@@ -135,10 +147,14 @@ def _change(before: np.ndarray, after: np.ndarray) -> float:
     return float(np.max(differences, initial=0.0))
 
 
-def _variables(model: Any) -> Iterator[Any]:
-    parts = model.values() if isinstance(model, Mapping) else model if isinstance(model, list | tuple) else None
-    if parts is None:
-        yield from getattr(model, "variables", ())
-    else:
-        for part in parts:
-            yield from _variables(part)
+def _variables(model: Any) -> Iterator[tf.Variable]:
+    import keras
+    import tensorflow as tf
+
+    root = tf.Module()
+    root.held = model
+    for held in tf.train.TrackableView(root).descendants():
+        if isinstance(held, keras.Variable):
+            held = held.value
+        if isinstance(held, tf.Variable):
+            yield held

@@ -33,13 +33,20 @@ def _product(x, kernel, at_once):
 
 
 def _parts(kernel: tf.Tensor, at_once: int) -> int:
-    """Returns the number of parts into which the rows of a matrix are split, one of `at_once` with the same factor.
+    """Returns the number of parts into which the rows of a matrix are split.
 
     TensorFlow computes a product of few rows mostly in one thread, and products that do not depend on each other at
-    the same time. On two cores of a Xeon with AMX, a row times 768 x 2048 numbers took 325 us whole and 255 in 4
-    parts, times 768 x 768 190 and 108 in 2; smaller matrices gained nothing. Parts with aligned memory are not copied.
+    the same time. On two cores of a Xeon with AMX, one row times 768 x 2048 numbers took 325 us whole and 255 in 4
+    parts, times 768 x 768 190 and 108 in 2; 8 rows 754 and 611, 205 and 122. Smaller matrices gained nothing. Parts
+    with aligned memory are not copied.
+
+    Args:
+        kernel: `[D,U]`.
+        at_once: Number of matrices that the same rows are multiplied by; two already occupy two cores.
     """
     depth, units = kernel.shape
+    if kernel.dtype.size < 4:
+        return 1  # half precision is summed in float32 and rounded once
     megabytes = depth * units * kernel.dtype.size / 2**20 / min(at_once, 2)
     count = 4 if megabytes >= 4 else 2 if megabytes >= 1 else 1
     return count if depth % count == 0 and depth // count * units * kernel.dtype.size % 64 == 0 else 1

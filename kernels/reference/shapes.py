@@ -22,7 +22,7 @@ def reshape(x: tf.Tensor, shape: Sequence[int | tf.Tensor]) -> tf.Tensor:
     """Returns `x` with another shape.
 
     Where one size is unknown at trace time, TensorFlow infers it from the others, which takes two ops less than to give
-    it.
+    it. The others must be right: TensorFlow would infer another size instead of raising an error.
     """
     unknown = [axis for axis, size in enumerate(shape) if tf.is_tensor(size)]
     if len(unknown) == 1 and 0 not in shape[: unknown[0]] and 0 not in shape[unknown[0] + 1 :]:

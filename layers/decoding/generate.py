@@ -17,7 +17,7 @@ def generate(model, prompts, prompt_lengths, lengths, choose, end_id, padding_id
     Args:
         model: A model with `start(tokens, lengths, capacity)` and `advance(tokens, state)` like
             `ikelos.layers.TransformerLanguageModel`. An `advance` that is marked by
-            `ikelos.kernels.in_place.consumes_state` may update a state in place.
+            `ikelos.kernels.in_place.consumes_state` may update a state in place, whose sizes are not checked again.
         prompts: int `[B,P]`, padded at the end.
         prompt_lengths: int `[B]`, each at least 1.
         lengths: int `[B]`, each at least 0: largest number of tokens to add, including an end token.
@@ -74,10 +74,15 @@ def generate(model, prompts, prompt_lengths, lengths, choose, end_id, padding_id
     def go_on(step, ended, tokens, written, state):
         # Rows that have ended still read padding. Their results are dropped and affect no other row.
         logits, state = advance(tokens, state)
-        return *add(step, ended, logits, written), state
+        step, ended, tokens, written = add(step, ended, logits, written)
+        # The next step may overwrite what this one reads, even if its tokens do not depend on these logits.
+        with tf.control_dependencies([logits]):
+            tokens = tf.identity(tokens)
+        return step, ended, tokens, written, state
 
-    written = tf.fill([tf.shape(prompts)[0], longest], padding_id)
+    # At least one column, because `choose` may look at the last token.
+    written = tf.fill([tf.shape(prompts)[0], tf.maximum(longest, 1)], padding_id)
     # The first token is chosen before the loop, so that the loop needs no condition around its last `advance`.
     begin = *add(tf.constant(0), lengths <= 0, logits, written), state
     *_, written, _ = while_loop(running, go_on, begin)
-    return written
+    return written[:, :longest]

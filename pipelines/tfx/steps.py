@@ -360,7 +360,7 @@ def _remeasured(recipe: Recipe, examples: str | Path, served: Folder) -> dict[st
     with tempfile.TemporaryDirectory() as staging:
         data = _prepared(recipe, task.preparation().reusing(served.preprocessing), examples, staging, map)
     _, models = phases.restore(task, served.preprocessing, served.stage)
-    return phases.figures(task, data.learned, data.splits, models)
+    return phases.served_figures(task, data.learned, data.splits, models)
 
 
 def copy(source: Path, target: Path) -> None:

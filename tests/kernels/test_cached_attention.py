@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from ikelos import kernels
-from ikelos.kernels import KVCache
+from ikelos.kernels import KVCache, in_place
 
 each_implementation = pytest.mark.parametrize("implementation", ["native", "reference"])
 rng = np.random.default_rng(7)
@@ -179,6 +179,25 @@ def test_one_trace_for_all_sizes(implementation, attention_oracle):
             [(7, [7, 2][:batch]), (1, [1] * batch)],
         )
     assert attend.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_one_token_of_a_number_of_rows_that_is_known_late(jit_compile):
+    signature = [tf.TensorSpec([None, 1, 4, 8]), *[tf.TensorSpec([None, 1, 2, 8])] * 2, tf.TensorSpec([None, 6, 2, 8])]
+
+    def attend(query, key, value, cache):
+        length = tf.fill([tf.shape(query)[0]], 4)
+        return kernels.cached_attention(query, key, value, KVCache(cache, cache, length), implementation="reference")[0]
+
+    run = tf.function(attend, input_signature=signature, jit_compile=jit_compile)
+    rows = [tf.random.stateless_normal([3, *spec.shape[1:]], [i, 1]) for i, spec in enumerate(signature)]
+    expected = run(*rows)
+    for row in range(3):
+        np.testing.assert_allclose(run(*(x[row : row + 1] for x in rows))[0], expected[row], atol=1e-6)
+    with in_place.allow_updates_in_place():
+        portable = tf.function(attend, input_signature=signature)
+        np.testing.assert_allclose(portable(*rows), expected, atol=1e-6)
+        np.testing.assert_allclose(portable(*(x[:1] for x in rows)), expected[:1], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["unequal", pytest.param("ring", marks=pytest.mark.slow)])

@@ -52,6 +52,16 @@ def test_float32_against_float64(size, implementation, jit_compile):
 
 
 @pytest.mark.parametrize("dtype", [tf.bfloat16, tf.float16])
+def test_the_reference_rounds_large_half_precision_products_once(dtype):
+    arguments = inputs(2, 2048, (1024,), dtype)
+    (expected, total), *_ = products(*arguments)
+    (result,) = kernels.dense(arguments[0], arguments[1:], implementation="reference")
+    # Half a unit in the last place of the result, and the error of a sum in float32.
+    limit = abs(expected) * np.finfo(dtype.as_numpy_dtype).eps / 2 if dtype == tf.float16 else abs(expected) * 2.0**-8
+    np.testing.assert_array_less(abs(tf.cast(result, tf.float64) - expected), limit + total * 2.0**-19)
+
+
+@pytest.mark.parametrize("dtype", [tf.bfloat16, tf.float16])
 def test_half_precision_is_float32_rounded_once(dtype):
     arguments = inputs(5, 97, (33, 7), dtype)
     wide = [tf.cast(x, tf.float32) for x in arguments]
@@ -113,8 +123,14 @@ def test_shapes_that_are_known_late(implementation):
 
 @pytest.mark.parametrize(
     ("size", "units", "parts"),
-    [(1024, (512,), 2), (1024, (512, 512), 2), (2048, (512,), 4), (1025, (512,), 1), (1030, (511,), 1)],
-    ids=["large", "two of which each is smaller", "very large", "odd", "parts without alignment"],
+    [
+        pytest.param(1024, (512,), 2, id="large"),
+        pytest.param(2048, (512,), 4, id="very large"),
+        pytest.param(1024, (511, 511), 2, id="two of which each is smaller"),
+        pytest.param(1024, (512, 512), 4, id="two large ones"),
+        pytest.param(1025, (512,), 1, id="odd"),
+        pytest.param(1030, (511,), 1, id="parts without alignment"),
+    ],
 )
 def test_the_reference_splits_large_matrices(size, units, parts):
     run = tf.function(lambda x, *matrices: kernels.dense(x, matrices, implementation="reference"))

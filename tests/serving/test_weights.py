@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from ikelos.serving import CheckFailed, Signature, StockModel, export, read_card, stored_weights
-from ikelos.serving.weights import changes, decode, encode
+from ikelos.serving.weights import decode, encode, output_changes
 
 MATRIX = np.random.default_rng(0).standard_normal([6, 4]).astype(np.float32)
 IDS = {"ids": tf.TensorSpec([None], tf.int32)}
@@ -73,6 +73,9 @@ def test_a_server_computes_with_the_rounded_matrices(tmp_path, weights, monkeypa
         np.testing.assert_allclose(served.run("assigning", {"ids": ids})["y"], table[ids] + first, rtol=1e-6)
 
     reader = tf.train.load_checkpoint(str(version / "variables" / "variables"))
+    held = [reader.get_tensor(name) for name, shape in reader.get_variable_to_shape_map().items() if shape == [6, 4]]
+    (stored,) = (array for array in held if array.dtype == encode(MATRIX, weights)[0].dtype)
+    np.testing.assert_array_equal(stored, encode(MATRIX, weights)[0])
     dtypes = {name: dtype.name for name, dtype in reader.get_variable_to_dtype_map().items() if dtype != tf.string}
     shapes = sorted((dtype, reader.get_tensor(name).shape) for name, dtype in dtypes.items())
     kept = [("float32", (4,)), ("float32", (1, 4)), ("int64", (6, 4))]
@@ -133,7 +136,7 @@ def test_a_model_is_measured_with_the_rounded_weights():
     before = model.get_weights()
 
     def measure():
-        with stored_weights({"a": [model], "b": words, "c": "no model"}, "bfloat16"):
+        with stored_weights({"a": [model], "b": words}, "bfloat16"):
             np.testing.assert_array_equal(model.get_weights()[0], nearest_bfloat16(before[0]))
             np.testing.assert_array_equal(model.get_weights()[1], before[1])
             np.testing.assert_array_equal(words.table, nearest_bfloat16(MATRIX))
@@ -165,15 +168,30 @@ def test_int8_has_a_scale_for_each_column():
     assert (np.abs(values).max(axis=0) == [127, 127, 127, 0]).all()
     # Rounding is off by at most half a step.
     assert (np.abs(decode([values, scale]) - matrix) <= 0.501 * scale).all()
-    with pytest.raises(
-        ValueError, match="`weights` must be float32 or bfloat16 for a matrix with numbers that are not"
-    ):
-        encode(np.array([[1, np.inf]], np.float32), "int8")
     assert [array.shape for array in encode(np.zeros([0, 3], np.float32), "int8")] == [(0, 3), (1, 3)]
+
+
+def test_int8_refuses_a_matrix_that_is_not_finite_by_its_name():
+    module = tf.Module()
+    module.first, module.second = tf.Variable(MATRIX), tf.Variable([[1.0, np.inf]], name="broken")
+    message = "`weights` must be float32 or bfloat16 for a matrix with numbers that are not finite.*'broken"
+    with pytest.raises(ValueError, match=message), stored_weights(module, "int8"):
+        pass
+    np.testing.assert_array_equal(module.first, MATRIX)
+
+
+def test_a_variable_that_two_objects_hold_is_restored():
+    model, module = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]), tf.Module()
+    module.kernel, module.again = model.layers[0].kernel.value, model
+    before = model.get_weights()[0]
+    for weights in ("bfloat16", "int8"):
+        with stored_weights([model, module], weights):
+            assert (model.get_weights()[0] != before).any()
+        np.testing.assert_array_equal(model.get_weights()[0], before)
 
 
 def test_changes_of_floats_are_distances_and_of_others_rows():
     before = {"y": np.float32([[1, 2, 9], [3, 4, 9]]), "text": np.array([[b"a"], [b"b"]], object)}
     after = {"y": np.float32([[1, 2.5], [3.25, 4]]), "text": np.array([[b"a", b""], [b"b", b"c"]], object)}
-    assert changes(before, after) == {"y": 0.5, "text": 1.0}
-    assert changes(before, before) == {"y": 0.0, "text": 0.0}
+    assert output_changes(before, after) == {"y": 0.5, "text": 1.0}
+    assert output_changes(before, before) == {"y": 0.0, "text": 0.0}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ikelos.kernels.reference.shapes import assertions, size_of, sizes
+from ikelos.kernels.reference.shapes import assertions, reshape, size_of, sizes
 
 
 def test_sizes_are_integers_where_they_are_known():
@@ -16,6 +16,17 @@ def test_sizes_are_integers_where_they_are_known():
         return batch, last, size_of(x, 0), size_of(x, -1)
 
     assert [int(size) for size in function(tf.zeros([5, 3, 0]))] == [5, 0, 5, 0]
+
+
+@pytest.mark.parametrize(("rows", "size"), [(5, 6), (0, 6), (5, 0)])
+def test_reshaping_with_sizes_that_are_known_late(rows, size):
+    @tf.function(input_signature=[tf.TensorSpec([None, size]), tf.TensorSpec([None, None])])
+    def function(x, y):
+        split = reshape(x, [size_of(x, 0), 3, size // 3])
+        return split, reshape(y, [size_of(y, 0), 1, size_of(y, 1)])
+
+    split, whole = function(tf.zeros([rows, size]), tf.zeros([rows, size]))
+    assert (split.shape, whole.shape) == ((rows, 3, size // 3), (rows, 1, size))
 
 
 @pytest.mark.parametrize(("rows", "message"), [(4, None), (1, None), (3, "axis 0 of `mask` must be B or 1. Received:")])

@@ -188,3 +188,11 @@ def test_nothing_to_write():
     outputs, advances = scripted([[5], [5]], [0, 0])
     assert outputs.shape == (2, 0)
     assert advances == 0
+
+
+def test_a_choice_may_look_at_the_last_token_where_nothing_is_to_be_written():
+    def choose(logits, step, written):
+        return tf.gather(written, tf.maximum(step - 1, 0), axis=1)
+
+    outputs = generate(Script(), tf.ones([3, 2], tf.int32), tf.fill([3], 2), tf.zeros([3], tf.int32), choose, END)
+    assert outputs.shape == (3, 0)

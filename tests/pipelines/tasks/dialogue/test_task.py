@@ -76,7 +76,6 @@ def test_all_runs_have_the_same_questions(opened):
     assert reply_metrics.hits(np.zeros([2, 4])).tolist() == [0.25, 0.25]
 
 
-@pytest.mark.usefixtures("_eager")
 def test_a_run_is_trained_reported_and_served(shrunk, tmp_path):
     # An LSTM has the smallest graph, and tracing takes most of the time.
     runner.run(shrunk("dialogue", LSTM), tmp_path / "run")

@@ -10,7 +10,6 @@ from ikelos.pipelines.task import of_recipe
 from ikelos.serving import StockModel
 
 
-@pytest.mark.usefixtures("_eager")
 def test_a_run_measures_all_networks_and_serves_one(shrunk, tmp_path, saved):
     outcome = runner.run(shrunk("sequence_dynamics"), tmp_path / "run")
     assert "% right on 24 held-out sequences; Guessing: " in outcome["Result"]

@@ -19,7 +19,7 @@ from ikelos.serving.server.engine import Engine
 from ikelos.serving.server.errors import RequestError
 from ikelos.serving.server.manager import Manager
 from ikelos.serving.server.metadata import example_of
-from ikelos.serving.server.requests import read_body
+from ikelos.serving.server.requests import read_body, uncompressed
 from ikelos.serving.server.versions import State, Version
 
 _FILES = Path(__file__).parent / "page"
@@ -56,7 +56,7 @@ def routes(engine: Engine) -> list[Route]:
         return FileResponse(path, media_type="text/html", headers=_CARD_HEADERS)
 
     async def stream(request: Request) -> Response:
-        body = await read_body(request, _MOST_PROMPT)
+        body = uncompressed(request, await read_body(request, _MOST_PROMPT), _MOST_PROMPT)
         events = _events(engine, request.path_params["model"], body)
         return StreamingResponse(events, media_type="application/x-ndjson", headers=_HEADERS)
 

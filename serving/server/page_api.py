@@ -36,8 +36,6 @@ _HEADERS = {
 _CARD_HEADERS = _HEADERS | {"Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'"}
 _MOST_PROMPT = 2**20
 """Most bytes of a request."""
-
-
 _STOP_BOUNDS = {"max_bytes": 64, "max_size": 16}
 """Bounds of the stop strings of a model without a card. Each token takes time for every character of all of them."""
 

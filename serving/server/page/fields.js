@@ -85,9 +85,9 @@ function textIn(area, input) {
   return area.value;
 }
 
-// Calls `show` with what `read` makes of a chosen file, or `fail` with the error. Returns {check, clear}: `check` throws
-// an Error while the file is being read and if it is wrong, since the form still has the value from before. A file that
-// is no more the chosen one when it has been read is ignored.
+// Calls `show` with what `read` makes of a chosen file, or `fail` with the error. A file is ignored if another one was
+// chosen before it had been read. Returns {check, clear}: `check` throws an Error while the file is being read, since
+// the form still has the value from before, and if the file is wrong; `clear` chooses no file.
 function readChosen(chooser, input, { read, show, fail }) {
   let wrong = null;
   chooser.addEventListener("change", async () => {

@@ -3,8 +3,8 @@
 
 const MOST_PIXELS = 1e6; // of a picture with a free size: the page would stand still while it makes numbers of more
 
-// {height, width, channels, white, max_size} of the pictures that an input takes, with null for any size, of which
-// `max_size` is the largest, or null; null if it takes none.
+// {height, width, channels, white, max_size} of the pictures that an input takes, or null if it takes none. A height or
+// width of null is free, up to `max_size` unless that is null too.
 function pictureFormatOf(input) {
   const { dtype, shape, values: [low, high], max_size } = input;
   if (shape?.length !== 4 || ![1, 3].includes(shape[3])) return null;

@@ -111,8 +111,8 @@ function showCurl() {
     });
     const quoted = quote(json);
     const isLong = new TextEncoder().encode(quoted).length > LONGEST_ARGUMENT;
-    const document = (end, content) => `-d @- ${address()} <<${end}\n${content}\nEOF`;
-    const data = file ? document("EOF", withFiles) : isLong ? document("'EOF'", json) : `-d ${quoted} ${address()}`;
+    const hereDocument = (end, content) => `-d @- ${address()} <<${end}\n${content}\nEOF`;
+    const data = file ? hereDocument("EOF", withFiles) : isLong ? hereDocument("'EOF'", json) : `-d ${quoted} ${address()}`;
     state.curl = `curl ${data}`;
   } catch (error) {
     state.curl = error.message;

@@ -108,6 +108,15 @@ def read_card(version: pathlib.Path) -> dict[str, Any] | None:
     return json_of(path, ("flavour", "warmup_batch_sizes", "signatures", "files"))
 
 
+def bounds_of(facts: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Returns the `bounds` of each input by name, from what a card says about a signature.
+
+    Args:
+        facts: An entry of the card's `signatures`; empty if there is none. An input without `bounds` has none.
+    """
+    return {name: spec.get("bounds", {}) for name, spec in facts.get("inputs", {}).items()}
+
+
 def read_provenance(version: pathlib.Path) -> dict[str, Any] | None:
     """Returns the `provenance` of the card that `ikelos.serving.export` was given, or None."""
     card = read_card(version)

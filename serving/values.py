@@ -140,9 +140,11 @@ def _numbers(label: str, value: object, dtype: str) -> np.ndarray:
 
 def _holds_bool(value: object) -> bool:
     if not isinstance(value, list | tuple):
-        return isinstance(value, bool)
+        return isinstance(value, bool | np.bool_)
     kinds = set(map(type, value))
-    return bool in kinds or (not kinds.isdisjoint((list, tuple)) and any(map(_holds_bool, value)))
+    if not kinds.isdisjoint((bool, np.bool_)):
+        return True
+    return not kinds.isdisjoint((list, tuple)) and any(map(_holds_bool, value))
 
 
 def _from_list(value: object, target: np.dtype) -> np.ndarray:

@@ -63,7 +63,8 @@ class Client:
         Args:
             inputs: A value for every input: an array of the input's dtype, or nested lists with text as str or bytes.
                 The first call asks the server for the dtypes. If the name of an input ends in `_bytes`, a str is the
-                path of a file, whose content is sent.
+                path of a file, whose content is sent. An array must not change until the call returns, since a retry
+                sends it again.
             signature: Name of the signature.
             timeout: Seconds, with all tries.
 

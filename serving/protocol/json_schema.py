@@ -10,6 +10,7 @@ from typing import Any
 import ml_dtypes
 
 from ikelos.serving.bounds import text_of
+from ikelos.serving.card import bounds_of
 from ikelos.serving.protocol.metadata import Signatures
 from ikelos.serving.protocol.rest import DEFAULT_SIGNATURE, Specs, holds_bytes
 from ikelos.serving.values import DTYPES, is_float
@@ -18,17 +19,10 @@ Schema = dict[str, Any]
 Facts = Mapping[str, Any]
 """What a model card says about a signature (`ikelos.serving.card.read_card`); empty if there is no card."""
 
-_BASE64 = {
-    "type": "object",
-    "properties": {
-        "b64": {
-            "type": "string",
-            "contentEncoding": "base64",
-            "pattern": "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
-        }
-    },
-    "required": ["b64"],
-    "additionalProperties": False,
+_BASE64: Schema = {
+    "type": "string",
+    "contentEncoding": "base64",
+    "pattern": "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
 }
 
 ERROR: Schema = {
@@ -97,10 +91,13 @@ def request_schema(signatures: Signatures, facts: Mapping[str, Facts], max_rows:
         most = min(max_rows, known.get("max_rows") or max_rows)
         # A signature with a limit refuses an empty batch too.
         least = 1 if known.get("max_rows") else 0
-        bounds = {key: value["bounds"] for key, value in known.get("inputs", {}).items()}
-        if all(shape is None or shape for _, shape in sides["inputs"].values()):
+        bounds = bounds_of(known)
+        shapes = [shape for _, shape in sides["inputs"].values() if shape is not None]
+        if all(shapes):
             row = _side(sides["inputs"], bounds, by_rows=True)
-            forms.append(_form(name, "instances", {"type": "array", "items": row, "minItems": 1, "maxItems": most}))
+            fixed = [shape[0] for shape in shapes if shape[0] is not None]
+            limits = {"minItems": max([1, *fixed]), "maxItems": min([most, *fixed])}
+            forms.append(_form(name, "instances", {"type": "array", "items": row} | limits))
         forms.append(_form(name, "inputs", _side(sides["inputs"], bounds, by_rows=False, rows=(least, most))))
     return {"oneOf": forms}
 
@@ -121,7 +118,9 @@ def _form(signature: str, key: str, values: Schema) -> Schema:
     # An empty name is that of the default too.
     properties = {"signature_name": {"enum": [signature, ""]} if is_default else {"const": signature}, key: values}
     required = [key] if is_default else ["signature_name", key]
-    return {"type": "object", "title": f"{signature}, by {key}", "properties": properties, "required": required}
+    other = {"instances": "inputs", "inputs": "instances"}[key]
+    form = {"type": "object", "title": f"{signature}, by {key}", "properties": properties, "required": required}
+    return form | {"not": {"required": [other]}}
 
 
 def _side(specs: Specs, bounds: Mapping[str, Facts], by_rows: bool, rows: tuple[int, int] | None = None) -> Schema:
@@ -129,7 +128,9 @@ def _side(specs: Specs, bounds: Mapping[str, Facts], by_rows: bool, rows: tuple[
     tensors = {}
     for name, (dtype, shape) in specs.items():
         bound = bounds.get(name, {})
-        tensor = _nested(_input_value(dtype, bound), shape, by_rows, rows, bound.get("max_size"))
+        value = _input_value(dtype, bound)
+        # An empty list of lists has too few axes for the input.
+        tensor = _nested(value, shape, by_rows, rows, bound.get("max_size"), fewest_lists=1)
         tensors[name] = tensor | {"description": ", ".join(filter(None, [dtype, text_of(bound)]))}
     named = {"type": "object", "properties": tensors, "required": list(tensors), "additionalProperties": False}
     return {"anyOf": [named, *tensors.values()]} if len(tensors) == 1 else named
@@ -148,6 +149,7 @@ def _nested(
     by_rows: bool,
     rows: tuple[int, int] | None = None,
     max_size: int | None = None,
+    fewest_lists: int = 0,
 ) -> Schema:
     """Returns the schema of a tensor, or of one row of it.
 
@@ -157,13 +159,19 @@ def _nested(
         by_rows: Whether the schema is that of a row.
         rows: The fewest and the most rows; None for any number.
         max_size: Largest size of the other axes whose size is free; None for any.
+        fewest_lists: Fewest items of a list that holds lists and whose size is free.
     """
     if shape is None:
         return {}
     schema = value
     for axis in reversed(range(1 if by_rows else 0, len(shape))):
-        size = shape[axis]
-        least, most = (size, size) if size is not None else (0, max_size) if axis else rows or (0, None)
+        least, most = 0, max_size
+        if axis == 0:
+            least, most = rows or (0, None)
+        if axis < len(shape) - 1:
+            least = max(least, fewest_lists)
+        if (size := shape[axis]) is not None:
+            least = most = size
         limits = {"minItems": least or None, "maxItems": most}
         schema = {"type": "array", "items": schema} | {key: n for key, n in limits.items() if n is not None}
     return schema
@@ -171,9 +179,11 @@ def _nested(
 
 def _input_value(dtype: str, bounds: Facts) -> Schema:
     if dtype == "string":
-        # Each character has at least one byte.
-        text = {"type": "string"} | ({"maxLength": bounds["max_bytes"]} if "max_bytes" in bounds else {})
-        return {"anyOf": [text, _BASE64]}
+        if "max_bytes" not in bounds:
+            return {"anyOf": [{"type": "string"}, _bytes()]}
+        most = bounds["max_bytes"]
+        # Each character has at least one byte, and four characters of base64 have at most three.
+        return {"anyOf": [{"type": "string", "maxLength": most}, _bytes(maxLength=4 * -(-most // 3))]}
     schema = _output_value("", dtype)
     if "type" in schema and dtype != "bool":
         kind = DTYPES[dtype][1]
@@ -185,9 +195,14 @@ def _input_value(dtype: str, bounds: Facts) -> Schema:
     return schema
 
 
+def _bytes(**limits: int) -> Schema:
+    properties = {"b64": _BASE64 | limits}
+    return {"type": "object", "properties": properties, "required": ["b64"], "additionalProperties": False}
+
+
 def _output_value(name: str, dtype: str) -> Schema:
     if dtype == "string":
-        return _BASE64 if holds_bytes(name) else {"type": "string"}
+        return _bytes() if holds_bytes(name) else {"type": "string"}
     if dtype == "bool":
         return {"type": "boolean"}
     if dtype not in DTYPES:

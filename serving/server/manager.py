@@ -159,7 +159,9 @@ class Manager:
     async def _warm_up(self, version: Version) -> None:
         await asyncio.to_thread(version.warm_up)
         if version.is_warm:
-            _log.info("%s: version %d has warmed up (%.1f s)", version.name, version.number, version.seconds)
+            _log.info(
+                "%s: version %d has warmed up (%.1f s with loading)", version.name, version.number, version.seconds
+            )
         elif version.code is not StatusCode.OK:
             self._report(version)
             self._end(version)

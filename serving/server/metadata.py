@@ -1,11 +1,10 @@
 """What the server tells about the models themselves: their state, signatures and examples."""
 
-import json
 from typing import Any
 
 from grpc import StatusCode
 
-from ikelos.serving.protocol import messages, rest
+from ikelos.serving.protocol import messages
 from ikelos.serving.protocol.metadata import SIGNATURES_FIELD
 from ikelos.serving.server.errors import RequestError
 from ikelos.serving.server.manager import Manager
@@ -52,12 +51,7 @@ def metadata_of(version: Version) -> Any:
 def example_of(version: Version, signature: str, longest: int) -> dict[str, Any]:
     """Returns the inputs of a signature's example as JSON data.
 
-    They are empty if there is no example, or JSON cannot have it: it has more than `longest` characters, or a number
-    that is not finite.
+    They are empty if there is no example, or `Version.shown_examples` has none of at most `longest` characters.
     """
-    inputs = version.examples.get(signature, {"inputs": {}})["inputs"]
-    found = {name: rest.to_request(value) for name, value in inputs.items()}
-    try:
-        return found if len(json.dumps(found, allow_nan=False)) <= longest else {}
-    except ValueError:
-        return {}
+    inputs, length = version.shown_examples.get(signature, ({}, 0))
+    return inputs if length <= longest else {}

@@ -10,8 +10,8 @@ from ikelos.serving.server.metadata import example_of
 from ikelos.serving.server.settings import Settings
 from ikelos.serving.server.versions import State, Version
 
-PATH, METRICS = "/openapi.json", "/monitoring/prometheus/metrics"
-"""Where the description is, which is no path of TensorFlow Serving, and the metrics."""
+PATH = "/openapi.json"
+"""Path of the description. TensorFlow Serving has nothing there."""
 _LONGEST_EXAMPLE = 10_000
 """Characters of an example in the description; a longer one is left out."""
 _INTRODUCTION = """The REST API of TensorFlow Serving, for the models that this server has.
@@ -23,6 +23,9 @@ _ERRORS = {
     "400": "The request is wrong.",
     "403": "A page of another site sent the request.",
     "404": "There is no such model or version.",
+    "5XX": "The server failed.",
+}
+_POST_ERRORS = _ERRORS | {
     "408": "The body did not come in time.",
     "413": "The body is too large.",
     "429": "The server has too many requests.",
@@ -32,10 +35,15 @@ _NUMBER = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
 _NAME = {"type": "string", "minLength": 1}
 
 
-def describe(manager: Manager, settings: Settings) -> dict[str, Any]:
+def describe(manager: Manager, settings: Settings, metrics_path: str) -> dict[str, Any]:
     """Returns the description, of OpenAPI 3.1.
 
     The paths of predictions are those of the available versions, since each has its own signatures.
+
+    Args:
+        manager: The manager of the models.
+        settings: The settings of the server.
+        metrics_path: Path of the metrics.
     """
     paths = {}
     for place, keys in (("", ()), ("/versions/{version}", ("version",)), ("/labels/{label}", ("label",))):
@@ -50,14 +58,9 @@ def describe(manager: Manager, settings: Settings) -> dict[str, Any]:
             places += [rest.model_path(name, label=label) for label in manager.labels_of(name, number)]
             places += [rest.model_path(name)] if number == max(available) else []
             paths |= {f"{place}:predict": predict for place in places}
-    paths[METRICS] = {
-        "get": {
-            "summary": "Metrics for Prometheus",
-            "responses": {
-                "200": {"description": "Metrics.", "content": {"text/plain": {"schema": {"type": "string"}}}}
-            },
-        }
-    }
+    text = {"description": "Metrics.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+    errors = _error_answers({status: _ERRORS[status] for status in ("403", "5XX")})
+    paths[metrics_path] = {"get": {"summary": "Metrics for Prometheus", "responses": {"200": text, **errors}}}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -75,7 +78,8 @@ def _get(summary: str, keys: tuple[str, ...], schema: str) -> dict[str, Any]:
     parameters = [
         {"name": key, "in": "path", "required": True, "schema": _NUMBER if key == "version" else _NAME} for key in keys
     ]
-    return {"get": {"summary": summary, "parameters": parameters, "responses": _responses(_reference(schema))}}
+    responses = {"200": _answer("The answer.", _reference(schema)), **_error_answers(_ERRORS)}
+    return {"get": {"summary": summary, "parameters": parameters, "responses": responses}}
 
 
 def _predict(version: Version, settings: Settings) -> dict[str, Any]:
@@ -86,22 +90,24 @@ def _predict(version: Version, settings: Settings) -> dict[str, Any]:
         "summary": f"Run a signature of {version.name}, version {version.number}",
         "description": f"The body has at most {settings.max_bytes:,} bytes.",
         "requestBody": {"required": True, "content": {"application/json": content}},
-        "responses": _responses(response_schema(version.signatures)),
+        "responses": {
+            "200": _answer("The answer.", response_schema(version.signatures)),
+            **_error_answers(_POST_ERRORS),
+        },
     }
 
 
 def _examples(version: Version) -> dict[str, Any]:
-    found = {name: example_of(version, name, _LONGEST_EXAMPLE) for name in version.examples}
+    examples = {name: example_of(version, name, _LONGEST_EXAMPLE) for name in version.examples}
     return {
         name: {"summary": version.examples[name]["doc"], "value": {"signature_name": name, "inputs": inputs}}
-        for name, inputs in found.items()
+        for name, inputs in examples.items()
         if inputs
     }
 
 
-def _responses(schema: dict[str, Any]) -> dict[str, Any]:
-    errors = {status: _answer(text, _reference("Error")) for status, text in _ERRORS.items()}
-    return {"200": _answer("The answer.", schema), **errors}
+def _error_answers(errors: dict[str, str]) -> dict[str, Any]:
+    return {status: _answer(text, _reference("Error")) for status, text in errors.items()}
 
 
 def _answer(description: str, schema: dict[str, Any]) -> dict[str, Any]:

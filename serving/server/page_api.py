@@ -12,15 +12,15 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 from ikelos.serving.bounds import text_of
-from ikelos.serving.card import PAGE
+from ikelos.serving.card import PAGE, bounds_of
 from ikelos.serving.client.core import STEPWISE
 from ikelos.serving.server import streaming
 from ikelos.serving.server.engine import Engine
 from ikelos.serving.server.errors import RequestError
 from ikelos.serving.server.manager import Manager
 from ikelos.serving.server.metadata import example_of
-from ikelos.serving.server.requests import read_body
-from ikelos.serving.server.versions import State, Version
+from ikelos.serving.server.requests import read_body, uncompressed
+from ikelos.serving.server.versions import LONGEST_EXAMPLE, State, Version
 
 _FILES = Path(__file__).parent / "page"
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -34,8 +34,10 @@ _HEADERS = {
 }
 # A card comes with a model, whose author is not trusted: no script of it runs.
 _CARD_HEADERS = _HEADERS | {"Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'"}
-_LONGEST_EXAMPLE, _MOST_PROMPT = 2**20, 2**20
-"""Characters of an example that the page gets (a model's state may be longer), and bytes of a request."""
+_MOST_PROMPT = 2**20
+"""Most bytes of a request."""
+_STOP_BOUNDS = {"max_bytes": 64, "max_size": 16}
+"""Bounds of the stop strings of a model without a card. Each token takes time for every character of all of them."""
 
 
 def routes(engine: Engine) -> list[Route]:
@@ -56,7 +58,7 @@ def routes(engine: Engine) -> list[Route]:
         return FileResponse(path, media_type="text/html", headers=_CARD_HEADERS)
 
     async def stream(request: Request) -> Response:
-        body = await read_body(request, _MOST_PROMPT)
+        body = uncompressed(request, await read_body(request, _MOST_PROMPT), _MOST_PROMPT)
         events = _events(engine, request.path_params["model"], body)
         return StreamingResponse(events, media_type="application/x-ndjson", headers=_HEADERS)
 
@@ -102,23 +104,23 @@ def _model(manager: Manager, name: str, known: dict[int, Version]) -> dict[str, 
 
 def _signatures(version: Version) -> list[dict[str, Any]]:
     names = sorted(version.signatures, key=lambda name: (name != "generate", name != "serving_default", name))
-    found = [_stream(version)] if streaming.can_stream(version.signatures) else []
-    hidden = STEPWISE if found else ()
-    return [*found, *(_signature(version, name) for name in names if name not in hidden)]
+    forms = [_stream(version)] if streaming.can_stream(version.signatures) else []
+    hidden = STEPWISE if forms else ()
+    return [*forms, *(_signature(version, name) for name in names if name not in hidden)]
 
 
 def _signature(version: Version, name: str) -> dict[str, Any]:
     example = version.examples.get(name, {"doc": "", "inputs": {}})
-    sides = version.signatures[name]
+    sides, bounds = version.signatures[name], _bounds(version, name)
     # In the order of the example, which is that of the author; metadata has none.
     order = [key for key in dict.fromkeys([*example["inputs"], *sides["inputs"]]) if key in sides["inputs"]]
     return {
         "name": name,
         "title": name,
         "doc": example["doc"],
-        "inputs": [_tensor(key, *sides["inputs"][key]) | _limits(_bounds(version, name, key)) for key in order],
+        "inputs": [_tensor(key, *sides["inputs"][key]) | _limits(bounds.get(key, {})) for key in order],
         "outputs": [_tensor(key, *spec) for key, spec in sides["outputs"].items()],
-        "example": example_of(version, name, _LONGEST_EXAMPLE),
+        "example": example_of(version, name, LONGEST_EXAMPLE),
     }
 
 
@@ -135,34 +137,53 @@ def _limits(bounds: Mapping[str, Any]) -> dict[str, Any]:
     return {"values": values, **sizes, "limits": text_of(bounds)}
 
 
-def _bounds(version: Version, signature: str, name: str) -> Mapping[str, Any]:
-    """Returns the bounds of an input, as the card has them; empty if there are none."""
-    facts = version.card["signatures"].get(signature, {}) if version.card else {}
-    return facts.get("inputs", {}).get(name, {}).get("bounds", {})
+def _bounds(version: Version, signature: str) -> dict[str, Mapping[str, Any]]:
+    """Returns the bounds of a signature's inputs by name, as the card has them; empty if there is none."""
+    return bounds_of(version.card["signatures"].get(signature, {})) if version.card else {}
+
+
+def _stop_bounds(version: Version) -> dict[str, Any]:
+    return {**_STOP_BOUNDS, **_bounds(version, "generate").get("stop", {})}
+
+
+def _check_stop(stop: object, bounds: Mapping[str, Any]) -> None:
+    if not isinstance(stop, list):
+        return  # `TextStream` says what is wrong
+    longest = max((len(text.encode(errors="replace")) for text in stop if isinstance(text, str)), default=0)
+    if len(stop) > bounds["max_size"] or longest > bounds["max_bytes"]:
+        raise RequestError(
+            StatusCode.INVALID_ARGUMENT,
+            f"`stop` must have at most {bounds['max_size']} strings of at most {bounds['max_bytes']} bytes. "
+            f"Received: {len(stop)} strings, the longest of {longest} bytes",
+        )
 
 
 def _stream(version: Version) -> dict[str, Any]:
     """Returns the form of a text that is written token by token, as if it were a signature."""
     inputs = [version.examples.get(name, {"inputs": {}})["inputs"] for name in ("generate", "prefill")]
-    prompt = next((found["prompt"][:1] for found in inputs if "prompt" in found), [""])
-    bounds = {name: _bounds(version, "generate", name) for name in ("prompt", "length", "top_k", "top_p", "stop")}
-    _, most = bounds["length"].get("values", (1, 200))
+    prompt = next((example["prompt"][:1] for example in inputs if "prompt" in example), [""])
+    # `Sampling` takes every `temperature` from 0, beyond the bound of `generate` too.
+    names = ("prompt", "length", "top_k", "top_p")
+    bounds = {key: value for key, value in _bounds(version, "generate").items() if key in names}
+    bounds["stop"] = _stop_bounds(version)
+    _, most = bounds.get("length", {}).get("values", (1, 200))
     example = {"prompt": prompt, "length": [min(200, most)], "temperature": [0.8], "top_k": [0], "top_p": [0.95]}
     example |= {"seed": [0], "stop": [[]]}
-    specs: dict[type, tuple[str, tuple[None, ...]]] = {
-        str: ("string", (None,)),
-        int: ("int64", (None,)),
-        float: ("float32", (None,)),
-        list: ("string", (None, None)),
+    specs: dict[str, tuple[str, tuple[None, ...]]] = {
+        "prompt": ("string", (None,)),
+        "length": ("int64", (None,)),
+        "temperature": ("float32", (None,)),
+        "top_k": ("int64", (None,)),
+        "top_p": ("float32", (None,)),
+        "seed": ("int64", (None,)),
+        "stop": ("string", (None, None)),
     }
     return {
         "name": "stream",
         "title": "write",
         "doc": "Continues the prompt, and shows each token as soon as the model has made it.",
         "stream": True,
-        "inputs": [
-            _tensor(key, *specs[type(value)]) | _limits(bounds.get(key, {})) for key, (value,) in example.items()
-        ],
+        "inputs": [_tensor(key, *spec) | _limits(bounds.get(key, {})) for key, spec in specs.items()],
         "outputs": [_tensor("text", "string", (None,))],
         "example": example,
     }
@@ -181,7 +202,9 @@ async def _events(engine: Engine, model: str, body: bytes) -> AsyncIterator[str]
     """Yields a line of JSON for each piece of the text, and one for an error."""
     try:
         with engine.call("page") as call, engine.version(call, model) as version:
-            async for text in streaming.stream(engine, call, version, _options(body)):
+            options = _options(body)
+            _check_stop(options.get("stop"), _stop_bounds(version))
+            async for text in streaming.stream(engine, call, version, options):
                 yield json.dumps({"text": text}) + "\n"
     except RequestError as error:
         yield json.dumps({"error": error.message}) + "\n"

@@ -23,13 +23,14 @@ from ikelos.serving.protocol.metadata import write_metadata, write_status
 from ikelos.serving.server import metadata, openapi, page_api
 from ikelos.serving.server.engine import Engine
 from ikelos.serving.server.errors import RequestError
-from ikelos.serving.server.requests import check_origin, read_body
+from ikelos.serving.server.requests import check_origin, read_body, uncompressed
 
 _log = logging.getLogger(__name__)
 # As in tensorflow_serving/model_servers/http_rest_api_util.cc.
 _CHOICE = r"(?:/versions/(\d+)|/labels/([^/:]+))?"
 _PREDICTION = re.compile(rf"/v1/models/([^/:]+){_CHOICE}:(classify|regress|predict)", re.IGNORECASE)
 _STATUS = re.compile(rf"/v1/models(?:/([^/:]+))?{_CHOICE}(?:/(metadata))?", re.IGNORECASE)
+_METRICS = "/monitoring/prometheus/metrics"
 _LARGEST = 2**63 - 1
 
 Choice = tuple[str, int | None, str | None]
@@ -40,8 +41,8 @@ def make_app(engine: Engine) -> ASGIApp:
 
     async def api(request: Request) -> Response:
         # As it was sent: a name may hold an escaped slash. TensorFlow Serving takes a query for a part of the path.
-        path = request.scope["raw_path"].decode("ascii", errors="replace")
-        path += f"?{request.url.query}" if request.url.query else ""
+        query = request.scope["query_string"]
+        path = (request.scope["raw_path"] + (b"?" + query if query else b"")).decode("ascii", errors="replace")
         if request.method == "POST" and (found := _PREDICTION.fullmatch(path)):
             return await _predict(engine, request, _choice(*found.groups()[:3]), found[4].lower())
         if request.method == "GET" and (found := _STATUS.fullmatch(path)):
@@ -54,10 +55,10 @@ def make_app(engine: Engine) -> ASGIApp:
         return Response(engine.metrics.page(), media_type="text/plain; version=0.0.4")
 
     async def description(request: Request) -> Response:
-        return JSONResponse(openapi.describe(engine.manager, engine.settings))
+        return JSONResponse(openapi.describe(engine.manager, engine.settings, _METRICS))
 
-    routes = [Route(openapi.METRICS, metrics), Route(openapi.PATH, description), *page_api.routes(engine)]
-    handlers = {RequestError: _refuse, HTTPException: _refuse_method, Exception: _fail}
+    routes = [Route(_METRICS, metrics), Route(openapi.PATH, description), *page_api.routes(engine)]
+    handlers = {RequestError: _refuse, 405: _refuse_method, Exception: _fail}
     app = Starlette(routes=routes, exception_handlers=handlers)
     # No route: a route takes only some methods, and no path with an escaped line break.
     app.router.default, app.router.redirect_slashes = request_response(api), False
@@ -91,11 +92,14 @@ async def _predict(engine: Engine, request: Request, choice: Choice, method: str
             )
         with engine.version(call, *choice) as version:
             async with engine.parsing:
+                # Here, since the parsing semaphore bounds how many large bodies are in memory at once.
+                body = await _in_thread(uncompressed, request, body, engine.settings.max_bytes)
                 parsed = await _in_thread(rest.read_predict, body)
+                del body
                 inputs = engine.signature(call, version, parsed.signature)["inputs"]
                 arrays = await _in_thread(parsed.arrays, inputs)
                 by_rows = parsed.by_rows
-            del body, parsed  # JSON takes much more memory than arrays
+            del parsed  # JSON takes much more memory than arrays
             outputs = await engine.predict(call, version, call.signature, arrays)
         content = await _in_thread(rest.write_predictions, outputs, by_rows)
         return _json(content)

@@ -2,8 +2,9 @@
 
 import contextlib
 import enum
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,13 @@ from grpc import StatusCode
 from ikelos.serving.capi import ExportError
 from ikelos.serving.card import read_card
 from ikelos.serving.examples import read_examples
+from ikelos.serving.protocol import rest
 from ikelos.serving.server.errors import code_of
 from ikelos.serving.server.warming import warm_up_requests
 from ikelos.serving.stock import StockModel, complaint
+
+LONGEST_EXAMPLE = 2**20
+"""Most characters of an example that the server shows. The state of a model can be much longer."""
 
 
 class State(enum.IntEnum):
@@ -42,10 +47,12 @@ class Version:
         message: The error in words.
         model: The loaded model, or None.
         examples: As `read_examples`; empty if another program exported the version.
+        shown_examples: For each signature, the inputs of its example as the JSON data of a request and the number of
+            its characters, without those that are longer than `LONGEST_EXAMPLE` or not finite.
         card: As `read_card`; None if another program exported the version.
         files: What `fingerprint` returned before the version was loaded.
         seconds: Time that loading and warm-up have taken.
-        is_warm: Whether the warm-up is done; until then, the first run of each signature is slow.
+        is_warm: Whether the warm-up requests have run. A signature without one is slow in its first run.
     """
 
     def __init__(self, name: str, number: int, path: Path, library: Path | None = None):
@@ -53,6 +60,7 @@ class Version:
         self.state, self.code, self.message = State.START, StatusCode.OK, ""
         self.model: StockModel | None = None
         self.examples: dict[str, dict] = {}
+        self.shown_examples: dict[str, tuple[dict[str, Any], int]] = {}
         self.card: dict[str, Any] | None = None
         self.files: tuple = ()
         self.seconds, self.is_warm = 0.0, False
@@ -65,6 +73,8 @@ class Version:
             model = StockModel(self.path, self._library)
             try:
                 self.examples, self.card = _read_extra(self.path)
+                # Here, in a thread: each request for the description or the page would convert megabytes again.
+                self.shown_examples = _shown_examples(self.examples)
             except BaseException:
                 model.close()
                 raise
@@ -125,7 +135,7 @@ class Version:
         """Frees the memory of the model, which must not be in use."""
         if self.model is not None:
             self.model.close()
-            self.model, self.examples, self.card = None, {}, None
+            self.model, self.examples, self.shown_examples, self.card = None, {}, {}, None
 
 
 def _read_extra(path: Path) -> tuple[dict[str, dict], dict[str, Any] | None]:
@@ -134,3 +144,16 @@ def _read_extra(path: Path) -> tuple[dict[str, dict], dict[str, Any] | None]:
     except FileNotFoundError:  # another program exported the version
         examples = {}
     return examples, read_card(path)
+
+
+def _shown_examples(examples: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[dict[str, Any], int]]:
+    shown = {}
+    for signature, example in examples.items():
+        inputs = {name: rest.to_request(value) for name, value in example["inputs"].items()}
+        try:
+            length = len(json.dumps(inputs, allow_nan=False))
+        except ValueError:  # JSON has no numbers that are not finite
+            continue
+        if length <= LONGEST_EXAMPLE:
+            shown[signature] = inputs, length
+    return shown

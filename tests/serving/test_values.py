@@ -46,6 +46,7 @@ def test_an_array_of_the_dtype_is_not_copied():
         (np.zeros(2), "float32", None, "x must have dtype float32. Received: dtype float64"),
         ([1.5], "int32", None, "x must hold int32 values. Received: values of dtype float64"),
         ([[1.5], [True]], "float32", None, "x must hold float32 values. Received: True or False among them"),
+        ([1.5, np.True_], "float32", None, "x must hold float32 values. Received: True or False among them"),
         ([1], "bool", None, "x must hold bool values. Received: values of dtype int64"),
         (["a"], "float32", None, "x must hold float32 values. Received: values of dtype <U1"),
         ([1, 256], "uint8", None, "x must fit into uint8. Received: 256"),

@@ -52,12 +52,13 @@ function shapeOf(value) {
   return shape;
 }
 
-function picture(value, [height, width], name) {
+// Without `white`, the number of white, it is guessed from the numbers.
+function picture(value, [height, width], name, white = null) {
   const canvas = element("canvas", { width, height, role: "img", ariaLabel: name, className: width < 128 ? "tiny" : "" });
   const flat = value.flat(Infinity);
-  const least = flat.reduce((low, number) => Math.min(low, number), 0);
-  const most = flat.reduce((high, number) => Math.max(high, number), 0);
-  const white = most <= 1 ? 1 : most <= 255 ? 255 : most;
+  const least = white ? 0 : flat.reduce((low, number) => Math.min(low, number), 0);
+  const most = white ?? flat.reduce((high, number) => Math.max(high, number), 0);
+  white ??= most <= 1 ? 1 : most <= 255 ? 255 : most;
   const channels = flat.length / (width * height);
   const pixels = new ImageData(width, height);
   for (let index = 0; index < width * height; index++) {

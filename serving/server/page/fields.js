@@ -13,10 +13,11 @@ function element(tag, properties = {}, ...children) {
 
 function kindOf(input) {
   if (input.shape === null || input.shape.length === 0) return "data";
-  if (input.shape.length === 2 && input.shape[1] === null && input.dtype === "string") return "list";
-  if (picturesOf(input)) return "picture";
+  const holdsBytes = input.dtype === "string" && input.name.endsWith("_bytes");
+  if (input.shape.length === 2 && input.shape[1] === null && input.dtype === "string" && !holdsBytes) return "list";
+  if (pictureFormatOf(input)) return "picture";
   if (input.shape.length > 1) return "data";
-  if (input.dtype === "string") return input.name.endsWith("_bytes") ? "file" : "text";
+  if (input.dtype === "string") return holdsBytes ? "file" : "text";
   if (input.dtype === "bool") return "check";
   return rangeOf(input) ? "slider" : "number";
 }
@@ -62,15 +63,61 @@ function announce(node) {
   node.dispatchEvent(new Event("ready", { bubbles: true }));
 }
 
+// The object {b64} in each text area that was filled with one, until somebody edits it: such bytes may be no text.
+const bytesIn = new WeakMap();
+
+function textArea(properties, value) {
+  const area = element("textarea", { spellcheck: false, ...properties });
+  area.addEventListener("input", () => bytesIn.delete(area));
+  setText(area, value);
+  return area;
+}
+
+function setText(area, value) {
+  area.value = plain(value);
+  if (typeof value === "string") bytesIn.delete(area);
+  else bytesIn.set(area, value);
+}
+
+function textIn(area, input) {
+  if (bytesIn.has(area)) return bytesIn.get(area);
+  checkText(input, area.value);
+  return area.value;
+}
+
+// Calls `show` with what `read` makes of a chosen file, or `fail` with the error. A file is ignored if another one was
+// chosen before it had been read. Returns {check, clear}: `check` throws an Error while the file is being read, since
+// the form still has the value from before, and if the file is wrong; `clear` chooses no file.
+function readChosen(chooser, input, { read, show, fail }) {
+  let wrong = null;
+  chooser.addEventListener("change", async () => {
+    const file = chooser.files[0];
+    if (!file) {
+      if (wrong) fail(null);
+      wrong = null;
+      return announce(chooser);
+    }
+    wrong = new Error(`${input.name}: ${file.name} is being read.`);
+    announce(chooser);
+    const [value, error] = await read(file).then((value) => [value, null], (error) => [null, error]);
+    if (chooser.files[0] !== file) return;
+    wrong = error;
+    if (error) fail(error);
+    else show(value, file.name);
+    announce(chooser);
+  });
+  const check = () => { if (wrong) throw wrong; };
+  return { check, clear: () => { wrong = null; chooser.value = ""; } };
+}
+
+const errorNodes = (error) => (error ? [element("p", { className: "error" }, error.message)] : []);
+
 // Each maker returns {nodes, get, set}: `get` gives the JSON of one row, and throws an Error for what is none.
 const MAKERS = {
   text(input, id) {
-    const area = element("textarea", { id, rows: 3, spellcheck: false });
-    const get = () => {
-      checkText(input, area.value);
-      return JSON.stringify(area.value);
-    };
-    return { nodes: [area], get, set: (value) => (area.value = plain(value)) };
+    const area = textArea({ id, rows: 3 }, "");
+    const get = () => JSON.stringify(textIn(area, input));
+    return { nodes: [area], get, set: (value) => setText(area, value) };
   },
 
   // Any number of texts, which may have line breaks.
@@ -83,7 +130,7 @@ const MAKERS = {
       add.disabled = input.max_size !== null && areas().length >= input.max_size;
     };
     const append = (value) => {
-      const area = element("textarea", { rows: 1, spellcheck: false, value });
+      const area = textArea({ rows: 1 }, value);
       const remove = element("button", { type: "button", className: "plain", ariaLabel: "Remove" }, "×");
       const item = element("div", { className: "item" }, area, remove);
       remove.addEventListener("click", () => { item.remove(); update(); announce(add); });
@@ -92,12 +139,8 @@ const MAKERS = {
       return area;
     };
     add.addEventListener("click", () => { append("").focus(); announce(add); });
-    const get = () => {
-      const texts = areas().map((area) => area.value);
-      texts.forEach((text) => checkText(input, text));
-      return JSON.stringify(texts);
-    };
-    const set = (value) => { items.replaceChildren(); value.map(plain).forEach(append); };
+    const get = () => JSON.stringify(areas().map((area) => textIn(area, input)));
+    const set = (value) => { items.replaceChildren(); value.forEach((item) => append(item)); };
     return { nodes: [items, element("p", {}, add)], get, set };
   },
 
@@ -139,61 +182,55 @@ const MAKERS = {
     const chooser = element("input", { id, type: "file" });
     if (/image|picture|photo/.test(input.name)) chooser.accept = "image/*";
     if (/audio|sound|speech|wav/.test(input.name)) chooser.accept = "audio/*";
-    const show = (name) => {
-      const note = element("p", { className: "kind" }, name ? `${name}, ${size(bytes)}` : `The example, ${size(bytes)}`);
+    const show = (base64, name) => {
+      bytes = base64;
+      const note = element("p", { className: "kind" }, `${name}, ${size(bytes)}`);
       preview.replaceChildren(...media(bytes, input.name), note);
     };
-    chooser.addEventListener("change", async () => {
-      if (!chooser.files.length) return;
-      bytes = toBase64(new Uint8Array(await chooser.files[0].arrayBuffer()));
-      show(chooser.files[0].name);
-      announce(chooser);
+    const chosen = readChosen(chooser, input, {
+      read: async (file) => toBase64(new Uint8Array(await file.arrayBuffer())),
+      show,
+      fail: (error) => { bytes = null; preview.replaceChildren(...errorNodes(error)); },
     });
     const get = () => {
+      chosen.check();
       if (bytes === null) throw new Error(`${input.name} needs a file.`);
       return JSON.stringify({ b64: bytes });
     };
     // For the line in a shell: the name of the file in place of its content.
     const file = () => (chooser.files.length ? chooser.files[0].name : null);
     const set = (value) => {
-      bytes = value?.b64 ?? toBase64(new TextEncoder().encode(plain(value)));
-      chooser.value = "";
-      show(null);
+      chosen.clear();
+      show(value?.b64 ?? toBase64(new TextEncoder().encode(plain(value))), "The example");
     };
     return { nodes: [chooser, preview], get, set, file };
   },
 
   // A file, whose numbers can be seen and changed below.
   picture(input, id) {
-    const wanted = picturesOf(input);
+    const wanted = pictureFormatOf(input);
     const numbers = MAKERS.data(input, `${id}-numbers`);
     numbers.nodes[0].ariaLabel = `${input.name}, numbers`;
     const preview = element("div", { className: "preview" });
     const chooser = element("input", { id, type: "file", accept: "image/*" });
-    let wrong = null; // the error of the chosen file
-    const show = (value) => preview.replaceChildren(picture(value, shapeOf(value), input.name));
-    const set = (value) => {
-      wrong = null;
+    const show = (value) => {
       numbers.set(value);
-      show(value);
+      preview.replaceChildren(picture(value, shapeOf(value), input.name, wanted.white));
     };
-    chooser.addEventListener("change", async () => {
-      if (!chooser.files.length) return;
-      try {
-        set(await numbersOf(chooser.files[0], input.name, wanted));
-      } catch (error) {
-        wrong = error;
-        preview.replaceChildren(element("p", { className: "error" }, error.message));
-      }
-      announce(chooser);
+    const chosen = readChosen(chooser, input, {
+      read: (file) => numbersOf(file, input.name, wanted),
+      show,
+      fail: (error) => { numbers.clear(); preview.replaceChildren(...errorNodes(error)); },
     });
-    numbers.nodes[0].addEventListener("input", () => { wrong = null; });
+    // The file and the preview would show other numbers than those that are sent.
+    numbers.nodes[0].addEventListener("input", () => { chosen.clear(); preview.replaceChildren(); });
     const get = () => {
-      if (wrong) throw wrong;
+      chosen.check();
+      if (numbers.isEmpty()) throw new Error(`${input.name} needs a picture.`);
       return numbers.get();
     };
     const folded = element("details", { className: "folded" }, element("summary", {}, "Numbers"), ...numbers.nodes);
-    return { nodes: [chooser, preview, folded], get, set: (value) => { chooser.value = ""; set(value); } };
+    return { nodes: [chooser, preview, folded], get, set: (value) => { chosen.clear(); show(value); } };
   },
 
   data(input, id) {
@@ -206,7 +243,9 @@ const MAKERS = {
       }
       return area.value.trim();
     };
-    return { nodes: [area], get, set: (value) => (area.value = JSON.stringify(value)) };
+    const isEmpty = () => area.value.trim() === "";
+    const clear = () => { area.value = ""; };
+    return { nodes: [area], get, set: (value) => (area.value = JSON.stringify(value)), isEmpty, clear };
   },
 };
 

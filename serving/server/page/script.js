@@ -2,7 +2,9 @@
 // The page: chooses a model and a signature, sends the form, and shows the answer.
 
 const $ = (id) => document.getElementById(id);
-const state = { models: [], model: null, signature: null, fields: [], running: null };
+const state = { models: [], model: null, signature: null, fields: [], running: null, curl: "" };
+const LONGEST_ARGUMENT = 100_000; // in bytes: Linux takes 128 KiB
+const LONGEST_SHOWN = 10_000;
 
 function choose(name, signatureName) {
   state.model = state.models.find((model) => model.name === name) ?? state.models[0];
@@ -107,11 +109,17 @@ function showCurl() {
       file = true;
       return `{"b64": "$(base64 -w0 ${quote(name)})"}`;
     });
-    const data = file ? `-d @- ${address()} <<EOF\n${withFiles}\nEOF` : `-d ${quote(json)} ${address()}`;
-    $("curl").textContent = `curl ${data}`;
+    const quoted = quote(json);
+    const isLong = new TextEncoder().encode(quoted).length > LONGEST_ARGUMENT;
+    const hereDocument = (end, content) => `-d @- ${address()} <<${end}\n${content}\nEOF`;
+    const data = file ? hereDocument("EOF", withFiles) : isLong ? hereDocument("'EOF'", json) : `-d ${quoted} ${address()}`;
+    state.curl = `curl ${data}`;
   } catch (error) {
-    $("curl").textContent = error.message;
+    state.curl = error.message;
   }
+  const { length } = state.curl;
+  const end = ` … (${length.toLocaleString("en")} characters, all of which the button copies)`;
+  $("curl").textContent = length > LONGEST_SHOWN ? state.curl.slice(0, LONGEST_SHOWN) + end : state.curl;
 }
 
 function showNothing(text) {
@@ -181,7 +189,7 @@ async function predict(json, signal) {
 async function stream(json, signal) {
   const prompt = state.fields.find((field) => field.input.name === "prompt");
   const text = element("span");
-  const shown = element("p", { className: "text caret" }, element("span", { className: "prompt" }, JSON.parse(prompt.get())), text);
+  const shown = element("p", { className: "text caret" }, element("span", { className: "prompt" }, plain(JSON.parse(prompt.get()))), text);
   $("answer").replaceChildren(element("div", { className: "output" }, shown));
   const url = `page/stream/${encodeURIComponent(state.model.name)}`;
   const response = await fetch(url, { method: "POST", body: json, signal });
@@ -255,7 +263,7 @@ $("form").addEventListener("ready", showCurl);
 $("stop").addEventListener("click", () => state.running?.abort());
 $("model").addEventListener("change", () => go($("model").value));
 $("copy").addEventListener("click", async () => {
-  await navigator.clipboard.writeText($("curl").textContent);
+  await navigator.clipboard.writeText(state.curl);
   $("copy").textContent = "Copied";
   setTimeout(() => { $("copy").textContent = "Copy"; }, 1500);
 });

@@ -171,6 +171,8 @@ def test_a_list_of_texts(page):
 def test_a_picture_becomes_numbers(page, tmp_path):
     grey = np.arange(72, dtype=np.uint8).reshape(8, 9, 1)
     page.goto("/#plain/invert")
+    page.get_by_role("button", name="Run").click()
+    assert page.get_by_role("alert").inner_text() == "image needs a picture."
     chooser = page.get_by_label("image uint8")
     (tmp_path / "a.png").write_bytes(tf.io.encode_png(grey).numpy())
     chooser.set_input_files(tmp_path / "a.png")
@@ -179,6 +181,95 @@ def test_a_picture_becomes_numbers(page, tmp_path):
     run(page)
     pixels = "[...document.querySelector('.output canvas').getContext('2d').getImageData(0, 0, 9, 8).data]"
     assert page.evaluate(pixels)[::4] == (255 - grey).ravel().tolist()
+    page.get_by_text("Numbers").click()
+    page.get_by_label("image, numbers").fill("[]")
+    assert page.locator(".preview canvas").count() == 0
+    assert chooser.input_value() == ""
+
+
+MAKE = """(input) => {
+  const field = makeField({ name: "x", values: [null, null], max_bytes: null, max_size: null, ...input }, 0);
+  document.body.append(field.node);
+  window.field = field;
+  return field.kind;
+}"""
+# A file that is read when the test says so, and another one at once.
+SLOW = """() => {
+  const chooser = field.nodes[0];
+  const set = (file) => {
+    const files = new DataTransfer();
+    files.items.add(file);
+    chooser.files = files.files;
+    chooser.dispatchEvent(new Event("change"));
+  };
+  window.createImageBitmap = new Proxy(createImageBitmap, {
+    apply: async (target, self, [file, options]) => {
+      if (file.name === "slow") await new Promise((resolve) => { window.release = resolve; });
+      return target(file, options);
+    },
+  });
+  File.prototype.arrayBuffer = async function () {
+    if (this.name === "slow") await new Promise((resolve) => { window.release = resolve; });
+    return Blob.prototype.arrayBuffer.call(this);
+  };
+  window.choose = set;
+}"""
+MESSAGE = "() => { try { return field.get(); } catch (error) { return error.message; } }"
+
+
+@pytest.mark.parametrize("kind", ["file", "picture"])
+def test_nothing_is_sent_while_a_file_is_read_and_the_last_file_counts(page, kind):
+    page.goto("/#plain/invert")
+    page.locator(".field").first.wait_for()
+    inputs = {
+        "file": {"name": "x_bytes", "dtype": "string", "shape": [None]},
+        "picture": {"name": "x", "dtype": "uint8", "shape": [None, None, None, 1]},
+    }
+    assert page.evaluate(MAKE, inputs[kind]) == kind
+    page.evaluate(SLOW)
+    dark, light = ([*tf.io.encode_png(tf.fill([1, 1, 1], tf.constant(n, tf.uint8))).numpy()] for n in (0, 255))
+    choose = "([bytes, name]) => choose(new File([new Uint8Array(bytes)], name))"
+    page.evaluate("([value]) => field.set(value)", [[[[7]]] if kind == "picture" else "old"])
+    page.evaluate(choose, [dark, "slow"])
+    assert page.evaluate(MESSAGE) == f"{inputs[kind]['name']}: slow is being read."
+    page.evaluate(choose, [light, "fast"])
+    page.wait_for_function("() => { try { return field.get(); } catch { return false; } }")
+    value = page.evaluate(MESSAGE)
+    page.evaluate("async () => { release(); await new Promise((resolve) => setTimeout(resolve, 200)); }")
+    assert page.evaluate(MESSAGE) == value
+    expected = [[[255]]] if kind == "picture" else {"b64": base64.b64encode(bytes(light)).decode()}
+    assert json.loads(value) == expected
+
+
+def test_bytes_that_are_no_text_are_sent_as_they_are(page):
+    page.goto("/#plain/join")
+    page.locator(".field").first.wait_for()
+    assert page.evaluate(MAKE, {"name": "frames_bytes", "dtype": "string", "shape": [None, None]}) == "data"
+    for shape, value in [([None], {"b64": "/w=="}), ([None, None], ["a", {"b64": "/w=="}])]:
+        page.evaluate(MAKE, {"dtype": "string", "shape": shape})
+        page.evaluate("(value) => field.set(value)", value)
+        assert json.loads(page.evaluate("() => field.get()")) == value
+        area = "[...field.node.querySelectorAll('textarea')].at(-1)"
+        page.evaluate(f"() => {{ {area}.value = 'b'; {area}.dispatchEvent(new Event('input')); }}")
+        assert json.loads(page.evaluate("() => field.get()")) == ("b" if len(shape) == 1 else ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("max_size", "sides", "message"),
+    [
+        (8, (8, 9), "x must have at most 8 \xd7 at most 8 pixels. a.png has 9 \xd7 8."),
+        (None, (1000, 1001), "x must have at most 1,000,000 pixels. a.png has 1001 \xd7 1000."),
+    ],
+)
+def test_a_picture_of_free_size_has_limits(page, max_size, sides, message):
+    page.goto("/#plain/join")
+    page.locator(".field").first.wait_for()
+    page.evaluate(MAKE, {"dtype": "uint8", "shape": [None, None, None, 1], "max_size": max_size})
+    page.evaluate(SLOW)
+    png = [*tf.io.encode_png(tf.zeros([*sides, 1], tf.uint8)).numpy()]
+    page.evaluate("(bytes) => choose(new File([new Uint8Array(bytes)], 'a.png'))", png)
+    page.get_by_text(message).wait_for()
+    assert page.evaluate(MESSAGE) == message
 
 
 def test_a_picture_that_does_not_fit_is_refused(page, tmp_path):
@@ -203,9 +294,12 @@ def test_pictures_in_floats_and_what_is_no_picture(page):
     page.goto("/#plain/invert")
 
     def found(dtype, shape, *values):
-        return page.evaluate("(input) => picturesOf(input)", {"dtype": dtype, "shape": shape, "values": values})
+        return page.evaluate(
+            "(input) => pictureFormatOf(input)", {"dtype": dtype, "shape": shape, "values": values, "max_size": 64}
+        )
 
-    assert found("float32", [None, None, 32, 3], 0, 1) == {"height": None, "width": 32, "channels": 3, "white": 1}
+    free = {"height": None, "width": 32, "channels": 3, "white": 1, "max_size": 64}
+    assert found("float32", [None, None, 32, 3], 0, 1) == free
     assert found("float16", [None, 28, 28, 1], 0, 255)["white"] == 255
     assert found("uint8", [None, 28, 28, 1], 0, 255)["white"] == 255
     assert found("uint8", [None, 28, 28, 1], 0, 1) is None
@@ -228,6 +322,16 @@ def test_the_command_for_a_shell_gives_the_same_answer(page, tmp_path):
     page.get_by_text(f"{name},").wait_for()
     done = subprocess.run(["bash", "-c", page.locator("#curl").inner_text()], capture_output=True, cwd=tmp_path)
     assert base64.b64encode(PNG) in done.stdout
+
+
+def test_a_long_command_is_a_here_document(page, tmp_path):
+    page.goto("/#plain/checked")
+    text = "é$`'\\" * 20_000
+    page.get_by_label("text string").fill(text)
+    assert len(page.locator("#curl").text_content()) < 11_000
+    command = page.evaluate("state.curl").encode()
+    done = subprocess.run(["bash"], input=command, capture_output=True, cwd=tmp_path)
+    assert json.loads(done.stdout)["outputs"]["text"] == [f"{text}0"]
 
 
 def test_models_and_signatures_are_chosen(page):

@@ -52,6 +52,8 @@ def test_what_the_page_knows_of_the_models(server):
     }
     (write,) = writer["signatures"]
     assert (write["name"], write["stream"]) == ("stream", True)
+    assert list(write["example"]) == [tensor["name"] for tensor in write["inputs"]]
+    assert write["inputs"][-1]["limits"] == "at most 64 bytes, at most 16 positions"
 
 
 def test_a_text_comes_piece_by_piece(server):
@@ -73,6 +75,17 @@ def written(server, inputs):
         ("writer", '{"inputs": {"prompt": ["a", "b"]}}', "The body must have one row of `inputs`"),
         ("writer", '{"inputs": {"prompt": [3]}}', "input 'prompt' must hold str or bytes"),
         ("writer", '{"inputs": {"prompt": ["a"], "top_p": [2]}}', "`top_p` must be above 0 and at most 1"),
+        (
+            "writer",
+            json.dumps({"inputs": {"prompt": ["a"], "stop": [["a"] * 17]}}),
+            "`stop` must have at most 16 strings of at most 64 bytes. Received: 17 strings, the longest of 1 bytes",
+        ),
+        (
+            "writer",
+            json.dumps({"inputs": {"prompt": ["a"], "stop": [["é" * 33]]}}),
+            "`stop` must have at most 16 strings of at most 64 bytes. Received: 1 strings, the longest of 66 bytes",
+        ),
+        ("writer", '{"inputs": {"prompt": ["a"], "stop": ["a"]}}', "`stop` must be a list of strings"),
         ("plain", '{"inputs": {"prompt": ["a"]}}', "The model must have the signatures prefill, decode_step, detok"),
     ],
 )

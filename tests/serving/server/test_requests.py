@@ -6,7 +6,7 @@ from starlette.requests import Request
 
 from ikelos.serving.server import requests
 from ikelos.serving.server.errors import RequestError
-from ikelos.serving.server.requests import check_origin, is_loopback, read_body
+from ikelos.serving.server.requests import check_origin, is_loopback, read_body, uncompressed
 
 
 def test_hosts_of_this_machine():
@@ -27,7 +27,8 @@ def request(messages=(), **headers):
 
 
 def read(*messages, max_bytes=10, **headers):
-    return asyncio.run(read_body(request(messages, **headers), max_bytes))
+    sent = request(messages, **headers)
+    return uncompressed(sent, asyncio.run(read_body(sent, max_bytes)), max_bytes)
 
 
 def test_a_body_in_parts():
@@ -45,9 +46,15 @@ def test_a_compressed_body():
     zipped = gzip.compress(b"0123456789", mtime=0)
     compressed = {"content-encoding": "gzip", "max_bytes": len(zipped)}
     assert read({"body": zipped}, **compressed) == b"0123456789"
-    for body, message in [(zipped[:-9], "Received: a part of it"), (b"01", "The body must be gzip. Received: Error")]:
-        with pytest.raises(RequestError, match=message):
+    for body, received in [(zipped[:-9], "a part of it"), (b"01", "Error"), (b"", "a part of it")]:
+        with pytest.raises(RequestError, match=f"one complete gzip stream, .* Received: {received}"):
             read({"body": body}, **compressed)
+
+
+@pytest.mark.parametrize("more", [gzip.compress(b"56789", mtime=0), b"56789"], ids=["gzip", "text"])
+def test_data_behind_a_compressed_body_is_refused(more):
+    with pytest.raises(RequestError, match=r"one complete gzip stream, .* Received: data behind it"):
+        read({"body": gzip.compress(b"01234", mtime=0) + more}, **{"content-encoding": "gzip", "max_bytes": 100})
 
 
 def test_a_small_body_that_is_large_when_it_is_uncompressed():

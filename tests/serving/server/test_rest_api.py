@@ -2,11 +2,17 @@
 
 import gzip
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
+
+from ikelos.serving.server import engine, rest_api
+from ikelos.serving.server.requests import uncompressed
 
 PLAIN = "/v1/models/plain"
 
@@ -162,6 +168,29 @@ def test_a_compressed_request(server):
     assert response.json() == {"predictions": [4.0]}
     response = server.http.post(f"{PLAIN}:predict", content=gzip.compress(bytes(2**20 + 1)), headers=headers)
     assert response.status_code == 413
+
+
+def test_few_bodies_are_decompressed_at_once(server, monkeypatch):
+    inside, most, lock = 0, 0, threading.Lock()
+
+    def slow(*arguments):
+        nonlocal inside, most
+        with lock:
+            inside += 1
+            most = max(most, inside)
+        time.sleep(0.05)
+        with lock:
+            inside -= 1
+        return uncompressed(*arguments)
+
+    monkeypatch.setattr(rest_api, "uncompressed", slow)
+    content, headers = gzip.compress(b'{"instances": [2]}'), {"Content-Encoding": "gzip"}
+    with ThreadPoolExecutor(12) as threads:
+        sent = [
+            threads.submit(server.http.post, f"{PLAIN}:predict", content=content, headers=headers) for _ in range(12)
+        ]
+        assert [response.result().status_code for response in sent] == [200] * 12
+    assert 1 <= most <= engine._MOST_PARSING
 
 
 def test_a_body_without_a_length(server):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from ikelos.serving.compare import difference
+from ikelos.serving.compare import common_part, difference
 from ikelos.serving.signature import Signature
 from ikelos.serving.values import is_float
 
@@ -46,7 +46,7 @@ def run_example(signature: Signature, run: Run, eps: float = 0.0) -> Arrays:
             found = run_batch(signature, run, of_size(arrays, rows, first))
             for name, whole in of_size(expected, rows, first).items():
                 label = f"Signature {signature.name!r}, output {name!r}, in a batch of {rows}"
-                difference(label, *_shared(found[name], whole), of=f"that in a batch of {count}", eps=eps)
+                difference(label, *common_part(found[name], whole), of=f"that in a batch of {count}", eps=eps)
     return expected
 
 
@@ -66,11 +66,3 @@ def run_batch(signature: Signature, run: Run, arrays: Arrays) -> Arrays:
         if is_float(array.dtype) and not np.isfinite(array).all():
             raise ValueError(f"{label} must be finite on the example. Received: {array[~np.isfinite(array)][0]}")
     return outputs
-
-
-def _shared(found: np.ndarray, whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the parts of two arrays that lie within both."""
-    if found.ndim != whole.ndim:
-        return found, whole
-    inside = tuple(slice(min(sizes)) for sizes in zip(found.shape, whole.shape, strict=True))
-    return found[inside], whole[inside]

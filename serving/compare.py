@@ -61,3 +61,11 @@ def difference(
             f"{label}: differs from {of} by up to {largest:.3g}, more than {tolerance:.3g} * (1 + |expected|)"
         )
     return largest
+
+
+def common_part(found: np.ndarray, whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the parts of two arrays that lie within both; the arrays themselves if they have other axes."""
+    if found.ndim != whole.ndim:
+        return found, whole
+    inside = tuple(slice(min(sizes)) for sizes in zip(found.shape, whole.shape, strict=True))
+    return found[inside], whole[inside]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import ml_dtypes
 import numpy as np
 
+from ikelos.serving.compare import common_part
 from ikelos.serving.values import is_float
 
 if TYPE_CHECKING:
@@ -142,8 +143,8 @@ def output_changes(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndar
 def _change(before: np.ndarray, after: np.ndarray) -> float:
     if not is_float(after.dtype):
         return float(np.mean([not np.array_equal(*rows) for rows in zip(before, after, strict=True)]))
-    inside = tuple(slice(min(sizes)) for sizes in zip(before.shape, after.shape, strict=True))
-    differences = np.abs(before[inside].astype(np.float64) - after[inside].astype(np.float64))
+    before, after = (part.astype(np.float64) for part in common_part(before, after))
+    differences = np.abs(before - after)
     return float(np.max(differences, initial=0.0))
 
 

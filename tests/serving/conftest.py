@@ -5,6 +5,12 @@ import tensorflow as tf
 from ikelos.serving import Bound, Signature, export
 
 
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Makes the stock check accept everything, without the child process."""
+    monkeypatch.setattr("ikelos.serving.check.stock_check", lambda path, **_: {})
+
+
 @pytest.fixture(scope="session")
 def keras_model():
     """Returns a compiled and trained model from words to numbers, which has an optimizer and a table."""

@@ -17,12 +17,6 @@ def signature(function, name="serving_default"):
     return Signature(name, function, NUMBERS, {"x": [1.0, 2.0]}, "A test.")
 
 
-@pytest.fixture
-def unchecked(monkeypatch):
-    """Makes the stock check accept everything, without the child process."""
-    monkeypatch.setattr("ikelos.serving.check.stock_check", lambda path, **_: {})
-
-
 def test_importing_the_package_is_light():
     code = "import sys, ikelos.serving; print({'tensorflow', 'keras'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"

@@ -47,18 +47,13 @@ def nearest_int8(value):
     return np.round(value / step) * step
 
 
-def unchecked(monkeypatch):
-    """Makes the stock check, which takes a second, accept everything."""
-    monkeypatch.setattr("ikelos.serving.check.stock_check", lambda path, **_: {})
-
-
 NEAREST = {"bfloat16": nearest_bfloat16, "int8": nearest_int8}
 
 
 @pytest.mark.parametrize("weights", NEAREST)
-def test_a_server_computes_with_the_rounded_matrices(tmp_path, weights, monkeypatch):
+def test_a_server_computes_with_the_rounded_matrices(tmp_path, weights, request):
     if weights != "bfloat16":
-        unchecked(monkeypatch)
+        request.getfixturevalue("unchecked")
     model, nearest = Words(MATRIX), NEAREST[weights]
     version = export(tmp_path, model, model.signatures(), weights=weights)
     for variable, value in ((model.table, MATRIX), (model.square, MATRIX[:4] / 2), (model.assigned, MATRIX[:1])):
@@ -92,8 +87,7 @@ def test_a_server_computes_with_the_rounded_matrices(tmp_path, weights, monkeypa
     assert f"Stored as {weights}" in (version / "assets.extra" / "ikelos_card.html").read_text()
 
 
-def test_versions_of_a_model_do_not_share_weights(tmp_path, monkeypatch):
-    unchecked(monkeypatch)
+def test_versions_of_a_model_do_not_share_weights(tmp_path, unchecked):
     models = [Words(MATRIX), Words(-MATRIX)]
     versions = [export(tmp_path, model, model.signatures(), weights="bfloat16") for model in models]
     loaded = [tf.saved_model.load(version).signatures["assigning"] for version in versions]

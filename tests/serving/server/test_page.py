@@ -51,6 +51,10 @@ def run(page):
     page.locator("#status").filter(has_text=re.compile(r"\d s$")).wait_for()
 
 
+def wait_for_alert(page, text):
+    page.get_by_role("alert").filter(has_text=text).wait_for()
+
+
 def outputs(page):
     return [" ".join(text.split()) for text in page.locator(".output").all_inner_texts()]
 
@@ -81,18 +85,18 @@ def test_wrong_inputs_are_told(page):
     page.goto("/#plain/checked")
     page.get_by_label("n int32").fill("1.5")
     page.get_by_role("button", name="Run").click()
-    assert page.get_by_role("alert").inner_text() == "n must be a whole number."
+    wait_for_alert(page, "n must be a whole number.")
     page.get_by_label("n int32").fill("-1")
     page.get_by_role("button", name="Run").click()
-    page.get_by_role("alert").get_by_text("Signature 'checked': n must be in [0, 9] -1").wait_for()
+    wait_for_alert(page, "Signature 'checked': n must be in [0, 9] -1")
     page.get_by_label("n int32").fill("99999999999999999999")
     page.get_by_role("button", name="Run").click()
-    page.get_by_role("alert").get_by_text("input 'n' must").wait_for()
+    wait_for_alert(page, "input 'n' must")
 
 
 def test_fields_have_the_bounds_of_the_card(page):
     page.goto("/#words/shout")
-    assert page.get_by_text("int32, -1000 to 1000").is_visible()
+    page.get_by_text("int32, -1000 to 1000").wait_for()
     slider = page.get_by_label("times, slider")
     assert [slider.get_attribute(name) for name in ("min", "max", "step")] == ["-1000", "1000", "1"]
     slider.fill("999")
@@ -100,11 +104,11 @@ def test_fields_have_the_bounds_of_the_card(page):
     assert outputs(page) == ["length 10", "text HéLLO!999"]
     page.get_by_label("times int32").fill("1001")
     page.get_by_role("button", name="Run").click()
-    assert page.get_by_role("alert").inner_text() == "times must be -1000 to 1000."
+    wait_for_alert(page, "times must be -1000 to 1000.")
     page.get_by_label("times int32").fill("1")
     page.get_by_label("text string").fill("é" * 1001)
     page.get_by_role("button", name="Run").click()
-    assert page.get_by_role("alert").inner_text() == "text must have at most 2000 bytes, but has 2002."
+    wait_for_alert(page, "text must have at most 2000 bytes, but has 2002.")
 
 
 def test_numbers_that_json_does_not_have(page):
@@ -124,7 +128,7 @@ def test_pictures_and_sound(page, tmp_path):
         file.writeframes(b"\0\0" * 800)
     page.goto("/#plain/copy")
     page.get_by_role("button", name="Run").click()
-    assert page.get_by_role("alert").inner_text() == "image_bytes needs a file."
+    wait_for_alert(page, "image_bytes needs a file.")
     for name, content, selector in [("a.png", PNG, "img"), ("a.wav", sound.getvalue(), "audio"), ("a", b"\0\1", "a")]:
         (tmp_path / name).write_bytes(content)
         page.locator("#fields input").set_input_files(tmp_path / name)
@@ -172,7 +176,7 @@ def test_a_picture_becomes_numbers(page, tmp_path):
     grey = np.arange(72, dtype=np.uint8).reshape(8, 9, 1)
     page.goto("/#plain/invert")
     page.get_by_role("button", name="Run").click()
-    assert page.get_by_role("alert").inner_text() == "image needs a picture."
+    wait_for_alert(page, "image needs a picture.")
     chooser = page.get_by_label("image uint8")
     (tmp_path / "a.png").write_bytes(tf.io.encode_png(grey).numpy())
     chooser.set_input_files(tmp_path / "a.png")
@@ -287,7 +291,7 @@ def test_a_picture_that_does_not_fit_is_refused(page, tmp_path):
         page.get_by_label("image uint8").set_input_files(tmp_path / "a.png")
         page.get_by_text(message).first.wait_for()
         page.get_by_role("button", name="Run").click()
-        assert page.get_by_role("alert").inner_text() == message
+        wait_for_alert(page, message)
 
 
 def test_pictures_in_floats_and_what_is_no_picture(page):
@@ -339,7 +343,7 @@ def test_models_and_signatures_are_chosen(page):
     page.get_by_label("Model").select_option("words")
     page.get_by_role("button", name="tokens").click()
     assert page.url.endswith("#words/tokens")
-    assert page.get_by_text("Words between white space.").is_visible()
+    page.get_by_text("Words between white space.").wait_for()
     page.go_back()
     page.get_by_text("Scores of single words.").wait_for()
     assert page.title() == "words - Ikelos"

@@ -97,8 +97,8 @@ def hugging_face(case):
     values = {"model.embed_tokens.weight": embedding, "lm_head.weight": head.T}
     for index, layer in enumerate(layers):
         prefix = f"model.layers.{index}"
-        for name, its in zip("qkvo", ("query", "key", "value", "output"), strict=True):
-            values[f"{prefix}.self_attn.{name}_proj.weight"] = layer[its].T
+        for name, key in zip("qkvo", ("query", "key", "value", "output"), strict=True):
+            values[f"{prefix}.self_attn.{name}_proj.weight"] = layer[key].T
         for name in ("gate", "up", "down"):
             values[f"{prefix}.mlp.{name}_proj.weight"] = layer[name].T
     tensors = {name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in values.items()}

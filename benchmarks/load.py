@@ -47,7 +47,7 @@ async def closed(calls: Sequence[Call], seconds: float) -> Measured:
         return latencies
 
     found = await asyncio.gather(*map(client, calls))
-    return _measured([latency for its in found for latency in its], start, busy)
+    return _measured([latency for latencies in found for latency in latencies], start, busy)
 
 
 async def opened(calls: Sequence[Call], rate: float, seconds: float, seed: int = 0) -> Measured:

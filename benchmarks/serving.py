@@ -12,8 +12,8 @@ random (a Poisson process), at 50% and 80% of the rate of 16 clients, and don't 
 counts from the moment at which they should have been sent, so a server that cannot keep up shows it.
 
 The server runs in a process of its own, with the portable export; "batched" is with `--max-batch 16`. All clients are
-coroutines of this process. Server and clients share the machine's cores, so what the clients use is missing to the
-server: the column "clients" says how much of one core that is. The contenders without a server are threads of one
+coroutines of this process. Server and clients share the machine's cores, so what the clients use is not available to
+the server: the column "clients" says how much of one core that is. The contenders without a server are threads of one
 process that call the model: `StockModel` with the portable and with the native export, and Hugging Face's `generate`
 with the same weights and so the same tokens.
 
@@ -176,8 +176,8 @@ def table(cases, contenders, commands, options, rows):
             for name in case.peers:
                 compare.check(case, name, started[name].prepare(case.arguments), expected[case.name])
             # In a random order, because clocks drift.
-            its = [(name, clients) for name in (compare.OURS, *case.peers) for clients in CLIENTS]
-            for name, clients in random.Random(0).sample(its, len(its)):
+            runs = [(name, clients) for name in (compare.OURS, *case.peers) for clients in CLIENTS]
+            for name, clients in random.Random(0).sample(runs, len(runs)):
                 rate, latencies = started[name].crowd(clients, seconds)
                 add(
                     case,
@@ -197,8 +197,8 @@ def table(cases, contenders, commands, options, rows):
                     for protocol, address in addresses.items():
 
                         async def measured(case=case, protocol=protocol, address=address, suffix=suffix):
-                            its = measure_server(case, base.name, protocol, address, seconds, expected[case.name])
-                            async for name, found in its:
+                            measurements = measure_server(case, base.name, protocol, address, seconds, expected[case.name])
+                            async for name, found in measurements:
                                 add(case, f"{protocol}{suffix}", name, found.row())
 
                         asyncio.run(measured())

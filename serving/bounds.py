@@ -24,12 +24,12 @@ class Bound:
     """Bound of one input of a signature.
 
     Attributes:
-        values: Smallest and largest number, both allowed; a number that is not a number never is. None for any.
+        values: Smallest and largest number, both allowed; None for any. NaN is never allowed.
         max_bytes: Most bytes of a string; None for any number.
         max_size: Largest size of each axis after the batch whose size is free; None for any size.
 
     Raises:
-        ValueError: If the smallest number is above the largest, or a most is below 1.
+        ValueError: If the smallest number is above the largest, or `max_bytes` or `max_size` is below 1.
     """
 
     values: tuple[float, float] | None = None

@@ -87,7 +87,10 @@ def newest(base: pathlib.Path) -> pathlib.Path | None:
 
 def versions(base: pathlib.Path) -> dict[int, pathlib.Path]:
     """Returns the folders of all versions in a base path by number, as `newest` finds them."""
-    names = os.listdir(base) if base.is_dir() else []
+    try:
+        names = os.listdir(base)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
     return {int(name): base / name for name in sorted(names) if name.isascii() and name.isdigit()}
 
 

@@ -36,9 +36,16 @@ def _parts(kernel: tf.Tensor, at_once: int) -> int:
     """Returns the number of parts into which the rows of a matrix are split.
 
     TensorFlow computes a product of few rows mostly in one thread, and products that do not depend on each other at
-    the same time. On two cores of a Xeon with AMX, one row times 768 x 2048 numbers took 325 us whole and 255 in 4
-    parts, times 768 x 768 190 and 108 in 2; 8 rows 754 and 611, 205 and 122. Smaller matrices gained nothing. Parts
-    with aligned memory are not copied.
+    the same time. Microseconds on two cores of a Xeon with AMX:
+
+    rows | matrix     | whole | parts
+    -----|------------|-------|---------
+    1    | 768 x 768  | 190   | 2 in 108
+    1    | 768 x 2048 | 325   | 4 in 255
+    8    | 768 x 768  | 205   | 2 in 122
+    8    | 768 x 2048 | 754   | 4 in 611
+
+    Smaller matrices gained nothing. Parts with aligned memory are not copied.
 
     Args:
         kernel: `[D,U]`.

@@ -155,6 +155,7 @@ def ctc_beam_search(
         beams, parents, tokens = _extended(beams, frames[step], blank_id, token_bonus)
         history = history.write(step, parents * size + tokens)
         if language_model is not None:
+            # Copied: beams share memory, as in `beams`, only if all of a row advance together.
             state = reorder_beams(state, parents, num_beams)
             # Most beams write nothing in most frames, so the language model reads the others alone.
             tokens = tf.reshape(tokens, [-1])

@@ -68,45 +68,46 @@ def serve(
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"serve needs {', '.join(missing)}: install Ikelos with the extra `serving`")
-    if not model.is_dir():
-        raise UserError(f"PATH must be a folder. Received: {model}, which is not a folder")
     # Here, because they import numpy and gRPC, which `ikelos --help` does not need.
-    from ikelos.serving.server import CannotServe, Settings, find_models, is_loopback, run
+    from ikelos.serving.server import CannotServe, Settings, check_path, find_models, is_loopback, run
 
     try:
-        labels = _labels(label or [], list(find_models(model)))
-        settings = Settings(
-            path=model,
-            library=library,
-            host=host,
-            rest_port=rest_port,
-            grpc_port=grpc_port,
-            poll=poll,
-            labels=labels,
-            max_batch=max_batch,
-            batch_delay=batch_delay / 1000,
-            max_bytes=max_mb * 2**20,
-            max_rows=max_rows,
-            max_requests=max_requests,
-            timeout=timeout,
-            **({} if concurrency is None else {"concurrency": concurrency}),
-        )
-        _log_lines()
-        if not is_loopback(host):
-            print(
-                f"Warning: whoever reaches {host} can use the models, because the server has no authentication.",
-                file=sys.stderr,
-            )
-        with contextlib.ExitStack() as loading:
-            loading.enter_context(Progress("loading the models"))
-
-            def ready(rest: int, grpc: int, versions: "list[Version]") -> None:
-                loading.close()
-                _print_ready(host, rest, grpc, versions)
-
-            run(settings, ready)
-    except (CannotServe, ValueError) as error:
+        check_path(model)
+    except ValueError as error:
         raise UserError(str(error)) from error
+    settings = Settings(
+        path=model,
+        library=library,
+        host=host,
+        rest_port=rest_port,
+        grpc_port=grpc_port,
+        poll=poll,
+        labels=_labels(label or [], list(find_models(model))),
+        max_batch=max_batch,
+        batch_delay=batch_delay / 1000,
+        max_bytes=max_mb * 2**20,
+        max_rows=max_rows,
+        max_requests=max_requests,
+        timeout=timeout,
+        **({} if concurrency is None else {"concurrency": concurrency}),
+    )
+    _log_lines()
+    if not is_loopback(host):
+        print(
+            f"Warning: whoever reaches {host} can use the models, because the server has no authentication.",
+            file=sys.stderr,
+        )
+    with contextlib.ExitStack() as loading:
+        loading.enter_context(Progress("loading the models"))
+
+        def ready(rest: int, grpc: int, versions: "list[Version]") -> None:
+            loading.close()
+            _print_ready(host, rest, grpc, versions)
+
+        try:
+            run(settings, ready)
+        except CannotServe as error:
+            raise UserError(str(error)) from error
 
 
 def _labels(given: list[str], models: list[str]) -> dict[str, dict[str, int]]:

@@ -11,7 +11,7 @@ from ikelos.serving.client.transport import (
     Blocking,
     Suspending,
     Target,
-    ToldByMetadata,
+    DescribedByMetadata,
     VersionStatus,
     missing,
     read,
@@ -19,6 +19,7 @@ from ikelos.serving.client.transport import (
 )
 from ikelos.serving.protocol.messages import (
     METHODS,
+    RETRY_PUSHBACK,
     GetModelMetadataRequest,
     GetModelMetadataResponse,
     GetModelStatusRequest,
@@ -36,10 +37,9 @@ except ImportError as error:
     raise missing("grpcio", error) from error
 
 _PREDICTION, _MODEL = "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"
-_PUSHBACK = "grpc-retry-pushback-ms"
 
 
-class _Calls(ToldByMetadata):
+class _Calls(DescribedByMetadata):
     """The calls as messages; a subclass sends them."""
 
     _channel: Any = None
@@ -152,7 +152,7 @@ def _open(library: Any, target: Target) -> Any:
 def _translated(error: Any) -> ServingError:
     code = error.code().name
     # When the server wants the next try, in milliseconds; below 0 it wants none.
-    pushback = next((value for key, value in error.trailing_metadata() or () if key == _PUSHBACK), "")
+    pushback = next((value for key, value in error.trailing_metadata() or () if key == RETRY_PUSHBACK), "")
     asked = int(pushback) / 1000 if re.fullmatch(r"-?\d{1,9}", pushback) else None
     may_pass = code == "UNAVAILABLE" or (code == "RESOURCE_EXHAUSTED" and asked is not None)
     retryable = may_pass and (asked is None or asked >= 0)

@@ -13,7 +13,7 @@ from ikelos.serving.client.transport import (
     Blocking,
     Suspending,
     Target,
-    ToldByMetadata,
+    DescribedByMetadata,
     VersionStatus,
     missing,
     version_statuses,
@@ -50,7 +50,7 @@ _CODES = {
 _RETRYABLE = (429, 503)
 
 
-class _Calls(ToldByMetadata):
+class _Calls(DescribedByMetadata):
     """The calls as requests; a subclass sends them."""
 
     def __init__(self, target: Target):

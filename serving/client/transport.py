@@ -150,7 +150,7 @@ class OneVersion:
         return self
 
 
-class ToldByMetadata:
+class DescribedByMetadata:
     """Base of transports to a server that tells signatures and version in its metadata."""
 
     async def metadata(self, timeout: float) -> Signatures:

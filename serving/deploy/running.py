@@ -1,5 +1,6 @@
 """What a running server says about its models, by TensorFlow Serving's REST API."""
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -71,7 +72,7 @@ class RunningServer:
                 if error.code in _UNKNOWN:
                     return None
                 raise ConnectionError(f"{self.address} answers {path} with status {error.code}") from None
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, http.client.HTTPException) as error:  # the last for a port of gRPC
             raise ConnectionError(f"no TensorFlow Serving answers at {self.address}: {error}") from None
 
 

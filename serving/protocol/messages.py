@@ -17,6 +17,9 @@ from google.protobuf.internal import enum_type_wrapper
 
 from ikelos.serving.protocol import schema
 
+RETRY_PUSHBACK = "grpc-retry-pushback-ms"
+"""Metadata of an error: when a client may try again (https://github.com/grpc/proposal/blob/master/A6-client-retries.md).
+"""
 _FIELD = re.compile(r"(?:oneof (\w+): )?(repeated )?(?:map<string, ([\w.]+)>|([\w.]+)) (\w+) = (\d+)")
 _VALUE = re.compile(r"(\w+) = (\d+)")
 _FieldProto = descriptor_pb2.FieldDescriptorProto

@@ -3,9 +3,9 @@
 It runs models in TensorFlow's C library, and has a page for people. In production, use TensorFlow Serving.
 """
 
-from ikelos.serving.server.discovery import find_models
+from ikelos.serving.server.discovery import check_path, find_models
 from ikelos.serving.server.requests import is_loopback
 from ikelos.serving.server.run import CannotServe, run, serve
 from ikelos.serving.server.settings import Settings
 
-__all__ = ["CannotServe", "Settings", "find_models", "is_loopback", "run", "serve"]
+__all__ = ["CannotServe", "Settings", "check_path", "find_models", "is_loopback", "run", "serve"]

@@ -17,8 +17,10 @@ from ikelos.serving.server.settings import Settings
 from ikelos.serving.server.versions import Version
 from ikelos.serving.stock import StockError, complaint
 
-_RETRY_AFTER, _MOST_PARSING = 1, 2
-"""Seconds that a refused client should wait; most bodies of JSON that are read at once."""
+_RETRY_AFTER = 1
+"""Seconds that a refused client should wait."""
+_MOST_PARSING = 2
+"""Most bodies of JSON that are read at once."""
 
 
 @dataclasses.dataclass
@@ -63,7 +65,7 @@ class Engine:
         """Context manager that admits and counts a request, and yields it.
 
         Args:
-            entrypoint: `REST` or `gRPC`.
+            entrypoint: `REST`, `gRPC` or `page`.
             seconds: Time that the client waits, if it says so.
 
         Raises:

@@ -1,10 +1,13 @@
 """Errors of requests, with gRPC's codes."""
 
+import logging
+
 from grpc import StatusCode
 
 from ikelos.serving.protocol import rest
 from ikelos.serving.stock import StockError
 
+_log = logging.getLogger(__name__)
 _LONGEST = 1000
 """Characters of a message."""
 _BY_NUMBER = {code.value[0]: code for code in StatusCode}
@@ -26,6 +29,17 @@ class RequestError(Exception):
         super().__init__(self.message)
         self.code, self.retry_after = code, retry_after
         self.http_status = http_status or rest.STATUS[code.name]
+
+
+def unexpected(error: Exception, request: str) -> RequestError:
+    """Logs an error that should not have happened, and returns what the client is told.
+
+    Args:
+        error: The error.
+        request: The request in which it happened.
+    """
+    _log.error("%s: %s: %s", request, type(error).__name__, error)
+    return RequestError(StatusCode.INTERNAL, "The server failed; its log says why")
 
 
 def code_of(error: Exception) -> StatusCode:

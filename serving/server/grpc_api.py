@@ -12,11 +12,7 @@ from ikelos.serving.protocol import messages, rest, tensors
 from ikelos.serving.protocol.metadata import SIGNATURES_FIELD
 from ikelos.serving.server import metadata
 from ikelos.serving.server.engine import Engine
-from ikelos.serving.server.errors import RequestError
-
-_SERVICES = "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService", "grpc.health.v1.Health"
-_RETRY = "grpc-retry-pushback-ms"
-"""Tells a client when it may try again (https://github.com/grpc/proposal/blob/master/A6-client-retries.md)."""
+from ikelos.serving.server.errors import RequestError, unexpected
 
 # An answer to a request: a function of the engine, the request's message and the seconds that the client waits.
 Answer = Callable[[Engine, Any, float | None], Awaitable[Any]]
@@ -31,26 +27,29 @@ def make_server(engine: Engine) -> grpc.aio.Server:
             ("grpc.so_reuseport", 0),  # or a second server would take half of the requests
         ]
     )
-    for service in _SERVICES:
+    for service, types in messages.METHODS.items():
         methods = {
             name: grpc.unary_unary_rpc_method_handler(
-                _handler(engine, request, _ANSWERS.get(name) or _unimplemented(name)),
+                _handler(engine, name, request, _ANSWERS.get(name) or _unimplemented(name)),
                 response_serializer=response.SerializeToString,
             )
-            for name, (request, response) in messages.METHODS[service].items()
+            for name, (request, response) in types.items()
         }
         server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, methods)])
     return server
 
 
-def _handler(engine: Engine, request_class: Any, answer: Answer) -> Callable:
+def _handler(engine: Engine, method: str, request_class: Any, answer: Answer) -> Callable:
     async def handle(data: bytes, context: grpc.aio.ServicerContext) -> Any:
         try:
             request = await asyncio.to_thread(_parse, request_class, data)
             return await answer(engine, request, context.time_remaining())
         except RequestError as error:
-            wait = () if error.retry_after is None else ((_RETRY, str(1000 * error.retry_after)),)
-            await context.abort(error.code, error.message, wait)
+            refusal = error
+        except Exception as error:
+            refusal = unexpected(error, method)
+        wait = () if refusal.retry_after is None else ((messages.RETRY_PUSHBACK, str(1000 * refusal.retry_after)),)
+        await context.abort(refusal.code, refusal.message, wait)
 
     return handle
 
@@ -110,7 +109,7 @@ async def _get_model_status(engine: Engine, request: Any, seconds: float | None)
 
 
 async def _check_health(engine: Engine, request: Any, seconds: float | None) -> Any:
-    if request.service and request.service not in _SERVICES:
+    if request.service and request.service not in messages.METHODS:
         raise RequestError(StatusCode.NOT_FOUND, f"There is no service {request.service}")
     statuses = messages.HealthCheckResponse.DESCRIPTOR.enum_types_by_name["ServingStatus"].values_by_name
     name = "SERVING" if engine.manager.is_ready() else "NOT_SERVING"

@@ -39,6 +39,8 @@ class Manager:
         self._path, self._labels, self._library = path, labels, library
         self.models: dict[str, dict[int, Version]] = {}
         self._tasks: set[asyncio.Task] = set()
+        # One at a time, or those of many models would leave no thread for loading and for the inputs of requests.
+        self._warming = asyncio.Lock()
 
     async def watch(self, seconds: float) -> None:
         """Calls `poll` every so many seconds, forever. An error is logged, and what is loaded goes on serving."""
@@ -74,7 +76,7 @@ class Manager:
             available = {number for number, version in known.items() if version.state is State.AVAILABLE}
             # If the newest version fails, the one before it goes on serving.
             keep = available & set(paths)
-            if not paths or (keep and max(keep) == max(paths)):
+            if keep and max(keep) == max(paths):
                 for number in available - keep:
                     self._end(known[number])
 
@@ -128,6 +130,8 @@ class Manager:
         wanted = {}
         for name, base in find_models(self._path).items():
             found = versions(base)
+            if not found:
+                continue  # removed meanwhile
             numbers = {max(found), *self._labels.get(name, {}).values()}
             wanted[name] = {number: path for number, path in found.items() if number in numbers}
         return wanted
@@ -144,7 +148,8 @@ class Manager:
         known = self.models[version.name].values()
         is_first = not any(other.state is State.AVAILABLE for other in known)
         if version.model is not None and not is_first:
-            await asyncio.to_thread(version.warm_up)
+            with version.lease() as model:
+                await asyncio.to_thread(version.warm_up, model)
         if version.code is not StatusCode.OK:
             self._report(version)
             await asyncio.to_thread(version.free)
@@ -157,7 +162,11 @@ class Manager:
             self._start(self._warm_up(version))
 
     async def _warm_up(self, version: Version) -> None:
-        await asyncio.to_thread(version.warm_up)
+        async with self._warming:
+            if version.state is not State.AVAILABLE:
+                return  # another version has replaced it
+            with version.lease() as model:
+                await asyncio.to_thread(version.warm_up, model)
         if version.is_warm:
             _log.info(
                 "%s: version %d has warmed up (%.1f s with loading)", version.name, version.number, version.seconds

@@ -22,7 +22,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "ikelos:serving:request_count",
-            "Requests by signature, entry point (REST or gRPC) and status.",
+            "Requests by signature, entry point (REST, gRPC or page) and status.",
             ["model_name", "signature_name", "entrypoint", "status"],
             registry=self._registry,
         )

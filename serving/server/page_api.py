@@ -16,7 +16,7 @@ from ikelos.serving.card import PAGE, bounds_of
 from ikelos.serving.client.core import STEPWISE
 from ikelos.serving.server import streaming
 from ikelos.serving.server.engine import Engine
-from ikelos.serving.server.errors import RequestError
+from ikelos.serving.server.errors import RequestError, unexpected
 from ikelos.serving.server.manager import Manager
 from ikelos.serving.server.metadata import example_of
 from ikelos.serving.server.requests import read_body, uncompressed
@@ -47,15 +47,13 @@ def routes(engine: Engine) -> list[Route]:
         return _file(_FILES / "index.html")
 
     async def file(request: Request) -> Response:
-        path = _FILES / request.path_params["name"]
-        return _file(path) if path.suffix in _TYPES and path.is_file() else Response(status_code=404)
+        return _file(_FILES / request.path_params["name"])
 
     async def models(request: Request) -> Response:
         return JSONResponse({"models": describe(engine.manager)}, headers=_HEADERS)
 
     async def card(request: Request) -> Response:
-        path = engine.manager.find(request.path_params["model"]).path / PAGE
-        return FileResponse(path, media_type="text/html", headers=_CARD_HEADERS)
+        return _file(engine.manager.find(request.path_params["model"]).path / PAGE, _CARD_HEADERS)
 
     async def stream(request: Request) -> Response:
         body = uncompressed(request, await read_body(request, _MOST_PROMPT), _MOST_PROMPT)
@@ -208,7 +206,11 @@ async def _events(engine: Engine, model: str, body: bytes) -> AsyncIterator[str]
                 yield json.dumps({"text": text}) + "\n"
     except RequestError as error:
         yield json.dumps({"error": error.message}) + "\n"
+    except Exception as error:  # the answer has begun, so its status can no longer tell
+        yield json.dumps({"error": unexpected(error, f"stream of {model}").message}) + "\n"
 
 
-def _file(path: Path) -> Response:
-    return FileResponse(path, media_type=_TYPES[path.suffix], headers=_HEADERS)
+def _file(path: Path, headers: Mapping[str, str] = _HEADERS) -> Response:
+    if path.suffix not in _TYPES or not path.is_file():
+        raise RequestError(StatusCode.NOT_FOUND, f"There is no {path.name}")
+    return FileResponse(path, media_type=_TYPES[path.suffix], headers=headers)

@@ -96,14 +96,28 @@ def check_origin(request: Request, host: str) -> None:
     """
     named = request.headers.get("host", "")
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != named:
+    if origin is not None and _netloc(origin) != named:
         raise RequestError(
             StatusCode.PERMISSION_DENIED, f"Only pages of this server may send requests. Received: Origin: {origin}"
         )
-    if named and is_loopback(host) and not is_loopback(urlsplit(f"//{named}").hostname or ""):
+    if named and is_loopback(host) and not is_loopback(_hostname(named)):
         raise RequestError(
             StatusCode.PERMISSION_DENIED, f"The server must be called localhost or {host}. Received: Host: {named}"
         )
+
+
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
+
+
+def _hostname(named: str) -> str:
+    try:
+        return urlsplit(f"//{named}").hostname or ""
+    except ValueError:  # such as a bracket that does not close
+        return ""
 
 
 def is_loopback(host: str) -> bool:

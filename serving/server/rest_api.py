@@ -4,7 +4,6 @@ https://www.tensorflow.org/tfx/serving/api_rest
 """
 
 import asyncio
-import logging
 import re
 from collections.abc import Callable
 from typing import Any
@@ -22,10 +21,9 @@ from ikelos.serving.protocol import rest
 from ikelos.serving.protocol.metadata import write_metadata, write_status
 from ikelos.serving.server import metadata, openapi, page_api
 from ikelos.serving.server.engine import Engine
-from ikelos.serving.server.errors import RequestError
+from ikelos.serving.server.errors import RequestError, unexpected
 from ikelos.serving.server.requests import check_origin, read_body, uncompressed
 
-_log = logging.getLogger(__name__)
 # As in tensorflow_serving/model_servers/http_rest_api_util.cc.
 _CHOICE = r"(?:/versions/(\d+)|/labels/([^/:]+))?"
 _PREDICTION = re.compile(rf"/v1/models/([^/:]+){_CHOICE}:(classify|regress|predict)", re.IGNORECASE)
@@ -148,5 +146,4 @@ async def _refuse_method(request: Request, error: Exception) -> Response:
 
 
 async def _fail(request: Request, error: Exception) -> Response:
-    _log.error("%s %s: %s: %s", request.method, request.url.path, type(error).__name__, error)
-    return await _refuse(request, RequestError(StatusCode.INTERNAL, "The server failed; its log says why"))
+    return await _refuse(request, unexpected(error, f"{request.method} {request.url.path}"))

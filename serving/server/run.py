@@ -77,7 +77,10 @@ async def _serve(settings: Settings, listener: socket.socket, ready: Ready, stop
     if stop.is_set():
         loading.cancel()
         return
-    await loading
+    try:
+        await loading
+    except (OSError, ValueError) as error:  # the folders have changed since `check_path`
+        raise CannotServe(str(error)) from error
     versions = [version for known in engine.manager.models.values() for version in known.values()]
     served = [version for version in versions if version.state is State.AVAILABLE]
     if not served:

@@ -122,7 +122,10 @@ class Scheduler:
                     return
                 self._observe(version, signature, sum(request.rows for request in requests))
                 loop = asyncio.get_running_loop()
-                results = await loop.run_in_executor(self._threads, _answer, model, signature, requests)
+                try:
+                    results = await loop.run_in_executor(self._threads, _answer, model, signature, requests)
+                except Exception as error:  # nobody else would tell it to the clients
+                    results = [error] * len(requests)
         for request, result in zip(requests, results, strict=True):
             if request.future.done():
                 continue
@@ -150,9 +153,9 @@ def _answer(model: StockModel, signature: str, requests: Sequence[_Request]) -> 
     """Returns the outputs or the error of each request."""
     if len(requests) > 1:
         names = requests[0].inputs
-        merged = {name: np.concatenate([request.inputs[name] for request in requests]) for name in names}
         timeout = max(request.seconds_left() for request in requests)
         with contextlib.suppress(Exception):  # one request may be at fault, which must not fail the others
+            merged = {name: np.concatenate([request.inputs[name] for request in requests]) for name in names}
             outputs = model.run(signature, merged, max(timeout, 0))
             if all(len(array) == sum(request.rows for request in requests) for array in outputs.values()):
                 return _split(outputs, requests)

@@ -68,8 +68,8 @@ class Version:
 
     def load(self) -> None:
         """Loads the model. An error does not propagate: it is kept in `code` and `message`."""
-        self.files = self.fingerprint()
         with self._kept_errors():
+            self.files = self.fingerprint()
             model = StockModel(self.path, self._library)
             try:
                 self.examples, self.card = _read_extra(self.path)
@@ -80,9 +80,13 @@ class Version:
                 raise
             self.model = model
 
-    def warm_up(self) -> None:
-        """Runs the warm-up requests of the loaded model, until it is to be unloaded. An error is kept as in `load`."""
-        with self.lease() as model, self._kept_errors():
+    def warm_up(self, model: StockModel) -> None:
+        """Runs the warm-up requests, until the version is to be unloaded. An error is kept as in `load`.
+
+        Args:
+            model: What `lease` yields.
+        """
+        with self._kept_errors():
             for signature, inputs in warm_up_requests(self.path, self.examples):
                 if self.state is State.UNLOADING:
                     return
@@ -105,7 +109,7 @@ class Version:
         """Returns a value that changes when a file of the version does."""
         found = []
         for file in sorted(self.path.rglob("*")):
-            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+            with contextlib.suppress(OSError):  # removed meanwhile, or a link to itself
                 status = file.stat()
                 found.append((str(file), status.st_size, status.st_mtime_ns))
         return tuple(found)

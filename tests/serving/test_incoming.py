@@ -129,6 +129,8 @@ def test_the_versions_of_a_base_path(tmp_path):
     assert versions(tmp_path) == {2: tmp_path / "2", 10: tmp_path / "00000010"}
     assert newest(tmp_path) == tmp_path / "00000010"
     assert versions(tmp_path / "absent") == {}
+    (tmp_path / "file").touch()
+    assert versions(tmp_path / "file") == {}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ const LONGEST_ARGUMENT = 100_000; // in bytes: Linux takes 128 KiB
 const LONGEST_SHOWN = 10_000;
 
 function choose(name, signatureName) {
+  finish(); // or the answer of another signature would appear under this one
   state.model = state.models.find((model) => model.name === name) ?? state.models[0];
   $("model").value = state.model.name;
   const signatures = state.model.signatures;
@@ -134,6 +135,15 @@ function showError(message) {
   $("error").hidden = false;
 }
 
+// Ends the run that is under way, if there is one.
+function finish() {
+  state.running?.abort();
+  state.running = null;
+  $("run").disabled = false;
+  $("stop").hidden = true;
+  document.querySelector(".caret")?.classList.remove("caret");
+}
+
 async function run() {
   if (state.running || !state.signature) return;
   let json;
@@ -165,19 +175,24 @@ async function run() {
     const end = await answer(json, abort.signal);
     $("status").textContent = `${end}${((performance.now() - began) / 1000).toFixed(2)} s`;
   } catch (error) {
+    if (state.running !== abort) return; // the form is another one by now
     if (abort.signal.aborted) $("status").textContent = "Stopped.";
-    else showError(error instanceof TypeError ? "The server does not answer. Is it still running?" : error.message);
-  } finally {
-    state.running = null;
-    $("run").disabled = false;
-    $("stop").hidden = true;
-    document.querySelector(".caret")?.classList.remove("caret");
+    else showError(error.message);
   }
+  finish();
+}
+
+// What fetch and its bodies promise, with a message for people if the connection breaks.
+function fromServer(promise) {
+  return promise.catch((error) => {
+    throw error instanceof TypeError ? new Error("The server does not answer. Is it still running?") : error;
+  });
 }
 
 async function predict(json, signal) {
-  const response = await fetch(address(), { method: "POST", body: json, signal });
-  const { outputs, error } = parseJson(await response.text());
+  const response = await fromServer(fetch(address(), { method: "POST", body: json, signal }));
+  const { outputs, error } = parseJson(await fromServer(response.text()));
+  signal.throwIfAborted();
   if (!response.ok) throw new Error(error);
   const names = state.signature.outputs.map((output) => output.name);
   const named = names.length === 1 ? { [names[0]]: outputs } : outputs;
@@ -192,10 +207,11 @@ async function stream(json, signal) {
   const shown = element("p", { className: "text caret" }, element("span", { className: "prompt" }, plain(JSON.parse(prompt.get()))), text);
   $("answer").replaceChildren(element("div", { className: "output" }, shown));
   const url = `page/stream/${encodeURIComponent(state.model.name)}`;
-  const response = await fetch(url, { method: "POST", body: json, signal });
-  if (!response.ok) throw new Error(parseJson(await response.text()).error);
+  const response = await fromServer(fetch(url, { method: "POST", body: json, signal }));
+  if (!response.ok) throw new Error(parseJson(await fromServer(response.text())).error);
   let rest = "";
   for await (const piece of pieces(response)) {
+    signal.throwIfAborted();
     const lines = (rest + piece).split("\n");
     rest = lines.pop();
     for (const line of lines) {
@@ -210,7 +226,8 @@ async function stream(json, signal) {
 // Not `for await` of the body itself, which Safari does not have.
 async function* pieces(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) yield value;
+  const read = () => fromServer(reader.read());
+  for (let { done, value } = await read(); !done; { done, value } = await read()) yield value;
 }
 
 function showAbout() {
@@ -248,6 +265,7 @@ async function load() {
 // Shows a version that was loaded meanwhile. What is in the form stays, unless the model has other signatures.
 async function refresh() {
   const models = await fetchModels().catch(() => state.models);
+  if (state.running) return; // it began meanwhile
   const same = JSON.stringify(models.map(({ name, signatures }) => [name, signatures])) ===
     JSON.stringify(state.models.map(({ name, signatures }) => [name, signatures]));
   if (!same) return load();

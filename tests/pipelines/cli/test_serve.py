@@ -1,3 +1,4 @@
+import inspect
 import json
 import os
 import re
@@ -11,6 +12,9 @@ import urllib.request
 
 import pytest
 import tensorflow as tf
+
+from ikelos.pipelines.cli.serve import serve
+from ikelos.serving.server import Settings
 
 
 class Model(tf.Module):
@@ -151,3 +155,12 @@ def test_wrong_arguments_are_one_line(ikelos_process, run, tmp_path):
         lines = [line for line in result.err.splitlines() if line.startswith("Error: ")]
         assert len(lines) == 1
         assert re.match(f"Error: {message}", lines[0]), lines
+
+
+def test_the_defaults_are_those_of_the_server():
+    defaults = {name: parameter.default for name, parameter in inspect.signature(serve).parameters.items()}
+    settings = Settings(path=None)
+    for name in ("host", "rest_port", "grpc_port", "poll", "max_batch", "max_rows", "max_requests", "timeout"):
+        assert defaults[name] == getattr(settings, name), name
+    assert defaults["batch_delay"] == 1000 * settings.batch_delay
+    assert defaults["max_mb"] * 2**20 == settings.max_bytes

@@ -1,3 +1,6 @@
+import socket
+import threading
+
 import pytest
 
 from ikelos.serving.deploy import RunningServer
@@ -38,3 +41,19 @@ def test_another_server_is_an_error(running, server, status, body):
     server.answer = lambda path: (status, body)
     with pytest.raises(ConnectionError, match=f"{running.address}"):
         running.states("lm")
+
+
+def test_a_port_that_does_not_speak_http_is_an_error():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer():
+            with listener.accept()[0] as connection:
+                connection.recv(2**16)
+                connection.sendall(b"\0\0\x12\x04\0\0\0\0\0")  # as gRPC begins
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(ConnectionError, match=f"no TensorFlow Serving answers at {address}"):
+            RunningServer(address).states("lm")
+        thread.join()

@@ -1,13 +1,14 @@
 import asyncio
 import os
 import shutil
+import threading
 
 import pytest
 from grpc import StatusCode
 
 from ikelos.serving.server.errors import RequestError
 from ikelos.serving.server.manager import Manager
-from ikelos.serving.server.versions import State
+from ikelos.serving.server.versions import State, Version
 
 
 def states(manager, name="plain"):
@@ -212,3 +213,45 @@ def test_watching_survives_errors(base, plain, caplog):
     asyncio.run(run())
     (record,) = caplog.records  # once, although it looked several times
     assert "both a_b" in record.getMessage()
+
+
+def test_a_link_to_itself_is_no_file_of_the_version(base):
+    (base / "1" / "loop").symlink_to("loop")
+
+    @using(base)
+    async def check(manager):
+        assert states(manager) == {1: "AVAILABLE"}
+
+
+def test_models_warm_up_one_after_another(base, plain, monkeypatch):
+    for name in "abc":
+        shutil.copytree(plain, base.parent / name / "1")
+    begun, go_on = [], threading.Event()
+
+    def warm_up(version, model):
+        begun.append(version.name)
+        go_on.wait(60)
+        version.is_warm = True
+
+    monkeypatch.setattr(Version, "warm_up", warm_up)
+
+    @using(base.parent)
+    async def check(manager):
+        shutil.rmtree(base.parent / "b")
+        await manager.poll()
+        while states(manager, "b") != {1: "END"} or not begun:
+            await asyncio.sleep(0.01)
+        assert begun == ["a"]
+        go_on.set()
+        while not manager.find("plain").is_warm:
+            await asyncio.sleep(0.01)
+        assert begun == ["a", "c", "plain"]
+
+
+def test_a_folder_that_loses_its_versions_during_a_look(base, monkeypatch):
+    @using(base)
+    async def check(manager):
+        monkeypatch.setattr("ikelos.serving.server.manager.versions", lambda base: {})
+        await manager.poll()
+        await until_freed(manager)
+        assert states(manager) == {1: "END"}

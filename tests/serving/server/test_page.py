@@ -361,3 +361,25 @@ def test_every_field_has_a_label_and_a_phone_shows_the_page_whole(page, scheme):
         for field in page.locator("input, textarea, select").all():
             assert field.evaluate("node => node.labels.length > 0 || Boolean(node.ariaLabel)")
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_another_signature_ends_the_run(page):
+    page.goto("/#words/shout")
+    held = []
+    page.route("**/v1/models/**", held.append)
+    page.get_by_role("button", name="Run").click()
+    page.get_by_role("button", name="Stop").wait_for()
+    page.get_by_role("button", name="tokens").click()
+    page.get_by_text("Press Run to ask the model.").wait_for()
+    assert len(held) == 1
+    page.unroute("**/v1/models/**")
+    run(page)
+    assert "Who" in " ".join(outputs(page))
+
+
+def test_a_server_that_is_gone_is_told(page):
+    page.goto("/")
+    message = "(error) => fromServer(Promise.reject(error)).catch(({ message }) => message)"
+    lost = page.evaluate_handle("new TypeError('Failed to fetch')")
+    assert page.evaluate(message, lost) == "The server does not answer. Is it still running?"
+    assert page.evaluate(message, page.evaluate_handle("new Error('other')")) == "other"

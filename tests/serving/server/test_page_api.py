@@ -23,7 +23,14 @@ def test_the_pages_files(server, path, kind):
 
 @pytest.mark.parametrize("name", ["absent.js", "..%2fpage_api.py", "..%2f..%2fstock.py", "%2e%2e", ""])
 def test_no_other_file_is_served(server, name):
-    assert server.http.get(f"/page/{name}").status_code == 404
+    response = server.http.get(f"/page/{name}")
+    assert response.status_code == 404
+    assert "error" in response.json()
+
+
+def test_a_model_without_a_card(server):
+    response = server.http.get("/page/card/plain")
+    assert (response.status_code, response.json()) == (404, {"error": "There is no ikelos_card.html"})
 
 
 def test_what_the_page_knows_of_the_models(server):

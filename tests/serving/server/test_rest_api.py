@@ -208,6 +208,8 @@ def test_a_body_without_a_length(server):
         ({"Host": "localhost", "Origin": "http://localhost"}, 200),
         ({"Host": "localhost", "Origin": "https://evil.example"}, 403),
         ({"Host": "localhost", "Origin": "null"}, 403),
+        ({"Host": "["}, 403),
+        ({"Host": "localhost", "Origin": "http://["}, 403),
     ],
     ids=str,
 )

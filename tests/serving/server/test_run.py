@@ -42,3 +42,12 @@ def test_a_signal_stops_the_server(plain):
     assert len(ports) == 2
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", ports[0]))
+
+
+def test_folders_that_change_at_the_start(plain, monkeypatch):
+    async def poll(manager):
+        raise ValueError("two models must not have one name")
+
+    monkeypatch.setattr("ikelos.serving.server.manager.Manager.poll", poll)
+    with pytest.raises(CannotServe, match="two models"):
+        run(Settings(plain.parent, rest_port=0, grpc_port=0), lambda *_: pytest.fail("it is ready"))

@@ -136,3 +136,21 @@ def test_a_request_that_is_given_up_does_not_run(loaded):
     asyncio.run(run())
     assert runs == ["slow"]
     assert not loaded.in_use
+
+
+def test_requests_that_cannot_be_merged_run_one_by_one(loaded, monkeypatch):
+    def too_large(arrays):
+        raise MemoryError
+
+    monkeypatch.setattr("ikelos.serving.server.scheduler.np.concatenate", too_large)
+    found, _ = answers(loaded, [checked("a", 1), checked("b", 2)])
+    assert [answer["text"].tolist() for answer in found] == [[b"a11"], [b"b21"]]
+
+
+def test_an_error_outside_the_model_reaches_every_request(loaded, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("no more threads")
+
+    monkeypatch.setattr("ikelos.serving.server.scheduler._answer", broken)
+    found, _ = answers(loaded, [checked("a", 1), checked("b", 2)])
+    assert [str(error) for error in found] == ["no more threads"] * 2

@@ -18,6 +18,8 @@ from ikelos.serving import files
 
 _PREFIX = ".incoming-"
 _LOCK = "lock"
+_LARGEST = 2**63 - 1
+"""TensorFlow Serving's versions are int64; it ignores other folders."""
 # Errors from renaming a folder to a name that exists: another exporter was faster, or there is a file of that name.
 _NAME_EXISTS = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 
@@ -86,12 +88,13 @@ def newest(base: pathlib.Path) -> pathlib.Path | None:
 
 
 def versions(base: pathlib.Path) -> dict[int, pathlib.Path]:
-    """Returns the folders of all versions in a base path by number, as `newest` finds them."""
+    """Returns the folders of all versions in a base path by number, as `newest` finds them; empty if it is no folder."""
     try:
         names = os.listdir(base)
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    return {int(name): base / name for name in sorted(names) if name.isascii() and name.isdigit()}
+    numbers = {int(name): base / name for name in sorted(names) if name.isascii() and name.isdigit()}
+    return {number: folder for number, folder in numbers.items() if number <= _LARGEST}
 
 
 def model_name(base: pathlib.Path) -> str:

@@ -1,5 +1,6 @@
 """Converts the values of a request into arrays for the inputs of a served model."""
 
+import contextlib
 from collections.abc import Mapping
 
 import ml_dtypes
@@ -154,4 +155,8 @@ def _from_list(value: object, target: np.dtype) -> np.ndarray:
         items = np.asarray(value, dtype=object)
         if all(isinstance(item, int) and 0 <= item < 2**64 for item in items.flat):
             return items.astype(np.uint64)
+    if is_float(target) and source.dtype == object and all(isinstance(item, int | float) for item in source.flat):
+        # Integers beyond 64 bits, as JSON has them for large floats.
+        with contextlib.suppress(OverflowError):
+            return source.astype(np.float64)
     return source

@@ -28,6 +28,8 @@ def find_version(path: Path) -> Path:
         version = newest(base)
         if version is not None and (version / "saved_model.pb").is_file():
             return version
+        if version is not None:
+            raise UserError(f"{version} must be the folder of a SavedModel. Received: a folder without saved_model.pb")
     raise UserError(
         "PATH must hold saved_model.pb, VERSION/saved_model.pb or export/VERSION/saved_model.pb, where VERSION is the "
         f"highest number there. Received: {path}"
@@ -76,7 +78,8 @@ def open_exported(version: Path, library: Path | None = None) -> tuple["StockMod
         raise UserError(str(error)) from error
     except StockError as error:
         raise UserError(
-            f"{version} must be a SavedModel of TensorFlow's and TF Text's ops. Received: {complaint(str(error))}"
+            f"{version} must be a complete SavedModel, with no ops but those of TensorFlow and TF Text. Copy it again "
+            f"if a file is cut off. Received: {complaint(str(error))}"
         ) from error
 
 

@@ -24,6 +24,7 @@ from ikelos.serving.deploy.running import RunningServer
 from ikelos.serving.deploy.served import Served
 from ikelos.serving.deploy.target import Target
 from ikelos.serving.graph import NATIVE, PORTABLE, native_library
+from ikelos.serving.incoming import versions
 
 STABLE, CANARY = "stable", "canary"
 FILE = "releases.json"
@@ -68,7 +69,7 @@ class Releases:
         check: Function that raises an error if a server cannot run the version in a folder.
 
     Raises:
-        ReleaseError: If the folder holds no deployment, or another process is changing it.
+        ReleaseError: If the folder holds no deployment or a damaged one, or another process is changing it.
     """
 
     def __init__(
@@ -88,7 +89,11 @@ class Releases:
         if not file.is_file():
             raise ReleaseError(f"`folder` must be one that was rendered, with a {FILE}. Received: {self._folder}")
         self._lock.enter_context(_locked(self._folder))
-        self._records = json.loads(file.read_text(encoding="utf-8"))
+        try:
+            self._records = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            self._lock.close()
+            raise ReleaseError(f"{file} must be JSON, as `render` wrote it. Received: {error}") from None
         return self
 
     def __exit__(self, *error):
@@ -162,9 +167,10 @@ class Releases:
             The release that stands again.
 
         Raises:
-            ReleaseError: If nothing stood before, or the server does not take over the change.
+            ReleaseError: If nothing stood before, the version of a label was deleted, or the server does not take over
+                the change.
             ValueError: If the model is unknown, or `models.config` cannot be read.
-            CheckFailed: If a version does not pass the stock check, such as one that was deleted.
+            CheckFailed: If a version does not pass the stock check.
             StockError: As in `check_version`.
             ConnectionError: If the server does not answer.
         """
@@ -174,7 +180,9 @@ class Releases:
             last = record["history"].pop()
             then = Release(tuple(last["versions"]), last["labels"])
             # A process that was killed may have recorded a state without changing it.
-            if (then, last["share"]) != (now, record["share"]):
+            if then != now:
+                there = versions(pathlib.Path(record["base_path"]))
+                then = Release(_loaded(then.labels, *(v for v in then.versions if v in there)), then.labels)
                 self._prepare(model, now, then)
                 self._move(model, now, then)
                 self._write_share(model, last["share"])
@@ -197,6 +205,7 @@ class Releases:
             raise ReleaseError(f"the release of {model} must change. Received: {dict(after.labels)}, share {share}")
         self._prepare(model, before, after)
         # Another share alone is no step back: a rollback ends the canary.
+        history = list(record["history"])
         if before.labels and before != after:
             state = {
                 "versions": _loaded(before.labels, *before.versions),
@@ -205,39 +214,49 @@ class Releases:
             }
             record["history"].append(state)
             self._write_records()  # first, so that the change can be taken back
-        self._move(model, before, after)
+        try:
+            self._move(model, before, after)
+        except BaseException:
+            record["history"] = history
+            self._write_records()
+            raise
         self._write_share(model, share)
 
     def _prepare(self, model: str, before: Release, after: Release) -> None:
         """Checks that a release can be changed, without changing it."""
         base = pathlib.Path(self._records["models"][model]["base_path"])
+        there = versions(base)
         for version in sorted(set(after.versions) - set(before.versions)):
-            path = base / str(version)
+            path = there.get(version, base / str(version))
             if _flavour(path) == NATIVE and not self._records["has_native_ops"]:
                 raise ReleaseError(
                     f"{path} must have the flavour {PORTABLE}, because the rendered image is a stock one: export it "
                     f"again, or render with the image of a server that links the native ops. Received: {NATIVE}"
                 )
             self._check(path)
+        for label, version in after.labels.items():
+            if version not in there:  # though the server may still have it
+                raise ReleaseError(f"{base} must have the version of the label {label}. Received: no {version}")
         if self._server is not None:
             self._await(model, before, ())
 
     def _move(self, model: str, before: Release, after: Release) -> None:
-        if self._server is not None:
+        if self._server is None:
+            self._write_config(model, after)
+            return
+        text = self._config.read_text(encoding="utf-8")
+        try:
             moved = {version for label, version in after.labels.items() if before.labels.get(label, version) != version}
             if absent := moved - set(before.versions):
-                text = self._config.read_text(encoding="utf-8")
                 self._write_config(model, Release(_loaded(before.labels, *before.versions, *absent), before.labels))
-                try:
-                    self._await(model, before, absent)
-                except BaseException as error:
-                    files.write(self._config, text)
-                    if isinstance(error, ReleaseError):
-                        raise ReleaseError(f"{error}. {CONFIG} is as it was") from None
-                    raise
-        self._write_config(model, after)
-        if self._server is not None:
+                self._await(model, before, absent)
+            self._write_config(model, after)
             self._await(model, after, after.labels.values())
+        except BaseException as error:
+            files.write(self._config, text)
+            if isinstance(error, ReleaseError):
+                raise ReleaseError(f"{error}. {CONFIG} is as it was") from None
+            raise
 
     def _write_config(self, model: str, release: Release) -> None:
         files.write(self._config, model_config.changed(self._config.read_text(encoding="utf-8"), model, release))

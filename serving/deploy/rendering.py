@@ -19,6 +19,8 @@ from ikelos.serving.graph import NATIVE
 GRPC_PORT, REST_PORT = 8500, 8501
 _PROXY_PORT, _TLS_PROXY_PORT, _METRICS_PORT = 8080, 8443, 9090
 _NOBODY = 65534
+_MOST_REQUESTS = 64
+"""Requests that the proxy takes at once; each may have a body of `request_mib`, which it keeps until it is complete."""
 _KSERVE_NAME = re.compile(r"[a-z]([a-z0-9-]{0,48}[a-z0-9])?")
 _KUBERNETES = ("deployment", "service", "autoscaler", "disruption_budget", "network_policy", "kustomization")
 
@@ -50,6 +52,8 @@ def render(models: Sequence[Served], settings: Settings, target: Target, folder:
     _check_flavours(models, target)
     if target.platform is Platform.KSERVE:
         _check_kserve_names(names)
+        if settings.cpu_percent > 100:
+            raise ValueError(f"`cpu_percent` must be at most 100 for KServe. Received: cpu_percent={settings.cpu_percent}")
     texts = _texts(models, settings, target)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + files.UNFINISHED)
@@ -140,6 +144,7 @@ def _server_texts(models: Sequence[Served], settings: Settings, target: Target) 
             port=_TLS_PROXY_PORT if tls else _PROXY_PORT,
             rest_port=REST_PORT,
             metrics_port=_METRICS_PORT,
+            most_requests=_MOST_REQUESTS,
         ),
         FILE: releases.initial_text(target, models),
     }
@@ -173,6 +178,7 @@ def _values(models: Sequence[Served], settings: Settings, target: Target) -> Map
         "rest_port": REST_PORT,
         "proxy_port": _TLS_PROXY_PORT if target.tls and target.platform is Platform.COMPOSE else _PROXY_PORT,
         "metrics_port": _METRICS_PORT,
+        "bodies_mib": _MOST_REQUESTS * settings.request_mib,
     }
 
 

@@ -66,8 +66,9 @@ class Settings:
         _check_at_least(self, 1, *names)
         _check_at_least(self, self.replicas, "max_replicas")
         for name in ("cpus", "memory_gib"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"`{name}` must be greater than 0. Received: {name}={getattr(self, name)}")
+            # Less would be written as 0, which is no limit for Docker.
+            if not getattr(self, name) >= 0.01:
+                raise ValueError(f"`{name}` must be at least 0.01. Received: {name}={getattr(self, name)}")
 
 
 def _check_at_least(settings: object, least: int, *names: str) -> None:

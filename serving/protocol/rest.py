@@ -100,6 +100,8 @@ def write_predict(signature: str, inputs: Mapping[str, np.ndarray]) -> bytes:
 def write_predictions(outputs: Mapping[str, np.ndarray], by_rows: bool) -> bytes:
     """Returns the body of the response to a request to predict.
 
+    As in TensorFlow Serving, text is written as it is, so the body is no JSON if text is not UTF-8.
+
     Args:
         outputs: The outputs by name.
         by_rows: Whether the request gave its inputs row by row (`PredictBody.by_rows`).
@@ -109,15 +111,15 @@ def write_predictions(outputs: Mapping[str, np.ndarray], by_rows: bool) -> bytes
     """
     values = {name: to_response(name, to_lists(array)) for name, array in outputs.items()}
     if not by_rows:
-        return _write({"outputs": values if len(values) > 1 else next(iter(values.values()))})
+        return _write({"outputs": values if len(values) > 1 else next(iter(values.values()))}, "surrogateescape")
     rows = {name: array.shape[:1] for name, array in outputs.items()}
     if len(set(rows.values())) != 1 or () in rows.values():
         shapes = {name: array.shape for name, array in outputs.items()}
         raise ValueError(f"With `instances`, the outputs must have the same number of rows. Received: {shapes}")
     if len(values) == 1:
-        return _write({"predictions": next(iter(values.values()))})
+        return _write({"predictions": next(iter(values.values()))}, "surrogateescape")
     by_row = zip(*values.values(), strict=True)
-    return _write({"predictions": [dict(zip(values, row, strict=True)) for row in by_row]})
+    return _write({"predictions": [dict(zip(values, row, strict=True)) for row in by_row]}, "surrogateescape")
 
 
 def read_predictions(body: bytes, specs: Specs) -> dict[str, np.ndarray]:
@@ -140,7 +142,7 @@ def read_predictions(body: bytes, specs: Specs) -> dict[str, np.ndarray]:
 
 def write_error(message: str) -> bytes:
     """Returns the body of a response that reports an error."""
-    return _write({"error": message})
+    return _write({"error": message}, "backslashreplace")
 
 
 def read_error(body: bytes) -> str:
@@ -180,7 +182,8 @@ def to_request(value: Any) -> Any:
 def to_response(name: str, value: Any) -> Any:
     """Converts nested lists of the output `name` to the form of a response.
 
-    Bytes become `{"b64": ...}` if the output `holds_bytes`, otherwise text, in which U+FFFD replaces invalid UTF-8.
+    Bytes become `{"b64": ...}` if the output `holds_bytes`, otherwise text, in which surrogates stand for bytes that
+    are not UTF-8.
     """
     return _to_json(value, _base64 if holds_bytes(name) else _text)
 
@@ -203,9 +206,8 @@ def from_json(value: Any) -> Any:
     raise ValueError(f'an object must be {{"b64": "..."}} in base64. Received: {_short(value)}')
 
 
-def _write(content: Any) -> bytes:
-    # Only a message can have characters that UTF-8 does not encode.
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
+def _write(content: Any, errors: str = "strict") -> bytes:
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(errors=errors)
 
 
 def _read_object(body: bytes, errors: str) -> dict[str, Any]:
@@ -284,7 +286,7 @@ def _text_or_base64(value: bytes) -> str | dict:
 
 
 def _text(value: bytes) -> str:
-    return value.decode(errors="replace")
+    return value.decode(errors="surrogateescape")
 
 
 def _base64(value: bytes) -> dict:

@@ -139,3 +139,9 @@ def test_the_versions_of_a_base_path(tmp_path):
 )
 def test_the_name_of_a_model(base, name):
     assert model_name(pathlib.Path(base)) == name
+
+
+def test_numbers_beyond_int64_are_no_versions(tmp_path):
+    for name in (2**63 - 1, 2**63):
+        (tmp_path / str(name)).mkdir()
+    assert list(versions(tmp_path)) == [2**63 - 1]

@@ -35,6 +35,10 @@ def settings():
 
 @pytest.fixture
 def models(tmp_path):
+    """Returns two models with versions 1 to 9, which are empty folders."""
+    for name in ("models/lm", "a 'b' $c"):
+        for number in range(1, 10):
+            (tmp_path / name / str(number)).mkdir(parents=True)
     sizes = {"variable": {}, "batch_sizes": (1, 2, 4, 8)}
     return [Served("lm", tmp_path / "models" / "lm", **sizes), Served("v.2", tmp_path / "a 'b' $c", **sizes)]
 

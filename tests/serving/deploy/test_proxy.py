@@ -155,3 +155,14 @@ def test_tls_asks_for_a_certificate_where_one_is_required(models, settings, tmp_
         assert status(port) == 400
         context.load_cert_chain(made / "crt", made / "key")
         assert status(port) == 200
+
+
+def test_more_requests_than_the_memory_has_room_for_are_refused(folder, tmp_path):
+    begun = b"POST /v1/models/lm:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n"
+    with running(folder, {}, tmp_path) as (port, _), contextlib.ExitStack() as waiting:
+        for _ in range(64):
+            waiting.enter_context(socket.create_connection(("127.0.0.1", port))).sendall(begun)
+        end = time.monotonic() + 60
+        while (answer := ask(port, "/v1/models/lm")[0]) == 200:  # until nginx has read the headers of all
+            assert time.monotonic() < end
+        assert answer == 503

@@ -42,3 +42,14 @@ def test_a_server_without_a_model_is_not_ready(ready, server):
 def test_a_server_that_does_not_answer_is_not_ready(folder):
     script = (folder / "config" / "ready.sh").read_text().replace("/8501", "/1")
     assert subprocess.run(["bash", "-c", script], capture_output=True).returncode != 0
+
+
+@pytest.mark.parametrize("state", ["LOADING", "END"])
+def test_a_server_starts_only_with_the_versions_of_its_labels(ready, server, state):
+    server.look = lambda: None
+    server.states = {("lm", 1): "AVAILABLE", ("lm", 2): state, ("v.2", 1): "AVAILABLE"}
+    server.labels = {("lm", "stable"): 1, ("lm", "canary"): 2}
+    assert not ready("started")
+    assert ready()
+    server.states["lm", 2] = "AVAILABLE"
+    assert ready("started")

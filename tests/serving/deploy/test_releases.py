@@ -281,3 +281,44 @@ def test_the_records_name_the_base_paths(folder, models):
     assert {name: record["base_path"] for name, record in records.items()} == {
         model.name: str(model.base_path) for model in models
     }
+
+
+def test_a_rollback_ends_the_canary_after_a_promotion_that_failed(change, server, folder):
+    change("promote", 1)
+    change("canary", 2, 10)
+    server.broken.add(3)
+    with pytest.raises(ReleaseError, match="is as it was"):
+        change("promote", 3, patience=0.1)
+    change("canary", 2, 50)
+    assert change("rollback") == Release((1,), {"stable": 1, "canary": 1})
+    assert share(folder) == []
+
+
+def test_a_change_that_the_server_does_not_take_over_is_undone(change, server, folder):
+    change("promote", 1)
+    change("canary", 2, 10)
+    before = texts(folder)
+    server.look = lambda: None
+    with pytest.raises(ReleaseError, match="is as it was"):
+        change("promote", 2, patience=0.1)
+    assert texts(folder) == before
+
+
+def test_a_rollback_needs_the_version_that_was_stable(change, server, folder, models):
+    change("promote", 1)
+    change("promote", 2)
+    change("promote", 3)
+    (models[0].base_path / "1").rmdir()
+    server.on_disk.remove(1)
+    # Version 1 was only kept for a rollback.
+    assert change("rollback") == Release((2,), {"stable": 2, "canary": 2})
+    before = texts(folder)
+    with pytest.raises(ReleaseError, match="lm must have the version of the label stable. Received: no 1"):
+        change("rollback")
+    assert texts(folder) == before
+
+
+def test_damaged_records_are_told_by_path(folder):
+    (folder / "releases.json").write_text("{")
+    with pytest.raises(ReleaseError, match=r"releases.json must be JSON, as `render` wrote it"):
+        Releases(folder, None, 1).__enter__()

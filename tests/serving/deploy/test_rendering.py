@@ -208,6 +208,10 @@ def test_the_parts_of_a_pod_fit_together(models, settings, tmp_path):
     assert found["NetworkPolicy"]["spec"]["egress"] == []
     scaler = found["HorizontalPodAutoscaler"]["spec"]
     assert (scaler["minReplicas"], scaler["maxReplicas"]) == (2, 5)
+    # A request may take 30 seconds; the server does not wait for it when it is told to end.
+    sleeps = [int(container["lifecycle"]["preStop"]["exec"]["command"][1]) for container in containers]
+    assert sleeps == [40, 10]
+    assert pod["spec"]["terminationGracePeriodSeconds"] > max(sleeps)
     names = {name: flag for name, flag in flags(containers[0]["args"]).items() if name.endswith("_file")}
     assert all(flag.startswith("/config/") for flag in names.values())
 
@@ -244,7 +248,10 @@ def test_kserve_gets_one_service_for_each_model(settings, tmp_path):
     assert [service["metadata"]["name"] for service in services] == ["lm", "vae-2"]
     for service in services:
         assert (service["apiVersion"], service["kind"]) == ("serving.kserve.io/v1beta1", "InferenceService")
+        # The mode in which KServe scales by the load of the processors.
+        assert service["metadata"]["annotations"] == {"serving.kserve.io/deploymentMode": "RawDeployment"}
         predictor = service["spec"]["predictor"]
+        assert (predictor["scaleMetric"], predictor["scaleTarget"]) == ("cpu", 60)
         assert (predictor["minReplicas"], predictor["maxReplicas"]) == (2, 5)
         model = predictor["model"]
         assert model["modelFormat"] == {"name": "tensorflow", "version": "2"}
@@ -252,6 +259,9 @@ def test_kserve_gets_one_service_for_each_model(settings, tmp_path):
         assert not {"port", "rest_api_port", "model_config_file"} & set(flags(model["args"]))  # KServe sets them
         assert model["resources"]["limits"] == {"cpu": "1500m", "memory": "2560Mi"}
     assert not (folder / "config" / "models.config").exists()
+    busy = dataclasses.replace(settings, cpu_percent=101)
+    with pytest.raises(ValueError, match="`cpu_percent` must be at most 100 for KServe. Received: cpu_percent=101"):
+        render(models, busy, KSERVE, tmp_path / "busy")
 
 
 @pytest.mark.parametrize("name", ["Lm", "l_m", "l.m", "2lm", "lm-"])

@@ -25,8 +25,8 @@ def test_batching_that_tensorflow_serving_refuses_is_an_error(changes, message):
     ("changes", "message"),
     [
         ({"versions": 0}, "`versions` must be at least 1"),
-        ({"cpus": 0.0}, "`cpus` must be greater than 0. Received: cpus=0.0"),
-        ({"memory_gib": float("nan")}, "`memory_gib` must be greater than 0"),
+        ({"cpus": 0.0}, "`cpus` must be at least 0.01. Received: cpus=0.0"),
+        ({"memory_gib": float("nan")}, "`memory_gib` must be at least 0.01"),
         ({"replicas": 5}, "`max_replicas` must be at least 5. Received: max_replicas=4"),
         ({"poll_seconds": 0}, "`poll_seconds` must be at least 1"),
     ],

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ikelos.serving.card_page import page
-from ikelos.serving.examples import EXTRA, json_of, read_examples
+from ikelos.serving.examples import EXTRA, foreign, json_of, read_examples
 from ikelos.serving.signature import Signature
 
 if TYPE_CHECKING:
@@ -105,7 +105,15 @@ def read_card(version: pathlib.Path) -> dict[str, Any] | None:
     path = version / FILE
     if not path.is_file():
         return None
-    return json_of(path, ("flavour", "warmup_batch_sizes", "signatures", "files"))
+    card = json_of(path, ("flavour", "warmup_batch_sizes", "signatures", "files"))
+    if not (_is_table(card["files"], "bytes", "sha256") and _is_table(card["signatures"], "inputs", "outputs")):
+        raise foreign(path, "`files` or `signatures` of another form")
+    return card
+
+
+def _is_table(value: Any, *keys: str) -> bool:
+    """Returns whether a value is an object of objects, each with some keys."""
+    return isinstance(value, dict) and all(isinstance(x, dict) and set(keys) <= set(x) for x in value.values())
 
 
 def bounds_of(facts: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -56,7 +56,7 @@ def read_examples(version: pathlib.Path) -> dict[str, dict]:
             example["inputs"] = {name: from_json(value) for name, value in example["inputs"].items()}
             example["doc"] = str(example["doc"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise _foreign(path, error) from error
+        raise foreign(path, error) from error
     return examples
 
 
@@ -74,7 +74,7 @@ def read_expected(version: pathlib.Path) -> Outputs:
             name: {output: _unpack(packed) for output, packed in outputs.items()} for name, outputs in expected.items()
         }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise _foreign(path, error) from error
+        raise foreign(path, error) from error
 
 
 def json_of(path: pathlib.Path, keys: Iterable[str] = ()) -> dict[str, Any]:
@@ -87,14 +87,15 @@ def json_of(path: pathlib.Path, keys: Iterable[str] = ()) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise _foreign(path, error) from error
+        raise foreign(path, error) from error
     missing = [key for key in keys if not isinstance(content, dict) or key not in content]
     if missing or not isinstance(content, dict):
-        raise _foreign(path, f"no {', '.join(missing) or 'object'}")
+        raise foreign(path, f"no {', '.join(missing) or 'object'}")
     return content
 
 
-def _foreign(path: pathlib.Path, why: object) -> ExportError:
+def foreign(path: pathlib.Path, why: object) -> ExportError:
+    """Returns the error for a file that the exporter did not write."""
     return ExportError(
         f"{path} must be as ikelos.serving.export wrote it. Export the model again, or delete the folder {EXTRA} to "
         f"use the model without its examples. Received: {why!s}"

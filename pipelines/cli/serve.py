@@ -69,7 +69,8 @@ def serve(
     if missing:
         raise UserError(f"serve needs {', '.join(missing)}: install Ikelos with the extra `serving`")
     # Here, because they import numpy and gRPC, which `ikelos --help` does not need.
-    from ikelos.serving.server import CannotServe, Settings, check_path, find_models, is_loopback, run
+    from ikelos.serving.loopback import is_loopback
+    from ikelos.serving.server import CannotServe, Settings, check_path, find_models, run
 
     try:
         check_path(model)

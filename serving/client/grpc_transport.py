@@ -141,6 +141,7 @@ def _open(library: Any, target: Target) -> Any:
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2000),
+        ("grpc.enable_http_proxy", int(not target.is_local)),
     ]
     tls = target.tls
     if tls is None:

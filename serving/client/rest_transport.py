@@ -88,12 +88,13 @@ class _Calls(DescribedByMetadata):
 
     def _options(self) -> dict[str, Any]:
         tls = self._target.tls
+        environment = {"trust_env": not self._target.is_local}
         if tls is None:
-            return {"base_url": f"http://{self._target.server}"}
+            return {"base_url": f"http://{self._target.server}", **environment}
         context = ssl.create_default_context(cafile=tls.root_certificates)
         if tls.certificate is not None:
             context.load_cert_chain(tls.certificate, tls.key)
-        return {"base_url": f"https://{self._target.server}", "verify": context}
+        return {"base_url": f"https://{self._target.server}", "verify": context, **environment}
 
     def _check_size(self, size: int) -> None:
         limit = self._target.max_message_bytes

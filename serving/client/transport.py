@@ -10,6 +10,7 @@ from typing import Protocol, Self
 import numpy as np
 
 from ikelos.serving.client.errors import invalid_answers
+from ikelos.serving.loopback import is_loopback
 from ikelos.serving.protocol.messages import (
     Code,
     GetModelMetadataResponse,
@@ -88,6 +89,11 @@ class Target:
             raise ValueError(
                 f"`max_message_bytes` must be at least 1. Received: max_message_bytes={self.max_message_bytes}"
             )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the server is on this machine, which no proxy of the environment reaches."""
+        return is_loopback(self.server.rpartition(":")[0].strip("[]"))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,8 +4,7 @@ It runs models in TensorFlow's C library, and has a page for people. In producti
 """
 
 from ikelos.serving.server.discovery import check_path, find_models
-from ikelos.serving.server.requests import is_loopback
 from ikelos.serving.server.run import CannotServe, run, serve
 from ikelos.serving.server.settings import Settings
 
-__all__ = ["CannotServe", "Settings", "check_path", "find_models", "is_loopback", "run", "serve"]
+__all__ = ["CannotServe", "Settings", "check_path", "find_models", "run", "serve"]

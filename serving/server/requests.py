@@ -1,13 +1,13 @@
 """What all HTTP requests need: their bodies within a limit, and the check where they come from."""
 
 import asyncio
-import ipaddress
 import zlib
 from urllib.parse import urlsplit
 
 from grpc import StatusCode
 from starlette.requests import ClientDisconnect, Request
 
+from ikelos.serving.loopback import is_loopback
 from ikelos.serving.server.errors import RequestError
 
 _MOST_DISCARDED = 2**30
@@ -118,11 +118,3 @@ def _hostname(named: str) -> str:
         return urlsplit(f"//{named}").hostname or ""
     except ValueError:  # such as a bracket that does not close
         return ""
-
-
-def is_loopback(host: str) -> bool:
-    """Returns whether only this machine reaches a host."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 
@@ -78,3 +79,18 @@ def test_files_of_other_content(copy, name, read, content):
     path.write_text(content)
     with pytest.raises(ExportError, match=f"{path} must be as ikelos.serving.export wrote it. Export the model again"):
         read(copy)
+
+
+def test_variables_that_another_program_needs(copy):
+    shutil.rmtree(copy / EXTRA)
+    shutil.rmtree(copy / "variables")
+    with pytest.raises(ExportError, match=f"{copy}/variables must have variables.index and variables.data. Copy"):
+        StockModel(copy)
+
+
+@pytest.mark.parametrize("changes", [{"files": [1]}, {"files": {"a": 3}}, {"signatures": 5}])
+def test_a_card_of_another_form(copy, changes):
+    path = copy / EXTRA / "ikelos_card.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(ExportError, match=f"{path} must be as ikelos.serving.export wrote it"):
+        check_files(copy)

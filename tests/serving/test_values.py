@@ -22,6 +22,7 @@ def test_dtypes_agree_with_tensorflow(name, number, dtype):
         ([True], "bool", np.array([True])),
         ([1, 2.5, float("inf")], "bfloat16", np.array([1, 2.5, np.inf], ml_dtypes.bfloat16)),
         ([0, 2**64 - 1], "uint64", np.array([0, 2**64 - 1], np.uint64)),
+        ([1, 10**20], "float32", np.array([1, 1e20], np.float32)),  # as JavaScript writes 1e20
         ([], "int32", np.array([], np.int32)),
         (np.array([[1], [2]], np.int32).T, "int32", np.array([[1, 2]], np.int32)),
         (["é", b"\xff\x00"], "string", np.array(["é".encode(), b"\xff\x00"], object)),
@@ -47,6 +48,8 @@ def test_an_array_of_the_dtype_is_not_copied():
         ([1.5], "int32", None, "x must hold int32 values. Received: values of dtype float64"),
         ([[1.5], [True]], "float32", None, "x must hold float32 values. Received: True or False among them"),
         ([1.5, np.True_], "float32", None, "x must hold float32 values. Received: True or False among them"),
+        ([10**400], "float64", None, "x must hold float64 values. Received: values of dtype object"),
+        ([10**20], "int64", None, "x must hold int64 values. Received: values of dtype object"),
         ([1], "bool", None, "x must hold bool values. Received: values of dtype int64"),
         (["a"], "float32", None, "x must hold float32 values. Received: values of dtype <U1"),
         ([1, 256], "uint8", None, "x must fit into uint8. Received: 256"),

@@ -347,3 +347,11 @@ def test_threads_share_a_client(client):
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda number: client.predict({"x": [number]})["y"][0], range(20)))
     assert found == [2 + number / 2 for number in range(20)]
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(make, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert make().predict({"x": [1]})["y"].tolist() == [2.5]

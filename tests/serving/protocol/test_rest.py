@@ -39,7 +39,7 @@ def test_a_request_takes_text_as_it_is_and_other_bytes_as_base64():
 
 def test_a_response_gives_bytes_by_the_name_of_the_output():
     assert not holds_bytes("image")
-    assert to_response("image", VALUES) == [["a", "é"], ["\ufffd\x00", 1.5], "", None]
+    assert to_response("image", VALUES) == [["a", "é"], ["\udcff\x00", 1.5], "", None]
     assert holds_bytes("image_bytes")
     assert to_response("image_bytes", VALUES) == [
         ["a", {"b64": "w6k="}],
@@ -261,3 +261,12 @@ def test_paths():
 
 def test_every_code_of_grpc_has_a_status():
     assert set(STATUS) == {code.name for code in StatusCode}
+
+
+@pytest.mark.parametrize("by_rows", [False, True])
+def test_text_that_is_not_utf8_is_written_as_it_is(by_rows):
+    body = write_predictions({"text": np.array([b"\xff!", "é".encode()], object)}, by_rows)
+    assert body.endswith(b':["\xff!","\xc3\xa9"]}')
+    if not by_rows:
+        found = read_predictions(body, {"text": ("string", (None,))})
+        assert found["text"].tolist() == [b"\xff!", "é".encode()]

@@ -1,5 +1,6 @@
 """Requests with random faults: each gets an answer or an error that blames the request, and the server goes on."""
 
+import contextlib
 import json
 import random
 import re
@@ -125,6 +126,13 @@ def requests_of(case, base_url, rng):
             yield request | {"data": spoilt(rng, body)}, True
 
 
+def is_strict_json(body):
+    """Returns whether Schemathesis can read a body: it takes NaN for null, and text need not be UTF-8."""
+    with contextlib.suppress(UnicodeDecodeError):
+        return not re.search("NaN|Infinity", body.decode())
+    return False
+
+
 @pytest.mark.parametrize("part", PARTS)
 def test_rest(server, part):
     description, codes = server.http.get("/openapi.json").json(), Counter()
@@ -138,7 +146,7 @@ def test_rest(server, part):
             response = session.request(**request)
             codes[response.status_code] += 1
             wanted = list(CHECKS)
-            if not re.search("NaN|Infinity", response.text):  # which Schemathesis takes for null
+            if is_strict_json(response.content):
                 wanted.append(checks.response_schema_conformance)
             if response.ok and not is_spoilt:
                 wanted.append(checks.negative_data_rejection)

@@ -6,6 +6,7 @@ import threading
 import pytest
 from grpc import StatusCode
 
+from ikelos.serving.server.discovery import find_models
 from ikelos.serving.server.errors import RequestError
 from ikelos.serving.server.manager import Manager
 from ikelos.serving.server.versions import State, Version
@@ -251,7 +252,13 @@ def test_models_warm_up_one_after_another(base, plain, monkeypatch):
 def test_a_folder_that_loses_its_versions_during_a_look(base, monkeypatch):
     @using(base)
     async def check(manager):
-        monkeypatch.setattr("ikelos.serving.server.manager.versions", lambda base: {})
+        def find_and_remove(path):
+            found = find_models(path)
+            if path == base:  # not those of the other tests' server
+                shutil.rmtree(base / "1")
+            return found
+
+        monkeypatch.setattr("ikelos.serving.server.manager.find_models", find_and_remove)
         await manager.poll()
         await until_freed(manager)
         assert states(manager) == {1: "END"}

@@ -6,12 +6,7 @@ from starlette.requests import Request
 
 from ikelos.serving.server import requests
 from ikelos.serving.server.errors import RequestError
-from ikelos.serving.server.requests import check_origin, is_loopback, read_body, uncompressed
-
-
-def test_hosts_of_this_machine():
-    assert all(is_loopback(host) for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost"))
-    assert not any(is_loopback(host) for host in ("0.0.0.0", "::", "192.168.0.1", "example.org", ""))
+from ikelos.serving.server.requests import check_origin, read_body, uncompressed
 
 
 def request(messages=(), **headers):

@@ -1,5 +1,6 @@
 import asyncio
 import time
+import types
 
 import numpy as np
 import pytest
@@ -142,9 +143,9 @@ def test_requests_that_cannot_be_merged_run_one_by_one(loaded, monkeypatch):
     def too_large(arrays):
         raise MemoryError
 
-    monkeypatch.setattr("ikelos.serving.server.scheduler.np.concatenate", too_large)
+    monkeypatch.setattr("ikelos.serving.server.scheduler.np", types.SimpleNamespace(concatenate=too_large))
     found, _ = answers(loaded, [checked("a", 1), checked("b", 2)])
-    assert [answer["text"].tolist() for answer in found] == [[b"a11"], [b"b21"]]
+    assert [answer["text"].tolist() for answer in found] == [[b"a11"], [b"b22"]]
 
 
 def test_an_error_outside_the_model_reaches_every_request(loaded, monkeypatch):

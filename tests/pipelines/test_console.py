@@ -1,8 +1,9 @@
 import io
-import time
+import threading
 
 import pytest
 from rich.console import Console
+from tests.serving.waiting import until
 
 from ikelos.pipelines import console
 from ikelos.pipelines.console import Progress, counted
@@ -130,12 +131,13 @@ def test_a_number_that_nobody_knows_is_not_told(capsys):
 def test_without_a_terminal_a_line_comes_now_and_then_even_if_nothing_advances(monkeypatch, capsys):
     monkeypatch.setattr(console, "_SECONDS_BEFORE_FIRST_LINE", 0.01)
     monkeypatch.setattr(console, "_SECONDS_BETWEEN_LINES", 0.01)
-    lines = []
+    # The first line waits until both have begun, for which a busy machine may need more than 0.01 s.
+    tell, begun, out = console._display.tell, threading.Event(), []
+    monkeypatch.setattr(console._display, "tell", lambda: begun.wait() and tell())
     with Progress("[red] evaluation"), Progress("n\x1bgrams", "orders", 8):
-        while len(lines) < 2:
-            time.sleep(0.01)
-            lines += capsys.readouterr().out.splitlines()
-    assert set(lines) == {r"n\x1bgrams: 0 of 8 orders, time left unknown"}
+        begun.set()
+        until(lambda: out.append(capsys.readouterr().out) or "".join(out).count("\n") >= 2)
+    assert set("".join(out).splitlines()[:2]) == {r"n\x1bgrams: 0 of 8 orders, time left unknown"}
 
 
 def test_without_a_terminal_the_first_line_comes_early(monkeypatch):

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from ikelos.pipelines import lock
 from ikelos.pipelines.errors import UserError
 from ikelos.pipelines.lock import locked
 
@@ -38,14 +39,23 @@ def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path, holder):
         assert (tmp_path / "lock").read_text() == str(os.getpid())
 
 
-def test_a_second_process_may_wait_and_says_for_whom(tmp_path, holder, capsys):
-    end = threading.Timer(0.2, holder.kill)
-    end.start()
+def test_a_second_process_may_wait_and_says_for_whom(tmp_path, holder, monkeypatch):
+    said, killed = [], threading.Event()
+
+    def kill():
+        killed.set()
+        holder.kill()
+
+    def say(line):
+        said.append(line)
+        threading.Timer(0.1, kill).start()  # in which who does not wait goes on
+
+    monkeypatch.setattr(lock, "say", say)
     with locked(tmp_path, wait=True):
-        assert holder.wait(10) == -signal.SIGKILL
+        assert killed.is_set()
+        assert holder.wait(60) == -signal.SIGKILL
         assert (tmp_path / "lock").read_text() == str(os.getpid())
-    end.join()
-    assert capsys.readouterr().out == f"Waiting for process {holder.pid}, which is using {tmp_path}\n"
+    assert said == [f"Waiting for process {holder.pid}, which is using {tmp_path}"]
 
 
 def test_who_need_not_wait_says_nothing(tmp_path, capsys):

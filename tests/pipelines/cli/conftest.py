@@ -42,7 +42,7 @@ def ikelos_process(tmp_path):
     def call(*arguments, before="", after="", **options):
         run = "from ikelos.pipelines.cli import main; status = main()"
         script = f"import sys\n{before}\n{run}\n{after}\nsys.exit(status)"
-        usual = {"capture_output": True, "text": True, "errors": "surrogateescape", "cwd": tmp_path, "timeout": 120}
+        usual = {"capture_output": True, "text": True, "errors": "surrogateescape", "cwd": tmp_path, "timeout": 600}
         command = [sys.executable, "-c", script, *map(str, arguments)]
         done = subprocess.run(command, check=False, **usual | options)
         return Result(done.returncode, done.stdout, done.stderr)

@@ -45,7 +45,7 @@ def test_outputs_are_printed_as_those_of_a_path(ikelos_command, served):
 
 
 def test_a_version_and_a_timeout_are_passed_on(ikelos_command, served, model):
-    result = ikelos_command("predict", *served, "--version", 2, "--timeout", 5, "--input", "x=1")
+    result = ikelos_command("predict", *served, "--version", 2, "--timeout", 60, "--input", "x=1")
     assert (result.status, result.err) == (0, "")
     assert set(model.versions) == {2}
     model.answering.clear()
@@ -106,12 +106,12 @@ def test_no_server_is_one_line(ikelos_command, monkeypatch):
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{bound.getsockname()[1]}"
-    for options in ([], ["--rest"]):
-        result = ikelos_command("predict", "--server", address, "--model", "toy", *options, "--input", "x=1")
-        assert (result.status, result.out) == (1, "")
-        assert result.err.endswith("(UNAVAILABLE)\n")
-        assert "onnection refused" in result.err or "onnection failed" in result.err
-        assert result.err.count("\n") == 1
+        for options in ([], ["--rest"]):
+            result = ikelos_command("predict", "--server", address, "--model", "toy", *options, "--input", "x=1")
+            assert (result.status, result.out) == (1, "")
+            assert result.err.endswith("(UNAVAILABLE)\n")
+            assert "onnection refused" in result.err or "onnection failed" in result.err
+            assert result.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

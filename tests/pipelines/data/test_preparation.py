@@ -128,7 +128,7 @@ def test_of_two_at_once_one_waits_for_the_other(monkeypatch):
 
     def slow(self, progress):
         inside.set()
-        assert begun.wait(10)
+        assert begun.wait(60)
         time.sleep(0.1)  # the other process reaches the lock
         return learn(self, progress)
 
@@ -136,7 +136,7 @@ def test_of_two_at_once_one_waits_for_the_other(monkeypatch):
     found = {}
     threads = [threading.Thread(target=lambda i=i: found.update({i: prepare(both[i])})) for i in (0, 1)]
     threads[0].start()
-    assert inside.wait(10)
+    assert inside.wait(60)
     threads[1].start()
     begun.set()
     for thread in threads:

@@ -91,7 +91,7 @@ def make(servers, kind):
     made = []
 
     def build(server=None, model="toy", **options):
-        options = {"retry": RETRY, "timeout": 10.0, **options}
+        options = {"retry": RETRY, "timeout": 60.0, **options}
         cls = Client if kind["blocking"] else Driven
         made.append(cls(server or servers[kind["rest"]], model, rest=kind["rest"], **options))
         return made[-1]

@@ -4,10 +4,11 @@ import asyncio
 import concurrent.futures
 import socket
 import threading
-import time
+import types
 
 import numpy as np
 import pytest
+from tests.serving.waiting import until
 
 from ikelos.serving.client import (
     TLS,
@@ -22,7 +23,9 @@ from ikelos.serving.client import (
     Unavailable,
     Unimplemented,
     VersionStatus,
+    core,
     save,
+    transport,
 )
 
 PNG = b"\x89PNG\r\n\x1a\n\xff\x00"
@@ -172,7 +175,7 @@ def test_the_timeout_spans_all_tries(client, model, fault, kind):
     # Over gRPC the wish is in milliseconds.
     model.faults = [fault("UNAVAILABLE", "busy", "60" if kind["rest"] else "60000")]
     with pytest.raises(DeadlineExceeded, match=r"No answer within \S+ s, after 1 tries. The last error: busy"):
-        client.predict({"x": [1]}, timeout=5)
+        client.predict({"x": [1]}, timeout=30)
     assert model.calls.count("Predict") == 1
 
 
@@ -186,15 +189,17 @@ def test_a_slow_answer_is_not_waited_for(client, model):
     assert client.predict({"x": [1]})["y"].tolist() == [2.5]
 
 
-def _free_port():
+@pytest.fixture
+def refusing():
+    """Returns an address at which nothing listens, and that no other process can take meanwhile."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
-        return bound.getsockname()[1]
+        yield f"127.0.0.1:{bound.getsockname()[1]}"
 
 
-def test_no_server(make):
+def test_no_server(make, refusing):
     with pytest.raises(Unavailable) as raised:
-        make(f"127.0.0.1:{_free_port()}").status()
+        make(refusing).status()
     assert isinstance(raised.value, ConnectionError)
     assert raised.value.retryable
 
@@ -204,8 +209,7 @@ def test_waiting_for_a_model_that_loads(client, model, fault):
     model.labels = {}
 
     def load():
-        while len(model.calls) < 3:
-            time.sleep(0.01)
+        until(lambda: len(model.calls) >= 3)
         model.states = {1: ("AVAILABLE", "OK", "")}
 
     thread = threading.Thread(target=load)
@@ -223,19 +227,38 @@ def test_waiting_tells_the_version_that_has_the_label(make, model):
     assert make(label="stable").wait_until_ready() == 2
 
 
-def test_waiting_in_vain(make, model, fault):
+@pytest.fixture
+def clock(monkeypatch):
+    """Makes the waits for a model take no time, and returns a list with the time that they would take."""
+    now = [0.0]
+
+    async def sleep(self, seconds):
+        now[0] += seconds
+
+    monkeypatch.setattr(core, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+    for base in (transport.Blocking, transport.Suspending):
+        monkeypatch.setattr(base, "sleep", sleep)
+    return now
+
+
+def test_waiting_tells_the_last_states_of_the_versions(make, model, clock):
     model.states = {1: ("END", "NOT_FOUND", "variables are missing")}
-    with pytest.raises(DeadlineExceeded, match=r"not ready within 1.5 s. .*variables are missing"):
-        make().wait_until_ready(timeout=1.5)
+    with pytest.raises(DeadlineExceeded, match=r"not ready within 30 s. .*variables are missing"):
+        make().wait_until_ready(timeout=30)
+    assert 29 <= clock[0] < 30
+
+
+def test_waiting_in_vain(make, model, fault, refusing):
     with pytest.raises(DeadlineExceeded, match=r"not ready within 0.3 s\. "):
-        make(f"127.0.0.1:{_free_port()}").wait_until_ready(timeout=0.3)
+        make(refusing).wait_until_ready(timeout=0.3)
     model.answering.clear()
     with pytest.raises(DeadlineExceeded, match=r"not ready within 0.3 s\. "):
         make().wait_until_ready(timeout=0.3)
     model.answering.set()
-    model.faults = [fault("PERMISSION_DENIED", "no")] * 2
+    # The call that was not waited for takes one, too.
+    model.faults = [fault("PERMISSION_DENIED", "no")] * 9
     with pytest.raises(PermissionDenied):
-        make().wait_until_ready(timeout=5)
+        make().wait_until_ready()
 
 
 def test_large_messages(make, model):

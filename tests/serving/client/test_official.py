@@ -31,7 +31,7 @@ def test_official_stubs_call_a_server_of_our_messages(channel):
     request.inputs["text"].CopyFrom(tf.make_tensor_proto(["é", "b"]))
     request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto([b"\xff", b"\x00"]))
     request.inputs["length"].CopyFrom(tf.make_tensor_proto([3, -4]))
-    response = stub.Predict(request, timeout=10)
+    response = stub.Predict(request, timeout=60)
     assert response.model_spec.version.value == 2
     assert {name: tf.make_ndarray(tensor).tolist() for name, tensor in response.outputs.items()} == {
         "text": ["é".encode(), b"b"],
@@ -40,7 +40,7 @@ def test_official_stubs_call_a_server_of_our_messages(channel):
     }
     metadata = stub.GetModelMetadata(
         get_model_metadata_pb2.GetModelMetadataRequest(model_spec=request.model_spec, metadata_field=["signature_def"]),
-        timeout=10,
+        timeout=60,
     )
     definitions = get_model_metadata_pb2.SignatureDefMap()
     metadata.metadata["signature_def"].Unpack(definitions)
@@ -51,14 +51,14 @@ def test_official_stubs_read_status_and_errors(channel):
     stub = model_service_pb2_grpc.ModelServiceStub(channel)
     request = get_model_status_pb2.GetModelStatusRequest()
     request.model_spec.name = "toy"
-    states = {status.version: status.state for status in stub.GetModelStatus(request, timeout=10).model_version_status}
+    states = {status.version: status.state for status in stub.GetModelStatus(request, timeout=60).model_version_status}
     assert states == {
         2: get_model_status_pb2.ModelVersionStatus.AVAILABLE,
         1: get_model_status_pb2.ModelVersionStatus.END,
     }
     request.model_spec.name = "other"
     with pytest.raises(grpc.RpcError) as raised:
-        stub.GetModelStatus(request, timeout=10)
+        stub.GetModelStatus(request, timeout=60)
     assert raised.value.code() is grpc.StatusCode.NOT_FOUND
 
 

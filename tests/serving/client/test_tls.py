@@ -64,7 +64,7 @@ def test_a_client_that_is_not_trusted_or_does_not_trust(secured, make, files, wr
         "no encryption": None,
     }[wrong]
     with pytest.raises(Unavailable):
-        make(secured, tls=tls).status(timeout=5)
+        make(secured, tls=tls).status()
 
 
 def test_a_file_that_is_missing(make, files):

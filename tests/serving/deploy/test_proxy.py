@@ -11,9 +11,9 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
 
 import pytest
+from tests.serving.waiting import SECONDS
 
 from ikelos.serving.deploy import Platform, Target, Tls, proxy, render
 
@@ -53,12 +53,6 @@ def upstream():
         server.server_close()
 
 
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
 @contextlib.contextmanager
 def running(folder, shares, tmp_path):
     """Context manager that runs nginx as in the container, but for ports and paths, and yields its ports."""
@@ -67,26 +61,32 @@ def running(folder, shares, tmp_path):
     text = re.sub(r" /(proxy|tls)/", rf" {folder}/\1/", path.read_text().replace(" /tmp/", f" {tmp_path}/"))
     if os.getuid() == 0:  # whose worker would be another user, without access to the folder
         text = f"user root;\n{text}"
-    with upstream() as server:
-        ports = free_port(), free_port()
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(upstream())
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
+        ports = [listening.getsockname()[1] for listening in sockets]
         text = re.sub(r"listen (8080|8443)", f"listen 127.0.0.1:{ports[0]}", text)
         text = text.replace("listen 9090", f"listen 127.0.0.1:{ports[1]}")
         path.write_text(text.replace("server serving:8501", f"server 127.0.0.1:{server}"))
-        process = subprocess.Popen(["nginx", "-e", "stderr", "-c", path], stderr=subprocess.PIPE, text=True)
+        # nginx takes over the sockets, as from an older nginx, so that no other process can take a port before it does.
+        # Whoever connects before it is ready waits.
+        descriptors = [listening.fileno() for listening in sockets]
+        process = subprocess.Popen(
+            ["nginx", "-e", "stderr", "-c", path],
+            env={**os.environ, "NGINX": "".join(f"{descriptor};" for descriptor in descriptors)},
+            pass_fds=descriptors,
+        )
+        for listening in sockets:
+            listening.close()
         try:
-            while process.poll() is None:
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", ports[0])):
-                    break
-                time.sleep(0.01)
-            assert process.poll() is None, process.stderr.read()
             yield ports
         finally:
             process.terminate()
-            process.communicate()
+            process.wait(SECONDS)
 
 
 def ask(port, path, method="POST", body=b"{}"):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request(method, path, body)
     answer = connection.getresponse()
     with contextlib.closing(connection):
@@ -146,7 +146,7 @@ def test_tls_asks_for_a_certificate_where_one_is_required(models, settings, tmp_
     context = ssl.create_default_context(cafile=made / "crt")
 
     def status(port):
-        connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=20)
+        connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=60)
         with contextlib.closing(connection):
             connection.request("GET", "/v1/models/lm")
             return connection.getresponse().status

@@ -8,6 +8,7 @@ import grpc
 import httpx
 import pytest
 import tensorflow as tf
+from tests.serving.waiting import SECONDS
 
 from ikelos.serving.protocol import messages
 from ikelos.serving.server import Settings, serve
@@ -127,9 +128,9 @@ def _serving(path, **options):
         finally:
             started.set()
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=work, daemon=True)  # one that does not end would hold up the process
     thread.start()
-    started.wait()
+    assert started.wait(SECONDS)
     if "ports" not in found:
         thread.join()
         raise found["error"]
@@ -142,7 +143,8 @@ def _serving(path, **options):
             yield Server(http, channel, remote)
     finally:
         found["loop"].call_soon_threadsafe(found["stop"].set)
-        thread.join()
+        thread.join(SECONDS)
+        assert not thread.is_alive(), "the server does not stop"
         if "error" in found:
             raise found["error"]
 

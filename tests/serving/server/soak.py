@@ -22,6 +22,10 @@ from ikelos.serving.protocol.tensors import to_tensor_proto
 
 PATH = "/v1/models/plain:predict"
 LARGE = 100 * 2**20
+# Fewer requests and looks at the memory say nothing, so that clients on a busy machine go on beyond their time.
+LEAST = {"valid": 100, "malformed": 20, "killed": 5}
+LOOKS = 9
+PATIENCE = 300
 HEAD = b"POST /v1/models/plain:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{"
 
 
@@ -207,7 +211,8 @@ def soak(process_id, url, grpc_port, base, seconds, clients, switch):
     """Runs clients for some seconds, while version after version appears in a base path that has version 1.
 
     Raises:
-        AssertionError: If a valid request fails, or a malformed one gets no error that says what is wrong.
+        AssertionError: If a valid request fails, or a malformed one gets no error that says what is wrong, or there are
+            fewer requests than `LEAST` `PATIENCE` seconds later.
     """
     counts = dict.fromkeys(("valid", "malformed", "of 100 MiB", "killed"), 0)
     lock, stop, resident, version = threading.Lock(), threading.Event(), [], 1
@@ -219,11 +224,15 @@ def soak(process_id, url, grpc_port, base, seconds, clients, switch):
                 with lock:
                     counts[kind] += 1
 
+    def is_enough():
+        return len(resident) >= LOOKS and all(counts[kind] >= least for kind, least in LEAST.items())
+
     start, process = time.monotonic(), psutil.Process(process_id)
     with ThreadPoolExecutor(clients) as threads, contextlib.ExitStack() as end:
         end.callback(stop.set)
         futures = [threads.submit(work, number) for number in range(clients)]
-        while (now := time.monotonic() - start) < seconds:
+        while (now := time.monotonic() - start) < seconds or not is_enough():
+            assert now < seconds + PATIENCE, (counts, len(resident))
             resident.append((now, process.memory_info().rss))
             for future in futures:
                 if future.done():

@@ -1,34 +1,36 @@
 import contextlib
 import itertools
-import json
 import os
+import re
 import shutil
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import httpx
-import numpy as np
 import pytest
+from tests.serving.waiting import until
 
-from ikelos.serving.client import Client, ResourceExhausted
+from ikelos.serving.client import Client, ResourceExhausted, Retry
 from ikelos.serving.protocol import messages
+from ikelos.serving.stock import StockModel
 
 SLOW = {"signature_name": "slow", "inputs": [2**31 - 1]}
 PATH = "/v1/models/plain:predict"
 
 
-def until(condition):
-    """Waits until a condition holds."""
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def in_flight(server, number):
     return f"requests_in_flight {number}.0" in server.http.get("/monitoring/prometheus/metrics").text
+
+
+def is_refused(url):
+    try:
+        with socket.create_connection((url.host, url.port), timeout=60):
+            return False
+    except ConnectionRefusedError:
+        return True
 
 
 @pytest.fixture
@@ -37,26 +39,53 @@ def base(plain, tmp_path):
     return tmp_path / "plain"
 
 
+@pytest.fixture
+def hold(monkeypatch):
+    """Returns a function that takes a condition; from then on, no run of a model begins before the condition holds."""
+    run = StockModel.run
+
+    def replace(condition):
+        def held(*arguments):
+            until(condition)
+            return run(*arguments)
+
+        monkeypatch.setattr(StockModel, "run", held)
+
+    return replace
+
+
 def test_the_servers_time_limit(serving, base):
-    with serving(base, timeout=0.2) as server:
-        response = server.http.post(PATH, json=SLOW)
-        assert response.status_code == 504
-        assert "deadline" in response.json()["error"]
-        assert server.http.post(PATH, json={"inputs": [2]}).json() == {"outputs": [4.0]}
+    with serving(base, concurrency=1, timeout=0.2) as server, ThreadPoolExecutor(2) as threads:
+        # One runs, and the other waits for its thread.
+        for response in threads.map(lambda _: server.http.post(PATH, json=SLOW), range(2)):
+            assert response.status_code == 504
+            # The engine's words or TensorFlow's: both look at the clock, and either may be first.
+            assert re.search("deadline|Timed out", response.json()["error"])
+        # The thread is free again. A busy machine may not answer the first request of a signature within 0.2 s.
+        until(lambda: server.http.post(PATH, json={"inputs": [2]}).json() == {"outputs": [4.0]})
 
 
-def test_requests_beyond_the_most_are_refused_and_may_be_tried_again(serving, base):
-    with serving(base, max_requests=2, concurrency=1, timeout=2) as server, ThreadPoolExecutor(2) as threads:
-        waiting = [threads.submit(server.http.post, PATH, json=SLOW) for _ in range(2)]
+def test_requests_beyond_the_most_are_refused_and_may_be_tried_again(serving, base, hold):
+    end = threading.Event()
+    hold(end.is_set)
+    with (
+        serving(base, max_requests=2, concurrency=1) as server,
+        ThreadPoolExecutor(2) as threads,
+        contextlib.ExitStack() as stack,
+    ):
+        stack.callback(end.set)
+        waiting = [threads.submit(server.http.post, PATH, json={"inputs": [2]}) for _ in range(2)]
         until(lambda: in_flight(server, 2))
         response = server.http.post(PATH, json={"inputs": [2]})
         assert (response.status_code, response.headers["retry-after"]) == (429, "1")
         assert response.json() == {"error": "The server has 2 requests, its maximum: try again later"}
-        with Client(f"localhost:{server.grpc_port}", "plain", timeout=0.5) as client:
+        with Client(f"localhost:{server.grpc_port}", "plain", retry=Retry(tries=1)) as client:
             assert client.status()[0].state == "AVAILABLE"  # it takes no model's time
-            with pytest.raises((ResourceExhausted, TimeoutError), match="its maximum"):
+            with pytest.raises(ResourceExhausted, match="its maximum") as raised:
                 client.predict({"x": [2.0]})
-        assert [future.result().status_code for future in waiting] == [504, 504]
+            assert raised.value.retryable
+        end.set()
+        assert [future.result().status_code for future in waiting] == [200, 200]
         assert server.http.post(PATH, json={"inputs": [2]}).json() == {"outputs": [4.0]}
 
 
@@ -95,17 +124,21 @@ def test_versions_are_switched_under_load_without_a_failed_request(serving, base
     assert all(answers)
 
 
-def test_a_running_request_is_finished_when_the_server_stops(serving, base):
+def test_a_running_request_is_finished_when_the_server_stops(serving, base, hold):
+    def is_stopping():
+        if not is_refused(url):
+            return False
+        time.sleep(0.5)  # in which a server that does not wait would end the request
+        return True
+
     with ThreadPoolExecutor(1) as threads:
         with serving(base) as server:
-            # About a second.
-            body = json.dumps({"signature_name": "slow", "inputs": [100_000]})
+            hold(is_stopping)
             url = server.http.base_url.join(PATH)
-            future = threads.submit(httpx.post, url, content=body, timeout=60)
+            future = threads.submit(httpx.post, url, json={"inputs": [2]}, timeout=60)
             until(lambda: in_flight(server, 1))
-        assert future.result().status_code == 200
-        with pytest.raises(httpx.ConnectError):
-            httpx.get(url)
+        assert future.result().json() == {"outputs": [4.0]}
+        assert is_refused(url)
 
 
 def test_labels_and_versions_are_chosen_by_path_and_message(serving, base, plain):
@@ -128,9 +161,10 @@ def test_labels_and_versions_are_chosen_by_path_and_message(serving, base, plain
 def test_merged_requests_of_many_clients_get_their_own_answers(serving, base):
     def ask(number):
         body = {"signature_name": "checked", "inputs": {"text": [f"é{number}:"], "n": [number]}}
-        return httpx.post(server.http.base_url.join(PATH), json=body, timeout=60).json()["outputs"]
+        return server.http.post(PATH, json=body).json()["outputs"]
 
-    with serving(base, max_batch=16, batch_delay=0.05) as server, ThreadPoolExecutor(16) as threads:
+    # Each client has a thread, so that the clients fill a batch together: none waits for the delay to end.
+    with serving(base, max_batch=16, batch_delay=30) as server, ThreadPoolExecutor(16) as threads:
         found = list(threads.map(ask, range(32)))
     assert [answer["text"] for answer in found] == [[f"é{number}:{number}"] for number in range(32)]
-    assert max(np.ravel([answer["rows"] for answer in found])) > 1
+    assert [answer["rows"] for answer in found] == [[16]] * 32

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 from grpc import StatusCode
+from tests.serving.waiting import until_async
 
 from ikelos.serving.server.discovery import find_models
 from ikelos.serving.server.errors import RequestError
@@ -39,8 +40,7 @@ def base(plain, tmp_path):
 
 
 async def until_freed(manager):
-    while "UNLOADING" in states(manager).values():
-        await asyncio.sleep(0.01)
+    await until_async(lambda: "UNLOADING" not in states(manager).values())
 
 
 def test_the_newest_version_serves(base, plain):
@@ -94,8 +94,7 @@ def test_the_first_version_serves_before_it_has_warmed_up(version, tmp_path):
     async def check(manager):
         first = manager.find("plain")
         assert not first.is_warm
-        while not first.is_warm:
-            await asyncio.sleep(0.01)
+        await until_async(lambda: first.is_warm)
         shutil.copytree(version, tmp_path / "plain" / "2")
         await manager.poll()
         assert manager.find("plain", 2).is_warm
@@ -110,8 +109,7 @@ def test_a_version_that_fails_its_warm_up_does_not_serve(version, tmp_path):
 
     @using(tmp_path / "plain")
     async def check(manager):
-        while states(manager) != {1: "END"}:
-            await asyncio.sleep(0.01)
+        await until_async(lambda: states(manager) == {1: "END"})
         assert "must get the inputs ['words']. Received: ['weeds']" in manager.models["plain"][1].message
 
 
@@ -194,25 +192,29 @@ def test_models_come_and_go(base, plain):
         assert manager.find("other").state is State.AVAILABLE
 
 
-def test_watching_survives_errors(base, plain, caplog):
+def test_watching_survives_errors(base, plain, caplog, monkeypatch):
     async def run():
         manager = Manager(base.parent, {})
         await manager.poll()
+        poll, looks = manager.poll, []
+
+        async def look():
+            looks.append(1)
+            if len(looks) == 4:  # here, so that no look finds a folder that is half gone
+                shutil.rmtree(base.parent / "a b")
+            await poll()
+
+        monkeypatch.setattr(manager, "poll", look)
         watching = asyncio.create_task(manager.watch(0.01))
         shutil.copytree(plain, base.parent / "a b" / "1")
         shutil.copytree(plain, base.parent / "a_b" / "1")
-        while not caplog.records:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.1)
-        shutil.rmtree(base.parent / "a b")
-        while "a_b" not in manager.models or states(manager, "a_b") != {1: "AVAILABLE"}:
-            await asyncio.sleep(0.01)
+        await until_async(lambda: "a_b" in manager.models and states(manager, "a_b") == {1: "AVAILABLE"})
         watching.cancel()
         await manager.close()
 
     caplog.set_level("ERROR", "ikelos.serving.server.manager")
     asyncio.run(run())
-    (record,) = caplog.records  # once, although it looked several times
+    (record,) = caplog.records  # once, although it looked three times
     assert "both a_b" in record.getMessage()
 
 

@@ -34,7 +34,7 @@ def page(browser, server):
     """Returns a page of the server, which must neither load anything from elsewhere nor write an error."""
     context = browser.new_context(base_url=str(server.http.base_url), viewport={"width": 1000, "height": 800})
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(60_000)
     errors, urls = [], []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
@@ -44,6 +44,19 @@ def page(browser, server):
     # A browser notes each answer of 400 as an error; those are the tests of wrong inputs.
     assert [error for error in errors if "status of 400" not in error] == []
     assert all(url.startswith((str(server.http.base_url), "data:")) for url in urls)
+
+
+def open_form(page, place):
+    """Opens the form of `MODEL/SIGNATURE`, and waits until it stands in the place of one that the page showed before.
+
+    A browser does not wait for that: only the end of the address changes.
+    """
+    page.goto(f"/#{place}")
+    name, _, signature = place.partition("/")
+    page.wait_for_function(
+        "([name, signature]) => state.model?.name === name && (!signature || state.signature.name === signature)",
+        arg=[name, signature],
+    )
 
 
 def run(page):
@@ -319,7 +332,7 @@ def test_the_command_for_a_shell_gives_the_same_answer(page, tmp_path):
     page.get_by_text("The same request in a shell").click()
     done = subprocess.run(["bash", "-c", page.locator("#curl").inner_text()], capture_output=True, cwd=tmp_path)
     assert 'it\'s \\"$HOME\\" \\\\n `id` é0' in done.stdout.decode()
-    page.goto("/#plain/copy")
+    open_form(page, "plain/copy")
     name = "a 'b' $c.png"
     (tmp_path / name).write_bytes(PNG)
     page.locator("#fields input").set_input_files(tmp_path / name)
@@ -342,7 +355,7 @@ def test_models_and_signatures_are_chosen(page):
     page.goto("/")
     page.get_by_label("Model").select_option("words")
     page.get_by_role("button", name="tokens").click()
-    assert page.url.endswith("#words/tokens")
+    page.wait_for_url(re.compile("#words/tokens$"))
     page.get_by_text("Words between white space.").wait_for()
     page.go_back()
     page.get_by_text("Scores of single words.").wait_for()
@@ -354,8 +367,7 @@ def test_every_field_has_a_label_and_a_phone_shows_the_page_whole(page, scheme):
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": 360, "height": 740})
     for place in ("plain/checked", "plain/copy", "plain/invert", "plain/join", "words/tokens", "writer"):
-        page.goto(f"/#{place}")
-        page.locator(".field").first.wait_for()
+        open_form(page, place)
         for button in page.get_by_role("button", name="Add").all():
             button.click()
         for field in page.locator("input, textarea, select").all():

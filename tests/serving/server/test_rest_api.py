@@ -1,5 +1,6 @@
 """REST requests of TensorFlow Serving's documentation, byte for byte, and malformed ones."""
 
+import contextlib
 import gzip
 import json
 import threading
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
+from tests.serving.waiting import until
 
 from ikelos.serving.server import engine, rest_api
 from ikelos.serving.server.requests import uncompressed
@@ -171,26 +173,26 @@ def test_a_compressed_request(server):
 
 
 def test_few_bodies_are_decompressed_at_once(server, monkeypatch):
-    inside, most, lock = 0, 0, threading.Lock()
+    inside, end = [], threading.Event()
 
-    def slow(*arguments):
-        nonlocal inside, most
-        with lock:
-            inside += 1
-            most = max(most, inside)
-        time.sleep(0.05)
-        with lock:
-            inside -= 1
+    def held(*arguments):
+        inside.append(1)
+        assert end.wait(60)
         return uncompressed(*arguments)
 
-    monkeypatch.setattr(rest_api, "uncompressed", slow)
+    monkeypatch.setattr(rest_api, "uncompressed", held)
     content, headers = gzip.compress(b'{"instances": [2]}'), {"Content-Encoding": "gzip"}
-    with ThreadPoolExecutor(12) as threads:
+    with ThreadPoolExecutor(12) as threads, contextlib.ExitStack() as stack:
+        stack.callback(end.set)
         sent = [
             threads.submit(server.http.post, f"{PLAIN}:predict", content=content, headers=headers) for _ in range(12)
         ]
+        until(lambda: _value(server, "ikelos:serving:requests_in_flight") == 12)
+        until(lambda: len(inside) >= engine._MOST_PARSING)
+        time.sleep(0.1)  # in which more would come if they could
+        assert len(inside) == engine._MOST_PARSING
+        end.set()
         assert [response.result().status_code for response in sent] == [200] * 12
-    assert 1 <= most <= engine._MOST_PARSING
 
 
 def test_a_body_without_a_length(server):

@@ -1,9 +1,11 @@
 import asyncio
+import threading
 import time
 import types
 
 import numpy as np
 import pytest
+from tests.serving.waiting import until_async
 
 from ikelos.serving.server.scheduler import Scheduler, is_mergeable
 from ikelos.serving.server.versions import State, Version
@@ -117,25 +119,34 @@ def test_a_deadline_cancels_the_run(loaded):
     assert not loaded.in_use
 
 
-def test_a_request_that_is_given_up_does_not_run(loaded):
-    runs = []
+def test_a_request_that_is_given_up_does_not_run(loaded, monkeypatch):
+    runs, end = [], threading.Event()
+    answer = loaded.model.run
+
+    def held(*arguments):
+        assert end.wait(60)
+        return answer(*arguments)
+
+    def ask(scheduler, signature, inputs):
+        inputs = loaded.model.check(signature, inputs)
+        return asyncio.create_task(scheduler.run(loaded, signature, inputs, time.monotonic() + 60))
 
     async def run():
         scheduler = Scheduler(1, 1, 0, lambda version, signature, rows: runs.append(signature))
-        slow = asyncio.create_task(
-            scheduler.run(loaded, "slow", loaded.model.check("slow", {"steps": [50_000]}), time.monotonic() + 60)
-        )
-        await asyncio.sleep(0.05)
-        given_up = asyncio.create_task(
-            scheduler.run(loaded, *checked("a", 1)[:1], loaded.model.check(*checked("a", 1)), time.monotonic() + 60)
-        )
-        await asyncio.sleep(0.01)
+        first = ask(scheduler, "serving_default", {"x": [1.0]})
+        await until_async(lambda: runs == ["serving_default"])
+        given_up = ask(scheduler, *checked("a", 1))
+        await until_async(lambda: len(scheduler._tasks) == 2)
         given_up.cancel()
-        await slow
+        with pytest.raises(asyncio.CancelledError):
+            await given_up
+        end.set()
+        assert (await first)["y"].tolist() == [3.5]
         await scheduler.close()
 
+    monkeypatch.setattr(loaded.model, "run", held)
     asyncio.run(run())
-    assert runs == ["slow"]
+    assert runs == ["serving_default"]
     assert not loaded.in_use
 
 

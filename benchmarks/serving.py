@@ -197,7 +197,8 @@ def table(cases, contenders, commands, options, rows):
                     for protocol, address in addresses.items():
 
                         async def measured(case=case, protocol=protocol, address=address, suffix=suffix):
-                            measurements = measure_server(case, base.name, protocol, address, seconds, expected[case.name])
+                            known = expected[case.name]
+                            measurements = measure_server(case, base.name, protocol, address, seconds, known)
                             async for name, found in measurements:
                                 add(case, f"{protocol}{suffix}", name, found.row())
 

@@ -88,7 +88,7 @@ def newest(base: pathlib.Path) -> pathlib.Path | None:
 
 
 def versions(base: pathlib.Path) -> dict[int, pathlib.Path]:
-    """Returns the folders of all versions in a base path by number, as `newest` finds them; empty if it is no folder."""
+    """Returns the folders of all versions in a base path by number, as `newest` finds them."""
     try:
         names = os.listdir(base)
     except (FileNotFoundError, NotADirectoryError):

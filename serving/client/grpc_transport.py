@@ -9,9 +9,9 @@ import numpy as np
 from ikelos.serving.client.errors import ServingError, error_of, invalid_answers
 from ikelos.serving.client.transport import (
     Blocking,
+    DescribedByMetadata,
     Suspending,
     Target,
-    DescribedByMetadata,
     VersionStatus,
     missing,
     read,

@@ -53,7 +53,8 @@ def render(models: Sequence[Served], settings: Settings, target: Target, folder:
     if target.platform is Platform.KSERVE:
         _check_kserve_names(names)
         if settings.cpu_percent > 100:
-            raise ValueError(f"`cpu_percent` must be at most 100 for KServe. Received: cpu_percent={settings.cpu_percent}")
+            percent = settings.cpu_percent
+            raise ValueError(f"`cpu_percent` must be at most 100 for KServe. Received: cpu_percent={percent}")
     texts = _texts(models, settings, target)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + files.UNFINISHED)

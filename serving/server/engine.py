@@ -125,13 +125,14 @@ class Engine:
                     self._check_rows(arrays)
                     outputs = await self._scheduler.run(version, signature, arrays, call.deadline)
         except TimeoutError:
-            raise RequestError(
-                StatusCode.DEADLINE_EXCEEDED, f"Signature {signature!r}: the deadline of the request has passed"
-            ) from None
+            raise _too_late(signature) from None
         except ValueError as error:
             raise RequestError(StatusCode.INVALID_ARGUMENT, str(error)) from error
         except StockError as error:
-            raise RequestError(code_of(error), f"Signature {signature!r}: {complaint(str(error))}") from error
+            code = code_of(error)
+            if code is StatusCode.DEADLINE_EXCEEDED:  # TensorFlow watches the same deadline
+                raise _too_late(signature) from None
+            raise RequestError(code, f"Signature {signature!r}: {complaint(str(error))}") from error
         return {name: outputs[name] for name in wanted or outputs}
 
     def signature(self, call: Call, version: Version, name: str) -> Mapping[str, Mapping]:
@@ -174,6 +175,11 @@ class Engine:
                     StatusCode.INVALID_ARGUMENT,
                     f"Input {name!r} must have at most {self.settings.max_rows} rows. Received: {len(array)} rows",
                 )
+
+
+def _too_late(signature: str) -> RequestError:
+    message = f"Signature {signature!r}: the deadline of the request has passed"
+    return RequestError(StatusCode.DEADLINE_EXCEEDED, message)
 
 
 def _check_wanted(wanted: Sequence[str], outputs: Mapping[str, object]) -> None:

@@ -260,7 +260,7 @@ def test_kserve_gets_one_service_for_each_model(settings, tmp_path):
         assert model["resources"]["limits"] == {"cpu": "1500m", "memory": "2560Mi"}
     assert not (folder / "config" / "models.config").exists()
     busy = dataclasses.replace(settings, cpu_percent=101)
-    with pytest.raises(ValueError, match="`cpu_percent` must be at most 100 for KServe. Received: cpu_percent=101"):
+    with pytest.raises(ValueError, match=r"`cpu_percent` must be at most 100 for KServe. Received: cpu_percent=101"):
         render(models, busy, KSERVE, tmp_path / "busy")
 
 

@@ -242,12 +242,10 @@ def test_models_warm_up_one_after_another(base, plain, monkeypatch):
     async def check(manager):
         shutil.rmtree(base.parent / "b")
         await manager.poll()
-        while states(manager, "b") != {1: "END"} or not begun:
-            await asyncio.sleep(0.01)
+        await until_async(lambda: states(manager, "b") == {1: "END"} and begun)
         assert begun == ["a"]
         go_on.set()
-        while not manager.find("plain").is_warm:
-            await asyncio.sleep(0.01)
+        await until_async(lambda: manager.find("plain").is_warm)
         assert begun == ["a", "c", "plain"]
 
 

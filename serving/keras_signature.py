@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ikelos.serving.bounds import Bound
+from ikelos.serving.keras_outputs import named_outputs
 from ikelos.serving.signature import Signature, is_name
 from ikelos.serving.values import DTYPES
 
@@ -23,8 +23,8 @@ _FREE_SIZE = 32
 """Size of an example along an axis of any size: images that a network halves five times still have a pixel."""
 _HIGHEST = 2
 """Largest integer of an example that is made, unless an embedding has fewer rows."""
-_ONLY_INPUT, _ONLY_OUTPUT = "inputs", "outputs"
-"""Names of an only input or output that has none."""
+_ONLY_INPUT = "inputs"
+"""Name of an only input that has none."""
 _UNNAMED = "keras_tensor"
 """What Keras calls an input without a name, with or without a number behind it."""
 
@@ -47,7 +47,10 @@ def keras_signature(
     """Returns the signature `serving_default` of a model, with its own names, shapes and dtypes.
 
     An only input without a name is called `inputs`, and an only output whose layer was not given a name `outputs`.
-    Other outputs have the keys of a dict or the names of their layers.
+    Other outputs have the names of their layers, with a number if the layer has several: the next one that is not part
+    of another layer's name. Outputs of a subclassed model are called `output_0`, `output_1`, .... Where there are
+    dicts, an output has its key; in dicts and lists within each other the keys and places on the way to it, such as
+    `state_0` for the first of the list `state`.
 
     Args:
         model: A functional or Sequential model, or a subclassed one that was called on tensors of the shapes to serve.
@@ -83,7 +86,7 @@ def keras_signature(
     call = _caller(model, inputs, is_graph)
     return Signature(
         name="serving_default",
-        function=lambda **tensors: _named_outputs(model, call(tensors)),
+        function=lambda **tensors: named_outputs(model, call(tensors)),
         inputs={x.name: tf.TensorSpec(x.shape, x.dtype) for x in inputs},
         example={name: _lists(given[name]) for name in names} if given else _made_example(model, inputs),
         doc=f"Outputs of the Keras model {model.name}.",
@@ -170,26 +173,6 @@ def _caller(model: keras.Model, inputs: list[_Input], is_graph: bool):
     return lambda tensors: model(
         keras.tree.pack_sequence_as(structure, [tensors[name] for name in names]), training=False
     )
-
-
-def _named_outputs(model: keras.Model, outputs: Any) -> dict[str, tf.Tensor]:
-    if isinstance(outputs, Mapping):
-        return dict(outputs)
-    flat = list(outputs) if isinstance(outputs, list | tuple) else [outputs]
-    layers = [x._keras_history.operation for x in getattr(model, "outputs", None) or []]
-    names = [layer.name for layer in layers] or [f"output_{number}" for number in range(len(flat))]
-    if len(flat) == 1 and (not layers or _is_automatic(layers[0])):
-        names = [_ONLY_OUTPUT]
-    # A layer with several outputs, such as one that returns its state, has one name.
-    counted = [
-        f"{name}_{names[:place].count(name)}" if names.count(name) > 1 else name for place, name in enumerate(names)
-    ]
-    return dict(zip(counted, flat, strict=True))
-
-
-def _is_automatic(layer: Any) -> bool:
-    """Returns whether Keras named a layer after its class and the number of such layers in this process."""
-    return re.sub(r"_\d+$", "", layer.name).replace("_", "") == type(layer).__name__.lower()
 
 
 def _made_example(model: keras.Model, inputs: list[_Input]) -> dict[str, list]:

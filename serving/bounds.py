@@ -210,7 +210,8 @@ def _value_checks(name: str, tensor: tf.Tensor, bound: Bound) -> list[tf.Operati
 
     checks = []
     if bound.max_bytes is not None:
-        checks.append(within(f"The bytes of `{name}`", tf.strings.length(tensor), 0, bound.max_bytes))
+        most_bytes = min(bound.max_bytes, tf.int32.max)  # TensorFlow counts bytes in int32, in which more would wrap
+        checks.append(within(f"The bytes of `{name}`", tf.strings.length(tensor), 0, most_bytes))
     if bound.values is not None:
         checks.append(within(f"`{name}`", tensor, *bound.values))
     return checks

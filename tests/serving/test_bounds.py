@@ -207,3 +207,9 @@ def test_a_bound_of_few_bits_limits_what_it_says():
     assert signature(x=tf.constant([250], tf.uint8))["y"].numpy() == 250
     with pytest.raises(tf.errors.InvalidArgumentError, match="`x` must be between 0 and 250"):
         signature(x=tf.constant([251], tf.uint8))
+
+
+def test_any_number_of_bytes_may_be_the_most():
+    free = bounded(bounds={"text": Bound(max_bytes=3_000_000_000)})
+    inputs = {name: tf.constant(value, SPECS[name].dtype) for name, value in EXAMPLE.items()}
+    assert free(**inputs)["bytes"].numpy().tolist() == [2, 0]

@@ -7,10 +7,15 @@ part of the graph, so every server makes them, and the client gets INVALID_ARGUM
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import ml_dtypes
 import numpy as np
+
+from ikelos.serving.arguments import is_integer, is_number, most, require
+from ikelos.serving.values import DTYPES, is_float
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -24,12 +29,14 @@ class Bound:
     """Bound of one input of a signature.
 
     Attributes:
-        values: Smallest and largest number, both allowed; None for any. NaN is never allowed.
+        values: Smallest and largest number, both allowed; None for any. NaN is never allowed. An infinite one stands for
+            the smallest or largest finite number of the input's dtype.
         max_bytes: Most bytes of a string; None for any number.
         max_size: Largest size of each axis after the batch whose size is free; None for any size.
 
     Raises:
-        ValueError: If the smallest number is above the largest, or `max_bytes` or `max_size` is below 1.
+        ValueError: If `values` are not two numbers, the smallest first, or `max_bytes` or `max_size` is no positive
+            integer.
     """
 
     values: tuple[float, float] | None = None
@@ -37,17 +44,78 @@ class Bound:
     max_size: int | None = None
 
     def __post_init__(self):
-        if self.values is not None and not self.values[0] <= self.values[1]:
-            raise ValueError(f"`values` must be a smallest and a largest number. Received: values={self.values}")
+        if self.values is not None:
+            object.__setattr__(self, "values", _ordered(self.values))
         for name in ("max_bytes", "max_size"):
-            most = getattr(self, name)
-            if most is not None and most < 1:
-                raise ValueError(f"`{name}` must be a positive integer or None. Received: {name}={most}")
+            object.__setattr__(self, name, most(name, getattr(self, name)))
 
     def facts(self) -> dict[str, Any]:
         """Returns what is bounded as JSON data, such as `{"values": [0, 1]}`; empty if nothing is."""
         found = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
-        return found | ({"values": np.asarray(self.values).tolist()} if self.values is not None else {})
+        return found | ({"values": list(self.values)} if self.values is not None else {})
+
+
+def _ordered(values: Any) -> tuple[float, float]:
+    """Returns a smallest and a largest number as numbers of Python, because JSON cannot write those of NumPy."""
+    ends = tuple(values) if isinstance(values, tuple | list | np.ndarray) else ()
+    fits = len(ends) == 2 and all(map(is_number, ends)) and ends[0] <= ends[1]
+    require(fits, "values", "a smallest and a largest number", values)
+    low, high = (int(end) if is_integer(end) else float(end) for end in ends)
+    return low, high
+
+
+def fitted(label: str, bounds: Mapping[str, Bound], specs: Mapping[str, tf.TensorSpec]) -> dict[str, Bound]:
+    """Returns the bounds of inputs with `values` that the dtypes of the inputs can represent.
+
+    Args:
+        label: What has the inputs, for messages.
+        bounds: Bounds of some inputs by name.
+        specs: The specifications of the inputs.
+
+    Raises:
+        ValueError: If a bound is of no input, or of what its input does not have, or a number of it is outside the
+            dtype of its input or no whole number for integers.
+    """
+    require(isinstance(bounds, Mapping), "bounds", "a dict of Bounds by the names of inputs", bounds, label)
+    found = {}
+    for name, bound in bounds.items():
+        if name not in specs:
+            raise ValueError(f"{label}: `bounds` must be of inputs, {sorted(specs)}. Received: {name!r}")
+        require(isinstance(bound, Bound), f"bounds[{name!r}]", "a Bound", bound, label)
+        spec = specs[name]
+        for kind, fits in (
+            ("values", spec.dtype.is_floating or spec.dtype.is_integer),
+            ("max_bytes", spec.dtype.name == "string"),
+            ("max_size", None in spec.shape[1:].as_list()),
+        ):
+            if getattr(bound, kind) is not None and not fits:
+                raise ValueError(f"{label}: input {name!r} of {spec.dtype.name}, shape {spec.shape}, has no `{kind}`")
+        values = None if bound.values is None else _in_dtype(label, name, bound.values, spec.dtype.name)
+        found[name] = dataclasses.replace(bound, values=values)
+    return found
+
+
+def _in_dtype(label: str, name: str, values: tuple[float, float], dtype: str) -> tuple[float, float]:
+    lowest, highest = _range_of(dtype)
+    low = lowest if values[0] == -math.inf else values[0]
+    high = highest if values[1] == math.inf else values[1]
+    is_whole = isinstance(lowest, int)
+    # TensorFlow would take -1 for 255 in uint8, and fail at 0.0 for an integer with an error that names nothing.
+    if not (lowest <= low <= high <= highest and (not is_whole or low % 1 == high % 1 == 0)):
+        kind = "whole numbers" if is_whole else "numbers"
+        raise ValueError(
+            f"{label}: the bound of input {name!r} of {dtype} must be {kind} from {lowest} to {highest}, or infinite. "
+            f"Received: values={values}"
+        )
+    return (int(low), int(high)) if is_whole else (low, high)
+
+
+def _range_of(dtype: str) -> tuple[float, float]:
+    """Returns the smallest and the largest finite number of a dtype, by TensorFlow's name."""
+    kind = DTYPES[dtype][1]
+    if is_float(kind):
+        return float(ml_dtypes.finfo(kind).min), float(ml_dtypes.finfo(kind).max)
+    return int(np.iinfo(kind).min), int(np.iinfo(kind).max)
 
 
 def text_of(facts: Mapping[str, Any]) -> str:
@@ -74,7 +142,7 @@ def checked(
     Args:
         inputs: Batch-first tensors by name.
         specs: Their specifications, which say what sizes are free.
-        bounds: Bounds of some inputs.
+        bounds: Bounds of some inputs, as `fitted` returns them.
         max_rows: Most rows of a batch, which must then have at least one row; None for any number.
 
     Raises:
@@ -143,7 +211,8 @@ def _value_checks(name: str, tensor: tf.Tensor, bound: Bound) -> list[tf.Operati
 
     checks = []
     if bound.max_bytes is not None:
-        checks.append(within(f"The bytes of `{name}`", tf.strings.length(tensor), 0, bound.max_bytes))
+        most_bytes = min(bound.max_bytes, tf.int32.max)  # TensorFlow counts bytes in int32, in which more would wrap
+        checks.append(within(f"The bytes of `{name}`", tf.strings.length(tensor), 0, most_bytes))
     if bound.values is not None:
         checks.append(within(f"`{name}`", tensor, *bound.values))
     return checks

@@ -11,11 +11,13 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
+import math
 import pathlib
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ikelos.serving.arguments import is_number, json_data, require
 from ikelos.serving.card_page import page
 from ikelos.serving.examples import EXTRA, foreign, json_of, read_examples
 from ikelos.serving.signature import Signature
@@ -27,11 +29,13 @@ FILE = f"{EXTRA}/ikelos_card.json"
 PAGE = f"{EXTRA}/ikelos_card.html"
 """Paths within a version."""
 _PACKAGES = ("ikelos", "tensorflow", "keras", "tensorflow-text")
+_METRIC = ("name", "unit", "value", "better", "others")
+"""The keys of a metric."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """What an exporter says about a model. All of it is optional.
+    """What an exporter says about a model. All of it is optional. Numbers and arrays may be NumPy's.
 
     Attributes:
         task: What the model does, in a few words.
@@ -39,8 +43,11 @@ class Card:
         data: Facts about the training data by name, such as its source and its number of examples.
         licence: Licence of the model or of its data, in words.
         metrics: How good the model is: for each metric its `name`, `unit`, `value` and `better` (`less` or `more`),
-            and `others`, the values of baselines and peers by name.
+            and `others`, the values of baselines and peers by name. All values are finite.
         provenance: JSON data about the origin of the version, for `read_provenance`.
+
+    Raises:
+        ValueError: If an attribute is not as above, or holds what JSON cannot write.
     """
 
     task: str = ""
@@ -49,6 +56,35 @@ class Card:
     licence: str = ""
     metrics: tuple[Mapping[str, Any], ...] = ()
     provenance: Mapping[str, Any] | None = None
+
+    def __post_init__(self):
+        for name in ("task", "description", "licence"):
+            require(isinstance(getattr(self, name), str), name, "text", getattr(self, name))
+        require(isinstance(self.data, Mapping), "data", "a dict of facts by name", self.data)
+        is_dict = self.provenance is None or isinstance(self.provenance, Mapping)
+        require(is_dict, "provenance", "a dict or None", self.provenance)
+        require(isinstance(self.metrics, list | tuple), "metrics", "a tuple of dicts", self.metrics)
+        for place, metric in enumerate(self.metrics):
+            _check_metric(f"metrics[{place}]", metric)
+        object.__setattr__(self, "data", json_data("data", self.data))
+        object.__setattr__(self, "provenance", json_data("provenance", self.provenance))
+        object.__setattr__(self, "metrics", tuple(json_data("metrics", self.metrics)))
+
+
+def _check_metric(label: str, metric: Any) -> None:
+    has_keys = isinstance(metric, Mapping) and set(metric) >= set(_METRIC)
+    require(has_keys, label, f"a dict with the keys {', '.join(_METRIC)}", metric)
+    for key in ("name", "unit"):
+        require(isinstance(metric[key], str), f"{label}[{key!r}]", "text", metric[key])
+    require(metric["better"] in ("less", "more"), f"{label}['better']", "'less' or 'more'", metric["better"])
+    require(_is_finite(metric["value"]), f"{label}['value']", "a finite number", metric["value"])
+    others = metric["others"]
+    are_finite = isinstance(others, Mapping) and all(map(_is_finite, others.values()))
+    require(are_finite, f"{label}['others']", "a dict of finite numbers by name", others)
+
+
+def _is_finite(value: Any) -> bool:
+    return is_number(value) and math.isfinite(value)
 
 
 def write_card(

@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ikelos.serving.arguments import is_integer, require
 from ikelos.serving.batches import Arrays, Run, run_batch, run_example
 from ikelos.serving.bounds import Bound
 from ikelos.serving.card import Card, write_card
@@ -16,6 +17,7 @@ from ikelos.serving.examples import write_examples
 from ikelos.serving.graph import MUST_COMPILE, NATIVE, PORTABLE, compiled_functions, custom_ops, native_library
 from ikelos.serving.incoming import incoming, publish
 from ikelos.serving.keras_signature import keras_signature, rounding_error
+from ikelos.serving.saved import is_variable, servable, used_of
 from ikelos.serving.signature import Signature, is_name
 from ikelos.serving.values import DTYPES
 from ikelos.serving.warmup import BATCH_SIZES, write_warmup
@@ -92,8 +94,9 @@ def export(
 
     from ikelos.serving import stock_check
 
-    _check_arguments(model, signatures, (example, bounds, max_rows), flavour, warmup_batch_sizes)
+    _check_arguments(base_path, model, signatures, (example, bounds, max_rows), flavour, card)
     check_format(weights)
+    warmup_batch_sizes = _sizes(warmup_batch_sizes)
     is_keras = signatures is None
     if signatures is None:
         signatures = [keras_signature(model, example, bounds, max_rows)]
@@ -105,17 +108,17 @@ def export(
         begin(f"tracing {signature.name}")
         functions[signature.name] = _trace(signature, flavour)
     _check_flavour(functions, flavour)
-    used = _used(model, functions)
+    used = used_of(model, functions)
     runs = {signature.name: _runner(signature, functions[signature.name]) for signature in signatures}
     base = pathlib.Path(base_path)
     with incoming(base) as folder:
         version = folder / "version"
-        with rounded_weights(filter(_is_variable, used), weights) as stored:
+        with rounded_weights(filter(is_variable, used), weights) as stored:
             begin("saving")
             # A server needs no gradients, and tracing those of our ops takes a sixth of the time of an export.
             options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
             try:
-                tf.saved_model.save(_servable(used, stored), str(version), signatures=functions, options=options)
+                tf.saved_model.save(servable(used, stored), str(version), signatures=functions, options=options)
             except tf.errors.OpError as error:
                 raise OSError(f"The model cannot be written into {base}: {error.message}") from error
             # The functions run after saving, because running may change the state of a function.
@@ -128,7 +131,7 @@ def export(
         write_warmup(version, signatures, warmup_batch_sizes)
         outputs = {name: function.structured_outputs for name, function in functions.items()}
         about = {
-            **size_facts(filter(_is_variable, used), weights, stored),
+            **size_facts(filter(is_variable, used), weights, stored),
             "changes": {} if weights == FLOAT32 else _changes(signatures, runs, expected),
         }
         write_card(version, card or Card(), flavour, about, signatures, outputs, warmup_batch_sizes)
@@ -142,16 +145,14 @@ def export_steps(signatures: Sequence[Signature]) -> int:
     return len(signatures) + 3
 
 
-def _check_arguments(model, signatures, of_keras_signature, flavour, warmup_batch_sizes) -> None:
-    if flavour not in (PORTABLE, NATIVE):
-        raise ValueError(f"`flavour` must be {PORTABLE!r} or {NATIVE!r}. Received: flavour={flavour!r}")
-    sizes = list(warmup_batch_sizes)
-    if not sizes or sizes[0] < 1 or sizes != sorted(set(sizes)):
-        raise ValueError(
-            "`warmup_batch_sizes` must be positive integers in increasing order. "
-            f"Received: warmup_batch_sizes={warmup_batch_sizes}"
-        )
+def _check_arguments(base_path, model, signatures, of_keras_signature, flavour, card) -> None:
+    is_path = isinstance(base_path, str | os.PathLike)
+    require(is_path, "base_path", "a path, with `model` after it: export(path, model)", base_path)
+    require(flavour in (PORTABLE, NATIVE), "flavour", f"{PORTABLE!r} or {NATIVE!r}", flavour)
+    require(card is None or isinstance(card, Card), "card", "a Card or None", card)
     if signatures is not None:
+        are_signatures = isinstance(signatures, list | tuple) and all(isinstance(x, Signature) for x in signatures)
+        require(are_signatures, "signatures", "a list of Signatures or None", signatures)
         if any(value is not None for value in of_keras_signature):
             raise ValueError("`example`, `bounds` and `max_rows` must be None with `signatures`, which have their own")
         return
@@ -159,6 +160,14 @@ def _check_arguments(model, signatures, of_keras_signature, flavour, warmup_batc
 
     if not isinstance(model, keras.Model):
         raise ValueError(f"`signatures` must be given for what is no Keras model. Received: model={model!r}")
+
+
+def _sizes(warmup_batch_sizes: Any) -> list[int]:
+    """Returns the sizes of the warm-up's batches as numbers of Python, because JSON cannot write those of NumPy."""
+    sizes = list(warmup_batch_sizes) if isinstance(warmup_batch_sizes, Iterable) else []
+    fits = bool(sizes) and all(map(is_integer, sizes)) and sizes[0] > 0 and sizes == sorted(set(sizes))
+    require(fits, "warmup_batch_sizes", "positive integers in increasing order", warmup_batch_sizes)
+    return [int(size) for size in sizes]
 
 
 def _check_flavour(functions: Mapping[str, tf.types.experimental.ConcreteFunction], flavour: str) -> None:
@@ -208,62 +217,6 @@ def _check_outputs(name: str, outputs: object) -> None:
             raise ValueError(f"{label} must have one of the dtypes {', '.join(DTYPES)}. Received: {tensor.dtype.name}")
         if tensor.shape.rank == 0 or (tensor.shape.rank and tensor.shape[0] is not None):
             raise ValueError(f"{label} must be batch-first, with shape [None, ...]. Received: shape {tensor.shape}")
-
-
-def _used(model: object, functions: dict) -> list[Any]:
-    """Returns the variables and tables of `model` that the functions use, each once.
-
-    Saving `model` would also save the optimizer of a compiled Keras model, which can be twice the size of the
-    weights.
-
-    Raises:
-        ValueError: If a function uses a table that `model` does not contain.
-    """
-    import tensorflow as tf
-
-    root = tf.Module()
-    root.held = model
-    used = [variable for function in functions.values() for variable in function.variables]
-    resources = {id(variable.handle): variable for variable in used}
-    for held in tf.train.TrackableView(root).descendants():
-        resources[id(getattr(held, "resource_handle", None))] = held
-    for name, function in functions.items():
-        for tensor in function.captured_inputs:
-            if tensor.dtype != tf.resource:
-                continue
-            if id(tensor) not in resources:
-                raise ValueError(
-                    f"Signature {name!r}: `model` must contain every table that it uses. Missing: {tensor}"
-                )
-            used.append(resources[id(tensor)])
-    return list({id(one): one for one in used}.values())
-
-
-def _is_variable(used: object) -> bool:
-    import tensorflow as tf
-
-    return isinstance(used, tf.Variable)
-
-
-def _servable(used: Sequence[Any], stored: Mapping[int, Sequence[Any]]) -> tf.Module:
-    """Returns a module with the variables and tables, in which a `StoredWeight` replaces each variable with a format.
-
-    `stored` is what `rounded_weights` gave for them.
-    """
-    import tensorflow as tf
-
-    from ikelos.serving.stored_weight import StoredWeight
-
-    module = tf.Module()
-    module.used, module.stored = [], []
-    for one in used:
-        if _is_variable(one) and id(one.handle) in stored:
-            weight = StoredWeight(one, stored[id(one.handle)])
-            module.used.append(weight)
-            module.stored.append(weight.stored)
-        else:
-            module.used.append(one)
-    return module
 
 
 def _compare_with_keras(signature: Signature, expected: Mapping[str, Any], eps: float) -> None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import keyword
 import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ikelos.serving.bounds import Bound, checked
+from ikelos.serving.arguments import most, require
+from ikelos.serving.bounds import Bound, checked, fitted
 from ikelos.serving.values import DTYPES, to_array
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+INPUT_NAME = "consist of letters, digits and _, with a letter first, and be neither `self` nor a keyword of Python"
+"""What an input's name must do."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,12 +35,13 @@ class Signature:
         function: Function of the tensors of `inputs`, given by keyword, that returns a dict of dense tensors `[B,...]`.
             It is traced without AutoGraph, which takes longer than tracing. A function with Python's `if` or `while` on
             tensors must be a `tf.function`.
-        inputs: A `tf.TensorSpec` of shape `[None, ...]` for every input.
+        inputs: A `tf.TensorSpec` of shape `[None, ...]` for every input by name; those of ragged and sparse tensors
+            cannot be served. No name may be `self` or a keyword of Python, which TensorFlow cannot pass on.
         example: A small batch of values for every input, as nested lists with text as str. The stock check, the warm-up
             of the server and users use it.
         doc: One line for users.
         bounds: Bounds of inputs by name. The graph checks them before any work is done, and the model card and
-            `ikelos describe` show them.
+            `ikelos describe` show them. Their `values` are converted to numbers of the inputs' dtypes.
         max_rows: Most rows of a batch, which must then have at least one row; None for any number.
 
     Raises:
@@ -52,28 +57,23 @@ class Signature:
     max_rows: int | None = None
 
     def __post_init__(self):
-        if not is_name(self.name):
-            raise ValueError(
-                f"`name` must consist of letters, digits and _, with a letter first. Received: name={self.name!r}"
-            )
+        require(is_name(self.name), "name", "text of letters, digits and _, with a letter first", self.name)
         label = f"Signature {self.name!r}"
-        if not callable(self.function):
-            raise ValueError(f"{label}: `function` must be callable. Received: function={self.function!r}")
-        if not self.doc.strip() or "\n" in self.doc:
-            raise ValueError(f"{label}: `doc` must be one line of text. Received: doc={self.doc!r}")
-        if not self.inputs:
-            raise ValueError(f"{label}: `inputs` must have at least one input. Received: inputs={self.inputs!r}")
+        require(callable(self.function), "function", "callable", self.function, label)
+        is_line = isinstance(self.doc, str) and bool(self.doc.strip()) and "\n" not in self.doc
+        require(is_line, "doc", "one line of text", self.doc, label)
+        is_dict = isinstance(self.inputs, Mapping) and bool(self.inputs)
+        require(is_dict, "inputs", "a dict of at least one tf.TensorSpec by name", self.inputs, label)
         for name, spec in self.inputs.items():
             _check_input(label, name, spec)
+        require(isinstance(self.example, Mapping), "example", "a dict of batches by input", self.example, label)
         if set(self.example) != set(self.inputs):
             raise ValueError(
                 f"{label}: `example` must have a value for each of {sorted(self.inputs)}. "
-                f"Received: {sorted(self.example)}"
+                f"Received: {sorted(map(str, self.example))}"
             )
-        for name, bound in self.bounds.items():
-            self._check_bound(label, name, bound)
-        if self.max_rows is not None and self.max_rows < 1:
-            raise ValueError(f"{label}: `max_rows` must be a positive integer or None. Received: {self.max_rows}")
+        object.__setattr__(self, "bounds", fitted(label, self.bounds, self.inputs))
+        object.__setattr__(self, "max_rows", most("max_rows", self.max_rows, label))
         self.example_arrays()
 
     def __call__(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -103,32 +103,25 @@ class Signature:
             )
         return arrays
 
-    def _check_bound(self, label: str, name: str, bound: Bound) -> None:
-        if name not in self.inputs:
-            raise ValueError(f"{label}: `bounds` must be of inputs, {sorted(self.inputs)}. Received: {name!r}")
-        spec = self.inputs[name]
-        for kind, fits in (
-            ("values", spec.dtype.is_floating or spec.dtype.is_integer),
-            ("max_bytes", spec.dtype.name == "string"),
-            ("max_size", None in spec.shape[1:].as_list()),
-        ):
-            if getattr(bound, kind) is not None and not fits:
-                raise ValueError(f"{label}: input {name!r} of {spec.dtype.name}, shape {spec.shape}, has no `{kind}`")
-
 
 def is_name(name: object) -> bool:
     """Returns whether `name` is a valid name of a signature, an input or an output."""
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
+def is_input_name(name: object) -> bool:
+    """Returns whether `name` is a valid name of an input, which TensorFlow passes on as a keyword argument."""
+    return is_name(name) and not keyword.iskeyword(str(name)) and name != "self"
+
+
 def _check_input(label: str, name: str, spec: tf.TensorSpec) -> None:
-    if not is_name(name):
-        raise ValueError(
-            f"{label}: the name of an input must consist of letters, digits and _, with a letter first. "
-            f"Received: {name!r}"
-        )
-    if not hasattr(spec, "shape") or not hasattr(spec, "dtype"):
-        raise ValueError(f"{label}: input {name!r} must be a tf.TensorSpec. Received: {spec!r}")
+    import tensorflow as tf
+
+    if not is_input_name(name):
+        raise ValueError(f"{label}: the name of an input must {INPUT_NAME}. Received: {name!r}")
+    # Those of ragged and sparse tensors have a shape and a dtype too.
+    if not isinstance(spec, tf.TensorSpec):
+        raise ValueError(f"{label}: input {name!r} must be a tf.TensorSpec of dense tensors. Received: {spec!r}")
     if spec.dtype.name not in DTYPES:
         raise ValueError(
             f"{label}: input {name!r} must have one of the dtypes {', '.join(DTYPES)}. Received: {spec.dtype.name}"

@@ -114,6 +114,14 @@ def test_facts_and_words(bound, facts, words):
     [
         ({"values": (2, 1)}, r"`values` must be a smallest and a largest number. Received: values=\(2, 1\)"),
         ({"values": (float("nan"), 1)}, "`values` must be a smallest"),
+        ({"values": 5}, "`values` must be a smallest and a largest number. Received: values=5"),
+        ({"values": (1,)}, r"`values` must be a smallest and a largest number. Received: values=\(1,\)"),
+        ({"values": (1, 2, 3)}, "`values` must be a smallest"),
+        ({"values": ("a", "b")}, "`values` must be a smallest"),
+        ({"values": (False, True)}, "`values` must be a smallest"),
+        ({"max_bytes": "5"}, "`max_bytes` must be a positive integer or None. Received: max_bytes='5'"),
+        ({"max_bytes": 2.5}, "`max_bytes` must be a positive integer or None. Received: max_bytes=2.5"),
+        ({"max_size": True}, "`max_size` must be a positive integer or None. Received: max_size=True"),
         ({"max_bytes": 0}, "`max_bytes` must be a positive integer or None. Received: max_bytes=0"),
         ({"max_size": -1}, "`max_size` must be a positive integer or None. Received: max_size=-1"),
     ],
@@ -133,9 +141,75 @@ def test_refuses(values, message):
         ({"bounds": {"text": Bound((0, 1))}}, "input 'text' of string, shape .* has no `values`"),
         ({"bounds": {"text": Bound(max_size=1)}}, "input 'text' of string, shape .* has no `max_size`"),
         ({"bounds": {"number": Bound(max_bytes=1)}}, "input 'number' of float32, shape .* has no `max_bytes`"),
-        ({"max_rows": 0}, "`max_rows` must be a positive integer or None. Received: 0"),
+        ({"bounds": {"text": (0, 1)}}, r"`bounds\['text'\]` must be a Bound. Received: bounds\['text'\]=\(0, 1\)"),
+        (
+            {"bounds": Bound((0, 1))},
+            r"`bounds` must be a dict of Bounds by the names of inputs. Received: bounds=Bound\(",
+        ),
+        ({"max_rows": 0}, "`max_rows` must be a positive integer or None. Received: max_rows=0"),
+        ({"max_rows": True}, "`max_rows` must be a positive integer or None. Received: max_rows=True"),
     ],
 )
 def test_a_signature_refuses_bounds_of_other_inputs(changes, message):
     with pytest.raises(ValueError, match=message):
         bounded(**changes)
+
+
+def bounded_number(dtype, *values):
+    """Returns a signature with a bounded number of a dtype."""
+    spec = tf.TensorSpec([None], dtype)
+    return Signature("f", lambda x: {"y": x}, {"x": spec}, {"x": [1]}, "A test.", {"x": Bound(values)})
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values"),
+    [
+        ("uint8", (0, 300)),
+        ("int8", (-129, 3)),
+        ("uint16", (-1, 10)),
+        ("uint64", (0, 2**64)),
+        ("int32", (0.5, 3)),
+        ("int32", (0, 1e20)),
+        ("int32", (float("inf"), float("inf"))),
+        ("float16", (0, 1e6)),
+        ("float32", (-1e39, 0)),
+    ],
+)
+def test_numbers_outside_the_dtype_are_refused(dtype, values):
+    with pytest.raises(
+        ValueError, match=rf"Signature 'f': the bound of input 'x' of {dtype} must be .*numbers from .*="
+    ):
+        bounded_number(dtype, *values)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "fitted"),
+    [
+        ("int32", (0.0, 3.0), (0, 3)),
+        ("int32", (0, float("inf")), (0, 2**31 - 1)),
+        ("uint8", (float("-inf"), np.float32(9)), (0, 9)),
+        ("int64", (-(2**63), 2**63 - 1), (-(2**63), 2**63 - 1)),
+        ("uint64", (1, 2**64 - 1), (1, 2**64 - 1)),
+        ("float16", (0, float("inf")), (0, 65504.0)),
+        ("float32", (0.25, np.int64(2)), (0.25, 2)),
+    ],
+)
+def test_numbers_become_those_of_the_dtype(dtype, values, fitted):
+    signature = bounded_number(dtype, *values)
+    assert signature.bounds["x"].facts() == {"values": list(fitted)}
+    assert {type(value) for value in signature.bounds["x"].values} <= {int, float}
+    tensors = tf.constant(list(fitted), dtype)
+    assert signature(x=tensors)["y"].shape == (2,)
+
+
+def test_a_bound_of_few_bits_limits_what_it_says():
+    signature = bounded_number("uint8", 0, 250)
+    assert signature(x=tf.constant([250], tf.uint8))["y"].numpy() == 250
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`x` must be between 0 and 250"):
+        signature(x=tf.constant([251], tf.uint8))
+
+
+def test_any_number_of_bytes_may_be_the_most():
+    free = bounded(bounds={"text": Bound(max_bytes=3_000_000_000)})
+    inputs = {name: tf.constant(value, SPECS[name].dtype) for name, value in EXAMPLE.items()}
+    assert free(**inputs)["bytes"].numpy().tolist() == [2, 0]

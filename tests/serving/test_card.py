@@ -2,6 +2,7 @@ import hashlib
 import html.parser
 import json
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -116,3 +117,47 @@ def test_nothing_has_to_be_said(tmp_path):
     card = json.loads((version / FILE).read_text())
     assert (card["task"], card["metrics"], card["provenance"]) == ("", [], None)
     assert "<h1>Model card</h1>" in (version / PAGE).read_text()
+
+
+def metric(**changes):
+    """Returns the metrics of a card, one with changes."""
+    return ({"name": "mse", "unit": "", "value": 0.5, "better": "less", "others": {}} | changes,)
+
+
+def test_numbers_of_numpy_are_written(tmp_path, unchecked):
+    x = Signature("f", lambda x: {"y": x}, {"x": tf.TensorSpec([None], tf.float32)}, {"x": [1.0]}, "A test.")
+    card = Card(data={"Examples": np.int64(3)}, metrics=metric(value=np.float32(1.5), others={"mean": np.float64(2)}))
+    content = read_card(export(tmp_path, [], [x], card=card))
+    assert content["data"] == {"Examples": 3}
+    assert content["metrics"] == list(metric(value=1.5, others={"mean": 2.0}))
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"task": None}, "`task` must be text. Received: task=None"),
+        ({"licence": 3}, "`licence` must be text. Received: licence=3"),
+        ({"data": "made up"}, "`data` must be a dict of facts by name. Received: data='made up'"),
+        ({"data": {"a": {1}}}, r"`data\['a'\]` must be text, finite numbers.*Received: data\['a'\]={1}"),
+        ({"provenance": "abc"}, "`provenance` must be a dict or None. Received: provenance='abc'"),
+        ({"metrics": {"name": "mse"}}, "`metrics` must be a tuple of dicts. Received: metrics={"),
+        (
+            {"metrics": ({"name": "mse"},)},
+            r"`metrics\[0\]` must be a dict with the keys name, unit, value, better, oth",
+        ),
+        ({"metrics": metric(name=3)}, r"`metrics\[0\]\['name'\]` must be text. Received: .*=3"),
+        (
+            {"metrics": metric(better="lower")},
+            r"`metrics\[0\]\['better'\]` must be 'less' or 'more'. Received: .*'lower'",
+        ),
+        (
+            {"metrics": metric(value=float("nan"))},
+            r"`metrics\[0\]\['value'\]` must be a finite number. Received: .*=nan",
+        ),
+        ({"metrics": metric(value="0.5")}, r"`metrics\[0\]\['value'\]` must be a finite number. Received: .*='0.5'"),
+        ({"metrics": metric(others={"mean": None})}, r"`metrics\[0\]\['others'\]` must be a dict of finite numbers by"),
+    ],
+)
+def test_facts_that_do_not_fit(facts, message):
+    with pytest.raises(ValueError, match=message):
+        Card(**facts)

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from ikelos import kernels
-from ikelos.serving import Card, CheckFailed, Signature, StockModel, export, newest, read_provenance
+from ikelos.serving import Bound, Card, CheckFailed, Signature, StockModel, export, newest, read_card, read_provenance
 
 NUMBERS = {"x": tf.TensorSpec([None], tf.float32)}
 
@@ -134,6 +134,45 @@ def test_names_must_differ(tmp_path):
     for signatures in ([], [same, same]):
         with pytest.raises(ValueError, match="`signatures` must be at least one, with different names"):
             export(tmp_path, [], signatures)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"base_path": None}, "`base_path` must be a path, with `model` after it.* Received: base_path=None"),
+        (
+            {"base_path": keras.Sequential(name="net"), "model": "models"},
+            r"`base_path` must be a path, with `model` after it: export\(path, model\). Received: .*<Sequential",
+        ),
+        (
+            {"signatures": signature(lambda x: {"y": x})},
+            r"`signatures` must be a list of Signatures or None. Received: ",
+        ),
+        (
+            {"signatures": ["serving_default"]},
+            r"`signatures` must be a list of .*Received: signatures=\['serving_default",
+        ),
+        ({"signatures": {}}, "`signatures` must be a list of Signatures or None. Received: signatures={}"),
+        ({"card": {"task": "x"}}, "`card` must be a Card or None. Received: card={'task': 'x'}"),
+        ({"warmup_batch_sizes": 8}, "`warmup_batch_sizes` must be positive integers in increasing order. .*=8"),
+        ({"warmup_batch_sizes": [1.5]}, "`warmup_batch_sizes` must be positive integers in increasing order. .*1.5"),
+        ({"warmup_batch_sizes": []}, "`warmup_batch_sizes` must be positive integers in increasing order"),
+    ],
+)
+def test_wrong_arguments_are_named_before_anything_is_done(tmp_path, arguments, message):
+    defaults = {"base_path": tmp_path, "model": [], "signatures": [signature(lambda x: 1 / 0)]}
+    with pytest.raises(ValueError, match=message):
+        export(**defaults | arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path, unchecked):
+    model = keras.Sequential([keras.Input((2,), name="x"), keras.layers.Dense(1, name="y")])
+    limits = {"bounds": {"x": Bound(np.array([0, 1]))}, "max_rows": np.int64(4)}
+    card = read_card(export(tmp_path, model, **limits, warmup_batch_sizes=np.array([1, 2])))
+    assert card["warmup_batch_sizes"] == [1, 2]
+    assert card["signatures"]["serving_default"]["max_rows"] == 4
+    assert card["signatures"]["serving_default"]["inputs"]["x"]["bounds"] == {"values": [0, 1]}
 
 
 def test_a_table_that_the_model_does_not_hold(tmp_path):

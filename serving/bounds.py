@@ -29,8 +29,8 @@ class Bound:
     """Bound of one input of a signature.
 
     Attributes:
-        values: Smallest and largest number, both allowed; None for any. NaN is never allowed. An infinite one stands for
-            the smallest or largest finite number of the input's dtype.
+        values: Smallest and largest number, both allowed; None for any. NaN is never allowed. Infinity stands for the
+            largest finite number of the input's dtype.
         max_bytes: Most bytes of a string; None for any number.
         max_size: Largest size of each axis after the batch whose size is free; None for any size.
 

@@ -68,6 +68,8 @@ def serve(
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"serve needs {', '.join(missing)}: install Ikelos with the extra `serving`")
+    if not model.is_dir():  # as `check_path` says, without the imports below
+        raise UserError(f"PATH must be a folder. Received: {model}, which is not a folder")
     # Here, because they import numpy and gRPC, which `ikelos --help` does not need.
     from ikelos.serving.loopback import is_loopback
     from ikelos.serving.server import CannotServe, Settings, check_path, find_models, run

@@ -189,15 +189,13 @@ def test_a_newest_version_without_a_model_is_not_passed_over(tmp_path):
     make_version(tmp_path / "export" / "9")
     (tmp_path / "export" / "10").mkdir()
     for path in (tmp_path, tmp_path / "export"):
-        with pytest.raises(
-            UserError, match=r"PATH must hold .*, where VERSION is the highest number there\. Received: "
-        ):
+        with pytest.raises(UserError, match=r"export/10 must be the folder of a SavedModel"):
             find_version(path)
     assert find_version(tmp_path / "export" / "9") == tmp_path / "export" / "9"
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
-    (tmp_path / "export" / "1").mkdir(parents=True)
+    (tmp_path / "export" / "a").mkdir(parents=True)
     with pytest.raises(UserError, match=r"PATH must hold saved_model.pb, VERSION/saved_model.pb or "):
         find_version(tmp_path)
     with pytest.raises(UserError, match=r"PATH must be .*/missing, which is not a folder"):

@@ -313,7 +313,7 @@ def test_a_rollback_needs_the_version_that_was_stable(change, server, folder, mo
     # Version 1 was only kept for a rollback.
     assert change("rollback") == Release((2,), {"stable": 2, "canary": 2})
     before = texts(folder)
-    with pytest.raises(ReleaseError, match=r"lm must have the version of the label stable. Received: no 1"):
+    with pytest.raises(ReleaseError, match=r"lm must have the version of the label canary. Received: no 1"):
         change("rollback")
     assert texts(folder) == before
 

@@ -378,7 +378,7 @@ def test_every_field_has_a_label_and_a_phone_shows_the_page_whole(page, scheme):
 def test_another_signature_ends_the_run(page):
     page.goto("/#words/shout")
     held = []
-    page.route("**/v1/models/**", held.append)
+    page.route("**/v1/models/**", lambda route: held.append(route))
     page.get_by_role("button", name="Run").click()
     page.get_by_role("button", name="Stop").wait_for()
     page.get_by_role("button", name="tokens").click()

@@ -234,7 +234,7 @@ class Releases:
                     f"again, or render with the image of a server that links the native ops. Received: {NATIVE}"
                 )
             self._check(path)
-        for label, version in after.labels.items():
+        for label, version in sorted(after.labels.items()):
             if version not in there:  # though the server may still have it
                 raise ReleaseError(f"{base} must have the version of the label {label}. Received: no {version}")
         if self._server is not None:

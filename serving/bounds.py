@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-_LARGEST = float(np.finfo(np.float32).max)
-
-
 @dataclasses.dataclass(frozen=True)
 class Bound:
     """Bound of one input of a signature.
@@ -118,17 +115,24 @@ def _range_of(dtype: str) -> tuple[float, float]:
     return int(np.iinfo(kind).min), int(np.iinfo(kind).max)
 
 
-def text_of(facts: Mapping[str, Any]) -> str:
-    """Returns the facts of a bound in words, such as `0 to 1`; empty if nothing is bounded."""
+def text_of(facts: Mapping[str, Any], dtype: str) -> str:
+    """Returns the facts of a bound of an input of a dtype in words, such as `0 to 1`; empty if nothing is bounded."""
     words = []
     if "values" in facts:
-        low, high = facts["values"]
-        words.append(f"at least {_number(low)}" if high >= _LARGEST else f"{_number(low)} to {_number(high)}")
+        words.append(_range_text(*facts["values"], *_range_of(dtype)))
     if "max_bytes" in facts:
         words.append(f"at most {facts['max_bytes']:,} bytes")
     if "max_size" in facts:
         words.append(f"at most {facts['max_size']:,} positions")
-    return ", ".join(words)
+    return ", ".join(filter(None, words))
+
+
+def _range_text(low: float, high: float, lowest: float, highest: float) -> str:
+    if low > lowest:
+        return f"{_number(low)} to {_number(high)}" if high < highest else f"at least {_number(low)}"
+    if high < highest:
+        return f"at most {_number(high)}"
+    return "finite" if isinstance(lowest, float) else ""
 
 
 def checked(

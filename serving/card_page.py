@@ -111,7 +111,7 @@ def _signature(name: str, facts: Mapping[str, Any], example: Mapping[str, Any]) 
     most = facts["max_rows"]
     rows = "".join(
         f"<tr><td><code>{_text(key)}</code></td><td>{_text(about['dtype'])}</td><td>{_shape(about['shape'])}</td>"
-        f"<td>{_text(text_of(about['bounds']))}</td>"
+        f"<td>{_text(text_of(about['bounds'], about['dtype']))}</td>"
         f'<td class="long"><code>{_example(example[key])}</code></td></tr>'
         for key, about in facts["inputs"].items()
     )

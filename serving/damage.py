@@ -13,7 +13,8 @@ _COPY = "Copy the version again, or export the model again"
 def check_files(version: pathlib.Path, hashes: bool = False) -> None:
     """Checks that a version has all files of its card, each of the right size.
 
-    Of a SavedModel without a card, which another program exported, only the names of the files are checked.
+    Of a SavedModel without a card, which another program exported, it checks only that there are a graph and the files
+    of its variables.
 
     Args:
         version: Folder of the version.

@@ -117,7 +117,12 @@ def _called_inputs(model: keras.Model, example: Any) -> Inputs:
     if isinstance(example, Mapping) and set(example) != {_ONLY_INPUT}:
         batches = _by_name(example, [x.name for x in arguments if x.name in example or x.name in required])
         return Inputs(_inputs_like(batches), lambda tensors: model(**tensors, **options), batches)
-    if len(required) > 1 or not shapes:
+    if not shapes:
+        raise ValueError(
+            "`model` must have a `build` of Keras's own, or an `example` that names its inputs, so that their shapes are "
+            f"known. Received: {model.name}, example={example!r}"
+        )
+    if len(required) > 1:
         raise ValueError(
             f"`example` must be a dict with a batch for each input, {required}, of a model that is called with several "
             f"arguments. Received: example={example!r}"
@@ -162,7 +167,7 @@ def _inputs_like(batches: Mapping[str, Any]) -> list[Input]:
 def _dtype(batch: Any, values: np.ndarray) -> str:
     if values.dtype.kind in "OSU":
         return "string"
-    # In place of NumPy's defaults, those of Keras: but an array of int64 may be meant.
+    # In place of NumPy's defaults, those of Keras: but an array or tensor of int64 may be meant.
     if values.dtype == np.float64:
         return "float32"
-    return "int32" if values.dtype == np.int64 and not isinstance(batch, np.ndarray) else values.dtype.name
+    return "int32" if values.dtype == np.int64 and not hasattr(batch, "dtype") else values.dtype.name

@@ -48,20 +48,22 @@ def _values(x: Input, last: float, bound: Bound, rows: int) -> np.ndarray:
     if x.dtype == "string":
         return _texts(place, row, bound.max_bytes)
     if x.dtype == "bool":
-        return place >= 0
+        return place >= 0  # all true, because a mask that excludes everything of a row has no result
+    low, high = bound.values or ((0.0, 1.0) if "float" in x.dtype else (min(1, last), 2))
     if "float" in x.dtype:
-        low, high = _part(*(bound.values or (0.0, 1.0)), start=0)
+        nearest = min(max(low, 0.0), high)
+        # Long enough for numbers of half precision to differ.
+        low, high = _part(low, high, start=0, length=max(1.0, abs(nearest) / 8))
         return low + (high - low) * (place % 7 + 1) / 8
-    # There is no 0, which often means padding, if the range has two other numbers.
-    low, high = bound.values or (min(1, last), 2)
-    numbers = _part(low, max(low, min(high, last)), start=1)
+    # Not from 0, if the range allows, because it often means padding.
+    numbers = _part(low, max(low, min(high, last)), start=1, length=1)
     return np.array(numbers, object)[place % 2]
 
 
-def _part(low: float, high: float, start: int) -> tuple[float, float]:
-    """Returns the ends of a part of a range that is as near to `start` as it can be, and no longer than 1."""
-    first = min(max(start, low), max(low, high - 1))
-    return first, min(first + 1, high)
+def _part(low: float, high: float, start: int, length: float) -> tuple[float, float]:
+    """Returns the ends of a part of a range that is as near to `start` as it can be, and not longer than `length`."""
+    first = min(max(start, low), max(low, high - length))
+    return first, min(first + length, high)
 
 
 def _texts(place: np.ndarray, row: np.ndarray, max_bytes: int | None) -> np.ndarray:

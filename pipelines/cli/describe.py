@@ -102,7 +102,9 @@ def _print_signature(name: str, signature: dict[str, Any]) -> None:
 
     def described(spec):
         shape = shape_text(None if spec["shape"] is None else tuple(spec["shape"]))
-        return "  ".join(text for text in (spec["dtype"], shape, text_of(spec.get("bounds", {}))) if text)
+        return "  ".join(
+            text for text in (spec["dtype"], shape, text_of(spec.get("bounds", {}), spec["dtype"])) if text
+        )
 
     out.print(columns({shown(key): described(spec) for key, spec in signature["inputs"].items()}))
     out.print(columns({f"→ {shown(key)}": described(spec) for key, spec in signature["outputs"].items()}))

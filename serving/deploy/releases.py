@@ -91,9 +91,10 @@ class Releases:
         self._lock.enter_context(_locked(self._folder))
         try:
             self._records = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
+            dict(self._records["models"])
+        except (ValueError, KeyError, TypeError) as error:
             self._lock.close()
-            raise ReleaseError(f"{file} must be JSON, as `render` wrote it. Received: {error}") from None
+            raise ReleaseError(f"{file} must be as `render` wrote it. Received: {error!r}") from None
         return self
 
     def __exit__(self, *error):
@@ -111,8 +112,8 @@ class Releases:
             The new release.
 
         Raises:
-            ReleaseError: If the model has no stable version or `version` is that, or the server does not take over the
-                change.
+            ReleaseError: If the model has no stable version or `version` is that, the version of a label is not there,
+                or the server does not take over the change.
             ValueError: If the model is unknown, `models.config` cannot be read, or `share` is out of its range.
             CheckFailed: If the version does not pass the stock check.
             StockError: As in `check_version`.
@@ -142,7 +143,7 @@ class Releases:
             The new release.
 
         Raises:
-            ReleaseError: If `version` is stable already, or the server does not take over the change.
+            ReleaseError: If `version` is stable already or is not there, or the server does not take over the change.
             ValueError: If the model is unknown, or `models.config` cannot be read.
             CheckFailed: If the version does not pass the stock check.
             StockError: As in `check_version`.
@@ -176,15 +177,18 @@ class Releases:
         """
         now = self._read(model)
         record = self._records["models"][model]
-        while record["history"]:
-            last = record["history"].pop()
-            then = Release(tuple(last["versions"]), last["labels"])
+        there = versions(pathlib.Path(record["base_path"]))
+        history = list(record["history"])
+        while history:
+            last = history.pop()
+            labels = last["labels"]
+            # Those that were only kept for a rollback may have been deleted.
+            then = Release(_loaded(labels, *(version for version in last["versions"] if version in there)), labels)
             # A process that was killed may have recorded a state without changing it.
-            if then != now:
-                there = versions(pathlib.Path(record["base_path"]))
-                then = Release(_loaded(then.labels, *(v for v in then.versions if v in there)), then.labels)
+            if (then, last["share"]) != (now, record["share"]):
                 self._prepare(model, now, then)
                 self._move(model, now, then)
+                record["history"] = history
                 self._write_share(model, last["share"])
                 return then
         raise ReleaseError(f"{model} must have an earlier release to return to. Received: no change since the first")
@@ -226,6 +230,9 @@ class Releases:
         """Checks that a release can be changed, without changing it."""
         base = pathlib.Path(self._records["models"][model]["base_path"])
         there = versions(base)
+        for label, version in sorted(after.labels.items()):
+            if version not in there:  # though the server may still have it
+                raise ReleaseError(f"{base} must have the version of the label {label}. Received: no {version}")
         for version in sorted(set(after.versions) - set(before.versions)):
             path = there.get(version, base / str(version))
             if _flavour(path) == NATIVE and not self._records["has_native_ops"]:
@@ -234,9 +241,6 @@ class Releases:
                     f"again, or render with the image of a server that links the native ops. Received: {NATIVE}"
                 )
             self._check(path)
-        for label, version in sorted(after.labels.items()):
-            if version not in there:  # though the server may still have it
-                raise ReleaseError(f"{base} must have the version of the label {label}. Received: no {version}")
         if self._server is not None:
             self._await(model, before, ())
 
@@ -250,13 +254,16 @@ class Releases:
             if absent := moved - set(before.versions):
                 self._write_config(model, Release(_loaded(before.labels, *before.versions, *absent), before.labels))
                 self._await(model, before, absent)
-            self._write_config(model, after)
+            # With the versions so far: if they were unloaded, the server would refuse to have its labels moved back.
+            both = Release(_loaded(after.labels, *before.versions, *after.versions), after.labels)
+            self._write_config(model, both)
             self._await(model, after, after.labels.values())
         except BaseException as error:
             files.write(self._config, text)
             if isinstance(error, ReleaseError):
                 raise ReleaseError(f"{error}. {CONFIG} is as it was") from None
             raise
+        self._write_config(model, after)
 
     def _write_config(self, model: str, release: Release) -> None:
         files.write(self._config, model_config.changed(self._config.read_text(encoding="utf-8"), model, release))

@@ -131,7 +131,7 @@ def _side(specs: Specs, bounds: Mapping[str, Facts], by_rows: bool, rows: tuple[
         value = _input_value(dtype, bound)
         # An empty list of lists has too few axes for the input.
         tensor = _nested(value, shape, by_rows, rows, bound.get("max_size"), fewest_lists=1)
-        tensors[name] = tensor | {"description": ", ".join(filter(None, [dtype, text_of(bound)]))}
+        tensors[name] = tensor | {"description": ", ".join(filter(None, [dtype, text_of(bound, dtype)]))}
     named = {"type": "object", "properties": tensors, "required": list(tensors), "additionalProperties": False}
     return {"anyOf": [named, *tensors.values()]} if len(tensors) == 1 else named
 

@@ -109,7 +109,7 @@ def write_predictions(outputs: Mapping[str, np.ndarray], by_rows: bool) -> bytes
     Raises:
         ValueError: If the outputs are to be given row by row but differ in their number of rows.
     """
-    values = {name: to_response(name, to_lists(array)) for name, array in outputs.items()}
+    values = {name: to_response(name, to_lists(array), "surrogateescape") for name, array in outputs.items()}
     if not by_rows:
         return _write({"outputs": values if len(values) > 1 else next(iter(values.values()))}, "surrogateescape")
     rows = {name: array.shape[:1] for name, array in outputs.items()}
@@ -179,13 +179,13 @@ def to_request(value: Any) -> Any:
     return _to_json(value, _text_or_base64)
 
 
-def to_response(name: str, value: Any) -> Any:
+def to_response(name: str, value: Any, errors: str = "replace") -> Any:
     """Converts nested lists of the output `name` to the form of a response.
 
-    Bytes become `{"b64": ...}` if the output `holds_bytes`, otherwise text, in which surrogates stand for bytes that
-    are not UTF-8.
+    Bytes become `{"b64": ...}` if the output `holds_bytes`, otherwise text; `errors` says what becomes of those that
+    are not UTF-8, as in `bytes.decode`.
     """
-    return _to_json(value, _base64 if holds_bytes(name) else _text)
+    return _to_json(value, _base64 if holds_bytes(name) else lambda text: text.decode(errors=errors))
 
 
 def from_json(value: Any) -> Any:
@@ -283,10 +283,6 @@ def _text_or_base64(value: bytes) -> str | dict:
         return value.decode()
     except UnicodeDecodeError:
         return _base64(value)
-
-
-def _text(value: bytes) -> str:
-    return value.decode(errors="surrogateescape")
 
 
 def _base64(value: bytes) -> dict:

@@ -124,7 +124,7 @@ class Scheduler:
                 loop = asyncio.get_running_loop()
                 try:
                     results = await loop.run_in_executor(self._threads, _answer, model, signature, requests)
-                except Exception as error:  # nobody else would tell it to the clients
+                except Exception as error:  # or the requests would wait for ever
                     results = [error] * len(requests)
         for request, result in zip(requests, results, strict=True):
             if request.future.done():

@@ -106,7 +106,23 @@ def test_the_ends_of_a_range_are_inside():
 )
 def test_facts_and_words(bound, facts, words):
     assert bound.facts() == facts
-    assert text_of(facts) == words
+    assert text_of(facts, "float32") == words
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "words"),
+    [
+        ("int32", (0, np.inf), "at least 0"),
+        ("uint8", (0, np.inf), ""),
+        ("uint8", (0, 254), "at most 254"),
+        ("float16", (-np.inf, 5), "at most 5"),
+        ("float16", (-1, np.inf), "at least -1"),
+        ("float64", (-np.inf, np.inf), "finite"),
+    ],
+)
+def test_words_for_a_range_that_ends_with_the_dtype(dtype, values, words):
+    bound = fitted("f", {"x": Bound(values)}, {"x": tf.TensorSpec([None], dtype)})["x"]
+    assert text_of(bound.facts(), dtype) == words
 
 
 @pytest.mark.parametrize(

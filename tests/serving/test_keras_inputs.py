@@ -62,6 +62,7 @@ def test_a_subclassed_model_without_an_example_is_refused(kind, batch):
     [
         (Embedded, np.ones((2, 5), np.int32), [[1, 2, 3, 4, 5]], "int32"),
         (Embedded, np.ones((2, 5), np.int64), np.ones((3, 5), np.int64), "int64"),
+        (Embedded, np.ones((2, 5), np.int64), tf.ones([3, 5], tf.int64), "int64"),
         (Words, tf.constant(["to"]), ["be"], "string"),
     ],
 )

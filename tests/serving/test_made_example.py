@@ -50,7 +50,17 @@ def test_numbers_are_within_their_bound(dtype, values):
     assert (found <= values[1]).all()
 
 
-@pytest.mark.parametrize(("dtype", "values"), [("int32", (0, 1)), ("int32", (3, 49)), ("float32", (10, 20))])
+@pytest.mark.parametrize(
+    ("dtype", "values"),
+    [
+        ("int32", (0, 1)),
+        ("int32", (3, 49)),
+        ("float32", (10, 20)),
+        ("float32", (1e9, 2e9)),
+        ("float16", (2000, 3000)),
+        ("bfloat16", (-2e9, 1e9)),
+    ],
+)
 def test_rows_differ_within_a_bound(dtype, values):
     first, second = made(numbers(dtype), Bound(values))
     assert (first != second).any()

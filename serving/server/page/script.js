@@ -254,8 +254,8 @@ async function fetchModels() {
   return (await response.json()).models;
 }
 
-async function load() {
-  state.models = await fetchModels();
+function show(models) {
+  state.models = models;
   $("model").replaceChildren(...state.models.map(({ name }) => element("option", { value: name }, name)));
   $("model-choice").hidden = state.models.length < 2;
   if (state.models.length) follow();
@@ -268,7 +268,10 @@ async function refresh() {
   if (state.running) return; // it began meanwhile
   const same = JSON.stringify(models.map(({ name, signatures }) => [name, signatures])) ===
     JSON.stringify(state.models.map(({ name, signatures }) => [name, signatures]));
-  if (!same) return load();
+  if (!same) {
+    show(models);
+    return;
+  }
   state.models = models;
   state.model = models.find(({ name }) => name === state.model.name);
   showVersion();
@@ -290,4 +293,4 @@ document.addEventListener("keydown", (event) => {
 });
 window.addEventListener("hashchange", follow);
 setInterval(() => { if (!document.hidden && !state.running && state.model) refresh(); }, 5000);
-load().catch((error) => showError(`The page cannot be set up: ${error.message}`));
+fetchModels().then(show).catch((error) => showError(`The page cannot be set up: ${error.message}`));

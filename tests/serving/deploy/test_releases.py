@@ -314,11 +314,36 @@ def test_a_rollback_needs_the_version_that_was_stable(change, server, folder, mo
     assert change("rollback") == Release((2,), {"stable": 2, "canary": 2})
     before = texts(folder)
     with pytest.raises(ReleaseError, match=r"lm must have the version of the label canary. Received: no 1"):
-        change("rollback")
+        change("rollback", check=lambda version: pytest.fail("it is not there"))
     assert texts(folder) == before
 
 
-def test_damaged_records_are_told_by_path(folder):
-    (folder / "releases.json").write_text("{")
-    with pytest.raises(ReleaseError, match=r"releases.json must be JSON, as `render` wrote it"):
+def test_a_change_is_undone_after_the_server_took_it_over(change, server, folder, monkeypatch):
+    change("promote", 1)
+    change("canary", 2, 10)
+    before = texts(folder)
+    missing = RunningServer.missing
+
+    def lost(self, model, labels, versions):
+        found = missing(self, model, labels, versions)
+        if server.labels["lm", "canary"] == 3:
+            raise ConnectionError("the connection is lost")
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunningServer, "missing", lost)
+        with pytest.raises(ConnectionError, match="is lost"):
+            change("canary", 3, 10)
+    assert texts(folder) == before
+    for _ in range(2):
+        server.look()
+    assert server.refused == []
+    assert server.labels == {("lm", "stable"): 1, ("lm", "canary"): 2}
+    assert change("canary", 3, 20) == Release((1, 3), {"stable": 1, "canary": 3})
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"models": 3}'])
+def test_damaged_records_are_told_by_path(folder, content):
+    (folder / "releases.json").write_text(content)
+    with pytest.raises(ReleaseError, match=r"releases.json must be as `render` wrote it"):
         Releases(folder, None, 1).__enter__()

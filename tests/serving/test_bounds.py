@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from ikelos.serving import Bound, Signature, StockError, StockModel, export
-from ikelos.serving.bounds import text_of, within
+from ikelos.serving.bounds import fitted, text_of, within
 
 SPECS = {
     "text": tf.TensorSpec([None], tf.string),

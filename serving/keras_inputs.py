@@ -117,15 +117,10 @@ def _called_inputs(model: keras.Model, example: Any) -> Inputs:
     if isinstance(example, Mapping) and set(example) != {_ONLY_INPUT}:
         batches = _by_name(example, [x.name for x in arguments if x.name in example or x.name in required])
         return Inputs(_inputs_like(batches), lambda tensors: model(**tensors, **options), batches)
-    if len(required) > 1:
+    if len(required) > 1 or not shapes:
         raise ValueError(
             f"`example` must be a dict with a batch for each input, {required}, of a model that is called with several "
             f"arguments. Received: example={example!r}"
-        )
-    if not shapes:  # a model with a `build` of its own
-        raise ValueError(
-            "`example` must be a dict with the name of the input, since Keras does not know the shape that "
-            f"{model.name} was called on. Received: example={example!r}"
         )
     batches = _by_name(example, [_ONLY_INPUT])
     inputs = [dataclasses.replace(x, shape=(None, *shapes[1:])) for x in _inputs_like(batches)]

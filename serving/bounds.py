@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import ml_dtypes
@@ -119,7 +119,7 @@ def text_of(facts: Mapping[str, Any], dtype: str) -> str:
     """Returns the facts of a bound of an input of a dtype in words, such as `0 to 1`; empty if nothing is bounded."""
     words = []
     if "values" in facts:
-        words.append(_range_text(*facts["values"], *_range_of(dtype)))
+        words.append(_range_text(facts["values"], _range_of(dtype)))
     if "max_bytes" in facts:
         words.append(f"at most {facts['max_bytes']:,} bytes")
     if "max_size" in facts:
@@ -127,7 +127,8 @@ def text_of(facts: Mapping[str, Any], dtype: str) -> str:
     return ", ".join(filter(None, words))
 
 
-def _range_text(low: float, high: float, lowest: float, highest: float) -> str:
+def _range_text(values: Sequence[float], limits: tuple[float, float]) -> str:
+    (low, high), (lowest, highest) = values, limits
     if low > lowest:
         return f"{_number(low)} to {_number(high)}" if high < highest else f"at least {_number(low)}"
     if high < highest:

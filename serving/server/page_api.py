@@ -116,7 +116,7 @@ def _signature(version: Version, name: str) -> dict[str, Any]:
         "name": name,
         "title": name,
         "doc": example["doc"],
-        "inputs": [_input(key, *sides["inputs"][key], bounds.get(key, {})) for key in order],
+        "inputs": [_input(key, sides["inputs"][key], bounds.get(key, {})) for key in order],
         "outputs": [_tensor(key, *spec) for key, spec in sides["outputs"].items()],
         "example": example_of(version, name, LONGEST_EXAMPLE),
     }
@@ -126,13 +126,13 @@ def _tensor(name: str, dtype: str, shape: tuple[int | None, ...] | None) -> dict
     return {"name": name, "dtype": dtype, "shape": shape}
 
 
-def _input(name: str, dtype: str, shape: tuple[int | None, ...] | None, bounds: Mapping[str, Any]) -> dict[str, Any]:
+def _input(name: str, spec: tuple, bounds: Mapping[str, Any]) -> dict[str, Any]:
     """Returns an input with its bounds, as data and in words."""
     low, high = bounds.get("values", (-math.inf, math.inf))
     # JSON has no infinities.
     values = [number if math.isfinite(number) else None for number in (low, high)]
     sizes = {name: bounds.get(name) for name in ("max_bytes", "max_size")}
-    return {**_tensor(name, dtype, shape), "values": values, **sizes, "limits": text_of(bounds, dtype)}
+    return {**_tensor(name, *spec), "values": values, **sizes, "limits": text_of(bounds, spec[0])}
 
 
 def _bounds(version: Version, signature: str) -> dict[str, Mapping[str, Any]]:
@@ -181,7 +181,7 @@ def _stream(version: Version) -> dict[str, Any]:
         "title": "write",
         "doc": "Continues the prompt, and shows each token as soon as the model has made it.",
         "stream": True,
-        "inputs": [_input(key, *spec, bounds.get(key, {})) for key, spec in specs.items()],
+        "inputs": [_input(key, spec, bounds.get(key, {})) for key, spec in specs.items()],
         "outputs": [_tensor("text", "string", (None,))],
         "example": example,
     }

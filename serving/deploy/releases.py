@@ -232,7 +232,8 @@ class Releases:
         there = versions(base)
         for label, version in sorted(after.labels.items()):
             if version not in there:  # though the server may still have it
-                raise ReleaseError(f"{base} must have the version of the label {label}. Received: no {version}")
+                found = ", ".join(map(str, sorted(there))) or "no version"
+                raise ReleaseError(f"{base} must have version {version}, for the label {label}. Received: {found}")
         for version in sorted(set(after.versions) - set(before.versions)):
             path = there.get(version, base / str(version))
             if _flavour(path) == NATIVE and not self._records["has_native_ops"]:

@@ -81,7 +81,7 @@ def test_a_release_is_promoted_tried_and_rolled_back(ikelos_command, exported, t
     assert "canary 1, stable 1" in ikelos_command("deploy", "rollback", *options).out
     missing = ikelos_command("deploy", "promote", *options, "--version", 3)
     assert missing.status == 2
-    assert missing.err == f"Error: {exported}/3 must be the folder of a SavedModel. Received: no folder\n"
+    assert missing.err == f"Error: {exported} must have version 3, for the label canary. Received: 1, 2\n"
 
 
 def test_kubernetes_has_no_server_to_ask(ikelos_command, exported, tmp_path):

@@ -91,7 +91,7 @@ class Releases:
         self._lock.enter_context(_locked(self._folder))
         try:
             self._records = json.loads(file.read_text(encoding="utf-8"))
-            dict(self._records["models"])
+            dict(self._records["models"])  # an error unless it is an object
         except (ValueError, KeyError, TypeError) as error:
             self._lock.close()
             raise ReleaseError(f"{file} must be as `render` wrote it. Received: {error!r}") from None
@@ -208,8 +208,8 @@ class Releases:
         if (before, record["share"]) == (after, share):
             raise ReleaseError(f"the release of {model} must change. Received: {dict(after.labels)}, share {share}")
         self._prepare(model, before, after)
-        # Another share alone is no step back: a rollback ends the canary.
         history = list(record["history"])
+        # Another share alone is no step back: a rollback ends the canary.
         if before.labels and before != after:
             state = {
                 "versions": _loaded(before.labels, *before.versions),
@@ -235,7 +235,7 @@ class Releases:
                 found = ", ".join(map(str, sorted(there))) or "no version"
                 raise ReleaseError(f"{base} must have version {version}, for the label {label}. Received: {found}")
         for version in sorted(set(after.versions) - set(before.versions)):
-            path = there.get(version, base / str(version))
+            path = there[version]
             if _flavour(path) == NATIVE and not self._records["has_native_ops"]:
                 raise ReleaseError(
                     f"{path} must have the flavour {PORTABLE}, because the rendered image is a stock one: export it "

@@ -173,6 +173,7 @@ async function run() {
   try {
     const answer = state.signature.stream ? stream : predict;
     const end = await answer(json, abort.signal);
+    abort.signal.throwIfAborted();
     $("status").textContent = `${end}${((performance.now() - began) / 1000).toFixed(2)} s`;
   } catch (error) {
     if (state.running !== abort) return; // the form is another one by now
@@ -211,7 +212,6 @@ async function stream(json, signal) {
   if (!response.ok) throw new Error(parseJson(await fromServer(response.text())).error);
   let rest = "";
   for await (const piece of pieces(response)) {
-    signal.throwIfAborted();
     const lines = (rest + piece).split("\n");
     rest = lines.pop();
     for (const line of lines) {
